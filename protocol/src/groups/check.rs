@@ -1,0 +1,151 @@
+//! What no single field can know of a configuration: names twice, a match without a host, options that are not there yet.
+
+use super::config::*;
+use crate::units::Span;
+use std::fmt;
+
+/// What is wrong, and where: `groups[1].match: ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The number of the group, from 0, where one is meant.
+    pub group: Option<usize>,
+    /// The field, as written in the file.
+    pub field: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.group {
+            Some(n) => write!(f, "groups[{n}].{}: {}", self.field, self.what),
+            None => write!(f, "{}: {}", self.field, self.what),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// Finds the first thing wrong with a configuration.
+pub fn check(config: &Config) -> Result<(), Problem> {
+    let problem = |group, field: &str, what: String| Err(Problem { group, field: field.into(), what });
+    if config.version != 1 {
+        return problem(None, "version", format!("{} is not a version of this format (1)", config.version));
+    }
+    for (n, group) in config.groups.iter().enumerate() {
+        let problem = |field: &str, what: String| problem(Some(n), field, what);
+        if config.groups.iter().take(n).any(|other| other.name == group.name) {
+            return problem("name", format!("two groups have the name `{}`", group.name));
+        }
+        let of = &group.r#match;
+        match (&of.service, of.hosts.is_empty()) {
+            (None, true) => return problem("match", "needs `service` or `hosts`".into()),
+            (Some(_), false) => return problem("match", "has both `service` and `hosts`: choose one".into()),
+            _ => {}
+        }
+        for (field, rules) in [("match.paths", &of.paths), ("match.exclude", &of.exclude)] {
+            if let Some(bad) = rules.iter().find_map(|rule| match rule {
+                PathRule::Prefix(path) | PathRule::Exact(path) if !path.starts_with('/') || path.contains(['?', '#']) => Some(path),
+                _ => None,
+            }) {
+                return problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
+            }
+        }
+        let fresh = &group.freshness;
+        if fresh.min > fresh.max {
+            return problem("freshness.min", format!("{} is more than freshness.max ({})", fresh.min, fresh.max));
+        }
+        if group.patience < Span::millis(10) {
+            return problem("patience", format!("{} is less than 10ms", group.patience));
+        }
+        if group.origin.timeout.is_zero() {
+            return problem("origin.timeout", "0s would fail every load".into());
+        }
+        if group.origin.max_loads == 0 {
+            return problem("origin.maxLoads", "0 would let nothing load".into());
+        }
+        for name in std::iter::once(&group.tags.header).chain(&fresh.targets) {
+            if !super::patterns::is_field_name(name) {
+                return problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
+            }
+        }
+        if let Some(field) = not_yet(group) {
+            return problem(field, "is not there yet: leave it at its default".into());
+        }
+    }
+    Ok(())
+}
+
+/// What is worth a warning: a group that can never match, because one before it takes everything that it names.
+pub fn warnings(config: &Config) -> Vec<Problem> {
+    let takes_all = |earlier: &Match, later: &Match| {
+        let hosts = match (&earlier.service, &later.service) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => later.hosts.iter().all(|host| earlier.hosts.iter().any(|h| h == host || h.is_any())),
+            (None, Some(_)) => earlier.hosts.iter().any(super::Host::is_any),
+            _ => false,
+        };
+        let paths = earlier.paths.is_empty() || (!later.paths.is_empty() && later.paths.iter().all(|path| earlier.paths.contains(path)));
+        hosts && paths && earlier.exclude.is_empty()
+    };
+    let shadowed = |n: usize, group: &GroupConfig| {
+        config.groups.iter().take(n).find(|earlier| takes_all(&earlier.r#match, &group.r#match)).map(|earlier| Problem {
+            group: Some(n),
+            field: "match".into(),
+            what: format!("`{}` can never match: `{}` before it takes all that it names", group.name, earlier.name),
+        })
+    };
+    config.groups.iter().enumerate().filter_map(|(n, group)| shadowed(n, group)).collect()
+}
+
+/// The first field that this version parses and does not carry out: refused, never accepted and ignored.
+fn not_yet(group: &GroupConfig) -> Option<&'static str> {
+    let fresh = &group.freshness;
+    [
+        ("key.route", group.key.route),
+        ("overload", group.overload == Overload::Refuse),
+        ("hedge", !group.hedge.is_zero()),
+        ("freshness.jitter", fresh.jitter.0 != 0),
+    ]
+    .into_iter()
+    .find_map(|(field, set)| set.then_some(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(groups: &str) -> Config {
+        serde_json::from_str(&format!(r#"{{"version": 1, "groups": {groups}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let good = r#""origin": {"url": "http://o"}"#;
+        for (groups, expected) in [
+            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, {good}}}, {{"name": "a", "match": {{"hosts": ["h"]}}, {good}}}]"#), "groups[1].name: two groups have the name `a`"),
+            (format!(r#"[{{"name": "a", "match": {{}}, {good}}}]"#), "groups[0].match: needs `service` or `hosts`"),
+            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"], "paths": [{{"prefix": "x"}}]}}, {good}}}]"#), "groups[0].match.paths: `x` is not a path (it begins with / and has no query)"),
+            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "5ms", {good}}}]"#), "groups[0].hedge: is not there yet: leave it at its default"),
+            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#), "groups[0].freshness.min: 8d is more than freshness.max (7d)"),
+        ] {
+            assert_eq!(check(&config(&groups)).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_group_that_can_never_match_is_a_warning() {
+        let all = config(r#"[{"name": "a", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"], "paths": [{"exact": "/x"}]}, "origin": {"url": "http://o"}}]"#);
+        assert_eq!(warnings(&all).len(), 1);
+        let apart = config(r#"[{"name": "a", "match": {"hosts": ["*"], "paths": [{"prefix": "/y"}]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]"#);
+        assert!(warnings(&apart).is_empty());
+    }
+
+    #[test]
+    fn a_configuration_survives_the_feed() {
+        let config = config(r#"[{"name": "a", "mode": false, "overload": 503, "match": {"service": "a.b", "paths": [{"regex": "/x.*"}]}, "freshness": {"status": {"404": "10s", "5xx": "1s"}, "force": false}, "origin": {"url": "https://o:8443", "maxLoads": 3}}]"#);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
+        assert!(serde_json::from_str::<Config>(r#"{"version": 1, "groups": [{"name": "a", "math": {}}]}"#).is_err());
+    }
+}

@@ -1,0 +1,218 @@
+//! The key of a request: length-prefixed parts, so that no two requests share one by concatenation.
+
+use crate::{groups::Group, request::{Marks, REROUTING, Request}};
+use std::{borrow::Cow, fmt};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The 128-bit hash of a key. It places a key (ring, shard, table); it never is its identity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(pub u128);
+
+impl Hash {
+    /// The hash of these bytes (XXH3, 128 bits).
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(xxh3_128(bytes))
+    }
+
+    /// The low half: what the ring weighs.
+    pub const fn low(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The high half: what shards and tables use, independent of the ring.
+    pub const fn high(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// A key in full. Equal keys are the same resource; GET and HEAD share one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    bytes: Box<[u8]>,
+    hash: Hash,
+}
+
+/// The parts of a key that a purge can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The group's name.
+    pub group: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The service's name in a group by `service`, else host and port.
+    pub authority: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The query with its `?`; empty where there is none.
+    pub query: &'a str,
+}
+
+impl Key {
+    /// The key of a request in a group. `route`: the cluster that Envoy chose, for a group with `key.route`.
+    pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
+        let mut bytes = Vec::with_capacity(192);
+        let mut part = |part: &[u8]| frame(&mut bytes, part);
+        part(group.name().as_bytes());
+        part(request.scheme.as_bytes());
+        part(authority(group, request).as_bytes());
+        part(request.path.as_bytes());
+        match group.query(request.query) {
+            Some(query) => {
+                let mut with_mark = String::with_capacity(query.len().saturating_add(1));
+                with_mark.push('?');
+                with_mark.push_str(&query);
+                part(with_mark.as_bytes());
+            }
+            None => part(b""),
+        }
+        for name in group.key_headers() {
+            many(&mut part, b"h", name.as_bytes(), request.values(name));
+        }
+        for name in group.key_cookies() {
+            many(&mut part, b"c", name.as_bytes(), request.cookie(name).into_iter());
+        }
+        if group.keys_route() {
+            many(&mut part, b"r", b"route", route.into_iter());
+        }
+        if request.marks.any(Marks::REROUTING) {
+            for name in REROUTING {
+                let values = request.fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v);
+                if values.clone().next().is_some() {
+                    many(&mut part, b"x", name, values);
+                }
+            }
+        }
+        Self::from_bytes(bytes)
+    }
+
+    /// A key from its bytes, as another part of the system has them.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        let hash = Hash::of(&bytes);
+        Self { bytes: bytes.into_boxed_slice(), hash }
+    }
+
+    /// The key's bytes: each part as its length (4 bytes, little-endian) and itself.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its hash.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// The parts that a purge can name. `None` for bytes that are no key.
+    pub fn parts(&self) -> Option<Parts<'_>> {
+        let mut rest: &[u8] = &self.bytes;
+        let mut next = || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = after;
+            std::str::from_utf8(part).ok()
+        };
+        Some(Parts { group: next()?, scheme: next()?, authority: next()?, path: next()?, query: next()? })
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// `group http://authority/path?query`: what logs and `meshcache-debug` show.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            Some(p) => write!(f, "{} {}://{}{}{}", p.group, p.scheme, p.authority, p.path, p.query),
+            None => f.write_str("(no key)"),
+        }
+    }
+}
+
+/// The authority that stands in the key: the service's name, or the host in lower case without its default port.
+pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
+    if let Some(service) = group.service() {
+        return Cow::Borrowed(service);
+    }
+    match request.host_port() {
+        (host, None) => host,
+        (host, Some(port)) => Cow::Owned(format!("{host}:{port}")),
+    }
+}
+
+fn frame(bytes: &mut Vec<u8>, part: &[u8]) {
+    // A part comes from one header block, far below 4 GiB; were it longer, the whole length still separates keys.
+    bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(part);
+}
+
+/// A named list of values: kind, name, how many, each. Absent and empty differ.
+fn many<'a>(part: &mut impl FnMut(&[u8]), kind: &[u8], name: &[u8], values: impl Iterator<Item = &'a [u8]> + Clone) {
+    part(kind);
+    part(name);
+    part(&(values.clone().count() as u32).to_le_bytes());
+    values.for_each(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Field;
+
+    fn group(json: &str) -> Group {
+        Group::for_tests(json)
+    }
+
+    fn key(group: &Group, authority: &'static str, target: &'static str, fields: &'static [Field<'static>]) -> Key {
+        Key::of(group, &Request::read(b"GET", b"http", authority.as_bytes(), target.as_bytes(), fields).unwrap(), None)
+    }
+
+    #[test]
+    fn no_two_requests_share_a_key_by_concatenation() {
+        let g = group(r#"{"key": {"headers": ["a", "b"]}}"#);
+        let one = key(&g, "h", "/x", &[(b"a", b"1"), (b"b", b"1x")]);
+        let two = key(&g, "h", "/x", &[(b"a", b"11"), (b"b", b"x")]);
+        let absent = key(&g, "h", "/x", &[(b"a", b"11x")]);
+        let empty = key(&g, "h", "/x", &[(b"a", b"11x"), (b"b", b"")]);
+        let all = [one, two, absent, empty];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate() {
+                assert_eq!(a == b, i == j, "{i} {j}");
+            }
+        }
+        assert_ne!(key(&g, "h", "/x?", &[]), key(&g, "h", "/x", &[]));
+    }
+
+    #[test]
+    fn every_name_of_a_service_is_one_key_and_every_host_its_own() {
+        let service = group(r#"{"match": {"service": "config.platform"}}"#);
+        assert_eq!(key(&service, "config.platform:9000", "/x", &[]), key(&service, "Config.platform.svc", "/x", &[]));
+        let hosts = group(r#"{"match": {"hosts": ["*.example.com"]}}"#);
+        assert_ne!(key(&hosts, "a.example.com", "/x", &[]), key(&hosts, "b.example.com", "/x", &[]));
+        assert_eq!(key(&hosts, "A.example.com:80", "/x", &[]), key(&hosts, "a.example.com", "/x", &[]));
+        assert_ne!(key(&hosts, "a.example.com:81", "/x", &[]), key(&hosts, "a.example.com", "/x", &[]));
+    }
+
+    #[test]
+    fn what_can_change_the_resource_is_in_the_key() {
+        let g = group("{}");
+        assert_ne!(key(&g, "h", "/x", &[(b"x-forwarded-host", b"evil")]), key(&g, "h", "/x", &[]));
+        assert_eq!(key(&g, "h", "/x", &[(b"x-other", b"1")]), key(&g, "h", "/x", &[]));
+    }
+
+    #[test]
+    fn a_key_tells_its_parts() {
+        let k = key(&group("{}"), "h", "/x?b=1", &[]);
+        let parts = k.parts().unwrap();
+        assert_eq!((parts.group, parts.scheme, parts.authority, parts.path, parts.query), ("g", "http", "h", "/x", "?b=1"));
+        assert_eq!(Key::from_bytes(k.bytes().to_vec()), k);
+        assert_eq!(Key::from_bytes(vec![9, 0, 0, 0, 1]).parts(), None);
+    }
+}

@@ -1,0 +1,18 @@
+//! What filter and coordinator must compute identically: key, ring, groups, wire and freshness.
+//!
+//! Pure: no I/O, no clock, no globals. Time is an argument. Builds for native, `wasm32-wasip1` and `wasm32-unknown-unknown`.
+#![forbid(unsafe_code)]
+
+pub mod feed;
+pub mod freshness;
+pub mod groups;
+pub mod key;
+pub mod request;
+pub mod ring;
+pub mod units;
+pub mod wire;
+
+pub use groups::{Group, Groups};
+pub use key::{Hash, Key};
+pub use request::{Field, Request, Response};
+pub use ring::{Peer, Ring};

@@ -1,0 +1,303 @@
+//! What filter and coordinators say to each other: header names, a question's own headers, an answer's outcome.
+
+use crate::request::Field;
+use std::fmt;
+
+/// The wire version that this code speaks. A side also understands the one before it.
+pub const VERSION: u32 = 1;
+/// The oldest wire version that this code understands.
+pub const OLDEST: u32 = 1;
+/// Every request path that begins so is a control path of ours, never a resource.
+pub const CONTROL_PATH: &str = "/.meshcache/";
+/// The path of the feed, on the data port.
+pub const FEED_PATH: &str = "/.meshcache/feed";
+/// The prefix of every header of ours.
+pub const PREFIX: &str = "meshcache-";
+
+/// Names of the headers, lower case.
+pub mod header {
+    /// The wire version of a question; its presence makes a request a question.
+    pub const WIRE: &str = "meshcache-wire";
+    /// The group that the asker matched.
+    pub const GROUP: &str = "meshcache-group";
+    /// The asking proxy's namespace, for short service names.
+    pub const NAMESPACE: &str = "meshcache-namespace";
+    /// `1`: the proxy verified a token of this request.
+    pub const VERIFIED: &str = "meshcache-verified";
+    /// The asker's ring version, hexadecimal.
+    pub const RING: &str = "meshcache-ring";
+    /// The digest of the asker's rules for the group, opaque.
+    pub const RULES: &str = "meshcache-rules";
+    /// The asker's purge position, opaque.
+    pub const PURGE: &str = "meshcache-purge";
+    /// How long the asker waits for an answer, milliseconds.
+    pub const PATIENCE: &str = "meshcache-patience";
+    /// `1`: answer from here, ask no other peer.
+    pub const HOP: &str = "meshcache-hop";
+    /// The client's authority, on calls between coordinators (Host is the peer's name there).
+    pub const AUTHORITY: &str = "meshcache-authority";
+    /// The client's scheme, on calls between coordinators.
+    pub const SCHEME: &str = "meshcache-scheme";
+    /// The cluster that Envoy chose for the request, for groups with `key.route`.
+    pub const ROUTE: &str = "meshcache-route";
+    /// The peer that Envoy's `override_host` policy is to reach, `ip:port`.
+    pub const PEER: &str = "meshcache-peer";
+    /// The outcome, on every answer.
+    pub const OUTCOME: &str = "meshcache-outcome";
+    /// A client's wish to go past the cache; believed from `debuggers`.
+    pub const BYPASS: &str = "meshcache-bypass";
+    /// A client's wish for reasons and key in Cache-Status; believed from `debuggers`.
+    pub const DEBUG: &str = "meshcache-debug";
+    /// An origin's targeted cache control for us (RFC 9213): the only meshcache-* header of an origin that is read.
+    pub const CACHE_CONTROL: &str = "meshcache-cache-control";
+}
+
+/// How an answer came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// From the store, fresh.
+    Hit,
+    /// From the store, past its freshness.
+    Stale,
+    /// Loaded now.
+    Miss,
+    /// From the store, confirmed by the origin now.
+    Revalidated,
+    /// Still loading: ask again.
+    Loading,
+    /// Go to the service yourself.
+    Pass,
+    /// The owner failed to get an answer.
+    Error,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [Self::Hit, Self::Stale, Self::Miss, Self::Revalidated, Self::Loading, Self::Pass, Self::Error];
+
+    /// The word on the wire, in logs and in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Revalidated => "revalidated",
+            Self::Loading => "loading",
+            Self::Pass => "pass",
+            Self::Error => "error",
+        }
+    }
+
+    /// Whether the answer carries a response for the client.
+    pub const fn has_response(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale | Self::Miss | Self::Revalidated)
+    }
+}
+
+/// The value of [`header::OUTCOME`]: `hit; ttl=26500; age=3500; keep`, `pass; reason=private; for=10000`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How the answer came about.
+    pub outcome: Outcome,
+    /// Why, one of our own words; empty where there is nothing to say.
+    pub reason: String,
+    /// For a response: how much longer it is fresh. Negative: so long stale. Milliseconds.
+    pub ttl: i64,
+    /// For a response: its age. Milliseconds.
+    pub age: u64,
+    /// Whether others than the asker may have this answer: a proxy may put it into its hot cache.
+    pub shared: bool,
+    /// Whether this question joined a load that another had begun.
+    pub collapsed: bool,
+    /// Whether the answer was stored, for Cache-Status.
+    pub stored: bool,
+    /// The status of the origin's answer, where one was asked; 0 else.
+    pub fwd_status: u16,
+    /// For a pass: how long the asker is to remember it for this key. Milliseconds.
+    pub remember: u64,
+}
+
+impl Verdict {
+    /// An outcome with nothing else said.
+    pub fn new(outcome: Outcome) -> Self {
+        Self { outcome, reason: String::new(), ttl: 0, age: 0, shared: false, collapsed: false, stored: false, fwd_status: 0, remember: 0 }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(mut self, reason: &str) -> Self {
+        self.reason = reason.to_owned();
+        self
+    }
+
+    /// Reads a verdict; unknown parameters are passed over, an unknown outcome is none.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let mut parts = std::str::from_utf8(value).ok()?.split(';').map(str::trim);
+        let word = parts.next()?;
+        let mut verdict = Self::new(Outcome::ALL.into_iter().find(|o| o.label() == word)?);
+        for part in parts {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            match name {
+                "reason" => verdict.reason = value.to_owned(),
+                "ttl" => verdict.ttl = value.parse().ok()?,
+                "age" => verdict.age = value.parse().ok()?,
+                "for" => verdict.remember = value.parse().ok()?,
+                "fwd-status" => verdict.fwd_status = value.parse().ok()?,
+                "shared" => verdict.shared = true,
+                "collapsed" => verdict.collapsed = true,
+                "stored" => verdict.stored = true,
+                _ => {}
+            }
+        }
+        Some(verdict)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.outcome.label())?;
+        if !self.reason.is_empty() {
+            write!(f, "; reason={}", self.reason)?;
+        }
+        if self.outcome.has_response() {
+            write!(f, "; ttl={}; age={}", self.ttl, self.age)?;
+        }
+        for (name, n) in [("fwd-status", u64::from(self.fwd_status)), ("for", self.remember)] {
+            if n > 0 {
+                write!(f, "; {name}={n}")?;
+            }
+        }
+        for (name, is) in [("shared", self.shared), ("collapsed", self.collapsed), ("stored", self.stored)] {
+            if is {
+                write!(f, "; {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a question says beside the client's own request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// The asker's wire version.
+    pub wire: u32,
+    /// The group that the asker matched.
+    pub group: String,
+    /// The asking proxy's namespace; empty where it has none.
+    pub namespace: String,
+    /// Whether the proxy verified a token of this request.
+    pub verified: bool,
+    /// The asker's ring version.
+    pub ring: u64,
+    /// The digest of the asker's rules for the group.
+    pub rules: String,
+    /// The asker's purge position, opaque; empty: none.
+    pub purge: String,
+    /// How long the asker waits for an answer, milliseconds; 0: no limit said.
+    pub patience: u64,
+    /// Answer from here, ask no other peer.
+    pub hop: bool,
+    /// The cluster that Envoy chose, where the group's key wants it.
+    pub route: Option<String>,
+}
+
+/// Why the meshcache-* headers of a request are no question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadQuestion {
+    /// There is no wire header: an ordinary request.
+    NotOne,
+    /// A wire version that this code does not understand.
+    Version(u32),
+    /// The header of this name cannot be read.
+    Header(&'static str),
+}
+
+impl Question {
+    /// The headers that say it: name and value. Empty fields are left out.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![(header::WIRE, self.wire.to_string()), (header::GROUP, self.group.clone())];
+        let mut say = |name, value: String, is: bool| {
+            if is {
+                headers.push((name, value));
+            }
+        };
+        say(header::NAMESPACE, self.namespace.clone(), !self.namespace.is_empty());
+        say(header::VERIFIED, "1".into(), self.verified);
+        say(header::RING, format!("{:016x}", self.ring), self.ring != 0);
+        say(header::RULES, self.rules.clone(), !self.rules.is_empty());
+        say(header::PURGE, self.purge.clone(), !self.purge.is_empty());
+        say(header::PATIENCE, self.patience.to_string(), self.patience != 0);
+        say(header::HOP, "1".into(), self.hop);
+        say(header::ROUTE, self.route.clone().unwrap_or_default(), self.route.is_some());
+        headers
+    }
+
+    /// Reads a question from a request's fields. Of a repeated header the first counts.
+    pub fn read(fields: &[Field<'_>]) -> Result<Self, BadQuestion> {
+        let get = |name: &'static str| match crate::request::values(fields, name).next() {
+            Some(value) => std::str::from_utf8(value).map(Some).map_err(|_| BadQuestion::Header(name)),
+            None => Ok(None),
+        };
+        fn number<T: std::str::FromStr + Default>(name: &'static str, text: Option<&str>) -> Result<T, BadQuestion> {
+            text.map_or(Ok(T::default()), |t| t.parse().map_err(|_| BadQuestion::Header(name)))
+        }
+        let Some(wire) = get(header::WIRE)? else { return Err(BadQuestion::NotOne) };
+        let wire = number(header::WIRE, Some(wire))?;
+        if !(OLDEST..=VERSION).contains(&wire) {
+            return Err(BadQuestion::Version(wire));
+        }
+        let ring = get(header::RING)?.map_or(Ok(0), |t| u64::from_str_radix(t, 16).map_err(|_| BadQuestion::Header(header::RING)))?;
+        let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ok(Self {
+            wire,
+            group: owned(get(header::GROUP)?),
+            namespace: owned(get(header::NAMESPACE)?),
+            verified: get(header::VERIFIED)? == Some("1"),
+            ring,
+            rules: owned(get(header::RULES)?),
+            purge: owned(get(header::PURGE)?),
+            patience: number(header::PATIENCE, get(header::PATIENCE)?)?,
+            hop: get(header::HOP)? == Some("1"),
+            route: get(header::ROUTE)?.map(str::to_owned),
+        })
+    }
+}
+
+/// Header fields that belong to one connection, in requests and responses alike (RFC 9110 section 7.6.1), beside those that Connection names.
+pub const HOP_BY_HOP: [&[u8]; 9] =
+    [b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"];
+
+/// Whether a client's header is never sent towards a service: what Envoy adds to a callout and ours.
+pub fn never_to_origin(name: &[u8]) -> bool {
+    name.starts_with(b"x-envoy-") || name == b"x-forwarded-client-cert" || name.starts_with(PREFIX.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_read_as_it_was_written() {
+        let mut verdict = Verdict::new(Outcome::Miss).because("x");
+        (verdict.ttl, verdict.age, verdict.shared, verdict.fwd_status) = (-5, 7, true, 200);
+        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; fwd-status=200; shared");
+        assert_eq!(Verdict::parse(verdict.to_string().as_bytes()), Some(verdict));
+        let mut pass = Verdict::new(Outcome::Pass).because("private");
+        pass.remember = 10_000;
+        assert_eq!(Verdict::parse(b"pass; reason=private; for=10000; new-word=1"), Some(pass));
+        for bad in [&b""[..], b"hop", b"hit; ttl=x", b"\xff"] {
+            assert_eq!(Verdict::parse(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_question_is_read_as_it_was_written() {
+        let question = Question { wire: 1, group: "g".into(), namespace: "ns".into(), verified: true, ring: 0xabc, rules: "r".into(), purge: "p".into(), patience: 750, hop: true, route: None };
+        let headers = question.headers();
+        let fields: Vec<Field<'_>> = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        assert_eq!(Question::read(&fields), Ok(question));
+        assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));
+        assert_eq!(Question::read(&[(b"meshcache-wire", b"99")]), Err(BadQuestion::Version(99)));
+        assert_eq!(Question::read(&[(b"meshcache-wire", b"1"), (b"meshcache-patience", b"-1")]), Err(BadQuestion::Header(header::PATIENCE)));
+    }
+}
