@@ -31,6 +31,8 @@ pub struct FeedQuestion {
 pub struct FeedAnswer {
     /// The coordinator's wire version.
     pub wire: u32,
+    /// The name of the coordinator that answers: the proxy asks it again until it fails.
+    pub peer: String,
     /// The version of the state, opaque.
     pub version: String,
     /// The whole state, when the asker's version differs.

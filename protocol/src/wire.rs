@@ -38,10 +38,14 @@ pub mod header {
     pub const AUTHORITY: &str = "meshcache-authority";
     /// The client's scheme, on calls between coordinators.
     pub const SCHEME: &str = "meshcache-scheme";
+    /// The client's Authorization, on calls between coordinators (Authorization is the peer's token there).
+    pub const AUTHORIZATION: &str = "meshcache-authorization";
     /// The cluster that Envoy chose for the request, for groups with `key.route`.
     pub const ROUTE: &str = "meshcache-route";
     /// The peer that Envoy's `override_host` policy is to reach, `ip:port`.
     pub const PEER: &str = "meshcache-peer";
+    /// The answering coordinator's own data address in the ring, `ip:port`, on answers of the feed.
+    pub const SELF: &str = "meshcache-self";
     /// The outcome, on every answer.
     pub const OUTCOME: &str = "meshcache-outcome";
     /// A client's wish to go past the cache; believed from `debuggers`.
@@ -107,6 +111,8 @@ pub struct Verdict {
     pub age: u64,
     /// Whether others than the asker may have this answer: a proxy may put it into its hot cache.
     pub shared: bool,
+    /// Whether it may also answer requests that name their user (the response says so): asked of a proxy's hot copy.
+    pub everybody: bool,
     /// Whether this question joined a load that another had begun.
     pub collapsed: bool,
     /// Whether the answer was stored, for Cache-Status.
@@ -120,7 +126,7 @@ pub struct Verdict {
 impl Verdict {
     /// An outcome with nothing else said.
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, reason: String::new(), ttl: 0, age: 0, shared: false, collapsed: false, stored: false, fwd_status: 0, remember: 0 }
+        Self { outcome, reason: String::new(), ttl: 0, age: 0, shared: false, everybody: false, collapsed: false, stored: false, fwd_status: 0, remember: 0 }
     }
 
     /// The same with a reason.
@@ -144,6 +150,7 @@ impl Verdict {
                 "for" => verdict.remember = value.parse().ok()?,
                 "fwd-status" => verdict.fwd_status = value.parse().ok()?,
                 "shared" => verdict.shared = true,
+                "everybody" => verdict.everybody = true,
                 "collapsed" => verdict.collapsed = true,
                 "stored" => verdict.stored = true,
                 _ => {}
@@ -167,7 +174,7 @@ impl fmt::Display for Verdict {
                 write!(f, "; {name}={n}")?;
             }
         }
-        for (name, is) in [("shared", self.shared), ("collapsed", self.collapsed), ("stored", self.stored)] {
+        for (name, is) in [("shared", self.shared), ("everybody", self.everybody), ("collapsed", self.collapsed), ("stored", self.stored)] {
             if is {
                 write!(f, "; {name}")?;
             }

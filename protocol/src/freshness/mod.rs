@@ -2,20 +2,42 @@
 //!
 //! RFC 9111 for a shared cache, with the group's rules. A decision is a value with its reason; `now` is an argument.
 //! Times on the wall (Unix milliseconds) serve only for Date, Expires and Last-Modified; how long something has been
-//! stored (`resident`) comes from a clock that never jumps.
+//! stored (`resident`) comes from a clock that never jumps. `docs/http.md` has each rule with its test.
+//!
+//! A response that arrives: [`store`], then [`storable`] and [`Selecting::of`]. A 304: [`confirms`], then [`freshened`],
+//! and its result as a response that arrives. A request: [`Selecting::matches`], [`reuse`], then [`part`].
 
+mod accept;
+mod age;
+mod asked;
+#[cfg(test)]
+mod case;
+mod control;
+mod date;
+mod directive;
 mod fields;
+mod invalidate;
+mod lifetime;
+mod list;
 mod precondition;
+mod range;
 mod reuse;
 mod share;
 mod status;
 mod store;
+mod stored;
+mod targeted;
+mod validator;
 mod vary;
 
-pub use fields::{conditions, freshened, not_modified, storable};
+pub use age::Times;
+pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable};
+pub use invalidate::{invalidates, is_unsafe};
+pub use lifetime::Why;
 pub use precondition::{Part, part};
 pub use reuse::{Reuse, reuse, reuse_on_error};
-pub use share::{Alone, joins};
+pub use share::{Alone, joins, names_user, reloads};
 pub use status::cache_status;
-pub use store::{NotStored, Stored, Times, Why, store};
+pub use store::{NotStored, store};
+pub use stored::Stored;
 pub use vary::{Selecting, Vary};

@@ -1,6 +1,10 @@
 //! May this request wait for a load that others share? ("Sharing safely")
 
-use crate::{groups::Group, request::Request};
+use super::asked::Asked;
+use crate::{
+    groups::{Errors, Group},
+    request::{Marks, Request},
+};
 
 /// Why a request asks for itself: it neither starts nor joins a shared load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,101 @@ impl Alone {
 
 /// Whether a request may start or join a shared load.
 pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(), Alone> {
-    let _ = (group, verified);
-    if request.is_get() { Ok(()) } else { Err(Alone::Method) }
+    if !request.is_get() {
+        return Err(Alone::Method);
+    }
+    if names_user(group, request, verified) {
+        return Err(Alone::Identity);
+    }
+    if request.marks.any(Marks::RANGE) {
+        return Err(Alone::Range);
+    }
+    if request.marks.any(Marks::CONDITIONAL) {
+        return Err(Alone::Conditional);
+    }
+    let asked = Asked::of(group, request);
+    if asked.no_store || asked.reloads() {
+        return Err(Alone::Directive);
+    }
+    Ok(())
+}
+
+/// Whether a request that is [`Alone::Directive`] may still share a load with others, as long as that load begins after
+/// the request arrived: it wants an answer newer than itself (no-cache, max-age=0), and lets caches store it.
+pub fn reloads(group: &Group, request: &Request<'_>) -> bool {
+    let asked = Asked::of(group, request);
+    asked.reloads() && !asked.no_store
+}
+
+/// Whether a request names its user: it has Authorization, Cookie, one of the group's identity headers, or a token that
+/// the proxy verified. What the group shares does not count; nor does Cookie where the group follows RFC 9111 to the
+/// letter, which leaves cookies to the origin's Cache-Control and Vary (section 7.3).
+pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
+    let share = &group.config().share;
+    let cookies = || !share.cookie && group.config().freshness.errors != Errors::Rfc9111;
+    (!share.authorization && (verified || request.marks.any(Marks::AUTHORIZATION)))
+        || (request.marks.any(Marks::COOKIE) && cookies())
+        || share.identity.iter().any(|name| request.value(name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Field;
+
+    fn ask<'a>(method: &'static [u8], fields: &'a [Field<'a>]) -> Request<'a> {
+        Request::read(method, b"http", b"h", b"/", fields).unwrap()
+    }
+
+    fn group(json: &str) -> Group {
+        Group::for_tests(json)
+    }
+
+    #[test]
+    fn a_plain_get_joins() {
+        assert_eq!(joins(&group("{}"), &ask(b"GET", &[(b"accept", b"*/*")]), false), Ok(()));
+        assert_eq!(joins(&group("{}"), &ask(b"HEAD", &[]), false), Err(Alone::Method));
+        assert_eq!(joins(&group("{}"), &ask(b"get", &[]), false), Err(Alone::Method));
+    }
+
+    #[test]
+    fn who_names_its_user_asks_alone() {
+        let g = group(r#"{"share": {"identity": ["X-User-Id"]}}"#);
+        for fields in [[(&b"authorization"[..], &b"x"[..])], [(b"cookie", b"a=b")], [(b"x-user-id", b"7")]] {
+            assert_eq!(joins(&g, &ask(b"GET", &fields), false), Err(Alone::Identity));
+        }
+        assert_eq!(joins(&g, &ask(b"GET", &[]), true), Err(Alone::Identity));
+        assert_eq!(joins(&g, &ask(b"GET", &[(b"x-user", b"7")]), false), Ok(()));
+    }
+
+    #[test]
+    fn what_the_group_shares_names_nobody() {
+        let g = group(r#"{"share": {"authorization": true, "cookie": true}}"#);
+        assert_eq!(joins(&g, &ask(b"GET", &[(b"authorization", b"x"), (b"cookie", b"a=b")]), true), Ok(()));
+        let letter = group(r#"{"freshness": {"errors": "rfc9111"}}"#);
+        assert_eq!(joins(&letter, &ask(b"GET", &[(b"cookie", b"a=b")]), false), Ok(()));
+        assert_eq!(joins(&letter, &ask(b"GET", &[(b"authorization", b"x")]), false), Err(Alone::Identity));
+    }
+
+    #[test]
+    fn parts_and_conditions_ask_alone() {
+        assert_eq!(joins(&group("{}"), &ask(b"GET", &[(b"range", b"bytes=0-1")]), false), Err(Alone::Range));
+        for name in [&b"if-none-match"[..], b"if-match", b"if-modified-since", b"if-unmodified-since"] {
+            assert_eq!(joins(&group("{}"), &ask(b"GET", &[(name, b"x")]), false), Err(Alone::Conditional));
+        }
+    }
+
+    #[test]
+    fn reloads_share_only_loads_that_begin_after_them() {
+        let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
+        for (value, reload) in [(&b"no-cache"[..], true), (b"max-age=0", true), (b"no-store", false), (b"no-cache, no-store", false)] {
+            let fields = [(&b"cache-control"[..], value)];
+            assert_eq!(joins(&obey, &ask(b"GET", &fields), false), Err(Alone::Directive));
+            assert_eq!(reloads(&obey, &ask(b"GET", &fields)), reload);
+            assert_eq!(joins(&group("{}"), &ask(b"GET", &fields), false), Ok(()));
+            assert!(!reloads(&group("{}"), &ask(b"GET", &fields)));
+        }
+        assert_eq!(joins(&obey, &ask(b"GET", &[(b"pragma", b"no-cache")]), false), Err(Alone::Directive));
+        assert_eq!(joins(&obey, &ask(b"GET", &[(b"cache-control", b"max-age=60")]), false), Ok(()));
+    }
 }

@@ -1,7 +1,14 @@
 //! Vary: for which requests a stored response is (RFC 9111 section 4.1).
 
+use super::{
+    accept,
+    list::{is_token, members},
+};
 use crate::request::{Request, Response};
 use serde::{Deserialize, Serialize};
+
+/// More names than this are as good as `*`: nobody would ever match.
+const MOST: usize = 32;
 
 /// What a response's Vary says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +17,7 @@ pub enum Vary {
     Nothing,
     /// For requests that agree in these fields (lower case, sorted, each once).
     By(Vec<String>),
-    /// `*`: for no other request.
+    /// `*`, or what cannot be read: for no other request.
     Everything,
 }
 
@@ -21,26 +28,167 @@ pub struct Selecting(Vec<(String, Option<Vec<u8>>)>);
 impl Vary {
     /// Reads all Vary fields of a response.
     pub fn of(response: &Response<'_>) -> Self {
-        let _ = response;
-        Self::Nothing
+        let mut names = Vec::new();
+        for member in response.values("vary").flat_map(members) {
+            match std::str::from_utf8(member) {
+                Ok(name) if name != "*" && is_token(member) => names.push(name.to_ascii_lowercase()),
+                _ => return Self::Everything,
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        match names.len() {
+            0 => Self::Nothing,
+            1..=MOST => Self::By(names),
+            _ => Self::Everything,
+        }
     }
 }
 
 impl Selecting {
     /// What this request has in the fields that `vary` names. Empty for [`Vary::Nothing`].
     pub fn of(vary: &Vary, request: &Request<'_>) -> Self {
-        let _ = (vary, request);
-        Self::default()
+        match vary {
+            Vary::By(names) => Self(names.iter().map(|name| (name.clone(), is_there(request, name).then(|| canonical(request, name)))).collect()),
+            Vary::Nothing | Vary::Everything => Self::default(),
+        }
     }
 
-    /// Whether a request agrees.
+    /// Whether a request agrees. Allocates only for fields with more members than anybody sends.
     pub fn matches(&self, request: &Request<'_>) -> bool {
-        let _ = request;
-        true
+        self.0.iter().all(|(name, value)| match value {
+            None => !is_there(request, name),
+            Some(value) => is_there(request, name) && agrees(request, name, value),
+        })
     }
 
     /// Bytes that it takes in memory, with its allocations.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|(name, value)| 64_usize.saturating_add(name.len()).saturating_add(value.as_ref().map_or(0, Vec::len))).sum()
+    }
+}
+
+/// Host is no field of a [`Request`]: it is its authority, and always there.
+fn is_there(request: &Request<'_>, name: &str) -> bool {
+    name == "host" || request.value(name).is_some()
+}
+
+/// The field's lines as one, in the form that requests are compared in.
+fn canonical(request: &Request<'_>, name: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    accept::each(request, name, |part| text.extend_from_slice(part));
+    text
+}
+
+fn agrees(request: &Request<'_>, name: &str, value: &[u8]) -> bool {
+    let mut rest = Some(value);
+    accept::each(request, name, |part| rest = rest.and_then(|rest| rest.strip_prefix(part)));
+    rest.is_some_and(<[u8]>::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Field;
+
+    fn vary(values: &[&str]) -> Vary {
+        let fields: Vec<Field<'_>> = values.iter().map(|v| (&b"vary"[..], v.as_bytes())).collect();
+        Vary::of(&Response { status: 200, fields: &fields })
+    }
+
+    fn agree(name: &str, one: &[&str], two: &[&str]) -> bool {
+        let fields = |values: &[&str]| -> Vec<(Vec<u8>, Vec<u8>)> { values.iter().map(|v| (name.as_bytes().to_vec(), v.as_bytes().to_vec())).collect() };
+        let (one, two) = (fields(one), fields(two));
+        let borrowed = |fields: &[(Vec<u8>, Vec<u8>)]| -> Vec<(&'static [u8], &'static [u8])> { fields.iter().map(|(n, v)| (&*n.clone().leak(), &*v.clone().leak())).collect() };
+        let (one, two) = (borrowed(&one), borrowed(&two));
+        let one = Request::read(b"GET", b"http", b"h", b"/", &one).unwrap();
+        let two = Request::read(b"GET", b"http", b"h", b"/", &two).unwrap();
+        let by = vary(&[name]);
+        let matches = Selecting::of(&by, &one).matches(&two);
+        assert_eq!(matches, Selecting::of(&by, &two).matches(&one));
+        assert_eq!(matches, Selecting::of(&by, &one) == Selecting::of(&by, &two));
+        matches
+    }
+
+    #[test]
+    fn all_vary_fields_count_in_any_case_and_order() {
+        assert_eq!(vary(&[]), Vary::Nothing);
+        assert_eq!(vary(&["", " , "]), Vary::Nothing);
+        assert_eq!(vary(&["Foo, bar", "BAZ", "foo"]), Vary::By(vec!["bar".into(), "baz".into(), "foo".into()]));
+        assert_eq!(vary(&["foo", "bar"]), vary(&["bar, foo"]));
+    }
+
+    #[test]
+    fn a_star_matches_no_request() {
+        for values in [&["*"][..], &["foo", "*"], &["*, foo"], &["foo, *, bar"]] {
+            assert_eq!(vary(values), Vary::Everything, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_vary_that_cannot_be_read_matches_no_request() {
+        for text in ["foo bar", "foo;q=1", "\"foo\"", "fo\u{e9}"] {
+            assert_eq!(vary(&[text]), Vary::Everything, "{text}");
+        }
+        assert_eq!(vary(&[&(0..33).map(|n| format!("x-{n}")).collect::<Vec<_>>().join(",")]), Vary::Everything);
+    }
+
+    #[test]
+    fn a_field_matches_itself_and_absence_matches_absence() {
+        assert!(agree("foo", &["1"], &["1"]) && !agree("foo", &["1"], &["2"]));
+        assert!(agree("foo", &[], &[]) && !agree("foo", &[], &["1"]) && !agree("foo", &[], &[""]) && agree("foo", &[""], &[""]));
+        assert!(!agree("foo", &["1"], &["11"]) && !agree("foo", &["a"], &["A"]));
+    }
+
+    #[test]
+    fn lines_are_combined_and_space_at_commas_does_not_count() {
+        assert!(agree("foo", &["1, 2"], &["1", "2"]) && agree("foo", &["1,2"], &["  1 ,\t2 "]));
+        assert!(!agree("foo", &["1, 2"], &["2, 1"]) && !agree("foo", &["1 2"], &["1  2"]));
+        assert!(!agree("foo", &["\"1, 2\""], &["\"1,2\""]));
+    }
+
+    #[test]
+    fn accept_encoding_is_compared_without_order_case_and_space() {
+        let same = |a, b| agree("accept-encoding", &[a], &[b]);
+        assert!(same("gzip, deflate, br", "br,GZIP , deflate"));
+        assert!(same("gzip;q=1.0, br", "br, x-gzip"));
+        assert!(same("gzip;q=0.50", "gzip; Q=0.5"));
+        assert!(same("gzip, gzip", "gzip"));
+        assert!(!same("gzip", "br") && !same("gzip", "gzip, br") && !same("gzip;q=0", "gzip") && !same("gzip;q=0.5, br", "gzip, br;q=0.5") && !same("", "gzip"));
+        assert!(!same("gzip;q=x", "gzip") && same("gzip;q=x", "gzip;q=x") && !same("gzip;q=0.5", "gzip;q=500"));
+        let many = |order: &mut dyn Iterator<Item = usize>| order.map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+        assert!(agree("accept-encoding", &[&many(&mut (0..40))], &[&many(&mut (0..40))]));
+    }
+
+    #[test]
+    fn accept_language_is_compared_without_case_and_by_its_weights() {
+        let same = |a, b| agree("accept-language", &[a], &[b]);
+        assert!(!same("x-gzip", "gzip"));
+        assert!(same("en-GB, de;q=0.5", "de;q=0.5 , EN-gb") && same("en;q=0.8", "en; q=0.80"));
+        // Servers take the order of equal weights for a preference.
+        assert!(!same("en, de", "de, en") && !same("en;q=0.4, de;q=0.5", "en;q=0.5, de;q=0.4"));
+    }
+
+    #[test]
+    fn accept_is_compared_without_space_and_by_its_weights() {
+        let same = |a, b| agree("accept", &[a], &[b]);
+        assert!(same("text/html;level=1, */*; q=0.1", "*/*;q=0.1, text/html ; level=1"));
+        assert!(same("text/html;x=\"a;q=1\", */*;q=0.1", "*/*;q=0.1, text/html;x=\"a;q=1\"") && same("a;x=\"b;c\" ; y=1, c;q=0.1", "c;q=0.1, a;x=\"b;c\";y=1"));
+        assert!(!same("a;x=\"b; c\"", "a;x=\"b;c\""));
+        assert!(!same("text/html", "text/plain") && !same("text/html;level=1", "text/html;level=2") && !same("text/html;x=\"a;q=0.5\"", "text/html;x=\"a\";q=0.5"));
+    }
+
+    #[test]
+    fn host_is_the_authority() {
+        let by = vary(&["Host"]);
+        let ask = |authority: &'static str| Request::read(b"GET", b"http", authority.as_bytes(), b"/", &[]).unwrap();
+        assert!(Selecting::of(&by, &ask("A:80")).matches(&ask("a:80")) && !Selecting::of(&by, &ask("a")).matches(&ask("b")));
+    }
+
+    #[test]
+    fn a_response_without_vary_is_for_every_request() {
+        let request = Request::read(b"GET", b"http", b"h", b"/", &[(b"foo", b"1")]).unwrap();
+        assert!(Selecting::of(&Vary::Nothing, &request).matches(&request));
+        assert_eq!(Selecting::default().bytes(), 0);
     }
 }

@@ -5,7 +5,7 @@ mod config;
 mod patterns;
 
 pub use config::*;
-pub use patterns::{CallerPattern, Host, Name, NamePattern, OriginUrl, PathRegex, Service};
+pub use patterns::{CallerPattern, Force, Host, Name, NamePattern, OriginUrl, PathRegex, Service, Status};
 
 use crate::{key::Hash, request::Request};
 use std::{borrow::Cow, sync::Arc};

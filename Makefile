@@ -1,0 +1,51 @@
+# What people and CI run. Everything that is missing is fetched by scripts/setup; everything that is started is stopped again.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+wasm := --profile wasm --target wasm32-wasip1
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
+runner := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
+
+.PHONY: help setup build demo test test-kube image bench lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: ## fetch the Wasm targets and a real Envoy (ENVOY_BIN=... uses another one)
+	@scripts/setup
+
+build: setup ## the filter as Wasm and the coordinator
+	cargo build -p meshcache-filter $(wasm)
+	cargo build -p meshcache-coordinator --release
+
+demo: build ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
+	@cargo build -p meshcache-tests --release --bin demo
+	@KEEP=$(KEEP) cargo run --quiet -p meshcache-tests --release --bin demo
+
+test: build ## all tests, end to end ones with the real Envoy included
+	@scripts/setup wasm-test chart
+	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator cargo test --workspace
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(runner) cargo test -p meshcache-protocol --target wasm32-unknown-unknown
+
+test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (once, 10 minutes) and started
+	@scripts/setup chart
+	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator tests/kube/run
+
+image: ## images of coordinator and filter, with docker, else with buildah (see scripts/image --help)
+	@scripts/image
+
+bench: build ## the figures of the README, as ratios
+	@scripts/setup bench
+	cargo build -p meshcache-bare $(wasm)
+	@cargo build -p meshcache-tests --release --bin bench
+	@cargo run --quiet -p meshcache-tests --release --bin bench
+
+lint: setup ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p meshcache-filter -p meshcache-bare $(wasm) -- -D warnings
+
+clean: ## everything that was built or fetched
+	cargo clean
+	rm -rf .tools

@@ -1,0 +1,163 @@
+//! Answers: what is stored, as a proxy or a plain client gets it; what streams through; and what went wrong.
+
+use crate::{
+    asked::Asked,
+    body::Body,
+    load::with_fields,
+    origin::{Failure, via},
+    part,
+    store::Entry,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VIA},
+    response,
+};
+use meshcache_protocol::{
+    freshness::{self, Part},
+    request::Marks,
+    wire::{Outcome, Verdict, header},
+};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
+/// Envoy buffers an answer to a filter's question in whole: what is larger than this goes past the cache there.
+const LARGEST_FOR_PROXIES: usize = 30 << 20;
+
+/// What we are called, as headers have it.
+pub(crate) struct Names {
+    pub(crate) installation: String,
+    pub(crate) via: HeaderValue,
+}
+
+impl Names {
+    pub(crate) fn new(installation: &str) -> Self {
+        let via = via("1.1", installation).unwrap_or_else(|| HeaderValue::from_static("1.1 meshcache"));
+        Self { installation: installation.to_owned(), via }
+    }
+
+    /// Appends our member of Cache-Status.
+    pub(crate) fn append_status(&self, headers: &mut HeaderMap, verdict: &Verdict, detail: &str) {
+        if let Some(status) = self.status(verdict, detail, None) {
+            headers.append(CACHE_STATUS, status);
+        }
+    }
+
+    fn status(&self, verdict: &Verdict, detail: &str, key: Option<&str>) -> Option<HeaderValue> {
+        HeaderValue::from_str(&freshness::cache_status(&self.installation, verdict, detail, key)).ok()
+    }
+}
+
+/// A verdict with the entry's age and what is left of its freshness.
+pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
+    let resident = entry.resident(now);
+    verdict.ttl = entry.stored.ttl(resident);
+    verdict.age = entry.stored.age(resident);
+    verdict
+}
+
+/// A stored response as the answer to a request. None where only the origin may answer it (If-Match and its like).
+pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names: &Names) -> Option<Response<Body>> {
+    let request = &asked.request;
+    let part = if request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+        with_fields(entry, |stored| freshness::part(request, &stored, entry.body.len() as u64))
+    } else {
+        Part::Whole
+    };
+    let mut headers = HeaderMap::with_capacity(entry.fields.len() + entry.tags.len() + 4);
+    let strips_tags = asked.question.is_none() && asked.served.group.config().tags.strip;
+    let tags: &[_] = if strips_tags { &[] } else { &entry.tags };
+    for (name, value) in entry.fields.iter().chain(tags) {
+        if part != Part::NotModified || freshness::not_modified(name.as_str().as_bytes()) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    let (status, body) = part::cut(entry, &part, &mut headers)?;
+    if asked.question.is_some() {
+        if body.len() > LARGEST_FOR_PROXIES {
+            return Some(hand_back("too-large", 10_000));
+        }
+        verdict.everybody = entry.stored.for_everybody;
+        let for_others = entry.stored.for_everybody || freshness::joins(&asked.served.group, request, asked.verified()).is_ok();
+        verdict.shared = verdict.shared && for_others && part == Part::Whole && request.is_get() && asked.rules_agree();
+        headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
+    } else {
+        let detail = if verdict.outcome == Outcome::Hit { "owner" } else { &verdict.reason };
+        let key = asked.is_debugged.then(|| asked.key.to_string());
+        headers.append(CACHE_STATUS, names.status(&verdict, detail, key.as_deref())?);
+    }
+    headers.insert(AGE, HeaderValue::from(verdict.age / 1000));
+    let body = if request.is_head() && status != StatusCode::NOT_MODIFIED {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Body::empty()
+    } else {
+        Body::Full(body)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Some(response)
+}
+
+/// An origin's answer on its way to a plain client.
+pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verdict: &Verdict) -> Response<Body> {
+    head.headers.append(VIA, names.via.clone());
+    names.append_status(&mut head.headers, verdict, &verdict.reason);
+    head.version = http::Version::HTTP_11;
+    head.extensions.clear();
+    Response::from_parts(head, body)
+}
+
+/// A question's answer without a response: its asker goes on by itself, for so long.
+pub(crate) fn hand_back(reason: &str, remember: u64) -> Response<Body> {
+    let mut verdict = Verdict::new(Outcome::Pass).because(reason);
+    verdict.remember = remember;
+    bare(&verdict)
+}
+
+/// A question's answer without a response.
+pub(crate) fn bare(verdict: &Verdict) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
+        response.headers_mut().insert(OUTCOME, outcome);
+    }
+    response
+}
+
+/// `only-if-cached`, and there is nothing: 504 (RFC 9111 section 5.2.1.7), for a proxy's client, too.
+pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body> {
+    let mut response = refused(StatusCode::GATEWAY_TIMEOUT, "only-if-cached", names);
+    if asked.question.is_some() {
+        let verdict = Verdict::new(Outcome::Miss).because("only-if-cached");
+        if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
+            response.headers_mut().remove(CACHE_STATUS);
+            response.headers_mut().insert(OUTCOME, outcome);
+        }
+    }
+    response
+}
+
+/// The origin gave no answer: what a plain client is told.
+pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
+    let status = match failure {
+        Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Failure::IncompleteRequest => StatusCode::BAD_REQUEST,
+        Failure::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    refused(status, failure.label(), names)
+}
+
+/// A request that is not answered: a plain client is told in one word why.
+pub(crate) fn refused(status: StatusCode, reason: &str, names: &Names) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{reason}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    names.append_status(headers, &Verdict::new(Outcome::Error).because(reason), reason);
+    response
+}

@@ -1,0 +1,410 @@
+//! One lookup at the owner: store, owner, flight, load, store, answer.
+
+use crate::{
+    answer::{self, Names},
+    asked::{Asked, route},
+    body::Body,
+    clock::Clock,
+    flight::{Bounds, Flights, Full, Takeoff, Waited},
+    head::Head,
+    hop::Hop,
+    load::{Errand, Landed, with_fields},
+    metrics::Metrics,
+    named::Named,
+    origin::{BadCa, Clients},
+    passes::Passes,
+    peers::Peers,
+    served::{Rules, Served},
+    store::{Entry, Store},
+};
+use arc_swap::ArcSwap;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use meshcache_protocol::{
+    Groups, Key, Ring,
+    feed::What,
+    freshness::{self, Reuse, Selecting, Vary},
+    groups::Mode,
+    wire::{Outcome, Verdict},
+};
+use parking_lot::Mutex;
+use std::{
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::oneshot, time::MissedTickBehavior};
+
+/// What a cache is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This peer's stable name: the ring's.
+    pub me: String,
+    /// The installation's name, for CDN-Loop, Via and Cache-Status.
+    pub installation: String,
+    /// What the store may take, bookkeeping included.
+    pub store_bytes: u64,
+    /// Where a caller's identity is read.
+    pub identity: Identity,
+}
+
+/// Where a caller's mTLS identity is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// Nowhere: callers have none.
+    #[default]
+    None,
+    /// The URI of the last element of x-forwarded-client-cert.
+    Xfcc,
+}
+
+/// Through which port a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Questions of proxies, and plain clients.
+    Data,
+    /// A peer whose token has been checked: it has checked its caller itself.
+    Peer,
+}
+
+/// What a purge removed here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// How many entries (variants).
+    pub entries: u64,
+    /// How many bytes they took.
+    pub bytes: u64,
+}
+
+/// What one group has in the store, and its counters since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The group's name.
+    pub group: String,
+    /// Bytes, bookkeeping included.
+    pub bytes: u64,
+    /// Entries (variants).
+    pub items: u64,
+    /// Look-ups.
+    pub gets: u64,
+    /// Look-ups that found something.
+    pub hits: u64,
+    /// Entries that had to go for others.
+    pub evictions: u64,
+    /// Those among them that had not expired.
+    pub evictions_nonexpired: u64,
+}
+
+/// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come back.
+const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
+/// How often what has expired is freed.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The cache of one coordinator.
+pub struct Cache {
+    pub(crate) settings: Settings,
+    pub(crate) names: Names,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    /// Loads from origins.
+    pub(crate) loading: Flights<Landed>,
+    /// Questions to other coordinators. Apart from loads, so that what a peer asks of us never waits for what we ask of it.
+    pub(crate) asking: Flights<Landed>,
+    pub(crate) passes: Passes,
+    pub(crate) peers: Peers,
+    rules: ArcSwap<Rules>,
+    reloading: Mutex<()>,
+    ring: ArcSwap<Ring>,
+    clients: Clients,
+    metrics: Arc<Metrics>,
+}
+
+impl Cache {
+    /// An empty cache with no groups and an empty ring.
+    pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            names: Names::new(&settings.installation),
+            clock: Clock::new(),
+            store: Store::new(settings.store_bytes),
+            loading: Flights::new(MOST),
+            asking: Flights::new(MOST),
+            passes: Passes::default(),
+            peers: Peers::default(),
+            rules: ArcSwap::default(),
+            reloading: Mutex::default(),
+            ring: ArcSwap::default(),
+            clients: Clients::default(),
+            settings,
+            metrics,
+        })
+    }
+
+    /// Answers a request. Never fails: what goes wrong is an answer.
+    pub async fn answer(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
+        let began = Instant::now();
+        let (parts, body) = request.into_parts();
+        let head = match Head::read(door, parts) {
+            Ok(head) => head,
+            Err(bad) => return answer::refused(StatusCode::BAD_REQUEST, bad.label(), &self.names),
+        };
+        let rules = self.rules.load_full();
+        let fields = head.fields();
+        let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
+            Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, self.clock.at(began)).await),
+            Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
+        };
+        if let Some(served) = served {
+            served.metrics.request_seconds.observe(began.elapsed().as_secs_f64());
+        }
+        response
+    }
+
+    /// The store first. What it has is given at once, whoever owns the key.
+    async fn look_up(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, now: u64) -> Response<Body> {
+        let Served { group, metrics, share, .. } = &**asked.served;
+        metrics.gets.inc();
+        if asked.is_from_peer {
+            metrics.server_requests.inc();
+        }
+        let stored = self.store.get(share, &asked.key, now, |entry| entry.selecting.matches(&asked.request));
+        let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
+        let reuse = freshness::reuse(group, &asked.request, asked.verified(), stored.as_ref().map(|entry| &entry.stored), resident);
+        let found = match (reuse, &stored) {
+            (Reuse::Fresh, Some(entry)) => Some((entry, Outcome::Hit)),
+            (Reuse::Stale, Some(entry)) => Some((entry, Outcome::Stale)),
+            _ => None,
+        };
+        if group.config().mode == Mode::Observe && asked.question.is_none() {
+            metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), "observe");
+            return Box::pin(self.through(asked.served, head, body.into(), "observe", Some(asked))).await;
+        }
+        // A stale answer is refreshed by the key's owner: who is not asks it.
+        let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || self.hop(asked).is_none());
+        if let Some((entry, outcome)) = found {
+            if outcome == Outcome::Stale {
+                self.refresh(asked, head);
+            }
+            let mut verdict = answer::aged(Verdict::new(outcome), entry, now);
+            verdict.shared = true;
+            if let Some(response) = answer::give(asked, entry, verdict, &self.names) {
+                metrics.hits.inc();
+                metrics.request(outcome.label(), "");
+                return response;
+            }
+        }
+        metrics.loads.inc();
+        Box::pin(self.fetch(asked, head, body, reuse)).await
+    }
+
+    /// What the store cannot answer: alone, or together with all who ask for the same.
+    async fn fetch(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse) -> Response<Body> {
+        let Served { group, metrics, .. } = &**asked.served;
+        let hop = self.hop(asked);
+        let alone = match freshness::joins(group, &asked.request, asked.verified()) {
+            Err(alone) => Some(alone.label()),
+            Ok(()) if reuse == Reuse::Refuse => Some("identity"),
+            Ok(()) if reuse == Reuse::OnlyIfCached => Some("only-if-cached"),
+            Ok(()) => None,
+        };
+        if let Some(reason) = alone {
+            if let Some(hop) = &hop
+                && let Some(response) = self.relay(asked, head, hop).await
+            {
+                metrics.request(Outcome::Hit.label(), "peer");
+                return response;
+            }
+            if reuse == Reuse::OnlyIfCached {
+                metrics.request(Outcome::Error.label(), "only-if-cached");
+                return answer::only_if_cached(asked, &self.names);
+            }
+            return self.let_go(asked, head, body, reason, 0).await;
+        }
+        if let Some((reason, left)) = self.passes.get(asked.key.hash(), self.clock.now()) {
+            return self.let_go(asked, head, body, reason, left).await;
+        }
+        self.fly(asked, head, body, hop).await
+    }
+
+    /// Waits for the key's flight, and starts it where there is none.
+    async fn fly(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, hop: Option<Hop>) -> Response<Body> {
+        let deadline = match &asked.question {
+            Some(question) => tokio::time::Instant::now() + asked.patience(question),
+            None => self.deadline(asked.served),
+        };
+        let mut key = asked.key.clone();
+        // Twice: a response may have variants, which nobody knew who joined the first flight.
+        for variant in [false, true] {
+            let flights = if hop.is_some() { &self.asking } else { &self.loading };
+            let (seat, takeoff) = match flights.join(&key) {
+                Ok(joined) => joined,
+                Err(Full) => return self.full(asked),
+            };
+            let leads = takeoff.is_some();
+            let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone()));
+            match seat.wait(deadline).await {
+                Waited::Landed(Landed::Given { entry, mut verdict, to_all }) => {
+                    let fits = entry.selecting.matches(&asked.request);
+                    if leads || (to_all && fits) {
+                        verdict.collapsed = !leads;
+                        asked.served.metrics.request(verdict.outcome.label(), "");
+                        match answer::give(asked, &entry, verdict, &self.names) {
+                            Some(response) => return response,
+                            None => return self.let_go(asked, head, body, "precondition", 0).await,
+                        }
+                    }
+                    if fits || variant {
+                        break;
+                    }
+                    key = variant_key(asked, &entry);
+                }
+                Waited::Landed(Landed::Apart { reason, remember }) => {
+                    if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
+                        asked.served.metrics.request(Outcome::Miss.label(), reason);
+                        return response;
+                    }
+                    return self.let_go(asked, head, body, reason, remember).await;
+                }
+                Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
+                Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
+                Waited::Late if asked.question.is_some() => {
+                    asked.served.metrics.request(Outcome::Loading.label(), "");
+                    return answer::bare(&Verdict::new(Outcome::Loading));
+                }
+                // The flight's head was there in time, or it would have failed: a long body need not be waited for.
+                Waited::Late => return self.let_go(asked, head, body, "slow", 0).await,
+            }
+        }
+        self.let_go(asked, head, body, "vary", 0).await
+    }
+
+    /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes back to it this way.
+    fn take_off(self: &Arc<Self>, takeoff: Takeoff<Landed>, asked: &Asked<'_>, head: &Head, hop: Option<Hop>) -> Option<oneshot::Receiver<Response<Body>>> {
+        let (leader, own) = if asked.question.is_none() { Some(oneshot::channel()).unzip() } else { (None, None) };
+        let errand = Errand { served: asked.served.clone(), head: head.clone(), key: asked.key.clone(), verified: asked.verified(), leader };
+        let cache = self.clone();
+        let under_way = UnderWay::new(&self.metrics);
+        tokio::spawn(async move {
+            let _under_way = under_way;
+            let landed = match hop {
+                Some(hop) => cache.ask(errand, hop).await,
+                None => cache.load(errand).await,
+            };
+            takeoff.land(landed);
+        });
+        own
+    }
+
+    /// One load in the background for a stale answer, whatever the number of those who were given it.
+    fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &Head) {
+        if freshness::joins(&asked.served.group, &asked.request, asked.verified()).is_ok()
+            && self.passes.get(asked.key.hash(), self.clock.now()).is_none()
+            && let Ok((_, Some(takeoff))) = self.loading.join(&asked.key)
+        {
+            self.take_off(takeoff, asked, head, None);
+        }
+    }
+
+    /// When a plain client has waited long enough for a flight: longer than the load's head may take.
+    pub(crate) fn deadline(&self, served: &Served) -> tokio::time::Instant {
+        tokio::time::Instant::now() + served.origin.timeout() + 3 * served.group.config().patience.duration()
+    }
+}
+
+impl Cache {
+    /// Takes these groups from now on. Fails where an origin's `ca` cannot be read: then the old groups stay.
+    pub fn set_groups(&self, groups: Arc<Groups>) -> Result<(), BadCa> {
+        let _one_at_a_time = self.reloading.lock();
+        let rules = Rules::new(groups, &self.rules.load(), &self.store, &self.clients, &self.metrics)?;
+        self.rules.store(Arc::new(rules));
+        Ok(())
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> Arc<Groups> {
+        self.rules.load().groups.clone()
+    }
+
+    /// Takes this ring from now on.
+    pub fn set_ring(&self, ring: Arc<Ring>) {
+        self.peers.set(&ring, &self.settings.me);
+        self.ring.store(ring);
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> Arc<Ring> {
+        self.ring.load_full()
+    }
+
+    /// What it shows to peers. `None`: it asks none, and loads for itself.
+    pub fn set_peer_token(&self, token: Option<String>) {
+        self.peers.set_token(token);
+    }
+
+    /// Removes from the store what a purge names. A load that is under way is answered but not stored, and who comes later does not join it.
+    pub fn purge(&self, what: &What) -> Purged {
+        let groups = self.groups();
+        let named = Named::new(what, &groups);
+        // Removed first: who starts a flight after that has begun it after the purge.
+        let purged = self.store.purge(|key| named.may_be(key), |key, variants| named.is(key, variants));
+        self.loading.detach(|key| named.may_be(key));
+        self.asking.detach(|key| named.may_be(key));
+        purged
+    }
+
+    /// What a purge would remove.
+    pub fn would_purge(&self, what: &What) -> Purged {
+        let groups = self.groups();
+        let named = Named::new(what, &groups);
+        self.store.would_purge(|key, variants| named.is(key, variants))
+    }
+
+    /// What each group has, for gauges.
+    pub fn usage(&self) -> Vec<Usage> {
+        self.store.usage()
+    }
+
+    /// Frees what has expired, until the shutdown.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let sweeps = async {
+            let mut ticks = tokio::time::interval(SWEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                for part in 0..self.store.parts() {
+                    while self.store.expire(part, self.clock.now()) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = sweeps => {}
+            () = shutdown => {}
+        }
+    }
+}
+
+/// The key of a flight for those whom a variant does not fit: together with all whom the same other variant would fit.
+fn variant_key(asked: &Asked<'_>, other: &Entry) -> Key {
+    let selecting = with_fields(other, |stored| Selecting::of(&Vary::of(&stored), &asked.request));
+    let mut hasher = DefaultHasher::new();
+    selecting.hash(&mut hasher);
+    Key::from_bytes([asked.key.bytes(), &hasher.finish().to_le_bytes()].concat())
+}
+
+/// Counts a flight for as long as it is there.
+struct UnderWay(Arc<Metrics>);
+
+impl UnderWay {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.flights.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.flights.dec();
+    }
+}

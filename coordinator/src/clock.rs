@@ -1,0 +1,28 @@
+//! The clocks: one that never jumps, for how long things are here, and the wall's, for Date and Expires only.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// When the cache began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Milliseconds since the cache began.
+    pub(crate) fn at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since the cache began.
+    pub(crate) fn now(&self) -> u64 {
+        self.at(Instant::now())
+    }
+}
+
+/// Unix milliseconds.
+pub(crate) fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,105 @@
+//! What the coordinator is told: flags and their environment variables, checked once into [`Config`].
+
+pub mod groups;
+mod flags;
+mod memory;
+mod places;
+
+pub use flags::{CheckFlags, Discovery, Flags, Hook, LogFormat, LogLevel, Program, What};
+pub use memory::memory_limit;
+
+use crate::{cache::Identity, discovery::{fixed::Member, kube::ServiceRef}};
+use groups::Source;
+use std::{net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+
+/// The flags, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Questions from proxies, plain HTTP clients, the feed.
+    pub listen: SocketAddr,
+    /// Purges and the status page.
+    pub admin: SocketAddr,
+    /// Health, metrics, the filter.
+    pub status: SocketAddr,
+    /// Other coordinators.
+    pub peer_listen: SocketAddr,
+    /// Where the groups are.
+    pub source: Source,
+    /// This peer's stable name.
+    pub name: String,
+    /// The ring's members; `None`: this peer alone.
+    pub members: Option<Vec<Member>>,
+    /// The Service whose endpoints are the ring instead.
+    pub service: Option<ServiceRef>,
+    /// What the store may take.
+    pub store_bytes: u64,
+    /// Tokens between coordinators.
+    pub peer_token_file: Option<PathBuf>,
+    /// Tokens of administrators.
+    pub admin_token_file: Option<PathBuf>,
+    /// Where a caller's identity is read.
+    pub identity: Identity,
+    /// The module that is served.
+    pub filter: Option<PathBuf>,
+    /// Our name in CDN-Loop and Cache-Status.
+    pub installation: String,
+    /// How long requests under way may take after the signal to stop.
+    pub drain_timeout: Duration,
+    /// Where to write down the ports.
+    pub ports_file: Option<PathBuf>,
+}
+
+/// What a store may take where nothing says how much memory there is.
+const STORE_BYTES: u64 = 1 << 30;
+
+impl TryFrom<Flags> for Config {
+    type Error = String;
+
+    fn try_from(flags: Flags) -> Result<Self, String> {
+        let source = match (flags.config, flags.origin) {
+            (Some(path), None) => Source::Path(path),
+            (None, Some(url)) => Source::Origin(url),
+            (None, None) => return Err("--config FILE or --origin URL says what to cache: one of them is needed".into()),
+            (Some(_), Some(_)) => return Err("--config and --origin exclude each other".into()),
+        };
+        match (flags.discovery, &flags.discovery_service, &flags.peers) {
+            (Discovery::Kube, None, _) => return Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into()),
+            (Discovery::Kube, _, Some(_)) => return Err("--peers is for --discovery static".into()),
+            (Discovery::Static, Some(_), _) => return Err("--discovery-service is for --discovery kube".into()),
+            _ => {}
+        }
+        let name = match flags.name {
+            Some(name) => name,
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        if name.is_empty() || name.len() > 253 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+            return Err(format!("--name: `{name}` is not a name (letters, digits, `-`, `.`, `_`)"));
+        }
+        if let (Some(members), false) = (&flags.peers, flags.peers.iter().flatten().any(|member| member.name == name)) {
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            return Err(format!("--name: `{name}` is not among --peers ({})", names.join(", ")));
+        }
+        let many = flags.discovery_service.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
+        if many && flags.peer_token_file.is_none() {
+            tracing::warn!("no --peer-token-file: peers refuse each other's calls, so each loads for itself");
+        }
+        Ok(Self {
+            listen: flags.listen,
+            admin: flags.admin,
+            status: flags.status,
+            peer_listen: flags.peer_listen,
+            source,
+            name,
+            members: flags.peers,
+            service: flags.discovery_service,
+            store_bytes: flags.store_bytes.map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
+            peer_token_file: flags.peer_token_file,
+            admin_token_file: flags.admin_token_file,
+            identity: flags.identity.into(),
+            filter: flags.filter,
+            installation: flags.installation,
+            drain_timeout: flags.drain_timeout.duration(),
+            ports_file: flags.ports_file,
+        })
+    }
+}

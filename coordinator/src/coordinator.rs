@@ -1,0 +1,231 @@
+//! One coordinator, start to end: read what it is told, listen, serve, drain.
+
+use crate::{
+    cache::{Cache, Settings},
+    config::{CheckFlags, Config, groups::{Loaded, Source}},
+    discovery::{Rings, fixed::Fixed, kube::{self, Cluster}},
+    feed::Feed,
+    http::{Admin, Answer, Data, Filter, PeerPort, Port, Status, own_address},
+    metrics::Metrics,
+    origin::BadCa,
+    purge::Purger,
+    reload::Reload,
+    token::Tokens,
+};
+use meshcache_protocol::{Peer, groups::check::Problem};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+use std::{net::SocketAddr, path::Path, sync::{Arc, atomic::{AtomicBool, Ordering}}};
+use tokio::{sync::watch, task::JoinSet};
+
+/// Why a coordinator does not start, or ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// It was told something wrong: one line that says what.
+    #[error("{0}")]
+    Config(String),
+    /// The system does not let it.
+    #[error("{0}")]
+    System(String),
+}
+
+/// Where a coordinator listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ports {
+    /// Questions from proxies, plain clients, the feed.
+    pub data: SocketAddr,
+    /// Purges and the status page.
+    pub admin: SocketAddr,
+    /// Health, metrics, the filter.
+    pub status: SocketAddr,
+    /// Other coordinators.
+    pub peer: SocketAddr,
+}
+
+/// A coordinator that listens and does not serve yet.
+pub struct Coordinator {
+    config: Config,
+    cache: Arc<Cache>,
+    reload: Reload,
+    rings: Rings,
+    fixed: Option<Fixed>,
+    kube: Option<kube::Followed>,
+    data: (Port, Data),
+    admin: (Port, Admin),
+    status: (Port, Status),
+    peer: (Port, PeerPort),
+    stopping: Arc<AtomicBool>,
+}
+
+/// Starts a coordinator and serves until `shutdown`, then drains.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
+    Coordinator::start(config).await?.serve(shutdown).await
+}
+
+/// Reads the groups as `run` would: what is good, with its warnings, or the one line that says what is wrong.
+pub fn check(flags: &CheckFlags) -> Result<Loaded, Failed> {
+    let (source, identity) = (Source::Path(flags.config.clone()), flags.identity.into());
+    let loaded = source.load(&source.read(), identity).map_err(|wrong| Failed::Config(wrong.to_string()))?;
+    let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
+    take(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;
+    Ok(loaded)
+}
+
+/// Gives groups to a cache, or says with file and line why it cannot take them.
+pub(crate) fn take(cache: &Cache, loaded: &Loaded) -> Result<(), String> {
+    cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
+        let n = loaded.groups.iter().position(|other| other.name() == group);
+        loaded.wrong(Problem { group: n, field: "origin.ca".into(), what }).to_string()
+    })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings { me: config.name.clone(), installation: config.installation.clone(), store_bytes: config.store_bytes, identity: config.identity }
+}
+
+fn system(error: impl ToString) -> Failed {
+    Failed::System(error.to_string())
+}
+
+impl Coordinator {
+    /// Reads what it is told, listens, and knows its first ring.
+    pub async fn start(config: Config) -> Result<Self, Failed> {
+        let files = descriptors();
+        let metrics = Metrics::new().map_err(system)?;
+        let cache = Cache::new(settings(&config), metrics.clone());
+        let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(Failed::Config)?;
+        let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(Failed::Config)?;
+        let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(Failed::Config)?;
+        let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
+        let reload = Reload::start(&config, cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), admin_tokens.clone()).map_err(Failed::Config)?;
+        let purger = Purger::new(cache.clone(), feed.clone(), peer_tokens.clone(), &config.name);
+
+        // Most of the descriptors are clients'; the rest are for origins, peers and files.
+        let port = |name: &str, at, most: u64| Port::bind(at, metrics.connections(name), usize::try_from(most.max(64)).unwrap_or(64)).map_err(Failed::System);
+        let data = port("data", config.listen, files / 2)?;
+        let admin = port("admin", config.admin, (files / 64).min(256))?;
+        let status = port("status", config.status, (files / 64).min(256))?;
+        let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
+
+        let kube = match config.service.clone() {
+            Some(service) => Some(Cluster::find(service).await.map_err(Failed::Config)?.follow()),
+            None => None,
+        };
+        let stopping = Arc::new(AtomicBool::new(false));
+        let admin_routes = Admin { cache: cache.clone(), purger: purger.clone(), tokens: admin_tokens, loopback: config.admin.ip().is_loopback(), me: config.name.clone(), store_bytes: config.store_bytes };
+        let status_routes = Status { cache: cache.clone(), feed: feed.clone(), metrics: metrics.clone(), filter, kube: kube.clone(), stopping: stopping.clone() };
+        let rings = Rings::new(cache.clone(), metrics, { let feed = feed.clone(); move || feed.publish() });
+        let mut coordinator = Self {
+            data: (data, Data { cache: cache.clone(), feed }),
+            admin: (admin, admin_routes),
+            status: (status, status_routes),
+            peer: (peer, PeerPort { cache: cache.clone(), purger, tokens: peer_tokens }),
+            fixed: config.members.clone().map(Fixed::new),
+            kube,
+            config,
+            cache,
+            reload,
+            rings,
+            stopping,
+        };
+        coordinator.first_ring().await?;
+        Ok(coordinator)
+    }
+
+    async fn first_ring(&mut self) -> Result<(), Failed> {
+        if self.kube.is_some() {
+            // Nobody knows yet who is ready: until the API server has said so, this one is alone, and not ready either.
+            return Ok(());
+        }
+        let peers = match &mut self.fixed {
+            Some(fixed) => fixed.resolve().await,
+            None => {
+                let ports = self.ports()?;
+                vec![Peer { name: self.config.name.clone(), data: own_address(ports.data).to_string(), peer: own_address(ports.peer).to_string() }]
+            }
+        };
+        self.rings.take(peers);
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn ports(&self) -> Result<Ports, Failed> {
+        let at = |port: &Port| port.address().map_err(system);
+        Ok(Ports { data: at(&self.data.0)?, admin: at(&self.admin.0)?, status: at(&self.status.0)?, peer: at(&self.peer.0)? })
+    }
+
+    /// Serves until `shutdown`; then lets what is under way come to its end, for as long as `drain_timeout`.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
+        let ports = self.ports()?;
+        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, stopping } = self;
+        let (drain, draining) = watch::channel(false);
+        let (end, ending) = watch::channel(false);
+
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(data, draining.clone()));
+        serving.spawn(serve((peer.0, peer.1), draining.clone()));
+        serving.spawn(serve((admin.0, admin.1.routes()), draining));
+        let mut background = JoinSet::new();
+        // Who watches may know until the very end that this one stops.
+        background.spawn(serve((status.0, status.1.routes()), ending.clone()));
+        background.spawn(reload.run());
+        background.spawn(cache.clone().run({
+            let mut ending = ending;
+            async move { let _ = ending.wait_for(|end| *end).await; }
+        }));
+        match (fixed, kube) {
+            (Some(fixed), _) => { background.spawn(async move { fixed.run(&rings).await }); }
+            (None, Some(kube)) => { background.spawn(async move { kube.run(&rings).await }); }
+            (None, None) => {}
+        }
+
+        if let Some(file) = &config.ports_file {
+            write_ports(file, ports).map_err(|error| Failed::System(format!("{}: {error}", file.display())))?;
+        }
+        let groups: Vec<String> = cache.groups().iter().map(|group| group.name().to_owned()).collect();
+        let peers = cache.ring().peers().len();
+        tracing::info!(
+            name = config.name, data = %ports.data, admin = %ports.admin, status = %ports.status, peer = %ports.peer,
+            groups = groups.join(","), peers, store_bytes = config.store_bytes, version = env!("CARGO_PKG_VERSION"), "serving"
+        );
+
+        tokio::select! {
+            () = shutdown => {}
+            // None of them ends by itself: a part that is gone must not go unnoticed.
+            ended = background.join_next() => return Err(Failed::System(format!("a part of the coordinator ended: {ended:?}"))),
+            ended = serving.join_next() => return Err(Failed::System(format!("a port ended: {ended:?}"))),
+        }
+        stopping.store(true, Ordering::Relaxed);
+        drain.send_replace(true);
+        tracing::info!(timeout = ?config.drain_timeout, "stopping");
+        let drained = tokio::time::timeout(config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
+        end.send_replace(true);
+        match drained {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!("stopped: the drain timeout is over, requests under way were cut"),
+        }
+        Ok(())
+    }
+}
+
+async fn serve((port, service): (Port, impl Answer), drain: watch::Receiver<bool>) {
+    port.serve(service, drain).await;
+}
+
+/// Written beside and moved into place: who sees the file sees all of it.
+fn write_ports(file: &Path, ports: Ports) -> std::io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, serde_json::to_vec(&ports)?)?;
+    std::fs::rename(&beside, file)
+}
+
+/// How many descriptors the process may have: as many as it is allowed to ask for, since shells give few.
+fn descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(1 << 20).min(1 << 20);
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
+        Ok(()) => wanted,
+        Err(_) => limit.current.unwrap_or(1024),
+    }
+}

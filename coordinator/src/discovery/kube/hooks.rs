@@ -1,0 +1,183 @@
+//! What the chart's hooks do: make the tokens, and put the filter on proxies after the coordinators have it.
+
+use super::{ServiceRef, client, slices::{Use, port, usable}};
+use crate::probe;
+use k8s_openapi::{ByteString, api::{core::v1::Secret, discovery::v1::EndpointSlice}};
+use kube::{
+    Api, Client, Error, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// What stands in a plugin for the digest of the module.
+const DIGEST: &str = "SHA256";
+/// How often coordinators are asked whether they have the module.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Makes a Secret with new tokens, unless there is one. Whether it was made.
+pub async fn create_tokens(secret: &ServiceRef) -> Result<bool, String> {
+    let (client, namespace) = client(secret.namespace.as_deref()).await?;
+    let mut made = Secret::default();
+    made.metadata.name = Some(secret.name.clone());
+    made.metadata.labels = Some(BTreeMap::from([("app.kubernetes.io/part-of".to_owned(), "meshcache".to_owned())]));
+    made.data = Some(BTreeMap::from([("peer".to_owned(), token()?), ("admin".to_owned(), token()?)]));
+    match Api::<Secret>::namespaced(client, &namespace).create(&PostParams::default(), &made).await {
+        Ok(_) => Ok(true),
+        Err(Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(failed("create", secret, &error)),
+    }
+}
+
+/// Removes the Secret that `create_tokens` made. Whether there was one.
+pub async fn delete_tokens(secret: &ServiceRef) -> Result<bool, String> {
+    let (client, namespace) = client(secret.namespace.as_deref()).await?;
+    match Api::<Secret>::namespaced(client, &namespace).delete(&secret.name, &DeleteParams::default()).await {
+        Ok(_) => Ok(true),
+        Err(Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(failed("delete", secret, &error)),
+    }
+}
+
+/// Puts the filter on proxies: waits until every ready coordinator serves the module with this digest, then applies each plugin.
+/// The plugins' names.
+pub async fn attach(plugins: &Path, service: &ServiceRef, digest: &str, patience: Duration) -> Result<Vec<String>, String> {
+    let plugins = read(plugins)?;
+    let (client, namespace) = client(service.namespace.as_deref()).await?;
+    let end = Instant::now() + patience;
+    while let Err(why) = all_serve(&client, &namespace, service, digest).await {
+        if Instant::now() >= end {
+            return Err(format!("the filter was not attached: {why}"));
+        }
+        tracing::info!(why, "waiting");
+        sleep(AGAIN).await;
+    }
+    let mut done = Vec::new();
+    for plugin in plugins.into_iter().map(|plugin| with_digest(plugin, digest)) {
+        let at = place(&plugin);
+        let api = api(&client, &plugin);
+        let parameters = PatchParams::apply("meshcache").force();
+        api.patch(&plugin.name_any(), &parameters, &Patch::Apply(&plugin)).await.map_err(|error| failed("apply WasmPlugin", &at, &error))?;
+        done.push(at);
+    }
+    Ok(done)
+}
+
+/// Takes the filter off proxies: removes each plugin that is not to be kept. The names of those that were there.
+pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, String> {
+    // The first release, or one without plugins, leaves no file.
+    let plugins = if plugins.exists() { read(plugins)? } else { Vec::new() };
+    let mut done = Vec::new();
+    let gone: Vec<_> = plugins.into_iter().filter(|plugin| !keep.contains(&place(plugin))).collect();
+    if gone.is_empty() {
+        return Ok(done);
+    }
+    let (client, _) = client(None).await?;
+    for plugin in gone {
+        let at = place(&plugin);
+        match api(&client, &plugin).delete(&plugin.name_any(), &DeleteParams::default()).await {
+            Ok(_) => done.push(at),
+            Err(Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(failed("delete WasmPlugin", &at, &error)),
+        }
+    }
+    Ok(done)
+}
+
+/// Whether there are ready coordinators and all of them serve the module; why not.
+async fn all_serve(client: &Client, namespace: &str, service: &ServiceRef, digest: &str) -> Result<(), String> {
+    let labels = ListParams::default().labels(&super::selector(service));
+    let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace).list(&labels).await.map_err(|error| failed("list the endpoints of", service, &error))?;
+    let all = status_ports(&slices.items);
+    if all.is_empty() {
+        return Err(format!("{service} has no ready endpoint"));
+    }
+    for at in all {
+        let url = format!("http://{at}/filter/{digest}.wasm");
+        probe::get(&url).await.map_err(|why| format!("{url}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn status_ports(slices: &[EndpointSlice]) -> Vec<SocketAddr> {
+    let of = |slice: &EndpointSlice| {
+        let port = port(slice.ports.as_deref().unwrap_or_default(), "http-status");
+        let ready = slice.endpoints.iter().filter(|endpoint| usable(endpoint.conditions.as_ref()) == Some(Use::Owner));
+        let addresses = ready.filter_map(|endpoint| endpoint.addresses.first()?.parse().ok()).collect::<Vec<_>>();
+        addresses.into_iter().filter_map(move |ip| Some(SocketAddr::new(ip, port?)))
+    };
+    slices.iter().flat_map(of).collect()
+}
+
+fn read(file: &Path) -> Result<Vec<DynamicObject>, String> {
+    let text = std::fs::read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn with_digest(mut plugin: DynamicObject, digest: &str) -> DynamicObject {
+    if let Some(spec) = plugin.data.get_mut("spec").and_then(Value::as_object_mut) {
+        for field in ["url", "sha256"] {
+            if let Some(Value::String(text)) = spec.get_mut(field) {
+                *text = text.replace(DIGEST, digest);
+            }
+        }
+    }
+    plugin
+}
+
+fn api(client: &Client, plugin: &DynamicObject) -> Api<DynamicObject> {
+    let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("extensions.istio.io", "v1alpha1", "WasmPlugin"), "wasmplugins");
+    Api::namespaced_with(client.clone(), &plugin.namespace().unwrap_or_default(), &kind)
+}
+
+fn place(plugin: &DynamicObject) -> String {
+    format!("{}/{}", plugin.namespace().unwrap_or_default(), plugin.name_any())
+}
+
+/// 256 bits that nobody can guess.
+fn token() -> Result<ByteString, String> {
+    let mut bytes = [0; 32];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| "the system gives no random bytes".to_owned())?;
+    Ok(ByteString(bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()))
+}
+
+fn failed(what: &str, about: impl std::fmt::Display, error: &Error) -> String {
+    match error {
+        Error::Api(status) => format!("cannot {what} {about}: {} ({})", status.message, status.code),
+        other => format!("cannot {what} {about}: {}", super::watch::chain(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_digest_is_filled_in_where_the_chart_leaves_it_open_and_nowhere_else() {
+        let read = |spec: Value| -> DynamicObject { serde_json::from_value(json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": {"name": "p", "namespace": "n"}, "spec": spec})).unwrap() };
+        let plugin = with_digest(read(json!({"url": "http://c:8082/filter/SHA256.wasm", "sha256": "SHA256", "phase": "STATS"})), "abc");
+        assert_eq!(plugin.data["spec"], json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"}));
+        assert_eq!(place(&plugin), "n/p");
+    }
+
+    #[test]
+    fn only_ready_coordinators_must_have_the_module() {
+        let slice: EndpointSlice = serde_json::from_value(json!({"metadata": {}, "addressType": "IPv6", "ports": [{"name": "http-status", "port": 8082}], "endpoints": [
+            {"addresses": ["fd00::1"], "conditions": {"ready": true}},
+            {"addresses": ["fd00::2"], "conditions": {"ready": false}},
+            {"addresses": ["fd00::3"], "conditions": {"ready": false, "serving": true, "terminating": true}},
+        ]}))
+        .unwrap();
+        assert_eq!(status_ports(&[slice]), ["[fd00::1]:8082".parse().unwrap()]);
+        assert!(status_ports(&[]).is_empty());
+    }
+
+    #[test]
+    fn no_two_tokens_are_the_same() {
+        let (one, other) = (token().unwrap().0, token().unwrap().0);
+        assert!(one.len() == 64 && one != other);
+    }
+}

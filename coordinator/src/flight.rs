@@ -1,0 +1,229 @@
+//! One load for everybody who asks for the same key: whoever comes first starts it, it belongs to nobody, and all who wait get what it brings.
+
+use meshcache_protocol::{Hash, Key};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+/// The flights that are under way, and how many they and their waiters may be.
+pub(crate) struct Flights<T> {
+    inner: Arc<Inner<T>>,
+}
+
+struct Inner<T> {
+    table: Mutex<Table<T>>,
+    most: Bounds,
+    waiters: AtomicUsize,
+}
+
+struct Table<T> {
+    flights: HashMap<Hash, Flight<T>>,
+    next: u64,
+}
+
+struct Flight<T> {
+    id: u64,
+    key: Key,
+    landed: watch::Receiver<Option<T>>,
+}
+
+/// How much may be under way at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) flights: usize,
+    pub(crate) waiters: usize,
+}
+
+/// There is no room for another flight or waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// A place in a flight.
+pub(crate) struct Seat<T> {
+    landed: watch::Receiver<Option<T>>,
+    inner: Arc<Inner<T>>,
+}
+
+/// The flight itself, for the task that flies it. Dropped without landing (a panic), it ends for everybody.
+pub(crate) struct Takeoff<T> {
+    id: u64,
+    hash: Hash,
+    land: watch::Sender<Option<T>>,
+    inner: Arc<Inner<T>>,
+}
+
+/// How waiting ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Waited<T> {
+    /// With what the flight brought.
+    Landed(T),
+    /// The waiter's own time was up; the flight goes on.
+    Late,
+    /// The flight broke down.
+    Crashed,
+}
+
+impl<T: Clone> Flights<T> {
+    pub(crate) fn new(most: Bounds) -> Self {
+        let table = Mutex::new(Table { flights: HashMap::new(), next: 0 });
+        Self { inner: Arc::new(Inner { table, most, waiters: AtomicUsize::new(0) }) }
+    }
+
+    /// A seat in the key's flight; and the flight itself, where there was none: the caller then has to fly it, in a task of its own.
+    pub(crate) fn join(&self, key: &Key) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
+        let inner = &self.inner;
+        let mut table = inner.table.lock();
+        if inner.waiters.load(Relaxed) >= inner.most.waiters {
+            return Err(Full);
+        }
+        let (landed, takeoff) = match table.flights.get(&key.hash()) {
+            Some(flight) if flight.key == *key => (flight.landed.clone(), None),
+            Some(_) => return Err(Full),
+            None if table.flights.len() >= inner.most.flights => return Err(Full),
+            None => {
+                let (land, landed) = watch::channel(None);
+                let id = table.next;
+                table.next += 1;
+                table.flights.insert(key.hash(), Flight { id, key: key.clone(), landed: landed.clone() });
+                (landed, Some(Takeoff { id, hash: key.hash(), land, inner: inner.clone() }))
+            }
+        };
+        inner.waiters.fetch_add(1, Relaxed);
+        Ok((Seat { landed, inner: inner.clone() }, takeoff))
+    }
+
+    /// Lets nobody else join the flights that are named: who comes later starts anew. Those who wait get what they wait for.
+    pub(crate) fn detach(&self, named: impl Fn(&Key) -> bool) {
+        self.inner.table.lock().flights.retain(|_, flight| !named(&flight.key));
+    }
+
+    #[cfg(test)]
+    fn counts(&self) -> (usize, usize) {
+        (self.inner.table.lock().flights.len(), self.inner.waiters.load(Relaxed))
+    }
+}
+
+impl<T: Clone> Seat<T> {
+    /// Waits until the flight has landed, at most until the deadline.
+    pub(crate) async fn wait(mut self, deadline: Instant) -> Waited<T> {
+        let landed = self.landed.wait_for(Option::is_some);
+        match timeout_at(deadline, landed).await {
+            Ok(Ok(value)) => (*value).clone().map_or(Waited::Crashed, Waited::Landed),
+            Ok(Err(_)) => Waited::Crashed,
+            Err(_) => Waited::Late,
+        }
+    }
+}
+
+impl<T> Takeoff<T> {
+    /// Gives everybody what the flight brought. What is to be found in the store has to be there already:
+    /// whoever comes after this looks there.
+    pub(crate) fn land(self, value: T) {
+        self.land.send_replace(Some(value));
+    }
+}
+
+impl<T> Drop for Takeoff<T> {
+    fn drop(&mut self) {
+        let mut table = self.inner.table.lock();
+        if table.flights.get(&self.hash).is_some_and(|flight| flight.id == self.id) {
+            table.flights.remove(&self.hash);
+        }
+    }
+}
+
+impl<T> Drop for Seat<T> {
+    fn drop(&mut self) {
+        self.inner.waiters.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::{advance, pause};
+
+    const MOST: Bounds = Bounds { flights: 2, waiters: 3 };
+
+    fn key(n: u8) -> Key {
+        Key::from_bytes(vec![1, 0, 0, 0, n])
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    #[tokio::test]
+    async fn the_first_flies_and_the_others_join() {
+        let flights = Flights::new(MOST);
+        let (first, takeoff) = flights.join(&key(1)).unwrap();
+        let (second, none) = flights.join(&key(1)).unwrap();
+        assert!(none.is_none());
+        drop(first);
+        takeoff.unwrap().land("x");
+        assert_eq!(second.wait(soon()).await, Waited::Landed("x"), "although the first has hung up");
+        assert_eq!(flights.counts(), (0, 0));
+        assert!(flights.join(&key(1)).unwrap().1.is_some(), "the next one starts anew");
+    }
+
+    #[tokio::test]
+    async fn each_waiter_has_its_own_deadline() {
+        pause();
+        let flights = Flights::new(MOST);
+        let (hasty, takeoff) = flights.join(&key(1)).unwrap();
+        let (patient, _) = flights.join(&key(1)).unwrap();
+        let patient = tokio::spawn(patient.wait(soon()));
+        assert_eq!(hasty.wait(Instant::now() + Duration::from_millis(10)).await, Waited::Late);
+        advance(Duration::from_millis(500)).await;
+        takeoff.unwrap().land(7);
+        assert_eq!(patient.await.unwrap(), Waited::Landed(7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_flight_for_everybody() {
+        let flights = Flights::<u8>::new(MOST);
+        let (seat, takeoff) = flights.join(&key(1)).unwrap();
+        let flown = tokio::spawn(async move {
+            let _takeoff = takeoff;
+            std::panic::panic_any(());
+        });
+        assert!(flown.await.is_err());
+        assert_eq!(seat.wait(soon()).await, Waited::Crashed);
+        assert_eq!(flights.counts(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn flights_and_waiters_are_bounded() {
+        let flights = Flights::<u8>::new(MOST);
+        let one = flights.join(&key(1)).unwrap();
+        let two = flights.join(&key(2)).unwrap();
+        assert_eq!(flights.join(&key(3)).err(), Some(Full), "a third flight");
+        let three = flights.join(&key(1)).unwrap();
+        assert_eq!(flights.join(&key(1)).err(), Some(Full), "a fourth waiter");
+        drop((one, two, three));
+        assert_eq!(flights.counts(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn nobody_joins_what_a_purge_has_named() {
+        let flights = Flights::new(MOST);
+        let (before, old) = flights.join(&key(1)).unwrap();
+        flights.detach(|k| *k == key(1));
+        let (after, new) = flights.join(&key(1)).unwrap();
+        old.unwrap().land("old");
+        assert_eq!(flights.counts().0, 1, "the old flight takes only itself out");
+        new.unwrap().land("new");
+        assert_eq!(before.wait(soon()).await, Waited::Landed("old"));
+        assert_eq!(after.wait(soon()).await, Waited::Landed("new"));
+    }
+}

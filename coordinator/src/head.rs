@@ -1,0 +1,173 @@
+//! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
+
+use crate::cache::Door;
+use http::{HeaderMap, HeaderName, Method, header::{AUTHORIZATION, HOST}, request::Parts};
+use meshcache_protocol::{
+    Field, Request,
+    request::Unfit,
+    wire::{BadQuestion, Question, header},
+};
+use smallvec::SmallVec;
+
+/// The scheme that a client used, as the proxy that took its connection says.
+pub(crate) const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
+/// A request's head that says whom it is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    parts: Parts,
+    authority: Authority,
+    is_https: bool,
+}
+
+/// Where the authority is written. It stays there: most requests are answered without a copy of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Authority {
+    Target,
+    Field(&'static str),
+}
+
+/// Why a head says not whom it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadHead {
+    /// No Host, or more than one.
+    Host,
+    /// A call from a peer that lacks what such a call carries.
+    Call,
+}
+
+impl BadHead {
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Host => "bad-host",
+            Self::Call => "bad-call",
+        }
+    }
+}
+
+/// Fields as the protocol has them. Few requests have more, so that few need an allocation.
+pub(crate) type Fields<'a> = SmallVec<[Field<'a>; 24]>;
+
+impl Head {
+    pub(crate) fn read(door: Door, mut parts: Parts) -> Result<Self, BadHead> {
+        if door == Door::Peer {
+            // What stands there is the peer's token, which must get no further.
+            parts.headers.remove(AUTHORIZATION);
+            if let Some(clients) = parts.headers.remove(header::AUTHORIZATION) {
+                parts.headers.insert(AUTHORIZATION, clients);
+            }
+        }
+        let authority = match door {
+            Door::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => Authority::Field(header::AUTHORITY),
+            Door::Peer => return Err(BadHead::Call),
+            Door::Data => {
+                let mut hosts = parts.headers.get_all(HOST).iter();
+                match (hosts.next(), hosts.next(), parts.uri.authority()) {
+                    (_, Some(_), _) | (None, _, None) => return Err(BadHead::Host),
+                    (_, _, Some(_)) => Authority::Target,
+                    (Some(_), None, None) => Authority::Field("host"),
+                }
+            }
+        };
+        // Whoever terminated TLS before us says so. What is in the key is what the origin is told (see `outgoing`): a client that lies
+        // about it gets what its lie is answered with, under a key of its own.
+        let said = |name: &str| match parts.headers.get(name).map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
+            Some(b"https") => Some(true),
+            Some(b"http") => Some(false),
+            _ => None,
+        };
+        let is_https = match door {
+            Door::Peer => said(header::SCHEME),
+            Door::Data => said(FORWARDED_PROTO).or_else(|| said(header::SCHEME).filter(|_| parts.headers.contains_key(header::WIRE))),
+        };
+        let is_https = is_https.unwrap_or_else(|| parts.uri.scheme_str() == Some("https"));
+        Ok(Self { parts, authority, is_https })
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_https { "https" } else { "http" }
+    }
+
+    /// Host and port as sent.
+    pub(crate) fn authority(&self) -> &[u8] {
+        match self.authority {
+            Authority::Target => self.parts.uri.authority().map_or(b"", |authority| authority.as_str().as_bytes()),
+            Authority::Field(name) => self.parts.headers.get(name).map_or(b"", |value| value.as_bytes()),
+        }
+    }
+
+    /// Path and query as sent.
+    pub(crate) fn target(&self) -> &str {
+        self.parts.uri.path_and_query().map_or("", |target| target.as_str())
+    }
+
+    /// All fields but Host.
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        let is_other = |name: &HeaderName| *name != HOST;
+        self.parts.headers.iter().filter(|(name, _)| is_other(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
+    }
+
+    /// The protocol's view of it. `fields`: its own.
+    pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+        Request::read(self.parts.method.as_str().as_bytes(), self.scheme().as_bytes(), self.authority(), self.target().as_bytes(), fields)
+    }
+
+    /// The same for the host alone: what a request whose path is ambiguous is routed by.
+    pub(crate) fn host_only<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+        Request::read(self.parts.method.as_str().as_bytes(), self.scheme().as_bytes(), self.authority(), b"/", fields)
+    }
+
+    /// What it asks beside the request itself, where it is a question.
+    pub(crate) fn question(fields: &[Field<'_>]) -> Result<Option<Question>, BadQuestion> {
+        match Question::read(fields) {
+            Ok(question) => Ok(Some(question)),
+            Err(BadQuestion::NotOne) => Ok(None),
+            Err(bad) => Err(bad),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(door: Door, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<Head, BadHead> {
+        let mut request = http::Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Head::read(door, request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn a_request_says_once_whom_it_is_for() {
+        assert_eq!(head(Door::Data, "/x", &[("host", "h:1")]).unwrap().authority(), b"h:1");
+        assert_eq!(head(Door::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(), b"a", "the target has the last word (RFC 9112 section 3.2.2)");
+        assert_eq!(head(Door::Data, "http://a/x?y", &[]).unwrap().target(), "/x?y");
+        assert_eq!(head(Door::Data, "/x", &[]).unwrap_err(), BadHead::Host);
+        assert_eq!(head(Door::Data, "/x", &[("host", "h"), ("host", "h")]).unwrap_err(), BadHead::Host);
+    }
+
+    #[test]
+    fn a_call_from_a_peer_carries_the_clients_authority_and_scheme() {
+        let call = head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")]).unwrap();
+        assert_eq!((call.authority(), call.scheme()), (&b"h"[..], "https"));
+        let authorized = head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("authorization", "Bearer token"), ("meshcache-authorization", "Basic me")]).unwrap();
+        assert_eq!(authorized.headers().get(AUTHORIZATION).unwrap(), "Basic me");
+        assert_eq!(head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
+        let spoofed = head(Door::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
+        assert_eq!(spoofed.authority(), b"h");
+        for (scheme, fields) in [("https", &[("x-forwarded-proto", "HTTPS")][..]), ("http", &[("x-forwarded-proto", "https,http")]), ("http", &[("meshcache-scheme", "https")]), ("https", &[("meshcache-scheme", "https"), ("meshcache-wire", "1")])] {
+            let fields = [&[("host", "h")], fields].concat();
+            assert_eq!(head(Door::Data, "/x", &fields).unwrap().scheme(), scheme, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A key that is another coordinator's: its owner is asked once, then the next, then it is loaded here.
+
+use crate::{
+    answer::{self, OUTCOME},
+    asked::Asked,
+    body::Body,
+    cache::Cache,
+    collect::{Collected, collect},
+    flight::Waited,
+    head::Head,
+    load::{Errand, Landed, with_headers},
+    origin::{Failure, Paced},
+    served::Served,
+    store::{Entry, Parts},
+};
+use http::Response;
+use hyper::body::Incoming;
+use meshcache_protocol::{
+    self as protocol,
+    freshness::{NotStored, Selecting, Stored, Vary, Why},
+    wire::{self, Outcome, Question, Verdict},
+};
+use std::{sync::Arc, time::Instant};
+
+/// How many peers are asked, the owner first.
+const PEERS: usize = 2;
+
+/// What a hop needs to know beside the errand.
+#[derive(Clone)]
+pub(crate) struct Hop {
+    /// The peers to ask, in their order.
+    pub(crate) peers: Vec<String>,
+    pub(crate) question: Question,
+}
+
+impl Cache {
+    /// The hop that a request needs; none where it is answered from here.
+    pub(crate) fn hop(&self, asked: &Asked<'_>) -> Option<Hop> {
+        if asked.is_from_peer || asked.is_hop() || !self.peers.may_ask() {
+            return None;
+        }
+        let ring = self.ring();
+        let me = &self.settings.me;
+        if ring.owner(asked.key.hash()).is_none_or(|owner| owner.name == *me) {
+            return None;
+        }
+        let peers = ring.order(asked.key.hash()).into_iter().map(|peer| peer.name.clone()).take_while(|name| name != me).take(PEERS).collect();
+        let group = &asked.served.group;
+        let theirs = asked.question.as_ref();
+        let question = Question {
+            wire: wire::VERSION,
+            group: group.name().to_owned(),
+            namespace: theirs.map_or_else(String::new, |question| question.namespace.clone()),
+            verified: asked.verified(),
+            ring: ring.version(),
+            rules: group.digest().to_owned(),
+            purge: String::new(),
+            // Less than we wait, so that `loading` is here before we take the peer for dead.
+            patience: group.config().patience.as_millis() / 4 * 3,
+            hop: true,
+            route: theirs.and_then(|question| question.route.clone()),
+        };
+        Some(Hop { peers, question })
+    }
+
+    /// Asks the peers for all who wait, and loads here where none of them answers.
+    pub(crate) async fn ask(&self, errand: Errand, hop: Hop) -> Landed {
+        let Errand { served, head, .. } = &errand;
+        served.metrics.loads_deduped.inc();
+        let config = served.group.config();
+        let patience = config.patience.duration();
+        // The owner has its own end for a load that does not come back; this is only for an owner that has lost its mind.
+        let end = Instant::now() + config.origin.timeout.duration() + 4 * patience;
+        for peer in &hop.peers {
+            loop {
+                let began = Instant::now();
+                let answered = self.peers.ask(peer, head, &hop.question, patience, true).await;
+                served.metrics.from_peer(began.elapsed());
+                let Ok((verdict, response)) = answered else {
+                    served.metrics.peer_errors.inc();
+                    break;
+                };
+                match verdict.outcome {
+                    Outcome::Loading if began < end => {}
+                    Outcome::Loading => return Landed::Failed(Failure::Timeout),
+                    Outcome::Pass => return Landed::Apart { reason: word(&verdict.reason), remember: verdict.remember },
+                    Outcome::Error => return Landed::Failed(Failure::of(&verdict.reason)),
+                    _ => match self.received(&errand, verdict, response).await {
+                        Some(landed) => {
+                            served.metrics.peer_loads.inc();
+                            return landed;
+                        }
+                        None => {
+                            served.metrics.peer_errors.inc();
+                            break;
+                        }
+                    },
+                }
+            }
+        }
+        self.load_here(errand).await
+    }
+
+    /// A load of our own for those who could not get the key from its owner: one, together with whoever asks us for it.
+    async fn load_here(&self, errand: Errand) -> Landed {
+        match self.loading.join(&errand.key) {
+            Ok((_, Some(takeoff))) => {
+                let landed = self.load(errand).await;
+                takeoff.land(landed.clone());
+                landed
+            }
+            Ok((seat, None)) => {
+                let end = self.deadline(&errand.served);
+                match seat.wait(end).await {
+                    Waited::Landed(landed) => landed,
+                    Waited::Late => Landed::Failed(Failure::Timeout),
+                    Waited::Crashed => Landed::Failed(Failure::Internal),
+                }
+            }
+            Err(_) => Landed::Apart { reason: "full", remember: 0 },
+        }
+    }
+
+    /// A peer's answer, as everybody who waits can have it. None where it broke off.
+    async fn received(&self, errand: &Errand, verdict: Verdict, response: Response<Incoming>) -> Option<Landed> {
+        let Errand { served, head, .. } = errand;
+        let (parts, body) = response.into_parts();
+        let config = served.group.config();
+        let Collected::Whole(body) = collect(Paced::new(body, config.patience.duration()), config.limits.object.0).await else { return None };
+        let fields = head.fields();
+        let request = head.request(&fields).ok()?;
+        let selecting = with_headers(&parts.headers, |fields| Selecting::of(&Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }), &request));
+        let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
+        let fields = parts.headers.iter().filter(|(name, _)| !is_ours(name.as_str())).map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+        let entry = Entry::new(Parts {
+            status: parts.status,
+            fields,
+            tags: &config.tags.header.to_ascii_lowercase(),
+            body,
+            selecting,
+            stored: stored(&verdict, parts.status.as_u16()),
+            arrived: self.clock.now(),
+        });
+        let to_all = verdict.shared;
+        Some(Landed::Given { entry: Arc::new(entry), verdict, to_all })
+    }
+
+    /// Asks the owner for one request that is for nobody else, as it is. None where it has nothing for it.
+    pub(crate) async fn relay(&self, asked: &Asked<'_>, head: &Head, hop: &Hop) -> Option<Response<Body>> {
+        let Served { group, metrics, .. } = &**asked.served;
+        let patience = group.config().patience.duration();
+        let peer = hop.peers.first()?;
+        let (verdict, response) = match self.peers.ask(peer, head, &hop.question, patience, false).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                metrics.peer_errors.inc();
+                return None;
+            }
+        };
+        if !verdict.outcome.has_response() {
+            return asked.question.is_some().then(|| answer::bare(&verdict));
+        }
+        metrics.peer_loads.inc();
+        let (mut parts, body) = response.into_parts();
+        if asked.question.is_none() {
+            parts.headers.remove(OUTCOME);
+            self.names.append_status(&mut parts.headers, &verdict, if verdict.outcome == Outcome::Hit { "owner" } else { &verdict.reason });
+        }
+        parts.extensions.clear();
+        parts.version = http::Version::HTTP_11;
+        Some(Response::from_parts(parts, Body::stream(Paced::new(body, patience))))
+    }
+}
+
+/// What a verdict tells of a response that another coordinator has stored.
+fn stored(verdict: &Verdict, status: u16) -> Stored {
+    let lifetime = i64::try_from(verdict.age).unwrap_or(i64::MAX).saturating_add(verdict.ttl);
+    Stored {
+        status,
+        lifetime: u64::try_from(lifetime).unwrap_or_default(),
+        initial_age: verdict.age,
+        while_revalidate: 0,
+        if_error: 0,
+        always_validate: false,
+        must_revalidate: true,
+        for_everybody: verdict.everybody,
+        validator: false,
+        immutable: false,
+        disconnected: false,
+        why: Why::MaxAge,
+    }
+}
+
+/// A peer's reason as one of our own words, so that what a peer says never makes a new metric.
+fn word(reason: &str) -> &'static str {
+    use NotStored::*;
+    let not_stored = [Method, RequestNoStore, NoStore, Private, Authorization, SetCookie, Status, VaryEverything, NoFreshness, TooLarge, Incomplete];
+    let ours = ["overload", "full", "group", "wire-version", "identity", "conditional", "range"];
+    not_stored.iter().map(|not| not.label()).chain(ours).find(|word| *word == reason).unwrap_or("peer")
+}

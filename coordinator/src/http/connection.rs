@@ -1,0 +1,146 @@
+//! One connection: served to its end, ended when its client is too slow, drained when the process stops.
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioExecutor;
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::{AtomicBool, AtomicU64, Ordering::Relaxed}},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+/// A client that for so long neither completes a request's head nor takes anything of its answer is let go, after at most twice that.
+const SLOW: Duration = Duration::from_secs(30);
+/// A connection that was taken while the process stops has so long for its one request.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What a connection has done so far. Looked at now and then, so that a request costs no timer.
+#[derive(Default)]
+pub(super) struct Activity {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    written: AtomicU64,
+    http2: AtomicBool,
+}
+
+impl Activity {
+    /// A connection that notes what is written to it.
+    pub(super) fn watch<I>(io: I) -> (Arc<Self>, Watched<I>) {
+        let activity = Arc::new(Self::default());
+        (activity.clone(), Watched { io, activity })
+    }
+
+    /// Notes that a request's head is complete; dropping what comes back, that its answer's head is there or nobody waits for it.
+    pub(super) fn begin(self: &Arc<Self>, version: http::Version) -> Busy {
+        self.begun.fetch_add(1, Relaxed);
+        self.http2.fetch_or(version == http::Version::HTTP_2, Relaxed);
+        Busy(self.clone())
+    }
+
+    /// A number that changes with everything that a client in good faith does; `None` while there is no need to do anything.
+    fn progress(&self) -> Option<u64> {
+        let (begun, ended) = (self.begun.load(Relaxed), self.ended.load(Relaxed));
+        // HTTP/2 has its own pings, and proxies keep such connections open for hours.
+        let waits = begun != ended || self.http2.load(Relaxed);
+        (!waits).then(|| begun.wrapping_add(self.written.load(Relaxed)))
+    }
+}
+
+/// A request whose answer is being made.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Relaxed);
+    }
+}
+
+type Connection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
+
+/// Serves a connection to its end.
+pub(super) async fn serve<I, S, B>(connection: Connection<'_, I, S>, activity: &Activity, mut drain: watch::Receiver<bool>)
+where
+    I: Read + Write + Unpin + 'static,
+    S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    TokioExecutor: hyper_util::server::conn::auto::HttpServerConnExec<S::Future, B>,
+{
+    let mut connection = pin!(connection);
+    let late = *drain.borrow();
+    let mut stop = pin!(async {
+        let _ = drain.wait_for(|drain| *drain).await;
+        if late {
+            tokio::time::sleep(LATE).await;
+        }
+    });
+    let (mut stopping, mut before) = (false, None);
+    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + SLOW, SLOW);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // An error here is the client's doing (it went away, or spoke no HTTP and was told so): not worth a line each.
+            _ = connection.as_mut() => return,
+            () = &mut stop, if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = look.tick() => {
+                let now = activity.progress();
+                if now.is_some() && now == before {
+                    return;
+                }
+                before = now;
+            }
+        }
+    }
+}
+
+/// An I/O object that counts what is written to it.
+pub(super) struct Watched<I> {
+    io: I,
+    activity: Arc<Activity>,
+}
+
+impl<I> Watched<I> {
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(n)) = written {
+            self.activity.written.fetch_add(n as u64, Relaxed);
+        }
+        written
+    }
+}
+
+impl<I: Read + Unpin> Read for Watched<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<I: Write + Unpin> Write for Watched<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+}

@@ -1,0 +1,87 @@
+//! The data port: questions from proxies, plain clients, and the feed.
+
+use super::Answer;
+use crate::{body::Body, cache::{Cache, Door}, feed::Feed};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use meshcache_protocol::{feed::FeedQuestion, wire};
+use std::sync::Arc;
+
+/// The longest feed question: a thousand groups with all their outcomes.
+const QUESTION: usize = 512 * 1024;
+
+/// What the data port needs.
+#[derive(Clone)]
+pub struct Data {
+    /// Answers questions and plain requests.
+    pub cache: Arc<Cache>,
+    /// Answers the feed's.
+    pub feed: Arc<Feed>,
+}
+
+impl Answer for Data {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+            return self.control(request).await;
+        }
+        self.cache.answer(Door::Data, request).await
+    }
+}
+
+impl Data {
+    async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path() != wire::FEED_PATH {
+            return empty(StatusCode::NOT_FOUND);
+        }
+        if request.method() != Method::POST {
+            return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
+        }
+        let body = match whole(request.into_body(), QUESTION).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
+        };
+        let question: FeedQuestion = match serde_json::from_slice(&body) {
+            Ok(question) => question,
+            Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        if !(wire::OLDEST..=wire::VERSION).contains(&question.wire) {
+            return text(StatusCode::BAD_REQUEST, format!("wire version {} is not spoken here ({} to {})", question.wire, wire::OLDEST, wire::VERSION));
+        }
+        let answer = self.feed.answer(question).await;
+        let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
+        if let Some(own) = answer.own_address {
+            response.headers_mut().insert(wire::header::SELF, own);
+        }
+        response
+    }
+}
+
+/// A request's whole body, or the status that refuses it.
+pub(super) async fn whole(body: Incoming, longest: usize) -> Result<bytes::Bytes, StatusCode> {
+    match Limited::new(body, longest).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// A status that says it all.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn text(status: StatusCode, why: String) -> Response<Body> {
+    let mut response = with(Response::new(Body::from(why)), header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    *response.status_mut() = status;
+    response
+}
+
+pub(super) fn with(mut response: Response<Body>, name: header::HeaderName, value: &'static str) -> Response<Body> {
+    response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+    response
+}

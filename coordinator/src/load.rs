@@ -1,0 +1,253 @@
+//! One load from the origin: its head decides whether what it brings may be kept and shared.
+
+use crate::{
+    answer,
+    body::Body,
+    cache::Cache,
+    clock,
+    collect::{Collected, collect},
+    head::Head,
+    origin::{Failure, Paced, Purpose, answered, outgoing},
+    served::Served,
+    store::{Entry, Load, Parts},
+};
+use http::{HeaderMap, Response, StatusCode, response};
+use http_body::Body as _;
+use meshcache_protocol::{
+    self as protocol, Field, Key, Request,
+    freshness::{self, NotStored, Reuse, Selecting, Times, Vary},
+    groups::Overload,
+    wire::{Outcome, Verdict},
+};
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+    time::Instant,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// What a flight brings to all who wait for it.
+#[derive(Clone)]
+pub(crate) enum Landed {
+    /// An answer, for those whom it fits. `to_all`: it may go to others than the one who led.
+    Given { entry: Arc<Entry>, verdict: Verdict, to_all: bool },
+    /// Nothing that may be shared: each has to go by itself. For how long to remember that, milliseconds.
+    Apart { reason: &'static str, remember: u64 },
+    /// No answer.
+    Failed(Failure),
+}
+
+/// What a load is made for.
+pub(crate) struct Errand {
+    pub(crate) served: Arc<Served>,
+    pub(crate) head: Head,
+    pub(crate) key: Key,
+    pub(crate) verified: bool,
+    /// A plain client who led: what may not be shared is still its own answer.
+    pub(crate) leader: Option<oneshot::Sender<Response<Body>>>,
+}
+
+/// An answer whose head is there.
+struct Arrived<'a> {
+    head: response::Parts,
+    body: Paced,
+    times: Times,
+    at: u64,
+    request: &'a Request<'a>,
+}
+
+impl Cache {
+    /// Loads what an errand is for: from the store where another load was quicker, else from the origin.
+    pub(crate) async fn load(&self, mut errand: Errand) -> Landed {
+        let leader = errand.leader.take();
+        let Errand { served, head, key, verified, .. } = &errand;
+        let fields = head.fields();
+        let Ok(request) = head.request(&fields) else { return Landed::Failed(Failure::Internal) };
+        let load = self.store.begin(key.clone());
+        let stale = self.store.get(&served.share, key, self.clock.now(), |entry| entry.selecting.matches(&request));
+        // Between the look into the store that brought us here and the begin of this flight, another may have landed.
+        if let Some(entry) = &stale
+            && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(self.clock.now())) == Reuse::Fresh
+        {
+            return given(entry, Verdict::new(Outcome::Hit), self.clock.now());
+        }
+        // Held until the head is there: that is what an origin with more work than it can do is slow at.
+        let Ok(Ok(place)) = timeout(served.group.config().patience.duration(), served.room.acquire()).await else {
+            return self.overloaded(served, stale.as_ref());
+        };
+        served.metrics.loads_deduped.inc();
+        let conditions = stale.as_ref().filter(|entry| entry.stored.validator).map_or_else(Vec::new, |entry| with_fields(entry, |stored| freshness::conditions(&stored)));
+        let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Load(&conditions)) else {
+            return Landed::Failed(Failure::BadResponse);
+        };
+        let (began, requested) = (Instant::now(), clock::wall());
+        let sent = served.origin.send(outgoing).await;
+        served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
+        drop(place);
+        let (mut head, body) = match sent {
+            Ok(response) => response.into_parts(),
+            Err(failure) => return self.missed(served, &request, *verified, stale.as_ref(), failure),
+        };
+        answered(&served.group, &mut head.headers);
+        let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), request: &request };
+        match stale {
+            Some(entry) if arrived.head.status == StatusCode::NOT_MODIFIED && !conditions.is_empty() => self.revalidated(served, &load, *verified, &entry, &arrived),
+            Some(entry) if is_error(arrived.head.status) && self.may_serve_on_error(served, &request, *verified, &entry) => {
+                served.metrics.local_load_errs.inc();
+                let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
+                verdict.fwd_status = arrived.head.status.as_u16();
+                given(&entry, verdict, self.clock.now())
+            }
+            stale => self.keep(served, &load, *verified, stale.as_ref(), arrived, leader).await,
+        }
+    }
+
+    /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer.
+    async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, leader: Option<oneshot::Sender<Response<Body>>>) -> Landed {
+        let Arrived { head, body, times, at, request } = arrived;
+        served.metrics.local_load.inc();
+        let limit = served.group.config().limits.object.0.min(served.share.limit());
+        let decided = with_headers(&head.headers, |fields| {
+            let response = protocol::Response { status: head.status.as_u16(), fields };
+            let stored = freshness::store(&served.group, request, verified, &response, times, random())?;
+            if body.size_hint().lower() > limit {
+                return Err(NotStored::TooLarge);
+            }
+            let selecting = Selecting::of(&Vary::of(&response), request);
+            Ok((stored, selecting, freshness::storable(&served.group, &response, times.responded)))
+        });
+        let (stored, selecting, fields) = match decided {
+            Ok(decided) => decided,
+            Err(not) => return self.apart(served, load, not, head, Body::stream(body), leader),
+        };
+        let body = match collect(body, limit).await {
+            Collected::Whole(body) => body,
+            Collected::Outgrown(rest) => return self.apart(served, load, NotStored::TooLarge, head, Body::stream(rest), leader),
+            Collected::Cut(cut) => {
+                let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
+                served.metrics.not_stored(NotStored::Incomplete.label());
+                return self.missed(served, request, verified, stale, failure);
+            }
+        };
+        let entry = Arc::new(Entry::new(Parts {
+            status: head.status,
+            fields: self.with_via(fields),
+            tags: &served.group.config().tags.header.to_ascii_lowercase(),
+            body,
+            selecting,
+            stored,
+            arrived: at,
+        }));
+        let mut verdict = Verdict::new(Outcome::Miss);
+        verdict.fwd_status = head.status.as_u16();
+        verdict.stored = self.put(served, load, &entry);
+        given(&entry, verdict, self.clock.now())
+    }
+
+    /// The origin has confirmed what was stored: it is fresh again, with the fields that the answer brought.
+    fn revalidated(&self, served: &Arc<Served>, load: &Load, verified: bool, old: &Arc<Entry>, arrived: &Arrived<'_>) -> Landed {
+        served.metrics.local_load.inc();
+        let Arrived { head, times, at, request, .. } = arrived;
+        let fields = with_headers(&head.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
+        let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let response = protocol::Response { status: old.stored.status, fields: &views };
+        let mut verdict = Verdict::new(Outcome::Revalidated);
+        verdict.fwd_status = head.status.as_u16();
+        match freshness::store(&served.group, request, verified, &response, *times, random()) {
+            Ok(stored) => {
+                let tags = served.group.config().tags.header.to_ascii_lowercase();
+                let selecting = Selecting::of(&Vary::of(&response), request);
+                let entry = Entry::new(Parts { status: old.status, fields, tags: &tags, body: old.body.clone(), selecting, stored, arrived: *at });
+                let entry = Arc::new(entry);
+                verdict.stored = self.put(served, load, &entry);
+                given(&entry, verdict, self.clock.now())
+            }
+            Err(not) => {
+                // It is still right, but may not be kept any longer.
+                served.metrics.not_stored(not.label());
+                self.store.remove(&served.share, load.key());
+                Landed::Given { entry: old.clone(), verdict, to_all: false }
+            }
+        }
+    }
+
+    pub(crate) fn put(&self, served: &Served, load: &Load, entry: &Arc<Entry>) -> bool {
+        let stored = self.store.put(&served.share, load, entry.clone(), self.clock.now());
+        if stored {
+            self.passes.forget(load.key().hash());
+        } else {
+            served.metrics.not_stored(if load.is_purged() { "purged" } else { NotStored::TooLarge.label() });
+        }
+        stored
+    }
+
+    /// What came is for nobody but who asked: all go by themselves, and nobody waits for this key again for a while.
+    fn apart(&self, served: &Served, load: &Load, not: NotStored, head: response::Parts, body: Body, leader: Option<oneshot::Sender<Response<Body>>>) -> Landed {
+        let (reason, remember, status) = (not.label(), not.remember(), head.status.as_u16());
+        served.metrics.not_stored(reason);
+        self.passes.remember(load.key().hash(), reason, self.clock.now(), remember);
+        if let Some(leader) = leader {
+            let mut verdict = Verdict::new(Outcome::Miss).because(reason);
+            verdict.fwd_status = status;
+            let response = answer::through(head, body, &self.names, &verdict);
+            // A leader that has left takes the rest of the body with it.
+            let _ = leader.send(response);
+        }
+        Landed::Apart { reason, remember }
+    }
+
+    /// No answer, or half of one: what is stale where it allows that.
+    fn missed(&self, served: &Served, request: &Request<'_>, verified: bool, stale: Option<&Arc<Entry>>, failure: Failure) -> Landed {
+        served.metrics.local_load_errs.inc();
+        match stale {
+            Some(entry) if self.may_serve_on_error(served, request, verified, entry) => given(entry, Verdict::new(Outcome::Stale).because(failure.label()), self.clock.now()),
+            _ => Landed::Failed(failure),
+        }
+    }
+
+    fn may_serve_on_error(&self, served: &Served, request: &Request<'_>, verified: bool, entry: &Entry) -> bool {
+        freshness::reuse_on_error(&served.group, request, verified, &entry.stored, entry.resident(self.clock.now()))
+    }
+
+    /// No place for a load in time: what is stale, where the group wants that and the answer allows it, else each by itself.
+    fn overloaded(&self, served: &Served, stale: Option<&Arc<Entry>>) -> Landed {
+        match stale.filter(|entry| served.group.config().overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate) {
+            Some(entry) => given(entry, Verdict::new(Outcome::Stale).because("overload"), self.clock.now()),
+            None => Landed::Apart { reason: "overload", remember: 0 },
+        }
+    }
+
+    /// The fields with `Via`, as every answer from the store carries it.
+    pub(crate) fn with_via(&self, mut fields: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        fields.push((b"via".to_vec(), self.names.via.as_bytes().to_vec()));
+        fields
+    }
+}
+
+/// An answer for all, with its age and what is left of its freshness.
+fn given(entry: &Arc<Entry>, mut verdict: Verdict, now: u64) -> Landed {
+    // What a purge kept out of the store is kept nowhere else.
+    verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
+    Landed::Given { entry: entry.clone(), verdict: answer::aged(verdict, entry, now), to_all: true }
+}
+
+fn is_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// The protocol's view of response headers.
+pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
+    let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    see(&fields)
+}
+
+/// The protocol's view of a stored response.
+pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(protocol::Response<'_>) -> T) -> T {
+    let fields: Vec<Field<'_>> = entry.fields.iter().chain(&entry.tags).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    see(protocol::Response { status: entry.stored.status, fields: &fields })
+}
+
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,90 @@
+//! meshcache-coordinator: reads its flags, starts a coordinator, stops it when it is told to.
+
+use clap::Parser;
+use meshcache_coordinator::{config::{CheckFlags, Config, Hook, Program, What}, coordinator::{self, Failed}, discovery::kube::hooks, http::Filter, log, probe};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Gives freed memory back to the system soon, also in an hour without requests.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// jemalloc's options, under the name by which it looks for them. It reads a C string through a pointer.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+#[used]
+static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:3000,muzzy_decay_ms:0\0";
+
+fn main() -> ExitCode {
+    let program = Program::parse();
+    log::init(program.flags.log_format, program.flags.log_level);
+    let done = match program.what {
+        Some(What::Check(flags)) => check(&flags),
+        Some(What::Probe { url }) => once(async { probe::get(&url).await.map(|answer| String::from_utf8_lossy(&answer).trim().to_owned()).map_err(|why| format!("{url}: {why}")) }),
+        Some(What::Hook(hook)) => once(run_hook(hook)),
+        None => serve(program),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{failed}");
+            ExitCode::from(if matches!(failed, Failed::Config(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn check(flags: &CheckFlags) -> Result<(), Failed> {
+    let loaded = coordinator::check(flags)?;
+    for warning in &loaded.warnings {
+        println!("{warning} (warning)");
+    }
+    println!("{}: good, {} groups", flags.config.display(), loaded.groups.iter().count());
+    Ok(())
+}
+
+/// Does one thing, and says what was done.
+fn once(task: impl Future<Output = Result<String, String>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failed::System(error.to_string()))?;
+    println!("{}", runtime.block_on(task).map_err(Failed::System)?);
+    Ok(())
+}
+
+async fn run_hook(hook: Hook) -> Result<String, String> {
+    let list = |what: &str, of: Vec<String>| if of.is_empty() { format!("nothing {what}") } else { format!("{what}: {}", of.join(", ")) };
+    Ok(match hook {
+        Hook::CreateTokens(flags) => format!("Secret {}: {}", flags.secret, if hooks::create_tokens(&flags.secret).await? { "made" } else { "there already" }),
+        Hook::DeleteTokens(flags) => format!("Secret {}: {}", flags.secret, if hooks::delete_tokens(&flags.secret).await? { "removed" } else { "not there" }),
+        Hook::Attach(flags) => {
+            let digest = Filter::read(&flags.filter)?.digest;
+            list("attached", hooks::attach(&flags.file, &flags.service, &digest, flags.timeout.duration()).await?)
+        }
+        Hook::Detach(flags) => list("detached", hooks::detach(&flags.file, &flags.keep).await?),
+    })
+}
+
+fn serve(program: Program) -> Result<(), Failed> {
+    let config = Config::try_from(program.flags).map_err(Failed::Config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failed::System(error.to_string()))?;
+    let ended = runtime.block_on(async {
+        let (mut terminate, mut interrupt) = signals()?;
+        let mut told = async move || {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            told().await;
+            let _ = stop.send(());
+            told().await;
+            eprintln!("a second signal: stopped at once");
+            std::process::exit(1);
+        });
+        coordinator::run(config, async { let _ = stopped.await; }).await
+    });
+    // A name that is being resolved, or a file that hangs, must not hold the process.
+    runtime.shutdown_background();
+    ended
+}
+
+fn signals() -> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal), Failed> {
+    let hear = |kind| signal(kind).map_err(|error| Failed::System(error.to_string()));
+    Ok((hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?))
+}

@@ -1,0 +1,221 @@
+//! What the coordinator counts, under the names that groupcache users have on their dashboards. docs/metrics.md says what each means.
+
+mod group;
+
+pub use group::GroupMetrics;
+
+use crate::{cache::Usage, discovery::kube::slices::Fault};
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
+use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+
+/// Every metric of one coordinator, on a registry of its own.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    groups: Mutex<HashMap<String, Arc<GroupMetrics>>>,
+    /// `kubegroup_peers`: peers in the ring, this one included.
+    pub peers: IntGauge,
+    /// `kubegroup_events`: changes that discovery has seen.
+    pub discovery_events: IntCounter,
+    /// `meshcache_ring_age_seconds`: how long the Kubernetes API has not confirmed the ring; 0 while it tells each change.
+    pub ring_age: IntGauge,
+    /// `meshcache_config_last_reload_successful`: 1, or 0 while the file is wrong and the configuration before it is in use.
+    pub reload_successful: IntGauge,
+    /// `meshcache_flights`: loads that are under way and may be joined.
+    pub flights: IntGauge,
+    config_info: IntGaugeVec,
+    ring_info: IntGaugeVec,
+    discovery_problems: IntGaugeVec,
+    connections: IntGaugeVec,
+    proxy_requests: IntCounterVec,
+    proxies: IntGaugeVec,
+}
+
+/// The metrics that have a label `group`: a [`GroupMetrics`] is a child of each.
+struct Families {
+    gets: IntCounterVec,
+    hits: IntCounterVec,
+    peer_loads: IntCounterVec,
+    peer_errors: IntCounterVec,
+    loads: IntCounterVec,
+    loads_deduped: IntCounterVec,
+    local_load: IntCounterVec,
+    local_load_errs: IntCounterVec,
+    server_requests: IntCounterVec,
+    slowest_peer: IntGaugeVec,
+    cache_bytes: IntGaugeVec,
+    cache_items: IntGaugeVec,
+    cache_gets: IntCounterVec,
+    cache_hits: IntCounterVec,
+    cache_evictions: IntCounterVec,
+    cache_evictions_nonexpired: IntCounterVec,
+    requests: IntCounterVec,
+    not_stored: IntCounterVec,
+    request_seconds: HistogramVec,
+    origin_seconds: HistogramVec,
+}
+
+/// From half a millisecond, which a hit should stay below, to the time that a slow origin takes.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Metrics {
+    /// All metrics at zero. Fails only where two have one name.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let to = &Registry::new();
+        #[cfg(target_os = "linux")]
+        to.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let families = Families {
+            gets: counters(to, "groupcache_gets_total", "Requests looked up.", &["group"])?,
+            hits: counters(to, "groupcache_hits_total", "Requests answered from this coordinator's store.", &["group"])?,
+            peer_loads: counters(to, "groupcache_peer_loads_total", "Answers that another coordinator gave.", &["group"])?,
+            peer_errors: counters(to, "groupcache_peer_errors_total", "Questions to another coordinator that failed.", &["group"])?,
+            loads: counters(to, "groupcache_loads_total", "Lookups that the store could not answer.", &["group"])?,
+            loads_deduped: counters(to, "groupcache_loads_deduped_total", "Loads that were really begun: lookups that joined one do not count.", &["group"])?,
+            local_load: counters(to, "groupcache_local_load_total", "Loads from the origin that succeeded.", &["group"])?,
+            local_load_errs: counters(to, "groupcache_local_load_errs_total", "Loads from the origin that failed.", &["group"])?,
+            server_requests: counters(to, "groupcache_server_requests_total", "Questions that came from other coordinators.", &["group"])?,
+            slowest_peer: gauges(to, "groupcache_get_from_peers_latency_slowest_milliseconds", "The longest that another coordinator took to answer.", &["group"])?,
+            cache_bytes: gauges(to, "groupcache_cache_bytes", "Bytes held: key, headers, body and bookkeeping.", &["group", "type"])?,
+            cache_items: gauges(to, "groupcache_cache_items", "Answers held.", &["group", "type"])?,
+            cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
+            cache_hits: counters(to, "groupcache_cache_hits_total", "Lookups in the store that found a fresh answer.", &["group", "type"])?,
+            cache_evictions: counters(to, "groupcache_cache_evictions_total", "Answers dropped for want of room or because they had expired.", &["group", "type"])?,
+            cache_evictions_nonexpired: counters(to, "groupcache_cache_evictions_nonexpired_total", "Answers dropped for want of room while they were of use.", &["group", "type"])?,
+            requests: counters(to, "meshcache_requests_total", "Requests answered, by outcome and its reason.", &["group", "outcome", "reason"])?,
+            not_stored: counters(to, "meshcache_not_stored_total", "Answers that were not stored, by reason.", &["group", "reason"])?,
+            request_seconds: histograms(to, "meshcache_request_duration_seconds", "From a request's head to its answer's head.")?,
+            origin_seconds: histograms(to, "meshcache_origin_duration_seconds", "From a load's begin to its answer's head.")?,
+        };
+        let build = gauges(to, "meshcache_build_info", "1, with the version in a label.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let discovery_problems = gauges(to, "meshcache_discovery_problems", "Endpoints and ports that discovery by the Kubernetes API had to leave out, by problem.", &["problem"])?;
+        Fault::ALL.iter().for_each(|fault| discovery_problems.with_label_values(&[fault.word()]).set(0));
+        Ok(Arc::new(Self {
+            registry: to.clone(),
+            families,
+            groups: Mutex::default(),
+            peers: one(to, IntGauge::new("kubegroup_peers", "Peers in the ring, this one included."))?,
+            discovery_events: one(to, IntCounter::new("kubegroup_events", "Changes that discovery has seen."))?,
+            ring_age: one(to, IntGauge::new("meshcache_ring_age_seconds", "How long the Kubernetes API has not confirmed the ring; 0 while it tells each change."))?,
+            reload_successful: one(to, IntGauge::new("meshcache_config_last_reload_successful", "1, or 0 while the file is wrong and the configuration before it is in use."))?,
+            flights: one(to, IntGauge::new("meshcache_flights", "Loads that are under way and may be joined."))?,
+            config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
+            ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
+            discovery_problems,
+            connections: gauges(to, "meshcache_connections", "Open connections, by port.", &["port"])?,
+            proxy_requests: counters(to, "meshcache_proxy_requests_total", "Requests that proxies counted, as they told this coordinator.", &["group", "outcome"])?,
+            proxies: gauges(to, "meshcache_proxies", "Proxies heard in the last 5 seconds.", &["filter_version"])?,
+        }))
+    }
+
+    /// A group's own metrics. Resolve them once and keep them: this takes a lock, what they offer does not.
+    pub fn group(&self, name: &str) -> Arc<GroupMetrics> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = groups.get(name) {
+            return group.clone();
+        }
+        let group = Arc::new(GroupMetrics::new(name, &self.families));
+        groups.insert(name.to_owned(), group.clone());
+        group
+    }
+
+    /// Open connections of a port: `data`, `admin`, `status` or `peer`.
+    pub fn connections(&self, port: &str) -> IntGauge {
+        self.connections.with_label_values(&[port])
+    }
+
+    /// Says which configuration is in use.
+    pub fn set_config(&self, digest: &str) {
+        info(&self.config_info, digest);
+    }
+
+    /// Says which ring is in use.
+    pub fn set_ring(&self, ring: &meshcache_protocol::Ring) {
+        info(&self.ring_info, &format!("{:016x}", ring.version()));
+        self.peers.set(i64::try_from(ring.peers().len()).unwrap_or(i64::MAX));
+    }
+
+    /// Says how much discovery has to leave out for that problem.
+    pub fn set_discovery_problems(&self, problem: &str, count: usize) {
+        self.discovery_problems.with_label_values(&[problem]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Adds what a proxy counted. The caller makes sure that both words are known: each is a series of its own.
+    pub fn proxy_requests(&self, group: &str, outcome: &str, count: u64) {
+        self.proxy_requests.with_label_values(&[group, outcome]).inc_by(count);
+    }
+
+    /// Says how many proxies there are of each filter version.
+    pub fn set_proxies(&self, by_version: impl IntoIterator<Item = (String, usize)>) {
+        self.proxies.reset();
+        for (version, count) in by_version {
+            self.proxies.with_label_values(&[version.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Takes over what the store says of itself, just before somebody reads it.
+    pub fn set_usage(&self, usage: &[Usage]) {
+        for of in usage {
+            self.group(&of.group).set_usage(of);
+        }
+    }
+
+    /// The page that Prometheus reads.
+    pub fn page(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut page = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
+        Ok(page)
+    }
+}
+
+/// A gauge that is 1 for the one value that holds now.
+fn info(gauge: &IntGaugeVec, value: &str) {
+    gauge.reset();
+    gauge.with_label_values(&[value]).set(1);
+}
+
+fn one<M: Collector + Clone + 'static>(to: &Registry, metric: Result<M, prometheus::Error>) -> Result<M, prometheus::Error> {
+    let metric = metric?;
+    to.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(to: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    one(to, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauges(to: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    one(to, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn histograms(to: &Registry, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
+    one(to, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &["group"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_groups_metrics_are_resolved_once() {
+        let metrics = Metrics::new().unwrap();
+        assert!(Arc::ptr_eq(&metrics.group("g"), &metrics.group("g")));
+        metrics.group("g").gets.inc();
+        metrics.group("g").request("hit", "");
+        metrics.group("g").request("hit", "");
+        metrics.group("g").request("pass", "private");
+        let page = String::from_utf8(metrics.page().unwrap()).unwrap();
+        for line in [r#"groupcache_gets_total{group="g"} 1"#, r#"meshcache_requests_total{group="g",outcome="hit",reason=""} 2"#, r#"meshcache_requests_total{group="g",outcome="pass",reason="private"} 1"#] {
+            assert!(page.contains(line), "{line} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn only_the_ring_in_use_is_told() {
+        let metrics = Metrics::new().unwrap();
+        metrics.set_config("0123");
+        metrics.set_config("4567");
+        let page = String::from_utf8(metrics.page().unwrap()).unwrap();
+        assert!(page.contains(r#"meshcache_config_info{digest="4567"} 1"#) && !page.contains("0123"), "{page}");
+    }
+}

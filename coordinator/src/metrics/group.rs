@@ -1,0 +1,139 @@
+//! One group's metrics, resolved once, so that counting costs no lookup by label.
+
+use super::Families;
+use crate::cache::Usage;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use std::{sync::{OnceLock, atomic::{AtomicU64, Ordering}}, time::Duration};
+
+/// What one group counts. The fields are groupcache's statistics under groupcache's names.
+pub struct GroupMetrics {
+    /// Requests looked up.
+    pub gets: IntCounter,
+    /// Requests answered from this coordinator's store.
+    pub hits: IntCounter,
+    /// Answers that another coordinator gave.
+    pub peer_loads: IntCounter,
+    /// Questions to another coordinator that failed.
+    pub peer_errors: IntCounter,
+    /// Lookups that the store could not answer: gets - hits.
+    pub loads: IntCounter,
+    /// Loads that were really begun, from a peer or the origin: lookups that joined one do not count.
+    pub loads_deduped: IntCounter,
+    /// Loads from the origin that succeeded.
+    pub local_load: IntCounter,
+    /// Loads from the origin that failed.
+    pub local_load_errs: IntCounter,
+    /// Questions that came from other coordinators.
+    pub server_requests: IntCounter,
+    /// From a request's head to its answer's head, seconds.
+    pub request_seconds: Histogram,
+    /// From a load's begin to its answer's head, seconds.
+    pub origin_seconds: Histogram,
+    main: CacheMetrics,
+    slowest_peer: IntGauge,
+    slowest_ms: AtomicU64,
+    requests: Labelled<2>,
+    not_stored: Labelled<1>,
+}
+
+/// What a part of the store says of itself, for one group.
+struct CacheMetrics {
+    bytes: IntGauge,
+    items: IntGauge,
+    gets: IntCounter,
+    hits: IntCounter,
+    evictions: IntCounter,
+    evictions_nonexpired: IntCounter,
+}
+
+impl GroupMetrics {
+    pub(super) fn new(name: &str, families: &Families) -> Self {
+        let counter = |family: &IntCounterVec| family.with_label_values(&[name]);
+        let cache = |kind: &str| CacheMetrics {
+            bytes: families.cache_bytes.with_label_values(&[name, kind]),
+            items: families.cache_items.with_label_values(&[name, kind]),
+            gets: families.cache_gets.with_label_values(&[name, kind]),
+            hits: families.cache_hits.with_label_values(&[name, kind]),
+            evictions: families.cache_evictions.with_label_values(&[name, kind]),
+            evictions_nonexpired: families.cache_evictions_nonexpired.with_label_values(&[name, kind]),
+        };
+        // groupcache's hot cache holds what another peer owns. Here that is in the proxies: always 0, so that dashboards find their series.
+        cache("hot");
+        Self {
+            gets: counter(&families.gets),
+            hits: counter(&families.hits),
+            peer_loads: counter(&families.peer_loads),
+            peer_errors: counter(&families.peer_errors),
+            loads: counter(&families.loads),
+            loads_deduped: counter(&families.loads_deduped),
+            local_load: counter(&families.local_load),
+            local_load_errs: counter(&families.local_load_errs),
+            server_requests: counter(&families.server_requests),
+            request_seconds: families.request_seconds.with_label_values(&[name]),
+            origin_seconds: families.origin_seconds.with_label_values(&[name]),
+            main: cache("main"),
+            slowest_peer: families.slowest_peer.with_label_values(&[name]),
+            slowest_ms: AtomicU64::new(0),
+            requests: Labelled::new(name, &families.requests),
+            not_stored: Labelled::new(name, &families.not_stored),
+        }
+    }
+
+    /// Counts a request by its outcome and the reason for it, both words of ours; no reason: empty.
+    pub fn request(&self, outcome: &'static str, reason: &'static str) {
+        self.requests.inc([outcome, reason]);
+    }
+
+    /// Counts an answer that is not stored.
+    pub fn not_stored(&self, reason: &'static str) {
+        self.not_stored.inc([reason]);
+    }
+
+    /// Takes over what the store says of itself.
+    pub(super) fn set_usage(&self, usage: &Usage) {
+        let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        set(&self.main.bytes, usage.bytes);
+        set(&self.main.items, usage.items);
+        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        raise(&self.main.gets, usage.gets);
+        raise(&self.main.hits, usage.hits);
+        raise(&self.main.evictions, usage.evictions);
+        raise(&self.main.evictions_nonexpired, usage.evictions_nonexpired);
+    }
+
+    /// Notes how long another coordinator took to answer.
+    pub fn from_peer(&self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let slowest = self.slowest_ms.fetch_max(ms, Ordering::Relaxed).max(ms);
+        self.slowest_peer.set(i64::try_from(slowest).unwrap_or(i64::MAX));
+    }
+}
+
+/// Counters by words that are known only when they are first said. Reading takes no lock: a slot is set once and stays.
+struct Labelled<const N: usize> {
+    group: String,
+    family: IntCounterVec,
+    slots: [OnceLock<([&'static str; N], IntCounter)>; 48],
+}
+
+impl<const N: usize> Labelled<N> {
+    fn new(group: &str, family: &IntCounterVec) -> Self {
+        Self { group: group.to_owned(), family: family.clone(), slots: [const { OnceLock::new() }; 48] }
+    }
+
+    fn inc(&self, words: [&'static str; N]) {
+        for slot in &self.slots {
+            let (own, counter) = slot.get_or_init(|| (words, self.counter(words)));
+            if *own == words {
+                return counter.inc();
+            }
+        }
+        self.counter(words).inc();
+    }
+
+    fn counter(&self, words: [&'static str; N]) -> IntCounter {
+        let mut labels = vec![self.group.as_str()];
+        labels.extend(words);
+        self.family.with_label_values(&labels)
+    }
+}

@@ -1,0 +1,119 @@
+//! What goes to an origin of a client's head, and to a client of an origin's.
+
+use super::Origin;
+use crate::{
+    body::Body,
+    head::{FORWARDED_PROTO, Head},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, VIA},
+    uri::PathAndQuery,
+};
+use meshcache_protocol::{
+    groups::{Group, OriginHost},
+    wire::{self, HOP_BY_HOP},
+};
+
+/// What a request is sent for.
+pub(crate) enum Purpose<'a> {
+    /// As the client sent it.
+    Pass(Body),
+    /// For all who ask for the key: a whole GET, on these conditions if any.
+    Load(&'a [(&'static str, Vec<u8>)]),
+}
+
+/// Conditions and ranges: one client's, never a shared load's.
+pub(crate) const PARTIAL: [&str; 6] = ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
+
+/// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as they came, since a
+/// shared load has no one client. `X-Forwarded-Proto` of a load is the scheme that is in the key.
+pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation: &str, purpose: Purpose<'_>) -> Option<Request<Body>> {
+    let is_load = matches!(purpose, Purpose::Load(_));
+    let target = target(group, head)?;
+    let uri = Uri::builder().scheme(origin.scheme.clone()).authority(origin.authority.clone()).path_and_query(target).build().ok()?;
+    let mut headers = HeaderMap::with_capacity(head.headers().len() + 4);
+    let named = named_by_connection(head.headers());
+    for (name, value) in head.headers() {
+        let text = name.as_str();
+        let is_clients_own = wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
+        if is_clients_own || is_hop_by_hop(name, &named) || (is_load && PARTIAL.contains(&text)) {
+            continue;
+        }
+        headers.append(name.clone(), value.clone());
+    }
+    if is_load && (head.scheme() == "https" || headers.contains_key(FORWARDED_PROTO)) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
+    }
+    headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);
+    headers.append(VIA, via("1.1", installation)?);
+    if origin.host == OriginHost::Client {
+        headers.insert(HOST, HeaderValue::from_bytes(head.authority()).ok()?);
+    }
+    let body = match purpose {
+        Purpose::Pass(body) => body,
+        Purpose::Load(conditions) => {
+            for (name, value) in conditions {
+                headers.insert(*name, HeaderValue::from_bytes(value).ok()?);
+            }
+            Body::empty()
+        }
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = if is_load { Method::GET } else { head.method().clone() };
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Some(request)
+}
+
+/// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets origins say.
+pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
+    let named = named_by_connection(headers);
+    let targets = &group.config().freshness.targets;
+    let is_ours = |name: &HeaderName| name.as_str().starts_with(wire::PREFIX) && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()));
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name, &named) || is_ours(name)).cloned().collect();
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+/// The value of Via for a message that came in this version of HTTP.
+pub(crate) fn via(version: &str, installation: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("{version} {installation}")).ok()
+}
+
+fn target(group: &Group, head: &Head) -> Option<PathAndQuery> {
+    let sent = head.target();
+    let Some((path, query)) = sent.split_once('?') else { return PathAndQuery::try_from(sent).ok() };
+    match group.query(Some(query)) {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
+        None => PathAndQuery::try_from(path).ok(),
+    }
+}
+
+pub(crate) fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
+    HOP_BY_HOP.contains(&name.as_str().as_bytes()) || named.contains(name)
+}
+
+pub(crate) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    lines.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_not_told_what_belongs_to_the_connection_or_to_us() {
+        let group = Group::for_tests("{}");
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("connection", "x-hop, close"), ("x-hop", "1"), ("keep-alive", "5"), ("meshcache-outcome", "hit"), ("meshcache-control", "max-age=1"), ("etag", "e")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        answered(&group, &mut headers);
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["etag", "meshcache-control"]);
+    }
+}

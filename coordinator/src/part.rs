@@ -1,0 +1,57 @@
+//! A part of a stored response: 304, 206 with one range or several, 416.
+
+use crate::store::Entry;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header::{CONTENT_RANGE, CONTENT_TYPE}};
+use meshcache_protocol::freshness::Part;
+
+/// Between the parts of an answer with several ranges. Bodies are not searched for it: its length makes a clash unlikely beyond reason.
+const BOUNDARY: &str = "meshcache-5f2b1c9ad1e84dc7a3b09e6f";
+const MULTIPART: &str = "multipart/byteranges; boundary=meshcache-5f2b1c9ad1e84dc7a3b09e6f";
+
+/// Status, body and changed fields of the part that answers; none where only the origin may.
+pub(crate) fn cut(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
+    let length = entry.body.len() as u64;
+    let content_range = |range: &str| HeaderValue::from_str(&format!("bytes {range}/{length}")).ok();
+    match part {
+        Part::Whole => Some((entry.status, entry.body.clone())),
+        Part::NotModified => Some((StatusCode::NOT_MODIFIED, Bytes::new())),
+        Part::Range(first, last) => {
+            let bytes = slice(&entry.body, *first, *last)?;
+            headers.insert(CONTENT_RANGE, content_range(&format!("{first}-{last}"))?);
+            Some((StatusCode::PARTIAL_CONTENT, bytes))
+        }
+        Part::Ranges(ranges) => {
+            let kind = headers.remove(CONTENT_TYPE);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(MULTIPART));
+            Some((StatusCode::PARTIAL_CONTENT, multipart(&entry.body, ranges, kind.as_ref())?))
+        }
+        Part::Unsatisfiable => {
+            headers.insert(CONTENT_RANGE, content_range("*")?);
+            headers.remove(CONTENT_TYPE);
+            Some((StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new()))
+        }
+        Part::Origin => None,
+    }
+}
+
+fn slice(body: &Bytes, first: u64, last: u64) -> Option<Bytes> {
+    let (first, end) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?.checked_add(1)?);
+    (first < end && end <= body.len()).then(|| body.slice(first..end))
+}
+
+fn multipart(body: &Bytes, ranges: &[(u64, u64)], kind: Option<&HeaderValue>) -> Option<Bytes> {
+    let mut all = BytesMut::new();
+    for (first, last) in ranges {
+        all.extend_from_slice(format!("\r\n--{BOUNDARY}\r\n").as_bytes());
+        if let Some(kind) = kind {
+            all.extend_from_slice(b"content-type: ");
+            all.extend_from_slice(kind.as_bytes());
+            all.extend_from_slice(b"\r\n");
+        }
+        all.extend_from_slice(format!("content-range: bytes {first}-{last}/{}\r\n\r\n", body.len()).as_bytes());
+        all.extend_from_slice(&slice(body, *first, *last)?);
+    }
+    all.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    Some(all.freeze())
+}

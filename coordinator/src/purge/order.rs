@@ -1,0 +1,147 @@
+//! What `POST /purge` accepts: one way to name what goes, nothing unknown, nothing empty.
+
+use http::StatusCode;
+use meshcache_protocol::{Groups, feed::What, groups::OriginUrl};
+use serde::Deserialize;
+
+/// A purge that is understood and may be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// What goes.
+    pub what: What,
+    /// Only count it.
+    pub dry_run: bool,
+}
+
+/// Why a purge is not carried out: 400 or 404, and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub StatusCode, pub String);
+
+/// The request as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Written {
+    urls: Option<Vec<String>>,
+    group: Option<String>,
+    paths: Option<Vec<String>>,
+    prefixes: Option<Vec<String>>,
+    tags: Option<Vec<String>>,
+    all: bool,
+    soft: bool,
+    dry_run: bool,
+}
+
+impl Order {
+    /// Reads a request's body.
+    pub fn read(body: &[u8], groups: &Groups) -> Result<Self, Refused> {
+        let bad = |why: String| Err(Refused(StatusCode::BAD_REQUEST, why));
+        // serde would take a list for the fields in their order.
+        if body.trim_ascii_start().first().is_some_and(|b| *b != b'{') {
+            return bad("expected a JSON object".into());
+        }
+        let written: Written = match serde_json::from_slice(body) {
+            Ok(written) => written,
+            Err(error) => return bad(error.to_string()),
+        };
+        if written.soft {
+            return bad("soft: is not there yet".into());
+        }
+        if written.tags.is_some() {
+            return bad("tags: is not there yet".into());
+        }
+        let lists = [("urls", &written.urls), ("paths", &written.paths), ("prefixes", &written.prefixes)];
+        if let Some((name, _)) = lists.iter().find(|(_, list)| list.as_ref().is_some_and(Vec::is_empty)) {
+            return bad(format!("{name}: is empty"));
+        }
+        let within = written.paths.is_some() || written.prefixes.is_some();
+        match (written.urls.is_some(), written.group.is_some(), written.all) {
+            (true, false, false) if !within => {}
+            (false, true, false) if !(written.paths.is_some() && written.prefixes.is_some()) => {}
+            (false, false, true) if !within => {}
+            _ => return bad("name what goes in one way: urls, or group, or group with paths or prefixes, or all".into()),
+        }
+        if let Some(url) = written.urls.iter().flatten().find(|url| !is_url(url)) {
+            return bad(format!("urls: `{url}` is not an absolute URL (http://host/path?query)"));
+        }
+        for (name, list) in [("paths", &written.paths), ("prefixes", &written.prefixes)] {
+            if let Some(path) = list.iter().flatten().find(|path| !is_path(path)) {
+                return bad(format!("{name}: `{path}` is not a path (it begins with /)"));
+            }
+        }
+        if let Some(group) = written.group.iter().find(|group| groups.named(group).is_none()) {
+            return Err(Refused(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
+        }
+        let what = What {
+            urls: written.urls.unwrap_or_default(),
+            group: written.group,
+            paths: written.paths.unwrap_or_default(),
+            prefixes: written.prefixes.unwrap_or_default(),
+            tags: Vec::new(),
+            all: written.all,
+        };
+        Ok(Self { what, dry_run: written.dry_run })
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    // What an origin may be called is what a host may be called: without user, path and query.
+    format!("{}://{authority}", scheme.to_ascii_lowercase()).parse::<OriginUrl>().is_ok() && (path.is_empty() || path.starts_with('?') || is_path(path))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains('#') && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<Order, (u16, String)> {
+        let groups: Groups = Groups::new(serde_json::from_str(r#"{"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]}"#).unwrap()).unwrap();
+        Order::read(body.as_bytes(), &groups).map_err(|refused| (refused.0.as_u16(), refused.1))
+    }
+
+    #[test]
+    fn each_way_to_name_what_goes_is_read() {
+        assert_eq!(read(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().what.urls.len(), 2);
+        assert_eq!(read(r#"{"group": "g"}"#).unwrap().what, What { group: Some("g".into()), ..What::default() });
+        assert_eq!(read(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
+        assert_eq!(read(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
+        assert!(read(r#"{"all": true, "dryRun": true}"#).unwrap().dry_run);
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_name() {
+        let one_way = "name what goes in one way";
+        for (body, status, part) in [
+            ("", 400, "EOF"),
+            (r#"[["http://h/a"]]"#, 400, "expected a JSON object"),
+            ("{}", 400, one_way),
+            (r#"{"all": false}"#, 400, one_way),
+            (r#"{"all": "yes"}"#, 400, "expected a boolean"),
+            (r#"{"al": true}"#, 400, "unknown field `al`"),
+            (r#"{"all": true, "group": "g"}"#, 400, one_way),
+            (r#"{"urls": ["http://h/a"], "group": "g"}"#, 400, one_way),
+            (r#"{"urls": []}"#, 400, "urls: is empty"),
+            (r#"{"urls": "http://h/a"}"#, 400, "expected a sequence"),
+            (r#"{"urls": ["/a"]}"#, 400, "urls: `/a`"),
+            (r#"{"urls": ["ftp://h/a"]}"#, 400, "urls: `ftp://h/a`"),
+            (r#"{"urls": ["http://u:p@h/a"]}"#, 400, "urls: "),
+            (r#"{"urls": ["http://h/a b"]}"#, 400, "urls: "),
+            (r#"{"paths": ["/a"]}"#, 400, one_way),
+            (r#"{"group": "g", "paths": ["a"]}"#, 400, "paths: `a`"),
+            (r#"{"group": "g", "paths": []}"#, 400, "paths: is empty"),
+            (r#"{"group": "g", "paths": ["/a"], "prefixes": ["/b"]}"#, 400, one_way),
+            (r#"{"group": "g", "tags": ["t"]}"#, 400, "tags: is not there yet"),
+            (r#"{"group": "g", "soft": true}"#, 400, "soft: is not there yet"),
+            (r#"{"group": "h"}"#, 404, "there is no group `h`"),
+            (r#"{"all": true} x"#, 400, "trailing characters"),
+        ] {
+            let (got, why) = read(body).unwrap_err();
+            assert!(got == status && why.contains(part), "{body}: {got} {why}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The groups with what each needs to be served: its origin, its share of the store, its places for loads, its metrics.
+
+use crate::{
+    metrics::{GroupMetrics, Metrics},
+    origin::{BadCa, Clients, Origin},
+    store::{Share, Store},
+};
+use meshcache_protocol::{Group, Groups};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// One group, ready to be served.
+pub(crate) struct Served {
+    pub(crate) group: Arc<Group>,
+    pub(crate) metrics: Arc<GroupMetrics>,
+    pub(crate) share: Arc<Share>,
+    pub(crate) origin: Origin,
+    /// `maxLoads` places.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+/// All groups, ready to be served.
+#[derive(Default)]
+pub(crate) struct Rules {
+    pub(crate) groups: Arc<Groups>,
+    served: Vec<Arc<Served>>,
+}
+
+impl Rules {
+    /// Takes over from `before` the places of loads that are under way.
+    pub(crate) fn new(groups: Arc<Groups>, before: &Self, store: &Store, clients: &Clients, metrics: &Metrics) -> Result<Self, BadCa> {
+        let origins = clients.origins(&groups)?;
+        let limits: Vec<_> = groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
+        let shares = store.shares(&limits);
+        let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {
+            let most = group.config().origin.max_loads;
+            let same = |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
+            let room = before.served.iter().find(same).map_or_else(|| Arc::new(Semaphore::new(most as usize)), |old| old.room.clone());
+            Arc::new(Served { group: group.clone(), metrics: metrics.group(group.name()), share, origin, room })
+        });
+        Ok(Self { served: served.collect(), groups: groups.clone() })
+    }
+
+    /// A group of [`Rules::groups`], ready to be served.
+    pub(crate) fn served(&self, group: &Arc<Group>) -> Option<&Arc<Served>> {
+        self.served.iter().find(|served| Arc::ptr_eq(&served.group, group))
+    }
+}

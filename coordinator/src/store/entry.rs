@@ -1,0 +1,102 @@
+//! One stored response: head and body as they are given, and what decides about them.
+
+use super::size::{SHARED, class};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use meshcache_protocol::freshness::{Selecting, Stored};
+
+/// A response in the store. Its header values are slices of one buffer: a hit clones handles, no bytes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The header fields that clients see.
+    pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
+    /// The fields with purge tags: for proxies and purges, and for clients where the group does not strip them.
+    pub(crate) tags: Box<[(HeaderName, HeaderValue)]>,
+    /// The whole body.
+    pub(crate) body: Bytes,
+    /// Which requests it answers.
+    pub(crate) selecting: Selecting,
+    /// What freshness decides with.
+    pub(crate) stored: Stored,
+    /// When it arrived, by the store's clock.
+    pub(crate) arrived: u64,
+    bytes: u64,
+}
+
+/// What an entry is made of.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// All fields, as freshness wants them stored.
+    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The name of the field with purge tags, lower case.
+    pub(crate) tags: &'a str,
+    /// The whole body.
+    pub(crate) body: Bytes,
+    /// Which requests it answers.
+    pub(crate) selecting: Selecting,
+    /// What freshness decides with.
+    pub(crate) stored: Stored,
+    /// When it arrived, by the store's clock.
+    pub(crate) arrived: u64,
+}
+
+impl Entry {
+    /// Prepares an entry so that a hit has nothing left to compute.
+    pub(crate) fn new(parts: Parts<'_>) -> Self {
+        let Parts { status, fields, tags: tag_name, body, selecting, stored, arrived } = parts;
+        let values = Bytes::from(fields.iter().flat_map(|(_, value)| value).copied().collect::<Box<[u8]>>());
+        let (mut kept, mut tags, mut names, mut at) = (Vec::with_capacity(fields.len()), Vec::new(), 0, 0);
+        for (name, value) in &fields {
+            let range = at..at + value.len();
+            at = range.end;
+            // The body's length is said by whoever sends it; fields came out of a parsed head, so both conversions succeed.
+            if name == b"content-length" {
+                continue;
+            }
+            let (Ok(header), Ok(text)) = (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(values.slice(range))) else { continue };
+            if !is_standard(&header) {
+                names += class(name.len()) + SHARED;
+            }
+            if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
+        }
+        let mut entry = Self { status, fields: kept.into_boxed_slice(), tags: tags.into_boxed_slice(), body, selecting, stored, arrived, bytes: 0 };
+        entry.bytes = names + class(values.len()) + SHARED + entry.own_bytes();
+        entry
+    }
+
+    fn own_bytes(&self) -> u64 {
+        let pair = size_of::<(HeaderName, HeaderValue)>();
+        let arc = class(size_of::<Self>() + 2 * size_of::<usize>());
+        let body = if self.body.is_empty() { 0 } else { class(self.body.len()) + SHARED };
+        arc + class(self.fields.len() * pair) + class(self.tags.len() * pair) + body + self.selecting.bytes() as u64
+    }
+
+    /// The bytes that it takes in memory, all its allocations included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How long it has been here.
+    pub(crate) fn resident(&self, now: u64) -> u64 {
+        now.saturating_sub(self.arrived)
+    }
+
+    /// When it is of no use any more.
+    pub(crate) fn deadline(&self) -> u64 {
+        self.arrived.saturating_add(self.stored.keep())
+    }
+}
+
+/// Whether a name is known to the `http` crate, and so takes no memory of its own. A known one that is not listed here only counts for too much.
+fn is_standard(name: &HeaderName) -> bool {
+    use http::header::*;
+    const KNOWN: [HeaderName; 16] = [
+        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, DATE, ETAG,
+        EXPIRES, LAST_MODIFIED, LINK, LOCATION, SERVER, STRICT_TRANSPORT_SECURITY, VARY, VIA,
+    ];
+    KNOWN.contains(name)
+}

@@ -1,0 +1,248 @@
+//! The store: responses by key, within a limit that counts every byte, freed when they are of no more use.
+//!
+//! Pure: `now` is an argument, milliseconds of a clock that never jumps.
+
+mod deadlines;
+mod entry;
+mod segments;
+mod shard;
+mod share;
+mod size;
+mod under_way;
+
+pub(crate) use entry::{Entry, Parts};
+pub(crate) use share::Share;
+pub(crate) use under_way::Load;
+
+use crate::cache::{Purged, Usage};
+use meshcache_protocol::Key;
+use parking_lot::{Mutex, RwLock};
+use segments::Slot;
+use shard::{Changed, Shard};
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicI64, AtomicUsize,
+        Ordering::{AcqRel, Relaxed},
+    },
+};
+use under_way::UnderWay;
+
+/// Locks: enough that cores seldom meet at one.
+const SHARDS: usize = 16;
+/// Of a share, the part whose keys have been asked for twice and are safe from a scan.
+const PROTECTED: u64 = 80;
+/// Keys that are expired under one lock before others have their turn.
+const BATCH: usize = 256;
+
+/// The store.
+pub(crate) struct Store {
+    shards: Box<[Mutex<Shard>]>,
+    limit: u64,
+    used: AtomicI64,
+    shares: RwLock<Vec<Arc<Share>>>,
+    hand: AtomicUsize,
+    under_way: Arc<UnderWay>,
+}
+
+impl Store {
+    /// An empty store that takes at most so many bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, limit, used: AtomicI64::new(0), shares: RwLock::default(), hand: AtomicUsize::new(0), under_way: Arc::default() }
+    }
+
+    /// What it may take.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What it takes, bookkeeping included.
+    pub(crate) fn used(&self) -> u64 {
+        u64::try_from(self.used.load(Relaxed)).unwrap_or_default()
+    }
+
+    /// The shares of these groups and limits. What a group had that is not among them is freed.
+    pub(crate) fn shares(&self, groups: &[(&str, u64)]) -> Vec<Arc<Share>> {
+        let mut all = self.shares.write();
+        let gone: Vec<u32> = all.iter().filter(|share| groups.iter().all(|(name, _)| *name != share.name)).map(|share| share.id).collect();
+        for share in gone {
+            self.remove_share(share, &all);
+        }
+        let share = |(name, limit): &(&str, u64)| {
+            let limit = (*limit).min(self.limit);
+            if let Some(share) = all.iter().find(|share| share.name == *name) {
+                share.set_limit(limit);
+                return share.clone();
+            }
+            let share = Arc::new(Share::new(u32::try_from(all.len()).unwrap_or(u32::MAX), name, limit));
+            all.push(share.clone());
+            share
+        };
+        groups.iter().map(share).collect()
+    }
+
+    /// The newest variant of a key that fits, if it is still of use.
+    pub(crate) fn get(&self, share: &Share, key: &Key, now: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
+        share.gets.fetch_add(1, Relaxed);
+        let room = share.limit() / 100 * PROTECTED / SHARDS as u64;
+        let found = self.shard(key).lock().ask(share.id, key, now, room, fits);
+        if found.is_some() {
+            share.hits.fetch_add(1, Relaxed);
+        }
+        found
+    }
+
+    /// Begins a load: called before its request is sent.
+    pub(crate) fn begin(&self, key: Key) -> Load {
+        self.under_way.begin(key)
+    }
+
+    /// Stores what a load brought. Not if a purge has named its key since it began, and not if it would not fit.
+    pub(crate) fn put(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64) -> bool {
+        self.under_way.store(load, || {
+            let bytes = entry.bytes() + Slot::bare(load.key());
+            if bytes > share.limit() || !self.make_room(share, bytes, now) {
+                return false;
+            }
+            let mut shard = self.shard(load.key()).lock();
+            let changed = shard.put(share.id, load.key(), entry, now);
+            let overhead = shard.overhead_change();
+            drop(shard);
+            self.account(share, &changed);
+            self.used.fetch_add(overhead, AcqRel);
+            true
+        })
+    }
+
+    /// Frees one key.
+    pub(crate) fn remove(&self, share: &Share, key: &Key) -> Purged {
+        self.under_way.purge(|loading| loading == key);
+        let slot = self.shard(key).lock().remove(share.id, key);
+        slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
+    }
+
+    /// Frees every key that is named, and keeps out what is being loaded for a key that may be.
+    pub(crate) fn purge(&self, may_be: impl Fn(&Key) -> bool, named: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> Purged {
+        self.under_way.purge(may_be);
+        let shares = self.shares.read().clone();
+        let mut purged = Purged::default();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let removed = shard.remove_if(&named);
+            let overhead = shard.overhead_change();
+            drop(shard);
+            self.used.fetch_add(overhead, AcqRel);
+            for (id, slot) in removed {
+                let Some(share) = shares.get(id as usize) else { continue };
+                let one = self.freed(share, &slot);
+                purged = Purged { entries: purged.entries + one.entries, bytes: purged.bytes + one.bytes };
+            }
+        }
+        purged
+    }
+
+    /// What [`Store::purge`] would free.
+    pub(crate) fn would_purge(&self, named: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> Purged {
+        let parts = self.shards.iter().map(|shard| shard.lock().measure_if(&named));
+        parts.fold(Purged::default(), |all, (entries, bytes)| Purged { entries: all.entries + entries, bytes: all.bytes + bytes })
+    }
+
+    /// Frees what is due in one shard, a batch at a time; whether there may be more.
+    pub(crate) fn expire(&self, shard: usize, now: u64) -> bool {
+        let Some(shard) = self.shards.get(shard) else { return false };
+        let mut shard = shard.lock();
+        let (seen, changes) = shard.expire(now, BATCH);
+        let overhead = shard.overhead_change();
+        drop(shard);
+        self.used.fetch_add(overhead, AcqRel);
+        let shares = self.shares.read();
+        for (id, changed) in changes {
+            let Some(share) = shares.get(id as usize) else { continue };
+            share.evictions.fetch_add(changed.items.unsigned_abs(), Relaxed);
+            self.account(share, &changed);
+        }
+        seen == BATCH
+    }
+
+    /// How many parts [`Store::expire`] has.
+    pub(crate) const fn parts(&self) -> usize {
+        SHARDS
+    }
+
+    /// What each group has.
+    pub(crate) fn usage(&self) -> Vec<Usage> {
+        let of = |share: &Arc<Share>| Usage {
+            group: share.name.clone(),
+            bytes: share.used.load(Relaxed),
+            items: share.items.load(Relaxed),
+            gets: share.gets.load(Relaxed),
+            hits: share.hits.load(Relaxed),
+            evictions: share.evictions.load(Relaxed),
+            evictions_nonexpired: share.evictions_nonexpired.load(Relaxed),
+        };
+        self.shares.read().iter().map(of).collect()
+    }
+
+    fn shard(&self, key: &Key) -> &Mutex<Shard> {
+        // Neither the bits that the ring weighs nor those that a shard's tables begin with.
+        let at = (key.hash().high() >> 40) as usize % SHARDS;
+        &self.shards[at]
+    }
+
+    /// Evicts until so many bytes fit: first of the group itself where it is at its limit, then of all.
+    /// A hand goes round the shards, so that together they are in the order of use.
+    fn make_room(&self, share: &Share, bytes: u64, now: u64) -> bool {
+        let mut misses = 0;
+        loop {
+            let own = share.used.load(Relaxed) + bytes > share.limit();
+            if !own && self.used() + bytes <= self.limit {
+                return true;
+            }
+            let at = self.hand.fetch_add(1, Relaxed) % SHARDS;
+            let Some((id, slot)) = self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(share.id))) else {
+                misses += 1;
+                // Nothing left to evict anywhere: it cannot fit.
+                if misses > 2 * SHARDS {
+                    return false;
+                }
+                continue;
+            };
+            misses = 0;
+            let of = self.shares.read().get(id as usize).cloned();
+            if let Some(of) = of {
+                let freed = self.freed(&of, &slot);
+                of.evictions.fetch_add(freed.entries, Relaxed);
+                of.evictions_nonexpired.fetch_add(slot.variants.iter().filter(|entry| entry.deadline() > now).count() as u64, Relaxed);
+            }
+        }
+    }
+
+    fn remove_share(&self, id: u32, shares: &[Arc<Share>]) {
+        let Some(share) = shares.get(id as usize) else { return };
+        for shard in &self.shards {
+            loop {
+                let Some((_, slot)) = shard.lock().evict(Some(id)) else { break };
+                self.freed(share, &slot);
+            }
+        }
+    }
+
+    fn freed(&self, share: &Share, slot: &Slot) -> Purged {
+        let purged = Purged { entries: slot.variants.len() as u64, bytes: slot.bytes() };
+        share.used.fetch_sub(purged.bytes, Relaxed);
+        share.items.fetch_sub(purged.entries, Relaxed);
+        self.used.fetch_sub(purged.bytes as i64, AcqRel);
+        purged
+    }
+
+    fn account(&self, share: &Share, changed: &Changed) {
+        // Two's complement: adding a negative number as an unsigned one subtracts.
+        share.used.fetch_add(changed.bytes as u64, Relaxed);
+        share.items.fetch_add(changed.items as u64, Relaxed);
+        self.used.fetch_add(changed.bytes, AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests;

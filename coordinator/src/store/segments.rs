@@ -1,0 +1,176 @@
+//! One group's keys in one shard, in two orders of use: a key is on probation until it is asked for again,
+//! so that a scan of cold keys flushes only what is on probation.
+
+use super::{deadlines::Due, entry::Entry, size};
+use lru::LruCache;
+use meshcache_protocol::{Hash, Key};
+use smallvec::SmallVec;
+use std::{
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
+
+/// The most variants that one key has.
+pub(super) const VARIANTS: usize = 16;
+
+/// The responses of one key: mostly one.
+pub(super) type Variants = SmallVec<[Arc<Entry>; 1]>;
+
+/// All that is stored under one key.
+pub(super) struct Slot {
+    pub(super) key: Key,
+    /// The newest first.
+    pub(super) variants: Variants,
+    /// When it was last asked for, by the store's clock.
+    pub(super) touched: u64,
+    /// The tick under which the shard's deadlines have it.
+    pub(super) tick: u32,
+}
+
+impl Slot {
+    /// The bytes that a slot takes without its variants.
+    pub(super) fn bare(key: &Key) -> u64 {
+        size::class(size_of::<(Hash, Self)>() + 2 * size_of::<usize>()) + size::class(key.bytes().len())
+    }
+
+    /// The bytes that it takes, its variants included.
+    pub(super) fn bytes(&self) -> u64 {
+        let spilled = if self.variants.spilled() { size::class(self.variants.capacity() * size_of::<usize>()) } else { 0 };
+        Self::bare(&self.key) + spilled + self.variants.iter().map(|entry| entry.bytes()).sum::<u64>()
+    }
+
+    /// When the last of its variants is of no use any more.
+    pub(super) fn deadline(&self) -> u64 {
+        self.variants.iter().map(|entry| entry.deadline()).max().unwrap_or_default()
+    }
+}
+
+type Order = LruCache<Hash, Slot, BuildHasherDefault<High>>;
+
+/// One group's part of one shard.
+pub(super) struct Segments {
+    probation: Order,
+    protected: Order,
+    /// What is in `protected`, bytes.
+    pub(super) protected_bytes: u64,
+    peak: [usize; 2],
+}
+
+impl Default for Segments {
+    fn default() -> Self {
+        let order = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
+        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2] }
+    }
+}
+
+impl Segments {
+    pub(super) fn len(&self) -> usize {
+        self.probation.len() + self.protected.len()
+    }
+
+    /// The slot of a key, without asking for it.
+    pub(super) fn peek(&self, hash: Hash) -> Option<&Slot> {
+        self.protected.peek(&hash).or_else(|| self.probation.peek(&hash))
+    }
+
+    /// The slot of a key that is asked for. The second time it is protected, and while there is more protected than `room` the one least
+    /// lately used goes back on probation.
+    pub(super) fn ask(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
+        if self.probation.contains(&hash) {
+            let slot = self.probation.pop(&hash)?;
+            self.protected_bytes += slot.bytes();
+            self.protected.put(hash, slot);
+            while self.protected_bytes > room && self.protected.len() > 1 {
+                let Some((hash, slot)) = self.protected.pop_lru() else { break };
+                self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
+                self.probation.put(hash, slot);
+            }
+            self.note_peaks();
+        }
+        self.protected.get_mut(&hash)
+    }
+
+    /// Changes a slot where it is; its bytes may change.
+    pub(super) fn change<T>(&mut self, hash: Hash, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        if let Some(slot) = self.protected.peek_mut(&hash) {
+            let before = slot.bytes();
+            let result = change(slot);
+            self.protected_bytes = self.protected_bytes.saturating_sub(before) + slot.bytes();
+            return Some(result);
+        }
+        self.probation.peek_mut(&hash).map(change)
+    }
+
+    /// A new slot, on probation.
+    pub(super) fn insert(&mut self, hash: Hash, slot: Slot) {
+        self.probation.put(hash, slot);
+        self.note_peaks();
+    }
+
+    /// Takes a slot out.
+    pub(super) fn remove(&mut self, hash: Hash) -> Option<Slot> {
+        if let Some(slot) = self.probation.pop(&hash) {
+            return Some(slot);
+        }
+        let slot = self.protected.pop(&hash)?;
+        self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
+        Some(slot)
+    }
+
+    /// The key that has to go first, with its place in that order: on probation before protected, then by when it was last asked for.
+    pub(super) fn first_out(&self) -> Option<(Hash, (bool, u64))> {
+        let first = |order: &Order, protected| order.peek_lru().map(|(hash, slot)| (*hash, (protected, slot.touched)));
+        first(&self.probation, false).or_else(|| first(&self.protected, true))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Hash, &Slot)> {
+        self.probation.iter().chain(self.protected.iter())
+    }
+
+    /// Whether the shard's deadlines have a key under this one.
+    pub(super) fn has(&self, due: &Due) -> bool {
+        self.peek(due.hash()).is_some_and(|slot| slot.tick == due.tick)
+    }
+
+    /// The bytes that its two tables take.
+    pub(super) fn tables(&self) -> u64 {
+        let slot = 2 * size_of::<usize>();
+        self.peak.iter().map(|held| size::table(*held, slot)).sum()
+    }
+
+    /// Gives back tables that have become far too large: they never shrink by themselves.
+    pub(super) fn shrink(&mut self) {
+        for (order, peak) in [&mut self.probation, &mut self.protected].into_iter().zip(&mut self.peak) {
+            if *peak > 1024 && order.len() < *peak / 8 {
+                let mut small = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
+                while let Some((hash, slot)) = order.pop_lru() {
+                    small.put(hash, slot);
+                }
+                *peak = small.len();
+                *order = small;
+            }
+        }
+    }
+
+    fn note_peaks(&mut self) {
+        self.peak = [self.peak[0].max(self.probation.len()), self.peak[1].max(self.protected.len())];
+    }
+}
+
+/// The key's own hash is good enough for a table: its high half is taken as it is.
+#[derive(Default)]
+struct High(u64);
+
+impl Hasher for High {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = (hash >> 64) as u64;
+    }
+}

@@ -1,0 +1,202 @@
+//! The store as its users see it, with `now` in the tests' hands.
+
+use super::*;
+use bytes::Bytes;
+use http::StatusCode;
+use meshcache_protocol::{
+    Request,
+    freshness::{Selecting, Stored, Vary, Why},
+    request::Response,
+};
+
+const MIB: u64 = 1 << 20;
+
+fn key(n: usize) -> Key {
+    Key::from_bytes(format!("key {n}").into_bytes())
+}
+
+/// An entry with so much body that is of use for so long. `variant`: its request's x-v.
+fn entry(body: usize, keep: u64, arrived: u64, variant: Option<&str>) -> Arc<Entry> {
+    let fields = variant.map(|v| [(&b"x-v"[..], v.as_bytes())]).unwrap_or([(b"x-none", b"")]);
+    let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
+    let vary = if variant.is_some() { Vary::of(&Response { status: 200, fields: &[(b"vary", b"x-v")] }) } else { Vary::Nothing };
+    let stored = Stored {
+        status: 200,
+        lifetime: keep,
+        initial_age: 0,
+        while_revalidate: 0,
+        if_error: 0,
+        always_validate: false,
+        must_revalidate: false,
+        for_everybody: true,
+        validator: false,
+        immutable: false,
+        disconnected: false,
+        why: Why::MaxAge,
+    };
+    let fields = vec![(b"content-type".to_vec(), b"text/plain".to_vec()), (b"x-custom".to_vec(), b"1".to_vec())];
+    Arc::new(Entry::new(Parts { status: StatusCode::OK, fields, tags: "surrogate-key", body: Bytes::from(vec![7; body]), selecting: Selecting::of(&vary, &request), stored, arrived }))
+}
+
+fn put(store: &Store, share: &Share, n: usize, entry: Arc<Entry>, now: u64) -> bool {
+    let load = store.begin(key(n));
+    store.put(share, &load, entry, now)
+}
+
+fn has(store: &Store, share: &Share, n: usize, now: u64) -> bool {
+    store.get(share, &key(n), now, |_| true).is_some()
+}
+
+fn store(limit: u64) -> (Store, Arc<Share>) {
+    let store = Store::new(limit);
+    let share = store.shares(&[("g", limit)]).remove(0);
+    (store, share)
+}
+
+fn expire(store: &Store, now: u64) {
+    (0..store.parts()).for_each(|part| while store.expire(part, now) {});
+}
+
+#[test]
+fn the_limit_holds_whatever_is_stored() {
+    let (store, share) = store(4 * MIB);
+    for n in 0..20_000 {
+        put(&store, &share, n, entry(1024, 1_000_000, n as u64, None), n as u64);
+        assert!(store.used() <= 4 * MIB + 64 * 1024, "{}", store.used());
+    }
+    let usage = &store.usage()[0];
+    assert!(usage.items * 1024 > 4 * MIB / 3, "{} entries of 1 KiB in 4 MiB", usage.items);
+    assert_eq!((usage.evictions + usage.items, usage.evictions_nonexpired), (20_000, usage.evictions));
+}
+
+#[test]
+fn what_leaves_is_what_came() {
+    let (store, share) = store(4 * MIB);
+    for n in 0..1000 {
+        put(&store, &share, n % 300, entry(n, 5000, n as u64, (n % 2 == 0).then_some("a")), n as u64);
+    }
+    assert!(store.usage()[0].bytes > 0);
+    expire(&store, 10_000);
+    let usage = &store.usage()[0];
+    assert_eq!((usage.bytes, usage.items), (0, 0));
+    assert!(store.used() < 64 * 1024, "only tables are left: {}", store.used());
+}
+
+#[test]
+fn what_has_expired_is_freed_without_being_asked_for() {
+    let (store, share) = store(64 * MIB);
+    for n in 0..10_000 {
+        put(&store, &share, n, entry(100, 1000 + n as u64, 0, None), 0);
+    }
+    expire(&store, 999);
+    assert_eq!(store.usage()[0].items, 10_000);
+    expire(&store, 6999);
+    let left = store.usage()[0].items;
+    assert!((4000..=5000).contains(&left), "a deadline is at most a second late: {left}");
+    assert!(!has(&store, &share, 4000, 6999) && has(&store, &share, 7000, 6999));
+    expire(&store, 20_000);
+    assert_eq!((store.usage()[0].items, store.usage()[0].evictions, store.usage()[0].evictions_nonexpired), (0, 10_000, 0));
+}
+
+#[test]
+fn what_is_stored_again_lives_on_and_deadlines_do_not_pile_up() {
+    let (store, share) = store(4 * MIB);
+    for n in 0..100_000u64 {
+        put(&store, &share, 1, entry(10, 100_000 - n / 2, n, None), n);
+    }
+    assert!(store.used() < 64 * 1024, "{}", store.used());
+    expire(&store, 120_000);
+    assert!(has(&store, &share, 1, 120_000));
+    expire(&store, 200_000);
+    assert!(store.usage()[0].items == 0 && !has(&store, &share, 1, 120_000));
+}
+
+#[test]
+fn a_scan_of_cold_keys_leaves_the_warm_ones() {
+    let (store, share) = store(4 * MIB);
+    let warm = 500;
+    for n in 0..warm {
+        put(&store, &share, n, entry(1024, 1_000_000, 0, None), 0);
+    }
+    (0..warm).for_each(|n| assert!(has(&store, &share, n, 1)));
+    for n in warm..warm + 50_000 {
+        put(&store, &share, n, entry(1024, 1_000_000, 2, None), 2);
+    }
+    let left = (0..warm).filter(|n| has(&store, &share, *n, 3)).count();
+    assert_eq!(left, warm, "what has been asked for twice stays");
+}
+
+#[test]
+fn one_groups_scan_leaves_anothers_warm_keys() {
+    let store = Store::new(4 * MIB);
+    let shares = store.shares(&[("a", 4 * MIB), ("b", 4 * MIB)]);
+    (0..500).for_each(|n| assert!(put(&store, &shares[0], n, entry(1024, 1_000_000, 0, None), 0)));
+    (0..500).for_each(|n| assert!(has(&store, &shares[0], n, 1)));
+    (0..50_000).for_each(|n| assert!(put(&store, &shares[1], n, entry(1024, 1_000_000, 2, None), 2)));
+    assert_eq!((0..500).filter(|n| has(&store, &shares[0], *n, 3)).count(), 500);
+}
+
+#[test]
+fn a_group_takes_no_more_than_its_share() {
+    let store = Store::new(8 * MIB);
+    let shares = store.shares(&[("a", 2 * MIB), ("b", 8 * MIB)]);
+    (0..1000).for_each(|n| assert!(put(&store, &shares[1], n, entry(1024, 1_000_000, 0, None), 0)));
+    (0..10_000).for_each(|n| assert!(put(&store, &shares[0], n, entry(1024, 1_000_000, 0, None), 0)));
+    let usage = store.usage();
+    assert!(usage[0].bytes <= 2 * MIB && usage[0].bytes > 2 * MIB - 4096, "{usage:?}");
+    assert_eq!(usage[1].items, 1000);
+    store.shares(&[("b", 8 * MIB)]);
+    assert_eq!((store.usage()[0].bytes, store.usage()[1].items), (0, 1000), "a group that is gone keeps nothing");
+}
+
+#[test]
+fn what_cannot_fit_evicts_nothing() {
+    let (store, share) = store(MIB);
+    (0..100).for_each(|n| assert!(put(&store, &share, n, entry(1024, 1000, 0, None), 0)));
+    assert!(!put(&store, &share, 1000, entry(2 << 20, 1000, 0, None), 0));
+    assert_eq!((store.usage()[0].items, store.usage()[0].evictions), (100, 0));
+}
+
+#[test]
+fn a_key_has_its_variants_and_not_too_many() {
+    let (store, share) = store(4 * MIB);
+    let names: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    for (n, name) in names.iter().enumerate() {
+        put(&store, &share, 1, entry(n, 1000, 0, Some(name)), 0);
+        put(&store, &share, 1, entry(n, 1000, 0, Some(name)), 0);
+    }
+    let find = |name: &str| {
+        let fields = [(&b"x-v"[..], name.as_bytes())];
+        let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
+        store.get(&share, &key(1), 1, |entry| entry.selecting.matches(&request)).map(|entry| entry.body.len())
+    };
+    assert_eq!(store.usage()[0].items, 16);
+    assert_eq!((find("19"), find("4"), find("3")), (Some(19), Some(4), None), "the oldest go");
+}
+
+#[test]
+fn an_equal_hash_under_another_key_is_a_miss() {
+    let (store, share) = store(4 * MIB);
+    put(&store, &share, 1, entry(10, 1000, 0, None), 0);
+    let mut shard = store.shard(&key(1)).lock();
+    assert!(shard.ask(share.id, &key(1), 1, MIB, |_| true).is_some());
+    // A key whose hash says the same cannot be made: the slot's own key is changed instead.
+    shard.forge(share.id, &key(1), key(2));
+    assert!(shard.ask(share.id, &key(1), 1, MIB, |_| true).is_none());
+}
+
+#[test]
+fn a_purge_keeps_out_what_was_being_loaded() {
+    let (store, share) = store(4 * MIB);
+    let (named, other) = (store.begin(key(1)), store.begin(key(2)));
+    put(&store, &share, 1, entry(10, 1000, 0, None), 0);
+    let purged = store.purge(|k| *k == key(1), |k, _| *k == key(1));
+    assert_eq!(purged.entries, 1);
+    assert!(purged.bytes > 10);
+    assert!(!store.put(&share, &named, entry(10, 1000, 0, None), 1) && named.is_purged());
+    assert!(store.put(&share, &other, entry(10, 1000, 0, None), 1));
+    assert!(put(&store, &share, 1, entry(10, 1000, 0, None), 1), "a load that begins later is stored");
+    assert_eq!(store.would_purge(|_, _| true).entries, 2);
+    let freed = store.remove(&share, &key(2));
+    assert_eq!((freed.entries, store.usage()[0].items), (1, 1));
+}

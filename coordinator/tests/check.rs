@@ -1,0 +1,165 @@
+//! Each bad configuration gets one line that names file, line and field.
+
+use meshcache_coordinator::{cache::Identity, config::groups::{Loaded, Source}};
+use std::{path::Path, process::Command};
+
+fn load(path: &Path) -> Result<Loaded, String> {
+    let source = Source::Path(path.to_owned());
+    source.load(&source.read(), Identity::None).map_err(|wrong| wrong.to_string())
+}
+
+/// What is said of a file, without the file's path.
+fn said(text: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    std::fs::write(&path, text).unwrap();
+    match load(&path) {
+        Ok(_) => "good".into(),
+        Err(error) => error.strip_prefix(&format!("{}:", path.display())).unwrap_or_else(|| panic!("{error}")).to_owned(),
+    }
+}
+
+const HEAD: &str = "version: 1\ngroups:\n- name: a\n  match: {hosts: [h]}\n  origin: {url: \"http://o\"}\n";
+
+#[test]
+fn a_line_names_what_is_wrong_with_a_field() {
+    for (rest, line) in [
+        ("", "good"),
+        ("  foo: 1\n", "6: groups[0].foo: unknown field `foo`, expected one of name, mode, match, "),
+        ("  freshness:\n    defualt: 1s\n", "7: groups[0].freshness.defualt: unknown field `defualt`, expected one of default, min, max, "),
+        ("  patience: 10x\n", "6: groups[0].patience: `10x` is not a duration (examples: 250ms, 10s, 1h30m, 7d)"),
+        ("  patience: [1]\n", "6: groups[0].patience: expected a text such as 10s, 8MiB or 5%"),
+        ("  patience: 1ms\n", "6: groups[0].patience: 1ms is less than 10ms"),
+        ("  limits: {object: 8MB}\n", "6: groups[0].limits.object: `8MB` is not a size (examples: 512KiB, 8MiB, 1Gi, 1048576)"),
+        ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
+        ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
+        ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
+        ("  overload: 503\n", "6: groups[0].overload: is not there yet: leave it at its default"),
+        ("  hedge: 5ms\n", "6: groups[0].hedge: is not there yet: leave it at its default"),
+        ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
+        ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),
+        ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),
+        ("  callers: [shop]\n", "6: groups[0].callers[0]: `shop` is not a caller (examples: "),
+        ("  callers: [\"spiffe://x/ns/a/sa/b\"]\n", "6: groups[0].callers: needs --identity xfcc: "),
+        ("  freshness: {status: {200: 1s}}\n", "6: groups[0].freshness.status.200: `200` is not an error status"),
+        ("  freshness:\n    min: 8d\n", "7: groups[0].freshness.min: 8d is more than freshness.max (7d)"),
+        ("  name: b\n", "6: groups[0].name: duplicate mapping key `name` is not allowed here"),
+        ("- null\n", "6: groups[1]: expected fields (name: value)"),
+        ("- name: A_b\n", "6: groups[1].name: `A_b` is not a name (at most 63 of a-z, 0-9 and `-`, no `-` at either end)"),
+        ("- name: a\n  match: {hosts: [i]}\n  origin: {url: \"http://o\"}\n", "6: groups[1].name: two groups have the name `a`"),
+        ("- name: b\n  match: {hosts: [i]}\n", "6: groups[1]: missing field `origin`"),
+        ("- name: b\n  match: {}\n  origin: {url: \"http://o\"}\n", "7: groups[1].match: needs `service` or `hosts`"),
+        ("- name: b\n  match: {hosts: [\"a b\"]}\n", "7: groups[1].match.hosts[0]: `a b` is not a host (examples: "),
+        ("- name: b\n  match: {service: b}\n", "7: groups[1].match.service: `b` is not a service (name.namespace, "),
+        ("- name: b\n  match: {hosts: [i], paths: [{prefix: /a}, {regex: \"(\"}]}\n", "7: groups[1].match.paths[1].regex: `(` is not a regex: "),
+        ("- name: b\n  match: {hosts: [i], paths: [{prefix: a}]}\n  origin: {url: \"http://o\"}\n", "7: groups[1].match.paths: `a` is not a path (it begins with / and has no query)"),
+        ("- name: b\n  match: {hosts: [i]}\n  origin:\n    url: ftp://o\n", "9: groups[1].origin.url: `ftp://o` is not an origin's URL "),
+        ("- name: b\n  match: {hosts: [i]}\n  origin:\n    timeout: 1s\n", "8: groups[1].origin: missing field `url`"),
+        ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: many}\n", "8: groups[1].origin.maxLoads: expected a whole number, 0 or more"),
+        ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n", "8: groups[1].origin.maxLoads: 0 would let nothing load"),
+        ("debuggers: x\n", "6: debuggers: expected a list ([..])"),
+        ("---\nversion: 1\n", "6: "),
+        ("\t- x\n", "6: "),
+    ] {
+        let said = said(format!("{HEAD}{rest}").as_bytes());
+        assert!(said.starts_with(line), "{rest}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_line_names_what_is_wrong_with_a_file() {
+    for (text, line) in [
+        (&b""[..], "1: file: is empty"),
+        (b"\n \n", "1: file: is empty"),
+        (b"# nothing\n", "1: file: there is nothing in it"),
+        (b"version: 1\n\xff\n", "2: file: is not UTF-8"),
+        (b"version: 2\n", "1: version: 2 is not a version of this format (1)"),
+        (b"groups: []\n", "1: file: missing field `version`"),
+        (b"version: one\n", "1: version: expected a whole number, 0 or more"),
+        (b"- a\n", "1: "),
+        (b"version: 1\ngroups: [\n", "2: file: unclosed bracket '['"),
+        (b"version: 1\nversion: 1\n", "2: version: duplicate mapping key `version` is not allowed here"),
+    ] {
+        let said = said(text);
+        assert!(said.starts_with(line), "{:?}: {said}", String::from_utf8_lossy(text));
+    }
+    assert_eq!(load(Path::new("/no/such.yaml")).unwrap_err(), "/no/such.yaml:1: file: cannot be read: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_directory_is_one_configuration_in_the_order_of_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    assert_eq!(load(folder.path()).unwrap_err(), format!("{}:1: file: has no *.yaml file", folder.path().display()));
+    // As the kubelet mounts a ConfigMap: the files are links into a hidden folder.
+    write("..2025/a.yaml", HEAD);
+    write("..2025/b.yaml", "version: 1\ngroups:\n- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\"}\n");
+    std::os::unix::fs::symlink("..2025", folder.path().join("..data")).unwrap();
+    for name in ["b.yaml", "a.yaml"] {
+        std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
+    }
+    write("notes.txt", "not ours");
+    let names = |loaded: Loaded| loaded.groups.iter().map(|group| group.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(load(folder.path()).unwrap()), ["a", "b"]);
+
+    write("c.yml", "version: 1\ngroups:\n- name: c\n  match: {hosts: [j]}\n  origin: {url: \"http://o\"}\n- name: b\n  match: {hosts: [k]}\n  origin: {url: \"http://o\"}\n");
+    assert_eq!(load(folder.path()).unwrap_err(), format!("{}:6: groups[1].name: two groups have the name `b`", folder.path().join("c.yml").display()));
+}
+
+#[test]
+fn the_example_in_envoy_is_good() {
+    load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/groups.yaml")).unwrap();
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+    std::env::vars().filter(|(name, _)| name.starts_with("MESHCACHE_")).for_each(|(name, _)| {
+        command.env_remove(name);
+    });
+    let output = command.args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn the_program_ends_with_status_2_and_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    let path = path.to_str().unwrap();
+    std::fs::write(path, format!("{HEAD}  foo: 1\n")).unwrap();
+    for arguments in [&["check", "--config", path][..], &["--config", path]] {
+        let (status, out, error) = run(arguments);
+        assert_eq!((status, out.as_str(), error.lines().count()), (Some(2), "", 1), "{error}");
+        assert!(error.starts_with(&format!("{path}:6: groups[0].foo: ")), "{error}");
+    }
+    std::fs::write(path, format!("{HEAD}- name: b\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://o\"}}\n")).unwrap();
+    let (status, out, error) = run(&["check", "--config", path]);
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert_eq!(out, format!("{path}:7: groups[1].match: `b` can never match: `a` before it takes all that it names (warning)\n{path}: good, 2 groups\n"));
+}
+
+#[test]
+fn flags_that_cannot_work_are_refused_by_name() {
+    for (arguments, part) in [
+        (&[][..], "--config FILE or --origin URL"),
+        (&["--config", "x", "--origin", "http://o"], "exclude each other"),
+        (&["--origin", "ftp://o"], "ftp://o"),
+        (&["--origin", "http://o", "--listen", "8080"], "--listen"),
+        (&["--origin", "http://o", "--store-bytes", "1GB"], "1GB"),
+        (&["--origin", "http://o", "--discovery", "kube"], "--discovery-service"),
+        (&["--origin", "http://o", "--discovery-service", "cache"], "--discovery kube"),
+        (&["--origin", "http://o", "--peers", "a=h"], "NAME=HOST:PORT/PEERPORT"),
+        (&["--origin", "http://o", "--name", "c", "--peers", "a=h:1/2,b=i:1/2"], "`c` is not among --peers (a, b)"),
+        (&["--origin", "http://o", "--peer-token-file", "/no/such"], "/no/such: cannot be read"),
+        (&["--origin", "http://o", "--filter", "/no/such.wasm"], "/no/such.wasm: cannot be read"),
+        (&["--origin", "http://o", "--drain-timeout", "soon"], "soon"),
+        (&["--origin", "http://o", "--installation", "two words"], "two words"),
+    ] {
+        let (status, _, error) = run(arguments);
+        assert!(status == Some(2) && error.contains(part), "{arguments:?}: {status:?} {error}");
+    }
+}

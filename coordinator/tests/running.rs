@@ -1,0 +1,161 @@
+//! A coordinator over time: what it exports, what it takes anew, how it stops.
+
+mod support;
+
+use std::{collections::BTreeSet, os::unix::process::CommandExt, process::{Command, Stdio}, sync::atomic::Ordering};
+use support::{Origin, Running, file, get, send, until};
+
+/// The names of docs/metrics.md: first column of its table.
+fn documented() -> BTreeSet<String> {
+    let page = include_str!("../../docs/metrics.md");
+    page.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_every_documented_one_is_there() {
+    let origin = Origin::start().await;
+    let running = Running::start(&["--origin", &origin.url]).await;
+    for path in ["/a", "/a", "/private"] {
+        assert_eq!(get(running.ports.data, path).await.status, 200, "{path}");
+    }
+    let question = r#"{"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3}}}"#;
+    send(running.ports.data, "POST", "/.meshcache/feed", &[], question).await;
+    let page = running.metrics().await;
+    let exported: BTreeSet<String> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(str::to_owned).collect();
+    let documented = documented();
+    assert_eq!(exported.difference(&documented).collect::<Vec<_>>(), Vec::<&String>::new(), "exported and not in docs/metrics.md");
+    assert_eq!(documented.difference(&exported).collect::<Vec<_>>(), Vec::<&String>::new(), "in docs/metrics.md and not exported");
+}
+
+#[tokio::test]
+async fn a_good_change_of_the_groups_is_taken_and_a_bad_one_is_not() {
+    let groups = |name: &str| format!("version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n");
+    let (_folder, path) = file(&groups("one"));
+    let running = Running::start(&["--config", &path]).await;
+    let name = async || get(running.ports.admin, "/groups").await.json()["groups"][0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(name().await, "one");
+
+    std::fs::write(&path, groups("two")).unwrap();
+    until("the new groups are there", async || name().await == "two").await;
+    assert!(running.metrics().await.contains("meshcache_config_last_reload_successful 1"));
+    let told = send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json();
+    assert_eq!(told["state"]["config"]["groups"][0]["name"], "two");
+
+    std::fs::write(&path, "version: 1\ngroups: [\n").unwrap();
+    until("the bad change is noticed", async || running.metrics().await.contains("meshcache_config_last_reload_successful 0")).await;
+    assert_eq!(name().await, "two");
+
+    std::fs::write(&path, groups("two")).unwrap();
+    until("the file is good again", async || running.metrics().await.contains("meshcache_config_last_reload_successful 1")).await;
+}
+
+#[tokio::test]
+async fn a_changed_token_counts() {
+    let (_folder, token) = file("one");
+    let running = Running::start(&["--origin", "http://127.0.0.1:9", "--admin-token-file", &token]).await;
+    let status = async |token: &str| send(running.ports.admin, "GET", "/peers", &[("authorization", &format!("Bearer {token}"))], "").await.status;
+    assert_eq!((status("one").await, status("two").await), (200, 401));
+    std::fs::write(&token, "two").unwrap();
+    until("the new token counts", async || status("two").await == 200).await;
+    assert_eq!(status("one").await, 401);
+}
+
+#[tokio::test]
+async fn what_is_under_way_ends_before_the_coordinator_does() {
+    let origin = Origin::start().await;
+    let mut running = Running::start(&["--origin", &origin.url]).await;
+    let ports = running.ports;
+    let waiting = tokio::spawn(async move { get(ports.data, "/wait").await });
+    until("the request is under way", async || origin.asked.load(Ordering::SeqCst) == 1).await;
+    running.stop();
+    until("it says that it stops", async || get(ports.status, "/readyz").await.status == 503).await;
+    assert_eq!(get(ports.data, "/a").await.status, 200, "others hear of the end later");
+    assert!(!waiting.is_finished());
+    origin.released.notify_one();
+    assert_eq!(waiting.await.unwrap().body, "hello");
+    running.ended().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_the_end_up() {
+    let mut running = Running::start(&["--origin", "http://127.0.0.1:9", "--drain-timeout", "1h"]).await;
+    let idle = tokio::net::TcpStream::connect(running.ports.data).await.unwrap();
+    until("it is taken", async || running.metrics().await.contains("meshcache_connections{port=\"data\"} 1")).await;
+    running.stop();
+    running.ended().await;
+    drop(idle);
+}
+
+/// The real program on free ports; killed when it goes out of scope.
+struct Program(std::process::Child, tempfile::TempDir);
+
+impl Program {
+    async fn start(arguments: &[&str]) -> (Self, serde_json::Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ports.json");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+        std::env::vars().filter(|(name, _)| name.starts_with("MESHCACHE_")).for_each(|(name, _)| {
+            command.env_remove(name);
+        });
+        for port in ["--listen", "--admin", "--status", "--peer-listen"] {
+            command.args([port, "127.0.0.1:0"]);
+        }
+        command.args(arguments).arg("--ports-file").arg(&file).stderr(Stdio::from(std::fs::File::create(folder.path().join("log")).unwrap())).process_group(0);
+        let program = Self(command.spawn().unwrap(), folder);
+        until("the ports file is there", async || file.exists()).await;
+        let ports = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        (program, ports)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Its exit status, once it has one.
+    async fn ended(&mut self) -> Option<i32> {
+        until("it ends", async || self.0.try_wait().unwrap().is_some()).await;
+        self.0.wait().unwrap().code()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.1.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_program_says_where_it_listens_and_ends_well_on_sigterm() {
+    let (mut program, ports) = Program::start(&["--origin", "http://127.0.0.1:9", "--log-format", "json", "--name", "me"]).await;
+    let status = ports["status"].as_str().unwrap().parse().unwrap();
+    assert_eq!(get(status, "/readyz").await.status, 200);
+    program.signal(rustix::process::Signal::HUP);
+    until("SIGHUP reads the groups again", async || program.log().contains("groups reloaded")).await;
+    program.signal(rustix::process::Signal::TERM);
+    assert_eq!(program.ended().await, Some(0), "{}", program.log());
+    let log = program.log();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    let serving = lines.iter().find(|line| line["message"] == "serving").unwrap();
+    assert_eq!((&serving["name"], &serving["data"], &serving["groups"]), (&serde_json::json!("me"), &ports["data"], &serde_json::json!("default")));
+    assert_eq!(lines.last().unwrap()["message"], "stopped");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_program_at_once() {
+    let origin = Origin::start().await;
+    let (mut program, ports) = Program::start(&["--origin", &origin.url, "--drain-timeout", "1h"]).await;
+    let data = ports["data"].as_str().unwrap().parse().unwrap();
+    let waiting = tokio::spawn(async move { get(data, "/wait").await });
+    until("a request is under way", async || origin.asked.load(Ordering::SeqCst) == 1).await;
+    program.signal(rustix::process::Signal::INT);
+    until("it drains", async || program.log().contains("stopping")).await;
+    assert!(program.0.try_wait().unwrap().is_none());
+    program.signal(rustix::process::Signal::INT);
+    assert_eq!(program.ended().await, Some(1));
+    waiting.abort();
+}

@@ -1,0 +1,146 @@
+//! The second half of the story: a question was answered, and what that means for all who wait for it.
+
+use crate::{
+    answer::Answer,
+    counts::{Event, Reason},
+    delivery::Delivery,
+    exchange::{Ask, Exchange},
+    head::Head,
+    hot::Variant,
+    peers::Choice,
+    questions::Question,
+};
+use meshcache_protocol::{
+    freshness::{Selecting, Stored, Vary, Why},
+    wire::{Outcome, Verdict},
+};
+use std::rc::Rc;
+
+/// What happens next to a question.
+pub enum Next {
+    /// It is asked once more.
+    Ask(Ask),
+    /// It is over, for all who waited.
+    Deliver(Delivery),
+    /// There is no such question.
+    Nothing,
+}
+
+impl Exchange<'_> {
+    /// A question was answered; `None`: by nobody, or by something that is no coordinator.
+    pub fn answered(&mut self, id: u32, answer: Option<Answer>) -> Next {
+        let Some(peer) = self.worker.questions.get(id).map(|question| question.peer.clone()) else { return Next::Nothing };
+        let Some(answer) = answer else { return self.failed(id, &peer) };
+        self.worker.peers.answered(&peer.address);
+        match answer.verdict.outcome {
+            Outcome::Loading => self.loading(id, answer.verdict.collapsed),
+            Outcome::Error => self.let_go(id, Reason::OwnerError, None),
+            Outcome::Pass => {
+                if let Some(question) = self.worker.questions.get(id) {
+                    self.worker.passes.remember(&question.key, question.asked, answer.verdict.remember, self.now);
+                }
+                self.let_go(id, Reason::Owner, Some(answer.verdict))
+            }
+            Outcome::Hit | Outcome::Stale | Outcome::Miss | Outcome::Revalidated => self.respond(id, answer),
+        }
+    }
+
+    /// The peer did not answer: the key's next peer is asked once, then all go their ordinary way.
+    fn failed(&mut self, id: u32, peer: &Choice) -> Next {
+        self.worker.counts.event(Event::PeerFailure);
+        self.worker.fails(&peer.address, self.now);
+        let next = match (self.worker.known(), self.worker.questions.get(id)) {
+            (Some(known), Some(question)) => self.worker.peers.after(&known.ring, question.key.hash(), peer, self.now),
+            _ => None,
+        };
+        match next {
+            Some(next) => self.ask_again(id, Some(next)),
+            None => self.let_go(id, Reason::PeersFailed, None),
+        }
+    }
+
+    /// The owner is still loading: the same question again, as long as the origin may take and anybody waits.
+    fn loading(&mut self, id: u32, collapsed: bool) -> Next {
+        if let Some(question) = self.worker.questions.get_mut(id) {
+            question.collapsed.get_or_insert(collapsed);
+        }
+        let in_time = self.worker.questions.get(id).is_some_and(|question| self.now < question.deadline());
+        if in_time && self.worker.questions.is_awaited(id) { self.ask_again(id, None) } else { self.let_go(id, Reason::TooSlow, None) }
+    }
+
+    fn ask_again(&mut self, id: u32, other: Option<Choice>) -> Next {
+        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
+        question.sent = self.now;
+        if let Some(other) = other {
+            question.peer = other;
+        }
+        self.worker.counts.event(Event::Question);
+        Next::Ask(Ask { question: id, timeout: question.patience() })
+    }
+
+    /// All who wait go their ordinary way.
+    fn let_go(&mut self, id: u32, reason: Reason, verdict: Option<Verdict>) -> Next {
+        let installation = self.installation();
+        let Some((question, waiting)) = self.worker.questions.close(id) else { return Next::Nothing };
+        Next::Deliver(Delivery::of_pass(question, waiting, reason, verdict, installation))
+    }
+
+    /// A response came: for the one who asked, for those who joined and may have it, and for the hot cache.
+    fn respond(&mut self, id: u32, mut answer: Answer) -> Next {
+        let installation = self.installation();
+        let Some((question, waiting)) = self.worker.questions.close(id) else { return Next::Nothing };
+        answer.verdict.collapsed = question.collapsed.unwrap_or(answer.verdict.collapsed);
+        let shared = selecting(&question, &answer).filter(|_| answer.verdict.shared);
+        if let Some(selecting) = &shared {
+            self.keep(&question, &answer, selecting.clone());
+        }
+        Next::Deliver(Delivery::of_response(question, waiting, answer, shared, installation))
+    }
+
+    /// Puts an answer into the hot cache, never for longer than it is fresh.
+    fn keep(&mut self, question: &Question, answer: &Answer, selecting: Selecting) {
+        let verdict = &answer.verdict;
+        let same_rules = self.worker.known().and_then(|known| known.groups.named(question.group.name())).is_some_and(|group| group.digest() == question.group.digest());
+        let complete = !question.to_head && !matches!(answer.status, 206 | 304 | 416);
+        // A purge that came while the question was under way wins.
+        let unpurged = question.purges == self.worker.purges();
+        let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
+        let until = self.now.saturating_add(ttl.min(question.group.config().hot.ttl.as_millis()));
+        if !(same_rules && complete && unpurged) || until <= self.now {
+            return;
+        }
+        // The owner has decided all that its rules say: what is left is how long, and for whom.
+        let stored = Stored {
+            status: answer.status,
+            lifetime: verdict.age.saturating_add(ttl),
+            initial_age: verdict.age,
+            while_revalidate: 0,
+            if_error: 0,
+            always_validate: false,
+            must_revalidate: true,
+            for_everybody: verdict.everybody,
+            validator: false,
+            immutable: false,
+            disconnected: false,
+            why: Why::MaxAge,
+        };
+        let rules: Rc<str> = question.group.digest().into();
+        let variant = Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);
+        if self.worker.hot.keep(question.side, &question.key, variant, self.now) {
+            self.worker.counts.event(Event::Kept);
+        }
+    }
+
+    fn installation(&self) -> String {
+        self.worker.known().map_or_else(|| "meshcache".to_owned(), |known| known.installation.clone())
+    }
+}
+
+/// For which requests an answer is, by its Vary and the request that was sent. `None`: for that one alone.
+fn selecting(question: &Question, answer: &Answer) -> Option<Selecting> {
+    let fields: Vec<_> = answer.block.fields().collect();
+    let vary = Vary::of(&meshcache_protocol::Response { status: answer.status, fields: &fields });
+    let head = Head::read(&question.map)?;
+    let request = head.request().ok()?;
+    (vary != Vary::Everything).then(|| Selecting::of(&vary, &request))
+}

@@ -1,0 +1,250 @@
+//! Counters: of this worker for Envoy's own metrics, and by group for the coordinators.
+
+use std::collections::BTreeMap;
+
+/// Group to outcome to how many requests: as the feed's question carries it.
+pub type ByGroup = BTreeMap<String, BTreeMap<String, u64>>;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum $name { $($(#[$each])* $variant,)* }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
+
+            /// The word in metrics and logs.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+words! {
+    /// How a request of a group ended.
+    Outcome {
+        /// Answered from this proxy's own memory.
+        Hot = "hot",
+        /// The owner had it.
+        Hit = "hit",
+        /// The owner had it, past its freshness.
+        Stale = "stale",
+        /// The owner loaded it.
+        Miss = "miss",
+        /// The owner had it confirmed.
+        Revalidated = "revalidated",
+        /// It went its ordinary way to the service.
+        Pass = "pass",
+        /// It went its ordinary way because no peer answered.
+        Failed = "failed",
+        /// The group only observes: it would have been looked up.
+        Observed = "observed",
+    }
+}
+
+words! {
+    /// Why a request passes.
+    Reason {
+        /// No coordinator has been heard yet, or one of another wire version.
+        NoFeed = "no-feed",
+        /// No group names it.
+        NoGroup = "no-group",
+        /// Neither GET nor HEAD.
+        Method = "method",
+        /// An upgrade, a body, Expect, gRPC or an event stream.
+        Kind = "kind",
+        /// A path under /.meshcache/.
+        ControlPath = "control-path",
+        /// Two servers may read host or path differently.
+        Unfit = "unfit",
+        /// It has been through this cache already.
+        Loop = "loop",
+        /// The group is off.
+        Off = "off",
+        /// The group only observes.
+        Observe = "observe",
+        /// The group's `bypass`.
+        Bypass = "bypass",
+        /// The caller is not among the group's `callers`.
+        Caller = "caller",
+        /// A debugger's meshcache-bypass.
+        Debugger = "debugger",
+        /// Only the origin may judge its conditions.
+        Condition = "condition",
+        /// The owner said pass for this key a moment ago.
+        Remembered = "remembered",
+        /// No coordinator is known that would answer.
+        NoPeer = "no-peer",
+        /// More questions, or bytes of them, are under way than this worker holds.
+        Full = "full",
+        /// A header's value is not UTF-8: it cannot be sent in a question.
+        NotText = "not-text",
+        /// The owner said pass.
+        Owner = "owner",
+        /// The owner had no answer.
+        OwnerError = "owner-error",
+        /// Neither the owner nor the next peer answered.
+        PeersFailed = "peers-failed",
+        /// The owner was still loading when the origin's time was over.
+        TooSlow = "too-slow",
+        /// Envoy refused something.
+        Host = "host",
+    }
+}
+
+words! {
+    /// What else a worker counts.
+    Event {
+        /// Questions sent to peers.
+        Question = "questions",
+        /// Requests that joined a question under way.
+        Joined = "joined",
+        /// Peers that did not answer a question.
+        PeerFailure = "peer_failures",
+        /// Answers put into the hot cache.
+        Kept = "hot_kept",
+        /// Feed answers.
+        Feed = "feed_answers",
+        /// Feed questions without an answer that can be read.
+        FeedFailure = "feed_failures",
+    }
+}
+
+/// A worker's counters since they were last taken.
+#[derive(Default)]
+pub struct Counts {
+    groups: Vec<(String, [u64; Outcome::ALL.len()])>,
+    last: usize,
+    outcomes: [u64; Outcome::ALL.len()],
+    reasons: [u64; Reason::ALL.len()],
+    events: [u64; Event::ALL.len()],
+}
+
+/// More groups than any configuration has; beyond it a request is counted without its group.
+const MOST_GROUPS: usize = 4096;
+
+impl Counts {
+    /// Counts a request of a group.
+    pub fn outcome(&mut self, group: &str, outcome: Outcome) {
+        add(&mut self.outcomes, outcome as usize);
+        // Requests come in runs of one group.
+        let is = |entry: &(String, _)| entry.0 == group;
+        if !self.groups.get(self.last).is_some_and(is) {
+            self.last = self.groups.iter().position(is).unwrap_or(self.groups.len());
+            if self.last == self.groups.len() && self.last < MOST_GROUPS {
+                self.groups.push((group.to_owned(), Default::default()));
+            }
+        }
+        if let Some((_, counters)) = self.groups.get_mut(self.last) {
+            add(counters, outcome as usize);
+        }
+    }
+
+    /// Counts why a request passed.
+    pub fn pass(&mut self, reason: Reason) {
+        add(&mut self.reasons, reason as usize);
+    }
+
+    /// Counts an event.
+    pub fn event(&mut self, event: Event) {
+        add(&mut self.events, event as usize);
+    }
+
+    /// What was counted by group.
+    pub fn groups(&self) -> ByGroup {
+        let named = |counters: &[u64; Outcome::ALL.len()]| {
+            let some = Outcome::ALL.iter().zip(counters).filter(|(_, n)| **n > 0);
+            some.map(|(outcome, n)| (outcome.label().to_owned(), *n)).collect::<BTreeMap<_, _>>()
+        };
+        let all = self.groups.iter().map(|(group, counters)| (group.clone(), named(counters)));
+        all.filter(|(_, counters)| !counters.is_empty()).collect()
+    }
+
+    /// Forgets what was counted by group: it is in good hands.
+    pub fn clear_groups(&mut self) {
+        self.groups.clear();
+    }
+
+    /// Hands over what was counted for Envoy's metrics: its place among all metrics, and how many.
+    pub fn take_metrics(&mut self, mut add: impl FnMut(usize, u64)) {
+        let all = self.outcomes.iter_mut().chain(&mut self.reasons).chain(&mut self.events);
+        for (at, counter) in all.enumerate() {
+            match std::mem::take(counter) {
+                0 => {}
+                n => add(at, n),
+            }
+        }
+    }
+}
+
+/// The names of Envoy's counters, in the order of [`Counts::take_metrics`].
+pub fn metric_names() -> impl Iterator<Item = String> {
+    let outcomes = Outcome::ALL.iter().map(|o| format!("meshcache_filter_requests_{}", o.label()));
+    let reasons = Reason::ALL.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
+    outcomes.chain(reasons).chain(Event::ALL.iter().map(|e| format!("meshcache_filter_{}", e.label())))
+}
+
+/// Adds one to another.
+pub fn merge(into: &mut ByGroup, more: &ByGroup) {
+    for (group, outcomes) in more {
+        let known = into.entry(group.clone()).or_default();
+        for (outcome, n) in outcomes {
+            let counter = known.entry(outcome.clone()).or_default();
+            *counter = counter.saturating_add(*n);
+        }
+    }
+}
+
+/// Takes one from another; what comes to nothing is gone.
+pub fn subtract(from: &mut ByGroup, less: &ByGroup) {
+    for (group, outcomes) in less {
+        for (outcome, n) in outcomes {
+            if let Some(counter) = from.get_mut(group).and_then(|known| known.get_mut(outcome)) {
+                *counter = counter.saturating_sub(*n);
+            }
+        }
+    }
+    from.values_mut().for_each(|outcomes| outcomes.retain(|_, n| *n > 0));
+    from.retain(|_, outcomes| !outcomes.is_empty());
+}
+
+fn add(counters: &mut [u64], at: usize) {
+    if let Some(counter) = counters.get_mut(at) {
+        *counter = counter.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_taken_once() {
+        let mut counts = Counts::default();
+        for group in ["a", "b", "a"] {
+            counts.outcome(group, Outcome::Hot);
+        }
+        counts.pass(Reason::Loop);
+        assert_eq!(serde_json::to_string(&counts.groups()).unwrap(), r#"{"a":{"hot":2},"b":{"hot":1}}"#);
+        counts.clear_groups();
+        assert!(counts.groups().is_empty());
+        let names: Vec<_> = metric_names().collect();
+        let mut metrics = Vec::new();
+        counts.take_metrics(|at, n| metrics.push((names[at].as_str(), n)));
+        assert_eq!(metrics, [("meshcache_filter_requests_hot", 3), ("meshcache_filter_pass_loop", 1)]);
+        counts.take_metrics(|_, _| unreachable!());
+    }
+
+    #[test]
+    fn what_was_sent_is_subtracted_and_what_came_since_stays() {
+        let mut all: ByGroup = serde_json::from_str(r#"{"a":{"hot":2},"b":{"hot":1}}"#).unwrap();
+        let sent = all.clone();
+        merge(&mut all, &serde_json::from_str(r#"{"a":{"hot":5},"c":{"miss":1}}"#).unwrap());
+        subtract(&mut all, &sent);
+        assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"a":{"hot":5},"c":{"miss":1}}"#);
+    }
+}

@@ -1,0 +1,290 @@
+//! One request through the proxy: from the hot cache, else by a question to the key's owner, else its ordinary way to the service.
+//!
+//! `start` decides what happens to a request; `answered`, in the file of that name, what an answer means for all who wait for it.
+//! Whatever is in doubt passes.
+
+use crate::{
+    counts::{Event, Outcome, Reason},
+    head::Head,
+    hot::Spot,
+    message,
+    passes::Asked,
+    questions::{Joined, Question},
+    reply::Reply,
+    site::{Side, Site},
+    worker::Worker,
+};
+use meshcache_protocol::{
+    Group, Key, Request,
+    freshness::{Part, Reuse, cache_status, joins, part, reuse},
+    groups::{Found, Mode},
+    request::Marks,
+    wire::{self, CONTROL_PATH, Verdict},
+};
+use std::sync::Arc;
+
+/// What happens next to a request.
+#[derive(Debug, PartialEq)]
+pub enum Step<'a> {
+    /// It goes its ordinary way to the service.
+    Pass(Pass),
+    /// It is answered.
+    Reply(Reply<'a>),
+    /// It waits, and this question goes out.
+    Ask(Ask),
+    /// It waits for a question that is under way.
+    Wait,
+}
+
+/// A request that goes its ordinary way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Why.
+    pub reason: Reason,
+    /// What Cache-Status says of it on the response. `None`: the request is none of ours, and its response is left alone.
+    pub note: Option<String>,
+}
+
+/// A question that goes out now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The question.
+    pub question: u32,
+    /// Milliseconds after which the peer counts as failed.
+    pub timeout: u64,
+}
+
+/// A request as it comes in.
+#[derive(Clone, Copy)]
+pub struct Arrival<'a, 'm> {
+    /// Its stream.
+    pub stream: u32,
+    /// Its header map.
+    pub map: &'a [u8],
+    /// Its head.
+    pub head: &'a Head<'m>,
+    /// It has no body.
+    pub whole: bool,
+}
+
+/// What only the proxy knows of a request. Each costs a call, so each is asked for only when it matters.
+pub trait Facts {
+    /// The side that it came in on.
+    fn side(&self) -> Side;
+    /// The caller's identity: inbound the connection's peer, outbound the proxy itself.
+    fn caller(&self, side: Side) -> Option<String>;
+    /// Whether the proxy has verified a token of this request.
+    fn verified(&self) -> bool;
+}
+
+/// The story of requests, at one moment in one worker.
+pub struct Exchange<'e> {
+    /// The worker.
+    pub worker: &'e mut Worker,
+    /// Milliseconds of a clock that never jumps.
+    pub now: u64,
+}
+
+/// A request of a group that answers, with its key.
+struct Ours<'a> {
+    site: &'a Site,
+    side: Side,
+    group: &'a Arc<Group>,
+    request: &'a Request<'a>,
+    key: Key,
+    verified: bool,
+    debug: bool,
+}
+
+impl<'e> Exchange<'e> {
+    /// A request came in.
+    pub fn start(self, site: &Site, arrival: Arrival<'_, '_>, facts: &dyn Facts) -> Step<'e> {
+        let Self { worker, now } = self;
+        let none_of_ours = |worker: &mut Worker, reason| {
+            worker.counts.pass(reason);
+            Step::Pass(Pass { reason, note: None })
+        };
+        let Some(known) = site.known() else { return none_of_ours(worker, Reason::NoFeed) };
+        let request = match arrival.head.request() {
+            Ok(request) => request,
+            Err(_) => return none_of_ours(worker, Reason::Unfit),
+        };
+        let Found::Group(group) = site.served().find(&request, site.namespace()) else { return none_of_ours(worker, Reason::NoGroup) };
+        let side = facts.side();
+        if !site.serves(side) {
+            return none_of_ours(worker, Reason::NoGroup);
+        }
+        let mode = group.config().mode;
+        let (bypass, debug) = match arrival.head.control {
+            control if control.bypass || control.debug => {
+                let believed = site.served().is_debugger(facts.caller(side).as_deref());
+                (believed && control.bypass, believed && control.debug)
+            }
+            _ => (false, false),
+        };
+        let passes = if mode == Mode::Off {
+            Some(Reason::Off)
+        } else if bypass {
+            Some(Reason::Debugger)
+        } else {
+            unsuitable(&request, arrival.whole, &known.installation)
+                .or_else(|| group.bypasses(&request).then_some(Reason::Bypass))
+                .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
+        };
+        match (passes, mode) {
+            // Off, or only watched: nothing changes for the client.
+            (reason, Mode::Off | Mode::Observe) => {
+                let outcome = if reason.is_some() { Outcome::Pass } else { Outcome::Observed };
+                worker.counts.outcome(group.name(), outcome);
+                none_of_ours(worker, reason.unwrap_or(Reason::Observe))
+            }
+            (Some(reason), Mode::On) => {
+                let key = debug.then(|| Key::of(group, &request, None));
+                Step::Pass(pass(worker, group, &known.installation, reason, key.as_ref()))
+            }
+            (None, Mode::On) => {
+                let ours = Ours { site, side, group, request: &request, key: Key::of(group, &request, None), verified: facts.verified(), debug };
+                match ours.hot(worker, now) {
+                    Hot::Give(spot, part) => {
+                        worker.counts.outcome(group.name(), Outcome::Hot);
+                        let debug = debug.then_some(&ours.key);
+                        match worker.hot.at(spot).and_then(|variant| Reply::of_hot(variant, &part, &known.installation, debug, now)) {
+                            Some(reply) => Step::Reply(reply),
+                            None => Step::Pass(Pass { reason: Reason::Host, note: None }),
+                        }
+                    }
+                    Hot::Origin => Step::Pass(ours.pass(worker, Reason::Condition)),
+                    Hot::Ask => ours.ask(worker, arrival, now),
+                }
+            }
+        }
+    }
+}
+
+/// What the hot cache has for a request.
+enum Hot {
+    /// This part of that answer.
+    Give(Spot, Part),
+    /// Only the origin may judge the request's conditions.
+    Origin,
+    /// Nothing: ask the owner.
+    Ask,
+}
+
+impl Ours<'_> {
+    fn hot(&self, worker: &mut Worker, now: u64) -> Hot {
+        if !worker.trusts(now) {
+            return Hot::Ask;
+        }
+        let Some(spot) = worker.hot.find(self.side, &self.key, self.group.digest(), self.request, now) else { return Hot::Ask };
+        let Some(variant) = worker.hot.at(spot) else { return Hot::Ask };
+        let resident = now.saturating_sub(variant.arrived);
+        if reuse(self.group, self.request, self.verified, Some(&variant.stored), resident) != Reuse::Fresh {
+            return Hot::Ask;
+        }
+        if !self.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+            return Hot::Give(spot, Part::Whole);
+        }
+        let fields: Vec<_> = variant.block.fields().collect();
+        let stored = meshcache_protocol::Response { status: variant.stored.status, fields: &fields };
+        match part(self.request, &stored, variant.body.len() as u64) {
+            // The owner puts several ranges together.
+            Part::Ranges(_) => Hot::Ask,
+            Part::Origin => Hot::Origin,
+            part => Hot::Give(spot, part),
+        }
+    }
+
+    /// Joins the question that is under way for this key, or asks one.
+    fn ask<'e>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'e> {
+        // only-if-cached is an answer of its own: 504 for the one who said it.
+        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL) && reuse(self.group, self.request, self.verified, None, 0) == Reuse::OnlyIfCached;
+        let alone = joins(self.group, self.request, self.verified);
+        let asked = Asked::new(self.side, alone);
+        let shared = alone.is_ok() && !only_if_cached;
+        if worker.passes.holds(&self.key, asked, now) {
+            return Step::Pass(self.pass(worker, Reason::Remembered));
+        }
+        if !message::is_text(self.request) {
+            return Step::Pass(self.pass(worker, Reason::NotText));
+        }
+        let peer = match self.site.known() {
+            Some(known) if worker.may_ask() => worker.peers.choose(&known.ring, self.key.hash(), now),
+            _ => None,
+        };
+        if shared {
+            match worker.questions.join(self.side, &self.key, self.group, arrival.stream, arrival.map, self.debug) {
+                Joined::Yes => {
+                    worker.counts.event(Event::Joined);
+                    return Step::Wait;
+                }
+                Joined::Full => return Step::Pass(self.pass(worker, Reason::Full)),
+                Joined::NoSuch => {}
+            }
+        }
+        let Some(peer) = peer else { return Step::Pass(self.pass(worker, Reason::NoPeer)) };
+        let question = Question {
+            side: self.side,
+            group: self.group.clone(),
+            key: self.key.clone(),
+            asked,
+            shared,
+            verified: self.verified,
+            to_head: self.request.is_head(),
+            namespace: self.site.namespace().map(str::to_owned),
+            map: arrival.map.to_vec(),
+            leader: arrival.stream,
+            peer,
+            purges: worker.purges(),
+            collapsed: None,
+            began: now,
+            sent: now,
+        };
+        let timeout = question.patience();
+        match worker.questions.open(question, self.debug) {
+            Some(question) => {
+                worker.counts.event(Event::Question);
+                Step::Ask(Ask { question, timeout })
+            }
+            None => Step::Pass(self.pass(worker, Reason::Full)),
+        }
+    }
+
+    fn pass(&self, worker: &mut Worker, reason: Reason) -> Pass {
+        let installation = self.site.known().map_or("meshcache", |known| &known.installation);
+        pass(worker, self.group, installation, reason, self.debug.then_some(&self.key))
+    }
+}
+
+/// Why a request of a group is none of the cache's business, by what it is.
+fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<Reason> {
+    let other = Marks::UPGRADE.with(Marks::EXPECT).with(Marks::BODY).with(Marks::EVENT_STREAM).with(Marks::GRPC);
+    if !request.is_get() && !request.is_head() {
+        Some(Reason::Method)
+    } else if !whole || request.marks.any(other) {
+        Some(Reason::Kind)
+    } else if request.path.starts_with(CONTROL_PATH) {
+        Some(Reason::ControlPath)
+    } else if request.looped(installation) {
+        Some(Reason::Loop)
+    } else {
+        None
+    }
+}
+
+/// Counts a pass and says why.
+pub(crate) fn pass(worker: &mut Worker, group: &Group, installation: &str, reason: Reason, debug: Option<&Key>) -> Pass {
+    count_pass(worker, group, reason);
+    let verdict = Verdict::new(wire::Outcome::Pass).because(reason.label());
+    Pass { reason, note: Some(cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref())) }
+}
+
+/// Counts a pass.
+pub(crate) fn count_pass(worker: &mut Worker, group: &Group, reason: Reason) {
+    worker.counts.pass(reason);
+    let failed = matches!(reason, Reason::PeersFailed | Reason::NoPeer | Reason::TooSlow | Reason::OwnerError);
+    worker.counts.outcome(group.name(), if failed { Outcome::Failed } else { Outcome::Pass });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,545 @@
+use super::*;
+use crate::{answer::Answer, answered::Next, known::Known, pairs, peers::Choice};
+use meshcache_protocol::{Field, Groups, Peer, Ring, feed::Purge};
+use std::rc::Rc;
+
+/// One proxy's worker, a site, and what the proxy knows of requests.
+struct Proxy {
+    worker: Worker,
+    site: Site,
+    side: Side,
+    caller: Option<&'static str>,
+    verified: bool,
+    now: u64,
+    streams: u32,
+}
+
+/// A step without what it borrows.
+#[derive(Clone, Debug, PartialEq)]
+enum Done {
+    Pass(Reason),
+    Reply(u16, Vec<u8>, String),
+    Ask(Ask),
+    Wait,
+}
+
+impl Facts for (Side, Option<&str>, bool) {
+    fn side(&self) -> Side {
+        self.0
+    }
+    fn caller(&self, _: Side) -> Option<String> {
+        self.1.map(str::to_owned)
+    }
+    fn verified(&self) -> bool {
+        self.2
+    }
+}
+
+fn fields_of(map: &[u8]) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    pairs::Pairs::of(map).unwrap().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn done(step: Step<'_>) -> Done {
+    match step {
+        Step::Pass(pass) => Done::Pass(pass.reason),
+        Step::Reply(reply) => {
+            let said = fields_of(&reply.head).into_iter().filter(|(name, _)| name == "cache-status").map(|(_, value)| value).collect::<Vec<_>>().join(", ");
+            Done::Reply(reply.status, reply.body.to_vec(), said)
+        }
+        Step::Ask(ask) => Done::Ask(ask),
+        Step::Wait => Done::Wait,
+    }
+}
+
+fn known(group: &str) -> Known {
+    let mut config = serde_json::json!({"name": "g", "match": {"hosts": ["h"], "exclude": [{"prefix": "/none"}]}, "origin": {"url": "http://o"}});
+    let over: serde_json::Value = serde_json::from_str(group).unwrap();
+    over.as_object().unwrap().iter().for_each(|(name, value)| config[name] = value.clone());
+    let config = serde_json::json!({"version": 1, "debuggers": ["spiffe://d/ns/n/sa/dev"], "groups": [config]});
+    let peers = ["a", "b", "c"].map(|name| Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") });
+    Known {
+        version: "v".into(),
+        installation: "meshcache".into(),
+        groups: Groups::new(serde_json::from_value(config).unwrap()).unwrap(),
+        ring: Ring::new(peers.to_vec()),
+        position: "p".into(),
+    }
+}
+
+impl Proxy {
+    fn new(group: &str) -> Self {
+        let mut worker = Worker::new(1 << 20);
+        worker.learn(known(group), &[]);
+        worker.hears(0);
+        let site = Site::new(None, Some("ns".into()));
+        Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0 }
+    }
+
+    fn ask(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Done {
+        self.ask_whole(method, target, fields, true)
+    }
+
+    fn ask_whole(&mut self, method: &str, target: &str, fields: &[(&str, &str)], whole: bool) -> Done {
+        let pseudo = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", target)];
+        let all: Vec<Field<'_>> = pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let map = pairs::write(all.iter().copied());
+        let head = Head::read(&map).unwrap();
+        self.site.learn(self.worker.known());
+        self.streams += 1;
+        let arrival = Arrival { stream: self.streams, map: &map, head: &head, whole };
+        let exchange = Exchange { worker: &mut self.worker, now: self.now };
+        done(exchange.start(&self.site, arrival, &(self.side, self.caller, self.verified)))
+    }
+
+    fn get(&mut self, target: &str) -> Done {
+        self.ask("GET", target, &[])
+    }
+
+    /// Opens a question: its number.
+    fn question(&mut self, target: &str) -> u32 {
+        match self.get(target) {
+            Done::Ask(ask) => ask.question,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn peer(&self, question: u32) -> Choice {
+        self.worker.questions.get(question).unwrap().peer.clone()
+    }
+
+    fn answer(&mut self, question: u32, outcome: &str, fields: &[(&str, &str)], body: &str) -> Vec<(u32, Done)> {
+        let first = [(":status", if fields.iter().any(|(name, _)| *name == "content-range") { "206" } else { "200" }), ("meshcache-outcome", outcome)];
+        let all: Vec<Field<'_>> = first.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let map = pairs::write(all.iter().copied());
+        let answer = Answer::read(&map, body.as_bytes().to_vec(), false);
+        assert!(answer.is_some(), "{outcome}");
+        self.answered(question, answer)
+    }
+
+    /// What happens to each who waits; a question that is asked again stands for its leader.
+    fn answered(&mut self, question: u32, answer: Option<Answer>) -> Vec<(u32, Done)> {
+        let leader = self.worker.questions.get(question).map(|question| question.leader);
+        match (Exchange { worker: &mut self.worker, now: self.now }).answered(question, answer) {
+            Next::Ask(ask) => vec![(leader.unwrap(), Done::Ask(ask))],
+            Next::Nothing => Vec::new(),
+            Next::Deliver(mut delivery) => {
+                let mut all = Vec::new();
+                while let Some((stream, step)) = delivery.next(&mut self.worker, self.now) {
+                    all.push((stream, done(step)));
+                }
+                assert!(delivery.is_over());
+                all
+            }
+        }
+    }
+
+    /// Gets an answer into the hot cache.
+    fn heat(&mut self, target: &str, fields: &[(&str, &str)], body: &str) {
+        let question = self.question(target);
+        self.answer(question, SHARED, fields, body);
+    }
+}
+
+const SHARED: &str = "miss; ttl=60000; age=2000; fwd-status=200; shared; stored";
+const HOT: &str = "meshcache; hit; ttl=60; detail=proxy";
+
+fn hot(body: &str) -> Done {
+    Done::Reply(200, body.into(), HOT.into())
+}
+
+#[test]
+fn a_miss_asks_the_owner_and_its_answer_is_hot_afterwards() {
+    let mut proxy = Proxy::new("{}");
+    let Done::Ask(ask) = proxy.get("/x") else { panic!() };
+    assert_eq!(ask.timeout, 1000);
+    let replied = proxy.answer(ask.question, SHARED, &[("cache-status", "near; hit")], "body");
+    assert_eq!(replied, [(1, Done::Reply(200, "body".into(), "near; hit, meshcache; fwd=miss; fwd-status=200; stored".into()))]);
+    assert_eq!(proxy.get("/x"), Done::Reply(200, "body".into(), format!("near; hit, {HOT}")));
+    assert!(matches!(proxy.get("/y"), Done::Ask(_)));
+    assert!(proxy.worker.questions.len() == 1);
+}
+
+#[test]
+fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
+    let mut proxy = Proxy::new("{}");
+    let Done::Ask(ask) = proxy.ask("GET", "/x?y", &[("accept", "a"), ("x-envoy-retry-on", "5xx"), ("te", "trailers"), ("meshcache-hop", "1"), ("traceparent", "t")]) else { panic!() };
+    let known = proxy.worker.known().unwrap().clone();
+    let question = proxy.worker.questions.get(ask.question).unwrap();
+    let headers = message::compose(question, &known).unwrap();
+    let get = |wanted: &str| headers.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("|");
+    for (name, value) in [
+        (":method", "GET"), (":path", "/x?y"), (":authority", "h"), (":scheme", "http"), ("accept", "a"), ("traceparent", "t"),
+        ("x-envoy-retry-on", ""), ("te", ""), ("meshcache-hop", ""), ("meshcache-wire", "1"), ("meshcache-group", "g"), ("meshcache-namespace", "ns"),
+        ("meshcache-patience", "750"), ("meshcache-purge", "p"), ("meshcache-scheme", "http"), ("meshcache-peer", &question.peer.address), ("meshcache-rules", question.group.digest()),
+    ] {
+        assert_eq!(get(name), value, "{name}");
+    }
+}
+
+#[test]
+fn requests_for_one_key_share_one_question() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    for _ in 0..100 {
+        assert_eq!(proxy.get("/x"), Done::Wait);
+    }
+    let replied = proxy.answer(question, SHARED, &[], "body");
+    assert_eq!(replied.len(), 101);
+    let said = |done: &Done| matches!(done, Done::Reply(200, body, said) if body == b"body" && said.ends_with("; collapsed"));
+    assert!(replied.iter().all(|(stream, done)| said(done) == (*stream != 1)));
+    assert!(proxy.worker.questions.is_empty());
+}
+
+#[test]
+fn a_client_that_leaves_takes_nobody_along() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    assert_eq!(proxy.get("/x"), Done::Wait);
+    proxy.worker.questions.leave(1);
+    assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Ask(Ask { question, timeout: 1000 }))]);
+    assert!(matches!(proxy.answer(question, SHARED, &[], "body")[..], [(2, Done::Reply(200, ..))]));
+    assert_eq!(proxy.get("/x"), hot("body"));
+}
+
+#[test]
+fn nobody_asks_again_for_clients_that_all_left() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.worker.questions.leave(1);
+    assert_eq!(proxy.answer(question, "loading", &[], ""), []);
+    assert!(proxy.worker.questions.is_empty());
+}
+
+#[test]
+fn an_answer_that_is_not_shared_is_its_askers_alone_and_the_others_ask_side_by_side() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.get("/x");
+    proxy.get("/x");
+    let replied = proxy.answer(question, "miss; ttl=60000; age=0", &[], "mine");
+    assert!(matches!(&replied[..], [(1, Done::Reply(..)), (2, Done::Ask(one)), (3, Done::Ask(two))] if one.question != two.question));
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)), "it is not kept either");
+}
+
+#[test]
+fn an_answer_is_given_only_to_those_whom_its_vary_selects() {
+    let mut proxy = Proxy::new("{}");
+    let german = [("accept-language", "de")];
+    let Done::Ask(ask) = proxy.ask("GET", "/x", &german) else { panic!() };
+    assert_eq!(proxy.ask("GET", "/x", &german), Done::Wait);
+    assert_eq!(proxy.ask("GET", "/x", &[("accept-language", "fr")]), Done::Wait);
+    let vary = [("vary", "accept-language")];
+    let replied = proxy.answer(ask.question, SHARED, &vary, "hallo");
+    assert!(matches!(&replied[..], [(1, Done::Reply(..)), (2, Done::Reply(..)), (3, Done::Ask(_))]), "{replied:?}");
+    let Some((_, Done::Ask(french))) = replied.last().cloned() else { panic!() };
+    assert_eq!(proxy.ask("GET", "/x", &german), hot("hallo"));
+    proxy.answer(french.question, SHARED, &vary, "salut");
+    assert_eq!(proxy.ask("GET", "/x", &german), hot("hallo"));
+    assert_eq!(proxy.ask("GET", "/x", &[("accept-language", "fr")]), hot("salut"));
+    assert!(matches!(proxy.ask("GET", "/x", &[("accept-language", "it")]), Done::Ask(_)));
+}
+
+#[test]
+fn an_answer_with_vary_star_is_shared_with_nobody() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.get("/x");
+    let replied = proxy.answer(question, SHARED, &[("vary", "*")], "body");
+    assert!(matches!(&replied[..], [(1, Done::Reply(..)), (2, Done::Ask(_))]));
+    assert_eq!(proxy.worker.hot.len(), 0);
+}
+
+#[test]
+fn what_names_its_user_or_wants_a_part_asks_for_itself() {
+    let mut proxy = Proxy::new("{}");
+    proxy.question("/x");
+    for field in [("authorization", "a"), ("cookie", "a=b"), ("range", "bytes=0-1"), ("if-none-match", "\"a\""), ("cache-control", "only-if-cached")] {
+        assert!(matches!(proxy.ask("GET", "/x", &[field]), Done::Ask(_)), "{field:?}");
+    }
+    assert!(matches!(proxy.ask("HEAD", "/x", &[]), Done::Ask(_)));
+    proxy.verified = true;
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+}
+
+#[test]
+fn a_hot_answer_is_for_those_who_name_themselves_only_if_it_is_for_everybody() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    assert!(matches!(proxy.ask("GET", "/x", &[("authorization", "a")]), Done::Ask(_)));
+    let question = proxy.question("/y");
+    proxy.answer(question, &format!("{SHARED}; everybody"), &[], "public");
+    assert_eq!(proxy.ask("GET", "/y", &[("authorization", "a")]), hot("public"));
+    proxy.verified = true;
+    assert_eq!(proxy.get("/y"), hot("public"));
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)), "a token that the proxy verified names its user, too");
+}
+
+#[test]
+fn an_owners_pass_lets_all_go_and_is_remembered_for_its_time() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.get("/x");
+    let let_go = proxy.answer(question, "pass; reason=private; for=10000", &[], "");
+    assert_eq!(let_go, [(1, Done::Pass(Reason::Owner)), (2, Done::Pass(Reason::Owner))]);
+    proxy.now = 9_999;
+    proxy.worker.hears(9_999);
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::Remembered));
+    proxy.now = 10_000;
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+}
+
+#[test]
+fn an_owner_that_loads_is_asked_again_until_the_origins_time_is_over() {
+    let mut proxy = Proxy::new(r#"{"origin": {"url": "http://o", "timeout": "2s"}, "patience": "500ms"}"#);
+    let question = proxy.question("/x");
+    let owner = proxy.peer(question);
+    for now in [375, 1000, 2499] {
+        proxy.now = now;
+        assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Ask(Ask { question, timeout: 500 }))]);
+        assert_eq!(proxy.peer(question), owner);
+    }
+    proxy.now = 2500;
+    assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Pass(Reason::TooSlow))]);
+}
+
+#[test]
+fn who_is_told_loading_and_asks_again_has_not_joined_itself() {
+    for (first, last) in [("loading", "stored"), ("loading; collapsed", "stored; collapsed")] {
+        let mut proxy = Proxy::new("{}");
+        let question = proxy.question("/x");
+        proxy.answer(question, first, &[], "");
+        let replied = proxy.answer(question, &format!("{SHARED}; collapsed"), &[], "body");
+        assert!(matches!(&replied[..], [(1, Done::Reply(_, _, said))] if said.ends_with(last)), "{replied:?}");
+    }
+}
+
+#[test]
+fn when_the_owner_does_not_answer_the_next_peer_is_asked_once_and_then_all_pass() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    let owner = proxy.peer(question);
+    proxy.get("/x");
+    assert_eq!(proxy.answered(question, None), [(1, Done::Ask(Ask { question, timeout: 1000 }))]);
+    let next = proxy.peer(question);
+    assert!(!owner.hop && next.hop && owner.address != next.address);
+    assert_eq!(proxy.answered(question, None), [(1, Done::Pass(Reason::PeersFailed)), (2, Done::Pass(Reason::PeersFailed))]);
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoPeer), "its two peers rest for a second");
+    proxy.now = 1000;
+    let question = proxy.question("/x");
+    assert_eq!(proxy.peer(question), owner);
+}
+
+#[test]
+fn when_all_peers_have_failed_nobody_is_asked_until_a_coordinator_is_heard() {
+    let mut proxy = Proxy::new("{}");
+    for n in 0..100 {
+        if let Done::Ask(ask) = proxy.get(&format!("/{n}")) {
+            while proxy.worker.questions.get(ask.question).is_some() {
+                proxy.answered(ask.question, None);
+            }
+        }
+    }
+    proxy.now = 1000;
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoPeer));
+    proxy.worker.hears(1000);
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+}
+
+#[test]
+fn hot_answers_are_given_only_while_a_coordinator_is_heard() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    proxy.now = 2_999;
+    assert!(matches!(proxy.get("/x"), Done::Reply(..)));
+    proxy.now = 3_000;
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+    proxy.worker.hears(3_000);
+    assert!(matches!(proxy.get("/x"), Done::Reply(..)));
+}
+
+#[test]
+fn a_hot_answer_lives_as_long_as_the_group_says_and_never_longer_than_it_is_fresh() {
+    let mut proxy = Proxy::new(r#"{"hot": {"ttl": "2s"}}"#);
+    for (target, ttl, last) in [("/long", 60_000, 1_999), ("/short", 500, 499)] {
+        proxy.now = 0;
+        let question = proxy.question(target);
+        proxy.answer(question, &format!("hit; ttl={ttl}; age=0; shared"), &[], "body");
+        proxy.now = last;
+        assert!(matches!(proxy.get(target), Done::Reply(..)), "{target}");
+        proxy.now = last + 1;
+        assert!(matches!(proxy.get(target), Done::Ask(_)), "{target}");
+    }
+    for (target, outcome) in [("/1", "stale; ttl=-1; age=9; shared"), ("/2", "hit; ttl=0; age=0; shared"), ("/3", "miss; ttl=9000; age=0")] {
+        let question = proxy.question(target);
+        proxy.answer(question, outcome, &[], "body");
+        assert!(matches!(proxy.get(target), Done::Ask(_)), "{outcome}");
+    }
+}
+
+#[test]
+fn a_purge_that_comes_while_a_question_is_under_way_wins() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/old", &[], "old");
+    let question = proxy.question("/x");
+    let purge = Purge { id: "1".into(), what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+    proxy.worker.learn(known("{}"), std::slice::from_ref(&purge));
+    assert!(matches!(proxy.answer(question, SHARED, &[], "before")[..], [(_, Done::Reply(..))]));
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+    assert!(matches!(proxy.get("/old"), Done::Ask(_)));
+    proxy.heat("/new", &[], "after");
+    proxy.worker.learn(known("{}"), &[purge]);
+    assert_eq!(proxy.get("/new"), hot("after"), "hearing of a purge twice is once");
+}
+
+#[test]
+fn what_rests_on_other_rules_is_not_given() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    let question = proxy.question("/y");
+    proxy.worker.learn(known(r#"{"hot": {"ttl": "5s"}}"#), &[]);
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+    assert!(matches!(proxy.get("/y"), Done::Ask(_)), "it does not join a question under other rules");
+    proxy.answer(question, SHARED, &[], "body");
+    assert_eq!(proxy.worker.hot.len(), 1);
+}
+
+#[test]
+fn what_is_none_of_the_caches_business_passes_at_once() {
+    let mut proxy = Proxy::new(r#"{"bypass": {"headers": ["x-nocache"]}}"#);
+    for (method, target, field, reason) in [
+        ("POST", "/x", ("a", "b"), Reason::Method),
+        ("CONNECT", "/x", ("a", "b"), Reason::Method),
+        ("GET", "/none", ("a", "b"), Reason::NoGroup),
+        ("GET", "/a/../b", ("a", "b"), Reason::Unfit),
+        ("GET", "/.meshcache/feed", ("a", "b"), Reason::ControlPath),
+        ("GET", "/x", ("upgrade", "websocket"), Reason::Kind),
+        ("GET", "/x", ("expect", "100-continue"), Reason::Kind),
+        ("GET", "/x", ("content-length", "5"), Reason::Kind),
+        ("GET", "/x", ("accept", "text/event-stream"), Reason::Kind),
+        ("GET", "/x", ("content-type", "application/grpc"), Reason::Kind),
+        ("GET", "/x", ("cdn-loop", "meshcache"), Reason::Loop),
+        ("GET", "/x", ("x-nocache", ""), Reason::Bypass),
+    ] {
+        assert_eq!(proxy.ask(method, target, &[field]), Done::Pass(reason), "{method} {target} {field:?}");
+    }
+    assert_eq!(proxy.ask_whole("GET", "/x", &[], false), Done::Pass(Reason::Kind));
+    proxy.worker.forget();
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoFeed));
+}
+
+#[test]
+fn a_group_that_is_off_or_only_observes_changes_nothing() {
+    for (mode, reason) in [("off", Reason::Off), ("observe", Reason::Observe)] {
+        let mut proxy = Proxy::new(&format!(r#"{{"mode": "{mode}"}}"#));
+        assert_eq!(proxy.get("/x"), Done::Pass(reason));
+    }
+    let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
+    proxy.get("/x");
+    proxy.ask("POST", "/x", &[]);
+    assert_eq!(serde_json::to_string(&proxy.worker.counts.groups()).unwrap(), r#"{"g":{"observed":1,"pass":1}}"#);
+}
+
+#[test]
+fn inbound_only_named_groups_are_served_and_nothing_hot_is_taken_from_the_other_side() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    proxy.side = Side::Inbound;
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoGroup));
+    proxy.site = Site::new(Some(vec!["g".into()]), None);
+    assert!(matches!(proxy.get("/x"), Done::Ask(_)));
+    proxy.side = Side::Outbound;
+    assert_eq!(proxy.get("/x"), hot("body"));
+    proxy.site = Site::new(Some(vec!["other".into()]), None);
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoGroup));
+}
+
+#[test]
+fn a_guarded_group_answers_only_its_callers() {
+    let mut proxy = Proxy::new(r#"{"callers": ["spiffe://d/ns/shop/sa/*"]}"#);
+    for (caller, may) in [(None, false), (Some("spiffe://d/ns/bank/sa/web"), false), (Some("spiffe://d/ns/shop/sa/web"), true)] {
+        proxy.caller = caller;
+        assert_eq!(proxy.get("/x") != Done::Pass(Reason::Caller), may, "{caller:?}");
+    }
+}
+
+#[test]
+fn a_debuggers_wishes_are_believed_and_nobody_elses() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    let wish = |proxy: &mut Proxy, name| proxy.ask("GET", "/x", &[(name, "1")]);
+    assert_eq!(wish(&mut proxy, "meshcache-bypass"), hot("body"));
+    assert_eq!(wish(&mut proxy, "meshcache-debug"), hot("body"));
+    proxy.caller = Some("spiffe://d/ns/n/sa/dev");
+    assert_eq!(wish(&mut proxy, "meshcache-bypass"), Done::Pass(Reason::Debugger));
+    assert_eq!(wish(&mut proxy, "meshcache-debug"), Done::Reply(200, "body".into(), format!("{HOT}; key=\"g http://h/x\"")));
+}
+
+#[test]
+fn conditions_ranges_and_head_are_answered_from_the_hot_answer() {
+    let mut proxy = Proxy::new("{}");
+    let body = "0123456789".repeat(100);
+    proxy.heat("/x", &[("etag", "\"e\""), ("content-type", "t"), ("content-length", "1000")], &body);
+    let mut given = |method: &str, field: (&str, &str)| match proxy.ask(method, "/x", &[field]) {
+        Done::Reply(status, body, said) => {
+            assert_eq!(said, HOT);
+            (status, String::from_utf8(body).unwrap())
+        }
+        other => panic!("{method} {field:?}: {other:?}"),
+    };
+    assert_eq!(given("HEAD", ("a", "b")), (200, body.clone()));
+    assert_eq!(given("GET", ("if-none-match", "\"e\"")), (304, String::new()));
+    assert_eq!(given("GET", ("if-none-match", "\"f\"")), (200, body.clone()));
+    assert_eq!(given("GET", ("range", "bytes=2-4")), (206, "234".into()));
+    assert_eq!(given("GET", ("range", "bytes=2000-")), (416, String::new()));
+    assert!(matches!(proxy.ask("GET", "/x", &[("range", "bytes=0-1,500-501")]), Done::Ask(_)));
+}
+
+#[test]
+fn a_part_is_never_kept() {
+    let mut proxy = Proxy::new("{}");
+    let Done::Ask(ask) = proxy.ask("GET", "/x", &[("range", "bytes=0-1")]) else { panic!() };
+    proxy.answer(ask.question, SHARED, &[("content-range", "bytes 0-1/10")], "01");
+    let Done::Ask(ask) = proxy.ask("HEAD", "/x", &[]) else { panic!() };
+    proxy.answer(ask.question, SHARED, &[], "");
+    assert_eq!(proxy.worker.hot.len(), 0);
+}
+
+#[test]
+fn more_than_a_worker_holds_passes() {
+    let mut proxy = Proxy::new("{}");
+    let long = "v".repeat(60_000);
+    let mut passed = 0;
+    for _ in 0..300 {
+        passed += usize::from(proxy.ask("GET", "/x", &[("x", &long)]) == Done::Pass(Reason::Full));
+    }
+    assert!((150..200).contains(&passed), "{passed}");
+    assert!(matches!(proxy.get("/y"), Done::Ask(_)), "what is small still has room");
+}
+
+#[test]
+fn a_value_that_is_no_text_passes_instead_of_being_asked() {
+    let mut proxy = Proxy::new("{}");
+    let fields: [Field<'_>; 5] = [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/x"), (b":scheme", b"http"), (b"x", b"\xff")];
+    let map = pairs::write(fields.into_iter());
+    let head = Head::read(&map).unwrap();
+    proxy.site.learn(proxy.worker.known());
+    let arrival = Arrival { stream: 1, map: &map, head: &head, whole: true };
+    let step = Exchange { worker: &mut proxy.worker, now: 0 }.start(&proxy.site, arrival, &(Side::Outbound, None, false));
+    assert_eq!(done(step), Done::Pass(Reason::NotText));
+}
+
+#[test]
+fn a_question_that_envoy_forgot_ends_by_itself() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    assert!(proxy.worker.questions.overdue(2000).is_empty());
+    assert_eq!(proxy.worker.questions.overdue(2001), [question]);
+}
+
+#[test]
+fn known_is_shared_not_copied() {
+    let mut proxy = Proxy::new("{}");
+    proxy.get("/x");
+    assert!(Rc::ptr_eq(proxy.site.known().unwrap(), proxy.worker.known().unwrap()));
+}

@@ -1,0 +1,251 @@
+//! The feed: one worker of a proxy asks a coordinator, the others take what it heard from the proxy's shared memory.
+
+use crate::{
+    counts::{self, ByGroup, Event},
+    known::{self, Said},
+    worker::Worker,
+};
+use meshcache_protocol::{feed::FeedQuestion, wire};
+
+/// How long Envoy waits for an answer. A coordinator answers after a second; were it frozen, another one's sign of life
+/// still comes while hot answers are trusted.
+pub const TIMEOUT: u64 = 1800;
+/// How long a worker that stopped ticking keeps the others from asking.
+const LEASE: u64 = 1500;
+/// An answer that says nothing new and comes sooner than this is not followed by the next question at once.
+const SOON: u64 = 200;
+
+/// What a proxy's workers share: named values, each with a number that changes when it does.
+pub trait Shared {
+    /// The value and its number.
+    fn get(&self, name: &str) -> Option<(Vec<u8>, u32)>;
+    /// Writes a value if its number is still this one; 0: in any case. Whether it was written.
+    fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool;
+}
+
+/// A question that goes out now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedAsk {
+    /// The coordinator to ask; `None`: any.
+    pub peer: Option<String>,
+    /// The question.
+    pub body: Vec<u8>,
+}
+
+/// This moment, and a number nobody can foresee.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Milliseconds of a clock that never jumps, the same for all workers.
+    pub now: u64,
+    /// For spreading what would otherwise come all at once.
+    pub random: u64,
+}
+
+/// One worker's part in its proxy's feed.
+pub struct Feed {
+    /// This worker.
+    holder: u64,
+    /// The proxy.
+    proxy: String,
+    /// Names in the shared memory: whose turn it is, the state, the last sign of life, counters.
+    lease: String,
+    state: String,
+    life: String,
+    counts: String,
+    /// The coordinator to ask: the one that answered last, after a failure any other.
+    peer: Option<String>,
+    /// Failures since the last answer.
+    failures: u32,
+    /// When the question under way was asked.
+    asked: Option<u64>,
+    /// Not before then is asked again.
+    rest: u64,
+    /// The counters that went with the question.
+    sent: ByGroup,
+    /// What the last failure was; said once.
+    complaint: String,
+}
+
+impl Feed {
+    /// A worker's part: `holder` tells it from the proxy's other workers, `cluster` this feed from others.
+    pub fn new(holder: u64, proxy: &str, cluster: &str) -> Self {
+        let name = |what: &str| format!("meshcache.{cluster}.{what}");
+        Self {
+            holder,
+            proxy: proxy.to_owned(),
+            lease: name("lease"),
+            state: name("state"),
+            life: name("life"),
+            counts: name("counts"),
+            peer: None,
+            failures: 0,
+            asked: None,
+            rest: 0,
+            sent: ByGroup::new(),
+            complaint: String::new(),
+        }
+    }
+
+    /// Some times a second: hears what others heard, hands over counters, and asks when it is this worker's turn.
+    pub fn tick(&mut self, worker: &mut Worker, shared: &mut dyn Shared, at: Moment) -> Option<FeedAsk> {
+        self.listen(worker, shared);
+        self.hand_over(worker, shared);
+        if !self.holds_lease(shared, at.now) {
+            return None;
+        }
+        if self.asked.is_some_and(|asked| asked.saturating_add(TIMEOUT).saturating_add(LEASE) < at.now) {
+            self.fails(worker, at, "no answer".into());
+        }
+        self.ask(worker, shared, at.now)
+    }
+
+    /// An answer came; `None`: none did. What is worth a line in the log, and the next question.
+    pub fn answered(&mut self, worker: &mut Worker, shared: &mut dyn Shared, body: Option<&[u8]>, at: Moment) -> (Option<String>, Option<FeedAsk>) {
+        let asked = self.asked.take();
+        let Some(body) = body else { return (self.fails(worker, at, "no coordinator answers".into()), None) };
+        match known::read(body) {
+            Said::Broken(why) => return (self.fails(worker, at, why), None),
+            Said::Foreign(version) => {
+                worker.forget();
+                shared.set(&self.state, body, 0);
+                // A sign of life of a state that has no version: the other workers read it and forget, too.
+                shared.set(&self.life, &at.now.to_le_bytes(), 0);
+                return (self.fails(worker, at, format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, wire::VERSION)), None);
+            }
+            Said::State { peer, known, purges } => {
+                self.peer = known.ring.peer(&peer).map(|peer| peer.data.clone());
+                worker.learn(known, &purges);
+                shared.set(&self.state, body, 0);
+            }
+            Said::Same { version, .. } if version != worker.version() => {
+                return (self.fails(worker, at, format!("state {version} was not sent")), None);
+            }
+            Said::Same { peer, .. } => {
+                self.peer = worker.known().and_then(|known| known.ring.peer(&peer)).map(|peer| peer.data.clone());
+                if asked.is_some_and(|asked| at.now < asked.saturating_add(SOON)) {
+                    self.rest = at.now.saturating_add(SOON);
+                }
+            }
+        }
+        self.failures = 0;
+        worker.hears(at.now);
+        worker.counts.event(Event::Feed);
+        let mut life = at.now.to_le_bytes().to_vec();
+        life.extend_from_slice(worker.version().as_bytes());
+        shared.set(&self.life, &life, 0);
+        let sent = std::mem::take(&mut self.sent);
+        update(shared, &self.counts, |all| counts::subtract(all, &sent));
+        let recovered = std::mem::take(&mut self.complaint);
+        let line = (!recovered.is_empty()).then(|| "the feed is back".to_owned());
+        let next = if self.holds_lease(shared, at.now) { self.ask(worker, shared, at.now) } else { None };
+        (line, next)
+    }
+
+    fn ask(&mut self, worker: &Worker, shared: &dyn Shared, now: u64) -> Option<FeedAsk> {
+        if self.asked.is_some() || now < self.rest {
+            return None;
+        }
+        // They stay in the shared memory until an answer comes: a lost answer may count twice, a lost worker loses nothing.
+        self.sent = shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        let question = FeedQuestion {
+            wire: wire::VERSION,
+            proxy: self.proxy.clone(),
+            filter_version: env!("CARGO_PKG_VERSION").to_owned(),
+            // After a failure the other coordinator is to answer at once, and so tells the whole state.
+            version: if self.failures == 0 { worker.version().to_owned() } else { String::new() },
+            requests: self.sent.clone(),
+        };
+        let body = serde_json::to_vec(&question).ok()?;
+        self.asked = Some(now);
+        Some(FeedAsk { peer: self.peer.clone(), body })
+    }
+
+    /// The next question is for another coordinator: soon after the first failure, then after a rest, each proxy's another.
+    /// A line for the log, unless it is the last one again.
+    fn fails(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
+        worker.counts.event(Event::FeedFailure);
+        self.asked = None;
+        self.failures = self.failures.saturating_add(1);
+        let rest = if self.failures == 1 { at.random % 100 } else { (at.random % 750).saturating_add(250) };
+        self.rest = at.now.saturating_add(rest);
+        if let Some(peer) = self.peer.take() {
+            worker.fails(&peer, at.now);
+            self.peer = another(worker, &peer, at.random);
+        }
+        if self.complaint == why {
+            return None;
+        }
+        self.complaint = why;
+        Some(format!("the feed fails: {}", self.complaint))
+    }
+
+    /// Takes what another worker heard.
+    fn listen(&mut self, worker: &mut Worker, shared: &dyn Shared) {
+        let Some((life, _)) = shared.get(&self.life) else { return };
+        let Some((heard, version)) = life.split_first_chunk::<8>() else { return };
+        let heard = u64::from_le_bytes(*heard);
+        if version == worker.version().as_bytes() && !version.is_empty() {
+            return worker.hears(heard);
+        }
+        match shared.get(&self.state).map(|(body, _)| known::read(&body)) {
+            Some(Said::State { known, purges, .. }) if known.version.as_bytes() == version => {
+                worker.learn(known, &purges);
+                worker.hears(heard);
+            }
+            Some(Said::Foreign(_)) => worker.forget(),
+            _ => {}
+        }
+    }
+
+    /// Adds this worker's counters to those of all.
+    fn hand_over(&self, worker: &mut Worker, shared: &mut dyn Shared) {
+        let mine = worker.counts.groups();
+        if !mine.is_empty() && update(shared, &self.counts, |all| counts::merge(all, &mine)) {
+            worker.counts.clear_groups();
+        }
+    }
+
+    /// Whether it is this worker's turn; takes it over from one that stopped ticking.
+    fn holds_lease(&self, shared: &mut dyn Shared, now: u64) -> bool {
+        let read = |shared: &dyn Shared| {
+            let (value, number) = shared.get(&self.lease)?;
+            let (holder, until) = value.split_first_chunk::<8>()?;
+            Some((u64::from_le_bytes(*holder), u64::from_le_bytes(*until.first_chunk::<8>()?), number))
+        };
+        let number = match read(shared) {
+            Some((holder, until, _)) if holder != self.holder && until > now => return false,
+            Some((.., number)) => number,
+            None => 0,
+        };
+        let mine = [self.holder.to_le_bytes(), now.saturating_add(LEASE).to_le_bytes()].concat();
+        // The first value is written without a number to hold it against, perhaps by two: what stands there then decides.
+        shared.set(&self.lease, &mine, number) && read(shared).is_some_and(|(holder, ..)| holder == self.holder)
+    }
+}
+
+/// Any peer but this one.
+fn another(worker: &Worker, but: &str, random: u64) -> Option<String> {
+    let others: Vec<_> = worker.known()?.ring.peers().iter().filter(|peer| peer.data != but).collect();
+    let at = usize::try_from(random).unwrap_or(0).checked_rem(others.len())?;
+    others.get(at).map(|peer| peer.data.clone())
+}
+
+/// Changes counters that all workers share. Whether it was done.
+fn update(shared: &mut dyn Shared, name: &str, change: impl Fn(&mut ByGroup)) -> bool {
+    for _ in 0..8 {
+        let (all, number) = shared.get(name).unwrap_or_default();
+        let before: ByGroup = serde_json::from_slice(&all).unwrap_or_default();
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before {
+            return true;
+        }
+        if serde_json::to_vec(&after).is_ok_and(|json| shared.set(name, &json, number)) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

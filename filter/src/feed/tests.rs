@@ -1,0 +1,187 @@
+use super::*;
+use crate::counts::Outcome;
+use meshcache_protocol::feed::{FeedAnswer, State};
+use std::collections::BTreeMap;
+
+/// The memory that a proxy's workers share.
+#[derive(Default)]
+struct Memory(BTreeMap<String, (Vec<u8>, u32)>);
+
+impl Shared for Memory {
+    fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.get(name).cloned()
+    }
+
+    fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool {
+        let entry = self.0.entry(name.into()).or_default();
+        let may = number == 0 || entry.1 == 0 || entry.1 == number;
+        if may {
+            *entry = (value.to_vec(), entry.1 + 1);
+        }
+        may
+    }
+}
+
+fn at(now: u64) -> Moment {
+    Moment { now, random: 0 }
+}
+
+fn state(version: &str) -> Vec<u8> {
+    let state = State { installation: "meshcache".into(), peers: ["a", "b"].map(|name| meshcache_protocol::Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") }).to_vec(), ..State::default() };
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: Some(state) }).unwrap()
+}
+
+fn same(version: &str) -> Vec<u8> {
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None }).unwrap()
+}
+
+fn question(ask: &FeedAsk) -> FeedQuestion {
+    serde_json::from_slice(&ask.body).unwrap()
+}
+
+/// Two workers of one proxy.
+struct Two {
+    feeds: [Feed; 2],
+    workers: [Worker; 2],
+    memory: Memory,
+}
+
+impl Two {
+    fn new() -> Self {
+        Self { feeds: [1, 2].map(|holder| Feed::new(holder, "proxy", "c")), workers: [0, 0].map(Worker::new), memory: Memory::default() }
+    }
+
+    fn tick(&mut self, which: usize, now: u64) -> Option<FeedAsk> {
+        self.feeds[which].tick(&mut self.workers[which], &mut self.memory, at(now))
+    }
+
+    fn answered(&mut self, which: usize, body: Option<&[u8]>, now: u64) -> (Option<String>, Option<FeedAsk>) {
+        self.feeds[which].answered(&mut self.workers[which], &mut self.memory, body, at(now))
+    }
+}
+
+#[test]
+fn one_worker_asks_and_the_others_take_the_state_from_it() {
+    let mut two = Two::new();
+    let ask = two.tick(0, 0).unwrap();
+    assert_eq!((question(&ask).version, ask.peer), (String::new(), None));
+    assert_eq!((two.tick(1, 1), two.tick(0, 250)), (None, None));
+    let (line, next) = two.answered(0, Some(&state("v1")), 300);
+    assert_eq!((line, next.clone().unwrap().peer, question(&next.unwrap()).version), (None, Some("a:1".into()), "v1".into()));
+    assert_eq!(two.workers[1].version(), "");
+    two.tick(1, 310);
+    assert_eq!(two.workers[1].version(), "v1");
+    assert!(two.workers[1].trusts(300 + 2999) && !two.workers[1].trusts(300 + 3000));
+    let (_, next) = two.answered(0, Some(&same("v1")), 1300);
+    assert!(next.is_some());
+    two.tick(1, 1310);
+    assert!(two.workers[1].trusts(1300 + 2999), "a sign of life is heard by all");
+}
+
+#[test]
+fn another_worker_takes_over_from_one_that_stopped() {
+    let mut two = Two::new();
+    assert!(two.tick(0, 0).is_some());
+    assert_eq!(two.tick(1, 1499), None);
+    assert!(two.tick(1, 1500).is_some());
+    assert_eq!(two.tick(0, 1600), None, "it is no longer its turn");
+}
+
+#[test]
+fn when_its_coordinator_fails_another_is_asked_soon_and_what_is_known_stays() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    let (line, next) = two.answered(0, None, TIMEOUT);
+    assert_eq!((line.as_deref(), next), (Some("the feed fails: no coordinator answers"), None));
+    let ask = two.tick(0, TIMEOUT + 250).unwrap();
+    assert_eq!((ask.peer.as_deref(), question(&ask).version.as_str()), (Some("b:1"), ""), "it is to answer at once");
+    assert!(two.workers[0].version() == "v1" && two.workers[0].trusts(TIMEOUT + 250));
+    let (line, next) = two.answered(0, Some(&state("v1")), TIMEOUT + 260);
+    assert_eq!((line.as_deref(), question(&next.unwrap()).version), (Some("the feed is back"), "v1".into()));
+}
+
+#[test]
+fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    two.answered(0, None, 100);
+    two.tick(0, 250);
+    assert_eq!(two.answered(0, None, 260).0, None, "one line, not one each time");
+    assert!(!two.workers[0].may_ask(), "both failed");
+    assert_eq!(two.tick(0, 500), None);
+    assert!(two.tick(0, 510).is_some());
+    assert!(two.workers[0].trusts(2999) && !two.workers[0].trusts(3000));
+    assert_eq!(two.answered(0, Some(&state("v1")), 3000).0.as_deref(), Some("the feed is back"));
+    assert!(two.workers[0].trusts(3000) && two.workers[0].may_ask());
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_no_sign_of_life() {
+    for (body, why) in [(&b"<html>"[..], "expected"), (br#"{"wire": 1, "version": "w"}"#, "not sent"), (br#"{"wire": 1, "version": "w", "state": {"config": {"version": 9}}}"#, "version")] {
+        let mut two = Two::new();
+        two.tick(0, 0);
+        two.answered(0, Some(&state("v1")), 0);
+        let (line, next) = two.answered(0, Some(body), 3000);
+        assert!(line.is_some_and(|line| line.contains(why)) && next.is_none());
+        assert!(two.workers[0].version() == "v1" && !two.workers[0].trusts(3000));
+    }
+}
+
+#[test]
+fn all_workers_forget_what_is_of_a_wire_version_that_they_do_not_know() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    two.tick(1, 1);
+    two.answered(0, Some(br#"{"wire": 2, "version": "v2", "state": {}}"#), 10);
+    two.tick(1, 20);
+    assert_eq!((two.workers[0].version(), two.workers[1].version()), ("", ""));
+    two.tick(0, 300);
+    two.answered(0, Some(&state("v1")), 310);
+    two.tick(1, 320);
+    assert_eq!((two.workers[0].version(), two.workers[1].version()), ("v1", "v1"));
+}
+
+#[test]
+fn counters_of_all_workers_ride_along_until_an_answer_comes() {
+    let mut two = Two::new();
+    for which in [0, 1] {
+        two.workers[which].counts.outcome("g", Outcome::Hot);
+    }
+    two.tick(1, 0);
+    two.answered(1, Some(&state("v1")), 0);
+    two.answered(1, None, 10);
+    two.tick(0, 20);
+    let ask = two.tick(1, 260).unwrap();
+    let sent = question(&ask).requests;
+    assert_eq!(serde_json::to_string(&sent).unwrap(), r#"{"g":{"hot":1}}"#, "what worker 1 had counted went with the first question");
+    two.workers[0].counts.outcome("g", Outcome::Miss);
+    two.tick(0, 270);
+    two.answered(1, None, 300);
+    let ask = two.tick(1, 700).unwrap();
+    assert_eq!(serde_json::to_string(&question(&ask).requests).unwrap(), r#"{"g":{"hot":1,"miss":1}}"#, "a lost answer loses nothing");
+    let (_, next) = two.answered(1, Some(&same("v1")), 2200);
+    assert!(question(&next.unwrap()).requests.is_empty());
+}
+
+#[test]
+fn a_coordinator_that_answers_at_once_is_not_asked_in_a_circle() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    assert_eq!(two.answered(0, Some(&same("v1")), 1).1, None);
+    assert!(two.tick(0, 250).is_some());
+}
+
+#[test]
+fn a_question_that_envoy_forgot_is_asked_again() {
+    let mut two = Two::new();
+    assert!(two.tick(0, 0).is_some());
+    let mut asked = 0;
+    for now in (250..5000).step_by(250) {
+        asked += usize::from(two.tick(0, now).is_some());
+    }
+    assert_eq!(asked, 1);
+}

@@ -1,0 +1,214 @@
+//! The host's functions: each failure is a value.
+//!
+//! The SDK's own wrappers panic where the host says no, and take header values only as UTF-8.
+
+use crate::{feed::Shared, reply::Reply};
+use std::{ptr::null_mut, time::Duration};
+
+/// Which header map.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Map {
+    Request = 0,
+    Response = 2,
+    CallResponse = 6,
+}
+
+/// Which buffer.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Buffer {
+    CallBody = 4,
+    Configuration = 7,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Counter = 0,
+    Gauge = 1,
+}
+
+/// How important a line in the log is.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Level {
+    Warning = 3,
+    Critical = 5,
+}
+
+mod raw {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub(super) fn proxy_log(level: u32, data: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(buffer: u32, start: usize, most: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_add_header_map_value(map: u32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub(super) fn proxy_replace_header_map_value(map: u32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+        pub(super) fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_shared_data(name: *const u8, name_size: usize, data: *mut *mut u8, size: *mut usize, number: *mut u32) -> u32;
+        pub(super) fn proxy_set_shared_data(name: *const u8, name_size: usize, data: *const u8, size: usize, number: u32) -> u32;
+        pub(super) fn proxy_continue_stream(stream: u32) -> u32;
+        pub(super) fn proxy_set_effective_context(context: u32) -> u32;
+        #[allow(clippy::too_many_arguments)]
+        pub(super) fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
+        pub(super) fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    }
+
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub(super) fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+    }
+}
+
+const OK: u32 = 0;
+const MONOTONIC: u32 = 1;
+/// What `%RESPONSE_CODE_DETAILS%` in an access log says of our replies.
+const DETAILS: &[u8] = b"meshcache";
+
+/// A line in Envoy's log.
+pub(crate) fn log(level: Level, line: &str) {
+    unsafe { raw::proxy_log(level as u32, line.as_ptr(), line.len()) };
+}
+
+/// Nanoseconds of a clock that never jumps, one for all workers.
+pub(crate) fn nanoseconds() -> u64 {
+    let mut time = 0;
+    // A clock that fails stands still: nothing becomes fresher by it, and the feed falls silent.
+    unsafe { raw::clock_time_get(MONOTONIC, 1, &mut time) };
+    time
+}
+
+/// Milliseconds of the same clock.
+pub(crate) fn now() -> u64 {
+    nanoseconds() / 1_000_000
+}
+
+/// Asks for ticks.
+pub(crate) fn set_tick_period(period: Duration) {
+    unsafe { raw::proxy_set_tick_period_milliseconds(u32::try_from(period.as_millis()).unwrap_or(u32::MAX)) };
+}
+
+/// A whole buffer. Empty where there is none.
+pub(crate) fn buffer(buffer: Buffer) -> Vec<u8> {
+    taken(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, data, size) }).unwrap_or_default()
+}
+
+/// A whole header map, as `pairs` reads it.
+pub(crate) fn header_map(map: Map) -> Option<Vec<u8>> {
+    taken(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })
+}
+
+/// Adds a field to a header map.
+pub(crate) fn add_header(map: Map, name: &str, value: &[u8]) {
+    unsafe { raw::proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Sets a field of a header map.
+pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) {
+    unsafe { raw::proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Removes all fields of a name from a header map.
+pub(crate) fn remove_header(map: Map, name: &[u8]) {
+    unsafe { raw::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+}
+
+/// A property; `path` with a zero byte between its parts.
+pub(crate) fn property(path: &str) -> Option<Vec<u8>> {
+    taken(|data, size| unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// A property that is text and not empty.
+pub(crate) fn text_property(path: &str) -> Option<String> {
+    property(path).and_then(|value| String::from_utf8(value).ok()).filter(|value| !value.is_empty())
+}
+
+/// Which context the next calls are about. Whether there is such a context.
+pub(crate) fn act_for(context: u32) -> bool {
+    unsafe { raw::proxy_set_effective_context(context) == OK }
+}
+
+/// Lets the request of the context go on.
+pub(crate) fn resume() {
+    const REQUEST: u32 = 0;
+    unsafe { raw::proxy_continue_stream(REQUEST) };
+}
+
+/// Answers the request of the context. Whether that could be done.
+pub(crate) fn reply(reply: &Reply<'_>) -> bool {
+    const NO_GRPC: i32 = -1;
+    let status = unsafe {
+        raw::proxy_send_local_response(
+            u32::from(reply.status),
+            DETAILS.as_ptr(),
+            DETAILS.len(),
+            reply.body.as_ptr(),
+            reply.body.len(),
+            reply.head.as_ptr(),
+            reply.head.len(),
+            NO_GRPC,
+        )
+    };
+    status == OK
+}
+
+/// Answers the request of the context with 503. Allocates nothing.
+pub(crate) fn refuse() {
+    const NO_GRPC: i32 = -1;
+    let none: &[u8] = &[];
+    unsafe { raw::proxy_send_local_response(503, DETAILS.as_ptr(), DETAILS.len(), none.as_ptr(), 0, none.as_ptr(), 0, NO_GRPC) };
+}
+
+/// Defines a metric.
+pub(crate) fn metric(kind: Kind, name: &str) -> Option<u32> {
+    let mut id = 0;
+    let status = unsafe { raw::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
+    (status == OK).then_some(id)
+}
+
+/// Changes a metric.
+pub(crate) fn count(metric: u32, by: i64) {
+    unsafe { raw::proxy_increment_metric(metric, by) };
+}
+
+/// The memory that all workers of the proxy share.
+pub(crate) struct SharedData;
+
+impl Shared for SharedData {
+    fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
+        let mut number = 0;
+        let value = taken(|data, size| unsafe { raw::proxy_get_shared_data(name.as_ptr(), name.len(), data, size, &mut number) })?;
+        Some((value, number))
+    }
+
+    fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool {
+        unsafe { raw::proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), number) == OK }
+    }
+}
+
+/// Takes over what a call returns: memory that the host had from our allocator.
+fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (null_mut(), 0);
+    if call(&mut data, &mut size) != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of exactly this size, and the host gave it away.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}

@@ -1,0 +1,100 @@
+//! What the feed tells: groups, ring and purges, read from an answer and checked.
+
+use meshcache_protocol::{
+    Groups, Ring,
+    feed::{FeedAnswer, Purge},
+    wire,
+};
+use serde::Deserialize;
+
+/// The state of a coordinator, as a proxy uses it.
+#[derive(Debug, PartialEq)]
+pub struct Known {
+    /// The version, opaque.
+    pub version: String,
+    /// The installation's name.
+    pub installation: String,
+    /// The groups.
+    pub groups: Groups,
+    /// The peers.
+    pub ring: Ring,
+    /// The purge position that this state stands for.
+    pub position: String,
+}
+
+/// What an answer says.
+#[derive(Debug, PartialEq)]
+pub enum Said {
+    /// Another state, and the purges that it knows of.
+    State {
+        /// The coordinator's name.
+        peer: String,
+        /// The state.
+        known: Known,
+        /// The purges.
+        purges: Vec<Purge>,
+    },
+    /// The asker's state still holds.
+    Same {
+        /// The coordinator's name.
+        peer: String,
+        /// The version of that state.
+        version: String,
+    },
+    /// A wire version that this filter does not understand.
+    Foreign(u32),
+    /// No answer of a feed, or a state that this filter cannot carry out. Why.
+    Broken(String),
+}
+
+/// Reads the body of an answer.
+pub fn read(body: &[u8]) -> Said {
+    #[derive(Deserialize)]
+    struct Wire {
+        wire: u32,
+    }
+    // First the version: what follows may look different in another one.
+    match serde_json::from_slice::<Wire>(body) {
+        Err(error) => return Said::Broken(error.to_string()),
+        Ok(Wire { wire }) if !(wire::OLDEST..=wire::VERSION).contains(&wire) => return Said::Foreign(wire),
+        Ok(_) => {}
+    }
+    let answer: FeedAnswer = match serde_json::from_slice(body) {
+        Ok(answer) => answer,
+        Err(error) => return Said::Broken(error.to_string()),
+    };
+    let Some(state) = answer.state else { return Said::Same { peer: answer.peer, version: answer.version } };
+    let groups = match Groups::new(state.config) {
+        Ok(groups) => groups,
+        Err(problem) => return Said::Broken(problem.to_string()),
+    };
+    if state.installation.is_empty() || answer.version.is_empty() {
+        return Said::Broken("a state without a version or an installation's name".into());
+    }
+    let known = Known { version: answer.version, installation: state.installation, groups, ring: Ring::new(state.peers), position: state.position };
+    Said::State { peer: answer.peer, known, purges: state.purges }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(json: &str) -> String {
+        match read(json.as_bytes()) {
+            Said::Broken(why) => why,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_a_state_or_the_same_or_nothing_of_use() {
+        let state = r#"{"wire": 1, "peer": "a", "version": "v", "state": {"installation": "meshcache", "peers": [{"name": "a", "data": "1.2.3.4:8080", "peer": "1.2.3.4:8083"}], "config": {"version": 1}, "position": "p"}}"#;
+        let Said::State { peer, known, .. } = read(state.as_bytes()) else { panic!("{:?}", read(state.as_bytes())) };
+        assert_eq!((peer.as_str(), known.version.as_str(), known.ring.peers().len()), ("a", "v", 1));
+        assert_eq!(read(br#"{"wire": 1, "peer": "a", "version": "v"}"#), Said::Same { peer: "a".into(), version: "v".into() });
+        assert_eq!(read(br#"{"wire": 9, "state": 3}"#), Said::Foreign(9));
+        assert!(broken("<html>").contains("expected"));
+        assert!(broken(r#"{"wire": 1, "version": "v", "state": {}}"#).contains("without"));
+        assert!(broken(r#"{"wire": 1, "version": "v", "state": {"installation": "m", "config": {"version": 7}}}"#).contains("version"));
+    }
+}

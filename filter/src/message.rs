@@ -1,0 +1,54 @@
+//! A question as it is sent: the client's own request, and what the owner has to know beside it.
+
+use crate::{head::Head, known::Known, questions::Question};
+use meshcache_protocol::{
+    Request,
+    wire::{self, HOP_BY_HOP, header, never_to_origin},
+};
+use std::borrow::Cow;
+
+/// Names and values.
+pub type Headers<'q> = Vec<(&'q str, Cow<'q, str>)>;
+
+/// Whether a request can be sent in a question: Envoy's SDK takes values only as UTF-8.
+pub fn is_text(request: &Request<'_>) -> bool {
+    request.fields.iter().all(|(_, value)| std::str::from_utf8(value).is_ok())
+}
+
+/// The headers of a question. `None` where it cannot be said.
+pub fn compose<'q>(question: &'q Question, known: &Known) -> Option<Headers<'q>> {
+    let head = Head::read(&question.map)?;
+    let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(14));
+    for (name, value) in head.pseudo() {
+        headers.push((name, Cow::Borrowed(std::str::from_utf8(value).ok()?)));
+    }
+    for (name, value) in head.fields() {
+        if is_sent(&question.group, name) {
+            headers.push((std::str::from_utf8(name).ok()?, Cow::Borrowed(std::str::from_utf8(value).ok()?)));
+        }
+    }
+    let said = wire::Question {
+        wire: wire::VERSION,
+        group: question.group.name().to_owned(),
+        namespace: question.namespace.clone().unwrap_or_default(),
+        verified: question.verified,
+        ring: known.ring.version(),
+        rules: question.group.digest().to_owned(),
+        purge: known.position.clone(),
+        // The owner says `loading` before Envoy's own time for the call is over.
+        patience: (question.patience() / 4).saturating_mul(3).max(1),
+        hop: question.peer.hop,
+        route: None,
+    };
+    headers.extend(said.headers().into_iter().map(|(name, value)| (name, Cow::Owned(value))));
+    headers.push((header::PEER, Cow::Borrowed(&question.peer.address)));
+    headers.push((header::SCHEME, Cow::Borrowed(head.scheme())));
+    Some(headers)
+}
+
+/// Whether a client's field goes into the question: not what belongs to the connection, and nothing that steers Envoy's callout or
+/// that no origin is sent. What the group has in its key goes in any case: else two answers would be one at the owner.
+fn is_sent(group: &meshcache_protocol::Group, name: &[u8]) -> bool {
+    let dropped = never_to_origin(name) || HOP_BY_HOP.contains(&name) || name == b"content-length";
+    !dropped || group.key_headers().any(|key| key.as_bytes() == name)
+}

@@ -1,0 +1,220 @@
+//! Questions under way in this worker, and who waits for their answers. Bounded: over it, requests pass.
+
+use crate::{passes::Asked, peers::Choice, site::Side};
+use meshcache_protocol::{Group, Key};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The most questions at once.
+const MOST: usize = 4096;
+/// The most requests that wait at once. `rescue` has as many places.
+pub const MOST_WAITERS: usize = 16_384;
+/// The most bytes of heads that are kept for them.
+const MOST_BYTES: usize = 8 << 20;
+/// What a question or a waiter costs beside its bytes.
+const EACH: usize = 256;
+/// How long after its time a question without an answer is given up, should Envoy never say so.
+const GRACE: u64 = 1000;
+
+/// One question.
+pub struct Question {
+    /// The side of the proxy it came from.
+    pub side: Side,
+    /// The group, as it was when the question was asked.
+    pub group: Arc<Group>,
+    /// The key.
+    pub key: Key,
+    /// Whether others join.
+    pub asked: Asked,
+    /// Whether the request may be shared.
+    pub shared: bool,
+    /// Whether the proxy verified a token of the request.
+    pub verified: bool,
+    /// Whether the method is HEAD.
+    pub to_head: bool,
+    /// The proxy's namespace.
+    pub namespace: Option<String>,
+    /// The header map of the request that is sent.
+    pub map: Vec<u8>,
+    /// The stream of that request.
+    pub leader: u32,
+    /// The peer that is asked.
+    pub peer: Choice,
+    /// How many purges this worker had heard of when the question was asked.
+    pub purges: u64,
+    /// Whether it joined another's load, when it was first asked: asked again it joins its own.
+    pub collapsed: Option<bool>,
+    /// When the first peer was asked.
+    pub began: u64,
+    /// When this peer was asked last.
+    pub sent: u64,
+}
+
+impl Question {
+    /// How long the peer may be silent.
+    pub fn patience(&self) -> u64 {
+        self.group.config().patience.as_millis()
+    }
+
+    /// When all patience ends: the origin's own time, and the owner's on top.
+    pub fn deadline(&self) -> u64 {
+        self.began.saturating_add(self.group.config().origin.timeout.as_millis()).saturating_add(self.patience())
+    }
+
+    fn bytes(&self) -> usize {
+        self.map.len().saturating_add(self.key.bytes().len()).saturating_add(EACH)
+    }
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct Waiter {
+    question: u32,
+    /// Its header map; `None` for the question's own request.
+    pub map: Option<Vec<u8>>,
+    /// It is to have reasons and key in Cache-Status.
+    pub debug: bool,
+}
+
+impl Waiter {
+    fn bytes(&self) -> usize {
+        self.map.as_ref().map_or(0, Vec::len).saturating_add(EACH)
+    }
+}
+
+/// Whether a request joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// It waits.
+    Yes,
+    /// There is no such question.
+    NoSuch,
+    /// There is no room for another waiter.
+    Full,
+}
+
+/// All questions of a worker.
+#[derive(Default)]
+pub struct Questions {
+    open: BTreeMap<u32, (Question, Vec<u32>)>,
+    shared: BTreeMap<(u128, Side), u32>,
+    waiters: BTreeMap<u32, Waiter>,
+    tokens: BTreeMap<u32, u32>,
+    last: u32,
+    bytes: usize,
+}
+
+impl Questions {
+    /// Opens a question for its leader. `None`: there is no room.
+    pub fn open(&mut self, question: Question, debug: bool) -> Option<u32> {
+        let waiter = Waiter { question: 0, map: None, debug };
+        let bytes = question.bytes().saturating_add(waiter.bytes());
+        if self.open.len() >= MOST || !self.has_room(bytes) {
+            return None;
+        }
+        self.last = self.last.wrapping_add(1);
+        let id = self.last;
+        if question.shared {
+            self.shared.insert((question.key.hash().0, question.side), id);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.waiters.insert(question.leader, Waiter { question: id, ..waiter });
+        let streams = vec![question.leader];
+        self.open.insert(id, (question, streams));
+        Some(id)
+    }
+
+    /// Joins a shared question for this key under these rules.
+    pub fn join(&mut self, side: Side, key: &Key, group: &Group, stream: u32, map: &[u8], debug: bool) -> Joined {
+        let Some(id) = self.shared.get(&(key.hash().0, side)).copied() else { return Joined::NoSuch };
+        let bytes = map.len().saturating_add(EACH);
+        let room = self.has_room(bytes);
+        match self.open.get_mut(&id) {
+            Some((question, streams)) if question.key == *key && question.group.digest() == group.digest() => {
+                if !room {
+                    return Joined::Full;
+                }
+                streams.push(stream);
+                self.bytes = self.bytes.saturating_add(bytes);
+                self.waiters.insert(stream, Waiter { question: id, map: Some(map.to_vec()), debug });
+                Joined::Yes
+            }
+            _ => Joined::NoSuch,
+        }
+    }
+
+    /// The question.
+    pub fn get(&self, id: u32) -> Option<&Question> {
+        self.open.get(&id).map(|(question, _)| question)
+    }
+
+    /// The question, to be asked once more.
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut Question> {
+        self.open.get_mut(&id).map(|(question, _)| question)
+    }
+
+    /// Whether anybody still waits for it.
+    pub fn is_awaited(&self, id: u32) -> bool {
+        let waits = |stream| self.waiters.get(stream).is_some_and(|waiter| waiter.question == id);
+        self.open.get(&id).is_some_and(|(_, streams)| streams.iter().any(waits))
+    }
+
+    /// Ends a question: itself, and all who still wait for it.
+    pub fn close(&mut self, id: u32) -> Option<(Question, Vec<(u32, Waiter)>)> {
+        let (question, streams) = self.open.remove(&id)?;
+        let place = (question.key.hash().0, question.side);
+        if self.shared.get(&place) == Some(&id) {
+            self.shared.remove(&place);
+        }
+        self.bytes = self.bytes.saturating_sub(question.bytes());
+        let waiting = streams.into_iter().filter_map(|stream| self.unwait(stream, Some(id)).map(|waiter| (stream, waiter))).collect();
+        Some((question, waiting))
+    }
+
+    /// A client left.
+    pub fn leave(&mut self, stream: u32) {
+        self.unwait(stream, None);
+    }
+
+    /// A question went out under this token of Envoy's.
+    pub fn sent(&mut self, token: u32, id: u32) {
+        self.tokens.insert(token, id);
+    }
+
+    /// The question that an answer is for.
+    pub fn by_token(&mut self, token: u32) -> Option<u32> {
+        self.tokens.remove(&token)
+    }
+
+    /// Questions whose answers never came, not even a failure.
+    pub fn overdue(&mut self, now: u64) -> Vec<u32> {
+        let is_late = |question: &Question| question.sent.saturating_add(question.patience()).saturating_add(GRACE) < now;
+        let late: Vec<u32> = self.open.iter().filter(|(_, (question, _))| is_late(question)).map(|(id, _)| *id).collect();
+        if !late.is_empty() {
+            self.tokens.retain(|_, id| !late.contains(id));
+        }
+        late
+    }
+
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    fn unwait(&mut self, stream: u32, of: Option<u32>) -> Option<Waiter> {
+        if of.is_some_and(|id| self.waiters.get(&stream).is_none_or(|waiter| waiter.question != id)) {
+            return None;
+        }
+        let waiter = self.waiters.remove(&stream)?;
+        self.bytes = self.bytes.saturating_sub(waiter.bytes());
+        Some(waiter)
+    }
+
+    fn has_room(&self, more: usize) -> bool {
+        self.waiters.len() < MOST_WAITERS && self.bytes.saturating_add(more) <= MOST_BYTES
+    }
+}

@@ -1,0 +1,189 @@
+//! One request's callbacks: reads its head, acts on the first step, and mends its response.
+
+use crate::{
+    exchange::{Arrival, Exchange, Facts, Step},
+    head::Head,
+    host::{self, Map},
+    pairs::Pairs,
+    rescue,
+    root::{self, Local},
+    site::{Side, Site},
+};
+use meshcache_protocol::wire::PREFIX;
+use proxy_wasm::{
+    traits::{Context, HttpContext},
+    types::Action,
+};
+use std::{cell::RefCell, rc::Rc};
+
+/// Where a stream stands.
+pub(crate) enum State {
+    /// None of ours: its response is left alone.
+    Foreign,
+    /// It goes its ordinary way; what Cache-Status says of it.
+    Passes(Option<String>),
+    /// It waits for an answer.
+    Waits,
+    /// We replied; fields that Envoy took from the reply.
+    Replied(Vec<(&'static str, Vec<u8>)>),
+}
+
+/// One request.
+pub(crate) struct Stream {
+    id: u32,
+    root: u32,
+    local: Option<Rc<RefCell<Local>>>,
+    site: Rc<RefCell<Site>>,
+    identity: Option<Rc<str>>,
+    state: State,
+}
+
+impl Stream {
+    pub(crate) fn new(id: u32, root: u32, local: Option<Rc<RefCell<Local>>>, site: Rc<RefCell<Site>>, identity: Option<Rc<str>>) -> Self {
+        Self { id, root, local, site, identity, state: State::Foreign }
+    }
+
+    fn arrives(&mut self, whole: bool) -> Option<Action> {
+        let shared = self.local.clone()?;
+        let map = host::header_map(Map::Request)?;
+        let head = Head::read(&map)?;
+        #[cfg(feature = "trap")]
+        rescue::trap(&head);
+        let mut site = self.site.try_borrow_mut().ok()?;
+        let mut local = shared.try_borrow_mut().ok()?;
+        site.learn(local.worker.known());
+        if head.control.any {
+            if leads_to_a_coordinator(&site) {
+                return None;
+            }
+            remove_ours(Map::Request, &map);
+        }
+        let facts = ProxyFacts { identity: self.identity.as_deref() };
+        let exchange = Exchange { worker: &mut local.worker, now: host::now() };
+        match exchange.start(&site, Arrival { stream: self.id, map: &map, head: &head, whole }, &facts) {
+            Step::Pass(pass) => {
+                self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note)));
+                return None;
+            }
+            Step::Reply(mut reply) => {
+                self.state = State::Replied(std::mem::take(&mut reply.restore));
+                return host::reply(&reply).then_some(Action::Pause);
+            }
+            Step::Wait => {}
+            Step::Ask(ask) => local.outbox.push(ask),
+        }
+        self.state = State::Waits;
+        match rescue::paused(self.id) {
+            Some(place) => local.paused.insert(self.id, place),
+            None => {
+                local.worker.questions.leave(self.id);
+                self.state = State::Passes(None);
+                None
+            }
+        };
+        if local.outbox.is_empty() {
+            return matches!(self.state, State::Waits).then_some(Action::Pause);
+        }
+        local.current = self.id;
+        drop((site, local));
+        // What cannot be asked at all is decided in there.
+        root::send(self.root);
+        host::act_for(self.id);
+        let mut local = shared.try_borrow_mut().ok()?;
+        local.current = 0;
+        if let Some(state) = local.fates.remove(&self.id) {
+            self.state = state;
+        }
+        matches!(self.state, State::Waits | State::Replied(_)).then_some(Action::Pause)
+    }
+
+    /// A stream that waited learns what became of it.
+    fn learn(&mut self) {
+        if let (State::Waits, Some(local)) = (&self.state, &self.local)
+            && let Ok(mut local) = local.try_borrow_mut()
+            && let Some(state) = local.fates.remove(&self.id)
+        {
+            self.state = state;
+        }
+    }
+}
+
+impl Context for Stream {
+    fn on_done(&mut self) -> bool {
+        if let (State::Waits, Some(local)) = (&self.state, &self.local)
+            && let Ok(mut local) = local.try_borrow_mut()
+        {
+            local.worker.questions.leave(self.id);
+            local.fates.remove(&self.id);
+            if let Some(place) = local.paused.remove(&self.id) {
+                rescue::resumed(place);
+            }
+        }
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, whole: bool) -> Action {
+        self.arrives(whole).unwrap_or(Action::Continue)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.learn();
+        match std::mem::replace(&mut self.state, State::Foreign) {
+            State::Foreign | State::Waits => {}
+            State::Replied(restore) => restore.iter().for_each(|(name, value)| host::set_header(Map::Response, name, value)),
+            State::Passes(note) => {
+                if let Some(map) = host::header_map(Map::Response) {
+                    remove_ours(Map::Response, &map);
+                }
+                if let Some(note) = note {
+                    host::add_header(Map::Response, "cache-status", note.as_bytes());
+                }
+            }
+        }
+        Action::Continue
+    }
+}
+
+/// Removes the meshcache-* headers of a map.
+fn remove_ours(which: Map, map: &[u8]) {
+    for (name, _) in Pairs::of(map).into_iter().flatten() {
+        if name.starts_with(PREFIX.as_bytes()) {
+            host::remove_header(which, name);
+        }
+    }
+}
+
+/// Whether the connection goes to a coordinator: this is its own proxy, or a proxy before it, and our headers are its business.
+fn leads_to_a_coordinator(site: &Site) -> bool {
+    let (Some(known), Some(address)) = (site.known(), host::text_property("destination\0address")) else { return false };
+    known.ring.peers().iter().any(|peer| peer.data == address || peer.peer == address)
+}
+
+/// What Envoy knows of the request.
+struct ProxyFacts<'a> {
+    identity: Option<&'a str>,
+}
+
+impl Facts for ProxyFacts<'_> {
+    /// One root may serve listeners of both sides: only the request tells. The second name is that of older Envoys.
+    fn side(&self) -> Side {
+        match host::property("xds\0listener_direction").or_else(|| host::property("listener_direction")).as_deref() {
+            Some([0 | 2, ..]) => Side::Outbound,
+            _ => Side::Inbound,
+        }
+    }
+
+    fn caller(&self, side: Side) -> Option<String> {
+        match side {
+            Side::Inbound => host::text_property("connection\0uri_san_peer_certificate"),
+            Side::Outbound => self.identity.map(str::to_owned),
+        }
+    }
+
+    /// What jwt_authn leaves behind where it is told to, as Istio tells it.
+    fn verified(&self) -> bool {
+        host::property("metadata\0filter_metadata\0envoy.filters.http.jwt_authn").is_some_and(|value| !value.is_empty())
+    }
+}

@@ -1,0 +1,172 @@
+//! The form in which selecting fields are compared: what means the same is the same (RFC 9111 section 4.1).
+
+use super::list::{closing, members};
+use crate::request::Request;
+use std::cmp::Ordering;
+
+/// More members than this are compared in their own order.
+const MOST: usize = 32;
+
+/// One member of a field with weights: what it names, and its weight in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Weighed<'a> {
+    name: &'a [u8],
+    weight: u16,
+}
+
+/// Says the pieces of a field's canonical form, one after the other. Members are parted by commas; in Accept-Encoding,
+/// Accept-Language and Accept space, case of what has no case, and the order of what has no order are gone.
+pub(super) fn each(request: &Request<'_>, name: &str, mut say: impl FnMut(&[u8])) {
+    match name {
+        "host" => lower(request.authority.as_bytes(), &mut say),
+        "accept-encoding" => weighed(request, name, by_weight_and_name, &mut say),
+        "accept-language" | "accept-charset" | "accept" => weighed(request, name, by_weight, &mut say),
+        _ => plain(request, name, &mut say),
+    }
+}
+
+fn plain(request: &Request<'_>, name: &str, say: &mut impl FnMut(&[u8])) {
+    for member in request.values(name).flat_map(members) {
+        say(member);
+        say(b",");
+    }
+}
+
+fn by_weight(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
+    b.weight.cmp(&a.weight)
+}
+
+fn by_weight_and_name(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
+    by_weight(a, b).then_with(|| a.name.iter().map(u8::to_ascii_lowercase).cmp(b.name.iter().map(u8::to_ascii_lowercase)))
+}
+
+fn weighed(request: &Request<'_>, field: &str, order: fn(&Weighed<'_>, &Weighed<'_>) -> Ordering, say: &mut impl FnMut(&[u8])) {
+    let mut all = [Weighed::default(); MOST];
+    let mut count: usize = 0;
+    for member in request.values(field).flat_map(members) {
+        match (all.get_mut(count), weigh(member)) {
+            (Some(slot), Some(one)) => *slot = if field == "accept-encoding" { Weighed { name: coding(one.name), ..one } } else { one },
+            // A weight that cannot be read, or too many members: as they stand.
+            _ => return plain(request, field, say),
+        }
+        count = count.saturating_add(1);
+    }
+    let all = all.get_mut(..count).unwrap_or_default();
+    // Stable: equal weights keep their order where the order has a meaning.
+    all.sort_by(order);
+    let mut last: Option<Weighed<'_>> = None;
+    for one in all.iter() {
+        if last.is_some_and(|last| order(&last, one) == Ordering::Equal && last.name.eq_ignore_ascii_case(one.name)) {
+            continue;
+        }
+        last = Some(*one);
+        member(field, one.name, say);
+        if one.weight < 1000 {
+            // No field value has this byte, so that no other text looks the same.
+            say(b"\x01");
+            let digit = |n: u16| [u8::try_from(n % 10).unwrap_or(0).saturating_add(b'0')];
+            say(&digit(one.weight / 100));
+            say(&digit(one.weight / 10));
+            say(&digit(one.weight));
+        }
+        say(b",");
+    }
+}
+
+/// A member without its weight. Parameters of a media type may have values in which case counts.
+fn member(field: &str, name: &[u8], say: &mut impl FnMut(&[u8])) {
+    if field == "accept" {
+        let mut parts = Parts(Some(name));
+        lower(parts.next().unwrap_or_default(), say);
+        for part in parts {
+            say(b";");
+            say(part);
+        }
+    } else {
+        lower(name, say);
+    }
+}
+
+fn lower(text: &[u8], say: &mut impl FnMut(&[u8])) {
+    for run in text.chunks(64) {
+        let mut small = [0_u8; 64];
+        if let Some(small) = small.get_mut(..run.len()) {
+            small.copy_from_slice(run);
+            small.make_ascii_lowercase();
+            say(small);
+        }
+    }
+}
+
+/// A member apart: what it names, and its weight, 1 where there is none.
+fn weigh(member: &[u8]) -> Option<Weighed<'_>> {
+    let Some(at) = last_parameter(member) else { return Some(Weighed { name: member, weight: 1000 }) };
+    let (name, parameter) = member.split_at_checked(at)?;
+    match parameter.strip_prefix(b";")?.trim_ascii() {
+        [b'q' | b'Q', b'=', value @ ..] => Some(Weighed { name: name.trim_ascii(), weight: thousandths(value)? }),
+        _ => Some(Weighed { name: member, weight: 1000 }),
+    }
+}
+
+/// `x-gzip` is gzip, and `x-compress` is compress (RFC 9110 section 8.4.1).
+fn coding(name: &[u8]) -> &[u8] {
+    if name.eq_ignore_ascii_case(b"x-gzip") {
+        b"gzip"
+    } else if name.eq_ignore_ascii_case(b"x-compress") {
+        b"compress"
+    } else {
+        name
+    }
+}
+
+/// Where a member's last parameter begins, outside of quoted strings.
+fn last_parameter(member: &[u8]) -> Option<usize> {
+    let (mut at, mut last) = (0_usize, None);
+    while let Some(b) = member.get(at) {
+        match b {
+            b';' => last = Some(at),
+            b'"' => at = closing(member, at, true).unwrap_or(member.len()),
+            _ => {}
+        }
+        at = at.saturating_add(1);
+    }
+    last
+}
+
+/// A weight of `0` to `1` with up to three digits (RFC 9110 section 12.4.2), in thousandths.
+fn thousandths(text: &[u8]) -> Option<u16> {
+    let (whole, rest) = text.split_first()?;
+    let digits = match rest {
+        [] => rest,
+        [b'.', digits @ ..] if digits.len() <= 3 => digits,
+        _ => return None,
+    };
+    let mut value = u16::from(whole.checked_sub(b'0').filter(|n| *n <= 1)?);
+    for at in 0..3 {
+        let digit = digits.get(at).map_or(Some(0), |b| b.is_ascii_digit().then(|| b.saturating_sub(b'0')))?;
+        value = value.saturating_mul(10).saturating_add(u16::from(digit));
+    }
+    (value <= 1000).then_some(value)
+}
+
+/// The parts of a media range: type, then parameters, without the space around them.
+struct Parts<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0?;
+        let mut at: usize = 0;
+        while let Some(b) = rest.get(at) {
+            match b {
+                b';' => break,
+                b'"' => at = closing(rest, at, true).unwrap_or(rest.len()),
+                _ => {}
+            }
+            at = at.saturating_add(1);
+        }
+        self.0 = rest.get(at.saturating_add(1)..);
+        Some(rest.get(..at).unwrap_or(rest).trim_ascii())
+    }
+}

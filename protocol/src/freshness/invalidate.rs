@@ -1,0 +1,147 @@
+//! What a successful unsafe request makes invalid (RFC 9111 section 4.4).
+
+use crate::request::{Request, Response, default_port, split_port};
+
+/// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
+/// IANA registry).
+pub fn is_unsafe(method: &[u8]) -> bool {
+    !matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PRI" | b"PROPFIND" | b"QUERY" | b"REPORT" | b"SEARCH")
+}
+
+/// The targets (path and query) on the request's own origin whose stored responses are invalid after this response: the
+/// request's own first, then those of Location and Content-Location. Empty for a safe method or an error.
+pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String> {
+    if !is_unsafe(request.method) || !(200..400).contains(&response.status) {
+        return Vec::new();
+    }
+    let mut targets = vec![target(request.path, request.query)];
+    for value in response.values("location").chain(response.values("content-location")) {
+        if let Some(other) = std::str::from_utf8(value).ok().and_then(|reference| resolve(request, reference.trim()))
+            && !targets.contains(&other)
+        {
+            targets.push(other);
+        }
+    }
+    targets
+}
+
+fn target(path: &str, query: Option<&str>) -> String {
+    query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+}
+
+/// The target that a reference means, seen from a request (RFC 3986 section 5.2). `None`: another origin, or no http.
+fn resolve(request: &Request<'_>, reference: &str) -> Option<String> {
+    let reference = reference.split('#').next()?;
+    if !reference.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
+        return None;
+    }
+    let end = reference.find(['/', '?']).unwrap_or(reference.len());
+    let (scheme, rest) = match reference.split_at_checked(end)?.0.find(':') {
+        Some(colon) => (Some(reference.get(..colon)?), reference.get(colon.saturating_add(1)..)?),
+        None => (None, reference),
+    };
+    if scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case(request.scheme)) {
+        return None;
+    }
+    let (path, query) = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at_checked(end)?;
+            if !same_authority(request, authority) {
+                return None;
+            }
+            apart(rest)
+        }
+        None if scheme.is_some() => return None,
+        None => apart(rest),
+    };
+    Some(match path {
+        "" if rest.starts_with("//") => target("/", query),
+        "" => target(request.path, query.or(request.query)),
+        _ if path.starts_with('/') => target(&without_dots(path), query),
+        _ => {
+            let folder = request.path.rfind('/').and_then(|slash| request.path.get(..=slash)).unwrap_or("/");
+            target(&without_dots(&format!("{folder}{path}")), query)
+        }
+    })
+}
+
+fn apart(text: &str) -> (&str, Option<&str>) {
+    text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)))
+}
+
+fn same_authority(request: &Request<'_>, authority: &str) -> bool {
+    let (host, port) = request.host_port();
+    let (other, other_port) = split_port(authority);
+    host.eq_ignore_ascii_case(other) && port == other_port.filter(|p| *p != default_port(request.scheme))
+}
+
+/// A path without `.` and `..` (RFC 3986 section 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let segments = path.strip_prefix('/').unwrap_or(path);
+    let last = segments.rsplit('/').next().unwrap_or_default();
+    for segment in segments.split('/') {
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    if last == "." || last == ".." {
+        kept.push("");
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(method: &str, status: u16, location: &str) -> Vec<String> {
+        let request = Request::read(method.as_bytes(), b"http", b"Example.com", b"/a/b?c=1", &[]).unwrap();
+        let fields = [(&b"location"[..], location.as_bytes())];
+        invalidates(&request, &Response { status, fields: if location.is_empty() { &[] } else { &fields } })
+    }
+
+    #[test]
+    fn a_successful_unsafe_request_invalidates_its_target() {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "M-UNKNOWN", "get"] {
+            assert_eq!(after(method, 200, ""), ["/a/b?c=1"], "{method}");
+        }
+        for status in [201, 204, 299, 302, 399] {
+            assert_eq!(after("POST", status, ""), ["/a/b?c=1"], "{status}");
+        }
+    }
+
+    #[test]
+    fn a_safe_method_or_an_error_invalidates_nothing() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
+            assert!(after(method, 200, "/x").is_empty(), "{method}");
+        }
+        for status in [100, 400, 404, 500] {
+            assert!(after("POST", status, "/x").is_empty(), "{status}");
+        }
+    }
+
+    #[test]
+    fn location_and_content_location_on_the_same_origin_are_invalid_too() {
+        for (reference, expected) in [
+            ("/x?y", "/x?y"), ("x", "/a/x"), ("../x", "/x"), ("./", "/a/"), ("?z", "/a/b?z"), ("http://example.com/x", "/x"), ("HTTP://EXAMPLE.com:80/x#f", "/x"), ("//example.com", "/"), ("//example.com?q", "/?q"), ("/a/../../x", "/x"),
+        ] {
+            assert_eq!(after("POST", 201, reference), ["/a/b?c=1", expected], "{reference}");
+        }
+        let fields: [crate::Field; 2] = [(b"location", b"/x"), (b"content-location", b"/y")];
+        let request = Request::read(b"PUT", b"http", b"h", b"/z", &[]).unwrap();
+        assert_eq!(invalidates(&request, &Response { status: 200, fields: &fields }), ["/z", "/x", "/y"]);
+    }
+
+    #[test]
+    fn another_origin_is_never_invalidated() {
+        for reference in ["http://other.com/x", "https://example.com/x", "//other.com/x", "http://example.com:8080/x", "mailto:a@b", "http:x", "http://user@example.com/x", "/a b", "/\u{e9}"] {
+            assert_eq!(after("POST", 201, reference), ["/a/b?c=1"], "{reference}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What is known of a stored response.
+
+use super::lifetime::Why;
+use serde::{Deserialize, Serialize};
+
+/// All that later decisions need of a stored response beside its header fields. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The status code.
+    pub status: u16,
+    /// Freshness lifetime.
+    pub lifetime: u64,
+    /// Age when it arrived (RFC 9111 section 4.2.3, corrected_initial_age).
+    pub initial_age: u64,
+    /// How long past its freshness it may be given while it is revalidated; 0: not at all.
+    pub while_revalidate: u64,
+    /// How long past its freshness it may be given when the origin fails; 0: not at all.
+    pub if_error: u64,
+    /// `no-cache`: never given without validation.
+    pub always_validate: bool,
+    /// `must-revalidate`, `proxy-revalidate` or `s-maxage`: never given stale.
+    pub must_revalidate: bool,
+    /// `public`, `s-maxage`, `must-revalidate` (or the group shares it): may answer a request that names its user.
+    pub for_everybody: bool,
+    /// It has an ETag or Last-Modified.
+    pub validator: bool,
+    /// `immutable`: a client's reload does not ask the origin while it is fresh (RFC 8246).
+    #[serde(default)]
+    pub immutable: bool,
+    /// It may be given stale for as long as it is there when the origin cannot be reached (RFC 9111 section 4.2.4).
+    #[serde(default)]
+    pub disconnected: bool,
+    /// Which rule gave the lifetime.
+    pub why: Why,
+}
+
+impl Stored {
+    /// Its age after so long in a store.
+    pub fn age(&self, resident: u64) -> u64 {
+        self.initial_age.saturating_add(resident)
+    }
+
+    /// How much longer it is fresh; 0 or negative: so long stale.
+    pub fn ttl(&self, resident: u64) -> i64 {
+        i64::try_from(self.lifetime).unwrap_or(i64::MAX).saturating_sub(i64::try_from(self.age(resident)).unwrap_or(i64::MAX))
+    }
+
+    /// Whether it is fresh after so long in a store: its age is less than its lifetime (RFC 9111 section 4.2).
+    pub fn is_fresh(&self, resident: u64) -> bool {
+        self.age(resident) < self.lifetime
+    }
+
+    /// How long it has been stale; 0: not at all, or since now.
+    pub fn staleness(&self, resident: u64) -> u64 {
+        self.age(resident).saturating_sub(self.lifetime)
+    }
+
+    /// How long after it arrived it is of any use: freshness, stale windows and, with a validator, one more
+    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation.
+    pub fn keep(&self) -> u64 {
+        let fresh = self.lifetime.saturating_sub(self.initial_age);
+        let stale = self.while_revalidate.max(self.if_error);
+        let validation = if self.validator { self.lifetime.clamp(10_000, 3_600_000) } else { 0 };
+        fresh.saturating_add(stale).saturating_add(validation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::case;
+
+    const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+    const ETAG: (&str, &str) = ("etag", "\"a\"");
+
+    #[test]
+    fn age_counts_on_and_ttl_goes_down_with_it() {
+        let stored = case(&[FRESH, ("age", "10")]).store().unwrap();
+        assert_eq!((stored.age(0), stored.age(49_999), stored.age(u64::MAX)), (10_000, 59_999, u64::MAX));
+        assert_eq!((stored.ttl(0), stored.ttl(49_999), stored.ttl(50_000), stored.ttl(70_000)), (50_000, 1, 0, -20_000));
+        assert_eq!((stored.is_fresh(49_999), stored.is_fresh(50_000)), (true, false));
+        assert_eq!((stored.staleness(40_000), stored.staleness(50_000), stored.staleness(70_000)), (0, 0, 20_000));
+    }
+
+    #[test]
+    fn an_entry_is_kept_through_its_windows_and_one_lifetime_more_for_validation() {
+        assert_eq!(case(&[FRESH]).store().unwrap().keep(), 60_000);
+        assert_eq!(case(&[FRESH, ("age", "10")]).store().unwrap().keep(), 50_000);
+        assert_eq!(case(&[FRESH, ETAG]).store().unwrap().keep(), 120_000);
+        assert_eq!(case(&[("cache-control", "max-age=1, stale-if-error=5"), ETAG]).store().unwrap().keep(), 16_000);
+    }
+}

@@ -1,0 +1,261 @@
+//! Header soup: whatever origins and clients send, some things hold.
+#![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used)]
+
+use meshcache_protocol::{Field, Group, Request, Response, freshness::*, groups::Status};
+use std::sync::LazyLock;
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// What is read from a group's rules.
+const GROUPS: [&str; 5] = [
+    "{}",
+    r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "rfc9111", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#,
+    r#"{"freshness": {"default": "5s", "min": "2s", "max": "1h", "staleWhileRevalidate": "3s", "staleIfError": "1m", "status": {"404": "5s", "5xx": "1s"}}}"#,
+    r#"{"freshness": {"force": "10s", "jitter": "10%", "targets": []}, "share": {"identity": ["x-user-id"]}}"#,
+    r#"{"freshness": {"heuristic": true, "requestDirectives": "obey"}, "share": {"authorization": true, "cookie": true, "setCookie": true}}"#,
+];
+
+const NAMES: [&str; 24] = [
+    "cache-control", "expires", "date", "age", "vary", "etag", "last-modified", "set-cookie", "pragma", "content-length", "content-type", "connection", "meshcache-control", "cdn-cache-control",
+    "authorization", "cookie", "range", "if-range", "if-none-match", "if-modified-since", "if-match", "accept-encoding", "x-user-id", "x-any",
+];
+
+const VALUES: [&str; 40] = [
+    "no-store", "private", "public", "max-age=60", "s-maxage=10", "no-cache", "must-revalidate", "private=\"x-any\"", "max-age=x", "stale-while-revalidate=9", "must-understand, no-store", "immutable, max-age=99",
+    "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "0", "-1", "99999999999999999999", "*", "accept-encoding, x-any", "\"a\"", "W/\"a\", \"b\"", "text/event-stream",
+    "bytes=0-1", "bytes=-5", "bytes=0-0,2-3,5-", "bytes=9-1", "gzip, br;q=0.5, *;q=0", "max-age=0", "only-if-cached", "max-stale=5", "min-fresh=5", "x=\"", "a=\"b\\", ",,,", ";=;", "close, x-any", "a=b", "", "\"",
+];
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        5 => select(&VALUES[..]).prop_map(|text| text.as_bytes().to_vec()),
+        2 => vec(select(&VALUES[..]), 2..5).prop_map(|all| all.join(", ").into_bytes()),
+        1 => vec(select(&b"abAB019=,;\"\\-*/ \t.WGMT"[..]), 0..40),
+        1 => vec(any::<u8>(), 0..20),
+    ]
+}
+
+fn fields() -> impl Strategy<Value = Fields> {
+    vec((select(&NAMES[..]).prop_map(str::to_owned), value()), 0..10)
+}
+
+/// The groups, read once.
+fn rules(json: &str) -> &'static Group {
+    static ALL: LazyLock<Vec<Group>> = LazyLock::new(|| GROUPS.iter().map(|json| Group::for_tests(json)).collect());
+    ALL.iter().zip(GROUPS).find(|(_, text)| *text == json).map(|(group, _)| group).unwrap()
+}
+
+fn views(fields: &Fields) -> Vec<Field<'_>> {
+    fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect()
+}
+
+fn status() -> impl Strategy<Value = u16> {
+    prop_oneof![4 => Just(200), 2 => select(&[206_u16, 301, 302, 304, 404, 429, 500, 503][..]), 1 => 0_u16..1000]
+}
+
+fn group() -> impl Strategy<Value = &'static str> {
+    select(&GROUPS[..])
+}
+
+const NOW: u64 = 784_111_777_000;
+
+/// A response to a request, decided on.
+fn decide(group: &str, method: &str, asked: &Fields, verified: bool, status: u16, fields: &Fields) -> Result<Stored, NotStored> {
+    let (asked, fields) = (views(asked), views(fields));
+    let request = Request::read(method.as_bytes(), b"http", b"h", b"/", &asked).unwrap();
+    store(rules(group), &request, verified, &Response { status, fields: &fields }, Times { requested: NOW - 300, responded: NOW }, 0)
+}
+
+/// Every directive of a response by its own, and whether it is written as the RFCs have it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    Right(&'static str),
+    Wrong(&'static str),
+}
+
+impl Said {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Right(text) | Self::Wrong(text) => text,
+        }
+    }
+}
+
+const RIGHT: [&str; 18] = [
+    "no-store", "private", "no-cache", "public", "must-revalidate", "proxy-revalidate", "must-understand", "immutable", "max-age=0", "max-age=60", "max-age=\"30\"", "s-maxage=10", "stale-while-revalidate=5",
+    "stale-if-error=7", "private=\"x-any\"", "no-cache=\"x-any, x-other\"", "x-new", "x-new=\"a, public, max-age=60\"",
+];
+
+const WRONG: [&str; 22] = [
+    "max-age", "max-age=", "max-age=x", "max-age=-1", "max-age = 60", "max-age=1.5", "s-maxage", "s-maxage=\"x\"", "public=1", "public;", "must-revalidate=x", "must-understand=1", "immutable=yes", "stale-while-revalidate=x",
+    "stale-if-error", "private=", "no-cache=\"\"", "x=\"", "x=\"\\", "x=\"a\"b", "=60", "\"",
+];
+
+fn lines(said: &[Said], upper: bool, space: &str) -> Fields {
+    let text = said.iter().map(|said| said.text()).collect::<Vec<_>>().join(&format!("{space},{space}"));
+    let text = if upper { text.split_inclusive('"').enumerate().map(|(n, part)| if n % 2 == 0 { part.to_ascii_uppercase() } else { part.to_owned() }).collect() } else { text };
+    vec![("cache-control".to_owned(), text.into_bytes())]
+}
+
+fn right() -> impl Strategy<Value = Vec<Said>> {
+    vec(select(&RIGHT[..]).prop_map(Said::Right), 0..6)
+}
+
+/// Fields beside Cache-Control that give a response some other reason to be stored.
+fn others() -> impl Strategy<Value = Fields> {
+    let one = prop_oneof![
+        Just(("expires", "Sun, 06 Nov 1994 09:49:37 GMT")),
+        Just(("last-modified", "Sun, 06 Nov 1994 00:49:37 GMT")),
+        Just(("etag", "\"a\"")),
+        Just(("age", "3")),
+    ];
+    vec(one.prop_map(|(n, v): (&str, &str)| (n.to_owned(), v.as_bytes().to_vec())), 0..3)
+}
+
+/// Whether `a` gives no more than `b`: it is stored for no longer, under no less conditions, for nobody else.
+fn no_more_than(a: &Result<Stored, NotStored>, b: &Result<Stored, NotStored>) -> bool {
+    match (a, b) {
+        (Err(_), _) => true,
+        (Ok(_), Err(_)) => false,
+        (Ok(a), Ok(b)) => {
+            a.lifetime <= b.lifetime
+                && a.initial_age >= b.initial_age
+                && a.while_revalidate <= b.while_revalidate
+                && a.if_error <= b.if_error
+                && a.always_validate >= b.always_validate
+                && a.must_revalidate >= b.must_revalidate
+                && a.for_everybody <= b.for_everybody
+                && a.immutable <= b.immutable
+                && a.disconnected <= b.disconnected
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_that_is_sent_makes_it_panic(group in group(), asked in fields(), answered in fields(), method in select(&["GET", "HEAD", "POST"][..]), status in status(), length in 0_u64..2000, resident in any::<u64>(), random in any::<u64>()) {
+        let g = rules(group);
+        let (asked, answered) = (views(&asked), views(&answered));
+        let request = Request::read(method.as_bytes(), b"http", b"h", b"/a?b", &asked).unwrap();
+        let response = Response { status, fields: &answered };
+        let decided = store(g, &request, false, &response, Times { requested: resident, responded: random }, random);
+        let _ = joins(g, &request, true);
+        let _ = invalidates(&request, &response);
+        let _ = conditions(&response);
+        let kept = storable(g, &response, random);
+        let kept: Vec<Field<'_>> = kept.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
+        let _ = freshened(&kept, &answered);
+        let _ = confirms(&response, &response);
+        let _ = same_representation(&response, length, &response);
+        let vary = Vary::of(&response);
+        prop_assert!(Selecting::of(&vary, &request).matches(&request));
+        match part(&request, &response, length) {
+            Part::Range(first, last) => prop_assert!(first <= last && last < length),
+            Part::Ranges(all) => prop_assert!(all.len() > 1 && all.iter().all(|(first, last)| first <= last && *last < length) && all.iter().map(|(first, last)| last - first + 1).sum::<u64>() <= length),
+            _ => {}
+        }
+        let _ = reuse(g, &request, false, None, resident);
+        if let Ok(stored) = decided {
+            let given = reuse(g, &request, false, Some(&stored), resident);
+            prop_assert!(given != Reuse::Fresh || (stored.is_fresh(resident) && !stored.always_validate));
+            prop_assert!(given != Reuse::Stale || (!stored.must_revalidate && !stored.always_validate));
+            let _ = reuse_on_error(g, &request, false, &stored, resident);
+            let _ = (stored.keep(), stored.ttl(resident));
+        }
+    }
+
+    #[test]
+    fn what_a_must_not_forbids_is_never_stored(group in group(), asked in fields(), method in select(&["GET", "GET", "HEAD", "POST"][..]), status in status(), said in right(), upper in any::<bool>(), space in select(&["", " ", "\t "][..]), other in others(), vary in option::of(select(&["*", "accept, *", "accept"][..])), verified in any::<bool>()) {
+        let mut answered = lines(&said, upper, space);
+        answered.extend(other.clone());
+        answered.extend(vary.map(|v| ("vary".to_owned(), v.as_bytes().to_vec())));
+        let has = |text: &'static str| said.contains(&Said::Right(text));
+        let stored = decide(group, method, &asked, verified, status, &answered);
+        let g = rules(group);
+        let permits = has("public") || has("must-revalidate") || has("s-maxage=10");
+        let named = asked.iter().any(|(name, _)| name == "authorization") || verified;
+        let listed = g.config().freshness.status.contains_key(&Status::Exactly(status));
+        if let Ok(stored) = stored {
+            prop_assert_eq!(method, "GET");
+            prop_assert!((200..600).contains(&status) && status != 206 && status != 304);
+            prop_assert!(!has("private"));
+            prop_assert!(!has("no-store") || has("must-understand"));
+            prop_assert!(!vary.is_some_and(|v| v.contains('*')));
+            prop_assert!(!named || permits || g.config().share.authorization);
+            prop_assert!(stored.for_everybody == permits);
+            prop_assert!(listed || ![428, 429, 431, 511].contains(&status));
+            // Section 3, the last item: something says that it may be stored.
+            let fresh = &g.config().freshness;
+            let explicit = said.iter().any(|said| said.text().contains("max-age") && !said.text().starts_with('x') || said.text().starts_with("s-maxage")) || other.iter().any(|(n, _)| n == "expires");
+            let by_default = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 451, 501].contains(&status);
+            prop_assert!(explicit || has("public") || by_default || group.contains("force") || fresh.status.keys().any(|s| s.matches(status)));
+            prop_assert!(!has("no-cache") || stored.always_validate || matches!(stored.why, Why::Force | Why::Status));
+        }
+    }
+
+    #[test]
+    fn a_malformed_directive_never_makes_a_response_more_cacheable(group in group(), said in right(), wrong in select(&WRONG[..]), at in 0_usize..7, other in others(), status in status(), named in any::<bool>()) {
+        let asked: Fields = if named { vec![("authorization".into(), b"x".to_vec())] } else { vec![] };
+        let mut with = said.clone();
+        with.insert(at.min(said.len()), Said::Wrong(wrong));
+        let decide = |said: &[Said]| {
+            let mut answered = lines(said, false, " ");
+            answered.extend(other.clone());
+            decide(group, "GET", &asked, false, status, &answered)
+        };
+        let (without, with) = (decide(&said), decide(&with));
+        prop_assert!(no_more_than(&with, &without), "{with:?} against {without:?}");
+    }
+
+    #[test]
+    fn a_decision_does_not_depend_on_the_order_of_fields(group in group(), asked in fields(), answered in fields(), status in status(), seed in any::<u64>()) {
+        // Fields of one name keep their order: there it has a meaning.
+        let shuffled = |fields: &Fields| {
+            let mut fields = fields.clone();
+            fields.sort_by_key(|(name, _)| name.bytes().fold(seed, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            fields
+        };
+        prop_assert_eq!(decide(group, "GET", &asked, false, status, &answered), decide(group, "GET", &shuffled(&asked), false, status, &shuffled(&answered)));
+    }
+
+    #[test]
+    fn a_decision_does_not_depend_on_case_space_and_lines(group in group(), said in right(), other in others(), status in status(), space in select(&["", " ", "\t "][..])) {
+        let decide = |mut answered: Fields| {
+            answered.extend(other.clone());
+            decide(group, "GET", &vec![], false, status, &answered)
+        };
+        let plain = decide(lines(&said, false, " "));
+        prop_assert_eq!(&decide(lines(&said, true, space)), &plain);
+        prop_assert_eq!(&decide(said.iter().flat_map(|one| lines(&[*one], false, "")).collect()), &plain);
+        let mut reversed = said.clone();
+        reversed.reverse();
+        prop_assert_eq!(&decide(lines(&reversed, false, "")), &plain);
+    }
+
+    #[test]
+    fn age_never_runs_backwards_nor_does_freshness_come_back(group in group(), answered in fields(), asked in fields(), one in 0_u64..200_000, more in 0_u64..200_000) {
+        if let Ok(stored) = decide(group, "GET", &vec![], false, 200, &answered) {
+            prop_assert!(stored.age(one + more) >= stored.age(one) && stored.age(0) >= 300);
+            prop_assert!(stored.ttl(one + more) <= stored.ttl(one));
+            let (g, asked) = (rules(group), views(&asked));
+            let request = Request::read(b"GET", b"http", b"h", b"/", &asked).unwrap();
+            let at = |resident| reuse(g, &request, false, Some(&stored), resident);
+            prop_assert!(at(one + more) != Reuse::Fresh || at(one) == Reuse::Fresh);
+        }
+    }
+
+    #[test]
+    fn two_requests_agree_in_their_selecting_fields_both_ways_or_not_at_all(one in fields(), two in fields(), vary in fields()) {
+        let (one, two, vary) = (views(&one), views(&two), views(&vary));
+        let read = |fields| Request::read(b"GET", b"http", b"h", b"/", fields).unwrap();
+        let (one, two, vary) = (read(&one), read(&two), Vary::of(&Response { status: 200, fields: &vary }));
+        let (a, b) = (Selecting::of(&vary, &one), Selecting::of(&vary, &two));
+        prop_assert_eq!(a.matches(&two), b.matches(&one));
+        prop_assert_eq!(a.matches(&two), a == b);
+    }
+}

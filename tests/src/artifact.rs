@@ -1,0 +1,63 @@
+//! Where the things under test are: programs and modules that cargo built, the Envoy that scripts/setup fetched, the files of envoy/.
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A file of the repository, such as `envoy/front.yaml`.
+pub fn file(path: &str) -> PathBuf {
+    repository().join(path)
+}
+
+/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for a program built for release, such as the demo, only
+/// one built for release.
+pub fn coordinator() -> PathBuf {
+    let profiles: &[&str] = if cfg!(debug_assertions) { &["release", "debug"] } else { &["release"] };
+    let built: Vec<PathBuf> = profiles.iter().map(|profile| target().join(profile).join("meshcache-coordinator")).collect();
+    find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --release -p meshcache-coordinator")
+}
+
+/// `MESHCACHE_FILTER_WASM`, else the filter as `make build` leaves it.
+pub fn filter() -> PathBuf {
+    let built = [target().join("wasm32-wasip1/wasm/meshcache_filter.wasm")];
+    find("MESHCACHE_FILTER_WASM", &built, "cargo build -p meshcache-filter --profile wasm --target wasm32-wasip1")
+}
+
+/// `MESHCACHE_BARE_WASM`, else the yardstick filter as `make bench` builds it.
+pub fn bare() -> PathBuf {
+    let built = [target().join("wasm32-wasip1/wasm/meshcache_bare.wasm")];
+    find("MESHCACHE_BARE_WASM", &built, "cargo build -p meshcache-bare --profile wasm --target wasm32-wasip1")
+}
+
+/// `MESHCACHE_TRAP_WASM`, else the filter with the feature `trap` as `make test` builds it: it traps when a header says so.
+pub fn trapping() -> PathBuf {
+    let built = [target().join("trap/wasm32-wasip1/wasm/meshcache_filter.wasm")];
+    find("MESHCACHE_TRAP_WASM", &built, "cargo build -p meshcache-filter --features trap --profile wasm --target wasm32-wasip1 --target-dir target/trap")
+}
+
+/// `ENVOY_BIN`, else the Envoy that `scripts/setup` fetched.
+pub fn envoy() -> PathBuf {
+    find("ENVOY_BIN", &[file(".tools/envoy")], "scripts/setup")
+}
+
+/// The target folder: this test's own program lies in `TARGET/PROFILE/` or `TARGET/PROFILE/deps/`.
+fn target() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let profile = program.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
+    profile.and_then(Path::parent).map_or_else(|| file("target"), Path::to_owned)
+}
+
+fn find(variable: &str, built: &[PathBuf], command: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
+        assert!(path.exists(), "{variable}={} does not exist", path.display());
+        return path;
+    }
+    let newest = built.iter().filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max();
+    match newest {
+        Some((_, path)) => path.clone(),
+        None => panic!("{} is missing: run `{command}`, or set {variable}", built[0].display()),
+    }
+}

@@ -1,0 +1,80 @@
+//! nginx, as the origin of the benchmark and as the cache to compare with.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use meshcache_tests::process::Process;
+use meshcache_tests::wait::{SOON, await_until};
+use meshcache_tests::{artifact, client};
+use tempfile::TempDir;
+
+/// A running nginx of one process. Dropping it kills it.
+pub(crate) struct Nginx {
+    /// Its only process.
+    pub(crate) process: Process,
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING`, so many keys as one likes; `/short/1k/ANYTHING` for 15 s; `/200m`.
+    pub(crate) async fn origin() -> Nginx {
+        let folder = tempfile::tempdir().unwrap();
+        let www = folder.path().join("www");
+        fs::create_dir(&www).unwrap();
+        for (name, kib) in [("1k", 1), ("4k", 4), ("16k", 16), ("64k", 64)] {
+            fs::write(www.join(name), vec![b'x'; kib << 10]).unwrap();
+        }
+        // A file of holes: as large as one likes, and no work for the disk.
+        fs::File::create(www.join("200m")).unwrap().set_len(200_000_000).unwrap();
+        Nginx::start("origin", folder, &[]).await
+    }
+
+    /// A cache in front of `origin`, with Debian's setting.
+    pub(crate) async fn cache(origin: &Nginx) -> Nginx {
+        Nginx::tuned(origin, "sendfile on;").await
+    }
+
+    /// The same at its best for answers of `bytes`: it opens no file twice, and copies what is small.
+    pub(crate) async fn at_its_best(origin: &Nginx, bytes: usize) -> Nginx {
+        let sendfile = if bytes > 16 << 10 { "on" } else { "off" };
+        Nginx::tuned(origin, &format!("sendfile {sendfile}; open_file_cache max=10000 inactive=1h;")).await
+    }
+
+    async fn tuned(origin: &Nginx, tuning: &str) -> Nginx {
+        Nginx::start("cache", tempfile::tempdir().unwrap(), &[("ORIGIN", &origin.addr.to_string()), ("TUNING", tuning)]).await
+    }
+
+    /// `http://ADDRESS`, for configurations.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    async fn start(name: &str, folder: TempDir, words: &[(&str, &str)]) -> Nginx {
+        // nginx cannot say which port it was given, so it is told one that was free a moment ago.
+        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let template = artifact::file("tests/nginx").join(format!("{name}.conf"));
+        let mut text = fs::read_to_string(template).unwrap();
+        let path = folder.path().to_str().unwrap();
+        for (word, value) in [("FOLDER", path), ("PORT", &addr.port().to_string())].iter().chain(words) {
+            text = text.replace(word, value);
+        }
+        let conf = folder.path().join("nginx.conf");
+        fs::write(&conf, text).unwrap();
+        let mut command = Command::new(program());
+        command.arg("-p").arg(path).arg("-c").arg(&conf);
+        let process = Process::start(&format!("nginx {name}"), command, &folder.path().join("log"));
+        let answers = async || client::get(addr, "/").await.is_ok();
+        await_until(answers, SOON, &format!("nginx answers as {name}")).await;
+        Nginx { process, addr, _folder: folder }
+    }
+}
+
+/// Debian keeps it where only root's PATH looks.
+fn program() -> PathBuf {
+    let usual = Path::new("/usr/sbin/nginx");
+    if usual.exists() { usual.to_owned() } else { PathBuf::from("nginx") }
+}

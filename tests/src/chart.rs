@@ -1,0 +1,62 @@
+//! The Helm chart as people use it: what helm says, and the objects that it renders.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::artifact;
+
+/// `HELM_BIN`, else what `scripts/setup chart` fetched.
+pub fn helm() -> Command {
+    Command::new(tool("HELM_BIN", ".tools/helm"))
+}
+
+/// `KUBECTL_BIN`, else what `scripts/setup chart` fetched.
+pub fn kubectl() -> Command {
+    Command::new(tool("KUBECTL_BIN", ".tools/kubectl"))
+}
+
+/// The folder of the chart.
+pub fn folder() -> PathBuf {
+    artifact::file("charts/meshcache")
+}
+
+/// What `helm` says of the chart with these values (YAML): its output, or why it refuses.
+pub fn run(arguments: &[&str], values: &str) -> Result<String, String> {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(values.as_bytes()).unwrap();
+    let mut command = helm();
+    let (verb, rest) = arguments.split_first().expect("a verb of helm");
+    let output = command.arg(verb).args(rest).arg(folder()).arg("--values").arg(file.path()).output().unwrap();
+    said(&output)
+}
+
+/// The objects of a release `cache` in the namespace `mesh`.
+pub fn objects(values: &str) -> Result<Vec<Value>, String> {
+    objects_in("mesh", values)
+}
+
+/// The objects of a release `cache` in a namespace.
+pub fn objects_in(namespace: &str, values: &str) -> Result<Vec<Value>, String> {
+    let text = run(&["template", "cache", "--namespace", namespace], values)?;
+    Ok(read(&text))
+}
+
+/// The objects in a YAML stream.
+pub fn read(text: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    documents.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+fn said(output: &Output) -> Result<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr) + &text(&output.stdout)) }
+}
+
+fn tool(variable: &str, fetched: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(|| artifact::file(fetched), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `scripts/setup chart`, or set {variable}", path.display());
+    path
+}

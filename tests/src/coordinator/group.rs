@@ -1,0 +1,115 @@
+//! Several coordinators that know one another from the start, with one configuration and one peer token.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Coordinator, Ports, reserve};
+use crate::{Metrics, client};
+
+/// The token that the peers of a group prove themselves with.
+pub const PEER_TOKEN: &str = "peer-token-of-the-tests";
+/// The token for purges and the status page.
+pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+
+/// How often a group is started anew because another program took one of its ports.
+const TRIES: usize = 5;
+
+/// A group of running coordinators, named `peer-0`, `peer-1` and so on.
+pub struct Coordinators {
+    /// The members; one that was killed stays in its place.
+    pub all: Vec<Coordinator>,
+    arguments: Vec<Vec<String>>,
+    folder: TempDir,
+}
+
+impl Coordinators {
+    /// Starts `n` with these groups (the YAML of `--config`) and these arguments, and waits until all are ready.
+    pub async fn start(n: usize, groups: &str, arguments: &[&str]) -> Coordinators {
+        let everybody: Vec<usize> = (0..n).collect();
+        Coordinators::with_views(&vec![everybody; n], groups, arguments).await
+    }
+
+    /// The same, but each member is told of some peers only: member `i` of those in `views[i]`.
+    pub async fn with_views(views: &[Vec<usize>], groups: &str, arguments: &[&str]) -> Coordinators {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let mut own = vec!["--config".to_owned(), file("groups.yaml", groups)];
+        own.extend(["--peer-token-file".to_owned(), file("peer-token", PEER_TOKEN)]);
+        own.extend(["--admin-token-file".to_owned(), file("admin-token", ADMIN_TOKEN)]);
+        own.extend(arguments.iter().map(ToString::to_string));
+        for _ in 0..TRIES {
+            match Coordinators::try_start(views, &own).await {
+                Ok((all, arguments)) => return Coordinators { all, arguments, folder },
+                Err(log) if log.contains("in use") => {}
+                Err(log) => panic!("a coordinator ended at start; its log:\n{log}"),
+            }
+        }
+        panic!("found no free ports {TRIES} times");
+    }
+
+    async fn try_start(views: &[Vec<usize>], arguments: &[String]) -> Result<(Vec<Coordinator>, Vec<Vec<String>>), String> {
+        let ports: Vec<Ports> = views.iter().map(|_| reserve()).collect();
+        let peer = |i: &usize| format!("peer-{i}={}/{}", ports[*i].data, ports[*i].peer.port());
+        let told = |view: &Vec<usize>| {
+            let peers: Vec<String> = view.iter().map(peer).collect();
+            [arguments, &["--peers".to_owned(), peers.join(",")]].concat()
+        };
+        let arguments: Vec<Vec<String>> = views.iter().map(told).collect();
+        // All are launched before the first is awaited: one may wait for the others before it says that it is ready.
+        let launch = |(i, ports): (usize, &Ports)| {
+            let (name, folder) = (format!("peer-{i}"), tempfile::tempdir().unwrap());
+            let process = Coordinator::launch(&name, Some(*ports), &arguments[i], &folder);
+            (name, process, folder)
+        };
+        let launched: Vec<_> = ports.iter().enumerate().map(launch).collect();
+        let mut all = Vec::new();
+        for (name, process, folder) in launched {
+            all.push(Coordinator::ready(&name, process, folder).await.map_err(|(_, log)| log)?);
+        }
+        Ok((all, arguments))
+    }
+
+    /// Starts a member again, on the ports that it had.
+    pub async fn restart(&mut self, i: usize) {
+        let old = &mut self.all[i];
+        old.kill();
+        let (name, ports) = (old.name.clone(), old.ports);
+        let started = Coordinator::try_start(&name, Some(ports), &self.arguments[i], tempfile::tempdir().unwrap()).await;
+        self.all[i] = started.unwrap_or_else(|(_, log)| panic!("{name} does not start again; its log:\n{log}"));
+    }
+
+    /// Writes another `--config` file in place of the one that all of them read.
+    pub fn configure(&self, groups: &str) {
+        // A new file under the old name, as an editor or a mounted ConfigMap does it: nobody reads a half of it.
+        let new = self.folder.path().join("groups.new");
+        std::fs::write(&new, groups).unwrap();
+        std::fs::rename(new, self.folder.path().join("groups.yaml")).unwrap();
+    }
+
+    /// The data ports, for Envoy's cluster.
+    pub fn data(&self) -> Vec<SocketAddr> {
+        self.all.iter().map(|coordinator| coordinator.ports.data).collect()
+    }
+
+    /// The numbers of each member; of one that does not answer, none.
+    pub async fn metrics(&self) -> Vec<Metrics> {
+        let mut all = Vec::new();
+        for coordinator in &self.all {
+            // A frozen one takes the connection and never answers.
+            let page = tokio::time::timeout(Duration::from_secs(1), client::get(coordinator.ports.status, "/metrics")).await;
+            all.push(page.ok().and_then(Result::ok).map(|page| Metrics::parse(&page.text())).unwrap_or_default());
+        }
+        all
+    }
+
+    /// The sum of a counter over all members.
+    pub async fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().await.iter().map(|metrics| metrics.sum(name, labels)).sum()
+    }
+}

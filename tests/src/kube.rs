@@ -1,0 +1,132 @@
+//! A Kubernetes API for a test, and Pods that are processes of this machine: who is in the API is also at its address.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::chart;
+
+/// The cluster that KUBECONFIG names, and one namespace in it. Dropping it removes the namespace.
+pub struct Cluster {
+    /// The namespace that is the test's own.
+    pub namespace: String,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// A namespace in the cluster, with these labels (`a=b`).
+    pub fn namespace(stem: &str, labels: &[&str]) -> Cluster {
+        assert!(std::env::var_os("KUBECONFIG").is_some(), "there is no cluster: run `make test-kube`");
+        static NTH: AtomicUsize = AtomicUsize::new(0);
+        let namespace = format!("{stem}-{}-{}", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed));
+        let cluster = Cluster { namespace, folder: tempfile::tempdir().unwrap() };
+        cluster.kubectl(&["create", "namespace", &cluster.namespace]);
+        for label in labels {
+            cluster.kubectl(&["label", "namespace", &cluster.namespace, label]);
+        }
+        cluster
+    }
+
+    /// What kubectl says in this namespace; panics where it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.try_kubectl(arguments, "").unwrap_or_else(|error| panic!("kubectl {}: {error}", arguments.join(" ")))
+    }
+
+    /// What kubectl says, given this standard input. A warning of the API server is an error, too.
+    pub fn try_kubectl(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut command = chart::kubectl();
+        command.arg("--namespace").arg(&self.namespace).args(arguments);
+        let (stdout, stderr, success) = run(command, input);
+        if success && !stderr.contains("Warning") { Ok(stdout) } else { Err(format!("{stderr}{stdout}")) }
+    }
+
+    /// Applies objects on the server's side: unknown fields are errors, and so is a warning.
+    pub fn apply(&self, objects: &[&Value], more: &[&str]) -> Result<String, String> {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.try_kubectl(&[&["apply", "--server-side", "--validate=strict", "-f", "-"], more].concat(), &list.to_string())
+    }
+
+    /// A kubeconfig with no more rights than this service account has.
+    pub fn config_of(&self, account: &str) -> PathBuf {
+        let token = self.kubectl(&["create", "token", account, "--duration=1h"]);
+        let mut config: Value = serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--minify", "--output=json"])).unwrap();
+        config["users"] = json!([{"name": "account", "user": {"token": token.trim()}}]);
+        config["contexts"] = json!([{"name": "account", "context": {"cluster": config["clusters"][0]["name"], "user": "account", "namespace": self.namespace}}]);
+        config["current-context"] = "account".into();
+        let file = self.folder.path().join(format!("{account}.kubeconfig"));
+        std::fs::write(&file, config.to_string()).unwrap();
+        file
+    }
+
+    /// Makes Istio's kinds of objects known, as its own chart would.
+    pub fn istio_kinds(&self) {
+        let file = std::env::var_os("KUBE_CACHE").map(|cache| PathBuf::from(cache).join("crd-all.gen.yaml")).filter(|file| file.exists());
+        if let Some(file) = file {
+            self.kubectl(&["apply", "--server-side", "-f", file.to_str().unwrap()]);
+        }
+        self.kubectl(&["wait", "--for=condition=Established", "crd/wasmplugins.extensions.istio.io", "crd/envoyfilters.networking.istio.io", "--timeout=60s"]);
+    }
+
+    /// A folder that goes away with the namespace.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Creates a Pod that is at an address of this machine, not ready.
+    pub fn pod(&self, name: &str, labels: &Value, address: IpAddr) {
+        // By these names the Service finds its ports: where a Pod lacks one, it has no endpoint.
+        let ports = [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)].map(|(name, port)| json!({"name": name, "containerPort": port}));
+        let spec = json!({"nodeName": "node", "containers": [{"name": "c", "image": "none", "ports": ports}]});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
+        self.apply(&[&pod], &[]).unwrap();
+        self.ready(name, address, false);
+    }
+
+    /// Says whether a Pod is ready, as its kubelet would.
+    pub fn ready(&self, name: &str, address: IpAddr, ready: bool) {
+        let condition = json!({"type": "Ready", "status": if ready { "True" } else { "False" }});
+        let status = json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [condition]}});
+        self.kubectl(&["patch", "pod", name, "--subresource=status", "--type=merge", "--patch", &status.to_string()]);
+    }
+
+    /// Removes a Pod at once.
+    pub fn remove(&self, name: &str) {
+        // kubectl warns that nobody waits for the process: that is what is meant here.
+        let mut command = chart::kubectl();
+        command.args(["--namespace", &self.namespace, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false"]);
+        let (_, stderr, success) = run(command, "");
+        assert!(success, "{stderr}");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut command = chart::kubectl();
+        command.args(["delete", "namespace", &self.namespace, "--wait=false"]);
+        run(command, "");
+    }
+}
+
+/// Whether addresses of Pods can be this machine's own: where `tests/kube/run` made a network for that.
+pub fn network() -> Option<String> {
+    std::env::var("KUBE_NETWORK").ok()
+}
+
+/// Stops the API server, or starts it again. Only that which `tests/kube/up` runs.
+pub fn api_server(runs: bool) {
+    let up = std::env::var("KUBE_UP").ok().and_then(|pid| Pid::from_raw(pid.parse().ok()?)).expect("KUBE_UP: tests/kube/up");
+    kill_process(up, if runs { Signal::USR2 } else { Signal::USR1 }).unwrap();
+}
+
+fn run(mut command: Command, input: &str) -> (String, String, bool) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.success())
+}

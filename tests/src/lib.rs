@@ -1,0 +1,32 @@
+//! What the end to end tests, the demo and the benchmark are made of: real Envoys, real coordinators, a scripted origin, clients in herds.
+
+// Here a broken expectation is the result: it must end the test at the line that saw it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod artifact;
+pub mod chart;
+pub mod client;
+pub mod coordinator;
+pub mod envoy;
+pub mod groups;
+pub mod herd;
+pub mod kube;
+pub mod load;
+pub mod mesh;
+pub mod metrics;
+pub mod origin;
+pub mod process;
+pub mod raw;
+pub mod shared;
+pub mod wait;
+
+pub use client::{Answer, Ask, Connection};
+pub use coordinator::{Coordinator, Coordinators};
+pub use envoy::{Envoy, EnvoyConfig};
+pub use groups::Groups;
+pub use herd::herd;
+pub use mesh::Mesh;
+pub use metrics::Metrics;
+pub use origin::{Gate, Origin, Reply};
+pub use shared::{Shared, run};
+pub use wait::await_until;

@@ -1,0 +1,141 @@
+//! The whole thing, small: an origin, coordinators in front of it, and Envoys that run envoy/front.yaml.
+
+use std::net::SocketAddr;
+
+use meshcache_protocol::groups::Found;
+use meshcache_protocol::{Peer, Ring};
+
+use crate::groups::SHOP;
+use crate::wait::{SOON, await_until};
+use crate::{Ask, Coordinators, Envoy, EnvoyConfig, Groups, Origin, Reply};
+
+/// A path of the origin that tells when the Envoys know their groups.
+const PROBE: &str = "/meshcache-tests-probe";
+
+/// Where envoy/groups.yaml has the shop.
+const EXAMPLE_ORIGIN: &str = "http://127.0.0.1:9000";
+
+/// A running mesh. Dropping it stops it all.
+pub struct Mesh {
+    /// The service behind it all: the group `shop`.
+    pub origin: Origin,
+    /// Three of them, say.
+    pub coordinators: Coordinators,
+    /// And two of these.
+    pub envoys: Vec<Envoy>,
+    /// What the coordinators were told.
+    pub groups: Groups,
+}
+
+/// A mesh in the making.
+pub struct MeshConfig {
+    views: Vec<Vec<usize>>,
+    envoys: usize,
+    groups: Groups,
+    envoy: EnvoyConfig,
+    arguments: Vec<String>,
+}
+
+impl Mesh {
+    /// So many coordinators and Envoys, with the examples' configuration.
+    pub fn of(coordinators: usize, envoys: usize) -> MeshConfig {
+        let (groups, envoy) = (Groups::example(), EnvoyConfig::example("front.yaml"));
+        MeshConfig { views: vec![(0..coordinators).collect(); coordinators], envoys, groups, envoy, arguments: Vec::new() }
+    }
+
+    /// Where clients go.
+    pub fn fronts(&self) -> Vec<SocketAddr> {
+        self.envoys.iter().map(|envoy| envoy.listener("front")).collect()
+    }
+
+    /// Waits until every worker of every Envoy answers from the cache.
+    pub async fn wait_cached(&self) {
+        for front in self.fronts() {
+            // Connections are spread over the workers by chance: so many in a row miss none of two or four.
+            let cached = async || {
+                for _ in 0..32 {
+                    let answer = Ask::get(SHOP, PROBE).send(front).await;
+                    if !answer.is_ok_and(|answer| answer.cache_status().contains("hit")) {
+                        return false;
+                    }
+                }
+                true
+            };
+            await_until(cached, SOON, "the filter knows its groups and the coordinators answer").await;
+        }
+    }
+
+    /// The coordinators in the order in which a path of a host is theirs, the owner first: as the ring has it, without asking anybody.
+    pub fn order(&self, host: &str, path: &str) -> Vec<usize> {
+        let groups = meshcache_protocol::Groups::new(serde_json::from_value(self.groups.document.clone()).unwrap()).unwrap();
+        let request = meshcache_protocol::Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
+        let Found::Group(group) = groups.find(&request, None) else { panic!("no group for {host}{path}") };
+        let key = meshcache_protocol::Key::of(group, &request, None);
+        let named = |name: &String| Peer { name: name.clone(), data: String::new(), peer: String::new() };
+        let names: Vec<String> = self.coordinators.all.iter().map(|coordinator| coordinator.name.clone()).collect();
+        let ring = Ring::new(names.iter().map(named).collect());
+        ring.order(key.hash()).iter().map(|peer| names.iter().position(|name| *name == peer.name).unwrap()).collect()
+    }
+
+    /// A path that begins with `stem` and is this coordinator's own.
+    pub fn owned_by(&self, coordinator: usize, host: &str, stem: &str) -> String {
+        let mut paths = (0..).map(|i| format!("{stem}-{i}"));
+        paths.find(|path| self.order(host, path)[0] == coordinator).unwrap()
+    }
+
+    /// Asks for `path` through the first Envoy, and tells which coordinator loaded it: the path must not be cached.
+    pub async fn owner(&self, path: &str) -> usize {
+        let before = self.coordinators.metrics().await;
+        let answer = Ask::get(SHOP, path).send(self.fronts()[0]).await.unwrap();
+        let after = self.coordinators.metrics().await;
+        let loads = after.iter().zip(&before).map(|(after, before)| after.since(before).sum("groupcache_loads_total", &[]));
+        let loaders: Vec<usize> = loads.enumerate().filter(|(_, loads)| *loads > 0.0).map(|(i, _)| i).collect();
+        assert_eq!(loaders.len(), 1, "coordinators that loaded {path}: {loaders:?}; the answer: {answer:?}");
+        loaders[0]
+    }
+}
+
+impl MeshConfig {
+    /// Changes the groups.
+    pub fn groups(self, change: impl FnOnce(Groups) -> Groups) -> MeshConfig {
+        MeshConfig { groups: change(self.groups), ..self }
+    }
+
+    /// Changes the Envoys.
+    pub fn envoy(self, change: impl FnOnce(EnvoyConfig) -> EnvoyConfig) -> MeshConfig {
+        MeshConfig { envoy: change(self.envoy), ..self }
+    }
+
+    /// Coordinators that do not know of all: member `i` knows those in `views[i]`.
+    pub fn views(self, views: &[&[usize]]) -> MeshConfig {
+        MeshConfig { views: views.iter().map(|view| view.to_vec()).collect(), ..self }
+    }
+
+    /// More arguments for each coordinator.
+    pub fn arguments(mut self, arguments: &[&str]) -> MeshConfig {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Starts it all, and waits until the Envoys answer from the cache.
+    pub async fn start(self) -> Mesh {
+        let mesh = self.start_cold().await;
+        mesh.wait_cached().await;
+        mesh
+    }
+
+    /// Starts it all; the Envoys may not have heard of a coordinator yet.
+    pub async fn start_cold(self) -> Mesh {
+        let origin = Origin::start().await;
+        origin.always(PROBE, Reply::fresh(3600, "probe"));
+        let groups = self.groups.origins(EXAMPLE_ORIGIN, &origin.url());
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let coordinators = Coordinators::with_views(&self.views, &groups.yaml(), &arguments).await;
+        let envoy = self.envoy.cluster("service", &[origin.addr]).cluster("meshcache", &coordinators.data());
+        let mut envoys = Vec::new();
+        for _ in 0..self.envoys {
+            envoys.push(envoy.clone().start().await);
+        }
+        Mesh { origin, coordinators, envoys, groups }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the scripted origin answers, and when.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response};
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::watch;
+
+/// An answer: a 200 without body and headers until told otherwise.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    delay: Duration,
+    gate: Option<Gate>,
+    chunk: Bytes,
+    chunks: usize,
+    announced: bool,
+    cut: bool,
+}
+
+impl Reply {
+    /// A 200 with this body and its length announced.
+    pub fn ok(body: impl Into<Bytes>) -> Reply {
+        let reply = Reply::status(200);
+        Reply { chunk: body.into(), chunks: 1, ..reply }
+    }
+
+    /// A 200 that may be stored for `seconds`.
+    pub fn fresh(seconds: u64, body: impl Into<Bytes>) -> Reply {
+        Reply::ok(body).header("cache-control", format!("max-age={seconds}"))
+    }
+
+    /// Any status, without body.
+    pub fn status(status: u16) -> Reply {
+        Reply { status, headers: vec![], delay: Duration::ZERO, gate: None, chunk: Bytes::new(), chunks: 0, announced: true, cut: false }
+    }
+
+    /// Another status for the same answer.
+    pub fn with_status(self, status: u16) -> Reply {
+        Reply { status, ..self }
+    }
+
+    /// One more header line; the value may be any bytes that HTTP allows.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Reply {
+        self.headers.push((name.parse().unwrap(), HeaderValue::from_bytes(value.as_ref()).unwrap()));
+        self
+    }
+
+    /// Waits so long before it answers.
+    pub fn delay(self, delay: Duration) -> Reply {
+        Reply { delay, ..self }
+    }
+
+    /// Waits until the gate is open before it answers.
+    pub fn behind(self, gate: &Gate) -> Reply {
+        Reply { gate: Some(gate.clone()), ..self }
+    }
+
+    /// Sends the body `times` over: large answers that cost no memory here.
+    pub fn repeated(self, times: usize) -> Reply {
+        Reply { chunks: times, ..self }
+    }
+
+    /// Does not announce its length.
+    pub fn unannounced(self) -> Reply {
+        Reply { announced: false, ..self }
+    }
+
+    /// Announces its whole length, sends all but the last byte of it, then cuts the connection.
+    pub fn cut(self) -> Reply {
+        Reply { cut: true, ..self }
+    }
+
+    /// `guard` is released when the answer has been sent, or will never be.
+    pub(super) async fn send<G: Send + Unpin + 'static>(self, guard: G) -> Response<Body> {
+        tokio::time::sleep(self.delay).await;
+        if let Some(gate) = &self.gate {
+            gate.passed().await;
+        }
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        let length = self.announced.then_some((self.chunk.len() * self.chunks) as u64);
+        let body = Body { chunk: self.chunk, left: self.chunks, length, cut: self.cut, flushed: false, _guard: Box::new(guard) };
+        response.body(body).unwrap()
+    }
+}
+
+/// Holds answers back until it is opened; clones are the same gate.
+#[derive(Clone, Debug)]
+pub struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    /// A gate that is shut.
+    pub fn shut() -> Gate {
+        Gate(watch::Sender::new(false))
+    }
+
+    /// Opens it for good.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn passed(&self) {
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+/// A body of equal chunks.
+pub(super) struct Body {
+    chunk: Bytes,
+    left: usize,
+    length: Option<u64>,
+    cut: bool,
+    flushed: bool,
+    _guard: Box<dyn std::any::Any + Send>,
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        if this.left == 0 && this.cut && !this.flushed {
+            // hyper forgets what it has not sent yet when a body fails: a turn without news lets it send that first.
+            this.flushed = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(match (this.left, this.cut) {
+            (0, true) => Some(Err(io::Error::other("scripted to be cut"))),
+            (0, false) => None,
+            (1, true) => {
+                this.left = 0;
+                Some(Ok(Frame::data(this.chunk.slice(..this.chunk.len().saturating_sub(1)))))
+            }
+            _ => {
+                this.left -= 1;
+                Some(Ok(Frame::data(this.chunk.clone())))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0 && !self.cut
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,34 @@
+//! Waiting for a condition: the only place where a test may sleep.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long a thing that should happen soon may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Asks again and again until `condition` holds; panics with `what` when `timeout` is over.
+pub async fn await_until<C, F>(mut condition: C, timeout: Duration, what: &str)
+where
+    C: FnMut() -> F,
+    F: Future<Output = bool>,
+{
+    let end = Instant::now() + timeout;
+    // Short at first: most conditions hold after a millisecond or two.
+    let mut pause = Duration::from_millis(1);
+    while !condition().await {
+        assert!(Instant::now() < end, "waited {timeout:?} in vain: {what}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Asks again and again until there is something; nothing when `timeout` is over.
+pub async fn await_some<T>(mut probe: impl FnMut() -> Option<T>, timeout: Duration) -> Option<T> {
+    let end = Instant::now() + timeout;
+    loop {
+        match probe() {
+            None if Instant::now() < end => tokio::time::sleep(Duration::from_millis(5)).await,
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Many clients at once: one load for all that may share it, each its own answer where they may not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshcache_tests::herd::Gathered;
+use meshcache_tests::wait::SOON;
+use meshcache_tests::origin::Received;
+use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, await_until, herd, run};
+use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard};
+
+const ORIGIN_TIME: Duration = Duration::from_millis(500);
+
+static MESH: Shared<Mesh> = Shared::new();
+/// One herd at a time: they are told how long they may take.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+async fn mesh() -> (Arc<Mesh>, MutexGuard<'static, ()>) {
+    let groups = ["crowd", "mixed", "hangup", "private"];
+    let mesh = || Mesh::of(3, 2).envoy(|envoy| envoy.concurrency(2)).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))));
+    let mesh = MESH.get(async || mesh().start().await).await;
+    (mesh, ALONE.lock().await)
+}
+
+#[test]
+fn ten_thousand_clients_for_one_cold_key_are_one_load() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        mesh.origin.always("/crowd", Reply::fresh(60, vec![b'x'; 1024]).delay(ORIGIN_TIME));
+        let herd = herd(10_000, &mesh.fronts(), |_| Ask::get("crowd.test", "/crowd")).await;
+        herd.expect_all_ok();
+        assert!(herd.answers().all(|answer| answer.body.len() == 1024));
+        assert_eq!(mesh.origin.hits("/crowd"), 1);
+    });
+}
+
+#[test]
+fn a_hundred_cold_keys_mixed_are_a_hundred_loads() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        let path = |i: usize| format!("/mixed/{}", i % 100);
+        (0..100).for_each(|i| {
+            mesh.origin.always(&path(i), Reply::fresh(60, path(i)).delay(ORIGIN_TIME));
+        });
+        let herd = herd(10_000, &mesh.fronts(), |i| Ask::get("mixed.test", &path(i))).await;
+        herd.expect_all_ok();
+        for (i, (answer, _)) in herd.results.iter().enumerate() {
+            assert_eq!(answer.as_ref().unwrap().text(), path(i));
+        }
+        let loads: Vec<usize> = (0..100).map(|i| mesh.origin.hits(&path(i))).collect();
+        assert_eq!(loads, vec![1; 100]);
+    });
+}
+
+/// One client asks, a hundred join it, the first hangs up, and only then the origin answers.
+async fn the_first_of_101_hangs_up(mesh: &Mesh, to: SocketAddr, path: &str, asked: impl AsyncFn() -> f64, connections: impl AsyncFn() -> f64) {
+    let gate = Gate::shut();
+    mesh.origin.always(path, Reply::fresh(60, "for all").behind(&gate));
+    let ask = Ask::get("hangup.test", path);
+    let before = asked().await;
+    let mut first = Connection::open(to).await.unwrap();
+    let first = {
+        let ask = ask.clone();
+        tokio::spawn(async move { first.send(&ask).await })
+    };
+    await_until(async || mesh.origin.hits(path) == 1, SOON, "the first one's load is at the origin").await;
+    let others = Gathered::gather(100, &[to], |_| ask.clone()).await;
+    let others = tokio::spawn(others.go());
+    await_until(async || asked().await == before + 101.0, SOON, "the others wait with it").await;
+    let with_the_first = connections().await;
+    first.abort();
+    await_until(async || connections().await < with_the_first, SOON, "it is seen that the first one left").await;
+    gate.open();
+    let others = others.await.unwrap();
+    others.expect_all_ok();
+    assert!(others.answers().all(|answer| answer.text() == "for all"));
+    assert_eq!(mesh.origin.hits(path), 1);
+}
+
+#[test]
+fn through_an_envoy_the_first_of_101_hangs_up_and_the_others_have_their_answer_from_its_load() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        let of = async |name: &str| mesh.envoys[0].stats().await.sum(name, &[("envoy_http_conn_manager_prefix", "front")]);
+        let asked = async || of("envoy_http_downstream_rq_total").await;
+        let connections = async || of("envoy_http_downstream_cx_active").await;
+        the_first_of_101_hangs_up(&mesh, mesh.fronts()[0], "/hangup", asked, connections).await;
+    });
+}
+
+#[test]
+fn at_a_coordinator_the_first_of_101_hangs_up_and_the_others_have_their_answer_from_its_load() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        let path = mesh.owned_by(1, "hangup.test", "/hangup-plain");
+        let owner = &mesh.coordinators.all[1];
+        let asked = async || owner.metrics().await.sum("groupcache_gets_total", &[("group", "hangup")]);
+        let connections = async || owner.process.open_files() as f64;
+        the_first_of_101_hangs_up(&mesh, owner.ports.data, &path, asked, connections).await;
+    });
+}
+
+/// A thousand clients want what is private: each waits for another's load once, never twice.
+async fn each_its_own(mesh: &Mesh, targets: &[SocketAddr], path: &str) {
+    let private = |request: &Received| {
+        let whose = request.header("x-client");
+        Reply::ok(format!("only for {whose}")).header("cache-control", "private, max-age=60").delay(ORIGIN_TIME)
+    };
+    mesh.origin.on(path, private);
+    let herd = herd(1_000, targets, |i| Ask::get("private.test", path).header("x-client", i.to_string())).await;
+    herd.expect_all_ok();
+    for (i, (answer, _)) in herd.results.iter().enumerate() {
+        assert_eq!(answer.as_ref().unwrap().text(), format!("only for {i}"));
+    }
+    let limit = ORIGIN_TIME * 2 + Duration::from_millis(300);
+    assert!(herd.elapsed <= limit, "the last of them waited {:?}, half of them {:?}", herd.elapsed, herd.within(0.5));
+}
+
+#[test]
+fn a_thousand_clients_for_one_private_answer_have_each_its_own_through_envoys() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        each_its_own(&mesh, &mesh.fronts(), "/private").await;
+    });
+}
+
+#[test]
+fn a_thousand_clients_for_one_private_answer_have_each_its_own_at_coordinators() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        each_its_own(&mesh, &mesh.coordinators.data(), "/private-plain").await;
+    });
+}

@@ -1,0 +1,224 @@
+//! Purges: gone from every coordinator when it is answered, and from every hot cache within a second.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshcache_tests::coordinator::ADMIN_TOKEN;
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, await_until, run};
+use serde_json::{Value, json};
+
+static MESH: Shared<Mesh> = Shared::new();
+
+async fn mesh() -> Arc<Mesh> {
+    let groups = ["urls", "paths", "prefixes", "whole", "other", "flight", "variants"];
+    let mesh = || Mesh::of(3, 2).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))));
+    MESH.get(async || mesh().start().await).await
+}
+
+async fn post(mesh: &Mesh, coordinator: usize, body: &str) -> (u16, Value) {
+    let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+    let answer = ask.header("content-type", "application/json").body(body.to_owned()).send(mesh.coordinators.all[coordinator].ports.admin).await.unwrap();
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+}
+
+/// Things in every cache there is: their paths with host, and the version of each (the origin counts).
+struct Stock<'m> {
+    mesh: &'m Mesh,
+    versions: BTreeMap<(&'static str, &'static str), String>,
+}
+
+impl Stock<'_> {
+    async fn of<'m>(mesh: &'m Mesh, things: &[(&'static str, &'static str)]) -> Stock<'m> {
+        let mut stock = Stock { mesh, versions: BTreeMap::new() };
+        for (host, target) in things {
+            let path = target.split('?').next().unwrap();
+            mesh.origin.on(path, |request| Reply::fresh(3600, request.nth.to_string()));
+            for front in mesh.fronts() {
+                let hot = async || ask(front, host, target).await.1.contains("detail=proxy");
+                await_until(hot, SOON, "it is hot in each proxy").await;
+            }
+            for coordinator in mesh.coordinators.data() {
+                ask(coordinator, host, target).await;
+            }
+            let version = ask(mesh.fronts()[0], host, target).await.0;
+            stock.versions.insert((host, target), version);
+        }
+        stock
+    }
+
+    /// Purges at one coordinator; then exactly these are gone, everywhere.
+    async fn purge(&self, coordinator: usize, body: Value, gone: &[(&'static str, &'static str)]) {
+        let begun = Instant::now();
+        let (status, report) = post(self.mesh, coordinator, &body.to_string()).await;
+        assert_eq!(status, 200, "{body}: {report}");
+        assert!(report["id"].is_string() && report["unreached"] == json!([]), "{report}");
+        assert!(report["entries"].as_u64() >= Some(gone.len() as u64) && report["bytes"].as_u64() > Some(0), "{report}");
+        for ((host, target), version) in &self.versions {
+            let gone = gone.contains(&(host, target));
+            for coordinator in self.mesh.coordinators.data() {
+                assert_eq!(ask(coordinator, host, target).await.0 != *version, gone, "{host}{target} at {coordinator} after {body}");
+            }
+        }
+        for ((host, target), version) in &self.versions {
+            for front in self.mesh.fronts() {
+                if gone.contains(&(host, target)) {
+                    await_until(async || ask(front, host, target).await.0 != *version, SOON, "it is gone from the hot cache").await;
+                    assert!(begun.elapsed() < Duration::from_millis(1_300), "gone from the hot cache after {:?}", begun.elapsed());
+                } else {
+                    assert_eq!(ask(front, host, target).await.0, *version, "{host}{target} was to stay after {body}");
+                }
+            }
+        }
+    }
+}
+
+/// The body and what Cache-Status says.
+async fn ask(to: SocketAddr, host: &str, target: &str) -> (String, String) {
+    let answer = Ask::get(host, target).send(to).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    (answer.text(), answer.cache_status())
+}
+
+#[test]
+fn urls_go_whichever_group_they_are_in() {
+    run(async {
+        let mesh = mesh().await;
+        let (query, plain, other) = (("urls.test", "/urls?a=1"), ("urls.test", "/urls"), ("other.test", "/urls-other"));
+        let stock = Stock::of(&mesh, &[query, plain, other]).await;
+        stock.purge(0, json!({"urls": ["http://urls.test/urls?a=1"]}), &[query]).await;
+        let stock = Stock::of(&mesh, &[query, plain, other]).await;
+        stock.purge(1, json!({"urls": ["http://URLS.test:80/urls", "http://other.test/urls-other"]}), &[plain, other]).await;
+    });
+}
+
+#[test]
+fn paths_go_with_exactly_their_query() {
+    run(async {
+        let mesh = mesh().await;
+        let all = [("paths.test", "/paths?a=1"), ("paths.test", "/paths"), ("paths.test", "/paths/below")];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(2, json!({"group": "paths", "paths": ["/paths?a=1"]}), &all[..1]).await;
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(0, json!({"group": "paths", "paths": ["/paths", "/paths/nowhere"]}), &all[1..2]).await;
+    });
+}
+
+#[test]
+fn prefixes_take_all_below_them() {
+    run(async {
+        let mesh = mesh().await;
+        let all = [("prefixes.test", "/p/a"), ("prefixes.test", "/p/b?c"), ("prefixes.test", "/p2/a"), ("other.test", "/p/other")];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(1, json!({"group": "prefixes", "prefixes": ["/p/"]}), &all[..2]).await;
+    });
+}
+
+#[test]
+fn a_group_goes_as_a_whole() {
+    run(async {
+        let mesh = mesh().await;
+        let all = [("whole.test", "/w/1"), ("whole.test", "/w/2"), ("other.test", "/w/other")];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(2, json!({"group": "whole"}), &all[..2]).await;
+    });
+}
+
+#[test]
+fn all_is_everything() {
+    run(async {
+        // What others of these tests have stored goes too, so this one has a mesh of its own.
+        let mesh = Mesh::of(2, 1).groups(|groups| groups.plus("one", json!({})).plus("two", json!({}))).start().await;
+        let all = [("one.test", "/one"), ("two.test", "/two")];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(1, json!({"all": true}), &all).await;
+    });
+}
+
+#[test]
+fn all_variants_of_a_url_go() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/variants", |request| Reply::fresh(3600, format!("{} {}", request.header("x-v"), request.nth)).header("vary", "x-v"));
+        let ask = async |v: &str| Ask::get("variants.test", "/variants").header("x-v", v).send(mesh.coordinators.data()[0]).await.unwrap().text();
+        let before = [ask("a").await, ask("b").await];
+        assert_eq!(before, [ask("a").await, ask("b").await]);
+        let (status, report) = post(&mesh, 1, r#"{"urls": ["http://variants.test/variants"]}"#).await;
+        assert_eq!((status, report["entries"].as_u64() >= Some(2)), (200, true), "{report}");
+        let after = [ask("a").await, ask("b").await];
+        assert!(after[0] != before[0] && after[1] != before[1], "{after:?}");
+    });
+}
+
+#[test]
+fn a_purge_wins_over_a_load_that_is_under_way() {
+    run(async {
+        let mesh = mesh().await;
+        let gate = Gate::shut();
+        let held = gate.clone();
+        mesh.origin.on("/flight", move |request| {
+            let reply = Reply::fresh(3600, request.nth.to_string());
+            if request.nth == 1 { reply.behind(&held) } else { reply }
+        });
+        let mut connection = Connection::open(mesh.fronts()[0]).await.unwrap();
+        let first = tokio::spawn(async move { connection.send(&Ask::get("flight.test", "/flight")).await });
+        await_until(async || mesh.origin.hits("/flight") == 1, SOON, "it is loading").await;
+        let (status, report) = post(&mesh, 0, r#"{"urls": ["http://flight.test/flight"]}"#).await;
+        assert_eq!(status, 200, "{report}");
+        gate.open();
+        assert_eq!(first.await.unwrap().unwrap().text(), "1", "it is answered");
+        for to in [mesh.coordinators.data(), mesh.fronts()].concat() {
+            assert_ne!(ask(to, "flight.test", "/flight").await.0, "1", "but not stored");
+        }
+    });
+}
+
+#[test]
+fn what_is_no_purge_is_refused_and_does_nothing() {
+    run(async {
+        let mesh = mesh().await;
+        let stock = Stock::of(&mesh, &[("other.test", "/kept")]).await;
+        let bad = [
+            "", "nonsense", "[]", "{}", "7", r#"{"all": false}"#, r#"{"all": "yes"}"#, r#"{"urls": "http://other.test/kept"}"#, r#"{"urls": []}"#,
+            r#"{"urls": ["/kept"]}"#, r#"{"urls": ["ftp://other.test/kept"]}"#, r#"{"paths": ["/kept"]}"#, r#"{"prefixes": ["/"]}"#, r#"{"group": 7}"#,
+            r#"{"group": "other", "paths": ["kept"]}"#, r#"{"group": "other", "colour": "blue"}"#, r#"{"all": true, "group": "other"}"#, "{\"all\": true",
+        ];
+        for body in bad {
+            let (status, report) = post(&mesh, 0, body).await;
+            assert_eq!(status, 400, "{body}: {report}");
+        }
+        let (status, report) = post(&mesh, 0, r#"{"group": "nobody"}"#).await;
+        assert_eq!(status, 404, "{report}");
+        let admin = mesh.coordinators.all[0].ports.admin;
+        for (authorization, expected) in [("", 401), ("Bearer wrong", 401), ("Basic wrong", 401)] {
+            let ask = Ask::new("POST", "admin", "/purge").header("authorization", authorization).body(r#"{"all": true}"#);
+            assert_eq!(ask.send(admin).await.unwrap().status, expected);
+        }
+        let get = Ask::get("admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).send(admin).await.unwrap();
+        assert_eq!(get.status, 405);
+        let huge = format!(r#"{{"urls": ["http://other.test/{}"]}}"#, "x".repeat(64 << 20));
+        assert!([400, 413].contains(&post(&mesh, 0, &huge).await.0));
+        // Neither of the other ports takes a purge.
+        for port in [mesh.coordinators.all[0].ports.status, mesh.coordinators.all[0].ports.data] {
+            let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(r#"{"all": true}"#);
+            assert!([404, 405, 421].contains(&ask.send(port).await.unwrap().status));
+        }
+        for ((host, target), version) in &stock.versions {
+            for to in [mesh.coordinators.data(), mesh.fronts()].concat() {
+                assert_eq!(ask(to, host, target).await.0, *version);
+            }
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_tells_whom_it_did_not_reach() {
+    let mut mesh = Mesh::of(2, 0).start().await;
+    mesh.coordinators.all[1].kill();
+    let (status, report) = post(&mesh, 0, r#"{"all": true}"#).await;
+    assert_eq!((status, &report["unreached"]), (202, &json!(["peer-1"])), "{report}");
+}

@@ -1,0 +1,53 @@
+//! The README: what it tells people to type exists.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+
+use meshcache_tests::{Coordinator, artifact};
+
+fn text(file: &str) -> String {
+    std::fs::read_to_string(artifact::file(file)).unwrap()
+}
+
+/// The words that follow `before` wherever it stands in code.
+fn words_after(text: &str, before: &str) -> BTreeSet<String> {
+    let word = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>();
+    text.split(before).skip(1).map(word).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn every_make_command_in_the_readme_is_a_target() {
+    let makefile = text("Makefile");
+    let targets: BTreeSet<&str> = makefile.lines().filter_map(|line| line.split_once(':')).map(|(target, _)| target).collect();
+    let readme = text("README.md");
+    let commands: BTreeSet<String> = ["`make ", "$ make "].iter().flat_map(|before| words_after(&readme, before)).collect();
+    assert!(commands.contains("demo") && commands.contains("test"), "{commands:?}");
+    let missing: Vec<_> = commands.iter().filter(|command| !targets.contains(command.as_str())).collect();
+    assert!(missing.is_empty(), "the Makefile has no {missing:?}");
+}
+
+#[tokio::test]
+async fn every_flag_in_the_readme_is_in_the_help() {
+    let (status, help) = Coordinator::run(&["--help"]).await;
+    assert!(status.success(), "{help}");
+    let known = words_after(&help, "--");
+    let readme = text("README.md");
+    let flags: BTreeSet<String> = readme.lines().filter(|line| line.contains("meshcache-coordinator") || line.contains("| `--")).flat_map(|line| words_after(line, "--")).collect();
+    let missing: Vec<_> = flags.iter().filter(|flag| flag.chars().any(char::is_alphabetic) && !known.contains(*flag)).collect();
+    assert!(missing.is_empty(), "--help has no {missing:?}");
+}
+
+#[tokio::test]
+async fn every_flag_of_the_design_is_in_the_help_with_its_variable() {
+    let (_, help) = Coordinator::run(&["--help"]).await;
+    let flags = [
+        "listen", "admin", "status", "peer-listen", "config", "origin", "name", "discovery", "peers", "store-bytes", "peer-token-file", "admin-token-file",
+        "identity", "filter", "installation", "drain-timeout", "log-format", "log-level",
+    ];
+    for flag in flags {
+        assert!(help.contains(&format!("--{flag}")), "--help has no --{flag}");
+        let variable = format!("MESHCACHE_{}", flag.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&variable), "--help has no {variable}");
+    }
+}
