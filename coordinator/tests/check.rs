@@ -58,7 +58,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: many}\n", "8: groups[1].origin.maxLoads: expected a whole number, 0 or more"),
         ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n", "8: groups[1].origin.maxLoads: 0 would let nothing load"),
         ("debuggers: x\n", "6: debuggers: expected a list ([..])"),
-        ("---\nversion: 1\n", "6: "),
+        ("---\nversion: 1\n", "7: file: only single YAML document expected but multiple found"),
         ("\t- x\n", "6: "),
     ] {
         let said = said(format!("{HEAD}{rest}").as_bytes());

@@ -1,5 +1,6 @@
 //! A plain HTTP/1.1 client: what to ask, a connection to ask on, the answer as it came.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -119,7 +120,7 @@ impl Connection {
 }
 
 /// A whole answer: headers in order, duplicates kept, values as bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
@@ -129,6 +130,17 @@ pub struct Answer {
     pub body: Bytes,
     /// Who was asked.
     pub from: SocketAddr,
+}
+
+/// As it looks on the wire, the body's beginning only: for messages.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {}", self.status, self.from)?;
+        for (name, value) in &self.headers {
+            write!(f, " | {name}: {}", value.escape_ascii())?;
+        }
+        write!(f, " | {} bytes: {}", self.body.len(), self.body[..self.body.len().min(200)].escape_ascii())
+    }
 }
 
 impl Answer {

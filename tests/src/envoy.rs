@@ -85,13 +85,13 @@ impl EnvoyConfig {
         self
     }
 
-    /// Sends the requests of one host elsewhere: a service of its own behind the first listener.
+    /// Sends the requests of one host elsewhere: a service of its own behind the first listener, which has 2 s to answer.
     pub fn route(mut self, host: &str, to: SocketAddr) -> EnvoyConfig {
         let mut cluster = self.bootstrap["static_resources"]["clusters"][0].clone();
         cluster["name"] = json!(host);
         self.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster);
         let manager = &mut self.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
-        let route = json!({"match": {"prefix": "/"}, "route": {"cluster": host}});
+        let route = json!({"match": {"prefix": "/"}, "route": {"cluster": host, "timeout": "2s"}});
         let service = json!({"name": host, "domains": [host], "routes": [route]});
         manager["route_config"]["virtual_hosts"].as_array_mut().unwrap().push(service);
         self.cluster(host, &[to])

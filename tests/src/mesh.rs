@@ -7,7 +7,7 @@ use meshcache_protocol::{Peer, Ring};
 
 use crate::groups::SHOP;
 use crate::wait::{SOON, await_until};
-use crate::{Ask, Coordinators, Envoy, EnvoyConfig, Groups, Origin, Reply};
+use crate::{Ask, Coordinators, Envoy, EnvoyConfig, Groups, Metrics, Origin, Reply};
 
 /// A path of the origin that tells when the Envoys know their groups.
 const PROBE: &str = "/meshcache-tests-probe";
@@ -81,6 +81,22 @@ impl Mesh {
     pub fn owned_by(&self, coordinator: usize, host: &str, stem: &str) -> String {
         let mut paths = (0..).map(|i| format!("{stem}-{i}"));
         paths.find(|path| self.order(host, path)[0] == coordinator).unwrap()
+    }
+
+    /// What the filters and the coordinators counted, for the message of a test that failed.
+    pub async fn counts(&self) -> String {
+        let mut counts = String::new();
+        let mut add = |who: &str, metrics: &Metrics, prefixes: &[&str]| {
+            let some = metrics.0.iter().filter(|(series, value)| **value != 0.0 && prefixes.iter().any(|prefix| series.starts_with(prefix)));
+            some.for_each(|(series, value)| counts.push_str(&format!("\n{who}: {series} {value}")));
+        };
+        for (i, envoy) in self.envoys.iter().enumerate() {
+            add(&format!("envoy {i}"), &envoy.stats().await, &["meshcache_filter_"]);
+        }
+        for (i, metrics) in self.coordinators.metrics().await.iter().enumerate() {
+            add(&format!("peer-{i}"), metrics, &["meshcache_requests_total", "meshcache_not_stored", "groupcache_loads", "groupcache_peer", "groupcache_local"]);
+        }
+        counts
     }
 
     /// Asks for `path` through the first Envoy, and tells which coordinator loaded it: the path must not be cached.

@@ -125,7 +125,7 @@ async fn when_the_feed_breaks_the_groups_stay_and_hot_copies_are_used_for_3_seco
     let never = Gate::shut();
     for broken in [Reply::ok("nonsense").delay(Duration::from_millis(20)), Reply::ok("").behind(&never)] {
         await_until(hot, SOON, "it is hot").await;
-        let was = Instant::now();
+        let (was, passed) = (Instant::now(), scene.service.hits("/hot"));
         scene.coordinator.always(FEED, broken);
         await_until(async || !hot().await, SOON, "hot copies are used no more").await;
         // The last sign of life may be a second older than the moment when it broke.
@@ -136,7 +136,7 @@ async fn when_the_feed_breaks_the_groups_stay_and_hot_copies_are_used_for_3_seco
             assert!(answer.text() == "from the owner" && answer.cache_status().contains("detail=owner"), "{answer:?}");
             assert_eq!(scene.coordinator.hits("/hot"), questions + i, "the owner is asked");
         }
-        assert_eq!(scene.service.hits("/hot"), 0);
+        assert_eq!(scene.service.hits("/hot"), passed, "nothing passes");
         scene.heal();
     }
 }

@@ -70,7 +70,7 @@ async fn whatever_an_origin_does_everybody_has_an_answer_and_nothing_is_stored_o
             assert!(plain.answers().all(|answer| !answer.cache_status().contains("; hit") && !answer.text().contains("half")));
         }
         // Through Envoy it is the service's own answer: here Envoy's error for the same origin, or a cut connection.
-        let proxied = herd(10, &mesh.fronts(), |_| Ask::get(&host, "/bad").header("x-envoy-upstream-rq-timeout-ms", "1000")).await;
+        let proxied = herd(10, &mesh.fronts(), |_| Ask::get(&host, "/bad")).await;
         assert!(proxied.statuses().keys().all(|status| [0, 502, 503, 504].contains(status)), "{name}: {:?}", proxied.statuses());
         assert!(proxied.elapsed < Duration::from_secs(5), "{name}: {:?}", proxied.elapsed);
     }
@@ -90,7 +90,7 @@ static MESH: Shared<Mesh> = Shared::new();
 async fn mesh() -> Arc<Mesh> {
     let small = json!({"limits": {"object": "64KiB"}});
     let status = json!({"freshness": {"default": "1h", "status": {"404": "1h", "5xx": "1s"}}});
-    let mesh = || Mesh::of(3, 1).groups(|groups| groups.plus("small", small).plus("errors", json!({})).plus("listed", status));
+    let mesh = || Mesh::of(3, 1).groups(|groups| groups.plus("small", small).plus("errors", json!({})).plus("listed", status).plus("never", json!({"origin": {"timeout": "1s"}})));
     MESH.get(async || mesh().start().await).await
 }
 
@@ -187,6 +187,18 @@ async fn an_origin_that_is_down_is_an_error_until_it_is_back() {
         let back = async || Ask::get("down.test", "/new").send(*to).await.unwrap().text() == "new";
         await_until(back, Duration::from_secs(3), "nobody remembers the failure for long").await;
     }
+}
+
+#[test]
+fn an_origin_that_never_answers_is_not_asked_by_all_who_wait() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.always("/never", Reply::fresh(3600, "never").behind(&Gate::shut()));
+        let targets = [mesh.fronts(), mesh.coordinators.data()].concat();
+        let herd = herd(40, &targets, |_| Ask::get("never.test", "/never")).await;
+        assert_eq!(herd.statuses(), [(504, 40)].into());
+        assert!(mesh.origin.hits("/never") < 5, "the herd was let loose on it: {} requests", mesh.origin.hits("/never"));
+    });
 }
 
 #[test]

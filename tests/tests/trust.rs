@@ -66,9 +66,8 @@ fn control_headers_of_clients_reach_no_service_and_those_of_services_no_client()
                     let names = ["meshcache-group", "meshcache-peer", "meshcache-verified", "meshcache-hop", "meshcache-authority", "meshcache-whatever"];
                     let ask = names.iter().fold(ask.clone(), |ask, name| ask.header(name, "1")).header("x-client", "1");
                     let answer = ask.send(to).await.unwrap();
-                    assert_eq!(answer.status, 200, "{answer:?}");
                     let leaked: Vec<_> = answer.headers.iter().filter(|(name, _)| name.starts_with("meshcache-")).collect();
-                    assert!(leaked.is_empty() && answer.has("x-own"), "{leaked:?} in {answer:?}");
+                    assert!(leaked.is_empty() && answer.status == 200 && answer.has("x-own"), "{answer:?}");
                     let asked = mesh.origin.latest(ask.path());
                     let leaked: Vec<_> = asked.headers.keys().filter(|name| name.as_str().starts_with("meshcache-")).collect();
                     assert!(leaked.is_empty() && asked.header("x-client") == "1", "{leaked:?} in {asked:?}");
@@ -123,7 +122,7 @@ fn the_peer_and_admin_ports_tell_nothing_without_their_token() {
         mesh.origin.always("/told", Reply::fresh(3600, "told to nobody"));
         Ask::get(SHOP, "/told").send(mesh.coordinators.data()[0]).await.unwrap();
         let ports = mesh.coordinators.all[0].ports;
-        let peer = |path: &str| Ask::get("peer-0", path).header("meshcache-wire", "1").header("meshcache-authority", SHOP).header("meshcache-scheme", "http").header("meshcache-hop", "1");
+        let peer = |path: &str| Ask::get("peer-0", path).header("meshcache-wire", "1").header("meshcache-group", "shop").header("meshcache-authority", SHOP).header("meshcache-scheme", "http").header("meshcache-hop", "1");
         let purge = Ask::new("POST", "admin", "/purge").header("content-type", "application/json").body(r#"{"all": true}"#);
         let asks = [
             (ports.peer, peer("/told"), ADMIN_TOKEN),
@@ -169,7 +168,9 @@ async fn without_configured_tokens_peers_are_refused_and_admin_is_for_loopback_o
         assert_eq!(hop.send(alone.ports.peer).await.unwrap().status, 401);
     }
     assert_eq!(origin.total(), 0);
-    assert_eq!(Ask::get("admin", "/").send(alone.ports.admin).await.unwrap().status, 200);
+    assert_eq!(Ask::get("localhost", "/").send(alone.ports.admin).await.unwrap().status, 200);
+    // Another name that leads here is how a page in a browser would reach it.
+    assert_eq!(Ask::get("evil.test", "/").send(alone.ports.admin).await.unwrap().status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +201,6 @@ fn a_host_that_no_group_names_is_never_fetched() {
     run(async {
         let mesh = mesh().await;
         let hosts = ["unknown.test", "127.0.0.1", "localhost:9000", "shop.example.com.evil.test", &mesh.origin.addr.to_string()];
-        let before = mesh.origin.total();
         for host in hosts {
             let ask = Ask::get(host, "/anything");
             let answer = ask.send(mesh.coordinators.data()[0]).await.unwrap();
@@ -208,7 +208,7 @@ fn a_host_that_no_group_names_is_never_fetched() {
             let question = ask.header("meshcache-wire", "1").header("meshcache-group", "shop").send(mesh.coordinators.data()[0]).await.unwrap();
             assert_ne!(question.status, 200, "{host}: {question:?}");
         }
-        assert_eq!(mesh.origin.total(), before);
+        assert_eq!(mesh.origin.hits("/anything"), 0);
         // The filter has nothing to say about it: it is the proxy's to route.
         mesh.origin.always("/anything", Reply::fresh(60, "x"));
         for i in 1..=2 {
@@ -317,7 +317,9 @@ fn what_has_been_through_this_installation_passes() {
             let other = Ask::get("loop.test", "/loop").header("cdn-loop", "other").send(to).await.unwrap();
             assert_eq!(other.status, 200);
         }
-        assert_eq!(mesh.origin.latest("/loop").header("cdn-loop"), "other, meshcache");
-        assert_eq!(mesh.origin.hits("/loop"), 5);
+        let all = mesh.origin.received();
+        let loads: Vec<String> = all.iter().filter(|request| request.uri.path() == "/loop").map(|request| request.header("cdn-loop")).collect();
+        assert_eq!(loads.iter().filter(|names| *names == "other, meshcache").count(), 1, "{loads:?}");
+        assert_eq!(loads.len(), 5, "{loads:?}");
     });
 }

@@ -144,3 +144,66 @@ impl<I: Write + Unpin> Write for Watched<I> {
         self.note(written)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
+    use std::convert::Infallible;
+    use tokio::{io::{AsyncReadExt, AsyncWriteExt, DuplexStream}, task::JoinHandle, time::{Instant, sleep}};
+
+    /// A connection whose requests are answered after `takes`, with 64 KiB.
+    fn connect(takes: Duration) -> (DuplexStream, JoinHandle<()>) {
+        let (client, server) = tokio::io::duplex(1024);
+        let (_, drain) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let (activity, io) = Activity::watch(TokioIo::new(server));
+            let answer = hyper::service::service_fn({
+                let activity = activity.clone();
+                move |request: http::Request<hyper::body::Incoming>| {
+                    let busy = activity.begin(request.version());
+                    async move {
+                        sleep(takes).await;
+                        drop(busy);
+                        Ok::<_, Infallible>(http::Response::new(crate::body::Body::from(vec![b'x'; 64 * 1024])))
+                    }
+                }
+            });
+            let mut builder = Builder::new(TokioExecutor::new());
+            builder.http1().header_read_timeout(None);
+            serve(builder.serve_connection(io, answer), &activity, drain).await;
+        });
+        (client, task)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_completes_a_head_is_let_go() {
+        for begin in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: h\r\n"] {
+            let begun = Instant::now();
+            let (mut client, task) = connect(Duration::ZERO);
+            client.write_all(begin.as_bytes()).await.unwrap();
+            task.await.unwrap();
+            assert!((SLOW..=SLOW * 3).contains(&begun.elapsed()), "{begin:?} {:?}", begun.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+        let (mut client, task) = connect(Duration::ZERO);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        task.await.unwrap();
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_origin_and_a_slow_reader_are_waited_for() {
+        let (mut client, _task) = connect(SLOW * 10);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 64 * 1024];
+        for piece in answer.chunks_mut(8192) {
+            client.read_exact(piece).await.unwrap();
+            sleep(SLOW / 2).await;
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+}

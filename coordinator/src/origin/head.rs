@@ -27,7 +27,7 @@ pub(crate) enum Purpose<'a> {
 pub(crate) const PARTIAL: [&str; 6] = ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as they came, since a
-/// shared load has no one client. `X-Forwarded-Proto` of a load is the scheme that is in the key.
+/// shared load has no one client. `X-Forwarded-Proto` of a GET is the scheme that is in the key.
 pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation: &str, purpose: Purpose<'_>) -> Option<Request<Body>> {
     let is_load = matches!(purpose, Purpose::Load(_));
     let target = target(group, head)?;
@@ -42,7 +42,7 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
         }
         headers.append(name.clone(), value.clone());
     }
-    if is_load && (head.scheme() == "https" || headers.contains_key(FORWARDED_PROTO)) {
+    if *head.method() == Method::GET && (head.scheme() == "https" || headers.contains_key(FORWARDED_PROTO)) {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
     }
     headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);

@@ -1,80 +1,98 @@
-//! The least that a Wasm filter can do: with a configuration it replies with that, without one it lets the request pass.
+//! The least that a Wasm filter can do: floors under the cost of the real one.
+//!
+//! Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the cluster `owner` and hands on the body
+//! that comes. Any other configuration is the body of its answer to all requests.
 
 #![cfg(target_family = "wasm")]
-// The crate is the yardstick's module and nothing else: the macro's exports are its interface.
+// The crate is a module and nothing else: the macro's exports are its interface.
 #![allow(missing_docs)]
 
 use std::rc::Rc;
+use std::time::Duration;
 
-use meshcache_protocol::key::Hash;
-use meshcache_protocol::ring::{Peer, Ring};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, LogLevel};
+use proxy_wasm::types::{Action, ContextType};
 
-/// Lookups that are timed together: the host's clock is coarse.
-const LOOKUPS: u32 = 20_000;
+mod lookup;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    proxy_wasm::set_root_context(|_| Box::new(Bare { role: Role::Pass }));
 }}
 
-#[derive(Default)]
-struct Root {
-    body: Option<Rc<[u8]>>,
+#[derive(Clone)]
+enum Role {
+    Pass,
+    Reply(Rc<[u8]>),
+    Ask,
 }
 
-impl Context for Root {}
+struct Bare {
+    role: Role,
+}
 
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
-        self.body = self.get_plugin_configuration().filter(|_| size > 0).map(Rc::from);
-        // `rings: 3 30 300` asks for the time of a lookup in rings of so many peers, in the log.
-        let text = self.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-        for peers in text.strip_prefix("rings:").unwrap_or_default().split_whitespace() {
-            self.time_lookups(peers.parse().unwrap_or_default());
+impl Context for Bare {}
+
+impl RootContext for Bare {
+    fn on_configure(&mut self, _: usize) -> bool {
+        match self.get_plugin_configuration().as_deref() {
+            None | Some([]) => {}
+            Some(b"ring") => self.set_tick_period(Duration::from_millis(100)),
+            Some(b"ask") => self.role = Role::Ask,
+            Some(body) => self.role = Role::Reply(Rc::from(body)),
         }
         true
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        let body = self.body.clone();
-        Some(Box::new(Stream { body }))
+    fn on_tick(&mut self) {
+        lookup::time_all();
     }
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
-}
 
-impl Root {
-    fn time_lookups(&self, peers: u32) {
-        let peer = |i| Peer { name: format!("peer-{i}"), data: String::new(), peer: String::new() };
-        let ring = Ring::new((0..peers).map(peer).collect());
-        let begun = self.get_current_time();
-        for key in 0..LOOKUPS {
-            std::hint::black_box(ring.owner_and_next(Hash::of(&key.to_le_bytes())));
-        }
-        let took = self.get_current_time().duration_since(begun).unwrap_or_default();
-        let each = took.as_nanos() / u128::from(LOOKUPS);
-        proxy_wasm::hostcalls::log(LogLevel::Info, &format!("ring of {peers}: {each} ns a lookup")).unwrap_or_default();
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Request { role: self.role.clone() }))
     }
 }
 
-struct Stream {
-    body: Option<Rc<[u8]>>,
+struct Request {
+    role: Role,
 }
 
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(body) = &self.body else { return Action::Continue };
-        // A reply that depends on nothing would be no cache: it reads what it would look up.
-        if self.get_http_request_header_bytes(":path").is_none() {
-            return Action::Continue;
-        }
-        self.send_http_response(200, vec![("content-type", "text/plain")], Some(body));
+impl Request {
+    fn reply(&self, status: u32, body: Option<&[u8]>) -> Action {
+        self.send_http_response(status, vec![("content-type", "text/plain")], body);
         Action::Pause
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.get_http_request_header_bytes(name)?).ok()
+    }
+}
+
+impl Context for Request {
+    fn on_http_call_response(&mut self, _: u32, _: usize, size: usize, _: usize) {
+        let body = self.get_http_call_response_body(0, size);
+        self.reply(200, body.as_deref());
+    }
+}
+
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        // An answer that depends on nothing would be no cache's: the path is read in any case.
+        let path = || self.header(":path");
+        match &self.role {
+            Role::Pass => Action::Continue,
+            Role::Reply(body) => self.reply(if path().is_some() { 200 } else { 400 }, Some(body)),
+            Role::Ask => {
+                let (path, authority) = (path().unwrap_or_default(), self.header(":authority").unwrap_or_default());
+                let head = vec![(":method", "GET"), (":scheme", "http"), (":authority", &*authority), (":path", &*path)];
+                match self.dispatch_http_call("owner", head, None, vec![], Duration::from_secs(1)) {
+                    Ok(_) => Action::Pause,
+                    Err(_) => self.reply(503, None),
+                }
+            }
+        }
     }
 }

@@ -56,6 +56,8 @@ impl Report {
 
     /// A step that came to no end.
     pub(crate) fn failed(&self, name: &str, why: &str) {
+        // Some programs answer a mistake with their whole configuration.
+        let why: String = why.chars().take(600).collect();
         println!("    {name} FAILED: {why}");
         self.found().failures.push(format!("{name}: {why}"));
     }
