@@ -25,6 +25,7 @@ demo: build ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all runn
 
 test: build ## all tests, end to end ones with the real Envoy included
 	@scripts/setup wasm-test chart
+	cargo build -p meshcache-filter --features trap $(wasm) --target-dir $(target)/trap
 	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator cargo test --workspace
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(runner) cargo test -p meshcache-protocol --target wasm32-unknown-unknown
 

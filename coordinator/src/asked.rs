@@ -62,7 +62,14 @@ impl Asked<'_> {
 }
 
 /// Decides where a request goes. `fields`: the head's own.
-pub(crate) fn route<'a>(door: Door, head: &'a Head, fields: &'a [Field<'a>], rules: &'a Rules, installation: &str, identity: Identity) -> Result<Asked<'a>, Elsewhere<'a>> {
+pub(crate) fn route<'a>(
+    door: Door,
+    head: &'a Head,
+    fields: &'a [Field<'a>],
+    rules: &'a Rules,
+    installation: &str,
+    identity: Identity,
+) -> Result<Asked<'a>, Elsewhere<'a>> {
     let refused = |status, reason| Elsewhere::Refused { status, reason };
     let question = match Head::question(fields) {
         Ok(question) => question,
@@ -187,7 +194,10 @@ mod tests {
 
     #[test]
     fn the_nearest_proxys_word_names_the_caller() {
-        const TWO: &[Field<'static>] = &[(b"x-forwarded-client-cert", b"By=spiffe://x/a;URI=spiffe://forged/me,Hash=1;Subject=\"CN=a,URI=spiffe://forged/you;\";URI=spiffe://x/ns/shop/sa/web")];
+        const TWO: &[Field<'static>] = &[(
+            b"x-forwarded-client-cert",
+            b"By=spiffe://x/a;URI=spiffe://forged/me,Hash=1;Subject=\"CN=a,URI=spiffe://forged/you;\";URI=spiffe://x/ns/shop/sa/web",
+        )];
         assert_eq!(caller(&read(TWO), Identity::Xfcc), Some("spiffe://x/ns/shop/sa/web"));
         assert_eq!(caller(&read(TWO), Identity::None), None);
         const NONE: &[Field<'static>] = &[(b"x-forwarded-client-cert", b"URI=spiffe://forged/me,Hash=1;URI=")];

@@ -1,16 +1,23 @@
 //! What the coordinator is told: flags and their environment variables, checked once into [`Config`].
 
-pub mod groups;
 mod flags;
+pub mod groups;
 mod memory;
 mod places;
 
 pub use flags::{CheckFlags, Discovery, Flags, Hook, LogFormat, LogLevel, Program, What};
 pub use memory::memory_limit;
 
-use crate::{cache::Identity, discovery::{fixed::Member, kube::ServiceRef}};
+use crate::{
+    cache::Identity,
+    discovery::{fixed::Member, kube::ServiceRef},
+};
 use groups::Source;
-use std::{net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The flags, checked.
 #[derive(Clone, Debug)]

@@ -2,8 +2,15 @@
 
 use crate::{
     cache::{Cache, Settings},
-    config::{CheckFlags, Config, groups::{Loaded, Source}},
-    discovery::{Rings, fixed::Fixed, kube::{self, Cluster}},
+    config::{
+        CheckFlags, Config,
+        groups::{Loaded, Source},
+    },
+    discovery::{
+        Rings,
+        fixed::Fixed,
+        kube::{self, Cluster},
+    },
     feed::Feed,
     http::{Admin, Answer, Data, Filter, PeerPort, Port, Status, own_address},
     metrics::Metrics,
@@ -15,7 +22,14 @@ use crate::{
 use meshcache_protocol::{Peer, groups::check::Problem};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use std::{net::SocketAddr, path::Path, sync::{Arc, atomic::{AtomicBool, Ordering}}};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::{sync::watch, task::JoinSet};
 
 /// Why a coordinator does not start, or ends before it is told to.
@@ -112,9 +126,20 @@ impl Coordinator {
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
-        let admin_routes = Admin { cache: cache.clone(), purger: purger.clone(), tokens: admin_tokens, loopback: config.admin.ip().is_loopback(), me: config.name.clone(), store_bytes: config.store_bytes };
-        let status_routes = Status { cache: cache.clone(), feed: feed.clone(), metrics: metrics.clone(), filter, kube: kube.clone(), stopping: stopping.clone() };
-        let rings = Rings::new(cache.clone(), metrics, { let feed = feed.clone(); move || feed.publish() });
+        let admin_routes = Admin {
+            cache: cache.clone(),
+            purger: purger.clone(),
+            tokens: admin_tokens,
+            loopback: config.admin.ip().is_loopback(),
+            me: config.name.clone(),
+            store_bytes: config.store_bytes,
+        };
+        let status_routes =
+            Status { cache: cache.clone(), feed: feed.clone(), metrics: metrics.clone(), filter, kube: kube.clone(), stopping: stopping.clone() };
+        let rings = Rings::new(cache.clone(), metrics, {
+            let feed = feed.clone();
+            move || feed.publish()
+        });
         let mut coordinator = Self {
             data: (data, Data { cache: cache.clone(), feed }),
             admin: (admin, admin_routes),
@@ -171,11 +196,17 @@ impl Coordinator {
         background.spawn(reload.run());
         background.spawn(cache.clone().run({
             let mut ending = ending;
-            async move { let _ = ending.wait_for(|end| *end).await; }
+            async move {
+                let _ = ending.wait_for(|end| *end).await;
+            }
         }));
         match (fixed, kube) {
-            (Some(fixed), _) => { background.spawn(async move { fixed.run(&rings).await }); }
-            (None, Some(kube)) => { background.spawn(async move { kube.run(&rings).await }); }
+            (Some(fixed), _) => {
+                background.spawn(async move { fixed.run(&rings).await });
+            }
+            (None, Some(kube)) => {
+                background.spawn(async move { kube.run(&rings).await });
+            }
             (None, None) => {}
         }
 

@@ -3,7 +3,12 @@
 use crate::{cache::Cache, metrics::Metrics};
 use bytes::Bytes;
 use http::HeaderValue;
-use meshcache_protocol::{Hash, feed::{FeedAnswer, FeedQuestion, Purge, SIGN_OF_LIFE, State}, groups::Config, wire};
+use meshcache_protocol::{
+    Hash,
+    feed::{FeedAnswer, FeedQuestion, Purge, SIGN_OF_LIFE, State},
+    groups::Config,
+    wire,
+};
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -1,7 +1,11 @@
 //! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
 
 use crate::cache::Door;
-use http::{HeaderMap, HeaderName, Method, header::{AUTHORIZATION, HOST}, request::Parts};
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{AUTHORIZATION, HOST},
+    request::Parts,
+};
 use meshcache_protocol::{
     Field, Request,
     request::Unfit,
@@ -160,12 +164,22 @@ mod tests {
     fn a_call_from_a_peer_carries_the_clients_authority_and_scheme() {
         let call = head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")]).unwrap();
         assert_eq!((call.authority(), call.scheme()), (&b"h"[..], "https"));
-        let authorized = head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("authorization", "Bearer token"), ("meshcache-authorization", "Basic me")]).unwrap();
+        let authorized = head(
+            Door::Peer,
+            "http://peer-1/x",
+            &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("authorization", "Bearer token"), ("meshcache-authorization", "Basic me")],
+        )
+        .unwrap();
         assert_eq!(authorized.headers().get(AUTHORIZATION).unwrap(), "Basic me");
         assert_eq!(head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
         let spoofed = head(Door::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
         assert_eq!(spoofed.authority(), b"h");
-        for (scheme, fields) in [("https", &[("x-forwarded-proto", "HTTPS")][..]), ("http", &[("x-forwarded-proto", "https,http")]), ("http", &[("meshcache-scheme", "https")]), ("https", &[("meshcache-scheme", "https"), ("meshcache-wire", "1")])] {
+        for (scheme, fields) in [
+            ("https", &[("x-forwarded-proto", "HTTPS")][..]),
+            ("http", &[("x-forwarded-proto", "https,http")]),
+            ("http", &[("meshcache-scheme", "https")]),
+            ("https", &[("meshcache-scheme", "https"), ("meshcache-wire", "1")]),
+        ] {
             let fields = [&[("host", "h")], fields].concat();
             assert_eq!(head(Door::Data, "/x", &fields).unwrap().scheme(), scheme, "{fields:?}");
         }

@@ -129,9 +129,15 @@ impl Cache {
         let Collected::Whole(body) = collect(Paced::new(body, config.patience.duration()), config.limits.object.0).await else { return None };
         let fields = head.fields();
         let request = head.request(&fields).ok()?;
-        let selecting = with_headers(&parts.headers, |fields| Selecting::of(&Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }), &request));
+        let selecting =
+            with_headers(&parts.headers, |fields| Selecting::of(&Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }), &request));
         let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
-        let fields = parts.headers.iter().filter(|(name, _)| !is_ours(name.as_str())).map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+        let fields = parts
+            .headers
+            .iter()
+            .filter(|(name, _)| !is_ours(name.as_str()))
+            .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect();
         let entry = Entry::new(Parts {
             status: parts.status,
             fields,

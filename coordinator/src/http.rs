@@ -13,10 +13,23 @@ pub use status::{Filter, Status};
 
 use connection::Activity;
 use hyper::body::Incoming;
-use hyper_util::{rt::{TokioExecutor, TokioIo, TokioTimer}, server::conn::auto::Builder};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
 use prometheus::IntGauge;
-use std::{convert::Infallible, io, net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket}, sync::Arc, time::Duration};
-use tokio::{net::{TcpListener, TcpSocket, TcpStream}, sync::{Semaphore, watch}, task::JoinSet};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 /// The longest head of a request: above it the answer is 431. Envoy's own limit is 60 KiB.
 const HEAD: usize = 64 * 1024;

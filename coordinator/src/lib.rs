@@ -3,32 +3,33 @@
 //! [`cache`] tells the story of one request; [`http`] is what reaches it from outside.
 #![forbid(unsafe_code)]
 
-pub mod body;
-pub mod cache;
-pub mod metrics;
 mod answer;
 mod asked;
+pub mod body;
+pub mod cache;
 mod clock;
 mod collect;
+pub mod config;
+pub mod coordinator;
+pub mod discovery;
+pub mod feed;
 mod flight;
 mod head;
 mod hop;
+pub mod http;
 mod load;
+pub mod log;
+pub mod metrics;
 mod named;
 mod origin;
 mod part;
 mod passes;
 mod peers;
-mod served;
-mod store;
-mod through;
-pub mod config;
-pub mod coordinator;
-pub mod discovery;
-pub mod feed;
-pub mod http;
-pub mod log;
 pub mod probe;
 pub mod purge;
-pub mod token;
 mod reload;
+mod served;
+mod settings;
+mod store;
+mod through;
+pub mod token;

@@ -77,7 +77,8 @@ impl Cache {
             return self.overloaded(served, stale.as_ref());
         };
         served.metrics.loads_deduped.inc();
-        let conditions = stale.as_ref().filter(|entry| entry.stored.validator).map_or_else(Vec::new, |entry| with_fields(entry, |stored| freshness::conditions(&stored)));
+        let conditions =
+            stale.as_ref().filter(|entry| entry.stored.validator).map_or_else(Vec::new, |entry| with_fields(entry, |stored| freshness::conditions(&stored)));
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Load(&conditions)) else {
             return Landed::Failed(Failure::BadResponse);
         };
@@ -92,7 +93,9 @@ impl Cache {
         answered(&served.group, &mut head.headers);
         let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), request: &request };
         match stale {
-            Some(entry) if arrived.head.status == StatusCode::NOT_MODIFIED && !conditions.is_empty() => self.revalidated(served, &load, *verified, &entry, &arrived),
+            Some(entry) if arrived.head.status == StatusCode::NOT_MODIFIED && !conditions.is_empty() => {
+                self.revalidated(served, &load, *verified, &entry, &arrived)
+            }
             Some(entry) if is_error(arrived.head.status) && self.may_serve_on_error(served, &request, *verified, &entry) => {
                 served.metrics.local_load_errs.inc();
                 let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
@@ -104,7 +107,15 @@ impl Cache {
     }
 
     /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer.
-    async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, leader: Option<oneshot::Sender<Response<Body>>>) -> Landed {
+    async fn keep(
+        &self,
+        served: &Arc<Served>,
+        load: &Load,
+        verified: bool,
+        stale: Option<&Arc<Entry>>,
+        arrived: Arrived<'_>,
+        leader: Option<oneshot::Sender<Response<Body>>>,
+    ) -> Landed {
         let Arrived { head, body, times, at, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
@@ -183,7 +194,15 @@ impl Cache {
     }
 
     /// What came is for nobody but who asked: all go by themselves, and nobody waits for this key again for a while.
-    fn apart(&self, served: &Served, load: &Load, not: NotStored, head: response::Parts, body: Body, leader: Option<oneshot::Sender<Response<Body>>>) -> Landed {
+    fn apart(
+        &self,
+        served: &Served,
+        load: &Load,
+        not: NotStored,
+        head: response::Parts,
+        body: Body,
+        leader: Option<oneshot::Sender<Response<Body>>>,
+    ) -> Landed {
         let (reason, remember, status) = (not.label(), not.remember(), head.status.as_u16());
         served.metrics.not_stored(reason);
         self.passes.remember(load.key().hash(), reason, self.clock.now(), remember);
@@ -201,7 +220,9 @@ impl Cache {
     fn missed(&self, served: &Served, request: &Request<'_>, verified: bool, stale: Option<&Arc<Entry>>, failure: Failure) -> Landed {
         served.metrics.local_load_errs.inc();
         match stale {
-            Some(entry) if self.may_serve_on_error(served, request, verified, entry) => given(entry, Verdict::new(Outcome::Stale).because(failure.label()), self.clock.now()),
+            Some(entry) if self.may_serve_on_error(served, request, verified, entry) => {
+                given(entry, Verdict::new(Outcome::Stale).because(failure.label()), self.clock.now())
+            }
             _ => Landed::Failed(failure),
         }
     }

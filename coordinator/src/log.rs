@@ -2,7 +2,14 @@
 
 use crate::config::{LogFormat, LogLevel};
 use std::io::{self, IsTerminal};
-use tracing_subscriber::{Layer, filter::{LevelFilter, Targets}, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
 
 /// Begins to log. Our own lines by `level`; those of the crates below us only when they are warnings.
 pub fn init(format: LogFormat, level: LogLevel) {

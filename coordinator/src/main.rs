@@ -1,7 +1,13 @@
 //! meshcache-coordinator: reads its flags, starts a coordinator, stops it when it is told to.
 
 use clap::Parser;
-use meshcache_coordinator::{config::{CheckFlags, Config, Hook, Program, What}, coordinator::{self, Failed}, discovery::kube::hooks, http::Filter, log, probe};
+use meshcache_coordinator::{
+    config::{CheckFlags, Config, Hook, Program, What},
+    coordinator::{self, Failed},
+    discovery::kube::hooks,
+    http::Filter,
+    log, probe,
+};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +25,9 @@ fn main() -> ExitCode {
     log::init(program.flags.log_format, program.flags.log_level);
     let done = match program.what {
         Some(What::Check(flags)) => check(&flags),
-        Some(What::Probe { url }) => once(async { probe::get(&url).await.map(|answer| String::from_utf8_lossy(&answer).trim().to_owned()).map_err(|why| format!("{url}: {why}")) }),
+        Some(What::Probe { url }) => {
+            once(async { probe::get(&url).await.map(|answer| String::from_utf8_lossy(&answer).trim().to_owned()).map_err(|why| format!("{url}: {why}")) })
+        }
         Some(What::Hook(hook)) => once(run_hook(hook)),
         None => serve(program),
     };
@@ -77,7 +85,10 @@ fn serve(program: Program) -> Result<(), Failed> {
             eprintln!("a second signal: stopped at once");
             std::process::exit(1);
         });
-        coordinator::run(config, async { let _ = stopped.await; }).await
+        coordinator::run(config, async {
+            let _ = stopped.await;
+        })
+        .await
     });
     // A name that is being resolved, or a file that hangs, must not hold the process.
     runtime.shutdown_background();

@@ -6,7 +6,10 @@ pub use group::GroupMetrics;
 
 use crate::{cache::Usage, discovery::kube::slices::Fault};
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
-use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Every metric of one coordinator, on a registry of its own.
 pub struct Metrics {
@@ -74,13 +77,28 @@ impl Metrics {
             local_load: counters(to, "groupcache_local_load_total", "Loads from the origin that succeeded.", &["group"])?,
             local_load_errs: counters(to, "groupcache_local_load_errs_total", "Loads from the origin that failed.", &["group"])?,
             server_requests: counters(to, "groupcache_server_requests_total", "Questions that came from other coordinators.", &["group"])?,
-            slowest_peer: gauges(to, "groupcache_get_from_peers_latency_slowest_milliseconds", "The longest that another coordinator took to answer.", &["group"])?,
+            slowest_peer: gauges(
+                to,
+                "groupcache_get_from_peers_latency_slowest_milliseconds",
+                "The longest that another coordinator took to answer.",
+                &["group"],
+            )?,
             cache_bytes: gauges(to, "groupcache_cache_bytes", "Bytes held: key, headers, body and bookkeeping.", &["group", "type"])?,
             cache_items: gauges(to, "groupcache_cache_items", "Answers held.", &["group", "type"])?,
             cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
             cache_hits: counters(to, "groupcache_cache_hits_total", "Lookups in the store that found a fresh answer.", &["group", "type"])?,
-            cache_evictions: counters(to, "groupcache_cache_evictions_total", "Answers dropped for want of room or because they had expired.", &["group", "type"])?,
-            cache_evictions_nonexpired: counters(to, "groupcache_cache_evictions_nonexpired_total", "Answers dropped for want of room while they were of use.", &["group", "type"])?,
+            cache_evictions: counters(
+                to,
+                "groupcache_cache_evictions_total",
+                "Answers dropped for want of room or because they had expired.",
+                &["group", "type"],
+            )?,
+            cache_evictions_nonexpired: counters(
+                to,
+                "groupcache_cache_evictions_nonexpired_total",
+                "Answers dropped for want of room while they were of use.",
+                &["group", "type"],
+            )?,
             requests: counters(to, "meshcache_requests_total", "Requests answered, by outcome and its reason.", &["group", "outcome", "reason"])?,
             not_stored: counters(to, "meshcache_not_stored_total", "Answers that were not stored, by reason.", &["group", "reason"])?,
             request_seconds: histograms(to, "meshcache_request_duration_seconds", "From a request's head to its answer's head.")?,
@@ -88,7 +106,8 @@ impl Metrics {
         };
         let build = gauges(to, "meshcache_build_info", "1, with the version in a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let discovery_problems = gauges(to, "meshcache_discovery_problems", "Endpoints and ports that discovery by the Kubernetes API had to leave out, by problem.", &["problem"])?;
+        let discovery_problems =
+            gauges(to, "meshcache_discovery_problems", "Endpoints and ports that discovery by the Kubernetes API had to leave out, by problem.", &["problem"])?;
         Fault::ALL.iter().for_each(|fault| discovery_problems.with_label_values(&[fault.word()]).set(0));
         Ok(Arc::new(Self {
             registry: to.clone(),
@@ -96,14 +115,25 @@ impl Metrics {
             groups: Mutex::default(),
             peers: one(to, IntGauge::new("kubegroup_peers", "Peers in the ring, this one included."))?,
             discovery_events: one(to, IntCounter::new("kubegroup_events", "Changes that discovery has seen."))?,
-            ring_age: one(to, IntGauge::new("meshcache_ring_age_seconds", "How long the Kubernetes API has not confirmed the ring; 0 while it tells each change."))?,
-            reload_successful: one(to, IntGauge::new("meshcache_config_last_reload_successful", "1, or 0 while the file is wrong and the configuration before it is in use."))?,
+            ring_age: one(
+                to,
+                IntGauge::new("meshcache_ring_age_seconds", "How long the Kubernetes API has not confirmed the ring; 0 while it tells each change."),
+            )?,
+            reload_successful: one(
+                to,
+                IntGauge::new("meshcache_config_last_reload_successful", "1, or 0 while the file is wrong and the configuration before it is in use."),
+            )?,
             flights: one(to, IntGauge::new("meshcache_flights", "Loads that are under way and may be joined."))?,
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
             connections: gauges(to, "meshcache_connections", "Open connections, by port.", &["port"])?,
-            proxy_requests: counters(to, "meshcache_proxy_requests_total", "Requests that proxies counted, as they told this coordinator.", &["group", "outcome"])?,
+            proxy_requests: counters(
+                to,
+                "meshcache_proxy_requests_total",
+                "Requests that proxies counted, as they told this coordinator.",
+                &["group", "outcome"],
+            )?,
             proxies: gauges(to, "meshcache_proxies", "Proxies heard in the last 5 seconds.", &["filter_version"])?,
         }))
     }
@@ -205,7 +235,11 @@ mod tests {
         metrics.group("g").request("hit", "");
         metrics.group("g").request("pass", "private");
         let page = String::from_utf8(metrics.page().unwrap()).unwrap();
-        for line in [r#"groupcache_gets_total{group="g"} 1"#, r#"meshcache_requests_total{group="g",outcome="hit",reason=""} 2"#, r#"meshcache_requests_total{group="g",outcome="pass",reason="private"} 1"#] {
+        for line in [
+            r#"groupcache_gets_total{group="g"} 1"#,
+            r#"meshcache_requests_total{group="g",outcome="hit",reason=""} 2"#,
+            r#"meshcache_requests_total{group="g",outcome="pass",reason="private"} 1"#,
+        ] {
             assert!(page.contains(line), "{line} in\n{page}");
         }
     }

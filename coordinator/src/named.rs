@@ -85,7 +85,8 @@ impl Url {
     }
 
     fn is(&self, parts: &Parts<'_>) -> bool {
-        (self.group.as_str(), self.scheme.as_str(), self.authority.as_str(), self.path.as_str(), self.query.as_str()) == (parts.group, parts.scheme, parts.authority, parts.path, parts.query)
+        (self.group.as_str(), self.scheme.as_str(), self.authority.as_str(), self.path.as_str(), self.query.as_str())
+            == (parts.group, parts.scheme, parts.authority, parts.path, parts.query)
     }
 }
 
@@ -121,7 +122,12 @@ mod tests {
 
     #[test]
     fn paths_and_prefixes_are_within_their_group() {
-        let of = |paths: &[&str], prefixes: &[&str]| What { group: Some("g".into()), paths: paths.iter().map(|p| (*p).into()).collect(), prefixes: prefixes.iter().map(|p| (*p).into()).collect(), ..What::default() };
+        let of = |paths: &[&str], prefixes: &[&str]| What {
+            group: Some("g".into()),
+            paths: paths.iter().map(|p| (*p).into()).collect(),
+            prefixes: prefixes.iter().map(|p| (*p).into()).collect(),
+            ..What::default()
+        };
         let k = key("h", "/a/b?c=1");
         assert!(is(of(&["/a/b?c=1"], &[]), &k) && !is(of(&["/a/b"], &[]), &k));
         for prefix in ["/a/", "/a/b", "/a/b?c", "/"] {

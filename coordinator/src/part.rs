@@ -2,7 +2,10 @@
 
 use crate::store::Entry;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header::{CONTENT_RANGE, CONTENT_TYPE}};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_RANGE, CONTENT_TYPE},
+};
 use meshcache_protocol::freshness::Part;
 
 /// Between the parts of an answer with several ranges. Bodies are not searched for it: its length makes a clash unlikely beyond reason.

@@ -73,7 +73,14 @@ impl Peers {
     }
 
     /// Asks a peer, once, for all who ask for the key (`is_load`) or for one request as it is. Its verdict and what comes with it; a failure where it says nothing in time.
-    pub(crate) async fn ask(&self, peer: &str, head: &Head, question: &Question, patience: Duration, is_load: bool) -> Result<(Verdict, Response<Incoming>), Failure> {
+    pub(crate) async fn ask(
+        &self,
+        peer: &str,
+        head: &Head,
+        question: &Question,
+        patience: Duration,
+        is_load: bool,
+    ) -> Result<(Verdict, Response<Incoming>), Failure> {
         let link = self.links.load().get(peer).cloned().ok_or(Failure::Refused)?;
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let request = call(peer, head, question, &token, is_load).ok_or(Failure::Internal)?;
@@ -89,7 +96,10 @@ fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_lo
     let named = named_by_connection(head.headers());
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 8);
     for (name, value) in head.headers() {
-        let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name) || never_to_origin(name.as_str().as_bytes()) || is_hop_by_hop(name, &named) || (is_load && PARTIAL.contains(&name.as_str()));
+        let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
+            || never_to_origin(name.as_str().as_bytes())
+            || is_hop_by_hop(name, &named)
+            || (is_load && PARTIAL.contains(&name.as_str()));
         if !stays {
             headers.append(name.clone(), value.clone());
         }

@@ -5,7 +5,11 @@ pub mod send;
 
 pub use order::{Order, Refused};
 
-use crate::{cache::{Cache, Purged}, feed::Feed, token::Tokens};
+use crate::{
+    cache::{Cache, Purged},
+    feed::Feed,
+    token::Tokens,
+};
 use meshcache_protocol::{Hash, feed};
 use serde::{Deserialize, Serialize};
 use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc, time::Duration};
@@ -56,11 +60,14 @@ impl Purger {
         let call = Call { purge: feed::Purge { id: new_id(), what: order.what, soft: false }, dry_run: order.dry_run };
         let ring = self.cache.ring();
         let others: Vec<_> = ring.peers().iter().filter(|peer| peer.name != self.me).cloned().collect();
-        let calls: Vec<_> = others.into_iter().map(|peer| {
-            let (call, token) = (call.clone(), self.tokens.first());
-            let name = peer.name.clone();
-            (name, tokio::spawn(async move { tokio::time::timeout(PATIENCE, send::to(&peer, &call, token)).await }))
-        }).collect();
+        let calls: Vec<_> = others
+            .into_iter()
+            .map(|peer| {
+                let (call, token) = (call.clone(), self.tokens.first());
+                let name = peer.name.clone();
+                (name, tokio::spawn(async move { tokio::time::timeout(PATIENCE, send::to(&peer, &call, token)).await }))
+            })
+            .collect();
         let mut report = self.here(&call);
         for (name, answer) in calls {
             let why = match answer.await {

@@ -2,7 +2,10 @@
 
 use crate::{
     cache::{Cache, Identity},
-    config::{Config, groups::{Loaded, Source}},
+    config::{
+        Config,
+        groups::{Loaded, Source},
+    },
     coordinator::take,
     feed::Feed,
     metrics::Metrics,
@@ -30,12 +33,20 @@ pub(crate) struct Reload {
 
 impl Reload {
     /// Takes the groups for the first time. The error is one line.
-    pub(crate) fn start(config: &Config, cache: Arc<Cache>, feed: Arc<Feed>, metrics: Arc<Metrics>, peer: Arc<Tokens>, admin: Arc<Tokens>) -> Result<Self, String> {
+    pub(crate) fn start(
+        config: &Config,
+        cache: Arc<Cache>,
+        feed: Arc<Feed>,
+        metrics: Arc<Metrics>,
+        peer: Arc<Tokens>,
+        admin: Arc<Tokens>,
+    ) -> Result<Self, String> {
         let files = config.source.read();
         let loaded = config.source.load(&files, config.identity).map_err(|wrong| wrong.to_string())?;
         cache.set_peer_token(peer.first());
         let tokens = [("peer tokens", peer), ("admin tokens", admin)];
-        let reload = Self { source: config.source.clone(), identity: config.identity, cache, feed, metrics, tokens, seen: files.digest(), complaints: HashMap::new() };
+        let reload =
+            Self { source: config.source.clone(), identity: config.identity, cache, feed, metrics, tokens, seen: files.digest(), complaints: HashMap::new() };
         reload.take(loaded)?;
         Ok(reload)
     }
@@ -51,7 +62,12 @@ impl Reload {
                 Some(_) = async { match &mut hangup { Some(hangup) => hangup.recv().await, None => std::future::pending().await } } => true,
             };
             // Files may be on a network: their time must not be the runtime's.
-            self = match tokio::task::spawn_blocking(move || { self.look(asked); self }).await {
+            self = match tokio::task::spawn_blocking(move || {
+                self.look(asked);
+                self
+            })
+            .await
+            {
                 Ok(reload) => reload,
                 Err(error) => return tracing::error!(%error, "reload ended"),
             };

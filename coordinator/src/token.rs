@@ -3,7 +3,10 @@
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use subtle::ConstantTimeEq;
 
 /// The tokens of one port: none configured, or those of a file that may change.

@@ -1,6 +1,9 @@
 //! Each bad configuration gets one line that names file, line and field.
 
-use meshcache_coordinator::{cache::Identity, config::groups::{Loaded, Source}};
+use meshcache_coordinator::{
+    cache::Identity,
+    config::groups::{Loaded, Source},
+};
 use std::{path::Path, process::Command};
 
 fn load(path: &Path) -> Result<Loaded, String> {
@@ -52,10 +55,16 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("- name: b\n  match: {hosts: [\"a b\"]}\n", "7: groups[1].match.hosts[0]: `a b` is not a host (examples: "),
         ("- name: b\n  match: {service: b}\n", "7: groups[1].match.service: `b` is not a service (name.namespace, "),
         ("- name: b\n  match: {hosts: [i], paths: [{prefix: /a}, {regex: \"(\"}]}\n", "7: groups[1].match.paths[1].regex: `(` is not a regex: "),
-        ("- name: b\n  match: {hosts: [i], paths: [{prefix: a}]}\n  origin: {url: \"http://o\"}\n", "7: groups[1].match.paths: `a` is not a path (it begins with / and has no query)"),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{prefix: a}]}\n  origin: {url: \"http://o\"}\n",
+            "7: groups[1].match.paths: `a` is not a path (it begins with / and has no query)",
+        ),
         ("- name: b\n  match: {hosts: [i]}\n  origin:\n    url: ftp://o\n", "9: groups[1].origin.url: `ftp://o` is not an origin's URL "),
         ("- name: b\n  match: {hosts: [i]}\n  origin:\n    timeout: 1s\n", "8: groups[1].origin: missing field `url`"),
-        ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: many}\n", "8: groups[1].origin.maxLoads: expected a whole number, 0 or more"),
+        (
+            "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: many}\n",
+            "8: groups[1].origin.maxLoads: expected a whole number, 0 or more",
+        ),
         ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n", "8: groups[1].origin.maxLoads: 0 would let nothing load"),
         ("debuggers: x\n", "6: debuggers: expected a list ([..])"),
         ("---\nversion: 1\n", "7: file: only single YAML document expected but multiple found"),
@@ -107,7 +116,10 @@ fn a_directory_is_one_configuration_in_the_order_of_its_names() {
     let names = |loaded: Loaded| loaded.groups.iter().map(|group| group.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(load(folder.path()).unwrap()), ["a", "b"]);
 
-    write("c.yml", "version: 1\ngroups:\n- name: c\n  match: {hosts: [j]}\n  origin: {url: \"http://o\"}\n- name: b\n  match: {hosts: [k]}\n  origin: {url: \"http://o\"}\n");
+    write(
+        "c.yml",
+        "version: 1\ngroups:\n- name: c\n  match: {hosts: [j]}\n  origin: {url: \"http://o\"}\n- name: b\n  match: {hosts: [k]}\n  origin: {url: \"http://o\"}\n",
+    );
     assert_eq!(load(folder.path()).unwrap_err(), format!("{}:6: groups[1].name: two groups have the name `b`", folder.path().join("c.yml").display()));
 }
 

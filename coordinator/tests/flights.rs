@@ -247,10 +247,12 @@ async fn a_streaming_load_without_readers_ends() {
 async fn more_loads_than_may_be_pass_after_the_patience() {
     let (origin, gate) = gated(&[FRESH]).await;
     let front = Arc::new(Front::new(&origin, json!({"origin": {"maxLoads": 2}, "patience": "50ms"})).await);
-    let asked: Vec<_> = ["/1", "/2", "/3", "/4"].map(|target| {
-        let front = front.clone();
-        tokio::spawn(async move { front.question(target, &[("meshcache-patience", "40")]).await })
-    }).into();
+    let asked: Vec<_> = ["/1", "/2", "/3", "/4"]
+        .map(|target| {
+            let front = front.clone();
+            tokio::spawn(async move { front.question(target, &[("meshcache-patience", "40")]).await })
+        })
+        .into();
     let outcomes: Vec<String> = all(asked).await.iter().map(|answer| answer.header("meshcache-outcome").to_owned()).collect();
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "loading").count(), 4, "{outcomes:?}");
     assert_eq!(origin.count(), 2);
@@ -312,7 +314,11 @@ async fn questions_that_are_not_for_the_cache_are_handed_back() {
     ] {
         assert_eq!(front.question(target, fields).await.header("meshcache-outcome"), format!("pass; reason={reason}"), "{target} {fields:?}");
     }
-    for (fields, reason) in [(&[("meshcache-wire", "99")][..], "wire-version"), (&[("meshcache-wire", "x")], "bad-question"), (&[("meshcache-wire", "1"), ("meshcache-group", "other")], "group")] {
+    for (fields, reason) in [
+        (&[("meshcache-wire", "99")][..], "wire-version"),
+        (&[("meshcache-wire", "x")], "bad-question"),
+        (&[("meshcache-wire", "1"), ("meshcache-group", "other")], "group"),
+    ] {
         assert_eq!(front.ask("GET", "/", fields).await.header("meshcache-outcome"), format!("pass; reason={reason}"));
     }
     assert_eq!(origin.count(), 0);

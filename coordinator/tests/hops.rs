@@ -111,12 +111,24 @@ async fn an_owner_that_is_gone_or_silent_is_not_waited_for() {
 async fn a_call_from_a_peer_is_answered_from_here_and_its_token_goes_no_further() {
     let origin = Origin::new(|seen| async move {
         let names: Vec<_> = seen.headers.keys().map(|name| name.as_str().to_owned()).collect();
-        answer(200, &[("cache-control", "public, max-age=60")], format!("{} {}", seen.headers.get("authorization").map_or("-", |v| v.to_str().unwrap()), names.join(",")))
+        answer(
+            200,
+            &[("cache-control", "public, max-age=60")],
+            format!("{} {}", seen.headers.get("authorization").map_or("-", |v| v.to_str().unwrap()), names.join(",")),
+        )
     })
     .await;
     let fronts = three(&origin).await;
     for front in &fronts {
-        let call = [("meshcache-wire", "1"), ("meshcache-group", "g"), ("meshcache-hop", "1"), ("meshcache-authority", "s.n"), ("meshcache-scheme", "http"), ("authorization", "Bearer token"), ("x-envoy-internal", "true")];
+        let call = [
+            ("meshcache-wire", "1"),
+            ("meshcache-group", "g"),
+            ("meshcache-hop", "1"),
+            ("meshcache-authority", "s.n"),
+            ("meshcache-scheme", "http"),
+            ("authorization", "Bearer token"),
+            ("x-envoy-internal", "true"),
+        ];
         let answer = plane::ask(front.peer, "GET", "/x", &call, Default::default()).await;
         assert!(answer.header("meshcache-outcome").starts_with("miss"), "{answer:?}");
         assert!(answer.text().starts_with("- ") && !answer.text().contains("meshcache") && !answer.text().contains("x-envoy"), "{answer:?}");

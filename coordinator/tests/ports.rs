@@ -3,8 +3,8 @@
 mod support;
 
 use serde_json::json;
-use support::{Origin, Running, file, get, send, until};
 use std::sync::atomic::Ordering;
+use support::{Origin, Running, file, get, send, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ADMIN: &[(&str, &str)] = &[("authorization", "Bearer admin-token")];
@@ -45,7 +45,10 @@ async fn the_admin_port_is_for_who_has_the_token() {
     for headers in [ADMIN, &[("authorization", "Basic bWU6b2xkZXItdG9rZW4=")]] {
         assert!(send(at, "GET", "/", headers, "").await.body.contains("<title>meshcache</title>"));
         let peers = send(at, "GET", "/peers", headers, "").await.json();
-        assert_eq!((&peers["name"], &peers["peers"][0]["name"], &peers["peers"][0]["data"]), (&json!("me"), &json!("me"), &json!(running.ports.data.to_string())));
+        assert_eq!(
+            (&peers["name"], &peers["peers"][0]["name"], &peers["peers"][0]["data"]),
+            (&json!("me"), &json!("me"), &json!(running.ports.data.to_string()))
+        );
         assert_eq!(send(at, "GET", "/groups", headers, "").await.json()["groups"][0]["name"], "default");
         assert_eq!(send(at, "GET", "/purge", headers, "").await.status, 405);
     }
@@ -75,7 +78,13 @@ async fn a_purge_says_what_it_did_or_why_not() {
     let done = purge(r#"{"group": "default", "paths": ["/a"]}"#).await;
     assert_eq!((done.status, done.json()["entries"].as_u64(), &done.json()["unreached"]), (200, Some(0), &json!([])));
     assert!(done.json()["id"].as_str().is_some_and(|id| id.len() == 32));
-    for (body, status, part) in [("", 400, "EOF"), ("{}", 400, "one way"), (r#"{"al": true}"#, 400, "unknown field `al`"), (r#"{"all": true, "soft": true}"#, 400, "not there yet"), (r#"{"group": "h"}"#, 404, "no group `h`")] {
+    for (body, status, part) in [
+        ("", 400, "EOF"),
+        ("{}", 400, "one way"),
+        (r#"{"al": true}"#, 400, "unknown field `al`"),
+        (r#"{"all": true, "soft": true}"#, 400, "not there yet"),
+        (r#"{"group": "h"}"#, 404, "no group `h`"),
+    ] {
         let refused = purge(body).await;
         assert!(refused.status == status && refused.json()["error"].as_str().is_some_and(|error| error.contains(part)), "{body}: {refused:?}");
     }
@@ -89,7 +98,9 @@ async fn the_peer_port_tells_nothing_without_a_token() {
     let call = r#"{"purge": {"id": "1", "what": {"all": true}}}"#;
     let single = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
     for (method, path) in [("POST", "/.meshcache/purge"), ("GET", "/a"), ("GET", "/.meshcache/none")] {
-        for (at, headers) in [(running.ports.peer, &[][..]), (running.ports.peer, ADMIN), (single.ports.peer, PEER), (single.ports.peer, &[("authorization", "Bearer ")])] {
+        for (at, headers) in
+            [(running.ports.peer, &[][..]), (running.ports.peer, ADMIN), (single.ports.peer, PEER), (single.ports.peer, &[("authorization", "Bearer ")])]
+        {
             let reply = send(at, method, path, headers, call).await;
             assert_eq!((reply.status, reply.body.as_str()), (401, ""), "{method} {path}");
         }
@@ -110,7 +121,21 @@ async fn a_purge_reaches_every_peer_and_names_those_that_it_does_not() {
     let peers = format!("a=127.0.0.1:{}/{},b=127.0.0.1:{}/{},c=127.0.0.1:{}/{}", ports[0], ports[1], ports[2], ports[3], gone.port(), gone.port());
     let start = async |name: &str, data: u16, peer: u16| {
         let (data, peer) = (format!("127.0.0.1:{data}"), format!("127.0.0.1:{peer}"));
-        Running::start(&["--origin", "http://127.0.0.1:9", "--peer-token-file", &token, "--name", name, "--peers", &peers, "--listen", &data, "--peer-listen", &peer]).await
+        Running::start(&[
+            "--origin",
+            "http://127.0.0.1:9",
+            "--peer-token-file",
+            &token,
+            "--name",
+            name,
+            "--peers",
+            &peers,
+            "--listen",
+            &data,
+            "--peer-listen",
+            &peer,
+        ])
+        .await
     };
     let (a, b) = (start("a", ports[0], ports[1]).await, start("b", ports[2], ports[3]).await);
     let done = send(a.ports.admin, "POST", "/purge", &[], r#"{"group": "default"}"#).await;
@@ -141,7 +166,13 @@ async fn the_feed_answers_at_once_what_is_new_and_else_gives_a_sign_of_life() {
     assert_eq!(news.json()["state"]["purges"][0]["id"], purged.json()["id"]);
     assert_ne!(news.json()["version"], json!(version));
 
-    for (method, path, body, status) in [("POST", "/.meshcache/feed", "x", 400), ("POST", "/.meshcache/feed", r#"{"wire": 99}"#, 400), ("GET", "/.meshcache/feed", "", 405), ("GET", "/.meshcache/purge", "", 404), ("POST", "/.meshcache/", "", 404)] {
+    for (method, path, body, status) in [
+        ("POST", "/.meshcache/feed", "x", 400),
+        ("POST", "/.meshcache/feed", r#"{"wire": 99}"#, 400),
+        ("GET", "/.meshcache/feed", "", 405),
+        ("GET", "/.meshcache/purge", "", 404),
+        ("POST", "/.meshcache/", "", 404),
+    ] {
         assert_eq!(send(running.ports.data, method, path, &[], body).await.status, status, "{method} {path} {body}");
     }
 }

@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{collections::BTreeSet, os::unix::process::CommandExt, process::{Command, Stdio}, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+    sync::atomic::Ordering,
+};
 use support::{Origin, Running, file, get, send, until};
 
 /// The names of docs/metrics.md: first column of its table.

@@ -3,8 +3,8 @@
 
 mod plane;
 
-use serde_json::json;
 use plane::{Front, Origin, answer, raw};
+use serde_json::json;
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
@@ -40,15 +40,19 @@ async fn conditional_range_and_head_are_answered_from_the_store() {
     assert_eq!((range.status.as_u16(), range.header("content-range"), range.header("content-length"), range.text()), (206, "bytes 2-4/10", "3", "234"));
     let none = front.ask("GET", "/", &[("range", "bytes=20-")]).await;
     assert_eq!((none.status.as_u16(), none.header("content-range")), (416, "bytes */10"));
+    // A gap smaller than the head of a part is sent along (RFC 9110 section 15.3.7.2).
     let two = front.ask("GET", "/", &[("range", "bytes=0-0,5-6")]).await;
-    assert_eq!(two.status.as_u16(), 206);
-    assert!(two.header("content-type").starts_with("multipart/byteranges; boundary=") && two.text().contains("content-range: bytes 5-6/10\r\n\r\n56\r\n"), "{two:?}");
+    assert_eq!((two.status.as_u16(), two.header("content-range"), two.text()), (206, "bytes 0-6/10", "0123456"));
     assert_eq!(origin.count(), 1);
 }
 
 #[tokio::test]
 async fn variants_are_kept_apart() {
-    let origin = Origin::new(|seen| async move { answer(200, &[FRESH, ("vary", "x-lang")], seen.headers.get("x-lang").map_or("none", |v| v.to_str().unwrap()).to_owned()) }).await;
+    let origin =
+        Origin::new(
+            |seen| async move { answer(200, &[FRESH, ("vary", "x-lang")], seen.headers.get("x-lang").map_or("none", |v| v.to_str().unwrap()).to_owned()) },
+        )
+        .await;
     let front = Front::new(&origin, json!({})).await;
     for _ in 0..2 {
         for lang in ["de", "fr", "en"] {
@@ -64,7 +68,9 @@ async fn a_stale_answer_is_revalidated_and_given_when_the_origin_fails() {
     let origin = Origin::new(|seen| async move {
         match seen.n {
             0 => answer(200, &[("cache-control", "max-age=0, stale-if-error=60"), ("etag", "\"v\"")], "body"),
-            1 if seen.headers["if-none-match"] == "\"v\"" => answer(304, &[("cache-control", "max-age=0, stale-if-error=60"), ("etag", "\"v\""), ("x-new", "1")], ""),
+            1 if seen.headers["if-none-match"] == "\"v\"" => {
+                answer(304, &[("cache-control", "max-age=0, stale-if-error=60"), ("etag", "\"v\""), ("x-new", "1")], "")
+            }
             _ => answer(503, &[], "broken"),
         }
     })
@@ -80,7 +86,10 @@ async fn a_stale_answer_is_revalidated_and_given_when_the_origin_fails() {
 
 #[tokio::test]
 async fn one_load_refreshes_what_is_stale_in_the_background() {
-    let origin = Origin::new(|seen| async move { answer(200, &[("cache-control", if seen.n == 0 { "max-age=0, stale-while-revalidate=60" } else { "max-age=60" })], seen.n.to_string()) }).await;
+    let origin = Origin::new(|seen| async move {
+        answer(200, &[("cache-control", if seen.n == 0 { "max-age=0, stale-while-revalidate=60" } else { "max-age=60" })], seen.n.to_string())
+    })
+    .await;
     let front = Front::new(&origin, json!({})).await;
     front.get("/").await;
     assert_eq!(front.get("/").await.text(), "0");

@@ -49,7 +49,11 @@ impl Answer {
 
 /// Whether a field of an answer goes on to clients. Age is said anew; what belongs to the connection or to Envoy's callout stays behind.
 fn is_kept(name: &[u8]) -> bool {
-    let dropped = name.starts_with(b":") || matches!(name, b"age" | b"content-length") || name.starts_with(PREFIX.as_bytes()) || name.starts_with(b"x-envoy-") || HOP_BY_HOP.contains(&name);
+    let dropped = name.starts_with(b":")
+        || matches!(name, b"age" | b"content-length")
+        || name.starts_with(PREFIX.as_bytes())
+        || name.starts_with(b"x-envoy-")
+        || HOP_BY_HOP.contains(&name);
     !dropped
 }
 
@@ -66,7 +70,14 @@ mod tests {
     #[test]
     fn an_answer_without_an_outcome_or_with_half_a_body_is_none() {
         let map = |fields: &[Field<'static>]| pairs::write(fields.to_vec().into_iter());
-        let good = map(&[(b":status", b"404"), (b"meshcache-outcome", b"hit; ttl=5; age=1; shared"), (b"age", b"1"), (b"x", b"\xff"), (b"x-envoy-upstream-service-time", b"1"), (b"content-length", b"2")]);
+        let good = map(&[
+            (b":status", b"404"),
+            (b"meshcache-outcome", b"hit; ttl=5; age=1; shared"),
+            (b"age", b"1"),
+            (b"x", b"\xff"),
+            (b"x-envoy-upstream-service-time", b"1"),
+            (b"content-length", b"2"),
+        ]);
         let answer = read(&good, b"ab").unwrap();
         assert_eq!((answer.verdict.outcome, answer.status, answer.verdict.shared), (Outcome::Hit, 404, true));
         assert_eq!(answer.block.fields().collect::<Vec<_>>(), [(&b"x"[..], &b"\xff"[..])]);

@@ -100,7 +100,8 @@ impl Exchange<'_> {
     /// Puts an answer into the hot cache, never for longer than it is fresh.
     fn keep(&mut self, question: &Question, answer: &Answer, selecting: Selecting) {
         let verdict = &answer.verdict;
-        let same_rules = self.worker.known().and_then(|known| known.groups.named(question.group.name())).is_some_and(|group| group.digest() == question.group.digest());
+        let same_rules =
+            self.worker.known().and_then(|known| known.groups.named(question.group.name())).is_some_and(|group| group.digest() == question.group.digest());
         let complete = !question.to_head && !matches!(answer.status, 206 | 304 | 416);
         // A purge that came while the question was under way wins.
         let unpurged = question.purges == self.worker.purges();

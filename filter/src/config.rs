@@ -52,7 +52,13 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (json, name) in [(r#"{"clutser": "c"}"#, "clutser"), (r#"{"hot_bytes_per_worker": "4MB"}"#, "4MB"), (r#"{"cluster": ""}"#, "cluster"), (r#"{"hot_bytes_per_worker": "1GiB"}"#, "512MiB"), ("[", "line 1")] {
+        for (json, name) in [
+            (r#"{"clutser": "c"}"#, "clutser"),
+            (r#"{"hot_bytes_per_worker": "4MB"}"#, "4MB"),
+            (r#"{"cluster": ""}"#, "cluster"),
+            (r#"{"hot_bytes_per_worker": "1GiB"}"#, "512MiB"),
+            ("[", "line 1"),
+        ] {
             assert!(Config::read(json.as_bytes()).unwrap_err().contains(name), "{json}");
         }
     }

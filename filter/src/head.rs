@@ -1,7 +1,11 @@
 //! A request's head as Envoy hands it over: pseudo-headers, fields, and our own headers, which no client may send, apart.
 
 use crate::pairs::Pairs;
-use meshcache_protocol::{Field, Request, request::Unfit, wire::{PREFIX, header}};
+use meshcache_protocol::{
+    Field, Request,
+    request::Unfit,
+    wire::{PREFIX, header},
+};
 use smallvec::SmallVec;
 
 /// A request's head, read in place.
@@ -87,7 +91,15 @@ mod tests {
 
     #[test]
     fn our_own_headers_are_no_fields_of_a_request() {
-        let fields: [Field; 7] = [(b":method", b"GET"), (b":path", b"/a?b"), (b":authority", b"h"), (b":scheme", b"https"), (b"meshcache-debug", b"1"), (b"meshcache-hop", b"1"), (b"x", b"1")];
+        let fields: [Field; 7] = [
+            (b":method", b"GET"),
+            (b":path", b"/a?b"),
+            (b":authority", b"h"),
+            (b":scheme", b"https"),
+            (b"meshcache-debug", b"1"),
+            (b"meshcache-hop", b"1"),
+            (b"x", b"1"),
+        ];
         let map = pairs::write(fields.into_iter());
         let head = Head::read(&map).unwrap();
         let request = head.request().unwrap();

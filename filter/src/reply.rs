@@ -1,7 +1,10 @@
 //! A reply to a client: of a hot answer, whole or in part, or of what a peer answered.
 
 use crate::{answer::Answer, hot::Variant, pairs};
-use meshcache_protocol::{Field, Key, Response, freshness::{Part, cache_status, not_modified}};
+use meshcache_protocol::{
+    Field, Key, Response,
+    freshness::{Part, cache_status, not_modified},
+};
 use std::borrow::Cow;
 
 /// What goes to the client.
@@ -23,7 +26,12 @@ impl<'a> Reply<'a> {
         let status = variant.stored.status;
         if *part == Part::Whole && debug.is_none() {
             variant.tell(installation, now);
-            return Some(Self { status, head: Cow::Borrowed(variant.block.as_bytes()), restore: without_body(&variant.block, &variant.body, status), body: &variant.body });
+            return Some(Self {
+                status,
+                head: Cow::Borrowed(variant.block.as_bytes()),
+                restore: without_body(&variant.block, &variant.body, status),
+                body: &variant.body,
+            });
         }
         let verdict = variant.verdict(now);
         let said = cache_status(installation, &verdict, "proxy", debug.map(Key::to_string).as_deref());

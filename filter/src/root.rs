@@ -20,7 +20,13 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::{ContextType, LogLevel},
 };
-use std::{borrow::Cow, cell::RefCell, collections::{BTreeMap, VecDeque}, rc::Rc, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
 
 /// How often a worker looks what the feed has brought to another.
 const TICK: u64 = 250;

@@ -1,14 +1,6 @@
 //! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
 
-use crate::{
-    counts::Counts,
-    hot::Hot,
-    known::Known,
-    passes::Passes,
-    peers::Peers,
-    purge::Named,
-    questions::Questions,
-};
+use crate::{counts::Counts, hot::Hot, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
 use meshcache_protocol::feed::{Purge, TRUST};
 use std::{collections::BTreeSet, rc::Rc};
 

@@ -1,6 +1,9 @@
 //! The key of a request: length-prefixed parts, so that no two requests share one by concatenation.
 
-use crate::{groups::Group, request::{Marks, REROUTING, Request}};
+use crate::{
+    groups::Group,
+    request::{Marks, REROUTING, Request},
+};
 use std::{borrow::Cow, fmt};
 use xxhash_rust::xxh3::xxh3_128;
 

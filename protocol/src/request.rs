@@ -298,7 +298,12 @@ mod tests {
 
     #[test]
     fn an_authority_is_a_host_and_a_port() {
-        let host_port = |a| read(a, "/").map(|r| { let (h, p) = r.host_port(); (h.into_owned(), p) });
+        let host_port = |a| {
+            read(a, "/").map(|r| {
+                let (h, p) = r.host_port();
+                (h.into_owned(), p)
+            })
+        };
         assert_eq!(host_port("Example.COM:80"), Ok(("example.com".into(), None)));
         assert_eq!(host_port("example.com:8080"), Ok(("example.com".into(), Some(8080))));
         assert_eq!(host_port("[::1]:9000"), Ok(("[::1]".into(), Some(9000))));

@@ -86,17 +86,8 @@ impl fmt::Display for Span {
 #[serde(try_from = "Scalar", into = "String")]
 pub struct Size(pub u64);
 
-const SIZES: [(&str, u64); 9] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("Gi", 1 << 30),
-    ("Mi", 1 << 20),
-    ("Ki", 1 << 10),
-    ("TiB", 1 << 40),
-    ("B", 1),
-    ("", 1),
-];
+const SIZES: [(&str, u64); 9] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("TiB", 1 << 40), ("B", 1), ("", 1)];
 
 impl std::str::FromStr for Size {
     type Err = String;

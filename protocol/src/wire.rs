@@ -299,7 +299,18 @@ mod tests {
 
     #[test]
     fn a_question_is_read_as_it_was_written() {
-        let question = Question { wire: 1, group: "g".into(), namespace: "ns".into(), verified: true, ring: 0xabc, rules: "r".into(), purge: "p".into(), patience: 750, hop: true, route: None };
+        let question = Question {
+            wire: 1,
+            group: "g".into(),
+            namespace: "ns".into(),
+            verified: true,
+            ring: 0xabc,
+            rules: "r".into(),
+            purge: "p".into(),
+            patience: 750,
+            hop: true,
+            route: None,
+        };
         let headers = question.headers();
         let fields: Vec<Field<'_>> = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         assert_eq!(Question::read(&fields), Ok(question));

@@ -40,8 +40,13 @@ fn allocations(act: impl FnOnce()) -> usize {
 #[test]
 fn a_hit_allocates_nothing() {
     let group = Group::for_tests(r#"{"freshness": {"requestDirectives": "obey"}, "share": {"identity": ["x-user-id"]}}"#);
-    let answered: [Field<'_>; 5] =
-        [(b"cache-control", b"public, max-age=60"), (b"etag", b"\"a\""), (b"vary", b"accept-encoding, accept-language, accept, x-tenant"), (b"last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT"), (b"date", b"Sun, 06 Nov 1994 09:49:37 GMT")];
+    let answered: [Field<'_>; 5] = [
+        (b"cache-control", b"public, max-age=60"),
+        (b"etag", b"\"a\""),
+        (b"vary", b"accept-encoding, accept-language, accept, x-tenant"),
+        (b"last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT"),
+        (b"date", b"Sun, 06 Nov 1994 09:49:37 GMT"),
+    ];
     let response = Response { status: 200, fields: &answered };
     let asked: [Field<'_>; 9] = [
         (b"accept-encoding", b"gzip, deflate, br, zstd"),
@@ -58,7 +63,14 @@ fn a_hit_allocates_nothing() {
     let stored = store(&group, &request, false, &response, Times { requested: 784_115_377_000, responded: 784_115_377_000 }, 0).unwrap();
     let selecting = Selecting::of(&Vary::of(&response), &request);
     let mut given = (false, Reuse::Refuse, Part::Origin, Err(Alone::Method));
-    let count = allocations(|| given = (selecting.matches(&request), reuse(&group, &request, false, Some(&stored), 10_000), part(&request, &response, 1000), joins(&group, &request, false)));
+    let count = allocations(|| {
+        given = (
+            selecting.matches(&request),
+            reuse(&group, &request, false, Some(&stored), 10_000),
+            part(&request, &response, 1000),
+            joins(&group, &request, false),
+        )
+    });
     assert_eq!(given, (true, Reuse::Fresh, Part::Range(0, 99), Err(Alone::Identity)));
     assert_eq!(count, 0);
     assert!(allocations(|| drop(std::hint::black_box(vec![1]))) > 0);

@@ -46,7 +46,13 @@ fn group(of: &Value) -> Group {
 
 fn ask<'a>(of: &'a Value, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
     let or = |name, default: &'static str| if of[name].is_null() { default } else { text(of, name) };
-    Request::read(or("method", "GET").as_bytes(), or("scheme", "http").as_bytes(), or("authority", "example.com").as_bytes(), or("target", "/").as_bytes(), fields)
+    Request::read(
+        or("method", "GET").as_bytes(),
+        or("scheme", "http").as_bytes(),
+        or("authority", "example.com").as_bytes(),
+        or("target", "/").as_bytes(),
+        fields,
+    )
 }
 
 /// The key of a request: its bytes and its hash.

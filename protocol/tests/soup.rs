@@ -19,14 +19,73 @@ const GROUPS: [&str; 5] = [
 ];
 
 const NAMES: [&str; 24] = [
-    "cache-control", "expires", "date", "age", "vary", "etag", "last-modified", "set-cookie", "pragma", "content-length", "content-type", "connection", "meshcache-control", "cdn-cache-control",
-    "authorization", "cookie", "range", "if-range", "if-none-match", "if-modified-since", "if-match", "accept-encoding", "x-user-id", "x-any",
+    "cache-control",
+    "expires",
+    "date",
+    "age",
+    "vary",
+    "etag",
+    "last-modified",
+    "set-cookie",
+    "pragma",
+    "content-length",
+    "content-type",
+    "connection",
+    "meshcache-control",
+    "cdn-cache-control",
+    "authorization",
+    "cookie",
+    "range",
+    "if-range",
+    "if-none-match",
+    "if-modified-since",
+    "if-match",
+    "accept-encoding",
+    "x-user-id",
+    "x-any",
 ];
 
 const VALUES: [&str; 40] = [
-    "no-store", "private", "public", "max-age=60", "s-maxage=10", "no-cache", "must-revalidate", "private=\"x-any\"", "max-age=x", "stale-while-revalidate=9", "must-understand, no-store", "immutable, max-age=99",
-    "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "0", "-1", "99999999999999999999", "*", "accept-encoding, x-any", "\"a\"", "W/\"a\", \"b\"", "text/event-stream",
-    "bytes=0-1", "bytes=-5", "bytes=0-0,2-3,5-", "bytes=9-1", "gzip, br;q=0.5, *;q=0", "max-age=0", "only-if-cached", "max-stale=5", "min-fresh=5", "x=\"", "a=\"b\\", ",,,", ";=;", "close, x-any", "a=b", "", "\"",
+    "no-store",
+    "private",
+    "public",
+    "max-age=60",
+    "s-maxage=10",
+    "no-cache",
+    "must-revalidate",
+    "private=\"x-any\"",
+    "max-age=x",
+    "stale-while-revalidate=9",
+    "must-understand, no-store",
+    "immutable, max-age=99",
+    "Sun, 06 Nov 1994 08:49:37 GMT",
+    "Sunday, 06-Nov-94 08:49:37 GMT",
+    "Sun Nov  6 08:49:37 1994",
+    "0",
+    "-1",
+    "99999999999999999999",
+    "*",
+    "accept-encoding, x-any",
+    "\"a\"",
+    "W/\"a\", \"b\"",
+    "text/event-stream",
+    "bytes=0-1",
+    "bytes=-5",
+    "bytes=0-0,2-3,5-",
+    "bytes=9-1",
+    "gzip, br;q=0.5, *;q=0",
+    "max-age=0",
+    "only-if-cached",
+    "max-stale=5",
+    "min-fresh=5",
+    "x=\"",
+    "a=\"b\\",
+    ",,,",
+    ";=;",
+    "close, x-any",
+    "a=b",
+    "",
+    "\"",
 ];
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
@@ -85,18 +144,58 @@ impl Said {
 }
 
 const RIGHT: [&str; 18] = [
-    "no-store", "private", "no-cache", "public", "must-revalidate", "proxy-revalidate", "must-understand", "immutable", "max-age=0", "max-age=60", "max-age=\"30\"", "s-maxage=10", "stale-while-revalidate=5",
-    "stale-if-error=7", "private=\"x-any\"", "no-cache=\"x-any, x-other\"", "x-new", "x-new=\"a, public, max-age=60\"",
+    "no-store",
+    "private",
+    "no-cache",
+    "public",
+    "must-revalidate",
+    "proxy-revalidate",
+    "must-understand",
+    "immutable",
+    "max-age=0",
+    "max-age=60",
+    "max-age=\"30\"",
+    "s-maxage=10",
+    "stale-while-revalidate=5",
+    "stale-if-error=7",
+    "private=\"x-any\"",
+    "no-cache=\"x-any, x-other\"",
+    "x-new",
+    "x-new=\"a, public, max-age=60\"",
 ];
 
 const WRONG: [&str; 22] = [
-    "max-age", "max-age=", "max-age=x", "max-age=-1", "max-age = 60", "max-age=1.5", "s-maxage", "s-maxage=\"x\"", "public=1", "public;", "must-revalidate=x", "must-understand=1", "immutable=yes", "stale-while-revalidate=x",
-    "stale-if-error", "private=", "no-cache=\"\"", "x=\"", "x=\"\\", "x=\"a\"b", "=60", "\"",
+    "max-age",
+    "max-age=",
+    "max-age=x",
+    "max-age=-1",
+    "max-age = 60",
+    "max-age=1.5",
+    "s-maxage",
+    "s-maxage=\"x\"",
+    "public=1",
+    "public;",
+    "must-revalidate=x",
+    "must-understand=1",
+    "immutable=yes",
+    "stale-while-revalidate=x",
+    "stale-if-error",
+    "private=",
+    "no-cache=\"\"",
+    "x=\"",
+    "x=\"\\",
+    "x=\"a\"b",
+    "=60",
+    "\"",
 ];
 
 fn lines(said: &[Said], upper: bool, space: &str) -> Fields {
     let text = said.iter().map(|said| said.text()).collect::<Vec<_>>().join(&format!("{space},{space}"));
-    let text = if upper { text.split_inclusive('"').enumerate().map(|(n, part)| if n % 2 == 0 { part.to_ascii_uppercase() } else { part.to_owned() }).collect() } else { text };
+    let text = if upper {
+        text.split_inclusive('"').enumerate().map(|(n, part)| if n % 2 == 0 { part.to_ascii_uppercase() } else { part.to_owned() }).collect()
+    } else {
+        text
+    };
     vec![("cache-control".to_owned(), text.into_bytes())]
 }
 

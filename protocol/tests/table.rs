@@ -25,7 +25,9 @@ fn each_test_that_the_table_names_is_there() {
     let page = fs::read_to_string(root.join("docs/http.md")).unwrap();
     let words = page.split('`').skip(1).step_by(2);
     // Names of tests are sentences: no header, directive or option has four underscores or is that long.
-    let named: BTreeSet<_> = words.filter(|word| word.len() > 16 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') && word.matches('_').count() > 2).collect();
+    let named: BTreeSet<_> = words
+        .filter(|word| word.len() > 16 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') && word.matches('_').count() > 2)
+        .collect();
     let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
     assert!(named.len() > 100 && missing.is_empty(), "{} named, not there: {missing:#?}", named.len());
 }

@@ -56,7 +56,8 @@ impl Cluster {
         let token = self.kubectl(&["create", "token", account, "--duration=1h"]);
         let mut config: Value = serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--minify", "--output=json"])).unwrap();
         config["users"] = json!([{"name": "account", "user": {"token": token.trim()}}]);
-        config["contexts"] = json!([{"name": "account", "context": {"cluster": config["clusters"][0]["name"], "user": "account", "namespace": self.namespace}}]);
+        config["contexts"] =
+            json!([{"name": "account", "context": {"cluster": config["clusters"][0]["name"], "user": "account", "namespace": self.namespace}}]);
         config["current-context"] = "account".into();
         let file = self.folder.path().join(format!("{account}.kubeconfig"));
         std::fs::write(&file, config.to_string()).unwrap();
@@ -80,7 +81,8 @@ impl Cluster {
     /// Creates a Pod that is at an address of this machine, not ready.
     pub fn pod(&self, name: &str, labels: &Value, address: IpAddr) {
         // By these names the Service finds its ports: where a Pod lacks one, it has no endpoint.
-        let ports = [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)].map(|(name, port)| json!({"name": name, "containerPort": port}));
+        let ports =
+            [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)].map(|(name, port)| json!({"name": name, "containerPort": port}));
         let spec = json!({"nodeName": "node", "containers": [{"name": "c", "image": "none", "ports": ports}]});
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
         self.apply(&[&pod], &[]).unwrap();

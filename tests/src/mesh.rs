@@ -94,7 +94,11 @@ impl Mesh {
             add(&format!("envoy {i}"), &envoy.stats().await, &["meshcache_filter_"]);
         }
         for (i, metrics) in self.coordinators.metrics().await.iter().enumerate() {
-            add(&format!("peer-{i}"), metrics, &["meshcache_requests_total", "meshcache_not_stored", "groupcache_loads", "groupcache_peer", "groupcache_local"]);
+            add(
+                &format!("peer-{i}"),
+                metrics,
+                &["meshcache_requests_total", "meshcache_not_stored", "groupcache_loads", "groupcache_peer", "groupcache_local"],
+            );
         }
         counts
     }

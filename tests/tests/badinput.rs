@@ -84,7 +84,9 @@ fn an_absolute_target_is_the_same_resource() {
 fn a_coordinator_is_no_tunnel_and_no_mirror() {
     run(async {
         let mesh = mesh().await;
-        for head in ["CONNECT odd.test:80 HTTP/1.1\nHost: odd.test:80", "OPTIONS * HTTP/1.1\nHost: odd.test", "TRACE /trace HTTP/1.1\nHost: odd.test\nX-Secret: s"] {
+        for head in
+            ["CONNECT odd.test:80 HTTP/1.1\nHost: odd.test:80", "OPTIONS * HTTP/1.1\nHost: odd.test", "TRACE /trace HTTP/1.1\nHost: odd.test\nX-Secret: s"]
+        {
             let answer = raw::exchange(mesh.coordinators.data()[0], &request(head)).await.unwrap();
             let text = String::from_utf8_lossy(&answer);
             assert!(!text.contains("X-Secret") && !(head.starts_with("CONNECT") && text.contains(" 200 ")), "{head}: {text}");
@@ -148,7 +150,13 @@ fn a_get_with_a_body_passes_with_it() {
 fn a_bad_content_length_is_a_400() {
     run(async {
         let mesh = mesh().await;
-        for lengths in ["Content-Length: abc", "Content-Length: -1", "Content-Length: 1\nContent-Length: 2", "Content-Length: 1, 2", "Content-Length: 99999999999999999999999"] {
+        for lengths in [
+            "Content-Length: abc",
+            "Content-Length: -1",
+            "Content-Length: 1\nContent-Length: 2",
+            "Content-Length: 1, 2",
+            "Content-Length: 99999999999999999999999",
+        ] {
             let head = format!("POST /length HTTP/1.1\nHost: odd.test\n{lengths}");
             for to in ways(&mesh) {
                 assert_eq!(raw::status(to, &request(&head)).await, 400, "{lengths} at {to}");

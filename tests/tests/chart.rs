@@ -37,7 +37,10 @@ fn matrix() -> Vec<String> {
     let mut all: Vec<String> = more.iter().map(|one| format!("{GROUP}{one}")).collect();
     all.push(String::new());
     all.push(format!("{GROUP}{}", more.iter().filter(|one| !one.contains("existingSecret")).copied().collect::<String>()));
-    for module in ["", "  module: {url: \"oci://registry.example/filter:1\", sha256: \"1111111111111111111111111111111111111111111111111111111111111111\", pullSecret: pull}\n"] {
+    for module in [
+        "",
+        "  module: {url: \"oci://registry.example/filter:1\", sha256: \"1111111111111111111111111111111111111111111111111111111111111111\", pullSecret: pull}\n",
+    ] {
         for override_host in ["", "  overrideHost: {namespaces: [clients, gateways]}\n"] {
             all.push(format!("{GROUP}istio:\n  enabled: true\n{ATTACH}{module}{override_host}"));
         }
@@ -75,7 +78,8 @@ fn every_object_is_whole_and_no_two_have_one_name() {
         let objects = chart::objects(&values).unwrap_or_else(|error| panic!("{error}\nvalues:\n{values}"));
         let mut seen = std::collections::HashSet::new();
         for object in &objects {
-            let part = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).unwrap_or_else(|| panic!("{path} in {object:#}"));
+            let part =
+                |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).unwrap_or_else(|| panic!("{path} in {object:#}"));
             assert!(seen.insert(format!("{} {}/{} {}", part("/kind"), part("/metadata/namespace"), part("/metadata/name"), hook(object))), "twice: {object:#}");
             part("/apiVersion");
         }
@@ -112,11 +116,16 @@ fn the_coordinators_have_stable_names_a_service_for_the_ring_and_a_grace_longer_
     let arguments = pod["containers"][0]["args"].to_string();
     assert!(arguments.contains("--discovery-service=$(POD_NAMESPACE)/cache-meshcache\""), "{arguments}");
     let services = of_kind(&objects, "Service");
-    let ports = |service: &Value| service["spec"]["ports"].as_array().unwrap().iter().map(|port| format!("{} {}", port["name"].as_str().unwrap(), port["port"])).collect::<Vec<_>>();
+    let ports = |service: &Value| {
+        service["spec"]["ports"].as_array().unwrap().iter().map(|port| format!("{} {}", port["name"].as_str().unwrap(), port["port"])).collect::<Vec<_>>()
+    };
     assert_eq!(ports(services[0]), ["http2 8080", "http-status 8082", "tcp-peer 8083"]);
     assert_eq!((&services[0]["spec"]["publishNotReadyAddresses"], &services[0]["spec"]["clusterIP"]), (&Value::Null, &Value::Null));
     assert_eq!(services[0]["spec"]["ports"][0]["appProtocol"], "kubernetes.io/h2c");
-    assert_eq!((ports(services[1]), &services[1]["spec"]["clusterIP"], &services[1]["spec"]["publishNotReadyAddresses"]), (vec!["tcp-peer 8083".to_owned()], &"None".into(), &true.into()));
+    assert_eq!(
+        (ports(services[1]), &services[1]["spec"]["clusterIP"], &services[1]["spec"]["publishNotReadyAddresses"]),
+        (vec!["tcp-peer 8083".to_owned()], &"None".into(), &true.into())
+    );
     assert!(of_kind(&chart::objects("autoscaling: {enabled: true}").unwrap(), "StatefulSet")[0]["spec"]["replicas"].is_null());
 }
 
@@ -162,14 +171,22 @@ async fn the_program_knows_every_argument_that_the_chart_gives_it() {
 fn the_readme_lists_every_value() {
     fn paths(value: &Value, at: &str, all: &mut Vec<String>) {
         match value.as_object() {
-            Some(fields) if !fields.is_empty() => fields.iter().for_each(|(name, inner)| paths(inner, &if at.is_empty() { name.clone() } else { format!("{at}.{name}") }, all)),
+            Some(fields) if !fields.is_empty() => {
+                fields.iter().for_each(|(name, inner)| paths(inner, &if at.is_empty() { name.clone() } else { format!("{at}.{name}") }, all))
+            }
             _ => all.push(at.to_owned()),
         }
     }
-    let (values, readme) = (std::fs::read_to_string(chart::folder().join("values.yaml")).unwrap(), std::fs::read_to_string(chart::folder().join("README.md")).unwrap());
+    let (values, readme) =
+        (std::fs::read_to_string(chart::folder().join("values.yaml")).unwrap(), std::fs::read_to_string(chart::folder().join("README.md")).unwrap());
     let mut all = Vec::new();
     chart::read(&values).iter().for_each(|values| paths(values, "", &mut all));
-    let missing: Vec<_> = all.iter().filter(|path| !readme.contains(&format!("| `{path}` |")) && !readme.contains(&format!("| `{}` |", path.rsplit_once('.').map_or("", |(parent, _)| parent)))).collect();
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|path| {
+            !readme.contains(&format!("| `{path}` |")) && !readme.contains(&format!("| `{}` |", path.rsplit_once('.').map_or("", |(parent, _)| parent)))
+        })
+        .collect();
     assert!(all.len() > 60 && missing.is_empty(), "{missing:?}");
 }
 
@@ -220,8 +237,15 @@ fn the_filter_is_attached_by_hooks_after_the_coordinators_and_removed_before_the
     let values = format!("{GROUP}istio:\n  enabled: true\n{ATTACH}");
     let objects = chart::objects(&values).unwrap();
     assert!(of_kind(&objects, "WasmPlugin").is_empty());
-    let jobs: Vec<(&str, &str)> = of_kind(&objects, "Job").iter().map(|job| (hook(job), job["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str().unwrap())).collect();
-    for expected in [("pre-install,pre-upgrade", "create-tokens"), ("post-install,post-upgrade", "attach"), ("pre-upgrade", "detach"), ("pre-delete", "detach"), ("post-delete", "delete-tokens")] {
+    let jobs: Vec<(&str, &str)> =
+        of_kind(&objects, "Job").iter().map(|job| (hook(job), job["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str().unwrap())).collect();
+    for expected in [
+        ("pre-install,pre-upgrade", "create-tokens"),
+        ("post-install,post-upgrade", "attach"),
+        ("pre-upgrade", "detach"),
+        ("pre-delete", "detach"),
+        ("post-delete", "delete-tokens"),
+    ] {
         assert!(jobs.contains(&expected), "{expected:?} in {jobs:?}");
     }
     let map = of_kind(&objects, "ConfigMap").into_iter().find_map(|map| map["data"]["plugins.json"].as_str()).unwrap().to_owned();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshcache_tests::herd::Gathered;
-use meshcache_tests::wait::SOON;
 use meshcache_tests::origin::Received;
+use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, await_until, herd, run};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};

@@ -39,10 +39,15 @@ async fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
     command.stdin(Stdio::null()).stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
     let mut child = command.spawn().unwrap();
     let mut done = BTreeSet::new();
-    await_until(|| {
-        hooks(cluster, &mut done);
-        std::future::ready(child.try_wait().unwrap().is_some())
-    }, SOON * 6, "helm ends").await;
+    await_until(
+        || {
+            hooks(cluster, &mut done);
+            std::future::ready(child.try_wait().unwrap().is_some())
+        },
+        SOON * 6,
+        "helm ends",
+    )
+    .await;
     let said = std::fs::read_to_string(&out).unwrap() + &std::fs::read_to_string(&err).unwrap();
     assert!(child.wait().unwrap().success(), "helm {}: {said}", arguments.join(" "));
     assert!(!said.contains("Warning") && !said.contains("would violate"), "{said}");
@@ -73,7 +78,13 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
     let cluster = Cluster::namespace("helm", &RESTRICTED);
     let folder = chart::folder();
     let chart = folder.to_str().unwrap();
-    let objects = || cluster.kubectl(&["get", "all,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets", "--output=name"]).lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let objects = || {
+        cluster
+            .kubectl(&["get", "all,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets", "--output=name"])
+            .lines()
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
     await_until(async || objects().len() >= 2, SOON, "the namespace has what the cluster puts there").await;
     let before = objects();
 
@@ -89,6 +100,7 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
     assert_eq!(cluster.kubectl(&["get", "statefulset", "cache-meshcache", "--output=jsonpath={.spec.replicas}"]), "4");
 
     helm(&cluster, &["uninstall", "cache"]).await;
-    let left = || objects().difference(&before).filter(|name| !name.starts_with("pod/") && !name.starts_with("controllerrevision")).cloned().collect::<Vec<_>>();
+    let left =
+        || objects().difference(&before).filter(|name| !name.starts_with("pod/") && !name.starts_with("controllerrevision")).cloned().collect::<Vec<_>>();
     await_until(async || left().is_empty(), SOON, "nothing is left").await;
 }

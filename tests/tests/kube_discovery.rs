@@ -218,7 +218,13 @@ async fn an_api_server_that_goes_away_leaves_the_ring_and_is_followed_when_it_is
     await_until(answers, SOON * 3, "the API server is back").await;
     ring.cluster.ready(&ring.members[2].name, ring.members[2].address, false);
     // The controller that writes the slices comes back in its own time.
-    let written = async || ring.cluster.kubectl(&["get", "endpointslices", "--output=json", "--selector", &format!("kubernetes.io/service-name={SERVICE}")]).matches("\"ready\": true").count() == 2;
+    let written = async || {
+        ring.cluster
+            .kubectl(&["get", "endpointslices", "--output=json", "--selector", &format!("kubernetes.io/service-name={SERVICE}")])
+            .matches("\"ready\": true")
+            .count()
+            == 2
+    };
     await_until(written, SOON * 3, "the slice says who is ready").await;
     ring.agree(2.0, AGREED, "a change after the API server is back").await;
     let young = async || ring.members[0].metrics().await.is_some_and(|metrics| metrics.get("meshcache_ring_age_seconds", &[]) == 0.0);

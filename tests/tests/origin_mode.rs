@@ -99,7 +99,11 @@ async fn methods_bodies_redirects_and_errors_go_through() {
         let ask = Ask::new(method, HOST, "/echo").header("content-type", "text/x").body(format!("by {method}"));
         for i in 1..=2 {
             let answer = ask.send(cache.ports.data).await.unwrap();
-            assert_eq!((answer.status, answer.text(), answer.header("x-method"), answer.header("x-type")), (200, format!("by {method}"), method.to_owned(), "text/x".to_owned()), "{i}");
+            assert_eq!(
+                (answer.status, answer.text(), answer.header("x-method"), answer.header("x-type")),
+                (200, format!("by {method}"), method.to_owned(), "text/x".to_owned()),
+                "{i}"
+            );
         }
     }
     assert_eq!(origin.hits("/echo"), 12);

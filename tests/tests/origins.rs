@@ -90,7 +90,10 @@ static MESH: Shared<Mesh> = Shared::new();
 async fn mesh() -> Arc<Mesh> {
     let small = json!({"limits": {"object": "64KiB"}});
     let status = json!({"freshness": {"default": "1h", "status": {"404": "1h", "5xx": "1s"}}});
-    let mesh = || Mesh::of(3, 1).groups(|groups| groups.plus("small", small).plus("errors", json!({})).plus("listed", status).plus("never", json!({"origin": {"timeout": "1s"}})));
+    let mesh = || {
+        Mesh::of(3, 1)
+            .groups(|groups| groups.plus("small", small).plus("errors", json!({})).plus("listed", status).plus("never", json!({"origin": {"timeout": "1s"}})))
+    };
     MESH.get(async || mesh().start().await).await
 }
 
@@ -140,7 +143,10 @@ fn an_error_of_the_origin_is_given_as_it_is_and_not_stored() {
                 for _ in 0..2 {
                     let before = mesh.origin.hits(&path);
                     let answer = Ask::get("errors.test", &path).send(to).await.unwrap();
-                    assert_eq!((answer.status, answer.text(), answer.header("x-own"), answer.header("retry-after")), (status, "its own words".to_owned(), "1".to_owned(), "7".to_owned()));
+                    assert_eq!(
+                        (answer.status, answer.text(), answer.header("x-own"), answer.header("retry-after")),
+                        (status, "its own words".to_owned(), "1".to_owned(), "7".to_owned())
+                    );
                     assert!(mesh.origin.hits(&path) > before, "{status} was stored");
                 }
             }

@@ -38,7 +38,8 @@ async fn what_finds_no_place_in_time_goes_to_the_service_by_itself() {
                 let answer = Ask::get("busy.test", &path(i)).send(to).await.unwrap();
                 assert_eq!((answer.status, answer.text()), (200, path(i)));
             }
-            await_until(async || Ask::get("busy.test", &path(0)).send(to).await.unwrap().cache_status().contains("; hit"), SOON, "the cache caches again").await;
+            await_until(async || Ask::get("busy.test", &path(0)).send(to).await.unwrap().cache_status().contains("; hit"), SOON, "the cache caches again")
+                .await;
         }
     }
 }

@@ -183,9 +183,24 @@ fn what_is_no_purge_is_refused_and_does_nothing() {
         let mesh = mesh().await;
         let stock = Stock::of(&mesh, &[("other.test", "/kept")]).await;
         let bad = [
-            "", "nonsense", "[]", "{}", "7", r#"{"all": false}"#, r#"{"all": "yes"}"#, r#"{"urls": "http://other.test/kept"}"#, r#"{"urls": []}"#,
-            r#"{"urls": ["/kept"]}"#, r#"{"urls": ["ftp://other.test/kept"]}"#, r#"{"paths": ["/kept"]}"#, r#"{"prefixes": ["/"]}"#, r#"{"group": 7}"#,
-            r#"{"group": "other", "paths": ["kept"]}"#, r#"{"group": "other", "colour": "blue"}"#, r#"{"all": true, "group": "other"}"#, "{\"all\": true",
+            "",
+            "nonsense",
+            "[]",
+            "{}",
+            "7",
+            r#"{"all": false}"#,
+            r#"{"all": "yes"}"#,
+            r#"{"urls": "http://other.test/kept"}"#,
+            r#"{"urls": []}"#,
+            r#"{"urls": ["/kept"]}"#,
+            r#"{"urls": ["ftp://other.test/kept"]}"#,
+            r#"{"paths": ["/kept"]}"#,
+            r#"{"prefixes": ["/"]}"#,
+            r#"{"group": 7}"#,
+            r#"{"group": "other", "paths": ["kept"]}"#,
+            r#"{"group": "other", "colour": "blue"}"#,
+            r#"{"all": true, "group": "other"}"#,
+            "{\"all\": true",
         ];
         for body in bad {
             let (status, report) = post(&mesh, 0, body).await;

@@ -33,7 +33,8 @@ async fn every_flag_in_the_readme_is_in_the_help() {
     assert!(status.success(), "{help}");
     let known = words_after(&help, "--");
     let readme = text("README.md");
-    let flags: BTreeSet<String> = readme.lines().filter(|line| line.contains("meshcache-coordinator") || line.contains("| `--")).flat_map(|line| words_after(line, "--")).collect();
+    let flags: BTreeSet<String> =
+        readme.lines().filter(|line| line.contains("meshcache-coordinator") || line.contains("| `--")).flat_map(|line| words_after(line, "--")).collect();
     let missing: Vec<_> = flags.iter().filter(|flag| flag.chars().any(char::is_alphabetic) && !known.contains(*flag)).collect();
     assert!(missing.is_empty(), "--help has no {missing:?}");
 }
@@ -42,8 +43,24 @@ async fn every_flag_in_the_readme_is_in_the_help() {
 async fn every_flag_of_the_design_is_in_the_help_with_its_variable() {
     let (_, help) = Coordinator::run(&["--help"]).await;
     let flags = [
-        "listen", "admin", "status", "peer-listen", "config", "origin", "name", "discovery", "peers", "store-bytes", "peer-token-file", "admin-token-file",
-        "identity", "filter", "installation", "drain-timeout", "log-format", "log-level",
+        "listen",
+        "admin",
+        "status",
+        "peer-listen",
+        "config",
+        "origin",
+        "name",
+        "discovery",
+        "peers",
+        "store-bytes",
+        "peer-token-file",
+        "admin-token-file",
+        "identity",
+        "filter",
+        "installation",
+        "drain-timeout",
+        "log-format",
+        "log-level",
     ];
     for flag in flags {
         assert!(help.contains(&format!("--{flag}")), "--help has no --{flag}");

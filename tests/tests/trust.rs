@@ -122,7 +122,14 @@ fn the_peer_and_admin_ports_tell_nothing_without_their_token() {
         mesh.origin.always("/told", Reply::fresh(3600, "told to nobody"));
         Ask::get(SHOP, "/told").send(mesh.coordinators.data()[0]).await.unwrap();
         let ports = mesh.coordinators.all[0].ports;
-        let peer = |path: &str| Ask::get("peer-0", path).header("meshcache-wire", "1").header("meshcache-group", "shop").header("meshcache-authority", SHOP).header("meshcache-scheme", "http").header("meshcache-hop", "1");
+        let peer = |path: &str| {
+            Ask::get("peer-0", path)
+                .header("meshcache-wire", "1")
+                .header("meshcache-group", "shop")
+                .header("meshcache-authority", SHOP)
+                .header("meshcache-scheme", "http")
+                .header("meshcache-hop", "1")
+        };
         let purge = Ask::new("POST", "admin", "/purge").header("content-type", "application/json").body(r#"{"all": true}"#);
         let asks = [
             (ports.peer, peer("/told"), ADMIN_TOKEN),
@@ -164,7 +171,8 @@ async fn without_configured_tokens_peers_are_refused_and_admin_is_for_loopback_o
     let origin = Origin::start().await;
     let alone = Coordinator::in_front_of(&origin.url(), &[]).await;
     for token in ["", "Bearer ", "Bearer x"] {
-        let hop = Ask::get("alone", "/").header("authorization", token).header("meshcache-wire", "1").header("meshcache-authority", "o").header("meshcache-hop", "1");
+        let hop =
+            Ask::get("alone", "/").header("authorization", token).header("meshcache-wire", "1").header("meshcache-authority", "o").header("meshcache-hop", "1");
         assert_eq!(hop.send(alone.ports.peer).await.unwrap().status, 401);
     }
     assert_eq!(origin.total(), 0);
@@ -245,18 +253,30 @@ fn a_group_with_callers_answers_nobody_else() {
         let mesh = mesh().await;
         mesh.origin.always("/guarded", Reply::fresh(3600, "for the shop"));
         let coordinator = mesh.coordinators.data()[0];
-        let ask = |xfcc: &str| if xfcc.is_empty() { Ask::get("guarded.test", "/guarded") } else { Ask::get("guarded.test", "/guarded").header("x-forwarded-client-cert", xfcc) };
-        let (good, bad) = ("By=spiffe://cluster.local/ns/m/sa/m;Hash=abc;URI=spiffe://cluster.local/ns/shop/sa/web", "By=x;URI=spiffe://cluster.local/ns/evil/sa/web");
+        let ask = |xfcc: &str| {
+            if xfcc.is_empty() { Ask::get("guarded.test", "/guarded") } else { Ask::get("guarded.test", "/guarded").header("x-forwarded-client-cert", xfcc) }
+        };
+        let (good, bad) =
+            ("By=spiffe://cluster.local/ns/m/sa/m;Hash=abc;URI=spiffe://cluster.local/ns/shop/sa/web", "By=x;URI=spiffe://cluster.local/ns/evil/sa/web");
         let status = async |xfcc: &str| ask(xfcc).send(coordinator).await.unwrap().status;
         assert_eq!(status(good).await, 200);
-        for refused in ["", bad, "nonsense", "URI=spiffe://cluster.local/ns/shop", "By=spiffe://cluster.local/ns/shop/sa/web", &format!("{good},{bad}"), "URI=\"spiffe://cluster.local/ns/shop/sa/web"] {
+        for refused in [
+            "",
+            bad,
+            "nonsense",
+            "URI=spiffe://cluster.local/ns/shop",
+            "By=spiffe://cluster.local/ns/shop/sa/web",
+            &format!("{good},{bad}"),
+            "URI=\"spiffe://cluster.local/ns/shop/sa/web",
+        ] {
             assert_eq!(status(refused).await, 403, "{refused}");
         }
         // The last element is the caller's; those before it came through others.
         assert_eq!(status(&format!("{bad},{good}")).await, 200);
         assert_eq!(mesh.origin.hits("/guarded"), 1);
         // A question gives no right either, whatever it says of itself.
-        let question = ask("").header("meshcache-wire", "1").header("meshcache-group", "guarded").header("meshcache-verified", "1").header("meshcache-hop", "1");
+        let question =
+            ask("").header("meshcache-wire", "1").header("meshcache-group", "guarded").header("meshcache-verified", "1").header("meshcache-hop", "1");
         let answer = question.send(coordinator).await.unwrap();
         assert!(!answer.text().contains("for the shop") && answer.header("meshcache-outcome").starts_with("pass"), "{answer:?}");
         // This Envoy has no identity: its filter passes, and the service decides.

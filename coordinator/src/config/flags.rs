@@ -1,8 +1,17 @@
 //! The command line. What `--help` prints of these comments is the reference.
 
-use crate::{cache, discovery::{fixed::{Member, members}, kube::ServiceRef}};
+use crate::{
+    cache,
+    discovery::{
+        fixed::{Member, members},
+        kube::ServiceRef,
+    },
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use meshcache_protocol::{groups::OriginUrl, units::{Size, Span}};
+use meshcache_protocol::{
+    groups::OriginUrl,
+    units::{Size, Span},
+};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// A shared HTTP cache: alone in front of one origin, or the owner of a share of a mesh's keys.
@@ -241,6 +250,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn installation(text: &str) -> Result<String, String> {
     // A token of RFC 9110 that is also one of RFC 8941, as CDN-Loop and Cache-Status need it.
-    let fits = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let fits = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        && text.len() <= 63
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if fits { Ok(text.to_owned()) } else { Err("expected a letter and then at most 62 letters, digits, `-`, `_` or `.`".into()) }
 }

@@ -2,9 +2,19 @@
 
 use super::places::Places;
 use crate::cache::Identity;
-use meshcache_protocol::{Groups, Hash, groups::{Config, OriginUrl, check::{self, Problem}}};
+use meshcache_protocol::{
+    Groups, Hash,
+    groups::{
+        Config, OriginUrl,
+        check::{self, Problem},
+    },
+};
 use serde_saphyr::UserMessageFormatter;
-use std::{fmt, io, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Where the groups are.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +110,14 @@ impl Files {
             Ok(groups) => loaded.groups = Arc::new(groups),
             Err(problem) => return Err(loaded.wrong(problem)),
         }
-        if identity == Identity::None && let Some(n) = loaded.groups.iter().position(|group| group.is_guarded()) {
-            return Err(loaded.wrong(Problem { group: Some(n), field: "callers".into(), what: "needs --identity xfcc: without it no caller has an identity".into() }));
+        if identity == Identity::None
+            && let Some(n) = loaded.groups.iter().position(|group| group.is_guarded())
+        {
+            return Err(loaded.wrong(Problem {
+                group: Some(n),
+                field: "callers".into(),
+                what: "needs --identity xfcc: without it no caller has an identity".into(),
+            }));
         }
         loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.wrong(problem)).collect();
         Ok(loaded)

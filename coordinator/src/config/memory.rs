@@ -43,7 +43,10 @@ mod tests {
 
     #[test]
     fn the_least_limit_around_the_process_counts() {
-        assert_eq!(system(&[("proc/self/cgroup", "0::/a/b\n"), ("sys/fs/cgroup/a/memory.max", "1000\n"), ("sys/fs/cgroup/a/b/memory.max", "max\n")]), Some(1000));
+        assert_eq!(
+            system(&[("proc/self/cgroup", "0::/a/b\n"), ("sys/fs/cgroup/a/memory.max", "1000\n"), ("sys/fs/cgroup/a/b/memory.max", "max\n")]),
+            Some(1000)
+        );
         assert_eq!(system(&[("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "2000\n")]), Some(2000));
         assert_eq!(system(&[("proc/self/cgroup", "0::/\n")]), None);
         assert_eq!(system(&[]), None);

@@ -1,6 +1,9 @@
 //! Where in a YAML text each field is: from a place to the field that stands there, and back.
 
-use serde::{Deserialize, Deserializer, de::{IgnoredAny, MapAccess, SeqAccess, Visitor}};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_saphyr::Spanned;
 use std::fmt;
 
@@ -150,7 +153,9 @@ mod tests {
     #[test]
     fn a_place_tells_its_field() {
         let places = Places::of(TEXT);
-        for (line, column, field) in [(1, 10, "version"), (3, 5, "groups[0].name"), (4, 24, "groups[0].match.hosts[1]"), (7, 12, "groups[1].origin.url"), (9, 1, "groups[1].origin.url")] {
+        for (line, column, field) in
+            [(1, 10, "version"), (3, 5, "groups[0].name"), (4, 24, "groups[0].match.hosts[1]"), (7, 12, "groups[1].origin.url"), (9, 1, "groups[1].origin.url")]
+        {
             assert_eq!(places.field_at(line, column), Some(field), "{line}:{column}");
         }
         assert_eq!(Places::of("a: [").field_at(1, 1), None);
@@ -159,7 +164,8 @@ mod tests {
     #[test]
     fn a_field_tells_its_line_or_that_of_what_is_around_it() {
         let places = Places::of(TEXT);
-        for (field, line) in [("groups[1].origin.url", 7), ("groups[1].origin.timeout", 6), ("groups[1].patience", 5), ("groups[7].name", 2), ("debuggers", 1)] {
+        for (field, line) in [("groups[1].origin.url", 7), ("groups[1].origin.timeout", 6), ("groups[1].patience", 5), ("groups[7].name", 2), ("debuggers", 1)]
+        {
             assert_eq!(places.line_of(field), line, "{field}");
         }
     }

@@ -2,7 +2,12 @@
 
 use super::Rings;
 use meshcache_protocol::{Peer, request::split_port};
-use std::{collections::HashMap, io, net::{IpAddr, SocketAddr}, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// How often names are resolved again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -108,7 +113,10 @@ mod tests {
     #[test]
     fn members_are_read_as_people_write_them() {
         let read = members("a=cache-0.cache:8080/8083, b=[::1]:80/81,c=10.0.0.1:1/2,").unwrap();
-        assert_eq!(read.iter().map(|m| (m.name.as_str(), m.host.as_str(), m.data, m.peer)).collect::<Vec<_>>(), [("a", "cache-0.cache", 8080, 8083), ("b", "::1", 80, 81), ("c", "10.0.0.1", 1, 2)]);
+        assert_eq!(
+            read.iter().map(|m| (m.name.as_str(), m.host.as_str(), m.data, m.peer)).collect::<Vec<_>>(),
+            [("a", "cache-0.cache", 8080, 8083), ("b", "::1", 80, 81), ("c", "10.0.0.1", 1, 2)]
+        );
         for bad in ["", "a", "a=h", "a=h:1", "a=h/1", "=h:1/2", "a=:1/2", "a=h:0/2", "a=h:1/x", "a=h:1/2,a=h:3/4", "a=h:99999/1"] {
             assert!(members(bad).is_err(), "{bad}");
         }

@@ -1,8 +1,18 @@
 //! The admin port: purges, what the coordinator knows, and the status page. For who has the admin token.
 
 use super::Answer;
-use crate::{cache::Cache, purge::{Order, Purger, Refused}, token::Tokens};
-use axum::{Json, Router, body::Body, extract::State, response::{Html, IntoResponse, Response}, routing::{get, post}};
+use crate::{
+    cache::Cache,
+    purge::{Order, Purger, Refused},
+    token::Tokens,
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -62,7 +72,10 @@ impl Admin {
 }
 
 /// The page works without anything from elsewhere, and nothing else may show it.
-const PAGE_HEADERS: [(&str, &str); 2] = [("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'"), ("cache-control", "no-store")];
+const PAGE_HEADERS: [(&str, &str); 2] = [
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'"),
+    ("cache-control", "no-store"),
+];
 
 impl Answer for Routes {
     type Body = Body;
@@ -80,7 +93,8 @@ impl Answer for Routes {
 
 async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
     let ring = admin.cache.ring();
-    let peers: Vec<Value> = ring.peers().iter().map(|peer| json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "self": peer.name == admin.me})).collect();
+    let peers: Vec<Value> =
+        ring.peers().iter().map(|peer| json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "self": peer.name == admin.me})).collect();
     Json(json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers}))
 }
 
@@ -118,7 +132,10 @@ fn host(request: &Request<Incoming>) -> &str {
 
 /// Whether a page of that origin came from this very port.
 fn is_own(origin: &[u8], host: &str) -> bool {
-    std::str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://")).is_some_and(|(_, authority)| !host.is_empty() && authority.eq_ignore_ascii_case(host))
+    std::str::from_utf8(origin)
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .is_some_and(|(_, authority)| !host.is_empty() && authority.eq_ignore_ascii_case(host))
 }
 
 /// Whether a host is this machine by its very name: another name may have been made to lead here (DNS rebinding).
@@ -145,7 +162,9 @@ mod tests {
     #[test]
     fn a_page_of_another_origin_is_not_our_own() {
         assert!(is_own(b"http://localhost:8081", "localhost:8081"));
-        for (origin, host) in [("null", "localhost:8081"), ("http://evil.example", "localhost:8081"), ("http://localhost:9999", "localhost:8081"), ("http://", "")] {
+        for (origin, host) in
+            [("null", "localhost:8081"), ("http://evil.example", "localhost:8081"), ("http://localhost:9999", "localhost:8081"), ("http://", "")]
+        {
             assert!(!is_own(origin.as_bytes(), host), "{origin}");
         }
     }

@@ -5,7 +5,10 @@ use hyper_util::rt::TokioExecutor;
 use std::{
     io,
     pin::{Pin, pin},
-    sync::{Arc, atomic::{AtomicBool, AtomicU64, Ordering::Relaxed}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -150,7 +153,11 @@ mod tests {
     use super::*;
     use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
     use std::convert::Infallible;
-    use tokio::{io::{AsyncReadExt, AsyncWriteExt, DuplexStream}, task::JoinHandle, time::{Instant, sleep}};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+        task::JoinHandle,
+        time::{Instant, sleep},
+    };
 
     /// A connection whose requests are answered after `takes`, with 64 KiB.
     fn connect(takes: Duration) -> (DuplexStream, JoinHandle<()>) {

@@ -1,7 +1,15 @@
 //! The peer port: calls between coordinators. Who has no token is told nothing.
 
-use super::{Answer, data::{empty, whole, with}};
-use crate::{body::Body, cache::{Cache, Door}, purge::{Call, Purger, send}, token::Tokens};
+use super::{
+    Answer,
+    data::{empty, whole, with},
+};
+use crate::{
+    body::Body,
+    cache::{Cache, Door},
+    purge::{Call, Purger, send},
+    token::Tokens,
+};
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::wire;

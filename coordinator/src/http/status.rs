@@ -2,12 +2,24 @@
 
 use super::Answer;
 use crate::{cache::Cache, discovery::kube::Followed, feed::Feed, metrics::Metrics};
-use axum::{Router, body::Body, extract::{Path as PathOf, State}, response::{IntoResponse, Response}, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path as PathOf, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
-use std::{path::Path, sync::{Arc, atomic::{AtomicBool, Ordering}}};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tower_service::Service;
 
 /// What the status port shows.

@@ -3,7 +3,13 @@
 use super::Families;
 use crate::cache::Usage;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
-use std::{sync::{OnceLock, atomic::{AtomicU64, Ordering}}, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// What one group counts. The fields are groupcache's statistics under groupcache's names.
 pub struct GroupMetrics {

@@ -48,7 +48,8 @@ impl Trust {
     }
 
     fn config(&self) -> Result<ClientConfig, String> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
         let Self::Tls { ca: Some(pem), .. } = self else {
             return match self {
                 // Never used: `http` is never encrypted.

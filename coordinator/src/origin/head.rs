@@ -108,7 +108,14 @@ mod tests {
     fn a_client_is_not_told_what_belongs_to_the_connection_or_to_us() {
         let group = Group::for_tests("{}");
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "x-hop, close"), ("x-hop", "1"), ("keep-alive", "5"), ("meshcache-outcome", "hit"), ("meshcache-control", "max-age=1"), ("etag", "e")] {
+        for (name, value) in [
+            ("connection", "x-hop, close"),
+            ("x-hop", "1"),
+            ("keep-alive", "5"),
+            ("meshcache-outcome", "hit"),
+            ("meshcache-control", "max-age=1"),
+            ("etag", "e"),
+        ] {
             headers.append(name, HeaderValue::from_static(value));
         }
         answered(&group, &mut headers);

@@ -212,4 +212,3 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
         Some(this)
     })
 }
-

@@ -100,7 +100,10 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Order, (u16, String)> {
-        let groups: Groups = Groups::new(serde_json::from_str(r#"{"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]}"#).unwrap()).unwrap();
+        let groups: Groups = Groups::new(
+            serde_json::from_str(r#"{"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]}"#).unwrap(),
+        )
+        .unwrap();
         Order::read(body.as_bytes(), &groups).map_err(|refused| (refused.0.as_u16(), refused.1))
     }
 

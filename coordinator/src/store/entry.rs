@@ -95,8 +95,22 @@ impl Entry {
 fn is_standard(name: &HeaderName) -> bool {
     use http::header::*;
     const KNOWN: [HeaderName; 16] = [
-        ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, DATE, ETAG,
-        EXPIRES, LAST_MODIFIED, LINK, LOCATION, SERVER, STRICT_TRANSPORT_SECURITY, VARY, VIA,
+        ACCEPT_RANGES,
+        AGE,
+        CACHE_CONTROL,
+        CONTENT_ENCODING,
+        CONTENT_LANGUAGE,
+        CONTENT_TYPE,
+        DATE,
+        ETAG,
+        EXPIRES,
+        LAST_MODIFIED,
+        LINK,
+        LOCATION,
+        SERVER,
+        STRICT_TRANSPORT_SECURITY,
+        VARY,
+        VIA,
     ];
     KNOWN.contains(name)
 }

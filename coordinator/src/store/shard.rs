@@ -90,7 +90,8 @@ impl Shard {
     /// Takes out the key that has to go first: of one share, or of all; what is on probation before what is not, then what was asked for longest ago.
     pub(super) fn evict(&mut self, share: Option<u32>) -> Option<(u32, Slot)> {
         let candidates = self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id));
-        let (_, id, hash) = candidates.filter_map(|(segments, id)| segments.first_out().map(|(hash, order)| (order, id, hash))).min_by_key(|(order, ..)| *order)?;
+        let (_, id, hash) =
+            candidates.filter_map(|(segments, id)| segments.first_out().map(|(hash, order)| (order, id, hash))).min_by_key(|(order, ..)| *order)?;
         let slot = self.segments.get_mut(id as usize)?.remove(hash)?;
         Some((id, slot))
     }

@@ -35,7 +35,15 @@ fn entry(body: usize, keep: u64, arrived: u64, variant: Option<&str>) -> Arc<Ent
         why: Why::MaxAge,
     };
     let fields = vec![(b"content-type".to_vec(), b"text/plain".to_vec()), (b"x-custom".to_vec(), b"1".to_vec())];
-    Arc::new(Entry::new(Parts { status: StatusCode::OK, fields, tags: "surrogate-key", body: Bytes::from(vec![7; body]), selecting: Selecting::of(&vary, &request), stored, arrived }))
+    Arc::new(Entry::new(Parts {
+        status: StatusCode::OK,
+        fields,
+        tags: "surrogate-key",
+        body: Bytes::from(vec![7; body]),
+        selecting: Selecting::of(&vary, &request),
+        stored,
+        arrived,
+    }))
 }
 
 fn put(store: &Store, share: &Share, n: usize, entry: Arc<Entry>, now: u64) -> bool {

@@ -68,7 +68,9 @@ impl Origin {
                         async move {
                             let (head, body) = request.into_parts();
                             let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-                            Ok::<_, Infallible>(answer(Seen { method: head.method.to_string(), target: head.uri.to_string(), headers: head.headers, body, n }).await)
+                            Ok::<_, Infallible>(
+                                answer(Seen { method: head.method.to_string(), target: head.uri.to_string(), headers: head.headers, body, n }).await,
+                            )
                         }
                     });
                     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;

@@ -4,9 +4,24 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use meshcache_coordinator::{config::{Config, Flags}, coordinator::{Coordinator, Ports}};
-use std::{convert::Infallible, net::SocketAddr, sync::{Arc, atomic::{AtomicUsize, Ordering}}, time::{Duration, Instant}};
-use tokio::{net::{TcpListener, TcpStream}, sync::oneshot, task::JoinHandle};
+use meshcache_coordinator::{
+    config::{Config, Flags},
+    coordinator::{Coordinator, Ports},
+};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
 
 /// The flags as a command line has them.
 #[derive(clap::Parser)]
@@ -42,7 +57,14 @@ impl Running {
         let coordinator = Coordinator::start(config(arguments)).await.unwrap();
         let ports = coordinator.ports().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move { coordinator.serve(async { let _ = stopped.await; }).await.unwrap() });
+        let task = tokio::spawn(async move {
+            coordinator
+                .serve(async {
+                    let _ = stopped.await;
+                })
+                .await
+                .unwrap()
+        });
         Self { ports, stop: Some(stop), task }
     }
 

@@ -154,7 +154,7 @@ fn a_miss_asks_the_owner_and_its_answer_is_hot_afterwards() {
     let Done::Ask(ask) = proxy.get("/x") else { panic!() };
     assert_eq!(ask.timeout, 1000);
     let replied = proxy.answer(ask.question, SHARED, &[("cache-status", "near; hit")], "body");
-    assert_eq!(replied, [(1, Done::Reply(200, "body".into(), "near; hit, meshcache; fwd=miss; fwd-status=200; stored".into()))]);
+    assert_eq!(replied, [(1, Done::Reply(200, "body".into(), "near; hit, meshcache; fwd=uri-miss; fwd-status=200; stored".into()))]);
     assert_eq!(proxy.get("/x"), Done::Reply(200, "body".into(), format!("near; hit, {HOT}")));
     assert!(matches!(proxy.get("/y"), Done::Ask(_)));
     assert!(proxy.worker.questions.len() == 1);
@@ -163,15 +163,33 @@ fn a_miss_asks_the_owner_and_its_answer_is_hot_afterwards() {
 #[test]
 fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     let mut proxy = Proxy::new("{}");
-    let Done::Ask(ask) = proxy.ask("GET", "/x?y", &[("accept", "a"), ("x-envoy-retry-on", "5xx"), ("te", "trailers"), ("meshcache-hop", "1"), ("traceparent", "t")]) else { panic!() };
+    let Done::Ask(ask) =
+        proxy.ask("GET", "/x?y", &[("accept", "a"), ("x-envoy-retry-on", "5xx"), ("te", "trailers"), ("meshcache-hop", "1"), ("traceparent", "t")])
+    else {
+        panic!()
+    };
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
     let headers = message::compose(question, &known).unwrap();
     let get = |wanted: &str| headers.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("|");
     for (name, value) in [
-        (":method", "GET"), (":path", "/x?y"), (":authority", "h"), (":scheme", "http"), ("accept", "a"), ("traceparent", "t"),
-        ("x-envoy-retry-on", ""), ("te", ""), ("meshcache-hop", ""), ("meshcache-wire", "1"), ("meshcache-group", "g"), ("meshcache-namespace", "ns"),
-        ("meshcache-patience", "750"), ("meshcache-purge", "p"), ("meshcache-scheme", "http"), ("meshcache-peer", &question.peer.address), ("meshcache-rules", question.group.digest()),
+        (":method", "GET"),
+        (":path", "/x?y"),
+        (":authority", "h"),
+        (":scheme", "http"),
+        ("accept", "a"),
+        ("traceparent", "t"),
+        ("x-envoy-retry-on", ""),
+        ("te", ""),
+        ("meshcache-hop", ""),
+        ("meshcache-wire", "1"),
+        ("meshcache-group", "g"),
+        ("meshcache-namespace", "ns"),
+        ("meshcache-patience", "750"),
+        ("meshcache-purge", "p"),
+        ("meshcache-scheme", "http"),
+        ("meshcache-peer", &question.peer.address),
+        ("meshcache-rules", question.group.digest()),
     ] {
         assert_eq!(get(name), value, "{name}");
     }

@@ -27,7 +27,11 @@ fn at(now: u64) -> Moment {
 }
 
 fn state(version: &str) -> Vec<u8> {
-    let state = State { installation: "meshcache".into(), peers: ["a", "b"].map(|name| meshcache_protocol::Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") }).to_vec(), ..State::default() };
+    let state = State {
+        installation: "meshcache".into(),
+        peers: ["a", "b"].map(|name| meshcache_protocol::Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") }).to_vec(),
+        ..State::default()
+    };
     serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: Some(state) }).unwrap()
 }
 
@@ -119,7 +123,11 @@ fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
 
 #[test]
 fn an_answer_that_cannot_be_read_is_no_sign_of_life() {
-    for (body, why) in [(&b"<html>"[..], "expected"), (br#"{"wire": 1, "version": "w"}"#, "not sent"), (br#"{"wire": 1, "version": "w", "state": {"config": {"version": 9}}}"#, "version")] {
+    for (body, why) in [
+        (&b"<html>"[..], "expected"),
+        (br#"{"wire": 1, "version": "w"}"#, "not sent"),
+        (br#"{"wire": 1, "version": "w", "state": {"config": {"version": 9}}}"#, "version"),
+    ] {
         let mut two = Two::new();
         two.tick(0, 0);
         two.answered(0, Some(&state("v1")), 0);

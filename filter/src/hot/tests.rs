@@ -1,5 +1,8 @@
 use super::*;
-use meshcache_protocol::{Field, Groups, Response, freshness::{Vary, Why}};
+use meshcache_protocol::{
+    Field, Groups, Response,
+    freshness::{Vary, Why},
+};
 
 fn key(n: usize) -> Key {
     let mut bytes = Vec::new();
@@ -16,8 +19,18 @@ fn request<'a>(fields: &'a [Field<'a>]) -> Request<'a> {
 
 fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant {
     let stored = Stored {
-        status: 200, lifetime: 60_000, initial_age: 1_500, while_revalidate: 0, if_error: 0, always_validate: false, must_revalidate: true,
-        for_everybody: false, validator: false, immutable: false, disconnected: false, why: Why::MaxAge,
+        status: 200,
+        lifetime: 60_000,
+        initial_age: 1_500,
+        while_revalidate: 0,
+        if_error: 0,
+        always_validate: false,
+        must_revalidate: true,
+        for_everybody: false,
+        validator: false,
+        immutable: false,
+        disconnected: false,
+        why: Why::MaxAge,
     };
     let fields: Vec<Field<'_>> = language.map(|language| (&b"accept-language"[..], language)).into_iter().collect();
     let vary: Vec<Field<'_>> = language.map(|_| (&b"vary"[..], &b"accept-language"[..])).into_iter().collect();
@@ -102,7 +115,8 @@ fn variants_live_side_by_side_and_at_most_sixteen() {
         assert!(hot.keep(Side::Outbound, &key(1), variant(10, Some(language), 1000), 0));
         assert!(hot.keep(Side::Outbound, &key(1), variant(20, Some(language), 1000), 0), "in its place");
     }
-    let found = languages.iter().filter(|language| hot.find(Side::Outbound, &key(1), "rules", &request(&[(b"accept-language", language)]), 0).is_some()).count();
+    let found =
+        languages.iter().filter(|language| hot.find(Side::Outbound, &key(1), "rules", &request(&[(b"accept-language", language)]), 0).is_some()).count();
     assert_eq!((found, hot.len(), hot.bytes()), (16, 1, hot.weighed()));
     assert!(!hot.has(1, 0));
 }

@@ -88,7 +88,18 @@ mod tests {
         let fields: [(&[u8], &[u8]); 1] = [(b"cache-control", b"no-cache, no-store, max-age=0, only-if-cached, max-stale, min-fresh=1, stale-if-error=5")];
         assert_eq!(asked("{}", &fields), Asked { only_if_cached: true, ..Asked::default() });
         let all = asked(OBEY, &fields);
-        assert_eq!(all, Asked { no_store: true, no_cache: true, only_if_cached: true, max_age: Some(0), min_fresh: Some(1000), max_stale: Some(u64::MAX), if_error: Some(5000) });
+        assert_eq!(
+            all,
+            Asked {
+                no_store: true,
+                no_cache: true,
+                only_if_cached: true,
+                max_age: Some(0),
+                min_fresh: Some(1000),
+                max_stale: Some(u64::MAX),
+                if_error: Some(5000)
+            }
+        );
     }
 
     #[test]

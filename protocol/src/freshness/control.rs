@@ -117,7 +117,17 @@ mod tests {
     fn field_names_are_read_from_private_and_no_cache() {
         let control = read(&[r#"private="X-User, set-cookie", no-cache=x-other, max-age=60"#]);
         assert!(!control.private && !control.no_cache && control.excludes(b"x-user") && control.excludes(b"set-cookie") && control.excludes(b"x-other"));
-        for whole in [r#"private="""#, r#"private=",""#, r#"private="a b""#, "private=", r#"private="vary""#, r#"private="Cache-Control""#, r#"private="a"#, "private=a b", r#"private="a", private"#] {
+        for whole in [
+            r#"private="""#,
+            r#"private=",""#,
+            r#"private="a b""#,
+            "private=",
+            r#"private="vary""#,
+            r#"private="Cache-Control""#,
+            r#"private="a"#,
+            "private=a b",
+            r#"private="a", private"#,
+        ] {
             assert!(read(&[whole]).private, "{whole}");
         }
         assert!(read(&[r#"no-cache="a, b c""#]).no_cache);
@@ -125,7 +135,9 @@ mod tests {
 
     #[test]
     fn a_restriction_counts_however_it_is_written() {
-        for text in ["no-store", "No-Store=1", r#"no-store="x""#, "no-store; max-age=60", "no-store =", "max-age=60 no-store, no-store foo", r#"x="a, no-store"#] {
+        for text in
+            ["no-store", "No-Store=1", r#"no-store="x""#, "no-store; max-age=60", "no-store =", "max-age=60 no-store, no-store foo", r#"x="a, no-store"#]
+        {
             assert!(read(&[text]).no_store, "{text}");
         }
         assert!(read(&["must-revalidate=1"]).must_revalidate && read(&["proxy-revalidate=x"]).proxy_revalidate);
@@ -134,7 +146,13 @@ mod tests {
 
     #[test]
     fn where_quotes_do_not_fit_only_restrictions_count() {
-        for text in [r#"max-age=60, public, x=""#, r#"x=", y=",public,max-age=60,""#, r#"x="\, y="\",public,max-age=60""#, r#"max-age=60, public, x="a"b"#, r#"max-age=60, public, "a""#] {
+        for text in [
+            r#"max-age=60, public, x=""#,
+            r#"x=", y=",public,max-age=60,""#,
+            r#"x="\, y="\",public,max-age=60""#,
+            r#"max-age=60, public, x="a"b"#,
+            r#"max-age=60, public, "a""#,
+        ] {
             let control = read(&[text]);
             assert!(!control.public && !control.permits && control.max_age.value().is_none_or(|ms| ms == 0), "{text}");
         }

@@ -103,7 +103,9 @@ mod tests {
     use super::*;
 
     fn max_age(text: &str) -> Delta {
-        directives(text.as_bytes()).filter(|(name, _)| name.eq_ignore_ascii_case(b"max-age")).fold(Delta::Absent, |had, (_, argument)| had.and(Delta::of(argument)))
+        directives(text.as_bytes())
+            .filter(|(name, _)| name.eq_ignore_ascii_case(b"max-age"))
+            .fold(Delta::Absent, |had, (_, argument)| had.and(Delta::of(argument)))
     }
 
     #[test]
@@ -129,7 +131,18 @@ mod tests {
     #[test]
     fn what_is_not_a_number_of_seconds_is_none_at_all() {
         for text in [
-            "max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=a", "max-age=60a", "max-age=0x10", "max-age =60", "max-age= 60", "max-age=60; s-maxage=7", "max-age=\"\"", "max-age=6 0",
+            "max-age",
+            "max-age=",
+            "max-age=-1",
+            "max-age=1.5",
+            "max-age=a",
+            "max-age=60a",
+            "max-age=0x10",
+            "max-age =60",
+            "max-age= 60",
+            "max-age=60; s-maxage=7",
+            "max-age=\"\"",
+            "max-age=6 0",
         ] {
             assert_eq!(max_age(text), Delta::Bad, "{text}");
         }

@@ -78,7 +78,18 @@ pub fn conditions(stored: &Response<'_>) -> Vec<(&'static str, Vec<u8>)> {
 /// Whether a field of a stored response goes into the 304 that is made of it: all but metadata of the representation,
 /// which the client has (RFC 9110 section 15.4.5). Last-Modified goes along, for clients that have it as their validator.
 pub fn not_modified(name: &[u8]) -> bool {
-    !matches!(name, b"content-encoding" | b"content-language" | b"content-length" | b"content-md5" | b"content-range" | b"content-type" | b"content-digest" | b"repr-digest" | b"digest")
+    !matches!(
+        name,
+        b"content-encoding"
+            | b"content-language"
+            | b"content-length"
+            | b"content-md5"
+            | b"content-range"
+            | b"content-type"
+            | b"content-digest"
+            | b"repr-digest"
+            | b"digest"
+    )
 }
 
 /// Whether a field of a stored response goes into the 206 that is made of it: all but what describes the whole content.
@@ -88,7 +99,9 @@ pub fn partial(name: &[u8]) -> bool {
 
 /// Whether a field belongs to one connection: by itself, or because Connection names it.
 fn is_hop_by_hop(name: &[u8], fields: &[Field<'_>]) -> bool {
-    HOP_BY_HOP.contains(&name) || name == b"proxy-authentication-info" || values(fields, "connection").flat_map(members).any(|option| option.eq_ignore_ascii_case(name))
+    HOP_BY_HOP.contains(&name)
+        || name == b"proxy-authentication-info"
+        || values(fields, "connection").flat_map(members).any(|option| option.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -118,8 +131,22 @@ mod tests {
     fn fields_of_the_connection_are_not_stored() {
         let date = format!("date: {DATE}");
         let text = [
-            "connection: X-One, keep-alive", "connection: x-two", "x-one: 1", "x-two: 2", "keep-alive: timeout=5", "transfer-encoding: chunked", "te: trailers", "trailer: x-sum", "upgrade: h2c",
-            "proxy-authenticate: Basic", "proxy-authentication-info: x", "proxy-authorization: x", "proxy-connection: close", &date, "x-three: 3", "proxy-status: a",
+            "connection: X-One, keep-alive",
+            "connection: x-two",
+            "x-one: 1",
+            "x-two: 2",
+            "keep-alive: timeout=5",
+            "transfer-encoding: chunked",
+            "te: trailers",
+            "trailer: x-sum",
+            "upgrade: h2c",
+            "proxy-authenticate: Basic",
+            "proxy-authentication-info: x",
+            "proxy-authorization: x",
+            "proxy-connection: close",
+            &date,
+            "x-three: 3",
+            "proxy-status: a",
         ];
         assert_eq!(kept("{}", &text), [&date, "x-three: 3", "proxy-status: a"]);
     }
@@ -160,8 +187,24 @@ mod tests {
     #[test]
     fn a_validation_replaces_each_field_that_it_brings() {
         let stored = ["etag: \"a\"", "x-a: 1", "x-a: 2", "x-b: 1", "content-type: text/plain", "content-encoding: gzip", "content-length: 5", "date: then"];
-        let new = ["etag: \"a\"", "x-a: 3", "x-c: 4", "content-type: text/html", "content-encoding: br", "content-length: 0", "content-range: bytes 0-1/2", "date: now", "age: 3", "connection: x-d", "x-d: 1", "transfer-encoding: chunked"];
-        assert_eq!(updated(&stored, &new), ["x-b: 1", "content-length: 5", "etag: \"a\"", "x-a: 3", "x-c: 4", "content-type: text/html", "content-encoding: br", "date: now", "age: 3"]);
+        let new = [
+            "etag: \"a\"",
+            "x-a: 3",
+            "x-c: 4",
+            "content-type: text/html",
+            "content-encoding: br",
+            "content-length: 0",
+            "content-range: bytes 0-1/2",
+            "date: now",
+            "age: 3",
+            "connection: x-d",
+            "x-d: 1",
+            "transfer-encoding: chunked",
+        ];
+        assert_eq!(
+            updated(&stored, &new),
+            ["x-b: 1", "content-length: 5", "etag: \"a\"", "x-a: 3", "x-c: 4", "content-type: text/html", "content-encoding: br", "date: now", "age: 3"]
+        );
     }
 
     #[test]
@@ -177,7 +220,11 @@ mod tests {
     fn a_304_confirms_only_the_response_whose_validator_it_carries() {
         let modified = "last-modified: Sun, 06 Nov 1994 08:00:00 GMT";
         assert!(confirmed(&["etag: \"a\""], &["etag: \"a\""]) && !confirmed(&["etag: \"a\""], &["etag: \"b\""]));
-        assert!(!confirmed(&["etag: W/\"a\""], &["etag: \"a\""]) && confirmed(&["etag: W/\"a\""], &["etag: W/\"a\""]) && confirmed(&["etag: \"a\""], &["etag: W/\"a\""]));
+        assert!(
+            !confirmed(&["etag: W/\"a\""], &["etag: \"a\""])
+                && confirmed(&["etag: W/\"a\""], &["etag: W/\"a\""])
+                && confirmed(&["etag: \"a\""], &["etag: W/\"a\""])
+        );
         assert!(confirmed(&[modified], &[modified]) && !confirmed(&[modified], &["last-modified: Sun, 06 Nov 1994 08:00:01 GMT"]));
         assert!(!confirmed(&["x: 1"], &["etag: \"a\""]) && confirmed(&[modified], &["etag: \"a\"", modified]));
         assert!(confirmed(&["etag: \"a\""], &[]) && confirmed(&[modified], &["x: 1"]));
@@ -195,13 +242,18 @@ mod tests {
     fn a_validation_sends_both_validators_as_they_came() {
         let ask = |text: &[&str]| conditions(&Response { status: 200, fields: &fields(text) });
         let date = "Sunday, 06-Nov-94 08:49:37 GMT";
-        assert_eq!(ask(&["etag: W/\"a\"", &format!("last-modified: {date}")]), [("if-none-match", b"W/\"a\"".to_vec()), ("if-modified-since", date.as_bytes().to_vec())]);
+        assert_eq!(
+            ask(&["etag: W/\"a\"", &format!("last-modified: {date}")]),
+            [("if-none-match", b"W/\"a\"".to_vec()), ("if-modified-since", date.as_bytes().to_vec())]
+        );
         assert_eq!(ask(&["etag: a b", "last-modified: then"]), []);
     }
 
     #[test]
     fn a_304_has_what_guides_caches_and_no_metadata_of_the_content() {
-        for name in ["cache-control", "content-location", "date", "etag", "expires", "vary", "last-modified", "set-cookie", "access-control-allow-origin", "x-any"] {
+        for name in
+            ["cache-control", "content-location", "date", "etag", "expires", "vary", "last-modified", "set-cookie", "access-control-allow-origin", "x-any"]
+        {
             assert!(not_modified(name.as_bytes()), "{name}");
         }
         for name in ["content-type", "content-encoding", "content-language", "content-length", "content-range"] {

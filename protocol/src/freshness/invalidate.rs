@@ -129,7 +129,16 @@ mod tests {
     #[test]
     fn location_and_content_location_on_the_same_origin_are_invalid_too() {
         for (reference, expected) in [
-            ("/x?y", "/x?y"), ("x", "/a/x"), ("../x", "/x"), ("./", "/a/"), ("?z", "/a/b?z"), ("http://example.com/x", "/x"), ("HTTP://EXAMPLE.com:80/x#f", "/x"), ("//example.com", "/"), ("//example.com?q", "/?q"), ("/a/../../x", "/x"),
+            ("/x?y", "/x?y"),
+            ("x", "/a/x"),
+            ("../x", "/x"),
+            ("./", "/a/"),
+            ("?z", "/a/b?z"),
+            ("http://example.com/x", "/x"),
+            ("HTTP://EXAMPLE.com:80/x#f", "/x"),
+            ("//example.com", "/"),
+            ("//example.com?q", "/?q"),
+            ("/a/../../x", "/x"),
         ] {
             assert_eq!(after("POST", 201, reference), ["/a/b?c=1", expected], "{reference}");
         }
@@ -140,7 +149,17 @@ mod tests {
 
     #[test]
     fn another_origin_is_never_invalidated() {
-        for reference in ["http://other.com/x", "https://example.com/x", "//other.com/x", "http://example.com:8080/x", "mailto:a@b", "http:x", "http://user@example.com/x", "/a b", "/\u{e9}"] {
+        for reference in [
+            "http://other.com/x",
+            "https://example.com/x",
+            "//other.com/x",
+            "http://example.com:8080/x",
+            "mailto:a@b",
+            "http:x",
+            "http://user@example.com/x",
+            "/a b",
+            "/\u{e9}",
+        ] {
             assert_eq!(after("POST", 201, reference), ["/a/b?c=1"], "{reference}");
         }
     }

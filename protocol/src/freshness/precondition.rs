@@ -46,7 +46,10 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
 fn is_not_modified(request: &Request<'_>, stored: &Response<'_>) -> bool {
     if request.value("if-none-match").is_some() {
         let tag = validator::tag(stored);
-        return request.values("if-none-match").flat_map(entity_tags).any(|one| one == b"*" || Tag::read(one).zip(tag).is_some_and(|(asked, has)| asked.matches(has)));
+        return request
+            .values("if-none-match")
+            .flat_map(entity_tags)
+            .any(|one| one == b"*" || Tag::read(one).zip(tag).is_some_and(|(asked, has)| asked.matches(has)));
     }
     let near = validator::near(stored);
     let mut since = request.values("if-modified-since");

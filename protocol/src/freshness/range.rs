@@ -96,8 +96,16 @@ mod tests {
     #[test]
     fn one_range_is_first_to_last_open_ended_or_a_suffix() {
         for (text, expected) in [
-            ("bytes=0-0", (0, 0)), ("bytes=2-5", (2, 5)), ("bytes=2-", (2, 9)), ("bytes=-3", (7, 9)), ("bytes=-30", (0, 9)), ("bytes=0-99", (0, 9)), ("BYTES=1-2", (1, 2)), ("bytes=, 1-2 ,", (1, 2)),
-            ("bytes=0-99999999999999999999999", (0, 9)), ("bytes=-99999999999999999999999", (0, 9)),
+            ("bytes=0-0", (0, 0)),
+            ("bytes=2-5", (2, 5)),
+            ("bytes=2-", (2, 9)),
+            ("bytes=-3", (7, 9)),
+            ("bytes=-30", (0, 9)),
+            ("bytes=0-99", (0, 9)),
+            ("BYTES=1-2", (1, 2)),
+            ("bytes=, 1-2 ,", (1, 2)),
+            ("bytes=0-99999999999999999999999", (0, 9)),
+            ("bytes=-99999999999999999999999", (0, 9)),
         ] {
             assert_eq!(of(text, 10), Part::Range(expected.0, expected.1), "{text}");
         }
@@ -112,7 +120,24 @@ mod tests {
 
     #[test]
     fn a_range_that_cannot_be_read_is_ignored() {
-        for text in ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "bytes=1", "bytes= 1 - 2", "bytes=1-2,x", "bytes=1-2,5-4", "bytes=--1", "items=0-1", "bytes =0-1", "bytes:0-1", "bytes=0-1-2", "none=0-1"] {
+        for text in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-2",
+            "bytes=1",
+            "bytes= 1 - 2",
+            "bytes=1-2,x",
+            "bytes=1-2,5-4",
+            "bytes=--1",
+            "items=0-1",
+            "bytes =0-1",
+            "bytes:0-1",
+            "bytes=0-1-2",
+            "none=0-1",
+        ] {
             assert_eq!(of(text, 10), Part::Whole, "{text}");
         }
     }

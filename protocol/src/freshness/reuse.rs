@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_a_miss() {
         let group = Group::for_tests("{}");
-        let ask = |fields: &'static [(&'static [u8], &'static [u8])]| reuse(&group, &Request::read(b"GET", b"http", b"h", b"/", fields).unwrap(), false, None, 0);
+        let ask =
+            |fields: &'static [(&'static [u8], &'static [u8])]| reuse(&group, &Request::read(b"GET", b"http", b"h", b"/", fields).unwrap(), false, None, 0);
         assert_eq!(ask(&[]), Reuse::Validate("uri-miss"));
         assert_eq!(ask(&[(b"cache-control", b"Only-If-Cached")]), Reuse::OnlyIfCached);
     }
@@ -158,7 +159,12 @@ mod tests {
 
     #[test]
     fn what_must_be_revalidated_is_never_given_stale() {
-        for text in ["max-age=60, must-revalidate", "max-age=60, proxy-revalidate", "s-maxage=60", "max-age=60, must-revalidate, stale-while-revalidate=99, stale-if-error=99"] {
+        for text in [
+            "max-age=60, must-revalidate",
+            "max-age=60, proxy-revalidate",
+            "s-maxage=60",
+            "max-age=60, must-revalidate, stale-while-revalidate=99, stale-if-error=99",
+        ] {
             let fields = [control(text), ETAG];
             let stored = minute(&fields);
             assert_eq!(stored.later(&[], 59), Reuse::Fresh, "{text}");

@@ -21,7 +21,8 @@ pub fn cache_status(installation: &str, verdict: &Verdict, detail: &str, key: Op
         _ if known => Some(reason),
         Outcome::Revalidated => Some("stale"),
         Outcome::Pass => Some("bypass"),
-        Outcome::Miss | Outcome::Loading | Outcome::Error => Some("miss"),
+        Outcome::Miss => Some("uri-miss"),
+        Outcome::Loading | Outcome::Error => Some("miss"),
     };
     // Writing to a String cannot fail.
     let _ = match forwarded {
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(cache_status("m", &verdict(Outcome::Revalidated, ""), "", None), "m; fwd=stale");
         assert_eq!(cache_status("m", &verdict(Outcome::Revalidated, "request"), "", None), "m; fwd=request");
         assert_eq!(cache_status("m", &verdict(Outcome::Miss, "vary-miss"), "owner", None), "m; fwd=vary-miss; detail=owner");
-        assert_eq!(cache_status("m", &verdict(Outcome::Miss, ""), "", None), "m; fwd=miss");
+        assert_eq!(cache_status("m", &verdict(Outcome::Miss, ""), "", None), "m; fwd=uri-miss");
     }
 
     #[test]

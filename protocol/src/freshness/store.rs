@@ -137,7 +137,9 @@ fn sets_cookie(subject: &Subject<'_>, letter: bool) -> bool {
 }
 
 fn is_event_stream(response: &Response<'_>) -> bool {
-    response.values("content-type").any(|value| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")))
+    response
+        .values("content-type")
+        .any(|value| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")))
 }
 
 fn is_larger(response: &Response<'_>, limit: u64) -> bool {
@@ -357,7 +359,12 @@ mod tests {
         assert_eq!(windows("max-age=60"), (5000, 7000));
         assert_eq!(windows("max-age=60, stale-while-revalidate=9, stale-if-error=0"), (9000, 0));
         assert_eq!(windows("max-age=60, stale-while-revalidate=x, stale-if-error"), (0, 0));
-        for text in ["max-age=60, must-revalidate", "max-age=60, proxy-revalidate", "s-maxage=60", "max-age=60, must-revalidate, stale-while-revalidate=9, stale-if-error=9"] {
+        for text in [
+            "max-age=60, must-revalidate",
+            "max-age=60, proxy-revalidate",
+            "s-maxage=60",
+            "max-age=60, must-revalidate, stale-while-revalidate=9, stale-if-error=9",
+        ] {
             assert_eq!(windows(text), (0, 0), "{text}");
         }
         let failure = case(&[FRESH]).by(r#"{"freshness": {"staleIfError": "7s", "status": {"503": "1s"}}}"#).status(503).store().unwrap();

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_target_replaces_cache_control_in_the_order_of_the_list() {
-        let both = of(TARGETS, &[(b"cache-control", b"no-store"), (b"cdn-cache-control", b"max-age=10"), (b"meshcache-control", b"max-age=20, must-revalidate")]);
+        let both =
+            of(TARGETS, &[(b"cache-control", b"no-store"), (b"cdn-cache-control", b"max-age=10"), (b"meshcache-control", b"max-age=20, must-revalidate")]);
         assert!(both.1 && both.0.max_age == Delta::Millis(20_000) && both.0.must_revalidate && !both.0.no_store);
         let second = of(TARGETS, &[(b"cache-control", b"no-store"), (b"cdn-cache-control", b"max-age=10")]);
         assert!(second.1 && second.0.max_age == Delta::Millis(10_000) && !second.0.no_store);

@@ -90,7 +90,13 @@ mod tests {
 
     #[test]
     fn tags_are_compared_weakly_and_strongly() {
-        for (a, b, weakly, strongly) in [(r#"W/"1""#, r#"W/"1""#, true, false), (r#"W/"1""#, r#"W/"2""#, false, false), (r#"W/"1""#, r#""1""#, true, false), (r#""1""#, r#"W/"1""#, true, false), (r#""1""#, r#""1""#, true, true)] {
+        for (a, b, weakly, strongly) in [
+            (r#"W/"1""#, r#"W/"1""#, true, false),
+            (r#"W/"1""#, r#"W/"2""#, false, false),
+            (r#"W/"1""#, r#""1""#, true, false),
+            (r#""1""#, r#"W/"1""#, true, false),
+            (r#""1""#, r#""1""#, true, true),
+        ] {
             assert_eq!((read(a).matches(read(b)), read(a).matches_strongly(read(b))), (weakly, strongly), "{a} {b}");
         }
     }

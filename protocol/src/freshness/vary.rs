@@ -99,7 +99,9 @@ mod tests {
     fn agree(name: &str, one: &[&str], two: &[&str]) -> bool {
         let fields = |values: &[&str]| -> Vec<(Vec<u8>, Vec<u8>)> { values.iter().map(|v| (name.as_bytes().to_vec(), v.as_bytes().to_vec())).collect() };
         let (one, two) = (fields(one), fields(two));
-        let borrowed = |fields: &[(Vec<u8>, Vec<u8>)]| -> Vec<(&'static [u8], &'static [u8])> { fields.iter().map(|(n, v)| (&*n.clone().leak(), &*v.clone().leak())).collect() };
+        let borrowed = |fields: &[(Vec<u8>, Vec<u8>)]| -> Vec<(&'static [u8], &'static [u8])> {
+            fields.iter().map(|(n, v)| (&*n.clone().leak(), &*v.clone().leak())).collect()
+        };
         let (one, two) = (borrowed(&one), borrowed(&two));
         let one = Request::read(b"GET", b"http", b"h", b"/", &one).unwrap();
         let two = Request::read(b"GET", b"http", b"h", b"/", &two).unwrap();
@@ -154,7 +156,9 @@ mod tests {
         assert!(same("gzip;q=1.0, br", "br, x-gzip"));
         assert!(same("gzip;q=0.50", "gzip; Q=0.5"));
         assert!(same("gzip, gzip", "gzip"));
-        assert!(!same("gzip", "br") && !same("gzip", "gzip, br") && !same("gzip;q=0", "gzip") && !same("gzip;q=0.5, br", "gzip, br;q=0.5") && !same("", "gzip"));
+        assert!(
+            !same("gzip", "br") && !same("gzip", "gzip, br") && !same("gzip;q=0", "gzip") && !same("gzip;q=0.5, br", "gzip, br;q=0.5") && !same("", "gzip")
+        );
         assert!(!same("gzip;q=x", "gzip") && same("gzip;q=x", "gzip;q=x") && !same("gzip;q=0.5", "gzip;q=500"));
         let many = |order: &mut dyn Iterator<Item = usize>| order.map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
         assert!(agree("accept-encoding", &[&many(&mut (0..40))], &[&many(&mut (0..40))]));
@@ -175,7 +179,9 @@ mod tests {
         assert!(same("text/html;level=1, */*; q=0.1", "*/*;q=0.1, text/html ; level=1"));
         assert!(same("text/html;x=\"a;q=1\", */*;q=0.1", "*/*;q=0.1, text/html;x=\"a;q=1\"") && same("a;x=\"b;c\" ; y=1, c;q=0.1", "c;q=0.1, a;x=\"b;c\";y=1"));
         assert!(!same("a;x=\"b; c\"", "a;x=\"b;c\""));
-        assert!(!same("text/html", "text/plain") && !same("text/html;level=1", "text/html;level=2") && !same("text/html;x=\"a;q=0.5\"", "text/html;x=\"a\";q=0.5"));
+        assert!(
+            !same("text/html", "text/plain") && !same("text/html;level=1", "text/html;level=2") && !same("text/html;x=\"a;q=0.5\"", "text/html;x=\"a\";q=0.5")
+        );
     }
 
     #[test]

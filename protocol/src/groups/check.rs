@@ -123,11 +123,23 @@ mod tests {
     fn what_is_wrong_is_named_with_its_place() {
         let good = r#""origin": {"url": "http://o"}"#;
         for (groups, expected) in [
-            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, {good}}}, {{"name": "a", "match": {{"hosts": ["h"]}}, {good}}}]"#), "groups[1].name: two groups have the name `a`"),
+            (
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, {good}}}, {{"name": "a", "match": {{"hosts": ["h"]}}, {good}}}]"#),
+                "groups[1].name: two groups have the name `a`",
+            ),
             (format!(r#"[{{"name": "a", "match": {{}}, {good}}}]"#), "groups[0].match: needs `service` or `hosts`"),
-            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"], "paths": [{{"prefix": "x"}}]}}, {good}}}]"#), "groups[0].match.paths: `x` is not a path (it begins with / and has no query)"),
-            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "5ms", {good}}}]"#), "groups[0].hedge: is not there yet: leave it at its default"),
-            (format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#), "groups[0].freshness.min: 8d is more than freshness.max (7d)"),
+            (
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"], "paths": [{{"prefix": "x"}}]}}, {good}}}]"#),
+                "groups[0].match.paths: `x` is not a path (it begins with / and has no query)",
+            ),
+            (
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "5ms", {good}}}]"#),
+                "groups[0].hedge: is not there yet: leave it at its default",
+            ),
+            (
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#),
+                "groups[0].freshness.min: 8d is more than freshness.max (7d)",
+            ),
         ] {
             assert_eq!(check(&config(&groups)).unwrap_err().to_string(), expected);
         }
@@ -135,15 +147,21 @@ mod tests {
 
     #[test]
     fn a_group_that_can_never_match_is_a_warning() {
-        let all = config(r#"[{"name": "a", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"], "paths": [{"exact": "/x"}]}, "origin": {"url": "http://o"}}]"#);
+        let all = config(
+            r#"[{"name": "a", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"], "paths": [{"exact": "/x"}]}, "origin": {"url": "http://o"}}]"#,
+        );
         assert_eq!(warnings(&all).len(), 1);
-        let apart = config(r#"[{"name": "a", "match": {"hosts": ["*"], "paths": [{"prefix": "/y"}]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]"#);
+        let apart = config(
+            r#"[{"name": "a", "match": {"hosts": ["*"], "paths": [{"prefix": "/y"}]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]"#,
+        );
         assert!(warnings(&apart).is_empty());
     }
 
     #[test]
     fn a_configuration_survives_the_feed() {
-        let config = config(r#"[{"name": "a", "mode": false, "overload": 503, "match": {"service": "a.b", "paths": [{"regex": "/x.*"}]}, "freshness": {"status": {"404": "10s", "5xx": "1s"}, "force": false}, "origin": {"url": "https://o:8443", "maxLoads": 3}}]"#);
+        let config = config(
+            r#"[{"name": "a", "mode": false, "overload": 503, "match": {"service": "a.b", "paths": [{"regex": "/x.*"}]}, "freshness": {"status": {"404": "10s", "5xx": "1s"}, "force": false}, "origin": {"url": "https://o:8443", "maxLoads": 3}}]"#,
+        );
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
         assert!(serde_json::from_str::<Config>(r#"{"version": 1, "groups": [{"name": "a", "math": {}}]}"#).is_err());

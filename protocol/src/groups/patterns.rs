@@ -1,7 +1,10 @@
 //! The patterns of a group: names, services, hosts, paths and callers, each checked while it is read.
 
 use super::config::{Match, PathRule};
-use crate::{request::{default_port, split_port}, units::Span};
+use crate::{
+    request::{default_port, split_port},
+    units::Span,
+};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::fmt;
 

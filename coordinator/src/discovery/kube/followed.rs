@@ -1,6 +1,9 @@
 //! What discovery knows of a Service that it follows: told to the ring, the metrics, the log and /readyz.
 
-use super::{Known, slices::{Fault, Problem}};
+use super::{
+    Known,
+    slices::{Fault, Problem},
+};
 use crate::discovery::Rings;
 use std::time::Duration;
 use tokio::{sync::watch::Receiver, time::Instant};

@@ -1,8 +1,14 @@
 //! What the chart's hooks do: make the tokens, and put the filter on proxies after the coordinators have it.
 
-use super::{ServiceRef, client, slices::{Use, port, usable}};
+use super::{
+    ServiceRef, client,
+    slices::{Use, port, usable},
+};
 use crate::probe;
-use k8s_openapi::{ByteString, api::{core::v1::Secret, discovery::v1::EndpointSlice}};
+use k8s_openapi::{
+    ByteString,
+    api::{core::v1::Secret, discovery::v1::EndpointSlice},
+};
 use kube::{
     Api, Client, Error, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
@@ -89,7 +95,8 @@ pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, Stri
 /// Whether there are ready coordinators and all of them serve the module; why not.
 async fn all_serve(client: &Client, namespace: &str, service: &ServiceRef, digest: &str) -> Result<(), String> {
     let labels = ListParams::default().labels(&super::selector(service));
-    let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace).list(&labels).await.map_err(|error| failed("list the endpoints of", service, &error))?;
+    let slices =
+        Api::<EndpointSlice>::namespaced(client.clone(), namespace).list(&labels).await.map_err(|error| failed("list the endpoints of", service, &error))?;
     let all = status_ports(&slices.items);
     if all.is_empty() {
         return Err(format!("{service} has no ready endpoint"));
@@ -157,7 +164,12 @@ mod tests {
 
     #[test]
     fn the_digest_is_filled_in_where_the_chart_leaves_it_open_and_nowhere_else() {
-        let read = |spec: Value| -> DynamicObject { serde_json::from_value(json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": {"name": "p", "namespace": "n"}, "spec": spec})).unwrap() };
+        let read = |spec: Value| -> DynamicObject {
+            serde_json::from_value(
+                json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": {"name": "p", "namespace": "n"}, "spec": spec}),
+            )
+            .unwrap()
+        };
         let plugin = with_digest(read(json!({"url": "http://c:8082/filter/SHA256.wasm", "sha256": "SHA256", "phase": "STATS"})), "abc");
         assert_eq!(plugin.data["spec"], json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"}));
         assert_eq!(place(&plugin), "n/p");
@@ -165,12 +177,13 @@ mod tests {
 
     #[test]
     fn only_ready_coordinators_must_have_the_module() {
-        let slice: EndpointSlice = serde_json::from_value(json!({"metadata": {}, "addressType": "IPv6", "ports": [{"name": "http-status", "port": 8082}], "endpoints": [
-            {"addresses": ["fd00::1"], "conditions": {"ready": true}},
-            {"addresses": ["fd00::2"], "conditions": {"ready": false}},
-            {"addresses": ["fd00::3"], "conditions": {"ready": false, "serving": true, "terminating": true}},
-        ]}))
-        .unwrap();
+        let slice: EndpointSlice =
+            serde_json::from_value(json!({"metadata": {}, "addressType": "IPv6", "ports": [{"name": "http-status", "port": 8082}], "endpoints": [
+                {"addresses": ["fd00::1"], "conditions": {"ready": true}},
+                {"addresses": ["fd00::2"], "conditions": {"ready": false}},
+                {"addresses": ["fd00::3"], "conditions": {"ready": false, "serving": true, "terminating": true}},
+            ]}))
+            .unwrap();
         assert_eq!(status_ports(&[slice]), ["[fd00::1]:8082".parse().unwrap()]);
         assert!(status_ports(&[]).is_empty());
     }

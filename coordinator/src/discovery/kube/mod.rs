@@ -1,7 +1,7 @@
 //! Discovery by the Kubernetes API: the ready endpoints of one Service are the ring. The one place that knows the crate `kube`.
 
-pub mod hooks;
 mod followed;
+pub mod hooks;
 pub mod slices;
 mod watch;
 

@@ -2,7 +2,11 @@
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use meshcache_protocol::Peer;
-use std::{collections::BTreeMap, fmt, net::{IpAddr, SocketAddr}};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// The Service's name for the data port.
 pub const DATA_PORT: &str = "http2";
@@ -201,14 +205,18 @@ mod tests {
 
     #[test]
     fn who_is_not_ready_is_left_out_and_who_terminates_and_serves_is_listed_apart() {
-        let seen = view([&slice("s", "IPv4", json!([
-            pod("starting", "10.0.0.1", json!({"ready": false, "serving": false, "terminating": false})),
-            pod("leaving", "10.0.0.2", json!({"ready": false, "serving": true, "terminating": true})),
-            pod("gone", "10.0.0.3", json!({"ready": false, "serving": false, "terminating": true})),
-            pod("published", "10.0.0.4", json!({"ready": true, "serving": true, "terminating": true})),
-            pod("silent", "10.0.0.5", json!({})),
-            {"addresses": ["10.0.0.6"], "targetRef": {"kind": "Pod", "name": "quiet"}},
-        ]))]);
+        let seen = view([&slice(
+            "s",
+            "IPv4",
+            json!([
+                pod("starting", "10.0.0.1", json!({"ready": false, "serving": false, "terminating": false})),
+                pod("leaving", "10.0.0.2", json!({"ready": false, "serving": true, "terminating": true})),
+                pod("gone", "10.0.0.3", json!({"ready": false, "serving": false, "terminating": true})),
+                pod("published", "10.0.0.4", json!({"ready": true, "serving": true, "terminating": true})),
+                pod("silent", "10.0.0.5", json!({})),
+                {"addresses": ["10.0.0.6"], "targetRef": {"kind": "Pod", "name": "quiet"}},
+            ]),
+        )]);
         let names = |peers: &[Peer]| peers.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
         assert_eq!((names(&seen.ready), names(&seen.leaving)), (vec!["quiet".into(), "silent".into()], vec!["leaving".into(), "published".into()]));
     }
@@ -223,34 +231,46 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_peer_is_named_and_the_rest_is_the_ring() {
-        let bad = slice("s", "IPv4", json!([
-            {"addresses": ["10.0.0.1"]},
-            {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Node", "name": "n"}},
-            {"addresses": [], "targetRef": {"kind": "Pod", "name": "bare"}},
-            {"addresses": null, "targetRef": {"kind": "Pod", "name": "null"}},
-            {"addresses": []},
-            pod("named", "cache.example", ready()),
-            pod("good", "10.0.0.3", ready()),
-        ]));
+        let bad = slice(
+            "s",
+            "IPv4",
+            json!([
+                {"addresses": ["10.0.0.1"]},
+                {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Node", "name": "n"}},
+                {"addresses": [], "targetRef": {"kind": "Pod", "name": "bare"}},
+                {"addresses": null, "targetRef": {"kind": "Pod", "name": "null"}},
+                {"addresses": []},
+                pod("named", "cache.example", ready()),
+                pod("good", "10.0.0.3", ready()),
+            ]),
+        );
         let mut portless = slice("t", "IPv4", json!([pod("other", "10.0.0.4", ready())]));
         portless.ports.as_mut().unwrap().retain(|port| port.name.as_deref() != Some(PEER_PORT));
         let seen = view([&bad, &portless]);
         assert_eq!(told(&seen.ready), ["good 10.0.0.3:8080 10.0.0.3:8083"]);
         let lines: Vec<String> = seen.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(lines, [
-            "EndpointSlice s: endpoint 10.0.0.1 names no Pod and is left out",
-            "EndpointSlice s: endpoint 10.0.0.2 names no Pod and is left out",
-            "EndpointSlice s: endpoint without an address names no Pod and is left out",
-            "EndpointSlice s: the endpoint of Pod bare has no address and is left out",
-            "EndpointSlice s: the endpoint of Pod null has no address and is left out",
-            "EndpointSlice s: `cache.example` is no IP address and is left out",
-            "EndpointSlice t has no TCP port named tcp-peer: its endpoints are left out",
-        ]);
+        assert_eq!(
+            lines,
+            [
+                "EndpointSlice s: endpoint 10.0.0.1 names no Pod and is left out",
+                "EndpointSlice s: endpoint 10.0.0.2 names no Pod and is left out",
+                "EndpointSlice s: endpoint without an address names no Pod and is left out",
+                "EndpointSlice s: the endpoint of Pod bare has no address and is left out",
+                "EndpointSlice s: the endpoint of Pod null has no address and is left out",
+                "EndpointSlice s: `cache.example` is no IP address and is left out",
+                "EndpointSlice t has no TCP port named tcp-peer: its endpoints are left out",
+            ]
+        );
     }
 
     #[test]
     fn a_port_of_another_protocol_or_without_a_number_is_not_the_port() {
-        for ports in [json!(null), json!([]), json!([{"name": DATA_PORT, "port": 1, "protocol": "UDP"}, {"name": PEER_PORT, "port": 2}]), json!([{"name": DATA_PORT}, {"name": PEER_PORT, "port": 2}])] {
+        for ports in [
+            json!(null),
+            json!([]),
+            json!([{"name": DATA_PORT, "port": 1, "protocol": "UDP"}, {"name": PEER_PORT, "port": 2}]),
+            json!([{"name": DATA_PORT}, {"name": PEER_PORT, "port": 2}]),
+        ] {
             let mut one = slice("s", "IPv4", json!([pod("c", "10.0.0.1", ready())]));
             one.ports = serde_json::from_value(ports).unwrap();
             let seen = view([&one]);
@@ -269,7 +289,9 @@ mod tests {
     fn a_thousand_endpoints_in_ten_slices_are_one_ring() {
         let slices: Vec<EndpointSlice> = (0..10)
             .map(|s| {
-                let endpoints: Vec<Value> = (0..100).map(|e| if e == 50 { json!({"addresses": ["10.9.9.9"]}) } else { pod(&format!("c-{s}-{e}"), &format!("10.0.{s}.{e}"), ready()) }).collect();
+                let endpoints: Vec<Value> = (0..100)
+                    .map(|e| if e == 50 { json!({"addresses": ["10.9.9.9"]}) } else { pod(&format!("c-{s}-{e}"), &format!("10.0.{s}.{e}"), ready()) })
+                    .collect();
                 slice(&format!("s-{s}"), "IPv4", endpoints.into())
             })
             .collect();

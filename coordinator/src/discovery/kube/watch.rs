@@ -4,8 +4,16 @@ use super::slices::{View, view};
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{Error, Event};
-use std::{collections::HashMap, hash::{BuildHasher, RandomState}, pin::pin, time::Duration};
-use tokio::{sync::watch, time::{Instant, sleep, sleep_until}};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    pin::pin,
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 /// So long nothing may change before a burst is over..
 const QUIET: Duration = Duration::from_millis(100);

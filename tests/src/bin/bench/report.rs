@@ -92,9 +92,14 @@ impl Report {
         }
         failures.iter().for_each(|failure| println!("FAILED {failure}"));
         let all_figures: Vec<Value> = figures.iter().map(Figure::json).collect();
-        let all = json!({"machine": machine(), "rounds": self.effort.rounds, "scale": self.scale, "figures": all_figures, "costs": costs, "failures": failures});
+        let all =
+            json!({"machine": machine(), "rounds": self.effort.rounds, "scale": self.scale, "figures": all_figures, "costs": costs, "failures": failures});
         fs::write(self.out.join("bench.json"), format!("{all:#}\n")).unwrap();
-        println!("\n{:.0} s; medians, with the least and the largest of {} rounds; all of it in out/bench.json, plots in out/*.svg", self.begun.elapsed().as_secs_f64(), self.effort.rounds);
+        println!(
+            "\n{:.0} s; medians, with the least and the largest of {} rounds; all of it in out/bench.json, plots in out/*.svg",
+            self.begun.elapsed().as_secs_f64(),
+            self.effort.rounds
+        );
         failures.is_empty() && figures.iter().all(|figure| figure.ok() != Some(false))
     }
 }

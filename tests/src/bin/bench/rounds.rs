@@ -42,7 +42,13 @@ impl Side {
         let load = load(&[self.at], &self.asks, connections, Until::Elapsed(turn)).await;
         let used = self.processes.iter().zip(before).map(|(pid, before)| cpu::used(*pid).saturating_sub(before));
         let micros = used.map(|used| load.cpu_per_request(used).as_nanos() as f64 / 1000.0).collect();
-        assert!(load.errors.is_empty() && load.requests > 0, "{}: {} of its clients had an error, such as {:?}", self.name, load.errors.len(), load.errors.first());
+        assert!(
+            load.errors.is_empty() && load.requests > 0,
+            "{}: {} of its clients had an error, such as {:?}",
+            self.name,
+            load.errors.len(),
+            load.errors.first()
+        );
         (load, micros)
     }
 }
@@ -74,12 +80,8 @@ pub(crate) fn ratios(these: &[f64], those: &[f64]) -> Vec<f64> {
 
 /// Takes the sides in turns, after a first turn that does not count; costs in the order of the sides.
 pub(crate) async fn take<const N: usize>(sides: [Side; N], effort: Effort) -> [Cost; N] {
-    let mut costs = sides.each_ref().map(|side| Cost {
-        name: side.name.clone(),
-        processes: vec![Vec::new(); side.processes.len()],
-        micros: Vec::new(),
-        rates: Vec::new(),
-    });
+    let mut costs =
+        sides.each_ref().map(|side| Cost { name: side.name.clone(), processes: vec![Vec::new(); side.processes.len()], micros: Vec::new(), rates: Vec::new() });
     for side in &sides {
         side.turn(effort.connections, WARM).await;
     }

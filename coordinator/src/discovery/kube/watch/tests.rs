@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 type Said = Result<Event<EndpointSlice>, Error>;
 
 fn slice(name: &str, pods: &[(&str, &str)]) -> EndpointSlice {
-    let endpoints: Vec<_> = pods.iter().map(|(pod, address)| json!({"addresses": [address], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": pod}})).collect();
+    let endpoints: Vec<_> =
+        pods.iter().map(|(pod, address)| json!({"addresses": [address], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": pod}})).collect();
     let ports = json!([{"name": "http2", "port": 8080}, {"name": "tcp-peer", "port": 8083}]);
     serde_json::from_value(json!({"metadata": {"name": name}, "addressType": "IPv4", "endpoints": endpoints, "ports": ports})).unwrap()
 }
