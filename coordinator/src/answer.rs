@@ -138,6 +138,17 @@ pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body>
     response
 }
 
+/// A refusal as the answer to a question: for all who wait for it, and kept by nobody.
+pub(crate) fn to_all(mut response: Response<Body>, reason: &str) -> Response<Body> {
+    let mut verdict = Verdict::new(Outcome::Miss).because(reason);
+    verdict.shared = true;
+    if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
+        response.headers_mut().remove(CACHE_STATUS);
+        response.headers_mut().insert(OUTCOME, outcome);
+    }
+    response
+}
+
 /// The origin gave no answer: what a plain client is told.
 pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
     let status = match failure {

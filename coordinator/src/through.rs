@@ -67,10 +67,12 @@ impl Cache {
     /// The origin gave no answer.
     pub(crate) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> Response<Body> {
         asked.served.metrics.request(Outcome::Error.label(), failure.label());
-        if asked.question.is_some() {
-            return answer::bare(&Verdict::new(Outcome::Error).because(failure.label()));
+        match &asked.question {
+            // Everybody has waited as long as the origin may take: the herd is not let loose on it now.
+            Some(_) if failure == Failure::Timeout => answer::to_all(answer::failed(failure, &self.names), failure.label()),
+            Some(_) => answer::bare(&Verdict::new(Outcome::Error).because(failure.label())),
+            None => answer::failed(failure, &self.names),
         }
-        answer::failed(failure, &self.names)
     }
 
     /// To the origin and back, as it streams. `keeps`: what comes is stored as well, where it may be.

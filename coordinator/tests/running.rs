@@ -1,4 +1,6 @@
 //! A coordinator over time: what it exports, what it takes anew, how it stops.
+// A test that fails says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

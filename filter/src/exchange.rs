@@ -109,7 +109,16 @@ impl<'e> Exchange<'e> {
             Ok(request) => request,
             Err(_) => return none_of_ours(worker, Reason::Unfit),
         };
-        let Found::Group(group) = site.served().find(&request, site.namespace()) else { return none_of_ours(worker, Reason::NoGroup) };
+        let group = match site.served().find(&request, site.namespace()) {
+            Found::Group(group) => group,
+            // The service of a group, past its paths: its own meshcache-* headers are kept from clients all the same.
+            Found::HostOnly(group) if group.config().mode == Mode::On => {
+                worker.counts.pass(Reason::NoGroup);
+                let verdict = Verdict::new(wire::Outcome::Pass).because(Reason::NoGroup.label());
+                return Step::Pass(Pass { reason: Reason::NoGroup, note: Some(cache_status(&known.installation, &verdict, "", None)) });
+            }
+            _ => return none_of_ours(worker, Reason::NoGroup),
+        };
         let side = facts.side();
         if !site.serves(side) {
             return none_of_ours(worker, Reason::NoGroup);

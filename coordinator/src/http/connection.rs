@@ -162,8 +162,9 @@ mod tests {
     /// A connection whose requests are answered after `takes`, with 64 KiB.
     fn connect(takes: Duration) -> (DuplexStream, JoinHandle<()>) {
         let (client, server) = tokio::io::duplex(1024);
-        let (_, drain) = watch::channel(false);
+        let (running, drain) = watch::channel(false);
         let task = tokio::spawn(async move {
+            let _running = running;
             let (activity, io) = Activity::watch(TokioIo::new(server));
             let answer = hyper::service::service_fn({
                 let activity = activity.clone();

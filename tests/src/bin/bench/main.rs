@@ -1,8 +1,6 @@
 //! The benchmark: each figure beside a peer or a floor of the same sitting, taken in turns.
 //!
 //! `bench [--quick] [FIGURE...]`: all figures, or those named. It exits with 1 when one is missed.
-// OWNED BY THE HELPER "bench" (its brief from the lead names this folder; this line goes when it is done).
-// Helper "harness": please leave this folder; what you wrote here is in /tmp/harness-bench.
 
 // A measurement that cannot be made ends its figure at the line that saw it; the others go on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
