@@ -36,11 +36,9 @@ test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, el
 image: ## images of coordinator and filter, with docker, else with buildah (see scripts/image --help)
 	@scripts/image
 
-bench: build ## the figures of the README, as ratios
+bench: build ## the figures of the README, as ratios (FIGURES="hot hit": these only; FIGURES=--quick: a look)
 	@scripts/setup bench
-	cargo build -p meshcache-bare $(wasm)
-	@cargo build -p meshcache-tests --release --bin bench
-	@cargo run --quiet -p meshcache-tests --release --bin bench
+	@cargo run --quiet -p meshcache-tests --release --bin bench -- $(FIGURES)
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

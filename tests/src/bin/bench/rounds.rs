@@ -42,7 +42,8 @@ impl Side {
 
     async fn turn(&self, connections: usize, turn: Duration) -> (Load, Vec<f64>) {
         let before: Vec<Duration> = self.processes.iter().map(|pid| cpu::used(*pid)).collect();
-        let load = load(&[self.at], &self.asks, connections, Until::Elapsed(turn));
+        let at = [self.at];
+        let load = load(&at, &self.asks, connections, Until::Elapsed(turn));
         let Ok(load) = tokio::time::timeout(turn + HANGS, load).await else { panic!("{}: a request hangs", self.name) };
         let used = self.processes.iter().zip(before).map(|(pid, before)| cpu::used(*pid).saturating_sub(before));
         let micros = used.map(|used| load.cpu_per_request(used).as_nanos() as f64 / 1000.0).collect();
