@@ -27,13 +27,19 @@ const LARGEST_FOR_PROXIES: usize = 30 << 20;
 /// What we are called, as headers have it.
 pub(crate) struct Names {
     pub(crate) installation: String,
-    pub(crate) via: HeaderValue,
+    via: [HeaderValue; 2],
 }
 
 impl Names {
     pub(crate) fn new(installation: &str) -> Self {
-        let via = via("1.1", installation).unwrap_or_else(|| HeaderValue::from_static("1.1 meshcache"));
+        let via = ["1.1", "2"].map(|version| via(version, installation).unwrap_or_else(|| HeaderValue::from_static("1.1 meshcache")));
         Self { installation: installation.to_owned(), via }
+    }
+
+    /// Our member of Via, for a message that came in this version of HTTP.
+    pub(crate) fn via(&self, version: http::Version) -> &HeaderValue {
+        let [one, two] = &self.via;
+        if version == http::Version::HTTP_2 { two } else { one }
     }
 
     /// Appends our member of Cache-Status.
@@ -101,7 +107,7 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
 
 /// An origin's answer on its way to a plain client.
 pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verdict: &Verdict) -> Response<Body> {
-    head.headers.append(VIA, names.via.clone());
+    head.headers.append(VIA, names.via(head.version).clone());
     names.append_status(&mut head.headers, verdict, &verdict.reason);
     head.version = http::Version::HTTP_11;
     head.extensions.clear();

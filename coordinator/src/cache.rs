@@ -188,14 +188,14 @@ impl Cache {
                 Waited::Landed(Landed::Given { entry, mut verdict, to_all }) => {
                     let fits = entry.selecting.matches(&asked.request);
                     if leads || (to_all && fits) {
-                        verdict.collapsed = !leads;
+                        verdict.collapsed |= !leads;
                         asked.served.metrics.request(verdict.outcome.label(), "");
                         match answer::give(asked, &entry, verdict, &self.names) {
                             Some(response) => return response,
                             None => return self.let_go(asked, head, body, "precondition", 0).await,
                         }
                     }
-                    if fits || variant {
+                    if !to_all || fits || variant {
                         break;
                     }
                     key = variant_key(asked, &entry);
@@ -217,7 +217,7 @@ impl Cache {
                 Waited::Late => return self.let_go(asked, head, body, "slow", 0).await,
             }
         }
-        self.let_go(asked, head, body, "vary", 0).await
+        self.let_go(asked, head, body, "not-shared", 0).await
     }
 
     /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes back to it this way.

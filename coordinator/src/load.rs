@@ -72,8 +72,8 @@ impl Cache {
         {
             return given(entry, Verdict::new(Outcome::Hit), self.clock.now());
         }
-        // Held until the head is there: that is what an origin with more work than it can do is slow at.
-        let Ok(Ok(place)) = timeout(served.group.config().patience.duration(), served.room.acquire()).await else {
+        // Held until all is here, or it turns out that this is nobody's but the leader's: what passes is not counted.
+        let Ok(Ok(_place)) = timeout(served.group.config().patience.duration(), served.room.acquire()).await else {
             return self.overloaded(served, stale.as_ref());
         };
         served.metrics.loads_deduped.inc();
@@ -85,7 +85,6 @@ impl Cache {
         let (began, requested) = (Instant::now(), clock::wall());
         let sent = served.origin.send(outgoing).await;
         served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
-        drop(place);
         let (mut head, body) = match sent {
             Ok(response) => response.into_parts(),
             Err(failure) => return self.missed(served, &request, *verified, stale.as_ref(), failure),
@@ -143,7 +142,7 @@ impl Cache {
         };
         let entry = Arc::new(Entry::new(Parts {
             status: head.status,
-            fields: self.with_via(fields),
+            fields: self.with_via(fields, head.version),
             tags: &served.group.config().tags.header.to_ascii_lowercase(),
             body,
             selecting,
@@ -240,8 +239,8 @@ impl Cache {
     }
 
     /// The fields with `Via`, as every answer from the store carries it.
-    pub(crate) fn with_via(&self, mut fields: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
-        fields.push((b"via".to_vec(), self.names.via.as_bytes().to_vec()));
+    pub(crate) fn with_via(&self, mut fields: Vec<(Vec<u8>, Vec<u8>)>, version: http::Version) -> Vec<(Vec<u8>, Vec<u8>)> {
+        fields.push((b"via".to_vec(), self.names.via(version).as_bytes().to_vec()));
         fields
     }
 }

@@ -109,7 +109,7 @@ impl Cache {
             let stored = freshness::store(&served.group, &asked.request, asked.verified(), &response, times, random());
             let stored = stored.inspect_err(|not| served.metrics.not_stored(not.label())).ok()?;
             let selecting = Selecting::of(&Vary::of(&response), &asked.request);
-            Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded))))
+            Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version)))
         })?;
         Some(move |body: Bytes| {
             let tags = served.group.config().tags.header.to_ascii_lowercase();

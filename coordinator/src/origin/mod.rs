@@ -123,7 +123,7 @@ fn client(connector: Connector) -> Http {
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(IDLE.0)
         .pool_idle_timeout(IDLE.1)
-        .http1_max_buf_size(LARGEST_HEAD.max(128 * 1024))
+        .http1_max_buf_size(2 * LARGEST_HEAD)
         .http1_max_headers(MOST_FIELDS)
         .http2_max_header_list_size(LARGEST_HEAD as u32)
         .http2_adaptive_window(true)

@@ -19,7 +19,10 @@ pub(super) struct Control {
     pub(super) public: bool,
     pub(super) must_revalidate: bool,
     pub(super) proxy_revalidate: bool,
+    /// Only an answer whose status we understand may be stored (RFC 9111 section 5.2.2.3).
     pub(super) must_understand: bool,
+    /// `must-understand`, rightly written: an answer that is understood may be stored although it says `no-store`.
+    pub(super) lifts_no_store: bool,
     pub(super) immutable: bool,
     pub(super) s_maxage: Delta,
     pub(super) max_age: Delta,
@@ -61,7 +64,8 @@ impl Control {
         } else if is("proxy-revalidate") {
             self.proxy_revalidate = true;
         } else if is("must-understand") {
-            self.must_understand |= bare;
+            self.must_understand = true;
+            self.lifts_no_store |= bare;
         } else if is("immutable") {
             self.immutable |= bare;
         } else if is("s-maxage") {
@@ -140,7 +144,7 @@ mod tests {
         {
             assert!(read(&[text]).no_store, "{text}");
         }
-        assert!(read(&["must-revalidate=1"]).must_revalidate && read(&["proxy-revalidate=x"]).proxy_revalidate);
+        assert!(read(&["must-revalidate=1"]).must_revalidate && read(&["proxy-revalidate=x"]).proxy_revalidate && read(&[r#"x=", must-understand"#]).must_understand);
         assert!(!read(&[r#"x="a, no-store""#]).no_store);
     }
 
@@ -167,7 +171,7 @@ mod tests {
         for text in ["public", "must-revalidate", "s-maxage=0"] {
             assert!(read(&[text]).permits, "{text}");
         }
-        assert!(!read(&["immutable=1"]).immutable && !read(&["must-understand=x"]).must_understand && !read(&["public=1"]).public);
+        assert!(!read(&["immutable=1"]).immutable && !read(&["must-understand=x"]).lifts_no_store && !read(&["public=1"]).public);
     }
 
     #[test]

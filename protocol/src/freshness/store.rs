@@ -118,7 +118,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(response.status == 206 || is_event_stream(response), NotStored::Incomplete)?;
     no(!(200..600).contains(&response.status) || response.status == 304, NotStored::Status)?;
     no(control.must_understand && !understood(response.status), NotStored::Status)?;
-    no(control.no_store && !control.must_understand, NotStored::NoStore)?;
+    no(control.no_store && !control.lifts_no_store, NotStored::NoStore)?;
     no(control.private, NotStored::Private)?;
     no(Vary::of(response) == Vary::Everything, NotStored::VaryEverything)?;
     no(subject.named && !control.permits, NotStored::Authorization)?;
