@@ -148,7 +148,8 @@ async fn origins_that_fail_are_told_apart() {
         let failed = front.get("/").await;
         assert_eq!((failed.status.as_u16(), failed.text()), (status, format!("{reason}\n").as_str()));
         let asked = front.question("/", &[]).await;
-        let (status, outcome) = if status == 504 { (504, "miss; reason=timeout; ttl=0; age=0; shared".to_owned()) } else { (204, format!("error; reason={reason}")) };
+        let (status, outcome) =
+            if status == 504 { (504, "miss; reason=timeout; ttl=0; age=0; shared".to_owned()) } else { (204, format!("error; reason={reason}")) };
         assert_eq!((asked.status.as_u16(), asked.header("meshcache-outcome")), (status, outcome.as_str()), "a herd is not let loose on an origin that is slow");
     }
     assert_eq!(origin.count(), 2, "a request is not sent twice because it failed");

@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_an_outcome_or_with_half_a_body_is_none() {
-        let map = |fields: &[Field<'static>]| pairs::write(fields.to_vec().into_iter());
+        let map = |fields: &[Field<'static>]| pairs::write(fields.iter().copied());
         let good = map(&[
             (b":status", b"404"),
             (b"meshcache-outcome", b"hit; ttl=5; age=1; shared"),

@@ -21,7 +21,7 @@ pub enum Next {
     /// It is asked once more.
     Ask(Ask),
     /// It is over, for all who waited.
-    Deliver(Delivery),
+    Deliver(Box<Delivery>),
     /// There is no such question.
     Nothing,
 }
@@ -82,7 +82,7 @@ impl Exchange<'_> {
     fn let_go(&mut self, id: u32, reason: Reason, verdict: Option<Verdict>) -> Next {
         let installation = self.installation();
         let Some((question, waiting)) = self.worker.questions.close(id) else { return Next::Nothing };
-        Next::Deliver(Delivery::of_pass(question, waiting, reason, verdict, installation))
+        Next::Deliver(Box::new(Delivery::of_pass(question, waiting, reason, verdict, installation)))
     }
 
     /// A response came: for the one who asked, for those who joined and may have it, and for the hot cache.
@@ -94,7 +94,7 @@ impl Exchange<'_> {
         if let Some(selecting) = &shared {
             self.keep(&question, &answer, selecting.clone());
         }
-        Next::Deliver(Delivery::of_response(question, waiting, answer, shared, installation))
+        Next::Deliver(Box::new(Delivery::of_response(question, waiting, answer, shared, installation)))
     }
 
     /// Puts an answer into the hot cache, never for longer than it is fresh.

@@ -45,7 +45,7 @@ pub(crate) struct Local {
     /// Questions that are to go out.
     pub(crate) outbox: Vec<Ask>,
     /// Questions that are over, for those who still wait.
-    deliveries: VecDeque<Delivery>,
+    deliveries: VecDeque<Box<Delivery>>,
     /// What became of the streams that waited, until they ask.
     pub(crate) fates: BTreeMap<u32, State>,
     /// The places of those that wait.

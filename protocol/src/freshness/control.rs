@@ -144,7 +144,11 @@ mod tests {
         {
             assert!(read(&[text]).no_store, "{text}");
         }
-        assert!(read(&["must-revalidate=1"]).must_revalidate && read(&["proxy-revalidate=x"]).proxy_revalidate && read(&[r#"x=", must-understand"#]).must_understand);
+        assert!(
+            read(&["must-revalidate=1"]).must_revalidate
+                && read(&["proxy-revalidate=x"]).proxy_revalidate
+                && read(&[r#"x=", must-understand"#]).must_understand
+        );
         assert!(!read(&[r#"x="a, no-store""#]).no_store);
     }
 
