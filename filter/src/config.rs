@@ -1,5 +1,6 @@
 //! The filter's own configuration; all else arrives with the feed.
 
+use crate::site::Side;
 use meshcache_protocol::units::Size;
 use serde::Deserialize;
 
@@ -13,11 +14,15 @@ pub struct Config {
     pub hot_bytes_per_worker: Size,
     /// The only groups that this proxy serves. `None`: all on an outbound listener, none on an inbound one.
     pub groups: Option<Vec<String>>,
+    /// The side of the listeners that have this configuration, as their `traffic_direction` says it (unspecified: outbound). It saves
+    /// asking Envoy at each hot answer. Where Envoy says otherwise at the first request or a question, every request passes from then
+    /// on; still, the very same configuration must not stand on listeners of both sides. `None`: Envoy is asked.
+    pub side: Option<Side>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cluster: "meshcache".into(), hot_bytes_per_worker: Size(4 << 20), groups: None }
+        Self { cluster: "meshcache".into(), hot_bytes_per_worker: Size(4 << 20), groups: None, side: None }
     }
 }
 
@@ -46,8 +51,8 @@ mod tests {
     fn what_is_not_written_has_its_default() {
         assert_eq!(Config::read(b""), Ok(Config::default()));
         assert_eq!(Config::read(br#"{"groups": null}"#), Ok(Config::default()));
-        let all = Config::read(br#"{"cluster": "c", "hot_bytes_per_worker": "0", "groups": ["a"]}"#).unwrap();
-        assert_eq!(all, Config { cluster: "c".into(), hot_bytes_per_worker: Size(0), groups: Some(vec!["a".into()]) });
+        let all = Config::read(br#"{"cluster": "c", "hot_bytes_per_worker": "0", "groups": ["a"], "side": "inbound"}"#).unwrap();
+        assert_eq!(all, Config { cluster: "c".into(), hot_bytes_per_worker: Size(0), groups: Some(vec!["a".into()]), side: Some(Side::Inbound) });
     }
 
     #[test]

@@ -92,7 +92,7 @@ struct Ours<'a> {
     group: &'a Arc<Group>,
     request: &'a Request<'a>,
     key: Key,
-    verified: bool,
+    facts: &'a dyn Facts,
     debug: bool,
 }
 
@@ -119,10 +119,7 @@ impl<'e> Exchange<'e> {
             }
             _ => return none_of_ours(worker, Reason::NoGroup),
         };
-        let side = facts.side();
-        if !site.serves(side) {
-            return none_of_ours(worker, Reason::NoGroup);
-        }
+        let Some(side) = site.side(|| facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
         let mode = group.config().mode;
         let (bypass, debug) = match arrival.head.control {
             control if control.bypass || control.debug => {
@@ -152,7 +149,7 @@ impl<'e> Exchange<'e> {
                 Step::Pass(pass(worker, group, &known.installation, reason, key.as_ref()))
             }
             (None, Mode::On) => {
-                let ours = Ours { site, side, group, request: &request, key: Key::of(group, &request, None), verified: facts.verified(), debug };
+                let ours = Ours { site, side, group, request: &request, key: Key::of(group, &request, None), facts, debug };
                 match ours.hot(worker, now) {
                     Hot::Give(spot, part) => {
                         worker.counts.outcome(group.name(), Outcome::Hot);
@@ -188,7 +185,9 @@ impl Ours<'_> {
         let Some(spot) = worker.hot.find(self.side, &self.key, self.group.digest(), self.request, now) else { return Hot::Ask };
         let Some(variant) = worker.hot.at(spot) else { return Hot::Ask };
         let resident = now.saturating_sub(variant.arrived);
-        if reuse(self.group, self.request, self.verified, Some(&variant.stored), resident) != Reuse::Fresh {
+        // What is for everybody is also for who has a token.
+        let verified = !variant.stored.for_everybody && self.facts.verified();
+        if reuse(self.group, self.request, verified, Some(&variant.stored), resident) != Reuse::Fresh {
             return Hot::Ask;
         }
         if !self.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
@@ -206,13 +205,17 @@ impl Ours<'_> {
 
     /// Joins the question that is under way for this key, or asks one.
     fn ask<'e>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'e> {
+        let verified = self.facts.verified();
         // only-if-cached is an answer of its own: 504 for the one who said it.
-        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL) && reuse(self.group, self.request, self.verified, None, 0) == Reuse::OnlyIfCached;
-        let alone = joins(self.group, self.request, self.verified);
+        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL) && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
+        let alone = joins(self.group, self.request, verified);
         let asked = Asked::new(self.side, alone);
         let shared = alone.is_ok() && !only_if_cached;
         if worker.passes.holds(&self.key, asked, now) {
             return Step::Pass(self.pass(worker, Reason::Remembered));
+        }
+        if !self.site.confirm(self.side, || self.facts.side()) {
+            return Step::Pass(self.pass(worker, Reason::NoGroup));
         }
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
@@ -238,7 +241,7 @@ impl Ours<'_> {
             key: self.key.clone(),
             asked,
             shared,
-            verified: self.verified,
+            verified,
             to_head: self.request.is_head(),
             namespace: self.site.namespace().map(str::to_owned),
             map: arrival.map.to_vec(),

@@ -85,7 +85,7 @@ pub(crate) fn send(root: u32) {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, cluster: String::new(), local: None, site: Rc::new(RefCell::new(Site::new(None, None))), identity: None, hurries: false }
+        Self { id, cluster: String::new(), local: None, site: Rc::new(RefCell::new(Site::new(None, None, None))), identity: None, hurries: false }
     }
 
     fn configure(&mut self, config: Config) {
@@ -97,7 +97,7 @@ impl Root {
             (Some(domain), Some(namespace), Some(account)) => Some(format!("spiffe://{domain}/ns/{namespace}/sa/{account}").into()),
             _ => None,
         };
-        *self.site.borrow_mut() = Site::new(config.groups, namespace);
+        *self.site.borrow_mut() = Site::new(config.groups, config.side, namespace);
         self.local = Some(local(&config.cluster, usize::try_from(config.hot_bytes_per_worker.0).unwrap_or(0)));
         self.cluster = config.cluster;
     }

@@ -2,16 +2,32 @@
 
 use crate::known::Known;
 use meshcache_protocol::Groups;
-use std::rc::Rc;
+use serde::Deserialize;
+use std::{cell::Cell, rc::Rc};
 
 /// The side of a proxy. Hot entries and questions of the two are kept apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Side {
     /// Requests of others to the application beside the proxy.
     Inbound,
     /// Requests to other services; a gateway's too.
     Outbound,
+}
+
+/// What is known of the side that a configuration's requests come in on. Envoy's word costs 1 to 2 us a request, as much as all else
+/// that a hot answer needs of it; so a configuration may say it, and is believed while Envoy agrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sided {
+    /// Envoy is asked for each request.
+    Unsaid,
+    /// The configuration says so.
+    Said(Side),
+    /// Envoy has said the same.
+    Confirmed(Side),
+    /// Envoy has said otherwise: nothing is served.
+    Refuted,
 }
 
 /// One configuration of the filter. Envoy may run it on both sides.
@@ -21,14 +37,16 @@ pub struct Site {
     wanted: Option<Vec<String>>,
     /// The proxy's namespace.
     namespace: Option<String>,
+    sided: Cell<Sided>,
     known: Option<Rc<Known>>,
     served: Groups,
 }
 
 impl Site {
-    /// A configuration that names these groups, in a proxy of this namespace.
-    pub fn new(wanted: Option<Vec<String>>, namespace: Option<String>) -> Self {
-        Self { wanted, namespace, known: None, served: Groups::default() }
+    /// A configuration that names these groups and this side, in a proxy of this namespace.
+    pub fn new(wanted: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
+        let sided = Cell::new(side.map_or(Sided::Unsaid, Sided::Said));
+        Self { wanted, namespace, sided, known: None, served: Groups::default() }
     }
 
     /// The namespace, for short service names.
@@ -61,6 +79,33 @@ impl Site {
     /// The groups that may be served.
     pub fn served(&self) -> &Groups {
         &self.served
+    }
+
+    /// The side that a request came in on; `envoy`: what Envoy says. `None`: the configuration says another one.
+    pub fn side(&self, envoy: impl FnOnce() -> Side) -> Option<Side> {
+        match self.sided.get() {
+            Sided::Unsaid => Some(envoy()),
+            Sided::Confirmed(side) => Some(side),
+            Sided::Said(side) => self.confirm(side, envoy).then_some(side),
+            Sided::Refuted => None,
+        }
+    }
+
+    /// Whether Envoy still agrees about the side. Asked for each question, which costs far more, so that a configuration that is
+    /// used on both sides is found out before it has anything hot to give.
+    pub fn confirm(&self, side: Side, envoy: impl FnOnce() -> Side) -> bool {
+        let agreed = self.sided.get() == Sided::Unsaid || envoy() == side;
+        match self.sided.get() {
+            Sided::Unsaid => {}
+            _ if agreed => self.sided.set(Sided::Confirmed(side)),
+            _ => self.sided.set(Sided::Refuted),
+        }
+        agreed
+    }
+
+    /// Whether the configuration names a side that is not the listener's.
+    pub fn is_refuted(&self) -> bool {
+        self.sided.get() == Sided::Refuted
     }
 
     /// Whether groups are served on this side at all. Inbound only by name: by Host alone, a caller whom one service

@@ -3,7 +3,7 @@
 use crate::{
     exchange::{Arrival, Exchange, Facts, Step},
     head::Head,
-    host::{self, Map},
+    host::{self, Level, Map},
     pairs::Pairs,
     rescue,
     root::{self, Local},
@@ -60,7 +60,12 @@ impl Stream {
         }
         let facts = ProxyFacts { identity: self.identity.as_deref() };
         let exchange = Exchange { worker: &mut local.worker, now: host::now() };
-        match exchange.start(&site, Arrival { stream: self.id, map: &map, head: &head, whole }, &facts) {
+        let believed = !site.is_refuted();
+        let step = exchange.start(&site, Arrival { stream: self.id, map: &map, head: &head, whole }, &facts);
+        if believed && site.is_refuted() {
+            host::log(Level::Critical, "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes");
+        }
+        match step {
             Step::Pass(pass) => {
                 self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note)));
                 return None;

@@ -53,6 +53,26 @@ async fn an_inbound_listener_serves_only_the_groups_it_names() {
     assert_eq!(other.hits("/secret"), secrets);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_names_the_wrong_side_serves_nothing() {
+    let application = Origin::start().await;
+    application.always("*", Reply::fresh(3600, "the application"));
+    let coordinators = Coordinators::start(1, &Groups::example().origin("config-server", &application.url()).yaml(), &[]).await;
+    let config = EnvoyConfig::example("sidecar.yaml").listeners_only(&["inbound"]).cluster("meshcache", &coordinators.data());
+    let config = config.cluster("application", &[application.addr]).filter(|filter| filter["side"] = json!("outbound"));
+    let envoy = config.start().await;
+    let own = Ask::get("config-server.platform", "/develop/app.yaml");
+    let told = async || {
+        let answer = own.send(envoy.listener("inbound")).await.unwrap();
+        assert!(answer.status == 200 && answer.cache_status().is_empty(), "{answer:?}");
+        envoy.process.log().contains("a `side` that is not this listener's")
+    };
+    await_until(told, SOON, "the log names the field").await;
+    let asked = application.hits("/develop/app.yaml");
+    told().await;
+    assert_eq!(application.hits("/develop/app.yaml"), asked + 1);
+}
+
 #[test]
 fn control_headers_of_clients_reach_no_service_and_those_of_services_no_client() {
     run(async {

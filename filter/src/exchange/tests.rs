@@ -72,7 +72,7 @@ impl Proxy {
         let mut worker = Worker::new(1 << 20);
         worker.learn(known(group), &[]);
         worker.hears(0);
-        let site = Site::new(None, Some("ns".into()));
+        let site = Site::new(None, None, Some("ns".into()));
         Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0 }
     }
 
@@ -464,11 +464,30 @@ fn inbound_only_named_groups_are_served_and_nothing_hot_is_taken_from_the_other_
     proxy.heat("/x", &[], "body");
     proxy.side = Side::Inbound;
     assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoGroup));
-    proxy.site = Site::new(Some(vec!["g".into()]), None);
+    proxy.site = Site::new(Some(vec!["g".into()]), None, None);
     assert!(matches!(proxy.get("/x"), Done::Ask(_)));
     proxy.side = Side::Outbound;
     assert_eq!(proxy.get("/x"), hot("body"));
-    proxy.site = Site::new(Some(vec!["other".into()]), None);
+    proxy.site = Site::new(Some(vec!["other".into()]), None, None);
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoGroup));
+}
+
+#[test]
+fn a_side_that_is_configured_is_believed_while_envoy_agrees() {
+    let mut proxy = Proxy::new("{}");
+    proxy.site = Site::new(None, Some(Side::Outbound), None);
+    proxy.heat("/x", &[], "body");
+    assert_eq!(proxy.get("/x"), hot("body"));
+    // The same configuration on a listener of the other side: found out by the first question, and nothing is served from then on.
+    proxy.side = Side::Inbound;
+    assert_eq!(proxy.get("/y"), Done::Pass(Reason::NoGroup));
+    for side in [Side::Inbound, Side::Outbound] {
+        proxy.side = side;
+        assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoGroup));
+    }
+    assert!(proxy.site.is_refuted());
+    // Wrong from the start: the first request finds it out.
+    proxy.site = Site::new(Some(vec!["g".into()]), Some(Side::Inbound), None);
     assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoGroup));
 }
 

@@ -54,5 +54,10 @@ spec:
     cluster: outbound|8080||{{ include "meshcache.host" . }}
     hot_bytes_per_worker: {{ default "4MiB" $entry.hotBytesPerWorker | quote }}
     groups: {{ if hasKey $entry "groups" }}{{ toJson $entry.groups }}{{ else }}null{{ end }}
+    {{- if not (or $entry.gateway $entry.waypoint) }}
+    {{- with get (dict "SERVER" "inbound" "CLIENT" "outbound") (default "SERVER" $entry.mode) }}
+    side: {{ . }}
+    {{- end }}
+    {{- end }}
 {{- end }}
 {{- end -}}
