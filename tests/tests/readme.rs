@@ -27,6 +27,16 @@ fn every_make_command_in_the_readme_is_a_target() {
     assert!(missing.is_empty(), "the Makefile has no {missing:?}");
 }
 
+#[test]
+fn every_metric_in_the_readme_is_in_the_list_that_is_held_against_a_coordinator() {
+    let names =
+        |file: &str| ["`meshcache_", "`groupcache_", "`kubegroup_"].iter().flat_map(|before| words_after(&text(file), before)).collect::<BTreeSet<String>>();
+    let (readme, list) = (names("README.md"), names("docs/metrics.md"));
+    assert!(readme.len() > 10, "{readme:?}");
+    let missing: Vec<_> = readme.difference(&list).filter(|name| *name != "filter_").collect();
+    assert!(missing.is_empty(), "docs/metrics.md has no {missing:?}");
+}
+
 #[tokio::test]
 async fn every_flag_in_the_readme_is_in_the_help() {
     let (status, help) = Coordinator::run(&["--help"]).await;
