@@ -1,5 +1,6 @@
 //! The feed: what a proxy learns from a coordinator, and the counters that ride on its question. JSON on the wire.
 
+pub use crate::purge::What;
 use crate::{groups::Config, ring::Peer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,28 +67,4 @@ pub struct Purge {
     pub what: What,
     /// Made stale instead of removed.
     pub soft: bool,
-}
-
-/// What a purge names. All variants of an entry go.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct What {
-    /// Absolute URLs, in whatever group they are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub urls: Vec<String>,
-    /// The group that `paths`, `prefixes` and `tags` are in; alone: the whole group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// Paths with their query.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub paths: Vec<String>,
-    /// Beginnings of paths.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub prefixes: Vec<String>,
-    /// Words of the group's tag header.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// Everything.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub all: bool,
 }

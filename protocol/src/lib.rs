@@ -7,6 +7,7 @@ pub mod feed;
 pub mod freshness;
 pub mod groups;
 pub mod key;
+pub mod purge;
 pub mod request;
 pub mod ring;
 pub mod units;

@@ -28,7 +28,7 @@ pub mod header {
     pub const RING: &str = "meshcache-ring";
     /// The digest of the asker's rules for the group, opaque.
     pub const RULES: &str = "meshcache-rules";
-    /// The asker's purge position, opaque.
+    /// The asker's purge position ([`crate::purge::Position`]).
     pub const PURGE: &str = "meshcache-purge";
     /// How long the asker waits for an answer, milliseconds.
     pub const PATIENCE: &str = "meshcache-patience";
@@ -198,7 +198,7 @@ pub struct Question {
     pub ring: u64,
     /// The digest of the asker's rules for the group.
     pub rules: String,
-    /// The asker's purge position, opaque; empty: none.
+    /// The asker's purge position ([`crate::purge::Position`]). empty: none.
     pub purge: String,
     /// How long the asker waits for an answer, milliseconds; 0: no limit said.
     pub patience: u64,

@@ -1,0 +1,345 @@
+//! Purges in their order: who has heard of which, what they name, and the bounded log from which those behind catch up.
+//!
+//! Each start of a coordinator is a source that numbers its own purges from 1. So several coordinators may purge at once without
+//! asking one another, no clock is compared, and a coordinator that starts anew never gives a number twice. Purges commute (each only
+//! removes), so a position needs no order between sources.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+/// The most sources that a position holds: beyond it the one that has purged longest ago is forgotten.
+pub const SOURCES: usize = 1024;
+
+/// One purge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Purge {
+    /// The start of a coordinator that ordered it.
+    pub source: String,
+    /// Its number there, from 1.
+    pub n: u64,
+    /// What goes.
+    pub what: What,
+    /// Made stale instead of removed.
+    pub soft: bool,
+}
+
+impl Purge {
+    /// Its name in reports and logs. Unique.
+    pub fn id(&self) -> String {
+        format!("{}:{}", self.source, self.n)
+    }
+
+    fn size(&self) -> usize {
+        let What { urls, group, paths, prefixes, tags, all: _ } = &self.what;
+        let words = [urls, paths, prefixes, tags].into_iter().flatten().chain(group);
+        words.fold(self.source.len().saturating_add(256), |size, word| size.saturating_add(word.len()).saturating_add(32))
+    }
+}
+
+/// What a purge names. All variants of an entry go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct What {
+    /// Absolute URLs, in whatever group they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// The group that `paths`, `prefixes` and `tags` are in; alone: the whole group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Paths with their query.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Beginnings of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+    /// Words of the group's tag header.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Everything.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+}
+
+/// A source's name: a coordinator's name, as far as it fits into a header, and a number that no other start of it had.
+pub fn source(name: &str, start: u64) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = name.chars().take(64).map(fits).collect();
+    format!("{name}.{start:016x}")
+}
+
+/// The purges that somebody has carried out: of each source all up to this number.
+///
+/// As text, in questions and on entries that travel: `cache-0.00c0ffee00c0ffee:17,cache-1.0123456789abcdef:3`. Empty: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Position(BTreeMap<String, u64>);
+
+impl Position {
+    /// Reads a position. `None` where it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let one = |text: &str| {
+            let (source, n) = text.split_once(':')?;
+            let fits = !source.is_empty() && source.len() <= 128 && source.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+            fits.then_some((source.to_owned(), n.parse().ok().filter(|n| *n > 0)?))
+        };
+        let all: Option<BTreeMap<_, _>> = text.split(',').filter(|one| !one.is_empty()).map(one).collect();
+        all.filter(|all| all.len() <= SOURCES).map(Self)
+    }
+
+    /// How many purges of this source are in it.
+    pub fn of(&self, source: &str) -> u64 {
+        self.0.get(source).copied().unwrap_or(0)
+    }
+
+    /// Whether whoever is here lacks nothing that one there has.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|(source, n)| self.of(source) >= *n)
+    }
+
+    /// Both together.
+    pub fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|(source, n)| self.advance(source, *n));
+    }
+
+    /// Whether nothing was ever purged.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn advance(&mut self, source: &str, n: u64) {
+        match self.0.get_mut(source) {
+            Some(known) => *known = n.max(*known),
+            None => {
+                self.0.insert(source.to_owned(), n);
+            }
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(i, (source, n))| write!(f, "{}{source}:{n}", if i == 0 { "" } else { "," }))
+    }
+}
+
+impl From<Position> for String {
+    fn from(position: Position) -> Self {
+        position.to_string()
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is not a purge position"))
+    }
+}
+
+/// How much a log holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The most purges.
+    pub purges: usize,
+    /// The most bytes that they take.
+    pub bytes: usize,
+}
+
+/// What hearing of a purge comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It is the next of its source, and has to be carried out.
+    News,
+    /// It was heard before: twice is once.
+    Known,
+    /// Others of its source came before it and have not been heard: they have to be fetched first.
+    Gap,
+}
+
+/// What somebody asked for that the log does not hold any more: only an empty cache is sure to have nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed;
+
+/// The last purges, within bounds, and the position up to which all were heard.
+#[derive(Clone, Debug)]
+pub struct Log {
+    held: VecDeque<Purge>,
+    bytes: usize,
+    known: Position,
+    /// Of each source, the number of the last purge that is not held any more.
+    floor: Position,
+    /// Sources, the one that has purged longest ago first.
+    order: VecDeque<String>,
+    most: Bounds,
+}
+
+impl Log {
+    /// An empty log.
+    pub fn new(most: Bounds) -> Self {
+        Self { held: VecDeque::new(), bytes: 0, known: Position::default(), floor: Position::default(), order: VecDeque::new(), most }
+    }
+
+    /// All that was heard.
+    pub fn position(&self) -> &Position {
+        &self.known
+    }
+
+    /// What of all that was heard a header tells: the sources that have purged last. Others know of the rest without being told.
+    pub fn told(&self, sources: usize) -> Position {
+        Position(self.order.iter().rev().take(sources).map(|source| (source.clone(), self.known.of(source))).collect())
+    }
+
+    /// Hears of a purge.
+    pub fn hear(&mut self, purge: Purge) -> Heard {
+        let known = self.known.of(&purge.source);
+        if purge.n <= known {
+            return Heard::Known;
+        }
+        if purge.n.checked_sub(1) != Some(known) {
+            return Heard::Gap;
+        }
+        self.reach(&purge.source, purge.n);
+        self.bytes = self.bytes.saturating_add(purge.size());
+        self.held.push_back(purge);
+        while self.held.len() > self.most.purges || self.bytes > self.most.bytes {
+            let Some(gone) = self.held.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(gone.size());
+            self.floor.advance(&gone.source, gone.n);
+        }
+        Heard::News
+    }
+
+    /// What one who is there has not heard, in an order in which it can be heard.
+    pub fn since(&self, there: &Position) -> Result<impl Iterator<Item = &Purge> + Clone, Missed> {
+        if self.known.sources().any(|(source, _)| there.of(source) < self.floor.of(source)) {
+            return Err(Missed);
+        }
+        let lacks: BTreeMap<&str, u64> =
+            self.known.sources().map(|(source, n)| (source.as_str(), *n, there.of(source))).filter(|(_, n, there)| there < n).map(|(s, _, n)| (s, n)).collect();
+        let is_lacked = move |purge: &&Purge| lacks.get(purge.source.as_str()).is_some_and(|there| purge.n > *there);
+        Ok(self.held.iter().filter(is_lacked))
+    }
+
+    /// Takes all up to there as heard: the cache was emptied, so that nothing of it can matter.
+    pub fn skip(&mut self, to: &Position) {
+        for (source, n) in to.sources() {
+            if self.known.of(source) < *n {
+                self.reach(source, *n);
+                self.floor.advance(source, *n);
+            }
+        }
+    }
+
+    /// How many purges it holds.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn reach(&mut self, source: &str, n: u64) {
+        self.known.advance(source, n);
+        if self.order.back().is_none_or(|last| last != source) {
+            self.order.retain(|other| other != source);
+            self.order.push_back(source.to_owned());
+        }
+        while self.order.len() > SOURCES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.0.remove(&oldest);
+            self.floor.0.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Bounds = Bounds { purges: 3, bytes: 1 << 20 };
+
+    fn purge(source: &str, n: u64) -> Purge {
+        Purge { source: source.into(), n, ..Purge::default() }
+    }
+
+    fn at(text: &str) -> Position {
+        Position::parse(text).unwrap()
+    }
+
+    fn since(log: &Log, there: &str) -> Result<String, Missed> {
+        log.since(&at(there)).map(|purges| purges.map(Purge::id).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_position_is_read_as_it_was_written() {
+        for text in ["", "a.1:1", "a-b_c.0f:17,b.2:3"] {
+            assert_eq!(at(text).to_string(), text);
+        }
+        for bad in ["a", "a:", ":1", "a:0", "a:-1", "a:x", "a b:1", "a:1;b:1", "a:99999999999999999999"] {
+            assert_eq!(Position::parse(bad), None, "{bad}");
+        }
+        assert_eq!(source("cache 0,\u{e9}", 255), "cache_0__.00000000000000ff");
+        assert!(Position::parse(&format!("{}:1", source(&"x".repeat(999), u64::MAX))).is_some());
+    }
+
+    #[test]
+    fn positions_of_several_sources_are_held_against_each_other() {
+        assert!(at("a:2,b:1").covers(&at("a:2")) && at("a:2").covers(&at("")));
+        assert!(!at("a:2").covers(&at("a:1,b:1")) && !at("b:9").covers(&at("a:1")));
+        let mut both = at("a:2,b:1");
+        both.merge(&at("a:1,b:4,c:1"));
+        assert_eq!(both, at("a:2,b:4,c:1"));
+    }
+
+    #[test]
+    fn a_purge_is_heard_once_and_in_the_order_of_its_source() {
+        let mut log = Log::new(MOST);
+        assert_eq!(["a", "b", "a"].map(|source| log.hear(purge(source, 1))), [Heard::News, Heard::News, Heard::Known]);
+        assert_eq!([log.hear(purge("a", 3)), log.hear(purge("a", 2)), log.hear(purge("a", 0))], [Heard::Gap, Heard::News, Heard::Known]);
+        assert_eq!(log.position(), &at("a:2,b:1"));
+        assert_eq!(log.told(1), at("a:2"), "the last one");
+    }
+
+    #[test]
+    fn who_is_behind_gets_what_it_lacks_and_who_is_too_far_behind_is_told_so() {
+        let mut log = Log::new(MOST);
+        for (source, n) in [("a", 1), ("b", 1), ("a", 2), ("c", 1)] {
+            log.hear(purge(source, n));
+        }
+        assert_eq!(log.len(), 3);
+        assert_eq!(since(&log, "a:2,b:1,c:1"), Ok(String::new()));
+        assert_eq!(since(&log, "a:2,b:1"), Ok("c:1".into()));
+        assert_eq!(since(&log, "a:1"), Ok("b:1 a:2 c:1".into()));
+        assert_eq!(since(&log, "a:7,b:1,x:5"), Ok("c:1".into()), "who knows more in one thing still lacks another");
+        assert_eq!(since(&log, ""), Err(Missed));
+        let mut late = Log::new(MOST);
+        late.skip(log.position());
+        assert_eq!((since(&log, &late.position().to_string()), since(&late, "a:1")), (Ok(String::new()), Err(Missed)));
+        assert_eq!(late.hear(purge("a", 3)), Heard::News);
+    }
+
+    #[test]
+    fn the_log_is_bounded_in_bytes_and_sources() {
+        let mut log = Log::new(Bounds { purges: 100, bytes: 2000 });
+        for n in 1..=10 {
+            log.hear(Purge { what: What { urls: vec!["u".repeat(500)], ..What::default() }, ..purge("a", n) });
+        }
+        assert_eq!(log.len(), 2);
+        for i in 0..2 * SOURCES {
+            log.hear(purge(&format!("s{i}"), 1));
+        }
+        assert_eq!(log.position().0.len(), SOURCES);
+        assert_eq!((log.position().of("s0"), log.position().of(&format!("s{}", 2 * SOURCES - 1))), (0, 1));
+    }
+}
