@@ -43,6 +43,11 @@ impl Asked<'_> {
         self.question.as_ref().is_some_and(|question| question.verified)
     }
 
+    /// Up to where its asker has heard of purges.
+    pub(crate) fn purges(&self) -> &str {
+        self.question.as_ref().map_or("", |question| &question.purge)
+    }
+
     /// It is to be answered from here: a second hop would be one too many.
     pub(crate) fn is_hop(&self) -> bool {
         self.question.as_ref().is_some_and(|question| question.hop)

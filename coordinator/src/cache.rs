@@ -7,10 +7,11 @@ use crate::{
     clock::Clock,
     flight::{Bounds, Flights, Full, Takeoff, Waited},
     head::Head,
+    history::History,
     hop::Hop,
+    lease::Lease,
     load::{Errand, Landed, with_fields},
     metrics::Metrics,
-    named::Named,
     origin::{BadCa, Clients},
     passes::Passes,
     peers::Peers,
@@ -22,7 +23,6 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Groups, Key, Ring,
-    feed::What,
     freshness::{self, Reuse, Selecting, Vary},
     groups::Mode,
     wire::{Outcome, Verdict},
@@ -31,10 +31,13 @@ use parking_lot::Mutex;
 use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
-use tokio::{sync::oneshot, time::MissedTickBehavior};
+use tokio::{
+    sync::{oneshot, watch},
+    time::MissedTickBehavior,
+};
 
 pub use crate::settings::{Door, Identity, Purged, Settings, Usage};
 
@@ -55,6 +58,14 @@ pub struct Cache {
     pub(crate) asking: Flights<Landed>,
     pub(crate) passes: Passes,
     pub(crate) peers: Peers,
+    pub(crate) history: History,
+    pub(crate) lease: Lease,
+    /// Lets peers be asked now what they have purged.
+    pub(crate) wake: watch::Sender<()>,
+    /// Told when a peer has answered that, and all was carried out.
+    pub(crate) caught_up: watch::Sender<()>,
+    /// When a request last waited for that in vain.
+    pub(crate) waited: AtomicU64,
     rules: ArcSwap<Rules>,
     reloading: Mutex<()>,
     ring: ArcSwap<Ring>,
@@ -73,6 +84,11 @@ impl Cache {
             asking: Flights::new(MOST),
             passes: Passes::default(),
             peers: Peers::default(),
+            history: History::new(&settings.me),
+            lease: Lease::default(),
+            wake: watch::channel(()).0,
+            caught_up: watch::channel(()).0,
+            waited: AtomicU64::new(0),
             rules: ArcSwap::default(),
             reloading: Mutex::default(),
             ring: ArcSwap::default(),
@@ -93,6 +109,7 @@ impl Cache {
         let rules = self.rules.load_full();
         let fields = head.fields();
         let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
+            Ok(asked) if !self.is_sure(asked.purges()).await => (Some(asked.served), self.let_go(&asked, &head, body, "behind", 0).await),
             Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, self.clock.at(began)).await),
             Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
         };
@@ -281,24 +298,6 @@ impl Cache {
     /// What it shows to peers. `None`: it asks none, and loads for itself.
     pub fn set_peer_token(&self, token: Option<String>) {
         self.peers.set_token(token);
-    }
-
-    /// Removes from the store what a purge names. A load that is under way is answered but not stored, and who comes later does not join it.
-    pub fn purge(&self, what: &What) -> Purged {
-        let groups = self.groups();
-        let named = Named::new(what, &groups);
-        // Removed first: who starts a flight after that has begun it after the purge.
-        let purged = self.store.purge(|key| named.may_be(key), |key, variants| named.is(key, variants));
-        self.loading.detach(|key| named.may_be(key));
-        self.asking.detach(|key| named.may_be(key));
-        purged
-    }
-
-    /// What a purge would remove.
-    pub fn would_purge(&self, what: &What) -> Purged {
-        let groups = self.groups();
-        let named = Named::new(what, &groups);
-        self.store.would_purge(|key, variants| named.is(key, variants))
     }
 
     /// What each group has, for gauges.

@@ -1,5 +1,7 @@
-//! The clocks: one that never jumps, for how long things are here, and the wall's, for Date and Expires only.
+//! The clocks: one that never jumps, for how long things are here; one that goes on while the machine sleeps, for how long we were deaf;
+//! and the wall's, for Date and Expires only.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// When the cache began.
@@ -20,6 +22,13 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         self.at(Instant::now())
     }
+}
+
+/// Milliseconds since the machine started, those included in which it slept.
+pub(crate) fn awake() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec).unwrap_or(0), u64::try_from(now.tv_nsec).unwrap_or(0));
+    seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
 }
 
 /// Unix milliseconds.

@@ -68,6 +68,7 @@ pub struct Coordinator {
     admin: (Port, Admin),
     status: (Port, Status),
     peer: (Port, PeerPort),
+    purger: Arc<Purger>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -112,7 +113,7 @@ impl Coordinator {
         let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(Failed::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
         let reload = Reload::start(&config, cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), admin_tokens.clone()).map_err(Failed::Config)?;
-        let purger = Purger::new(cache.clone(), feed.clone(), peer_tokens.clone(), &config.name);
+        let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
         let port = |name: &str, at, most: u64| Port::bind(at, metrics.connections(name), usize::try_from(most.max(64)).unwrap_or(64)).map_err(Failed::System);
@@ -137,14 +138,18 @@ impl Coordinator {
         let status_routes =
             Status { cache: cache.clone(), feed: feed.clone(), metrics: metrics.clone(), filter, kube: kube.clone(), stopping: stopping.clone() };
         let rings = Rings::new(cache.clone(), metrics, {
-            let feed = feed.clone();
-            move || feed.publish()
+            let (feed, purger) = (feed.clone(), purger.clone());
+            move || {
+                feed.publish();
+                purger.ring_changed();
+            }
         });
         let mut coordinator = Self {
             data: (data, Data { cache: cache.clone(), feed }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
-            peer: (peer, PeerPort { cache: cache.clone(), purger, tokens: peer_tokens }),
+            peer: (peer, PeerPort { cache: cache.clone(), purger: purger.clone(), tokens: peer_tokens }),
+            purger,
             fixed: config.members.clone().map(Fixed::new),
             kube,
             config,
@@ -182,7 +187,7 @@ impl Coordinator {
     /// Serves until `shutdown`; then lets what is under way come to its end, for as long as `drain_timeout`.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
         let ports = self.ports()?;
-        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, stopping } = self;
+        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, purger, stopping } = self;
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
@@ -194,6 +199,7 @@ impl Coordinator {
         // Who watches may know until the very end that this one stops.
         background.spawn(serve((status.0, status.1.routes()), ending.clone()));
         background.spawn(reload.run());
+        background.spawn(purger.listen());
         background.spawn(cache.clone().run({
             let mut ending = ending;
             async move {

@@ -1,24 +1,28 @@
 //! The feed: what proxies learn from a coordinator (groups, ring, purges), and what they tell it.
 
-use crate::{cache::Cache, metrics::Metrics};
+use crate::{cache::Cache, clock, metrics::Metrics};
 use bytes::Bytes;
 use http::HeaderValue;
 use meshcache_protocol::{
     Hash,
-    feed::{FeedAnswer, FeedQuestion, Purge, SIGN_OF_LIFE, State},
+    feed::{FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
     groups::Config,
+    purge::{Missed, Position},
     wire,
 };
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// How many purges a state carries at most, and how long each stays in it. A hot cache that has heard no feed for 3 s is not used.
+/// More purges than these at once are told as an empty cache.
 const PURGES: usize = 1000;
-const PURGE_STAYS: Duration = Duration::from_secs(60);
+/// Changes that come sooner after one another are told together: a proxy is told ten times a second at most, however much changes.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// Answers that are kept for all who ask from where others did.
+const ANSWERS: usize = 64;
 /// A proxy that has not asked for so long is gone.
 const PROXY_STAYS: Duration = Duration::from_secs(5);
 /// Bounds on what proxies may make grow.
@@ -37,22 +41,25 @@ pub struct Feed {
     current: watch::Sender<Arc<Current>>,
 }
 
-/// What the state is made of beside the ring.
+/// What was told last, and of what it was made.
 #[derive(Default)]
 struct Told {
     config: Config,
-    purges: VecDeque<(Instant, Purge)>,
-    /// All purges ever heard, in any order: the exclusive or of their ids' hashes.
-    position: u128,
+    at: Option<Instant>,
+    /// It will be told again before long.
+    due: bool,
 }
 
-/// The state as it goes over the wire: serialised once, however many proxies ask.
+/// The state as it goes over the wire: serialised once for all who ask from the same place, however many they are.
 #[derive(Default)]
 struct Current {
     version: String,
-    whole: Bytes,
+    state: State,
+    position: Arc<Position>,
     sign_of_life: Bytes,
     own_address: Option<HeaderValue>,
+    /// Whether the state was asked for, and the purges that the asker knows: the answer.
+    answers: Mutex<HashMap<(bool, Position), Bytes>>,
 }
 
 /// An answer to a proxy: JSON, and this coordinator's own address in the ring.
@@ -63,6 +70,10 @@ pub struct Answer {
     pub own_address: Option<HeaderValue>,
 }
 
+/// This coordinator does not know what others purge, or who they are: its word would let proxies trust what they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsure;
+
 impl Feed {
     /// A feed of what this cache has.
     pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, installation: &str, me: &str) -> Arc<Self> {
@@ -72,69 +83,96 @@ impl Feed {
     }
 
     /// Tells proxies of these groups.
-    pub fn set_config(&self, config: Config) {
+    pub fn set_config(self: &Arc<Self>, config: Config) {
         lock(&self.told).config = config;
         self.publish();
     }
 
-    /// Tells proxies of a purge. Whether it is news: hearing of it twice is once.
-    pub fn purge(&self, purge: Purge) -> bool {
-        let now = Instant::now();
-        {
-            let mut told = lock(&self.told);
-            if told.purges.iter().any(|(_, other)| other.id == purge.id) {
-                return false;
+    /// Tells proxies of what is new, after a change of groups, ring or purges: at once, or together with what comes soon after the last change.
+    pub fn publish(self: &Arc<Self>) {
+        let mut told = lock(&self.told);
+        // Until there are peers nobody is told anything.
+        let told_peers = !self.current.borrow().state.peers.is_empty();
+        let wait = told.at.filter(|_| told_peers).map_or(Duration::ZERO, |at| TOGETHER.saturating_sub(at.elapsed()));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !wait.is_zero() => {
+                if !std::mem::replace(&mut told.due, true) {
+                    let feed = self.clone();
+                    runtime.spawn(async move {
+                        tokio::time::sleep(wait).await;
+                        feed.tell(&mut lock(&feed.told));
+                    });
+                }
             }
-            while told.purges.len() >= PURGES || told.purges.front().is_some_and(|(at, _)| now.duration_since(*at) > PURGE_STAYS) {
-                told.purges.pop_front();
-            }
-            told.position ^= Hash::of(purge.id.as_bytes()).0;
-            told.purges.push_back((now, purge));
+            _ => self.tell(&mut told),
         }
-        self.publish();
-        true
     }
 
-    /// Makes the state anew: after a change of groups, ring or purges.
-    pub fn publish(&self) {
-        // Held to the end, so that of two changes at once the later state stays.
-        let told = lock(&self.told);
+    /// Makes the state anew. The lock is held to the end, so that of two changes at once the later state stays.
+    fn tell(&self, told: &mut Told) {
+        (told.at, told.due) = (Some(Instant::now()), false);
+        // First where we are: what is purged from now on is told the next time.
+        let position = self.cache.history.position();
         let ring = self.cache.ring();
-        let position = format!("{:032x}", told.position);
-        let state = State {
-            installation: self.installation.clone(),
-            peers: ring.peers().to_vec(),
-            config: told.config.clone(),
-            purges: told.purges.iter().map(|(_, purge)| purge.clone()).collect(),
-            position,
-        };
-        // Equal on all coordinators that have heard the same: a proxy that changes between them is not told again.
-        let of = format!("{} {:016x} {} {}", state.installation, ring.version(), self.cache.groups().digest(), state.position);
+        let state = State { installation: self.installation.clone(), peers: ring.peers().to_vec(), config: told.config.clone() };
+        // Equal on all coordinators that have been told the same: a proxy that changes between them is not told again.
+        let of = format!("{} {:016x} {}", state.installation, ring.version(), self.cache.groups().digest());
         let version = format!("{:032x}", Hash::of(of.as_bytes()).0);
-        let json = |state| {
-            let answer = FeedAnswer { wire: wire::VERSION, peer: self.me.clone(), version: version.clone(), state };
-            serde_json::to_vec(&answer).map(Bytes::from).unwrap_or_else(|error| {
-                tracing::error!(%error, "the feed cannot be written");
-                Bytes::new()
-            })
-        };
         let own_address = ring.peer(&self.me).and_then(|peer| HeaderValue::from_str(&peer.data).ok());
-        let (sign_of_life, whole) = (json(None), json(Some(state)));
-        self.current.send_replace(Arc::new(Current { version, whole, sign_of_life, own_address }));
+        let mut current = Current { version, state, position, own_address, ..Current::default() };
+        current.sign_of_life = self.json(&current, None, None);
+        self.current.send_replace(Arc::new(current));
     }
 
-    /// Answers a proxy: at once where it has another state, else after a second.
-    pub async fn answer(&self, question: FeedQuestion) -> Answer {
+    /// Answers a proxy: at once where it does not know all, else after a second.
+    pub async fn answer(&self, question: FeedQuestion) -> Result<Answer, Unsure> {
         self.count(&question);
+        let is_news = |current: &Arc<Current>| current.version != question.version || !question.position.covers(&current.position);
+        let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(SIGN_OF_LIFE) };
         let mut current = self.current.subscribe();
-        let wait = Duration::from_millis(SIGN_OF_LIFE);
-        let news = tokio::time::timeout(wait, current.wait_for(|current| current.version != question.version)).await;
-        let (whole, current) = match news {
-            Ok(Ok(current)) => (true, current.clone()),
-            _ => (false, self.current.borrow().clone()),
-        };
-        let json = if whole { current.whole.clone() } else { current.sign_of_life.clone() };
-        Answer { json, own_address: current.own_address.clone() }
+        let _ = tokio::time::timeout(wait, current.wait_for(is_news)).await;
+        let current = current.borrow().clone();
+        // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
+        if !self.cache.lease.holds(clock::awake()) || current.state.peers.is_empty() {
+            self.cache.wake();
+            return Err(Unsure);
+        }
+        if !self.cache.history.position().covers(&question.position) {
+            // It was told by another of what we have not heard.
+            self.cache.wake();
+        }
+        let json = if is_news(&current) { self.news(&current, &question) } else { current.sign_of_life.clone() };
+        Ok(Answer { json, own_address: current.own_address.clone() })
+    }
+
+    /// What one does not know who has that state and those purges.
+    fn news(&self, current: &Arc<Current>, question: &FeedQuestion) -> Bytes {
+        let wants_state = current.version != question.version;
+        let key = (wants_state, question.position.clone());
+        if let Some(json) = lock(&current.answers).get(&key) {
+            return json.clone();
+        }
+        let news = (!question.position.covers(&current.position)).then(|| {
+            let position = (*current.position).clone();
+            match self.cache.history.since(&question.position, PURGES) {
+                Ok(purges) => News { since: question.position.clone(), position, purges },
+                Err(Missed) => News { since: position.clone(), position, purges: Vec::new() },
+            }
+        });
+        let json = self.json(current, wants_state.then(|| current.state.clone()), news);
+        let mut answers = lock(&current.answers);
+        if answers.len() < ANSWERS {
+            answers.insert(key, json.clone());
+        }
+        json
+    }
+
+    fn json(&self, current: &Current, state: Option<State>, news: Option<News>) -> Bytes {
+        let answer = FeedAnswer { wire: wire::VERSION, peer: self.me.clone(), version: current.version.clone(), state, news };
+        serde_json::to_vec(&answer).map(Bytes::from).unwrap_or_else(|error| {
+            tracing::error!(%error, "the feed cannot be written");
+            Bytes::new()
+        })
     }
 
     /// Counts the proxies heard lately into the metrics, just before somebody reads them.

@@ -54,7 +54,7 @@ impl Cache {
             verified: asked.verified(),
             ring: ring.version(),
             rules: group.digest().to_owned(),
-            purge: String::new(),
+            purge: self.history.told().to_string(),
             // Less than we wait, so that `loading` is here before we take the peer for dead.
             patience: group.config().patience.as_millis() / 4 * 3,
             hop: true,
@@ -146,6 +146,8 @@ impl Cache {
             selecting,
             stored: stored(&verdict, parts.status.as_u16()),
             arrived: self.clock.now(),
+            // It is given, and stored nowhere.
+            position: Arc::default(),
         });
         let to_all = verdict.shared;
         Some(Landed::Given { entry: Arc::new(entry), verdict, to_all })

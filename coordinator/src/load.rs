@@ -64,7 +64,7 @@ impl Cache {
         let Errand { served, head, key, verified, .. } = &errand;
         let fields = head.fields();
         let Ok(request) = head.request(&fields) else { return Landed::Failed(Failure::Internal) };
-        let load = self.store.begin(key.clone());
+        let load = self.store.begin(key.clone(), self.history.position());
         let stale = self.store.get(&served.share, key, self.clock.now(), |entry| entry.selecting.matches(&request));
         // Between the look into the store that brought us here and the begin of this flight, another may have landed.
         if let Some(entry) = &stale
@@ -148,6 +148,7 @@ impl Cache {
             selecting,
             stored,
             arrived: at,
+            position: load.position().clone(),
         }));
         let mut verdict = Verdict::new(Outcome::Miss);
         verdict.fwd_status = head.status.as_u16();
@@ -168,7 +169,8 @@ impl Cache {
             Ok(stored) => {
                 let tags = served.group.config().tags.header.to_ascii_lowercase();
                 let selecting = Selecting::of(&Vary::of(&response), request);
-                let entry = Entry::new(Parts { status: old.status, fields, tags: &tags, body: old.body.clone(), selecting, stored, arrived: *at });
+                let position = load.position().clone();
+                let entry = Entry::new(Parts { status: old.status, fields, tags: &tags, body: old.body.clone(), selecting, stored, arrived: *at, position });
                 let entry = Arc::new(entry);
                 verdict.stored = self.put(served, load, &entry);
                 given(&entry, verdict, self.clock.now())
@@ -187,7 +189,7 @@ impl Cache {
         if stored {
             self.passes.forget(load.key().hash());
         } else {
-            served.metrics.not_stored(if load.is_purged() { "purged" } else { NotStored::TooLarge.label() });
+            served.metrics.not_stored(if load.is_purged(entry) { "purged" } else { NotStored::TooLarge.label() });
         }
         stored
     }

@@ -26,6 +26,18 @@ pub struct Metrics {
     pub reload_successful: IntGauge,
     /// `meshcache_flights`: loads that are under way and may be joined.
     pub flights: IntGauge,
+    /// `meshcache_purges_total`: purges carried out here, whoever ordered them.
+    pub purges: IntCounter,
+    /// `meshcache_purged_entries_total`: entries that they removed or made stale.
+    pub purged_entries: IntCounter,
+    /// `meshcache_purges_unreached_total`: peers that a purge ordered here did not reach.
+    pub purges_unreached: IntCounter,
+    purge_log: IntGauge,
+    /// `meshcache_emptied_total`: how often the store was emptied because nobody knew what had been purged.
+    pub emptied: IntCounter,
+    /// `meshcache_silent_peers`: peers that neither answer nor refuse.
+    pub silent_peers: IntGauge,
+    sure: IntGauge,
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
@@ -124,6 +136,13 @@ impl Metrics {
                 IntGauge::new("meshcache_config_last_reload_successful", "1, or 0 while the file is wrong and the configuration before it is in use."),
             )?,
             flights: one(to, IntGauge::new("meshcache_flights", "Loads that are under way and may be joined."))?,
+            purges: counter(to, "meshcache_purges_total", "Purges carried out here, whoever ordered them.")?,
+            purged_entries: counter(to, "meshcache_purged_entries_total", "Entries that purges removed or made stale here.")?,
+            purges_unreached: counter(to, "meshcache_purges_unreached_total", "Coordinators that a purge ordered here did not reach.")?,
+            purge_log: one(to, IntGauge::new("meshcache_purge_log", "Purges that others can still catch up from."))?,
+            emptied: counter(to, "meshcache_emptied_total", "How often the store was emptied because nobody knew any more what had been purged.")?,
+            silent_peers: one(to, IntGauge::new("meshcache_silent_peers", "Coordinators that neither answer nor refuse."))?,
+            sure: one(to, IntGauge::new("meshcache_sure", "1, or 0 while other coordinators are not heard, so that everything passes."))?,
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
@@ -190,6 +209,12 @@ impl Metrics {
         }
     }
 
+    /// Says whether all purges are known here, and how many others can catch up from.
+    pub fn set_standing(&self, (sure, held): (bool, usize)) {
+        self.sure.set(sure.into());
+        self.purge_log.set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
     /// The page that Prometheus reads.
     pub fn page(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut page = Vec::with_capacity(16 * 1024);
@@ -208,6 +233,10 @@ fn one<M: Collector + Clone + 'static>(to: &Registry, metric: Result<M, promethe
     let metric = metric?;
     to.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+fn counter(to: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    one(to, IntCounter::new(name, help))
 }
 
 fn counters(to: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {

@@ -1,19 +1,22 @@
 //! What a purge names, as keys and stored responses are held against it.
 
-use crate::store::Entry;
+use crate::store::{Entry, Mark, Meant, Where};
 use http::Uri;
 use meshcache_protocol::{
-    Groups, Key, Request,
-    feed::What,
+    Group, Groups, Key, Request,
     groups::Found,
     key::{Parts, authority},
+    purge::What,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A purge, ready to be held against keys.
 pub(crate) struct Named<'a> {
     what: &'a What,
     urls: Vec<Url>,
+    /// Paths and queries, as keys of the group have them.
+    paths: Vec<(&'a str, String)>,
+    tags: Arc<[String]>,
 }
 
 /// An absolute URL as a key of its group has it.
@@ -27,12 +30,44 @@ struct Url {
 
 impl<'a> Named<'a> {
     pub(crate) fn new(what: &'a What, groups: &Groups) -> Self {
-        Self { what, urls: what.urls.iter().filter_map(|url| Url::read(url, groups)).collect() }
+        let group = what.group.as_deref().and_then(|name| groups.named(name));
+        let path = |target: &'a String| match target.split_once('?') {
+            Some((path, query)) => (path, group.map_or_else(|| format!("?{query}"), |group| marked(group, Some(query)))),
+            None => (target.as_str(), String::new()),
+        };
+        let urls = what.urls.iter().filter_map(|url| Url::read(url, groups)).collect();
+        Self { what, urls, paths: what.paths.iter().map(path).collect(), tags: what.tags.clone().into() }
     }
 
-    /// Whether what is being loaded for a key may be meant. Its tags are not known yet.
-    pub(crate) fn may_be(&self, key: &Key) -> bool {
-        key.parts().is_some_and(|parts| self.is_key(&parts) || (self.is_group(&parts) && !self.what.tags.is_empty()))
+    /// Where to look for what it names: nowhere else there is any of it.
+    ///
+    /// Beginnings of paths are looked for in the whole group: it costs as much as a look at each key, in exchange for which no order by
+    /// path has to be kept (docs/performance.md has the figures).
+    pub(crate) fn places(&self) -> Vec<Where> {
+        if self.what.all {
+            return vec![Where::Everywhere];
+        }
+        let mut marks: BTreeMap<&str, Vec<Mark>> = BTreeMap::new();
+        for url in &self.urls {
+            marks.entry(&url.group).or_default().push(Mark::path(&url.path));
+        }
+        if let Some(group) = &self.what.group {
+            if self.paths.is_empty() && self.tags.is_empty() {
+                return vec![Where::Group(group.clone())];
+            }
+            let tags = self.tags.iter().map(|tag| Mark::tag(tag.as_bytes()));
+            marks.entry(group).or_default().extend(self.paths.iter().map(|(path, _)| Mark::path(path)).chain(tags));
+        }
+        marks.into_iter().map(|(group, marks)| Where::Marked(group.to_owned(), marks)).collect()
+    }
+
+    /// Whether it means what is being loaded for a key. Its tags are not known yet.
+    pub(crate) fn means(&self, key: &Key) -> Meant {
+        match key.parts() {
+            Some(parts) if self.is_key(&parts) => Meant::Yes,
+            Some(parts) if self.is_group(&parts) && !self.tags.is_empty() => Meant::ByTag(self.tags.clone()),
+            _ => Meant::No,
+        }
     }
 
     /// Whether what is stored under a key is meant.
@@ -45,28 +80,30 @@ impl<'a> Named<'a> {
     }
 
     fn is_key(&self, parts: &Parts<'_>) -> bool {
-        let What { urls: _, group: _, paths, prefixes, tags, all } = self.what;
+        let What { urls: _, group: _, paths: _, prefixes, tags, all } = self.what;
         if *all || self.urls.iter().any(|url| url.is(parts)) {
             return true;
         }
         if !self.is_group(parts) {
             return false;
         }
-        let whole = paths.is_empty() && prefixes.is_empty() && tags.is_empty();
-        // Path and query are two parts of a key: compared one after the other, since purges look at every key.
-        let is_target = |target: &String| target.strip_prefix(parts.path) == Some(parts.query);
+        let whole = self.paths.is_empty() && prefixes.is_empty() && tags.is_empty();
+        // Path and query are two parts of a key: compared one after the other, without putting them together for every key.
         let begins = |prefix: &String| match parts.path.get(..prefix.len()) {
             Some(start) => start == prefix,
             None => prefix.strip_prefix(parts.path).is_some_and(|rest| parts.query.starts_with(rest)),
         };
-        whole || paths.iter().any(is_target) || prefixes.iter().any(begins)
+        whole || self.paths.iter().any(|(path, query)| *path == parts.path && query == parts.query) || prefixes.iter().any(begins)
     }
 
     fn has_tag(&self, variants: &[Arc<Entry>]) -> bool {
-        let words = variants.iter().flat_map(|entry| &entry.tags).flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' ' || *b == b','));
-        let is_named = |word: &[u8]| self.what.tags.iter().any(|tag| tag.as_bytes() == word);
-        words.filter(|word| !word.is_empty()).any(is_named)
+        variants.iter().flat_map(|entry| entry.tag_words()).any(|word| self.tags.iter().any(|tag| tag.as_bytes() == word))
     }
+}
+
+/// A query as keys of the group have it: with its `?`.
+fn marked(group: &Group, query: Option<&str>) -> String {
+    group.query(query).map_or_else(String::new, |query| format!("?{query}"))
 }
 
 impl Url {
@@ -80,7 +117,7 @@ impl Url {
             scheme: request.scheme.to_owned(),
             authority: authority(group, &request).into_owned(),
             path: request.path.to_owned(),
-            query: group.query(request.query).map_or_else(String::new, |query| format!("?{query}")),
+            query: marked(group, request.query),
         })
     }
 
@@ -130,6 +167,8 @@ mod tests {
         };
         let k = key("h", "/a/b?c=1");
         assert!(is(of(&["/a/b?c=1"], &[]), &k) && !is(of(&["/a/b"], &[]), &k));
+        let excluded = key("h", "/x?utm_y=1&z=2");
+        assert!(is(of(&["/x?z=2&utm_w"], &[]), &excluded), "what the group leaves out of its keys is left out here, too");
         for prefix in ["/a/", "/a/b", "/a/b?c", "/"] {
             assert!(is(of(&[], &[prefix]), &k), "{prefix}");
         }

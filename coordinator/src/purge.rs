@@ -1,38 +1,61 @@
 //! Purges: read strictly, carried out here and on every other coordinator, and told to proxies by the feed.
 
+mod line;
 mod order;
-pub mod send;
+pub mod watch;
 
 pub use order::{Order, Refused};
 
 use crate::{
     cache::{Cache, Purged},
+    clock,
     feed::Feed,
+    history::Gap,
+    lease::Renewal,
+    metrics::Metrics,
     token::Tokens,
 };
-use meshcache_protocol::{Hash, feed};
+use line::{Line, Unheard};
+use meshcache_protocol::{
+    Peer,
+    purge::{Position, Purge, What},
+};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::watch::Sender;
 
-/// How long a peer may take to purge. Whoever takes longer is named as unreached.
+/// How long a peer may take to purge. Whoever takes longer is named as unreached: longer than a lease, so that it has stopped answering
+/// from its store by then.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A peer that could not be reached is tried again after this time, while it may still be.
+const AGAIN: Duration = Duration::from_millis(50);
+/// The most purges that one is told of who catches up: beyond it emptying is quicker.
+const MOST: usize = 10_000;
+/// Where a peer takes purges.
+pub const PATH: &str = "/.meshcache/purge";
 
 /// Carries out purges.
 pub struct Purger {
     cache: Arc<Cache>,
     feed: Arc<Feed>,
+    metrics: Arc<Metrics>,
     tokens: Arc<Tokens>,
     me: String,
+    /// Told of each new ring.
+    rings: Sender<()>,
+    /// Peers that are not heard, and why: one line in the log for each time.
+    silent: Mutex<HashMap<String, String>>,
 }
 
 /// A purge on its way between coordinators.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Call {
-    /// The purge.
-    pub purge: feed::Purge,
-    /// Only count what would go.
-    pub dry_run: bool,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// It is carried out.
+    Purge(Purge),
+    /// What it would come to is only counted.
+    Count(What),
 }
 
 /// What came of a purge, on one coordinator or on all.
@@ -41,7 +64,7 @@ pub struct Call {
 pub struct Report {
     /// The purge's id.
     pub id: String,
-    /// Entries removed, all variants.
+    /// Entries removed or made stale, all variants.
     pub entries: u64,
     /// Bytes that they took.
     pub bytes: u64,
@@ -51,24 +74,37 @@ pub struct Report {
 
 impl Purger {
     /// `me`: this peer's name in the ring.
-    pub fn new(cache: Arc<Cache>, feed: Arc<Feed>, tokens: Arc<Tokens>, me: &str) -> Arc<Self> {
-        Arc::new(Self { cache, feed, tokens, me: me.to_owned() })
+    pub fn new(cache: Arc<Cache>, feed: Arc<Feed>, metrics: Arc<Metrics>, tokens: Arc<Tokens>, me: &str) -> Arc<Self> {
+        let (rings, _) = tokio::sync::watch::channel(());
+        Arc::new(Self { cache, feed, metrics, tokens, me: me.to_owned(), rings, silent: Mutex::default() })
+    }
+
+    /// There is another ring.
+    pub fn ring_changed(&self) {
+        self.rings.send_replace(());
     }
 
     /// Purges everywhere: here, and on all other peers at once.
-    pub async fn everywhere(&self, order: Order) -> Report {
-        let call = Call { purge: feed::Purge { id: new_id(), what: order.what, soft: false }, dry_run: order.dry_run };
+    pub async fn everywhere(self: &Arc<Self>, order: Order) -> Report {
+        let Order { what, soft, dry_run } = order;
+        let (call, mut report) = if dry_run {
+            let Purged { entries, bytes } = self.blocking(|purger, what: &What| purger.cache.would_purge(what), what.clone()).await;
+            (Call::Count(what), Report { entries, bytes, ..Report::default() })
+        } else {
+            let ordered = self.blocking(|purger, (what, soft): &(What, bool)| purger.cache.order(what.clone(), *soft), (what, soft)).await;
+            let (purge, purged) = ordered;
+            self.carried_out(&purge, purged);
+            (Call::Purge(purge.clone()), Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, unreached: Vec::new() })
+        };
         let ring = self.cache.ring();
         let others: Vec<_> = ring.peers().iter().filter(|peer| peer.name != self.me).cloned().collect();
         let calls: Vec<_> = others
             .into_iter()
             .map(|peer| {
-                let (call, token) = (call.clone(), self.tokens.first());
-                let name = peer.name.clone();
-                (name, tokio::spawn(async move { tokio::time::timeout(PATIENCE, send::to(&peer, &call, token)).await }))
+                let (purger, call, name) = (self.clone(), call.clone(), peer.name.clone());
+                (name, tokio::spawn(async move { tokio::time::timeout(PATIENCE, purger.tell(&peer, &call)).await }))
             })
             .collect();
-        let mut report = self.here(&call);
         for (name, answer) in calls {
             let why = match answer.await {
                 Ok(Ok(Ok(there))) => {
@@ -81,27 +117,125 @@ impl Purger {
                 Err(error) => error.to_string(),
             };
             tracing::warn!(id = report.id, peer = name, error = why, "peer not reached by purge");
+            self.metrics.purges_unreached.inc();
             report.unreached.push(name);
         }
         report
     }
 
-    /// Purges here. One that was heard before does nothing.
-    pub fn here(&self, call: &Call) -> Report {
-        let Call { purge, dry_run } = call;
-        let Purged { entries, bytes } = if *dry_run {
-            self.cache.would_purge(&purge.what)
-        } else if self.feed.purge(purge.clone()) {
-            self.cache.purge(&purge.what)
-        } else {
-            Purged::default()
-        };
-        tracing::info!(id = purge.id, entries, bytes, dry_run, what = serde_json::to_string(&purge.what).unwrap_or_default(), "purge");
-        Report { id: purge.id.clone(), entries, bytes, unreached: Vec::new() }
+    /// Tells a peer, again and again until it has done it, or it is not there.
+    async fn tell(&self, peer: &Peer, call: &Call) -> Result<Report, Unheard> {
+        let token = self.tokens.first().ok_or_else(|| Unheard::Silent("no --peer-token-file".into()))?;
+        loop {
+            match Line::to(peer).ask(PATH, call, &token).await {
+                Err(Unheard::Silent(why)) => tracing::debug!(peer = peer.name, error = why, "purge is said again"),
+                end => return end,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Carries out what a peer says. One that was heard before is not carried out again. An error: purges before it have to be heard first.
+    pub async fn here(self: &Arc<Self>, call: Call) -> Result<Report, Behind> {
+        match call {
+            Call::Count(what) => {
+                let Purged { entries, bytes } = self.blocking(|purger, what| purger.cache.would_purge(what), what).await;
+                Ok(Report { entries, bytes, ..Report::default() })
+            }
+            Call::Purge(purge) => {
+                let Purged { entries, bytes } = self.hear(purge.clone()).await.map_err(|Gap| {
+                    self.cache.wake();
+                    Behind
+                })?;
+                Ok(Report { id: purge.id(), entries, bytes, unreached: Vec::new() })
+            }
+        }
+    }
+
+    /// What one who is there has not heard.
+    pub fn since(&self, question: &watch::Question) -> watch::Answer {
+        let history = &self.cache.history;
+        let holds = self.cache.lease.holds(clock::awake());
+        // First where we are: what comes now is not told, and asked for the next time.
+        let (source, position) = (history.source(), (*history.position()).clone());
+        let purges = history.since(&question.position, MOST);
+        watch::Answer { source: source.to_string(), holds, position, missed: purges.is_err(), purges: purges.unwrap_or_default() }
+    }
+
+    async fn hear(self: &Arc<Self>, purge: Purge) -> Result<Purged, Gap> {
+        let heard = self.blocking(|purger, purge| purger.cache.hear(purge), purge.clone()).await?;
+        Ok(heard.inspect(|purged| self.carried_out(&purge, *purged)).unwrap_or_default())
+    }
+
+    fn carried_out(&self, purge: &Purge, purged: Purged) {
+        self.feed.publish();
+        self.metrics.purges.inc();
+        self.metrics.purged_entries.inc_by(purged.entries);
+        let what = serde_json::to_string(&purge.what).unwrap_or_default();
+        tracing::info!(id = purge.id(), entries = purged.entries, bytes = purged.bytes, soft = purge.soft, what, "purge");
+    }
+
+    /// Takes what a peer has told. Whether all that is known there is known here now.
+    async fn catch_up(self: Arc<Self>, peer: &str, answer: watch::Answer) -> bool {
+        let watch::Answer { position, missed, purges, .. } = answer;
+        if missed {
+            tracing::warn!(peer, "more was purged than others remember: the store is emptied");
+            self.empty(&position).await;
+            return true;
+        }
+        for purge in purges {
+            if self.hear(purge).await.is_err() {
+                return false;
+            }
+        }
+        self.cache.history.position().covers(&position)
+    }
+
+    async fn renewed(self: &Arc<Self>, renewal: Renewal) {
+        match renewal {
+            Renewal::Quiet => {}
+            Renewal::Back(ms) => tracing::info!(ms, "purges are known again: what others purged meanwhile was carried out"),
+            Renewal::Empty => {
+                tracing::warn!("nobody knows what was purged while peers were not heard: the store is emptied");
+                self.empty(&Position::default()).await;
+                self.cache.history.forget();
+                self.cache.lease.emptied(clock::awake());
+            }
+        }
+        self.cache.caught_up.send_replace(());
+    }
+
+    async fn empty(self: &Arc<Self>, to: &Position) {
+        self.blocking(|purger, to| purger.cache.empty(to), to.clone()).await;
+        self.metrics.emptied.inc();
+        self.feed.publish();
+    }
+
+    /// A peer is not heard, or is again.
+    fn is_silent(&self, peer: &str, why: Option<String>) {
+        let mut silent = self.silent.lock();
+        match why {
+            Some(why) if !silent.contains_key(peer) => {
+                tracing::warn!(peer, error = why, "peer is not heard: what it purges is not known here");
+                silent.insert(peer.to_owned(), why);
+            }
+            Some(_) => {}
+            None if silent.remove(peer).is_some() => tracing::info!(peer, "peer is heard again"),
+            None => {}
+        }
+        self.metrics.silent_peers.set(i64::try_from(silent.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Purges look at many keys: not on a thread that others wait for.
+    async fn blocking<A: Send + 'static, T: Send + 'static>(self: &Arc<Self>, run: fn(&Self, &A) -> T, argument: A) -> T {
+        let purger = self.clone();
+        match tokio::task::spawn_blocking(move || run(&purger, &argument)).await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 }
 
-/// 128 random bits: the standard library seeds each hasher from the system.
-fn new_id() -> String {
-    format!("{:016x}{:016x}", RandomState::new().hash_one(0), Hash::of(&RandomState::new().hash_one(1).to_le_bytes()).low())
-}
+/// Purges before this one have to be heard first: they are being fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind;

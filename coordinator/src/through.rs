@@ -78,7 +78,7 @@ impl Cache {
     /// To the origin and back, as it streams. `keeps`: what comes is stored as well, where it may be.
     pub(crate) async fn through(self: &Arc<Self>, served: &Arc<Served>, head: &Head, body: Body, reason: &str, keeps: Option<&Asked<'_>>) -> Response<Body> {
         let is_whole = |asked: &&Asked<'_>| asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
-        let keeps = keeps.filter(is_whole).map(|asked| (asked, self.store.begin(asked.key.clone())));
+        let keeps = keeps.filter(is_whole).map(|asked| (asked, self.store.begin(asked.key.clone(), self.history.position())));
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body)) else {
             return answer::refused(StatusCode::BAD_REQUEST, "bad-request", &self.names);
         };
@@ -113,7 +113,7 @@ impl Cache {
         })?;
         Some(move |body: Bytes| {
             let tags = served.group.config().tags.header.to_ascii_lowercase();
-            let entry = Entry::new(Parts { status, fields, tags: &tags, body, selecting, stored, arrived });
+            let entry = Entry::new(Parts { status, fields, tags: &tags, body, selecting, stored, arrived, position: load.position().clone() });
             cache.put(&served, &load, &Arc::new(entry));
         })
     }

@@ -79,12 +79,12 @@ async fn a_purge_says_what_it_did_or_why_not() {
     let purge = async |body: &str| send(running.ports.admin, "POST", "/purge", &[], body).await;
     let done = purge(r#"{"group": "default", "paths": ["/a"]}"#).await;
     assert_eq!((done.status, done.json()["entries"].as_u64(), &done.json()["unreached"]), (200, Some(0), &json!([])));
-    assert!(done.json()["id"].as_str().is_some_and(|id| id.len() == 32));
+    assert!(done.json()["id"].as_str().is_some_and(|id| id.starts_with("me.") && id.ends_with(":1")));
     for (body, status, part) in [
         ("", 400, "EOF"),
         ("{}", 400, "one way"),
         (r#"{"al": true}"#, 400, "unknown field `al`"),
-        (r#"{"all": true, "soft": true}"#, 400, "not there yet"),
+        (r#"{"all": true, "soft": "yes"}"#, 400, "expected a boolean"),
         (r#"{"group": "h"}"#, 404, "no group `h`"),
     ] {
         let refused = purge(body).await;
@@ -97,9 +97,9 @@ async fn a_purge_says_what_it_did_or_why_not() {
 async fn the_peer_port_tells_nothing_without_a_token() {
     let (_folder, token) = file("peer-token");
     let running = Running::start(&["--origin", "http://127.0.0.1:9", "--peer-token-file", &token]).await;
-    let call = r#"{"purge": {"id": "1", "what": {"all": true}}}"#;
+    let call = r#"{"purge": {"source": "other.1", "n": 1, "what": {"all": true}}}"#;
     let single = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
-    for (method, path) in [("POST", "/.meshcache/purge"), ("GET", "/a"), ("GET", "/.meshcache/none")] {
+    for (method, path) in [("POST", "/.meshcache/purge"), ("POST", "/.meshcache/purges"), ("GET", "/a"), ("GET", "/.meshcache/none")] {
         for (at, headers) in
             [(running.ports.peer, &[][..]), (running.ports.peer, ADMIN), (single.ports.peer, PEER), (single.ports.peer, &[("authorization", "Bearer ")])]
         {
@@ -110,6 +110,11 @@ async fn the_peer_port_tells_nothing_without_a_token() {
     let done = send(running.ports.peer, "POST", "/.meshcache/purge", PEER, call).await;
     assert_eq!((done.status, done.json()["entries"].as_u64()), (200, Some(0)));
     assert_eq!(send(running.ports.peer, "POST", "/.meshcache/purge", PEER, "x").await.status, 400);
+    let later = call.replace(r#""n": 1"#, r#""n": 3"#);
+    assert_eq!(send(running.ports.peer, "POST", "/.meshcache/purge", PEER, &later).await.status, 409, "the second has to be heard first");
+    let asked = async |position: &str| send(running.ports.peer, "POST", "/.meshcache/purges", PEER, &json!({"position": position}).to_string()).await;
+    assert_eq!(asked("").await.json()["purges"], json!([{"source": "other.1", "n": 1, "what": {"all": true}, "soft": false}]));
+    assert_eq!((&asked("other.1:1").await.json()["purges"], asked("nonsense").await.status), (&json!([]), 400));
     assert_eq!(send(running.ports.peer, "GET", "/.meshcache/purge", PEER, "").await.status, 405);
     assert_eq!(send(running.ports.peer, "GET", "/.meshcache/none", PEER, "").await.status, 404);
 }
@@ -142,8 +147,17 @@ async fn a_purge_reaches_every_peer_and_names_those_that_it_does_not() {
     let (a, b) = (start("a", ports[0], ports[1]).await, start("b", ports[2], ports[3]).await);
     let done = send(a.ports.admin, "POST", "/purge", &[], r#"{"group": "default"}"#).await;
     assert_eq!((done.status, &done.json()["unreached"]), (202, &json!(["c"])));
-    let told = send(b.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json();
-    assert_eq!((&told["state"]["purges"][0]["id"], &told["state"]["purges"][0]["what"]), (&done.json()["id"], &json!({"group": "default"})));
+    let mut told = json!(null);
+    until("proxies are told", async || {
+        told = send(b.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json();
+        told["news"].is_object()
+    })
+    .await;
+    assert_eq!((&told["news"]["position"], &told["news"]["purges"][0]["what"]), (&done.json()["id"], &json!({"group": "default"})));
+    // Whoever orders the next one: each has its own numbers.
+    let second = send(b.ports.admin, "POST", "/purge", &[], r#"{"group": "default"}"#).await.json();
+    assert!(second["id"].as_str().is_some_and(|id| id.starts_with("b.") && id.ends_with(":1")), "{second}");
+    assert!(a.metrics().await.contains("meshcache_purges_total 2"));
 }
 
 #[tokio::test]
@@ -165,8 +179,10 @@ async fn the_feed_answers_at_once_what_is_new_and_else_gives_a_sign_of_life() {
     assert_eq!((&alive["version"], alive.get("state")), (&json!(version), None));
 
     let (news, purged) = tokio::join!(ask(&version), send(running.ports.admin, "POST", "/purge", &[], r#"{"all": true}"#));
-    assert_eq!(news.json()["state"]["purges"][0]["id"], purged.json()["id"]);
-    assert_ne!(news.json()["version"], json!(version));
+    assert_eq!((&news.json()["news"]["position"], news.json().get("state")), (&purged.json()["id"], None), "only what is new");
+    assert_eq!(news.json()["news"]["purges"][0]["what"], json!({"all": true}));
+    let behind = ask(&version).await.json();
+    assert_eq!(behind["news"], news.json()["news"], "who has not said that it knows is told again");
 
     for (method, path, body, status) in [
         ("POST", "/.meshcache/feed", "x", 400),

@@ -5,7 +5,10 @@ use crate::{
     known::{self, Said},
     worker::Worker,
 };
-use meshcache_protocol::{feed::FeedQuestion, wire};
+use meshcache_protocol::{
+    feed::{FeedQuestion, News},
+    wire,
+};
 
 /// How long Envoy waits for an answer. A coordinator answers after a second; were it frozen, another one's sign of life
 /// still comes while hot answers are trusted.
@@ -47,11 +50,14 @@ pub struct Feed {
     holder: u64,
     /// The proxy.
     proxy: String,
-    /// Names in the shared memory: whose turn it is, the state, the last sign of life, counters.
+    /// Names in the shared memory: whose turn it is, the state, the last purges, the last sign of life, counters.
     lease: String,
     state: String,
+    purges: String,
     life: String,
     counts: String,
+    /// The number of the purges in the shared memory that it has heard of.
+    purged: u32,
     /// The coordinator to ask: the one that answered last, after a failure any other.
     peer: Option<String>,
     /// Failures since the last answer.
@@ -75,8 +81,10 @@ impl Feed {
             proxy: proxy.to_owned(),
             lease: name("lease"),
             state: name("state"),
+            purges: name("purges"),
             life: name("life"),
             counts: name("counts"),
+            purged: 0,
             peer: None,
             failures: 0,
             asked: None,
@@ -112,15 +120,17 @@ impl Feed {
                 shared.set(&self.life, &at.now.to_le_bytes(), 0);
                 return (self.fails(worker, at, format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, wire::VERSION)), None);
             }
-            Said::State { peer, known, purges } => {
+            Said::State { peer, known, news } => {
                 self.peer = known.ring.peer(&peer).map(|peer| peer.data.clone());
-                worker.learn(known, &purges);
+                worker.learn(known);
                 shared.set(&self.state, body, 0);
+                self.purge(worker, shared, news);
             }
             Said::Same { version, .. } if version != worker.version() => {
                 return (self.fails(worker, at, format!("state {version} was not sent")), None);
             }
-            Said::Same { peer, .. } => {
+            Said::Same { peer, news, .. } => {
+                self.purge(worker, shared, news);
                 self.peer = worker.known().and_then(|known| known.ring.peer(&peer)).map(|peer| peer.data.clone());
                 if asked.is_some_and(|asked| at.now < asked.saturating_add(SOON)) {
                     self.rest = at.now.saturating_add(SOON);
@@ -141,6 +151,15 @@ impl Feed {
         (line, next)
     }
 
+    /// Carries out what was purged, and lets the other workers know.
+    fn purge(&self, worker: &mut Worker, shared: &mut dyn Shared, news: Option<News>) {
+        let Some(news) = news else { return };
+        worker.purge(news);
+        if let Ok(all) = serde_json::to_vec(&worker.news()) {
+            shared.set(&self.purges, &all, 0);
+        }
+    }
+
     fn ask(&mut self, worker: &Worker, shared: &dyn Shared, now: u64) -> Option<FeedAsk> {
         if self.asked.is_some() || now < self.rest {
             return None;
@@ -151,8 +170,9 @@ impl Feed {
             wire: wire::VERSION,
             proxy: self.proxy.clone(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
-            // After a failure the other coordinator is to answer at once, and so tells the whole state.
-            version: if self.failures == 0 { worker.version().to_owned() } else { String::new() },
+            version: worker.version().to_owned(),
+            position: worker.position().clone(),
+            at_once: self.failures > 0,
             requests: self.sent.clone(),
         };
         let body = serde_json::to_vec(&question).ok()?;
@@ -166,7 +186,8 @@ impl Feed {
         worker.counts.event(Event::FeedFailure);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
-        let rest = if self.failures == 1 { at.random % 100 } else { (at.random % 750).saturating_add(250) };
+        // Once all are gone, all proxies wait for the first that is back: they come over a second.
+        let rest = if self.failures == 1 { at.random % 100 } else { (at.random % 1000).saturating_add(250) };
         self.rest = at.now.saturating_add(rest);
         if let Some(peer) = self.peer.take() {
             worker.fails(&peer, at.now);
@@ -184,17 +205,20 @@ impl Feed {
         let Some((life, _)) = shared.get(&self.life) else { return };
         let Some((heard, version)) = life.split_first_chunk::<8>() else { return };
         let heard = u64::from_le_bytes(*heard);
-        if version == worker.version().as_bytes() && !version.is_empty() {
-            return worker.hears(heard);
-        }
-        match shared.get(&self.state).map(|(body, _)| known::read(&body)) {
-            Some(Said::State { known, purges, .. }) if known.version.as_bytes() == version => {
-                worker.learn(known, &purges);
-                worker.hears(heard);
+        if version != worker.version().as_bytes() || version.is_empty() {
+            match shared.get(&self.state).map(|(body, _)| known::read(&body)) {
+                Some(Said::State { known, .. }) if known.version.as_bytes() == version => worker.learn(known),
+                Some(Said::Foreign(_)) => return worker.forget(),
+                _ => return,
             }
-            Some(Said::Foreign(_)) => worker.forget(),
-            _ => {}
         }
+        // Read after the sign of life, and written before it: it vouches for no more than what is heard here.
+        if let Some((all, number)) = shared.get(&self.purges).filter(|(_, number)| *number != self.purged) {
+            let Ok(news) = serde_json::from_slice::<News>(&all) else { return };
+            self.purged = number;
+            worker.purge(news);
+        }
+        worker.hears(heard);
     }
 
     /// Adds this worker's counters to those of all.

@@ -1,8 +1,8 @@
-//! What the feed tells: groups, ring and purges, read from an answer and checked.
+//! What the feed tells: groups, ring and news of purges, read from an answer and checked.
 
 use meshcache_protocol::{
     Groups, Ring,
-    feed::{FeedAnswer, Purge},
+    feed::{FeedAnswer, News},
     wire,
 };
 use serde::Deserialize;
@@ -18,21 +18,19 @@ pub struct Known {
     pub groups: Groups,
     /// The peers.
     pub ring: Ring,
-    /// The purge position that this state stands for.
-    pub position: String,
 }
 
 /// What an answer says.
 #[derive(Debug, PartialEq)]
 pub enum Said {
-    /// Another state, and the purges that it knows of.
+    /// Another state.
     State {
         /// The coordinator's name.
         peer: String,
         /// The state.
         known: Known,
-        /// The purges.
-        purges: Vec<Purge>,
+        /// What was purged.
+        news: Option<News>,
     },
     /// The asker's state still holds.
     Same {
@@ -40,6 +38,8 @@ pub enum Said {
         peer: String,
         /// The version of that state.
         version: String,
+        /// What was purged.
+        news: Option<News>,
     },
     /// A wire version that this filter does not understand.
     Foreign(u32),
@@ -63,7 +63,7 @@ pub fn read(body: &[u8]) -> Said {
         Ok(answer) => answer,
         Err(error) => return Said::Broken(error.to_string()),
     };
-    let Some(state) = answer.state else { return Said::Same { peer: answer.peer, version: answer.version } };
+    let Some(state) = answer.state else { return Said::Same { peer: answer.peer, version: answer.version, news: answer.news } };
     let groups = match Groups::new(state.config) {
         Ok(groups) => groups,
         Err(problem) => return Said::Broken(problem.to_string()),
@@ -71,8 +71,8 @@ pub fn read(body: &[u8]) -> Said {
     if state.installation.is_empty() || answer.version.is_empty() {
         return Said::Broken("a state without a version or an installation's name".into());
     }
-    let known = Known { version: answer.version, installation: state.installation, groups, ring: Ring::new(state.peers), position: state.position };
-    Said::State { peer: answer.peer, known, purges: state.purges }
+    let known = Known { version: answer.version, installation: state.installation, groups, ring: Ring::new(state.peers) };
+    Said::State { peer: answer.peer, known, news: answer.news }
 }
 
 #[cfg(test)]
@@ -88,10 +88,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_state_or_the_same_or_nothing_of_use() {
-        let state = r#"{"wire": 1, "peer": "a", "version": "v", "state": {"installation": "meshcache", "peers": [{"name": "a", "data": "1.2.3.4:8080", "peer": "1.2.3.4:8083"}], "config": {"version": 1}, "position": "p"}}"#;
-        let Said::State { peer, known, .. } = read(state.as_bytes()) else { panic!("{:?}", read(state.as_bytes())) };
+        let state = r#"{"wire": 1, "peer": "a", "version": "v", "state": {"installation": "meshcache", "peers": [{"name": "a", "data": "1.2.3.4:8080", "peer": "1.2.3.4:8083"}], "config": {"version": 1}}, "news": {"position": "a.1:3"}}"#;
+        let Said::State { peer, known, news } = read(state.as_bytes()) else { panic!("{:?}", read(state.as_bytes())) };
         assert_eq!((peer.as_str(), known.version.as_str(), known.ring.peers().len()), ("a", "v", 1));
-        assert_eq!(read(br#"{"wire": 1, "peer": "a", "version": "v"}"#), Said::Same { peer: "a".into(), version: "v".into() });
+        assert_eq!(news.unwrap().position.of("a.1"), 3);
+        assert!(broken(r#"{"wire": 1, "version": "v", "news": {"position": "nonsense"}}"#).contains("position"));
+        assert_eq!(read(br#"{"wire": 1, "peer": "a", "version": "v"}"#), Said::Same { peer: "a".into(), version: "v".into(), news: None });
         assert_eq!(read(br#"{"wire": 9, "state": 3}"#), Said::Foreign(9));
         assert!(broken("<html>").contains("expected"));
         assert!(broken(r#"{"wire": 1, "version": "v", "state": {}}"#).contains("without"));

@@ -16,7 +16,7 @@ pub fn is_text(request: &Request<'_>) -> bool {
 }
 
 /// The headers of a question. `None` where it cannot be said.
-pub fn compose<'q>(question: &'q Question, known: &Known) -> Option<Headers<'q>> {
+pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str) -> Option<Headers<'q>> {
     let head = Head::read(&question.map)?;
     let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(14));
     for (name, value) in head.pseudo() {
@@ -34,7 +34,7 @@ pub fn compose<'q>(question: &'q Question, known: &Known) -> Option<Headers<'q>>
         verified: question.verified,
         ring: known.ring.version(),
         rules: question.group.digest().to_owned(),
-        purge: known.position.clone(),
+        purge: purges.to_owned(),
         // The owner says `loading` before Envoy's own time for the call is over.
         patience: (question.patience() / 4).saturating_mul(3).max(1),
         hop: question.peer.hop,

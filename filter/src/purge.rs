@@ -1,6 +1,6 @@
 //! A purge as the hot cache carries it out: which keys it names.
 
-use meshcache_protocol::{Groups, Key, Request, feed::What, groups::Found, key};
+use meshcache_protocol::{Groups, Key, Request, groups::Found, key, purge::What};
 use std::borrow::Cow;
 
 /// A purge that has been made ready for many keys.

@@ -123,7 +123,7 @@ impl Root {
 
     fn dispatch(&self, local: &Local, ask: &Ask) -> Option<u32> {
         let question = local.worker.questions.get(ask.question)?;
-        let headers = message::compose(question, local.worker.known()?)?;
+        let headers = message::compose(question, local.worker.known()?, local.worker.told())?;
         self.call(&headers, None, ask.timeout)
     }
 

@@ -1,8 +1,17 @@
 //! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
 
 use crate::{counts::Counts, hot::Hot, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
-use meshcache_protocol::feed::{Purge, TRUST};
-use std::{collections::BTreeSet, rc::Rc};
+use meshcache_protocol::{
+    Groups,
+    feed::{News, TRUST},
+    purge::{Bounds, Heard, Log, Position},
+};
+use std::rc::Rc;
+
+/// The purges that other workers of this proxy can catch up from. Who was away for longer empties its hot cache.
+const MOST: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
+/// Of how many coordinators' purges a question tells: of those that have purged last.
+const TOLD: usize = 16;
 
 /// One worker's state. It outlives configurations: only a new module or a new proxy begins without it.
 pub struct Worker {
@@ -12,7 +21,9 @@ pub struct Worker {
     /// When the last of all peers had failed: nobody is asked until a coordinator is heard again.
     silent: Option<u64>,
     /// Purges that were carried out.
-    purged: BTreeSet<String>,
+    log: Log,
+    /// The same as questions tell it.
+    told: String,
     purges: u64,
     /// Hot answers.
     pub hot: Hot,
@@ -33,7 +44,8 @@ impl Worker {
             known: None,
             heard: None,
             silent: None,
-            purged: BTreeSet::new(),
+            log: Log::new(MOST),
+            told: String::new(),
             purges: 0,
             hot: Hot::new(hot_bytes),
             questions: Questions::default(),
@@ -55,6 +67,10 @@ impl Worker {
 
     /// A coordinator was heard.
     pub fn hears(&mut self, now: u64) {
+        // After so long a silence nobody vouches for what was kept before it.
+        if self.heard.is_some_and(|heard| now >= heard.saturating_add(TRUST)) {
+            self.empty();
+        }
         self.heard = self.heard.max(Some(now));
         if self.silent.is_some_and(|silent| now > silent) {
             self.silent = None;
@@ -67,14 +83,8 @@ impl Worker {
         self.heard.is_some_and(|heard| now < heard.saturating_add(TRUST))
     }
 
-    /// Takes over a state: purges that are new are carried out, and what rested on other rules is forgotten.
-    pub fn learn(&mut self, known: Known, purges: &[Purge]) {
-        for purge in purges.iter().filter(|purge| !self.purged.contains(&purge.id)) {
-            self.hot.purge(&Named::new(&purge.what, &known.groups));
-            self.purges = self.purges.wrapping_add(1);
-        }
-        // A purge that a state no longer tells of is not told of again: the set stays as small as the list.
-        self.purged = purges.iter().map(|purge| purge.id.clone()).collect();
+    /// Takes over a state: what rested on other rules is forgotten.
+    pub fn learn(&mut self, known: Known) {
         if let Some(old) = &self.known {
             if old.installation != known.installation {
                 self.hot.clear();
@@ -87,6 +97,54 @@ impl Worker {
             }
         }
         self.known = Some(Rc::new(known));
+    }
+
+    /// Carries out the purges that it has not heard of. Told after the state that came with them, since URLs are read by its groups.
+    pub fn purge(&mut self, news: News) {
+        if self.log.position().covers(&news.position) {
+            return;
+        }
+        if !self.log.position().covers(&news.since) {
+            self.empty();
+            self.log.skip(&news.since);
+        }
+        let known = self.known.clone();
+        let nothing = Groups::default();
+        let groups = known.as_ref().map_or(&nothing, |known| &known.groups);
+        for purge in news.purges {
+            match self.log.hear(purge.clone()) {
+                Heard::Known => continue,
+                Heard::News => self.hot.purge(&Named::new(&purge.what, groups)),
+                // What comes before it was not told: whatever it was.
+                Heard::Gap => self.empty(),
+            }
+            self.purges = self.purges.wrapping_add(1);
+        }
+        if !self.log.position().covers(&news.position) {
+            self.empty();
+            self.log.skip(&news.position);
+        }
+        self.told = self.log.told(TOLD).to_string();
+    }
+
+    /// The last purges, for workers that have not heard of them.
+    pub fn news(&self) -> News {
+        News { since: self.log.floor().clone(), position: self.log.position().clone(), purges: self.log.held().cloned().collect() }
+    }
+
+    /// The purges that were carried out.
+    pub fn position(&self) -> &Position {
+        self.log.position()
+    }
+
+    /// The same as questions tell it.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+
+    fn empty(&mut self) {
+        self.hot.clear();
+        self.purges = self.purges.wrapping_add(1);
     }
 
     /// Forgets the state: it is of a wire version that this filter does not understand.

@@ -1,7 +1,10 @@
 //! The feed: what a proxy learns from a coordinator, and the counters that ride on its question. JSON on the wire.
 
-pub use crate::purge::What;
-use crate::{groups::Config, ring::Peer};
+use crate::{
+    groups::Config,
+    purge::{Position, Purge},
+    ring::Peer,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,11 +25,15 @@ pub struct FeedQuestion {
     pub filter_version: String,
     /// The version of the state that the proxy has; empty: none.
     pub version: String,
+    /// The purges that it has carried out.
+    pub position: Position,
+    /// It has lost another coordinator, and wants a sign of life at once.
+    pub at_once: bool,
     /// Group to outcome to how many requests, since the last answered question.
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// The answer: at once when the state differs from the proxy's, else after [`SIGN_OF_LIFE`] without `state`.
+/// The answer: at once when there is something that the proxy does not know, else after [`SIGN_OF_LIFE`] without it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FeedAnswer {
@@ -39,9 +46,12 @@ pub struct FeedAnswer {
     /// The whole state, when the asker's version differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// The purges that the asker has not carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub news: Option<News>,
 }
 
-/// All that a proxy needs to serve.
+/// All that a proxy needs to serve, but for purges.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
@@ -51,20 +61,16 @@ pub struct State {
     pub peers: Vec<Peer>,
     /// The groups, as configured.
     pub config: Config,
-    /// Purges, newest last. One that was heard already (by its id) is passed over.
-    pub purges: Vec<Purge>,
-    /// The purge position that this state stands for, opaque; said again in questions.
-    pub position: String,
 }
 
-/// One purge, as hot caches carry it out.
+/// Purges that lead from one position to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Purge {
-    /// Unique; hearing of it twice is once.
-    pub id: String,
-    /// What goes.
-    pub what: What,
-    /// Made stale instead of removed.
-    pub soft: bool,
+pub struct News {
+    /// From where. Who is not there has missed something that nobody tells any more, and empties its cache.
+    pub since: Position,
+    /// To where.
+    pub position: Position,
+    /// In an order in which they can be heard. Who has heard of one passes it over.
+    pub purges: Vec<Purge>,
 }

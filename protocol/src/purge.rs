@@ -74,7 +74,7 @@ pub fn source(name: &str, start: u64) -> String {
 /// The purges that somebody has carried out: of each source all up to this number.
 ///
 /// As text, in questions and on entries that travel: `cache-0.00c0ffee00c0ffee:17,cache-1.0123456789abcdef:3`. Empty: none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Position(BTreeMap<String, u64>);
 
@@ -236,6 +236,16 @@ impl Log {
                 self.floor.advance(source, *n);
             }
         }
+    }
+
+    /// From where the purges that it holds lead to its position.
+    pub fn floor(&self) -> &Position {
+        &self.floor
+    }
+
+    /// The purges that it holds, in the order in which they were heard.
+    pub fn held(&self) -> impl Iterator<Item = &Purge> {
+        self.held.iter()
     }
 
     /// How many purges it holds.

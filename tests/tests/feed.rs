@@ -34,8 +34,6 @@ impl Scene {
             "installation": "meshcache",
             "peers": [{"name": "scripted", "data": addr, "peer": addr}],
             "config": Groups::example().document,
-            "purges": [],
-            "position": "p1",
         })
     }
 

@@ -54,7 +54,9 @@ impl Data {
         if !(wire::OLDEST..=wire::VERSION).contains(&question.wire) {
             return text(StatusCode::BAD_REQUEST, format!("wire version {} is not spoken here ({} to {})", question.wire, wire::OLDEST, wire::VERSION));
         }
-        let answer = self.feed.answer(question).await;
+        let Ok(answer) = self.feed.answer(question).await else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the other coordinators are not heard: ask one of them".into());
+        };
         let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
         if let Some(own) = answer.own_address {
             response.headers_mut().insert(wire::header::SELF, own);

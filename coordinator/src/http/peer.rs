@@ -7,7 +7,7 @@ use super::{
 use crate::{
     body::Body,
     cache::{Cache, Door},
-    purge::{Call, Purger, send},
+    purge::{self, Call, Purger, watch},
     token::Tokens,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -15,8 +15,8 @@ use hyper::body::Incoming;
 use meshcache_protocol::wire;
 use std::sync::Arc;
 
-/// The longest purge.
-const CALL: usize = 1024 * 1024;
+/// The longest purge, and what it grows by on its way.
+const CALL: usize = 2 * 1024 * 1024;
 
 /// What the peer port needs.
 #[derive(Clone)]
@@ -45,19 +45,31 @@ impl Answer for PeerPort {
 
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
-        match (request.uri().path(), request.method()) {
-            (send::PATH, &Method::POST) => {}
-            (send::PATH, _) => return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST"),
+        let path = request.uri().path().to_owned();
+        match (path.as_str(), request.method()) {
+            (purge::PATH | watch::PATH, &Method::POST) => {}
+            (purge::PATH | watch::PATH, _) => return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST"),
             _ => return empty(StatusCode::NOT_FOUND),
         }
         let body = match whole(request.into_body(), CALL).await {
             Ok(body) => body,
             Err(status) => return empty(status),
         };
-        let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        match serde_json::to_vec(&self.purger.here(&call)) {
-            Ok(report) => with(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
-            Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        let answer = if path == watch::PATH {
+            serde_json::from_slice(&body).map(|question| serde_json::to_vec(&self.purger.since(&question)))
+        } else {
+            match serde_json::from_slice::<Call>(&body) {
+                Ok(call) => match self.purger.here(call).await {
+                    Ok(report) => Ok(serde_json::to_vec(&report)),
+                    Err(purge::Behind) => return empty(StatusCode::CONFLICT),
+                },
+                Err(error) => Err(error),
+            }
+        };
+        match answer {
+            Ok(Ok(json)) => with(Response::new(Body::from(json)), header::CONTENT_TYPE, "application/json"),
+            Ok(Err(_)) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+            Err(_) => empty(StatusCode::BAD_REQUEST),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What `POST /purge` accepts: one way to name what goes, nothing unknown, nothing empty.
 
 use http::StatusCode;
-use meshcache_protocol::{Groups, feed::What, groups::OriginUrl};
+use meshcache_protocol::{Groups, groups::OriginUrl, purge::What};
 use serde::Deserialize;
 
 /// A purge that is understood and may be carried out.
@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub struct Order {
     /// What goes.
     pub what: What,
+    /// It is made stale instead of removed.
+    pub soft: bool,
     /// Only count it.
     pub dry_run: bool,
 }
@@ -43,22 +45,16 @@ impl Order {
             Ok(written) => written,
             Err(error) => return bad(error.to_string()),
         };
-        if written.soft {
-            return bad("soft: is not there yet".into());
-        }
-        if written.tags.is_some() {
-            return bad("tags: is not there yet".into());
-        }
-        let lists = [("urls", &written.urls), ("paths", &written.paths), ("prefixes", &written.prefixes)];
+        let lists = [("urls", &written.urls), ("paths", &written.paths), ("prefixes", &written.prefixes), ("tags", &written.tags)];
         if let Some((name, _)) = lists.iter().find(|(_, list)| list.as_ref().is_some_and(Vec::is_empty)) {
             return bad(format!("{name}: is empty"));
         }
-        let within = written.paths.is_some() || written.prefixes.is_some();
+        let within = [&written.paths, &written.prefixes, &written.tags].into_iter().flatten().count();
         match (written.urls.is_some(), written.group.is_some(), written.all) {
-            (true, false, false) if !within => {}
-            (false, true, false) if !(written.paths.is_some() && written.prefixes.is_some()) => {}
-            (false, false, true) if !within => {}
-            _ => return bad("name what goes in one way: urls, or group, or group with paths or prefixes, or all".into()),
+            (true, false, false) if within == 0 => {}
+            (false, true, false) if within <= 1 => {}
+            (false, false, true) if within == 0 => {}
+            _ => return bad("name what goes in one way: urls, or group, or group with paths, prefixes or tags, or all".into()),
         }
         if let Some(url) = written.urls.iter().flatten().find(|url| !is_url(url)) {
             return bad(format!("urls: `{url}` is not an absolute URL (http://host/path?query)"));
@@ -68,6 +64,9 @@ impl Order {
                 return bad(format!("{name}: `{path}` is not a path (it begins with /)"));
             }
         }
+        if let Some(tag) = written.tags.iter().flatten().find(|tag| !is_tag(tag)) {
+            return bad(format!("tags: `{tag}` is not one word of a header"));
+        }
         if let Some(group) = written.group.iter().find(|group| groups.named(group).is_none()) {
             return Err(Refused(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
         }
@@ -76,10 +75,10 @@ impl Order {
             group: written.group,
             paths: written.paths.unwrap_or_default(),
             prefixes: written.prefixes.unwrap_or_default(),
-            tags: Vec::new(),
+            tags: written.tags.unwrap_or_default(),
             all: written.all,
         };
-        Ok(Self { what, dry_run: written.dry_run })
+        Ok(Self { what, soft: written.soft, dry_run: written.dry_run })
     }
 }
 
@@ -93,6 +92,10 @@ fn is_url(text: &str) -> bool {
 
 fn is_path(text: &str) -> bool {
     text.starts_with('/') && !text.contains('#') && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_tag(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b',')
 }
 
 #[cfg(test)]
@@ -113,7 +116,9 @@ mod tests {
         assert_eq!(read(r#"{"group": "g"}"#).unwrap().what, What { group: Some("g".into()), ..What::default() });
         assert_eq!(read(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
         assert_eq!(read(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
-        assert!(read(r#"{"all": true, "dryRun": true}"#).unwrap().dry_run);
+        assert_eq!(read(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().what.tags, ["a/1", "b"]);
+        let order = read(r#"{"all": true, "dryRun": true, "soft": true}"#).unwrap();
+        assert!(order.dry_run && order.soft);
     }
 
     #[test]
@@ -138,8 +143,11 @@ mod tests {
             (r#"{"group": "g", "paths": ["a"]}"#, 400, "paths: `a`"),
             (r#"{"group": "g", "paths": []}"#, 400, "paths: is empty"),
             (r#"{"group": "g", "paths": ["/a"], "prefixes": ["/b"]}"#, 400, one_way),
-            (r#"{"group": "g", "tags": ["t"]}"#, 400, "tags: is not there yet"),
-            (r#"{"group": "g", "soft": true}"#, 400, "soft: is not there yet"),
+            (r#"{"tags": ["t"]}"#, 400, one_way),
+            (r#"{"group": "g", "tags": []}"#, 400, "tags: is empty"),
+            (r#"{"group": "g", "tags": ["a b"]}"#, 400, "tags: `a b`"),
+            (r#"{"group": "g", "tags": [""]}"#, 400, "tags: ``"),
+            (r#"{"group": "g", "tags": ["t"], "paths": ["/"]}"#, 400, one_way),
             (r#"{"group": "h"}"#, 404, "there is no group `h`"),
             (r#"{"all": true} x"#, 400, "trailing characters"),
         ] {

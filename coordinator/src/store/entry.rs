@@ -3,10 +3,14 @@
 use super::size::{SHARED, class};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use meshcache_protocol::freshness::{Selecting, Stored};
+use meshcache_protocol::{
+    freshness::{Selecting, Stored},
+    purge::Position,
+};
+use std::sync::Arc;
 
 /// A response in the store. Its header values are slices of one buffer: a hit clones handles, no bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// The status.
     pub(crate) status: StatusCode,
@@ -22,6 +26,9 @@ pub(crate) struct Entry {
     pub(crate) stored: Stored,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
+    /// The purges that were carried out when its load began: none of them means it, a later one may.
+    #[allow(dead_code, reason = "nothing travels between stores yet")]
+    pub(crate) position: Arc<Position>,
     bytes: u64,
 }
 
@@ -42,12 +49,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) stored: Stored,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
+    /// The purges that were carried out when its load began.
+    pub(crate) position: Arc<Position>,
 }
 
 impl Entry {
     /// Prepares an entry so that a hit has nothing left to compute.
     pub(crate) fn new(parts: Parts<'_>) -> Self {
-        let Parts { status, fields, tags: tag_name, body, selecting, stored, arrived } = parts;
+        let Parts { status, fields, tags: tag_name, body, selecting, stored, arrived, position } = parts;
         let values = Bytes::from(fields.iter().flat_map(|(_, value)| value).copied().collect::<Box<[u8]>>());
         let (mut kept, mut tags, mut names, mut at) = (Vec::with_capacity(fields.len()), Vec::new(), 0, 0);
         for (name, value) in &fields {
@@ -63,7 +72,7 @@ impl Entry {
             }
             if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
         }
-        let mut entry = Self { status, fields: kept.into_boxed_slice(), tags: tags.into_boxed_slice(), body, selecting, stored, arrived, bytes: 0 };
+        let mut entry = Self { status, fields: kept.into_boxed_slice(), tags: tags.into_boxed_slice(), body, selecting, stored, arrived, position, bytes: 0 };
         entry.bytes = names + class(values.len()) + SHARED + entry.own_bytes();
         entry
     }
@@ -83,6 +92,18 @@ impl Entry {
     /// How long it has been here.
     pub(crate) fn resident(&self, now: u64) -> u64 {
         now.saturating_sub(self.arrived)
+    }
+
+    /// Its purge tags.
+    pub(crate) fn tag_words(&self) -> impl Iterator<Item = &[u8]> {
+        self.tags.iter().flat_map(|(_, value)| value.as_bytes().split(|b| matches!(b, b' ' | b',' | b'\t'))).filter(|word| !word.is_empty())
+    }
+
+    /// The same, stale from now on: it may be given as what is stale may be given, and be revalidated. None where that is of no use.
+    pub(crate) fn stale_from(&self, now: u64) -> Option<Self> {
+        let mut stale = self.clone();
+        stale.stored.lifetime = stale.stored.lifetime.min(stale.stored.age(self.resident(now)));
+        (stale.deadline() > now).then_some(stale)
     }
 
     /// When it is of no use any more.

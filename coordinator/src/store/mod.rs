@@ -4,6 +4,8 @@
 
 mod deadlines;
 mod entry;
+mod marks;
+mod purging;
 mod segments;
 mod shard;
 mod share;
@@ -11,11 +13,13 @@ mod size;
 mod under_way;
 
 pub(crate) use entry::{Entry, Parts};
+pub(crate) use marks::Mark;
+pub(crate) use purging::{Fate, Where};
 pub(crate) use share::Share;
-pub(crate) use under_way::Load;
+pub(crate) use under_way::{Load, Meant};
 
 use crate::cache::{Purged, Usage};
-use meshcache_protocol::Key;
+use meshcache_protocol::{Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use segments::Slot;
 use shard::{Changed, Shard};
@@ -93,14 +97,19 @@ impl Store {
         found
     }
 
-    /// Begins a load: called before its request is sent.
-    pub(crate) fn begin(&self, key: Key) -> Load {
-        self.under_way.begin(key)
+    /// Begins a load, after these purges: called before its request is sent.
+    pub(crate) fn begin(&self, key: Key, position: Arc<Position>) -> Load {
+        self.under_way.begin(key, position)
+    }
+
+    /// Keeps out of the store what is being loaded now, as a purge means it.
+    pub(crate) fn keep_out(&self, meant: impl Fn(&Key) -> Meant) {
+        self.under_way.purge(meant);
     }
 
     /// Stores what a load brought. Not if a purge has named its key since it began, and not if it would not fit.
     pub(crate) fn put(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64) -> bool {
-        self.under_way.store(load, || {
+        self.under_way.store(load, &entry.clone(), || {
             let bytes = entry.bytes() + Slot::bare(load.key());
             if bytes > share.limit() || !self.make_room(share, bytes, now) {
                 return false;
@@ -117,35 +126,9 @@ impl Store {
 
     /// Frees one key.
     pub(crate) fn remove(&self, share: &Share, key: &Key) -> Purged {
-        self.under_way.purge(|loading| loading == key);
+        self.under_way.purge(|loading| if loading == key { Meant::Yes } else { Meant::No });
         let slot = self.shard(key).lock().remove(share.id, key);
         slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
-    }
-
-    /// Frees every key that is named, and keeps out what is being loaded for a key that may be.
-    pub(crate) fn purge(&self, may_be: impl Fn(&Key) -> bool, named: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> Purged {
-        self.under_way.purge(may_be);
-        let shares = self.shares.read().clone();
-        let mut purged = Purged::default();
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            let removed = shard.remove_if(&named);
-            let overhead = shard.overhead_change();
-            drop(shard);
-            self.used.fetch_add(overhead, AcqRel);
-            for (id, slot) in removed {
-                let Some(share) = shares.get(id as usize) else { continue };
-                let one = self.freed(share, &slot);
-                purged = Purged { entries: purged.entries + one.entries, bytes: purged.bytes + one.bytes };
-            }
-        }
-        purged
-    }
-
-    /// What [`Store::purge`] would free.
-    pub(crate) fn would_purge(&self, named: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> Purged {
-        let parts = self.shards.iter().map(|shard| shard.lock().measure_if(&named));
-        parts.fold(Purged::default(), |all, (entries, bytes)| Purged { entries: all.entries + entries, bytes: all.bytes + bytes })
     }
 
     /// Frees what is due in one shard, a batch at a time; whether there may be more.

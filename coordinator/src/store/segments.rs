@@ -1,7 +1,12 @@
 //! One group's keys in one shard, in two orders of use: a key is on probation until it is asked for again,
 //! so that a scan of cold keys flushes only what is on probation.
 
-use super::{deadlines::Due, entry::Entry, size};
+use super::{
+    deadlines::Due,
+    entry::Entry,
+    marks::{Mark, Marks, tags},
+    size,
+};
 use lru::LruCache;
 use meshcache_protocol::{Hash, Key};
 use smallvec::SmallVec;
@@ -54,12 +59,13 @@ pub(super) struct Segments {
     /// What is in `protected`, bytes.
     pub(super) protected_bytes: u64,
     peak: [usize; 2],
+    marks: Marks,
 }
 
 impl Default for Segments {
     fn default() -> Self {
         let order = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2] }
+        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2], marks: Marks::default() }
     }
 }
 
@@ -92,28 +98,46 @@ impl Segments {
 
     /// Changes a slot where it is; its bytes may change.
     pub(super) fn change<T>(&mut self, hash: Hash, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let marks = &mut self.marks;
+        let marked = |slot: &mut Slot| {
+            let before = tags(slot);
+            let result = change(slot);
+            let after = tags(slot);
+            marks.change(hash, &before, &after);
+            result
+        };
         if let Some(slot) = self.protected.peek_mut(&hash) {
             let before = slot.bytes();
-            let result = change(slot);
+            let result = marked(slot);
             self.protected_bytes = self.protected_bytes.saturating_sub(before) + slot.bytes();
             return Some(result);
         }
-        self.probation.peek_mut(&hash).map(change)
+        self.probation.peek_mut(&hash).map(marked)
+    }
+
+    /// The keys under a mark.
+    pub(super) fn marked(&self, mark: Mark) -> impl Iterator<Item = Hash> {
+        self.marks.find(mark)
     }
 
     /// A new slot, on probation.
     pub(super) fn insert(&mut self, hash: Hash, slot: Slot) {
+        self.marks.add(hash, &slot);
         self.probation.put(hash, slot);
         self.note_peaks();
     }
 
     /// Takes a slot out.
     pub(super) fn remove(&mut self, hash: Hash) -> Option<Slot> {
-        if let Some(slot) = self.probation.pop(&hash) {
-            return Some(slot);
-        }
-        let slot = self.protected.pop(&hash)?;
-        self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
+        let slot = match self.probation.pop(&hash) {
+            Some(slot) => slot,
+            None => {
+                let slot = self.protected.pop(&hash)?;
+                self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
+                slot
+            }
+        };
+        self.marks.remove(hash, &slot);
         Some(slot)
     }
 
@@ -132,10 +156,10 @@ impl Segments {
         self.peek(due.hash()).is_some_and(|slot| slot.tick == due.tick)
     }
 
-    /// The bytes that its two tables take.
+    /// The bytes that its two tables and its marks take.
     pub(super) fn tables(&self) -> u64 {
         let slot = 2 * size_of::<usize>();
-        self.peak.iter().map(|held| size::table(*held, slot)).sum()
+        self.peak.iter().map(|held| size::table(*held, slot)).sum::<u64>() + self.marks.bytes()
     }
 
     /// Gives back tables that have become far too large: they never shrink by themselves.

@@ -3,8 +3,11 @@
 use super::{
     deadlines::{Deadlines, Due},
     entry::Entry,
+    marks::Mark,
+    purging::Fate,
     segments::{Segments, Slot, VARIANTS, Variants},
 };
+use crate::cache::Purged;
 use meshcache_protocol::{Hash, Key};
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -128,21 +131,43 @@ impl Shard {
         (seen, changes)
     }
 
-    /// Takes out every key that is named.
-    pub(super) fn remove_if(&mut self, named: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> Vec<(u32, Slot)> {
-        let mut removed = Vec::new();
-        for (segments, id) in self.segments.iter_mut().zip(0u32..) {
-            let hashes: Vec<Hash> = segments.iter().filter(|(_, slot)| named(&slot.key, &slot.variants)).map(|(hash, _)| *hash).collect();
-            removed.extend(hashes.into_iter().filter_map(|hash| segments.remove(hash)).map(|slot| (id, slot)));
+    /// Does with every key that is named as the purge wants it. Of one share, or of all; under marks, or all there are.
+    pub(super) fn purge(
+        &mut self,
+        share: Option<u32>,
+        marks: Option<&[Mark]>,
+        fate: Fate,
+        is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
+    ) -> (Purged, Vec<(u32, Changed)>) {
+        let (mut purged, mut changes) = (Purged::default(), Vec::new());
+        let deadlines = &mut self.deadlines;
+        for (segments, id) in self.segments.iter_mut().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id)) {
+            let is_meant = |slot: &Slot| is(&slot.key, &slot.variants);
+            let hashes: Vec<Hash> = match marks {
+                None => segments.iter().filter(|(_, slot)| is_meant(slot)).map(|(hash, _)| *hash).collect(),
+                Some(marks) => {
+                    let mut found: Vec<Hash> = marks.iter().flat_map(|mark| segments.marked(*mark)).collect();
+                    found.sort_unstable();
+                    found.dedup();
+                    found.retain(|hash| segments.peek(*hash).is_some_and(is_meant));
+                    found
+                }
+            };
+            for hash in hashes {
+                let Some((bytes, items)) = segments.peek(hash).map(measure) else { continue };
+                purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
+                let changed = match fate {
+                    Fate::Counted => None,
+                    Fate::Gone => segments.remove(hash).map(|slot| Changed { bytes: -bytes, items: -items, _gone: slot.variants.into_vec() }),
+                    Fate::Stale(now) => make_stale(segments, deadlines, id, hash, now),
+                };
+                changes.extend(changed.map(|changed| (id, changed)));
+            }
         }
-        self.compact();
-        removed
-    }
-
-    /// What is named: its variants and bytes.
-    pub(super) fn measure_if(&self, named: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> (u64, u64) {
-        let slots = self.segments.iter().flat_map(Segments::iter).map(|(_, slot)| slot).filter(|slot| named(&slot.key, &slot.variants));
-        slots.fold((0, 0), |(items, bytes), slot| (items + slot.variants.len() as u64, bytes + slot.bytes()))
+        if !changes.is_empty() {
+            self.compact();
+        }
+        (purged, changes)
     }
 
     /// Takes out one key.
@@ -173,6 +198,26 @@ impl Shard {
         let segments = &self.segments;
         self.deadlines.compact(live, |due| segments.get(due.share as usize).is_some_and(|of| of.has(due)));
     }
+}
+
+/// Makes all variants of a key stale; those that are of no use so go.
+fn make_stale(segments: &mut Segments, deadlines: &mut Deadlines, share: u32, hash: Hash, now: u64) -> Option<Changed> {
+    let (changed, is_empty) = segments.change(hash, |slot| {
+        let before = measure(slot);
+        let gone: Variants = std::mem::take(&mut slot.variants);
+        slot.variants = gone.iter().filter_map(|entry| entry.stale_from(now)).map(Arc::new).collect();
+        let due = Due::new(slot.deadline(), share, hash);
+        if !slot.variants.is_empty() && due.tick < slot.tick {
+            slot.tick = due.tick;
+            deadlines.push(due);
+        }
+        let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
+        (Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }, slot.variants.is_empty())
+    })?;
+    if is_empty {
+        segments.remove(hash);
+    }
+    Some(changed)
 }
 
 fn measure(slot: &Slot) -> (i64, i64) {

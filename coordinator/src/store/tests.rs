@@ -43,11 +43,12 @@ fn entry(body: usize, keep: u64, arrived: u64, variant: Option<&str>) -> Arc<Ent
         selecting: Selecting::of(&vary, &request),
         stored,
         arrived,
+        position: Arc::default(),
     }))
 }
 
 fn put(store: &Store, share: &Share, n: usize, entry: Arc<Entry>, now: u64) -> bool {
-    let load = store.begin(key(n));
+    let load = store.begin(key(n), Arc::default());
     store.put(share, &load, entry, now)
 }
 
@@ -196,15 +197,90 @@ fn an_equal_hash_under_another_key_is_a_miss() {
 #[test]
 fn a_purge_keeps_out_what_was_being_loaded() {
     let (store, share) = store(4 * MIB);
-    let (named, other) = (store.begin(key(1)), store.begin(key(2)));
+    let (named, other) = (store.begin(key(1), Arc::default()), store.begin(key(2), Arc::default()));
     put(&store, &share, 1, entry(10, 1000, 0, None), 0);
-    let purged = store.purge(|k| *k == key(1), |k, _| *k == key(1));
+    store.keep_out(|k| if *k == key(1) { Meant::Yes } else { Meant::No });
+    let purged = store.purge(&[Where::Everywhere], Fate::Gone, |k, _| *k == key(1));
     assert_eq!(purged.entries, 1);
     assert!(purged.bytes > 10);
-    assert!(!store.put(&share, &named, entry(10, 1000, 0, None), 1) && named.is_purged());
+    assert!(!store.put(&share, &named, entry(10, 1000, 0, None), 1) && named.is_purged(&entry(10, 1000, 0, None)));
     assert!(store.put(&share, &other, entry(10, 1000, 0, None), 1));
     assert!(put(&store, &share, 1, entry(10, 1000, 0, None), 1), "a load that begins later is stored");
-    assert_eq!(store.would_purge(|_, _| true).entries, 2);
+    assert_eq!(store.purge(&[Where::Everywhere], Fate::Counted, |_, _| true).entries, 2);
     let freed = store.remove(&share, &key(2));
     assert_eq!((freed.entries, store.usage()[0].items), (1, 1));
+}
+
+/// A real key and an entry with these tags.
+fn tagged(path: &str, tags: &str, stale: u64) -> (Key, Arc<Entry>) {
+    let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]});
+    let groups = meshcache_protocol::Groups::new(serde_json::from_value(config).unwrap()).unwrap();
+    let request = Request::read(b"GET", b"http", b"h", path.as_bytes(), &[]).unwrap();
+    let key = Key::of(groups.iter().next().unwrap(), &request, None);
+    let like = entry(10, 60_000, 0, None);
+    let stored = Stored { if_error: stale, ..like.stored.clone() };
+    let fields = vec![(b"surrogate-key".to_vec(), tags.as_bytes().to_vec())];
+    let selecting = like.selecting.clone();
+    let parts = Parts { status: like.status, fields, tags: "surrogate-key", body: Bytes::new(), selecting, stored, arrived: 0, position: Arc::default() };
+    (key, Arc::new(Entry::new(parts)))
+}
+
+fn by(mark: Mark) -> [Where; 1] {
+    [Where::Marked("g".into(), vec![mark])]
+}
+
+#[test]
+fn what_has_a_mark_is_found_by_it_as_long_as_it_is_there() {
+    let (store, share) = store(64 * MIB);
+    let all = || (0..100).map(|n| tagged(&format!("/{n}"), &format!("all, t{} t{}", n % 10, n % 3), 0));
+    let store_all = || all().for_each(|(key, entry)| assert!(store.put(&share, &store.begin(key, Arc::default()), entry, 0)));
+    let found = |mark| store.purge(&by(mark), Fate::Counted, |_, _| true).entries;
+    store_all();
+    let full = store.used();
+    assert_eq!([Mark::tag(b"all"), Mark::tag(b"t7"), Mark::tag(b"t1"), Mark::path("/7"), Mark::tag(b"/7")].map(found), [100, 10, 39, 1, 0]);
+    assert_eq!(store.purge(&by(Mark::tag(b"t7")), Fate::Gone, |_, _| true).entries, 10);
+    assert_eq!([Mark::tag(b"all"), Mark::tag(b"t7"), Mark::path("/7")].map(found), [90, 0, 0]);
+    let marks = vec![Mark::tag(b"t1"), Mark::tag(b"t1"), Mark::tag(b"all")];
+    assert_eq!(store.purge(&[Where::Marked("g".into(), marks)], Fate::Counted, |_, _| true).entries, 90, "none is counted twice");
+    assert_eq!(store.purge(&by(Mark::tag(b"t1")), Fate::Gone, |key, _| key.parts().unwrap().path == "/1").entries, 1, "not all under a mark are meant");
+    // Stored anew with other tags: the old ones lead nowhere.
+    let (key, entry) = tagged("/2", "other", 0);
+    store.put(&share, &store.begin(key, Arc::default()), entry, 0);
+    assert_eq!([Mark::tag(b"other"), Mark::tag(b"all"), Mark::path("/2")].map(found), [1, 88, 1]);
+    expire(&store, 100_000);
+    assert_eq!([Mark::tag(b"other"), Mark::tag(b"all"), Mark::path("/2")].map(found), [0, 0, 0]);
+    assert_eq!(store.usage()[0].bytes, 0);
+    store_all();
+    assert_eq!(store.used(), full, "marks are counted when they come and when they go");
+    assert_eq!(store.purge(&[Where::Marked("nobody".into(), vec![Mark::tag(b"all")])], Fate::Gone, |_, _| true).entries, 0);
+}
+
+#[test]
+fn a_soft_purge_leaves_what_is_of_use_when_stale() {
+    let (store, share) = store(64 * MIB);
+    for (path, stale) in [("/kept", 5000), ("/gone", 0)] {
+        let (key, entry) = tagged(path, "t", stale);
+        store.put(&share, &store.begin(key, Arc::default()), entry, 0);
+    }
+    let purged = store.purge(&by(Mark::tag(b"t")), Fate::Stale(1000), |_, _| true);
+    assert_eq!((purged.entries, store.usage()[0].items), (2, 1));
+    let find = |path| store.get(&share, &tagged(path, "", 0).0, 1001, |_| true);
+    let kept = find("/kept").unwrap();
+    assert!(!kept.stored.is_fresh(1000) && kept.stored.staleness(1001) == 1 && find("/gone").is_none());
+    expire(&store, 7000);
+    assert_eq!((store.usage()[0].items, store.usage()[0].bytes), (0, 0), "its windows begin with the purge");
+    // What was stale already does not get younger.
+    let (key, entry) = tagged("/old", "t", 90_000);
+    store.put(&share, &store.begin(key, Arc::default()), entry, 0);
+    store.purge(&by(Mark::tag(b"t")), Fate::Stale(80_000), |_, _| true);
+    assert_eq!(store.get(&share, &tagged("/old", "", 0).0, 81_000, |_| true).unwrap().stored.staleness(81_000), 21_000);
+}
+
+#[test]
+fn a_purge_by_tag_keeps_out_only_loads_that_bring_it() {
+    let (store, share) = store(64 * MIB);
+    let loads = ["/a", "/b"].map(|path| store.begin(tagged(path, "", 0).0, Arc::default()));
+    store.keep_out(|_| Meant::ByTag(["t".to_owned()].into()));
+    let stored = [(&loads[0], "s t"), (&loads[1], "s")].map(|(load, tags)| store.put(&share, load, tagged("/", tags, 0).1, 0));
+    assert_eq!(stored, [false, true]);
 }

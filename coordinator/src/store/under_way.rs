@@ -1,6 +1,7 @@
 //! Loads whose answer may come to be stored: a purge that comes while one is under way keeps it out.
 
-use meshcache_protocol::Key;
+use super::Entry;
+use meshcache_protocol::{Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::HashMap,
@@ -21,7 +22,24 @@ pub(super) struct UnderWay {
 
 struct Inner {
     key: Key,
+    position: Arc<Position>,
     purged: AtomicBool,
+    /// Purges by tag of its group: what it brings is held against them.
+    tags: Mutex<Vec<Arc<[String]>>>,
+}
+
+/// So many purges by tag are remembered for a load. Beyond that it counts as meant.
+const TAGS: usize = 64;
+
+/// Whether a purge means what is being loaded for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It does where one of these is among the tags of what comes.
+    ByTag(Arc<[String]>),
 }
 
 /// One load, from before its request is sent. It ends when it is dropped.
@@ -37,9 +55,15 @@ impl Load {
         &self.inner.key
     }
 
-    /// Whether a purge has named it since it began.
-    pub(crate) fn is_purged(&self) -> bool {
-        self.inner.purged.load(Ordering::Acquire)
+    /// The purges that were carried out when it began.
+    pub(crate) fn position(&self) -> &Arc<Position> {
+        &self.inner.position
+    }
+
+    /// Whether a purge since it began means what it brought.
+    pub(crate) fn is_purged(&self, entry: &Entry) -> bool {
+        let is_tagged = |tags: &Arc<[String]>| entry.tag_words().any(|word| tags.iter().any(|tag| tag.as_bytes() == word));
+        self.inner.purged.load(Ordering::Acquire) || self.inner.tags.lock().iter().any(is_tagged)
     }
 }
 
@@ -50,21 +74,30 @@ impl Drop for Load {
 }
 
 impl UnderWay {
-    pub(super) fn begin(self: &Arc<Self>, key: Key) -> Load {
+    pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> Load {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(Inner { key, purged: AtomicBool::new(false) });
+        let inner = Arc::new(Inner { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
         self.loads.lock().insert(id, inner.clone());
         Load { id, inner, all: self.clone() }
     }
 
-    /// Stores what a load brought, unless a purge has named it.
-    pub(super) fn store(&self, load: &Load, store: impl FnOnce() -> bool) -> bool {
+    /// Stores what a load brought, unless a purge means it.
+    pub(super) fn store(&self, load: &Load, entry: &Entry, store: impl FnOnce() -> bool) -> bool {
         let _shared = self.gate.read();
-        !load.is_purged() && store()
+        !load.is_purged(entry) && store()
     }
 
-    pub(super) fn purge(&self, named: impl Fn(&Key) -> bool) {
+    pub(super) fn purge(&self, meant: impl Fn(&Key) -> Meant) {
         let _alone = self.gate.write();
-        self.loads.lock().values().filter(|load| named(&load.key)).for_each(|load| load.purged.store(true, Ordering::Release));
+        for load in self.loads.lock().values() {
+            match meant(&load.key) {
+                Meant::No => {}
+                Meant::Yes => load.purged.store(true, Ordering::Release),
+                Meant::ByTag(tags) => {
+                    let mut all = load.tags.lock();
+                    if all.len() < TAGS { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,10 @@
 use super::*;
 use crate::{answer::Answer, answered::Next, known::Known, pairs, peers::Choice};
-use meshcache_protocol::{Field, Groups, Peer, Ring, feed::Purge};
+use meshcache_protocol::{
+    Field, Groups, Peer, Ring,
+    feed::News,
+    purge::{Position, Purge},
+};
 use std::rc::Rc;
 
 /// One proxy's worker, a site, and what the proxy knows of requests.
@@ -63,14 +67,14 @@ fn known(group: &str) -> Known {
         installation: "meshcache".into(),
         groups: Groups::new(serde_json::from_value(config).unwrap()).unwrap(),
         ring: Ring::new(peers.to_vec()),
-        position: "p".into(),
     }
 }
 
 impl Proxy {
     fn new(group: &str) -> Self {
         let mut worker = Worker::new(1 << 20);
-        worker.learn(known(group), &[]);
+        worker.learn(known(group));
+        worker.purge(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.hears(0);
         let site = Site::new(None, None, Some("ns".into()));
         Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0 }
@@ -170,7 +174,7 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     };
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
-    let headers = message::compose(question, &known).unwrap();
+    let headers = message::compose(question, &known, "p").unwrap();
     let get = |wanted: &str| headers.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("|");
     for (name, value) in [
         (":method", "GET"),
@@ -373,7 +377,9 @@ fn hot_answers_are_given_only_while_a_coordinator_is_heard() {
     proxy.now = 3_000;
     assert!(matches!(proxy.get("/x"), Done::Ask(_)));
     proxy.worker.hears(3_000);
-    assert!(matches!(proxy.get("/x"), Done::Reply(..)));
+    assert!(!matches!(proxy.get("/x"), Done::Reply(..)), "nobody knows what was purged meanwhile");
+    proxy.heat("/y", &[], "body");
+    assert!(matches!(proxy.get("/y"), Done::Reply(..)));
 }
 
 #[test]
@@ -400,13 +406,14 @@ fn a_purge_that_comes_while_a_question_is_under_way_wins() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/old", &[], "old");
     let question = proxy.question("/x");
-    let purge = Purge { id: "1".into(), what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
-    proxy.worker.learn(known("{}"), std::slice::from_ref(&purge));
+    let purge = Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+    let news = |since: &str| News { since: Position::parse(since).unwrap(), position: Position::parse("a.1:1").unwrap(), purges: vec![purge.clone()] };
+    proxy.worker.purge(news(""));
     assert!(matches!(proxy.answer(question, SHARED, &[], "before")[..], [(_, Done::Reply(..))]));
     assert!(matches!(proxy.get("/x"), Done::Ask(_)));
     assert!(matches!(proxy.get("/old"), Done::Ask(_)));
     proxy.heat("/new", &[], "after");
-    proxy.worker.learn(known("{}"), &[purge]);
+    proxy.worker.purge(news("p.0:1"));
     assert_eq!(proxy.get("/new"), hot("after"), "hearing of a purge twice is once");
 }
 
@@ -415,7 +422,7 @@ fn what_rests_on_other_rules_is_not_given() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/x", &[], "body");
     let question = proxy.question("/y");
-    proxy.worker.learn(known(r#"{"hot": {"ttl": "5s"}}"#), &[]);
+    proxy.worker.learn(known(r#"{"hot": {"ttl": "5s"}}"#));
     assert!(matches!(proxy.get("/x"), Done::Ask(_)));
     assert!(matches!(proxy.get("/y"), Done::Ask(_)), "it does not join a question under other rules");
     proxy.answer(question, SHARED, &[], "body");

@@ -1,6 +1,9 @@
 use super::*;
 use crate::counts::Outcome;
-use meshcache_protocol::feed::{FeedAnswer, State};
+use meshcache_protocol::{
+    feed::{FeedAnswer, News, State},
+    purge::{Position, Purge, What},
+};
 use std::collections::BTreeMap;
 
 /// The memory that a proxy's workers share.
@@ -32,11 +35,11 @@ fn state(version: &str) -> Vec<u8> {
         peers: ["a", "b"].map(|name| meshcache_protocol::Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") }).to_vec(),
         ..State::default()
     };
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: Some(state) }).unwrap()
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: Some(state), news: None }).unwrap()
 }
 
 fn same(version: &str) -> Vec<u8> {
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None }).unwrap()
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None }).unwrap()
 }
 
 fn question(ask: &FeedAsk) -> FeedQuestion {
@@ -99,10 +102,12 @@ fn when_its_coordinator_fails_another_is_asked_soon_and_what_is_known_stays() {
     let (line, next) = two.answered(0, None, TIMEOUT);
     assert_eq!((line.as_deref(), next), (Some("the feed fails: no coordinator answers"), None));
     let ask = two.tick(0, TIMEOUT + 250).unwrap();
-    assert_eq!((ask.peer.as_deref(), question(&ask).version.as_str()), (Some("b:1"), ""), "it is to answer at once");
+    assert_eq!((ask.peer.as_deref(), question(&ask).version.as_str()), (Some("b:1"), "v1"));
+    assert!(question(&ask).at_once, "for a second without a word is too long now");
     assert!(two.workers[0].version() == "v1" && two.workers[0].trusts(TIMEOUT + 250));
-    let (line, next) = two.answered(0, Some(&state("v1")), TIMEOUT + 260);
-    assert_eq!((line.as_deref(), question(&next.unwrap()).version), (Some("the feed is back"), "v1".into()));
+    let (line, next) = two.answered(0, Some(&same("v1")), TIMEOUT + 260);
+    assert_eq!((line.as_deref(), next), (Some("the feed is back"), None));
+    assert!(!question(&two.tick(0, TIMEOUT + 500).unwrap()).at_once);
 }
 
 #[test]
@@ -192,4 +197,57 @@ fn a_question_that_envoy_forgot_is_asked_again() {
         asked += usize::from(two.tick(0, now).is_some());
     }
     assert_eq!(asked, 1);
+}
+
+fn at_position(text: &str) -> Position {
+    Position::parse(text).unwrap()
+}
+
+/// A sign of life with news: these purges of `a.1` lead from there to here.
+fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
+    let what = What { all: true, ..What::default() };
+    let purges = purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, what: what.clone(), soft: false }).collect();
+    let news = News { since: at_position(since), position: at_position(position), purges };
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) }).unwrap()
+}
+
+#[test]
+fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_sign_of_life() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    two.tick(1, 10);
+    let count = |two: &Two| [two.workers[0].purges(), two.workers[1].purges()];
+    let next = two.answered(0, Some(&news("", "a.1:2", &[1, 2])), 500).1.unwrap();
+    assert_eq!((count(&two), question(&next).position), ([2, 0], at_position("a.1:2")));
+    assert_eq!(two.workers[0].told(), "a.1:2");
+    two.tick(1, 510);
+    assert_eq!(count(&two), [2, 2]);
+    // Another coordinator tells it again, with what came since; a third is behind.
+    two.answered(0, Some(&news("", "a.1:3", &[1, 2, 3])), 1000);
+    two.answered(0, Some(&news("", "a.1:1", &[1])), 1500);
+    two.tick(1, 1510);
+    assert_eq!((count(&two), two.workers[1].told()), ([3, 3], "a.1:3"), "twice is once, and nobody is sent back in time");
+}
+
+#[test]
+fn who_missed_more_than_anybody_tells_has_an_empty_hot_cache() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    two.tick(1, 10);
+    for (told, position) in [(news("a.1:7", "a.1:7", &[]), "a.1:7"), (news("a.1:7", "a.1:9", &[9]), "a.1:9")] {
+        let before = two.workers[0].purges();
+        two.answered(0, Some(&told), 500);
+        assert!(two.workers[0].purges() > before);
+        assert_eq!(two.workers[0].position(), &at_position(position));
+        two.tick(1, 510);
+        assert!(two.workers[1].purges() > 0 && two.workers[1].position() == &at_position(position));
+    }
+    // After a silence that is longer than the hot cache is trusted nobody vouches for it.
+    let before = two.workers[0].purges();
+    two.answered(0, Some(&same("v1")), 500 + 2999);
+    assert_eq!(two.workers[0].purges(), before);
+    two.answered(0, Some(&same("v1")), 500 + 2999 + 3000);
+    assert_eq!(two.workers[0].purges(), before + 1);
 }

@@ -1,0 +1,123 @@
+//! What was purged, as this coordinator knows it: its own purges numbered, those of others as they were heard, each carried out once.
+
+use arc_swap::ArcSwap;
+use meshcache_protocol::purge::{Bounds, Heard, Log, Missed, Position, Purge, What, source};
+use parking_lot::Mutex;
+use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
+
+/// What peers and proxies can catch up from. Who was away for longer empties its cache.
+const MOST: Bounds = Bounds { purges: 16_384, bytes: 8 << 20 };
+/// Of how many sources a question tells the position: those that have purged last.
+const TOLD: usize = 16;
+
+/// The purges that this coordinator has heard of.
+pub(crate) struct History {
+    me: String,
+    source: ArcSwap<String>,
+    log: Mutex<Log>,
+    /// Whose turn it is to carry out a purge: one after another, so that a position stands for all up to there.
+    turn: Mutex<()>,
+    done: ArcSwap<Done>,
+}
+
+/// The purges that were carried out here.
+#[derive(Default)]
+struct Done {
+    position: Arc<Position>,
+    told: Arc<str>,
+}
+
+impl History {
+    /// Nothing was purged yet. Each start has a source of its own.
+    pub(crate) fn new(me: &str) -> Self {
+        Self { source: ArcSwap::from_pointee(start(me)), me: me.to_owned(), log: Mutex::new(Log::new(MOST)), turn: Mutex::default(), done: ArcSwap::default() }
+    }
+
+    /// The name under which this start numbers its purges.
+    pub(crate) fn source(&self) -> Arc<String> {
+        self.source.load_full()
+    }
+
+    /// A start anew for all others: what was purged before is not to be learnt from us.
+    pub(crate) fn forget(&self) {
+        let _turn = self.turn.lock();
+        self.source.store(Arc::new(start(&self.me)));
+    }
+
+    /// All that was carried out here.
+    pub(crate) fn position(&self) -> Arc<Position> {
+        self.done.load().position.clone()
+    }
+
+    /// The same as questions tell it.
+    pub(crate) fn told(&self) -> Arc<str> {
+        self.done.load().told.clone()
+    }
+
+    /// Whether all was carried out here that a question tells of. What cannot be read is not.
+    pub(crate) fn covers(&self, told: &str) -> bool {
+        let done = self.done.load();
+        told.is_empty() || *told == *done.told || Position::parse(told).is_some_and(|there| done.position.covers(&there))
+    }
+
+    /// What one who is there has not heard.
+    pub(crate) fn since(&self, there: &Position, most: usize) -> Result<Vec<Purge>, Missed> {
+        let log = self.log.lock();
+        let lacks = log.since(there)?;
+        // More than that is not worth telling.
+        if lacks.clone().nth(most).is_some() { Err(Missed) } else { Ok(lacks.cloned().collect()) }
+    }
+
+    /// How many purges others can still catch up from.
+    pub(crate) fn len(&self) -> usize {
+        self.log.lock().len()
+    }
+
+    /// A purge of our own: numbered, carried out.
+    pub(crate) fn order<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+        let _turn = self.turn.lock();
+        let source = self.source();
+        let n = self.log.lock().position().of(&source).saturating_add(1);
+        let purge = Purge { source: source.to_string(), n, what, soft };
+        // Heard before it is carried out: what comes from elsewhere meanwhile is held against it.
+        self.log.lock().hear(purge.clone());
+        let carried = carry_out(&purge);
+        self.publish();
+        (purge, carried)
+    }
+
+    /// Hears of a purge, and carries it out if it is the next. When this returns, it was carried out, by whomever.
+    pub(crate) fn hear<T>(&self, purge: &Purge, carry_out: impl FnOnce(&Purge) -> T) -> Result<Option<T>, Gap> {
+        let _turn = self.turn.lock();
+        match self.log.lock().hear(purge.clone()) {
+            Heard::Known => return Ok(None),
+            Heard::Gap => return Err(Gap),
+            Heard::News => {}
+        }
+        let carried = carry_out(purge);
+        self.publish();
+        Ok(Some(carried))
+    }
+
+    /// Takes all up to there as carried out, because everything is.
+    pub(crate) fn skip(&self, to: &Position, empty: impl FnOnce()) {
+        let _turn = self.turn.lock();
+        self.log.lock().skip(to);
+        empty();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let log = self.log.lock();
+        self.done.store(Arc::new(Done { position: Arc::new(log.position().clone()), told: log.told(TOLD).to_string().into() }));
+    }
+}
+
+fn start(me: &str) -> String {
+    // The standard library seeds each hasher from the system.
+    source(me, RandomState::new().hash_one(me))
+}
+
+/// Others come before it that have not been heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap;

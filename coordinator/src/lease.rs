@@ -1,0 +1,270 @@
+//! Whether this coordinator may answer from its store: it does so only while it hears what others purge.
+//!
+//! An answer to a question sent at t tells all that its sender had purged by t, and is good until t + [`LAST`]. A purge waits longer
+//! than that for a peer before it names it as unreached. So who sleeps, or is cut off, has stopped giving old answers by then: no
+//! message has to reach it. The clock goes on while the machine sleeps, and nobody else's is looked at.
+//!
+//! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long as most of the
+//! peers hear each other they go on without it, and it, in the minority, does not.
+
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
+
+/// How long an answer of a peer is good for, milliseconds.
+pub(crate) const LAST: u64 = 1500;
+
+/// How long those who have lost it together wait for one who has not, before they empty their stores, milliseconds.
+const HOPE: u64 = 1000;
+
+/// Until when this coordinator is sure to know all purges.
+pub(crate) struct Lease {
+    until: AtomicU64,
+    peers: Mutex<Peers>,
+}
+
+#[derive(Debug, Default)]
+struct Peers {
+    all: BTreeMap<String, Peer>,
+    /// When somebody was heard first after the lease had ended.
+    awake: Option<u64>,
+}
+
+/// What is known of a peer. Times are those at which questions were sent.
+#[derive(Debug, Default)]
+struct Peer {
+    heard: Option<u64>,
+    refused: Option<u64>,
+    /// Whether its own lease held when it answered last.
+    holds: bool,
+    /// The source that answered last.
+    source: String,
+    /// The same when the lease last held: another one now has forgotten what was purged before.
+    before: String,
+}
+
+/// What hearing of a peer comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// The lease holds, or does not yet.
+    Quiet,
+    /// The lease holds again, after so many milliseconds.
+    Back(u64),
+    /// The lease would hold again. But those who are heard do not know what was purged meanwhile: they have started anew, or have lost
+    /// their own. The store has to be emptied, and [`Lease::emptied`] said.
+    Empty,
+}
+
+impl Default for Lease {
+    /// The lease of one who has no peers: forever.
+    fn default() -> Self {
+        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default() }
+    }
+}
+
+impl Lease {
+    /// Whether it holds.
+    pub(crate) fn holds(&self, now: u64) -> bool {
+        now < self.until.load(SeqCst)
+    }
+
+    /// These are the other peers. One that is new has to be heard before long.
+    pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>, now: u64) {
+        let mut peers = self.peers.lock();
+        let mut old = std::mem::take(&mut peers.all);
+        peers.all = names.map(|name| (name.to_owned(), old.remove(name).unwrap_or_default())).collect();
+        let until = match (peers.all.is_empty(), self.until.load(SeqCst)) {
+            (true, _) => u64::MAX,
+            (false, u64::MAX) => now.saturating_add(LAST),
+            // What held goes on as long as it would have. What did not is for the next answer to mend.
+            (false, before) => before,
+        };
+        self.until.store(until, SeqCst);
+    }
+
+    /// A peer has answered a question that was sent then, and all that it told was carried out here. `holds`: its own lease did.
+    pub(crate) fn heard(&self, name: &str, sent: u64, source: &str, holds: bool, now: u64) -> Renewal {
+        self.note(name, now, |peer| {
+            peer.heard = peer.heard.max(Some(sent));
+            peer.refused = None;
+            peer.holds = holds;
+            source.clone_into(&mut peer.source);
+        })
+    }
+
+    /// A peer has refused a connection: there is nobody.
+    pub(crate) fn refused(&self, name: &str, sent: u64, now: u64) -> Renewal {
+        self.note(name, now, |peer| peer.refused = peer.refused.max(Some(sent)))
+    }
+
+    /// The store is empty: nothing in it can have been purged.
+    pub(crate) fn emptied(&self, now: u64) {
+        let mut peers = self.peers.lock();
+        let until = peers.sure(now).max(peers.most(now, |_| true));
+        self.renew(&mut peers, until);
+    }
+
+    fn note(&self, name: &str, now: u64, note: impl FnOnce(&mut Peer)) -> Renewal {
+        let mut peers = self.peers.lock();
+        let Some(peer) = peers.all.get_mut(name) else { return Renewal::Quiet };
+        note(peer);
+        let (before, until) = (self.until.load(SeqCst), peers.sure(now));
+        if now < before {
+            self.renew(&mut peers, until.max(before));
+            return Renewal::Quiet;
+        }
+        let awake = *peers.awake.get_or_insert(now);
+        if until > now {
+            if !peers.remember(now) {
+                return Renewal::Empty;
+            }
+            self.renew(&mut peers, until);
+            return Renewal::Back(now.saturating_sub(before));
+        }
+        let waited = now >= awake.saturating_add(HOPE);
+        if waited && peers.most(now, |_| true) > now { Renewal::Empty } else { Renewal::Quiet }
+    }
+
+    fn renew(&self, peers: &mut Peers, until: u64) {
+        peers.all.values_mut().for_each(|peer| peer.source.clone_into(&mut peer.before));
+        peers.awake = None;
+        self.until.store(until, SeqCst);
+    }
+}
+
+impl Peers {
+    /// Until when all who may be there are heard, or most of them and those are sure themselves.
+    fn sure(&self, now: u64) -> u64 {
+        let all = self.all.values().filter(|peer| peer.is_there(now)).map(Peer::until).min();
+        all.unwrap_or(u64::MAX).min(self.gone(now)).max(self.most(now, |peer| peer.holds))
+    }
+
+    /// Until when most of those who may be there are heard.
+    fn most(&self, now: u64, counts: impl Fn(&Peer) -> bool) -> u64 {
+        let mut there: Vec<u64> = self.all.values().filter(|peer| peer.is_there(now)).map(|peer| if counts(peer) { peer.until() } else { 0 }).collect();
+        there.sort_unstable_by(|a, b| b.cmp(a));
+        // More than half, this one counted: so many others.
+        let others = there.len().div_ceil(2);
+        others.checked_sub(1).and_then(|last| there.get(last).copied()).unwrap_or(u64::MAX).min(self.gone(now))
+    }
+
+    /// Until when it is known that those who are gone are.
+    fn gone(&self, now: u64) -> u64 {
+        self.all.values().filter(|peer| !peer.is_there(now)).filter_map(|peer| peer.refused).map(|at| at.saturating_add(LAST)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether most of those who may be there, this one among them, know what was purged since the lease last held.
+    fn remember(&self, now: u64) -> bool {
+        let there = self.all.values().filter(|peer| peer.is_there(now)).count();
+        let remember = self.all.values().filter(|peer| peer.until() > now && peer.source == peer.before).count();
+        there > 0 && 2 * (1 + remember) > 1 + there
+    }
+}
+
+impl Peer {
+    fn until(&self) -> u64 {
+        self.heard.map_or(0, |at| at.saturating_add(LAST))
+    }
+
+    /// Whether it may be there: it does not refuse.
+    fn is_there(&self, now: u64) -> bool {
+        !self.refused.is_some_and(|at| now < at.saturating_add(LAST) && self.heard.is_none_or(|heard| heard <= at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(peers: &[&str]) -> Lease {
+        let lease = Lease::default();
+        lease.set_peers(peers.iter().copied(), 0);
+        lease
+    }
+
+    #[test]
+    fn alone_it_holds_forever_and_with_peers_only_while_they_are_heard() {
+        assert!(lease(&[]).holds(u64::MAX - 1));
+        let pair = lease(&["b"]);
+        assert_eq!(pair.heard("b", 100, "b.1", true, 110), Renewal::Quiet);
+        assert!(pair.holds(100 + LAST - 1) && !pair.holds(100 + LAST), "counted from when it was asked");
+        assert_eq!(pair.heard("b", 50, "b.1", true, 120), Renewal::Quiet, "a late answer to an early question");
+        assert!(pair.holds(100 + LAST - 1));
+        assert_eq!(pair.heard("b", 5000, "b.1", true, 5010), Renewal::Back(5010 - 100 - LAST));
+    }
+
+    #[test]
+    fn who_refuses_is_not_waited_for_and_who_is_silent_is_outvoted() {
+        let three = lease(&["b", "c"]);
+        three.heard("b", 1000, "b.1", true, 1000);
+        three.heard("c", 1000, "c.1", true, 1000);
+        // c freezes: b is enough.
+        three.heard("b", 2400, "b.1", true, 2400);
+        assert!(three.holds(2400 + LAST - 1), "two of three");
+        // b falls silent, too.
+        assert!(!three.holds(2400 + LAST));
+        // b is dead: of two that may be there one is not most.
+        assert_eq!(three.refused("b", 4000, 4000), Renewal::Quiet);
+        assert!(!three.holds(4000));
+        assert_eq!(three.heard("c", 4100, "c.1", true, 4100), Renewal::Back(200));
+        assert!(three.holds(4000 + LAST - 1) && !three.holds(4000 + LAST), "as long as it is known that b is gone");
+        three.refused("c", 4200, 4200);
+        three.refused("b", 4300, 4300);
+        assert!(three.holds(4200 + LAST - 1), "nobody is there but this one");
+    }
+
+    #[test]
+    fn who_cannot_be_told_what_it_missed_empties_its_store() {
+        let pair = lease(&["b"]);
+        pair.heard("b", 100, "b.1", true, 100);
+        assert_eq!(pair.heard("b", 9000, "b.2", true, 9000), Renewal::Empty, "it has started anew");
+        assert!(!pair.holds(9000));
+        pair.emptied(9010);
+        assert!(pair.holds(9010));
+        assert_eq!(pair.heard("b", 20_000, "b.2", true, 20_000), Renewal::Back(20_000 - 9000 - LAST));
+        assert_eq!(pair.refused("b", 40_000, 40_000), Renewal::Empty, "what it purged before it went is not known");
+
+        let three = lease(&["b", "c"]);
+        three.heard("b", 100, "b.1", true, 100);
+        three.heard("c", 100, "c.1", true, 100);
+        assert_eq!(three.heard("c", 9000, "c.2", true, 9000), Renewal::Empty, "only one who started anew");
+        assert!(matches!(three.heard("b", 9000, "b.1", true, 9010), Renewal::Back(_)), "one who did not has all");
+    }
+
+    #[test]
+    fn those_who_slept_together_wait_for_one_who_did_not() {
+        let three = lease(&["b", "c"]);
+        three.heard("b", 100, "b.1", true, 100);
+        three.heard("c", 100, "c.1", true, 100);
+        assert_eq!(three.heard("b", 9000, "b.1", false, 9000), Renewal::Quiet, "b does not know either");
+        assert!(matches!(three.heard("c", 9100, "c.1", true, 9100), Renewal::Back(_)));
+
+        let three = lease(&["b", "c"]);
+        three.heard("b", 100, "b.1", true, 100);
+        three.heard("c", 100, "c.1", true, 100);
+        three.heard("b", 9000, "b.1", false, 9000);
+        assert_eq!(three.heard("b", 9999, "b.1", false, 9999), Renewal::Quiet);
+        assert_eq!(three.heard("b", 10_000, "b.1", false, 10_000), Renewal::Empty, "c stays silent");
+        three.emptied(10_000);
+        assert!(three.holds(10_001));
+
+        let three = lease(&["b", "c"]);
+        three.heard("b", 9000, "b.1", false, 9000);
+        assert!(matches!(three.heard("c", 9000, "c.1", false, 9000), Renewal::Back(_) | Renewal::Empty), "all are there");
+    }
+
+    #[test]
+    fn a_peer_that_comes_is_waited_for_and_one_that_goes_is_not() {
+        let two = lease(&["b"]);
+        two.heard("b", 1000, "b.1", true, 1000);
+        two.set_peers(["b", "c", "d"].into_iter(), 1100);
+        assert!(two.holds(1100) && !two.holds(1000 + LAST), "as long as before");
+        two.heard("c", 2000, "c.1", true, 2000);
+        two.heard("b", 2000, "b.1", true, 2000);
+        assert!(two.holds(2000 + LAST - 1), "three of four");
+        two.set_peers(std::iter::empty(), 9999);
+        assert!(two.holds(u64::MAX - 1));
+    }
+}

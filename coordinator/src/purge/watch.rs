@@ -1,0 +1,118 @@
+//! Listens to the other coordinators: each is asked again and again what it has heard of purges, so that who missed one catches up
+//! before it answers, and who hears nobody knows it.
+
+use super::{
+    Purger,
+    line::{Line, Unheard},
+};
+use crate::{clock, lease::LAST};
+use meshcache_protocol::{
+    Peer,
+    purge::{Position, Purge},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+
+/// How often a peer is asked. Three times while an answer is good for.
+const BEAT: Duration = Duration::from_millis(400);
+/// Asked out of turn, because somebody knows more, it is asked again after this time at the soonest.
+const SOON: Duration = Duration::from_millis(20);
+/// How often the ring is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What one coordinator asks of another.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Question {
+    /// What was carried out there.
+    pub position: Position,
+}
+
+/// What the other has heard.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Its source: another one than before has forgotten what was.
+    pub source: String,
+    /// Whether it is itself sure to know all purges.
+    pub holds: bool,
+    /// Where it is.
+    pub position: Position,
+    /// It does not hold any more all that the asker lacks.
+    pub missed: bool,
+    /// What the asker lacks.
+    pub purges: Vec<Purge>,
+}
+
+impl Purger {
+    /// Listens to all peers of the ring, whoever they are. Never ends.
+    pub async fn listen(self: Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        let mut peers: HashMap<String, (Peer, tokio::task::AbortHandle)> = HashMap::new();
+        let mut rings = self.rings.subscribe();
+        loop {
+            let ring = self.cache.ring();
+            // Without a token no peer would answer, and none can purge here.
+            let others: Vec<&Peer> = ring.peers().iter().filter(|peer| peer.name != self.me && self.tokens.is_configured()).collect();
+            self.cache.lease.set_peers(others.iter().map(|peer| peer.name.as_str()), clock::awake());
+            peers.retain(|_, (peer, task)| {
+                others.contains(&&*peer) || {
+                    task.abort();
+                    false
+                }
+            });
+            for peer in others {
+                peers.entry(peer.name.clone()).or_insert_with(|| (peer.clone(), tasks.spawn(self.clone().listen_to(peer.clone()))));
+            }
+            tokio::select! {
+                _ = rings.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            }
+        }
+    }
+
+    async fn listen_to(self: Arc<Self>, peer: Peer) {
+        let mut line = Line::to(&peer);
+        let mut wake = self.cache.wake.subscribe();
+        loop {
+            let begun = Instant::now();
+            self.ask(&peer, &mut line).await;
+            let next = sleep_until(begun + BEAT);
+            tokio::select! {
+                () = next => {}
+                _ = wake.changed() => sleep_until(begun + SOON).await,
+            }
+        }
+    }
+
+    async fn ask(self: &Arc<Self>, peer: &Peer, line: &mut Line) {
+        let Some(token) = self.tokens.first() else { return };
+        let (sent, lease) = (clock::awake(), &self.cache.lease);
+        let question = Question { position: (*self.cache.history.position()).clone() };
+        let answered = match timeout(Duration::from_millis(LAST), line.ask::<Answer>(PATH, &question, &token)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Unheard::Silent("no answer in time".into())),
+        };
+        let renewal = match answered {
+            Ok(answer) => {
+                let (source, holds) = (answer.source.clone(), answer.holds);
+                if !self.clone().catch_up(&peer.name, answer).await {
+                    return;
+                }
+                lease.heard(&peer.name, sent, &source, holds, clock::awake())
+            }
+            Err(Unheard::Refused) => lease.refused(&peer.name, sent, clock::awake()),
+            Err(Unheard::Silent(why)) => return self.is_silent(&peer.name, Some(why)),
+        };
+        self.is_silent(&peer.name, None);
+        self.renewed(renewal).await;
+    }
+}
+
+/// Where a peer is asked.
+pub const PATH: &str = "/.meshcache/purges";
