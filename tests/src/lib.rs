@@ -16,6 +16,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod origin;
 pub mod process;
+pub mod purging;
 pub mod raw;
 pub mod shared;
 pub mod wait;

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 static MESH: Shared<Mesh> = Shared::new();
 
 async fn mesh() -> Arc<Mesh> {
-    let groups = ["urls", "paths", "prefixes", "whole", "other", "flight", "variants"];
-    let mesh = || Mesh::of(3, 2).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))));
+    let groups = ["urls", "paths", "prefixes", "whole", "other", "flight", "variants", "tags", "dry"];
+    let soft = json!({"freshness": {"staleWhileRevalidate": "60s", "staleIfError": "60s"}});
+    let mesh = || Mesh::of(3, 2).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("soft", soft));
     MESH.get(async || mesh().start().await).await
 }
 
@@ -151,6 +152,86 @@ fn all_variants_of_a_url_go() {
         assert_eq!((status, report["entries"].as_u64() >= Some(2)), (200, true), "{report}");
         let after = [ask("a").await, ask("b").await];
         assert!(after[0] != before[0] && after[1] != before[1], "{after:?}");
+    });
+}
+
+#[test]
+fn what_has_a_tag_goes() {
+    run(async {
+        let mesh = mesh().await;
+        let all = [("/t/1", "red, round"), ("/t/2", "blue round"), ("/t/3", "blue"), ("/t/4", "")];
+        for (path, tags) in all {
+            mesh.origin.on(path, move |request| Reply::fresh(3600, request.nth.to_string()).header("surrogate-key", tags));
+        }
+        let ask_all = async |to| {
+            let mut bodies = Vec::new();
+            for (path, _) in all {
+                let answer = Ask::get("tags.test", path).send(to).await.unwrap();
+                assert!(answer.status == 200 && !answer.has("surrogate-key"), "tags are kept from clients: {answer:?}");
+                bodies.push(answer.text());
+            }
+            bodies
+        };
+        for to in mesh.coordinators.data() {
+            assert_eq!(ask_all(to).await, ["1"; 4]);
+        }
+        let (status, report) = post(&mesh, 0, r#"{"group": "tags", "tags": ["round", "nothing"]}"#).await;
+        assert_eq!((status, &report["entries"]), (200, &json!(2)), "{report}");
+        for to in mesh.coordinators.data() {
+            assert_eq!(ask_all(to).await, ["2", "2", "1", "1"]);
+        }
+        assert_eq!(post(&mesh, 2, r#"{"group": "other", "tags": ["blue"]}"#).await.1["entries"], json!(0), "tags are their group's own");
+    });
+}
+
+#[test]
+fn a_dry_run_counts_and_nothing_goes() {
+    run(async {
+        let mesh = mesh().await;
+        let thing = ("dry.test", "/dry");
+        let stock = Stock::of(&mesh, &[thing]).await;
+        for body in [json!({"group": "dry"}), json!({"group": "dry", "paths": ["/dry"]}), json!({"urls": ["http://dry.test/dry"]})] {
+            let (mut body, gone) = (body, 1);
+            body["dryRun"] = json!(true);
+            let (status, report) = post(&mesh, 1, &body.to_string()).await;
+            assert_eq!((status, report["entries"].as_u64()), (200, Some(gone)), "{body}: {report}");
+        }
+        for to in [mesh.coordinators.data(), mesh.fronts()].concat() {
+            assert_eq!(ask(to, thing.0, thing.1).await.0, stock.versions[&thing]);
+        }
+    });
+}
+
+#[test]
+fn a_soft_purge_makes_stale_and_what_is_stale_is_used_as_the_group_allows() {
+    run(async {
+        let mesh = mesh().await;
+        let down = Gate::shut();
+        let held = down.clone();
+        mesh.origin.on("/soft", move |request| match request.nth {
+            1 => Reply::fresh(3600, "first").header("etag", "\"1\""),
+            // Asked on condition; the client is not kept waiting for that.
+            2 => Reply::status(304).header("etag", "\"1\"").header("cache-control", "max-age=3600").behind(&held),
+            3 => Reply::status(503),
+            _ => Reply::fresh(3600, "second"),
+        });
+        let owner = mesh.coordinators.data()[mesh.order("soft.test", "/soft")[0]];
+        let soft = async || {
+            let (status, report) = post(&mesh, 0, r#"{"urls": ["http://soft.test/soft"], "soft": true}"#).await;
+            assert_eq!((status, &report["entries"]), (200, &json!(1)), "{report}");
+        };
+        assert_eq!(ask(owner, "soft.test", "/soft").await.0, "first");
+        soft().await;
+        let (body, status) = ask(owner, "soft.test", "/soft").await;
+        assert!(body == "first" && status.contains("; hit; ttl=-"), "given stale while it is revalidated: {status}");
+        await_until(async || mesh.origin.hits("/soft") == 2, SOON, "it is revalidated").await;
+        assert_eq!(mesh.origin.latest("/soft").header("if-none-match"), "\"1\"");
+        down.open();
+        let fresh = async || !ask(owner, "soft.test", "/soft").await.1.contains("ttl=-");
+        await_until(fresh, SOON, "it is fresh again").await;
+        soft().await;
+        assert_eq!(ask(owner, "soft.test", "/soft").await.0, "first", "the origin fails, and it stays");
+        await_until(async || ask(owner, "soft.test", "/soft").await.0 == "second", SOON, "the origin is back").await;
     });
 }
 

@@ -1,0 +1,164 @@
+//! Purges and those who do not hear of them: whoever sleeps, is gone or comes back never gives what was purged.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use meshcache_tests::groups::SHOP;
+use meshcache_tests::purging::{Storm, order};
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Ask, Connection, Mesh, Reply, await_until};
+use serde_json::json;
+
+async fn body(to: SocketAddr, path: &str) -> String {
+    let answer = Ask::get(SHOP, path).send(to).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text()
+}
+
+fn url(path: &str) -> String {
+    json!({"urls": [format!("http://{SHOP}{path}")]}).to_string()
+}
+
+/// Things of this coordinator's own that count how often they were loaded, stored.
+async fn stored(mesh: &Mesh, owner: usize, stem: &str) -> Vec<String> {
+    let paths: Vec<String> = (0..10).map(|i| mesh.owned_by(owner, SHOP, &format!("{stem}-{i}"))).collect();
+    for path in &paths {
+        mesh.origin.on(path, |request| Reply::fresh(3600, request.nth.to_string()));
+        for _ in 0..2 {
+            assert_eq!(body(mesh.coordinators.data()[owner], path).await, "1");
+        }
+    }
+    paths
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
+    let mesh = Mesh::of(3, 1).start().await;
+    let paths = stored(&mesh, 0, "/slept").await;
+    // Connections that are there before, and questions that wait when it wakes: nothing of theirs may be answered from before.
+    let at = mesh.coordinators.data()[0];
+    let mut waiting = Vec::new();
+    for path in &paths {
+        let mut connection = Connection::open(at).await.unwrap();
+        assert_eq!(connection.send(&Ask::get(SHOP, path)).await.unwrap().text(), "1");
+        waiting.push((connection, path.clone()));
+    }
+    mesh.coordinators.all[0].freeze();
+    for path in paths.iter().take(2) {
+        let begun = Instant::now();
+        let (status, report) = order(&mesh.coordinators.all[1], &url(path)).await;
+        assert_eq!((status, &report["unreached"]), (202, &json!(["peer-0"])), "{report}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+    let (status, _) = order(&mesh.coordinators.all[2], r#"{"group": "shop", "prefixes": ["/slept"]}"#).await;
+    assert_eq!(status, 202);
+    let asked: Vec<_> = waiting.into_iter().map(|(mut connection, path)| tokio::spawn(async move { connection.send(&Ask::get(SHOP, &path)).await })).collect();
+    mesh.coordinators.all[0].thaw();
+    for path in paths.iter().rev() {
+        assert_ne!(body(at, path).await, "1");
+    }
+    for asked in asked {
+        let answer = asked.await.unwrap().unwrap();
+        assert!(answer.status == 200 && answer.text() != "1", "{answer:?}");
+    }
+    let back = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("; hit");
+    await_until(back, SOON, "it caches again").await;
+    let log = mesh.coordinators.all[0].process.log();
+    assert!(log.contains("purges are known again"), "{log}");
+    assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_emptied_total", &[]), 0.0, "it was told what it missed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_peer_does_not_keep_the_others_from_answering() {
+    let mesh = Mesh::of(3, 1).start().await;
+    let paths = stored(&mesh, 1, "/goes-on").await;
+    mesh.coordinators.all[0].freeze();
+    let silent = async || mesh.coordinators.all[1].metrics().await.get("meshcache_silent_peers", &[]) == 1.0;
+    await_until(silent, SOON, "it is missed").await;
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        for path in &paths {
+            let answer = Ask::get(SHOP, path).send(mesh.coordinators.data()[1]).await.unwrap();
+            assert!(answer.text() == "1" && answer.cache_status().contains("; hit"), "two of three are enough: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hears_nobody_answers_nothing_from_its_store() {
+    let mesh = Mesh::of(3, 1).start().await;
+    let paths = stored(&mesh, 0, "/alone").await;
+    let at = mesh.coordinators.data()[0];
+    mesh.coordinators.all[1].freeze();
+    mesh.coordinators.all[2].freeze();
+    // For all it knows the other two purge what they like.
+    let passes = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("detail=behind");
+    await_until(passes, SOON, "everything passes").await;
+    assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_sure", &[]), 0.0);
+    let feed = Ask::new("POST", "any", "/.meshcache/feed").body(r#"{"wire": 1}"#).send(at).await.unwrap();
+    assert_eq!(feed.status, 503, "and proxies are not told to trust what they have");
+    mesh.coordinators.all[1].thaw();
+    mesh.coordinators.all[2].thaw();
+    let back = async || {
+        let answer = Ask::get(SHOP, &paths[1]).send(at).await.unwrap();
+        answer.text() == "1" && answer.cache_status().contains("; hit")
+    };
+    await_until(back, SOON, "it answers, and has what it had").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_anew_does_not_bring_back_what_was_purged() {
+    let mut mesh = Mesh::of(3, 1).start().await;
+    let paths = stored(&mesh, 0, "/restarted").await;
+    let front = mesh.fronts()[0];
+    for path in &paths {
+        let hot = async || Ask::get(SHOP, path).send(front).await.unwrap().cache_status().contains("detail=proxy");
+        await_until(hot, SOON, "it is hot").await;
+    }
+    mesh.coordinators.all[0].kill();
+    let (status, report) = order(&mesh.coordinators.all[1], r#"{"group": "shop", "prefixes": ["/restarted"]}"#).await;
+    assert_eq!((status, &report["unreached"]), (202, &json!(["peer-0"])), "{report}");
+    mesh.coordinators.restart(0).await;
+    for path in &paths {
+        assert_ne!(body(mesh.coordinators.data()[0], path).await, "1");
+        await_until(async || body(front, path).await != "1", Duration::from_millis(1_300), "nor does a hot cache, though its coordinator was killed").await;
+    }
+    // It numbers its own purges anew: they are no less heard for that.
+    for path in &paths {
+        let before = body(front, path).await;
+        let (status, report) = order(&mesh.coordinators.all[0], &url(path)).await;
+        assert_eq!(status, 200, "{report}");
+        await_until(async || body(front, path).await != before, SOON, "it is gone everywhere").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before() {
+    let mesh = Mesh::of(2, 0).start().await;
+    let paths = stored(&mesh, 0, "/ahead").await;
+    let at = mesh.coordinators.data()[0];
+    let groups = meshcache_protocol::Groups::new(serde_json::from_value(mesh.groups.document.clone()).unwrap()).unwrap();
+    let question = |purges: &str| {
+        let ask = Ask::get(SHOP, &paths[0]).header("meshcache-wire", "1").header("meshcache-group", "shop");
+        ask.header("meshcache-rules", groups.named("shop").unwrap().digest()).header("meshcache-purge", purges).header("meshcache-hop", "1")
+    };
+    let outcome = async |purges: &str| question(purges).send(at).await.unwrap().header("meshcache-outcome");
+    assert!(outcome("").await.starts_with("hit"));
+    for ahead in ["peer-9.00000000000000ff:1", "nonsense"] {
+        assert_eq!(outcome(ahead).await, "pass; reason=behind");
+    }
+    assert!(outcome("").await.starts_with("hit"), "which is nobody else's business");
+    let (_, report) = order(&mesh.coordinators.all[1], &url("/ahead/elsewhere")).await;
+    assert!(outcome(report["id"].as_str().unwrap()).await.starts_with("hit"), "it has heard of that one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_is_older_than_a_purge_a_second_after_it() {
+    let mesh = Mesh::of(3, 2).start().await;
+    let storm = Storm { purges: 200, every: Duration::from_millis(20), clients: 8, pause: Duration::from_millis(2) }.blow(&mesh).await;
+    println!("{storm:?}");
+    assert!(storm.answers > 1000 && storm.acknowledged == 200 && storm.hits > storm.answers / 4, "{storm:?}");
+    assert_eq!((storm.failed, storm.too_old), (0, 0), "{storm:?}");
+}
