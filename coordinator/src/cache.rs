@@ -6,6 +6,7 @@ use crate::{
     body::Body,
     clock::Clock,
     flight::{Bounds, Flights, Full, Takeoff, Waited},
+    former::Former,
     head::Head,
     history::History,
     hop::Hop,
@@ -29,6 +30,7 @@ use meshcache_protocol::{
 };
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeSet,
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, atomic::AtomicU64},
@@ -66,29 +68,36 @@ pub struct Cache {
     pub(crate) caught_up: watch::Sender<()>,
     /// When a request last waited for that in vain.
     pub(crate) waited: AtomicU64,
+    /// The rings before this one.
+    pub(crate) former: Mutex<Former>,
+    /// Owners whose keys were loaded here, because they did not answer whoever asked: they have to hear of it.
+    pub(crate) stood_in: Mutex<BTreeSet<String>>,
     rules: ArcSwap<Rules>,
     reloading: Mutex<()>,
     ring: ArcSwap<Ring>,
     clients: Clients,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Cache {
     /// An empty cache with no groups and an empty ring.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let clock = Clock::new();
         Arc::new(Self {
             names: Names::new(&settings.installation),
-            clock: Clock::new(),
+            clock,
             store: Store::new(settings.store_bytes),
             loading: Flights::new(MOST),
             asking: Flights::new(MOST),
             passes: Passes::default(),
-            peers: Peers::default(),
+            peers: Peers::new(clock, metrics.clone()),
             history: History::new(&settings.me),
             lease: Lease::default(),
             wake: watch::channel(()).0,
             caught_up: watch::channel(()).0,
             waited: AtomicU64::new(0),
+            former: Mutex::default(),
+            stood_in: Mutex::default(),
             rules: ArcSwap::default(),
             reloading: Mutex::default(),
             ring: ArcSwap::default(),
@@ -240,14 +249,18 @@ impl Cache {
     /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes back to it this way.
     fn take_off(self: &Arc<Self>, takeoff: Takeoff<Landed>, asked: &Asked<'_>, head: &Head, hop: Option<Hop>) -> Option<oneshot::Receiver<Response<Body>>> {
         let (leader, own) = if asked.question.is_none() { Some(oneshot::channel()).unzip() } else { (None, None) };
-        let errand = Errand { served: asked.served.clone(), head: head.clone(), key: asked.key.clone(), verified: asked.verified(), leader };
+        let errand = Errand { served: asked.served.clone(), head: head.clone(), key: asked.key.clone(), verified: asked.verified() };
         let cache = self.clone();
         let under_way = UnderWay::new(&self.metrics);
         tokio::spawn(async move {
             let _under_way = under_way;
             let landed = match hop {
-                Some(hop) => cache.ask(errand, hop).await,
-                None => cache.load(errand).await,
+                Some(hop) => cache.ask(errand, hop, leader).await,
+                None => {
+                    cache.peek(&errand).await;
+                    takeoff.loads();
+                    cache.load(&errand, leader).await
+                }
             };
             takeoff.land(landed);
         });
@@ -279,15 +292,19 @@ impl Cache {
         Ok(())
     }
 
+    /// The groups, ready to be served.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
     /// The groups.
     pub fn groups(&self) -> Arc<Groups> {
         self.rules.load().groups.clone()
     }
 
-    /// Takes this ring from now on.
-    pub fn set_ring(&self, ring: Arc<Ring>) {
-        self.peers.set(&ring, &self.settings.me);
-        self.ring.store(ring);
+    /// Puts a ring in the place of the one before.
+    pub(crate) fn swap_ring(&self, ring: Arc<Ring>) -> Arc<Ring> {
+        self.ring.swap(ring)
     }
 
     /// The ring.
@@ -310,8 +327,15 @@ impl Cache {
         let sweeps = async {
             let mut ticks = tokio::time::interval(SWEEP);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut last = self.clock.now();
             loop {
                 ticks.tick().await;
+                let slept = Duration::from_millis(self.clock.now().saturating_sub(last));
+                if slept > 2 * SWEEP {
+                    tracing::warn!(?slept, "this process did not run: others have answered for it");
+                    self.missed_something();
+                }
+                last = self.clock.now();
                 for part in 0..self.store.parts() {
                     while self.store.expire(part, self.clock.now()) {
                         tokio::task::yield_now().await;

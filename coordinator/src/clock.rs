@@ -8,17 +8,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
 
+/// What the clock showed then, milliseconds: what is handed over to a process that has just begun may have been elsewhere for years before.
+const BEGAN: u64 = 10 * 366 * 86_400_000;
+
 impl Clock {
     pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 
-    /// Milliseconds since the cache began.
+    /// Milliseconds.
     pub(crate) fn at(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(now.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX).saturating_add(BEGAN)
     }
 
-    /// Milliseconds since the cache began.
+    /// Milliseconds.
     pub(crate) fn now(&self) -> u64 {
         self.at(Instant::now())
     }

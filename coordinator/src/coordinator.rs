@@ -12,12 +12,13 @@ use crate::{
         kube::{self, Cluster},
     },
     feed::Feed,
-    http::{Admin, Answer, Data, Filter, PeerPort, Port, Status, own_address},
+    http::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
     metrics::Metrics,
     origin::BadCa,
     purge::Purger,
     reload::Reload,
     token::Tokens,
+    words::Words,
 };
 use meshcache_protocol::{Peer, groups::check::Problem};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,8 +30,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+
+/// For so long at least it goes on as before when it has said that it leaves: proxies hear of it at their workers' next tick.
+const LINGER: Duration = Duration::from_millis(500);
+/// Of the drain's time, the part in which entries may be handed over.
+const HAND_OVER: f64 = 0.8;
 
 /// Why a coordinator does not start, or ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +72,7 @@ pub struct Coordinator {
     config: Config,
     cache: Arc<Cache>,
     reload: Reload,
-    rings: Rings,
+    rings: Arc<Rings>,
     fixed: Option<Fixed>,
     kube: Option<kube::Followed>,
     data: (Port, Data),
@@ -137,7 +148,7 @@ impl Coordinator {
         };
         let status_routes =
             Status { cache: cache.clone(), feed: feed.clone(), metrics: metrics.clone(), filter, kube: kube.clone(), stopping: stopping.clone() };
-        let rings = Rings::new(cache.clone(), metrics, {
+        let rings = Rings::new(cache.clone(), metrics, &config.name, {
             let (feed, purger) = (feed.clone(), purger.clone());
             move || {
                 feed.publish();
@@ -148,7 +159,10 @@ impl Coordinator {
             data: (data, Data { cache: cache.clone(), feed }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
-            peer: (peer, PeerPort { cache: cache.clone(), purger: purger.clone(), tokens: peer_tokens }),
+            peer: (
+                peer,
+                PeerPort { cache: cache.clone(), purger: purger.clone(), rings: rings.clone(), tokens: peer_tokens, pushes: Arc::new(Semaphore::new(PUSHES)) },
+            ),
             purger,
             fixed: config.members.clone().map(Fixed::new),
             kube,
@@ -169,13 +183,16 @@ impl Coordinator {
         }
         let peers = match &mut self.fixed {
             Some(fixed) => fixed.resolve().await,
-            None => {
-                let ports = self.ports()?;
-                vec![Peer { name: self.config.name.clone(), data: own_address(ports.data).to_string(), peer: own_address(ports.peer).to_string() }]
-            }
+            None => vec![self.own()?],
         };
         self.rings.take(peers);
         Ok(())
+    }
+
+    /// This coordinator as others reach it, if nobody knows better.
+    fn own(&self) -> Result<Peer, Failed> {
+        let ports = self.ports()?;
+        Ok(Peer { name: self.config.name.clone(), data: own_address(ports.data).to_string(), peer: own_address(ports.peer).to_string() })
     }
 
     /// Where it listens.
@@ -184,9 +201,12 @@ impl Coordinator {
         Ok(Ports { data: at(&self.data.0)?, admin: at(&self.admin.0)?, status: at(&self.status.0)?, peer: at(&self.peer.0)? })
     }
 
-    /// Serves until `shutdown`; then lets what is under way come to its end, for as long as `drain_timeout`.
+    /// Serves until `shutdown`. Then leaves the ring, hands over what it has, and lets what is under way come to its end, all in all for
+    /// as long as `drain_timeout`.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
         let ports = self.ports()?;
+        let words = Arc::new(Words { cache: self.cache.clone(), rings: self.rings.clone(), own: self.own()?, fixed: self.kube.is_none() });
+        let kube_readiness = self.kube.clone();
         let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, purger, stopping } = self;
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
@@ -206,6 +226,10 @@ impl Coordinator {
                 let _ = ending.wait_for(|end| *end).await;
             }
         }));
+        background.spawn({
+            let rings = rings.clone();
+            async move { rings.run().await }
+        });
         match (fixed, kube) {
             (Some(fixed), _) => {
                 background.spawn(async move { fixed.run(&rings).await });
@@ -215,6 +239,15 @@ impl Coordinator {
             }
             (None, None) => {}
         }
+        let coming = background.spawn({
+            let words = words.clone();
+            async move {
+                if let Some(kube) = kube_readiness {
+                    kube.ready().await;
+                }
+                words.come().await;
+            }
+        });
 
         if let Some(file) = &config.ports_file {
             write_ports(file, ports).map_err(|error| Failed::System(format!("{}: {error}", file.display())))?;
@@ -233,9 +266,25 @@ impl Coordinator {
             ended = serving.join_next() => return Err(Failed::System(format!("a port ended: {ended:?}"))),
         }
         stopping.store(true, Ordering::Relaxed);
-        drain.send_replace(true);
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
-        let drained = tokio::time::timeout(config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
+        let begun = Instant::now();
+        coming.abort();
+        if cache.peers.may_ask() && cache.ring().peers().iter().any(|peer| peer.name != config.name) {
+            words.leave().await;
+            background.spawn({
+                let words = words.clone();
+                async move { words.go_on_leaving().await }
+            });
+            let until = begun + config.drain_timeout.mul_f64(HAND_OVER);
+            let (handed, ()) = tokio::join!(timeout_at(until, cache.hand_over()), sleep(LINGER.min(config.drain_timeout)));
+            match handed {
+                Ok(report) => tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over"),
+                Err(_) => tracing::warn!("not everything was handed over in time"),
+            }
+        }
+        drain.send_replace(true);
+        let drained = timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
+        words.end().await;
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),

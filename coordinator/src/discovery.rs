@@ -1,35 +1,98 @@
-//! Who the other coordinators are: each way to know it makes rings, and one place takes them.
+//! Who the other coordinators are: each way to know it makes rings, what they say of themselves comes first, and one place takes them.
 
 pub mod fixed;
 pub mod kube;
+pub mod told;
 
 use crate::{cache::Cache, metrics::Metrics};
 use meshcache_protocol::{Peer, Ring};
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use told::{Does, Told, Word};
 
 /// Takes the rings that discovery makes: the cache, the metrics, the feed and the log hear of each.
 pub struct Rings {
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
+    me: String,
+    known: Mutex<Known>,
     changed: Box<dyn Fn() + Send + Sync>,
 }
 
+#[derive(Default)]
+struct Known {
+    discovered: Vec<Peer>,
+    told: Told,
+}
+
 impl Rings {
-    /// `changed` is called after each new ring.
-    pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { cache, metrics, changed: Box::new(changed) }
+    /// `me`: this peer's name; `changed` is called after each new ring.
+    pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, me: &str, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { cache, metrics, me: me.to_owned(), known: Mutex::default(), changed: Box::new(changed) })
     }
 
-    /// Takes a ring of these peers, if it is another one: a change that discovery has seen.
+    /// Takes what discovery by names has found.
     pub fn take(&self, peers: Vec<Peer>) {
         if self.replace(peers) {
             self.metrics.discovery_events.inc();
         }
     }
 
-    /// Takes a ring of these peers; whether it is another one.
+    /// Takes what discovery has found; whether that makes another ring.
     fn replace(&self, peers: Vec<Peer>) -> bool {
-        let ring = Ring::new(peers);
+        let mut known = self.known.lock();
+        known.discovered = peers;
+        self.settle(&mut known)
+    }
+
+    /// Takes another coordinator's word. Nobody else speaks for this one.
+    pub fn hear(&self, word: &Word) {
+        if word.peer.name == self.me {
+            tracing::warn!(address = word.peer.peer, "a peer says that it has this one's name");
+            return;
+        }
+        self.note(word.peer.clone(), word.does);
+        match word.does {
+            Does::Join => self.cache.is_back(&word.peer.name),
+            Does::Leave => {}
+            Does::End => self.cache.has_ended(&word.peer.name),
+        }
+        if word.stood_in {
+            self.cache.missed_something();
+        }
+    }
+
+    /// Takes a word of a peer or of this one into account.
+    pub(crate) fn note(&self, peer: Peer, does: Does) {
+        let mut known = self.known.lock();
+        let (name, before) = (peer.name.clone(), self.cache.ring());
+        known.told.hear(peer, does, self.cache.now());
+        self.settle(&mut known);
+        let is = |ring: &Ring| ring.peer(&name).is_some();
+        if is(&before) != is(&self.cache.ring()) {
+            let word = if does == Does::Join { "joins" } else { "leaves" };
+            tracing::info!(peer = name, "peer {word}");
+        }
+    }
+
+    /// This peer, as discovery knows it.
+    pub(crate) fn discovered(&self) -> Option<Peer> {
+        self.known.lock().discovered.iter().find(|peer| peer.name == self.me).cloned()
+    }
+
+    /// Forgets words that nobody has said again. Never ends.
+    pub async fn run(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(told::AGAIN / 3));
+        loop {
+            ticks.tick().await;
+            self.settle(&mut self.known.lock());
+        }
+    }
+
+    /// Makes the ring of all that is known. Whether it is another one.
+    fn settle(&self, known: &mut Known) -> bool {
+        known.told.settle(&known.discovered, self.cache.now());
+        let ring = Ring::new(known.told.ring(&known.discovered));
         if ring == *self.cache.ring() {
             return false;
         }

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 use tokio::{
@@ -34,6 +34,8 @@ struct Flight<T> {
     id: u64,
     key: Key,
     landed: watch::Receiver<Option<T>>,
+    /// It asks the origin, and no other coordinator any more.
+    loads: Arc<AtomicBool>,
 }
 
 /// How much may be under way at once.
@@ -58,6 +60,7 @@ pub(crate) struct Takeoff<T> {
     id: u64,
     hash: Hash,
     land: watch::Sender<Option<T>>,
+    loads: Arc<AtomicBool>,
     inner: Arc<Inner<T>>,
 }
 
@@ -93,12 +96,26 @@ impl<T: Clone> Flights<T> {
                 let (land, landed) = watch::channel(None);
                 let id = table.next;
                 table.next += 1;
-                table.flights.insert(key.hash(), Flight { id, key: key.clone(), landed: landed.clone() });
-                (landed, Some(Takeoff { id, hash: key.hash(), land, inner: inner.clone() }))
+                let loads = Arc::<AtomicBool>::default();
+                table.flights.insert(key.hash(), Flight { id, key: key.clone(), landed: landed.clone(), loads: loads.clone() });
+                (landed, Some(Takeoff { id, hash: key.hash(), land, loads, inner: inner.clone() }))
             }
         };
         inner.waiters.fetch_add(1, Relaxed);
         Ok((Seat { landed, inner: inner.clone() }, takeoff))
+    }
+
+    /// A seat in the key's flight for another coordinator, if there is one that asks the origin. One that asks a coordinator itself is not
+    /// waited for: the two might wait for each other.
+    pub(crate) fn find(&self, key: &Key) -> Option<Seat<T>> {
+        let inner = &self.inner;
+        let table = inner.table.lock();
+        let flight = table.flights.get(&key.hash()).filter(|flight| flight.key == *key && flight.loads.load(Relaxed))?;
+        if inner.waiters.load(Relaxed) >= inner.most.waiters {
+            return None;
+        }
+        inner.waiters.fetch_add(1, Relaxed);
+        Some(Seat { landed: flight.landed.clone(), inner: inner.clone() })
     }
 
     /// Lets nobody else join the flights that are named: who comes later starts anew. Those who wait get what they wait for.
@@ -125,6 +142,11 @@ impl<T: Clone> Seat<T> {
 }
 
 impl<T> Takeoff<T> {
+    /// From now on it asks the origin only.
+    pub(crate) fn loads(&self) {
+        self.loads.store(true, Relaxed);
+    }
+
     /// Gives everybody what the flight brought. What is to be found in the store has to be there already:
     /// whoever comes after this looks there.
     pub(crate) fn land(self, value: T) {
@@ -174,6 +196,20 @@ mod tests {
         assert_eq!(second.wait(soon()).await, Waited::Landed("x"), "although the first has hung up");
         assert_eq!(flights.counts(), (0, 0));
         assert!(flights.join(&key(1)).unwrap().1.is_some(), "the next one starts anew");
+    }
+
+    #[tokio::test]
+    async fn another_coordinator_waits_only_for_what_comes_from_the_origin() {
+        let flights = Flights::new(MOST);
+        assert!(flights.find(&key(1)).is_none());
+        let (_seat, takeoff) = flights.join(&key(1)).unwrap();
+        let takeoff = takeoff.unwrap();
+        assert!(flights.find(&key(1)).is_none() && flights.find(&key(2)).is_none());
+        takeoff.loads();
+        let found = flights.find(&key(1)).unwrap();
+        takeoff.land("x");
+        assert_eq!(found.wait(soon()).await, Waited::Landed("x"));
+        assert_eq!(flights.counts().0, 0);
     }
 
     #[tokio::test]

@@ -8,8 +8,9 @@ use crate::{
     collect::{Collected, collect},
     flight::Waited,
     head::Head,
-    load::{Errand, Landed, with_headers},
+    load::{Errand, Landed, Leader, with_headers},
     origin::{Failure, Paced},
+    peers::Call,
     served::Served,
     store::{Entry, Parts},
 };
@@ -20,15 +21,25 @@ use meshcache_protocol::{
     freshness::{NotStored, Selecting, Stored, Vary, Why},
     wire::{self, Outcome, Question, Verdict},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+use tokio::time::sleep;
 
-/// How many peers are asked, the owner first.
+/// How many peers are asked, the owner first: those that failed a moment ago do not count.
 const PEERS: usize = 2;
+/// How many are looked at, to find these.
+const CANDIDATES: usize = 8;
 
 /// What a hop needs to know beside the errand.
 #[derive(Clone)]
 pub(crate) struct Hop {
-    /// The peers to ask, in their order.
+    /// The peers to ask, in their order: after all of them this one is the next.
     pub(crate) peers: Vec<String>,
     pub(crate) question: Question,
 }
@@ -44,7 +55,7 @@ impl Cache {
         if ring.owner(asked.key.hash()).is_none_or(|owner| owner.name == *me) {
             return None;
         }
-        let peers = ring.order(asked.key.hash()).into_iter().map(|peer| peer.name.clone()).take_while(|name| name != me).take(PEERS).collect();
+        let peers = ring.order(asked.key.hash()).into_iter().map(|peer| peer.name.clone()).take_while(|name| name != me).take(CANDIDATES).collect();
         let group = &asked.served.group;
         let theirs = asked.question.as_ref();
         let question = Question {
@@ -63,54 +74,112 @@ impl Cache {
         Some(Hop { peers, question })
     }
 
-    /// Asks the peers for all who wait, and loads here where none of them answers.
-    pub(crate) async fn ask(&self, errand: Errand, hop: Hop) -> Landed {
-        let Errand { served, head, .. } = &errand;
-        served.metrics.loads_deduped.inc();
+    /// Asks the peers for all who wait, and loads here where none of them answers. Where the group hedges, an owner that is silent
+    /// for so long is still waited for, beside the next.
+    pub(crate) async fn ask(self: &Arc<Self>, errand: Errand, hop: Hop, leader: Leader) -> Landed {
+        errand.served.metrics.loads_deduped.inc();
+        let errand = Arc::new(errand);
+        let of = errand.clone();
+        let mut peers = hop.peers.iter().filter(|peer| self.peers.admits(peer, Call::Question)).take(PEERS);
+        let Some(owner) = peers.next() else { return self.load_here(errand, leader).await };
+        let hedge = errand.served.group.config().hedge.duration();
+        let heard = AtomicBool::new(false);
+        let mut asked = pin!(self.ask_one(&of, &hop, owner, &heard));
+        let mut silent = None;
+        if !hedge.is_zero() {
+            silent = tokio::select! {
+                landed = &mut asked => Some(landed),
+                () = async {
+                    sleep(hedge).await;
+                    // Who has said that it is loading is not silent.
+                    if heard.load(Relaxed) {
+                        std::future::pending().await
+                    }
+                } => None,
+            };
+        }
+        let hedged = silent.is_none() && !hedge.is_zero();
+        if hedged {
+            self.metrics.hedges.inc();
+            let next = async {
+                match peers.next() {
+                    Some(next) => self.ask_one(&of, &hop, next, &AtomicBool::new(false)).await,
+                    None => Some(self.load_here(errand.clone(), leader).await),
+                }
+            };
+            return tokio::select! {
+                Some(landed) = &mut asked => landed,
+                Some(landed) = next => landed,
+                else => self.load_here(errand.clone(), None).await,
+            };
+        }
+        if let Some(landed) = match silent {
+            Some(landed) => landed,
+            None => asked.await,
+        } {
+            return landed;
+        }
+        if let Some(next) = peers.next()
+            && let Some(landed) = self.ask_one(&of, &hop, next, &heard).await
+        {
+            return landed;
+        }
+        self.load_here(errand, leader).await
+    }
+
+    /// Asks one peer until it has said what it has. None where it does not answer. `heard`: it lives.
+    async fn ask_one(&self, errand: &Errand, hop: &Hop, peer: &str, heard: &AtomicBool) -> Option<Landed> {
+        let Errand { served, head, .. } = errand;
         let config = served.group.config();
         let patience = config.patience.duration();
         // The owner has its own end for a load that does not come back; this is only for an owner that has lost its mind.
         let end = Instant::now() + config.origin.timeout.duration() + 4 * patience;
-        for peer in &hop.peers {
-            loop {
-                let began = Instant::now();
-                let answered = self.peers.ask(peer, head, &hop.question, patience, true).await;
-                served.metrics.from_peer(began.elapsed());
-                let Ok((verdict, response)) = answered else {
-                    served.metrics.peer_errors.inc();
-                    break;
-                };
-                match verdict.outcome {
-                    Outcome::Loading if began < end => {}
-                    Outcome::Loading => return Landed::Failed(Failure::Timeout),
-                    Outcome::Pass => return Landed::Apart { reason: word(&verdict.reason), remember: verdict.remember },
-                    Outcome::Error => return Landed::Failed(Failure::of(&verdict.reason)),
-                    _ => match self.received(&errand, verdict, response).await {
-                        Some(landed) => {
-                            served.metrics.peer_loads.inc();
-                            return landed;
-                        }
-                        None => {
-                            served.metrics.peer_errors.inc();
-                            break;
-                        }
-                    },
+        let mut question = hop.question.clone();
+        if !config.hedge.is_zero() {
+            // So that `loading` is here before the next one is asked, too.
+            question.patience = question.patience.min(config.hedge.as_millis() / 4 * 3).max(1);
+        }
+        loop {
+            let began = Instant::now();
+            let answered = self.peers.ask(peer, head, &question, patience, true).await;
+            served.metrics.from_peer(began.elapsed());
+            let Ok((verdict, response)) = answered else {
+                served.metrics.peer_errors.inc();
+                return None;
+            };
+            heard.store(true, Relaxed);
+            match verdict.outcome {
+                Outcome::Loading if began < end => question.patience = hop.question.patience,
+                Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
+                Outcome::Pass => return Some(Landed::Apart { reason: word(&verdict.reason), remember: verdict.remember }),
+                Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
+                _ => {
+                    let received = self.received(errand, verdict, response).await;
+                    if received.is_some() {
+                        served.metrics.peer_loads.inc();
+                    } else {
+                        served.metrics.peer_errors.inc();
+                        self.peers.broke_off(peer);
+                    }
+                    return received;
                 }
             }
         }
-        self.load_here(errand).await
     }
 
     /// A load of our own for those who could not get the key from its owner: one, together with whoever asks us for it.
-    async fn load_here(&self, errand: Errand) -> Landed {
+    /// It flies in a task of its own: whoever else waits for it does so although we may get an answer elsewhere.
+    async fn load_here(self: &Arc<Self>, errand: Arc<Errand>, leader: Leader) -> Landed {
         match self.loading.join(&errand.key) {
-            Ok((_, Some(takeoff))) => {
-                let landed = self.load(errand).await;
-                takeoff.land(landed.clone());
-                landed
-            }
-            Ok((seat, None)) => {
+            Ok((seat, takeoff)) => {
                 let end = self.deadline(&errand.served);
+                if let Some(takeoff) = takeoff {
+                    let cache = self.clone();
+                    tokio::spawn(async move {
+                        takeoff.loads();
+                        takeoff.land(cache.load(&errand, leader).await);
+                    });
+                }
                 match seat.wait(end).await {
                     Waited::Landed(landed) => landed,
                     Waited::Late => Landed::Failed(Failure::Timeout),
@@ -157,7 +226,7 @@ impl Cache {
     pub(crate) async fn relay(&self, asked: &Asked<'_>, head: &Head, hop: &Hop) -> Option<Response<Body>> {
         let Served { group, metrics, .. } = &**asked.served;
         let patience = group.config().patience.duration();
-        let peer = hop.peers.first()?;
+        let peer = hop.peers.iter().find(|peer| self.peers.admits(peer, Call::Question))?;
         let (verdict, response) = match self.peers.ask(peer, head, &hop.question, patience, false).await {
             Ok(answered) => answered,
             Err(_) => {

@@ -44,9 +44,10 @@ pub(crate) struct Errand {
     pub(crate) head: Head,
     pub(crate) key: Key,
     pub(crate) verified: bool,
-    /// A plain client who led: what may not be shared is still its own answer.
-    pub(crate) leader: Option<oneshot::Sender<Response<Body>>>,
 }
+
+/// A plain client who led: what may not be shared is still its own answer.
+pub(crate) type Leader = Option<oneshot::Sender<Response<Body>>>;
 
 /// An answer whose head is there.
 struct Arrived<'a> {
@@ -59,9 +60,8 @@ struct Arrived<'a> {
 
 impl Cache {
     /// Loads what an errand is for: from the store where another load was quicker, else from the origin.
-    pub(crate) async fn load(&self, mut errand: Errand) -> Landed {
-        let leader = errand.leader.take();
-        let Errand { served, head, key, verified, .. } = &errand;
+    pub(crate) async fn load(&self, errand: &Errand, leader: Leader) -> Landed {
+        let Errand { served, head, key, verified } = errand;
         let fields = head.fields();
         let Ok(request) = head.request(&fields) else { return Landed::Failed(Failure::Internal) };
         let load = self.store.begin(key.clone(), self.history.position());
@@ -77,6 +77,7 @@ impl Cache {
             return self.overloaded(served, stale.as_ref());
         };
         served.metrics.loads_deduped.inc();
+        self.note_stand_in(key);
         let conditions =
             stale.as_ref().filter(|entry| entry.stored.validator).map_or_else(Vec::new, |entry| with_fields(entry, |stored| freshness::conditions(&stored)));
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Load(&conditions)) else {
@@ -106,15 +107,7 @@ impl Cache {
     }
 
     /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer.
-    async fn keep(
-        &self,
-        served: &Arc<Served>,
-        load: &Load,
-        verified: bool,
-        stale: Option<&Arc<Entry>>,
-        arrived: Arrived<'_>,
-        leader: Option<oneshot::Sender<Response<Body>>>,
-    ) -> Landed {
+    async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, leader: Leader) -> Landed {
         let Arrived { head, body, times, at, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
@@ -195,15 +188,7 @@ impl Cache {
     }
 
     /// What came is for nobody but who asked: all go by themselves, and nobody waits for this key again for a while.
-    fn apart(
-        &self,
-        served: &Served,
-        load: &Load,
-        not: NotStored,
-        head: response::Parts,
-        body: Body,
-        leader: Option<oneshot::Sender<Response<Body>>>,
-    ) -> Landed {
+    fn apart(&self, served: &Served, load: &Load, not: NotStored, head: response::Parts, body: Body, leader: Leader) -> Landed {
         let (reason, remember, status) = (not.label(), not.remember(), head.status.as_u16());
         served.metrics.not_stored(reason);
         self.passes.remember(load.key().hash(), reason, self.clock.now(), remember);

@@ -4,10 +4,10 @@ mod group;
 
 pub use group::GroupMetrics;
 
-use crate::{cache::Usage, discovery::kube::slices::Fault};
+use crate::{cache::Usage, carried::Refused, discovery::kube::slices::Fault};
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -38,6 +38,15 @@ pub struct Metrics {
     /// `meshcache_silent_peers`: peers that neither answer nor refuse.
     pub silent_peers: IntGauge,
     sure: IntGauge,
+    /// `meshcache_peers_failing`: peers that have not answered since they failed.
+    pub peers_failing: IntGauge,
+    /// `meshcache_hedges_total`: questions to the next peer while the owner was still waited for.
+    pub hedges: IntCounter,
+    peer_failures: IntCounterVec,
+    peeks: IntCounterVec,
+    peeks_answered: IntCounterVec,
+    pushed: IntCounterVec,
+    received: IntCounterVec,
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
@@ -120,6 +129,18 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let discovery_problems =
             gauges(to, "meshcache_discovery_problems", "Endpoints and ports that discovery by the Kubernetes API had to leave out, by problem.", &["problem"])?;
+        let words = |counters: &IntCounterVec, words: &[&str]| words.iter().for_each(|word| counters.with_label_values(&[*word]).reset());
+        let peer_failures = counters(to, "meshcache_peer_failures_total", "Calls to other coordinators that brought no answer, by reason.", &["reason"])?;
+        let peeks = counters(to, "meshcache_peeks_total", "Keys for which the owner before was asked, by what came of it.", &["outcome"])?;
+        let peeks_answered = counters(to, "meshcache_peeks_answered_total", "Keys for which a new owner asked here, by what it was told.", &["outcome"])?;
+        let pushed = counters(to, "meshcache_pushed_entries_total", "Entries handed over while stopping, by what became of them.", &["outcome"])?;
+        let received =
+            counters(to, "meshcache_received_entries_total", "Entries that a stopping coordinator handed over, by what became of them.", &["outcome"])?;
+        words(&peer_failures, &["refused", "reset", "timeout"]);
+        words(&peeks, &["found", "nothing", "failed"]);
+        words(&peeks_answered, &["found", "nothing", "loading"]);
+        words(&pushed, &["taken"]);
+        words(&received, &["taken"]);
         Fault::ALL.iter().for_each(|fault| discovery_problems.with_label_values(&[fault.word()]).set(0));
         Ok(Arc::new(Self {
             registry: to.clone(),
@@ -143,6 +164,16 @@ impl Metrics {
             emptied: counter(to, "meshcache_emptied_total", "How often the store was emptied because nobody knew any more what had been purged.")?,
             silent_peers: one(to, IntGauge::new("meshcache_silent_peers", "Coordinators that neither answer nor refuse."))?,
             sure: one(to, IntGauge::new("meshcache_sure", "1, or 0 while other coordinators are not heard, so that everything passes."))?,
+            peers_failing: one(
+                to,
+                IntGauge::new("meshcache_peers_failing", "Other coordinators that have not answered since they failed: their keys go to the next ones."),
+            )?,
+            hedges: one(to, IntCounter::new("meshcache_hedges_total", "Questions to the next coordinator while the owner was still waited for."))?,
+            peer_failures,
+            peeks,
+            peeks_answered,
+            pushed,
+            received,
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
@@ -171,6 +202,31 @@ impl Metrics {
     /// Open connections of a port: `data`, `admin`, `status` or `peer`.
     pub fn connections(&self, port: &str) -> IntGauge {
         self.connections.with_label_values(&[port])
+    }
+
+    /// Counts a call to a peer that brought no answer.
+    pub fn peer_failure(&self, reason: &'static str) {
+        self.peer_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a peek by what it brought.
+    pub fn peek(&self, outcome: &'static str) {
+        self.peeks.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts a peek of another by what it was told.
+    pub fn peek_answered(&self, outcome: &'static str) {
+        self.peeks_answered.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts entries that were handed over. The words are a peer's: what is none of ours is `other`.
+    pub fn pushed(&self, taken: u64, refused: &BTreeMap<String, u64>) {
+        moved(&self.pushed, taken, refused);
+    }
+
+    /// Counts entries that came from a peer.
+    pub fn received(&self, taken: u64, refused: &BTreeMap<String, u64>) {
+        moved(&self.received, taken, refused);
     }
 
     /// Says which configuration is in use.
@@ -220,6 +276,14 @@ impl Metrics {
         let mut page = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
         Ok(page)
+    }
+}
+
+fn moved(counters: &IntCounterVec, taken: u64, refused: &BTreeMap<String, u64>) {
+    counters.with_label_values(&["taken"]).inc_by(taken);
+    for (why, n) in refused {
+        let word = Refused::ALL.iter().map(|refused| refused.label()).find(|word| word == why).unwrap_or("other");
+        counters.with_label_values(&[word]).inc_by(*n);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::{
     body::Body,
+    clock::Clock,
     head::Head,
+    metrics::Metrics,
     origin::{Failure, PARTIAL, classify, is_hop_by_hop, named_by_connection},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,9 +18,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use meshcache_protocol::{
-    Peer, Ring,
-    wire::{Question, Verdict, header, never_to_origin},
+    Breaker, Peer, Ring,
+    wire::{self, Question, Verdict, header, never_to_origin},
 };
+use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     future::Future,
@@ -37,26 +40,85 @@ const ALIVE: Duration = Duration::from_secs(2);
 /// Bytes under way: of one answer, and of all on one connection.
 const WINDOWS: (u32, u32) = (1 << 20, 8 << 20);
 
-/// The other coordinators, as they are reached.
-#[derive(Default)]
+/// The other coordinators, as they are reached, and whether they answer.
 pub(crate) struct Peers {
-    links: ArcSwap<HashMap<String, Link>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    links: ArcSwap<HashMap<String, Arc<Link>>>,
     token: ArcSwapOption<HeaderValue>,
 }
 
-#[derive(Clone)]
 struct Link {
     peer: Peer,
     client: Client<Fixed, Body>,
+    /// Of questions: while it is open, the next peer in the key's order is asked.
+    questions: Mutex<Breaker>,
+    /// Of peeks, which wait for less: a peer that is too slow for them may still be quick enough for questions.
+    peeks: Mutex<Breaker>,
+}
+
+/// What a peer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A question about a key that it owns.
+    Question,
+    /// What it still has of a key that it owned.
+    Peek,
 }
 
 impl Peers {
-    /// Keeps a client for each peer; one whose address is the same keeps its connection.
-    pub(crate) fn set(&self, ring: &Ring, me: &str) {
+    pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { clock, metrics, links: ArcSwap::default(), token: ArcSwapOption::default() }
+    }
+
+    /// Keeps a client for each peer of the ring, and for those who were in rings `before`; one whose address is the same keeps its connection.
+    pub(crate) fn set(&self, ring: &Ring, before: Vec<Peer>, me: &str) {
         let old = self.links.load();
-        let link = |peer: &Peer| old.get(&peer.name).filter(|link| link.peer.peer == peer.peer).cloned().unwrap_or_else(|| Link::new(peer));
-        let links = ring.peers().iter().filter(|peer| peer.name != me).map(|peer| (peer.name.clone(), link(peer))).collect();
+        let link = |peer: &Peer| old.get(&peer.name).filter(|link| link.peer.peer == peer.peer).cloned().unwrap_or_else(|| Arc::new(Link::new(peer)));
+        let gone = before.iter().filter(|peer| ring.peer(&peer.name).is_none());
+        let links = gone.chain(ring.peers()).filter(|peer| peer.name != me).map(|peer| (peer.name.clone(), link(peer))).collect();
         self.links.store(Arc::new(links));
+        self.count();
+    }
+
+    /// Whether a peer may be asked now: it answers, or this is a trial.
+    pub(crate) fn admits(&self, peer: &str, call: Call) -> bool {
+        self.links.load().get(peer).is_some_and(|link| link.breaker(call).lock().admits(self.clock.now()))
+    }
+
+    /// A peer says that it is there: nobody waits for a trial.
+    pub(crate) fn is_back(&self, peer: &str) {
+        if let Some(link) = self.links.load().get(peer) {
+            self.answered(link, Call::Peek);
+            self.answered(link, Call::Question);
+        }
+    }
+
+    fn answered(&self, link: &Link, call: Call) {
+        if link.breaker(call).lock().answers() && call == Call::Question {
+            tracing::info!(peer = link.peer.name, "peer answers again");
+            self.count();
+        }
+    }
+
+    fn failed(&self, link: &Link, call: Call, failure: Failure) {
+        let now = self.clock.now();
+        // Whoever cannot be reached for a peek answers nothing else either. One that is silent for its short deadline may, and one
+        // that is too old to know what a peek is does.
+        if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
+            self.failed(link, Call::Question, failure);
+        } else {
+            self.metrics.peer_failure(failure.label());
+        }
+        if link.breaker(call).lock().fails(now) && call == Call::Question {
+            tracing::warn!(peer = link.peer.name, reason = failure.label(), "peer does not answer: its keys go to the next");
+            self.count();
+        }
+    }
+
+    fn count(&self) {
+        let open = self.links.load().values().filter(|link| link.questions.lock().is_open()).count();
+        self.metrics.peers_failing.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn set_token(&self, token: Option<String>) {
@@ -81,12 +143,62 @@ impl Peers {
         patience: Duration,
         is_load: bool,
     ) -> Result<(Verdict, Response<Incoming>), Failure> {
-        let link = self.links.load().get(peer).cloned().ok_or(Failure::Refused)?;
+        let link = self.link(peer)?;
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let request = call(peer, head, question, &token, is_load).ok_or(Failure::Internal)?;
-        let response = timeout(patience, link.client.request(request)).await.map_err(|_| Failure::Timeout)?.map_err(|error| classify(&error))?;
-        let verdict = response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()));
-        Ok((verdict.ok_or(Failure::BadResponse)?, response))
+        let verdict = |response: &Response<Incoming>| response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()));
+        let answer = link.send(request, patience).await.and_then(|response| Ok((verdict(&response).ok_or(Failure::BadResponse)?, response)));
+        match &answer {
+            Ok(_) => self.answered(&link, Call::Question),
+            Err(failure) => self.failed(&link, Call::Question, *failure),
+        }
+        answer
+    }
+
+    /// A peer's answer to a question broke off.
+    pub(crate) fn broke_off(&self, peer: &str) {
+        if let Ok(link) = self.link(peer) {
+            self.failed(&link, Call::Question, Failure::IncompleteBody);
+        }
+    }
+
+    /// Asks a peer for what it has of a key; how it answered counts for its breaker.
+    pub(crate) async fn peek(&self, peer: &str, key: &[u8], patience: Duration) -> Result<Response<Incoming>, Failure> {
+        let link = self.link(peer)?;
+        let told = HeaderValue::from(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3);
+        let answer = self.post(&link, wire::PEEK_PATH, &[(header::PATIENCE, told)], key.to_vec(), patience).await;
+        match &answer {
+            Ok(_) => self.answered(&link, Call::Peek),
+            Err(failure) => self.failed(&link, Call::Peek, *failure),
+        }
+        answer
+    }
+
+    /// Tells a peer something under one of our own paths.
+    pub(crate) async fn tell(&self, peer: &str, path: &str, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+        self.post(&*self.link(peer)?, path, &[], body, patience).await
+    }
+
+    async fn post(
+        &self,
+        link: &Link,
+        path: &str,
+        fields: &[(&'static str, HeaderValue)],
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let token = self.token.load_full().ok_or(Failure::Refused)?;
+        let uri = Uri::builder().scheme("http").authority(link.peer.name.as_str()).path_and_query(path).build().map_err(|_| Failure::Internal)?;
+        let mut request = Request::post(uri).version(http::Version::HTTP_2).header(AUTHORIZATION, &*token);
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let response = link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await?;
+        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+    }
+
+    fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
+        self.links.load().get(peer).cloned().ok_or(Failure::Refused)
     }
 }
 
@@ -132,7 +244,18 @@ impl Link {
             .http2_initial_stream_window_size(WINDOWS.0)
             .http2_initial_connection_window_size(WINDOWS.1)
             .build(Fixed::new(&peer.peer));
-        Self { peer: peer.clone(), client }
+        Self { peer: peer.clone(), client, questions: Mutex::default(), peeks: Mutex::default() }
+    }
+
+    fn breaker(&self, call: Call) -> &Mutex<Breaker> {
+        match call {
+            Call::Question => &self.questions,
+            Call::Peek => &self.peeks,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+        timeout(patience, self.client.request(request)).await.map_err(|_| Failure::Timeout)?.map_err(|error| classify(&error))
     }
 }
 

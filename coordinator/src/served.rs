@@ -41,6 +41,11 @@ impl Rules {
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }
 
+    /// The group of this name, ready to be served.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Served>> {
+        self.served.iter().find(|served| served.group.name() == name)
+    }
+
     /// A group of [`Rules::groups`], ready to be served.
     pub(crate) fn served(&self, group: &Arc<Group>) -> Option<&Arc<Served>> {
         self.served.iter().find(|served| Arc::ptr_eq(&served.group, group))

@@ -96,7 +96,6 @@ impl Cache {
 
     /// Whether what comes from elsewhere (a push, a peek) may be stored: no purge since its load began means it. `load`: begun before this
     /// is asked, so that a purge that comes now is not missed.
-    #[allow(dead_code, reason = "nothing travels between stores yet")]
     pub(crate) fn admits(&self, load: &Load, entry: &Arc<Entry>) -> bool {
         if !self.history.position().covers(&entry.position) {
             // It knows more than we do.

@@ -103,7 +103,7 @@ async fn an_owner_that_is_gone_or_silent_is_not_waited_for() {
             }
         }
         assert_eq!(origin.count() - before, 8);
-        assert!(front.group().peer_errors.get() > 0);
+        assert_eq!(front.metrics.peers_failing.get(), 1);
     }
 }
 

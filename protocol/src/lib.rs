@@ -3,7 +3,9 @@
 //! Pure: no I/O, no clock, no globals. Time is an argument. Builds for native, `wasm32-wasip1` and `wasm32-unknown-unknown`.
 #![forbid(unsafe_code)]
 
+pub mod breaker;
 pub mod feed;
+pub mod frame;
 pub mod freshness;
 pub mod groups;
 pub mod key;
@@ -13,6 +15,8 @@ pub mod ring;
 pub mod units;
 pub mod wire;
 
+pub use breaker::Breaker;
+pub use frame::Frame;
 pub use groups::{Group, Groups};
 pub use key::{Hash, Key};
 pub use request::{Field, Request, Response};

@@ -61,6 +61,12 @@ impl Ring {
         self.peers.iter().find(|peer| peer.name == name)
     }
 
+    /// The ring of all others.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        Self::new(self.peers.iter().filter(|peer| peer.name != name).cloned().collect())
+    }
+
     /// The key's owner. `None` for an empty ring.
     pub fn owner(&self, key: Hash) -> Option<&Peer> {
         self.best(key, None).map(|(peer, _)| peer)

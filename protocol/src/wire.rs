@@ -11,6 +11,12 @@ pub const OLDEST: u32 = 1;
 pub const CONTROL_PATH: &str = "/.meshcache/";
 /// The path of the feed, on the data port.
 pub const FEED_PATH: &str = "/.meshcache/feed";
+/// Where a coordinator answers what it has of a key, on the peer port: frames, 204 for nothing, 202 while it loads.
+pub const PEEK_PATH: &str = "/.meshcache/peek";
+/// Where a coordinator takes frames of another that leaves, on the peer port.
+pub const PUSH_PATH: &str = "/.meshcache/push";
+/// Where a coordinator hears who comes and leaves, on the peer port.
+pub const WORD_PATH: &str = "/.meshcache/word";
 /// The prefix of every header of ours.
 pub const PREFIX: &str = "meshcache-";
 

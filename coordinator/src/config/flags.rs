@@ -168,7 +168,7 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_INSTALLATION", default_value = "meshcache", value_name = "NAME", value_parser = installation)]
     pub installation: String,
 
-    /// How long requests under way may take after SIGTERM before they are cut. Less than what stops the process for good (terminationGracePeriodSeconds)
+    /// How long handing entries over and requests under way may take after SIGTERM before they are cut. Less than what stops the process for good (terminationGracePeriodSeconds)
     #[arg(long, env = "MESHCACHE_DRAIN_TIMEOUT", default_value = "30s", value_name = "DURATION")]
     pub drain_timeout: Span,
 

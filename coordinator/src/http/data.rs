@@ -81,7 +81,8 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, why: String) -> Response<Body> {
+/// A status with the reason.
+pub(super) fn text(status: StatusCode, why: String) -> Response<Body> {
     let mut response = with(Response::new(Body::from(why)), header::CONTENT_TYPE, "text/plain; charset=utf-8");
     *response.status_mut() = status;
     response

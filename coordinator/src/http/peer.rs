@@ -2,21 +2,35 @@
 
 use super::{
     Answer,
-    data::{empty, whole, with},
+    data::{empty, text, whole, with},
 };
 use crate::{
     body::Body,
     cache::{Cache, Door},
+    discovery::{Rings, told::Word},
+    handover,
+    peek::Peeked,
     purge::{self, Call, Purger, watch},
     token::Tokens,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::wire;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Semaphore;
 
 /// The longest purge, and what it grows by on its way.
 const CALL: usize = 2 * 1024 * 1024;
+/// The longest word, and the longest key of a peek.
+const WORD: usize = 4096;
+const KEY: usize = 256 * 1024;
+/// The longest that a peek waits for a flight.
+const LONGEST_PEEK: u64 = 1000;
+/// Pushes that are read at once: others wait.
+pub(crate) const PUSHES: usize = 4;
 
 /// What the peer port needs.
 #[derive(Clone)]
@@ -25,8 +39,12 @@ pub struct PeerPort {
     pub cache: Arc<Cache>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
+    /// Hears who comes and leaves.
+    pub rings: Arc<Rings>,
     /// The tokens of peers.
     pub tokens: Arc<Tokens>,
+    /// Places for pushes under way.
+    pub pushes: Arc<Semaphore>,
 }
 
 impl Answer for PeerPort {
@@ -45,31 +63,88 @@ impl Answer for PeerPort {
 
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path().to_owned();
-        match (path.as_str(), request.method()) {
-            (purge::PATH | watch::PATH, &Method::POST) => {}
-            (purge::PATH | watch::PATH, _) => return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST"),
-            _ => return empty(StatusCode::NOT_FOUND),
+        match (request.uri().path(), request.method()) {
+            (purge::PATH | watch::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method) if method != Method::POST => {
+                with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
+            }
+            (purge::PATH, _) => self.purge(request).await,
+            (watch::PATH, _) => self.purges(request).await,
+            (wire::PEEK_PATH, _) => self.peek(request).await,
+            (wire::PUSH_PATH, _) => self.push(request).await,
+            (wire::WORD_PATH, _) => self.word(request).await,
+            _ => empty(StatusCode::NOT_FOUND),
         }
+    }
+
+    async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
         let body = match whole(request.into_body(), CALL).await {
             Ok(body) => body,
             Err(status) => return empty(status),
         };
-        let answer = if path == watch::PATH {
-            serde_json::from_slice(&body).map(|question| serde_json::to_vec(&self.purger.since(&question)))
-        } else {
-            match serde_json::from_slice::<Call>(&body) {
-                Ok(call) => match self.purger.here(call).await {
-                    Ok(report) => Ok(serde_json::to_vec(&report)),
-                    Err(purge::Behind) => return empty(StatusCode::CONFLICT),
-                },
-                Err(error) => Err(error),
-            }
-        };
-        match answer {
-            Ok(Ok(json)) => with(Response::new(Body::from(json)), header::CONTENT_TYPE, "application/json"),
-            Ok(Err(_)) => empty(StatusCode::INTERNAL_SERVER_ERROR),
-            Err(_) => empty(StatusCode::BAD_REQUEST),
+        let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        match self.purger.here(call).await {
+            Ok(report) => json(&report),
+            Err(purge::Behind) => empty(StatusCode::CONFLICT),
         }
+    }
+
+    /// What was purged, for one who may have missed some.
+    async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match whole(request.into_body(), CALL).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
+        };
+        let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        json(&self.purger.since(&question))
+    }
+
+    /// What is here of a key.
+    async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
+        let patience = request.headers().get(wire::header::PATIENCE).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let key = match whole(request.into_body(), KEY).await {
+            Ok(key) => key,
+            Err(status) => return empty(status),
+        };
+        match self.cache.peeked(key.into(), Duration::from_millis(LONGEST_PEEK.min(patience))).await {
+            Peeked::Frames(message) => Response::new(Body::from(message)),
+            Peeked::Loading => empty(StatusCode::ACCEPTED),
+            Peeked::Nothing => empty(StatusCode::NO_CONTENT),
+        }
+    }
+
+    /// Entries of a coordinator that leaves.
+    async fn push(&self, request: Request<Incoming>) -> Response<Body> {
+        let began = Instant::now();
+        let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
+        let Some(message) = handover::whole(request.into_body()).await else { return empty(StatusCode::BAD_REQUEST) };
+        match self.cache.receive(&message, began).await {
+            Ok(report) => json(&report),
+            Err(bad) => {
+                tracing::warn!(%bad, "a push cannot be read");
+                text(StatusCode::BAD_REQUEST, bad.to_string())
+            }
+        }
+    }
+
+    /// Who comes or leaves.
+    async fn word(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match whole(request.into_body(), WORD).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
+        };
+        match serde_json::from_slice::<Word>(&body).map_err(|error| error.to_string()).and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into()))) {
+            Ok(word) => {
+                self.rings.hear(&word);
+                empty(StatusCode::NO_CONTENT)
+            }
+            Err(bad) => text(StatusCode::BAD_REQUEST, bad),
+        }
+    }
+}
+
+fn json(report: &impl serde::Serialize) -> Response<Body> {
+    match serde_json::to_vec(report) {
+        Ok(report) => with(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
+        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

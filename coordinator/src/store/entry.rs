@@ -27,7 +27,6 @@ pub(crate) struct Entry {
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
     /// The purges that were carried out when its load began: none of them means it, a later one may.
-    #[allow(dead_code, reason = "nothing travels between stores yet")]
     pub(crate) position: Arc<Position>,
     bytes: u64,
 }

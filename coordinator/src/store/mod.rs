@@ -15,11 +15,12 @@ mod under_way;
 pub(crate) use entry::{Entry, Parts};
 pub(crate) use marks::Mark;
 pub(crate) use purging::{Fate, Where};
+pub(crate) use shard::{Place, Used};
 pub(crate) use share::Share;
 pub(crate) use under_way::{Load, Meant};
 
 use crate::cache::{Purged, Usage};
-use meshcache_protocol::{Key, purge::Position};
+use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use segments::Slot;
 use shard::{Changed, Shard};
@@ -89,8 +90,7 @@ impl Store {
     /// The newest variant of a key that fits, if it is still of use.
     pub(crate) fn get(&self, share: &Share, key: &Key, now: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
         share.gets.fetch_add(1, Relaxed);
-        let room = share.limit() / 100 * PROTECTED / SHARDS as u64;
-        let found = self.shard(key).lock().ask(share.id, key, now, room, fits);
+        let found = self.shard(key.hash()).lock().ask(share.id, key, now, protected_room(share), fits);
         if found.is_some() {
             share.hits.fetch_add(1, Relaxed);
         }
@@ -107,15 +107,48 @@ impl Store {
         self.under_way.purge(meant);
     }
 
+    /// All that is stored under a key and of use, without asking for it: its variants, and how it was used.
+    pub(crate) fn peek(&self, share: &Share, key: &Key, now: u64) -> Option<(Vec<Arc<Entry>>, Used)> {
+        self.look(share.id, key.hash(), now).filter(|(held, ..)| held == key).map(|(_, entries, used)| (entries, used))
+    }
+
+    /// The places of all keys, the most used first.
+    pub(crate) fn by_use(&self) -> Vec<Place> {
+        let mut places: Vec<Place> = self.shards.iter().flat_map(|shard| shard.lock().places().collect::<Vec<_>>()).collect();
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places
+    }
+
+    /// What is in a place, if it is still there and of use.
+    pub(crate) fn at(&self, place: &Place, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Used)> {
+        self.look(place.share, place.hash, now)
+    }
+
+    fn look(&self, share: u32, hash: Hash, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Used)> {
+        let shard = self.shard(hash).lock();
+        let (slot, warm) = shard.peek(share, hash)?;
+        let entries: Vec<_> = slot.variants.iter().filter(|entry| entry.deadline() > now).cloned().collect();
+        (!entries.is_empty()).then(|| (slot.key.clone(), entries, Used { warm, touched: slot.touched }))
+    }
+
     /// Stores what a load brought. Not if a purge has named its key since it began, and not if it would not fit.
     pub(crate) fn put(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64) -> bool {
+        self.put_as(share, load, entry, now, None)
+    }
+
+    /// Stores what comes from another store, where it was used so. Nothing that was used more goes for it.
+    pub(crate) fn put_used(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64, used: Used) -> bool {
+        self.put_as(share, load, entry, now, Some(used))
+    }
+
+    fn put_as(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64, used: Option<Used>) -> bool {
         self.under_way.store(load, &entry.clone(), || {
             let bytes = entry.bytes() + Slot::bare(load.key());
-            if bytes > share.limit() || !self.make_room(share, bytes, now) {
+            if bytes > share.limit() || !self.make_room(share, bytes, now, used) {
                 return false;
             }
-            let mut shard = self.shard(load.key()).lock();
-            let changed = shard.put(share.id, load.key(), entry, now);
+            let mut shard = self.shard(load.key().hash()).lock();
+            let changed = shard.put(share.id, load.key(), entry, now, used.map(|used| (used, protected_room(share))));
             let overhead = shard.overhead_change();
             drop(shard);
             self.account(share, &changed);
@@ -127,7 +160,7 @@ impl Store {
     /// Frees one key.
     pub(crate) fn remove(&self, share: &Share, key: &Key) -> Purged {
         self.under_way.purge(|loading| if loading == key { Meant::Yes } else { Meant::No });
-        let slot = self.shard(key).lock().remove(share.id, key);
+        let slot = self.shard(key.hash()).lock().remove(share.id, key);
         slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
     }
 
@@ -167,15 +200,15 @@ impl Store {
         self.shares.read().iter().map(of).collect()
     }
 
-    fn shard(&self, key: &Key) -> &Mutex<Shard> {
+    fn shard(&self, hash: Hash) -> &Mutex<Shard> {
         // Neither the bits that the ring weighs nor those that a shard's tables begin with.
-        let at = (key.hash().high() >> 40) as usize % SHARDS;
+        let at = (hash.high() >> 40) as usize % SHARDS;
         &self.shards[at]
     }
 
     /// Evicts until so many bytes fit: first of the group itself where it is at its limit, then of all.
     /// A hand goes round the shards, so that together they are in the order of use.
-    fn make_room(&self, share: &Share, bytes: u64, now: u64) -> bool {
+    fn make_room(&self, share: &Share, bytes: u64, now: u64, used: Option<Used>) -> bool {
         let mut misses = 0;
         loop {
             let own = share.used.load(Relaxed) + bytes > share.limit();
@@ -183,7 +216,7 @@ impl Store {
                 return true;
             }
             let at = self.hand.fetch_add(1, Relaxed) % SHARDS;
-            let Some((id, slot)) = self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(share.id))) else {
+            let Some((id, slot)) = self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(share.id), used)) else {
                 misses += 1;
                 // Nothing left to evict anywhere: it cannot fit.
                 if misses > 2 * SHARDS {
@@ -205,7 +238,7 @@ impl Store {
         let Some(share) = shares.get(id as usize) else { return };
         for shard in &self.shards {
             loop {
-                let Some((_, slot)) = shard.lock().evict(Some(id)) else { break };
+                let Some((_, slot)) = shard.lock().evict(Some(id), None) else { break };
                 self.freed(share, &slot);
             }
         }
@@ -225,6 +258,11 @@ impl Store {
         share.items.fetch_add(changed.items as u64, Relaxed);
         self.used.fetch_add(changed.bytes, AcqRel);
     }
+}
+
+/// Of a group's share, what each shard protects.
+fn protected_room(share: &Share) -> u64 {
+    share.limit() / 100 * PROTECTED / SHARDS as u64
 }
 
 #[cfg(test)]

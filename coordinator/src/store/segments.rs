@@ -127,6 +127,29 @@ impl Segments {
         self.note_peaks();
     }
 
+    /// A new slot from elsewhere, that was asked for so long ago: where `warm`, it is protected, if there is room for it; and it goes before
+    /// all that were asked for later.
+    pub(super) fn insert_used(&mut self, hash: Hash, slot: Slot, warm: bool, room: u64) {
+        let protected = warm && self.protected_bytes + slot.bytes() <= room;
+        let order = if protected {
+            self.protected_bytes += slot.bytes();
+            &mut self.protected
+        } else {
+            &mut self.probation
+        };
+        let goes_first = order.peek_lru().is_some_and(|(_, oldest)| slot.touched < oldest.touched);
+        order.put(hash, slot);
+        if goes_first {
+            order.demote(&hash);
+        }
+        self.note_peaks();
+    }
+
+    /// Whether a key has been asked for more than once.
+    pub(super) fn is_warm(&self, hash: Hash) -> bool {
+        self.protected.contains(&hash)
+    }
+
     /// Takes a slot out.
     pub(super) fn remove(&mut self, hash: Hash) -> Option<Slot> {
         let slot = match self.probation.pop(&hash) {
@@ -149,6 +172,12 @@ impl Segments {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Hash, &Slot)> {
         self.probation.iter().chain(self.protected.iter())
+    }
+
+    /// All slots, and whether each was asked for more than once.
+    pub(super) fn iter_warm(&self) -> impl Iterator<Item = (&Hash, &Slot, bool)> {
+        let with = |warm| move |(hash, slot)| (hash, slot, warm);
+        self.probation.iter().map(with(false)).chain(self.protected.iter().map(with(true)))
     }
 
     /// Whether the shard's deadlines have a key under this one.

@@ -30,6 +30,25 @@ pub(super) struct Changed {
     pub(super) _gone: Vec<Arc<Entry>>,
 }
 
+/// How a key was used in the store that it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// It was asked for more than once.
+    pub(crate) warm: bool,
+    /// When it was last asked for, by this store's clock.
+    pub(crate) touched: u64,
+}
+
+/// Where a key is. The order is that of use, the least used first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    warm: bool,
+    touched: u64,
+    pub(super) share: u32,
+    /// The key's hash.
+    pub(crate) hash: Hash,
+}
+
 impl Shard {
     /// The newest variant of a key that fits, if it is still of use.
     pub(super) fn ask(&mut self, share: u32, key: &Key, now: u64, room: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
@@ -41,8 +60,23 @@ impl Shard {
         slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
     }
 
-    /// Stores a variant. What was stored for the same requests goes.
-    pub(super) fn put(&mut self, share: u32, key: &Key, entry: Arc<Entry>, now: u64) -> Changed {
+    /// The slot of a key, without asking for it, and whether it was asked for more than once.
+    pub(super) fn peek(&self, share: u32, hash: Hash) -> Option<(&Slot, bool)> {
+        let segments = self.segments.get(share as usize)?;
+        segments.peek(hash).map(|slot| (slot, segments.is_warm(hash)))
+    }
+
+    /// Every key's place, in no order.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        let of = |(segments, share): (&'_ Segments, u32)| {
+            let place = move |(hash, slot, warm): (&Hash, &Slot, bool)| Place { warm, touched: slot.touched, share, hash: *hash };
+            segments.iter_warm().map(place).collect::<Vec<_>>()
+        };
+        self.segments.iter().zip(0u32..).flat_map(of)
+    }
+
+    /// Stores a variant. What was stored for the same requests goes. `used`: it comes from another store, where its key was asked for then.
+    pub(super) fn put(&mut self, share: u32, key: &Key, entry: Arc<Entry>, now: u64, used: Option<(Used, u64)>) -> Changed {
         let at = share as usize;
         if self.segments.len() <= at {
             self.segments.resize_with(at + 1, Segments::default);
@@ -62,7 +96,7 @@ impl Shard {
         let mut entry = Some(entry);
         let after = segments.change(hash, |slot| {
             before = measure(slot);
-            slot.touched = now;
+            slot.touched = used.map_or(now, |(used, _)| used.touched.max(slot.touched));
             if let Some(entry) = entry.take() {
                 let (old, kept): (Variants, Variants) = slot.variants.drain(..).partition(|old| old.selecting == entry.selecting || old.deadline() <= now);
                 gone.extend(old);
@@ -78,12 +112,20 @@ impl Shard {
             measure(slot)
         });
         let after = after.unwrap_or_else(|| {
-            let mut slot = Slot { key: key.clone(), variants: entry.take().map_or_else(Default::default, |entry| smallvec![entry]), touched: now, tick: 0 };
+            let mut slot = Slot {
+                key: key.clone(),
+                variants: entry.take().map_or_else(Default::default, |entry| smallvec![entry]),
+                touched: used.map_or(now, |(used, _)| used.touched),
+                tick: 0,
+            };
             let due = Due::new(slot.deadline(), share, hash);
             slot.tick = due.tick;
             deadlines.push(due);
             let after = measure(&slot);
-            segments.insert(hash, slot);
+            match used {
+                Some((used, room)) => segments.insert_used(hash, slot, used.warm, room),
+                None => segments.insert(hash, slot),
+            }
             after
         });
         self.compact();
@@ -91,10 +133,14 @@ impl Shard {
     }
 
     /// Takes out the key that has to go first: of one share, or of all; what is on probation before what is not, then what was asked for longest ago.
-    pub(super) fn evict(&mut self, share: Option<u32>) -> Option<(u32, Slot)> {
+    /// For what comes `used` from elsewhere only what was used less goes.
+    pub(super) fn evict(&mut self, share: Option<u32>, used: Option<Used>) -> Option<(u32, Slot)> {
         let candidates = self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id));
-        let (_, id, hash) =
+        let (order, id, hash) =
             candidates.filter_map(|(segments, id)| segments.first_out().map(|(hash, order)| (order, id, hash))).min_by_key(|(order, ..)| *order)?;
+        if used.is_some_and(|used| order >= (used.warm, used.touched)) {
+            return None;
+        }
         let slot = self.segments.get_mut(id as usize)?.remove(hash)?;
         Some((id, slot))
     }

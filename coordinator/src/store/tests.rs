@@ -187,7 +187,7 @@ fn a_key_has_its_variants_and_not_too_many() {
 fn an_equal_hash_under_another_key_is_a_miss() {
     let (store, share) = store(4 * MIB);
     put(&store, &share, 1, entry(10, 1000, 0, None), 0);
-    let mut shard = store.shard(&key(1)).lock();
+    let mut shard = store.shard(key(1).hash()).lock();
     assert!(shard.ask(share.id, &key(1), 1, MIB, |_| true).is_some());
     // A key whose hash says the same cannot be made: the slot's own key is changed instead.
     shard.forge(share.id, &key(1), key(2));
@@ -283,4 +283,49 @@ fn a_purge_by_tag_keeps_out_only_loads_that_bring_it() {
     store.keep_out(|_| Meant::ByTag(["t".to_owned()].into()));
     let stored = [(&loads[0], "s t"), (&loads[1], "s")].map(|(load, tags)| store.put(&share, load, tagged("/", tags, 0).1, 0));
     assert_eq!(stored, [false, true]);
+}
+
+fn hand(store: &Store, share: &Share, n: usize, used: Used, now: u64) -> bool {
+    let load = store.begin(key(n), Arc::default());
+    store.put_used(share, &load, entry(60_000, 3_600_000, now, None), now, used)
+}
+
+#[test]
+fn what_is_handed_over_never_takes_the_room_of_what_is_used_more() {
+    let (store, share) = store(4 * MIB);
+    let cold = |touched| Used { warm: false, touched };
+    // Full of keys that were asked for at 1,000 and later.
+    let mut own = 0;
+    while share.evictions.load(Relaxed) == 0 {
+        put(&store, &share, own, entry(60_000, 3_600_000, 1000 + own as u64, None), 1000 + own as u64);
+        own += 1;
+    }
+    let items = share.items.load(Relaxed);
+    assert!(!hand(&store, &share, 1000, cold(500), 5000), "it was used less than all of them");
+    assert_eq!(share.items.load(Relaxed), items);
+    assert!(hand(&store, &share, 1001, Used { warm: true, touched: 500 }, 5000), "it was asked for more than once");
+    assert!(hand(&store, &share, 1002, cold(4000), 5000), "it was asked for later");
+    assert!(has(&store, &share, 1001, 5000) && has(&store, &share, 1002, 5000));
+    assert!(store.used() <= 4 * MIB);
+}
+
+#[test]
+fn places_are_told_the_most_used_first_and_stay_in_that_order_elsewhere() {
+    let (from, share) = store(4 * MIB);
+    for n in 0..20 {
+        put(&from, &share, n, entry(1000, 3_600_000, n as u64, None), n as u64);
+    }
+    has(&from, &share, 3, 100);
+    let places = from.by_use();
+    let keys: Vec<Key> = places.iter().map(|place| from.at(place, 100).unwrap().0).collect();
+    let expected: Vec<Key> = [3].into_iter().chain((0..20).rev().filter(|n| *n != 3)).map(key).collect();
+    assert_eq!(keys, expected);
+    let (to, share) = store(4 * MIB);
+    for place in &places {
+        let (key, entries, used) = from.at(place, 100).unwrap();
+        assert!(to.put_used(&share, &to.begin(key, Arc::default()), entries[0].clone(), 100, used));
+    }
+    let again: Vec<Key> = to.by_use().iter().map(|place| to.at(place, 100).unwrap().0).collect();
+    assert_eq!(again, expected);
+    assert!(to.at(&places[0], 3_600_200).is_none(), "what is of no use stays behind");
 }

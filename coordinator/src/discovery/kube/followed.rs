@@ -36,6 +36,11 @@ impl Followed {
         }
     }
 
+    /// Waits until the API server has had its first say.
+    pub async fn ready(mut self) {
+        let _ = self.known.wait_for(|known| known.view.is_some()).await;
+    }
+
     /// Makes a ring of each view, and shows what goes on. Ends only with the task that follows.
     pub async fn run(mut self, rings: &Rings) {
         let (mut events, mut trouble, mut problems) = (0, None, Vec::new());

@@ -1,0 +1,89 @@
+//! What this coordinator says of itself to the others: that it comes, again and again, and that it leaves.
+
+use crate::{
+    cache::Cache,
+    discovery::{
+        Rings,
+        told::{AGAIN, Does, Word},
+    },
+};
+use meshcache_protocol::{Peer, wire};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// How long a peer may take to hear a word.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Says words for one coordinator.
+pub(crate) struct Words {
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) rings: Arc<Rings>,
+    /// Where it listens.
+    pub(crate) own: Peer,
+    /// The names are fixed: nobody else ever tells that it is there.
+    pub(crate) fixed: bool,
+}
+
+impl Words {
+    /// Says that it is there, for as long as that is news to somebody. Never ends.
+    pub(crate) async fn come(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(AGAIN));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = false;
+        loop {
+            ticks.tick().await;
+            seen |= !self.fixed && self.rings.discovered().is_some();
+            if !seen {
+                self.rings.note(self.me(), Does::Join);
+            }
+            let stood_in = self.cache.stood_in.lock().clone();
+            let to: Vec<String> = if seen { stood_in.iter().cloned().collect() } else { self.others() };
+            for peer in self.say(Does::Join, to, &stood_in).await {
+                self.cache.stood_in.lock().remove(&peer);
+            }
+        }
+    }
+
+    /// Leaves the ring, and says so.
+    pub(crate) async fn leave(&self) {
+        let to = self.others();
+        self.rings.note(self.me(), Does::Leave);
+        self.say(Does::Leave, to, &BTreeSet::new()).await;
+    }
+
+    /// Says that it leaves again and again. Never ends.
+    pub(crate) async fn go_on_leaving(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(AGAIN)).await;
+            self.leave().await;
+        }
+    }
+
+    /// Says that it answers no more.
+    pub(crate) async fn end(&self) {
+        self.say(Does::End, self.others(), &BTreeSet::new()).await;
+    }
+
+    fn me(&self) -> Peer {
+        self.rings.discovered().unwrap_or_else(|| self.own.clone())
+    }
+
+    fn others(&self) -> Vec<String> {
+        self.cache.ring().peers().iter().filter(|peer| peer.name != self.own.name).map(|peer| peer.name.clone()).collect()
+    }
+
+    /// Says it to all of them at once. Those who have heard it.
+    async fn say(&self, does: Does, to: Vec<String>, stood_in: &BTreeSet<String>) -> Vec<String> {
+        let mut calls = JoinSet::new();
+        for peer in to {
+            let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer) };
+            let Ok(word) = serde_json::to_vec(&word) else { continue };
+            let cache = self.cache.clone();
+            calls.spawn(async move {
+                let heard = cache.peers.tell(&peer, wire::WORD_PATH, word, PATIENCE).await;
+                heard.inspect_err(|failure| tracing::debug!(peer, reason = failure.label(), "word not heard")).is_ok().then_some(peer)
+            });
+        }
+        calls.join_all().await.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,266 @@
+//! Stored responses on their way to another coordinator: versioned frames, as peeks bring them and pushes carry them.
+//!
+//! A message is the version (1 byte), the sender's purge position with its length before it (4 bytes, little-endian), and frames to its end.
+//! A frame is the length of what follows, and then in the same way, each with its length before it: the head as JSON, the key, the header
+//! fields (their number, then names and values), the body. Nothing follows the body.
+
+use crate::{
+    freshness::{Selecting, Stored},
+    purge::Position,
+    request::Field,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The version of messages that this code writes, and the only one that it reads.
+pub const VERSION: u8 = 1;
+/// No frame is longer: what is larger stays where it is.
+pub const LONGEST: usize = 64 << 20;
+/// No entry has so many header fields.
+const MOST_FIELDS: usize = 4096;
+
+/// A stored response with all that decides about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The key's bytes.
+    pub key: &'a [u8],
+    /// What decides about it.
+    pub head: Head,
+    /// Its header fields, purge tags among them.
+    pub fields: Vec<Field<'a>>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// What decides about a stored response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// What freshness decides with.
+    pub stored: Stored,
+    /// Which requests it answers.
+    pub selecting: Selecting,
+    /// How long it has been in stores, milliseconds: no clock of another host is needed to know its age.
+    pub resident: u64,
+    /// How long nobody has asked for its key, milliseconds.
+    pub idle: u64,
+    /// Its key has been asked for more than once.
+    pub warm: bool,
+    /// The digest of the group's rules that it was stored by.
+    pub rules: String,
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadFrame {
+    /// A version that this code does not read.
+    Version(u8),
+    /// The purge position cannot be read.
+    Position,
+    /// It is longer than [`LONGEST`].
+    TooLong,
+    /// It ends too soon, or a part says that it is longer than the frame.
+    Cut,
+    /// Something follows its body.
+    Trailing,
+    /// Its head is not the JSON that is expected.
+    Head,
+    /// Too many header fields.
+    Fields,
+}
+
+impl fmt::Display for BadFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version} of frames is not the one spoken here ({VERSION})"),
+            Self::Position => f.write_str("the purge position before the frames cannot be read"),
+            Self::TooLong => write!(f, "a frame is longer than {LONGEST} bytes"),
+            Self::Cut => f.write_str("a frame is cut"),
+            Self::Trailing => f.write_str("bytes follow a frame's body"),
+            Self::Head => f.write_str("a frame's head cannot be read"),
+            Self::Fields => write!(f, "a frame has more than {MOST_FIELDS} header fields"),
+        }
+    }
+}
+
+impl std::error::Error for BadFrame {}
+
+/// A message without frames yet. `position`: where its sender was before it looked at what it sends, so that none of it is older.
+pub fn message(position: &Position) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    part(&mut out, position.to_string().as_bytes());
+    out
+}
+
+/// Reads a message: the sender's purge position and all frames; or tells what is wrong with the first that is none.
+pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
+    let (version, rest) = bytes.split_first().ok_or(BadFrame::Cut)?;
+    if *version != VERSION {
+        return Err(BadFrame::Version(*version));
+    }
+    let mut rest = Rest(rest);
+    let position = std::str::from_utf8(rest.part()?).ok().and_then(Position::parse).ok_or(BadFrame::Position)?;
+    let mut frames = Vec::new();
+    while !rest.0.is_empty() {
+        frames.push(rest.frame()?);
+    }
+    Ok((position, frames))
+}
+
+impl<'a> Frame<'a> {
+    /// Appends the frame. `Err`, and nothing appended: it is too long.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), BadFrame> {
+        let head = serde_json::to_vec(&self.head).map_err(|_| BadFrame::Head)?;
+        let of = |part: &[u8]| part.len().saturating_add(4);
+        let fields = self.fields.iter().fold(4_usize, |sum, (name, value)| sum.saturating_add(of(name)).saturating_add(of(value)));
+        let length = [of(&head), of(self.key), fields, of(self.body)].into_iter().fold(0_usize, usize::saturating_add);
+        if length > LONGEST {
+            return Err(BadFrame::TooLong);
+        }
+        if self.fields.len() > MOST_FIELDS {
+            return Err(BadFrame::Fields);
+        }
+        out.reserve(length.saturating_add(4));
+        number(out, length);
+        part(out, &head);
+        part(out, self.key);
+        number(out, self.fields.len());
+        for (name, value) in &self.fields {
+            part(out, name);
+            part(out, value);
+        }
+        part(out, self.body);
+        Ok(())
+    }
+}
+
+fn number(out: &mut Vec<u8>, n: usize) {
+    // All are checked to be below LONGEST.
+    out.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+fn part(out: &mut Vec<u8>, part: &[u8]) {
+    number(out, part.len());
+    out.extend_from_slice(part);
+}
+
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn number(&mut self) -> Result<usize, BadFrame> {
+        let (n, rest) = self.0.split_first_chunk::<4>().ok_or(BadFrame::Cut)?;
+        self.0 = rest;
+        usize::try_from(u32::from_le_bytes(*n)).map_err(|_| BadFrame::TooLong)
+    }
+
+    fn take(&mut self, n: usize) -> Result<&'a [u8], BadFrame> {
+        let (part, rest) = self.0.split_at_checked(n).ok_or(BadFrame::Cut)?;
+        self.0 = rest;
+        Ok(part)
+    }
+
+    fn part(&mut self) -> Result<&'a [u8], BadFrame> {
+        let n = self.number()?;
+        self.take(n)
+    }
+
+    fn frame(&mut self) -> Result<Frame<'a>, BadFrame> {
+        let length = self.number()?;
+        if length > LONGEST {
+            return Err(BadFrame::TooLong);
+        }
+        let mut rest = Rest(self.take(length)?);
+        let head = serde_json::from_slice(rest.part()?).map_err(|_| BadFrame::Head)?;
+        let key = rest.part()?;
+        let count = rest.number()?;
+        if count > MOST_FIELDS {
+            return Err(BadFrame::Fields);
+        }
+        let mut fields = Vec::with_capacity(count);
+        for _ in 0..count {
+            fields.push((rest.part()?, rest.part()?));
+        }
+        let body = rest.part()?;
+        if rest.0.is_empty() { Ok(Frame { key, head, fields, body }) } else { Err(BadFrame::Trailing) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::freshness::Why;
+
+    fn frame() -> Frame<'static> {
+        let stored = Stored {
+            status: 200,
+            lifetime: 60_000,
+            initial_age: 7,
+            while_revalidate: 1,
+            if_error: 2,
+            always_validate: false,
+            must_revalidate: true,
+            for_everybody: true,
+            validator: true,
+            immutable: false,
+            disconnected: false,
+            why: Why::MaxAge,
+        };
+        let head = Head { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
+        Frame { key: b"key", head, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
+    }
+
+    fn position() -> Position {
+        Position::parse("a.1:7").unwrap()
+    }
+
+    fn bytes(frames: usize) -> Vec<u8> {
+        let mut bytes = message(&position());
+        (0..frames).for_each(|_| frame().write(&mut bytes).unwrap());
+        bytes
+    }
+
+    #[test]
+    fn frames_are_read_as_they_were_written_one_after_another() {
+        for n in 0..3 {
+            assert_eq!(read(&bytes(n)), Ok((position(), vec![frame(); n])));
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused_by_name() {
+        let (good, start) = (bytes(1), bytes(0).len());
+        for n in (0..good.len()).filter(|n| *n != start) {
+            assert_eq!(read(&good[..n]), Err(BadFrame::Cut), "{n}");
+        }
+        let with = |at: usize, byte: u8| {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            bad
+        };
+        assert_eq!(read(&with(0, 9)), Err(BadFrame::Version(9)));
+        assert_eq!(read(&with(5, b' ')), Err(BadFrame::Position));
+        assert_eq!(read(&with(start + 3, 0xff)), Err(BadFrame::TooLong));
+        assert_eq!(read(&with(start + 8, b'x')), Err(BadFrame::Head));
+        let longer = with(start, good[start].wrapping_add(1));
+        assert_eq!(read(&[&longer[..], b"x"].concat()), Err(BadFrame::Trailing));
+        let mut huge = frame();
+        let body = vec![0; LONGEST];
+        huge.body = &body;
+        let mut out = Vec::new();
+        assert_eq!((huge.write(&mut out), out.len()), (Err(BadFrame::TooLong), 0));
+        huge.body = b"";
+        huge.fields = vec![(b"a", b"b"); MOST_FIELDS + 1];
+        assert_eq!(huge.write(&mut out), Err(BadFrame::Fields));
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_an_error_and_never_more() {
+        let good = bytes(2);
+        for at in 0..good.len() {
+            for byte in [0, 1, 0x7f, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = byte;
+                let _ = read(&bad);
+            }
+        }
+    }
+}
