@@ -40,7 +40,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
         ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
         ("  overload: 503\n", "6: groups[0].overload: is not there yet: leave it at its default"),
-        ("  hedge: 5ms\n", "6: groups[0].hedge: is not there yet: leave it at its default"),
+        ("  hedge: 1s\n", "6: groups[0].hedge: 1s is not less than the patience (1s): nobody would be asked earlier"),
         ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
         ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),
         ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),

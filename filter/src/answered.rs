@@ -27,13 +27,15 @@ pub enum Next {
 }
 
 impl Exchange<'_> {
-    /// A question was answered; `None`: by nobody, or by something that is no coordinator.
-    pub fn answered(&mut self, id: u32, answer: Option<Answer>) -> Next {
-        let Some(peer) = self.worker.questions.get(id).map(|question| question.peer.clone()) else { return Next::Nothing };
-        let Some(answer) = answer else { return self.failed(id, &peer) };
+    /// A peer answered a question; `None`: it did not, or something that is no coordinator did.
+    pub fn answered(&mut self, id: u32, peer: &Choice, answer: Option<Answer>) -> Next {
+        let Some(answer) = answer else { return self.failed(id, peer) };
         self.worker.peers.answered(&peer.address);
+        if self.worker.questions.get(id).is_none() {
+            return Next::Nothing;
+        }
         match answer.verdict.outcome {
-            Outcome::Loading => self.loading(id, answer.verdict.collapsed),
+            Outcome::Loading => self.loading(id, peer, answer.verdict.collapsed),
             Outcome::Error => self.let_go(id, Reason::OwnerError, None),
             Outcome::Pass => {
                 if let Some(question) = self.worker.questions.get(id) {
@@ -45,35 +47,58 @@ impl Exchange<'_> {
         }
     }
 
+    /// The peer is silent for so long that the group wants the next to be asked, too: whoever answers first.
+    pub fn silent(&mut self, id: u32) -> Next {
+        match self.next(id) {
+            Some(next) => {
+                self.worker.counts.event(Event::Hedge);
+                if let Some(question) = self.worker.questions.get_mut(id) {
+                    question.calls = question.calls.saturating_add(1);
+                }
+                self.ask_again(id, next)
+            }
+            None => Next::Nothing,
+        }
+    }
+
     /// The peer did not answer: the key's next peer is asked once, then all go their ordinary way.
     fn failed(&mut self, id: u32, peer: &Choice) -> Next {
         self.worker.counts.event(Event::PeerFailure);
         self.worker.fails(&peer.address, self.now);
-        let next = match (self.worker.known(), self.worker.questions.get(id)) {
-            (Some(known), Some(question)) => self.worker.peers.after(&known.ring, question.key.hash(), peer, self.now),
-            _ => None,
-        };
-        match next {
-            Some(next) => self.ask_again(id, Some(next)),
+        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
+        if question.calls > 1 {
+            // The other one that was asked may still answer.
+            question.calls = question.calls.saturating_sub(1);
+            return Next::Nothing;
+        }
+        match self.next(id) {
+            Some(next) => self.ask_again(id, next),
             None => self.let_go(id, Reason::PeersFailed, None),
         }
     }
 
-    /// The owner is still loading: the same question again, as long as the origin may take and anybody waits.
-    fn loading(&mut self, id: u32, collapsed: bool) -> Next {
-        if let Some(question) = self.worker.questions.get_mut(id) {
-            question.collapsed.get_or_insert(collapsed);
-        }
-        let in_time = self.worker.questions.get(id).is_some_and(|question| self.now < question.deadline());
-        if in_time && self.worker.questions.is_awaited(id) { self.ask_again(id, None) } else { self.let_go(id, Reason::TooSlow, None) }
+    /// The peer to ask after the one that is asked now: one, and no third.
+    fn next(&mut self, id: u32) -> Option<Choice> {
+        let known = self.worker.known()?.clone();
+        let question = self.worker.questions.get_mut(id).filter(|question| question.tries == 1)?;
+        question.tries = 2;
+        let (key, peer) = (question.key.hash(), question.peer.clone());
+        self.worker.peers.after(&known.ring, key, &peer, self.now)
     }
 
-    fn ask_again(&mut self, id: u32, other: Option<Choice>) -> Next {
-        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        question.sent = self.now;
-        if let Some(other) = other {
-            question.peer = other;
+    /// The peer is still loading: the same question again, as long as the origin may take and anybody waits.
+    fn loading(&mut self, id: u32, peer: &Choice, collapsed: bool) -> Next {
+        if let Some(question) = self.worker.questions.get_mut(id) {
+            question.collapsed.get_or_insert(collapsed);
+            question.heard = true;
         }
+        let in_time = self.worker.questions.get(id).is_some_and(|question| self.now < question.deadline());
+        if in_time && self.worker.questions.is_awaited(id) { self.ask_again(id, peer.clone()) } else { self.let_go(id, Reason::TooSlow, None) }
+    }
+
+    fn ask_again(&mut self, id: u32, peer: Choice) -> Next {
+        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
+        (question.sent, question.peer) = (self.now, peer);
         self.worker.counts.event(Event::Question);
         Next::Ask(Ask { question: id, timeout: question.patience() })
     }

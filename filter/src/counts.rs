@@ -105,6 +105,8 @@ words! {
         Joined = "joined",
         /// Peers that did not answer a question.
         PeerFailure = "peer_failures",
+        /// Questions to the next peer while the first was still waited for.
+        Hedge = "hedges",
         /// Answers put into the hot cache.
         Kept = "hot_kept",
         /// Feed answers.

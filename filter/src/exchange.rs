@@ -220,10 +220,6 @@ impl Ours<'_> {
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
-        let peer = match self.site.known() {
-            Some(known) if worker.may_ask() => worker.peers.choose(&known.ring, self.key.hash(), now),
-            _ => None,
-        };
         if shared {
             match worker.questions.join(self.side, &self.key, self.group, arrival.stream, arrival.map, self.debug) {
                 Joined::Yes => {
@@ -234,6 +230,10 @@ impl Ours<'_> {
                 Joined::NoSuch => {}
             }
         }
+        let peer = match self.site.known() {
+            Some(known) if worker.may_ask() => worker.peers.choose(&known.ring, self.key.hash(), now),
+            _ => None,
+        };
         let Some(peer) = peer else { return Step::Pass(self.pass(worker, Reason::NoPeer)) };
         let question = Question {
             side: self.side,
@@ -247,6 +247,9 @@ impl Ours<'_> {
             map: arrival.map.to_vec(),
             leader: arrival.stream,
             peer,
+            tries: 1,
+            calls: 1,
+            heard: false,
             purges: worker.purges(),
             collapsed: None,
             began: now,

@@ -35,8 +35,7 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str) -> Optio
         ring: known.ring.version(),
         rules: question.group.digest().to_owned(),
         purge: purges.to_owned(),
-        // The owner says `loading` before Envoy's own time for the call is over.
-        patience: (question.patience() / 4).saturating_mul(3).max(1),
+        patience: question.told_patience(),
         hop: question.peer.hop,
         route: None,
     };

@@ -1,14 +1,11 @@
-//! Which peer to ask for a key: its owner, or the next one when the owner failed a moment ago.
+//! Which peer to ask for a key: its owner, or the next one in the ring's order that answers.
 
-use meshcache_protocol::{Hash, Ring};
+use meshcache_protocol::{Breaker, Hash, Ring};
 
-/// How long a peer that did not answer is not asked, milliseconds.
-const REST: u64 = 1000;
-
-/// The peers that failed since they answered last, and when.
+/// The peers that failed since they answered last.
 #[derive(Default)]
 pub struct Peers {
-    failed: Vec<(String, u64)>,
+    failed: Vec<(String, Breaker)>,
 }
 
 /// A peer to ask.
@@ -21,28 +18,36 @@ pub struct Choice {
 }
 
 impl Peers {
-    /// The peer to ask for a key. `None`: there is none that did not fail a moment ago.
-    pub fn choose(&self, ring: &Ring, key: Hash, now: u64) -> Option<Choice> {
-        let (owner, next) = ring.owner_and_next(key);
-        let owner = owner.map(|peer| Choice { address: peer.data.clone(), hop: false });
-        let next = next.map(|peer| Choice { address: peer.data.clone(), hop: true });
-        [owner, next].into_iter().flatten().find(|choice| self.answers(&choice.address, now))
+    /// The peer to ask for a key now. `None`: there is none that answers. One that failed is asked only as a trial: so ask it, or
+    /// nobody does for a while.
+    pub fn choose(&mut self, ring: &Ring, key: Hash, now: u64) -> Option<Choice> {
+        if self.failed.is_empty() {
+            return ring.owner(key).map(|owner| Choice { address: owner.data.clone(), hop: false });
+        }
+        let mut order = ring.order(key).into_iter().enumerate();
+        let (at, peer) = order.find(|(_, peer)| self.admits(&peer.data, now))?;
+        Some(Choice { address: peer.data.clone(), hop: at > 0 })
     }
 
-    /// The peer to ask after the owner did not answer.
-    pub fn after(&self, ring: &Ring, key: Hash, failed: &Choice, now: u64) -> Option<Choice> {
-        if failed.hop {
-            return None;
-        }
-        let (_, next) = ring.owner_and_next(key);
-        let next = next.map(|peer| Choice { address: peer.data.clone(), hop: true })?;
-        (next.address != failed.address && self.answers(&next.address, now)).then_some(next)
+    /// The peer to ask when this one does not answer.
+    pub fn after(&mut self, ring: &Ring, key: Hash, failed: &Choice, now: u64) -> Option<Choice> {
+        let mut order = ring.order(key).into_iter().skip_while(|peer| peer.data != failed.address).skip(1);
+        let next = order.find(|peer| self.admits(&peer.data, now))?;
+        Some(Choice { address: next.data.clone(), hop: true })
     }
 
     /// A peer did not answer.
     pub fn failed(&mut self, address: &str, now: u64) {
-        self.failed.retain(|(other, _)| other != address);
-        self.failed.push((address.to_owned(), now));
+        match self.failed.iter_mut().find(|(other, _)| other == address) {
+            Some((_, breaker)) => {
+                breaker.fails(now);
+            }
+            None => {
+                let mut breaker = Breaker::default();
+                breaker.fails(now);
+                self.failed.push((address.to_owned(), breaker));
+            }
+        }
     }
 
     /// A peer answered.
@@ -57,13 +62,19 @@ impl Peers {
         ring.peers().iter().all(|peer| self.failed.iter().any(|(failed, _)| *failed == peer.data))
     }
 
-    /// Forgets failures: other peers, or the first sign of life after none.
+    /// Another ring: who has just come to it has not failed.
+    pub fn move_on(&mut self, old: &Ring, new: &Ring) {
+        let is_in = |ring: &Ring, address: &String| ring.peers().iter().any(|peer| peer.data == *address);
+        self.failed.retain(|(address, _)| is_in(old, address) && is_in(new, address));
+    }
+
+    /// Forgets failures: the first sign of life after none.
     pub fn clear(&mut self) {
         self.failed.clear();
     }
 
-    fn answers(&self, address: &str, now: u64) -> bool {
-        !self.failed.iter().any(|(failed, at)| failed == address && now < at.saturating_add(REST))
+    fn admits(&mut self, address: &str, now: u64) -> bool {
+        self.failed.iter_mut().find(|(failed, _)| failed == address).is_none_or(|(_, breaker)| breaker.admits(now))
     }
 }
 
@@ -72,26 +83,43 @@ mod tests {
     use super::*;
     use meshcache_protocol::Peer;
 
+    fn ring(names: &[&str]) -> Ring {
+        Ring::new(names.iter().map(|name| Peer { name: (*name).into(), data: (*name).into(), peer: (*name).into() }).collect())
+    }
+
     #[test]
-    fn a_peer_that_failed_rests_for_a_second_while_the_next_is_asked() {
-        let ring = Ring::new(["a", "b", "c"].map(|name| Peer { name: name.into(), data: name.into(), peer: name.into() }).to_vec());
-        let key = Hash::of(b"k");
+    fn a_peer_that_failed_rests_while_the_next_is_asked_and_then_is_tried_once() {
+        let (ring, key) = (ring(&["a", "b", "c"]), Hash::of(b"k"));
         let order: Vec<_> = ring.order(key).into_iter().map(|peer| peer.data.clone()).collect();
+        let choice = |n: usize| Choice { address: order[n].clone(), hop: n > 0 };
         let mut peers = Peers::default();
-        let owner = peers.choose(&ring, key, 0).unwrap();
-        assert_eq!(owner, Choice { address: order[0].clone(), hop: false });
-        peers.failed(&owner.address, 0);
-        let next = Choice { address: order[1].clone(), hop: true };
-        assert_eq!(peers.after(&ring, key, &owner, 0), Some(next.clone()));
-        assert_eq!(peers.choose(&ring, key, 999), Some(next.clone()));
-        peers.failed(&next.address, 0);
-        assert_eq!((peers.choose(&ring, key, 999), peers.after(&ring, key, &next, 999)), (None, None));
-        assert_eq!(peers.choose(&ring, key, 1000), Some(owner.clone()));
+        assert_eq!(peers.choose(&ring, key, 0), Some(choice(0)));
+        peers.failed(&order[0], 0);
+        assert_eq!(peers.after(&ring, key, &choice(0), 0), Some(choice(1)));
+        assert_eq!(peers.choose(&ring, key, 999), Some(choice(1)));
+        peers.failed(&order[1], 500);
+        assert_eq!(peers.after(&ring, key, &choice(1), 999), Some(choice(2)));
+        assert_eq!((peers.choose(&ring, key, 999), peers.after(&ring, key, &choice(0), 999)), (Some(choice(2)), Some(choice(2))));
+        assert_eq!(peers.choose(&ring, key, 1000), Some(choice(0)), "a trial");
+        assert_eq!(peers.choose(&ring, key, 1000), Some(choice(2)), "one at a time");
         assert!(!peers.have_all_failed(&ring));
-        peers.failed(&order[2], 5000);
+        peers.failed(&order[2], 1000);
         assert!(peers.have_all_failed(&ring));
-        peers.answered(&next.address);
-        assert!(!peers.have_all_failed(&ring));
-        assert_eq!(peers.after(&ring, key, &owner, 1), Some(next));
+        assert_eq!(peers.choose(&ring, key, 1001), None);
+        peers.answered(&order[1]);
+        assert_eq!((peers.choose(&ring, key, 1001), peers.have_all_failed(&ring)), (Some(choice(1)), false));
+        peers.answered(&order[0]);
+        assert_eq!(peers.choose(&ring, key, 1001), Some(choice(0)));
+    }
+
+    #[test]
+    fn who_comes_to_the_ring_again_has_not_failed() {
+        let (all, fewer) = (ring(&["a", "b"]), ring(&["a"]));
+        let mut peers = Peers::default();
+        peers.failed("a", 0);
+        peers.failed("b", 0);
+        peers.move_on(&all, &fewer);
+        peers.move_on(&fewer, &all);
+        assert!(!peers.admits("a", 1) && peers.admits("b", 1));
     }
 }

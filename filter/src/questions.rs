@@ -37,8 +37,14 @@ pub struct Question {
     pub map: Vec<u8>,
     /// The stream of that request.
     pub leader: u32,
-    /// The peer that is asked.
+    /// The peer that is asked now.
     pub peer: Choice,
+    /// How many peers have been asked.
+    pub tries: u8,
+    /// How many calls are under way.
+    pub calls: u8,
+    /// Somebody has said that it is loading: who is asked is not silent.
+    pub heard: bool,
     /// How many purges this worker had heard of when the question was asked.
     pub purges: u64,
     /// Whether it joined another's load, when it was first asked: asked again it joins its own.
@@ -53,6 +59,22 @@ impl Question {
     /// How long the peer may be silent.
     pub fn patience(&self) -> u64 {
         self.group.config().patience.as_millis()
+    }
+
+    /// How long the peer is told that we wait: it says `loading` before Envoy's own time for the call is over, and before the next peer is asked.
+    pub fn told_patience(&self) -> u64 {
+        let hedge = self.hedge().filter(|_| !self.heard).unwrap_or(u64::MAX);
+        (self.patience().min(hedge) / 4).saturating_mul(3).max(1)
+    }
+
+    /// After how long a silence the next peer is asked, too; `None`: not before the patience ends.
+    fn hedge(&self) -> Option<u64> {
+        Some(self.group.config().hedge.as_millis()).filter(|hedge| *hedge > 0)
+    }
+
+    /// Whether the next peer may still be asked beside this one.
+    fn may_hedge(&self) -> bool {
+        self.tries == 1 && !self.heard && self.hedge().is_some()
     }
 
     /// When all patience ends: the origin's own time, and the owner's on top.
@@ -98,7 +120,9 @@ pub struct Questions {
     open: BTreeMap<u32, (Question, Vec<u32>)>,
     shared: BTreeMap<(u128, Side), u32>,
     waiters: BTreeMap<u32, Waiter>,
-    tokens: BTreeMap<u32, u32>,
+    tokens: BTreeMap<u32, (u32, Choice)>,
+    /// How many may still be hedged.
+    hedging: usize,
     last: u32,
     bytes: usize,
 }
@@ -117,6 +141,7 @@ impl Questions {
             self.shared.insert((question.key.hash().0, question.side), id);
         }
         self.bytes = self.bytes.saturating_add(bytes);
+        self.hedging = self.hedging.saturating_add(usize::from(question.hedge().is_some()));
         self.waiters.insert(question.leader, Waiter { question: id, ..waiter });
         let streams = vec![question.leader];
         self.open.insert(id, (question, streams));
@@ -166,6 +191,7 @@ impl Questions {
             self.shared.remove(&place);
         }
         self.bytes = self.bytes.saturating_sub(question.bytes());
+        self.hedging = self.hedging.saturating_sub(usize::from(question.hedge().is_some()));
         let waiting = streams.into_iter().filter_map(|stream| self.unwait(stream, Some(id)).map(|waiter| (stream, waiter))).collect();
         Some((question, waiting))
     }
@@ -175,14 +201,30 @@ impl Questions {
         self.unwait(stream, None);
     }
 
-    /// A question went out under this token of Envoy's.
+    /// A question went out to its peer under this token of Envoy's.
     pub fn sent(&mut self, token: u32, id: u32) {
-        self.tokens.insert(token, id);
+        if let Some((question, _)) = self.open.get(&id) {
+            self.tokens.insert(token, (id, question.peer.clone()));
+        }
     }
 
-    /// The question that an answer is for.
-    pub fn by_token(&mut self, token: u32) -> Option<u32> {
+    /// The question that an answer is for, and who gave it. It may be over, when another peer was quicker.
+    pub fn by_token(&mut self, token: u32) -> Option<(u32, Choice)> {
         self.tokens.remove(&token)
+    }
+
+    /// Questions whose peer has been silent for so long that the next is asked, too.
+    pub fn silent(&self, now: u64) -> Vec<u32> {
+        if self.hedging == 0 {
+            return Vec::new();
+        }
+        let is_silent = |question: &Question| question.may_hedge() && question.hedge().is_some_and(|hedge| question.sent.saturating_add(hedge) <= now);
+        self.open.iter().filter(|(_, (question, _))| is_silent(question)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a silence may soon be long enough for that.
+    pub fn may_fall_silent(&self) -> bool {
+        self.hedging > 0 && self.open.values().any(|(question, _)| question.may_hedge())
     }
 
     /// Questions whose answers never came, not even a failure.
@@ -190,7 +232,7 @@ impl Questions {
         let is_late = |question: &Question| question.sent.saturating_add(question.patience()).saturating_add(GRACE) < now;
         let late: Vec<u32> = self.open.iter().filter(|(_, (question, _))| is_late(question)).map(|(id, _)| *id).collect();
         if !late.is_empty() {
-            self.tokens.retain(|_, id| !late.contains(id));
+            self.tokens.retain(|_, (id, _)| !late.contains(id));
         }
         late
     }

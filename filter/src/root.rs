@@ -9,7 +9,9 @@ use crate::{
     exchange::{Ask, Exchange, Step},
     feed::{self, Feed, FeedAsk, Moment},
     host::{self, Kind, Level, Map, SharedData},
-    message, rescue,
+    message,
+    peers::Choice,
+    rescue,
     site::Site,
     stream::{State, Stream},
     worker::Worker,
@@ -32,6 +34,8 @@ use std::{
 const TICK: u64 = 250;
 /// How soon a worker goes on with those who still wait.
 const SOON: u64 = 1;
+/// How often it looks for peers that are silent, in groups that hedge.
+const LOOK: u64 = 5;
 /// To how many streams one callback gives an answer. Envoy replies to them one inside the other: with nothing else in the
 /// filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
@@ -69,8 +73,8 @@ pub(crate) struct Root {
     site: Rc<RefCell<Site>>,
     /// The proxy's own identity.
     identity: Option<Rc<str>>,
-    /// It ticks as fast as it can, because some still wait for an answer that is there.
-    hurries: bool,
+    /// How often it ticks: as fast as it can, while some still wait for an answer that is there.
+    ticks: u64,
 }
 
 unsafe extern "C" {
@@ -85,7 +89,7 @@ pub(crate) fn send(root: u32) {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, cluster: String::new(), local: None, site: Rc::new(RefCell::new(Site::new(None, None, None))), identity: None, hurries: false }
+        Self { id, cluster: String::new(), local: None, site: Rc::new(RefCell::new(Site::new(None, None, None))), identity: None, ticks: TICK }
     }
 
     fn configure(&mut self, config: Config) {
@@ -110,14 +114,18 @@ impl Root {
         while let Some(ask) = local.outbox.pop() {
             match self.dispatch(&local, &ask) {
                 Some(token) => local.worker.questions.sent(token, ask.question),
-                None => local.answered(ask.question, None),
+                None => local.unsent(ask.question),
             }
         }
-        let more = more || local.has_more();
-        if more != self.hurries {
-            self.hurries = more;
+        let ticks = match () {
+            () if more || local.has_more() => SOON,
+            () if local.worker.questions.may_fall_silent() => LOOK,
+            () => TICK,
+        };
+        if ticks != self.ticks {
+            self.ticks = ticks;
             host::act_for(self.id);
-            host::set_tick_period(Duration::from_millis(if more { SOON } else { TICK }));
+            host::set_tick_period(Duration::from_millis(ticks));
         }
     }
 
@@ -151,12 +159,33 @@ impl Root {
 }
 
 impl Local {
-    /// A question was answered, by nobody where there is no answer.
-    fn answered(&mut self, question: u32, answer: Option<Answer>) {
-        match (Exchange { worker: &mut self.worker, now: host::now() }).answered(question, answer) {
+    /// A peer answered a question, or not, where there is no answer.
+    fn answered(&mut self, question: u32, peer: &Choice, answer: Option<Answer>) {
+        let next = (Exchange { worker: &mut self.worker, now: host::now() }).answered(question, peer, answer);
+        self.go_on(next);
+    }
+
+    /// A question could not go out to its peer, or was never heard of again.
+    fn unsent(&mut self, question: u32) {
+        if let Some(peer) = self.worker.questions.get(question).map(|question| question.peer.clone()) {
+            self.answered(question, &peer, None);
+        }
+    }
+
+    fn go_on(&mut self, next: Next) {
+        match next {
             Next::Ask(ask) => self.outbox.push(ask),
             Next::Deliver(delivery) => self.deliveries.push_back(delivery),
             Next::Nothing => {}
+        }
+    }
+
+    /// Asks the next peers of those that are silent.
+    fn hedge(&mut self) {
+        let now = host::now();
+        for question in self.worker.questions.silent(now) {
+            let next = (Exchange { worker: &mut self.worker, now }).silent(question);
+            self.go_on(next);
         }
     }
 
@@ -214,7 +243,7 @@ impl Local {
         }
         self.ticked = at.now;
         for question in self.worker.questions.overdue(at.now) {
-            self.answered(question, None);
+            self.unsent(question);
         }
         self.worker.hot.expire(at.now);
         self.report();
@@ -290,11 +319,11 @@ impl Context for Root {
                 }
                 return;
             }
-            let Some(question) = local.worker.questions.by_token(token) else { return };
+            let Some((question, peer)) = local.worker.questions.by_token(token) else { return };
             let to_head = local.worker.questions.get(question).is_some_and(|question| question.to_head);
             let map = if headers > 0 { host::header_map(Map::CallResponse) } else { None };
             let answer = map.as_deref().and_then(|map| Answer::read(map, host::buffer(host::Buffer::CallBody), to_head));
-            local.answered(question, answer);
+            local.answered(question, &peer, answer);
         }
         self.flush();
     }
@@ -319,10 +348,11 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Some(shared) = self.local.clone() else { return };
-        if let Ok(mut local) = shared.try_borrow_mut()
-            && let Some(ask) = local.tick()
-        {
-            self.dispatch_feed(&mut local, &ask);
+        if let Ok(mut local) = shared.try_borrow_mut() {
+            local.hedge();
+            if let Some(ask) = local.tick() {
+                self.dispatch_feed(&mut local, &ask);
+            }
         }
         self.flush();
     }

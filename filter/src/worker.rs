@@ -90,7 +90,7 @@ impl Worker {
                 self.hot.clear();
             }
             if old.ring != known.ring {
-                self.peers.clear();
+                self.peers.move_on(&old.ring, &known.ring);
             }
             if old.groups != known.groups {
                 self.passes.clear();

@@ -56,6 +56,10 @@ fn done(step: Step<'_>) -> Done {
     }
 }
 
+fn message(outcome: &str) -> Vec<u8> {
+    pairs::write([(&b":status"[..], &b"200"[..]), (b"meshcache-outcome", outcome.as_bytes())].into_iter())
+}
+
 fn known(group: &str) -> Known {
     let mut config = serde_json::json!({"name": "g", "match": {"hosts": ["h"], "exclude": [{"prefix": "/none"}]}, "origin": {"url": "http://o"}});
     let over: serde_json::Value = serde_json::from_str(group).unwrap();
@@ -123,8 +127,28 @@ impl Proxy {
 
     /// What happens to each who waits; a question that is asked again stands for its leader.
     fn answered(&mut self, question: u32, answer: Option<Answer>) -> Vec<(u32, Done)> {
+        let peer = self.worker.questions.get(question).map(|question| question.peer.clone());
+        self.answered_by(question, &peer.unwrap(), answer)
+    }
+
+    fn answered_by(&mut self, question: u32, peer: &Choice, answer: Option<Answer>) -> Vec<(u32, Done)> {
+        let next = Exchange { worker: &mut self.worker, now: self.now }.answered(question, peer, answer);
+        self.went_on(question, next)
+    }
+
+    /// What happens when a peer has been silent for as long as the group lets it.
+    fn silent(&mut self) -> Vec<(u32, Done)> {
+        let silent = self.worker.questions.silent(self.now);
+        let one = |proxy: &mut Self, question| {
+            let next = Exchange { worker: &mut proxy.worker, now: proxy.now }.silent(question);
+            proxy.went_on(question, next)
+        };
+        silent.into_iter().flat_map(|question| one(self, question)).collect()
+    }
+
+    fn went_on(&mut self, question: u32, next: Next) -> Vec<(u32, Done)> {
         let leader = self.worker.questions.get(question).map(|question| question.leader);
-        match (Exchange { worker: &mut self.worker, now: self.now }).answered(question, answer) {
+        match next {
             Next::Ask(ask) => vec![(leader.unwrap(), Done::Ask(ask))],
             Next::Nothing => Vec::new(),
             Next::Deliver(mut delivery) => {
@@ -346,10 +370,65 @@ fn when_the_owner_does_not_answer_the_next_peer_is_asked_once_and_then_all_pass(
     let next = proxy.peer(question);
     assert!(!owner.hop && next.hop && owner.address != next.address);
     assert_eq!(proxy.answered(question, None), [(1, Done::Pass(Reason::PeersFailed)), (2, Done::Pass(Reason::PeersFailed))]);
-    assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoPeer), "its two peers rest for a second");
-    proxy.now = 1000;
+    let third = proxy.question("/x");
+    let third = proxy.peer(third);
+    assert!(third.hop && third.address != next.address && third.address != owner.address, "its first two peers rest for a second");
+}
+
+#[test]
+fn one_question_at_a_time_tries_whether_a_peer_is_back() {
+    let mut proxy = Proxy::new("{}");
     let question = proxy.question("/x");
-    assert_eq!(proxy.peer(question), owner);
+    let owner = proxy.peer(question);
+    proxy.answered(question, None);
+    proxy.answer(question, SHARED, &[], "body");
+    let asked = |proxy: &mut Proxy| {
+        let question = proxy.ask("GET", "/x", &[("authorization", "me")]);
+        let Done::Ask(ask) = question else { panic!("{question:?}") };
+        (ask.question, proxy.peer(ask.question))
+    };
+    assert_ne!(asked(&mut proxy).1, owner);
+    proxy.now = 1000;
+    let (trial, peer) = asked(&mut proxy);
+    assert_eq!(peer, owner);
+    assert_ne!(asked(&mut proxy).1, owner, "the trial is under way");
+    proxy.answer(trial, "miss", &[], "");
+    assert_eq!((asked(&mut proxy).1, asked(&mut proxy).1), (owner.clone(), owner), "it is back");
+}
+
+#[test]
+fn a_group_that_hedges_asks_the_next_peer_too_when_the_owner_is_silent() {
+    let mut proxy = Proxy::new(r#"{"hedge": "50ms", "patience": "400ms"}"#);
+    let question = proxy.question("/x");
+    let owner = proxy.peer(question);
+    proxy.now = 49;
+    assert!(proxy.silent().is_empty() && proxy.worker.questions.may_fall_silent());
+    proxy.now = 50;
+    assert_eq!(proxy.silent(), [(1, Done::Ask(Ask { question, timeout: 400 }))]);
+    let next = proxy.peer(question);
+    assert!(next.hop && proxy.silent().is_empty(), "once");
+    // The owner fails at last: the next one is waited for.
+    proxy.now = 400;
+    assert!(proxy.answered_by(question, &owner, None).is_empty());
+    assert!(matches!(&proxy.answered_by(question, &next, Answer::read(&message(SHARED), Vec::new(), false))[..], [(1, Done::Reply(..))]));
+    // Whoever answers later answers nobody, and has answered.
+    assert!(proxy.answered_by(question, &owner, Answer::read(&message(SHARED), Vec::new(), false)).is_empty());
+    assert_eq!(
+        proxy.worker.peers.choose(&proxy.worker.known().unwrap().clone().ring, meshcache_protocol::Hash::of(b"any"), 401).map(|choice| choice.hop),
+        Some(false)
+    );
+}
+
+#[test]
+fn an_owner_that_is_loading_is_not_silent() {
+    let mut proxy = Proxy::new(r#"{"hedge": "50ms", "patience": "400ms"}"#);
+    let question = proxy.question("/x");
+    assert_eq!(proxy.worker.questions.get(question).unwrap().told_patience(), 36, "it says so before the next is asked");
+    proxy.now = 40;
+    proxy.answer(question, "loading", &[], "");
+    assert_eq!(proxy.worker.questions.get(question).unwrap().told_patience(), 300);
+    proxy.now = 399;
+    assert!(proxy.silent().is_empty() && !proxy.worker.questions.may_fall_silent());
 }
 
 #[test]

@@ -58,6 +58,9 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         if group.patience < Span::millis(10) {
             return problem("patience", format!("{} is less than 10ms", group.patience));
         }
+        if !group.hedge.is_zero() && group.hedge >= group.patience {
+            return problem("hedge", format!("{} is not less than the patience ({}): nobody would be asked earlier", group.hedge, group.patience));
+        }
         if group.origin.timeout.is_zero() {
             return problem("origin.timeout", "0s would fail every load".into());
         }
@@ -101,14 +104,9 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
 /// The first field that this version parses and does not carry out: refused, never accepted and ignored.
 fn not_yet(group: &GroupConfig) -> Option<&'static str> {
     let fresh = &group.freshness;
-    [
-        ("key.route", group.key.route),
-        ("overload", group.overload == Overload::Refuse),
-        ("hedge", !group.hedge.is_zero()),
-        ("freshness.jitter", fresh.jitter.0 != 0),
-    ]
-    .into_iter()
-    .find_map(|(field, set)| set.then_some(field))
+    [("key.route", group.key.route), ("overload", group.overload == Overload::Refuse), ("freshness.jitter", fresh.jitter.0 != 0)]
+        .into_iter()
+        .find_map(|(field, set)| set.then_some(field))
 }
 
 #[cfg(test)]
@@ -133,8 +131,8 @@ mod tests {
                 "groups[0].match.paths: `x` is not a path (it begins with / and has no query)",
             ),
             (
-                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "5ms", {good}}}]"#),
-                "groups[0].hedge: is not there yet: leave it at its default",
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "1s", {good}}}]"#),
+                "groups[0].hedge: 1s is not less than the patience (1s): nobody would be asked earlier",
             ),
             (
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#),
