@@ -7,7 +7,7 @@ wasm := --profile wasm --target wasm32-wasip1
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 runner := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
-.PHONY: help setup build demo test test-kube image bench lint clean
+.PHONY: help setup build demo test chaos test-kube image bench lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,10 @@ test: build ## all tests, end to end ones with the real Envoy included
 	cargo build -p meshcache-filter --features trap $(wasm) --target-dir $(target)/trap
 	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator cargo test --workspace
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(runner) cargo test -p meshcache-protocol --target wasm32-unknown-unknown
+
+chaos: build ## minutes of chaos: coordinators come, go, die and freeze while every answer is checked (SEED=1 MINUTES=1; a failure prints its schedule)
+	MESHCACHE_CHAOS_SEED=$(SEED) MESHCACHE_CHAOS_MINUTES=$(or $(MINUTES),1) MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator \
+		cargo test -p meshcache-tests --test chaos -- --nocapture
 
 test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (once, 10 minutes) and started
 	@scripts/setup chart

@@ -45,7 +45,8 @@ async fn a_good_change_of_the_groups_is_taken_and_a_bad_one_is_not() {
     std::fs::write(&path, groups("two")).unwrap();
     until("the new groups are there", async || name().await == "two").await;
     assert!(running.metrics().await.contains("meshcache_config_last_reload_successful 1"));
-    let told = async || send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json()["state"]["config"]["groups"][0]["name"].clone();
+    let told =
+        async || send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json()["state"]["config"]["groups"][0]["name"].clone();
     until("proxies are told", async || told().await == "two").await;
 
     std::fs::write(&path, "version: 1\ngroups: [\n").unwrap();

@@ -1,0 +1,340 @@
+//! Chaos: coordinators are killed, frozen, stopped, started and added, the origin is slow, broken and back, keys are purged and groups
+//! change, all by a seeded schedule, while every single answer is checked.
+//!
+//! `make chaos SEED=7 MINUTES=10` repeats a schedule; a failure prints it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use meshcache_tests::coordinator::ADMIN_TOKEN;
+use meshcache_tests::groups::SHOP;
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Answer, Ask, Connection, Mesh, Reply, await_until, origin};
+use serde_json::{Value, json};
+
+const KEYS: u64 = 200;
+const COORDINATORS: usize = 4;
+const CLIENTS: u64 = 8;
+/// How long the slow origin takes.
+const SLOW: Duration = Duration::from_millis(300);
+/// What a busy machine may add to any time.
+const SLACK: Duration = Duration::from_millis(1500);
+/// A purge that was acknowledged so long before a request counts for its answer.
+const PURGED: Duration = Duration::from_secs(1);
+
+/// Foreseeable numbers (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % below
+    }
+
+    fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.roll(to - from))
+    }
+}
+
+/// What a key's answers are like.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Fresh for a second.
+    Short,
+    /// Fresh for an hour, in two variants: only a purge brings a new one.
+    Long,
+    /// For one user.
+    Private,
+    /// Fresh for a second, and given stale when the origin fails.
+    Forgiving,
+}
+
+fn kind(key: u64) -> Kind {
+    [Kind::Short, Kind::Long, Kind::Private, Kind::Forgiving][(key % 4) as usize]
+}
+
+/// One key as the origin has it.
+struct Thing {
+    /// When each version began to be.
+    versions: Vec<Instant>,
+    /// The last purge that was acknowledged with nobody named: when, and the version that it brought.
+    purged: Option<(Instant, usize)>,
+}
+
+/// All that is known while chaos reigns.
+struct World {
+    things: Vec<Mutex<Thing>>,
+    broken: AtomicBool,
+    slow: AtomicBool,
+    /// When the origin was last seen broken.
+    unwell: Mutex<Instant>,
+    over: AtomicBool,
+    asked: AtomicUsize,
+    schedule: Mutex<Vec<String>>,
+    failures: Mutex<Vec<String>>,
+    begun: Instant,
+    loads: AtomicU64,
+}
+
+impl World {
+    fn new() -> Arc<World> {
+        let now = Instant::now();
+        let things = (0..KEYS).map(|_| Mutex::new(Thing { versions: vec![now], purged: None })).collect();
+        let (broken, slow, over) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let unwell = Mutex::new(now - Duration::from_secs(60));
+        Arc::new(World {
+            things,
+            broken,
+            slow,
+            unwell,
+            over,
+            asked: AtomicUsize::new(0),
+            schedule: Mutex::default(),
+            failures: Mutex::default(),
+            begun: now,
+            loads: AtomicU64::new(0),
+        })
+    }
+
+    fn note(&self, what: &str) {
+        self.schedule.lock().unwrap().push(format!("{:7.3} {what}", self.begun.elapsed().as_secs_f64()));
+    }
+
+    fn fail(&self, what: String) {
+        self.failures.lock().unwrap().push(format!("{:7.3} {what}", self.begun.elapsed().as_secs_f64()));
+    }
+
+    /// What the origin answers.
+    fn reply(&self, received: &origin::Received) -> Reply {
+        self.loads.fetch_add(1, SeqCst);
+        let delay = if self.slow.load(SeqCst) { SLOW } else { Duration::ZERO };
+        if self.broken.load(SeqCst) {
+            return Reply::status(500).delay(delay);
+        }
+        let Some(key) = received.uri.path().strip_prefix("/chaos/").and_then(|key| key.parse::<u64>().ok()) else { return Reply::status(404) };
+        let version = self.things[key as usize].lock().unwrap().versions.len();
+        let body = |of: String| Reply::ok(format!("{key} {version} {of}")).delay(delay);
+        match kind(key) {
+            Kind::Short => body(String::new()).header("cache-control", "max-age=1"),
+            Kind::Long => body(received.header("x-lang")).header("cache-control", "max-age=3600").header("vary", "x-lang"),
+            Kind::Private => body(received.header("x-user-id")).header("cache-control", "private, max-age=60"),
+            Kind::Forgiving => body(String::new()).header("cache-control", "max-age=1, stale-if-error=3600"),
+        }
+    }
+
+    /// What is wrong with an answer.
+    fn check(&self, key: u64, of: &str, begun: Instant, required: Option<usize>, answer: &Answer) -> Option<String> {
+        if answer.status != 200 {
+            let excused = answer.status >= 500 && (self.broken.load(SeqCst) || begun < *self.unwell.lock().unwrap() + SLACK);
+            return (!excused).then(|| "failed".to_owned());
+        }
+        let text = answer.text();
+        let mut words = text.split(' ');
+        let (own, version, whose) = (words.next(), words.next().and_then(|version| version.parse::<usize>().ok()), words.next());
+        let Some(version) = version.filter(|_| own == Some(&key.to_string()) && whose == Some(of)) else { return Some("another's body".into()) };
+        if required.is_some_and(|required| version < required) {
+            return Some(format!("older than its purge, which brought version {}", required.unwrap_or_default()));
+        }
+        // The version after this one has been there since then.
+        let superseded = self.things[key as usize].lock().unwrap().versions.get(version).copied();
+        let allowed = match kind(key) {
+            Kind::Short => Duration::from_secs(1) + SLOW + SLACK,
+            Kind::Private => SLOW + SLACK,
+            Kind::Long | Kind::Forgiving => return None,
+        };
+        superseded.filter(|at| *at + allowed < begun).map(|at| format!("stale for {:?}", begun - at))
+    }
+
+    /// One client: asks one thing after another.
+    async fn client(self: Arc<World>, fronts: Vec<std::net::SocketAddr>, seed: u64) {
+        let mut dice = Dice(seed);
+        let front = fronts[(seed % fronts.len() as u64) as usize];
+        let mut connection: Option<Connection> = None;
+        while !self.over.load(SeqCst) {
+            let (key, who) = (dice.roll(KEYS), dice.roll(2));
+            let of = match kind(key) {
+                Kind::Long => ["de", "en"][who as usize].to_owned(),
+                Kind::Private => format!("user-{who}"),
+                _ => String::new(),
+            };
+            let mut ask = Ask::get(SHOP, &format!("/chaos/{key}"));
+            match kind(key) {
+                Kind::Long => ask = ask.header("x-lang", &of),
+                Kind::Private => ask = ask.header("x-user-id", &of),
+                _ => {}
+            }
+            let begun = Instant::now();
+            let required = self.things[key as usize].lock().unwrap().purged.filter(|(at, _)| *at + PURGED <= begun).map(|(_, version)| version);
+            if connection.is_none() {
+                connection = Connection::open(front).await.ok();
+            }
+            let Some(open) = &mut connection else {
+                self.fail("Envoy takes no connection".into());
+                return;
+            };
+            match open.send(&ask).await {
+                Ok(answer) => {
+                    self.asked.fetch_add(1, SeqCst);
+                    if let Some(wrong) = self.check(key, &of, begun, required, &answer) {
+                        self.fail(format!("/chaos/{key} {of} after {:?}: {wrong}: {answer:?}", begun.elapsed()));
+                    }
+                    if answer.header("connection") == "close" {
+                        connection = None;
+                    }
+                }
+                Err(error) => {
+                    self.fail(format!("/chaos/{key} after {:?}: {error:#}", begun.elapsed()));
+                    connection = None;
+                }
+            }
+            tokio::time::sleep(dice.millis(1, 20)).await;
+        }
+    }
+
+    /// A key gets another version and is purged. What the purge's answer says decides what may be asked of later answers.
+    async fn purge(&self, mesh: &Mesh, key: u64, at: usize, soft: bool) {
+        let version = {
+            let mut thing = self.things[key as usize].lock().unwrap();
+            thing.versions.push(Instant::now());
+            thing.versions.len()
+        };
+        let body = json!({"urls": [format!("http://{SHOP}/chaos/{key}")], "soft": soft}).to_string();
+        let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(body);
+        let answer = tokio::time::timeout(Duration::from_secs(10), ask.send(mesh.coordinators.all[at].ports.admin)).await;
+        let done = answer
+            .ok()
+            .and_then(Result::ok)
+            .filter(|answer| answer.status == 200)
+            .is_some_and(|answer| serde_json::from_slice::<Value>(&answer.body).is_ok_and(|report| report["unreached"] == json!([])));
+        self.note(&format!("purge of /chaos/{key} at peer-{at}: {}", if done { "done" } else { "not everywhere" }));
+        if done && !soft {
+            self.things[key as usize].lock().unwrap().purged = Some((Instant::now(), version));
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Is {
+    Up,
+    Dead,
+    Frozen,
+}
+
+async fn chaos(seed: u64, length: Duration) {
+    let world = World::new();
+    // The fourth is known to the others only by its own word.
+    let three: &[usize] = &[0, 1, 2];
+    let mut mesh = Mesh::of(COORDINATORS, 2)
+        .views(&[three, three, three, &[0, 1, 2, 3]])
+        .groups(|groups| {
+            let groups = groups.set("shop", "/patience", json!("250ms")).set("shop", "/overload", json!("pass"));
+            groups.set("shop", "/share", json!({"identity": ["x-user-id"]}))
+        })
+        .start()
+        .await;
+    let origin = world.clone();
+    mesh.origin.forget_heads().on("*", move |received| origin.reply(received));
+    let clients: Vec<_> = (0..CLIENTS).map(|i| tokio::spawn(world.clone().client(mesh.fronts(), seed.wrapping_mul(31).wrapping_add(i)))).collect();
+    let mut dice = Dice(seed);
+    let mut peers = [Is::Up; COORDINATORS];
+    while world.begun.elapsed() < length {
+        tokio::time::sleep(dice.millis(50, 800)).await;
+        let i = dice.roll(COORDINATORS as u64) as usize;
+        match (dice.roll(10), peers[i]) {
+            (0..=3, Is::Dead) => {
+                world.note(&format!("peer-{i} is started"));
+                mesh.coordinators.restart(i).await;
+                peers[i] = Is::Up;
+            }
+            (0..=3, Is::Frozen) => {
+                world.note(&format!("peer-{i} goes on"));
+                mesh.coordinators.all[i].thaw();
+                peers[i] = Is::Up;
+            }
+            (0, Is::Up) => {
+                world.note(&format!("peer-{i} is killed"));
+                mesh.coordinators.all[i].kill();
+                peers[i] = Is::Dead;
+            }
+            (1, Is::Up) => {
+                world.note(&format!("peer-{i} freezes"));
+                mesh.coordinators.all[i].freeze();
+                peers[i] = Is::Frozen;
+            }
+            (2 | 3, Is::Up) => {
+                world.note(&format!("peer-{i} is stopped"));
+                mesh.coordinators.all[i].terminate(SOON * 3).await;
+                peers[i] = Is::Dead;
+            }
+            (4, _) => {
+                let slow = !world.slow.fetch_xor(true, SeqCst);
+                world.note(if slow { "the origin is slow" } else { "the origin is quick" });
+            }
+            (5, _) if world.broken.load(SeqCst) || dice.roll(2) == 0 => {
+                let broken = !world.broken.fetch_xor(true, SeqCst);
+                *world.unwell.lock().unwrap() = Instant::now();
+                world.note(if broken { "the origin is broken" } else { "the origin is well" });
+            }
+            (6, _) => {
+                let ttl = 1 + dice.roll(10);
+                world.note(&format!("hot.ttl is {ttl}s"));
+                mesh.groups = mesh.groups.clone().set("shop", "/hot/ttl", json!(format!("{ttl}s")));
+                mesh.coordinators.configure(&mesh.groups.yaml());
+            }
+            (_, Is::Up) => {
+                let soft = dice.roll(4) == 0;
+                world.purge(&mesh, dice.roll(KEYS), i, soft).await;
+            }
+            _ => {}
+        }
+        // Now and then something changes at the origin without a purge.
+        let changed = dice.roll(KEYS);
+        if matches!(kind(changed), Kind::Short | Kind::Forgiving) {
+            world.things[changed as usize].lock().unwrap().versions.push(Instant::now());
+        }
+        if !world.failures.lock().unwrap().is_empty() {
+            break;
+        }
+    }
+    world.over.store(true, SeqCst);
+    for client in clients {
+        client.await.unwrap();
+    }
+    for (i, is) in peers.into_iter().enumerate() {
+        match is {
+            Is::Up => {}
+            Is::Dead => mesh.coordinators.restart(i).await,
+            Is::Frozen => mesh.coordinators.all[i].thaw(),
+        }
+    }
+    let failures = world.failures.lock().unwrap().clone();
+    if !failures.is_empty() {
+        let schedule = world.schedule.lock().unwrap().join("\n");
+        let logs: Vec<String> = mesh.coordinators.all.iter().map(|of| format!("{}:\n{}", of.name, of.process.log_tail(15))).collect();
+        panic!(
+            "SEED={seed}\n{schedule}\n{} failures, the first of them:\n{}\n{}",
+            failures.len(),
+            failures[..failures.len().min(10)].join("\n"),
+            logs.join("\n")
+        );
+    }
+    let quiet = async || mesh.origin.under_way() == 0 && mesh.coordinators.sum("meshcache_flights", &[]).await == 0.0;
+    await_until(quiet, SOON, "nothing is left under way").await;
+    let events = world.schedule.lock().unwrap().len();
+    println!("SEED={seed}: {events} events, {} answers, {} loads, no failure", world.asked.load(SeqCst), world.loads.load(SeqCst));
+}
+
+fn number(variable: &str, default: f64) -> f64 {
+    std::env::var(variable).ok().filter(|text| !text.is_empty()).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_befalls_coordinators_and_origin_every_answer_is_right() {
+    let minutes = number("MESHCACHE_CHAOS_MINUTES", 0.25);
+    chaos(number("MESHCACHE_CHAOS_SEED", 1.0) as u64, Duration::from_secs_f64(minutes * 60.0)).await;
+}
