@@ -270,7 +270,8 @@ impl Coordinator {
         let begun = Instant::now();
         coming.abort();
         if cache.peers.may_ask() && cache.ring().peers().iter().any(|peer| peer.name != config.name) {
-            words.leave().await;
+            // Out of the ring before the next owners are looked up; who is slow to hear of it keeps nobody waiting.
+            words.leave_ring();
             background.spawn({
                 let words = words.clone();
                 async move { words.go_on_leaving().await }

@@ -27,7 +27,7 @@ const MESSAGE: usize = 1 << 20;
 /// Messages under way at once, whatever the number of receivers.
 const AT_ONCE: usize = 8;
 /// How long a receiver may take for one message.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest report.
 const REPORT: u64 = 64 * 1024;
 

@@ -44,18 +44,17 @@ impl Words {
         }
     }
 
-    /// Leaves the ring, and says so.
-    pub(crate) async fn leave(&self) {
-        let to = self.others();
+    /// Leaves the ring, as this coordinator sees it.
+    pub(crate) fn leave_ring(&self) {
         self.rings.note(self.me(), Does::Leave);
-        self.say(Does::Leave, to, &BTreeSet::new()).await;
     }
 
-    /// Says that it leaves again and again. Never ends.
+    /// Says that it leaves, again and again. Never ends.
     pub(crate) async fn go_on_leaving(&self) {
         loop {
+            self.leave_ring();
+            self.say(Does::Leave, self.others(), &BTreeSet::new()).await;
             tokio::time::sleep(Duration::from_millis(AGAIN)).await;
-            self.leave().await;
         }
     }
 

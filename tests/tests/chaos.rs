@@ -246,12 +246,12 @@ async fn chaos(seed: u64, length: Duration) {
         tokio::time::sleep(dice.millis(50, 800)).await;
         let i = dice.roll(COORDINATORS as u64) as usize;
         match (dice.roll(10), peers[i]) {
-            (0..=3, Is::Dead) => {
+            (0..=6, Is::Dead) => {
                 world.note(&format!("peer-{i} is started"));
                 mesh.coordinators.restart(i).await;
                 peers[i] = Is::Up;
             }
-            (0..=3, Is::Frozen) => {
+            (0..=6, Is::Frozen) => {
                 world.note(&format!("peer-{i} goes on"));
                 mesh.coordinators.all[i].thaw();
                 peers[i] = Is::Up;
