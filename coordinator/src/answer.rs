@@ -160,6 +160,7 @@ pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
     let status = match failure {
         Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Failure::IncompleteRequest => StatusCode::BAD_REQUEST,
+        Failure::Overload => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     };

@@ -11,11 +11,12 @@ use crate::{
     history::History,
     hop::Hop,
     lease::Lease,
-    load::{Errand, Landed, with_fields},
+    load::{Errand, Landed, random, with_fields},
     metrics::Metrics,
     origin::{BadCa, Clients},
     passes::Passes,
     peers::Peers,
+    room::Bytes,
     served::{Rules, Served},
     store::{Entry, Store},
 };
@@ -45,6 +46,10 @@ pub use crate::settings::{Door, Identity, Purged, Settings, Usage};
 
 /// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come back.
 const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
+/// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
+const LEAST: u64 = 64 << 20;
+/// Over this time those are spread that are let go for want of room.
+const SPREAD: Duration = Duration::from_millis(200);
 /// How often what has expired is freed.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -59,6 +64,8 @@ pub struct Cache {
     /// Questions to other coordinators. Apart from loads, so that what a peer asks of us never waits for what we ask of it.
     pub(crate) asking: Flights<Landed>,
     pub(crate) passes: Passes,
+    /// Bodies on their way into the store.
+    pub(crate) bytes: Arc<Bytes>,
     pub(crate) peers: Peers,
     pub(crate) history: History,
     pub(crate) lease: Lease,
@@ -91,6 +98,7 @@ impl Cache {
             asking: Flights::new(MOST),
             passes: Passes::default(),
             peers: Peers::new(clock, metrics.clone()),
+            bytes: Bytes::new((settings.store_bytes / 4).max(LEAST)),
             history: History::new(&settings.me),
             lease: Lease::default(),
             wake: watch::channel(()).0,
@@ -206,7 +214,7 @@ impl Cache {
             let flights = if hop.is_some() { &self.asking } else { &self.loading };
             let (seat, takeoff) = match flights.join(&key) {
                 Ok(joined) => joined,
-                Err(Full) => return self.full(asked),
+                Err(Full) => return self.full(asked, deadline).await,
             };
             let leads = takeoff.is_some();
             let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone()));
@@ -230,6 +238,9 @@ impl Cache {
                     if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
                         asked.served.metrics.request(Outcome::Miss.label(), reason);
                         return response;
+                    }
+                    if reason == "overload" {
+                        spread(deadline).await;
                     }
                     return self.let_go(asked, head, body, reason, remember).await;
                 }
@@ -317,6 +328,11 @@ impl Cache {
         self.peers.set_token(token);
     }
 
+    /// How many requests wait, and how many bytes of bodies are on their way into the store.
+    pub fn under_way(&self) -> (usize, u64) {
+        (self.loading.waiters() + self.asking.waiters(), self.bytes.used())
+    }
+
     /// What each group has, for gauges.
     pub fn usage(&self) -> Vec<Usage> {
         self.store.usage()
@@ -348,6 +364,12 @@ impl Cache {
             () = shutdown => {}
         }
     }
+}
+
+/// Waits a little, each for another time: those who are let go together do not arrive together. Never past the asker's own patience.
+pub(crate) async fn spread(deadline: tokio::time::Instant) {
+    let most = deadline.saturating_duration_since(tokio::time::Instant::now()).min(SPREAD);
+    tokio::time::sleep(most.mul_f64(random() as f64 / u64::MAX as f64)).await;
 }
 
 /// The key of a flight for those whom a variant does not fit: together with all whom the same other variant would fit.

@@ -1,6 +1,6 @@
 //! A body on its way into the store: collected within a limit, whatever its head promised.
 
-use crate::body::Cut;
+use crate::{body::Cut, room::Taken};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -16,13 +16,19 @@ pub(crate) enum Collected<B> {
     Whole(Bytes),
     /// It is larger than the limit: what has come and what is still to come.
     Outgrown(Resumed<B>),
+    /// There is no room for it now: what has come and what is still to come.
+    Crowded(Resumed<B>),
     /// It broke off.
     Cut(Cut),
 }
 
 /// Collects a body of at most so many bytes. Trailers are left out (RFC 9111 section 3.1).
-pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body: B, limit: u64) -> Collected<B> {
+/// `room` is what it may take on its way.
+pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body: B, limit: u64, room: &mut Taken) -> Collected<B> {
     let expected = body.size_hint().exact().filter(|length| *length <= limit);
+    if !room.grow(expected.unwrap_or(0)) {
+        return Collected::Crowded(Resumed { come: VecDeque::new(), rest: body });
+    }
     let mut pieces = match expected.map(usize::try_from) {
         // The length is known: each piece is copied once, and its network buffer is free again.
         Some(Ok(length)) => Pieces::Filled(BytesMut::with_capacity(length)),
@@ -37,6 +43,9 @@ pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body
                 pieces.add(data);
                 if pieces.len() as u64 > limit {
                     return Collected::Outgrown(Resumed { come: pieces.into_queue(), rest: body });
+                }
+                if !room.grow(pieces.len() as u64) {
+                    return Collected::Crowded(Resumed { come: pieces.into_queue(), rest: body });
                 }
             }
         }
@@ -120,6 +129,7 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
 pub(crate) struct Kept<B, F: FnOnce(Bytes)> {
     body: B,
     limit: usize,
+    room: Taken,
     pieces: VecDeque<Bytes>,
     total: usize,
     /// None: it is not going to be kept any more.
@@ -127,9 +137,9 @@ pub(crate) struct Kept<B, F: FnOnce(Bytes)> {
 }
 
 impl<B, F: FnOnce(Bytes)> Kept<B, F> {
-    pub(crate) fn new(body: B, limit: u64, keep: F) -> Self {
+    pub(crate) fn new(body: B, limit: u64, room: Taken, keep: F) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { body, limit, pieces: VecDeque::new(), total: 0, keep: Some(keep) }
+        Self { body, limit, room, pieces: VecDeque::new(), total: 0, keep: Some(keep) }
     }
 
     fn finish(&mut self) {
@@ -152,7 +162,7 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
             Some(Ok(frame)) => {
                 if let (Some(data), true) = (frame.data_ref(), this.keep.is_some()) {
                     this.total += data.len();
-                    if this.total > this.limit {
+                    if this.total > this.limit || !this.room.grow(this.total as u64) {
                         (this.keep, this.pieces) = (None, VecDeque::new());
                     } else {
                         this.pieces.push_back(data.clone());

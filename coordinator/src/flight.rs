@@ -123,6 +123,11 @@ impl<T: Clone> Flights<T> {
         self.inner.table.lock().flights.retain(|_, flight| !named(&flight.key));
     }
 
+    /// How many wait.
+    pub(crate) fn waiters(&self) -> usize {
+        self.inner.waiters.load(Relaxed)
+    }
+
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         (self.inner.table.lock().flights.len(), self.inner.waiters.load(Relaxed))

@@ -195,7 +195,9 @@ impl Cache {
         let Errand { served, head, .. } = errand;
         let (parts, body) = response.into_parts();
         let config = served.group.config();
-        let Collected::Whole(body) = collect(Paced::new(body, config.patience.duration()), config.limits.object.0).await else { return None };
+        let Collected::Whole(body) = collect(Paced::new(body, config.patience.duration()), config.limits.object.0, &mut self.bytes.take()).await else {
+            return None;
+        };
         let fields = head.fields();
         let request = head.request(&fields).ok()?;
         let selecting =

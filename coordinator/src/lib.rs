@@ -35,6 +35,7 @@ pub mod probe;
 pub mod purge;
 mod reload;
 mod ring;
+mod room;
 mod served;
 mod settings;
 mod store;

@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
 /// What a flight brings to all who wait for it.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Cache {
             return given(entry, Verdict::new(Outcome::Hit), self.clock.now());
         }
         // Held until all is here, or it turns out that this is nobody's but the leader's: what passes is not counted.
-        let Ok(Ok(_place)) = timeout(served.group.config().patience.duration(), served.room.acquire()).await else {
+        let Some(_place) = served.room.place(served.group.config().patience.duration()).await else {
             return self.overloaded(served, stale.as_ref());
         };
         served.metrics.loads_deduped.inc();
@@ -122,11 +122,16 @@ impl Cache {
         });
         let (stored, selecting, fields) = match decided {
             Ok(decided) => decided,
-            Err(not) => return self.apart(served, load, not, head, Body::stream(body), leader),
+            Err(not) => return self.apart(served, load, (not.label(), not.remember()), head, Body::stream(body), leader),
         };
-        let body = match collect(body, limit).await {
+        let body = match collect(body, limit, &mut self.bytes.take()).await {
             Collected::Whole(body) => body,
-            Collected::Outgrown(rest) => return self.apart(served, load, NotStored::TooLarge, head, Body::stream(rest), leader),
+            // There is no room for it now, which says nothing of the next time.
+            Collected::Crowded(rest) => return self.apart(served, load, ("overload", 0), head, Body::stream(rest), leader),
+            Collected::Outgrown(rest) => {
+                let not = NotStored::TooLarge;
+                return self.apart(served, load, (not.label(), not.remember()), head, Body::stream(rest), leader);
+            }
             Collected::Cut(cut) => {
                 let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
                 served.metrics.not_stored(NotStored::Incomplete.label());
@@ -188,8 +193,8 @@ impl Cache {
     }
 
     /// What came is for nobody but who asked: all go by themselves, and nobody waits for this key again for a while.
-    fn apart(&self, served: &Served, load: &Load, not: NotStored, head: response::Parts, body: Body, leader: Leader) -> Landed {
-        let (reason, remember, status) = (not.label(), not.remember(), head.status.as_u16());
+    fn apart(&self, served: &Served, load: &Load, (reason, remember): (&'static str, u64), head: response::Parts, body: Body, leader: Leader) -> Landed {
+        let status = head.status.as_u16();
         served.metrics.not_stored(reason);
         self.passes.remember(load.key().hash(), reason, self.clock.now(), remember);
         if let Some(leader) = leader {
@@ -217,9 +222,14 @@ impl Cache {
         freshness::reuse_on_error(&served.group, request, verified, &entry.stored, entry.resident(self.clock.now()))
     }
 
-    /// No place for a load in time: what is stale, where the group wants that and the answer allows it, else each by itself.
+    /// No place for a load in time: what is stale, where the group wants that and the answer allows it, else each by itself, or 503.
     fn overloaded(&self, served: &Served, stale: Option<&Arc<Entry>>) -> Landed {
-        match stale.filter(|entry| served.group.config().overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate) {
+        let overload = served.group.config().overload;
+        served.room.complain(served.group.name(), overload, self.clock.now());
+        if overload == Overload::Refuse {
+            return Landed::Failed(Failure::Overload);
+        }
+        match stale.filter(|entry| overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate) {
             Some(entry) => given(entry, Verdict::new(Outcome::Stale).because("overload"), self.clock.now()),
             None => Landed::Apart { reason: "overload", remember: 0 },
         }

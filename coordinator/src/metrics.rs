@@ -47,6 +47,8 @@ pub struct Metrics {
     peeks_answered: IntCounterVec,
     pushed: IntCounterVec,
     received: IntCounterVec,
+    waiters: IntGauge,
+    under_way: IntGauge,
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
@@ -67,6 +69,8 @@ struct Families {
     local_load_errs: IntCounterVec,
     server_requests: IntCounterVec,
     slowest_peer: IntGaugeVec,
+    loading: IntGaugeVec,
+    waiting: IntGaugeVec,
     cache_bytes: IntGaugeVec,
     cache_items: IntGaugeVec,
     cache_gets: IntCounterVec,
@@ -104,6 +108,8 @@ impl Metrics {
                 "The longest that another coordinator took to answer.",
                 &["group"],
             )?,
+            loading: gauges(to, "meshcache_loads", "Loads from the origin under way: what maxLoads bounds.", &["group"])?,
+            waiting: gauges(to, "meshcache_loads_waiting", "Loads that wait for a place among them.", &["group"])?,
             cache_bytes: gauges(to, "groupcache_cache_bytes", "Bytes held: key, headers, body and bookkeeping.", &["group", "type"])?,
             cache_items: gauges(to, "groupcache_cache_items", "Answers held.", &["group", "type"])?,
             cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
@@ -174,6 +180,8 @@ impl Metrics {
             peeks_answered,
             pushed,
             received,
+            waiters: one(to, IntGauge::new("meshcache_waiters", "Requests that wait for a flight."))?,
+            under_way: one(to, IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."))?,
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
@@ -269,6 +277,12 @@ impl Metrics {
     pub fn set_standing(&self, (sure, held): (bool, usize)) {
         self.sure.set(sure.into());
         self.purge_log.set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
+    /// Says how many requests wait, and how many bytes are on their way into the store.
+    pub fn set_under_way(&self, (waiters, bytes): (usize, u64)) {
+        self.waiters.set(i64::try_from(waiters).unwrap_or(i64::MAX));
+        self.under_way.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The page that Prometheus reads.

@@ -3,11 +3,11 @@
 use crate::{
     metrics::{GroupMetrics, Metrics},
     origin::{BadCa, Clients, Origin},
+    room::Room,
     store::{Share, Store},
 };
 use meshcache_protocol::{Group, Groups};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// One group, ready to be served.
 pub(crate) struct Served {
@@ -16,7 +16,7 @@ pub(crate) struct Served {
     pub(crate) share: Arc<Share>,
     pub(crate) origin: Origin,
     /// `maxLoads` places.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Arc<Room>,
 }
 
 /// All groups, ready to be served.
@@ -35,8 +35,10 @@ impl Rules {
         let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {
             let most = group.config().origin.max_loads;
             let same = |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
-            let room = before.served.iter().find(same).map_or_else(|| Arc::new(Semaphore::new(most as usize)), |old| old.room.clone());
-            Arc::new(Served { group: group.clone(), metrics: metrics.group(group.name()), share, origin, room })
+            let metrics = metrics.group(group.name());
+            let new = || Arc::new(Room::new(most, metrics.loading.clone(), metrics.waiting.clone()));
+            let room = before.served.iter().find(same).map_or_else(new, |old| old.room.clone());
+            Arc::new(Served { group: group.clone(), metrics, share, origin, room })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }

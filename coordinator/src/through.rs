@@ -4,7 +4,7 @@ use crate::{
     answer,
     asked::{Asked, Elsewhere},
     body::Body,
-    cache::Cache,
+    cache::{Cache, spread},
     clock,
     collect::Kept,
     head::Head,
@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Key,
     freshness::{self, Selecting, Times, Vary},
+    groups::Overload,
     request::Marks,
     wire::{Outcome, Verdict},
 };
@@ -55,8 +56,12 @@ impl Cache {
     }
 
     /// There is no room to wait.
-    pub(crate) fn full(&self, asked: &Asked<'_>) -> Response<Body> {
+    pub(crate) async fn full(&self, asked: &Asked<'_>, deadline: tokio::time::Instant) -> Response<Body> {
+        if asked.question.is_some() && asked.served.group.config().overload == Overload::Refuse {
+            return self.failed(asked, Failure::Overload);
+        }
         if asked.question.is_some() {
+            spread(deadline).await;
             asked.served.metrics.request(Outcome::Pass.label(), "full");
             return answer::hand_back("full", 0);
         }
@@ -68,8 +73,8 @@ impl Cache {
     pub(crate) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> Response<Body> {
         asked.served.metrics.request(Outcome::Error.label(), failure.label());
         match &asked.question {
-            // Everybody has waited as long as the origin may take: the herd is not let loose on it now.
-            Some(_) if failure == Failure::Timeout => answer::to_all(answer::failed(failure, &self.names), failure.label()),
+            // Everybody has waited as long as the origin may take, or the group has it so: the herd is not let loose on it now.
+            Some(_) if matches!(failure, Failure::Timeout | Failure::Overload) => answer::to_all(answer::failed(failure, &self.names), failure.label()),
             Some(_) => answer::bare(&Verdict::new(Outcome::Error).because(failure.label())),
             None => answer::failed(failure, &self.names),
         }
@@ -95,7 +100,7 @@ impl Cache {
         let mut verdict = Verdict::new(Outcome::Pass).because(reason);
         verdict.fwd_status = parts.status.as_u16();
         let body = match keeps.and_then(|(asked, load)| self.keeper(asked, load, &parts, times)) {
-            Some(keep) => Body::stream(Kept::new(body, served.group.config().limits.object.0, keep)),
+            Some(keep) => Body::stream(Kept::new(body, served.group.config().limits.object.0, self.bytes.take(), keep)),
             None => Body::stream(body),
         };
         answer::through(parts, body, &self.names, &verdict)

@@ -39,7 +39,6 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
         ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
-        ("  overload: 503\n", "6: groups[0].overload: is not there yet: leave it at its default"),
         ("  hedge: 1s\n", "6: groups[0].hedge: 1s is not less than the patience (1s): nobody would be asked earlier"),
         ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
         ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),

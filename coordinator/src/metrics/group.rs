@@ -35,6 +35,10 @@ pub struct GroupMetrics {
     pub request_seconds: Histogram,
     /// From a load's begin to its answer's head, seconds.
     pub origin_seconds: Histogram,
+    /// Loads from the origin that are under way: those that `maxLoads` counts.
+    pub loading: IntGauge,
+    /// Loads that wait for a place among them.
+    pub waiting: IntGauge,
     main: CacheMetrics,
     slowest_peer: IntGauge,
     slowest_ms: AtomicU64,
@@ -77,6 +81,8 @@ impl GroupMetrics {
             server_requests: counter(&families.server_requests),
             request_seconds: families.request_seconds.with_label_values(&[name]),
             origin_seconds: families.origin_seconds.with_label_values(&[name]),
+            loading: families.loading.with_label_values(&[name]),
+            waiting: families.waiting.with_label_values(&[name]),
             main: cache("main"),
             slowest_peer: families.slowest_peer.with_label_values(&[name]),
             slowest_ms: AtomicU64::new(0),

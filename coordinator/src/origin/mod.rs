@@ -43,12 +43,15 @@ pub(crate) enum Failure {
     IncompleteBody,
     /// The client stopped sending its body.
     IncompleteRequest,
+    /// No place for a load in time, and the group refuses then.
+    Overload,
     /// Our own fault.
     Internal,
 }
 
 impl Failure {
-    const ALL: [Self; 7] = [Self::Refused, Self::Timeout, Self::Reset, Self::BadResponse, Self::IncompleteBody, Self::IncompleteRequest, Self::Internal];
+    const ALL: [Self; 8] =
+        [Self::Refused, Self::Timeout, Self::Reset, Self::BadResponse, Self::IncompleteBody, Self::IncompleteRequest, Self::Overload, Self::Internal];
 
     /// The failure of this word.
     pub(crate) fn of(word: &str) -> Self {
@@ -64,6 +67,7 @@ impl Failure {
             Self::BadResponse => "bad-response",
             Self::IncompleteBody => "incomplete-body",
             Self::IncompleteRequest => "incomplete-request",
+            Self::Overload => "overload",
             Self::Internal => "internal",
         }
     }

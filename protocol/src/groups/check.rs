@@ -103,10 +103,7 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
 
 /// The first field that this version parses and does not carry out: refused, never accepted and ignored.
 fn not_yet(group: &GroupConfig) -> Option<&'static str> {
-    let fresh = &group.freshness;
-    [("key.route", group.key.route), ("overload", group.overload == Overload::Refuse), ("freshness.jitter", fresh.jitter.0 != 0)]
-        .into_iter()
-        .find_map(|(field, set)| set.then_some(field))
+    [("key.route", group.key.route)].into_iter().find_map(|(field, set)| set.then_some(field))
 }
 
 #[cfg(test)]

@@ -242,6 +242,17 @@ pub enum Overload {
     Refuse,
 }
 
+impl Overload {
+    /// The word in the file, the log and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Pass => "pass",
+            Self::Refuse => "503",
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected stale, pass or 503")]
 enum OverloadWord {
@@ -268,11 +279,7 @@ impl TryFrom<OverloadWord> for Overload {
 
 impl From<Overload> for OverloadWord {
     fn from(overload: Overload) -> Self {
-        Self::Word(match overload {
-            Overload::Stale => "stale".into(),
-            Overload::Pass => "pass".into(),
-            Overload::Refuse => "503".into(),
-        })
+        Self::Word(overload.label().into())
     }
 }
 
