@@ -14,6 +14,7 @@ use rounds::Effort;
 
 mod built;
 mod cpu;
+mod feed;
 mod figure;
 mod herd;
 mod hit;
@@ -24,6 +25,7 @@ mod mesh;
 mod nginx;
 mod passing;
 mod plot;
+mod purge;
 mod question;
 mod report;
 mod ring;
@@ -33,7 +35,7 @@ mod soak;
 mod store;
 mod sweep;
 
-const FIGURES: [&str; 10] = ["size", "ring", "hot", "question", "passing", "hit", "store", "large", "soak", "herd"];
+const FIGURES: [&str; 12] = ["size", "ring", "hot", "question", "passing", "hit", "store", "large", "soak", "herd", "purge", "feed"];
 // Short turns: what disturbs the machine for a while then befalls all sides of a round.
 const FULL: Effort = Effort { rounds: 15, turn: Duration::from_millis(500), connections: 32 };
 const QUICK: Effort = Effort { rounds: 5, turn: Duration::from_millis(300), connections: 32 };
@@ -89,6 +91,8 @@ async fn figure(name: &str, report: &Report) {
         "store" => store::run(report).await,
         "large" => large::run(report).await,
         "soak" => soak::run(report).await,
+        "purge" => purge::run(report).await,
+        "feed" => feed::run(report).await,
         _ => herd::run(report).await,
     }
 }
