@@ -19,8 +19,8 @@ use tokio::sync::watch;
 
 /// More purges than these at once are told as an empty cache.
 const PURGES: usize = 1000;
-/// Changes that come sooner after one another are told together: a proxy is told ten times a second at most, however much changes.
-const TOGETHER: Duration = Duration::from_millis(100);
+/// Changes that come sooner after one another are told together: a proxy is told five times a second at most, however much changes.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// Answers that are kept for all who ask from where others did.
 const ANSWERS: usize = 64;
 /// A proxy that has not asked for so long is gone.

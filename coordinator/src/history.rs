@@ -100,11 +100,12 @@ impl History {
     }
 
     /// Takes all up to there as carried out, because everything is.
-    pub(crate) fn skip(&self, to: &Position, empty: impl FnOnce()) {
+    pub(crate) fn skip<T>(&self, to: &Position, empty: impl FnOnce() -> T) -> T {
         let _turn = self.turn.lock();
         self.log.lock().skip(to);
-        empty();
+        let emptied = empty();
         self.publish();
+        emptied
     }
 
     fn publish(&self) {

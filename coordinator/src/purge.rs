@@ -22,7 +22,7 @@ use meshcache_protocol::{
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch::Sender;
 
 /// How long a peer may take to purge. Whoever takes longer is named as unreached: longer than a lease, so that it has stopped answering
@@ -44,8 +44,8 @@ pub struct Purger {
     me: String,
     /// Told of each new ring.
     rings: Sender<()>,
-    /// Peers that are not heard, and why: one line in the log for each time.
-    silent: Mutex<HashMap<String, String>>,
+    /// Peers that are not heard: one line in the log for each time.
+    silent: Mutex<BTreeSet<String>>,
 }
 
 /// A purge on its way between coordinators.
@@ -179,7 +179,10 @@ impl Purger {
     async fn catch_up(self: Arc<Self>, peer: &str, answer: watch::Answer) -> bool {
         let watch::Answer { position, missed, purges, .. } = answer;
         if missed {
-            tracing::warn!(peer, "more was purged than others remember: the store is emptied");
+            // Who has just started has nothing, and nothing to complain of.
+            if self.cache.usage().iter().any(|of| of.items > 0) {
+                tracing::warn!(peer, "more was purged than others remember: the store is emptied");
+            }
             self.empty(&position).await;
             return true;
         }
@@ -206,23 +209,32 @@ impl Purger {
     }
 
     async fn empty(self: &Arc<Self>, to: &Position) {
-        self.blocking(|purger, to| purger.cache.empty(to), to.clone()).await;
-        self.metrics.emptied.inc();
+        let had = self.blocking(|purger, to| purger.cache.empty(to), to.clone()).await;
+        self.metrics.emptied.inc_by(u64::from(had.entries > 0));
         self.feed.publish();
     }
 
-    /// A peer is not heard, or is again.
-    fn is_silent(&self, peer: &str, why: Option<String>) {
-        let mut silent = self.silent.lock();
-        match why {
-            Some(why) if !silent.contains_key(peer) => {
+    /// A peer neither answers nor refuses.
+    fn is_silent(&self, peer: &str, why: &str) {
+        self.change_silent(|silent| {
+            if silent.insert(peer.to_owned()) {
                 tracing::warn!(peer, error = why, "peer is not heard: what it purges is not known here");
-                silent.insert(peer.to_owned(), why);
             }
-            Some(_) => {}
-            None if silent.remove(peer).is_some() => tracing::info!(peer, "peer is heard again"),
-            None => {}
-        }
+        });
+    }
+
+    /// It answers, or it is gone.
+    fn is_silent_no_more(&self, peer: &str, how: &str) {
+        self.change_silent(|silent| {
+            if silent.remove(peer) {
+                tracing::info!(peer, how, "peer is silent no more");
+            }
+        });
+    }
+
+    fn change_silent(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        let mut silent = self.silent.lock();
+        change(&mut silent);
         self.metrics.silent_peers.set(i64::try_from(silent.len()).unwrap_or(i64::MAX));
     }
 
@@ -231,7 +243,11 @@ impl Purger {
         let purger = self.clone();
         match tokio::task::spawn_blocking(move || run(&purger, &argument)).await {
             Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and with it whoever waits for this.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 }

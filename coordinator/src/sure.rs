@@ -66,11 +66,9 @@ impl Cache {
     }
 
     /// Empties the store: what was purged up to there is not in it.
-    pub(crate) fn empty(&self, to: &Position) {
+    pub(crate) fn empty(&self, to: &Position) -> Purged {
         let all = Purge { what: What { all: true, ..What::default() }, ..Purge::default() };
-        self.history.skip(to, || {
-            self.carry_out(&all);
-        });
+        self.history.skip(to, || self.carry_out(&all))
     }
 
     /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not stored, and who comes

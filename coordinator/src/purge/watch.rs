@@ -58,6 +58,7 @@ impl Purger {
             let ring = self.cache.ring();
             // Without a token no peer would answer, and none can purge here.
             let others: Vec<&Peer> = ring.peers().iter().filter(|peer| peer.name != self.me && self.tokens.is_configured()).collect();
+            self.change_silent(|silent| silent.retain(|name| others.iter().any(|peer| peer.name == *name)));
             self.cache.lease.set_peers(others.iter().map(|peer| peer.name.as_str()), clock::awake());
             peers.retain(|_, (peer, task)| {
                 others.contains(&&*peer) || {
@@ -104,12 +105,15 @@ impl Purger {
                 if !self.clone().catch_up(&peer.name, answer).await {
                     return;
                 }
+                self.is_silent_no_more(&peer.name, "it answers");
                 lease.heard(&peer.name, sent, &source, holds, clock::awake())
             }
-            Err(Unheard::Refused) => lease.refused(&peer.name, sent, clock::awake()),
-            Err(Unheard::Silent(why)) => return self.is_silent(&peer.name, Some(why)),
+            Err(Unheard::Refused) => {
+                self.is_silent_no_more(&peer.name, "it refuses connections");
+                lease.refused(&peer.name, sent, clock::awake())
+            }
+            Err(Unheard::Silent(why)) => return self.is_silent(&peer.name, &why),
         };
-        self.is_silent(&peer.name, None);
         self.renewed(renewal).await;
     }
 }
