@@ -122,7 +122,9 @@ impl Cache {
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
         let response = self.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
-        let Collected::Whole(report) = collect(Paced::new(response.into_body(), PATIENCE), REPORT).await else { return Err(Failure::IncompleteBody) };
+        let Collected::Whole(report) = collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.take()).await else {
+            return Err(Failure::IncompleteBody);
+        };
         serde_json::from_slice(&report).map_err(|_| Failure::BadResponse)
     }
 

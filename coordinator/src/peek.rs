@@ -62,7 +62,9 @@ impl Cache {
     async fn take_peeked(&self, errand: &Errand, load: &Load, response: Response<Incoming>, began: Instant) -> &'static str {
         let Errand { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
-        let Collected::Whole(message) = collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64).await else { return "failed" };
+        let Collected::Whole(message) = collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await else {
+            return "failed";
+        };
         let (there, frames) = match frame::read(&message) {
             Ok(read) => read,
             Err(bad) => {
