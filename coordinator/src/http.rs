@@ -72,7 +72,8 @@ impl Port {
         self.listener.local_addr()
     }
 
-    /// Serves until `drain` is true and no connection is left. While one is, new ones are still taken: others hear of the end later than we do.
+    /// Serves until `drain` is true and no connection from before it is left. While one is, new ones are still taken: others hear of the end
+    /// later than we do. They keep nothing open: who comes again and again must not hold up the end.
     pub async fn serve(self, service: impl Answer, mut drain: watch::Receiver<bool>) {
         let mut builder = Builder::new(TokioExecutor::new());
         // No header_read_timeout: it costs a timer for each request. `connection` watches over slow clients.
@@ -83,21 +84,23 @@ impl Port {
         once.http1().keep_alive(false);
         let (builder, once) = (Arc::new(builder), Arc::new(once));
         let seats = Arc::new(Semaphore::new(self.most));
-        let mut connections = JoinSet::new();
+        let (mut connections, mut late) = (JoinSet::new(), JoinSet::new());
         loop {
             let accepted = tokio::select! {
                 biased;
                 Some(_) = connections.join_next() => continue,
+                Some(_) = late.join_next() => continue,
                 stopped = drain.wait_for(|drain| *drain), if connections.is_empty() => {
                     let _ = stopped;
-                    return;
+                    break;
                 }
                 accepted = accept(&self.listener, &seats) => accepted,
             };
             let Some((stream, seat)) = accepted else { continue };
             let (service, drain, open) = (service.clone(), drain.clone(), Open::new(&self.open));
-            let builder = if *drain.borrow() { once.clone() } else { builder.clone() };
-            connections.spawn(async move {
+            let is_late = *drain.borrow();
+            let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
+            to.spawn(async move {
                 let (activity, io) = Activity::watch(TokioIo::new(stream));
                 let answer = hyper::service::service_fn({
                     let activity = activity.clone();
@@ -114,6 +117,8 @@ impl Port {
                 drop((open, seat));
             });
         }
+        drop(self.listener);
+        while late.join_next().await.is_some() {}
     }
 }
 

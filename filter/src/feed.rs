@@ -121,8 +121,8 @@ impl Feed {
                 return (self.fails(worker, at, format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, wire::VERSION)), None);
             }
             Said::State { peer, known, news } => {
-                self.peer = known.ring.peer(&peer).map(|peer| peer.data.clone());
                 worker.learn(known);
+                self.peer = next(worker, &peer, at.random);
                 shared.set(&self.state, body, 0);
                 self.purge(worker, shared, news);
             }
@@ -131,7 +131,7 @@ impl Feed {
             }
             Said::Same { peer, news, .. } => {
                 self.purge(worker, shared, news);
-                self.peer = worker.known().and_then(|known| known.ring.peer(&peer)).map(|peer| peer.data.clone());
+                self.peer = next(worker, &peer, at.random);
                 if asked.is_some_and(|asked| at.now < asked.saturating_add(SOON)) {
                     self.rest = at.now.saturating_add(SOON);
                 }
@@ -245,6 +245,12 @@ impl Feed {
         // The first value is written without a number to hold it against, perhaps by two: what stands there then decides.
         shared.set(&self.lease, &mine, number) && read(shared).is_some_and(|(holder, ..)| holder == self.holder)
     }
+}
+
+/// Whom to ask next: who has answered, unless it has left the ring.
+fn next(worker: &Worker, answered: &str, random: u64) -> Option<String> {
+    let known = worker.known()?;
+    known.ring.peer(answered).map(|peer| peer.data.clone()).or_else(|| another(worker, "", random))
 }
 
 /// Any peer but this one.
