@@ -19,6 +19,9 @@ const SLOW: Duration = Duration::from_secs(30);
 /// A connection that was taken while the process stops has so long for its one request.
 const LATE: Duration = Duration::from_secs(1);
 
+/// While the process stops, a connection on which nothing happens for so long is not waited for: its client may be frozen, and say no farewell.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// What a connection has done so far. Looked at now and then, so that a request costs no timer.
 #[derive(Default)]
 pub(super) struct Activity {
@@ -48,6 +51,14 @@ impl Activity {
         // HTTP/2 has its own pings, and proxies keep such connections open for hours.
         let waits = begun != ended || self.http2.load(Relaxed);
         (!waits).then(|| begun.wrapping_add(self.written.load(Relaxed)))
+    }
+}
+
+impl Activity {
+    /// A number that changes with everything that happens; `None` while an answer is being made.
+    fn rest(&self) -> Option<u64> {
+        let (begun, ended) = (self.begun.load(Relaxed), self.ended.load(Relaxed));
+        (begun == ended).then(|| begun.wrapping_add(self.written.load(Relaxed)))
     }
 }
 
@@ -84,6 +95,8 @@ where
     let (mut stopping, mut before) = (false, None);
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + SLOW, SLOW);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut quiet, mut rest) = (tokio::time::interval(QUIET), None);
+    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // An error here is the client's doing (it went away, or spoke no HTTP and was told so): not worth a line each.
@@ -91,6 +104,14 @@ where
             () = &mut stop, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
+                quiet.reset();
+            }
+            _ = quiet.tick(), if stopping => {
+                let now = activity.rest();
+                if now.is_some() && now == rest {
+                    return;
+                }
+                rest = now;
             }
             _ = look.tick() => {
                 let now = activity.progress();
