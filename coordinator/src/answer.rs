@@ -57,7 +57,9 @@ impl Names {
 /// A verdict with the entry's age and what is left of its freshness.
 pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
     let resident = entry.resident(now);
-    verdict.ttl = entry.stored.ttl(resident);
+    // What may not be given without validation is fresh for nobody else.
+    verdict.ttl = if entry.stored.always_validate { entry.stored.ttl(resident).min(0) } else { entry.stored.ttl(resident) };
+    verdict.why = Some(entry.stored.why);
     verdict.age = entry.stored.age(resident);
     verdict
 }
@@ -84,13 +86,15 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
             return Some(hand_back("too-large", 10_000));
         }
         verdict.everybody = entry.stored.for_everybody;
-        let for_others = entry.stored.for_everybody || freshness::joins(&asked.served.group, request, asked.verified()).is_ok();
-        verdict.shared = verdict.shared && for_others && part == Part::Whole && request.is_get() && asked.rules_agree();
+        let for_others = entry.stored.for_everybody || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
+        let reusable = for_others && !entry.stored.always_validate && part == Part::Whole && request.is_get();
+        verdict.shared = verdict.shared && reusable && asked.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
-        let detail = if verdict.outcome == Outcome::Hit { "owner" } else { &verdict.reason };
-        let key = asked.is_debugged.then(|| asked.key.to_string());
-        headers.append(CACHE_STATUS, names.status(&verdict, detail, key.as_deref())?);
+        let is_ours = verdict.outcome == Outcome::Hit || (verdict.outcome == Outcome::Stale && verdict.reason.is_empty());
+        let who = if is_ours { "owner" } else { "" };
+        let status = if asked.is_debugged { debugged(asked, entry, &verdict, who, names) } else { names.status(&verdict, who, None) };
+        headers.append(CACHE_STATUS, status?);
     }
     headers.insert(AGE, HeaderValue::from(verdict.age / 1000));
     let body = if request.is_head() && status != StatusCode::NOT_MODIFIED {
@@ -105,13 +109,41 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     Some(response)
 }
 
-/// An origin's answer on its way to a plain client.
-pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verdict: &Verdict) -> Response<Body> {
+/// What a debugger sees of an answer: its key, the rule that gave its lifetime, its tags.
+fn debugged(asked: &Asked<'_>, entry: &Entry, verdict: &Verdict, who: &str, names: &Names) -> Option<HeaderValue> {
+    let who = if who.is_empty() && !freshness::is_forwarded(&verdict.reason) { &verdict.reason } else { who };
+    let tags: Vec<&[u8]> = entry.tags.iter().flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' ')).filter(|tag| !tag.is_empty()).collect();
+    names.status(verdict, &freshness::detail(who, verdict, &tags), Some(&asked.key.to_string()))
+}
+
+/// An origin's answer on its way to a plain client. `detail`: a reason of ours.
+pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verdict: &Verdict, detail: &str, key: Option<&str>) -> Response<Body> {
     head.headers.append(VIA, names.via(head.version).clone());
-    names.append_status(&mut head.headers, verdict, &verdict.reason);
+    let detail = if detail == verdict.reason { "" } else { detail };
+    if let Some(status) = names.status(verdict, detail, key) {
+        head.headers.append(CACHE_STATUS, status);
+    }
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
     Response::from_parts(head, body)
+}
+
+/// An answer that streamed through, as the answer to a question: for the one who asked.
+pub(crate) fn to_proxy(mut response: Response<Body>, fwd: &str) -> Response<Body> {
+    let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
+    verdict.fwd_status = response.status().as_u16();
+    let headers = response.headers_mut();
+    // The last member is ours: the proxy says its own.
+    let mut others: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
+    others.pop();
+    headers.remove(CACHE_STATUS);
+    others.into_iter().for_each(|other| {
+        headers.append(CACHE_STATUS, other);
+    });
+    if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
+        headers.insert(OUTCOME, outcome);
+    }
+    response
 }
 
 /// A question's answer without a response: its asker goes on by itself, for so long.
@@ -158,7 +190,7 @@ pub(crate) fn to_all(mut response: Response<Body>, reason: &str) -> Response<Bod
 /// The origin gave no answer: what a plain client is told.
 pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
     let status = match failure {
-        Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Failure::Timeout | Failure::Unvalidated => StatusCode::GATEWAY_TIMEOUT,
         Failure::IncompleteRequest => StatusCode::BAD_REQUEST,
         Failure::Overload => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -60,6 +60,13 @@ impl Asked<'_> {
         if question.patience == 0 { own } else { own.min(Duration::from_millis(question.patience)) }
     }
 
+    /// How long its asker has been waiting already: it was told that the load is under way, and asks again.
+    pub(crate) fn waited(&self) -> Duration {
+        // No longer than a load may take: beyond that the number is made up.
+        let most = self.served.origin.timeout() + 4 * self.served.group.config().patience.duration();
+        self.question.as_ref().map_or(Duration::ZERO, |question| Duration::from_millis(question.waited).min(most))
+    }
+
     /// Asker and answerer have the same rules for the group.
     pub(crate) fn rules_agree(&self) -> bool {
         self.question.as_ref().is_none_or(|question| question.rules == self.served.group.digest())
@@ -153,7 +160,7 @@ fn not_for_caches(request: &Request<'_>) -> Option<&'static str> {
 }
 
 /// The caller's identity: the URI of the last element of x-forwarded-client-cert, the one that the nearest proxy has added.
-fn caller<'a>(request: &Request<'a>, identity: Identity) -> Option<&'a str> {
+pub(crate) fn caller<'a>(request: &Request<'a>, identity: Identity) -> Option<&'a str> {
     if identity == Identity::None {
         return None;
     }

@@ -10,6 +10,7 @@ use crate::{
     head::Head,
     history::History,
     hop::Hop,
+    invalidate::Invalidations,
     lease::Lease,
     load::{Errand, Landed, random, with_fields},
     metrics::Metrics,
@@ -19,13 +20,14 @@ use crate::{
     room::Bytes,
     served::{Rules, Served},
     store::{Entry, Store},
+    through::Aside,
 };
 use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Groups, Key, Ring,
-    freshness::{self, Reuse, Selecting, Vary},
+    freshness::{self, Reuse, Selecting, Since, Vary},
     groups::Mode,
     wire::{Outcome, Verdict},
 };
@@ -66,6 +68,7 @@ pub struct Cache {
     pub(crate) passes: Passes,
     /// Bodies on their way into the store.
     pub(crate) bytes: Arc<Bytes>,
+    pub(crate) invalidations: Invalidations,
     pub(crate) peers: Peers,
     pub(crate) history: History,
     pub(crate) lease: Lease,
@@ -97,6 +100,7 @@ impl Cache {
             loading: Flights::new(MOST),
             asking: Flights::new(MOST),
             passes: Passes::default(),
+            invalidations: Invalidations::default(),
             peers: Peers::new(clock, metrics.clone()),
             bytes: Bytes::new((settings.store_bytes / 4).max(LEAST)),
             history: History::new(&settings.me),
@@ -126,7 +130,7 @@ impl Cache {
         let rules = self.rules.load_full();
         let fields = head.fields();
         let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
-            Ok(asked) if !self.is_sure(asked.purges()).await => (Some(asked.served), self.let_go(&asked, &head, body, "behind", 0).await),
+            Ok(asked) if !self.is_sure(asked.purges()).await => (Some(asked.served), self.let_go(&asked, &head, body, Aside::new("behind", "bypass")).await),
             Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, self.clock.at(began)).await),
             Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
         };
@@ -153,7 +157,7 @@ impl Cache {
         };
         if group.config().mode == Mode::Observe && asked.question.is_none() {
             metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), "observe");
-            return Box::pin(self.through(asked.served, head, body.into(), "observe", Some(asked))).await;
+            return Box::pin(self.through(asked.served, head, body.into(), Aside::new("observe", "bypass"), Some(asked))).await;
         }
         // A stale answer is refreshed by the key's owner: who is not asks it.
         let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || self.hop(asked).is_none());
@@ -170,69 +174,103 @@ impl Cache {
             }
         }
         metrics.loads.inc();
-        Box::pin(self.fetch(asked, head, body, reuse)).await
+        let fwd = match reuse {
+            Reuse::Validate("uri-miss") if self.store.has(share, &asked.key) => "vary-miss",
+            Reuse::Validate(word) => word,
+            Reuse::Stale => "stale",
+            Reuse::OnlyIfCached => "uri-miss",
+            // There is something, but not for this request.
+            Reuse::Fresh | Reuse::Refuse => "request",
+        };
+        let validates = stored.is_some_and(|entry| entry.stored.validator);
+        Box::pin(self.fetch(asked, head, body, reuse, fwd, validates)).await
     }
 
     /// What the store cannot answer: alone, or together with all who ask for the same.
-    async fn fetch(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse) -> Response<Body> {
-        let Served { group, metrics, .. } = &**asked.served;
+    async fn fetch(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse, fwd: &'static str, validates: bool) -> Response<Body> {
+        let Served { group, .. } = &**asked.served;
         let hop = self.hop(asked);
-        let alone = match freshness::joins(group, &asked.request, asked.verified()) {
-            Err(alone) => Some(alone.label()),
-            Ok(()) if reuse == Reuse::Refuse => Some("identity"),
-            Ok(()) if reuse == Reuse::OnlyIfCached => Some("only-if-cached"),
-            Ok(()) => None,
+        let shares = match freshness::shares(group, &asked.request, asked.verified(), validates) {
+            Err(alone) => Err(alone.label()),
+            Ok(_) if reuse == Reuse::Refuse => Err("identity"),
+            Ok(_) if reuse == Reuse::OnlyIfCached => Err("only-if-cached"),
+            Ok(since) => Ok(since),
         };
-        if let Some(reason) = alone {
-            if let Some(hop) = &hop
-                && let Some(response) = self.relay(asked, head, hop).await
-            {
-                metrics.request(Outcome::Hit.label(), "peer");
-                return response;
-            }
-            if reuse == Reuse::OnlyIfCached {
-                metrics.request(Outcome::Error.label(), "only-if-cached");
-                return answer::only_if_cached(asked, &self.names);
-            }
-            return self.let_go(asked, head, body, reason, 0).await;
-        }
+        let since = match shares {
+            Ok(since) => since,
+            Err(reason) => return self.fetch_alone(asked, head, body, reuse, Aside::new(reason, fwd), hop).await,
+        };
         if let Some((reason, left)) = self.passes.get(asked.key.hash(), self.clock.now()) {
-            return self.let_go(asked, head, body, reason, left).await;
+            return self.let_go(asked, head, body, Aside { remember: left, ..Aside::new(reason, fwd) }).await;
         }
-        self.fly(asked, head, body, hop).await
+        let since = (since == Since::Now).then(|| tokio::time::Instant::now() - asked.waited());
+        self.fly(asked, head, body, hop, fwd, since).await
+    }
+
+    /// For a request that shares with nobody.
+    async fn fetch_alone(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse, aside: Aside, hop: Option<Hop>) -> Response<Body> {
+        let metrics = &asked.served.metrics;
+        if let Some(hop) = &hop
+            && let Some(response) = self.relay(asked, head, hop).await
+        {
+            metrics.request(Outcome::Hit.label(), "peer");
+            return response;
+        }
+        if reuse == Reuse::OnlyIfCached {
+            metrics.request(Outcome::Error.label(), "only-if-cached");
+            return answer::only_if_cached(asked, &self.names);
+        }
+        self.let_go(asked, head, body, aside).await
     }
 
     /// Waits for the key's flight, and starts it where there is none.
-    async fn fly(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, hop: Option<Hop>) -> Response<Body> {
+    async fn fly(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        head: &Head,
+        body: Incoming,
+        hop: Option<Hop>,
+        fwd: &'static str,
+        mut since: Option<tokio::time::Instant>,
+    ) -> Response<Body> {
         let deadline = match &asked.question {
             Some(question) => tokio::time::Instant::now() + asked.patience(question),
             None => self.deadline(asked.served),
         };
-        let mut key = asked.key.clone();
-        // Twice: a response may have variants, which nobody knew who joined the first flight.
-        for variant in [false, true] {
+        let (began, mut key) = (tokio::time::Instant::now() - asked.waited(), asked.key.clone());
+        let (aside, mut variant) = (|reason| Aside::new(reason, fwd), false);
+        // More than once: a response may have variants, or may be for nobody who came after its load began. Nobody knew who joined it.
+        for _ in 0..3 {
             let flights = if hop.is_some() { &self.asking } else { &self.loading };
-            let (seat, takeoff) = match flights.join(&key) {
+            let (seat, takeoff) = match flights.join(&key, since) {
                 Ok(joined) => joined,
                 Err(Full) => return self.full(asked, deadline).await,
             };
             let leads = takeoff.is_some();
-            let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone()));
+            let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone(), fwd));
             match seat.wait(deadline).await {
                 Waited::Landed(Landed::Given { entry, mut verdict, to_all }) => {
                     let fits = entry.selecting.matches(&asked.request);
-                    if leads || (to_all && fits) {
+                    // What has to be validated before it is used again is for those who asked before the load began (RFC 9111 section 4).
+                    let in_time = since.is_some() || verdict.ttl > 0 || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
+                    if leads || (to_all && fits && in_time) {
                         verdict.collapsed |= !leads;
+                        if verdict.reason.is_empty() && fwd != "uri-miss" && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated) {
+                            verdict.reason = fwd.to_owned();
+                        }
                         asked.served.metrics.request(verdict.outcome.label(), "");
                         match answer::give(asked, &entry, verdict, &self.names) {
                             Some(response) => return response,
-                            None => return self.let_go(asked, head, body, "precondition", 0).await,
+                            None => return self.let_go(asked, head, body, aside("precondition")).await,
                         }
                     }
-                    if !to_all || fits || variant {
+                    if to_all && fits {
+                        since = Some(began);
+                    } else if to_all && !variant {
+                        (variant, key) = (true, variant_key(asked, &entry));
+                    } else {
                         break;
                     }
-                    key = variant_key(asked, &entry);
                 }
                 Waited::Landed(Landed::Apart { reason, remember }) => {
                     if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
@@ -242,7 +280,7 @@ impl Cache {
                     if reason == "overload" {
                         spread(deadline).await;
                     }
-                    return self.let_go(asked, head, body, reason, remember).await;
+                    return self.let_go(asked, head, body, Aside { remember, ..aside(reason) }).await;
                 }
                 Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
                 Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
@@ -251,20 +289,28 @@ impl Cache {
                     return answer::bare(&Verdict::new(Outcome::Loading));
                 }
                 // The flight's head was there in time, or it would have failed: a long body need not be waited for.
-                Waited::Late => return self.let_go(asked, head, body, "slow", 0).await,
+                Waited::Late => return self.let_go(asked, head, body, aside("slow")).await,
             }
         }
-        self.let_go(asked, head, body, "not-shared", 0).await
+        self.let_go(asked, head, body, aside("not-shared")).await
     }
 
     /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes back to it this way.
-    fn take_off(self: &Arc<Self>, takeoff: Takeoff<Landed>, asked: &Asked<'_>, head: &Head, hop: Option<Hop>) -> Option<oneshot::Receiver<Response<Body>>> {
+    fn take_off(
+        self: &Arc<Self>,
+        mut takeoff: Takeoff<Landed>,
+        asked: &Asked<'_>,
+        head: &Head,
+        hop: Option<Hop>,
+        fwd: &'static str,
+    ) -> Option<oneshot::Receiver<Response<Body>>> {
         let (leader, own) = if asked.question.is_none() { Some(oneshot::channel()).unzip() } else { (None, None) };
-        let errand = Errand { served: asked.served.clone(), head: head.clone(), key: asked.key.clone(), verified: asked.verified() };
+        let errand = Errand { served: asked.served.clone(), head: head.clone(), key: asked.key.clone(), verified: asked.verified(), fwd };
         let cache = self.clone();
         let under_way = UnderWay::new(&self.metrics);
         tokio::spawn(async move {
             let _under_way = under_way;
+            takeoff.clear().await;
             let landed = match hop {
                 Some(hop) => cache.ask(errand, hop, leader).await,
                 None => {
@@ -282,9 +328,9 @@ impl Cache {
     fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &Head) {
         if freshness::joins(&asked.served.group, &asked.request, asked.verified()).is_ok()
             && self.passes.get(asked.key.hash(), self.clock.now()).is_none()
-            && let Ok((_, Some(takeoff))) = self.loading.join(&asked.key)
+            && let Ok((_, Some(takeoff))) = self.loading.join(&asked.key, None)
         {
-            self.take_off(takeoff, asked, head, None);
+            self.take_off(takeoff, asked, head, None, "stale");
         }
     }
 

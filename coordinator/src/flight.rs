@@ -36,6 +36,8 @@ struct Flight<T> {
     landed: watch::Receiver<Option<T>>,
     /// It asks the origin, and no other coordinator any more.
     loads: Arc<AtomicBool>,
+    /// None: it waits for the one before it.
+    began: Option<Instant>,
 }
 
 /// How much may be under way at once.
@@ -58,7 +60,11 @@ pub(crate) struct Seat<T> {
 /// The flight itself, for the task that flies it. Dropped without landing (a panic), it ends for everybody.
 pub(crate) struct Takeoff<T> {
     id: u64,
+    /// Where it stands in the table.
     hash: Hash,
+    key: Key,
+    /// The flight for the same key that has to land first.
+    before: Option<watch::Receiver<Option<T>>>,
     land: watch::Sender<Option<T>>,
     loads: Arc<AtomicBool>,
     inner: Arc<Inner<T>>,
@@ -82,24 +88,25 @@ impl<T: Clone> Flights<T> {
     }
 
     /// A seat in the key's flight; and the flight itself, where there was none: the caller then has to fly it, in a task of its own.
-    pub(crate) fn join(&self, key: &Key) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
+    /// `since`: only in a flight that began no sooner. Where an older one is under way, all who say so share the one that follows it.
+    pub(crate) fn join(&self, key: &Key, since: Option<Instant>) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
         let inner = &self.inner;
         let mut table = inner.table.lock();
         if inner.waiters.load(Relaxed) >= inner.most.waiters {
             return Err(Full);
         }
         let (landed, takeoff) = match table.flights.get(&key.hash()) {
-            Some(flight) if flight.key == *key => (flight.landed.clone(), None),
-            Some(_) => return Err(Full),
-            None if table.flights.len() >= inner.most.flights => return Err(Full),
-            None => {
-                let (land, landed) = watch::channel(None);
-                let id = table.next;
-                table.next += 1;
-                let loads = Arc::<AtomicBool>::default();
-                table.flights.insert(key.hash(), Flight { id, key: key.clone(), landed: landed.clone(), loads: loads.clone() });
-                (landed, Some(Takeoff { id, hash: key.hash(), land, loads, inner: inner.clone() }))
+            Some(flight) if flight.key != *key => return Err(Full),
+            Some(flight) if flight.is_joined(since) => (flight.landed.clone(), None),
+            Some(flight) => {
+                let (before, following) = (flight.landed.clone(), following(key));
+                match table.flights.get(&following.hash()) {
+                    Some(flight) if flight.key == following => (flight.landed.clone(), None),
+                    Some(_) => return Err(Full),
+                    None => table.begin(inner, key, following, Some(before))?,
+                }
             }
+            None => table.begin(inner, key, key.clone(), None)?,
         };
         inner.waiters.fetch_add(1, Relaxed);
         Ok((Seat { landed, inner: inner.clone() }, takeoff))
@@ -134,6 +141,34 @@ impl<T: Clone> Flights<T> {
     }
 }
 
+impl<T> Flight<T> {
+    fn is_joined(&self, since: Option<Instant>) -> bool {
+        since.is_none_or(|since| self.began.is_none_or(|began| began >= since))
+    }
+}
+
+/// Where the flight stands that follows the one under way for a key. The parts that a purge names are the same.
+fn following(key: &Key) -> Key {
+    Key::from_bytes([key.bytes(), b"following"].concat())
+}
+
+type Begun<T> = (watch::Receiver<Option<T>>, Option<Takeoff<T>>);
+
+impl<T> Table<T> {
+    fn begin(&mut self, inner: &Arc<Inner<T>>, key: &Key, at: Key, before: Option<watch::Receiver<Option<T>>>) -> Result<Begun<T>, Full> {
+        if self.flights.len() >= inner.most.flights {
+            return Err(Full);
+        }
+        let (land, landed) = watch::channel(None);
+        let id = self.next;
+        self.next += 1;
+        let (hash, began) = (at.hash(), before.is_none().then(Instant::now));
+        let loads = Arc::<AtomicBool>::default();
+        self.flights.insert(hash, Flight { id, key: at, landed: landed.clone(), loads: loads.clone(), began });
+        Ok((landed, Some(Takeoff { id, hash, key: key.clone(), before, land, loads, inner: inner.clone() })))
+    }
+}
+
 impl<T: Clone> Seat<T> {
     /// Waits until the flight has landed, at most until the deadline.
     pub(crate) async fn wait(mut self, deadline: Instant) -> Waited<T> {
@@ -150,6 +185,30 @@ impl<T> Takeoff<T> {
     /// From now on it asks the origin only.
     pub(crate) fn loads(&self) {
         self.loads.store(true, Relaxed);
+    }
+
+    /// Waits until no other flight for the key is under way, then takes its place: who asks from now on finds it there.
+    pub(crate) async fn clear(&mut self) {
+        while let Some(mut before) = self.before.take() {
+            // An error is a flight that broke down: it is over, too.
+            let _ = before.wait_for(Option::is_some).await;
+            let mut table = self.inner.table.lock();
+            match table.flights.get(&self.key.hash()) {
+                // The one that has landed takes itself out a moment later.
+                Some(flight) if flight.landed.same_channel(&before) => {}
+                Some(flight) if flight.key == self.key => {
+                    self.before = Some(flight.landed.clone());
+                    continue;
+                }
+                _ => {}
+            }
+            if table.flights.get(&self.hash).is_some_and(|flight| flight.id == self.id)
+                && let Some(flight) = table.flights.remove(&self.hash)
+            {
+                self.hash = self.key.hash();
+                table.flights.insert(self.hash, Flight { key: self.key.clone(), began: Some(Instant::now()), ..flight });
+            }
+        }
     }
 
     /// Gives everybody what the flight brought. What is to be found in the store has to be there already:
@@ -193,21 +252,21 @@ mod tests {
     #[tokio::test]
     async fn the_first_flies_and_the_others_join() {
         let flights = Flights::new(MOST);
-        let (first, takeoff) = flights.join(&key(1)).unwrap();
-        let (second, none) = flights.join(&key(1)).unwrap();
+        let (first, takeoff) = flights.join(&key(1), None).unwrap();
+        let (second, none) = flights.join(&key(1), None).unwrap();
         assert!(none.is_none());
         drop(first);
         takeoff.unwrap().land("x");
         assert_eq!(second.wait(soon()).await, Waited::Landed("x"), "although the first has hung up");
         assert_eq!(flights.counts(), (0, 0));
-        assert!(flights.join(&key(1)).unwrap().1.is_some(), "the next one starts anew");
+        assert!(flights.join(&key(1), None).unwrap().1.is_some(), "the next one starts anew");
     }
 
     #[tokio::test]
     async fn another_coordinator_waits_only_for_what_comes_from_the_origin() {
         let flights = Flights::new(MOST);
         assert!(flights.find(&key(1)).is_none());
-        let (_seat, takeoff) = flights.join(&key(1)).unwrap();
+        let (_seat, takeoff) = flights.join(&key(1), None).unwrap();
         let takeoff = takeoff.unwrap();
         assert!(flights.find(&key(1)).is_none() && flights.find(&key(2)).is_none());
         takeoff.loads();
@@ -221,8 +280,8 @@ mod tests {
     async fn each_waiter_has_its_own_deadline() {
         pause();
         let flights = Flights::new(MOST);
-        let (hasty, takeoff) = flights.join(&key(1)).unwrap();
-        let (patient, _) = flights.join(&key(1)).unwrap();
+        let (hasty, takeoff) = flights.join(&key(1), None).unwrap();
+        let (patient, _) = flights.join(&key(1), None).unwrap();
         let patient = tokio::spawn(patient.wait(soon()));
         assert_eq!(hasty.wait(Instant::now() + Duration::from_millis(10)).await, Waited::Late);
         advance(Duration::from_millis(500)).await;
@@ -233,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_the_flight_for_everybody() {
         let flights = Flights::<u8>::new(MOST);
-        let (seat, takeoff) = flights.join(&key(1)).unwrap();
+        let (seat, takeoff) = flights.join(&key(1), None).unwrap();
         let flown = tokio::spawn(async move {
             let _takeoff = takeoff;
             std::panic::panic_any(());
@@ -246,11 +305,11 @@ mod tests {
     #[tokio::test]
     async fn flights_and_waiters_are_bounded() {
         let flights = Flights::<u8>::new(MOST);
-        let one = flights.join(&key(1)).unwrap();
-        let two = flights.join(&key(2)).unwrap();
-        assert_eq!(flights.join(&key(3)).err(), Some(Full), "a third flight");
-        let three = flights.join(&key(1)).unwrap();
-        assert_eq!(flights.join(&key(1)).err(), Some(Full), "a fourth waiter");
+        let one = flights.join(&key(1), None).unwrap();
+        let two = flights.join(&key(2), None).unwrap();
+        assert_eq!(flights.join(&key(3), None).err(), Some(Full), "a third flight");
+        let three = flights.join(&key(1), None).unwrap();
+        assert_eq!(flights.join(&key(1), None).err(), Some(Full), "a fourth waiter");
         drop((one, two, three));
         assert_eq!(flights.counts(), (0, 0));
     }
@@ -258,13 +317,44 @@ mod tests {
     #[tokio::test]
     async fn nobody_joins_what_a_purge_has_named() {
         let flights = Flights::new(MOST);
-        let (before, old) = flights.join(&key(1)).unwrap();
+        let (before, old) = flights.join(&key(1), None).unwrap();
         flights.detach(|k| *k == key(1));
-        let (after, new) = flights.join(&key(1)).unwrap();
+        let (after, new) = flights.join(&key(1), None).unwrap();
         old.unwrap().land("old");
         assert_eq!(flights.counts().0, 1, "the old flight takes only itself out");
         new.unwrap().land("new");
         assert_eq!(before.wait(soon()).await, Waited::Landed("old"));
         assert_eq!(after.wait(soon()).await, Waited::Landed("new"));
+    }
+
+    #[tokio::test]
+    async fn who_wants_a_newer_answer_shares_the_flight_that_follows() {
+        pause();
+        let flights = Flights::new(Bounds { flights: 2, waiters: 9 });
+        let (early, first) = flights.join(&key(1), Some(Instant::now())).unwrap();
+        advance(Duration::from_millis(1)).await;
+        let asked = Instant::now();
+        let (one, second) = flights.join(&key(1), Some(asked)).unwrap();
+        let (two, none) = flights.join(&key(1), Some(asked)).unwrap();
+        assert!(none.is_none());
+        let mut second = second.unwrap();
+        let (plain, none) = flights.join(&key(1), None).unwrap();
+        assert!(none.is_none());
+        let flown = tokio::spawn(async move {
+            second.clear().await;
+            second
+        });
+        tokio::task::yield_now().await;
+        assert!(!flown.is_finished(), "the first is still under way");
+        first.unwrap().land("old");
+        let second = flown.await.unwrap();
+        assert_eq!((early.wait(soon()).await, plain.wait(soon()).await), (Waited::Landed("old"), Waited::Landed("old")));
+        let (late, none) = flights.join(&key(1), Some(asked)).unwrap();
+        assert!(none.is_none(), "it began after that, too");
+        second.land("new");
+        for seat in [one, two, late] {
+            assert_eq!(seat.wait(soon()).await, Waited::Landed("new"));
+        }
+        assert_eq!(flights.counts(), (0, 0));
     }
 }

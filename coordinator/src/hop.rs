@@ -68,6 +68,7 @@ impl Cache {
             purge: self.history.told().to_string(),
             // Less than we wait, so that `loading` is here before we take the peer for dead.
             patience: group.config().patience.as_millis() / 4 * 3,
+            waited: theirs.map_or(0, |question| question.waited),
             hop: true,
             route: theirs.and_then(|question| question.route.clone()),
         };
@@ -133,7 +134,8 @@ impl Cache {
         let config = served.group.config();
         let patience = config.patience.duration();
         // The owner has its own end for a load that does not come back; this is only for an owner that has lost its mind.
-        let end = Instant::now() + config.origin.timeout.duration() + 4 * patience;
+        let asked = Instant::now();
+        let end = asked + config.origin.timeout.duration() + 4 * patience;
         let mut question = hop.question.clone();
         if !config.hedge.is_zero() {
             // So that `loading` is here before the next one is asked, too.
@@ -141,6 +143,7 @@ impl Cache {
         }
         loop {
             let began = Instant::now();
+            question.waited = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(hop.question.waited);
             let answered = self.peers.ask(peer, head, &question, patience, true).await;
             served.metrics.from_peer(began.elapsed());
             let Ok((verdict, response)) = answered else {
@@ -170,7 +173,7 @@ impl Cache {
     /// A load of our own for those who could not get the key from its owner: one, together with whoever asks us for it.
     /// It flies in a task of its own: whoever else waits for it does so although we may get an answer elsewhere.
     async fn load_here(self: &Arc<Self>, errand: Arc<Errand>, leader: Leader) -> Landed {
-        match self.loading.join(&errand.key) {
+        match self.loading.join(&errand.key, None) {
             Ok((seat, takeoff)) => {
                 let end = self.deadline(&errand.served);
                 if let Some(takeoff) = takeoff {
@@ -266,7 +269,7 @@ fn stored(verdict: &Verdict, status: u16) -> Stored {
         validator: false,
         immutable: false,
         disconnected: false,
-        why: Why::MaxAge,
+        why: verdict.why.unwrap_or(Why::MaxAge),
     }
 }
 

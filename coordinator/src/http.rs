@@ -8,6 +8,7 @@ mod status;
 
 pub use admin::Admin;
 pub use data::Data;
+pub(crate) use data::empty;
 pub(crate) use peer::PUSHES;
 pub use peer::PeerPort;
 pub use status::{Filter, Status};

@@ -21,6 +21,7 @@ mod head;
 mod history;
 mod hop;
 pub mod http;
+mod invalidate;
 mod lease;
 mod load;
 pub mod log;

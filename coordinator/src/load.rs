@@ -11,7 +11,7 @@ use crate::{
     served::Served,
     store::{Entry, Load, Parts},
 };
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{HeaderMap, Response, StatusCode, header::VIA, response};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Field, Key, Request,
@@ -44,6 +44,8 @@ pub(crate) struct Errand {
     pub(crate) head: Head,
     pub(crate) key: Key,
     pub(crate) verified: bool,
+    /// Why it is not answered from the store, as Cache-Status has it.
+    pub(crate) fwd: &'static str,
 }
 
 /// A plain client who led: what may not be shared is still its own answer.
@@ -61,9 +63,9 @@ struct Arrived<'a> {
 impl Cache {
     /// Loads what an errand is for: from the store where another load was quicker, else from the origin.
     pub(crate) async fn load(&self, errand: &Errand, leader: Leader) -> Landed {
-        let Errand { served, head, key, verified } = errand;
-        let fields = head.fields();
-        let Ok(request) = head.request(&fields) else { return Landed::Failed(Failure::Internal) };
+        let Errand { served, head: client, key, verified, fwd } = errand;
+        let fields = client.fields();
+        let Ok(request) = client.request(&fields) else { return Landed::Failed(Failure::Internal) };
         let load = self.store.begin(key.clone(), self.history.position());
         let stale = self.store.get(&served.share, key, self.clock.now(), |entry| entry.selecting.matches(&request));
         // Between the look into the store that brought us here and the begin of this flight, another may have landed.
@@ -78,36 +80,49 @@ impl Cache {
         };
         served.metrics.loads_deduped.inc();
         self.note_stand_in(key);
-        let conditions =
+        let mut conditions =
             stale.as_ref().filter(|entry| entry.stored.validator).map_or_else(Vec::new, |entry| with_fields(entry, |stored| freshness::conditions(&stored)));
-        let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Load(&conditions)) else {
-            return Landed::Failed(Failure::BadResponse);
-        };
-        let (began, requested) = (Instant::now(), clock::wall());
-        let sent = served.origin.send(outgoing).await;
-        served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
-        let (mut head, body) = match sent {
-            Ok(response) => response.into_parts(),
-            Err(failure) => return self.missed(served, &request, *verified, stale.as_ref(), failure),
-        };
-        answered(&served.group, &mut head.headers);
-        let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), request: &request };
-        match stale {
-            Some(entry) if arrived.head.status == StatusCode::NOT_MODIFIED && !conditions.is_empty() => {
-                self.revalidated(served, &load, *verified, &entry, &arrived)
+        let arrived = loop {
+            let Some(outgoing) = outgoing(&served.origin, &served.group, client, &self.settings.installation, Purpose::Load(&conditions)) else {
+                return Landed::Failed(Failure::BadResponse);
+            };
+            let (began, requested) = (Instant::now(), clock::wall());
+            let sent = served.origin.send(outgoing).await;
+            served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
+            let (mut head, body) = match sent {
+                Ok(response) => response.into_parts(),
+                Err(failure) => return self.missed(served, &request, *verified, stale.as_ref(), failure),
+            };
+            answered(&served.group, &mut head.headers);
+            let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), request: &request };
+            if arrived.head.status != StatusCode::NOT_MODIFIED {
+                break arrived;
             }
+            match &stale {
+                Some(entry) if !conditions.is_empty() => {
+                    if confirms(entry, &arrived.head) {
+                        return self.revalidated(served, &load, *verified, entry, &arrived);
+                    }
+                    // It is about another response than ours: once more, for all of it (RFC 9111 section 4.3.4).
+                    conditions.clear();
+                }
+                // Nobody had asked on condition.
+                _ => return self.missed(served, &request, *verified, stale.as_ref(), Failure::BadResponse),
+            }
+        };
+        match stale {
             Some(entry) if is_error(arrived.head.status) && self.may_serve_on_error(served, &request, *verified, &entry) => {
                 served.metrics.local_load_errs.inc();
                 let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
                 verdict.fwd_status = arrived.head.status.as_u16();
                 given(&entry, verdict, self.clock.now())
             }
-            stale => self.keep(served, &load, *verified, stale.as_ref(), arrived, leader).await,
+            stale => self.keep(served, &load, *verified, stale.as_ref(), arrived, leader.map(|to| Lead { to, fwd })).await,
         }
     }
 
     /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer.
-    async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, leader: Leader) -> Landed {
+    async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, lead: Option<Lead>) -> Landed {
         let Arrived { head, body, times, at, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
@@ -122,15 +137,15 @@ impl Cache {
         });
         let (stored, selecting, fields) = match decided {
             Ok(decided) => decided,
-            Err(not) => return self.apart(served, load, (not.label(), not.remember()), head, Body::stream(body), leader),
+            Err(not) => return self.apart(served, load, not.into(), stale.is_some(), Response::from_parts(head, Body::stream(body)), lead),
         };
         let body = match collect(body, limit, &mut self.bytes.take()).await {
             Collected::Whole(body) => body,
-            // There is no room for it now, which says nothing of the next time.
-            Collected::Crowded(rest) => return self.apart(served, load, ("overload", 0), head, Body::stream(rest), leader),
+            Collected::Crowded(rest) => {
+                return self.apart(served, load, CROWDED, stale.is_some(), Response::from_parts(head, Body::stream(rest)), lead);
+            }
             Collected::Outgrown(rest) => {
-                let not = NotStored::TooLarge;
-                return self.apart(served, load, (not.label(), not.remember()), head, Body::stream(rest), leader);
+                return self.apart(served, load, NotStored::TooLarge.into(), stale.is_some(), Response::from_parts(head, Body::stream(rest)), lead);
             }
             Collected::Cut(cut) => {
                 let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
@@ -158,17 +173,10 @@ impl Cache {
     fn revalidated(&self, served: &Arc<Served>, load: &Load, verified: bool, old: &Arc<Entry>, arrived: &Arrived<'_>) -> Landed {
         served.metrics.local_load.inc();
         let Arrived { head, times, at, request, .. } = arrived;
-        let fields = with_headers(&head.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
-        let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-        let response = protocol::Response { status: old.stored.status, fields: &views };
         let mut verdict = Verdict::new(Outcome::Revalidated);
         verdict.fwd_status = head.status.as_u16();
-        match freshness::store(&served.group, request, verified, &response, *times, random()) {
-            Ok(stored) => {
-                let tags = served.group.config().tags.header.to_ascii_lowercase();
-                let selecting = Selecting::of(&Vary::of(&response), request);
-                let position = load.position().clone();
-                let entry = Entry::new(Parts { status: old.status, fields, tags: &tags, body: old.body.clone(), selecting, stored, arrived: *at, position });
+        match self.freshened(served, request, verified, old, load, &Brought { head, times: *times, at: *at }) {
+            Ok(entry) => {
                 let entry = Arc::new(entry);
                 verdict.stored = self.put(served, load, &entry);
                 given(&entry, verdict, self.clock.now())
@@ -182,9 +190,42 @@ impl Cache {
         }
     }
 
+    /// A stored response with the fields that a 304, or the answer to a HEAD, has brought: as if it had come so now (RFC 9111 section 3.2).
+    pub(crate) fn freshened(
+        &self,
+        served: &Served,
+        request: &Request<'_>,
+        verified: bool,
+        old: &Entry,
+        load: &Load,
+        brought: &Brought<'_>,
+    ) -> Result<Entry, NotStored> {
+        let Brought { head: new, times, at } = *brought;
+        let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
+        let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let response = protocol::Response { status: old.stored.status, fields: &views };
+        let stored = freshness::store(&served.group, request, verified, &response, times, random())?;
+        let selecting = Selecting::of(&Vary::of(&response), request);
+        let fields = freshness::storable(&served.group, &response, times.responded);
+        // The stored Via ends with ours already.
+        let fields = if new.headers.contains_key(VIA) { self.with_via(fields, new.version) } else { fields };
+        let tags = served.group.config().tags.header.to_ascii_lowercase();
+        Ok(Entry::new(Parts {
+            status: old.status,
+            fields,
+            tags: &tags,
+            body: old.body.clone(),
+            selecting,
+            stored,
+            arrived: at,
+            position: load.position().clone(),
+        }))
+    }
+
     pub(crate) fn put(&self, served: &Served, load: &Load, entry: &Arc<Entry>) -> bool {
         let stored = self.store.put(&served.share, load, entry.clone(), self.clock.now());
         if stored {
+            tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl = entry.stored.ttl(0), "stored");
             self.passes.forget(load.key().hash());
         } else {
             served.metrics.not_stored(if load.is_purged(entry) { "purged" } else { NotStored::TooLarge.label() });
@@ -193,16 +234,25 @@ impl Cache {
     }
 
     /// What came is for nobody but who asked: all go by themselves, and nobody waits for this key again for a while.
-    fn apart(&self, served: &Served, load: &Load, (reason, remember): (&'static str, u64), head: response::Parts, body: Body, leader: Leader) -> Landed {
-        let status = head.status.as_u16();
+    fn apart(&self, served: &Served, load: &Load, why: Why, had: bool, response: Response<Body>, lead: Option<Lead>) -> Landed {
+        let Why { reason, remember } = why;
+        let status = response.status().as_u16();
         served.metrics.not_stored(reason);
+        if had && status < 500 && why != CROWDED {
+            // It is the target's answer now, and what is stored is not.
+            self.store.remove(&served.share, load.key());
+        }
+        // While there is something to validate, an error is nothing to remember.
+        let remember = if had && status >= 500 { 0 } else { remember };
         self.passes.remember(load.key().hash(), reason, self.clock.now(), remember);
-        if let Some(leader) = leader {
-            let mut verdict = Verdict::new(Outcome::Miss).because(reason);
+        tracing::debug!(group = served.group.name(), key = %load.key(), status, reason, "not stored");
+        if let Some(Lead { to, fwd }) = lead {
+            let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
             verdict.fwd_status = status;
-            let response = answer::through(head, body, &self.names, &verdict);
+            let (head, body) = response.into_parts();
+            let response = answer::through(head, body, &self.names, &verdict, reason, None);
             // A leader that has left takes the rest of the body with it.
-            let _ = leader.send(response);
+            let _ = to.send(response);
         }
         Landed::Apart { reason, remember }
     }
@@ -214,6 +264,8 @@ impl Cache {
             Some(entry) if self.may_serve_on_error(served, request, verified, entry) => {
                 given(entry, Verdict::new(Outcome::Stale).because(failure.label()), self.clock.now())
             }
+            // A cache without a connection says 504 where it must not give what it has (RFC 9111 section 5.2.2.2).
+            Some(entry) if entry.stored.must_revalidate || entry.stored.always_validate => Landed::Failed(Failure::Unvalidated),
             _ => Landed::Failed(failure),
         }
     }
@@ -240,6 +292,43 @@ impl Cache {
         fields.push((b"via".to_vec(), self.names.via(version).as_bytes().to_vec()));
         fields
     }
+}
+
+/// A head that says something new of what is stored: when it was asked for and came, and that by the store's clock.
+pub(crate) struct Brought<'a> {
+    pub(crate) head: &'a response::Parts,
+    pub(crate) times: Times,
+    pub(crate) at: u64,
+}
+
+/// A plain client who led, and why it was not answered from the store, as Cache-Status has it.
+struct Lead {
+    to: oneshot::Sender<Response<Body>>,
+    fwd: &'static str,
+}
+
+/// Why an answer is for nobody but who asked, and for how many milliseconds the key is remembered so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Why {
+    reason: &'static str,
+    remember: u64,
+}
+
+/// There was no room for the body on its way, which says nothing of the next time.
+const CROWDED: Why = Why { reason: "overload", remember: 0 };
+
+impl From<NotStored> for Why {
+    fn from(not: NotStored) -> Self {
+        Self { reason: not.label(), remember: not.remember() }
+    }
+}
+
+/// Whether a 304 is about what is stored.
+fn confirms(entry: &Entry, head: &response::Parts) -> bool {
+    with_headers(&head.headers, |new| {
+        let new = protocol::Response { status: head.status.as_u16(), fields: new };
+        with_fields(entry, |stored| freshness::confirms(&stored, &new))
+    })
 }
 
 /// An answer for all, with its age and what is left of its freshness.

@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use meshcache_protocol::{
     Breaker, Peer, Ring,
-    wire::{self, Question, Verdict, header, never_to_origin},
+    wire::{self, Question, VERSION, Verdict, header, never_to_origin},
 };
 use parking_lot::Mutex;
 use std::{
@@ -199,6 +199,18 @@ impl Peers {
 
     fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
         self.links.load().get(peer).cloned().ok_or(Failure::Refused)
+    }
+
+    /// Tells a peer that an unsafe request has succeeded for a target. `call`: the path of the call.
+    pub(crate) async fn invalidate(&self, peer: &str, head: &Head, call: &str, patience: Duration) -> Result<(), Failure> {
+        let link = self.link(peer)?;
+        let token = self.token.load_full().ok_or(Failure::Refused)?;
+        let question = Question { wire: VERSION, hop: true, ..Question::default() };
+        let mut request = self::call(peer, head, &question, &token, true).ok_or(Failure::Internal)?;
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = Uri::builder().scheme("http").authority(peer).path_and_query(call).build().map_err(|_| Failure::Internal)?;
+        let response = link.send(request, patience).await?;
+        if response.status().is_success() { Ok(()) } else { Err(Failure::BadResponse) }
     }
 }
 

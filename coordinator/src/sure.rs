@@ -74,10 +74,14 @@ impl Cache {
     /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not stored, and who comes
     /// later does not join it.
     fn carry_out(&self, purge: &Purge) -> Purged {
+        self.remove(&purge.what, if purge.soft { Fate::Stale(self.clock.now()) } else { Fate::Gone })
+    }
+
+    /// Removes what is named, here alone, and keeps out what is being loaded of it.
+    pub(crate) fn remove(&self, what: &What, fate: Fate) -> Purged {
         let groups = self.groups();
-        let named = Named::new(&purge.what, &groups);
+        let named = Named::new(what, &groups);
         self.store.keep_out(|key| named.means(key));
-        let fate = if purge.soft { Fate::Stale(self.clock.now()) } else { Fate::Gone };
         let purged = self.store.purge(&named.places(), fate, |key, variants| named.is(key, variants));
         // Removed first: who starts a flight after that has begun it after the purge.
         self.loading.detach(|key| named.means(key) != Meant::No);

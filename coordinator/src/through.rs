@@ -8,22 +8,22 @@ use crate::{
     clock,
     collect::Kept,
     head::Head,
-    load::{random, with_headers},
+    load::{Brought, random, with_fields, with_headers},
     origin::{Failure, Purpose, answered, outgoing},
     served::Served,
     store::{Entry, Load, Parts},
 };
 use bytes::Bytes;
-use http::{Response, StatusCode, response};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    self as protocol, Key,
+    self as protocol, Key, Request,
     freshness::{self, Selecting, Times, Vary},
     groups::Overload,
-    request::Marks,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
+use tokio::time::timeout;
 
 impl Cache {
     /// A request that is none of the cache's.
@@ -31,7 +31,14 @@ impl Cache {
         match elsewhere {
             Elsewhere::Pass { served, reason, is_question } => {
                 served.metrics.request(Outcome::Pass.label(), reason);
-                let response = if is_question { answer::hand_back(reason, 0) } else { Box::pin(self.through(served, head, body.into(), reason, None)).await };
+                let response = if is_question {
+                    answer::hand_back(reason, 0)
+                } else {
+                    {
+                        let fwd = if reason == "method" { reason } else { "bypass" };
+                        Box::pin(self.through(served, head, body.into(), Aside::new(reason, fwd), None)).await
+                    }
+                };
                 (Some(served), response)
             }
             Elsewhere::HandBack { served, reason } => {
@@ -45,14 +52,19 @@ impl Cache {
     }
 
     /// A request that the cache has nothing for: a proxy goes on by itself, and remembers that for so long; a plain client is served by the origin.
-    pub(crate) async fn let_go(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reason: &'static str, remember: u64) -> Response<Body> {
-        asked.served.metrics.request(Outcome::Pass.label(), reason);
-        if asked.question.is_some() {
-            return answer::hand_back(reason, remember);
+    pub(crate) async fn let_go(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, aside: Aside) -> Response<Body> {
+        asked.served.metrics.request(Outcome::Pass.label(), aside.reason);
+        let Some(question) = &asked.question else { return self.through(asked.served, head, body.into(), aside, Some(asked)).await };
+        if asked.request.is_head() && aside.fwd != "uri-miss" {
+            // Its answer says something of what is stored here. An origin that is slow says it to the proxy.
+            let looked = timeout(asked.patience(question), self.through(asked.served, head, body.into(), aside, Some(asked))).await;
+            if let Ok(response) = looked
+                && !response.status().is_server_error()
+            {
+                return answer::to_proxy(response, aside.fwd);
+            }
         }
-        // Answers for everybody may come to those who name themselves, too.
-        let keeps = (reason == "identity" || reason == "request-directive") && asked.request.is_get();
-        self.through(asked.served, head, body.into(), reason, keeps.then_some(asked)).await
+        answer::hand_back(aside.reason, aside.remember)
     }
 
     /// There is no room to wait.
@@ -80,10 +92,17 @@ impl Cache {
         }
     }
 
-    /// To the origin and back, as it streams. `keeps`: what comes is stored as well, where it may be.
-    pub(crate) async fn through(self: &Arc<Self>, served: &Arc<Served>, head: &Head, body: Body, reason: &str, keeps: Option<&Asked<'_>>) -> Response<Body> {
-        let is_whole = |asked: &&Asked<'_>| asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
-        let keeps = keeps.filter(is_whole).map(|asked| (asked, self.store.begin(asked.key.clone(), self.history.position())));
+    /// To the origin and back, as it streams. `asked`: what comes is stored as well, where it may be.
+    pub(crate) async fn through(self: &Arc<Self>, served: &Arc<Served>, head: &Head, body: Body, aside: Aside, asked: Option<&Asked<'_>>) -> Response<Body> {
+        let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
+        let fields = head.fields();
+        let key = match asked {
+            Some(asked) => Some(asked.key.clone()),
+            // A POST may be answered with what a GET would bring.
+            None if is_unsafe && aside.reason == "method" => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
+            None => None,
+        };
+        let mut load = key.map(|key| self.store.begin(key, self.history.position()));
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body)) else {
             return answer::refused(StatusCode::BAD_REQUEST, "bad-request", &self.names);
         };
@@ -92,28 +111,51 @@ impl Cache {
             Ok(response) => response.into_parts(),
             Err(failure) => return answer::failed(failure, &self.names),
         };
-        let times = Times { requested, responded: clock::wall() };
+        let (times, at) = (Times { requested, responded: clock::wall() }, self.clock.now());
         answered(&served.group, &mut parts.headers);
-        if !head.method().is_safe() && (parts.status.is_success() || parts.status.is_redirection()) {
-            self.invalidate(served, head);
+        if is_unsafe {
+            let purged = load.as_ref().is_some_and(Load::may_be_purged);
+            self.succeeded(head, &parts);
+            // What this very answer has made invalid is not itself.
+            load = load.filter(|_| !purged).map(|load| self.store.begin(load.key().clone(), self.history.position()));
         }
-        let mut verdict = Verdict::new(Outcome::Pass).because(reason);
+        let brought = Brought { head: &parts, times, at };
+        if let (Some(asked), Some(load)) = (asked, &load)
+            && asked.request.is_head()
+        {
+            self.looked_at(asked, load, &brought);
+        }
+        let mut verdict = Verdict::new(Outcome::Pass).because(aside.fwd);
         verdict.fwd_status = parts.status.as_u16();
-        let body = match keeps.and_then(|(asked, load)| self.keeper(asked, load, &parts, times)) {
-            Some(keep) => Body::stream(Kept::new(body, served.group.config().limits.object.0, self.bytes.take(), keep)),
+        let verified = asked.is_some_and(Asked::verified);
+        let request = asked.map_or_else(|| head.request(&fields).ok(), |asked| Some(asked.request));
+        let body = match load.zip(request).and_then(|(load, request)| self.keeper(served, &request, verified, load, &brought)) {
+            Some(keep) => {
+                verdict.stored = true;
+                Body::stream(Kept::new(body, served.group.config().limits.object.0, self.bytes.take(), keep))
+            }
             None => Body::stream(body),
         };
-        answer::through(parts, body, &self.names, &verdict)
+        let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
+        answer::through(parts, body, &self.names, &verdict, aside.reason, key.as_deref())
     }
 
     /// What stores an answer that streams through, once it is whole. None where it may not be stored.
-    fn keeper(self: &Arc<Self>, asked: &Asked<'_>, load: Load, head: &response::Parts, times: Times) -> Option<impl FnOnce(Bytes) + Send + Unpin + use<>> {
-        let (cache, served, status, arrived) = (self.clone(), asked.served.clone(), head.status, self.clock.now());
+    fn keeper(
+        self: &Arc<Self>,
+        served: &Arc<Served>,
+        request: &Request<'_>,
+        verified: bool,
+        load: Load,
+        brought: &Brought<'_>,
+    ) -> Option<impl FnOnce(Bytes) + Send + Unpin + use<>> {
+        let Brought { head, times, at: arrived } = *brought;
+        let (cache, served, status) = (self.clone(), served.clone(), head.status);
         let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: status.as_u16(), fields };
-            let stored = freshness::store(&served.group, &asked.request, asked.verified(), &response, times, random());
+            let stored = freshness::store(&served.group, request, verified, &response, times, random());
             let stored = stored.inspect_err(|not| served.metrics.not_stored(not.label())).ok()?;
-            let selecting = Selecting::of(&Vary::of(&response), &asked.request);
+            let selecting = Selecting::of(&Vary::of(&response), request);
             Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version)))
         })?;
         Some(move |body: Bytes| {
@@ -123,13 +165,47 @@ impl Cache {
         })
     }
 
-    /// An unsafe method has succeeded: what was stored for its target is of no use any more (RFC 9111 section 4.4).
-    fn invalidate(&self, served: &Served, head: &Head) {
-        let fields = head.fields();
-        if let Ok(request) = head.request(&fields) {
-            let key = Key::of(&served.group, &request, None);
-            self.store.remove(&served.share, &key);
-            self.loading.detach(|flying| flying.bytes().starts_with(key.bytes()));
+    /// What the answer to a HEAD says of what is stored: it is that and fresh again, or it is another (RFC 9111 section 4.3.5).
+    fn looked_at(&self, asked: &Asked<'_>, load: &Load, brought: &Brought<'_>) {
+        let Served { group: _, share, .. } = &**asked.served;
+        let get = Request { method: b"GET", ..asked.request };
+        let Some(old) = self.store.get(share, &asked.key, self.clock.now(), |entry| entry.selecting.matches(&get)) else { return };
+        let same = || {
+            with_headers(&brought.head.headers, |new| {
+                let new = protocol::Response { status: brought.head.status.as_u16(), fields: new };
+                with_fields(&old, |stored| freshness::same_representation(&stored, old.body.len() as u64, &new))
+            })
+        };
+        match brought.head.status {
+            status if status == old.status && same() => match self.freshened(asked.served, &get, asked.verified(), &old, load, brought) {
+                Ok(entry) => {
+                    self.put(asked.served, load, &Arc::new(entry));
+                }
+                Err(_) => {
+                    self.store.remove(share, &asked.key);
+                }
+            },
+            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                self.store.remove(share, &asked.key);
+            }
+            _ => {}
         }
+    }
+}
+
+/// Why a request goes past the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aside {
+    /// The log word, metric label and detail in Cache-Status.
+    pub(crate) reason: &'static str,
+    /// What Cache-Status has for it (RFC 9211 section 2.2).
+    pub(crate) fwd: &'static str,
+    /// For how long a proxy is to remember it, milliseconds.
+    pub(crate) remember: u64,
+}
+
+impl Aside {
+    pub(crate) fn new(reason: &'static str, fwd: &'static str) -> Self {
+        Self { reason, fwd, remember: 0 }
     }
 }

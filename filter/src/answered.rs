@@ -148,7 +148,7 @@ impl Exchange<'_> {
             validator: false,
             immutable: false,
             disconnected: false,
-            why: Why::MaxAge,
+            why: verdict.why.unwrap_or(Why::MaxAge),
         };
         let rules: Rc<str> = question.group.digest().into();
         let variant = Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);

@@ -12,7 +12,7 @@ use crate::{
     worker::Worker,
 };
 use meshcache_protocol::{
-    freshness::{Selecting, cache_status},
+    freshness::{Selecting, cache_status, detail, is_forwarded},
     wire::{self, Verdict},
 };
 use std::borrow::Cow;
@@ -92,7 +92,10 @@ impl Delivery {
         worker.counts.outcome(self.question.group.name(), given.outcome);
         let head = match key {
             None => Cow::Borrowed(&head[..]),
-            Some(key) => Cow::Owned(given.answer.head(&cache_status(&self.installation, verdict, given.detail, Some(&key)))),
+            Some(key) => {
+                let who = if given.detail.is_empty() && !is_forwarded(&verdict.reason) { &verdict.reason } else { given.detail };
+                Cow::Owned(given.answer.head(&cache_status(&self.installation, verdict, &detail(who, verdict, &[]), Some(&key))))
+            }
         };
         Some((stream, Step::Reply(Reply::of_answer(&given.answer, head, self.question.to_head))))
     }

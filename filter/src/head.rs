@@ -53,6 +53,11 @@ impl<'a> Head<'a> {
         Some(head)
     }
 
+    /// The method.
+    pub fn method(&self) -> &'a [u8] {
+        self.method
+    }
+
     /// All fields but Host and our own.
     pub fn fields(&self) -> &[Field<'a>] {
         &self.fields

@@ -138,6 +138,15 @@ impl Hot {
         true
     }
 
+    /// Takes out all keys of a hash, on both sides of the proxy.
+    pub fn remove(&mut self, hash: meshcache_protocol::Hash) {
+        for side in [Side::Inbound, Side::Outbound] {
+            if let Some(entry) = self.entries.pop(&Place::of_hash(side, hash)) {
+                self.bytes = self.bytes.saturating_sub(entry.bytes);
+            }
+        }
+    }
+
     /// Takes out what a purge names.
     pub fn purge(&mut self, named: &Named<'_>) {
         let gone: Vec<Place> = self.entries.iter().filter(|(_, entry)| named.is(&entry.key)).map(|(place, _)| *place).collect();
@@ -229,6 +238,7 @@ impl Variant {
         let resident = now.saturating_sub(self.arrived);
         let mut verdict = Verdict::new(Outcome::Hit);
         (verdict.ttl, verdict.age) = (self.stored.ttl(resident), self.stored.age(resident));
+        verdict.why = Some(self.stored.why);
         verdict
     }
 
@@ -244,8 +254,12 @@ struct Place(u128);
 
 impl Place {
     fn of(side: Side, key: &Key) -> Self {
+        Self::of_hash(side, key.hash())
+    }
+
+    fn of_hash(side: Side, hash: meshcache_protocol::Hash) -> Self {
         let other = if side == Side::Inbound { u128::MAX / 3 } else { 0 };
-        Self(key.hash().0 ^ other)
+        Self(hash.0 ^ other)
     }
 }
 

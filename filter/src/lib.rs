@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod feed;
 pub mod head;
 pub mod hot;
+pub mod invalidate;
 pub mod known;
 pub mod message;
 pub mod pairs;

@@ -36,6 +36,7 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str) -> Optio
         rules: question.group.digest().to_owned(),
         purge: purges.to_owned(),
         patience: question.told_patience(),
+        waited: question.sent.saturating_sub(question.began),
         hop: question.peer.hop,
         route: None,
     };

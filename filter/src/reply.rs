@@ -3,7 +3,7 @@
 use crate::{answer::Answer, hot::Variant, pairs};
 use meshcache_protocol::{
     Field, Key, Response,
-    freshness::{Part, cache_status, not_modified},
+    freshness::{Part, cache_status, detail, not_modified},
 };
 use std::borrow::Cow;
 
@@ -34,7 +34,10 @@ impl<'a> Reply<'a> {
             });
         }
         let verdict = variant.verdict(now);
-        let said = cache_status(installation, &verdict, "proxy", debug.map(Key::to_string).as_deref());
+        let said = match debug {
+            Some(key) => cache_status(installation, &verdict, &detail("proxy", &verdict, &[]), Some(&key.to_string())),
+            None => cache_status(installation, &verdict, "proxy", None),
+        };
         let age = (verdict.age / 1000).to_string();
         let end: [Field<'_>; 2] = [(b"age", age.as_bytes()), (b"cache-status", said.as_bytes())];
         let length = variant.body.len();

@@ -9,7 +9,7 @@ use crate::{
     exchange::{Ask, Exchange, Step},
     feed::{self, Feed, FeedAsk, Moment},
     host::{self, Kind, Level, Map, SharedData},
-    message,
+    invalidate, message,
     peers::Choice,
     rescue,
     site::Site,
@@ -45,6 +45,8 @@ pub(crate) struct Local {
     pub(crate) worker: Worker,
     feed: Feed,
     feed_token: Option<u32>,
+    /// The name of the memory in which workers tell each other what is invalid.
+    invalidated: String,
     ticked: u64,
     /// Questions that are to go out.
     pub(crate) outbox: Vec<Ask>,
@@ -117,6 +119,7 @@ impl Root {
                 None => local.unsent(ask.question),
             }
         }
+        self.tell(&mut local);
         let ticks = match () {
             () if more || local.has_more() => SOON,
             () if local.worker.questions.may_fall_silent() => LOOK,
@@ -126,6 +129,21 @@ impl Root {
             self.ticks = ticks;
             host::act_for(self.id);
             host::set_tick_period(Duration::from_millis(ticks));
+        }
+    }
+
+    /// Tells peers and other workers what unsafe requests have made invalid. Nobody waits for an answer.
+    fn tell(&self, local: &mut Local) {
+        if local.worker.invalidations.is_idle() {
+            return;
+        }
+        let name = local.invalidated.clone();
+        let mut exchange = Exchange { worker: &mut local.worker, now: host::now() };
+        let due = exchange.due_invalidations();
+        exchange.share_invalidations(&mut SharedData, &name);
+        let Some(known) = local.worker.known() else { return };
+        for headers in due.iter().flat_map(|told| told.calls(known)) {
+            self.call(&headers, None, invalidate::TIMEOUT);
         }
     }
 
@@ -246,6 +264,8 @@ impl Local {
             self.unsent(question);
         }
         self.worker.hot.expire(at.now);
+        let name = self.invalidated.clone();
+        Exchange { worker: &mut self.worker, now: at.now }.share_invalidations(&mut SharedData, &name);
         self.report();
         self.feed.tick(&mut self.worker, &mut SharedData, at)
     }
@@ -286,6 +306,7 @@ fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
             worker: Worker::new(hot_bytes),
             feed: Feed::new(holder, &proxy, cluster),
             feed_token: None,
+            invalidated: format!("meshcache-invalidated-{cluster}"),
             ticked: 0,
             outbox: Vec::new(),
             deliveries: VecDeque::new(),

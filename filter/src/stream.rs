@@ -4,12 +4,13 @@ use crate::{
     exchange::{Arrival, Exchange, Facts, Step},
     head::Head,
     host::{self, Level, Map},
+    invalidate,
     pairs::Pairs,
     rescue,
     root::{self, Local},
     site::{Side, Site},
 };
-use meshcache_protocol::wire::PREFIX;
+use meshcache_protocol::{Response, wire::PREFIX};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -36,11 +37,13 @@ pub(crate) struct Stream {
     site: Rc<RefCell<Site>>,
     identity: Option<Rc<str>>,
     state: State,
+    /// The header map of a request that may change what is stored.
+    changes: Option<Vec<u8>>,
 }
 
 impl Stream {
     pub(crate) fn new(id: u32, root: u32, local: Option<Rc<RefCell<Local>>>, site: Rc<RefCell<Site>>, identity: Option<Rc<str>>) -> Self {
-        Self { id, root, local, site, identity, state: State::Foreign }
+        Self { id, root, local, site, identity, state: State::Foreign, changes: None }
     }
 
     fn arrives(&mut self, whole: bool) -> Option<Action> {
@@ -67,6 +70,9 @@ impl Stream {
         }
         match step {
             Step::Pass(pass) => {
+                let changes = pass.note.is_some() && invalidate::matters(&head);
+                drop(head);
+                self.changes = changes.then_some(map);
                 self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note)));
                 return None;
             }
@@ -100,6 +106,26 @@ impl Stream {
             self.state = state;
         }
         matches!(self.state, State::Waits | State::Replied(_)).then_some(Action::Pause)
+    }
+
+    /// The response of the service is there: what the request has made invalid is forgotten, and peers are told while the client has it.
+    fn changed(&mut self, response: &[u8]) -> Option<()> {
+        let request = self.changes.take()?;
+        let fields: Vec<_> = Pairs::of(response)?.collect();
+        let status = fields.iter().find(|(name, _)| *name == b":status").and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())?;
+        let shared = self.local.clone()?;
+        let idle = {
+            let site = self.site.try_borrow().ok()?;
+            let mut local = shared.try_borrow_mut().ok()?;
+            let mut exchange = Exchange { worker: &mut local.worker, now: host::now() };
+            exchange.answered_by_service(&site, &request, &Response { status, fields: &fields });
+            local.worker.invalidations.is_idle()
+        };
+        if !idle {
+            root::send(self.root);
+            host::act_for(self.id);
+        }
+        Some(())
     }
 
     /// A stream that waited learns what became of it.
@@ -141,6 +167,7 @@ impl HttpContext for Stream {
             State::Passes(note) => {
                 if let Some(map) = host::header_map(Map::Response) {
                     remove_ours(Map::Response, &map);
+                    self.changed(&map);
                 }
                 if let Some(note) = note {
                     host::add_header(Map::Response, "cache-status", note.as_bytes());

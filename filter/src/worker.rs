@@ -1,9 +1,9 @@
 //! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
 
-use crate::{counts::Counts, hot::Hot, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
+use crate::{counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
 use meshcache_protocol::{
-    Groups,
-    feed::{News, TRUST},
+    Groups, Hash,
+    feed::{News, TRUST, What},
     purge::{Bounds, Heard, Log, Position},
 };
 use std::rc::Rc;
@@ -27,6 +27,8 @@ pub struct Worker {
     purges: u64,
     /// Hot answers.
     pub hot: Hot,
+    /// Unsafe requests that succeeded.
+    pub invalidations: Invalidations,
     /// Questions under way.
     pub questions: Questions,
     /// Passes of owners.
@@ -48,6 +50,7 @@ impl Worker {
             told: String::new(),
             purges: 0,
             hot: Hot::new(hot_bytes),
+            invalidations: Invalidations::default(),
             questions: Questions::default(),
             passes: Passes::default(),
             peers: Peers::default(),
@@ -150,6 +153,26 @@ impl Worker {
     /// Forgets the state: it is of a wire version that this filter does not understand.
     pub fn forget(&mut self) {
         self.known = None;
+    }
+
+    /// The keys of this hash are no longer what they were: nor is what is on its way for them.
+    pub fn forget_hash(&mut self, hash: Hash) {
+        self.hot.remove(hash);
+        self.purges = self.purges.wrapping_add(1);
+    }
+
+    /// The same for all keys that are named.
+    pub fn forget_named(&mut self, what: &What) {
+        if let Some(known) = &self.known {
+            self.hot.purge(&Named::new(what, &known.groups));
+        }
+        self.purges = self.purges.wrapping_add(1);
+    }
+
+    /// The same for all keys.
+    pub fn forget_all(&mut self) {
+        self.hot.clear();
+        self.purges = self.purges.wrapping_add(1);
     }
 
     /// How many purges were carried out.

@@ -155,6 +155,11 @@ impl<'a> Request<'a> {
         self.values(name).next()
     }
 
+    /// Its scheme, for as long as the program runs.
+    pub fn scheme_name(&self) -> &'static str {
+        if self.scheme == "https" { "https" } else { "http" }
+    }
+
     /// Whether the method is GET.
     pub fn is_get(&self) -> bool {
         self.method == b"GET"

@@ -1,6 +1,6 @@
 //! What filter and coordinators say to each other: header names, a question's own headers, an answer's outcome.
 
-use crate::request::Field;
+use crate::{freshness::Why, request::Field};
 use std::fmt;
 
 /// The wire version that this code speaks. A side also understands the one before it.
@@ -17,6 +17,8 @@ pub const PEEK_PATH: &str = "/.meshcache/peek";
 pub const PUSH_PATH: &str = "/.meshcache/push";
 /// Where a coordinator hears who comes and leaves, on the peer port.
 pub const WORD_PATH: &str = "/.meshcache/word";
+/// `POST` with a target behind it, on data and peer ports: an unsafe request for that target has succeeded.
+pub const INVALIDATE_PATH: &str = "/.meshcache/invalidate";
 /// The prefix of every header of ours.
 pub const PREFIX: &str = "meshcache-";
 
@@ -38,6 +40,8 @@ pub mod header {
     pub const PURGE: &str = "meshcache-purge";
     /// How long the asker waits for an answer, milliseconds.
     pub const PATIENCE: &str = "meshcache-patience";
+    /// How long the asker has been waiting already, milliseconds.
+    pub const WAITED: &str = "meshcache-waited";
     /// `1`: answer from here, ask no other peer.
     pub const HOP: &str = "meshcache-hop";
     /// The client's authority, on calls between coordinators (Host is the peer's name there).
@@ -125,6 +129,8 @@ pub struct Verdict {
     pub stored: bool,
     /// The status of the origin's answer, where one was asked; 0 else.
     pub fwd_status: u16,
+    /// For a stored response: which rule gave its lifetime, for debuggers.
+    pub why: Option<Why>,
     /// For a pass: how long the asker is to remember it for this key. Milliseconds.
     pub remember: u64,
 }
@@ -132,7 +138,19 @@ pub struct Verdict {
 impl Verdict {
     /// An outcome with nothing else said.
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, reason: String::new(), ttl: 0, age: 0, shared: false, everybody: false, collapsed: false, stored: false, fwd_status: 0, remember: 0 }
+        Self {
+            outcome,
+            reason: String::new(),
+            ttl: 0,
+            age: 0,
+            shared: false,
+            everybody: false,
+            collapsed: false,
+            stored: false,
+            fwd_status: 0,
+            why: None,
+            remember: 0,
+        }
     }
 
     /// The same with a reason.
@@ -155,6 +173,7 @@ impl Verdict {
                 "age" => verdict.age = value.parse().ok()?,
                 "for" => verdict.remember = value.parse().ok()?,
                 "fwd-status" => verdict.fwd_status = value.parse().ok()?,
+                "why" => verdict.why = Why::of(value),
                 "shared" => verdict.shared = true,
                 "everybody" => verdict.everybody = true,
                 "collapsed" => verdict.collapsed = true,
@@ -174,6 +193,9 @@ impl fmt::Display for Verdict {
         }
         if self.outcome.has_response() {
             write!(f, "; ttl={}; age={}", self.ttl, self.age)?;
+        }
+        if let Some(why) = self.why {
+            write!(f, "; why={}", why.label())?;
         }
         for (name, n) in [("fwd-status", u64::from(self.fwd_status)), ("for", self.remember)] {
             if n > 0 {
@@ -208,6 +230,8 @@ pub struct Question {
     pub purge: String,
     /// How long the asker waits for an answer, milliseconds; 0: no limit said.
     pub patience: u64,
+    /// How long the asker has been waiting already, milliseconds: it was told `loading` and asks again.
+    pub waited: u64,
     /// Answer from here, ask no other peer.
     pub hop: bool,
     /// The cluster that Envoy chose, where the group's key wants it.
@@ -240,6 +264,7 @@ impl Question {
         say(header::RULES, self.rules.clone(), !self.rules.is_empty());
         say(header::PURGE, self.purge.clone(), !self.purge.is_empty());
         say(header::PATIENCE, self.patience.to_string(), self.patience != 0);
+        say(header::WAITED, self.waited.to_string(), self.waited != 0);
         say(header::HOP, "1".into(), self.hop);
         say(header::ROUTE, self.route.clone().unwrap_or_default(), self.route.is_some());
         headers
@@ -270,6 +295,7 @@ impl Question {
             rules: owned(get(header::RULES)?),
             purge: owned(get(header::PURGE)?),
             patience: number(header::PATIENCE, get(header::PATIENCE)?)?,
+            waited: number(header::WAITED, get(header::WAITED)?)?,
             hop: get(header::HOP)? == Some("1"),
             route: get(header::ROUTE)?.map(str::to_owned),
         })
@@ -293,7 +319,8 @@ mod tests {
     fn a_verdict_is_read_as_it_was_written() {
         let mut verdict = Verdict::new(Outcome::Miss).because("x");
         (verdict.ttl, verdict.age, verdict.shared, verdict.fwd_status) = (-5, 7, true, 200);
-        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; fwd-status=200; shared");
+        verdict.why = Some(Why::SMaxage);
+        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; why=s-maxage; fwd-status=200; shared");
         assert_eq!(Verdict::parse(verdict.to_string().as_bytes()), Some(verdict));
         let mut pass = Verdict::new(Outcome::Pass).because("private");
         pass.remember = 10_000;
@@ -314,6 +341,7 @@ mod tests {
             rules: "r".into(),
             purge: "p".into(),
             patience: 750,
+            waited: 40,
             hop: true,
             route: None,
         };

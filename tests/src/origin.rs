@@ -1,7 +1,7 @@
 //! A scripted HTTP origin (HTTP/1.1 and h2c on one port) that counts and remembers what it was asked.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,6 +61,7 @@ struct State {
     under_way: AtomicUsize,
     connections: AtomicUsize,
     keeps_heads: std::sync::atomic::AtomicBool,
+    dates: std::sync::atomic::AtomicBool,
 }
 
 /// The origin. Dropping it closes its port and all its connections.
@@ -92,7 +93,7 @@ impl Origin {
     fn listening(listener: TcpListener, certified: Option<tls::Certified>) -> Origin {
         let addr = listener.local_addr().unwrap();
         let (authority, acceptor) = certified.map(|certified| (certified.authority, certified.acceptor)).unzip();
-        let state = Arc::new(State { keeps_heads: true.into(), ..State::default() });
+        let state = Arc::new(State { keeps_heads: true.into(), dates: true.into(), ..State::default() });
         let open = Arc::new(Mutex::new(Vec::new()));
         let accepting = tokio::spawn(accept(listener, acceptor, state.clone(), open.clone())).abort_handle();
         Origin { addr, authority, state, accepting, open }
@@ -147,6 +148,12 @@ impl Origin {
     /// From now on only counts: for floods whose heads would fill the memory.
     pub fn forget_heads(&self) -> &Origin {
         self.state.keeps_heads.store(false, Ordering::Relaxed);
+        self
+    }
+
+    /// From now on says Date only where a script does, on connections that are opened after this.
+    pub fn without_dates(&self) -> &Origin {
+        self.state.dates.store(false, Ordering::Relaxed);
         self
     }
 
@@ -220,12 +227,15 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, state: Arc<State>) {
-    let service = service_fn(|request| answer(request, state.clone()));
     // An error here is a client that went away, or a reply that is scripted to be cut.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let dates = state.dates.load(Ordering::Relaxed);
+    builder.http1().auto_date_header(dates).http2().auto_date_header(dates);
+    let service = service_fn(|request| answer(request, state.clone()));
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<reply::Body>, Infallible> {
+async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Response<reply::Body>> {
     let at = Instant::now();
     let under_way = Count::up(&state, |state| &state.under_way);
     let (head, body) = request.into_parts();
@@ -246,5 +256,5 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
         scripts.get(&path).or_else(|| scripts.get("*")).cloned()
     };
     let reply = script.map_or_else(|| Reply::status(404), |script| script(&received));
-    Ok(reply.send(under_way).await)
+    reply.send(under_way).await
 }

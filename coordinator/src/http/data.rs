@@ -37,6 +37,9 @@ impl Answer for Data {
 
 impl Data {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+            return self.cache.invalidated(Door::Data, request).await;
+        }
         if request.uri().path() != wire::FEED_PATH {
             return empty(StatusCode::NOT_FOUND);
         }
@@ -75,7 +78,7 @@ pub(super) async fn whole(body: Incoming, longest: usize) -> Result<bytes::Bytes
 }
 
 /// A status that says it all.
-pub(super) fn empty(status: StatusCode) -> Response<Body> {
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response

@@ -63,6 +63,9 @@ impl Answer for PeerPort {
 
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+            return self.cache.invalidated(Door::Peer, request).await;
+        }
         match (request.uri().path(), request.method()) {
             (purge::PATH | watch::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method) if method != Method::POST => {
                 with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")

@@ -45,13 +45,24 @@ pub(crate) enum Failure {
     IncompleteRequest,
     /// No place for a load in time, and the group refuses then.
     Overload,
+    /// There was no answer, and what is stored may not be given without one (RFC 9111 section 5.2.2.2).
+    Unvalidated,
     /// Our own fault.
     Internal,
 }
 
 impl Failure {
-    const ALL: [Self; 8] =
-        [Self::Refused, Self::Timeout, Self::Reset, Self::BadResponse, Self::IncompleteBody, Self::IncompleteRequest, Self::Overload, Self::Internal];
+    const ALL: [Self; 9] = [
+        Self::Refused,
+        Self::Timeout,
+        Self::Reset,
+        Self::BadResponse,
+        Self::IncompleteBody,
+        Self::IncompleteRequest,
+        Self::Overload,
+        Self::Unvalidated,
+        Self::Internal,
+    ];
 
     /// The failure of this word.
     pub(crate) fn of(word: &str) -> Self {
@@ -68,6 +79,7 @@ impl Failure {
             Self::IncompleteBody => "incomplete-body",
             Self::IncompleteRequest => "incomplete-request",
             Self::Overload => "overload",
+            Self::Unvalidated => "must-revalidate",
             Self::Internal => "internal",
         }
     }

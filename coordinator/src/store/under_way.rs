@@ -60,6 +60,11 @@ impl Load {
         &self.inner.position
     }
 
+    /// Whether a purge since it began means its key, or may mean what it brings.
+    pub(crate) fn may_be_purged(&self) -> bool {
+        self.inner.purged.load(Ordering::Acquire) || !self.inner.tags.lock().is_empty()
+    }
+
     /// Whether a purge since it began means what it brought.
     pub(crate) fn is_purged(&self, entry: &Entry) -> bool {
         let is_tagged = |tags: &Arc<[String]>| entry.tag_words().any(|word| tags.iter().any(|tag| tag.as_bytes() == word));

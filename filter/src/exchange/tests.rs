@@ -595,7 +595,10 @@ fn a_debuggers_wishes_are_believed_and_nobody_elses() {
     assert_eq!(wish(&mut proxy, "meshcache-debug"), hot("body"));
     proxy.caller = Some("spiffe://d/ns/n/sa/dev");
     assert_eq!(wish(&mut proxy, "meshcache-bypass"), Done::Pass(Reason::Debugger));
-    assert_eq!(wish(&mut proxy, "meshcache-debug"), Done::Reply(200, "body".into(), format!("{HOT}; key=\"g http://h/x\"")));
+    assert_eq!(
+        wish(&mut proxy, "meshcache-debug"),
+        Done::Reply(200, "body".into(), "meshcache; hit; ttl=60; detail=\"proxy why=max-age\"; key=\"g http://h/x\"".into())
+    );
 }
 
 #[test]

@@ -19,8 +19,7 @@ struct Weighed<'a> {
 pub(super) fn each(request: &Request<'_>, name: &str, mut say: impl FnMut(&[u8])) {
     match name {
         "host" => lower(request.authority.as_bytes(), &mut say),
-        "accept-encoding" => weighed(request, name, by_weight_and_name, &mut say),
-        "accept-language" | "accept-charset" | "accept" => weighed(request, name, by_weight, &mut say),
+        "accept-encoding" | "accept-language" | "accept-charset" | "accept" => weighed(request, name, &mut say),
         _ => plain(request, name, &mut say),
     }
 }
@@ -32,15 +31,11 @@ fn plain(request: &Request<'_>, name: &str, say: &mut impl FnMut(&[u8])) {
     }
 }
 
-fn by_weight(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
-    b.weight.cmp(&a.weight)
-}
-
 fn by_weight_and_name(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
-    by_weight(a, b).then_with(|| a.name.iter().map(u8::to_ascii_lowercase).cmp(b.name.iter().map(u8::to_ascii_lowercase)))
+    b.weight.cmp(&a.weight).then_with(|| a.name.iter().map(u8::to_ascii_lowercase).cmp(b.name.iter().map(u8::to_ascii_lowercase)))
 }
 
-fn weighed(request: &Request<'_>, field: &str, order: fn(&Weighed<'_>, &Weighed<'_>) -> Ordering, say: &mut impl FnMut(&[u8])) {
+fn weighed(request: &Request<'_>, field: &str, say: &mut impl FnMut(&[u8])) {
     let mut all = [Weighed::default(); MOST];
     let mut count: usize = 0;
     for member in request.values(field).flat_map(members) {
@@ -52,11 +47,11 @@ fn weighed(request: &Request<'_>, field: &str, order: fn(&Weighed<'_>, &Weighed<
         count = count.saturating_add(1);
     }
     let all = all.get_mut(..count).unwrap_or_default();
-    // Stable: equal weights keep their order where the order has a meaning.
-    all.sort_by(order);
+    // The order among equal weights has no meaning (RFC 9110 section 12.4.2).
+    all.sort_by(by_weight_and_name);
     let mut last: Option<Weighed<'_>> = None;
     for one in all.iter() {
-        if last.is_some_and(|last| order(&last, one) == Ordering::Equal && last.name.eq_ignore_ascii_case(one.name)) {
+        if last.is_some_and(|last| by_weight_and_name(&last, one) == Ordering::Equal && last.name.eq_ignore_ascii_case(one.name)) {
             continue;
         }
         last = Some(*one);

@@ -25,6 +25,14 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
     targets
 }
 
+/// Whether the response to a POST says that it is what a GET of the same target would bring: its Content-Location is that target.
+pub(super) fn answers_get(request: &Request<'_>, response: &Response<'_>) -> bool {
+    let own = target(request.path, request.query);
+    let mut said = response.values("content-location");
+    let is_own = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| resolve(request, text.trim())).is_some_and(|other| other == own);
+    request.method == b"POST" && (200..300).contains(&response.status) && said.next().is_some_and(is_own) && said.next().is_none()
+}
+
 fn target(path: &str, query: Option<&str>) -> String {
     query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }

@@ -37,6 +37,14 @@ pub enum Why {
 }
 
 impl Why {
+    const ALL: [Self; 10] =
+        [Self::Targeted, Self::SMaxage, Self::MaxAge, Self::Expires, Self::Heuristic, Self::Default, Self::Min, Self::Max, Self::Force, Self::Status];
+
+    /// The rule of this word.
+    pub fn of(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.label() == label)
+    }
+
     /// The log word, and the detail in Cache-Status.
     pub const fn label(self) -> &'static str {
         match self {

@@ -55,11 +55,27 @@ pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(),
     Ok(())
 }
 
-/// Whether a request that is [`Alone::Directive`] may still share a load with others, as long as that load begins after
-/// the request arrived: it wants an answer newer than itself (no-cache, max-age=0), and lets caches store it.
-pub fn reloads(group: &Group, request: &Request<'_>) -> bool {
+/// Which loads a request may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// One that is under way, too.
+    Ever,
+    /// One that begins after the request arrived: it wants an answer newer than itself (no-cache, max-age=0).
+    Now,
+}
+
+/// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if the
+/// load begins after it, and, where a stored response is going to be validated (`validates`), one for a part or on condition,
+/// since the cache judges these by what the validation brings (RFC 9111 section 4.3.2).
+pub fn shares(group: &Group, request: &Request<'_>, verified: bool, validates: bool) -> Result<Since, Alone> {
     let asked = Asked::of(group, request);
-    asked.reloads() && !asked.no_store
+    let for_origin = || request.value("if-match").is_some() || request.value("if-unmodified-since").is_some();
+    match joins(group, request, verified) {
+        Ok(()) => Ok(Since::Ever),
+        Err(Alone::Range | Alone::Conditional) if validates && !asked.no_store && !for_origin() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
+        Err(Alone::Directive) if asked.reloads() && !asked.no_store => Ok(Since::Now),
+        Err(alone) => Err(alone),
+    }
 }
 
 /// Whether a request names its user: it has Authorization, Cookie, one of the group's identity headers, or a token that
@@ -121,14 +137,28 @@ mod tests {
     }
 
     #[test]
+    fn parts_and_conditions_share_a_validation() {
+        let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
+        let fields: [Field<'_>; 3] = [(b"if-none-match", b"\"a\""), (b"range", b"bytes=0-1"), (b"cache-control", b"max-age=0")];
+        for (count, since) in [(1, Since::Ever), (2, Since::Ever), (3, Since::Now)] {
+            let request = ask(b"GET", fields.get(..count).unwrap_or_default());
+            assert!(shares(&obey, &request, false, false).is_err(), "nothing is stored");
+            assert_eq!(shares(&obey, &request, false, true), Ok(since));
+        }
+        for fields in [[(&b"if-match"[..], &b"\"a\""[..]), (b"range", b"x")], [(b"if-none-match", b"*"), (b"cache-control", b"no-store")]] {
+            assert!(shares(&obey, &ask(b"GET", &fields), false, true).is_err());
+        }
+        assert!(shares(&obey, &ask(b"HEAD", &[]), false, true).is_err());
+    }
+
+    #[test]
     fn reloads_share_only_loads_that_begin_after_them() {
         let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
         for (value, reload) in [(&b"no-cache"[..], true), (b"max-age=0", true), (b"no-store", false), (b"no-cache, no-store", false)] {
             let fields = [(&b"cache-control"[..], value)];
             assert_eq!(joins(&obey, &ask(b"GET", &fields), false), Err(Alone::Directive));
-            assert_eq!(reloads(&obey, &ask(b"GET", &fields)), reload);
-            assert_eq!(joins(&group("{}"), &ask(b"GET", &fields), false), Ok(()));
-            assert!(!reloads(&group("{}"), &ask(b"GET", &fields)));
+            assert_eq!(shares(&obey, &ask(b"GET", &fields), false, false), if reload { Ok(Since::Now) } else { Err(Alone::Directive) });
+            assert_eq!(shares(&group("{}"), &ask(b"GET", &fields), false, false), Ok(Since::Ever));
         }
         assert_eq!(joins(&obey, &ask(b"GET", &[(b"pragma", b"no-cache")]), false), Err(Alone::Directive));
         assert_eq!(joins(&obey, &ask(b"GET", &[(b"cache-control", b"max-age=60")]), false), Ok(()));

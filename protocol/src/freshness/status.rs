@@ -7,6 +7,11 @@ use std::fmt::Write;
 /// What RFC 9211 section 2.2 has for `fwd`.
 const FORWARDED: [&str; 8] = ["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"];
 
+/// Whether a reason is one of RFC 9211's words for `fwd`.
+pub fn is_forwarded(reason: &str) -> bool {
+    FORWARDED.contains(&reason)
+}
+
 /// The member that we append: `meshcache; hit; ttl=27; detail=proxy`, `meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed`.
 /// `detail`: who answered (`proxy`, `owner`), else the verdict's reason where there is one. `key`: for debuggers only.
 ///
@@ -15,7 +20,7 @@ pub fn cache_status(installation: &str, verdict: &Verdict, detail: &str, key: Op
     let mut text = String::with_capacity(64);
     item(&mut text, installation);
     let reason = verdict.reason.as_str();
-    let known = FORWARDED.contains(&reason);
+    let known = is_forwarded(reason);
     let forwarded = match verdict.outcome {
         Outcome::Hit | Outcome::Stale => None,
         _ if known => Some(reason),
@@ -44,6 +49,19 @@ pub fn cache_status(installation: &str, verdict: &Verdict, detail: &str, key: Op
     if let Some(key) = key {
         text.push_str("; key=");
         string(&mut text, key);
+    }
+    text
+}
+
+/// The detail that a debugger sees: who answered, the rule that gave the lifetime, the purge tags.
+pub fn detail(who: &str, verdict: &Verdict, tags: &[&[u8]]) -> String {
+    let mut text = who.to_owned();
+    if let Some(why) = verdict.why {
+        let _ = write!(text, "{}why={}", if text.is_empty() { "" } else { " " }, why.label());
+    }
+    for (i, tag) in tags.iter().enumerate() {
+        text.push_str(if i == 0 { " tags=" } else { "," });
+        text.push_str(&String::from_utf8_lossy(tag));
     }
     text
 }
@@ -103,6 +121,14 @@ mod tests {
         assert_eq!(cache_status("m", &verdict(Outcome::Pass, "private"), "", None), "m; fwd=bypass; detail=private");
         assert_eq!(cache_status("m", &verdict(Outcome::Pass, "method"), "", None), "m; fwd=method");
         assert_eq!(cache_status("m", &verdict(Outcome::Error, "origin-refused"), "", None), "m; fwd=miss; detail=origin-refused");
+    }
+
+    #[test]
+    fn a_debugger_sees_which_rule_gave_the_lifetime() {
+        let mut hit = verdict(Outcome::Hit, "");
+        hit.why = Some(crate::freshness::Why::SMaxage);
+        assert_eq!(detail("owner", &hit, &[b"a", b"b"]), "owner why=s-maxage tags=a,b");
+        assert_eq!(cache_status("m", &hit, &detail("owner", &hit, &[]), Some("k")), "m; hit; ttl=0; detail=\"owner why=s-maxage\"; key=\"k\"");
     }
 
     #[test]

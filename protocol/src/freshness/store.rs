@@ -5,6 +5,7 @@ use super::{
     age::Times,
     asked::Asked,
     directive::Delta,
+    invalidate::answers_get,
     lifetime::{Subject, Why, understood},
     share,
     stored::Stored,
@@ -19,7 +20,7 @@ use crate::{
 /// Why a response is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
-    /// The method is not GET.
+    /// The method is not GET, and no POST whose answer is what a GET would bring.
     Method,
     /// The request said no-store (with `requestDirectives: obey`).
     RequestNoStore,
@@ -70,7 +71,7 @@ impl NotStored {
     }
 }
 
-/// Decides whether a response is stored. `verified`: a proxy verified a token of the request. `random`: for `jitter`.
+/// Decides whether a response to a GET is stored, or one to a POST that says that it answers a GET (RFC 9110 section 9.3.3). `verified`: a proxy verified a token of the request. `random`: for `jitter`.
 ///
 /// After a 304 (or the HEAD of the same representation) it is asked again, with what [`super::freshened`] made.
 pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Response<'_>, times: Times, random: u64) -> Result<Stored, NotStored> {
@@ -113,7 +114,8 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     let Subject { group, response, control, .. } = *subject;
     let letter = group.config().freshness.errors == Errors::Rfc9111;
     let no = |is: bool, why| if is { Err(why) } else { Ok(()) };
-    no(!request.is_get(), NotStored::Method)?;
+    let answers_get = request.is_get() || (subject.explicit().is_some() && answers_get(request, response));
+    no(!answers_get, NotStored::Method)?;
     no(Asked::of(group, request).no_store, NotStored::RequestNoStore)?;
     no(response.status == 206 || is_event_stream(response), NotStored::Incomplete)?;
     no(!(200..600).contains(&response.status) || response.status == 304, NotStored::Status)?;
@@ -169,6 +171,26 @@ mod tests {
             let mut other = case(&[PUBLIC]);
             other.method = method;
             assert_eq!(other.why_not(), NotStored::Method, "{method}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_post_is_stored_where_it_says_that_it_answers_a_get() {
+        let post = |fields: &[(&str, &str)]| {
+            let mut post = case(fields);
+            post.method = "POST";
+            post.store().map(|stored| stored.lifetime)
+        };
+        let fresh = ("cache-control", "max-age=60");
+        assert_eq!(post(&[fresh, ("content-location", "/")]), Ok(60_000));
+        assert_eq!(post(&[fresh, ("content-location", "http://h/")]), Ok(60_000));
+        for no in [
+            &[fresh][..],
+            &[fresh, ("content-location", "/b")],
+            &[fresh, ("content-location", "http://other/")],
+            &[("cache-control", "public"), ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT"), ("content-location", "/")],
+        ] {
+            assert_eq!(post(no), Err(NotStored::Method), "{no:?}");
         }
     }
 

@@ -56,11 +56,11 @@ impl Stored {
     }
 
     /// How long after it arrived it is of any use: freshness, stale windows and, with a validator, one more
-    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation.
+    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation; the same where it may be given while the origin is away.
     pub fn keep(&self) -> u64 {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.while_revalidate.max(self.if_error);
-        let validation = if self.validator { self.lifetime.clamp(10_000, 3_600_000) } else { 0 };
+        let validation = if self.validator || self.disconnected { self.lifetime.clamp(10_000, 3_600_000) } else { 0 };
         fresh.saturating_add(stale).saturating_add(validation)
     }
 }
@@ -87,5 +87,6 @@ mod tests {
         assert_eq!(case(&[FRESH, ("age", "10")]).store().unwrap().keep(), 50_000);
         assert_eq!(case(&[FRESH, ETAG]).store().unwrap().keep(), 120_000);
         assert_eq!(case(&[("cache-control", "max-age=1, stale-if-error=5"), ETAG]).store().unwrap().keep(), 16_000);
+        assert_eq!(case(&[FRESH]).letter().store().unwrap().keep(), 120_000, "for the time when the origin is away");
     }
 }

@@ -142,6 +142,12 @@ impl Group {
         self.config.key.route
     }
 
+    /// Whether requests for one target may have different keys.
+    pub fn keys_more_than_target(&self) -> bool {
+        let key = &self.config.key;
+        key.route || !key.headers.is_empty() || !key.cookies.is_empty()
+    }
+
     /// The query as the group has it: in the key, and towards the origin. `None` where there is none.
     pub fn query<'q>(&self, query: Option<&'q str>) -> Option<Cow<'q, str>> {
         let query = query?;

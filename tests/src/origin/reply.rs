@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 
@@ -21,6 +21,8 @@ pub struct Reply {
     chunks: usize,
     announced: bool,
     cut: bool,
+    gone: bool,
+    trailers: HeaderMap,
 }
 
 impl Reply {
@@ -37,7 +39,18 @@ impl Reply {
 
     /// Any status, without body.
     pub fn status(status: u16) -> Reply {
-        Reply { status, headers: vec![], delay: Duration::ZERO, gate: None, chunk: Bytes::new(), chunks: 0, announced: true, cut: false }
+        Reply {
+            status,
+            headers: vec![],
+            delay: Duration::ZERO,
+            gate: None,
+            chunk: Bytes::new(),
+            chunks: 0,
+            announced: true,
+            cut: false,
+            gone: false,
+            trailers: HeaderMap::new(),
+        }
     }
 
     /// Another status for the same answer.
@@ -76,19 +89,35 @@ impl Reply {
         Reply { cut: true, ..self }
     }
 
+    /// Closes the connection instead of answering.
+    pub fn gone() -> Reply {
+        Reply { gone: true, ..Reply::status(500) }
+    }
+
+    /// One more trailer field after the body, which is then sent in chunks.
+    pub fn trailer(mut self, name: &str, value: &str) -> Reply {
+        self.announced = false;
+        self.trailers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        self
+    }
+
     /// `guard` is released when the answer has been sent, or will never be.
-    pub(super) async fn send<G: Send + Unpin + 'static>(self, guard: G) -> Response<Body> {
+    pub(super) async fn send<G: Send + Unpin + 'static>(self, guard: G) -> io::Result<Response<Body>> {
         tokio::time::sleep(self.delay).await;
         if let Some(gate) = &self.gate {
             gate.passed().await;
+        }
+        if self.gone {
+            return Err(io::Error::other("scripted to be gone"));
         }
         let mut response = Response::builder().status(self.status);
         for (name, value) in &self.headers {
             response = response.header(name, value);
         }
         let length = self.announced.then_some((self.chunk.len() * self.chunks) as u64);
-        let body = Body { chunk: self.chunk, left: self.chunks, length, cut: self.cut, flushed: false, _guard: Box::new(guard) };
-        response.body(body).unwrap()
+        let trailers = Some(self.trailers).filter(|trailers| !trailers.is_empty());
+        let body = Body { chunk: self.chunk, left: self.chunks, length, cut: self.cut, flushed: false, trailers, _guard: Box::new(guard) };
+        Ok(response.body(body).unwrap())
     }
 }
 
@@ -119,6 +148,7 @@ pub(super) struct Body {
     length: Option<u64>,
     cut: bool,
     flushed: bool,
+    trailers: Option<HeaderMap>,
     _guard: Box<dyn std::any::Any + Send>,
 }
 
@@ -136,7 +166,7 @@ impl hyper::body::Body for Body {
         }
         Poll::Ready(match (this.left, this.cut) {
             (0, true) => Some(Err(io::Error::other("scripted to be cut"))),
-            (0, false) => None,
+            (0, false) => this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
             (1, true) => {
                 this.left = 0;
                 Some(Ok(Frame::data(this.chunk.slice(..this.chunk.len().saturating_sub(1)))))
@@ -149,7 +179,7 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0 && !self.cut
+        self.left == 0 && !self.cut && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

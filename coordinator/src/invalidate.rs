@@ -1,0 +1,187 @@
+//! What a successful unsafe request makes invalid: here, and at the key's owner and next peer (RFC 9111 section 4.4).
+
+use crate::{
+    asked::caller,
+    body::Body,
+    cache::{Cache, Door},
+    head::Head,
+    http::empty,
+    load::with_headers,
+    served::Served,
+    store::Fate,
+};
+use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
+use hyper::body::Incoming;
+use lru::LruCache;
+use meshcache_protocol::{
+    self as protocol, Hash, Key, freshness,
+    groups::Found,
+    purge::What,
+    request::Marks,
+    wire::{INVALIDATE_PATH, header},
+};
+use parking_lot::Mutex;
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+/// A key is invalidated for others at most once in so many milliseconds; the last word counts, at the end of them.
+const PAUSE: u64 = 1000;
+/// How many keys are remembered for that.
+const MOST: usize = 65_536;
+/// How many peers hear of it beside us: the owner and the next.
+const PEERS: usize = 2;
+
+/// When a key's next invalidation may be carried out, by the store's clock.
+pub(crate) struct Invalidations(Mutex<LruCache<Hash, u64>>);
+
+/// When an invalidation is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Now,
+    /// In so many milliseconds.
+    In(u64),
+    /// Together with one that waits already.
+    Pending,
+}
+
+impl Default for Invalidations {
+    fn default() -> Self {
+        let mut all = LruCache::unbounded();
+        all.resize(NonZeroUsize::new(MOST).unwrap_or(NonZeroUsize::MIN));
+        Self(Mutex::new(all))
+    }
+}
+
+impl Invalidations {
+    fn when(&self, key: Hash, now: u64) -> When {
+        let mut all = self.0.lock();
+        let next = all.get(&key).copied().unwrap_or(0);
+        let wait = next.saturating_sub(now);
+        if wait > PAUSE {
+            return When::Pending;
+        }
+        all.put(key, now.max(next) + PAUSE);
+        if wait == 0 { When::Now } else { When::In(wait) }
+    }
+}
+
+impl Cache {
+    /// An unsafe request went through us, and this is its answer.
+    pub(crate) fn succeeded(self: &Arc<Self>, head: &Head, answer: &response::Parts) {
+        let fields = head.fields();
+        let Ok(request) = head.request(&fields) else { return };
+        if request.marks.any(Marks::GRPC) {
+            return;
+        }
+        let targets = with_headers(&answer.headers, |fields| freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields }));
+        let rules = self.rules();
+        for target in targets {
+            let Ok(other) = protocol::Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), request.fields) else {
+                continue;
+            };
+            let Found::Group(group) = rules.groups.find(&other, None) else { continue };
+            let Some(served) = rules.served(group) else { continue };
+            let key = Key::of(group, &other, None);
+            self.invalidate(served, &key, &target);
+            self.tell(head, &key, &target);
+        }
+    }
+
+    /// Tells the key's owner and the next peer, while the client has its answer.
+    fn tell(self: &Arc<Self>, head: &Head, key: &Key, target: &str) {
+        if !self.peers.may_ask() {
+            return;
+        }
+        let (ring, me) = (self.ring(), &self.settings.me);
+        for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
+            let (cache, name, head, target) = (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
+            tokio::spawn(async move {
+                let patience = Duration::from_millis(PAUSE);
+                if let Err(failure) = cache.peers.invalidate(&name, &head, &target, patience).await {
+                    tracing::debug!(peer = name, reason = failure.label(), "an invalidation was not heard");
+                }
+            });
+        }
+    }
+
+    /// `POST /.meshcache/invalidate/TARGET` with the host and scheme of the target: somebody has seen an unsafe request for it succeed.
+    pub async fn invalidated(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
+        if request.method() != Method::POST {
+            let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
+            refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
+            return refused;
+        }
+        let (mut parts, _) = request.into_parts();
+        let Some(uri) = target(&parts.uri) else { return empty(StatusCode::BAD_REQUEST) };
+        (parts.uri, parts.method) = (uri, Method::GET);
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+        let Ok(head) = Head::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
+        let (rules, fields) = (self.rules(), head.fields());
+        let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
+        let namespace = request.value(header::NAMESPACE).and_then(|namespace| std::str::from_utf8(namespace).ok());
+        let Found::Group(group) = rules.groups.find(&request, namespace) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
+        let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
+        if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {
+            return empty(StatusCode::FORBIDDEN);
+        }
+        let key = Key::of(group, &request, None);
+        match self.invalidations.when(key.hash(), self.clock.now()) {
+            When::Now => self.invalidate(served, &key, head.target()),
+            When::In(ms) => {
+                let (cache, served, target) = (self.clone(), served.clone(), head.target().to_owned());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    cache.invalidate(&served, &key, &target);
+                });
+            }
+            When::Pending => {}
+        }
+        empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
+    fn invalidate(&self, served: &Served, key: &Key, target: &str) {
+        let group = &served.group;
+        if group.keys_more_than_target() {
+            // Which other headers and cookies are in keys of this target, nobody knows: all of them.
+            self.remove(&What { group: Some(group.name().to_owned()), paths: vec![target.to_owned()], ..What::default() }, Fate::Gone);
+        }
+        self.store.remove(&served.share, key);
+        self.loading.detach(|flying| flying.bytes().starts_with(key.bytes()));
+        self.asking.detach(|flying| flying.bytes().starts_with(key.bytes()));
+        self.passes.forget(key.hash());
+        tracing::debug!(group = group.name(), %key, "invalidated");
+    }
+}
+
+/// The target that the path of such a call names.
+fn target(uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query()?.as_str().strip_prefix(INVALIDATE_PATH)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok().filter(|_| target.starts_with('/'))?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_invalidated_at_most_once_a_second_and_the_last_word_counts() {
+        let (all, key) = (Invalidations::default(), Hash(7));
+        assert_eq!(all.when(key, 5000), When::Now);
+        assert_eq!((all.when(key, 5300), all.when(key, 5400)), (When::In(700), When::Pending));
+        assert_eq!(all.when(Hash(8), 5400), When::Now, "another key");
+        assert_eq!(all.when(key, 6100), When::In(900), "the one of 6000 was carried out");
+        assert_eq!(all.when(key, 9000), When::Now);
+    }
+
+    #[test]
+    fn the_target_stands_behind_the_path_of_the_call() {
+        let of = |uri: &str| target(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(of("/.meshcache/invalidate/a?b=1"), Some("/a?b=1".into()));
+        assert_eq!(of("http://h/.meshcache/invalidate/"), Some("http://h/".into()));
+        for bad in ["/.meshcache/invalidate", "/.meshcache/invalidated/a", "/a"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}
