@@ -148,6 +148,7 @@ impl Cache {
             metrics.server_requests.inc();
         }
         let stored = self.store.get(share, &asked.key, now, |entry| entry.selecting.matches(&asked.request));
+        let stored = stored.filter(|entry| !self.has_changed(asked, entry, now));
         let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
         let reuse = freshness::reuse(group, &asked.request, asked.verified(), stored.as_ref().map(|entry| &entry.stored), resident);
         let found = match (reuse, &stored) {

@@ -1,14 +1,14 @@
 //! What a successful unsafe request makes invalid: here, and at the key's owner and next peer (RFC 9111 section 4.4).
 
 use crate::{
-    asked::caller,
+    asked::{Asked, caller},
     body::Body,
     cache::{Cache, Door},
     head::Head,
     http::empty,
     load::with_headers,
     served::Served,
-    store::Fate,
+    store::{Entry, Fate},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
 use hyper::body::Incoming;
@@ -61,6 +61,14 @@ impl Invalidations {
         }
         all.put(key, now.max(next) + PAUSE);
         if wait == 0 { When::Now } else { When::In(wait) }
+    }
+}
+
+impl Invalidations {
+    /// Whether one may be carried out now: then it is taken for carried out.
+    fn is_free(&self, key: Hash, now: u64) -> bool {
+        let free = self.0.lock().peek(&key).is_none_or(|next| *next <= now);
+        free && self.when(key, now) == When::Now
     }
 }
 
@@ -138,6 +146,17 @@ impl Cache {
         empty(StatusCode::NO_CONTENT)
     }
 
+    /// Whether the asker has seen the key change since this was stored. The call that tells of it may still be on its way.
+    pub(crate) fn has_changed(&self, asked: &Asked<'_>, entry: &Entry, now: u64) -> bool {
+        let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
+        let is = entry.resident(now) > changed && self.invalidations.is_free(asked.key.hash(), now);
+        if is {
+            let target = asked.key.parts().map(|parts| format!("{}{}", parts.path, parts.query)).unwrap_or_default();
+            self.invalidate(asked.served, &asked.key, &target);
+        }
+        is
+    }
+
     /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
     fn invalidate(&self, served: &Served, key: &Key, target: &str) {
         let group = &served.group;
@@ -172,7 +191,8 @@ mod tests {
         assert_eq!((all.when(key, 5300), all.when(key, 5400)), (When::In(700), When::Pending));
         assert_eq!(all.when(Hash(8), 5400), When::Now, "another key");
         assert_eq!(all.when(key, 6100), When::In(900), "the one of 6000 was carried out");
-        assert_eq!(all.when(key, 9000), When::Now);
+        assert!(!all.is_free(key, 6200) && all.is_free(key, 9000) && !all.is_free(key, 9999));
+        assert_eq!(all.when(key, 10_000), When::Now);
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Exchange<'_> {
             self.worker.known().and_then(|known| known.groups.named(question.group.name())).is_some_and(|group| group.digest() == question.group.digest());
         let complete = !question.to_head && !matches!(answer.status, 206 | 304 | 416);
         // A purge that came while the question was under way wins.
-        let unpurged = question.purges == self.worker.purges();
+        let unpurged = question.purges == self.worker.purges() && self.worker.invalidations.changed(question.key.hash(), self.now).is_none();
         let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
         let until = self.now.saturating_add(ttl.min(question.group.config().hot.ttl.as_millis()));
         if !(same_rules && complete && unpurged) || until <= self.now {

@@ -5,9 +5,9 @@ use crate::{exchange::Exchange, feed::Shared, head::Head, known::Known, message,
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Request, Response,
-    feed::What,
     freshness::{invalidates, is_unsafe},
     groups::{Found, Mode},
+    purge::What,
     request::Marks,
     wire::{self, INVALIDATE_PATH, header},
 };
@@ -28,8 +28,8 @@ const ALL: u128 = u128::MAX;
 
 /// What one worker has to tell of.
 pub struct Invalidations {
-    /// When a key's next call may go out.
-    next: LruCache<Hash, u64>,
+    /// When a key's next call may go out, and when the key was seen to change.
+    next: LruCache<Hash, (u64, u64)>,
     /// Calls that go out at that time, in its order as far as it matters.
     waiting: VecDeque<(u64, Told)>,
     /// What other workers are still to hear of.
@@ -63,13 +63,26 @@ impl Default for Invalidations {
 impl Invalidations {
     /// A call is to go out: now, at the end of the key's second, or together with one that waits for that.
     fn add(&mut self, mut told: Told, now: u64) {
-        let next = self.next.get(&told.hash).copied().unwrap_or(0).max(now);
+        let next = self.next.get(&told.hash).map_or(0, |(next, _)| *next).max(now);
         if next.saturating_sub(now) > PAUSE || self.waiting.len() >= MOST {
+            self.next.put(told.hash, (next, now));
             return;
         }
-        self.next.put(told.hash, next.saturating_add(PAUSE));
+        self.next.put(told.hash, (next.saturating_add(PAUSE), now));
         told.late = next > now;
         self.waiting.push_back((next, told));
+    }
+
+    /// Another worker has seen a key change.
+    fn note(&mut self, key: Hash, now: u64) {
+        let next = self.next.get(&key).map_or(0, |(next, _)| *next).max(now.saturating_add(PAUSE));
+        self.next.put(key, (next, now));
+    }
+
+    /// How long ago a key was seen to change, as long as its owner may not have heard of it: so long nothing of it is hot.
+    pub fn changed(&self, key: Hash, now: u64) -> Option<u64> {
+        let (next, at) = self.next.peek(&key)?;
+        (now < next.saturating_add(TIMEOUT)).then(|| now.saturating_sub(*at))
     }
 
     /// The calls that go out now.
@@ -187,7 +200,10 @@ impl Exchange<'_> {
         if missed || news.contains(&ALL) {
             self.worker.forget_all();
         } else {
-            news.into_iter().for_each(|hash| self.worker.forget_hash(Hash(hash)));
+            for hash in news.into_iter().map(Hash) {
+                self.worker.forget_hash(hash);
+                self.worker.invalidations.note(hash, self.now);
+            }
         }
     }
 }
@@ -235,11 +251,10 @@ mod tests {
             installation: "meshcache".into(),
             groups: Groups::new(serde_json::from_value(config).unwrap()).unwrap(),
             ring: Ring::new(peers.to_vec()),
-            position: "p".into(),
         };
         let mut worker = Worker::new(1 << 20);
-        worker.learn(known, &[]);
-        let mut site = Site::new(None, Some("ns".into()));
+        worker.learn(known);
+        let mut site = Site::new(None, None, Some("ns".into()));
         site.learn(worker.known());
         (worker, site)
     }
@@ -290,6 +305,8 @@ mod tests {
         let (mut worker, site) = worker();
         let mut times = |now| answered(&mut worker, &site, &[(":method", "PUT")], 200, now).len();
         assert_eq!((times(0), times(300), times(400)), (2, 0, 0));
+        let hash = Exchange { worker: &mut worker, now: 0 }.worker.invalidations.waiting[0].1.hash;
+        assert_eq!([450, 2999, 3000].map(|now| worker.invalidations.changed(hash, now)), [Some(50), Some(2599), None]);
         let late = Exchange { worker: &mut worker, now: 1000 }.due_invalidations();
         assert!(late.len() == 2 && late.iter().all(|told| told.late), "one for each target");
         assert!(Exchange { worker: &mut worker, now: 5000 }.due_invalidations().is_empty());

@@ -15,8 +15,9 @@ pub fn is_text(request: &Request<'_>) -> bool {
     request.fields.iter().all(|(_, value)| std::str::from_utf8(value).is_ok())
 }
 
-/// The headers of a question. `None` where it cannot be said.
-pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str) -> Option<Headers<'q>> {
+/// The headers of a question. `purges`: the position that the proxy has heard of. `changed`: how long ago its key was seen to change.
+/// `None` where it cannot be said.
+pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed: Option<u64>) -> Option<Headers<'q>> {
     let head = Head::read(&question.map)?;
     let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(14));
     for (name, value) in head.pseudo() {
@@ -37,6 +38,7 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str) -> Optio
         purge: purges.to_owned(),
         patience: question.told_patience(),
         waited: question.sent.saturating_sub(question.began),
+        changed,
         hop: question.peer.hop,
         route: None,
     };

@@ -149,7 +149,8 @@ impl Root {
 
     fn dispatch(&self, local: &Local, ask: &Ask) -> Option<u32> {
         let question = local.worker.questions.get(ask.question)?;
-        let headers = message::compose(question, local.worker.known()?, local.worker.told())?;
+        let changed = local.worker.invalidations.changed(question.key.hash(), question.sent);
+        let headers = message::compose(question, local.worker.known()?, local.worker.told(), changed)?;
         self.call(&headers, None, ask.timeout)
     }
 

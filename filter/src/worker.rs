@@ -3,8 +3,8 @@
 use crate::{counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
 use meshcache_protocol::{
     Groups, Hash,
-    feed::{News, TRUST, What},
-    purge::{Bounds, Heard, Log, Position},
+    feed::{News, TRUST},
+    purge::{Bounds, Heard, Log, Position, What},
 };
 use std::rc::Rc;
 

@@ -42,6 +42,8 @@ pub mod header {
     pub const PATIENCE: &str = "meshcache-patience";
     /// How long the asker has been waiting already, milliseconds.
     pub const WAITED: &str = "meshcache-waited";
+    /// How long ago the asker has seen an unsafe request for the key succeed, milliseconds.
+    pub const CHANGED: &str = "meshcache-changed";
     /// `1`: answer from here, ask no other peer.
     pub const HOP: &str = "meshcache-hop";
     /// The client's authority, on calls between coordinators (Host is the peer's name there).
@@ -232,6 +234,8 @@ pub struct Question {
     pub patience: u64,
     /// How long the asker has been waiting already, milliseconds: it was told `loading` and asks again.
     pub waited: u64,
+    /// So long ago, milliseconds, the asker has seen an unsafe request for the key succeed: what is older is not given to it.
+    pub changed: Option<u64>,
     /// Answer from here, ask no other peer.
     pub hop: bool,
     /// The cluster that Envoy chose, where the group's key wants it.
@@ -265,6 +269,7 @@ impl Question {
         say(header::PURGE, self.purge.clone(), !self.purge.is_empty());
         say(header::PATIENCE, self.patience.to_string(), self.patience != 0);
         say(header::WAITED, self.waited.to_string(), self.waited != 0);
+        say(header::CHANGED, self.changed.unwrap_or(0).to_string(), self.changed.is_some());
         say(header::HOP, "1".into(), self.hop);
         say(header::ROUTE, self.route.clone().unwrap_or_default(), self.route.is_some());
         headers
@@ -296,6 +301,7 @@ impl Question {
             purge: owned(get(header::PURGE)?),
             patience: number(header::PATIENCE, get(header::PATIENCE)?)?,
             waited: number(header::WAITED, get(header::WAITED)?)?,
+            changed: get(header::CHANGED)?.map(|text| number(header::CHANGED, Some(text))).transpose()?,
             hop: get(header::HOP)? == Some("1"),
             route: get(header::ROUTE)?.map(str::to_owned),
         })
@@ -342,6 +348,7 @@ mod tests {
             purge: "p".into(),
             patience: 750,
             waited: 40,
+            changed: Some(0),
             hop: true,
             route: None,
         };

@@ -198,7 +198,7 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     };
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
-    let headers = message::compose(question, &known, "p").unwrap();
+    let headers = message::compose(question, &known, "p", None).unwrap();
     let get = |wanted: &str| headers.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("|");
     for (name, value) in [
         (":method", "GET"),
