@@ -7,7 +7,7 @@ wasm := --profile wasm --target wasm32-wasip1
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 runner := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
-.PHONY: help setup build demo test chaos test-kube image bench lint clean
+.PHONY: help setup build demo test chaos test-kube image bench fuzz lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,15 @@ image: ## images of coordinator and filter, with docker, else with buildah (see 
 bench: build ## the figures of the README, as ratios (FIGURES="hot hit": these only; FIGURES=--quick: a look)
 	@scripts/setup bench
 	@cargo run --quiet -p meshcache-tests --release --bin bench -- $(FIGURES)
+
+# The seeds are kept; what the fuzzer finds beside them is its own.
+fuzz: ## each fuzz target for SECONDS=30 (needs a nightly toolchain; TARGETS="dates vary": these only)
+	@scripts/setup fuzz
+	for one in $(or $(TARGETS),$(basename $(notdir $(wildcard fuzz/targets/*.rs)))); do \
+	  mkdir -p $(target)/fuzz/found/$$one; \
+	  PATH=$(CURDIR)/.tools/bin:$$PATH cargo +nightly fuzz run --sanitizer none --target-dir $(target)/fuzz $$one $(target)/fuzz/found/$$one fuzz/seeds/$$one \
+	    -- -max_total_time=$(or $(SECONDS),30) -verbosity=0 -print_final_stats=1 -max_len=4096 -timeout=10 -rss_limit_mb=2048; \
+	done
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

@@ -97,6 +97,8 @@ impl Cache {
         let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
         let fields = head.fields();
         let key = match asked {
+            // Where there is no room for loads, there is none for bodies on their way into the store.
+            _ if matches!(aside.reason, "overload" | "slow" | "too-large") => None,
             Some(asked) => Some(asked.key.clone()),
             // A POST may be answered with what a GET would bring.
             None if is_unsafe && aside.reason == "method" => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
