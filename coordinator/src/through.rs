@@ -15,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use meshcache_protocol::{
     self as protocol, Key, Request,
     freshness::{self, Selecting, Times, Vary},
@@ -133,8 +133,10 @@ impl Cache {
         let request = asked.map_or_else(|| head.request(&fields).ok(), |asked| Some(asked.request));
         let body = match load.zip(request).and_then(|(load, request)| self.keeper(served, &request, verified, load, &brought)) {
             Some(keep) => {
-                verdict.stored = true;
-                Body::stream(Kept::new(body, served.group.config().limits.object.0, self.bytes.take(), keep))
+                let limit = served.group.config().limits.object.0;
+                // Nothing is promised of a body that does not say how long it is.
+                verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
+                Body::stream(Kept::new(body, limit, self.bytes.take(), keep))
             }
             None => Body::stream(body),
         };
