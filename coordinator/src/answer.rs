@@ -73,7 +73,8 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
         Part::Whole
     };
     let mut headers = HeaderMap::with_capacity(entry.fields.len() + entry.tags.len() + 4);
-    let strips_tags = asked.question.is_none() && asked.served.group.config().tags.strip;
+    // Another coordinator keeps them with the entry.
+    let strips_tags = !asked.is_from_peer && asked.served.group.config().tags.strip;
     let tags: &[_] = if strips_tags { &[] } else { &entry.tags };
     for (name, value) in entry.fields.iter().chain(tags) {
         if part != Part::NotModified || freshness::not_modified(name.as_str().as_bytes()) {

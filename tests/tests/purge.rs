@@ -172,7 +172,7 @@ fn what_has_a_tag_goes() {
             }
             bodies
         };
-        for to in mesh.coordinators.data() {
+        for to in [mesh.coordinators.data(), mesh.fronts()].concat() {
             assert_eq!(ask_all(to).await, ["1"; 4]);
         }
         let (status, report) = post(&mesh, 0, r#"{"group": "tags", "tags": ["round", "nothing"]}"#).await;

@@ -16,7 +16,7 @@ pub(crate) struct Entry {
     pub(crate) status: StatusCode,
     /// The header fields that clients see.
     pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
-    /// The fields with purge tags: for proxies and purges, and for clients where the group does not strip them.
+    /// The fields with purge tags: for coordinators and purges, and for clients where the group does not strip them.
     pub(crate) tags: Box<[(HeaderName, HeaderValue)]>,
     /// The whole body.
     pub(crate) body: Bytes,
