@@ -176,7 +176,7 @@ impl Cache {
         }
         metrics.loads.inc();
         let fwd = match reuse {
-            Reuse::Validate("uri-miss") if self.store.has(share, &asked.key) => "vary-miss",
+            Reuse::Validate("uri-miss") if self.store.peek(share, &asked.key, now).is_some() => "vary-miss",
             Reuse::Validate(word) => word,
             Reuse::Stale => "stale",
             Reuse::OnlyIfCached => "uri-miss",

@@ -130,6 +130,7 @@ fn a_ttl_that_ends_is_one_load_more_and_nothing_stale() {
             let made = Duration::from_millis(answer.text().parse().unwrap());
             let old = begun.elapsed() - made;
             assert!(old < Duration::from_millis(2_300), "an answer for 2 s is {old:?} old: {answer:?}");
+            assert!(!answer.cache_status().contains("vary-miss"), "what is over is no other variant: {answer:?}");
             mesh.origin.hits("/ending") >= 3
         };
         await_until(again, SOON, "it ends twice").await;

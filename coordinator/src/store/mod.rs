@@ -97,11 +97,6 @@ impl Store {
         found
     }
 
-    /// Whether there is anything for a key.
-    pub(crate) fn has(&self, share: &Share, key: &Key) -> bool {
-        self.shard(key.hash()).lock().has(share.id, key)
-    }
-
     /// Begins a load, after these purges: called before its request is sent.
     pub(crate) fn begin(&self, key: Key, position: Arc<Position>) -> Load {
         self.under_way.begin(key, position)

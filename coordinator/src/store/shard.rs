@@ -60,11 +60,6 @@ impl Shard {
         slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
     }
 
-    /// Whether there is a variant of a key.
-    pub(super) fn has(&self, share: u32, key: &Key) -> bool {
-        self.segments.get(share as usize).and_then(|segments| segments.peek(key.hash())).is_some_and(|slot| slot.key == *key)
-    }
-
     /// The slot of a key, without asking for it, and whether it was asked for more than once.
     pub(super) fn peek(&self, share: u32, hash: Hash) -> Option<(&Slot, bool)> {
         let segments = self.segments.get(share as usize)?;
