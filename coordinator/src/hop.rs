@@ -18,7 +18,7 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol,
-    freshness::{NotStored, Selecting, Stored, Vary, Why},
+    freshness::{NotStored, Selecting, Stored, Vary},
     wire::{self, Outcome, Question, Verdict},
 };
 use std::{
@@ -219,7 +219,7 @@ impl Cache {
             tags: &config.tags.header.to_ascii_lowercase(),
             body,
             selecting,
-            stored: stored(&verdict, parts.status.as_u16()),
+            stored: Stored::told(&verdict, parts.status.as_u16()),
             arrived: self.clock.now(),
             // It is given, and stored nowhere.
             position: Arc::default(),
@@ -252,25 +252,6 @@ impl Cache {
         parts.extensions.clear();
         parts.version = http::Version::HTTP_11;
         Some(Response::from_parts(parts, Body::stream(Paced::new(body, patience))))
-    }
-}
-
-/// What a verdict tells of a response that another coordinator has stored.
-fn stored(verdict: &Verdict, status: u16) -> Stored {
-    let lifetime = i64::try_from(verdict.age).unwrap_or(i64::MAX).saturating_add(verdict.ttl);
-    Stored {
-        status,
-        lifetime: u64::try_from(lifetime).unwrap_or_default(),
-        initial_age: verdict.age,
-        while_revalidate: 0,
-        if_error: 0,
-        always_validate: false,
-        must_revalidate: true,
-        for_everybody: verdict.everybody,
-        validator: false,
-        immutable: false,
-        disconnected: false,
-        why: verdict.why.unwrap_or(Why::MaxAge),
     }
 }
 

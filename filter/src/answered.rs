@@ -11,7 +11,7 @@ use crate::{
     questions::Question,
 };
 use meshcache_protocol::{
-    freshness::{Selecting, Stored, Vary, Why},
+    freshness::{Selecting, Stored, Vary},
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;
@@ -135,21 +135,7 @@ impl Exchange<'_> {
         if !(same_rules && complete && unpurged) || until <= self.now {
             return;
         }
-        // The owner has decided all that its rules say: what is left is how long, and for whom.
-        let stored = Stored {
-            status: answer.status,
-            lifetime: verdict.age.saturating_add(ttl),
-            initial_age: verdict.age,
-            while_revalidate: 0,
-            if_error: 0,
-            always_validate: false,
-            must_revalidate: true,
-            for_everybody: verdict.everybody,
-            validator: false,
-            immutable: false,
-            disconnected: false,
-            why: verdict.why.unwrap_or(Why::MaxAge),
-        };
+        let stored = Stored::told(verdict, answer.status);
         let rules: Rc<str> = question.group.digest().into();
         let variant = Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);
         if self.worker.hot.keep(question.side, &question.key, variant, self.now) {

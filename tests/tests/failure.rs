@@ -9,7 +9,7 @@ use meshcache_tests::herd::Gathered;
 use meshcache_tests::load::{Until, load};
 use meshcache_tests::process::Signal;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Gate, Groups, Mesh, Reply, await_until, client, herd};
+use meshcache_tests::{Ask, Connection, Coordinator, Gate, Groups, Mesh, Reply, await_until, client, herd};
 use serde_json::json;
 
 /// An owner that says nothing for so long is taken for dead.
@@ -30,20 +30,25 @@ async fn waiting_herd(mesh: &Mesh, n: usize, path: &str) -> tokio::task::JoinHan
     herd
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_that_dies_with_a_flight_open_costs_a_second_load_and_no_answer() {
-    let mut mesh = Mesh::of(3, 1).start().await;
-    let path = mesh.owned_by(0, SHOP, "/dies");
+/// Strikes a key's owner while a herd waits for its load: the next peer loads it within that time, once, and all have their answer.
+async fn strike_in_flight(mesh: &mut Mesh, stem: &str, strike: impl FnOnce(&mut Coordinator), within: Duration) {
+    let path = mesh.owned_by(0, SHOP, stem);
     let gate = Gate::shut();
     mesh.origin.always(&path, Reply::fresh(60, "alive").behind(&gate));
-    let herd = waiting_herd(&mesh, 50, &path).await;
-    mesh.coordinators.all[0].kill();
-    await_until(async || mesh.origin.hits(&path) == 2, SOON, "the next peer loads it").await;
+    let herd = waiting_herd(mesh, 50, &path).await;
+    strike(&mut mesh.coordinators.all[0]);
+    await_until(async || mesh.origin.hits(&path) == 2, within, "the next peer loads it").await;
     gate.open();
     let herd = herd.await.unwrap();
     herd.expect_all_ok();
     assert!(herd.answers().all(|answer| answer.text() == "alive"));
     assert_eq!(mesh.origin.hits(&path), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_dies_with_a_flight_open_costs_a_second_load_and_no_answer() {
+    let mut mesh = Mesh::of(3, 1).start().await;
+    strike_in_flight(&mut mesh, "/dies", |owner| owner.kill(), SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,18 +99,8 @@ async fn a_frozen_owner_is_waited_for_no_longer_than_the_patience() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_freezes_with_a_flight_open_costs_a_second_load_and_no_answer() {
-    let mesh = Mesh::of(3, 1).groups(impatient).start().await;
-    let path = mesh.owned_by(0, SHOP, "/freezes");
-    let gate = Gate::shut();
-    mesh.origin.always(&path, Reply::fresh(60, "alive").behind(&gate));
-    let herd = waiting_herd(&mesh, 50, &path).await;
-    mesh.coordinators.all[0].freeze();
-    await_until(async || mesh.origin.hits(&path) == 2, PATIENCE + SLACK, "the next peer loads it").await;
-    gate.open();
-    let herd = herd.await.unwrap();
-    herd.expect_all_ok();
-    assert!(herd.answers().all(|answer| answer.text() == "alive"));
-    assert_eq!(mesh.origin.hits(&path), 2);
+    let mut mesh = Mesh::of(3, 1).groups(impatient).start().await;
+    strike_in_flight(&mut mesh, "/freezes", |owner| owner.freeze(), PATIENCE + SLACK).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +110,7 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
     let front = mesh.fronts()[0];
     let ask = async |path: &str| Ask::get(SHOP, path).send(front).await.unwrap();
     await_until(async || ask("/kept").await.cache_status().contains("detail=proxy"), SOON, "it is hot").await;
-    mesh.coordinators.all.iter_mut().for_each(meshcache_tests::Coordinator::kill);
+    mesh.coordinators.all.iter_mut().for_each(Coordinator::kill);
     let down = Instant::now();
     for i in 1..=20 {
         let begun = Instant::now();

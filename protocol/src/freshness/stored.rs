@@ -1,6 +1,7 @@
 //! What is known of a stored response.
 
 use super::lifetime::Why;
+use crate::wire::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// All that later decisions need of a stored response beside its header fields. Milliseconds.
@@ -35,6 +36,25 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say: what is left is
+    /// how long it is fresh, and for whom.
+    pub fn told(verdict: &Verdict, status: u16) -> Self {
+        Self {
+            status,
+            lifetime: verdict.age.saturating_add_signed(verdict.ttl),
+            initial_age: verdict.age,
+            while_revalidate: 0,
+            if_error: 0,
+            always_validate: false,
+            must_revalidate: true,
+            for_everybody: verdict.everybody,
+            validator: false,
+            immutable: false,
+            disconnected: false,
+            why: verdict.why.unwrap_or(Why::MaxAge),
+        }
+    }
+
     /// Its age after so long in a store.
     pub fn age(&self, resident: u64) -> u64 {
         self.initial_age.saturating_add(resident)
