@@ -1,6 +1,6 @@
 //! A real coordinator: its program with ports of its own, its log, its metrics, and what may befall it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::process::{Process, Signal, ending};
 use crate::wait::{SOON, await_some, await_until};
-use crate::{Metrics, artifact, client};
+use crate::{Metrics, artifact, client, port};
 
 mod group;
 pub use group::{ADMIN_TOKEN, Coordinators, PEER_TOKEN};
@@ -166,9 +166,7 @@ impl Coordinator {
     }
 }
 
-/// Four ports that are free now. They may be taken before they are used: who uses them tries again then.
+/// Ports for a member of a group, which must be known to the others before it starts.
 fn reserve() -> Ports {
-    let listeners: [TcpListener; 4] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [data, admin, status, peer] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
-    Ports { data, admin, status, peer }
+    Ports { data: port::unused(), admin: port::unused(), status: port::unused(), peer: port::unused() }
 }

@@ -15,6 +15,7 @@ pub mod load;
 pub mod mesh;
 pub mod metrics;
 pub mod origin;
+pub mod port;
 pub mod process;
 pub mod purging;
 pub mod raw;

@@ -90,6 +90,11 @@ impl Origin {
         Origin::listening(listen(SocketAddr::from(([127, 0, 0, 1], 0))), Some(tls::Certified::localhost()))
     }
 
+    /// Starts one with a port that somebody took before.
+    pub async fn takes(listener: TcpListener) -> Origin {
+        Origin::listening(listener, None)
+    }
+
     fn listening(listener: TcpListener, certified: Option<tls::Certified>) -> Origin {
         let addr = listener.local_addr().unwrap();
         let (authority, acceptor) = certified.map(|certified| (certified.authority, certified.acceptor)).unzip();

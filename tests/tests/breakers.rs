@@ -13,7 +13,7 @@ use serde_json::json;
 /// How long the origin takes.
 const ORIGIN: Duration = Duration::from_millis(20);
 /// What a busy machine may add to any time.
-const SLACK: Duration = Duration::from_millis(150);
+const SLACK: Duration = Duration::from_millis(500);
 const SECOND: Until = Until::Elapsed(Duration::from_secs(1));
 
 /// So many warm keys in a mesh whose proxies keep nothing themselves.
@@ -136,7 +136,7 @@ async fn a_group_that_hedges_does_not_wait_for_a_silent_owner() {
         mesh.origin.always(&path, Reply::fresh(60, "alive"));
         let begun = std::time::Instant::now();
         assert_eq!(Ask::get("hedged.test", &path).send(to).await.unwrap().text(), "alive");
-        assert!(begun.elapsed() < Duration::from_millis(50) + 4 * SLACK, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_millis(50) + 3 * SLACK, "{:?}", begun.elapsed());
     }
     let hedged = async || mesh.envoys[0].stats().await.sum("meshcache_filter_hedges", &[]) >= 1.0;
     await_until(hedged, SOON, "the filter says that it has hedged").await;

@@ -15,7 +15,7 @@ use serde_json::json;
 /// An owner that says nothing for so long is taken for dead.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// What a busy machine may add to any time.
-const SLACK: Duration = Duration::from_millis(700);
+const SLACK: Duration = Duration::from_millis(1_500);
 
 fn impatient(groups: Groups) -> Groups {
     groups.set("shop", "/patience", json!("400ms"))
@@ -63,7 +63,7 @@ async fn an_owner_that_is_dead_already_is_replaced_by_its_next() {
             let answer = Ask::get(SHOP, &path).send(to).await.unwrap();
             assert_eq!((answer.status, answer.text()), (200, "alive".to_owned()));
         }
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
         assert_eq!(mesh.origin.hits(&path), 1, "the next peer has it for all of them");
     }
 }
@@ -125,7 +125,7 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
         !answer.cache_status().contains("; hit")
     };
     await_until(ended, SOON, "the hot copy is used no more").await;
-    assert!(down.elapsed() < Duration::from_secs(3) + 2 * SLACK, "hot copies were used for {:?}", down.elapsed());
+    assert!(down.elapsed() < Duration::from_secs(3) + SLACK, "hot copies were used for {:?}", down.elapsed());
     // It asks none of them now for each request: only whether they are back.
     let asked = async || mesh.envoys[0].stats().await.sum("envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "meshcache")]);
     let before = asked().await;

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use meshcache_tests::load::{Until, load};
-use meshcache_tests::origin::bad::{BadOrigin, Manner, refused};
+use meshcache_tests::origin::bad::{BadOrigin, Manner};
+use meshcache_tests::port::Refused;
 use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Envoy, EnvoyConfig, Gate, Origin, Reply, await_until, client, herd, raw};
 
@@ -80,7 +81,7 @@ async fn an_origin_can_be_cut_in_the_middle_of_a_body() {
 
 #[tokio::test]
 async fn bad_origins_are_bad() {
-    assert!(client::get(refused().await, "/").await.is_err());
+    assert!(client::get(Refused::new().addr, "/").await.is_err());
     let nonsense = BadOrigin::start(Manner::Says(b"HTTP/9.9 nonsense\r\n\r\n".to_vec())).await;
     let silent = BadOrigin::start(Manner::SaysThenSilence(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".to_vec())).await;
     for manner in [Manner::Reset, Manner::ResetAfterRequest, Manner::EndlessHeaders] {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use meshcache_tests::load::{Until, load};
+use meshcache_tests::port::Refused;
 use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Connection, Coordinator, Origin, Reply, await_until, herd, raw};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -275,13 +276,13 @@ async fn a_client_that_waits_for_leave_to_send_gets_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_origin_that_is_not_there_is_a_502() {
-    let gone = meshcache_tests::origin::bad::refused().await;
-    let cache = Coordinator::in_front_of(&format!("http://{gone}"), &[]).await;
+    let gone = Refused::new();
+    let cache = Coordinator::in_front_of(&format!("http://{}", gone.addr), &[]).await;
     let answer = Ask::get(HOST, "/").send(cache.ports.data).await.unwrap();
     assert_eq!(answer.status, 502, "{answer:?}");
     let post = Ask::new("POST", HOST, "/").body("x").send(cache.ports.data).await.unwrap();
     assert_eq!(post.status, 502, "{post:?}");
-    let back = Origin::start_at(gone).await;
+    let back = Origin::takes(gone.listen()).await;
     back.always("/", Reply::fresh(60, "back"));
     await_until(async || Ask::get(HOST, "/").send(cache.ports.data).await.unwrap().text() == "back", SOON, "it is asked again").await;
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshcache_tests::groups::SHOP;
-use meshcache_tests::origin::bad::{BadOrigin, Manner, refused};
+use meshcache_tests::origin::bad::{BadOrigin, Manner};
+use meshcache_tests::port::{self, Refused};
 use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Gate, Mesh, Origin, Reply, Shared, await_until, herd, run};
 use serde_json::json;
@@ -39,7 +40,7 @@ fn manners() -> Vec<(&'static str, Manner, &'static [u16])> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_an_origin_does_everybody_has_an_answer_and_nothing_is_stored_or_left() {
-    let refusing = refused().await;
+    let refusing = Refused::new();
     let mut origins = Vec::new();
     let mut mesh = Mesh::of(1, 1);
     let timeout = json!({"timeout": "1s"});
@@ -50,8 +51,8 @@ async fn whatever_an_origin_does_everybody_has_an_answer_and_nothing_is_stored_o
         mesh = mesh.groups(|groups| groups.plus(name, fields)).envoy(|envoy| envoy.route(&format!("{name}.test"), addr));
         origins.push((name, Some(origin), expected));
     }
-    let fields = json!({"origin": {"url": format!("http://{refusing}")}});
-    mesh = mesh.groups(|groups| groups.plus("refused", fields)).envoy(|envoy| envoy.route("refused.test", refusing));
+    let fields = json!({"origin": {"url": format!("http://{}", refusing.addr)}});
+    mesh = mesh.groups(|groups| groups.plus("refused", fields)).envoy(|envoy| envoy.route("refused.test", refusing.addr));
     origins.push(("refused", None, &[502]));
     let mesh = mesh.start().await;
     mesh.origin.always("/well", Reply::fresh(3600, "well"));
@@ -171,7 +172,7 @@ fn an_error_that_the_group_lists_is_stored_for_as_long_as_it_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_origin_that_is_down_is_an_error_until_it_is_back() {
-    let origin = Origin::start().await;
+    let origin = Origin::start_at(port::unused()).await;
     let (addr, url) = (origin.addr, origin.url());
     let down = json!({"freshness": {"default": "1h"}, "origin": {"url": url}});
     let mesh = Mesh::of(3, 1).groups(|groups| groups.plus("down", down)).envoy(|envoy| envoy.route("down.test", addr)).start().await;

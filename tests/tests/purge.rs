@@ -69,7 +69,7 @@ impl Stock<'_> {
             for front in self.mesh.fronts() {
                 if gone.contains(&(host, target)) {
                     await_until(async || ask(front, host, target).await.0 != *version, SOON, "it is gone from the hot cache").await;
-                    assert!(begun.elapsed() < Duration::from_millis(1_300), "gone from the hot cache after {:?}", begun.elapsed());
+                    assert!(begun.elapsed() < Duration::from_secs(2), "gone from the hot cache after {:?}", begun.elapsed());
                 } else {
                     assert_eq!(ask(front, host, target).await.0, *version, "{host}{target} was to stay after {body}");
                 }

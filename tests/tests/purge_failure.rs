@@ -50,7 +50,7 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
         let begun = Instant::now();
         let (status, report) = order(&mesh.coordinators.all[1], &url(path)).await;
         assert_eq!((status, &report["unreached"]), (202, &json!(["peer-0"])), "{report}");
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     }
     let (status, _) = order(&mesh.coordinators.all[2], r#"{"group": "shop", "prefixes": ["/slept"]}"#).await;
     assert_eq!(status, 202);

@@ -1,6 +1,9 @@
 //! A real origin, a real cache before it, and clients, all on loopback.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod refusing;
+pub use refusing::refusing;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};

@@ -1,6 +1,10 @@
 //! What the coordinator's own tests share: a coordinator on ports of its own, a client, an origin, and waiting for a condition.
 #![allow(dead_code, unreachable_pub)]
 
+#[path = "../plane/refusing.rs"]
+mod refusing;
+pub use refusing::refusing;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 /// What a bad origin does with each connection.
@@ -31,11 +31,6 @@ pub struct BadOrigin {
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
     accepting: AbortHandle,
-}
-
-/// An address where nobody listens: connections are refused.
-pub async fn refused() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 impl BadOrigin {

@@ -1,13 +1,13 @@
 //! nginx, as the origin of the benchmark and as the cache to compare with.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meshcache_tests::process::Process;
 use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{artifact, client};
+use meshcache_tests::{artifact, client, port};
 use tempfile::TempDir;
 
 /// A running nginx of one process. Dropping it kills it.
@@ -54,8 +54,8 @@ impl Nginx {
     }
 
     async fn start(name: &str, folder: TempDir, words: &[(&str, &str)]) -> Nginx {
-        // nginx cannot say which port it was given, so it is told one that was free a moment ago.
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // nginx cannot say which port it was given, so it is told one.
+        let addr = port::unused();
         let template = artifact::file("tests/nginx").join(format!("{name}.conf"));
         let mut text = fs::read_to_string(template).unwrap();
         let path = folder.path().to_str().unwrap();
