@@ -18,7 +18,7 @@ use meshcache_protocol::{
     groups::Found,
     purge::What,
     request::Marks,
-    wire::{INVALIDATE_PATH, header},
+    wire::{INVALIDATE_PATH, Question},
 };
 use parking_lot::Mutex;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -125,7 +125,8 @@ impl Cache {
         let Ok(head) = Head::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
         let (rules, fields) = (self.rules(), head.fields());
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
-        let namespace = request.value(header::NAMESPACE).and_then(|namespace| std::str::from_utf8(namespace).ok());
+        let said = Question::read(&fields).unwrap_or_default();
+        let namespace = Some(said.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         let Found::Group(group) = rules.groups.find(&request, namespace) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
         let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
         if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {

@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use meshcache_protocol::{
     Breaker, Peer, Ring,
-    wire::{self, Question, VERSION, Verdict, header, never_to_origin},
+    wire::{self, Question, Verdict, header, never_to_origin},
 };
 use parking_lot::Mutex;
 use std::{
@@ -165,8 +165,8 @@ impl Peers {
     /// Asks a peer for what it has of a key; how it answered counts for its breaker.
     pub(crate) async fn peek(&self, peer: &str, key: &[u8], patience: Duration) -> Result<Response<Incoming>, Failure> {
         let link = self.link(peer)?;
-        let told = HeaderValue::from(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3);
-        let answer = self.post(&link, wire::PEEK_PATH, &[(header::PATIENCE, told)], key.to_vec(), patience).await;
+        let told = Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
+        let answer = self.post(&link, wire::PEEK_PATH, &told, key.to_vec(), patience).await;
         match &answer {
             Ok(_) => self.answered(&link, Call::Peek),
             Err(failure) => self.failed(&link, Call::Peek, *failure),
@@ -176,23 +176,13 @@ impl Peers {
 
     /// Tells a peer something under one of our own paths.
     pub(crate) async fn tell(&self, peer: &str, path: &str, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
-        self.post(&*self.link(peer)?, path, &[], body, patience).await
+        self.post(&*self.link(peer)?, path, &Question::new(), body, patience).await
     }
 
-    async fn post(
-        &self,
-        link: &Link,
-        path: &str,
-        fields: &[(&'static str, HeaderValue)],
-        body: Vec<u8>,
-        patience: Duration,
-    ) -> Result<Response<Incoming>, Failure> {
+    async fn post(&self, link: &Link, path: &str, said: &Question, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let uri = Uri::builder().scheme("http").authority(link.peer.name.as_str()).path_and_query(path).build().map_err(|_| Failure::Internal)?;
-        let mut request = Request::post(uri).version(http::Version::HTTP_2).header(AUTHORIZATION, &*token);
-        for (name, value) in fields {
-            request = request.header(*name, value);
-        }
+        let request = Request::post(uri).version(http::Version::HTTP_2).header(AUTHORIZATION, &*token).header(header::WIRE, said.to_string());
         let response = link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await?;
         if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
     }
@@ -205,7 +195,7 @@ impl Peers {
     pub(crate) async fn invalidate(&self, peer: &str, head: &Head, call: &str, patience: Duration) -> Result<(), Failure> {
         let link = self.link(peer)?;
         let token = self.token.load_full().ok_or(Failure::Refused)?;
-        let question = Question { wire: VERSION, hop: true, ..Question::default() };
+        let question = Question { hop: true, ..Question::new() };
         let mut request = self::call(peer, head, &question, &token, true).ok_or(Failure::Internal)?;
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = Uri::builder().scheme("http").authority(peer).path_and_query(call).build().map_err(|_| Failure::Internal)?;
@@ -228,8 +218,9 @@ fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_lo
             headers.append(name.clone(), value.clone());
         }
     }
-    for (name, value) in question.headers() {
-        headers.insert(name, HeaderValue::from_str(&value).ok()?);
+    headers.insert(header::WIRE, HeaderValue::try_from(question.to_string()).ok()?);
+    if let Some(route) = &question.route {
+        headers.insert(header::ROUTE, HeaderValue::from_str(route).ok()?);
     }
     headers.insert(header::AUTHORITY, HeaderValue::from_bytes(head.authority()).ok()?);
     headers.insert(header::SCHEME, HeaderValue::from_static(head.scheme()));

@@ -253,13 +253,13 @@ async fn more_loads_than_may_be_pass_after_the_patience() {
     let asked: Vec<_> = ["/1", "/2", "/3", "/4"]
         .map(|target| {
             let front = front.clone();
-            tokio::spawn(async move { front.question(target, &[("meshcache-patience", "40")]).await })
+            tokio::spawn(async move { front.question_with("patience=40", target, &[]).await })
         })
         .into();
     let outcomes: Vec<String> = all(asked).await.iter().map(|answer| answer.header("meshcache-outcome").to_owned()).collect();
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "loading").count(), 4, "{outcomes:?}");
     assert_eq!(origin.count(), 2);
-    let passed = || async { front.question("/5", &[("meshcache-patience", "40")]).await.header("meshcache-outcome").to_owned() };
+    let passed = || async { front.question_with("patience=40", "/5", &[]).await.header("meshcache-outcome").to_owned() };
     let mut outcome = passed().await;
     while outcome == "loading" {
         outcome = passed().await;
@@ -290,14 +290,14 @@ async fn a_purge_that_comes_during_a_load_wins() {
 async fn a_question_whose_patience_ends_is_told_to_ask_again() {
     let (origin, gate) = gated(&[FRESH]).await;
     let front = Front::new(&origin, json!({})).await;
-    assert_eq!(front.question("/", &[("meshcache-patience", "20")]).await.header("meshcache-outcome"), "loading");
+    assert_eq!(front.question_with("patience=20", "/", &[]).await.header("meshcache-outcome"), "loading");
     gate.open();
     let answer = front.question("/", &[]).await;
     let outcome = answer.header("meshcache-outcome");
     assert!(answer.text() == "none" && (outcome.starts_with("miss; ttl=") || outcome.starts_with("hit")) && outcome.contains("shared"), "{outcome}");
     assert_eq!((origin.count(), answer.header("cache-status")), (1, ""));
     assert!(front.question("/", &[]).await.header("meshcache-outcome").starts_with("hit; ttl="));
-    let other_rules = front.question("/", &[("meshcache-rules", "x")]).await;
+    let other_rules = front.question("/", &[("meshcache-wire", "1; group=g; rules=x")]).await;
     assert!(other_rules.header("meshcache-outcome").contains("shared"), "the first of two headers counts");
 }
 
@@ -308,7 +308,6 @@ async fn questions_that_are_not_for_the_cache_are_handed_back() {
     for (target, fields, reason) in [
         ("/?fresh", &[][..], "bypass"),
         ("/", &[("cookie", "a=b")], "identity"),
-        ("/", &[("meshcache-verified", "1")], "identity"),
         ("/", &[("range", "bytes=0-1")], "range"),
         ("/", &[("if-none-match", "x")], "conditional"),
         ("/", &[("accept", "text/event-stream")], "event-stream"),
@@ -317,12 +316,9 @@ async fn questions_that_are_not_for_the_cache_are_handed_back() {
     ] {
         assert_eq!(front.question(target, fields).await.header("meshcache-outcome"), format!("pass; reason={reason}"), "{target} {fields:?}");
     }
-    for (fields, reason) in [
-        (&[("meshcache-wire", "99")][..], "wire-version"),
-        (&[("meshcache-wire", "x")], "bad-question"),
-        (&[("meshcache-wire", "1"), ("meshcache-group", "other")], "group"),
-    ] {
-        assert_eq!(front.ask("GET", "/", fields).await.header("meshcache-outcome"), format!("pass; reason={reason}"));
+    for (said, reason) in [("99", "wire-version"), ("x", "bad-question"), ("1; patience=x", "bad-question"), ("1; group=other", "group")] {
+        assert_eq!(front.ask("GET", "/", &[("meshcache-wire", said)]).await.header("meshcache-outcome"), format!("pass; reason={reason}"));
     }
+    assert_eq!(front.question_with("verified", "/", &[]).await.header("meshcache-outcome"), "pass; reason=identity");
     assert_eq!(origin.count(), 0);
 }

@@ -64,8 +64,8 @@ async fn a_key_is_loaded_once_whomever_one_asks() {
 async fn a_question_is_passed_on_with_its_verdict() {
     let origin = Origin::new(|seen| async move { answer(200, &[if seen.target == "/p" { ("cache-control", "private") } else { FRESH }], seen.target) }).await;
     let fronts = three(&origin).await;
-    let digest = fronts[0].cache.groups().named("g").unwrap().digest().to_owned();
-    let question = [HOST, ("meshcache-wire", "1"), ("meshcache-group", "g"), ("meshcache-rules", &digest)];
+    let said = format!("1; group=g; rules={}", fronts[0].cache.groups().named("g").unwrap().digest());
+    let question = [HOST, ("meshcache-wire", &*said)];
     let mut outcomes = Vec::new();
     for front in &fronts {
         outcomes.push(front.ask("GET", "/x", &question).await.header("meshcache-outcome").to_owned());
@@ -77,7 +77,7 @@ async fn a_question_is_passed_on_with_its_verdict() {
         let outcome = front.ask("GET", "/p", &question).await.header("meshcache-outcome").to_owned();
         assert!(outcome.starts_with("pass; reason=private; for="), "{outcome}");
     }
-    let others = [HOST, ("meshcache-wire", "1"), ("meshcache-group", "g"), ("meshcache-rules", "others")];
+    let others = [HOST, ("meshcache-wire", "1; group=g; rules=others")];
     for front in &fronts {
         assert!(!front.ask("GET", "/x", &others).await.header("meshcache-outcome").contains("shared"));
     }
@@ -121,9 +121,7 @@ async fn a_call_from_a_peer_is_answered_from_here_and_its_token_goes_no_further(
     let fronts = three(&origin).await;
     for front in &fronts {
         let call = [
-            ("meshcache-wire", "1"),
-            ("meshcache-group", "g"),
-            ("meshcache-hop", "1"),
+            ("meshcache-wire", "1; group=g; hop"),
             ("meshcache-authority", "s.n"),
             ("meshcache-scheme", "http"),
             ("authorization", "Bearer token"),
@@ -150,6 +148,6 @@ async fn callers_are_who_their_proxy_says() {
     assert_eq!(front.get("/").await.status, 403);
     assert_eq!(front.question("/", &[other]).await.header("meshcache-outcome"), "pass; reason=caller");
     assert!(front.question("/", &[web]).await.header("meshcache-outcome").starts_with("hit"));
-    let spoofed = [("meshcache-hop", "1"), ("meshcache-authority", "x")];
-    assert_eq!(front.question("/", &spoofed).await.header("meshcache-outcome"), "pass; reason=caller", "hop 1 on the data port gives no right");
+    let spoofed = front.question_with("hop", "/", &[("meshcache-authority", "x")]).await;
+    assert_eq!(spoofed.header("meshcache-outcome"), "pass; reason=caller", "hop 1 on the data port gives no right");
 }

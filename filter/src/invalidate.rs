@@ -101,19 +101,17 @@ impl Invalidations {
 impl Told {
     /// The headers of the calls: one for each peer that is told.
     pub fn calls<'t>(&'t self, known: &'t Known) -> Vec<message::Headers<'t>> {
+        let said = wire::Question { group: self.group.clone(), namespace: self.namespace.clone().unwrap_or_default(), ..wire::Question::new() };
         let call = |peer: &'t str| -> message::Headers<'t> {
-            let mut headers: message::Headers<'t> = vec![
+            vec![
                 (":method", Cow::Borrowed("POST")),
                 (":scheme", Cow::Borrowed("http")),
                 (":authority", Cow::Borrowed(&self.authority)),
                 (":path", Cow::Owned(format!("{INVALIDATE_PATH}{}", self.target))),
-                (header::WIRE, Cow::Owned(wire::VERSION.to_string())),
-                (header::GROUP, Cow::Borrowed(&self.group)),
+                (header::WIRE, Cow::Owned(said.to_string())),
                 (header::SCHEME, Cow::Borrowed(self.scheme)),
                 (header::PEER, Cow::Borrowed(peer)),
-            ];
-            headers.extend(self.namespace.as_deref().map(|namespace| (header::NAMESPACE, Cow::Borrowed(namespace))));
-            headers
+            ]
         };
         known.ring.order(self.hash).into_iter().take(PEERS).map(|peer| call(&peer.data)).collect()
     }
@@ -281,8 +279,8 @@ mod tests {
         assert_eq!(calls.iter().map(|call| of(call, header::PEER)).collect::<Vec<_>>(), order);
         let call = &calls[0];
         assert_eq!(
-            [":method", ":path", ":authority", header::SCHEME, header::GROUP, header::NAMESPACE].map(|name| of(call, name)),
-            ["POST", "/.meshcache/invalidate/a?b", "h", "http", "g", "ns"]
+            [":method", ":path", ":authority", header::SCHEME, header::WIRE].map(|name| of(call, name)),
+            ["POST", "/.meshcache/invalidate/a?b", "h", "http", "1; group=g; namespace=ns"]
         );
     }
 

@@ -19,7 +19,7 @@ pub fn is_text(request: &Request<'_>) -> bool {
 /// `None` where it cannot be said.
 pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed: Option<u64>) -> Option<Headers<'q>> {
     let head = Head::read(&question.map)?;
-    let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(14));
+    let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(7));
     for (name, value) in head.pseudo() {
         headers.push((name, Cow::Borrowed(std::str::from_utf8(value).ok()?)));
     }
@@ -42,7 +42,7 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed:
         hop: question.peer.hop,
         route: None,
     };
-    headers.extend(said.headers().into_iter().map(|(name, value)| (name, Cow::Owned(value))));
+    headers.push((header::WIRE, Cow::Owned(said.to_string())));
     headers.push((header::PEER, Cow::Borrowed(&question.peer.address)));
     headers.push((header::SCHEME, Cow::Borrowed(head.scheme())));
     Some(headers)

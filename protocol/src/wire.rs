@@ -24,28 +24,8 @@ pub const PREFIX: &str = "meshcache-";
 
 /// Names of the headers, lower case.
 pub mod header {
-    /// The wire version of a question; its presence makes a request a question.
+    /// The wire version and what a question says beside the client's own request ([`super::Question`]); its presence makes a request a question.
     pub const WIRE: &str = "meshcache-wire";
-    /// The group that the asker matched.
-    pub const GROUP: &str = "meshcache-group";
-    /// The asking proxy's namespace, for short service names.
-    pub const NAMESPACE: &str = "meshcache-namespace";
-    /// `1`: the proxy verified a token of this request.
-    pub const VERIFIED: &str = "meshcache-verified";
-    /// The asker's ring version, hexadecimal.
-    pub const RING: &str = "meshcache-ring";
-    /// The digest of the asker's rules for the group, opaque.
-    pub const RULES: &str = "meshcache-rules";
-    /// The asker's purge position ([`crate::purge::Position`]).
-    pub const PURGE: &str = "meshcache-purge";
-    /// How long the asker waits for an answer, milliseconds.
-    pub const PATIENCE: &str = "meshcache-patience";
-    /// How long the asker has been waiting already, milliseconds.
-    pub const WAITED: &str = "meshcache-waited";
-    /// How long ago the asker has seen an unsafe request for the key succeed, milliseconds.
-    pub const CHANGED: &str = "meshcache-changed";
-    /// `1`: answer from here, ask no other peer.
-    pub const HOP: &str = "meshcache-hop";
     /// The client's authority, on calls between coordinators (Host is the peer's name there).
     pub const AUTHORITY: &str = "meshcache-authority";
     /// The client's scheme, on calls between coordinators.
@@ -213,22 +193,23 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What a question says beside the client's own request.
+/// What a question says beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop; ring=00c0ffee00c0ffee; patience=750; hop`.
+/// One header: each that a call carries costs both sides more than its words do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
     /// The asker's wire version.
     pub wire: u32,
     /// The group that the asker matched.
     pub group: String,
-    /// The asking proxy's namespace; empty where it has none.
+    /// The asking proxy's namespace, for short service names; empty where it has none.
     pub namespace: String,
     /// Whether the proxy verified a token of this request.
     pub verified: bool,
-    /// The asker's ring version.
+    /// The asker's ring version; 0: not said.
     pub ring: u64,
-    /// The digest of the asker's rules for the group.
+    /// The digest of the asker's rules for the group, opaque.
     pub rules: String,
-    /// The asker's purge position ([`crate::purge::Position`]). empty: none.
+    /// The asker's purge position ([`crate::purge::Position`]). Empty: none.
     pub purge: String,
     /// How long the asker waits for an answer, milliseconds; 0: no limit said.
     pub patience: u64,
@@ -238,7 +219,7 @@ pub struct Question {
     pub changed: Option<u64>,
     /// Answer from here, ask no other peer.
     pub hop: bool,
-    /// The cluster that Envoy chose, where the group's key wants it.
+    /// The cluster that Envoy chose, where the group's key wants it. In a header of its own ([`header::ROUTE`]): its name may have any characters.
     pub route: Option<String>,
 }
 
@@ -249,62 +230,84 @@ pub enum BadQuestion {
     NotOne,
     /// A wire version that this code does not understand.
     Version(u32),
-    /// The header of this name cannot be read.
-    Header(&'static str),
+    /// The header of this name, or this word of the wire header, cannot be read.
+    Unreadable(&'static str),
 }
 
 impl Question {
-    /// The headers that say it: name and value. Empty fields are left out.
-    pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = vec![(header::WIRE, self.wire.to_string()), (header::GROUP, self.group.clone())];
-        let mut say = |name, value: String, is: bool| {
-            if is {
-                headers.push((name, value));
-            }
-        };
-        say(header::NAMESPACE, self.namespace.clone(), !self.namespace.is_empty());
-        say(header::VERIFIED, "1".into(), self.verified);
-        say(header::RING, format!("{:016x}", self.ring), self.ring != 0);
-        say(header::RULES, self.rules.clone(), !self.rules.is_empty());
-        say(header::PURGE, self.purge.clone(), !self.purge.is_empty());
-        say(header::PATIENCE, self.patience.to_string(), self.patience != 0);
-        say(header::WAITED, self.waited.to_string(), self.waited != 0);
-        say(header::CHANGED, self.changed.unwrap_or(0).to_string(), self.changed.is_some());
-        say(header::HOP, "1".into(), self.hop);
-        say(header::ROUTE, self.route.clone().unwrap_or_default(), self.route.is_some());
-        headers
+    /// A question of this wire version that says nothing.
+    pub fn new() -> Self {
+        Self { wire: VERSION, ..Self::default() }
     }
 
     /// Reads a question from a request's fields. Of a repeated header the first counts.
     pub fn read(fields: &[Field<'_>]) -> Result<Self, BadQuestion> {
         let get = |name: &'static str| match crate::request::values(fields, name).next() {
-            Some(value) => std::str::from_utf8(value).map(Some).map_err(|_| BadQuestion::Header(name)),
+            Some(value) => std::str::from_utf8(value).map(Some).map_err(|_| BadQuestion::Unreadable(name)),
             None => Ok(None),
         };
-        fn number<T: std::str::FromStr + Default>(name: &'static str, text: Option<&str>) -> Result<T, BadQuestion> {
-            text.map_or(Ok(T::default()), |t| t.parse().map_err(|_| BadQuestion::Header(name)))
+        let mut question = Self::parse(get(header::WIRE)?.ok_or(BadQuestion::NotOne)?)?;
+        question.route = get(header::ROUTE)?.map(str::to_owned);
+        Ok(question)
+    }
+
+    /// Reads the value of the wire header. Words that this version does not know are passed over.
+    pub fn parse(value: &str) -> Result<Self, BadQuestion> {
+        fn number<T: std::str::FromStr>(name: &'static str, text: &str) -> Result<T, BadQuestion> {
+            text.parse().map_err(|_| BadQuestion::Unreadable(name))
         }
-        let Some(wire) = get(header::WIRE)? else { return Err(BadQuestion::NotOne) };
-        let wire = number(header::WIRE, Some(wire))?;
+        let mut words = value.split(';').map(str::trim);
+        let wire = number(header::WIRE, words.next().unwrap_or_default())?;
         if !(OLDEST..=VERSION).contains(&wire) {
             return Err(BadQuestion::Version(wire));
         }
-        let ring = get(header::RING)?.map_or(Ok(0), |t| u64::from_str_radix(t, 16).map_err(|_| BadQuestion::Header(header::RING)))?;
-        let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        Ok(Self {
-            wire,
-            group: owned(get(header::GROUP)?),
-            namespace: owned(get(header::NAMESPACE)?),
-            verified: get(header::VERIFIED)? == Some("1"),
-            ring,
-            rules: owned(get(header::RULES)?),
-            purge: owned(get(header::PURGE)?),
-            patience: number(header::PATIENCE, get(header::PATIENCE)?)?,
-            waited: number(header::WAITED, get(header::WAITED)?)?,
-            changed: get(header::CHANGED)?.map(|text| number(header::CHANGED, Some(text))).transpose()?,
-            hop: get(header::HOP)? == Some("1"),
-            route: get(header::ROUTE)?.map(str::to_owned),
-        })
+        let mut question = Self { wire, ..Self::default() };
+        for word in words {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            match name {
+                "group" => question.group = value.to_owned(),
+                "namespace" => question.namespace = value.to_owned(),
+                "verified" => question.verified = true,
+                "ring" => question.ring = u64::from_str_radix(value, 16).map_err(|_| BadQuestion::Unreadable("ring"))?,
+                "rules" => question.rules = value.to_owned(),
+                "purge" => question.purge = value.to_owned(),
+                "patience" => question.patience = number("patience", value)?,
+                "waited" => question.waited = number("waited", value)?,
+                "changed" => question.changed = Some(number("changed", value)?),
+                "hop" => question.hop = true,
+                _ => {}
+            }
+        }
+        Ok(question)
+    }
+}
+
+impl fmt::Display for Question {
+    /// What is empty is left out, and so is text that would end its word: it is no name of a group or a namespace.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.wire)?;
+        for (name, text) in [("group", &self.group), ("namespace", &self.namespace), ("rules", &self.rules), ("purge", &self.purge)] {
+            if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b';') {
+                write!(f, "; {name}={text}")?;
+            }
+        }
+        if self.ring != 0 {
+            write!(f, "; ring={:016x}", self.ring)?;
+        }
+        for (name, n) in [("patience", self.patience), ("waited", self.waited)] {
+            if n != 0 {
+                write!(f, "; {name}={n}")?;
+            }
+        }
+        if let Some(changed) = self.changed {
+            write!(f, "; changed={changed}")?;
+        }
+        for (name, is) in [("verified", self.verified), ("hop", self.hop)] {
+            if is {
+                write!(f, "; {name}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -352,11 +355,17 @@ mod tests {
             hop: true,
             route: None,
         };
-        let headers = question.headers();
-        let fields: Vec<Field<'_>> = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-        assert_eq!(Question::read(&fields), Ok(question));
+        let said = question.to_string();
+        assert_eq!(said, "1; group=g; namespace=ns; rules=r; purge=p; ring=0000000000000abc; patience=750; waited=40; changed=0; verified; hop");
+        assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));
-        assert_eq!(Question::read(&[(b"meshcache-wire", b"99")]), Err(BadQuestion::Version(99)));
-        assert_eq!(Question::read(&[(b"meshcache-wire", b"1"), (b"meshcache-patience", b"-1")]), Err(BadQuestion::Header(header::PATIENCE)));
+        let sly = Question { namespace: "a; verified".into(), ..Question::new() };
+        assert_eq!(sly.to_string(), "1");
+        let read = |value: &'static [u8]| Question::read(&[(b"meshcache-wire", value)]);
+        assert_eq!(read(b"99"), Err(BadQuestion::Version(99)));
+        for (value, unreadable) in [(&b""[..], "meshcache-wire"), (b"\xff", "meshcache-wire"), (b"1; patience=-1", "patience"), (b"1; ring=x", "ring")] {
+            assert_eq!(read(value), Err(BadQuestion::Unreadable(unreadable)));
+        }
+        assert_eq!(read(b"1; new-word=1;; hop"), Ok(Question { hop: true, ..Question::new() }));
     }
 }

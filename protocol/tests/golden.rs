@@ -94,7 +94,9 @@ fn verdict(of: &Value) -> Value {
 /// A question's headers as they are read, and as they are written again.
 fn question(of: &Value) -> Value {
     match Question::read(&fields(of, "fields")) {
-        Ok(question) => json!({"written": question.headers(), "patience": question.patience, "verified": question.verified, "hop": question.hop}),
+        Ok(question) => {
+            json!({"written": question.to_string(), "route": question.route, "patience": question.patience, "verified": question.verified, "hop": question.hop})
+        }
         Err(bad) => json!(format!("{bad:?}")),
     }
 }

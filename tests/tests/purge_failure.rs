@@ -141,8 +141,8 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
     let at = mesh.coordinators.data()[0];
     let groups = meshcache_protocol::Groups::new(serde_json::from_value(mesh.groups.document.clone()).unwrap()).unwrap();
     let question = |purges: &str| {
-        let ask = Ask::get(SHOP, &paths[0]).header("meshcache-wire", "1").header("meshcache-group", "shop");
-        ask.header("meshcache-rules", groups.named("shop").unwrap().digest()).header("meshcache-purge", purges).header("meshcache-hop", "1")
+        let rules = groups.named("shop").unwrap().digest();
+        Ask::get(SHOP, &paths[0]).header("meshcache-wire", format!("1; group=shop; rules={rules}; purge={purges}; hop"))
     };
     let outcome = async |purges: &str| question(purges).send(at).await.unwrap().header("meshcache-outcome");
     assert!(outcome("").await.starts_with("hit"));

@@ -83,7 +83,7 @@ fn control_headers_of_clients_reach_no_service_and_those_of_services_no_client()
             for ask in [Ask::get(SHOP, "/controls"), Ask::new("POST", SHOP, "/controls-post").body("x"), Ask::get(SHOP, "/account/controls")] {
                 // Twice, so that what is stored is seen too.
                 for _ in 0..2 {
-                    let names = ["meshcache-group", "meshcache-peer", "meshcache-verified", "meshcache-hop", "meshcache-authority", "meshcache-whatever"];
+                    let names = ["meshcache-route", "meshcache-peer", "meshcache-scheme", "meshcache-authority", "meshcache-whatever"];
                     let ask = names.iter().fold(ask.clone(), |ask, name| ask.header(name, "1")).header("x-client", "1");
                     let answer = ask.send(to).await.unwrap();
                     let leaked: Vec<_> = answer.headers.iter().filter(|(name, _)| name.starts_with("meshcache-")).collect();
@@ -143,12 +143,7 @@ fn the_peer_and_admin_ports_tell_nothing_without_their_token() {
         Ask::get(SHOP, "/told").send(mesh.coordinators.data()[0]).await.unwrap();
         let ports = mesh.coordinators.all[0].ports;
         let peer = |path: &str| {
-            Ask::get("peer-0", path)
-                .header("meshcache-wire", "1")
-                .header("meshcache-group", "shop")
-                .header("meshcache-authority", SHOP)
-                .header("meshcache-scheme", "http")
-                .header("meshcache-hop", "1")
+            Ask::get("peer-0", path).header("meshcache-wire", "1; group=shop; hop").header("meshcache-authority", SHOP).header("meshcache-scheme", "http")
         };
         let purge = Ask::new("POST", "admin", "/purge").header("content-type", "application/json").body(r#"{"all": true}"#);
         let asks = [
@@ -191,8 +186,7 @@ async fn without_configured_tokens_peers_are_refused_and_admin_is_for_loopback_o
     let origin = Origin::start().await;
     let alone = Coordinator::in_front_of(&origin.url(), &[]).await;
     for token in ["", "Bearer ", "Bearer x"] {
-        let hop =
-            Ask::get("alone", "/").header("authorization", token).header("meshcache-wire", "1").header("meshcache-authority", "o").header("meshcache-hop", "1");
+        let hop = Ask::get("alone", "/").header("authorization", token).header("meshcache-wire", "1; hop").header("meshcache-authority", "o");
         assert_eq!(hop.send(alone.ports.peer).await.unwrap().status, 401);
     }
     assert_eq!(origin.total(), 0);
@@ -233,7 +227,7 @@ fn a_host_that_no_group_names_is_never_fetched() {
             let ask = Ask::get(host, "/anything");
             let answer = ask.send(mesh.coordinators.data()[0]).await.unwrap();
             assert_eq!(answer.status, 421, "{host}: {answer:?}");
-            let question = ask.header("meshcache-wire", "1").header("meshcache-group", "shop").send(mesh.coordinators.data()[0]).await.unwrap();
+            let question = ask.header("meshcache-wire", "1; group=shop").send(mesh.coordinators.data()[0]).await.unwrap();
             assert_ne!(question.status, 200, "{host}: {question:?}");
         }
         assert_eq!(mesh.origin.hits("/anything"), 0);
@@ -295,8 +289,7 @@ fn a_group_with_callers_answers_nobody_else() {
         assert_eq!(status(&format!("{bad},{good}")).await, 200);
         assert_eq!(mesh.origin.hits("/guarded"), 1);
         // A question gives no right either, whatever it says of itself.
-        let question =
-            ask("").header("meshcache-wire", "1").header("meshcache-group", "guarded").header("meshcache-verified", "1").header("meshcache-hop", "1");
+        let question = ask("").header("meshcache-wire", "1; group=guarded; verified; hop");
         let answer = question.send(coordinator).await.unwrap();
         assert!(!answer.text().contains("for the shop") && answer.header("meshcache-outcome").starts_with("pass"), "{answer:?}");
         // This Envoy has no identity: its filter passes, and the service decides.

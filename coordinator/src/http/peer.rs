@@ -103,12 +103,12 @@ impl PeerPort {
 
     /// What is here of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
-        let patience = request.headers().get(wire::header::PATIENCE).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let said = request.headers().get(wire::header::WIRE).and_then(|value| wire::Question::parse(value.to_str().ok()?).ok()).unwrap_or_default();
         let key = match whole(request.into_body(), KEY).await {
             Ok(key) => key,
             Err(status) => return empty(status),
         };
-        match self.cache.peeked(key.into(), Duration::from_millis(LONGEST_PEEK.min(patience))).await {
+        match self.cache.peeked(key.into(), Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),

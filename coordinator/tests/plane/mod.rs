@@ -1,5 +1,5 @@
 //! A real origin, a real cache before it, and clients, all on loopback.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod refusing;
 pub use refusing::refusing;
@@ -202,10 +202,13 @@ impl Front {
 
     /// A filter's question.
     pub async fn question(&self, target: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut all = vec![("meshcache-wire", "1"), ("meshcache-group", "g")];
-        let digest = self.cache.groups().named("g").unwrap().digest().to_owned();
-        all.push(("meshcache-rules", &digest));
-        all.extend_from_slice(fields);
+        self.question_with("", target, fields).await
+    }
+
+    /// The same; `words`: what it says beside group and rules.
+    pub async fn question_with(&self, words: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+        let said = format!("1; group=g; rules={}; {words}", self.cache.groups().named("g").unwrap().digest());
+        let all = [&[("meshcache-wire", &*said)], fields].concat();
         ask(self.data, "GET", target, &all, Bytes::new()).await
     }
 }

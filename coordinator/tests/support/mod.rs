@@ -1,5 +1,5 @@
 //! What the coordinator's own tests share: a coordinator on ports of its own, a client, an origin, and waiting for a condition.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unused_imports, unreachable_pub)]
 
 #[path = "../plane/refusing.rs"]
 mod refusing;

@@ -210,14 +210,9 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
         ("x-envoy-retry-on", ""),
         ("te", ""),
         ("meshcache-hop", ""),
-        ("meshcache-wire", "1"),
-        ("meshcache-group", "g"),
-        ("meshcache-namespace", "ns"),
-        ("meshcache-patience", "750"),
-        ("meshcache-purge", "p"),
+        ("meshcache-wire", &format!("1; group=g; namespace=ns; rules={}; purge=p; ring={:016x}; patience=750", question.group.digest(), known.ring.version())),
         ("meshcache-scheme", "http"),
         ("meshcache-peer", &question.peer.address),
-        ("meshcache-rules", question.group.digest()),
     ] {
         assert_eq!(get(name), value, "{name}");
     }
