@@ -40,7 +40,7 @@ struct Given {
     shared: Option<Selecting>,
     /// What is said to those who joined.
     joined: Verdict,
-    /// The header maps for the one who asked and for those who joined.
+    /// The header maps for the one who asked and, where there are any, for those who joined.
     heads: [Vec<u8>; 2],
 }
 
@@ -61,7 +61,8 @@ impl Delivery {
         };
         let detail = if matches!(outcome, Outcome::Hit | Outcome::Stale) { "owner" } else { "" };
         let joined = Verdict { collapsed: answer.verdict.collapsed || detail.is_empty(), ..answer.verdict.clone() };
-        let heads = [&answer.verdict, &joined].map(|verdict| answer.head(&cache_status(&installation, verdict, detail, None)));
+        let head = |verdict: &Verdict| answer.head(&cache_status(&installation, verdict, detail, None));
+        let heads = [head(&answer.verdict), if waiting.iter().any(|(_, waiter)| waiter.map.is_some()) { head(&joined) } else { Vec::new() }];
         let end = End::Response(Box::new(Given { answer, outcome, detail, shared, joined, heads }));
         Self { question, waiting: waiting.into_iter(), end, installation }
     }

@@ -119,7 +119,7 @@ impl<'e> Exchange<'e> {
             }
             _ => return none_of_ours(worker, Reason::NoGroup),
         };
-        let Some(side) = site.side(|| facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
+        let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
         let mode = group.config().mode;
         let (bypass, debug) = match arrival.head.control {
             control if control.bypass || control.debug => {
@@ -213,9 +213,6 @@ impl Ours<'_> {
         let shared = alone.is_ok() && !only_if_cached;
         if worker.passes.holds(&self.key, asked, now) {
             return Step::Pass(self.pass(worker, Reason::Remembered));
-        }
-        if !self.site.confirm(self.side, || self.facts.side()) {
-            return Step::Pass(self.pass(worker, Reason::NoGroup));
         }
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));

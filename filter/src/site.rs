@@ -16,19 +16,22 @@ pub enum Side {
     Outbound,
 }
 
-/// What is known of the side that a configuration's requests come in on. Envoy's word costs 1 to 2 us a request, as much as all else
-/// that a hot answer needs of it; so a configuration may say it, and is believed while Envoy agrees.
+/// What is known of the side that a configuration's requests come in on. Envoy's word costs as much as all else that a hot answer needs
+/// of it; so a configuration may say it, and is believed while Envoy agrees: it is asked about the first request, and once a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sided {
     /// Envoy is asked for each request.
     Unsaid,
     /// The configuration says so.
     Said(Side),
-    /// Envoy has said the same.
-    Confirmed(Side),
+    /// Envoy has said the same, at this moment.
+    Confirmed(Side, u64),
     /// Envoy has said otherwise: nothing is served.
     Refuted,
 }
+
+/// How long Envoy's word about the side counts, milliseconds.
+const CONFIRMED: u64 = 1000;
 
 /// One configuration of the filter. Envoy may run it on both sides.
 #[derive(Clone, Debug)]
@@ -82,25 +85,17 @@ impl Site {
     }
 
     /// The side that a request came in on; `envoy`: what Envoy says. `None`: the configuration says another one.
-    pub fn side(&self, envoy: impl FnOnce() -> Side) -> Option<Side> {
+    pub fn side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
         match self.sided.get() {
             Sided::Unsaid => Some(envoy()),
-            Sided::Confirmed(side) => Some(side),
-            Sided::Said(side) => self.confirm(side, envoy).then_some(side),
+            Sided::Confirmed(side, at) if now < at.saturating_add(CONFIRMED) => Some(side),
+            Sided::Said(side) | Sided::Confirmed(side, _) => {
+                let agreed = envoy() == side;
+                self.sided.set(if agreed { Sided::Confirmed(side, now) } else { Sided::Refuted });
+                agreed.then_some(side)
+            }
             Sided::Refuted => None,
         }
-    }
-
-    /// Whether Envoy still agrees about the side. Asked for each question, which costs far more, so that a configuration that is
-    /// used on both sides is found out before it has anything hot to give.
-    pub fn confirm(&self, side: Side, envoy: impl FnOnce() -> Side) -> bool {
-        let agreed = self.sided.get() == Sided::Unsaid || envoy() == side;
-        match self.sided.get() {
-            Sided::Unsaid => {}
-            _ if agreed => self.sided.set(Sided::Confirmed(side)),
-            _ => self.sided.set(Sided::Refuted),
-        }
-        agreed
     }
 
     /// Whether the configuration names a side that is not the listener's.
