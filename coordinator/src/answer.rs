@@ -61,6 +61,7 @@ pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
     verdict.ttl = if entry.stored.always_validate { entry.stored.ttl(resident).min(0) } else { entry.stored.ttl(resident) };
     verdict.why = Some(entry.stored.why);
     verdict.age = entry.stored.age(resident);
+    verdict.if_error = entry.stored.if_error;
     verdict
 }
 

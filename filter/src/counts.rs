@@ -107,6 +107,8 @@ words! {
         PeerFailure = "peer_failures",
         /// Questions to the next peer while the first was still waited for.
         Hedge = "hedges",
+        /// Hot answers past their time given in place of a service's failure, while no coordinator answered.
+        StandIn = "stale_if_error",
         /// Answers put into the hot cache.
         Kept = "hot_kept",
         /// Feed answers.

@@ -5,10 +5,11 @@
 use crate::{
     answer::Answer,
     counts::{Event, Outcome, Reason},
-    exchange::{Ask, Pass, Step, count_pass, pass},
+    exchange::{Ask, Pass, Step, count_pass, pass, spare},
     head::Head,
     questions::{Question, Waiter},
     reply::Reply,
+    spare::Spare,
     worker::Worker,
 };
 use meshcache_protocol::{
@@ -80,7 +81,9 @@ impl Delivery {
             End::Pass { reason, verdict } => {
                 count_pass(worker, &self.question.group, *reason);
                 let note = cache_status(&self.installation, verdict, "", key.as_deref());
-                return Some((stream, Step::Pass(Pass { reason: *reason, note: Some(note) })));
+                let alone = *reason == Reason::PeersFailed;
+                let spare = alone.then(|| stands_in(&self.question, waiter.map.as_deref(), worker, now)).flatten();
+                return Some((stream, Step::Pass(Pass { reason: *reason, note: Some(note), spare })));
             }
             End::Response(given) => given,
         };
@@ -128,6 +131,13 @@ fn ask_alone<'a>(of: &Question, installation: &str, stream: u32, waiter: Waiter,
         }
         None => Step::Pass(pass(worker, &of.group, installation, Reason::Full, waiter.debug.then_some(&of.key))),
     }
+}
+
+/// What one who waited takes along. `map`: its own header map, if it had joined.
+fn stands_in(question: &Question, map: Option<&[u8]>, worker: &Worker, now: u64) -> Option<Box<Spare>> {
+    let head = Head::read(map.unwrap_or(&question.map))?;
+    let request = head.request().ok()?;
+    spare(worker, question.side, &question.group, &question.key, &request, question.verified, now)
 }
 
 /// Whether an answer that others share is for this request, too.

@@ -12,11 +12,12 @@ use crate::{
     questions::{Joined, Question},
     reply::Reply,
     site::{Side, Site},
+    spare::Spare,
     worker::Worker,
 };
 use meshcache_protocol::{
     Group, Key, Request,
-    freshness::{Part, Reuse, cache_status, joins, part, reuse},
+    freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
     groups::{Found, Mode},
     request::Marks,
     wire::{self, CONTROL_PATH, Verdict},
@@ -43,6 +44,8 @@ pub struct Pass {
     pub reason: Reason,
     /// What Cache-Status says of it on the response. `None`: the request is none of ours, and its response is left alone.
     pub note: Option<String>,
+    /// What is given if the service fails. Only while no coordinator answers: else it is theirs to decide.
+    pub spare: Option<Box<Spare>>,
 }
 
 /// A question that goes out now.
@@ -102,7 +105,7 @@ impl<'e> Exchange<'e> {
         let Self { worker, now } = self;
         let none_of_ours = |worker: &mut Worker, reason| {
             worker.counts.pass(reason);
-            Step::Pass(Pass { reason, note: None })
+            Step::Pass(Pass { reason, note: None, spare: None })
         };
         let Some(known) = site.known() else { return none_of_ours(worker, Reason::NoFeed) };
         let request = match arrival.head.request() {
@@ -115,7 +118,7 @@ impl<'e> Exchange<'e> {
             Found::HostOnly(group) if group.config().mode == Mode::On => {
                 worker.counts.pass(Reason::NoGroup);
                 let verdict = Verdict::new(wire::Outcome::Pass).because(Reason::NoGroup.label());
-                return Step::Pass(Pass { reason: Reason::NoGroup, note: Some(cache_status(&known.installation, &verdict, "", None)) });
+                return Step::Pass(Pass { reason: Reason::NoGroup, note: Some(cache_status(&known.installation, &verdict, "", None)), spare: None });
             }
             _ => return none_of_ours(worker, Reason::NoGroup),
         };
@@ -156,7 +159,7 @@ impl<'e> Exchange<'e> {
                         let debug = debug.then_some(&ours.key);
                         match worker.hot.at(spot).and_then(|variant| Reply::of_hot(variant, &part, &known.installation, debug, now)) {
                             Some(reply) => Step::Reply(reply),
-                            None => Step::Pass(Pass { reason: Reason::Host, note: None }),
+                            None => Step::Pass(Pass { reason: Reason::Host, note: None, spare: None }),
                         }
                     }
                     Hot::Origin => Step::Pass(ours.pass(worker, Reason::Condition)),
@@ -231,7 +234,10 @@ impl Ours<'_> {
             Some(known) if worker.may_ask() => worker.peers.choose(&known.ring, self.key.hash(), now),
             _ => None,
         };
-        let Some(peer) = peer else { return Step::Pass(self.pass(worker, Reason::NoPeer)) };
+        let Some(peer) = peer else {
+            let spare = spare(worker, self.side, self.group, &self.key, self.request, verified, now);
+            return Step::Pass(Pass { spare, ..self.pass(worker, Reason::NoPeer) });
+        };
         let question = Question {
             side: self.side,
             group: self.group.clone(),
@@ -288,7 +294,17 @@ fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<
 pub(crate) fn pass(worker: &mut Worker, group: &Group, installation: &str, reason: Reason, debug: Option<&Key>) -> Pass {
     count_pass(worker, group, reason);
     let verdict = Verdict::new(wire::Outcome::Pass).because(reason.label());
-    Pass { reason, note: Some(cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref())) }
+    Pass { reason, note: Some(cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref())), spare: None }
+}
+
+/// What a request takes along that no coordinator answers: the hot answer, if it may stand in for the service, should that fail.
+pub(crate) fn spare(worker: &Worker, side: Side, group: &Group, key: &Key, request: &Request<'_>, verified: bool, now: u64) -> Option<Box<Spare>> {
+    if !worker.trusts(now) || request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+        return None;
+    }
+    let variant = worker.hot.spare(side, key, group.digest(), request, now)?;
+    let allowed = reuse_on_error(group, request, verified, &variant.stored, now.saturating_sub(variant.arrived));
+    allowed.then(|| Box::new(Spare::of(variant, worker.purges())))
 }
 
 /// Counts a pass.

@@ -50,7 +50,7 @@ pub struct Variant {
     pub body: Rc<Vec<u8>>,
     /// When it came.
     pub arrived: u64,
-    /// When its time in this cache ends.
+    /// When its time in this cache ends. Beyond it it only stands in for a service that fails, until [`Variant::last`].
     pub until: u64,
     /// Seconds of age and of freshness that the block's end tells.
     said: Option<(u64, i64)>,
@@ -99,6 +99,13 @@ impl Hot {
         entry.variants.iter().position(fits).map(|at| Spot(place, at))
     }
 
+    /// Looks for an answer to this request whose time is over or not, and that may stand in for a service that fails.
+    pub fn spare(&self, side: Side, key: &Key, rules: &str, request: &Request<'_>, now: u64) -> Option<&Variant> {
+        let entry = self.entries.peek(&Place::of(side, key)).filter(|entry| entry.is(side, key))?;
+        let fits = |variant: &&Variant| variant.stored.if_error > 0 && variant.last() > now && &*variant.rules == rules && variant.selecting.matches(request);
+        entry.variants.iter().find(fits)
+    }
+
     /// The answer there.
     pub fn at(&mut self, spot: Spot) -> Option<&mut Variant> {
         self.entries.peek_mut(&spot.0)?.variants.get_mut(spot.1)
@@ -119,7 +126,7 @@ impl Hot {
                 return false;
             }
             let before = entry.bytes;
-            entry.variants.retain(|old| old.until > now && old.rules == variant.rules && old.selecting != variant.selecting);
+            entry.variants.retain(|old| old.last() > now && old.rules == variant.rules && old.selecting != variant.selecting);
             if entry.variants.len() >= VARIANTS {
                 entry.variants.drain(..1);
             }
@@ -166,7 +173,7 @@ impl Hot {
     /// Frees what has expired at the end that was used least, a few entries at a time.
     pub fn expire(&mut self, now: u64) {
         for _ in 0..256 {
-            if !self.entries.peek_lru().is_some_and(|(_, entry)| entry.is_over(now)) {
+            if !self.entries.peek_lru().is_some_and(|(_, entry)| entry.is_useless(now)) {
                 return;
             }
             self.pop();
@@ -209,6 +216,10 @@ impl Entry {
         self.variants.iter().all(|variant| variant.until <= now)
     }
 
+    fn is_useless(&self, now: u64) -> bool {
+        self.variants.iter().all(|variant| variant.last() <= now)
+    }
+
     fn weigh(&mut self) {
         let variants: usize = self.variants.iter().map(Variant::bytes).sum();
         self.bytes = variants.saturating_add(self.key.bytes().len()).saturating_add(ENTRY);
@@ -219,6 +230,13 @@ impl Variant {
     /// An answer that came now and may be given until then.
     pub fn new(rules: Rc<str>, stored: Stored, selecting: Selecting, block: Block, body: Rc<Vec<u8>>, arrived: u64, until: u64) -> Self {
         Self { rules, stored, selecting, block, body, arrived, until, said: None }
+    }
+
+    /// When it may not even stand in for a service that fails.
+    pub fn last(&self) -> u64 {
+        let fresh = self.stored.lifetime.saturating_sub(self.stored.initial_age);
+        let window = if self.stored.if_error > 0 { fresh.saturating_add(self.stored.if_error) } else { 0 };
+        self.until.max(self.arrived.saturating_add(window))
     }
 
     /// Brings the end of its block up to date: age and what the cache did. The same for a whole second, so it is written seldom.

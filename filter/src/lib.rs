@@ -24,6 +24,7 @@ pub mod questions;
 pub mod reply;
 pub mod site;
 pub mod sketch;
+pub mod spare;
 pub mod worker;
 
 #[cfg(target_family = "wasm")]

@@ -66,7 +66,7 @@ pub fn write<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> Vec<u8> {
 }
 
 /// A response's header map whose last two fields, age and cache-status, are written anew as time goes by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     bytes: Vec<u8>,
     /// Where the lengths of the two begin.

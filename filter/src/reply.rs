@@ -26,12 +26,7 @@ impl<'a> Reply<'a> {
         let status = variant.stored.status;
         if *part == Part::Whole && debug.is_none() {
             variant.tell(installation, now);
-            return Some(Self {
-                status,
-                head: Cow::Borrowed(variant.block.as_bytes()),
-                restore: without_body(&variant.block, &variant.body, status),
-                body: &variant.body,
-            });
+            return Some(Self::whole(status, &variant.block, &variant.body));
         }
         let verdict = variant.verdict(now);
         let said = match debug {
@@ -57,6 +52,11 @@ impl<'a> Reply<'a> {
             Part::Unsatisfiable => Some(Self { status: 416, head: with(Some(&format!("bytes */{length}")), |_| false), body: &[], restore: none }),
             Part::Ranges(_) | Part::Origin => None,
         }
+    }
+
+    /// A reply made of a whole answer whose block is as it should be.
+    pub fn whole(status: u16, block: &'a pairs::Block, body: &'a [u8]) -> Self {
+        Self { status, head: Cow::Borrowed(block.as_bytes()), restore: without_body(block, body, status), body }
     }
 
     /// A reply made of what a peer answered. `to_head`: the answer has a length and no body.

@@ -223,7 +223,7 @@ impl Local {
                     continue;
                 }
                 Step::Wait => continue,
-                Step::Pass(pass) => (State::Passes(pass.note), None),
+                Step::Pass(pass) => (State::Passes(pass.note, pass.spare), None),
                 Step::Reply(mut reply) => (State::Replied(std::mem::take(&mut reply.restore)), Some(reply)),
             };
             if let Some(place) = self.paused.remove(&stream) {
@@ -233,7 +233,7 @@ impl Local {
                 continue;
             }
             let replied = reply.is_some_and(|reply| host::reply(&reply));
-            let state = if matches!(state, State::Replied(_)) && !replied { State::Passes(None) } else { state };
+            let state = if matches!(state, State::Replied(_)) && !replied { State::Passes(None, None) } else { state };
             self.fates.insert(stream, state);
             if !replied && stream != self.current {
                 host::resume();

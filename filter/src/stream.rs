@@ -1,6 +1,7 @@
 //! One request's callbacks: reads its head, acts on the first step, and mends its response.
 
 use crate::{
+    counts::Event,
     exchange::{Arrival, Exchange, Facts, Step},
     head::Head,
     host::{self, Level, Map},
@@ -9,6 +10,7 @@ use crate::{
     rescue,
     root::{self, Local},
     site::{Side, Site},
+    spare::Spare,
 };
 use meshcache_protocol::{Response, wire::PREFIX};
 use proxy_wasm::{
@@ -21,8 +23,8 @@ use std::{cell::RefCell, rc::Rc};
 pub(crate) enum State {
     /// None of ours: its response is left alone.
     Foreign,
-    /// It goes its ordinary way; what Cache-Status says of it.
-    Passes(Option<String>),
+    /// It goes its ordinary way; what Cache-Status says of it, and what is given if the service fails.
+    Passes(Option<String>, Option<Box<Spare>>),
     /// It waits for an answer.
     Waits,
     /// We replied; fields that Envoy took from the reply.
@@ -73,7 +75,7 @@ impl Stream {
                 let changes = pass.note.is_some() && invalidate::matters(&head);
                 drop(head);
                 self.changes = changes.then_some(map);
-                self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note)));
+                self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note), pass.spare));
                 return None;
             }
             Step::Reply(mut reply) => {
@@ -88,7 +90,7 @@ impl Stream {
             Some(place) => local.paused.insert(self.id, place),
             None => {
                 local.worker.questions.leave(self.id);
-                self.state = State::Passes(None);
+                self.state = State::Passes(None, None);
                 None
             }
         };
@@ -128,6 +130,18 @@ impl Stream {
         Some(())
     }
 
+    /// Gives what a request took along, if its service has failed. Whether it did.
+    fn stands_in(&self, mut spare: Spare) -> bool {
+        let Some(map) = host::header_map(Map::Response) else { return false };
+        let status = Pairs::of(&map).into_iter().flatten().find(|(name, _)| *name == b":status");
+        let Some(status) = status.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()) else { return false };
+        let Some(Ok(mut local)) = self.local.as_ref().map(|local| local.try_borrow_mut()) else { return false };
+        let Some(reply) = spare.reply(status, &local.worker, host::now()) else { return false };
+        local.worker.counts.event(Event::StandIn);
+        drop(local);
+        host::reply(&reply)
+    }
+
     /// A stream that waited learns what became of it.
     fn learn(&mut self) {
         if let (State::Waits, Some(local)) = (&self.state, &self.local)
@@ -164,7 +178,10 @@ impl HttpContext for Stream {
         match std::mem::replace(&mut self.state, State::Foreign) {
             State::Foreign | State::Waits => {}
             State::Replied(restore) => restore.iter().for_each(|(name, value)| host::set_header(Map::Response, name, value)),
-            State::Passes(note) => {
+            State::Passes(note, spare) => {
+                if spare.is_some_and(|spare| self.stands_in(*spare)) {
+                    return Action::Pause;
+                }
                 if let Some(map) = host::header_map(Map::Response) {
                     remove_ours(Map::Response, &map);
                     self.changed(&map);

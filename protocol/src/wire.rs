@@ -101,6 +101,8 @@ pub struct Verdict {
     pub ttl: i64,
     /// For a response: its age. Milliseconds.
     pub age: u64,
+    /// For a response: how long past its freshness it may be given when the service fails; 0: not at all. Milliseconds.
+    pub if_error: u64,
     /// Whether others than the asker may have this answer: a proxy may put it into its hot cache.
     pub shared: bool,
     /// Whether it may also answer requests that name their user (the response says so): asked of a proxy's hot copy.
@@ -125,6 +127,7 @@ impl Verdict {
             reason: String::new(),
             ttl: 0,
             age: 0,
+            if_error: 0,
             shared: false,
             everybody: false,
             collapsed: false,
@@ -153,6 +156,7 @@ impl Verdict {
                 "reason" => verdict.reason = value.to_owned(),
                 "ttl" => verdict.ttl = value.parse().ok()?,
                 "age" => verdict.age = value.parse().ok()?,
+                "if-error" => verdict.if_error = value.parse().ok()?,
                 "for" => verdict.remember = value.parse().ok()?,
                 "fwd-status" => verdict.fwd_status = value.parse().ok()?,
                 "why" => verdict.why = Why::of(value),
@@ -179,7 +183,7 @@ impl fmt::Display for Verdict {
         if let Some(why) = self.why {
             write!(f, "; why={}", why.label())?;
         }
-        for (name, n) in [("fwd-status", u64::from(self.fwd_status)), ("for", self.remember)] {
+        for (name, n) in [("if-error", self.if_error), ("fwd-status", u64::from(self.fwd_status)), ("for", self.remember)] {
             if n > 0 {
                 write!(f, "; {name}={n}")?;
             }
@@ -328,8 +332,8 @@ mod tests {
     fn a_verdict_is_read_as_it_was_written() {
         let mut verdict = Verdict::new(Outcome::Miss).because("x");
         (verdict.ttl, verdict.age, verdict.shared, verdict.fwd_status) = (-5, 7, true, 200);
-        verdict.why = Some(Why::SMaxage);
-        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; why=s-maxage; fwd-status=200; shared");
+        (verdict.why, verdict.if_error) = (Some(Why::SMaxage), 9);
+        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; why=s-maxage; if-error=9; fwd-status=200; shared");
         assert_eq!(Verdict::parse(verdict.to_string().as_bytes()), Some(verdict));
         let mut pass = Verdict::new(Outcome::Pass).because("private");
         pass.remember = 10_000;

@@ -145,6 +145,42 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_coordinator_a_hot_copy_stands_in_for_a_service_that_fails_for_three_seconds() {
+    let brief = |groups: Groups| groups.set("shop", "/freshness/staleIfError", json!("1h")).set("shop", "/hot/ttl", json!("200ms"));
+    let mut mesh = Mesh::of(2, 1).groups(brief).start().await;
+    let front = mesh.fronts()[0];
+    let ask = async |path: &str| Ask::get(SHOP, path).send(front).await.unwrap();
+    mesh.origin.always("/spare", Reply::fresh(1, "spare")).always("/strict", Reply::ok("strict").header("cache-control", "max-age=1, stale-if-error=0"));
+    let hot = async || ask("/strict").await.cache_status().contains("detail=proxy") && ask("/spare").await.cache_status().contains("detail=proxy");
+    await_until(hot, SOON, "both are hot").await;
+    mesh.coordinators.all.iter_mut().for_each(Coordinator::kill);
+    let down = Instant::now();
+    // The service is well: its own answers are better than what is hot and old.
+    let passes = async || ask("/spare").await.cache_status().contains("fwd=bypass");
+    await_until(passes, SOON, "the service is asked").await;
+    mesh.origin.always("*", Reply::status(503)).always("/spare", Reply::status(503)).always("/strict", Reply::status(503));
+    let (mut stood_in, mut last) = (0, down);
+    loop {
+        let asked = Instant::now();
+        let (spare, strict) = (ask("/spare").await, ask("/strict").await);
+        assert!(strict.status == 503 || strict.cache_status().contains("detail=proxy"), "{strict:?}");
+        if spare.status == 503 && asked > down + Duration::from_secs(3) {
+            break;
+        }
+        if spare.status == 200 {
+            assert_eq!((spare.text(), spare.cache_status().contains("; hit; ttl=")), ("spare".to_owned(), true), "{spare:?}");
+            assert_eq!(spare.header("cache-control"), "max-age=1", "{spare:?}");
+            stood_in += usize::from(spare.cache_status().contains("detail=origin-error"));
+            last = asked;
+        }
+    }
+    assert!(stood_in > 0, "nothing stood in");
+    assert!(last < down + Duration::from_secs(3) + SLACK, "hot copies stood in for {:?}", last - down);
+    let stats = async || mesh.envoys[0].stats().await.sum("meshcache_filter_stale_if_error", &[]) == stood_in as f64;
+    await_until(stats, SOON, "each is counted").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_origin_is_waited_for_and_never_asked_twice() {
     // A group of its own with the usual patience of 1 s.
     let mesh = Mesh::of(3, 1).groups(|groups| groups.plus("slow", json!({}))).start().await;

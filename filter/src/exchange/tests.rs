@@ -89,6 +89,14 @@ impl Proxy {
     }
 
     fn ask_whole(&mut self, method: &str, target: &str, fields: &[(&str, &str)], whole: bool) -> Done {
+        done(self.step_whole(method, target, fields, whole))
+    }
+
+    fn step(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Step<'_> {
+        self.step_whole(method, target, fields, true)
+    }
+
+    fn step_whole(&mut self, method: &str, target: &str, fields: &[(&str, &str)], whole: bool) -> Step<'_> {
         let pseudo = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", target)];
         let all: Vec<Field<'_>> = pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let map = pairs::write(all.iter().copied());
@@ -97,7 +105,7 @@ impl Proxy {
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, map: &map, head: &head, whole };
         let exchange = Exchange { worker: &mut self.worker, now: self.now };
-        done(exchange.start(&self.site, arrival, &(self.side, self.caller, self.verified)))
+        exchange.start(&self.site, arrival, &(self.side, self.caller, self.verified))
     }
 
     fn get(&mut self, target: &str) -> Done {
@@ -454,6 +462,53 @@ fn hot_answers_are_given_only_while_a_coordinator_is_heard() {
     assert!(!matches!(proxy.get("/x"), Done::Reply(..)), "nobody knows what was purged meanwhile");
     proxy.heat("/y", &[], "body");
     assert!(matches!(proxy.get("/y"), Done::Reply(..)));
+}
+
+#[test]
+fn without_coordinators_a_hot_answer_past_its_time_stands_in_for_a_service_that_fails() {
+    let mut proxy = Proxy::new(r#"{"hot": {"ttl": "1s"}}"#);
+    for (target, verdict) in [("/spare", "hit; ttl=1500; age=0; if-error=60000; shared"), ("/strict", "hit; ttl=1500; age=0; shared")] {
+        let question = proxy.question(target);
+        proxy.answer(question, verdict, &[], "body");
+    }
+    let fail = |proxy: &mut Proxy, target: &str| {
+        let mut question = proxy.question(target);
+        loop {
+            let peer = proxy.peer(question);
+            let mut exchange = Exchange { worker: &mut proxy.worker, now: proxy.now };
+            match exchange.answered(question, &peer, None) {
+                Next::Ask(ask) => question = ask.question,
+                Next::Deliver(mut delivery) => match delivery.next(&mut proxy.worker, proxy.now) {
+                    Some((_, Step::Pass(pass))) => return pass,
+                    other => panic!("{other:?}"),
+                },
+                Next::Nothing => panic!("it is over"),
+            }
+        }
+    };
+    let said = |proxy: &Proxy, pass: &Pass, service: u16| {
+        let mut spare = pass.spare.clone().unwrap();
+        spare.reply(service, &proxy.worker, proxy.now).map(|reply| done(Step::Reply(reply)))
+    };
+    let given = |ttl: i32| Some(Done::Reply(200, b"body".to_vec(), format!("meshcache; hit; ttl={ttl}; detail=origin-error")));
+    proxy.now = 1_000;
+    assert_eq!(fail(&mut proxy, "/strict").spare, None, "neither group nor response allows it");
+    proxy.worker.peers.clear();
+    let pass = fail(&mut proxy, "/spare");
+    assert_eq!([200, 404, 503].map(|service| said(&proxy, &pass, service)), [None, None, given(0)]);
+    proxy.now = 2_900;
+    assert_eq!(said(&proxy, &pass, 500), given(-2));
+    ["a:1", "b:1", "c:1"].into_iter().for_each(|peer| proxy.worker.fails(peer, 2_900));
+    // All have failed: nobody is asked, and the answer is there all the same.
+    let Step::Pass(none) = proxy.step("GET", "/spare", &[]) else { panic!("somebody is asked") };
+    assert_eq!((none.reason, said(&proxy, &none, 502)), (Reason::NoPeer, given(-2)));
+    let Step::Pass(part) = proxy.step("GET", "/spare", &[("range", "bytes=0-1")]) else { panic!("somebody is asked") };
+    assert_eq!(part.spare, None);
+    proxy.now = 3_000;
+    assert_eq!(said(&proxy, &pass, 503), None, "no coordinator would tell of a purge");
+    proxy.now = 2_900;
+    proxy.worker.forget_all();
+    assert_eq!(said(&proxy, &pass, 503), None, "something was purged meanwhile");
 }
 
 #[test]

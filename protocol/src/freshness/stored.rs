@@ -37,16 +37,16 @@ pub struct Stored {
 
 impl Stored {
     /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say: what is left is
-    /// how long it is fresh, and for whom.
+    /// how long it is fresh, for how long after that it stands in for a service that fails, and for whom.
     pub fn told(verdict: &Verdict, status: u16) -> Self {
         Self {
             status,
             lifetime: verdict.age.saturating_add_signed(verdict.ttl),
             initial_age: verdict.age,
             while_revalidate: 0,
-            if_error: 0,
+            if_error: verdict.if_error,
             always_validate: false,
-            must_revalidate: true,
+            must_revalidate: verdict.if_error == 0,
             for_everybody: verdict.everybody,
             validator: false,
             immutable: false,
