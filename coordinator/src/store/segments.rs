@@ -130,6 +130,7 @@ impl Segments {
     /// A new slot from elsewhere, that was asked for so long ago: where `warm`, it is protected, if there is room for it; and it goes before
     /// all that were asked for later.
     pub(super) fn insert_used(&mut self, hash: Hash, slot: Slot, warm: bool, room: u64) {
+        self.marks.add(hash, &slot);
         let protected = warm && self.protected_bytes + slot.bytes() <= room;
         let order = if protected {
             self.protected_bytes += slot.bytes();

@@ -256,6 +256,20 @@ fn what_has_a_mark_is_found_by_it_as_long_as_it_is_there() {
 }
 
 #[test]
+fn what_is_handed_over_has_its_marks_as_well() {
+    let (store, share) = store(MIB);
+    let (key, entry) = tagged("/a", "t1 t2", 0);
+    for mark in [Mark::path("/a"), Mark::tag(b"t2")] {
+        for warm in [false, true] {
+            let load = store.begin(key.clone(), Arc::default());
+            assert!(store.put_used(&share, &load, entry.clone(), 0, Used { warm, touched: 0 }));
+            assert_eq!(store.purge(&by(mark), Fate::Gone, |_, _| true).entries, 1);
+        }
+    }
+    assert_eq!(store.usage()[0].bytes, 0);
+}
+
+#[test]
 fn a_soft_purge_leaves_what_is_of_use_when_stale() {
     let (store, share) = store(64 * MIB);
     for (path, stale) in [("/kept", 5000), ("/gone", 0)] {
