@@ -7,7 +7,7 @@ wasm := --profile wasm --target wasm32-wasip1
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 runner := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
-.PHONY: help setup build demo test chaos test-kube image bench fuzz lint clean
+.PHONY: help setup build demo test chaos simulation test-kube image bench fuzz lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,10 @@ test: build ## all tests, end to end ones with the real Envoy included
 chaos: build ## minutes of chaos: coordinators come, go, die and freeze while every answer is checked (SEED=1 MINUTES=1; a failure prints its schedule)
 	MESHCACHE_CHAOS_SEED=$(SEED) MESHCACHE_CHAOS_MINUTES=$(or $(MINUTES),1) MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator \
 		cargo test -p meshcache-tests --test chaos -- --nocapture
+
+simulation: ## a whole mesh in one thread, without sockets: (SEED=1 PEERS=100 PROXIES=1000 SECONDS=20)
+	MESHCACHE_SIMULATION_SEED=$(SEED) MESHCACHE_SIMULATION_PEERS=$(or $(PEERS),100) MESHCACHE_SIMULATION_PROXIES=$(or $(PROXIES),1000) \
+		MESHCACHE_SIMULATION_SECONDS=$(or $(SECONDS),20) cargo test --release -p meshcache-coordinator --lib simulation -- --nocapture --test-threads 1
 
 test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (once, 10 minutes) and started
 	@scripts/setup chart

@@ -23,12 +23,20 @@ impl Clock {
 
     /// Milliseconds.
     pub(crate) fn now(&self) -> u64 {
+        #[cfg(test)]
+        if let Some(now) = simulated::now() {
+            return now.saturating_add(BEGAN);
+        }
         self.at(Instant::now())
     }
 }
 
 /// Milliseconds since the machine started, those included in which it slept.
 pub(crate) fn awake() -> u64 {
+    #[cfg(test)]
+    if let Some(now) = simulated::now() {
+        return now;
+    }
     let now = clock_gettime(ClockId::Boottime);
     let (seconds, nanos) = (u64::try_from(now.tv_sec).unwrap_or(0), u64::try_from(now.tv_nsec).unwrap_or(0));
     seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
@@ -37,4 +45,23 @@ pub(crate) fn awake() -> u64 {
 /// Unix milliseconds.
 pub(crate) fn wall() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The time of a simulation, in its thread.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NOW: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn now() -> Option<u64> {
+        NOW.get()
+    }
+
+    /// From now on both clocks show this.
+    pub(crate) fn set(now: u64) {
+        NOW.set(Some(now));
+    }
 }

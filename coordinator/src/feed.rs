@@ -127,11 +127,16 @@ impl Feed {
     /// Answers a proxy: at once where it does not know all, else after a second.
     pub async fn answer(&self, question: FeedQuestion) -> Result<Answer, Unsure> {
         self.count(&question);
-        let is_news = |current: &Arc<Current>| current.version != question.version || !question.position.covers(&current.position);
+        let is_news = |current: &Arc<Current>| current.is_news_to(&question);
         let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(SIGN_OF_LIFE) };
         let mut current = self.current.subscribe();
         let _ = tokio::time::timeout(wait, current.wait_for(is_news)).await;
-        let current = current.borrow().clone();
+        self.now(&question)
+    }
+
+    /// What a proxy is told now.
+    pub(crate) fn now(&self, question: &FeedQuestion) -> Result<Answer, Unsure> {
+        let current = self.current.borrow().clone();
         // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
         if !self.cache.lease.holds(clock::awake()) || current.state.peers.is_empty() {
             self.cache.wake();
@@ -141,8 +146,14 @@ impl Feed {
             // It was told by another of what we have not heard.
             self.cache.wake();
         }
-        let json = if is_news(&current) { self.news(&current, &question) } else { current.sign_of_life.clone() };
+        let json = if current.is_news_to(question) { self.news(&current, question) } else { current.sign_of_life.clone() };
         Ok(Answer { json, own_address: current.own_address.clone() })
+    }
+
+    /// Whether a proxy does not know all.
+    #[cfg(test)]
+    pub(crate) fn has_news(&self, question: &FeedQuestion) -> bool {
+        self.current.borrow().is_news_to(question)
     }
 
     /// What one does not know who has that state and those purges.
@@ -205,6 +216,12 @@ impl Feed {
                 }
             }
         }
+    }
+}
+
+impl Current {
+    fn is_news_to(&self, question: &FeedQuestion) -> bool {
+        self.version != question.version || !question.position.covers(&self.position)
     }
 }
 

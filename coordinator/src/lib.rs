@@ -39,6 +39,8 @@ mod ring;
 mod room;
 mod served;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod sure;
 mod through;

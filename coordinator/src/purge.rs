@@ -8,17 +8,17 @@ pub use order::{Order, Refused};
 
 use crate::{
     cache::{Cache, Purged},
-    clock,
     feed::Feed,
     history::Gap,
     lease::Renewal,
     metrics::Metrics,
+    sure::Caught,
     token::Tokens,
 };
 use line::{Line, Unheard};
 use meshcache_protocol::{
     Peer,
-    purge::{Position, Purge, What},
+    purge::{Purge, What},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,6 @@ use tokio::sync::watch::Sender;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A peer that could not be reached is tried again after this time, while it may still be.
 const AGAIN: Duration = Duration::from_millis(50);
-/// The most purges that one is told of who catches up: beyond it emptying is quicker.
-const MOST: usize = 10_000;
 /// Where a peer takes purges.
 pub const PATH: &str = "/.meshcache/purge";
 
@@ -154,12 +152,7 @@ impl Purger {
 
     /// What one who is there has not heard.
     pub fn since(&self, question: &watch::Question) -> watch::Answer {
-        let history = &self.cache.history;
-        let holds = self.cache.lease.holds(clock::awake());
-        // First where we are: what comes now is not told, and asked for the next time.
-        let (source, position) = (history.source(), (*history.position()).clone());
-        let purges = history.since(&question.position, MOST);
-        watch::Answer { source: source.to_string(), holds, position, missed: purges.is_err(), purges: purges.unwrap_or_default() }
+        self.cache.tell_since(question)
     }
 
     async fn hear(self: &Arc<Self>, purge: Purge) -> Result<Purged, Gap> {
@@ -177,21 +170,23 @@ impl Purger {
 
     /// Takes what a peer has told. Whether all that is known there is known here now.
     async fn catch_up(self: Arc<Self>, peer: &str, answer: watch::Answer) -> bool {
-        let watch::Answer { position, missed, purges, .. } = answer;
-        if missed {
-            // Who has just started has nothing, and nothing to complain of.
-            if self.cache.usage().iter().any(|of| of.items > 0) {
-                tracing::warn!(peer, "more was purged than others remember: the store is emptied");
-            }
-            self.empty(&position).await;
-            return true;
+        // Nothing to do, as nearly always: not worth another thread.
+        if answer.purges.is_empty() && !answer.missed {
+            return self.cache.catch_up(&answer, |_, _| {}) == Caught::Up;
         }
-        for purge in purges {
-            if self.hear(purge).await.is_err() {
-                return false;
+        let take = |purger: &Self, answer: &watch::Answer| purger.cache.catch_up(answer, |purge, purged| purger.carried_out(purge, purged));
+        match self.blocking(take, answer).await {
+            Caught::Up => true,
+            Caught::Behind => false,
+            Caught::Emptied(had) => {
+                // Who has just started has nothing, and nothing to complain of.
+                if had.entries > 0 {
+                    tracing::warn!(peer, "more was purged than others remember: the store was emptied");
+                }
+                self.emptied(had);
+                true
             }
         }
-        self.cache.history.position().covers(&position)
     }
 
     async fn renewed(self: &Arc<Self>, renewal: Renewal) {
@@ -200,16 +195,14 @@ impl Purger {
             Renewal::Back(ms) => tracing::info!(ms, "purges are known again: what others purged meanwhile was carried out"),
             Renewal::Empty => {
                 tracing::warn!("nobody knows what was purged while peers were not heard: the store is emptied");
-                self.empty(&Position::default()).await;
-                self.cache.history.forget();
-                self.cache.lease.emptied(clock::awake());
+                let had = self.blocking(|purger, ()| purger.cache.start_over(), ()).await;
+                self.emptied(had);
             }
         }
         self.cache.caught_up.send_replace(());
     }
 
-    async fn empty(self: &Arc<Self>, to: &Position) {
-        let had = self.blocking(|purger, to| purger.cache.empty(to), to.clone()).await;
+    fn emptied(&self, had: Purged) {
         self.metrics.emptied.inc_by(u64::from(had.entries > 0));
         self.feed.publish();
     }

@@ -12,25 +12,31 @@ impl Cache {
 
     /// Takes this ring from now on. Those who owned keys in the one before are asked for what they have.
     pub fn set_ring(&self, ring: Arc<Ring>) {
+        self.note_ring(&ring);
+        self.peers.set(&ring, self.former.lock().peers(), &self.settings.me);
+    }
+
+    /// The same, without a connection to anybody.
+    pub(crate) fn note_ring(&self, ring: &Arc<Ring>) {
         let me = &self.settings.me;
         let before = self.swap_ring(ring.clone());
         let was_there = before.peer(me).is_some();
-        {
-            let mut former = self.former.lock();
-            // Who has just begun was in no ring: the others owned its keys.
-            former.note(if was_there { (*before).clone() } else { ring.without(me) }, self.now());
-            self.peers.set(&ring, former.peers(), me);
-        }
+        // Who has just begun was in no ring: the others owned its keys.
+        self.former.lock().note(if was_there { (*before).clone() } else { ring.without(me) }, self.now());
         self.stood_in.lock().retain(|name| ring.peer(name).is_some());
     }
 
     /// Others have answered for this coordinator while it did not: they are asked for what it missed.
     pub(crate) fn missed_something(&self) {
+        self.note_missed();
+        self.peers.set(&self.ring(), self.former.lock().peers(), &self.settings.me);
+    }
+
+    /// The same, without a connection to anybody.
+    pub(crate) fn note_missed(&self) {
         let (me, ring) = (&self.settings.me, self.ring());
         if ring.peer(me).is_some() {
-            let mut former = self.former.lock();
-            former.note(ring.without(me), self.now());
-            self.peers.set(&ring, former.peers(), me);
+            self.former.lock().note(ring.without(me), self.now());
         }
     }
 

@@ -5,6 +5,7 @@ use crate::{
     clock,
     history::Gap,
     named::Named,
+    purge::watch::{Answer, Question},
     store::{Entry, Fate, Load, Meant},
 };
 use meshcache_protocol::purge::{Position, Purge, What};
@@ -19,10 +20,24 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Where it was not to be had, nobody waits again for so long. Milliseconds.
 const REST: u64 = 1000;
 
+/// The most purges that one is told of who catches up: beyond it emptying is quicker.
+const MOST: usize = 10_000;
+
+/// What catching up with a peer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caught {
+    /// All that is known there was carried out here.
+    Up,
+    /// Something comes before it that has not been heard: it is asked for the next time.
+    Behind,
+    /// It was more than anybody remembers: the store was emptied of this.
+    Emptied(Purged),
+}
+
 impl Cache {
     /// Whether the store may answer one who has heard of these purges. Waits a moment for what is missing.
     pub(crate) async fn is_sure(&self, told: &str) -> bool {
-        let is = || self.lease.holds(clock::awake()) && self.history.covers(told);
+        let is = || self.knows(told);
         if is() {
             return true;
         }
@@ -43,6 +58,48 @@ impl Cache {
         }
         self.waited.store(clock::awake(), Relaxed);
         false
+    }
+
+    /// Whether all purges are known here that others have carried out, these among them.
+    pub(crate) fn knows(&self, told: &str) -> bool {
+        self.lease.holds(clock::awake()) && self.history.covers(told)
+    }
+
+    /// What this coordinator asks of its peers.
+    pub(crate) fn question(&self) -> Question {
+        Question { position: (*self.history.position()).clone() }
+    }
+
+    /// What one who is there has not heard.
+    pub(crate) fn tell_since(&self, question: &Question) -> Answer {
+        let holds = self.lease.holds(clock::awake());
+        // First where we are: what comes now is not told, and asked for the next time.
+        let (source, position) = (self.history.source(), (*self.history.position()).clone());
+        let purges = self.history.since(&question.position, MOST);
+        Answer { source: source.to_string(), holds, position, missed: purges.is_err(), purges: purges.unwrap_or_default() }
+    }
+
+    /// Takes what a peer has told. `carried_out`: told of each purge that was.
+    pub(crate) fn catch_up(&self, answer: &Answer, mut carried_out: impl FnMut(&Purge, Purged)) -> Caught {
+        if answer.missed {
+            return Caught::Emptied(self.empty(&answer.position));
+        }
+        for purge in &answer.purges {
+            match self.hear(purge) {
+                Ok(Some(purged)) => carried_out(purge, purged),
+                Ok(None) => {}
+                Err(Gap) => return Caught::Behind,
+            }
+        }
+        if self.history.position().covers(&answer.position) { Caught::Up } else { Caught::Behind }
+    }
+
+    /// Nobody knows what was purged meanwhile: the store is emptied, and what was purged before is not to be learnt from here.
+    pub(crate) fn start_over(&self) -> Purged {
+        let had = self.empty(&Position::default());
+        self.history.forget();
+        self.lease.emptied(clock::awake());
+        had
     }
 
     /// Whether all purges are known here, and how many others can catch up from.

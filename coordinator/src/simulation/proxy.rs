@@ -1,0 +1,226 @@
+//! Proxies: the filter as it is, with one worker each, and clients that ask.
+
+use super::{
+    check::From,
+    net::{Back, Place},
+    world::{World, index},
+};
+use meshcache_filter::{
+    answer::Answer,
+    answered::Next,
+    exchange::{Arrival, Ask, Exchange, Facts, Step},
+    feed::{Feed, FeedAsk, Moment, Shared, TIMEOUT},
+    head::Head,
+    message, pairs,
+    peers::Choice,
+    site::{Side, Site},
+    worker::Worker,
+};
+use meshcache_protocol::{Field, feed::FeedQuestion, wire};
+use std::collections::BTreeMap;
+
+/// How often a worker ticks.
+const TICK: u64 = 250;
+
+pub(super) struct Proxy {
+    pub(super) worker: Worker,
+    feed: Feed,
+    site: Site,
+    memory: Memory,
+    streams: u32,
+    /// Requests that wait: of which key, since when.
+    waiting: BTreeMap<u32, (usize, u64)>,
+    /// When the feed answered last.
+    pub(super) heard: u64,
+}
+
+/// The memory that a proxy's workers share.
+#[derive(Default)]
+struct Memory(BTreeMap<String, (Vec<u8>, u32)>);
+
+impl Shared for Memory {
+    fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.get(name).cloned()
+    }
+
+    fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool {
+        let entry = self.0.entry(name.into()).or_default();
+        let may = number == 0 || entry.1 == number;
+        if may {
+            // With one worker nobody else reads the state.
+            let value = if name.ends_with(".state") { &[] } else { value };
+            *entry = (value.to_vec(), entry.1 + 1);
+        }
+        may
+    }
+}
+
+struct Known;
+
+impl Facts for Known {
+    fn side(&self) -> Side {
+        Side::Outbound
+    }
+    fn caller(&self, _: Side) -> Option<String> {
+        None
+    }
+    fn verified(&self) -> bool {
+        false
+    }
+}
+
+impl Proxy {
+    pub(super) fn new(number: usize) -> Self {
+        Self {
+            worker: Worker::new(64 << 10),
+            feed: Feed::new(1, &format!("proxy-{number}"), "meshcache"),
+            site: Site::new(None, None, None),
+            memory: Memory::default(),
+            streams: 0,
+            waiting: BTreeMap::new(),
+            heard: 0,
+        }
+    }
+}
+
+/// What becomes of one request, without what it borrows.
+enum Done {
+    Pass,
+    Given(Vec<u8>, bool),
+    Ask(Ask),
+    Wait,
+}
+
+fn done(step: Step<'_>, hot: bool) -> Done {
+    match step {
+        Step::Pass(_) => Done::Pass,
+        Step::Reply(reply) => Done::Given(reply.body.to_vec(), hot),
+        Step::Ask(ask) => Done::Ask(ask),
+        Step::Wait => Done::Wait,
+    }
+}
+
+/// What a node answers to a question: a verdict, and a body where it has a response.
+pub(super) struct Answered {
+    pub(super) verdict: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl World {
+    /// The worker ticks for ever.
+    pub(super) fn tick(&mut self, at: usize) {
+        let moment = self.moment();
+        let Proxy { worker, feed, memory, .. } = &mut self.proxies[at];
+        let ask = feed.tick(worker, memory, moment);
+        worker.hot.expire(moment.now);
+        if let Some(ask) = ask {
+            self.ask_feed(at, ask);
+        }
+        self.after(TICK, move |world| world.tick(at));
+    }
+
+    fn moment(&mut self) -> Moment {
+        Moment { now: self.now, random: self.dice.roll() }
+    }
+
+    fn ask_feed(&mut self, at: usize, ask: FeedAsk) {
+        // Envoy takes any where none is named.
+        let to = match ask.peer.as_deref().and_then(index) {
+            Some(to) => to,
+            None => self.dice.below(self.nodes.len() as u64) as usize,
+        };
+        let Ok(question) = serde_json::from_slice::<FeedQuestion>(&ask.body) else { return };
+        self.call(
+            Place::Proxy(at),
+            to,
+            TIMEOUT,
+            move |world, back: Back<Option<Vec<u8>>>| world.feed_asked(to, question, back),
+            move |world, answer| {
+                let (moment, body) = (world.moment(), answer.ok().flatten());
+                let Proxy { worker, feed, memory, heard, .. } = &mut world.proxies[at];
+                *heard = body.as_ref().map_or(*heard, |_| moment.now);
+                let (_, next) = feed.answered(worker, memory, body.as_deref(), moment);
+                if let Some(ask) = next {
+                    world.ask_feed(at, ask);
+                }
+            },
+        );
+    }
+
+    /// A client asks.
+    pub(super) fn request(&mut self, at: usize, key: usize) {
+        let path = format!("/{key}");
+        let all: [Field<'_>; 4] = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h"), (b":path", path.as_bytes())];
+        let map = pairs::write(all.iter().copied());
+        let now = self.now;
+        let proxy = &mut self.proxies[at];
+        let Some(head) = Head::read(&map) else { return };
+        proxy.site.learn(proxy.worker.known());
+        proxy.streams += 1;
+        let stream = proxy.streams;
+        proxy.waiting.insert(stream, (key, now));
+        let step = Exchange { worker: &mut proxy.worker, now }.start(&proxy.site, Arrival { stream, map: &map, head: &head, whole: true }, &Known);
+        let done = done(step, true);
+        self.goes_on(at, stream, done);
+    }
+
+    fn goes_on(&mut self, at: usize, stream: u32, done: Done) {
+        match done {
+            Done::Wait => {}
+            Done::Ask(ask) => self.ask(at, ask),
+            Done::Pass => {
+                self.proxies[at].waiting.remove(&stream);
+                self.count("passed");
+            }
+            Done::Given(body, hot) => {
+                let Some((key, begun)) = self.proxies[at].waiting.remove(&stream) else { return };
+                let (own, version) = std::str::from_utf8(&body).ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+                assert_eq!(own, key.to_string(), "another's answer");
+                self.check(at, key, begun, version.parse().unwrap(), if hot { From::Hot } else { From::Coordinator });
+                self.count(if hot { "hot" } else { "answered" });
+            }
+        }
+    }
+
+    /// A question goes out.
+    fn ask(&mut self, at: usize, ask: Ask) {
+        let worker = &self.proxies[at].worker;
+        let (Some(question), Some(known)) = (worker.questions.get(ask.question), worker.known()) else { return };
+        let Some(headers) = message::compose(question, known, worker.told(), None) else { return };
+        let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let (said, path) = (wire::Question::read(&fields).unwrap(), headers.iter().find(|(name, _)| *name == ":path").unwrap().1.to_string());
+        let (peer, id, key) = (question.peer.clone(), ask.question, path.trim_start_matches('/').parse().unwrap());
+        // Whom the ring of before names may be gone.
+        let to = index(&peer.address).unwrap();
+        self.call(
+            Place::Proxy(at),
+            to,
+            ask.timeout,
+            move |world, back: Back<Answered>| world.asked(to, key, &said, back),
+            move |world, answer| world.answered(at, id, &peer, answer.ok()),
+        );
+    }
+
+    fn answered(&mut self, at: usize, question: u32, peer: &Choice, answer: Option<Answered>) {
+        let now = self.now;
+        let answer = answer.and_then(|Answered { verdict, body }| {
+            let length = body.len().to_string();
+            let all: [Field<'_>; 3] = [(b":status", b"200"), (b"content-length", length.as_bytes()), (b"meshcache-outcome", verdict.as_bytes())];
+            Answer::read(&pairs::write(all.into_iter()), body, false)
+        });
+        let worker = &mut self.proxies[at].worker;
+        let mut all = Vec::new();
+        match (Exchange { worker, now }).answered(question, peer, answer) {
+            Next::Nothing => {}
+            Next::Ask(ask) => all.push((0, Done::Ask(ask))),
+            Next::Deliver(mut delivery) => {
+                while let Some((stream, step)) = delivery.next(worker, now) {
+                    all.push((stream, done(step, false)));
+                }
+            }
+        }
+        for (stream, done) in all {
+            self.goes_on(at, stream, done);
+        }
+    }
+}
