@@ -221,7 +221,8 @@ impl Ours<'_> {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
         if shared {
-            match worker.questions.join(self.side, &self.key, self.group, arrival.stream, arrival.map, self.debug) {
+            let purges = worker.purges();
+            match worker.questions.join(self.side, &self.key, self.group, purges, (arrival.stream, arrival.map), self.debug) {
                 Joined::Yes => {
                     worker.counts.event(Event::Joined);
                     return Step::Wait;

@@ -148,13 +148,15 @@ impl Questions {
         Some(id)
     }
 
-    /// Joins a shared question for this key under these rules.
-    pub fn join(&mut self, side: Side, key: &Key, group: &Group, stream: u32, map: &[u8], debug: bool) -> Joined {
+    /// Joins a shared question for this key under these rules, if it was asked since the last of so many purges: what an earlier one
+    /// brings may be older than what was purged.
+    pub fn join(&mut self, side: Side, key: &Key, group: &Group, purges: u64, waiter: (u32, &[u8]), debug: bool) -> Joined {
+        let (stream, map) = waiter;
         let Some(id) = self.shared.get(&(key.hash().0, side)).copied() else { return Joined::NoSuch };
         let bytes = map.len().saturating_add(EACH);
         let room = self.has_room(bytes);
         match self.open.get_mut(&id) {
-            Some((question, streams)) if question.key == *key && question.group.digest() == group.digest() => {
+            Some((question, streams)) if question.key == *key && question.group.digest() == group.digest() && question.purges == purges => {
                 if !room {
                     return Joined::Full;
                 }

@@ -21,7 +21,8 @@ pub(super) struct Figures {
     pub(super) keys: u64,
     pub(super) loads: u64,
     pub(super) most_loads: u64,
-    /// Answers of coordinators older than a purge that was acknowledged before their request began.
+    /// Answers of coordinators older than a purge that was acknowledged before they were asked, or a second before their request began: it
+    /// may have joined a question.
     pub(super) stale_from_coordinators: u64,
     /// Answers of hot caches older than a purge acknowledged a second before, in proxies that have heard a coordinator since.
     pub(super) stale_from_proxies: u64,
@@ -52,15 +53,22 @@ pub(super) enum From {
 impl World {
     /// Judges an answer to a request that began then.
     pub(super) fn check(&mut self, proxy: usize, key: usize, begun: u64, version: u64, from: From) {
+        let second = begun - 1000;
         let before = |time: u64| self.things[key].purged.iter().filter(|(at, _)| *at < time).map(|(_, least)| *least).max().unwrap_or(0);
         let heard = self.proxies[proxy].heard.saturating_sub(LATENCY);
         let figures = &mut self.figures;
         match from {
-            From::Coordinator if version < before(begun) => figures.stale_from_coordinators += 1,
+            From::Coordinator if version < before(second) => figures.stale_from_coordinators += 1,
             From::Hot if version < before(begun - 3000) => figures.stale_from_deaf_proxies += 1,
-            From::Hot if version < before(heard.min(begun - 1000)) => figures.stale_from_proxies += 1,
+            From::Hot if version < before(heard.min(second)) => figures.stale_from_proxies += 1,
             _ => {}
         }
+    }
+
+    /// Judges what a coordinator has answered to a question that was asked then.
+    pub(super) fn check_question(&mut self, key: usize, asked: u64, version: u64) {
+        let is_old = self.things[key].purged.iter().any(|(at, least)| *at < asked && version < *least);
+        self.figures.stale_from_coordinators += u64::from(is_old);
     }
 
     pub(super) fn count(&mut self, what: &'static str) {

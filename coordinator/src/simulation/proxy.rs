@@ -191,13 +191,18 @@ impl World {
         let (said, path) = (wire::Question::read(&fields).unwrap(), headers.iter().find(|(name, _)| *name == ":path").unwrap().1.to_string());
         let (peer, id, key) = (question.peer.clone(), ask.question, path.trim_start_matches('/').parse().unwrap());
         // Whom the ring of before names may be gone.
-        let to = index(&peer.address).unwrap();
+        let (to, asked) = (index(&peer.address).unwrap(), self.now);
         self.call(
             Place::Proxy(at),
             to,
             ask.timeout,
             move |world, back: Back<Answered>| world.asked(to, key, &said, back),
-            move |world, answer| world.answered(at, id, &peer, answer.ok()),
+            move |world, answer| {
+                if let Some((_, version)) = answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' ')) {
+                    world.check_question(key, asked, version.parse().unwrap());
+                }
+                world.answered(at, id, &peer, answer.ok());
+            },
         );
     }
 

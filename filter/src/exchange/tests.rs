@@ -547,6 +547,21 @@ fn a_purge_that_comes_while_a_question_is_under_way_wins() {
 }
 
 #[test]
+fn who_comes_after_a_purge_does_not_join_a_question_from_before_it() {
+    let mut proxy = Proxy::new("{}");
+    let before = proxy.question("/x");
+    assert_eq!(proxy.get("/x"), Done::Wait);
+    let purge = Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+    proxy.worker.purge(News { since: Position::parse("p.0:1").unwrap(), position: Position::parse("a.1:1,p.0:1").unwrap(), purges: vec![purge] });
+    let after = proxy.question("/x");
+    assert_eq!(proxy.get("/x"), Done::Wait);
+    let given =
+        |all: Vec<(u32, Done)>, body: &str| all.len() == 2 && all.iter().all(|(_, done)| matches!(done, Done::Reply(_, given, _) if given == body.as_bytes()));
+    assert!(given(proxy.answer(before, SHARED, &[], "before"), "before"));
+    assert!(given(proxy.answer(after, SHARED, &[], "after"), "after"));
+}
+
+#[test]
 fn what_rests_on_other_rules_is_not_given() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/x", &[], "body");
