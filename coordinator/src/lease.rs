@@ -7,6 +7,7 @@
 //! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long as most of the
 //! peers hear each other they go on without it, and it, in the minority, does not.
 
+use meshcache_protocol as protocol;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -19,10 +20,15 @@ pub(crate) const LAST: u64 = 1500;
 /// How long those who have lost it together wait for one who has not, before they empty their stores, milliseconds.
 const HOPE: u64 = 1000;
 
+/// So many listeners are remembered: more than any ring has.
+const MOST: usize = 4096;
+
 /// Until when this coordinator is sure to know all purges.
 pub(crate) struct Lease {
     until: AtomicU64,
     peers: Mutex<Peers>,
+    /// Who has asked here, and when: its own lease may rest on our answer, whether it is in our ring or not.
+    listeners: Mutex<BTreeMap<String, (protocol::Peer, u64)>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +66,7 @@ pub(crate) enum Renewal {
 impl Default for Lease {
     /// The lease of one who has no peers: forever.
     fn default() -> Self {
-        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default() }
+        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default() }
     }
 }
 
@@ -68,6 +74,21 @@ impl Lease {
     /// Whether it holds.
     pub(crate) fn holds(&self, now: u64) -> bool {
         now < self.until.load(SeqCst)
+    }
+
+    /// Somebody asks what was purged here. Said before it is looked up: who purges after that tells it.
+    pub(crate) fn is_asked(&self, by: &protocol::Peer, now: u64) {
+        let mut listeners = self.listeners.lock();
+        listeners.retain(|_, (_, at)| now < at.saturating_add(LAST));
+        if listeners.len() < MOST || listeners.contains_key(&by.name) {
+            listeners.insert(by.name.clone(), (by.clone(), now));
+        }
+    }
+
+    /// Those who may still answer because of what they were told here.
+    pub(crate) fn listeners(&self, now: u64) -> Vec<protocol::Peer> {
+        let listeners = self.listeners.lock();
+        listeners.values().filter(|(_, at)| now < at.saturating_add(LAST)).map(|(peer, _)| peer.clone()).collect()
     }
 
     /// These are the other peers. One that is new has to be heard before long.
@@ -193,6 +214,15 @@ mod tests {
         assert_eq!(pair.heard("b", 50, "b.1", true, 120), Renewal::Quiet, "a late answer to an early question");
         assert!(pair.holds(100 + LAST - 1));
         assert_eq!(pair.heard("b", 5000, "b.1", true, 5010), Renewal::Back(5010 - 100 - LAST));
+    }
+
+    #[test]
+    fn who_has_asked_is_told_for_as_long_as_an_answer_is_good_for() {
+        let (lease, peer) = (lease(&[]), |name: &str| protocol::Peer { name: name.into(), data: String::new(), peer: String::new() });
+        lease.is_asked(&peer("b"), 0);
+        lease.is_asked(&peer("c"), 1000);
+        let names = |now| lease.listeners(now).into_iter().map(|peer| peer.name).collect::<Vec<_>>();
+        assert_eq!((names(LAST - 1), names(LAST), names(1000 + LAST)), (vec!["b".into(), "c".into()], vec!["c".into()], vec![]));
     }
 
     #[test]

@@ -95,8 +95,9 @@ impl Purger {
             (Call::Purge(purge.clone()), Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, unreached: Vec::new() })
         };
         let ring = self.cache.ring();
-        let others: Vec<_> = ring.peers().iter().filter(|peer| peer.name != self.me).cloned().collect();
-        let calls: Vec<_> = others
+        let calls: Vec<_> = self
+            .cache
+            .audience()
             .into_iter()
             .map(|peer| {
                 let (purger, call, name) = (self.clone(), call.clone(), peer.name.clone());
@@ -110,6 +111,8 @@ impl Purger {
                     report.bytes = report.bytes.saturating_add(there.bytes);
                     continue;
                 }
+                // It had left the ring, and has ended since.
+                Ok(Ok(Err(Unheard::Refused))) if ring.peer(&name).is_none() => continue,
                 Ok(Ok(Err(error))) => error.to_string(),
                 Ok(Err(_)) => format!("no answer within {PATIENCE:?}"),
                 Err(error) => error.to_string(),

@@ -8,7 +8,10 @@ use crate::{
     purge::watch::{Answer, Question},
     store::{Entry, Fate, Load, Meant},
 };
-use meshcache_protocol::purge::{Position, Purge, What};
+use meshcache_protocol::{
+    Peer,
+    purge::{Position, Purge, What},
+};
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -67,16 +70,34 @@ impl Cache {
 
     /// What this coordinator asks of its peers.
     pub(crate) fn question(&self) -> Question {
-        Question { position: (*self.history.position()).clone() }
+        Question { position: (*self.history.position()).clone(), by: self.own() }
     }
 
     /// What one who is there has not heard.
     pub(crate) fn tell_since(&self, question: &Question) -> Answer {
-        let holds = self.lease.holds(clock::awake());
+        let now = clock::awake();
+        let holds = self.lease.holds(now);
+        if let Some(by) = &question.by {
+            self.lease.is_asked(by, now);
+        }
         // First where we are: what comes now is not told, and asked for the next time.
         let (source, position) = (self.history.source(), (*self.history.position()).clone());
         let purges = self.history.since(&question.position, MOST);
         Answer { source: source.to_string(), holds, position, missed: purges.is_err(), purges: purges.unwrap_or_default() }
+    }
+
+    /// Whom a purge that was carried out here just now is told: all in the ring, and those who are not, or not any more, and still answer
+    /// because of what they heard here.
+    pub(crate) fn audience(&self) -> Vec<Peer> {
+        let ring = self.ring();
+        let listeners = self.lease.listeners(clock::awake()).into_iter().filter(|peer| ring.peer(&peer.name).is_none());
+        ring.peers().iter().cloned().chain(listeners).filter(|peer| peer.name != self.settings.me).collect()
+    }
+
+    /// This coordinator as its rings have it, or had it.
+    fn own(&self) -> Option<Peer> {
+        let me = &self.settings.me;
+        self.ring().peer(me).cloned().or_else(|| self.former.lock().peers().into_iter().find(|peer| peer.name == *me))
     }
 
     /// Takes what a peer has told. `carried_out`: told of each purge that was.

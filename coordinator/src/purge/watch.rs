@@ -37,6 +37,9 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Question {
     /// What was carried out there.
     pub position: Position,
+    /// Who asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Peer>,
 }
 
 /// What the other has heard.

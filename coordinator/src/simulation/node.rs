@@ -47,7 +47,7 @@ const HOUR: u64 = 3_600_000;
 /// A question of a feed that waits for news.
 type Poll = (u64, FeedQuestion, Back<Option<Vec<u8>>>);
 /// Told whether a peer has carried out a purge.
-type Reached = Box<dyn FnOnce(&mut World, bool)>;
+type Reached = Box<dyn FnOnce(&mut World, Result<(), Lost>)>;
 type Waiter = Box<dyn FnOnce(&mut World, Option<(u64, bool)>)>;
 
 pub(super) struct Node {
@@ -318,17 +318,18 @@ impl World {
         let (purge, _) = self.nodes[at].cache.order(what, false);
         self.carried_out(at, &purge.what);
         let ring = self.nodes[at].cache.ring();
-        let others: Vec<usize> = ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
+        let others: Vec<usize> = self.nodes[at].cache.audience().iter().filter_map(|peer| index(&peer.data)).collect();
         let open = Rc::new(Cell::new((others.len(), 0)));
         let until = self.now + PURGE;
         for other in others {
-            let open = open.clone();
+            let (open, is_in) = (open.clone(), ring.peer(&peer(other).name).is_some());
             self.tell(
                 at,
                 other,
                 purge.clone(),
                 until,
-                Box::new(move |world, reached| {
+                Box::new(move |world, end| {
+                    let reached = end == Ok(()) || (end == Err(Lost::Refused) && !is_in);
                     let (left, unreached) = open.get();
                     open.set((left - 1, unreached + usize::from(!reached)));
                     if open.get() == (0, 0) {
@@ -343,7 +344,7 @@ impl World {
 
     fn tell(&mut self, at: usize, other: usize, purge: Purge, until: u64, then: Reached) {
         if self.deaf {
-            return self.after(1, move |world| then(world, true));
+            return self.after(1, move |world| then(world, Ok(())));
         }
         self.figures.purge_calls += 1;
         let heard = purge.clone();
@@ -366,9 +367,9 @@ impl World {
                 back.send(world, done);
             },
             move |world, answer| match answer {
-                Ok(true) if world.now <= until => then(world, true),
-                Err(Lost::Refused) => then(world, false),
-                _ if world.now + 50 > until => then(world, false),
+                Ok(true) if world.now <= until => then(world, Ok(())),
+                Err(Lost::Refused) => then(world, Err(Lost::Refused)),
+                _ if world.now + 50 > until => then(world, Err(Lost::Silent)),
                 _ => world.after(50, move |world| world.tell(at, other, purge, until, then)),
             },
         );
