@@ -1,17 +1,21 @@
-//! Chaos: coordinators are killed, frozen, stopped, started and added, the origin is slow, broken and back, keys are purged and groups
-//! change, all by a seeded schedule, while every single answer is checked.
+//! Chaos: coordinators are killed, frozen, stopped, started and added, the origin is slow, broken, cuts connections and is back, keys are
+//! purged and groups change, all by a seeded schedule, while every single answer is checked. Afterwards nothing is left of it.
 //!
 //! `make chaos SEED=7 MINUTES=10` repeats a schedule; a failure prints it.
+//!
+//! The pauses are the schedule itself: how long the world stays as it is until the next blow, and how often a client asks. Nothing is
+//! expected at their ends; what is waited for is waited for by its condition.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use meshcache_tests::coordinator::ADMIN_TOKEN;
 use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
+use meshcache_tests::wait::{SOON, await_some};
 use meshcache_tests::{Answer, Ask, Connection, Mesh, Reply, await_until, origin};
 use serde_json::{Value, json};
 
@@ -24,6 +28,10 @@ const SLOW: Duration = Duration::from_millis(300);
 const SLACK: Duration = Duration::from_millis(1500);
 /// A purge that was acknowledged so long before a request counts for its answer.
 const PURGED: Duration = Duration::from_secs(1);
+/// How much more memory than before a process may hold afterwards: allocators keep some, and there are other answers in it.
+const MEMORY: u64 = 48 << 20;
+/// How many more files it may have open: connections that wait for their next use.
+const FILES: usize = 64;
 
 /// Foreseeable numbers (SplitMix64).
 struct Dice(u64);
@@ -42,7 +50,7 @@ impl Dice {
 }
 
 /// What a key's answers are like.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     /// Fresh for a second.
     Short,
@@ -71,6 +79,8 @@ struct World {
     things: Vec<Mutex<Thing>>,
     broken: AtomicBool,
     slow: AtomicBool,
+    /// Half of all requests are cut off without an answer.
+    cuts: AtomicBool,
     /// When the origin was last seen broken.
     unwell: Mutex<Instant>,
     over: AtomicBool,
@@ -79,18 +89,21 @@ struct World {
     failures: Mutex<Vec<String>>,
     begun: Instant,
     loads: AtomicU64,
+    /// Kinds of keys, to what became of their requests, to how many.
+    told: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
 }
 
 impl World {
     fn new() -> Arc<World> {
         let now = Instant::now();
         let things = (0..KEYS).map(|_| Mutex::new(Thing { versions: vec![now], purged: None })).collect();
-        let (broken, slow, over) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let (broken, slow, cuts, over) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         let unwell = Mutex::new(now - Duration::from_secs(60));
         Arc::new(World {
             things,
             broken,
             slow,
+            cuts,
             unwell,
             over,
             asked: AtomicUsize::new(0),
@@ -98,6 +111,7 @@ impl World {
             failures: Mutex::default(),
             begun: now,
             loads: AtomicU64::new(0),
+            told: Mutex::default(),
         })
     }
 
@@ -109,9 +123,25 @@ impl World {
         self.failures.lock().unwrap().push(format!("{:7.3} {what}", self.begun.elapsed().as_secs_f64()));
     }
 
+    /// Counts what became of a request for a key, by the kind of the key.
+    fn tell(&self, key: u64, what: &str) {
+        *self.told.lock().unwrap().entry(format!("{:?}", kind(key))).or_default().entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Whether the origin fails some requests.
+    fn is_unwell(&self) -> bool {
+        self.broken.load(SeqCst) || self.cuts.load(SeqCst)
+    }
+
     /// What the origin answers.
     fn reply(&self, received: &origin::Received) -> Reply {
-        self.loads.fetch_add(1, SeqCst);
+        let n = self.loads.fetch_add(1, SeqCst);
+        if let Some(key) = received.uri.path().strip_prefix("/chaos/").and_then(|key| key.parse().ok()) {
+            self.tell(key, "asked of the origin");
+        }
+        if self.cuts.load(SeqCst) && n.is_multiple_of(2) {
+            return Reply::gone();
+        }
         let delay = if self.slow.load(SeqCst) { SLOW } else { Duration::ZERO };
         if self.broken.load(SeqCst) {
             return Reply::status(500).delay(delay);
@@ -130,7 +160,7 @@ impl World {
     /// What is wrong with an answer.
     fn check(&self, key: u64, of: &str, begun: Instant, required: Option<usize>, answer: &Answer) -> Option<String> {
         if answer.status != 200 {
-            let excused = answer.status >= 500 && (self.broken.load(SeqCst) || begun < *self.unwell.lock().unwrap() + SLACK);
+            let excused = answer.status >= 500 && (self.is_unwell() || begun < *self.unwell.lock().unwrap() + SLACK);
             return (!excused).then(|| "failed".to_owned());
         }
         let text = answer.text();
@@ -180,6 +210,7 @@ impl World {
             match open.send(&ask).await {
                 Ok(answer) => {
                     self.asked.fetch_add(1, SeqCst);
+                    self.tell(key, &said(&answer));
                     if let Some(wrong) = self.check(key, &of, begun, required, &answer) {
                         self.fail(format!("/chaos/{key} {of} after {:?}: {wrong}: {answer:?}", begun.elapsed()));
                     }
@@ -218,6 +249,29 @@ impl World {
     }
 }
 
+/// What an answer's Cache-Status says of how it came about, without what differs from one answer to the next.
+fn said(answer: &Answer) -> String {
+    let status = answer.cache_status();
+    let words: Vec<&str> = status.split("; ").filter(|word| *word == "hit" || ["fwd=", "detail="].iter().any(|start| word.starts_with(start))).collect();
+    words.join(" ")
+}
+
+/// What processes hold: bytes of memory and open files, of each Envoy and each coordinator.
+fn held(mesh: &Mesh) -> Vec<(String, u64, usize)> {
+    let envoys = mesh.envoys.iter().enumerate().map(|(i, envoy)| (format!("envoy-{i}"), &envoy.process));
+    let coordinators = mesh.coordinators.all.iter().map(|of| (of.name.clone(), &of.process));
+    envoys.chain(coordinators).map(|(name, process)| (name, process.rss(), process.open_files())).collect()
+}
+
+/// What is more than it was before.
+fn left_over(mesh: &Mesh, before: &[(String, u64, usize)]) -> Vec<String> {
+    let more = |((name, rss, files), (_, rss_before, files_before)): (&(String, u64, usize), &(String, u64, usize))| {
+        let is_more = *rss > rss_before + MEMORY || *files > files_before + FILES;
+        is_more.then(|| format!("{name}: {rss} bytes ({rss_before} before), {files} files ({files_before} before)"))
+    };
+    held(mesh).iter().zip(before).filter_map(more).collect()
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Is {
     Up,
@@ -240,12 +294,16 @@ async fn chaos(seed: u64, length: Duration) {
     let origin = world.clone();
     mesh.origin.forget_heads().on("*", move |received| origin.reply(received));
     let clients: Vec<_> = (0..CLIENTS).map(|i| tokio::spawn(world.clone().client(mesh.fronts(), seed.wrapping_mul(31).wrapping_add(i)))).collect();
+    // What it takes when it runs: each client has asked a good part of the keys.
+    let running = async || world.asked.load(SeqCst) as u64 > 2 * KEYS;
+    await_until(running, SOON, "clients have asked").await;
+    let before = held(&mesh);
     let mut dice = Dice(seed);
     let mut peers = [Is::Up; COORDINATORS];
     while world.begun.elapsed() < length {
         tokio::time::sleep(dice.millis(50, 800)).await;
         let i = dice.roll(COORDINATORS as u64) as usize;
-        match (dice.roll(10), peers[i]) {
+        match (dice.roll(11), peers[i]) {
             (0..=6, Is::Dead) => {
                 world.note(&format!("peer-{i} is started"));
                 mesh.coordinators.restart(i).await;
@@ -279,6 +337,11 @@ async fn chaos(seed: u64, length: Duration) {
                 let broken = !world.broken.fetch_xor(true, SeqCst);
                 *world.unwell.lock().unwrap() = Instant::now();
                 world.note(if broken { "the origin is broken" } else { "the origin is well" });
+            }
+            (7, _) if world.cuts.load(SeqCst) || dice.roll(2) == 0 => {
+                let cuts = !world.cuts.fetch_xor(true, SeqCst);
+                *world.unwell.lock().unwrap() = Instant::now();
+                world.note(if cuts { "the origin cuts off half of all requests" } else { "the origin cuts off nobody" });
             }
             (6, _) => {
                 let ttl = 1 + dice.roll(10);
@@ -325,7 +388,11 @@ async fn chaos(seed: u64, length: Duration) {
     }
     let quiet = async || mesh.origin.under_way() == 0 && mesh.coordinators.sum("meshcache_flights", &[]).await == 0.0;
     await_until(quiet, SOON, "nothing is left under way").await;
+    let is_back = await_some(|| left_over(&mesh, &before).is_empty().then_some(()), SOON).await;
+    assert!(is_back.is_some(), "SEED={seed}: more is held than before: {:?}", left_over(&mesh, &before));
     let events = world.schedule.lock().unwrap().len();
+    println!("{:#?}", world.told.lock().unwrap());
+    println!("held before {before:?}, after {:?}", held(&mesh));
     println!("SEED={seed}: {events} events, {} answers, {} loads, no failure", world.asked.load(SeqCst), world.loads.load(SeqCst));
 }
 
