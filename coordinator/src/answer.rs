@@ -3,10 +3,9 @@
 use crate::{
     asked::Asked,
     body::Body,
-    load::with_fields,
     origin::{Failure, via},
     part,
-    store::Entry,
+    store::{Entry, with_fields},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
@@ -78,7 +77,12 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     let strips_tags = !asked.is_from_peer && asked.served.group.config().tags.strip;
     let tags: &[_] = if strips_tags { &[] } else { &entry.tags };
     for (name, value) in entry.fields.iter().chain(tags) {
-        if part != Part::NotModified || freshness::not_modified(name.as_str().as_bytes()) {
+        let belongs = match part {
+            Part::Whole | Part::Origin => true,
+            Part::NotModified => freshness::not_modified(name.as_str().as_bytes()),
+            Part::Range(..) | Part::Ranges(_) | Part::Unsatisfiable => freshness::partial(name.as_str().as_bytes()),
+        };
+        if belongs {
             headers.append(name.clone(), value.clone());
         }
     }

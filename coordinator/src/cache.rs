@@ -12,14 +12,14 @@ use crate::{
     hop::Hop,
     invalidate::Invalidations,
     lease::Lease,
-    load::{Errand, Landed, random, with_fields},
+    load::{Errand, Landed, random},
     metrics::Metrics,
     origin::{BadCa, Clients},
     passes::Passes,
     peers::Peers,
     room::Bytes,
     served::{Rules, Served},
-    store::{Entry, Store},
+    store::{Entry, Store, with_fields},
     through::Aside,
 };
 use arc_swap::ArcSwap;
@@ -147,7 +147,7 @@ impl Cache {
         if asked.is_from_peer {
             metrics.server_requests.inc();
         }
-        let stored = self.store.get(share, &asked.key, now, |entry| entry.selecting.matches(&asked.request));
+        let stored = self.store.get(share, &asked.key, now, |entry| entry.answers(&asked.request));
         let stored = stored.filter(|entry| !self.has_changed(asked, entry, now));
         let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
         let reuse = freshness::reuse(group, &asked.request, asked.verified(), stored.as_ref().map(|entry| &entry.stored), resident);
@@ -176,7 +176,7 @@ impl Cache {
         }
         metrics.loads.inc();
         let fwd = match reuse {
-            Reuse::Validate("uri-miss") if self.store.peek(share, &asked.key, now).is_some() => "vary-miss",
+            Reuse::Validate("uri-miss") => self.missed_by(asked, now),
             Reuse::Validate(word) => word,
             Reuse::Stale => "stale",
             Reuse::OnlyIfCached => "uri-miss",
@@ -185,6 +185,15 @@ impl Cache {
         };
         let validates = stored.is_some_and(|entry| entry.stored.validator);
         Box::pin(self.fetch(asked, head, body, reuse, fwd, validates)).await
+    }
+
+    /// What keeps the store from answering a request that it has no response for, as Cache-Status has it.
+    fn missed_by(&self, asked: &Asked<'_>, now: u64) -> &'static str {
+        match self.store.peek(&asked.served.share, &asked.key, now) {
+            None => "uri-miss",
+            Some((entries, _)) if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&asked.request)) => "partial",
+            Some(_) => "vary-miss",
+        }
     }
 
     /// What the store cannot answer: alone, or together with all who ask for the same.

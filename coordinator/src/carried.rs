@@ -55,7 +55,8 @@ impl Cache {
     /// Appends a key's entries as frames. What is too long for one stays behind.
     pub(crate) fn write_frames(&self, key: &Key, entries: &[Arc<Entry>], used: Used, rules: &str, out: &mut Vec<u8>) {
         let now = self.clock.now();
-        for entry in entries {
+        // A part is not worth it, and who does not know parts would take it for the whole.
+        for entry in entries.iter().filter(|entry| !entry.is_part()) {
             let fields = entry.fields.iter().chain(&entry.tags).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
             let head = frame::Head {
                 stored: entry.stored.clone(),
@@ -90,7 +91,7 @@ impl Cache {
         if entry.deadline() <= now {
             return Err(Refused::Expired);
         }
-        let is_known = |held: &Arc<Entry>| held.selecting == entry.selecting && held.arrived >= entry.arrived;
+        let is_known = |held: &Arc<Entry>| held.replaces(&entry) && held.arrived >= entry.arrived;
         if self.store.peek(&served.share, load.key(), now).is_some_and(|(held, _)| held.iter().any(is_known)) {
             return Err(Refused::Known);
         }

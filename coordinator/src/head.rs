@@ -1,6 +1,6 @@
 //! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
 
-use crate::cache::Door;
+use crate::{cache::Door, http::Interim};
 use http::{
     HeaderMap, HeaderName, Method,
     header::{AUTHORIZATION, HOST},
@@ -94,6 +94,11 @@ impl Head {
 
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// Where interim answers to it go, if anywhere.
+    pub(crate) fn interim(&self) -> Option<&Interim> {
+        self.parts.extensions.get()
     }
 
     pub(crate) fn scheme(&self) -> &'static str {

@@ -3,12 +3,14 @@
 mod admin;
 mod connection;
 mod data;
+mod interim;
 mod peer;
 mod status;
 
 pub use admin::Admin;
 pub use data::Data;
 pub(crate) use data::empty;
+pub(crate) use interim::Interim;
 pub(crate) use peer::PUSHES;
 pub use peer::PeerPort;
 pub use status::{Filter, Status};
@@ -19,6 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use interim::Interims;
 use prometheus::IntGauge;
 use std::{
     convert::Infallible,
@@ -103,12 +106,20 @@ impl Port {
             let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
             to.spawn(async move {
                 let (activity, io) = Activity::watch(TokioIo::new(stream));
+                let (interims, io) = Interims::watch(io);
                 let answer = hyper::service::service_fn({
                     let activity = activity.clone();
-                    move |request: http::Request<Incoming>| {
+                    move |mut request: http::Request<Incoming>| {
                         let (service, busy) = (service.clone(), activity.begin(request.version()));
+                        let answering = (request.version() == http::Version::HTTP_11).then(|| interims.begin());
                         async move {
-                            let answer = service.answer(request).await;
+                            let answer = match answering {
+                                Some(answering) => {
+                                    request.extensions_mut().insert(answering.interim());
+                                    answering.until(service.answer(request)).await
+                                }
+                                None => service.answer(request).await,
+                            };
                             drop(busy);
                             Ok::<_, Infallible>(answer)
                         }

@@ -9,7 +9,7 @@ use crate::{
     head::Head,
     origin::{Failure, Paced, Purpose, answered, outgoing},
     served::Served,
-    store::{Entry, Load, Parts},
+    store::{Entry, Load, Parts, with_fields},
 };
 use http::{HeaderMap, Response, StatusCode, header::VIA, response};
 use http_body::Body as _;
@@ -67,7 +67,7 @@ impl Cache {
         let fields = client.fields();
         let Ok(request) = client.request(&fields) else { return Landed::Failed(Failure::Internal) };
         let load = self.store.begin(key.clone(), self.history.position());
-        let stale = self.store.get(&served.share, key, self.clock.now(), |entry| entry.selecting.matches(&request));
+        let stale = self.store.get(&served.share, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
         // Between the look into the store that brought us here and the begin of this flight, another may have landed.
         if let Some(entry) = &stale
             && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(self.clock.now())) == Reuse::Fresh
@@ -128,6 +128,10 @@ impl Cache {
         let limit = served.group.config().limits.object.0.min(served.share.limit());
         let decided = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
+            // A load asks for the whole: a part is no answer to it.
+            if head.status == StatusCode::PARTIAL_CONTENT {
+                return Err(NotStored::Incomplete);
+            }
             let stored = freshness::store(&served.group, request, verified, &response, times, random())?;
             if body.size_hint().lower() > limit {
                 return Err(NotStored::TooLarge);
@@ -346,12 +350,6 @@ fn is_error(status: StatusCode) -> bool {
 pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
     let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     see(&fields)
-}
-
-/// The protocol's view of a stored response.
-pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(protocol::Response<'_>) -> T) -> T {
-    let fields: Vec<Field<'_>> = entry.fields.iter().chain(&entry.tags).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
-    see(protocol::Response { status: entry.stored.status, fields: &fields })
 }
 
 pub(crate) fn random() -> u64 {

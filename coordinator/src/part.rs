@@ -14,13 +14,14 @@ const MULTIPART: &str = "multipart/byteranges; boundary=meshcache-5f2b1c9ad1e84d
 
 /// Status, body and changed fields of the part that answers; none where only the origin may.
 pub(crate) fn cut(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
-    let length = entry.body.len() as u64;
+    // Of a stored part, the bytes are counted from the beginning of the whole.
+    let (skipped, length) = entry.extent().map_or((0, entry.body.len() as u64), |extent| (extent.first, extent.length));
     let content_range = |range: &str| HeaderValue::from_str(&format!("bytes {range}/{length}")).ok();
     match part {
         Part::Whole => Some((entry.status, entry.body.clone())),
         Part::NotModified => Some((StatusCode::NOT_MODIFIED, Bytes::new())),
         Part::Range(first, last) => {
-            let bytes = slice(&entry.body, *first, *last)?;
+            let bytes = slice(&entry.body, first.checked_sub(skipped)?, last.checked_sub(skipped)?)?;
             headers.insert(CONTENT_RANGE, content_range(&format!("{first}-{last}"))?);
             Some((StatusCode::PARTIAL_CONTENT, bytes))
         }

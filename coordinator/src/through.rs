@@ -8,10 +8,10 @@ use crate::{
     clock,
     collect::Kept,
     head::Head,
-    load::{Brought, random, with_fields, with_headers},
+    load::{Brought, random, with_headers},
     origin::{Failure, Purpose, answered, outgoing},
     served::Served,
-    store::{Entry, Load, Parts},
+    store::{Entry, Load, Parts, with_fields},
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -165,7 +165,10 @@ impl Cache {
         Some(move |body: Bytes| {
             let tags = served.group.config().tags.header.to_ascii_lowercase();
             let entry = Entry::new(Parts { status, fields, tags: &tags, body, selecting, stored, arrived, position: load.position().clone() });
-            cache.put(&served, &load, &Arc::new(entry));
+            // A part that is not as long as it says is none.
+            if entry.extent().is_none_or(|extent| extent.bytes() == entry.body.len() as u64) {
+                cache.put(&served, &load, &Arc::new(entry));
+            }
         })
     }
 
@@ -173,7 +176,7 @@ impl Cache {
     fn looked_at(&self, asked: &Asked<'_>, load: &Load, brought: &Brought<'_>) {
         let Served { group: _, share, .. } = &**asked.served;
         let get = Request { method: b"GET", ..asked.request };
-        let Some(old) = self.store.get(share, &asked.key, self.clock.now(), |entry| entry.selecting.matches(&get)) else { return };
+        let Some(old) = self.store.get(share, &asked.key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&get)) else { return };
         let same = || {
             with_headers(&brought.head.headers, |new| {
                 let new = protocol::Response { status: brought.head.status.as_u16(), fields: new };

@@ -3,7 +3,7 @@
 use crate::{answer::Answer, hot::Variant, pairs};
 use meshcache_protocol::{
     Field, Key, Response,
-    freshness::{Part, cache_status, detail, not_modified},
+    freshness::{Part, cache_status, detail, not_modified, partial},
 };
 use std::borrow::Cow;
 
@@ -46,7 +46,7 @@ impl<'a> Reply<'a> {
             Part::NotModified => Some(Self { status: 304, head: with(None, not_modified), body: &[], restore: none }),
             Part::Range(first, last) => {
                 let range = usize::try_from(*first).ok()?..usize::try_from(*last).ok()?.checked_add(1)?;
-                let head = with(Some(&format!("bytes {first}-{last}/{length}")), |_| true);
+                let head = with(Some(&format!("bytes {first}-{last}/{length}")), partial);
                 Some(Self { status: 206, head, body: variant.body.get(range)?, restore: none })
             }
             Part::Unsatisfiable => Some(Self { status: 416, head: with(Some(&format!("bytes */{length}")), |_| false), body: &[], restore: none }),

@@ -18,7 +18,7 @@ const GROUPS: [&str; 5] = [
     r#"{"freshness": {"heuristic": true, "requestDirectives": "obey"}, "share": {"authorization": true, "cookie": true, "setCookie": true}}"#,
 ];
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "cache-control",
     "expires",
     "date",
@@ -29,6 +29,7 @@ const NAMES: [&str; 24] = [
     "set-cookie",
     "pragma",
     "content-length",
+    "content-range",
     "content-type",
     "connection",
     "meshcache-control",
@@ -45,7 +46,7 @@ const NAMES: [&str; 24] = [
     "x-any",
 ];
 
-const VALUES: [&str; 40] = [
+const VALUES: [&str; 41] = [
     "no-store",
     "private",
     "public",
@@ -71,6 +72,7 @@ const VALUES: [&str; 40] = [
     "text/event-stream",
     "bytes=0-1",
     "bytes=-5",
+    "bytes 0-3/10",
     "bytes=0-0,2-3,5-",
     "bytes=9-1",
     "gzip, br;q=0.5, *;q=0",
@@ -281,7 +283,8 @@ proptest! {
         let listed = g.config().freshness.status.contains_key(&Status::Exactly(status));
         if let Ok(stored) = stored {
             prop_assert_eq!(method, "GET");
-            prop_assert!((200..600).contains(&status) && status != 206 && status != 304);
+            prop_assert!((200..600).contains(&status) && status != 304);
+            prop_assert!(status != 206 || asked.iter().any(|(name, _)| name == "range"));
             prop_assert!(!has("private"));
             prop_assert!(!has("no-store") || has("must-understand"));
             prop_assert!(!vary.is_some_and(|v| v.contains('*')));
@@ -291,7 +294,7 @@ proptest! {
             // Section 3, the last item: something says that it may be stored.
             let fresh = &g.config().freshness;
             let explicit = said.iter().any(|said| said.text().contains("max-age") && !said.text().starts_with('x') || said.text().starts_with("s-maxage")) || other.iter().any(|(n, _)| n == "expires");
-            let by_default = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 451, 501].contains(&status);
+            let by_default = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 451, 501].contains(&status);
             prop_assert!(explicit || has("public") || by_default || group.contains("force") || fresh.status.keys().any(|s| s.matches(status)));
             prop_assert!(!has("no-cache") || stored.always_validate || matches!(stored.why, Why::Force | Why::Status));
         }

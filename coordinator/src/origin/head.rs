@@ -4,9 +4,10 @@ use super::Origin;
 use crate::{
     body::Body,
     head::{FORWARDED_PROTO, Head},
+    http::Interim,
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, VIA},
     uri::PathAndQuery,
 };
@@ -63,7 +64,24 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
     *request.method_mut() = if is_load { Method::GET } else { head.method().clone() };
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
+    if let Some(interim) = head.interim() {
+        pass_on_interims(&mut request, interim.clone(), via("1.1", installation)?);
+    }
     Some(request)
+}
+
+/// Interim answers go on to who has asked (RFC 9110 section 15.2). Not 100: nobody was asked to wait for it; 101 is none that is passed on.
+fn pass_on_interims(request: &mut Request<Body>, interim: Interim, via: HeaderValue) {
+    hyper::ext::on_informational(request, move |response| {
+        if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
+            return;
+        }
+        let named = named_by_connection(response.headers());
+        let is_passed_on = |name: &HeaderName| !is_hop_by_hop(name, &named) && !name.as_str().starts_with(wire::PREFIX);
+        let mut headers: HeaderMap = response.headers().iter().filter(|(name, _)| is_passed_on(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        headers.append(VIA, via.clone());
+        interim.send(response.status(), &headers);
+    });
 }
 
 /// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets origins say.

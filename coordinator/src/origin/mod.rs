@@ -195,6 +195,7 @@ fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     *again.uri_mut() = request.uri().clone();
     *again.headers_mut() = request.headers().clone();
     *again.version_mut() = request.version();
+    *again.extensions_mut() = request.extensions().clone();
     Some(again)
 }
 

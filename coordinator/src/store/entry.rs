@@ -4,7 +4,8 @@ use super::size::{SHARED, class};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{
-    freshness::{Selecting, Stored},
+    Field, Request, Response,
+    freshness::{Extent, Selecting, Stored, covers},
     purge::Position,
 };
 use std::sync::Arc;
@@ -88,6 +89,27 @@ impl Entry {
         self.bytes
     }
 
+    /// The bytes that it has, where it has not all.
+    pub(crate) fn extent(&self) -> Option<Extent> {
+        if self.is_part() { with_fields(self, |stored| Extent::of(&stored)) } else { None }
+    }
+
+    /// Whether it is a 206: one part of a body whose rest is not here.
+    pub(crate) fn is_part(&self) -> bool {
+        self.status == StatusCode::PARTIAL_CONTENT
+    }
+
+    /// Whether it is for a request, and has what that asks for.
+    pub(crate) fn answers(&self, request: &Request<'_>) -> bool {
+        self.selecting.matches(request) && (!self.is_part() || with_fields(self, |stored| covers(request, &stored)))
+    }
+
+    /// Whether there is no more use for another one with it there: it is for the same requests, and has as much.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        let has_all = || self.extent().zip(other.extent()).is_some_and(|(own, others)| own.has(others.first, others.last));
+        self.selecting == other.selecting && (!self.is_part() || has_all())
+    }
+
     /// How long it has been here.
     pub(crate) fn resident(&self, now: u64) -> u64 {
         now.saturating_sub(self.arrived)
@@ -109,6 +131,12 @@ impl Entry {
     pub(crate) fn deadline(&self) -> u64 {
         self.arrived.saturating_add(self.stored.keep())
     }
+}
+
+/// The protocol's view of a stored response.
+pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(Response<'_>) -> T) -> T {
+    let fields: Vec<Field<'_>> = entry.fields.iter().chain(&entry.tags).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    see(Response { status: entry.stored.status, fields: &fields })
 }
 
 /// Whether a name is known to the `http` crate, and so takes no memory of its own. A known one that is not listed here only counts for too much.

@@ -12,7 +12,7 @@ mod share;
 mod size;
 mod under_way;
 
-pub(crate) use entry::{Entry, Parts};
+pub(crate) use entry::{Entry, Parts, with_fields};
 pub(crate) use marks::Mark;
 pub(crate) use purging::{Fate, Where};
 pub(crate) use shard::{Place, Used};

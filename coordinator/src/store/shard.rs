@@ -98,7 +98,7 @@ impl Shard {
             before = measure(slot);
             slot.touched = used.map_or(now, |(used, _)| used.touched.max(slot.touched));
             if let Some(entry) = entry.take() {
-                let (old, kept): (Variants, Variants) = slot.variants.drain(..).partition(|old| old.selecting == entry.selecting || old.deadline() <= now);
+                let (old, kept): (Variants, Variants) = slot.variants.drain(..).partition(|old| entry.replaces(old) || old.deadline() <= now);
                 gone.extend(old);
                 slot.variants = kept;
                 slot.variants.insert(0, entry);

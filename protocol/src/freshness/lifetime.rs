@@ -180,14 +180,14 @@ impl Subject<'_> {
     }
 }
 
-/// Statuses that may be stored without explicit freshness (RFC 9110 section 15.1, RFC 7725 section 3). 206 is another matter.
+/// Statuses that may be stored without explicit freshness (RFC 9110 section 15.1, RFC 7725 section 3).
 pub(super) const fn heuristically_cacheable(status: u16) -> bool {
-    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
+    matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
 }
 
-/// Statuses whose caching this code understands, for must-understand: the final ones of RFC 9110, but for 206 and 304, and 451.
+/// Statuses whose caching this code understands, for must-understand: the final ones of RFC 9110, but for 304, and 451.
 pub(super) const fn understood(status: u16) -> bool {
-    matches!(status, 200..=205 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 451 | 500..=505)
+    matches!(status, 200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 451 | 500..=505)
 }
 
 /// RFC 6585 forbids to store these.

@@ -1,6 +1,6 @@
 //! Which part of a complete stored response answers a request: conditions and ranges (RFC 9110 sections 13 and 14).
 
-use super::{date, list::entity_tags, range, validator, validator::Tag};
+use super::{date, list::entity_tags, range, range::Extent, validator, validator::Tag};
 use crate::request::{Marks, Request, Response};
 
 /// What of a stored response a request is answered with.
@@ -16,7 +16,7 @@ pub enum Part {
     Ranges(Vec<(u64, u64)>),
     /// 416; Content-Range names the length.
     Unsatisfiable,
-    /// If-Match or If-Unmodified-Since: only the origin may answer (RFC 9110 section 13.1.1).
+    /// Only the origin may answer: If-Match or If-Unmodified-Since (RFC 9110 section 13.1.1), or a stored 206 does not have what is asked for.
     Origin,
 }
 
@@ -31,6 +31,9 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
             return Part::NotModified;
         }
     }
+    if stored.status == 206 {
+        return part_of_part(request, stored);
+    }
     // A range of anything but a stored 200 to a GET means nothing (section 14.2).
     if !request.marks.any(Marks::RANGE) || !request.is_get() || stored.status != 200 || !if_range(request, stored) {
         return Part::Whole;
@@ -39,6 +42,24 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
     match (ranges.next(), ranges.next()) {
         (Some(one), None) => range::select(one, length),
         _ => Part::Whole,
+    }
+}
+
+/// Whether a stored response has what a request asks for: a 206 only has it for a range within its own (RFC 9111 section 3.4).
+pub fn covers(request: &Request<'_>, stored: &Response<'_>) -> bool {
+    stored.status != 206 || part_of_part(request, stored) != Part::Origin
+}
+
+/// What a stored 206 answers: a GET for one range, all of which it has. Not one with If-Range, whose answer may be everything.
+fn part_of_part(request: &Request<'_>, stored: &Response<'_>) -> Part {
+    let mut ranges = request.values("range");
+    let (Some(extent), Some(one), None) = (Extent::of(stored), ranges.next(), ranges.next()) else { return Part::Origin };
+    if !request.is_get() || request.value("if-range").is_some() {
+        return Part::Origin;
+    }
+    match range::select(one, extent.length) {
+        Part::Range(first, last) if extent.has(first, last) => Part::Range(first, last),
+        _ => Part::Origin,
     }
 }
 
@@ -95,6 +116,25 @@ mod tests {
 
     fn get(asked: &[(&str, &str)]) -> Part {
         ask("GET", asked, 200, &STORED)
+    }
+
+    #[test]
+    fn a_stored_part_answers_what_lies_within_it() {
+        let stored = [("content-range", "bytes 10-19/100"), ("etag", "\"a\"")];
+        let get = |asked: &[(&str, &str)]| ask("GET", asked, 206, &stored);
+        for (range, part) in [("bytes=10-19", (10, 19)), ("bytes=12-12", (12, 12)), ("bytes=15-19", (15, 19))] {
+            assert_eq!(get(&[("range", range)]), Part::Range(part.0, part.1), "{range}");
+        }
+        for range in ["bytes=9-12", "bytes=15-20", "bytes=10-", "bytes=-5", "bytes=10-11,99-99", "bytes=100-", "bytes=x", "lines=10-11"] {
+            assert_eq!(get(&[("range", range)]), Part::Origin, "{range}");
+        }
+        assert_eq!(get(&[]), Part::Origin);
+        assert_eq!(get(&[("range", "bytes=10-19"), ("if-range", "\"a\"")]), Part::Origin);
+        assert_eq!(ask("HEAD", &[("range", "bytes=10-19")], 206, &stored), Part::Origin);
+        assert_eq!(get(&[("range", "bytes=10-19"), ("if-none-match", "\"a\"")]), Part::NotModified);
+        let end = [("content-range", "bytes 90-99/100")];
+        assert_eq!(ask("GET", &[("range", "bytes=-5")], 206, &end), Part::Range(95, 99));
+        assert_eq!(ask("GET", &[("range", "bytes=92-")], 206, &end), Part::Range(92, 99));
     }
 
     #[test]

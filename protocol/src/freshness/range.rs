@@ -1,6 +1,7 @@
 //! Range: which bytes of a complete body are asked for (RFC 9110 section 14).
 
 use super::precondition::Part;
+use crate::request::Response;
 
 /// More ranges than this, or more than two that overlap, are answered with everything (section 14.2 allows it).
 const MOST: usize = 16;
@@ -9,6 +10,43 @@ const GAP: u64 = 80;
 
 /// The bytes, first and last included, that one range means. `Ok(None)`: it is past the end.
 type Bytes = Option<(u64, u64)>;
+
+/// Which bytes of the complete content a 206 has (RFC 9110 section 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first byte.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// The length of all.
+    pub length: u64,
+}
+
+impl Extent {
+    /// What a 206 says that it has. `None`: another status, several parts, an unknown length, or nothing that can be read.
+    pub fn of(response: &Response<'_>) -> Option<Self> {
+        let mut said = response.values("content-range");
+        let (Some(one), None) = (said.next(), said.next()) else { return None };
+        let (unit, range) = one.split_at_checked(6)?;
+        let slash = range.iter().position(|b| *b == b'/')?;
+        let (bytes, length) = range.split_at_checked(slash)?;
+        let dash = bytes.iter().position(|b| *b == b'-')?;
+        let (first, last) = bytes.split_at_checked(dash)?;
+        let extent = Self { first: number(first)?, last: number(last.get(1..)?)?, length: number(length.get(1..)?)? };
+        let fits = response.status == 206 && unit.eq_ignore_ascii_case(b"bytes ") && extent.first <= extent.last && extent.last < extent.length;
+        fits.then_some(extent)
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
+    /// Whether it has these bytes, first and last included.
+    pub fn has(self, first: u64, last: u64) -> bool {
+        self.first <= first && last <= self.last
+    }
+}
 
 /// Decides what a Range field selects from a body of so many bytes. What cannot be read selects everything.
 pub(super) fn select(value: &[u8], length: u64) -> Part {

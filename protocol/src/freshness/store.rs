@@ -7,6 +7,7 @@ use super::{
     directive::Delta,
     invalidate::answers_get,
     lifetime::{Subject, Why, understood},
+    range::Extent,
     share,
     stored::Stored,
     targeted, validator,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     groups::{Errors, Group},
-    request::{Request, Response},
+    request::{Marks, Request, Response},
 };
 
 /// Why a response is not stored.
@@ -40,7 +41,7 @@ pub enum NotStored {
     NoFreshness,
     /// A body larger than the group's limit.
     TooLarge,
-    /// The response or its body is not complete, or of a kind that is never stored (206, event streams).
+    /// The response or its body is not complete, or of a kind that is never stored (event streams, a 206 that was not asked for or has several parts).
     Incomplete,
 }
 
@@ -85,7 +86,9 @@ pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Re
     let lifetime = subject.lifetime(random).ok_or(NotStored::NoFreshness)?;
     let forced = lifetime.why == Why::Force || lifetime.why == Why::Status;
     let always_validate = control.no_cache && !forced;
-    let must_revalidate = control.forbids_stale();
+    // A part is given while it is fresh, and no longer: what it could be validated with may be the whole.
+    let is_part = response.status == 206;
+    let must_revalidate = control.forbids_stale() || is_part;
     let letter = fresh.errors == Errors::Rfc9111;
     let stale_ok = !must_revalidate && !always_validate;
     // A group's windows are for what is worth keeping, not for failures.
@@ -100,7 +103,7 @@ pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Re
         always_validate,
         must_revalidate,
         for_everybody: control.permits,
-        validator: validator::any(response, times.arrived()),
+        validator: !is_part && validator::any(response, times.arrived()),
         immutable: control.immutable,
         disconnected: letter && stale_ok && control.if_error == Delta::Absent && response.status < 500,
         why: lifetime.why,
@@ -117,7 +120,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     let answers_get = request.is_get() || (subject.explicit().is_some() && answers_get(request, response));
     no(!answers_get, NotStored::Method)?;
     no(Asked::of(group, request).no_store, NotStored::RequestNoStore)?;
-    no(response.status == 206 || is_event_stream(response), NotStored::Incomplete)?;
+    no((response.status == 206 && !is_part(request, response)) || is_event_stream(response), NotStored::Incomplete)?;
     no(!(200..600).contains(&response.status) || response.status == 304, NotStored::Status)?;
     no(control.must_understand && !understood(response.status), NotStored::Status)?;
     no(control.no_store && !control.lifts_no_store, NotStored::NoStore)?;
@@ -136,6 +139,11 @@ fn sets_cookie(subject: &Subject<'_>, letter: bool) -> bool {
     let sets = |name: &str| response.value(name).is_some() && !control.excludes(name.as_bytes());
     let said = subject.explicit().is_some() || control.public;
     (sets("set-cookie") || sets("set-cookie2")) && !group.config().share.set_cookie && !(letter && said)
+}
+
+/// Whether a 206 is the one range that its request asked for (RFC 9111 section 3.3).
+fn is_part(request: &Request<'_>, response: &Response<'_>) -> bool {
+    request.is_get() && request.marks.any(Marks::RANGE) && Extent::of(response).is_some()
 }
 
 fn is_event_stream(response: &Response<'_>) -> bool {
@@ -197,7 +205,16 @@ mod tests {
     #[test]
     fn what_is_not_complete_or_never_ends_is_not_stored() {
         for group in ["{}", LETTER] {
-            assert_eq!(case(&[PUBLIC]).by(group).status(206).why_not(), NotStored::Incomplete);
+            let (said, one) = (("content-range", "bytes 0-3/10"), [("range", "bytes=0-3")]);
+            assert_eq!(case(&[PUBLIC, said]).by(group).status(206).why_not(), NotStored::Incomplete, "nobody asked for a part");
+            for no in ["bytes 0-3/*", "bytes 3-0/10", "bytes 0-10/10", "bytes */10", "lines 0-3/10", "bytes 0-3", "bytes -3/10", ""] {
+                assert_eq!(case(&[PUBLIC, ("content-range", no)]).by(group).asking(&one).status(206).why_not(), NotStored::Incomplete, "{no}");
+            }
+            assert_eq!(case(&[PUBLIC]).by(group).asking(&one).status(206).why_not(), NotStored::Incomplete);
+            let fields = [PUBLIC, said, ETAG, ("cache-control", "stale-while-revalidate=9, stale-if-error=9")];
+            let stored = case(&fields).by(group).asking(&one).status(206).store().unwrap();
+            assert!(stored.must_revalidate && !stored.validator && !stored.disconnected, "a part is given while it is fresh, and no longer");
+            assert_eq!((stored.while_revalidate, stored.if_error), (0, 0));
             for kind in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
                 assert_eq!(case(&[PUBLIC, ("content-type", kind)]).by(group).why_not(), NotStored::Incomplete);
             }

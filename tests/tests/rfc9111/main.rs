@@ -5,6 +5,7 @@
 
 mod answering;
 mod freshness;
+mod messages;
 mod neighbours;
 mod ranges;
 mod row;
