@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 pub mod body;
 pub mod cache;
+mod candidates;
 mod carried;
 mod clock;
 mod collect;

@@ -4,6 +4,7 @@ use crate::{
     answer,
     body::Body,
     cache::Cache,
+    candidates::Candidates,
     clock,
     collect::{Collected, collect},
     head::Head,
@@ -16,7 +17,7 @@ use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Field, Key, Request,
     freshness::{self, NotStored, Reuse, Selecting, Times, Vary},
-    groups::Overload,
+    groups::{Errors, Overload},
     wire::{Outcome, Verdict},
 };
 use std::{
@@ -80,9 +81,9 @@ impl Cache {
         };
         served.metrics.loads_deduped.inc();
         self.note_stand_in(key);
-        let mut conditions =
-            stale.as_ref().filter(|entry| entry.stored.validator).map_or_else(Vec::new, |entry| with_fields(entry, |stored| freshness::conditions(&stored)));
+        let mut candidates = Candidates::of(stale.as_ref(), || self.others(served, key));
         let arrived = loop {
+            let conditions = candidates.conditions();
             let Some(outgoing) = outgoing(&served.origin, &served.group, client, &self.settings.installation, Purpose::Load(&conditions)) else {
                 return Landed::Failed(Failure::BadResponse);
             };
@@ -98,17 +99,15 @@ impl Cache {
             if arrived.head.status != StatusCode::NOT_MODIFIED {
                 break arrived;
             }
-            match &stale {
-                Some(entry) if !conditions.is_empty() => {
-                    if confirms(entry, &arrived.head) {
-                        return self.revalidated(served, &load, *verified, entry, &arrived);
-                    }
-                    // It is about another response than ours: once more, for all of it (RFC 9111 section 4.3.4).
-                    conditions.clear();
-                }
-                // Nobody had asked on condition.
-                _ => return self.missed(served, &request, *verified, stale.as_ref(), Failure::BadResponse),
+            if let Some(entry) = candidates.confirmed(&arrived.head) {
+                return self.revalidated(served, &load, *verified, entry, &arrived);
             }
+            if candidates.is_none() {
+                // Nobody had asked on condition.
+                return self.missed(served, &request, *verified, stale.as_ref(), Failure::BadResponse);
+            }
+            // It is about another response than ours: once more, for all of it (RFC 9111 section 4.3.4).
+            candidates = Candidates::None;
         };
         match stale {
             Some(entry) if is_error(arrived.head.status) && self.may_serve_on_error(served, &request, *verified, &entry) => {
@@ -119,6 +118,14 @@ impl Cache {
             }
             stale => self.keep(served, &load, *verified, stale.as_ref(), arrived, leader.map(|to| Lead { to, fwd })).await,
         }
+    }
+
+    /// What is stored of a key for requests with other selecting fields, where the RFC holds to the letter: elsewhere, tags that are the
+    /// same for two encodings, as careless origins send them, do no harm.
+    fn others(&self, served: &Served, key: &Key) -> Vec<Arc<Entry>> {
+        let letter = served.group.config().freshness.errors == Errors::Rfc9111;
+        let stored = letter.then(|| self.store.peek(&served.share, key, self.clock.now())).flatten();
+        stored.map_or_else(Vec::new, |(entries, _)| entries)
     }
 
     /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer.
@@ -325,14 +332,6 @@ impl From<NotStored> for Why {
     fn from(not: NotStored) -> Self {
         Self { reason: not.label(), remember: not.remember() }
     }
-}
-
-/// Whether a 304 is about what is stored.
-fn confirms(entry: &Entry, head: &response::Parts) -> bool {
-    with_headers(&head.headers, |new| {
-        let new = protocol::Response { status: head.status.as_u16(), fields: new };
-        with_fields(entry, |stored| freshness::confirms(&stored, &new))
-    })
 }
 
 /// An answer for all, with its age and what is left of its freshness.

@@ -40,6 +40,10 @@ impl Exchange<'_> {
             Outcome::Pass => {
                 if let Some(question) = self.worker.questions.get(id) {
                     self.worker.passes.remember(&question.key, question.asked, answer.verdict.remember, self.now);
+                    if answer.verdict.remember > 0 {
+                        // The key's answer is one that may not be kept: what was kept of it is older.
+                        self.worker.hot.remove(question.key.hash());
+                    }
                 }
                 self.let_go(id, Reason::Owner, Some(answer.verdict))
             }

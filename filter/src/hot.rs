@@ -96,7 +96,8 @@ impl Hot {
         self.sketch.touch(place.0);
         let entry = self.entries.get(&place).filter(|entry| entry.is(side, key))?;
         let fits = |variant: &Variant| variant.until > now && &*variant.rules == rules && variant.selecting.matches(request);
-        entry.variants.iter().position(fits).map(|at| Spot(place, at))
+        // Of those that fit the most recent (RFC 9111 section 4.1).
+        entry.variants.iter().rposition(fits).map(|at| Spot(place, at))
     }
 
     /// Looks for an answer to this request whose time is over or not, and that may stand in for a service that fails.

@@ -144,3 +144,14 @@ fn age_and_freshness_are_told_by_the_second() {
     assert_eq!(told(500), "2 m; hit; ttl=58; detail=proxy");
     assert_eq!(told(10_501), "12 m; hit; ttl=47; detail=proxy");
 }
+
+#[test]
+fn of_variants_that_fit_the_most_recent_is_found() {
+    let mut hot = Hot::new(1 << 20);
+    let german = (&b"accept-language"[..], &b"de"[..]);
+    for (body, language) in [(1, Some(&b"de"[..])), (2, None)] {
+        assert!(hot.keep(Side::Outbound, &key(1), variant(body, language, 1000), 0));
+        let spot = hot.find(Side::Outbound, &key(1), "rules", &request(&[german]), 0).unwrap();
+        assert_eq!(hot.at(spot).unwrap().body.len(), body);
+    }
+}

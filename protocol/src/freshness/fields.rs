@@ -75,6 +75,12 @@ pub fn conditions(stored: &Response<'_>) -> Vec<(&'static str, Vec<u8>)> {
     tag.into_iter().chain(date).collect()
 }
 
+/// The response's entity tag as it came, where it is a strong one with its quotes: what tells variants apart, in a list, too.
+pub fn strong_tag(response: &Response<'_>) -> Option<Vec<u8>> {
+    let tag = validator::raw_tag(response)?.trim_ascii();
+    tag.starts_with(b"\"").then(|| tag.to_vec())
+}
+
 /// Whether a field of a stored response goes into the 304 that is made of it: all but metadata of the representation,
 /// which the client has (RFC 9110 section 15.4.5). Last-Modified goes along, for clients that have it as their validator.
 pub fn not_modified(name: &[u8]) -> bool {
@@ -259,6 +265,16 @@ mod tests {
         for name in ["content-type", "content-encoding", "content-language", "content-length", "content-range"] {
             assert!(!not_modified(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn variants_are_told_apart_by_strong_tags() {
+        let tag = |text: &str| strong_tag(&Response { status: 304, fields: &[(b"etag", text.as_bytes())] });
+        assert_eq!(tag("\"a\""), Some(b"\"a\"".to_vec()));
+        for no in ["W/\"a\"", "a", "\"a", ""] {
+            assert_eq!(tag(no), None, "{no}");
+        }
+        assert_eq!(strong_tag(&Response { status: 304, fields: &[] }), None);
     }
 
     #[test]

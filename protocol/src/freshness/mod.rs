@@ -31,7 +31,7 @@ mod validator;
 mod vary;
 
 pub use age::Times;
-pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable};
+pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable, strong_tag};
 pub use invalidate::{invalidates, is_unsafe};
 pub use lifetime::Why;
 pub use precondition::{Part, covers, part};

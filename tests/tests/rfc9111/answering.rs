@@ -1,6 +1,6 @@
 //! Sections 4, 4.1, 4.2.4, 5.2.1, 5.4: what a request is answered with.
 
-use super::row::{Row, date, get, gone, ok, row, says, stale};
+use super::row::{Row, date, get, gone, method, ok, row, says, stale};
 
 pub(crate) fn rows() -> Vec<Row> {
     let varies = |name: &'static str| ok(&[("cache-control", "max-age=60"), ("vary", name)]);
@@ -112,6 +112,45 @@ pub(crate) fn rows() -> Vec<Row> {
         row(
             "5.2.2.2 max-stale does not lift must-revalidate",
             [get().origin(stale(&[("cache-control", "max-age=10, must-revalidate")])), get().with("cache-control", "max-stale=1000").origin(ok(&[]))],
+        ),
+        row("5.2.1.2 max-stale with 0 takes nothing", [get().origin(stale(&[])), get().with("cache-control", "max-stale=0").origin(ok(&[]))]),
+        row(
+            "5.2.1.2 max-stale does not lift no-cache",
+            [get().origin(stale(&[("cache-control", "max-age=10, no-cache")])), get().with("cache-control", "max-stale").origin(ok(&[]))],
+        ),
+        row("5.2.1.1 a large max-age makes nothing fresh", [get().origin(stale(&[])), get().with("cache-control", "max-age=9999").origin(ok(&[]))]),
+        row(
+            "5.2.1 request directives in odd case and quotes",
+            [get().origin(ok(&[("cache-control", "max-age=60"), ("age", "30")])), get().with("cache-control", "MAX-age=\"5\"").origin(ok(&[]))],
+        ),
+        row(
+            "5.2.1 unknown request directives change nothing",
+            [get().origin(ok(&[("cache-control", "max-age=60")])), get().with("cache-control", "x=\"no-cache\", y")],
+        ),
+        row("4 methods are told apart by case", [get().origin(ok(&[("cache-control", "max-age=60")])), method("get").origin(ok(&[])).sent_as("get")])
+            .envoy_cannot("the listener allows no methods that Envoy does not know"),
+        row("4.1 an empty Vary is none", [get().with("x-v", "1").origin(varies("")), get().with("x-v", "2")]),
+        row("4.1 empty members before a star", [get().origin(varies(", *")), get().origin(ok(&[]))]),
+        row(
+            "4.1 of those that match the most recent",
+            [
+                get().with("x-v", "1").origin(varies("x-v")),
+                get().with("x-v", "2").origin(ok(&[("cache-control", "max-age=60")])),
+                get().with("x-v", "1").text("answer 2"),
+            ],
+        ),
+        row(
+            "4.1 several lines and members in another order are another value",
+            [get().with("x-v", "1").with("x-v", "2").origin(varies("x-v")), get().with("x-v", "2").with("x-v", "1").origin(ok(&[]))],
+        ),
+        row(
+            "4.1 a field that comes with Vary of a validation counts from then on",
+            [
+                get().with("x-v", "1").origin(stale(&[])),
+                get().with("x-v", "1").origin(says(304, &[("cache-control", "max-age=60"), ("vary", "x-v")])).status(200).text("answer 1"),
+                get().with("x-v", "1"),
+                get().with("x-v", "2").origin(ok(&[])),
+            ],
         ),
         row("5.2.1.7 only-if-cached with nothing", [get().with("cache-control", "only-if-cached").status(504)]),
         row("5.2.1.7 only-if-cached with something", [get().origin(ok(&[("cache-control", "max-age=60")])), get().with("cache-control", "only-if-cached")]),

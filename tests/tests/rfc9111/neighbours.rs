@@ -27,6 +27,18 @@ pub(crate) fn rows() -> Vec<Row> {
         ),
         row("5861 4 past its window", [get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=5")])), get().origin(says(503, &[]))]),
         row(
+            "5861 stale windows do not lift must-revalidate",
+            [
+                get().origin(stale(&[("cache-control", "max-age=10, must-revalidate, stale-while-revalidate=600, stale-if-error=600")])),
+                get().origin(says(503, &[])),
+            ],
+        ),
+        row(
+            "5861 4 stale-if-error=0 gives nothing stale",
+            [get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=0")])), get().origin(says(503, &[]))],
+        ),
+        row("5861 4 not for other errors", [get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=600")])), get().origin(says(404, &[]))]),
+        row(
             "5861 4 of a request",
             [
                 get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=5")])),
@@ -92,6 +104,26 @@ pub(crate) fn rows() -> Vec<Row> {
         row(
             "9213 a target of the wrong type",
             [get().origin(ok(&[("cdn-cache-control", "max-age=\"60\""), ("cache-control", "max-age=60")])), get().origin(ok(&[]))],
+        ),
+        row("9213 an empty target is none", [get().origin(ok(&[("cdn-cache-control", ""), ("cache-control", "max-age=60")])), get()]),
+        row("9213 parameters count for nothing", [get().origin(ok(&[("cdn-cache-control", "max-age=60;x=1, y;z"), ("cache-control", "no-store")])), get()]),
+        row("9213 a number with a point is of the wrong type", [get().origin(ok(&[("cdn-cache-control", "max-age=60.5")])), get().origin(ok(&[]))]),
+        row("9213 a negative number is no lifetime", [get().origin(ok(&[("cdn-cache-control", "max-age=-60")])), get().origin(ok(&[]))]),
+        row("9213 names have small letters", [get().origin(ok(&[("cdn-cache-control", "Max-Age=60"), ("cache-control", "no-store")])), get().origin(ok(&[]))]),
+        row("9213 what is false is not there", [get().origin(ok(&[("cdn-cache-control", "max-age=60, no-store=?0"), ("cache-control", "no-store")])), get()]),
+        row("9213 two lines are one", [get().origin(ok(&[("cdn-cache-control", "max-age=60"), ("cdn-cache-control", "private")])), get().origin(ok(&[]))]),
+        row(
+            "9213 one bad line makes all of it bad",
+            [get().origin(ok(&[("cdn-cache-control", "max-age=60"), ("cdn-cache-control", "%")])), get().origin(ok(&[]))],
+        ),
+        row("9213 of a name that comes twice the last", [get().origin(ok(&[("cdn-cache-control", "max-age=10, max-age=600"), ("age", "20")])), get()]),
+        row(
+            "9213 must-revalidate of a target",
+            [get().origin(stale(&[("cdn-cache-control", "max-age=10, must-revalidate")])), get().with("cache-control", "max-stale").origin(ok(&[]))],
+        ),
+        row(
+            "9213 fields for others count for nothing",
+            [get().origin(ok(&[("cache-control", "max-age=60"), ("surrogate-control", "no-store"), ("other-cache-control", "no-store")])), get()],
         ),
         row(
             "9213 Age counts against a target",

@@ -57,6 +57,26 @@ pub(crate) fn rows() -> Vec<Row> {
             [method("POST").body("x").origin(ok(&[("cache-control", "max-age=600"), ("content-location", "{path}")])), get().text("answer 1")],
         )
         .envoy_cannot("requests with bodies go to the service: the owner sees no answer to store"),
+        row(
+            "4.4 a relative Location",
+            [get().at("/a/b").origin(fresh()), method("PUT").at("/a/c").body("x").origin(says(201, &[("location", "b")])), get().at("/a/b").origin(fresh())],
+        ),
+        row(
+            "4.4 a Location with a query is another resource",
+            [get().at("/o").origin(fresh()), method("PUT").body("x").origin(says(201, &[("location", "{path}/o?x")])), get().at("/o").text("answer 1")],
+        ),
+        row(
+            "4.4 a Location on another port is another origin",
+            [
+                get().at("/o").origin(fresh()),
+                method("PUT").body("x").origin(says(201, &[("location", "http://rfc.test:81{path}/o")])),
+                get().at("/o").text("answer 1"),
+            ],
+        ),
+        row(
+            "4.4 another query of the target stays",
+            [get().at("?a").origin(fresh()), method("POST").at("?b").body("x").origin(ok(&[])), get().at("?a").text("answer 1")],
+        ),
         row("9110 9.3.3 and not without Content-Location", [method("POST").body("x").origin(fresh()), get().origin(ok(&[]))]),
         row("9110 9.3.3 a POST is never answered from the store", [get().origin(fresh()), method("POST").body("x").origin(ok(&[]))]),
         row("9110 9.2.1 OPTIONS is safe", [get().origin(fresh()), method("OPTIONS").origin(ok(&[])), get().text("answer 1")]),

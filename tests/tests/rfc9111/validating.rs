@@ -116,6 +116,43 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
         ),
         row(
+            "4.3.5 HEAD of another length invalidates",
+            [
+                get().origin(stale(&[])),
+                head().origin(ok(&[("cache-control", "max-age=60"), ("etag", "\"a\"")]).body("another answer 1")),
+                get().origin(fresh(&[])).unsent("if-none-match"),
+            ],
+        ),
+        row(
+            "4.3.5 a HEAD that fails changes nothing",
+            [get().origin(stale(&[])), head().origin(says(503, &[])), get().origin(says(304, &[])).sent("if-none-match", "\"a\"").status(200).text("answer 1")],
+        )
+        .envoy_cannot("the owner looks first, and lets a request that failed go its ordinary way"),
+        row(
+            "4.3.3 an answer that may not be stored takes the place of a stored one",
+            [get().origin(stale(&[])), get().origin(ok(&[("cache-control", "no-store")])), get().origin(fresh(&[])).unsent("if-none-match")],
+        ),
+        row(
+            "5.2.1.4 so does the answer to a reload",
+            [get().origin(fresh(&[])), get().with("cache-control", "no-cache").origin(ok(&[("cache-control", "no-store")])), get().origin(fresh(&[]))],
+        ),
+        row(
+            "4.3.4 a 304 without any validator confirms the one that was asked about",
+            [get().origin(stale(&[])), get().origin(says(304, &[("cache-control", "max-age=60")])).status(200).text("answer 1"), get().field("etag", "\"a\"")],
+        ),
+        row(
+            "4.3.4 the age starts anew",
+            [
+                get().origin(stale(&[("date", &date(-500)), ("age", "400")])),
+                get().origin(says(304, &[("cache-control", "max-age=60"), ("date", &date(0))])).status(200).text("answer 1"),
+                get().says("hit"),
+            ],
+        ),
+        row("4.3.3 nobody had asked on condition: a 304 is no answer", [get().origin(says(304, &[])).status(502).alone()])
+            .envoy_cannot("after the owner's error the request goes its ordinary way, and the 304 with it"),
+        row("8.8.3 a weak tag with a small w is none", [get().origin(fresh(&[("etag", "\"a\"")])), get().with("if-none-match", "w/\"a\"")]),
+        row("8.8.3 a tag without an end is none", [get().origin(fresh(&[("etag", "\"a\"")])), get().with("if-none-match", "\"a")]),
+        row(
             "4.3.5 HEAD that says it is gone",
             [
                 get().origin(ok(&[("cache-control", "max-age=10, stale-while-revalidate=60"), ("etag", "\"a\""), ("age", "20")])),
@@ -212,6 +249,28 @@ pub(crate) fn rows() -> Vec<Row> {
         row(
             "4.3.2 conditions count for a success only",
             [get().origin(says(404, &[("cache-control", "max-age=60"), ("etag", "\"a\"")])), get().with("if-none-match", "\"a\"").status(404)],
+        ),
+        row(
+            "4.3.1 the tags of all variants are sent, and the one that is named is this request's, too",
+            [
+                get().with("x-v", "1").origin(fresh(&[("etag", "\"a\""), ("vary", "x-v")])),
+                get().with("x-v", "2").origin(fresh(&[("etag", "\"b\""), ("vary", "x-v")])).sent("if-none-match", "\"a\""),
+                get()
+                    .with("x-v", "3")
+                    .origin(says(304, &[("cache-control", "max-age=60"), ("etag", "\"a\""), ("vary", "x-v")]))
+                    .sent("if-none-match", "\"b\", \"a\"")
+                    .status(200)
+                    .text("answer 1")
+                    .says("fwd=vary-miss")
+                    .says("fwd-status=304")
+                    .says("stored"),
+                get().with("x-v", "3").text("answer 1").says("hit"),
+                get().with("x-v", "2").text("answer 2"),
+            ],
+        ),
+        row(
+            "4.3.1 weak tags tell no variants apart",
+            [get().with("x-v", "1").origin(fresh(&[("etag", "W/\"a\""), ("vary", "x-v")])), get().with("x-v", "2").origin(ok(&[])).unsent("if-none-match")],
         ),
         row(
             "4.1 conditions of a variant",
