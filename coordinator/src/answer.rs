@@ -8,7 +8,7 @@ use crate::{
     store::{Entry, with_fields},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VIA},
     response,
 };
@@ -26,19 +26,24 @@ const LARGEST_FOR_PROXIES: usize = 30 << 20;
 /// What we are called, as headers have it.
 pub(crate) struct Names {
     pub(crate) installation: String,
-    via: [HeaderValue; 2],
+    via: [HeaderValue; 3],
 }
 
 impl Names {
     pub(crate) fn new(installation: &str) -> Self {
-        let via = ["1.1", "2"].map(|version| via(version, installation).unwrap_or_else(|| HeaderValue::from_static("1.1 meshcache")));
+        let via = [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2]
+            .map(|version| via(version, installation).unwrap_or_else(|| HeaderValue::from_static("1.1 meshcache")));
         Self { installation: installation.to_owned(), via }
     }
 
     /// Our member of Via, for a message that came in this version of HTTP.
-    pub(crate) fn via(&self, version: http::Version) -> &HeaderValue {
-        let [one, two] = &self.via;
-        if version == http::Version::HTTP_2 { two } else { one }
+    pub(crate) fn via(&self, version: Version) -> &HeaderValue {
+        let [old, one, two] = &self.via;
+        match version {
+            Version::HTTP_10 => old,
+            Version::HTTP_2 => two,
+            _ => one,
+        }
     }
 
     /// Appends our member of Cache-Status.
@@ -129,7 +134,7 @@ pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verd
     if let Some(status) = names.status(verdict, detail, key) {
         head.headers.append(CACHE_STATUS, status);
     }
-    head.version = http::Version::HTTP_11;
+    head.version = Version::HTTP_11;
     head.extensions.clear();
     Response::from_parts(head, body)
 }

@@ -5,7 +5,7 @@ use crate::{
     asked::{Asked, route},
     body::Body,
     clock::Clock,
-    flight::{Bounds, Flights, Full, Takeoff, Waited},
+    flight::{Bounds, Flights, Full, Newer, Takeoff, Waited},
     former::Former,
     head::Head,
     history::History,
@@ -213,7 +213,7 @@ impl Cache {
         if let Some((reason, left)) = self.passes.get(asked.key.hash(), self.clock.now()) {
             return self.let_go(asked, head, body, Aside { remember: left, ..Aside::new(reason, fwd) }).await;
         }
-        let since = (since == Since::Now).then(|| tokio::time::Instant::now() - asked.waited());
+        let since = (since == Since::Now).then(|| Newer::ago(asked.waited()));
         self.fly(asked, head, body, hop, fwd, since).await
     }
 
@@ -241,13 +241,13 @@ impl Cache {
         body: Incoming,
         hop: Option<Hop>,
         fwd: &'static str,
-        mut since: Option<tokio::time::Instant>,
+        mut since: Option<Newer>,
     ) -> Response<Body> {
         let deadline = match &asked.question {
             Some(question) => tokio::time::Instant::now() + asked.patience(question),
             None => self.deadline(asked.served),
         };
-        let (began, mut key) = (tokio::time::Instant::now() - asked.waited(), asked.key.clone());
+        let (began, mut key) = (Newer::ago(asked.waited()), asked.key.clone());
         let (aside, mut variant) = (|reason| Aside::new(reason, fwd), false);
         // More than once: a response may have variants, or may be for nobody who came after its load began. Nobody knew who joined it.
         for _ in 0..3 {

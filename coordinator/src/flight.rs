@@ -8,11 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
+
+/// Two questions of one asker are on their way for times that differ by no more than this, most of the time.
+const TRANSIT: Duration = Duration::from_millis(250);
 
 /// The flights that are under way, and how many they and their waiters may be.
 pub(crate) struct Flights<T> {
@@ -45,6 +49,33 @@ struct Flight<T> {
 pub(crate) struct Bounds {
     pub(crate) flights: usize,
     pub(crate) waiters: usize,
+}
+
+/// When a flight has to have begun so that somebody may join it: no sooner than this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Newer {
+    than: Instant,
+    about: Duration,
+}
+
+impl Newer {
+    /// Exactly then.
+    #[cfg(test)]
+    fn than(than: Instant) -> Self {
+        Self { than, about: Duration::ZERO }
+    }
+
+    /// About so long ago, as somebody says who asks again: how long the two questions were on their way, nobody knows.
+    pub(crate) fn ago(waited: Duration) -> Self {
+        let now = Instant::now();
+        let about = if waited.is_zero() { Duration::ZERO } else { TRANSIT };
+        Self { than: now.checked_sub(waited).unwrap_or(now), about }
+    }
+
+    fn admits(self, began: Option<Instant>, about: Duration) -> bool {
+        // One that waits for the one before it begins later than this.
+        began.is_none_or(|began| began + about >= self.than)
+    }
 }
 
 /// There is no room for another flight or waiter.
@@ -88,8 +119,9 @@ impl<T: Clone> Flights<T> {
     }
 
     /// A seat in the key's flight; and the flight itself, where there was none: the caller then has to fly it, in a task of its own.
-    /// `since`: only in a flight that began no sooner. Where an older one is under way, all who say so share the one that follows it.
-    pub(crate) fn join(&self, key: &Key, since: Option<Instant>) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
+    /// `since`: only in a flight that began no sooner. Where an older one is under way, all who say so share the one that follows it. Where
+    /// none does, the one under way has been refused to nobody: who asks again after about as long as it flies is one of those who wait for it.
+    pub(crate) fn join(&self, key: &Key, since: Option<Newer>) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
         let inner = &self.inner;
         let mut table = inner.table.lock();
         if inner.waiters.load(Relaxed) >= inner.most.waiters {
@@ -97,12 +129,13 @@ impl<T: Clone> Flights<T> {
         }
         let (landed, takeoff) = match table.flights.get(&key.hash()) {
             Some(flight) if flight.key != *key => return Err(Full),
-            Some(flight) if flight.is_joined(since) => (flight.landed.clone(), None),
+            Some(flight) if since.is_none_or(|since| since.admits(flight.began, Duration::ZERO)) => (flight.landed.clone(), None),
             Some(flight) => {
                 let (before, following) = (flight.landed.clone(), following(key));
                 match table.flights.get(&following.hash()) {
                     Some(flight) if flight.key == following => (flight.landed.clone(), None),
                     Some(_) => return Err(Full),
+                    None if since.is_some_and(|since| since.admits(flight.began, since.about)) => (before, None),
                     None => table.begin(inner, key, following, Some(before))?,
                 }
             }
@@ -138,12 +171,6 @@ impl<T: Clone> Flights<T> {
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         (self.inner.table.lock().flights.len(), self.inner.waiters.load(Relaxed))
-    }
-}
-
-impl<T> Flight<T> {
-    fn is_joined(&self, since: Option<Instant>) -> bool {
-        since.is_none_or(|since| self.began.is_none_or(|began| began >= since))
     }
 }
 
@@ -331,11 +358,11 @@ mod tests {
     async fn who_wants_a_newer_answer_shares_the_flight_that_follows() {
         pause();
         let flights = Flights::new(Bounds { flights: 2, waiters: 9 });
-        let (early, first) = flights.join(&key(1), Some(Instant::now())).unwrap();
+        let (early, first) = flights.join(&key(1), Some(Newer::than(Instant::now()))).unwrap();
         advance(Duration::from_millis(1)).await;
         let asked = Instant::now();
-        let (one, second) = flights.join(&key(1), Some(asked)).unwrap();
-        let (two, none) = flights.join(&key(1), Some(asked)).unwrap();
+        let (one, second) = flights.join(&key(1), Some(Newer::than(asked))).unwrap();
+        let (two, none) = flights.join(&key(1), Some(Newer::than(asked))).unwrap();
         assert!(none.is_none());
         let mut second = second.unwrap();
         let (plain, none) = flights.join(&key(1), None).unwrap();
@@ -349,12 +376,29 @@ mod tests {
         first.unwrap().land("old");
         let second = flown.await.unwrap();
         assert_eq!((early.wait(soon()).await, plain.wait(soon()).await), (Waited::Landed("old"), Waited::Landed("old")));
-        let (late, none) = flights.join(&key(1), Some(asked)).unwrap();
+        let (late, none) = flights.join(&key(1), Some(Newer::than(asked))).unwrap();
         assert!(none.is_none(), "it began after that, too");
         second.land("new");
         for seat in [one, two, late] {
             assert_eq!(seat.wait(soon()).await, Waited::Landed("new"));
         }
         assert_eq!(flights.counts(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_stays_with_the_flight_that_it_waited_for() {
+        pause();
+        let flights: Flights<&str> = Flights::new(Bounds { flights: 3, waiters: 9 });
+        let (_first, flying) = flights.join(&key(1), Some(Newer::ago(Duration::ZERO))).unwrap();
+        let _other = flights.join(&key(2), None).unwrap();
+        advance(Duration::from_millis(1000)).await;
+        // Its second question was on its way for longer than the first.
+        let again = || flights.join(&key(1), Some(Newer::ago(Duration::from_millis(980)))).unwrap();
+        let (seat, none) = again();
+        assert!(none.is_none() && seat.landed.same_channel(&flying.as_ref().unwrap().land.subscribe()));
+        let (newer, follows) = flights.join(&key(1), Some(Newer::ago(Duration::from_millis(500)))).unwrap();
+        assert!(follows.is_some(), "who came half a second after it began wants another");
+        let (seat, none) = again();
+        assert!(none.is_none() && seat.landed.same_channel(&newer.landed), "now it may be one who was refused the first");
     }
 }

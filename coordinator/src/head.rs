@@ -96,6 +96,11 @@ impl Head {
         &self.parts.headers
     }
 
+    /// The version of HTTP that it came in.
+    pub(crate) fn version(&self) -> http::Version {
+        self.parts.version
+    }
+
     /// Where interim answers to it go, if anywhere.
     pub(crate) fn interim(&self) -> Option<&Interim> {
         self.parts.extensions.get()

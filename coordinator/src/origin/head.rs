@@ -7,7 +7,7 @@ use crate::{
     http::Interim,
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, VIA},
     uri::PathAndQuery,
 };
@@ -47,7 +47,7 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
     }
     headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);
-    headers.append(VIA, via("1.1", installation)?);
+    headers.append(VIA, via(head.version(), installation)?);
     if origin.host == OriginHost::Client {
         headers.insert(HOST, HeaderValue::from_bytes(head.authority()).ok()?);
     }
@@ -65,13 +65,13 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     if let Some(interim) = head.interim() {
-        pass_on_interims(&mut request, interim.clone(), via("1.1", installation)?);
+        pass_on_interims(&mut request, interim.clone(), installation.to_owned());
     }
     Some(request)
 }
 
 /// Interim answers go on to who has asked (RFC 9110 section 15.2). Not 100: nobody was asked to wait for it; 101 is none that is passed on.
-fn pass_on_interims(request: &mut Request<Body>, interim: Interim, via: HeaderValue) {
+fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation: String) {
     hyper::ext::on_informational(request, move |response| {
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
@@ -79,7 +79,9 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, via: HeaderVa
         let named = named_by_connection(response.headers());
         let is_passed_on = |name: &HeaderName| !is_hop_by_hop(name, &named) && !name.as_str().starts_with(wire::PREFIX);
         let mut headers: HeaderMap = response.headers().iter().filter(|(name, _)| is_passed_on(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
-        headers.append(VIA, via.clone());
+        if let Some(via) = via(response.version(), &installation) {
+            headers.append(VIA, via);
+        }
         interim.send(response.status(), &headers);
     });
 }
@@ -95,8 +97,13 @@ pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
     }
 }
 
-/// The value of Via for a message that came in this version of HTTP.
-pub(crate) fn via(version: &str, installation: &str) -> Option<HeaderValue> {
+/// The value of Via for a message that came in this version of HTTP (RFC 9110 section 7.6.3).
+pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
+    let version = match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
     HeaderValue::from_str(&format!("{version} {installation}")).ok()
 }
 

@@ -17,6 +17,8 @@ use std::{
 
 /// The most variants that one key has.
 pub(super) const VARIANTS: usize = 16;
+/// Of them, parts (206) are no more than this: whoever asks for many ranges does not crowd out what is whole.
+pub(super) const PARTS: usize = 4;
 
 /// The responses of one key: mostly one.
 pub(super) type Variants = SmallVec<[Arc<Entry>; 1]>;

@@ -5,7 +5,7 @@ use super::{
     entry::Entry,
     marks::Mark,
     purging::Fate,
-    segments::{Segments, Slot, VARIANTS, Variants},
+    segments::{PARTS, Segments, Slot, VARIANTS, Variants},
 };
 use crate::cache::Purged;
 use meshcache_protocol::{Hash, Key};
@@ -98,7 +98,13 @@ impl Shard {
             before = measure(slot);
             slot.touched = used.map_or(now, |(used, _)| used.touched.max(slot.touched));
             if let Some(entry) = entry.take() {
-                let (old, kept): (Variants, Variants) = slot.variants.drain(..).partition(|old| entry.replaces(old) || old.deadline() <= now);
+                let mut parts = 0;
+                let mut crowds_out = |old: &Entry| {
+                    parts += usize::from(old.is_part());
+                    entry.is_part() && old.is_part() && parts >= PARTS
+                };
+                let (old, kept): (Variants, Variants) =
+                    slot.variants.drain(..).partition(|old| entry.replaces(old) || old.deadline() <= now || crowds_out(old));
                 gone.extend(old);
                 slot.variants = kept;
                 slot.variants.insert(0, entry);

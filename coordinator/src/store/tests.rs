@@ -343,3 +343,26 @@ fn places_are_told_the_most_used_first_and_stay_in_that_order_elsewhere() {
     assert_eq!(again, expected);
     assert!(to.at(&places[0], 3_600_200).is_none(), "what is of no use stays behind");
 }
+
+#[test]
+fn a_part_takes_the_place_of_what_it_has_and_parts_crowd_out_only_parts() {
+    let (store, share) = store(MIB);
+    let part = |first: u64, last: u64, arrived: u64| {
+        let stored = Stored { status: 206, ..entry(0, 1000, arrived, None).stored.clone() };
+        let fields = vec![(b"content-range".to_vec(), format!("bytes {first}-{last}/1000").into_bytes())];
+        let (status, body) = (StatusCode::PARTIAL_CONTENT, Bytes::from(vec![7; (last - first + 1) as usize]));
+        let (selecting, position) = (Selecting::default(), Arc::default());
+        Arc::new(Entry::new(Parts { status, fields, tags: "surrogate-key", body, selecting, stored, arrived, position }))
+    };
+    let extents = || {
+        let (held, _) = store.peek(&share, &key(1), 10).unwrap();
+        held.iter().map(|entry| entry.extent().map(|extent| (extent.first, extent.last))).collect::<Vec<_>>()
+    };
+    assert!(put(&store, &share, 1, entry(10, 1000, 0, Some("whole, for others")), 0));
+    for (first, last) in [(0, 9), (20, 29), (0, 14), (40, 49), (60, 69), (80, 89)] {
+        assert!(put(&store, &share, 1, part(first, last, 1), 1));
+    }
+    assert_eq!(extents(), [Some((80, 89)), Some((60, 69)), Some((40, 49)), Some((0, 14)), None], "the oldest went, and the one that another has");
+    assert!(put(&store, &share, 1, entry(10, 1000, 2, None), 2));
+    assert_eq!(extents(), [None, None], "the whole takes the place of its parts");
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use meshcache_tests::origin::bad::{BadOrigin, Manner};
-use meshcache_tests::{Ask, Coordinator, Mesh, raw};
+use meshcache_tests::{Ask, Coordinator, Mesh, Origin, Reply, raw};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -70,6 +70,22 @@ async fn who_speaks_http_1_0_sees_no_interim_answer() {
     let (_origin, cache) = says(format!("{HINT}{ANSWER}")).await;
     let answer = exchange(cache.ports.data, "GET / HTTP/1.0\r\nhost: h\r\n\r\n").await;
     assert!(answer.split(' ').nth(1) == Some("200") && answer.ends_with("hello") && !answer.contains("103"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn via_names_the_version_that_each_message_came_in() {
+    let (_origin, cache) = says(ANSWER.replace("HTTP/1.1", "HTTP/1.0")).await;
+    for word in ["stored", "hit"] {
+        let answer = exchange(cache.ports.data, "GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        assert!(answer.contains(word) && answer.contains("via: 1.0 meshcache\r\n"), "{answer}");
+    }
+    let origin = Origin::start().await;
+    origin.always("/", Reply::status(204));
+    let cache = Coordinator::in_front_of(&origin.url(), &[]).await;
+    for version in ["1.0", "1.1"] {
+        exchange(cache.ports.data, &format!("GET / HTTP/{version}\r\nhost: h\r\n\r\n")).await;
+        assert_eq!(origin.latest("/").header("via"), format!("{version} meshcache"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

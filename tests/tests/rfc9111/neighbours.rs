@@ -47,7 +47,7 @@ pub(crate) fn rows() -> Vec<Row> {
         ),
         row(
             "8586 CDN-Loop and Via of what is loaded",
-            [get().origin(ok(&[("cache-control", "max-age=60")])).sent("cdn-loop", "meshcache").sent("via", "1.1 meshcache").has("via"), get().has("via")],
+            [get().origin(ok(&[("cache-control", "max-age=60")])).sent("cdn-loop", "meshcache").has("via"), get().has("via")],
         ),
         row(
             "9110 7.6.3 Via of others is kept",

@@ -93,8 +93,8 @@ async fn many_reloads_are_the_load_under_way_and_one_for_all_who_came_since() {
     assert!(!bodies.contains_key("1"), "{bodies:?}");
 }
 
-/// The owner says `loading`, the filter asks again, and says how long it has been waiting. How long the two questions were on their way
-/// nobody knows: where it is the second that took longer, the load that began for the first may count as too old, and is made once more.
+/// The owner says `loading`, the filter asks again, and says how long it has been waiting: so it stays with the load that was begun for it.
+/// On a busy machine that may be over just then, or take so long that it counts as another's: then there is one more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_that_takes_longer_than_the_patience_is_not_made_again_and_again() {
     let slow = json!({"patience": "100ms", "origin": {"timeout": "1m"}, "freshness": {"requestDirectives": "obey"}});
