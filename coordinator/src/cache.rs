@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    Groups, Key, Ring,
+    Groups, Key, Observed, Ring,
     freshness::{self, Reuse, Selecting, Since, Vary},
     groups::Mode,
     wire::{Outcome, Verdict},
@@ -50,6 +50,8 @@ pub use crate::settings::{Door, Identity, Purged, Settings, Usage};
 const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 /// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
 const LEAST: u64 = 64 << 20;
+/// The most responses that are remembered of groups that observe: some hundred bytes each.
+const OBSERVED: usize = 16_384;
 /// Over this time those are spread that are let go for want of room.
 const SPREAD: Duration = Duration::from_millis(200);
 /// How often what has expired is freed.
@@ -69,6 +71,8 @@ pub struct Cache {
     /// Bodies on their way into the store.
     pub(crate) bytes: Arc<Bytes>,
     pub(crate) invalidations: Invalidations,
+    /// What passed in groups that only observe.
+    pub(crate) observed: Mutex<Observed>,
     pub(crate) peers: Peers,
     pub(crate) history: History,
     pub(crate) lease: Lease,
@@ -101,6 +105,7 @@ impl Cache {
             asking: Flights::new(MOST),
             passes: Passes::default(),
             invalidations: Invalidations::default(),
+            observed: Mutex::new(Observed::new(OBSERVED)),
             peers: Peers::new(clock, metrics.clone()),
             bytes: Bytes::new((settings.store_bytes / 4).max(LEAST)),
             history: History::new(&settings.me),

@@ -7,6 +7,7 @@ use meshcache_protocol::{
     Hash,
     feed::{FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
     groups::Config,
+    observe::MISMATCH,
     purge::{Missed, Position},
     wire,
 };
@@ -209,7 +210,10 @@ impl Feed {
         }
         let groups = self.cache.groups();
         for (group, outcomes) in question.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
-            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_word(outcome)) {
+            if let Some(count) = outcomes.get(MISMATCH) {
+                self.metrics.group(group).observe_mismatches.inc_by(*count);
+            }
+            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_word(outcome) && *outcome != MISMATCH) {
                 let mut words = lock(&self.words);
                 if words.contains(outcome) || (words.len() < WORDS && words.insert(outcome.clone())) {
                     self.metrics.proxy_requests(group, outcome, *count);

@@ -166,6 +166,7 @@ impl Cache {
             self.remove(&What { group: Some(group.name().to_owned()), paths: vec![target.to_owned()], ..What::default() }, Fate::Gone);
         }
         self.store.remove(&served.share, key);
+        self.observed.lock().forget(group, key);
         self.loading.detach(|flying| flying.bytes().starts_with(key.bytes()));
         self.asking.detach(|flying| flying.bytes().starts_with(key.bytes()));
         self.passes.forget(key.hash());

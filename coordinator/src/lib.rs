@@ -28,6 +28,7 @@ mod load;
 pub mod log;
 pub mod metrics;
 mod named;
+mod observe;
 mod origin;
 mod part;
 mod passes;

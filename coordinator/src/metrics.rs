@@ -2,10 +2,11 @@
 
 mod group;
 
+use group::Families;
 pub use group::GroupMetrics;
 
 use crate::{cache::Usage, carried::Refused, discovery::kube::slices::Fault};
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -57,80 +58,13 @@ pub struct Metrics {
     proxies: IntGaugeVec,
 }
 
-/// The metrics that have a label `group`: a [`GroupMetrics`] is a child of each.
-struct Families {
-    gets: IntCounterVec,
-    hits: IntCounterVec,
-    peer_loads: IntCounterVec,
-    peer_errors: IntCounterVec,
-    loads: IntCounterVec,
-    loads_deduped: IntCounterVec,
-    local_load: IntCounterVec,
-    local_load_errs: IntCounterVec,
-    server_requests: IntCounterVec,
-    slowest_peer: IntGaugeVec,
-    loading: IntGaugeVec,
-    waiting: IntGaugeVec,
-    cache_bytes: IntGaugeVec,
-    cache_items: IntGaugeVec,
-    cache_gets: IntCounterVec,
-    cache_hits: IntCounterVec,
-    cache_evictions: IntCounterVec,
-    cache_evictions_nonexpired: IntCounterVec,
-    requests: IntCounterVec,
-    not_stored: IntCounterVec,
-    request_seconds: HistogramVec,
-    origin_seconds: HistogramVec,
-}
-
-/// From half a millisecond, which a hit should stay below, to the time that a slow origin takes.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
 impl Metrics {
     /// All metrics at zero. Fails only where two have one name.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let to = &Registry::new();
         #[cfg(target_os = "linux")]
         to.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let families = Families {
-            gets: counters(to, "groupcache_gets_total", "Requests looked up.", &["group"])?,
-            hits: counters(to, "groupcache_hits_total", "Requests answered from this coordinator's store.", &["group"])?,
-            peer_loads: counters(to, "groupcache_peer_loads_total", "Answers that another coordinator gave.", &["group"])?,
-            peer_errors: counters(to, "groupcache_peer_errors_total", "Questions to another coordinator that failed.", &["group"])?,
-            loads: counters(to, "groupcache_loads_total", "Lookups that the store could not answer.", &["group"])?,
-            loads_deduped: counters(to, "groupcache_loads_deduped_total", "Loads that were really begun: lookups that joined one do not count.", &["group"])?,
-            local_load: counters(to, "groupcache_local_load_total", "Loads from the origin that succeeded.", &["group"])?,
-            local_load_errs: counters(to, "groupcache_local_load_errs_total", "Loads from the origin that failed.", &["group"])?,
-            server_requests: counters(to, "groupcache_server_requests_total", "Questions that came from other coordinators.", &["group"])?,
-            slowest_peer: gauges(
-                to,
-                "groupcache_get_from_peers_latency_slowest_milliseconds",
-                "The longest that another coordinator took to answer.",
-                &["group"],
-            )?,
-            loading: gauges(to, "meshcache_loads", "Loads from the origin under way: what maxLoads bounds.", &["group"])?,
-            waiting: gauges(to, "meshcache_loads_waiting", "Loads that wait for a place among them.", &["group"])?,
-            cache_bytes: gauges(to, "groupcache_cache_bytes", "Bytes held: key, headers, body and bookkeeping.", &["group", "type"])?,
-            cache_items: gauges(to, "groupcache_cache_items", "Answers held.", &["group", "type"])?,
-            cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
-            cache_hits: counters(to, "groupcache_cache_hits_total", "Lookups in the store that found a fresh answer.", &["group", "type"])?,
-            cache_evictions: counters(
-                to,
-                "groupcache_cache_evictions_total",
-                "Answers dropped for want of room or because they had expired.",
-                &["group", "type"],
-            )?,
-            cache_evictions_nonexpired: counters(
-                to,
-                "groupcache_cache_evictions_nonexpired_total",
-                "Answers dropped for want of room while they were of use.",
-                &["group", "type"],
-            )?,
-            requests: counters(to, "meshcache_requests_total", "Requests answered, by outcome and its reason.", &["group", "outcome", "reason"])?,
-            not_stored: counters(to, "meshcache_not_stored_total", "Answers that were not stored, by reason.", &["group", "reason"])?,
-            request_seconds: histograms(to, "meshcache_request_duration_seconds", "From a request's head to its answer's head.")?,
-            origin_seconds: histograms(to, "meshcache_origin_duration_seconds", "From a load's begin to its answer's head.")?,
-        };
+        let families = Families::new(to)?;
         let build = gauges(to, "meshcache_build_info", "1, with the version in a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let discovery_problems =
@@ -323,10 +257,6 @@ fn counters(to: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<In
 
 fn gauges(to: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
     one(to, IntGaugeVec::new(Opts::new(name, help), labels))
-}
-
-fn histograms(to: &Registry, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
-    one(to, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &["group"]))
 }
 
 #[cfg(test)]

@@ -161,6 +161,7 @@ impl Cache {
         let named = Named::new(what, &groups);
         self.store.keep_out(|key| named.means(key));
         let purged = self.store.purge(&named.places(), fate, |key, variants| named.is(key, variants));
+        self.observed.lock().clear();
         // Removed first: who starts a flight after that has begun it after the purge.
         self.loading.detach(|key| named.means(key) != Meant::No);
         self.asking.detach(|key| named.means(key) != Meant::No);

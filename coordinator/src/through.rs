@@ -9,6 +9,7 @@ use crate::{
     collect::Kept,
     head::Head,
     load::{Brought, random, with_headers},
+    observe::Watched,
     origin::{Failure, Purpose, answered, outgoing},
     served::Served,
     store::{Entry, Load, Parts, with_fields},
@@ -127,6 +128,7 @@ impl Cache {
         {
             self.looked_at(asked, load, &brought);
         }
+        let watching = asked.and_then(|asked| self.watch(asked, &brought));
         let mut verdict = Verdict::new(Outcome::Pass).because(aside.fwd);
         verdict.fwd_status = parts.status.as_u16();
         let verified = asked.is_some_and(Asked::verified);
@@ -140,6 +142,7 @@ impl Cache {
             }
             None => Body::stream(body),
         };
+        let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
         let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
         answer::through(parts, body, &self.names, &verdict, aside.reason, key.as_deref())
     }

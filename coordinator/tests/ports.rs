@@ -199,13 +199,15 @@ async fn the_feed_answers_at_once_what_is_new_and_else_gives_a_sign_of_life() {
 #[tokio::test]
 async fn what_proxies_count_is_exported_by_words_that_are_known() {
     let running = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
-    let question = json!({"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3, "not a word": 1}, "unknown": {"hot": 1}}});
+    let question =
+        json!({"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3, "mismatch": 1, "not a word": 1}, "unknown": {"hot": 1}}});
     for _ in 0..2 {
         send(running.ports.data, "POST", "/.meshcache/feed", &[], &question.to_string()).await;
     }
     let page = running.metrics().await;
     let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("meshcache_prox")).collect();
     assert_eq!(lines, [r#"meshcache_proxies{filter_version="0.1.0"} 1"#, r#"meshcache_proxy_requests_total{group="default",outcome="hot"} 6"#]);
+    assert!(page.contains(r#"meshcache_observe_mismatch_total{group="default"} 2"#) && !page.contains("unknown"), "{page}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub type ByGroup = BTreeMap<String, BTreeMap<String, u64>>;
 
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:expr,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
@@ -43,6 +43,8 @@ words! {
         Failed = "failed",
         /// The group only observes: it would have been looked up.
         Observed = "observed",
+        /// One of these came with another response than it would have been answered with.
+        Mismatch = meshcache_protocol::observe::MISMATCH,
     }
 }
 

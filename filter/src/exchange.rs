@@ -13,6 +13,7 @@ use crate::{
     reply::Reply,
     site::{Side, Site},
     spare::Spare,
+    watch::{Watch, watch},
     worker::Worker,
 };
 use meshcache_protocol::{
@@ -25,10 +26,11 @@ use meshcache_protocol::{
 use std::sync::Arc;
 
 /// What happens next to a request.
-#[derive(Debug, PartialEq)]
 pub enum Step<'a> {
     /// It goes its ordinary way to the service.
     Pass(Pass),
+    /// The same, in a group that only observes: its response is looked at as it goes by.
+    Watch(Box<Watch>),
     /// It is answered.
     Reply(Reply<'a>),
     /// It waits, and this question goes out.
@@ -142,10 +144,14 @@ impl<'e> Exchange<'e> {
         };
         match (passes, mode) {
             // Off, or only watched: nothing changes for the client.
-            (reason, Mode::Off | Mode::Observe) => {
-                let outcome = if reason.is_some() { Outcome::Pass } else { Outcome::Observed };
-                worker.counts.outcome(group.name(), outcome);
-                none_of_ours(worker, reason.unwrap_or(Reason::Observe))
+            (Some(reason), Mode::Off | Mode::Observe) => {
+                worker.counts.outcome(group.name(), Outcome::Pass);
+                none_of_ours(worker, reason)
+            }
+            (None, Mode::Off | Mode::Observe) => {
+                worker.counts.outcome(group.name(), Outcome::Observed);
+                worker.counts.pass(Reason::Observe);
+                watch(worker, group, &request, arrival, facts, now)
             }
             (Some(reason), Mode::On) => {
                 let key = debug.then(|| Key::of(group, &request, None));

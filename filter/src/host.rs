@@ -18,6 +18,7 @@ pub(crate) enum Map {
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Buffer {
+    ResponseBody = 1,
     CallBody = 4,
     Configuration = 7,
 }
@@ -75,6 +76,7 @@ mod raw {
 }
 
 const OK: u32 = 0;
+const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
 /// What `%RESPONSE_CODE_DETAILS%` in an access log says of our replies.
 const DETAILS: &[u8] = b"meshcache";
@@ -95,6 +97,13 @@ pub(crate) fn nanoseconds() -> u64 {
 /// Milliseconds of the same clock.
 pub(crate) fn now() -> u64 {
     nanoseconds() / 1_000_000
+}
+
+/// Unix milliseconds.
+pub(crate) fn wall() -> u64 {
+    let mut time = 0;
+    unsafe { raw::clock_time_get(REALTIME, 1, &mut time) };
+    time / 1_000_000
 }
 
 /// Asks for ticks.

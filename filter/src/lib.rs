@@ -25,6 +25,7 @@ pub mod reply;
 pub mod site;
 pub mod sketch;
 pub mod spare;
+pub mod watch;
 pub mod worker;
 
 #[cfg(target_family = "wasm")]

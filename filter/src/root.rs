@@ -224,6 +224,7 @@ impl Local {
                 }
                 Step::Wait => continue,
                 Step::Pass(pass) => (State::Passes(pass.note, pass.spare), None),
+                Step::Watch(watch) => (State::Watches(watch), None),
                 Step::Reply(mut reply) => (State::Replied(std::mem::take(&mut reply.restore)), Some(reply)),
             };
             if let Some(place) = self.paused.remove(&stream) {

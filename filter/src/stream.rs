@@ -1,7 +1,7 @@
 //! One request's callbacks: reads its head, acts on the first step, and mends its response.
 
 use crate::{
-    counts::Event,
+    counts::{Event, Reason},
     exchange::{Arrival, Exchange, Facts, Step},
     head::Head,
     host::{self, Level, Map},
@@ -11,6 +11,7 @@ use crate::{
     root::{self, Local},
     site::{Side, Site},
     spare::Spare,
+    watch::{Watch, Watched},
 };
 use meshcache_protocol::{Response, wire::PREFIX};
 use proxy_wasm::{
@@ -25,6 +26,10 @@ pub(crate) enum State {
     Foreign,
     /// It goes its ordinary way; what Cache-Status says of it, and what is given if the service fails.
     Passes(Option<String>, Option<Box<Spare>>),
+    /// The same, and its response is looked at: its group only observes.
+    Watches(Box<Watch>),
+    /// The response's body is looked at as it goes by.
+    Hashes(Box<Watched>),
     /// It waits for an answer.
     Waits,
     /// We replied; fields that Envoy took from the reply.
@@ -72,10 +77,15 @@ impl Stream {
         }
         match step {
             Step::Pass(pass) => {
-                let changes = pass.note.is_some() && invalidate::matters(&head);
+                // Without a note: of a group that only observes.
+                let changes = (pass.note.is_some() || pass.reason == Reason::Method) && invalidate::matters(&head);
                 drop(head);
                 self.changes = changes.then_some(map);
                 self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note), pass.spare));
+                return None;
+            }
+            Step::Watch(watch) => {
+                self.state = State::Watches(watch);
                 return None;
             }
             Step::Reply(mut reply) => {
@@ -114,7 +124,7 @@ impl Stream {
     fn changed(&mut self, response: &[u8]) -> Option<()> {
         let request = self.changes.take()?;
         let fields: Vec<_> = Pairs::of(response)?.collect();
-        let status = fields.iter().find(|(name, _)| *name == b":status").and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())?;
+        let status = status(&fields)?;
         let shared = self.local.clone()?;
         let idle = {
             let site = self.site.try_borrow().ok()?;
@@ -133,13 +143,39 @@ impl Stream {
     /// Gives what a request took along, if its service has failed. Whether it did.
     fn stands_in(&self, mut spare: Spare) -> bool {
         let Some(map) = host::header_map(Map::Response) else { return false };
-        let status = Pairs::of(&map).into_iter().flatten().find(|(name, _)| *name == b":status");
-        let Some(status) = status.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()) else { return false };
+        let fields: Vec<_> = Pairs::of(&map).into_iter().flatten().collect();
+        let Some(status) = status(&fields) else { return false };
         let Some(Ok(mut local)) = self.local.as_ref().map(|local| local.try_borrow_mut()) else { return false };
         let Some(reply) = spare.reply(status, &local.worker, host::now()) else { return false };
         local.worker.counts.event(Event::StandIn);
         drop(local);
         host::reply(&reply)
+    }
+
+    /// The head of a response that is looked at. Whether its body is, too.
+    fn watched(&mut self, watch: Watch) -> Option<Watched> {
+        let map = host::header_map(Map::Response)?;
+        let fields: Vec<_> = Pairs::of(&map)?.collect();
+        let response = Response { status: status(&fields)?, fields: &fields };
+        let shared = self.local.clone()?;
+        let mut local = shared.try_borrow_mut().ok()?;
+        Exchange { worker: &mut local.worker, now: host::now() }.watched(watch, &response, host::wall())
+    }
+
+    /// A piece of its body, perhaps the last.
+    fn hashes(&mut self, last: bool, piece: &[u8]) {
+        if !matches!(self.state, State::Hashes(_)) {
+            return;
+        }
+        let State::Hashes(watched) = std::mem::replace(&mut self.state, State::Foreign) else { return };
+        let Some(watched) = watched.piece(piece) else { return };
+        if !last {
+            self.state = State::Hashes(Box::new(watched));
+        } else if let Some(local) = &self.local
+            && let Ok(mut local) = local.try_borrow_mut()
+        {
+            Exchange { worker: &mut local.worker, now: host::now() }.passed(watched);
+        }
     }
 
     /// A stream that waited learns what became of it.
@@ -173,10 +209,22 @@ impl HttpContext for Stream {
         self.arrives(whole).unwrap_or(Action::Continue)
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, whole: bool) -> Action {
         self.learn();
         match std::mem::replace(&mut self.state, State::Foreign) {
-            State::Foreign | State::Waits => {}
+            State::Foreign | State::Waits | State::Hashes(_) => {
+                if let Some(map) = self.changes.as_ref().and_then(|_| host::header_map(Map::Response)) {
+                    self.changed(&map);
+                }
+            }
+            State::Watches(watch) => {
+                if let Some(watched) = self.watched(*watch) {
+                    self.state = State::Hashes(Box::new(watched));
+                    if whole {
+                        self.hashes(true, b"");
+                    }
+                }
+            }
             State::Replied(restore) => restore.iter().for_each(|(name, value)| host::set_header(Map::Response, name, value)),
             State::Passes(note, spare) => {
                 if spare.is_some_and(|spare| self.stands_in(*spare)) {
@@ -193,6 +241,22 @@ impl HttpContext for Stream {
         }
         Action::Continue
     }
+
+    fn on_http_response_body(&mut self, _: usize, last: bool) -> Action {
+        if matches!(self.state, State::Hashes(_)) {
+            self.hashes(last, &host::buffer(host::Buffer::ResponseBody));
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.hashes(true, b"");
+        Action::Continue
+    }
+}
+
+fn status(fields: &[meshcache_protocol::Field<'_>]) -> Option<u16> {
+    fields.iter().find(|(name, _)| *name == b":status").and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
 /// Removes the meshcache-* headers of a map.

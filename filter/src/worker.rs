@@ -2,7 +2,7 @@
 
 use crate::{counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
 use meshcache_protocol::{
-    Groups, Hash,
+    Groups, Hash, Observed,
     feed::{News, TRUST},
     purge::{Bounds, Heard, Log, Position, What},
 };
@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 /// The purges that other workers of this proxy can catch up from. Who was away for longer empties its hot cache.
 const MOST: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
+/// The most responses that are remembered of groups that observe: some hundred bytes each.
+const OBSERVED: usize = 2048;
 /// Of how many coordinators' purges a question tells: of those that have purged last.
 const TOLD: usize = 16;
 
@@ -29,6 +31,10 @@ pub struct Worker {
     pub hot: Hot,
     /// Unsafe requests that succeeded.
     pub invalidations: Invalidations,
+    /// What passed in groups that only observe.
+    pub observed: Observed,
+    /// Held by each response that is watched.
+    pub watching: Rc<()>,
     /// Questions under way.
     pub questions: Questions,
     /// Passes of owners.
@@ -51,6 +57,8 @@ impl Worker {
             purges: 0,
             hot: Hot::new(hot_bytes),
             invalidations: Invalidations::default(),
+            observed: Observed::new(OBSERVED),
+            watching: Rc::default(),
             questions: Questions::default(),
             passes: Passes::default(),
             peers: Peers::default(),
@@ -117,7 +125,10 @@ impl Worker {
         for purge in news.purges {
             match self.log.hear(purge.clone()) {
                 Heard::Known => continue,
-                Heard::News => self.hot.purge(&Named::new(&purge.what, groups)),
+                Heard::News => {
+                    self.hot.purge(&Named::new(&purge.what, groups));
+                    self.observed.clear();
+                }
                 // What comes before it was not told: whatever it was.
                 Heard::Gap => self.empty(),
             }
@@ -147,6 +158,7 @@ impl Worker {
 
     fn empty(&mut self) {
         self.hot.clear();
+        self.observed.clear();
         self.purges = self.purges.wrapping_add(1);
     }
 

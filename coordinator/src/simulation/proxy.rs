@@ -93,7 +93,7 @@ enum Done {
 
 fn done(step: Step<'_>, hot: bool) -> Done {
     match step {
-        Step::Pass(_) => Done::Pass,
+        Step::Pass(_) | Step::Watch(_) => Done::Pass,
         Step::Reply(reply) => Done::Given(reply.body.to_vec(), hot),
         Step::Ask(ask) => Done::Ask(ask),
         Step::Wait => Done::Wait,

@@ -47,6 +47,7 @@ fn fields_of(map: &[u8]) -> Vec<(String, String)> {
 fn done(step: Step<'_>) -> Done {
     match step {
         Step::Pass(pass) => Done::Pass(pass.reason),
+        Step::Watch(_) => Done::Pass(Reason::Observe),
         Step::Reply(reply) => {
             let said = fields_of(&reply.head).into_iter().filter(|(name, _)| name == "cache-status").map(|(_, value)| value).collect::<Vec<_>>().join(", ");
             Done::Reply(reply.status, reply.body.to_vec(), said)

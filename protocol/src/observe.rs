@@ -1,0 +1,348 @@
+//! `mode: observe`: what would have been answered, held against what came.
+//!
+//! A response that passes is hashed as it goes by, and remembered for as long as it would have been fresh. One that comes for a request
+//! that the remembered one would have answered, and is another, tells of something that the key lacks: a tenant, a user, a canary.
+//! Only hashes are kept: nothing is buffered, and nobody is given anything.
+
+use crate::{
+    freshness::{Reuse, Selecting, Stored, Times, Vary, reuse, store},
+    groups::Group,
+    key::{Hash, Key},
+    request::{Request, Response},
+};
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The word among a proxy's counters for responses that differ from what would have been answered.
+pub const MISMATCH: &str = "mismatch";
+/// No response is remembered for longer, milliseconds: those that are good for days make room for others.
+const LONGEST: u64 = 600_000;
+/// No more variants of one key are remembered.
+const VARIANTS: usize = 8;
+/// How often what is over makes room for others, milliseconds.
+const SWEEP: u64 = 1000;
+
+/// What has passed lately. When it is full, what is in it stays until its time is over: a sample that is watched to its end.
+pub struct Observed {
+    most: usize,
+    seen: BTreeMap<Hash, Vec<Seen>>,
+    len: usize,
+    sweeps: u64,
+    /// How often something was forgotten: what was under way then tells nothing of later.
+    era: u64,
+}
+
+/// One response that would have been stored.
+struct Seen {
+    variant: Variant,
+    stored: Stored,
+    digest: Hash,
+    arrived: u64,
+}
+
+/// Which of a key's responses it is. Codings differ in their bytes whether or not the service says Vary.
+#[derive(PartialEq)]
+struct Variant {
+    selecting: Selecting,
+    coding: Hash,
+}
+
+/// A response that passes in a group that observes, and what it answers.
+#[derive(Clone, Copy)]
+pub struct Passed<'a> {
+    /// The group.
+    pub group: &'a Group,
+    /// The request's key.
+    pub key: &'a Key,
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// A proxy has verified a token of the request.
+    pub verified: bool,
+    /// The response's head.
+    pub response: &'a Response<'a>,
+    /// When it was asked for and when it came.
+    pub times: Times,
+}
+
+/// A body on its way, hashed piece by piece.
+pub struct Passing {
+    place: Hash,
+    variant: Variant,
+    /// What the request would have been answered with.
+    instead: Option<Hash>,
+    /// What would be known of the response in a store; `None`: it would not be stored.
+    stored: Option<Stored>,
+    left: u64,
+    era: u64,
+    hasher: Box<Xxh3>,
+}
+
+impl Observed {
+    /// Remembers so many responses. Each takes a few hundred bytes, whatever its size.
+    pub const fn new(most: usize) -> Self {
+        Self { most, seen: BTreeMap::new(), len: 0, sweeps: 0, era: 0 }
+    }
+
+    /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in place of what
+    /// is remembered, or since it speaks of the service and not of the resource (5xx, 408, 429). `now`: milliseconds of a clock that never jumps.
+    pub fn begins(&self, passed: &Passed<'_>, now: u64) -> Option<Passing> {
+        let Passed { group, key, request, verified, response, times } = *passed;
+        let speaks = (200..500).contains(&response.status) && ![206, 304, 408, 429].contains(&response.status);
+        if !request.is_get() || !speaks {
+            return None;
+        }
+        let place = Hash::of(&[group.digest().as_bytes(), key.bytes()].concat());
+        let coding = digest_of(response.values("content-encoding").chain([&b""[..]]));
+        let gives = |seen: &&Seen| {
+            let resident = now.saturating_sub(seen.arrived);
+            let fits = !seen.is_over(now) && seen.variant.coding == coding && seen.variant.selecting.matches(request);
+            fits && reuse(group, request, verified, Some(&seen.stored), resident) == Reuse::Fresh
+        };
+        let instead = self.seen.get(&place).and_then(|all| all.iter().find(gives)).map(|seen| seen.digest);
+        let stored = store(group, request, verified, response, times, 0).ok().filter(|stored| stored.is_fresh(0) && !stored.always_validate);
+        if instead.is_none() && stored.is_none() {
+            return None;
+        }
+        let variant = Variant { selecting: Selecting::of(&Vary::of(response), request), coding };
+        let mut hasher = Box::new(Xxh3::new());
+        // Another status or another place to go is another answer, whatever its body.
+        hasher.update(&response.status.to_le_bytes());
+        hasher.update(&digest_of(response.values("location")).0.to_le_bytes());
+        Some(Passing { place, variant, instead, stored, left: group.config().limits.object.0, era: self.era, hasher })
+    }
+
+    /// The whole body has passed. Whether another response would have been given in its place.
+    pub fn ends(&mut self, passing: Passing, now: u64) -> bool {
+        if passing.era != self.era {
+            return false;
+        }
+        let digest = Hash(passing.hasher.digest128());
+        if let Some(instead) = passing.instead {
+            return instead != digest;
+        }
+        let Some(stored) = passing.stored else { return false };
+        self.sweep(now);
+        let all = self.seen.entry(passing.place).or_default();
+        let before = all.len();
+        if let Some(seen) = all.iter().find(|seen| seen.variant == passing.variant && !seen.is_over(now)) {
+            // Both were under way at once: one load would have answered both.
+            return seen.digest != digest;
+        }
+        all.retain(|seen| !seen.is_over(now));
+        self.len = self.len.saturating_sub(before.saturating_sub(all.len()));
+        if self.len < self.most && all.len() < VARIANTS {
+            all.push(Seen { variant: passing.variant, stored, digest, arrived: now });
+            self.len = self.len.saturating_add(1);
+        } else if all.is_empty() {
+            self.seen.remove(&passing.place);
+        }
+        false
+    }
+
+    /// A key is no longer what it was: a purge, or an unsafe request that succeeded.
+    pub fn forget(&mut self, group: &Group, key: &Key) {
+        self.era = self.era.wrapping_add(1);
+        if let Some(gone) = self.seen.remove(&Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())) {
+            self.len = self.len.saturating_sub(gone.len());
+        }
+    }
+
+    /// The same for all keys.
+    pub fn clear(&mut self) {
+        self.era = self.era.wrapping_add(1);
+        self.seen.clear();
+        self.len = 0;
+    }
+
+    fn sweep(&mut self, now: u64) {
+        if self.len < self.most || now < self.sweeps {
+            return;
+        }
+        self.sweeps = now.saturating_add(SWEEP);
+        self.seen.values_mut().for_each(|all| all.retain(|seen| !seen.is_over(now)));
+        self.seen.retain(|_, all| !all.is_empty());
+        self.len = self.seen.values().map(Vec::len).sum();
+    }
+}
+
+impl Seen {
+    fn is_over(&self, now: u64) -> bool {
+        let resident = now.saturating_sub(self.arrived);
+        resident >= LONGEST || !self.stored.is_fresh(resident)
+    }
+}
+
+impl Passing {
+    /// A piece of the body passed. `None`: it is larger than what the group stores, and nothing more is to be learned of it.
+    pub fn piece(mut self, piece: &[u8]) -> Option<Self> {
+        self.left = self.left.checked_sub(piece.len() as u64)?;
+        self.hasher.update(piece);
+        Some(self)
+    }
+}
+
+/// Of values one after the other, so that no two lists are one by concatenation.
+fn digest_of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Hash {
+    let mut hasher = Xxh3::new();
+    for value in values {
+        hasher.update(&(value.len() as u64).to_le_bytes());
+        hasher.update(value);
+    }
+    Hash(hasher.digest128())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Field;
+
+    type Fields = &'static [Field<'static>];
+
+    const FRESH: Fields = &[(b"cache-control", b"max-age=60")];
+    const AT_ONCE: Times = Times { requested: 0, responded: 0 };
+
+    /// Responses of one group, and what is observed of them.
+    struct Passes {
+        group: Group,
+        observed: Observed,
+        now: u64,
+    }
+
+    fn passes(group: &str) -> Passes {
+        Passes { group: Group::for_tests(group), observed: Observed::new(100), now: 0 }
+    }
+
+    impl Passes {
+        fn begins(&self, target: &str, asked: Fields, status: u16, fields: Fields) -> Option<Passing> {
+            self.method(b"GET", target, asked, status, fields)
+        }
+
+        fn method(&self, method: &[u8], target: &str, asked: Fields, status: u16, fields: Fields) -> Option<Passing> {
+            let request = Request::read(method, b"http", b"h", target.as_bytes(), asked).unwrap();
+            let (key, response) = (Key::of(&self.group, &request, None), Response { status, fields });
+            let passed = Passed { group: &self.group, key: &key, request: &request, verified: false, response: &response, times: AT_ONCE };
+            self.observed.begins(&passed, self.now)
+        }
+
+        /// Whether a response would have been answered with another one. `None`: it is not looked at.
+        fn pass(&mut self, asked: Fields, status: u16, fields: Fields, body: &str) -> Option<bool> {
+            let passing = self.begins("/a", asked, status, fields)?.piece(body.as_bytes())?;
+            Some(self.observed.ends(passing, self.now))
+        }
+    }
+
+    #[test]
+    fn what_stays_the_same_agrees_and_what_changes_within_its_freshness_does_not() {
+        let mut passes = passes("{}");
+        assert_eq!([1, 1, 2, 1, 2].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true, false, true].map(Some));
+        passes.now = 60_000;
+        assert_eq!([2, 2, 1].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some), "its time was over");
+    }
+
+    #[test]
+    fn the_first_is_what_all_would_have_had_however_the_pieces_fall() {
+        let mut passes = passes("{}");
+        for pieces in [&["abc"][..], &["a", "", "bc"], &["ab", "c"]] {
+            let passing = pieces.iter().fold(passes.begins("/a", &[], 200, FRESH), |passing, piece| passing?.piece(piece.as_bytes()));
+            assert!(!passes.observed.ends(passing.unwrap(), 0), "{pieces:?}");
+        }
+        let two = [passes.begins("/b", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap().piece(b"x").unwrap()];
+        assert_eq!(two.map(|passing| passes.observed.ends(passing, 0)), [false, true], "under way at once");
+    }
+
+    #[test]
+    fn what_would_not_be_stored_is_not_remembered() {
+        let private: Fields = &[(b"cache-control", b"private, max-age=60")];
+        let (no_store, no_cache): (Fields, Fields) = (&[(b"cache-control", b"no-store")], &[(b"cache-control", b"no-cache")]);
+        for fields in [private, no_store, no_cache, &[]] {
+            assert_eq!(passes("{}").pass(&[], 200, fields, "1"), None, "{fields:?}");
+        }
+        let user: Fields = &[(b"authorization", b"x")];
+        let mut passes = passes("{}");
+        assert_eq!(passes.pass(user, 200, FRESH, "mine"), None);
+        assert_eq!((passes.pass(&[], 200, FRESH, "1"), passes.pass(user, 200, FRESH, "mine")), (Some(false), None), "nor would it have been answered");
+        for status in [206, 304, 500, 503, 429] {
+            assert_eq!(passes.pass(&[], status, FRESH, "2"), None, "{status}");
+        }
+        assert!(passes.method(b"HEAD", "/a", &[], 200, FRESH).is_none());
+    }
+
+    #[test]
+    fn what_came_in_place_of_what_is_remembered_counts_whatever_it_is() {
+        let mut passes = passes("{}");
+        passes.pass(&[], 200, FRESH, "1");
+        assert_eq!(passes.pass(&[], 200, &[(b"cache-control", b"private")], "2"), Some(true), "somebody's own");
+        assert_eq!(passes.pass(&[], 403, &[], "1"), Some(true), "a refusal");
+        assert_eq!(passes.pass(&[], 200, &[(b"cache-control", b"private"), (b"location", b"/b")], "1"), Some(true), "elsewhere");
+    }
+
+    #[test]
+    fn variants_and_codings_are_apart() {
+        let mut passes = passes("{}");
+        let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x-tenant")];
+        let of = |tenant| -> Fields { if tenant == 1 { &[(b"x-tenant", b"1")] } else { &[(b"x-tenant", b"2")] } };
+        assert_eq!([1, 2, 1, 2].map(|tenant| passes.pass(of(tenant), 200, vary, &tenant.to_string())), [Some(false); 4]);
+        assert_eq!(passes.pass(of(1), 200, vary, "2"), Some(true));
+        let gzip: Fields = &[(b"cache-control", b"max-age=60"), (b"content-encoding", b"gzip")];
+        let mut passes = super::tests::passes("{}");
+        assert_eq!([FRESH, gzip, FRESH, gzip].map(|fields| passes.pass(&[], 200, fields, &fields.len().to_string())), [Some(false); 4]);
+        assert_eq!(passes.pass(&[], 200, gzip, "3"), Some(true));
+    }
+
+    #[test]
+    fn what_the_group_does_not_store_is_let_go_while_it_passes() {
+        let passes = passes(r#"{"limits": {"object": "4B"}}"#);
+        let passing = passes.begins("/a", &[], 200, FRESH).unwrap().piece(b"1234").unwrap();
+        assert!(passing.piece(b"5").is_none());
+    }
+
+    #[test]
+    fn a_full_memory_keeps_what_it_has_until_its_time_is_over() {
+        let mut passes = passes("{}");
+        let pass = |passes: &mut Passes, target: &str, body: &str| {
+            let passing = passes.begins(target, &[], 200, FRESH).unwrap().piece(body.as_bytes()).unwrap();
+            passes.observed.ends(passing, passes.now)
+        };
+        for n in 0..1000 {
+            pass(&mut passes, &format!("/{n}"), "1");
+        }
+        assert_eq!((passes.observed.len, passes.observed.seen.len()), (100, 100));
+        assert!(pass(&mut passes, "/99", "2") && !pass(&mut passes, "/100", "2"));
+        passes.now = 60_000;
+        pass(&mut passes, "/100", "1");
+        assert_eq!((passes.observed.len, pass(&mut passes, "/100", "2")), (1, true));
+        let request = Request::read(b"GET", b"http", b"h", b"/100", &[]).unwrap();
+        passes.observed.forget(&passes.group, &Key::of(&passes.group, &request, None));
+        assert_eq!((passes.observed.len, pass(&mut passes, "/100", "3")), (0, false));
+    }
+
+    #[test]
+    fn what_was_under_way_when_its_key_changed_tells_nothing_of_later() {
+        let mut passes = passes("{}");
+        let (old, other) = (passes.begins("/a", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap());
+        passes.observed.clear();
+        assert!(!passes.observed.ends(old, 0));
+        assert_eq!([2, 2, 3].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some));
+        assert!(!passes.observed.ends(other, 0));
+    }
+
+    #[test]
+    fn variants_of_one_key_are_bounded() {
+        let mut passes = passes("{}");
+        let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x")];
+        for n in 0..100 {
+            let value: &'static [u8] = n.to_string().leak().as_bytes();
+            passes.pass(vec![(&b"x"[..], value)].leak(), 200, vary, "1");
+        }
+        assert_eq!(passes.observed.len, VARIANTS);
+    }
+
+    #[test]
+    fn what_is_good_for_days_is_watched_for_minutes() {
+        let mut passes = passes("{}");
+        let days: Fields = &[(b"cache-control", b"max-age=86400")];
+        passes.pass(&[], 200, days, "1");
+        passes.now = LONGEST;
+        assert_eq!(passes.pass(&[], 200, days, "2"), Some(false));
+    }
+}
