@@ -1,4 +1,4 @@
-//! What this coordinator says of itself to the others: that it comes, again and again, and that it leaves.
+//! What this coordinator says of itself to the others: that it is there, again and again, and that it leaves.
 
 use crate::{
     cache::Cache,
@@ -25,19 +25,18 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Says that it is there, for as long as that is news to somebody. Never ends.
+    /// Says that it is there: among fixed names to all, where an API tells who is ready only to those who have answered for its keys.
+    /// Never ends.
     pub(crate) async fn come(&self) {
         let mut ticks = tokio::time::interval(Duration::from_millis(AGAIN));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seen = false;
         loop {
             ticks.tick().await;
-            seen |= !self.fixed && self.rings.discovered().is_some();
-            if !seen {
+            if self.fixed {
                 self.rings.note(self.me(), Does::Join);
             }
             let stood_in = self.cache.stood_in.lock().clone();
-            let to: Vec<String> = if seen { stood_in.iter().cloned().collect() } else { self.others() };
+            let to: Vec<String> = if self.fixed { self.others() } else { stood_in.iter().cloned().collect() };
             for peer in self.say(Does::Join, to, &stood_in).await {
                 self.cache.stood_in.lock().remove(&peer);
             }
