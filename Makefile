@@ -37,7 +37,7 @@ simulation: ## a whole mesh in one thread, without sockets: (SEED=1 PEERS=100 PR
 	MESHCACHE_SIMULATION_SEED=$(SEED) MESHCACHE_SIMULATION_PEERS=$(or $(PEERS),100) MESHCACHE_SIMULATION_PROXIES=$(or $(PROXIES),1000) \
 		MESHCACHE_SIMULATION_SECONDS=$(or $(SECONDS),20) cargo test --release -p meshcache-coordinator --lib simulation -- --nocapture --test-threads 1
 
-test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (once, 10 minutes) and started
+test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
 	@scripts/setup chart
 	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator tests/kube/run
 

@@ -73,6 +73,33 @@ impl Cluster {
         self.kubectl(&["wait", "--for=condition=Established", "crd/wasmplugins.extensions.istio.io", "crd/envoyfilters.networking.istio.io", "--timeout=60s"]);
     }
 
+    /// The arguments of a Pod's first container, whose ConfigMaps and Secrets are written to `folder` instead of where it has them.
+    pub fn arguments(&self, spec: &Value, folder: &Path) -> Vec<String> {
+        let container = &spec["containers"][0];
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let mut places = Vec::new();
+        for volume in list(&spec["volumes"]) {
+            let name = volume["name"].as_str().unwrap();
+            let Some(mount) = list(&container["volumeMounts"]).into_iter().find(|mount| mount["name"] == name) else { continue };
+            let at = folder.join(name);
+            std::fs::create_dir_all(&at).unwrap();
+            let (kind, object) = match (volume["configMap"]["name"].as_str(), volume["secret"]["secretName"].as_str()) {
+                (Some(name), _) => ("configmap", name),
+                (None, Some(name)) => ("secret", name),
+                (None, None) => continue,
+            };
+            let data = self.object(kind, object).unwrap_or_default();
+            for (file, text) in data["data"].as_object().into_iter().flatten() {
+                let text = text.as_str().unwrap();
+                let text = if kind == "secret" { base64(text) } else { text.as_bytes().to_vec() };
+                std::fs::write(at.join(file), text).unwrap();
+            }
+            places.push((mount["mountPath"].as_str().unwrap().to_owned(), at.to_str().unwrap().to_owned()));
+        }
+        let there = |argument: &Value| places.iter().fold(argument.as_str().unwrap().to_owned(), |text, (from, to)| text.replace(from, to));
+        list(&container["args"]).iter().map(there).collect()
+    }
+
     /// A folder that goes away with the namespace.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -80,13 +107,32 @@ impl Cluster {
 
     /// Creates a Pod that is at an address of this machine, not ready.
     pub fn pod(&self, name: &str, labels: &Value, address: IpAddr) {
+        self.pod_of("default", name, labels, address);
+    }
+
+    /// The same with a service account of its own.
+    pub fn pod_of(&self, account: &str, name: &str, labels: &Value, address: IpAddr) {
         // By these names the Service finds its ports: where a Pod lacks one, it has no endpoint.
         let ports =
             [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)].map(|(name, port)| json!({"name": name, "containerPort": port}));
-        let spec = json!({"nodeName": "node", "containers": [{"name": "c", "image": "none", "ports": ports}]});
+        let spec = json!({"nodeName": "node", "serviceAccountName": account, "containers": [{"name": "c", "image": "none", "ports": ports}]});
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
         self.apply(&[&pod], &[]).unwrap();
         self.ready(name, address, false);
+    }
+
+    /// Gives a Pod that a controller made to the node, as a scheduler would.
+    pub fn bind(&self, name: &str) {
+        let binding =
+            json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": "node"}});
+        let path = format!("/api/v1/namespaces/{}/pods/{name}/binding", self.namespace);
+        self.try_kubectl(&["create", "--raw", &path, "-f", "-"], &binding.to_string()).unwrap();
+    }
+
+    /// An object as the API has it, if it has it.
+    pub fn object(&self, kind: &str, name: &str) -> Option<Value> {
+        let said = self.try_kubectl(&["get", kind, name, "--output=json", "--ignore-not-found"], "").ok()?;
+        serde_json::from_str(&said).ok()
     }
 
     /// Says whether a Pod is ready, as its kubelet would.
@@ -125,7 +171,16 @@ pub fn api_server(runs: bool) {
     kill_process(up, if runs { Signal::USR2 } else { Signal::USR1 }).unwrap();
 }
 
-fn run(mut command: Command, input: &str) -> (String, String, bool) {
+/// What the API calls the data of a Secret.
+fn base64(text: &str) -> Vec<u8> {
+    let mut command = Command::new("base64");
+    command.arg("--decode");
+    let (said, error, success) = run(command, text);
+    assert!(success, "{error}");
+    said.into_bytes()
+}
+
+pub(crate) fn run(mut command: Command, input: &str) -> (String, String, bool) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();

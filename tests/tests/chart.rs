@@ -264,3 +264,17 @@ fn the_filter_is_attached_by_hooks_after_the_coordinators_and_removed_before_the
     assert_eq!(of_kind(&oci, "WasmPlugin").len(), 3);
     assert!(!of_kind(&oci, "Job").iter().any(|job| hook(job).starts_with("post-install")));
 }
+
+#[test]
+fn the_owner_is_named_by_those_who_call_the_coordinators_and_never_in_the_coordinators_own_inbound_cluster() {
+    let objects = chart::objects(&format!("{GROUP}istio: {{enabled: true, overrideHost: {{namespaces: [clients, gateways]}}}}\n")).unwrap();
+    let filters = of_kind(&objects, "EnvoyFilter");
+    let namespaces: Vec<&str> = filters.iter().map(|filter| filter["metadata"]["namespace"].as_str().unwrap()).collect();
+    assert_eq!(namespaces, ["clients", "gateways"]);
+    for filter in filters {
+        let patches = filter["spec"]["configPatches"].as_array().unwrap();
+        let contexts: Vec<&str> = patches.iter().map(|patch| patch["match"]["context"].as_str().unwrap()).collect();
+        assert_eq!(contexts, ["SIDECAR_OUTBOUND", "GATEWAY"]);
+        assert!(patches.iter().all(|patch| patch["match"]["cluster"]["service"] == "cache-meshcache.mesh.svc.cluster.local"), "{filter:#}");
+    }
+}

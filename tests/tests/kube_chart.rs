@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
 
+use meshcache_tests::chart;
+use meshcache_tests::helm::helm;
 use meshcache_tests::kube::Cluster;
 use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{artifact, chart};
-use serde_json::{Value, json};
 
 const RESTRICTED: [&str; 2] = ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];
 const GROUP: &str = "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://s.n:80\"}, freshness: {default: 30s}}]\n";
@@ -30,47 +29,6 @@ fn every_object_is_accepted_under_the_restricted_level_without_a_warning() {
             let said = cluster.apply(&[object], &["--dry-run=server"]);
             assert!(said.is_ok(), "{}\n{object:#}\nvalues:\n{values}", said.unwrap_err());
         }
-    }
-}
-
-/// Runs helm. Nothing in this cluster runs Pods: the test does what the hooks' Jobs say, with their own rights, and says that they are complete.
-async fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
-    let (out, err) = (cluster.folder().join("helm.out"), cluster.folder().join("helm.err"));
-    let mut command = chart::helm();
-    command.arg("--namespace").arg(&cluster.namespace).args(arguments).args(["--timeout", "120s"]);
-    command.stdin(Stdio::null()).stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
-    let mut child = command.spawn().unwrap();
-    let mut done = BTreeSet::new();
-    await_until(
-        || {
-            hooks(cluster, &mut done);
-            std::future::ready(child.try_wait().unwrap().is_some())
-        },
-        SOON * 6,
-        "helm ends",
-    )
-    .await;
-    let said = std::fs::read_to_string(&out).unwrap() + &std::fs::read_to_string(&err).unwrap();
-    assert!(child.wait().unwrap().success(), "helm {}: {said}", arguments.join(" "));
-    assert!(!said.contains("Warning") && !said.contains("would violate"), "{said}");
-    said
-}
-
-fn hooks(cluster: &Cluster, done: &mut BTreeSet<String>) {
-    let jobs: Value = serde_json::from_str(&cluster.kubectl(&["get", "jobs", "--output=json"])).unwrap();
-    for job in jobs["items"].as_array().unwrap() {
-        if !done.insert(job["metadata"]["uid"].to_string()) {
-            continue;
-        }
-        let pod = &job["spec"]["template"]["spec"];
-        let arguments: Vec<&str> = pod["containers"][0]["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect();
-        let account = pod["serviceAccountName"].as_str().unwrap();
-        let output = Command::new(artifact::coordinator()).args(&arguments).env("KUBECONFIG", cluster.config_of(account)).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        let at = &job["metadata"]["creationTimestamp"];
-        let conditions = ["SuccessCriteriaMet", "Complete"].map(|kind| json!({"type": kind, "status": "True", "lastProbeTime": at, "lastTransitionTime": at}));
-        let status = json!({"status": {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": conditions}});
-        cluster.kubectl(&["patch", "job", job["metadata"]["name"].as_str().unwrap(), "--subresource=status", "--type=merge", "--patch", &status.to_string()]);
     }
 }
 

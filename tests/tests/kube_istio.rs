@@ -1,0 +1,236 @@
+//! The whole thing in a real mesh: istiod, sidecars under STRICT mTLS that take all traffic of their Pods, the chart's own objects.
+// A test that fails says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use meshcache_protocol::groups::Found;
+use meshcache_protocol::{Groups, Key, Peer, Request, Ring};
+use meshcache_tests::istio::{self, CACHE, Member, Mesh};
+use meshcache_tests::pod::Pod;
+use meshcache_tests::{Ask, Metrics, Origin, Reply, await_until, wait::SOON};
+use serde_json::{Value, json};
+
+/// Everything in front of one service, `shop`.
+struct Shop {
+    mesh: Mesh,
+    origin: Origin,
+    _pod: Pod,
+    /// Where clients reach it.
+    at: SocketAddr,
+}
+
+impl Shop {
+    async fn start(network: u8) -> Shop {
+        let mesh = Mesh::start(network);
+        let at = mesh.service("shop");
+        let pod = mesh.app("shop", "shop-0").await;
+        let origin = pod.run(Origin::start_at(([0, 0, 0, 0], 9000).into())).await;
+        origin.on("*", |request| Reply::fresh(600, format!("answer {}", request.nth)));
+        Shop { mesh, origin, _pod: pod, at }
+    }
+
+    /// Its name without port.
+    fn host(&self) -> String {
+        format!("shop.{}", self.mesh.apps.namespace)
+    }
+
+    fn group(&self, callers: &[String]) -> Value {
+        let host = self.host();
+        json!({"name": "shop", "match": {"service": host}, "origin": {"url": format!("http://{host}.svc.cluster.local")}, "callers": callers, "hot": {"ttl": "5m"}})
+    }
+
+    fn get(&self, path: &str) -> Ask {
+        Ask::get(&self.host(), path)
+    }
+}
+
+/// Asks again and again, as an application would, and counts what is not answered well.
+struct Client {
+    stop: Arc<AtomicBool>,
+    failed: Arc<Mutex<Vec<String>>>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Client {
+    async fn start(pod: &Pod, ask: Ask, to: SocketAddr) -> Client {
+        let client = Client { stop: Arc::default(), failed: Arc::default(), answered: Arc::default() };
+        let (stop, failed, answered) = (client.stop.clone(), client.failed.clone(), client.answered.clone());
+        pod.run(async move {
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    match ask.send(to).await {
+                        Ok(answer) if answer.status == 200 => {
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        other => failed.lock().unwrap().push(format!("{other:?}")),
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+        })
+        .await;
+        client
+    }
+
+    /// Waits until so many more have been answered.
+    async fn goes_on(&self, more: usize) {
+        let from = self.answered.load(Ordering::Relaxed);
+        let answered = || self.answered.load(Ordering::Relaxed) >= from + more || !self.failed.lock().unwrap().is_empty();
+        await_until(async || answered(), SOON, "requests go on").await;
+        self.expect_no_failure();
+    }
+
+    /// Ends, and nothing has failed.
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.expect_no_failure();
+    }
+
+    fn expect_no_failure(&self) {
+        let failed = self.failed.lock().unwrap();
+        assert!(failed.is_empty(), "{} failed, {} were answered; the first: {}", failed.len(), self.answered.load(Ordering::Relaxed), failed[0]);
+    }
+}
+
+/// A hundred ask at once in this Pod; how many have the right answer.
+async fn herd(pod: &Pod, ask: Ask, to: SocketAddr, right: &'static str) -> usize {
+    pod.run(async move {
+        let one = move |ask: Ask| async move { ask.send(to).await.is_ok_and(|answer| answer.status == 200 && answer.text() == right) };
+        let all: Vec<_> = (0..100).map(|_| tokio::spawn(one(ask.clone()))).collect();
+        let mut good = 0;
+        for one in all {
+            good += usize::from(one.await.unwrap());
+        }
+        good
+    })
+    .await
+}
+
+/// The chart's values: groups, what the filter is attached to, and more of `istio`.
+fn values(groups: &[Value], attach: Value, more: Value) -> String {
+    let mut istio = json!({"enabled": true, "attach": attach});
+    istio.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"groups": groups, "istio": istio}).to_string()
+}
+
+async fn loads(members: &[Member]) -> f64 {
+    istio::sum(members, "groupcache_local_load_total").await
+}
+
+/// How many of these paths each of three coordinators owns, as the ring has it.
+fn owned(group: &Value, host: &str, paths: &[String]) -> Vec<f64> {
+    let groups = Groups::new(serde_json::from_value(json!({"version": 1, "groups": [group]})).unwrap()).unwrap();
+    let named = |n| Peer { name: format!("{CACHE}-{n}"), data: String::new(), peer: String::new() };
+    let ring = Ring::new((0..3).map(named).collect());
+    let mut owned = vec![0.0; 3];
+    for path in paths {
+        let request = Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
+        let Found::Group(group) = groups.find(&request, None) else { panic!("no group for {path}") };
+        let owner = ring.owner(Key::of(group, &request, None).hash()).unwrap();
+        owned[usize::from(owner.name.as_bytes()[owner.name.len() - 1] - b'0')] += 1.0;
+    }
+    owned
+}
+
+async fn numbers(members: &[Member]) -> Vec<Metrics> {
+    let mut all = Vec::new();
+    for member in members {
+        all.push(member.metrics().await);
+    }
+    all
+}
+
+/// Waits until this Pod's filter answers from what it keeps itself.
+async fn is_hot(pod: &Pod, ask: &Ask, to: SocketAddr) {
+    let last = Mutex::new(String::new());
+    let hot = async || {
+        let answer = pod.ask(ask, to).await;
+        *last.lock().unwrap() = format!("{answer:?}");
+        answer.is_ok_and(|answer| answer.cache_status().contains("detail=proxy"))
+    };
+    let end = Instant::now() + SOON * 2;
+    while !hot().await {
+        assert!(Instant::now() < end, "{} is not kept; the last answer of {}: {}", ask.path(), pod.name, last.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes API: make test-kube"]
+async fn a_herd_is_one_load_hits_stay_in_the_sidecars_and_the_plugin_comes_changes_and_goes_under_load() {
+    if !istio::can_run() {
+        return;
+    }
+    let shop = Shop::start(1).await;
+    let (host, group) = (shop.host(), shop.group(&["*".into()]));
+    let release = async |attach: Value, more: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, more)).await;
+    let attach = |bytes: &str| json!([{"name": "shop", "namespace": shop.mesh.apps.namespace, "selector": {"app": "client"}, "mode": "CLIENT", "groups": ["shop"], "hotBytesPerWorker": bytes}]);
+    // Install first, attach second.
+    release(json!([]), json!({})).await;
+    let (one, other) = (shop.mesh.app("client", "client-0").await, shop.mesh.app("client", "client-1").await);
+    let members = shop.mesh.members(3).await;
+    let client = Client::start(&one, shop.get("/under-load"), shop.at).await;
+    client.goes_on(20).await;
+    release(attach("4MiB"), json!({})).await;
+    for pod in [&one, &other] {
+        is_hot(pod, &shop.get("/warm"), shop.at).await;
+    }
+    is_hot(&one, &shop.get("/under-load"), shop.at).await;
+
+    // The herd: one load, however many ask through however many sidecars.
+    let before = loads(&members).await;
+    shop.origin.always("/cold", Reply::fresh(600, "slow").delay(Duration::from_millis(300)));
+    let good = tokio::join!(herd(&one, shop.get("/cold"), shop.at, "slow"), herd(&other, shop.get("/cold"), shop.at, "slow"));
+    assert_eq!(good, (100, 100));
+    assert_eq!((shop.origin.hits("/cold"), loads(&members).await - before), (1, 1.0));
+    // The origin was asked with the coordinators' certificate.
+    let certificate = shop.origin.latest("/cold").header("x-forwarded-client-cert");
+    let who = format!("URI=spiffe://cluster.local/ns/{}/sa/{CACHE}", shop.mesh.cache.namespace);
+    assert!(certificate.ends_with(&who), "{certificate}");
+
+    // Hits stay in the sidecar: nobody else hears of them.
+    let (asked, at_origin) = (istio::sum(&members, "groupcache_gets_total").await, shop.origin.total());
+    for _ in 0..100 {
+        let answer = other.ask(&shop.get("/warm"), shop.at).await.unwrap();
+        assert!(answer.cache_status().contains("detail=proxy"), "{answer:?}");
+    }
+    assert_eq!((istio::sum(&members, "groupcache_gets_total").await - asked, shop.origin.total()), (0.0, at_origin));
+
+    // Each question reaches the owner that the ring names: nobody passes one on.
+    let paths: Vec<String> = (0..30).map(|n| format!("/of-an-owner/{n}")).collect();
+    let before = numbers(&members).await;
+    for path in &paths {
+        assert_eq!(other.ask(&shop.get(path), shop.at).await.unwrap().status, 200);
+    }
+    let grown = |now: Vec<Metrics>, name: &str| now.iter().zip(&before).map(|(now, before)| now.since(before).sum(name, &[])).collect::<Vec<_>>();
+    assert_eq!(grown(numbers(&members).await, "groupcache_local_load_total"), owned(&group, &host, &paths));
+    assert_eq!(grown(numbers(&members).await, "groupcache_server_requests_total"), [0.0; 3]);
+
+    // Without the EnvoyFilter all works, one hop more; only a coordinator's certificate opens the port between them.
+    release(attach("4MiB"), json!({"overrideHost": {"enabled": false}})).await;
+    let hops = async || {
+        let n = shop.origin.total();
+        assert_eq!(other.ask(&shop.get(&format!("/hop/{n}")), shop.at).await.unwrap().status, 200);
+        istio::sum(&members, "groupcache_server_requests_total").await > 0.0
+    };
+    await_until(hops, SOON, "a coordinator asks another").await;
+    assert_eq!(istio::sum(&members, "groupcache_peer_errors_total").await, 0.0);
+
+    // Changed, and removed.
+    client.goes_on(50).await;
+    release(attach("8MiB"), json!({})).await;
+    client.goes_on(50).await;
+    is_hot(&one, &shop.get("/warm"), shop.at).await;
+    release(json!([]), json!({})).await;
+    for pod in [&one, &other] {
+        let gone = async || pod.ask(&shop.get("/warm"), shop.at).await.is_ok_and(|answer| answer.cache_status().is_empty());
+        await_until(gone, SOON, "the filter is gone").await;
+    }
+    client.goes_on(50).await;
+    client.end();
+    assert_eq!(istio::istiod().await.sum("pilot_total_xds_rejects", &[]), 0.0);
+}
