@@ -22,6 +22,7 @@ pub(crate) struct Head {
     parts: Parts,
     authority: Authority,
     is_https: bool,
+    interim: Option<Interim>,
 }
 
 /// Where the authority is written. It stays there: most requests are answered without a copy of it.
@@ -85,7 +86,7 @@ impl Head {
             Door::Data => said(FORWARDED_PROTO).or_else(|| said(header::SCHEME).filter(|_| parts.headers.contains_key(header::WIRE))),
         };
         let is_https = is_https.unwrap_or_else(|| parts.uri.scheme_str() == Some("https"));
-        Ok(Self { parts, authority, is_https })
+        Ok(Self { parts, authority, is_https, interim: Interim::current() })
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -103,7 +104,7 @@ impl Head {
 
     /// Where interim answers to it go, if anywhere.
     pub(crate) fn interim(&self) -> Option<&Interim> {
-        self.parts.extensions.get()
+        self.interim.as_ref()
     }
 
     pub(crate) fn scheme(&self) -> &'static str {

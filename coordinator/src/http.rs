@@ -109,15 +109,12 @@ impl Port {
                 let (interims, io) = Interims::watch(io);
                 let answer = hyper::service::service_fn({
                     let activity = activity.clone();
-                    move |mut request: http::Request<Incoming>| {
+                    move |request: http::Request<Incoming>| {
                         let (service, busy) = (service.clone(), activity.begin(request.version()));
                         let answering = (request.version() == http::Version::HTTP_11).then(|| interims.begin());
                         async move {
                             let answer = match answering {
-                                Some(answering) => {
-                                    request.extensions_mut().insert(answering.interim());
-                                    answering.until(service.answer(request)).await
-                                }
+                                Some(answering) => answering.until(service.answer(request)).await,
                                 None => service.answer(request).await,
                             };
                             drop(busy);

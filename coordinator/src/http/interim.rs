@@ -19,15 +19,20 @@ use tokio::sync::Notify;
 /// What waits to be written on one connection is no longer than this: more is left out.
 const MOST: usize = 16 * 1024;
 
+tokio::task_local! {
+    /// Where those go to the request that is being answered. Known without a place in the request: most need none, and each has its price.
+    static ANSWERED: Interim;
+}
+
 /// The interim answers of one connection.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Interims {
     state: Mutex<State>,
     waits: AtomicBool,
     came: Notify,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// The request that is being answered, counted from 1; 0: none.
     answering: u64,
@@ -36,7 +41,7 @@ struct State {
 }
 
 /// Where the interim answers to one request go. After its answer has begun, nowhere.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Interim {
     to: Arc<Interims>,
     request: u64,
@@ -64,6 +69,11 @@ impl Interims {
 }
 
 impl Interim {
+    /// Where those go to the request that is being answered, if anywhere.
+    pub(crate) fn current() -> Option<Self> {
+        ANSWERED.try_with(Self::clone).ok()
+    }
+
     /// Sends one, for the client to see before its answer.
     pub(crate) fn send(&self, status: StatusCode, headers: &HeaderMap) {
         let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();
@@ -84,13 +94,9 @@ impl Interim {
 pub(super) struct Answering(Interim);
 
 impl Answering {
-    pub(super) fn interim(&self) -> Interim {
-        self.0.clone()
-    }
-
     /// The answer; meanwhile whoever waits for it is woken for each interim one, and so writes it.
     pub(super) async fn until<T>(self, answer: impl Future<Output = T>) -> T {
-        let mut answer = std::pin::pin!(answer);
+        let mut answer = std::pin::pin!(ANSWERED.scope(self.0.clone(), answer));
         loop {
             tokio::select! {
                 biased;
@@ -197,7 +203,7 @@ mod tests {
             let (interims, io) = Interims::watch(TokioIo::new(server));
             let answer = hyper::service::service_fn(move |_: http::Request<hyper::body::Incoming>| {
                 let (answering, (go, gone)) = (interims.begin(), tokio::sync::oneshot::channel());
-                asked.send((answering.interim(), go)).unwrap();
+                asked.send((answering.0.clone(), go)).unwrap();
                 answering.until(async move {
                     let _ = gone.await;
                     Ok::<_, Infallible>(http::Response::new(Body::from(vec![b'x'; SIZE])))
@@ -284,7 +290,7 @@ mod tests {
         let interims = Arc::new(Interims::default());
         let answering = interims.begin();
         for n in 0..10_000 {
-            hint(&answering.interim(), n);
+            hint(&answering.0, n);
         }
         assert!(interims.take().len() <= MOST);
     }
