@@ -20,6 +20,10 @@ pub(crate) const LAST: u64 = 1500;
 /// How long those who have lost it together wait for one who has not, before they empty their stores, milliseconds.
 const HOPE: u64 = 1000;
 
+/// With more peers than these that is worked out every so many milliseconds, and not at each answer: it looks at all of them.
+const MANY: usize = 64;
+const OFTEN: u64 = 20;
+
 /// So many listeners are remembered: more than any ring has.
 const MOST: usize = 4096;
 
@@ -34,6 +38,8 @@ pub(crate) struct Lease {
 #[derive(Debug, Default)]
 struct Peers {
     all: BTreeMap<String, Peer>,
+    /// When it was last worked out until when the lease is good.
+    looked: u64,
     /// When somebody was heard first after the lease had ended.
     awake: Option<u64>,
 }
@@ -131,7 +137,13 @@ impl Lease {
         let mut peers = self.peers.lock();
         let Some(peer) = peers.all.get_mut(name) else { return Renewal::Quiet };
         note(peer);
-        let (before, until) = (self.until.load(SeqCst), peers.sure(now));
+        let before = self.until.load(SeqCst);
+        // With many peers the next answer is never far.
+        if peers.all.len() > MANY && now < peers.looked.saturating_add(OFTEN) && now.saturating_add(LAST / 2) < before {
+            return Renewal::Quiet;
+        }
+        peers.looked = now;
+        let until = peers.sure(now);
         if now < before {
             self.renew(&mut peers, until.max(before));
             return Renewal::Quiet;

@@ -165,7 +165,8 @@ impl World {
     }
 
     fn purges(&mut self, plan: Plan) {
-        let (at, key) = (self.dice.below(plan.peers as u64) as usize, self.dice.below(plan.keys as u64) as usize);
+        // Whoever purges knows some of the coordinators.
+        let (at, key) = (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
         self.purge(at, key);
         self.after(plan.purges, move |world| world.purges(plan));
     }

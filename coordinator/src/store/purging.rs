@@ -27,6 +27,9 @@ pub(crate) enum Fate {
     Counted,
 }
 
+/// Keys that are looked at under one lock before others have their turn.
+const BATCH: usize = 512;
+
 impl Store {
     /// Looks there for what is named. What it came to, entries that are only made stale included.
     pub(crate) fn purge(&self, places: &[Where], fate: Fate, is: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> Purged {
@@ -44,17 +47,21 @@ impl Store {
                 continue;
             }
             for shard in &self.shards {
-                let mut shard = shard.lock();
-                let (one, changes) = shard.purge(share.flatten(), marks, fate, &is);
-                let overhead = shard.overhead_change();
-                drop(shard);
-                self.used.fetch_add(overhead, AcqRel);
-                for (id, changed) in changes {
-                    if let Some(share) = shares.get(id as usize) {
-                        self.account(share, &changed);
+                // What comes while others have the lock is not older than the purge: it keeps out loads that began before it.
+                let candidates = shard.lock().candidates(share.flatten(), marks);
+                for among in candidates.chunks(BATCH) {
+                    let mut shard = shard.lock();
+                    let (one, changes) = shard.purge(among, fate, &is);
+                    let overhead = shard.overhead_change();
+                    drop(shard);
+                    self.used.fetch_add(overhead, AcqRel);
+                    for (id, changed) in changes {
+                        if let Some(share) = shares.get(id as usize) {
+                            self.account(share, &changed);
+                        }
                     }
+                    purged = Purged { entries: purged.entries + one.entries, bytes: purged.bytes + one.bytes };
                 }
-                purged = Purged { entries: purged.entries + one.entries, bytes: purged.bytes + one.bytes };
             }
         }
         purged

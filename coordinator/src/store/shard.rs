@@ -183,30 +183,28 @@ impl Shard {
         (seen, changes)
     }
 
-    /// Does with every key that is named as the purge wants it. Of one share, or of all; under marks, or all there are.
-    pub(super) fn purge(
-        &mut self,
-        share: Option<u32>,
-        marks: Option<&[Mark]>,
-        fate: Fate,
-        is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
-    ) -> (Purged, Vec<(u32, Changed)>) {
+    /// Where a purge has to look: of one share, or of all; under marks, or at all there are.
+    pub(super) fn candidates(&self, share: Option<u32>, marks: Option<&[Mark]>) -> Vec<(u32, Hash)> {
+        let mut found = Vec::new();
+        for (segments, id) in self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id)) {
+            match marks {
+                None => found.extend(segments.iter().map(|(hash, _)| (id, *hash))),
+                Some(marks) => found.extend(marks.iter().flat_map(|mark| segments.marked(*mark)).map(|hash| (id, hash))),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Does with every one of these keys that is named as the purge wants it.
+    pub(super) fn purge(&mut self, among: &[(u32, Hash)], fate: Fate, is: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> (Purged, Vec<(u32, Changed)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
         let deadlines = &mut self.deadlines;
-        for (segments, id) in self.segments.iter_mut().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id)) {
-            let is_meant = |slot: &Slot| is(&slot.key, &slot.variants);
-            let hashes: Vec<Hash> = match marks {
-                None => segments.iter().filter(|(_, slot)| is_meant(slot)).map(|(hash, _)| *hash).collect(),
-                Some(marks) => {
-                    let mut found: Vec<Hash> = marks.iter().flat_map(|mark| segments.marked(*mark)).collect();
-                    found.sort_unstable();
-                    found.dedup();
-                    found.retain(|hash| segments.peek(*hash).is_some_and(is_meant));
-                    found
-                }
-            };
-            for hash in hashes {
-                let Some((bytes, items)) = segments.peek(hash).map(measure) else { continue };
+        for (id, hash) in among.iter().copied() {
+            if let Some(segments) = self.segments.get_mut(id as usize) {
+                let meant = segments.peek(hash).filter(|slot| is(&slot.key, &slot.variants));
+                let Some((bytes, items)) = meant.map(measure) else { continue };
                 purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
                 let changed = match fate {
                     Fate::Counted => None,
