@@ -5,8 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 use meshcache_protocol::{
-    Field, Group, Hash, Key, Peer, Request, Response, Ring,
+    Field, Frame, Group, Hash, Key, Peer, Request, Response, Ring, frame,
     freshness::{self, Selecting, Times, Vary},
+    purge::Position,
     request::Unfit,
     wire::{Outcome, Question, Verdict},
 };
@@ -118,10 +119,22 @@ fn decision(of: &Value) -> Value {
     }
 }
 
+/// A stored response on its way between coordinators: the bytes, which are read as they were written.
+fn frame(of: &Value) -> Value {
+    let head = serde_json::from_value(of["head"].clone()).unwrap();
+    let frame = Frame { key: text(of, "key").as_bytes(), head, fields: fields(of, "fields"), body: text(of, "body").as_bytes() };
+    let position = Position::parse(text(of, "position")).unwrap();
+    let mut message = frame::message(&position);
+    frame.write(&mut message).unwrap();
+    assert_eq!(frame::read(&message), Ok((position, vec![frame])));
+    json!(hex(&message))
+}
+
 /// A part of the vectors, and what the code says to each `in` of it.
 type Part = (&'static str, fn(&Value) -> Value);
 
-const PARTS: [Part; 6] = [("keys", key), ("hashes", hash), ("rings", order), ("verdicts", verdict), ("questions", question), ("decisions", decision)];
+const PARTS: [Part; 7] =
+    [("keys", key), ("hashes", hash), ("rings", order), ("verdicts", verdict), ("questions", question), ("decisions", decision), ("frames", self::frame)];
 
 #[wasm_bindgen_test(unsupported = test)]
 fn keys_are_what_they_were() {
@@ -151,6 +164,11 @@ fn questions_are_read_and_written_as_they_were() {
 #[wasm_bindgen_test(unsupported = test)]
 fn decisions_are_what_they_were() {
     check("decisions");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn frames_are_read_and_written_as_they_were() {
+    check("frames");
 }
 
 /// Writes the vectors again, with what the code says now. For a change that is meant; never part of a test run.

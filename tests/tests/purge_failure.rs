@@ -157,8 +157,19 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_is_older_than_a_purge_a_second_after_it() {
     let mesh = Mesh::of(3, 2).start().await;
-    let storm = Storm { purges: 200, every: Duration::from_millis(20), clients: 8, pause: Duration::from_millis(2) }.blow(&mesh).await;
-    println!("{storm:?}");
-    assert!(storm.answers > 1000 && storm.acknowledged == 200 && storm.hits > storm.answers / 4, "{storm:?}");
+    // MESHCACHE_PURGES=10000: as many, under as much load as a small machine can.
+    let wanted = std::env::var("MESHCACHE_PURGES").ok().map(|n| n.parse().expect("MESHCACHE_PURGES is a number"));
+    let gentle = Storm { purges: 200, every: Duration::from_millis(20), clients: 8, pause: Duration::from_millis(2) };
+    let storm = wanted.map_or(gentle, |purges| Storm { purges, every: Duration::from_millis(10), clients: 48, pause: Duration::from_millis(3) });
+    let purges = storm.purges as u64;
+    let storm = storm.blow(&mesh).await;
+    println!(
+        "{purges} purges in {:?}, {:.0} answers a second, the last old one {:?} after its purge",
+        storm.lasted,
+        storm.answers as f64 / storm.lasted.as_secs_f64(),
+        storm.worst
+    );
+    let storm = meshcache_tests::purging::Calm { took: Vec::new(), ..storm };
+    assert!(storm.answers > 1000 && storm.acknowledged == purges && storm.hits > storm.answers / 4, "{storm:?}");
     assert_eq!((storm.failed, storm.too_old), (0, 0), "{storm:?}");
 }
