@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// The longest that any answer may take: a request that hangs is a finding, not a reason to hang.
@@ -99,6 +100,11 @@ impl Connection {
         let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(to)).await.context("connecting hangs")?;
         let stream = stream.with_context(|| format!("cannot connect to {to}"))?;
         stream.set_nodelay(true)?;
+        Connection::over(stream, to).await
+    }
+
+    /// Speaks over what is connected already.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, to: SocketAddr) -> Result<Connection> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Connection { to, sender })
