@@ -7,10 +7,10 @@ wasm := --profile wasm --target wasm32-wasip1
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 runner := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
-.PHONY: help setup build demo test chaos simulation test-kube image bench fuzz lint clean
+.PHONY: help setup build demo test test-image chaos simulation test-kube image bench fuzz lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: ## fetch the Wasm targets and a real Envoy (ENVOY_BIN=... uses another one)
 	@scripts/setup
@@ -23,11 +23,27 @@ demo: build ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all runn
 	@cargo build -p meshcache-tests --release --bin demo
 	@KEEP=$(KEEP) cargo run --quiet -p meshcache-tests --release --bin demo
 
-test: build ## all tests, end to end ones with the real Envoy included
+# The coordinator that runs in the tests is the static one that ships, out of the image: one build for both. Where images cannot
+# be built (no buildah, no C compiler for static programs, and nobody who may install them), it is an ordinary one.
+test: setup ## all tests, end to end ones with the real Envoy included
 	@scripts/setup wasm-test chart
+	cargo build -p meshcache-filter $(wasm)
 	cargo build -p meshcache-filter --features trap $(wasm) --target-dir $(target)/trap
-	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator cargo test --workspace
+	if scripts/setup image; then \
+	  scripts/image --profile release --oci $(target)/images; \
+	  export MESHCACHE_IMAGES=$(target)/images MESHCACHE_COORDINATOR_BIN=$$(echo $(CURDIR)/dist/*/meshcache-coordinator); \
+	else \
+	  echo "the images are not tested: see above" >&2; \
+	  cargo build -p meshcache-coordinator --release; \
+	  export MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator; \
+	fi; \
+	cargo test --workspace
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(runner) cargo test -p meshcache-protocol --target wasm32-unknown-unknown
+
+test-image: setup ## builds both images with buildah and looks into them
+	@scripts/setup image
+	scripts/image --profile release --oci $(target)/images
+	MESHCACHE_IMAGES=$(target)/images cargo test -p meshcache-tests --test images
 
 chaos: build ## minutes of chaos: coordinators come, go, die and freeze while every answer is checked (SEED=1 MINUTES=1; a failure prints its schedule)
 	MESHCACHE_CHAOS_SEED=$(SEED) MESHCACHE_CHAOS_MINUTES=$(or $(MINUTES),1) MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator \

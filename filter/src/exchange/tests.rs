@@ -481,7 +481,7 @@ fn without_coordinators_a_hot_answer_past_its_time_stands_in_for_a_service_that_
                 Next::Ask(ask) => question = ask.question,
                 Next::Deliver(mut delivery) => match delivery.next(&mut proxy.worker, proxy.now) {
                     Some((_, Step::Pass(pass))) => return pass,
-                    other => panic!("{other:?}"),
+                    _ => panic!("it does not pass"),
                 },
                 Next::Nothing => panic!("it is over"),
             }

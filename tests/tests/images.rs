@@ -1,0 +1,90 @@
+//! The images as `scripts/image --oci` leaves them: what a kubelet, Istio's agent and Envoy Gateway find inside.
+//! `make test` builds them and says where (MESHCACHE_IMAGES); where they cannot be built it says so, and there is nothing to look into.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use meshcache_tests::artifact;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// One image: its configuration, and its only layer unpacked.
+struct Image {
+    config: Value,
+    root: TempDir,
+}
+
+impl Image {
+    fn read(layout: &Path) -> Image {
+        let json = |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+        let blob = |of: &Value| layout.join("blobs").join(of["digest"].as_str().unwrap().replace(':', "/"));
+        let manifests = json(layout.join("index.json"))["manifests"].clone();
+        assert_eq!((manifests.as_array().unwrap().len(), &manifests[0]["mediaType"]), (1, &json!("application/vnd.oci.image.manifest.v1+json")));
+        let manifest = json(blob(&manifests[0]));
+        // What Istio takes for a module is an image with exactly one such layer.
+        assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+        let layers = manifest["layers"].as_array().unwrap();
+        assert_eq!((layers.len(), &layers[0]["mediaType"]), (1, &json!("application/vnd.oci.image.layer.v1.tar+gzip")));
+        let root = tempfile::tempdir().unwrap();
+        let unpacked = Command::new("tar").arg("-xzf").arg(blob(&layers[0])).arg("-C").arg(root.path()).status().unwrap();
+        assert!(unpacked.success());
+        Image { config: json(blob(&manifest["config"])), root }
+    }
+
+    fn files(&self) -> BTreeSet<String> {
+        let entries = std::fs::read_dir(self.root.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn bytes(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.root.path().join(file)).unwrap()
+    }
+}
+
+fn image(name: &str) -> Option<Image> {
+    let Some(folder) = std::env::var_os("MESHCACHE_IMAGES") else {
+        eprintln!("no images were built: run `make test-image`");
+        return None;
+    };
+    Some(Image::read(&PathBuf::from(folder).join(name)))
+}
+
+/// The segments of a program (ELF, 64 bits): their types.
+fn segments(program: &[u8]) -> Vec<u32> {
+    assert_eq!(program[..6], *b"\x7fELF\x02\x01", "an ELF program of 64 bits");
+    let number = |at: usize, bytes: usize| program[at..at + bytes].iter().rev().fold(0_usize, |n, byte| n << 8 | usize::from(*byte));
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).map(|i| number(table + i * size, 4) as u32).collect()
+}
+
+#[test]
+fn the_coordinators_image_is_one_static_program_with_the_filter_inside() {
+    let Some(image) = image("coordinator") else { return };
+    let config = &image.config["config"];
+    // A number: only so the kubelet can see that it is not root.
+    assert_eq!((&config["User"], &config["Entrypoint"]), (&json!("65532:65532"), &json!(["/meshcache-coordinator"])));
+    let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();
+    assert_eq!(ports, ["8080/tcp", "8081/tcp", "8082/tcp", "8083/tcp"]);
+    assert!(config["Env"].as_array().unwrap().contains(&json!("MESHCACHE_FILTER=/filter.wasm")), "{config}");
+    assert_eq!(image.files(), ["filter.wasm", "meshcache-coordinator"].map(str::to_owned).into());
+    assert!(image.bytes("filter.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
+
+    let program = image.bytes("meshcache-coordinator");
+    let (interpreter, dynamic_tls) = (3, 7);
+    assert!(!segments(&program).contains(&interpreter), "nothing else is there that it could be linked with");
+    assert!(segments(&program).contains(&dynamic_tls) && segments(&std::fs::read("/bin/sh").unwrap()).contains(&interpreter), "segments are read");
+    let machine = if cfg!(target_arch = "aarch64") { ("arm64", 183) } else { ("amd64", 62) };
+    assert_eq!((image.config["architecture"].as_str().unwrap(), program[18]), machine);
+    let said = Command::new(image.root.path().join("meshcache-coordinator")).arg("--version").env_clear().output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), format!("meshcache-coordinator {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_filters_image_is_the_module_and_nothing_else() {
+    let Some(image) = image("filter") else { return };
+    assert_eq!(image.files(), ["plugin.wasm"].map(str::to_owned).into());
+    assert!(image.bytes("plugin.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
+}
