@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::kube::Cluster;
+use crate::kube::{Cluster, warns};
 use crate::wait::{SOON, await_until};
 use crate::{artifact, chart};
 
@@ -28,9 +28,7 @@ pub async fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
     .await;
     let said = std::fs::read_to_string(&out).unwrap() + &std::fs::read_to_string(&err).unwrap();
     assert!(child.wait().unwrap().success(), "helm {}: {said}", arguments.join(" "));
-    // Istio says of every EnvoyFilter that it is one.
-    let warned = said.lines().any(|line| line.contains("Warning") && !line.contains("EnvoyFilter exposes internal implementation details"));
-    assert!(!warned && !said.contains("would violate"), "{said}");
+    assert!(!warns(&said) && !said.contains("would violate"), "{said}");
     said
 }
 
