@@ -113,9 +113,10 @@ impl Port {
                         let (service, busy) = (service.clone(), activity.begin(request.version()));
                         let answering = (request.version() == http::Version::HTTP_11).then(|| interims.begin());
                         async move {
+                            let answer = std::pin::pin!(service.answer(request));
                             let answer = match answering {
-                                Some(answering) => answering.until(service.answer(request)).await,
-                                None => service.answer(request).await,
+                                Some(answering) => answering.until(answer).await,
+                                None => answer.await,
                             };
                             drop(busy);
                             Ok::<_, Infallible>(answer)

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::Mutex;
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::{
@@ -94,13 +95,12 @@ impl Interim {
 pub(super) struct Answering(Interim);
 
 impl Answering {
-    /// The answer; meanwhile whoever waits for it is woken for each interim one, and so writes it.
-    pub(super) async fn until<T>(self, answer: impl Future<Output = T>) -> T {
-        let mut answer = std::pin::pin!(ANSWERED.scope(self.0.clone(), answer));
+    /// The answer; meanwhile whoever waits for it is woken for each interim one, and so writes it. It stays where it is: such futures are large.
+    pub(super) async fn until<T>(self, mut answer: Pin<&mut impl Future<Output = T>>) -> T {
         loop {
             tokio::select! {
                 biased;
-                answer = &mut answer => return answer,
+                answer = poll_fn(|cx| ANSWERED.sync_scope(self.0.clone(), || answer.as_mut().poll(cx))) => return answer,
                 () = self.0.to.came.notified() => {}
             }
         }
@@ -204,10 +204,13 @@ mod tests {
             let answer = hyper::service::service_fn(move |_: http::Request<hyper::body::Incoming>| {
                 let (answering, (go, gone)) = (interims.begin(), tokio::sync::oneshot::channel());
                 asked.send((answering.0.clone(), go)).unwrap();
-                answering.until(async move {
-                    let _ = gone.await;
-                    Ok::<_, Infallible>(http::Response::new(Body::from(vec![b'x'; SIZE])))
-                })
+                async move {
+                    let answer = std::pin::pin!(async move {
+                        let _ = gone.await;
+                        Ok::<_, Infallible>(http::Response::new(Body::from(vec![b'x'; SIZE])))
+                    });
+                    answering.until(answer).await
+                }
             });
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, answer).await;
         });
