@@ -16,6 +16,7 @@ mod built;
 mod cpu;
 mod feed;
 mod figure;
+mod gone;
 mod herd;
 mod hit;
 mod hot;
@@ -35,7 +36,7 @@ mod soak;
 mod store;
 mod sweep;
 
-const FIGURES: [&str; 12] = ["size", "ring", "hot", "question", "passing", "hit", "store", "large", "soak", "herd", "purge", "feed"];
+const FIGURES: [&str; 13] = ["size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "feed"];
 // Short turns: what disturbs the machine for a while then befalls all sides of a round.
 const FULL: Effort = Effort { rounds: 15, turn: Duration::from_millis(500), connections: 32 };
 const QUICK: Effort = Effort { rounds: 5, turn: Duration::from_millis(300), connections: 32 };
@@ -87,6 +88,7 @@ async fn figure(name: &str, report: &Report) {
         "hot" => hot::run(report).await,
         "question" => question::run(report).await,
         "passing" => passing::run(report).await,
+        "gone" => gone::run(report).await,
         "hit" => hit::run(report).await,
         "store" => store::run(report).await,
         "large" => large::run(report).await,
