@@ -143,8 +143,9 @@ impl<'e> Exchange<'e> {
                 .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
         };
         match (passes, mode) {
-            // Off, or only watched: nothing changes for the client.
-            (Some(reason), Mode::Off | Mode::Observe) => {
+            // Off, or only watched: nothing changes for the client. And what another part of this cache asks for is its own to judge, by
+            // all that the service says.
+            (Some(reason), Mode::Off | Mode::Observe) | (Some(reason @ Reason::Loop), Mode::On) => {
                 worker.counts.outcome(group.name(), Outcome::Pass);
                 none_of_ours(worker, reason)
             }
@@ -156,6 +157,11 @@ impl<'e> Exchange<'e> {
             (Some(reason), Mode::On) => {
                 let key = debug.then(|| Key::of(group, &request, None));
                 Step::Pass(pass(worker, group, &known.installation, reason, key.as_ref()))
+            }
+            // Nobody to ask, and nothing that may be given: no need to know the key.
+            (None, Mode::On) if !worker.trusts(now) && !worker.may_ask() => {
+                let key = debug.then(|| Key::of(group, &request, None));
+                Step::Pass(pass(worker, group, &known.installation, Reason::NoPeer, key.as_ref()))
             }
             (None, Mode::On) => {
                 let ours = Ours { site, side, group, request: &request, key: Key::of(group, &request, None), facts, debug };

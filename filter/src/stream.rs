@@ -13,7 +13,10 @@ use crate::{
     spare::Spare,
     watch::{Watch, Watched},
 };
-use meshcache_protocol::{Response, wire::PREFIX};
+use meshcache_protocol::{
+    Response,
+    wire::{PREFIX, header},
+};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -259,10 +262,10 @@ fn status(fields: &[meshcache_protocol::Field<'_>]) -> Option<u16> {
     fields.iter().find(|(name, _)| *name == b":status").and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
-/// Removes the meshcache-* headers of a map.
+/// Removes the meshcache-* headers of a map, but for the one that a service may say.
 fn remove_ours(which: Map, map: &[u8]) {
     for (name, _) in Pairs::of(map).into_iter().flatten() {
-        if name.starts_with(PREFIX.as_bytes()) {
+        if name.starts_with(PREFIX.as_bytes()) && (matches!(which, Map::Request) || name != header::CONTROL.as_bytes()) {
             host::remove_header(which, name);
         }
     }

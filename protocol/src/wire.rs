@@ -45,7 +45,7 @@ pub mod header {
     /// A client's wish for reasons and key in Cache-Status; believed from `debuggers`.
     pub const DEBUG: &str = "meshcache-debug";
     /// An origin's targeted cache control for us (RFC 9213): the only meshcache-* header of an origin that is read.
-    pub const CACHE_CONTROL: &str = "meshcache-cache-control";
+    pub const CONTROL: &str = "meshcache-control";
 }
 
 /// How an answer came about.

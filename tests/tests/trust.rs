@@ -356,3 +356,20 @@ fn what_has_been_through_this_installation_passes() {
         assert_eq!(loads.len(), 5, "{loads:?}");
     });
 }
+
+#[test]
+fn what_another_part_of_the_cache_asks_for_goes_through_a_filter_untouched() {
+    run(async {
+        let mesh = mesh().await;
+        let targeted = Reply::ok("x").header("cache-control", "no-store").header("meshcache-control", "max-age=60").header("meshcache-spy", "1");
+        mesh.origin.always("/targeted", targeted);
+        let ask = Ask::get("loop.test", "/targeted").header("cdn-loop", "other, meshcache");
+        let answer = ask.send(mesh.fronts()[0]).await.unwrap();
+        assert_eq!((answer.header("meshcache-control"), answer.header("cache-status")), ("max-age=60".to_owned(), String::new()), "{answer:?}");
+        // A client has what is for caches beyond this one, and nothing of the wire's.
+        let client = Ask::get(SHOP, "/account/targeted");
+        mesh.origin.always("/account/targeted", Reply::ok("x").header("meshcache-control", "no-store").header("meshcache-spy", "1"));
+        let answer = client.send(mesh.fronts()[0]).await.unwrap();
+        assert_eq!((answer.header("meshcache-control"), answer.has("meshcache-spy")), ("no-store".to_owned(), false), "{answer:?}");
+    });
+}
