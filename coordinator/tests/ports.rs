@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use support::{Origin, Running, file, get, refusing, send, until};
+use support::{Origin, Running, file, get, refusing, send, until, unused};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ADMIN: &[(&str, &str)] = &[("authorization", "Bearer admin-token")];
@@ -123,9 +123,7 @@ async fn the_peer_port_tells_nothing_without_a_token() {
 async fn a_purge_reaches_every_peer_and_names_those_that_it_does_not() {
     let (_folder, token) = file("peer-token");
     let (_refusing, gone) = refusing();
-    let held: Vec<_> = (0..4).map(|_| refusing()).collect();
-    let ports: Vec<u16> = held.iter().map(|(_, addr)| addr.port()).collect();
-    drop(held);
+    let ports: Vec<u16> = (0..4).map(|_| unused().port()).collect();
     let peers = format!("a=127.0.0.1:{}/{},b=127.0.0.1:{}/{},c=127.0.0.1:{}/{}", ports[0], ports[1], ports[2], ports[3], gone.port(), gone.port());
     let start = async |name: &str, data: u16, peer: u16| {
         let (data, peer) = (format!("127.0.0.1:{data}"), format!("127.0.0.1:{peer}"));

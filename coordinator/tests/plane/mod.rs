@@ -2,7 +2,7 @@
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod refusing;
-pub use refusing::refusing;
+pub use refusing::{refusing, unused};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};

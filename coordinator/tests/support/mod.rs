@@ -3,7 +3,7 @@
 
 #[path = "../plane/refusing.rs"]
 mod refusing;
-pub use refusing::refusing;
+pub use refusing::{refusing, unused};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
