@@ -26,6 +26,8 @@ impl Cluster {
         let namespace = format!("{stem}-{}-{}", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed));
         let cluster = Cluster { namespace, folder: tempfile::tempdir().unwrap() };
         cluster.kubectl(&["create", "namespace", &cluster.namespace]);
+        // Without it the namespace takes no Pod. Controllers that have just lost their API server make it only when they ask again.
+        cluster.kubectl(&["wait", "--for=create", "serviceaccount/default", "--timeout=90s"]);
         for label in labels {
             cluster.kubectl(&["label", "namespace", &cluster.namespace, label]);
         }
