@@ -140,7 +140,8 @@ async fn half_a_body_is_an_error_and_is_not_stored() {
 
 #[tokio::test]
 async fn origins_that_fail_are_told_apart() {
-    let (_refusing, free) = plane::refusing();
+    let refused = plane::port::Refused::new();
+    let free = refused.addr;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = Origin::raw(b"").await;
     for (address, status, reason) in [(free, 502, "refused"), (silent.local_addr().unwrap(), 504, "timeout"), (origin.address, 502, "reset")] {

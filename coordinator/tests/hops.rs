@@ -87,7 +87,8 @@ async fn a_question_is_passed_on_with_its_verdict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_that_is_gone_or_silent_is_not_waited_for() {
     let origin = Origin::new(|seen| async move { answer(200, &[FRESH], seen.target) }).await;
-    let (_refusing, free) = plane::refusing();
+    let refused = plane::port::Refused::new();
+    let free = refused.addr;
     // Takes connections and says nothing.
     let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     for peer in [free, frozen.local_addr().unwrap()] {

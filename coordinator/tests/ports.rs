@@ -6,7 +6,11 @@ mod support;
 
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use support::{Origin, Running, file, get, refusing, send, until, unused};
+use support::{
+    Origin, Running, file, get,
+    port::{self, Refused},
+    send, until,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ADMIN: &[(&str, &str)] = &[("authorization", "Bearer admin-token")];
@@ -122,8 +126,9 @@ async fn the_peer_port_tells_nothing_without_a_token() {
 #[tokio::test]
 async fn a_purge_reaches_every_peer_and_names_those_that_it_does_not() {
     let (_folder, token) = file("peer-token");
-    let (_refusing, gone) = refusing();
-    let ports: Vec<u16> = (0..4).map(|_| unused().port()).collect();
+    let refused = Refused::new();
+    let gone = refused.addr;
+    let ports: Vec<u16> = (0..4).map(|_| port::unused().port()).collect();
     let peers = format!("a=127.0.0.1:{}/{},b=127.0.0.1:{}/{},c=127.0.0.1:{}/{}", ports[0], ports[1], ports[2], ports[3], gone.port(), gone.port());
     let start = async |name: &str, data: u16, peer: u16| {
         let (data, peer) = (format!("127.0.0.1:{data}"), format!("127.0.0.1:{peer}"));

@@ -1,8 +1,8 @@
 //! A real origin, a real cache before it, and clients, all on loopback.
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod refusing;
-pub use refusing::{refusing, unused};
+#[path = "../../../tests/src/port.rs"]
+pub mod port;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};

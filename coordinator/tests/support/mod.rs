@@ -1,9 +1,8 @@
 //! What the coordinator's own tests share: a coordinator on ports of its own, a client, an origin, and waiting for a condition.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
-#[path = "../plane/refusing.rs"]
-mod refusing;
-pub use refusing::{refusing, unused};
+#[path = "../../../tests/src/port.rs"]
+pub mod port;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
