@@ -189,8 +189,9 @@ impl Feed {
         // Once all are gone, all proxies wait for the first that is back: they come over a second.
         let rest = if self.failures == 1 { at.random % 100 } else { (at.random % 1000).saturating_add(250) };
         self.rest = at.now.saturating_add(rest);
+        // The feed alone turns to another. Whether the peer answers questions, they find out themselves, in each worker alike:
+        // which one holds the lease, and it may be the main thread's, must make no difference to an answer.
         if let Some(peer) = self.peer.take() {
-            worker.fails(&peer, at.now);
             self.peer = another(worker, &peer, at.random);
         }
         if self.complaint == why {

@@ -118,7 +118,7 @@ fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
     two.answered(0, None, 100);
     two.tick(0, 250);
     assert_eq!(two.answered(0, None, 260).0, None, "one line, not one each time");
-    assert!(!two.workers[0].may_ask(), "both failed");
+    assert!(two.workers[0].may_ask(), "whether they answer questions, questions find out");
     assert_eq!(two.tick(0, 500), None);
     assert!(two.tick(0, 510).is_some());
     assert!(two.workers[0].trusts(2999) && !two.workers[0].trusts(3000));
