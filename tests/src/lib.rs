@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod artifact;
+pub mod change;
 pub mod chart;
 pub mod client;
 pub mod coordinator;

@@ -4,80 +4,27 @@
 
 use std::time::Duration;
 
+use meshcache_tests::change::{ORIGIN, once, struck};
 use meshcache_tests::groups::SHOP;
-use meshcache_tests::load::{Load, Until, load};
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Mesh, Reply, await_until, client};
+use meshcache_tests::{Ask, Coordinator, Mesh, Reply, await_until, client};
 use serde_json::json;
 
-/// How long the origin takes.
-const ORIGIN: Duration = Duration::from_millis(20);
 /// What a busy machine may add to any time.
 const SLACK: Duration = Duration::from_millis(500);
-const SECOND: Until = Until::Elapsed(Duration::from_secs(1));
-
-/// So many warm keys in a mesh whose proxies keep nothing themselves.
-async fn warm(keys: usize, patience: &str) -> (Mesh, Vec<Ask>) {
-    let mesh = Mesh::of(3, 1)
-        .groups(|groups| groups.set("shop", "/patience", json!(patience)).set("shop", "/origin/maxLoads", json!(512)))
-        .envoy(|envoy| envoy.filter(|filter| filter["hot_bytes_per_worker"] = json!(0)))
-        .start()
-        .await;
-    mesh.origin.forget_heads().on("*", |received| Reply::fresh(3600, received.uri.path().to_owned()).delay(ORIGIN));
-    let asks: Vec<Ask> = (0..keys).map(|i| Ask::get(SHOP, &format!("/warm/{i}"))).collect();
-    once(&mesh, &asks).await;
-    (mesh, asks)
-}
-
-/// Asks for every key once through the proxy.
-async fn once(mesh: &Mesh, asks: &[Ask]) {
-    let load = load(&mesh.fronts(), asks, 16, Until::Requests(asks.len() as u64)).await;
-    assert_eq!((load.requests, load.errors), (asks.len() as u64, vec![]));
-}
-
-/// A second of load, in whose first tenth something befalls a coordinator.
-async fn second(mesh: &mut Mesh, asks: &[Ask], befalls: impl FnOnce(&mut Mesh)) -> Load {
-    let (fronts, all) = (mesh.fronts(), asks.to_vec());
-    let under_load = tokio::spawn(async move { load(&fronts, &all, 8, SECOND).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    befalls(mesh);
-    let load = under_load.await.unwrap();
-    assert_eq!(load.errors, Vec::<String>::new());
-    load
-}
-
-fn lost(mesh: &Mesh, asks: &[Ask], peer: usize) -> usize {
-    asks.iter().filter(|ask| mesh.order(SHOP, ask.path())[0] == peer).count()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_is_killed_under_load_costs_one_load_for_each_of_its_keys() {
-    let (mut mesh, asks) = warm(600, "400ms").await;
-    let before = second(&mut mesh, &asks, |_| {}).await;
-    let (lost, loaded) = (lost(&mesh, &asks, 0), mesh.origin.total());
-    let after = second(&mut mesh, &asks, |mesh| mesh.coordinators.all[0].kill()).await;
-    // Whoever asks for the rest, through Envoy or not, finds what was loaded instead.
-    once(&mesh, &asks).await;
-    for i in [1, 2] {
-        let to = [mesh.coordinators.all[i].ports.data];
-        let load = load(&to, &asks, 8, Until::Requests(asks.len() as u64)).await;
-        assert_eq!((load.requests, load.errors), (asks.len() as u64, vec![]));
-    }
-    let loads = mesh.origin.total() - loaded;
-    println!(
-        "killed: {loads} loads for {lost} lost keys; p99 {:?} before, {:?} in the second after, {} requests",
-        before.within(0.99),
-        after.within(0.99),
-        after.requests
-    );
-    assert!(loads * 100 <= lost * 105, "{loads} loads for {lost} lost keys");
-    assert!(after.within(0.99) <= before.within(0.99) + ORIGIN + Duration::from_millis(50) + SLACK, "{:?}", after.within(0.99));
+    let (mut mesh, asks, struck) = struck(600, "400ms", Coordinator::kill).await;
+    let [before, first] = [&struck.before, &struck.first].map(|load| load.within(0.99));
+    assert!(struck.loads * 100 <= struck.lost * 105, "{} loads for {} lost keys", struck.loads, struck.lost);
+    assert!(first <= before + ORIGIN + Duration::from_millis(50) + SLACK, "{before:?}, {first:?}");
     // It is back, empty: the next peers have its keys, and it asks them.
     let loaded = mesh.origin.total();
     mesh.coordinators.restart(0).await;
     let home = async || {
         once(&mesh, &asks).await;
-        mesh.coordinators.all[0].metrics().await.sum("groupcache_cache_items", &[("type", "main")]) >= lost as f64
+        mesh.coordinators.all[0].metrics().await.sum("groupcache_cache_items", &[("type", "main")]) >= struck.lost as f64
     };
     await_until(home, SOON, "its keys come home").await;
     assert_eq!(mesh.origin.total() - loaded, 0, "keys that came home were loaded again");
@@ -85,22 +32,11 @@ async fn a_peer_that_is_killed_under_load_costs_one_load_for_each_of_its_keys() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_freezes_under_load_is_waited_for_once() {
-    let (mut mesh, asks) = warm(300, "100ms").await;
-    let before = second(&mut mesh, &asks, |_| {}).await;
-    let (lost, loaded) = (lost(&mesh, &asks, 0), mesh.origin.total());
-    let first = second(&mut mesh, &asks, |mesh| mesh.coordinators.all[0].freeze()).await;
-    let then = second(&mut mesh, &asks, |_| {}).await;
-    let loads = mesh.origin.total() - loaded;
-    println!(
-        "frozen: {loads} loads for {lost} keys; p99 {:?} before, {:?} in the first second (slowest {:?}), {:?} in the next",
-        before.within(0.99),
-        first.within(0.99),
-        first.within(1.0),
-        then.within(0.99)
-    );
-    assert!(loads * 100 <= lost * 105, "{loads} loads for {lost} keys");
-    assert!(first.within(0.99) <= ORIGIN + Duration::from_millis(250) + SLACK, "{:?}", first.within(0.99));
-    assert!(then.within(0.99) <= before.within(0.99) + SLACK, "{:?}", then.within(0.99));
+    let (mesh, _, struck) = struck(300, "100ms", |coordinator| coordinator.freeze()).await;
+    let [before, first, then] = [&struck.before, &struck.first, &struck.then].map(|load| load.within(0.99));
+    assert!(struck.loads * 100 <= struck.lost * 105, "{} loads for {} keys", struck.loads, struck.lost);
+    assert!(first <= ORIGIN + Duration::from_millis(250) + SLACK, "{first:?}");
+    assert!(then <= before + SLACK, "{before:?}, {then:?}");
     // What was loaded elsewhere while it was frozen comes home without another load.
     let path = mesh.owned_by(0, SHOP, "/while-frozen");
     let ask = Ask::get(SHOP, &path);

@@ -4,84 +4,30 @@
 
 use std::time::{Duration, Instant};
 
+use meshcache_tests::change::{peers, rolling_restart, scale, warm_keys};
 use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::groups::SHOP;
-use meshcache_tests::load::{Until, load};
 use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Gate, Mesh, Reply, await_until};
-use serde_json::json;
 
-/// How many warm keys; the figures are with 10,000.
-fn keys() -> usize {
-    std::env::var("MESHCACHE_TEST_KEYS").map_or(1000, |keys| keys.parse().unwrap())
-}
-
-/// A mesh whose origin has so many keys that are fresh for an hour, and the requests for them. No proxy keeps any.
-async fn warm(coordinators: usize, views: &[&[usize]]) -> (Mesh, Vec<Ask>) {
-    let mesh = Mesh::of(coordinators, 0).views(views).groups(|groups| groups.set("shop", "/origin/maxLoads", json!(512))).start_cold().await;
-    mesh.origin.forget_heads().on("*", |received| Reply::fresh(3600, received.uri.path().to_owned()));
-    let asks: Vec<Ask> = (0..keys()).map(|i| Ask::get(SHOP, &format!("/warm/{i}"))).collect();
-    (mesh, asks)
-}
-
-/// Asks for every key once, at these coordinators in turn: how many were loaded for it.
-async fn ask_all(mesh: &Mesh, asks: &[Ask], at: &[usize]) -> usize {
-    let before = mesh.origin.total();
-    let targets: Vec<_> = at.iter().map(|i| mesh.coordinators.all[*i].ports.data).collect();
-    let load = load(&targets, asks, 4 * at.len(), Until::Requests(asks.len() as u64)).await;
-    assert_eq!((load.requests, load.errors), (asks.len() as u64, vec![]));
-    mesh.origin.total() - before
-}
-
-async fn peers(mesh: &Mesh, i: usize) -> f64 {
-    mesh.coordinators.all[i].metrics().await.get("kubegroup_peers", &[])
-}
+/// How many warm keys; the figures, with 10,000, are `make bench FIGURES=change`.
+const KEYS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_keeps_what_is_cached() {
-    let all: &[usize] = &[0, 1, 2];
-    let (mut mesh, asks) = warm(3, &[all; 3]).await;
-    assert_eq!(ask_all(&mesh, &asks, all).await, asks.len());
-    let begun = Instant::now();
-    let mut loads = 0;
-    for i in 0..3 {
-        mesh.coordinators.all[i].terminate(SOON).await;
-        let others: Vec<usize> = all.iter().copied().filter(|other| *other != i).collect();
-        let away = ask_all(&mesh, &asks, &others).await;
-        mesh.coordinators.restart(i).await;
-        let back = ask_all(&mesh, &asks, all).await;
-        println!("peer-{i}: {away} loaded again while it was away, {back} when it was back");
-        loads += away + back;
-    }
-    println!("{loads} of {} keys loaded again over the whole restart, {:?}", asks.len(), begun.elapsed());
-    assert!(loads * 50 <= asks.len(), "{loads} of {} loaded again", asks.len());
+    let restart = rolling_restart(KEYS).await;
+    assert!(restart.loads() * 50 <= KEYS, "{restart:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_more_and_back_keeps_what_is_cached() {
-    // The first three were never told of the fourth: it says itself that it comes and that it leaves.
-    let three: &[usize] = &[0, 1, 2];
-    let (mut mesh, asks) = warm(4, &[three, three, three, &[0, 1, 2, 3]]).await;
-    await_until(async || peers(&mesh, 0).await == 4.0, SOON, "the fourth has joined").await;
-    mesh.coordinators.all[3].terminate(SOON).await;
-    assert_eq!(peers(&mesh, 0).await, 3.0, "it has left");
-    assert_eq!(ask_all(&mesh, &asks, three).await, asks.len());
-    mesh.coordinators.restart(3).await;
-    for i in 0..4 {
-        await_until(async || peers(&mesh, i).await == 4.0, SOON, "all know of all").await;
-    }
-    let more = ask_all(&mesh, &asks, &[0, 1, 2, 3]).await;
-    let owned = mesh.coordinators.all[3].metrics().await.sum("groupcache_cache_items", &[("type", "main")]);
-    assert!(owned > asks.len() as f64 / 6.0, "the fourth has {owned} keys");
-    mesh.coordinators.all[3].terminate(SOON).await;
-    let less = ask_all(&mesh, &asks, three).await;
-    println!("3 to 4: {more} loaded again, 4 to 3: {less}, of {}", asks.len());
-    assert!((more + less) * 100 <= asks.len(), "{more} and {less} of {} loaded again", asks.len());
+    let scaled = scale(KEYS).await;
+    assert!(scaled.owned > KEYS as f64 / 6.0 && (scaled.more + scaled.less) * 100 <= KEYS, "{scaled:?}");
 }
 
 /// Three coordinators, the third of which the others know only by its word. It has stopped.
 async fn third_to_come() -> Mesh {
-    let (mut mesh, _) = warm(3, &[&[0, 1], &[0, 1], &[0, 1, 2]]).await;
+    let (mut mesh, _) = warm_keys(0, &[&[0, 1], &[0, 1], &[0, 1, 2]]).await;
     await_until(async || peers(&mesh, 0).await == 3.0 && peers(&mesh, 1).await == 3.0, SOON, "the third has joined").await;
     mesh.coordinators.all[2].terminate(SOON).await;
     assert_eq!(peers(&mesh, 0).await, 2.0, "it has left");

@@ -13,6 +13,7 @@ use report::Report;
 use rounds::Effort;
 
 mod built;
+mod change;
 mod cpu;
 mod feed;
 mod figure;
@@ -36,7 +37,7 @@ mod soak;
 mod store;
 mod sweep;
 
-const FIGURES: [&str; 13] = ["size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "feed"];
+const FIGURES: [&str; 14] = ["size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "change", "feed"];
 // Short turns: what disturbs the machine for a while then befalls all sides of a round.
 const FULL: Effort = Effort { rounds: 15, turn: Duration::from_millis(500), connections: 32 };
 const QUICK: Effort = Effort { rounds: 5, turn: Duration::from_millis(300), connections: 32 };
@@ -94,6 +95,7 @@ async fn figure(name: &str, report: &Report) {
         "large" => large::run(report).await,
         "soak" => soak::run(report).await,
         "purge" => purge::run(report).await,
+        "change" => change::run(report).await,
         "feed" => feed::run(report).await,
         _ => herd::run(report).await,
     }
