@@ -283,7 +283,8 @@ async fn a_purge_that_comes_during_a_load_wins() {
     gate.open();
     let (before, after) = (all(before).await, all(after).await);
     assert!(before[0].status == 200 && !before[0].header("cache-status").contains("stored"), "{before:?}");
-    assert!(after[0].header("cache-status").contains("stored"));
+    // One of the two may have come when the load was over: then it is a hit.
+    assert!(after.iter().all(|answer| answer.status == 200) && after.iter().any(|answer| answer.header("cache-status").contains("stored")), "{after:?}");
     assert_eq!((origin.count(), front.cache.usage()[0].items), (2, 1));
 }
 

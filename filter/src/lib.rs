@@ -31,6 +31,8 @@ pub mod worker;
 #[cfg(target_family = "wasm")]
 mod host;
 #[cfg(target_family = "wasm")]
+mod local;
+#[cfg(target_family = "wasm")]
 mod rescue;
 #[cfg(target_family = "wasm")]
 mod root;

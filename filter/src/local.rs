@@ -1,0 +1,204 @@
+//! What the listeners of one worker thread share: the worker, its part in the feed, and who still waits for an answer.
+
+use crate::{
+    answer::Answer,
+    answered::Next,
+    counts,
+    delivery::Delivery,
+    exchange::{Ask, Exchange, Step},
+    feed::{Feed, FeedAsk, Moment},
+    host::{self, Kind, Level, SharedData},
+    peers::Choice,
+    rescue,
+    root::TICK,
+    stream::State,
+    worker::Worker,
+};
+use meshcache_protocol::Hash;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
+
+/// To how many streams one callback gives an answer. Envoy replies to them one inside the other: with nothing else in the
+/// filter chain, 450 fitted into its stack and 600 did not.
+const BATCH: usize = 64;
+
+/// What the listeners of one thread share, when their coordinators are the same. It outlives configurations.
+pub(crate) struct Local {
+    pub(crate) worker: Worker,
+    feed: Feed,
+    pub(crate) feed_token: Option<u32>,
+    /// The name of the memory in which workers tell each other what is invalid.
+    pub(crate) invalidated: String,
+    ticked: u64,
+    /// Questions that are to go out.
+    pub(crate) outbox: Vec<Ask>,
+    /// Questions that are over, for those who still wait.
+    deliveries: VecDeque<Box<Delivery>>,
+    /// What became of the streams that waited, until they ask.
+    pub(crate) fates: BTreeMap<u32, State>,
+    /// The places of those that wait.
+    pub(crate) paused: BTreeMap<u32, u32>,
+    /// The stream whose own callback is running: it is not resumed but told.
+    pub(crate) current: u32,
+    counters: Vec<Option<u32>>,
+    gauges: [(Option<u32>, i64); 2],
+}
+
+thread_local! {
+    static LOCALS: RefCell<Vec<(String, Rc<RefCell<Local>>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Local {
+    /// A peer answered a question, or not, where there is no answer.
+    pub(crate) fn answered(&mut self, question: u32, peer: &Choice, answer: Option<Answer>) {
+        let next = (Exchange { worker: &mut self.worker, now: host::now() }).answered(question, peer, answer);
+        self.go_on(next);
+    }
+
+    /// A question could not go out to its peer, or was never heard of again.
+    pub(crate) fn unsent(&mut self, question: u32) {
+        if let Some(peer) = self.worker.questions.get(question).map(|question| question.peer.clone()) {
+            self.answered(question, &peer, None);
+        }
+    }
+
+    fn go_on(&mut self, next: Next) {
+        match next {
+            Next::Ask(ask) => self.outbox.push(ask),
+            Next::Deliver(delivery) => self.deliveries.push_back(delivery),
+            Next::Nothing => {}
+        }
+    }
+
+    /// Asks the next peers of those that are silent.
+    pub(crate) fn hedge(&mut self) {
+        let now = host::now();
+        for question in self.worker.questions.silent(now) {
+            let next = (Exchange { worker: &mut self.worker, now }).silent(question);
+            self.go_on(next);
+        }
+    }
+
+    /// Tells some of those who waited what became of them. Whether there are more.
+    pub(crate) fn deliver(&mut self) -> bool {
+        let now = host::now();
+        for _ in 0..BATCH {
+            let Some(delivery) = self.deliveries.front_mut() else { return false };
+            let Some((stream, step)) = delivery.next(&mut self.worker, now) else {
+                self.deliveries.pop_front();
+                continue;
+            };
+            let (state, reply) = match step {
+                Step::Ask(ask) => {
+                    self.outbox.push(ask);
+                    continue;
+                }
+                Step::Wait => continue,
+                Step::Pass(pass) => (State::Passes(pass.note, pass.spare), None),
+                Step::Watch(watch) => (State::Watches(watch), None),
+                Step::Reply(mut reply) => (State::Replied(std::mem::take(&mut reply.restore)), Some(reply)),
+            };
+            if let Some(place) = self.paused.remove(&stream) {
+                rescue::resumed(place);
+            }
+            if !host::act_for(stream) {
+                continue;
+            }
+            let replied = reply.is_some_and(|reply| host::reply(&reply));
+            let state = if matches!(state, State::Replied(_)) && !replied { State::Passes(None, None) } else { state };
+            self.fates.insert(stream, state);
+            if !replied && stream != self.current {
+                host::resume();
+            }
+        }
+        !self.deliveries.is_empty()
+    }
+
+    /// Whether some still wait for an answer that is there.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
+    /// An answer to the feed's question came, or none. Returns the next question.
+    pub(crate) fn feed_answered(&mut self, body: Option<&[u8]>) -> Option<FeedAsk> {
+        let (line, next) = self.feed.answered(&mut self.worker, &mut SharedData, body, moment());
+        if let Some(line) = line {
+            host::log(Level::Warning, &line);
+        }
+        next
+    }
+
+    pub(crate) fn tick(&mut self) -> Option<FeedAsk> {
+        let at = moment();
+        if at.now < self.ticked.saturating_add(TICK * 3 / 4) {
+            return None;
+        }
+        self.ticked = at.now;
+        for question in self.worker.questions.overdue(at.now) {
+            self.unsent(question);
+        }
+        self.worker.hot.expire(at.now);
+        let name = self.invalidated.clone();
+        Exchange { worker: &mut self.worker, now: at.now }.share_invalidations(&mut SharedData, &name);
+        self.report();
+        self.feed.tick(&mut self.worker, &mut SharedData, at)
+    }
+
+    /// Hands counters to Envoy's metrics.
+    fn report(&mut self) {
+        let counters = &self.counters;
+        self.worker.counts.take_metrics(|at, n| {
+            if let Some(Some(metric)) = counters.get(at) {
+                host::count(*metric, i64::try_from(n).unwrap_or(i64::MAX));
+            }
+        });
+        // A gauge is one for all workers: each tells what changed.
+        let now = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        for ((metric, told), now) in self.gauges.iter_mut().zip(now) {
+            if let (Some(metric), true) = (*metric, now != *told) {
+                host::count(metric, now.saturating_sub(*told));
+                *told = now;
+            }
+        }
+    }
+}
+
+/// The thread's state for coordinators in this cluster.
+pub(crate) fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
+    LOCALS.with_borrow_mut(|locals| {
+        if let Some((_, local)) = locals.iter().find(|(known, _)| known == cluster) {
+            if let Ok(mut local) = local.try_borrow_mut() {
+                local.worker.hot.resize(hot_bytes);
+            }
+            return local.clone();
+        }
+        let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
+        let holder = host::nanoseconds() ^ (Rc::as_ptr(&Rc::new(0)) as usize as u64);
+        let counters = counts::metric_names().map(|name| host::metric(Kind::Counter, &name)).collect();
+        let gauges = ["meshcache_filter_hot_bytes", "meshcache_filter_hot_items"].map(|name| (host::metric(Kind::Gauge, name), 0));
+        let local = Rc::new(RefCell::new(Local {
+            worker: Worker::new(hot_bytes),
+            feed: Feed::new(holder, &proxy, cluster),
+            feed_token: None,
+            invalidated: format!("meshcache-invalidated-{cluster}"),
+            ticked: 0,
+            outbox: Vec::new(),
+            deliveries: VecDeque::new(),
+            fates: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            current: 0,
+            counters,
+            gauges,
+        }));
+        locals.push((cluster.to_owned(), local.clone()));
+        local
+    })
+}
+
+fn moment() -> Moment {
+    let time = host::nanoseconds();
+    Moment { now: time / 1_000_000, random: Hash::of(&time.to_le_bytes()).low() }
+}
