@@ -40,8 +40,20 @@ pub fn objects(values: &str) -> Result<Vec<Value>, String> {
 
 /// The objects of a release `cache` in a namespace.
 pub fn objects_in(namespace: &str, values: &str) -> Result<Vec<Value>, String> {
-    let text = run(&["template", "cache", "--namespace", namespace], values)?;
+    release("cache", namespace, &[], values)
+}
+
+/// The objects of any release. `more`: arguments of `helm template`.
+pub fn release(name: &str, namespace: &str, more: &[&str], values: &str) -> Result<Vec<Value>, String> {
+    let text = run(&[&["template", name, "--namespace", namespace], more].concat(), values)?;
     Ok(read(&text))
+}
+
+/// What helm says after it has installed the release `cache` in the namespace `mesh`.
+pub fn notes(values: &str) -> Result<String, String> {
+    let said = run(&["install", "cache", "--namespace", "mesh", "--dry-run=client"], values)?;
+    let (_, notes) = said.split_once("NOTES:\n").ok_or("no notes")?;
+    Ok(notes.to_owned())
 }
 
 /// The objects in a YAML stream.

@@ -1,15 +1,15 @@
+{{/* At most 48 characters: with what is put behind it (-attach-remove), a Job's name still fits a label. */}}
 {{- define "meshcache.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) | trunc 50 | trimSuffix "-" -}}
-{{- end -}}
+{{- $full := default (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) .Values.fullnameOverride -}}
+{{- $full = $full | replace "." "-" | trunc 48 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]" $full) }}{{ fail (printf "a Service cannot be named %s: its name begins with a letter; set fullnameOverride" $full) }}{{ end -}}
+{{- $full -}}
 {{- end -}}
 
 {{- define "meshcache.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "meshcache.labels" -}}
@@ -19,10 +19,39 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* A size as it is written; a large number alone would become 6e+08. */}}
+{{- define "meshcache.size" -}}
+{{- kindIs "string" . | ternary . (int64 . | toString) -}}
+{{- end -}}
+
+{{/* The number of bytes of a size, as Kubernetes (1Gi, 1G, 1.5Gi) or a coordinator (1GiB) writes it. */}}
+{{- define "meshcache.bytes" -}}
+{{- $text := include "meshcache.size" . -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text | trimSuffix "B" -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units $unit | default 1 | float64) | int64 -}}
+{{- end -}}
+
 {{/* The coordinators' pods; the hooks' pods have another component, so that no Service or policy takes one for the other. */}}
 {{- define "meshcache.coordinators" -}}
 {{ include "meshcache.selector" . }}
 app.kubernetes.io/component: coordinator
+{{- end -}}
+
+{{/* All labels of the coordinators' pods. What is written in the values adds to them, and cannot take the selector's away. */}}
+{{- define "meshcache.podLabels" -}}
+{{- $ours := merge (fromYaml (include "meshcache.labels" .)) (fromYaml (include "meshcache.coordinators" .)) -}}
+{{- if .Values.istio.enabled }}{{ $ours = merge $ours (.Values.istio.revision | empty | ternary (dict "sidecar.istio.io/inject" "true") (dict "istio.io/rev" .Values.istio.revision)) }}{{ end -}}
+{{- toYaml (merge $ours .Values.podLabels) -}}
+{{- end -}}
+
+{{/* What is written in the values wins here. */}}
+{{- define "meshcache.podAnnotations" -}}
+{{- $ours := dict "kubectl.kubernetes.io/default-container" "coordinator" -}}
+{{- if .Values.monitoring.annotations }}{{ $ours = merge $ours (dict "prometheus.io/scrape" "true" "prometheus.io/port" "8082" "prometheus.io/path" "/metrics") }}{{ end -}}
+{{- /* The sidecar stays for as long as we drain: without it nobody could reach us, nor we the origins and peers. */ -}}
+{{- if .Values.istio.enabled }}{{ $ours = set $ours "proxy.istio.io/config" (printf `{"holdApplicationUntilProxyStarts": true, "terminationDrainDuration": "%vs"}` (add .Values.drainSeconds 5)) }}{{ end -}}
+{{- toYaml (merge (deepCopy .Values.podAnnotations) $ours) -}}
 {{- end -}}
 
 {{- define "meshcache.serviceAccount" -}}
@@ -79,7 +108,7 @@ apiVersion: batch/v1
 kind: Job
 metadata:
   name: {{ $.name }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels: {{- include "meshcache.labels" . | nindent 4 }}
   annotations:
     helm.sh/hook: {{ $.hook }}
@@ -97,7 +126,7 @@ spec:
         sidecar.istio.io/inject: "false"
     spec:
       restartPolicy: Never
-      serviceAccountName: {{ $.account }}
+      serviceAccountName: {{ $.account | quote }}
       automountServiceAccountToken: true
       enableServiceLinks: false
       {{- with .Values.imagePullSecrets }}
@@ -110,7 +139,7 @@ spec:
       tolerations: {{- toYaml . | nindent 8 }}
       {{- end }}
       {{- with .Values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       securityContext: {{- include "meshcache.podSecurity" . | nindent 8 }}
       containers:

@@ -5,18 +5,22 @@
 apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
 metadata:
-  name: {{ $entry.name }}
-  namespace: {{ $entry.namespace }}
+  name: {{ $entry.name | quote }}
+  namespace: {{ $entry.namespace | quote }}
   labels: {{- include "meshcache.labels" . | nindent 4 }}
+  annotations:
+    # Whoever makes it, it is the release's: so a module with a URL of its own can be written later.
+    meta.helm.sh/release-name: {{ .Release.Name | quote }}
+    meta.helm.sh/release-namespace: {{ .Release.Namespace | quote }}
 spec:
   {{- with .Values.istio.module }}
   {{- if .url }}
-  url: {{ .url }}
+  url: {{ .url | quote }}
   {{- with .sha256 }}
-  sha256: {{ . }}
+  sha256: {{ . | quote }}
   {{- end }}
   {{- with .pullSecret }}
-  imagePullSecret: {{ . }}
+  imagePullSecret: {{ . | quote }}
   {{- end }}
   {{- else }}
   # The hook fills in the digest of the module that its own image has.
@@ -30,19 +34,18 @@ spec:
   phase: STATS
   # The same name everywhere: its VM, and so the hot cache, outlives changes of this object.
   pluginName: meshcache
-  {{- if $entry.gateway }}
+  {{- $whole := or $entry.gateway $entry.waypoint }}
+  {{- with $whole }}
   targetRefs:
-  - {group: gateway.networking.k8s.io, kind: Gateway, name: {{ $entry.gateway }}}
-  {{- else if $entry.waypoint }}
-  targetRefs:
-  - {group: gateway.networking.k8s.io, kind: Gateway, name: {{ $entry.waypoint }}}
-  {{- else if $entry.selector }}
-  selector:
-    matchLabels: {{- toYaml $entry.selector | nindent 6 }}
+  - {group: gateway.networking.k8s.io, kind: Gateway, name: {{ . | quote }}}
   {{- end }}
-  {{- if not (or $entry.gateway $entry.waypoint) }}
+  {{- with $entry.selector }}
+  selector:
+    matchLabels: {{- toYaml . | nindent 6 }}
+  {{- end }}
+  {{- if or (not $whole) $entry.ports }}
   match:
-  - mode: {{ default "SERVER" $entry.mode }}
+  - mode: {{ empty $whole | not | ternary "CLIENT_AND_SERVER" (default "SERVER" $entry.mode) }}
     {{- with $entry.ports }}
     ports:
     {{- range . }}
@@ -52,9 +55,9 @@ spec:
   {{- end }}
   pluginConfig:
     cluster: outbound|8080||{{ include "meshcache.host" . }}
-    hot_bytes_per_worker: {{ default "4MiB" $entry.hotBytesPerWorker | quote }}
-    groups: {{ if hasKey $entry "groups" }}{{ toJson $entry.groups }}{{ else }}null{{ end }}
-    {{- if not (or $entry.gateway $entry.waypoint) }}
+    hot_bytes_per_worker: {{ include "meshcache.size" (hasKey $entry "hotBytesPerWorker" | ternary $entry.hotBytesPerWorker "4MiB") | quote }}
+    groups: {{ empty $entry.groups | ternary "null" (toJson $entry.groups) }}
+    {{- if not $whole }}
     {{- with get (dict "SERVER" "inbound" "CLIENT" "outbound") (default "SERVER" $entry.mode) }}
     side: {{ . }}
     {{- end }}

@@ -1,0 +1,64 @@
+//! The values: each in the README with its default, each misspelt one refused wherever it stands.
+
+use meshcache_tests::chart;
+use serde_json::{Value, json};
+
+/// The chart's own values.
+fn defaults() -> Value {
+    let values = std::fs::read_to_string(chart::folder().join("values.yaml")).unwrap();
+    chart::read(&values).remove(0)
+}
+
+/// Each value that is no group of values, by its path.
+fn leaves(value: &Value, at: &str, all: &mut Vec<(String, Value)>) {
+    match value.as_object() {
+        Some(fields) if !fields.is_empty() && !at.ends_with("labels") => {
+            fields.iter().for_each(|(name, inner)| leaves(inner, &if at.is_empty() { name.clone() } else { format!("{at}.{name}") }, all))
+        }
+        _ => all.push((at.to_owned(), value.clone())),
+    }
+}
+
+#[test]
+fn the_readme_has_every_value_with_its_default_and_no_other() {
+    let readme = std::fs::read_to_string(chart::folder().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split('|');
+        let (name, default) = (cells.next()?.trim().trim_end_matches('`'), cells.next()?.trim().trim_matches('`'));
+        // A row without a default is about all that is under it.
+        (!default.is_empty()).then(|| (name.to_owned(), chart::read(default).pop().unwrap_or(Value::Null)))
+    });
+    let mut rows: Vec<(String, Value)> = rows.collect();
+    let mut all = Vec::new();
+    leaves(&defaults(), "", &mut all);
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(all.len() > 60);
+    assert_eq!(rows, all);
+}
+
+#[test]
+fn the_defaults_and_null_for_each_of_them_are_values() {
+    chart::objects(&defaults().to_string()).unwrap();
+}
+
+#[test]
+fn a_misspelt_value_is_refused_at_every_level() {
+    fn levels(value: &Value, at: &[String], all: &mut Vec<Vec<String>>) {
+        let Some(fields) = value.as_object() else { return };
+        // What people name themselves has no spelling.
+        if fields.is_empty() || at.last().is_some_and(|name| name == "labels") {
+            return;
+        }
+        all.push(at.to_vec());
+        fields.iter().for_each(|(name, inner)| levels(inner, &[at, &[name.clone()]].concat(), all));
+    }
+    let mut all = Vec::new();
+    levels(&defaults(), &[], &mut all);
+    assert!(all.len() > 15, "{all:?}");
+    for level in all {
+        let wrong = level.iter().rev().fold(json!({"misspelt": true}), |inner, name| json!({name: inner}));
+        let error = chart::objects(&wrong.to_string()).expect_err(&wrong.to_string());
+        assert!(error.contains("misspelt") && level.iter().all(|name| error.contains(name.as_str())), "{wrong}: {error}");
+    }
+}
