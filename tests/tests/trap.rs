@@ -26,7 +26,8 @@ async fn nobody_hangs(trap: &str) {
     assert_eq!(trapped.status, 503, "{trapped:?}");
     let waiting = waiting.await.unwrap();
     assert_eq!(waiting.statuses(), [(503, 50)].into());
-    assert!(begun.elapsed() < Duration::from_secs(3), "they had it after {:?}", begun.elapsed());
+    // Envoy's own timeout would end them after 15 s; to exhaust 1 GiB takes a busy machine some of them.
+    assert!(begun.elapsed() < Duration::from_secs(12), "they had it after {:?}", begun.elapsed());
     gate.open();
     for i in 1..=10 {
         let later = Ask::get(SHOP, "/later").send(mesh.fronts()[0]).await.unwrap();
