@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshcache_tests::{artifact, chart};
+use promql_parser::label::Matcher;
+use promql_parser::parser::{Expr, VectorSelector};
+use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::Value;
 
 /// What Prometheus adds to each series of a pod, and to buckets.
@@ -51,62 +54,81 @@ fn expressions() -> Vec<String> {
     all
 }
 
-/// A label and the words that it may have.
-type Matcher = (String, Vec<String>);
-
-/// The series that an expression asks for, by name.
-fn series(expression: &str) -> Vec<(String, Vec<Matcher>)> {
-    let ours = |word: &str| ["meshcache_", "groupcache_", "kubegroup_", "process_", "kube_"].iter().any(|prefix| word.starts_with(prefix));
-    let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let starts: Vec<usize> = expression.char_indices().filter(|(at, c)| name(*c) && !expression[..*at].ends_with(name)).map(|(at, _)| at).collect();
-    let mut all = Vec::new();
-    for at in starts.into_iter().filter(|at| ours(&expression[*at..])) {
-        let end = expression[at..].find(|c| !name(c)).map_or(expression.len(), |length| at + length);
-        let matchers = expression[end..].strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(matchers, _)| matchers);
-        let labels = matchers.split(',').filter(|matcher| !matcher.is_empty()).map(|matcher| {
-            let (label, values) = matcher.split_once('=').unwrap();
-            let values = values.trim_start_matches('~').trim_matches('"').split('|').map(str::to_owned).collect();
-            (label.trim_end_matches('!').to_owned(), values)
-        });
-        all.push((expression[at..end].to_owned(), labels.collect()));
-    }
-    all
+/// What an expression asks for: series by name, with their matchers; and the labels by which it groups and joins.
+#[derive(Default)]
+struct Asked {
+    series: Vec<(String, Vec<Matcher>)>,
+    labels: Vec<String>,
 }
 
-/// The labels that an expression groups by.
-fn grouped(expression: &str) -> Vec<&str> {
-    let lists = expression.split("by (").skip(1).map(|rest| rest.split_once(')').unwrap().0);
-    lists.flat_map(|list| list.split(',').map(str::trim)).collect()
+impl ExprVisitor for Asked {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
+        match expression {
+            Expr::VectorSelector(series) => self.add(series),
+            Expr::MatrixSelector(range) => self.add(&range.vs),
+            Expr::Aggregate(aggregate) => self.labels.extend(aggregate.modifier.iter().flat_map(|by| by.labels().labels.clone())),
+            Expr::Binary(both) => {
+                let matching = both.modifier.as_ref().and_then(|modifier| modifier.matching.as_ref());
+                self.labels.extend(matching.iter().flat_map(|on| on.labels().labels.clone()));
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+impl Asked {
+    /// As Prometheus reads it: what is no expression there is none here.
+    fn read(expression: &str) -> Asked {
+        let told = expression.replace("$__rate_interval", "1m");
+        let parsed = promql_parser::parser::parse(&told).unwrap_or_else(|error| panic!("`{expression}`: {error}"));
+        let mut asked = Asked::default();
+        walk_expr(&mut asked, &parsed).unwrap();
+        asked
+    }
+
+    fn add(&mut self, series: &VectorSelector) {
+        self.series.push((series.name.clone().unwrap(), series.matchers.matchers.clone()));
+    }
 }
 
 #[test]
 fn every_expression_asks_for_what_a_coordinator_exports() {
     let documented = documented();
     for expression in expressions() {
-        let all = series(&expression);
-        assert!(!all.is_empty(), "{expression} asks for nothing");
+        // A list for the dashboard to choose from is no expression, but asks for a series and a label.
+        let list = expression.strip_prefix("label_values(").and_then(|list| list.strip_suffix(')')?.rsplit_once(", "));
+        let asked = match list {
+            Some((series, label)) => Asked { labels: vec![label.to_owned()], ..Asked::read(series) },
+            None => Asked::read(&expression),
+        };
+        assert!(!asked.series.is_empty(), "{expression} asks for nothing");
         let mut known: BTreeSet<&str> = SCRAPED.into();
-        for (name, matchers) in all.iter().filter(|(name, _)| name != FOREIGN) {
+        for (name, matchers) in asked.series.iter().filter(|(name, _)| name != FOREIGN) {
             let row = ["", "_bucket", "_sum", "_count"].iter().find_map(|end| documented.get(name.strip_suffix(end)?));
             let row = row.unwrap_or_else(|| panic!("docs/metrics.md has no {name}, which `{expression}` asks for"));
             known.extend(row.labels.iter().map(String::as_str));
-            for (label, values) in matchers.iter().filter(|(label, _)| !SCRAPED.contains(&label.as_str())) {
+            for matcher in matchers.iter().filter(|matcher| !SCRAPED.contains(&matcher.name.as_str())) {
+                let label = &matcher.name;
                 assert!(row.labels.contains(label), "{name} has no label {label}: `{expression}`");
-                for value in values.iter().filter(|value| !value.starts_with('$')) {
+                for value in matcher.value.split('|').filter(|value| !value.starts_with('$')) {
                     assert!(row.words.contains(value), "docs/metrics.md does not say that {label} of {name} may be `{value}`: `{expression}`");
                 }
             }
         }
-        for label in grouped(&expression) {
-            assert!(known.contains(label), "nothing has the label {label}: `{expression}`");
+        for label in &asked.labels {
+            assert!(known.contains(label.as_str()), "nothing has the label {label}: `{expression}`");
         }
     }
 }
 
 #[test]
-fn expressions_are_read_as_prometheus_reads_them() {
-    let read = series(r#"a(meshcache_x{namespace="n",reason=~"b|c"}[5m]) / kubegroup_peers"#);
-    let matchers = vec![("namespace".to_owned(), vec!["n".to_owned()]), ("reason".to_owned(), vec!["b".to_owned(), "c".to_owned()])];
-    assert_eq!(read, [("meshcache_x".to_owned(), matchers), ("kubegroup_peers".to_owned(), vec![])]);
-    assert_eq!(grouped("sum by (le, group) (x) or min by (pod) (y)"), ["le", "group", "pod"]);
+fn every_part_of_an_expression_is_looked_at() {
+    let asked = Asked::read(r#"sum by (le) (rate(a_bucket{reason=~"b|c"}[5m])) / on (group) (d or min by (pod) (max_over_time(e[1h:5m])))"#);
+    let series: Vec<&str> = asked.series.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(series, ["a_bucket", "d", "e"]);
+    assert_eq!((asked.series[0].1[0].name.as_str(), asked.series[0].1[0].value.as_str()), ("reason", "b|c"));
+    assert_eq!(asked.labels, ["group", "le", "pod"]);
 }
