@@ -182,7 +182,7 @@ impl Feed {
 
     /// The next question is for another coordinator: soon after the first failure, then after a rest, each proxy's another.
     /// A line for the log, unless it is the last one again.
-    fn fails(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
+    pub fn fails(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
         worker.counts.event(Event::FeedFailure);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);

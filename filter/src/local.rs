@@ -131,6 +131,13 @@ impl Local {
         next
     }
 
+    /// The feed's question could not go out.
+    pub(crate) fn feed_unsent(&mut self, why: String) {
+        if let Some(line) = self.feed.fails(&mut self.worker, moment(), why) {
+            host::log(Level::Warning, &line);
+        }
+    }
+
     pub(crate) fn tick(&mut self) -> Option<FeedAsk> {
         let at = moment();
         if at.now < self.ticked.saturating_add(TICK * 3 / 4) {

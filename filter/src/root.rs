@@ -16,7 +16,7 @@ use meshcache_protocol::wire;
 use proxy_wasm::{
     hostcalls,
     traits::{Context, HttpContext, RootContext},
-    types::{ContextType, LogLevel},
+    types::{ContextType, LogLevel, Status},
 };
 use std::{borrow::Cow, cell::RefCell, rc::Rc, time::Duration};
 
@@ -103,7 +103,7 @@ impl Root {
         exchange.share_invalidations(&mut SharedData, &name);
         let Some(known) = local.worker.known() else { return };
         for headers in due.iter().flat_map(|told| told.calls(known)) {
-            self.call(&headers, None, invalidate::TIMEOUT);
+            let _ = self.call(&headers, None, invalidate::TIMEOUT);
         }
     }
 
@@ -111,7 +111,7 @@ impl Root {
         let question = local.worker.questions.get(ask.question)?;
         let changed = local.worker.invalidations.changed(question.key.hash(), question.sent);
         let headers = message::compose(question, local.worker.known()?, local.worker.told(), changed)?;
-        self.call(&headers, None, ask.timeout)
+        self.call(&headers, None, ask.timeout).ok()
     }
 
     fn dispatch_feed(&self, local: &mut Local, ask: &FeedAsk) {
@@ -124,16 +124,23 @@ impl Root {
             (wire::header::WIRE, Cow::Owned(wire::VERSION.to_string())),
         ];
         headers.extend(ask.peer.as_deref().map(|peer| (wire::header::PEER, Cow::Borrowed(peer))));
-        local.feed_token = self.call(&headers, Some(&ask.body), feed::TIMEOUT);
-        if local.feed_token.is_none() {
-            local.feed_answered(None);
-        }
+        local.feed_token = match self.call(&headers, Some(&ask.body), feed::TIMEOUT) {
+            Ok(token) => Some(token),
+            Err(status) => {
+                local.feed_unsent(match status {
+                    // What a mesh does not tell this proxy of, by a Sidecar's egress for one.
+                    Status::BadArgument => format!("this proxy has no cluster `{}`", self.cluster),
+                    _ => "no coordinator answers".to_owned(),
+                });
+                None
+            }
+        };
     }
 
-    fn call(&self, headers: &message::Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Option<u32> {
+    fn call(&self, headers: &message::Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, Status> {
         let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         host::act_for(self.id);
-        hostcalls::dispatch_http_call(&self.cluster, headers, body, Vec::new(), Duration::from_millis(timeout)).ok()
+        hostcalls::dispatch_http_call(&self.cluster, headers, body, Vec::new(), Duration::from_millis(timeout))
     }
 }
 

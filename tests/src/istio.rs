@@ -11,7 +11,7 @@ use crate::helm::helm;
 use crate::kube::Cluster;
 use crate::pod::Pod;
 use crate::process::Process;
-use crate::wait::{SOON, await_some, await_until};
+use crate::wait::{LONG, await_some, await_until};
 use crate::{Metrics, artifact, chart, client};
 
 /// The name of the release's objects.
@@ -57,6 +57,8 @@ impl Mesh {
         let mesh = Mesh { cache, apps, hosts, names: Default::default(), next: 1.into(), network };
         mesh.name("localhost", [127, 0, 0, 1].into());
         mesh.name("istiod.istio-system.svc", std::env::var("KUBE_ADDRESS").unwrap().parse().unwrap());
+        let api = mesh.cache.kubectl(&["get", "service", "kubernetes", "--namespace=default", "--output=jsonpath={.spec.clusterIP}"]);
+        mesh.name("kubernetes.default.svc", api.parse().unwrap());
         let strict = json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
             "metadata": {"name": "default", "namespace": "istio-system"}, "spec": {"mtls": {"mode": "STRICT"}}});
         mesh.put(&strict);
@@ -95,6 +97,12 @@ impl Mesh {
         format!("{network}.{}.{}", self.network, self.next.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
     }
 
+    /// Limits what the proxies of a namespace know to these hosts (`NAMESPACE/HOST`).
+    pub fn limit_egress(&self, of: &Cluster, hosts: &[String]) {
+        self.put(&json!({"apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
+            "metadata": {"name": "default", "namespace": of.namespace}, "spec": {"egress": [{"hosts": hosts}]}}));
+    }
+
     /// A Pod of the label and account `app`, with a sidecar, ready.
     pub async fn app(&self, app: &str, name: &str) -> Pod {
         let address = self.address();
@@ -115,12 +123,13 @@ impl Mesh {
         SocketAddr::new(self.announce(&self.apps, app).into(), 80)
     }
 
-    /// Installs or upgrades the release with these values, and runs its hooks.
-    pub async fn release(&self, values: &str) {
+    /// Installs or upgrades the release with these values, and runs its hooks. What helm says.
+    pub async fn release(&self, values: &str) -> String {
         let (file, folder) = (self.cache.folder().join("values.yaml"), chart::folder());
         std::fs::write(&file, values).unwrap();
-        helm(&self.cache, &["upgrade", "--install", "cache", folder.to_str().unwrap(), "--values", file.to_str().unwrap()]).await;
+        let said = helm(&self.cache, &["upgrade", "--install", "cache", folder.to_str().unwrap(), "--values", file.to_str().unwrap()]).await;
         self.announce(&self.cache, CACHE);
+        said
     }
 
     /// What kube-proxy does for those whose traffic no sidecar takes: the agent that fetches the filter. Its port, at any Service's
@@ -145,7 +154,7 @@ impl Mesh {
     /// Does for a Pod of the release's StatefulSet what scheduler and kubelet would: it runs, and is ready when it says so.
     pub async fn member(&self, n: u8) -> Member {
         let (name, address) = (format!("{CACHE}-{n}"), self.member_address(n));
-        let made = await_some(|| self.cache.object("pod", &name), SOON).await;
+        let made = await_some(|| self.cache.object("pod", &name), LONG).await;
         let spec = made.unwrap_or_else(|| panic!("the StatefulSet has made no Pod {name}"))["spec"].clone();
         self.cache.kubectl(&["label", "pod", &name, &format!("{}={}", INJECTED.0, INJECTED.1)]);
         self.cache.bind(&name);
@@ -154,13 +163,13 @@ impl Mesh {
         let mut command = pod.command(artifact::coordinator());
         let arguments = self.cache.arguments(&spec, &pod.file("volumes")).into_iter();
         command.args(arguments.map(|text| text.replace("$(POD_NAME)", &name).replace("$(POD_NAMESPACE)", &self.cache.namespace)));
-        command.env("KUBECONFIG", self.cache.config_of(spec["serviceAccountName"].as_str().unwrap()));
+        command.env("KUBECONFIG", self.cache.config_in_pod(spec["serviceAccountName"].as_str().unwrap()));
         // What the image and the memory limit of the Pod say.
         command.env("MESHCACHE_FILTER", artifact::filter()).env("MESHCACHE_STORE_BYTES", "64MiB");
         let process = Process::start(&name, command, &pod.file("log"));
         let member = Member { pod, process };
         let ready = async || client::get(member.status(), "/readyz").await.is_ok_and(|answer| answer.status == 200);
-        await_until(ready, SOON, &format!("coordinator {name} is ready")).await;
+        await_until(ready, LONG, &format!("coordinator {name} is ready")).await;
         self.cache.ready(&name, address.into(), true);
         member
     }
@@ -178,12 +187,17 @@ impl Mesh {
             }
             all
         };
-        await_until(agreed, SOON, "the coordinators know each other").await;
+        await_until(agreed, LONG, "the coordinators know each other").await;
         members
     }
 }
 
 impl Member {
+    /// Where the other coordinators reach it.
+    pub fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.pod.address.into(), 8083)
+    }
+
     fn status(&self) -> SocketAddr {
         SocketAddr::new(self.pod.address.into(), 8082)
     }

@@ -55,8 +55,20 @@ impl Cluster {
 
     /// A kubeconfig with no more rights than this service account has.
     pub fn config_of(&self, account: &str) -> PathBuf {
+        self.config(account, None)
+    }
+
+    /// The same for who reaches the API as Pods do, by its Service.
+    pub fn config_in_pod(&self, account: &str) -> PathBuf {
+        self.config(account, Some("https://kubernetes.default.svc"))
+    }
+
+    fn config(&self, account: &str, server: Option<&str>) -> PathBuf {
         let token = self.kubectl(&["create", "token", account, "--duration=1h"]);
         let mut config: Value = serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--minify", "--output=json"])).unwrap();
+        if let Some(server) = server {
+            config["clusters"][0]["cluster"]["server"] = server.into();
+        }
         config["users"] = json!([{"name": "account", "user": {"token": token.trim()}}]);
         config["contexts"] =
             json!([{"name": "account", "context": {"cluster": config["clusters"][0]["name"], "user": "account", "namespace": self.namespace}}]);
@@ -162,14 +174,21 @@ impl Drop for Cluster {
     }
 }
 
-/// Whether the API server warned of anything; but Istio says of every EnvoyFilter that it is one.
+/// Whether the API server warned of anything; but Istio says of every EnvoyFilter that it is one. kubectl begins such a line with
+/// the word; helm has it logged, among other lines with that word which are only about its own watches that end.
 pub(crate) fn warns(said: &str) -> bool {
-    said.lines().any(|line| line.contains("Warning") && !line.contains("EnvoyFilter exposes internal implementation details"))
+    let is_one = |line: &str| line.starts_with("Warning:") || line.contains("warnings.go:") || line.contains("would violate");
+    said.lines().any(|line| is_one(line) && !line.contains("EnvoyFilter exposes internal implementation details"))
 }
 
 /// Whether addresses of Pods can be this machine's own: where `tests/kube/run` made a network for that.
 pub fn network() -> Option<String> {
     std::env::var("KUBE_NETWORK").ok()
+}
+
+/// An address of this machine of the sixth version, where it has one.
+pub fn network6() -> Option<IpAddr> {
+    std::env::var("KUBE_NETWORK6").ok().map(|address| address.parse().unwrap())
 }
 
 /// Stops the API server, or starts it again. Only that which `tests/kube/up` runs.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::process::Process;
-use crate::wait::{SOON, await_some};
+use crate::wait::{LONG, await_some};
 use crate::{Answer, Ask, Metrics, artifact, client};
 
 /// Where a sidecar has its admin page, in the Pod's own network.
@@ -43,7 +43,7 @@ impl Pod {
         let mut command = Command::new(artifact::file("tests/kube/pod"));
         command.arg(format!("{address}/16")).arg(said("KUBE_ADDRESS")).arg(said("KUBE_BRIDGE")).arg(hosts);
         let mut network = Process::start(&format!("network of {name}"), command, &folder.path().join("network.log"));
-        let ready = await_some(|| network.log().ends_with("ready\n").then_some(true).or_else(|| network.exited().map(|_| false)), SOON).await;
+        let ready = await_some(|| network.log().ends_with("ready\n").then_some(true).or_else(|| network.exited().map(|_| false)), LONG).await;
         if ready != Some(true) {
             network.give_up("there is no network");
         }
@@ -72,7 +72,7 @@ impl Pod {
     /// Starts its sidecar and waits until it is ready.
     pub async fn with_sidecar(mut self) -> Pod {
         self.start_sidecar();
-        let end = Instant::now() + SOON * 2;
+        let end = Instant::now() + LONG;
         while !self.sidecar_is_ready().await {
             if Instant::now() > end || self.sidecar.as_mut().unwrap().exited().is_some() {
                 let log = self.sidecar_log();

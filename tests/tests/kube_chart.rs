@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use meshcache_tests::chart;
 use meshcache_tests::helm::helm;
 use meshcache_tests::kube::Cluster;
-use meshcache_tests::wait::{SOON, await_until};
+use meshcache_tests::wait::{LONG, await_until};
 
 const RESTRICTED: [&str; 2] = ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];
 const GROUP: &str = "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://s.n:80\"}, freshness: {default: 30s}}]\n";
@@ -45,7 +45,7 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
             .map(str::to_owned)
             .collect::<BTreeSet<_>>()
     };
-    await_until(async || objects().len() >= 2, SOON, "the namespace has what the cluster puts there").await;
+    await_until(async || objects().len() >= 2, LONG, "the namespace has what the cluster puts there").await;
     let before = objects();
 
     let notes = helm(&cluster, &["install", "cache", chart]).await;
@@ -62,5 +62,5 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
     helm(&cluster, &["uninstall", "cache"]).await;
     let left =
         || objects().difference(&before).filter(|name| !name.starts_with("pod/") && !name.starts_with("controllerrevision")).cloned().collect::<Vec<_>>();
-    await_until(async || left().is_empty(), SOON, "nothing is left").await;
+    await_until(async || left().is_empty(), LONG, "nothing is left").await;
 }

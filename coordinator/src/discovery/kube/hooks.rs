@@ -4,7 +4,7 @@ use super::{
     ServiceRef, client,
     slices::{Use, port, usable},
 };
-use crate::probe;
+use crate::{clock, probe};
 use k8s_openapi::{
     ByteString,
     api::{core::v1::Secret, discovery::v1::EndpointSlice},
@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep};
 
 /// What stands in a plugin for the digest of the module.
 const DIGEST: &str = "SHA256";
+/// When a plugin was last attached, Unix milliseconds. Istio's agents give up on a module that they could not fetch, and try again only when
+/// a plugin changes; of annotations, some versions of Istio look only at those that have its name.
+const ATTACHED: &str = "meshcache.istio.io/attached";
 /// How often coordinators are asked whether they have the module.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -61,7 +64,7 @@ pub async fn attach(plugins: &Path, service: &ServiceRef, digest: &str, patience
         sleep(AGAIN).await;
     }
     let mut done = Vec::new();
-    for plugin in plugins.into_iter().map(|plugin| with_digest(plugin, digest)) {
+    for plugin in plugins.into_iter().map(|plugin| stamped(with_digest(plugin, digest), clock::wall())) {
         let at = place(&plugin);
         let api = api(&client, &plugin);
         let parameters = PatchParams::apply("meshcache").force();
@@ -134,6 +137,12 @@ fn with_digest(mut plugin: DynamicObject, digest: &str) -> DynamicObject {
     plugin
 }
 
+/// `now`: Unix milliseconds.
+fn stamped(mut plugin: DynamicObject, now: u64) -> DynamicObject {
+    plugin.annotations_mut().insert(ATTACHED.to_owned(), now.to_string());
+    plugin
+}
+
 fn api(client: &Client, plugin: &DynamicObject) -> Api<DynamicObject> {
     let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("extensions.istio.io", "v1alpha1", "WasmPlugin"), "wasmplugins");
     Api::namespaced_with(client.clone(), &plugin.namespace().unwrap_or_default(), &kind)
@@ -173,6 +182,7 @@ mod tests {
         let plugin = with_digest(read(json!({"url": "http://c:8082/filter/SHA256.wasm", "sha256": "SHA256", "phase": "STATS"})), "abc");
         assert_eq!(plugin.data["spec"], json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"}));
         assert_eq!(place(&plugin), "n/p");
+        assert_eq!(stamped(plugin, 7).annotations()[ATTACHED], "7");
     }
 
     #[test]
