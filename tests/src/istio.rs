@@ -67,9 +67,14 @@ impl Mesh {
 
     /// Applies an object that says its own namespace.
     pub fn put(&self, object: &Value) {
+        self.put_as("kubectl", object);
+    }
+
+    /// The same in the name of somebody else who applies it.
+    pub fn put_as(&self, manager: &str, object: &Value) {
         let namespace = object["metadata"]["namespace"].as_str().unwrap();
         let mut command = chart::kubectl();
-        command.args(["--namespace", namespace, "apply", "--server-side", "--validate=strict", "-f", "-"]);
+        command.args(["--namespace", namespace, "apply", "--server-side", "--field-manager", manager, "--validate=strict", "-f", "-"]);
         let (said, error, success) = crate::kube::run(command, &object.to_string());
         assert!(success && !error.contains("Warning"), "{error}{said}\n{object:#}");
     }
