@@ -40,9 +40,10 @@ test: setup ## all tests, end to end ones with the real Envoy included
 	cargo test --workspace
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(runner) cargo test -p meshcache-protocol --target wasm32-unknown-unknown
 
-test-image: setup ## builds both images with buildah and looks into them
-	@scripts/setup image
-	scripts/image --profile release --oci $(target)/images
+# The other architecture's program is built with all its dependencies, which takes minutes: so `make test` leaves it out.
+test-image: setup ## builds both images with buildah and looks into them (ARCH=amd64,arm64: for both, with a cross compiler that is fetched)
+	@scripts/setup image $(if $(ARCH),cross)
+	scripts/image --profile release --oci $(target)/images $(if $(ARCH),--arch $(ARCH))
 	MESHCACHE_IMAGES=$(target)/images cargo test -p meshcache-tests --test images
 
 chaos: build ## minutes of chaos: coordinators come, go, die and freeze while every answer is checked (SEED=1 MINUTES=1; a failure prints its schedule)

@@ -17,21 +17,39 @@ struct Image {
     root: TempDir,
 }
 
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const SEVERAL: &str = "application/vnd.oci.image.index.v1+json";
+
 impl Image {
-    fn read(layout: &Path) -> Image {
-        let json = |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
-        let blob = |of: &Value| layout.join("blobs").join(of["digest"].as_str().unwrap().replace(':', "/"));
-        let manifests = json(layout.join("index.json"))["manifests"].clone();
-        assert_eq!((manifests.as_array().unwrap().len(), &manifests[0]["mediaType"]), (1, &json!("application/vnd.oci.image.manifest.v1+json")));
-        let manifest = json(blob(&manifests[0]));
+    /// What is in a layout under its only name: an image, or one for each of several architectures.
+    fn read(layout: &Path) -> Vec<Image> {
+        let named = json(layout.join("index.json"))["manifests"].clone();
+        assert_eq!(named.as_array().unwrap().len(), 1);
+        if named[0]["mediaType"] == IMAGE {
+            return vec![Image::of(layout, &named[0])];
+        }
+        assert_eq!(named[0]["mediaType"], SEVERAL);
+        let index = json(blob(layout, &named[0]));
+        let images = index["manifests"].as_array().unwrap().iter().map(|one| {
+            let image = Image::of(layout, one);
+            // By this a node takes its own.
+            assert_eq!((&one["platform"]["os"], &one["platform"]["architecture"]), (&json!("linux"), &image.config["architecture"]));
+            image
+        });
+        images.collect()
+    }
+
+    fn of(layout: &Path, manifest: &Value) -> Image {
+        assert_eq!(manifest["mediaType"], IMAGE);
+        let manifest = json(blob(layout, manifest));
         // What Istio takes for a module is an image with exactly one such layer.
         assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
         let layers = manifest["layers"].as_array().unwrap();
         assert_eq!((layers.len(), &layers[0]["mediaType"]), (1, &json!("application/vnd.oci.image.layer.v1.tar+gzip")));
         let root = tempfile::tempdir().unwrap();
-        let unpacked = Command::new("tar").arg("-xzf").arg(blob(&layers[0])).arg("-C").arg(root.path()).status().unwrap();
+        let unpacked = Command::new("tar").arg("-xzf").arg(blob(layout, &layers[0])).arg("-C").arg(root.path()).status().unwrap();
         assert!(unpacked.success());
-        Image { config: json(blob(&manifest["config"])), root }
+        Image { config: json(blob(layout, &manifest["config"])), root }
     }
 
     fn files(&self) -> BTreeSet<String> {
@@ -44,12 +62,34 @@ impl Image {
     }
 }
 
-fn image(name: &str) -> Option<Image> {
+fn json(path: PathBuf) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn blob(layout: &Path, of: &Value) -> PathBuf {
+    layout.join("blobs").join(of["digest"].as_str().unwrap().replace(':', "/"))
+}
+
+/// The images of a name; none where none were built.
+fn images(name: &str) -> Vec<Image> {
     let Some(folder) = std::env::var_os("MESHCACHE_IMAGES") else {
         eprintln!("no images were built: run `make test-image`");
-        return None;
+        return Vec::new();
     };
-    Some(Image::read(&PathBuf::from(folder).join(name)))
+    let all = Image::read(&PathBuf::from(folder).join(name));
+    assert!(!all.is_empty());
+    all
+}
+
+/// How a program of this architecture is run here, if at all: by itself, or by an emulator that is installed (Debian: qemu-user-static).
+fn runner(architecture: &str) -> Option<Command> {
+    let (machine, own) = match architecture {
+        "amd64" => ("x86_64", cfg!(target_arch = "x86_64")),
+        "arm64" => ("aarch64", cfg!(target_arch = "aarch64")),
+        other => panic!("an image for {other}"),
+    };
+    let emulator = std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(format!("qemu-{machine}-static"))).find(|path| path.exists());
+    if own { Some(Command::new("env")) } else { emulator.map(Command::new) }
 }
 
 /// The segments of a program (ELF, 64 bits): their types.
@@ -62,7 +102,10 @@ fn segments(program: &[u8]) -> Vec<u32> {
 
 #[test]
 fn the_coordinators_image_is_one_static_program_with_the_filter_inside() {
-    let Some(image) = image("coordinator") else { return };
+    images("coordinator").iter().for_each(looks_right);
+}
+
+fn looks_right(image: &Image) {
     let config = &image.config["config"];
     // A number: only so the kubelet can see that it is not root.
     assert_eq!((&config["User"], &config["Entrypoint"]), (&json!("65532:65532"), &json!(["/meshcache-coordinator"])));
@@ -76,15 +119,21 @@ fn the_coordinators_image_is_one_static_program_with_the_filter_inside() {
     let (interpreter, dynamic_tls) = (3, 7);
     assert!(!segments(&program).contains(&interpreter), "nothing else is there that it could be linked with");
     assert!(segments(&program).contains(&dynamic_tls) && segments(&std::fs::read("/bin/sh").unwrap()).contains(&interpreter), "segments are read");
-    let machine = if cfg!(target_arch = "aarch64") { ("arm64", 183) } else { ("amd64", 62) };
-    assert_eq!((image.config["architecture"].as_str().unwrap(), program[18]), machine);
-    let said = Command::new(image.root.path().join("meshcache-coordinator")).arg("--version").env_clear().output().unwrap();
+    let architecture = image.config["architecture"].as_str().unwrap();
+    assert_eq!(program[18], if architecture == "arm64" { 183 } else { 62 }, "{architecture}");
+    let Some(mut run) = runner(architecture) else {
+        eprintln!("the program for {architecture} was not run: no emulator");
+        return;
+    };
+    let said = run.arg(image.root.path().join("meshcache-coordinator")).arg("--version").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), format!("meshcache-coordinator {}", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
 fn the_filters_image_is_the_module_and_nothing_else() {
-    let Some(image) = image("filter") else { return };
-    assert_eq!(image.files(), ["plugin.wasm"].map(str::to_owned).into());
-    assert!(image.bytes("plugin.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
+    // One for all architectures: else Istio's agent would have to choose.
+    for image in images("filter") {
+        assert_eq!(image.files(), ["plugin.wasm"].map(str::to_owned).into());
+        assert!(image.bytes("plugin.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
+    }
 }

@@ -1,6 +1,6 @@
 //! The values: each in the README with its default, each misspelt one refused wherever it stands.
 
-use meshcache_tests::chart;
+use meshcache_tests::{artifact, chart};
 use serde_json::{Value, json};
 
 /// The chart's own values.
@@ -61,4 +61,32 @@ fn a_misspelt_value_is_refused_at_every_level() {
         let error = chart::objects(&wrong.to_string()).expect_err(&wrong.to_string());
         assert!(error.contains("misspelt") && level.iter().all(|name| error.contains(name.as_str())), "{wrong}: {error}");
     }
+}
+
+#[test]
+fn every_value_that_the_pages_name_is_one() {
+    fn paths(schema: &Value, at: &str, all: &mut Vec<String>) {
+        all.push(at.to_owned());
+        let fields = schema["properties"].as_object().into_iter().flatten();
+        fields.for_each(|(name, inner)| paths(inner, &format!("{at}.{name}"), all));
+    }
+    let schema: Value = serde_json::from_slice(&std::fs::read(chart::folder().join("values.schema.json")).unwrap()).unwrap();
+    let mut all = Vec::new();
+    paths(&schema, "", &mut all);
+    paths(&schema["$defs"]["group"], "", &mut all);
+    let mut named = 0;
+    for page in ["docs/kubernetes.md", "docs/istio.md", "charts/meshcache/templates/NOTES.txt"] {
+        let text = std::fs::read_to_string(artifact::file(page)).unwrap();
+        // In code, dotted, in the chart's way of writing: `istio.module.url`, `key.route: true`.
+        for code in text.split('`').skip(1).step_by(2) {
+            let name = code.split(':').next().unwrap_or_default();
+            let dotted = name.contains('.') && name.split('.').all(|part| !part.is_empty() && part.chars().all(char::is_alphanumeric));
+            let file = ["yaml", "md", "rs", "io", "wasm", "txt"].iter().any(|end| name.rsplit('.').next() == Some(end));
+            if dotted && !file {
+                named += 1;
+                assert!(all.iter().any(|path| path.ends_with(&format!(".{name}"))), "{page} names `{name}`, which is no value");
+            }
+        }
+    }
+    assert!(named > 15, "{named}");
 }
