@@ -51,7 +51,7 @@ fn a_misspelt_value_is_refused_at_every_level() {
             return;
         }
         all.push(at.to_vec());
-        fields.iter().for_each(|(name, inner)| levels(inner, &[at, &[name.clone()]].concat(), all));
+        fields.iter().for_each(|(name, inner)| levels(inner, &[at, std::slice::from_ref(name)].concat(), all));
     }
     let mut all = Vec::new();
     levels(&defaults(), &[], &mut all);
