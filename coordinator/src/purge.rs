@@ -2,6 +2,7 @@
 
 mod line;
 mod order;
+mod told;
 pub mod watch;
 
 pub use order::{Order, Refused};
@@ -23,13 +24,16 @@ use meshcache_protocol::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::watch::Sender;
+use tokio::{sync::watch::Sender, task::JoinSet};
+use told::Told;
 
 /// How long a peer may take to purge. Whoever takes longer is named as unreached: longer than a lease, so that it has stopped answering
-/// from its store by then.
+/// from its store by then. Of whom that is known already is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A peer that could not be reached is tried again after this time, while it may still be.
 const AGAIN: Duration = Duration::from_millis(50);
+/// So much of what is purged stands in the log.
+const TOLD: usize = 500;
 /// Where a peer takes purges.
 pub const PATH: &str = "/.meshcache/purge";
 
@@ -68,6 +72,9 @@ pub struct Report {
     pub bytes: u64,
     /// Coordinators that did not say that they have done it.
     pub unreached: Vec<String>,
+    /// Between coordinators: who has asked there, within a lease, what was purged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Vec<String>>,
 }
 
 impl Purger {
@@ -92,36 +99,54 @@ impl Purger {
             let ordered = self.blocking(|purger, (what, soft): &(What, bool)| purger.cache.order(what.clone(), *soft), (what, soft)).await;
             let (purge, purged) = ordered;
             self.carried_out(&purge, purged);
-            (Call::Purge(purge.clone()), Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, unreached: Vec::new() })
+            (Call::Purge(purge.clone()), Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, ..Report::default() })
         };
-        let ring = self.cache.ring();
-        let calls: Vec<_> = self
-            .cache
-            .audience()
-            .into_iter()
-            .map(|peer| {
-                let (purger, call, name) = (self.clone(), call.clone(), peer.name.clone());
-                (name, tokio::spawn(async move { tokio::time::timeout(PATIENCE, purger.tell(&peer, &call)).await }))
-            })
-            .collect();
-        for (name, answer) in calls {
-            let why = match answer.await {
-                Ok(Ok(Ok(there))) => {
+        let (ring, audience) = (self.cache.ring(), self.cache.audience());
+        let mut told = Told::new(audience.iter().map(|peer| peer.name.clone()));
+        let mut calls = JoinSet::new();
+        for peer in audience {
+            let (purger, call) = (self.clone(), call.clone());
+            calls.spawn(async move { (tokio::time::timeout(PATIENCE, purger.tell(&peer, &call)).await, peer.name) });
+        }
+        while !told.have_ceased(&self.silent.lock(), &self.asked_here()) {
+            let Some(ended) = calls.join_next().await else { break };
+            let Ok((answer, name)) = ended else { continue };
+            let why = match answer {
+                Ok(Ok(there)) => {
                     report.entries = report.entries.saturating_add(there.entries);
                     report.bytes = report.bytes.saturating_add(there.bytes);
+                    told.has_it(&name, there.asked);
                     continue;
                 }
                 // It had left the ring, and has ended since.
-                Ok(Ok(Err(Unheard::Refused))) if ring.peer(&name).is_none() => continue,
-                Ok(Ok(Err(error))) => error.to_string(),
-                Ok(Err(_)) => format!("no answer within {PATIENCE:?}"),
-                Err(error) => error.to_string(),
+                Ok(Err(Unheard::Refused)) if ring.peer(&name).is_none() => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!("no answer within {PATIENCE:?}")),
             };
-            tracing::warn!(id = report.id, peer = name, error = why, "peer not reached by purge");
-            self.metrics.purges_unreached.inc();
-            report.unreached.push(name);
+            told.ends(&name);
+            if let Some(why) = why {
+                self.unreached(&mut report, name, &why);
+            }
+        }
+        for name in told.left() {
+            self.unreached(&mut report, name.clone(), "silent, and no longer answering from its store");
         }
         report
+    }
+
+    fn unreached(&self, report: &mut Report, peer: String, why: &str) {
+        // That it is silent was said when it began.
+        if self.silent.lock().contains(&peer) {
+            tracing::debug!(id = report.id, peer, error = why, "peer not reached by purge");
+        } else {
+            tracing::warn!(id = report.id, peer, error = why, "peer not reached by purge");
+        }
+        self.metrics.purges_unreached.inc();
+        report.unreached.push(peer);
+    }
+
+    fn asked_here(&self) -> BTreeSet<String> {
+        self.cache.listeners().into_iter().map(|peer| peer.name).collect()
     }
 
     /// Tells a peer, again and again until it has done it, or it is not there.
@@ -141,14 +166,15 @@ impl Purger {
         match call {
             Call::Count(what) => {
                 let Purged { entries, bytes } = self.blocking(|purger, what| purger.cache.would_purge(what), what).await;
-                Ok(Report { entries, bytes, ..Report::default() })
+                Ok(Report { entries, bytes, asked: Some(self.asked_here().into_iter().collect()), ..Report::default() })
             }
             Call::Purge(purge) => {
                 let Purged { entries, bytes } = self.hear(purge.clone()).await.map_err(|Gap| {
                     self.cache.wake();
                     Behind
                 })?;
-                Ok(Report { id: purge.id(), entries, bytes, unreached: Vec::new() })
+                let asked = Some(self.asked_here().into_iter().collect());
+                Ok(Report { id: purge.id(), entries, bytes, asked, ..Report::default() })
             }
         }
     }
@@ -167,7 +193,11 @@ impl Purger {
         self.feed.publish();
         self.metrics.purges.inc();
         self.metrics.purged_entries.inc_by(purged.entries);
-        let what = serde_json::to_string(&purge.what).unwrap_or_default();
+        let mut what = serde_json::to_string(&purge.what).unwrap_or_default();
+        if what.len() > TOLD {
+            what.truncate(what.floor_char_boundary(TOLD));
+            what.push_str("...");
+        }
         tracing::info!(id = purge.id(), entries = purged.entries, bytes = purged.bytes, soft = purge.soft, what, "purge");
     }
 

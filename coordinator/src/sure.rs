@@ -90,8 +90,13 @@ impl Cache {
     /// because of what they heard here.
     pub(crate) fn audience(&self) -> Vec<Peer> {
         let ring = self.ring();
-        let listeners = self.lease.listeners(clock::awake()).into_iter().filter(|peer| ring.peer(&peer.name).is_none());
+        let listeners = self.listeners().into_iter().filter(|peer| ring.peer(&peer.name).is_none());
         ring.peers().iter().cloned().chain(listeners).filter(|peer| peer.name != self.settings.me).collect()
+    }
+
+    /// Who has asked here within a lease what was purged.
+    pub(crate) fn listeners(&self) -> Vec<Peer> {
+        self.lease.listeners(clock::awake())
     }
 
     /// This coordinator as its rings have it, or had it.

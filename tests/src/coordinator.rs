@@ -148,7 +148,7 @@ impl Coordinator {
 
     /// Stops its threads where they are: it accepts connections, and says nothing.
     pub fn freeze(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     /// Lets it go on after `freeze`.

@@ -9,7 +9,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, kill_process, set_parent_process_death_signal, setrlimit, waitid};
 
 use crate::wait::await_some;
 
@@ -52,6 +52,13 @@ impl Process {
     /// Sends a signal: KILL, STOP, CONT, TERM.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.pid() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// Stops it, and waits until its last thread has stopped: on a busy machine one may answer a little longer.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = Pid::from_raw(self.pid() as i32).unwrap();
+        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).unwrap();
     }
 
     /// Kills it as kill -9 does, and waits until it is gone.

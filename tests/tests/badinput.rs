@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use meshcache_tests::coordinator::ADMIN_TOKEN;
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Connection, Mesh, Reply, Shared, await_until, raw, run};
@@ -171,6 +172,15 @@ fn a_bad_content_length_is_a_400() {
             let status = raw::status(to, &smuggled).await;
             assert!([200, 400].contains(&status), "{status} at {to}");
         }
+    });
+}
+
+#[test]
+fn half_a_purge_is_not_waited_for_forever() {
+    run(async {
+        let head = format!("POST /purge HTTP/1.1\nHost: admin\nAuthorization: Bearer {ADMIN_TOKEN}\nContent-Length: 100");
+        let half = [request(&head).as_slice(), b"{\"al"].concat();
+        assert_eq!(raw::status(mesh().await.coordinators.all[0].ports.admin, &half).await, 408);
     });
 }
 
