@@ -431,7 +431,7 @@ async fn the_filter_is_attached_when_every_coordinator_serves_it_and_taken_off_a
     ring.cluster.istio_kinds();
     let platform = Cluster::namespace("platform", &[]);
     let values = format!(
-        "auth: {{existingSecret: none}}\ngroups: [{{name: g, match: {{service: s.n}}, origin: {{url: \"http://s.n\"}}}}]\nistio: {{enabled: true, rootNamespace: {at}, attach: [{{name: g, namespace: {at}, selector: {{app: s}}, groups: [g]}}]}}",
+        "auth: {{existingSecret: none}}\ngroups: [{{name: g, match: {{service: s.n}}, origin: {{url: \"http://s.n\"}}, callers: [\"*\"]}}]\nistio: {{enabled: true, rootNamespace: {at}, attach: [{{name: g, namespace: {at}, selector: {{app: s}}, groups: [g]}}]}}",
         at = platform.namespace
     );
     let objects = chart::objects_in(&ring.cluster.namespace, &values).unwrap();

@@ -258,7 +258,7 @@ async fn whom_the_service_refuses_gets_nothing_from_sidecar_coordinator_or_neigh
     let open = format!("open.{apps}");
     let open_at = shop.mesh.service("open");
     let group = shop.group(&[shop.identity("shop"), shop.identity("friend")]);
-    let other = json!({"name": "open", "match": {"service": open}, "origin": {"url": format!("http://{open}.svc.cluster.local")}});
+    let other = json!({"name": "open", "match": {"service": open}, "origin": {"url": format!("http://{open}.svc.cluster.local")}, "callers": ["*"]});
     shop.mesh.release(&values(&[group.clone(), other.clone()], json!([]), json!({}))).await;
 
     // Who may: a friend, and the coordinators, which load what nobody has.
