@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use meshcache_protocol::groups::Found;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring};
+use meshcache_tests::helm::helm;
 use meshcache_tests::istio::{self, CACHE, Member, Mesh};
 use meshcache_tests::pod::Pod;
 use meshcache_tests::{Ask, Metrics, Origin, Reply, artifact, await_until, chart, client, wait::LONG};
@@ -427,4 +428,37 @@ async fn a_sidecar_that_limits_egress_names_the_coordinators_else_all_passes_and
 fn sha256(file: &Path) -> String {
     let output = Command::new("sha256sum").arg(file).output().unwrap();
     String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes API: make test-kube"]
+async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_no_longer_knows_istio() {
+    if !istio::can_run() {
+        return;
+    }
+    let mesh = Mesh::start(9);
+    let apps = mesh.apps.namespace.clone();
+    let group = json!({"name": "shop", "match": {"service": format!("shop.{apps}")}, "origin": {"url": "http://shop"}, "callers": ["*"]});
+    let entry = |name: &str| json!({"name": name, "namespace": apps, "selector": {"app": name}, "groups": ["shop"]});
+    let both = json!([entry("one"), entry("other")]);
+    let there = || mesh.apps.kubectl(&["get", "wasmplugins", "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.url} {end}"]);
+    mesh.release(&values(&[group.clone()], json!([]), json!({}))).await;
+    let _members = mesh.members(2).await;
+
+    mesh.release(&values(&[group.clone()], both.clone(), json!({}))).await;
+    assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
+    // The values that it has, and nothing else: as people type it.
+    let folder = chart::folder();
+    let again = helm(&mesh.cache, &["upgrade", "cache", folder.to_str().unwrap(), "--reset-then-reuse-values", "--set", "replicas=4"]).await;
+    assert!(again.contains("on 2 places"), "{again}");
+    // An image of one's own takes over what the hook made, and the hook what helm made.
+    mesh.release(&values(&[group.clone()], both.clone(), json!({"module": {"url": "oci://registry.example/filter:1"}}))).await;
+    assert_eq!(there(), "one oci://registry.example/filter:1 other oci://registry.example/filter:1 ");
+    mesh.release(&values(&[group.clone()], both, json!({}))).await;
+    assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
+    // One is taken off; then all, with everything else of Istio.
+    mesh.release(&values(&[group.clone()], json!([entry("other")]), json!({}))).await;
+    assert!(there().starts_with("other http://"), "{}", there());
+    mesh.release(&json!({"groups": [group], "istio": {"enabled": false}}).to_string()).await;
+    assert_eq!(there(), "");
 }
