@@ -197,6 +197,13 @@ fn a_change_of_groups_restarts_nothing() {
 }
 
 #[test]
+fn a_sync_renders_what_the_last_one_did() {
+    for values in matrix() {
+        assert_eq!(chart::objects(&values).unwrap(), chart::objects(&values).unwrap());
+    }
+}
+
+#[test]
 fn probes_ask_the_status_port_and_only_readiness_asks_more_than_whether_the_process_lives() {
     let container = |objects: &[Value]| of_kind(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0].clone();
     let container = container(&chart::objects(GROUP).unwrap());
