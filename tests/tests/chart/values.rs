@@ -1,12 +1,20 @@
 //! The values: each in the README with its default, each misspelt one refused wherever it stands.
 
-use meshcache_tests::{artifact, chart};
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use meshcache_tests::{Coordinator, artifact, chart};
 use serde_json::{Value, json};
 
 /// The chart's own values.
 fn defaults() -> Value {
     let values = std::fs::read_to_string(chart::folder().join("values.yaml")).unwrap();
     chart::read(&values).remove(0)
+}
+
+/// What helm holds values against.
+fn schema() -> Value {
+    serde_json::from_slice(&std::fs::read(chart::folder().join("values.schema.json")).unwrap()).unwrap()
 }
 
 /// Each value that is no group of values, by its path.
@@ -63,6 +71,32 @@ fn a_misspelt_value_is_refused_at_every_level() {
     }
 }
 
+#[tokio::test]
+async fn the_schema_has_the_fields_of_a_group_that_the_program_has() {
+    fn levels(schema: &Value, at: &[&str], all: &mut Vec<(Vec<String>, BTreeSet<String>)>) {
+        let Some(fields) = schema["properties"].as_object() else { return };
+        all.push((at.iter().map(ToString::to_string).collect(), fields.keys().cloned().collect()));
+        fields.iter().for_each(|(name, inner)| levels(inner, &[at, &[name]].concat(), all));
+    }
+    let mut all = Vec::new();
+    levels(&schema()["$defs"]["group"], &[], &mut all);
+    assert!(all.len() > 10, "{all:?}");
+    for (level, fields) in all {
+        let mut group = json!({"name": "g", "match": {"service": "s.n"}, "origin": {"url": "http://o"}});
+        let mut at = &mut group;
+        for name in &level {
+            at = &mut at[name];
+        }
+        at["misspelt"] = json!(1);
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        file.write_all(json!({"version": 1, "groups": [group]}).to_string().as_bytes()).unwrap();
+        let (_, said) = Coordinator::run(&["check", "--config", file.path().to_str().unwrap()]).await;
+        // The program says which fields there are.
+        let (_, expected) = said.split_once("unknown field `misspelt`, expected one of ").unwrap_or_else(|| panic!("{level:?}: {said}"));
+        assert_eq!(fields, expected.trim().split(", ").map(str::to_owned).collect(), "{level:?}");
+    }
+}
+
 #[test]
 fn every_value_that_the_pages_name_is_one() {
     fn paths(schema: &Value, at: &str, all: &mut Vec<String>) {
@@ -70,7 +104,7 @@ fn every_value_that_the_pages_name_is_one() {
         let fields = schema["properties"].as_object().into_iter().flatten();
         fields.for_each(|(name, inner)| paths(inner, &format!("{at}.{name}"), all));
     }
-    let schema: Value = serde_json::from_slice(&std::fs::read(chart::folder().join("values.schema.json")).unwrap()).unwrap();
+    let schema = schema();
     let mut all = Vec::new();
     paths(&schema, "", &mut all);
     paths(&schema["$defs"]["group"], "", &mut all);
@@ -82,7 +116,8 @@ fn every_value_that_the_pages_name_is_one() {
             let name = code.split(':').next().unwrap_or_default();
             let dotted = name.contains('.') && name.split('.').all(|part| !part.is_empty() && part.chars().all(char::is_alphanumeric));
             let file = ["yaml", "md", "rs", "io", "wasm", "txt"].iter().any(|end| name.rsplit('.').next() == Some(end));
-            if dotted && !file {
+            // Files, and names of Envoy's filters, are dotted too.
+            if dotted && !file && !name.starts_with("envoy.") {
                 named += 1;
                 assert!(all.iter().any(|path| path.ends_with(&format!(".{name}"))), "{page} names `{name}`, which is no value");
             }
