@@ -442,22 +442,22 @@ async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_n
     let entry = |name: &str| json!({"name": name, "namespace": apps, "selector": {"app": name}, "groups": ["shop"]});
     let both = json!([entry("one"), entry("other")]);
     let there = || mesh.apps.kubectl(&["get", "wasmplugins", "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.url} {end}"]);
-    mesh.release(&values(&[group.clone()], json!([]), json!({}))).await;
+    mesh.release(&values(std::slice::from_ref(&group), json!([]), json!({}))).await;
     let _members = mesh.members(2).await;
 
-    mesh.release(&values(&[group.clone()], both.clone(), json!({}))).await;
+    mesh.release(&values(std::slice::from_ref(&group), both.clone(), json!({}))).await;
     assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
     // The values that it has, and nothing else: as people type it.
     let folder = chart::folder();
     let again = helm(&mesh.cache, &["upgrade", "cache", folder.to_str().unwrap(), "--reset-then-reuse-values", "--set", "replicas=4"]).await;
     assert!(again.contains("on 2 places"), "{again}");
     // An image of one's own takes over what the hook made, and the hook what helm made.
-    mesh.release(&values(&[group.clone()], both.clone(), json!({"module": {"url": "oci://registry.example/filter:1"}}))).await;
+    mesh.release(&values(std::slice::from_ref(&group), both.clone(), json!({"module": {"url": "oci://registry.example/filter:1"}}))).await;
     assert_eq!(there(), "one oci://registry.example/filter:1 other oci://registry.example/filter:1 ");
-    mesh.release(&values(&[group.clone()], both, json!({}))).await;
+    mesh.release(&values(std::slice::from_ref(&group), both, json!({}))).await;
     assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
     // One is taken off; then all, with everything else of Istio.
-    mesh.release(&values(&[group.clone()], json!([entry("other")]), json!({}))).await;
+    mesh.release(&values(std::slice::from_ref(&group), json!([entry("other")]), json!({}))).await;
     assert!(there().starts_with("other http://"), "{}", there());
     mesh.release(&json!({"groups": [group], "istio": {"enabled": false}}).to_string()).await;
     assert_eq!(there(), "");
