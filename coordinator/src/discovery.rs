@@ -25,6 +25,16 @@ struct Known {
     told: Told,
 }
 
+impl Known {
+    fn hear(&mut self, peer: Peer, does: Does, now: u64) -> bool {
+        self.told.hear(peer, does, &self.discovered, now)
+    }
+
+    fn settle(&mut self, now: u64) -> bool {
+        self.told.settle(&self.discovered, now)
+    }
+}
+
 impl Rings {
     /// `me`: this peer's name; `changed` is called after each new ring.
     pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, me: &str, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
@@ -42,7 +52,8 @@ impl Rings {
     fn replace(&self, peers: Vec<Peer>) -> bool {
         let mut known = self.known.lock();
         known.discovered = peers;
-        self.settle(&mut known)
+        known.settle(self.cache.now());
+        self.make(&known)
     }
 
     /// Takes another coordinator's word. Nobody else speaks for this one.
@@ -66,8 +77,9 @@ impl Rings {
     pub(crate) fn note(&self, peer: Peer, does: Does) {
         let mut known = self.known.lock();
         let (name, before) = (peer.name.clone(), self.cache.ring());
-        known.told.hear(peer, does, self.cache.now());
-        self.settle(&mut known);
+        if !known.hear(peer, does, self.cache.now()) || !self.make(&known) {
+            return;
+        }
         let is = |ring: &Ring| ring.peer(&name).is_some();
         if is(&before) != is(&self.cache.ring()) {
             let word = if does == Does::Join { "joins" } else { "leaves" };
@@ -85,13 +97,15 @@ impl Rings {
         let mut ticks = tokio::time::interval(Duration::from_millis(told::AGAIN / 3));
         loop {
             ticks.tick().await;
-            self.settle(&mut self.known.lock());
+            let mut known = self.known.lock();
+            if known.settle(self.cache.now()) {
+                self.make(&known);
+            }
         }
     }
 
     /// Makes the ring of all that is known. Whether it is another one.
-    fn settle(&self, known: &mut Known) -> bool {
-        known.told.settle(&known.discovered, self.cache.now());
+    fn make(&self, known: &Known) -> bool {
         let ring = Ring::new(known.told.ring(&known.discovered));
         if ring == *self.cache.ring() {
             return false;

@@ -55,7 +55,7 @@ struct Told {
 #[derive(Default)]
 struct Current {
     version: String,
-    state: State,
+    state: Arc<State>,
     position: Arc<Position>,
     sign_of_life: Bytes,
     own_address: Option<HeaderValue>,
@@ -115,10 +115,16 @@ impl Feed {
         // First where we are: what is purged from now on is told the next time.
         let position = self.cache.history.position();
         let ring = self.cache.ring();
-        let state = State { installation: self.installation.clone(), peers: ring.peers().to_vec(), config: told.config.clone() };
         // Equal on all coordinators that have been told the same: a proxy that changes between them is not told again.
-        let of = format!("{} {:016x} {}", state.installation, ring.version(), self.cache.groups().digest());
+        let of = format!("{} {:016x} {}", self.installation, ring.version(), self.cache.groups().digest());
         let version = format!("{:032x}", Hash::of(of.as_bytes()).0);
+        // A purge changes nothing of it.
+        let before = self.current.borrow().clone();
+        let state = if before.version == version && before.state.config == told.config {
+            before.state.clone()
+        } else {
+            Arc::new(State { installation: self.installation.clone(), peers: ring.peers().to_vec(), config: told.config.clone() })
+        };
         let own_address = ring.peer(&self.me).and_then(|peer| HeaderValue::from_str(&peer.data).ok());
         let mut current = Current { version, state, position, own_address, ..Current::default() };
         current.sign_of_life = self.json(&current, None, None);
@@ -171,7 +177,7 @@ impl Feed {
                 Err(Missed) => News { since: position.clone(), position, purges: Vec::new() },
             }
         });
-        let json = self.json(current, wants_state.then(|| current.state.clone()), news);
+        let json = self.json(current, wants_state.then(|| State::clone(&current.state)), news);
         let mut answers = lock(&current.answers);
         if answers.len() < ANSWERS {
             answers.insert(key, json.clone());

@@ -3,7 +3,7 @@
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
 use meshcache_protocol::{Hash, Peer, Ring};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How many rings are remembered.
 const MOST: usize = 8;
@@ -44,15 +44,18 @@ impl Former {
         names
     }
 
+    /// The one of that name, where it was last.
+    pub(crate) fn peer(&self, name: &str) -> Option<&Peer> {
+        self.0.iter().find_map(|(ring, _)| ring.peer(name))
+    }
+
     /// All who were in them, each where it was last.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = Vec::new();
+        let mut peers: BTreeMap<&str, &Peer> = BTreeMap::new();
         for peer in self.0.iter().flat_map(|(ring, _)| ring.peers()) {
-            if peers.iter().all(|known| known.name != peer.name) {
-                peers.push(peer.clone());
-            }
+            peers.entry(&peer.name).or_insert(peer);
         }
-        peers
+        peers.into_values().cloned().collect()
     }
 }
 

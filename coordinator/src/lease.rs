@@ -10,7 +10,7 @@
 use meshcache_protocol as protocol;
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -22,7 +22,7 @@ const HOPE: u64 = 1000;
 
 /// With more peers than these that is worked out every so many milliseconds, and not at each answer: it looks at all of them.
 const MANY: usize = 64;
-const OFTEN: u64 = 20;
+const OFTEN: u64 = 100;
 
 /// So many listeners are remembered: more than any ring has.
 const MOST: usize = 4096;
@@ -32,12 +32,12 @@ pub(crate) struct Lease {
     until: AtomicU64,
     peers: Mutex<Peers>,
     /// Who has asked here, and when: its own lease may rest on our answer, whether it is in our ring or not.
-    listeners: Mutex<BTreeMap<String, (protocol::Peer, u64)>>,
+    listeners: Mutex<HashMap<String, (protocol::Peer, u64)>>,
 }
 
 #[derive(Debug, Default)]
 struct Peers {
-    all: BTreeMap<String, Peer>,
+    all: HashMap<String, Peer>,
     /// When it was last worked out until when the lease is good.
     looked: u64,
     /// When somebody was heard first after the lease had ended.
@@ -85,8 +85,17 @@ impl Lease {
     /// Somebody asks what was purged here. Said before it is looked up: who purges after that tells it.
     pub(crate) fn is_asked(&self, by: &protocol::Peer, now: u64) {
         let mut listeners = self.listeners.lock();
-        listeners.retain(|_, (_, at)| now < at.saturating_add(LAST));
-        if listeners.len() < MOST || listeners.contains_key(&by.name) {
+        if let Some((peer, at)) = listeners.get_mut(&by.name) {
+            *at = now;
+            if peer != by {
+                peer.clone_from(by);
+            }
+            return;
+        }
+        if listeners.len() >= MOST {
+            listeners.retain(|_, (_, at)| now < at.saturating_add(LAST));
+        }
+        if listeners.len() < MOST {
             listeners.insert(by.name.clone(), (by.clone(), now));
         }
     }
@@ -94,7 +103,9 @@ impl Lease {
     /// Those who may still answer because of what they were told here.
     pub(crate) fn listeners(&self, now: u64) -> Vec<protocol::Peer> {
         let listeners = self.listeners.lock();
-        listeners.values().filter(|(_, at)| now < at.saturating_add(LAST)).map(|(peer, _)| peer.clone()).collect()
+        let mut there: Vec<_> = listeners.values().filter(|(_, at)| now < at.saturating_add(LAST)).map(|(peer, _)| peer.clone()).collect();
+        there.sort_by(|a, b| a.name.cmp(&b.name));
+        there
     }
 
     /// These are the other peers. One that is new has to be heard before long.
@@ -138,14 +149,18 @@ impl Lease {
         let Some(peer) = peers.all.get_mut(name) else { return Renewal::Quiet };
         note(peer);
         let before = self.until.load(SeqCst);
-        // With many peers the next answer is never far.
-        if peers.all.len() > MANY && now < peers.looked.saturating_add(OFTEN) && now.saturating_add(LAST / 2) < before {
+        if now < before {
+            peer.remember();
+        }
+        // With many peers the next answer is never far: soon enough before the lease ends.
+        if peers.all.len() > MANY && now < peers.looked.saturating_add(OFTEN) && now.saturating_add(2 * OFTEN) < before {
             return Renewal::Quiet;
         }
         peers.looked = now;
         let until = peers.sure(now);
         if now < before {
-            self.renew(&mut peers, until.max(before));
+            peers.awake = None;
+            self.until.store(until.max(before), SeqCst);
             return Renewal::Quiet;
         }
         let awake = *peers.awake.get_or_insert(now);
@@ -161,7 +176,7 @@ impl Lease {
     }
 
     fn renew(&self, peers: &mut Peers, until: u64) {
-        peers.all.values_mut().for_each(|peer| peer.source.clone_into(&mut peer.before));
+        peers.all.values_mut().for_each(Peer::remember);
         peers.awake = None;
         self.until.store(until, SeqCst);
     }
@@ -197,6 +212,13 @@ impl Peers {
 }
 
 impl Peer {
+    /// The lease holds, or does again: with whom.
+    fn remember(&mut self) {
+        if self.before != self.source {
+            self.before.clone_from(&self.source);
+        }
+    }
+
     fn until(&self) -> u64 {
         self.heard.map_or(0, |at| at.saturating_add(LAST))
     }

@@ -102,7 +102,7 @@ impl Cache {
     /// This coordinator as its rings have it, or had it.
     fn own(&self) -> Option<Peer> {
         let me = &self.settings.me;
-        self.ring().peer(me).cloned().or_else(|| self.former.lock().peers().into_iter().find(|peer| peer.name == *me))
+        self.ring().peer(me).cloned().or_else(|| self.former.lock().peer(me).cloned())
     }
 
     /// Takes what a peer has told. `carried_out`: told of each purge that was.

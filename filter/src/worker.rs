@@ -95,7 +95,8 @@ impl Worker {
     }
 
     /// Takes over a state: what rested on other rules is forgotten.
-    pub fn learn(&mut self, known: Known) {
+    pub fn learn(&mut self, known: impl Into<Rc<Known>>) {
+        let known = known.into();
         if let Some(old) = &self.known {
             if old.installation != known.installation {
                 self.hot.clear();
@@ -107,7 +108,7 @@ impl Worker {
                 self.passes.clear();
             }
         }
-        self.known = Some(Rc::new(known));
+        self.known = Some(known);
     }
 
     /// Carries out the purges that it has not heard of. Told after the state that came with them, since URLs are read by its groups.

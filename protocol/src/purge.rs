@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    sync::Arc,
 };
 
 /// The most sources that a position holds: beyond it the one that has purged longest ago is forgotten.
@@ -73,10 +74,10 @@ pub fn source(name: &str, start: u64) -> String {
 
 /// The purges that somebody has carried out: of each source all up to this number.
 ///
-/// As text, in questions and on entries that travel: `cache-0.00c0ffee00c0ffee:17,cache-1.0123456789abcdef:3`. Empty: none.
+/// Cheap to clone: it goes with every answer that is stored. As text, in questions and on entries that travel: `cache-0.00c0ffee00c0ffee:17,cache-1.0123456789abcdef:3`. Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Position(BTreeMap<String, u64>);
+pub struct Position(Arc<BTreeMap<String, u64>>);
 
 impl Position {
     /// Reads a position. `None` where it is none.
@@ -87,7 +88,7 @@ impl Position {
             fits.then_some((source.to_owned(), n.parse().ok().filter(|n| *n > 0)?))
         };
         let all: Option<BTreeMap<_, _>> = text.split(',').filter(|one| !one.is_empty()).map(one).collect();
-        all.filter(|all| all.len() <= SOURCES).map(Self)
+        all.filter(|all| all.len() <= SOURCES).map(|all| Self(Arc::new(all)))
     }
 
     /// How many purges of this source are in it.
@@ -97,7 +98,7 @@ impl Position {
 
     /// Whether whoever is here lacks nothing that one there has.
     pub fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|(source, n)| self.of(source) >= *n)
+        Arc::ptr_eq(&self.0, &other.0) || other.0.iter().all(|(source, n)| self.of(source) >= *n)
     }
 
     /// Both together.
@@ -111,10 +112,11 @@ impl Position {
     }
 
     fn advance(&mut self, source: &str, n: u64) {
-        match self.0.get_mut(source) {
+        let all = Arc::make_mut(&mut self.0);
+        match all.get_mut(source) {
             Some(known) => *known = n.max(*known),
             None => {
-                self.0.insert(source.to_owned(), n);
+                all.insert(source.to_owned(), n);
             }
         }
     }
@@ -194,7 +196,7 @@ impl Log {
 
     /// What of all that was heard a header tells: the sources that have purged last. Others know of the rest without being told.
     pub fn told(&self, sources: usize) -> Position {
-        Position(self.order.iter().rev().take(sources).map(|source| (source.clone(), self.known.of(source))).collect())
+        Position(Arc::new(self.order.iter().rev().take(sources).map(|source| (source.clone(), self.known.of(source))).collect()))
     }
 
     /// Hears of a purge.
@@ -222,10 +224,20 @@ impl Log {
         if self.known.sources().any(|(source, _)| there.of(source) < self.floor.of(source)) {
             return Err(Missed);
         }
-        let lacks: BTreeMap<&str, u64> =
-            self.known.sources().map(|(source, n)| (source.as_str(), *n, there.of(source))).filter(|(_, n, there)| there < n).map(|(s, _, n)| (s, n)).collect();
-        let is_lacked = move |purge: &&Purge| lacks.get(purge.source.as_str()).is_some_and(|there| purge.n > *there);
-        Ok(self.held.iter().filter(is_lacked))
+        let lacks: BTreeMap<&str, (u64, u64)> =
+            self.known.sources().map(|(source, n)| (source.as_str(), (there.of(source), *n))).filter(|(_, (there, n))| there < n).collect();
+        // All of them are held, and nearly always the last: who is behind is asked for often, and the log is long.
+        let mut left = lacks.values().fold(0u64, |sum, (there, n)| sum.saturating_add(n.saturating_sub(*there)));
+        let is_lacked = move |purge: &&Purge| lacks.get(purge.source.as_str()).is_some_and(|(there, _)| purge.n > *there);
+        let mut from = self.held.len();
+        for purge in self.held.iter().rev() {
+            if left == 0 {
+                break;
+            }
+            from = from.saturating_sub(1);
+            left = left.saturating_sub(u64::from(is_lacked(&purge)));
+        }
+        Ok(self.held.range(from..).filter(is_lacked))
     }
 
     /// Takes all up to there as heard: the cache was emptied, so that nothing of it can matter.
@@ -267,8 +279,8 @@ impl Log {
         while self.order.len() > SOURCES
             && let Some(oldest) = self.order.pop_front()
         {
-            self.known.0.remove(&oldest);
-            self.floor.0.remove(&oldest);
+            Arc::make_mut(&mut self.known.0).remove(&oldest);
+            Arc::make_mut(&mut self.floor.0).remove(&oldest);
         }
     }
 }

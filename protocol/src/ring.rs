@@ -58,7 +58,8 @@ impl Ring {
 
     /// The peer of that name.
     pub fn peer(&self, name: &str) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.name == name)
+        let at = self.peers.binary_search_by(|peer| peer.name.as_str().cmp(name)).ok()?;
+        self.peers.get(at)
     }
 
     /// The ring of all others.

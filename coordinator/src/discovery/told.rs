@@ -55,17 +55,31 @@ impl Word {
 pub struct Told(BTreeMap<String, (Peer, Does, u64)>);
 
 impl Told {
-    /// Takes a word.
-    pub fn hear(&mut self, peer: Peer, does: Does, now: u64) {
-        if self.0.len() < MOST || self.0.contains_key(&peer.name) {
-            self.0.insert(peer.name.clone(), (peer, does, now.saturating_add(COUNTS)));
+    /// Takes a word, unless discovery has seen the change. Whether that may make another ring: most words only say again what is known.
+    pub fn hear(&mut self, peer: Peer, does: Does, discovered: &[Peer], now: u64) -> bool {
+        if !is_news(&peer.name, does, discovered) {
+            return self.0.remove(&peer.name).is_some();
+        }
+        let (until, is_full) = (now.saturating_add(COUNTS), self.0.len() >= MOST);
+        match self.0.get_mut(&peer.name) {
+            Some((known, did, counts)) if *known == peer && *did == does => {
+                *counts = until;
+                false
+            }
+            None if is_full => false,
+            _ => {
+                self.0.insert(peer.name.clone(), (peer, does, until));
+                true
+            }
         }
     }
 
-    /// Discovery has its say: where it has seen the change, it decides from now on. What nobody has said again is forgotten.
-    pub fn settle(&mut self, discovered: &[Peer], now: u64) {
-        let is_there = |name: &String| discovered.iter().any(|peer| peer.name == *name);
-        self.0.retain(|name, (_, does, until)| *until > now && is_there(name) != (*does == Does::Join));
+    /// Discovery has its say: where it has seen the change, it decides from now on. What nobody has said again is forgotten. Whether
+    /// anything was.
+    pub fn settle(&mut self, discovered: &[Peer], now: u64) -> bool {
+        let before = self.0.len();
+        self.0.retain(|name, (_, does, until)| *until > now && is_news(name, *does, discovered));
+        before != self.0.len()
     }
 
     /// The ring: what discovery has, less who leaves, and who comes. Where discovery knows a peer, its address is discovery's.
@@ -74,6 +88,11 @@ impl Told {
         let comes = self.0.values().filter(|(peer, does, _)| *does == Does::Join && discovered.iter().all(|known| known.name != peer.name));
         discovered.iter().filter(|peer| !leaves(peer)).chain(comes.map(|(peer, ..)| peer)).cloned().collect()
     }
+}
+
+/// Whether discovery has not seen it.
+fn is_news(name: &str, does: Does, discovered: &[Peer]) -> bool {
+    discovered.iter().any(|peer| peer.name == name) != (does == Does::Join)
 }
 
 #[cfg(test)]
@@ -93,16 +112,16 @@ mod tests {
     #[test]
     fn who_leaves_is_gone_at_once_and_for_as_long_as_it_says_so() {
         let (mut told, all) = (Told::default(), [peer("a"), peer("b")]);
-        told.hear(peer("a"), Does::Leave, 0);
+        told.hear(peer("a"), Does::Leave, &all, 0);
         told.settle(&all, 0);
         assert_eq!(names(&told, &all), "b");
-        told.hear(peer("a"), Does::Leave, 3000);
+        assert!(!told.hear(peer("a"), Does::Leave, &all, 3000), "nothing new");
         told.settle(&all, 12_999);
         assert_eq!(names(&told, &all), "b");
         told.settle(&all, 13_000);
         assert_eq!(names(&told, &all), "a,b", "nobody has said it again");
-        told.hear(peer("a"), Does::Leave, 20_000);
-        told.hear(peer("a"), Does::Join, 20_001);
+        told.hear(peer("a"), Does::Leave, &all, 20_000);
+        assert!(told.hear(peer("a"), Does::Join, &all, 20_001));
         told.settle(&all, 20_001);
         assert_eq!(names(&told, &all), "a,b", "it is back");
     }
@@ -110,14 +129,14 @@ mod tests {
     #[test]
     fn who_comes_is_there_at_once_and_discovery_decides_when_it_has_seen_it() {
         let (mut told, before, after) = (Told::default(), [peer("a")], [peer("a"), peer("new")]);
-        told.hear(peer("new"), Does::Join, 0);
-        told.settle(&before, 0);
+        assert!(told.hear(peer("new"), Does::Join, &before, 0));
+        assert!(!told.settle(&before, 0));
         assert_eq!(names(&told, &before), "a,new");
-        told.settle(&after, 1);
+        assert!(told.settle(&after, 1) && !told.hear(peer("new"), Does::Join, &after, 1));
         assert_eq!(names(&told, &after), "a,new");
         told.settle(&before, 2);
         assert_eq!(names(&told, &before), "a", "discovery saw it come and go");
-        told.hear(peer("new"), Does::Join, 0);
+        told.hear(peer("new"), Does::Join, &before, 0);
         told.settle(&before, COUNTS);
         assert_eq!(names(&told, &before), "a");
     }
@@ -125,7 +144,7 @@ mod tests {
     #[test]
     fn discovery_that_saw_a_leave_may_bring_the_peer_back() {
         let (mut told, all) = (Told::default(), [peer("a"), peer("b")]);
-        told.hear(peer("a"), Does::End, 0);
+        told.hear(peer("a"), Does::End, &all, 0);
         told.settle(&all[1..], 1);
         told.settle(&all, 2);
         assert_eq!(names(&told, &all), "a,b");
@@ -141,7 +160,7 @@ mod tests {
             assert_eq!(word(name, data).problem(), Some(problem));
         }
         let mut told = Told::default();
-        (0..MOST + 10).for_each(|n| told.hear(peer(&n.to_string()), Does::Join, 0));
+        assert_eq!((0..MOST + 10).filter(|n| told.hear(peer(&n.to_string()), Does::Join, &[], 0)).count(), MOST);
         assert_eq!(told.ring(&[]).len(), MOST);
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{clock, lease::LAST};
 use meshcache_protocol::{
-    Peer,
+    Hash, Peer,
     purge::{Position, Purge},
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,13 @@ pub(crate) fn beat(ring: usize) -> Duration {
 /// Asked out of turn, because somebody knows more, a peer is asked again after this time at the soonest.
 pub(crate) fn soon(ring: usize) -> Duration {
     Duration::from_millis(u64::try_from(ring).unwrap_or(u64::MAX).clamp(20, 200))
+}
+
+/// When a peer is asked for the second time: somewhere within a beat, for each pair elsewhere. They all hear of a ring at once, and would
+/// all ask at once ever after.
+pub(crate) fn second(ring: usize, me: &str, peer: &str) -> Duration {
+    let at = Hash::of(format!("{me} {peer}").as_bytes()).low() % 1024;
+    beat(ring).mul_f64(at as f64 / 1024.0)
 }
 
 /// How often the ring is looked at.
@@ -67,16 +74,17 @@ impl Purger {
         loop {
             let ring = self.cache.ring();
             // Without a token no peer would answer, and none can purge here.
-            let others: Vec<&Peer> = ring.peers().iter().filter(|peer| peer.name != self.me && self.tokens.is_configured()).collect();
-            self.change_silent(|silent| silent.retain(|name| others.iter().any(|peer| peer.name == *name)));
-            self.cache.lease.set_peers(others.iter().map(|peer| peer.name.as_str()), clock::awake());
+            let listens = self.tokens.is_configured();
+            let others = || ring.peers().iter().filter(|peer| peer.name != self.me && listens);
+            self.change_silent(|silent| silent.retain(|name| listens && ring.peer(name).is_some()));
+            self.cache.lease.set_peers(others().map(|peer| peer.name.as_str()), clock::awake());
             peers.retain(|_, (peer, task)| {
-                others.contains(&&*peer) || {
+                (listens && ring.peer(&peer.name) == Some(peer)) || {
                     task.abort();
                     false
                 }
             });
-            for peer in others {
+            for peer in others() {
                 peers.entry(peer.name.clone()).or_insert_with(|| (peer.clone(), tasks.spawn(self.clone().listen_to(peer.clone()))));
             }
             tokio::select! {
@@ -90,10 +98,11 @@ impl Purger {
     async fn listen_to(self: Arc<Self>, peer: Peer) {
         let mut line = Line::to(&peer);
         let mut wake = self.cache.wake.subscribe();
+        let mut pause = Some(second(self.cache.ring().peers().len(), &self.me, &peer.name));
         loop {
             let (begun, ring) = (Instant::now(), self.cache.ring().peers().len());
             self.ask(&peer, &mut line).await;
-            let next = sleep_until(begun + beat(ring));
+            let next = sleep_until(begun + pause.take().unwrap_or_else(|| beat(ring)));
             tokio::select! {
                 () = next => {}
                 _ = wake.changed() => sleep_until(begun + soon(ring)).await,
