@@ -109,9 +109,14 @@ impl Feed {
 
     /// An answer came; `None`: none did. What is worth a line in the log, and the next question.
     pub fn answered(&mut self, worker: &mut Worker, shared: &mut dyn Shared, body: Option<&[u8]>, at: Moment) -> (Option<String>, Option<FeedAsk>) {
+        self.takes(worker, shared, body.map(|body| (body, known::read(body))), at)
+    }
+
+    /// The same, of an answer that was read before: its body, and what it says.
+    pub fn takes(&mut self, worker: &mut Worker, shared: &mut dyn Shared, said: Option<(&[u8], Said)>, at: Moment) -> (Option<String>, Option<FeedAsk>) {
         let asked = self.asked.take();
-        let Some(body) = body else { return (self.fails(worker, at, "no coordinator answers".into()), None) };
-        match known::read(body) {
+        let Some((body, said)) = said else { return (self.fails(worker, at, "no coordinator answers".into()), None) };
+        match said {
             Said::Broken(why) => return (self.fails(worker, at, why), None),
             Said::Foreign(version) => {
                 worker.forget();

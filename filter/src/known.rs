@@ -6,6 +6,7 @@ use meshcache_protocol::{
     wire,
 };
 use serde::Deserialize;
+use std::rc::Rc;
 
 /// The state of a coordinator, as a proxy uses it.
 #[derive(Debug, PartialEq)]
@@ -21,14 +22,14 @@ pub struct Known {
 }
 
 /// What an answer says.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     /// Another state.
     State {
         /// The coordinator's name.
         peer: String,
         /// The state.
-        known: Known,
+        known: Rc<Known>,
         /// What was purged.
         news: Option<News>,
     },
@@ -72,7 +73,7 @@ pub fn read(body: &[u8]) -> Said {
         return Said::Broken("a state without a version or an installation's name".into());
     }
     let known = Known { version: answer.version, installation: state.installation, groups, ring: Ring::new(state.peers) };
-    Said::State { peer: answer.peer, known, news: answer.news }
+    Said::State { peer: answer.peer, known: Rc::new(known), news: answer.news }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub(super) struct Figures {
     /// Calls that a purge or a word took.
     pub(super) purge_calls: u64,
     pub(super) words: u64,
+    /// Coordinators that came or left, with a word or without.
+    pub(super) changes: u64,
     pub(super) rings: u64,
     pub(super) feed_answers: u64,
     pub(super) feed_states: u64,

@@ -7,8 +7,14 @@
 //! `make simulation SEED=1 PEERS=1000 PROXIES=10000 SECONDS=20` runs a large one.
 
 mod check;
+mod feed;
+mod flights;
+mod membership;
 mod net;
 mod node;
 mod proxy;
+mod purges;
+mod questions;
+mod queue;
 mod tests;
 mod world;

@@ -1,7 +1,7 @@
 //! Time and the wire between all: what happens when, and calls that are answered, refused, or never heard of again.
 
 use super::world::World;
-use std::{cell::RefCell, cmp::Ordering, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 /// The longest that a message is under way.
 pub(super) const LATENCY: u64 = 10;
@@ -19,34 +19,6 @@ impl Dice {
 
     pub(super) fn below(&mut self, n: u64) -> u64 {
         self.roll() % n.max(1)
-    }
-}
-
-/// Something that happens at a time; of two at one time the one that was decided first.
-pub(super) struct Event {
-    pub(super) at: u64,
-    pub(super) turn: u64,
-    pub(super) run: Run,
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.turn == other.turn
-    }
-}
-
-impl Eq for Event {}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives the largest.
-        (other.at, other.turn).cmp(&(self.at, self.turn))
     }
 }
 
@@ -104,8 +76,7 @@ fn end<R>(world: &mut World, then: &Then<R>, answer: Result<R, Lost>) {
 impl World {
     /// Does something after so many milliseconds.
     pub(super) fn after(&mut self, millis: u64, run: impl FnOnce(&mut World) + 'static) {
-        self.turn += 1;
-        self.events.push(Event { at: self.now + millis, turn: self.turn, run: Box::new(run) });
+        self.queue.push(millis, Box::new(run));
     }
 
     /// Takes something to a place, unless it gets lost. Whoever is frozen has it when it goes on.
@@ -117,14 +88,14 @@ impl World {
             return false;
         }
         let latency = 1 + self.dice.below(LATENCY);
-        self.after(latency, move |world| world.arrive(to, Box::new(run)));
+        self.after(latency, move |world| world.arrive(to, run));
         true
     }
 
-    fn arrive(&mut self, to: Place, run: Run) {
+    fn arrive(&mut self, to: Place, run: impl FnOnce(&mut World) + 'static) {
         match to {
-            Place::Node(node) if self.nodes[node].is_frozen => self.nodes[node].held.push(run),
-            _ => run(self),
+            Place::Node(node) => self.arrive_at(node, run),
+            Place::Proxy(_) => run(self),
         }
     }
 
@@ -148,7 +119,7 @@ impl World {
         });
         self.after(patience, move |world| {
             // Who is frozen learns that it has waited too long when it goes on.
-            world.arrive(from, Box::new(move |world| end(world, &late, Err(Lost::Silent))));
+            world.arrive(from, move |world| end(world, &late, Err(Lost::Silent)));
         });
     }
 }

@@ -5,12 +5,14 @@ use super::{
     net::{Back, Place},
     world::{World, index},
 };
+use bytes::Bytes;
 use meshcache_filter::{
     answer::Answer,
     answered::Next,
     exchange::{Arrival, Ask, Exchange, Facts, Step},
     feed::{Feed, FeedAsk, Moment, Shared, TIMEOUT},
     head::Head,
+    known::{self, Said},
     message, pairs,
     peers::Choice,
     site::{Side, Site},
@@ -19,6 +21,8 @@ use meshcache_filter::{
 use meshcache_protocol::{Field, feed::FeedQuestion, wire};
 use std::collections::BTreeMap;
 
+/// An answer that is longer has the state in it.
+const STATE: usize = 1000;
 /// How often a worker ticks.
 const TICK: u64 = 250;
 
@@ -134,17 +138,40 @@ impl World {
             Place::Proxy(at),
             to,
             TIMEOUT,
-            move |world, back: Back<Option<Vec<u8>>>| world.feed_asked(to, question, back),
+            move |world, back: Back<Option<Bytes>>| world.feed_asked(to, question, back),
             move |world, answer| {
-                let (moment, body) = (world.moment(), answer.ok().flatten());
+                let (moment, said) = (world.moment(), answer.ok().flatten().map(|body| (body.clone(), world.read(body))));
                 let Proxy { worker, feed, memory, heard, .. } = &mut world.proxies[at];
-                *heard = body.as_ref().map_or(*heard, |_| moment.now);
-                let (_, next) = feed.answered(worker, memory, body.as_deref(), moment);
+                *heard = said.as_ref().map_or(*heard, |_| moment.now);
+                let (_, next) = feed.takes(worker, memory, said.as_ref().map(|(body, said)| (&body[..], said.clone())), moment);
                 if let Some(ask) = next {
                     world.ask_feed(at, ask);
                 }
             },
         );
+    }
+
+    /// Reads what a feed says. Ten thousand proxies are not to read, and have, a ring of a thousand peers each.
+    fn read(&mut self, body: Bytes) -> Said {
+        if body.len() < STATE {
+            return known::read(&body);
+        }
+        if let Some(said) = self.said.get(&body) {
+            return said.clone();
+        }
+        let mut said = known::read(&body);
+        if let Said::State { known, .. } = &mut said {
+            let same = self.said.values().find_map(|said| match said {
+                Said::State { known: other, .. } => (other == known).then(|| other.clone()),
+                _ => None,
+            });
+            *known = same.unwrap_or_else(|| known.clone());
+        }
+        if self.said.len() >= self.peers.len() {
+            self.said.clear();
+        }
+        self.said.insert(body, said.clone());
+        said
     }
 
     /// A client asks.

@@ -9,22 +9,25 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().filter(|text| !text.is_empty()).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// Small, unless the environment wants it larger.
+/// Small; what befalls a mesh may be larger, as the environment has it.
 fn plan() -> Plan {
-    let plan = Plan {
+    sized(7, 40, 15)
+}
+
+fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
+    Plan {
         seed: number("MESHCACHE_SIMULATION_SEED", 1),
-        peers: number("MESHCACHE_SIMULATION_PEERS", 7) as usize,
-        proxies: number("MESHCACHE_SIMULATION_PROXIES", 40) as usize,
-        keys: 200,
-        lasts: number("MESHCACHE_SIMULATION_SECONDS", 15) * 1000,
-        requests: 1000,
+        peers: peers as usize,
+        proxies: proxies as usize,
+        keys: peers as usize * 20,
+        lasts: seconds * 1000,
+        requests: (proxies * 5).max(1000),
         loses: 0,
         purges: 0,
         blows: 0,
         changes: 0,
         deaf: false,
-    };
-    Plan { keys: plan.peers * 20, requests: (plan.proxies as u64 * 5).max(1000), ..plan }
+    }
 }
 
 fn run(name: &str, plan: Plan) -> Figures {
@@ -42,31 +45,39 @@ fn in_quiet_times_each_key_is_loaded_once_and_once_more_for_each_purge() {
     // The last may be under way when it ends.
     assert!(figures.purges <= figures.purges_everywhere + 1, "{figures:?}");
     assert_eq!(figures.answers.get("passed"), None, "{figures:?}");
+    assert_eq!(figures.purge_calls, figures.purges * 6, "each other peer is told once: {figures:?}");
 }
 
 #[test]
-fn who_comes_and_who_leaves_costs_no_load() {
-    let figures = run("changes", Plan { changes: 2000, ..plan() });
-    assert!(figures.rings > 0 && figures.loads <= figures.keys + figures.keys / 100, "{figures:?}");
-}
-
-#[test]
-fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_are_few() {
-    let plan = plan();
-    let (mut sum, mut least) = (0, 0);
-    for seed in plan.seed..plan.seed + 3 {
-        let figures = run("blows", Plan { seed, loses: 5, purges: 50, blows: 2000, changes: 3000, ..plan });
-        (sum, least) = (sum + figures.loads, least + figures.keys + figures.purges);
+fn who_comes_and_who_leaves_one_after_another_costs_few_loads() {
+    for seed in 1..=3 {
+        let figures = run("changes", Plan { seed, changes: 5000, lasts: 30_000, ..plan() });
+        // Who has just started has not heard yet of one who came before: for three seconds it may peek at the wrong one.
+        assert!(figures.changes > 5 && figures.loads <= figures.keys + figures.keys / 10, "{figures:?}");
     }
-    // Who dies has lost its keys, and who is cut off loads for itself.
-    println!("{sum} loads where {least} were due");
-    assert!(sum <= 3 * least, "{sum} loads where {least} were due");
+}
+
+#[test]
+fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_and_messages_are_few() {
+    let plan = sized(number("MESHCACHE_SIMULATION_PEERS", 7), number("MESHCACHE_SIMULATION_PROXIES", 40), number("MESHCACHE_SIMULATION_SECONDS", 15));
+    let peers = plan.peers as u64;
+    for seed in plan.seed..plan.seed + number("MESHCACHE_SIMULATION_SEEDS", 3) {
+        let figures = run("blows", Plan { seed, loses: 5, purges: (peers / 5).max(50), blows: 2000, changes: 3000, ..plan });
+        let due = figures.keys + figures.purges;
+        let per = |messages: u64, changes: u64| messages as f64 / (changes * peers) as f64;
+        let (calls, words) = (per(figures.purge_calls, figures.purges), per(figures.words, figures.changes));
+        println!("{} loads where {due} were due; messages for each peer: {calls:.2} a purge, {words:.2} a change of the ring", figures.loads);
+        // Who dies has lost its keys, and who is cut off loads for itself.
+        assert!(figures.loads <= 3 * due, "{} loads where {due} were due", figures.loads);
+        // Who is down, frozen or cut off is told again and again, for two seconds. A word is said again every three.
+        assert!(calls < 10.0 && words < 10.0, "{figures:?}");
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_figures_and_another_one_others() {
     let plan = Plan { lasts: 5000, loses: 5, purges: 50, blows: 700, changes: 3000, ..plan() };
-    let plan = Plan { peers: plan.peers.min(10), proxies: plan.proxies.min(40), keys: 100, requests: 500, ..plan };
+    let plan = Plan { keys: 100, requests: 500, ..plan };
     assert_eq!(World::run(plan), World::run(plan));
     assert_ne!(World::run(plan), World::run(Plan { seed: plan.seed + 100, ..plan }));
 }
@@ -74,6 +85,6 @@ fn the_same_seed_gives_the_same_figures_and_another_one_others() {
 #[test]
 fn it_is_noticed_when_nodes_do_not_hear_what_others_purged() {
     let plan = Plan { deaf: true, loses: 5, purges: 50, blows: 2000, ..plan() };
-    let figures = World::run(Plan { peers: 7, proxies: 40, keys: 50, lasts: 20_000, requests: 1000, ..plan });
+    let figures = World::run(Plan { keys: 50, lasts: 20_000, ..plan });
     assert!(figures.stale_from_coordinators > 0, "{figures:?}");
 }

@@ -2,17 +2,16 @@
 
 use super::{
     check::{Figures, Thing},
-    net::{Dice, Event, Place},
+    net::{Dice, Place},
     node::Node,
     proxy::Proxy,
+    queue::Queue,
 };
 use crate::clock::simulated;
+use bytes::Bytes;
+use meshcache_filter::known::Said;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};
-use std::{
-    collections::{BTreeMap, BinaryHeap},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +40,12 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) turn: u64,
     pub(super) dice: Dice,
-    pub(super) events: BinaryHeap<Event>,
+    pub(super) queue: Queue,
     pub(super) loses: u64,
     pub(super) messages: u64,
     pub(super) lost: u64,
-    /// Nodes that are cut off from the others, together.
-    cut: Vec<usize>,
+    /// Each so manieth node is cut off from the others, together.
+    cut: Option<u64>,
     pub(super) deaf: bool,
     pub(super) nodes: Vec<Node>,
     pub(super) proxies: Vec<Proxy>,
@@ -54,12 +53,17 @@ pub(super) struct World {
     pub(super) things: Vec<Thing>,
     pub(super) groups: Arc<Groups>,
     pub(super) config: Config,
-    pub(super) discovered: Rc<Vec<Peer>>,
+    /// All that ever are, one more than there are at first.
+    pub(super) peers: Rc<[Peer]>,
+    /// Of so many all know by discovery.
+    pub(super) discovered: usize,
     pub(super) rings: BTreeMap<u64, Arc<Ring>>,
+    /// What feeds have said, read once for all who were told the same.
+    pub(super) said: BTreeMap<Bytes, Said>,
     pub(super) figures: Figures,
 }
 
-pub(super) fn address(node: usize) -> String {
+fn address(node: usize) -> String {
     format!("10.0.{}.{}:8080", node / 250, node % 250 + 1)
 }
 
@@ -69,7 +73,7 @@ pub(super) fn index(address: &str) -> Option<usize> {
     Some(parts.next()?.ok()? * 250 + parts.next()?.ok()? - 1)
 }
 
-pub(super) fn peer(node: usize) -> Peer {
+fn peer(node: usize) -> Peer {
     Peer { name: format!("p{node}"), data: address(node), peer: address(node) }
 }
 
@@ -87,11 +91,11 @@ impl World {
             now: 1_000_000,
             turn: 0,
             dice: Dice(plan.seed),
-            events: BinaryHeap::new(),
+            queue: Queue::default(),
             loses: plan.loses,
             messages: 0,
             lost: 0,
-            cut: Vec::new(),
+            cut: None,
             deaf: plan.deaf,
             nodes: Vec::new(),
             proxies: (0..plan.proxies).map(Proxy::new).collect(),
@@ -99,8 +103,10 @@ impl World {
             things: (0..plan.keys).map(|_| Thing::default()).collect(),
             groups,
             config,
-            discovered: Rc::new((0..plan.peers).map(peer).collect()),
+            peers: (0..=plan.peers).map(peer).collect(),
+            discovered: plan.peers,
             rings: BTreeMap::new(),
+            said: BTreeMap::new(),
             figures: Figures::default(),
         };
         simulated::set(world.now);
@@ -115,13 +121,19 @@ impl World {
         world
     }
 
+    /// A node's name.
+    pub(super) fn name(&self, node: usize) -> &str {
+        &self.peers[node].name
+    }
+
     /// Whether nothing comes through between these.
     pub(super) fn is_cut(&self, a: Place, b: Place) -> bool {
+        let Some(share) = self.cut else { return false };
         let side = |place: Place| match place {
-            Place::Node(node) => self.cut.contains(&node),
+            Place::Node(node) => (node as u64).is_multiple_of(share),
             Place::Proxy(proxy) => proxy % 4 == 0,
         };
-        !self.cut.is_empty() && side(a) != side(b)
+        side(a) != side(b)
     }
 
     /// Runs a plan to its end.
@@ -140,10 +152,13 @@ impl World {
         if plan.changes > 0 {
             world.after(begin + plan.changes, move |world| world.changes(plan));
         }
-        while let Some(event) = world.events.pop().filter(|event| event.at <= end) {
-            world.now = event.at;
+        while world.now <= end {
+            while let Some(run) = world.queue.next() {
+                run(&mut world);
+            }
+            world.queue.pass();
+            world.now += 1;
             simulated::set(world.now);
-            (event.run)(&mut world);
         }
         let World { things, messages, lost, mut figures, .. } = world;
         (figures.messages, figures.lost) = (messages, lost);
@@ -203,10 +218,9 @@ impl World {
                 self.after(lasts, move |world| world.back(at));
             }
             1 if is_well => self.freezes(at, lasts),
-            _ if self.cut.is_empty() => {
-                let share = 2 + self.dice.below(8);
-                self.cut = (0..plan.peers).filter(|node| (*node as u64 + plan.seed).is_multiple_of(share)).collect();
-                self.after(lasts, |world| world.cut.clear());
+            _ if self.cut.is_none() => {
+                self.cut = Some(2 + self.dice.below(8));
+                self.after(lasts, |world| world.cut = None);
             }
             _ => {}
         }

@@ -1,0 +1,55 @@
+//! The feed as nodes answer it.
+
+use super::{net::Back, world::World};
+use bytes::Bytes;
+use meshcache_protocol::feed::{FeedQuestion, SIGN_OF_LIFE};
+
+/// A question that waits for news.
+pub(super) type Poll = (u64, FeedQuestion, Back<Option<Bytes>>);
+
+impl World {
+    pub(super) fn publish(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.feed.publish();
+        let feed = node.feed.clone();
+        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut node.polls).into_iter().partition(|(_, question, _)| feed.has_news(question));
+        node.polls = rest;
+        for (_, question, back) in due {
+            self.feed_answers(at, &question, back);
+        }
+    }
+
+    pub(super) fn feed_asked(&mut self, at: usize, question: FeedQuestion, back: Back<Option<Bytes>>) {
+        let node = &mut self.nodes[at];
+        if question.at_once || node.feed.has_news(&question) {
+            return self.feed_answers(at, &question, back);
+        }
+        self.turn += 1;
+        let id = self.turn;
+        node.polls.push((id, question, back));
+        self.after(SIGN_OF_LIFE, move |world| {
+            world.arrive_at(at, move |world| {
+                let polls = &mut world.nodes[at].polls;
+                if let Some(place) = polls.iter().position(|(other, ..)| *other == id) {
+                    let (_, question, back) = polls.swap_remove(place);
+                    world.feed_answers(at, &question, back);
+                }
+            })
+        });
+    }
+
+    fn feed_answers(&mut self, at: usize, question: &FeedQuestion, back: Back<Option<Bytes>>) {
+        if !back.waits() {
+            return;
+        }
+        let answer = self.nodes[at].feed.now(question).ok().map(|answer| answer.json);
+        match &answer {
+            Some(json) => {
+                self.figures.feed_answers += 1;
+                self.figures.feed_states += u64::from(json.len() > 1000);
+            }
+            None => self.wake(at),
+        }
+        back.send(self, answer);
+    }
+}

@@ -1,0 +1,160 @@
+//! What a node loads for all who ask: it peeks at the one that had the key before, and only then goes to the service.
+
+use super::{
+    net::{Back, Lost, Place},
+    questions::{HOUR, PATIENCE},
+    world::World,
+};
+use crate::{
+    carried::Comes,
+    store::{Entry, Load, Parts, Used},
+};
+use bytes::Bytes;
+use http::StatusCode;
+use meshcache_protocol::{
+    frame,
+    freshness::{Selecting, Stored, Why},
+};
+use std::sync::Arc;
+
+/// How long the service takes.
+const SERVICE: u64 = 20;
+
+/// Told what a flight brought, and whether others may have it.
+pub(super) type Waiter = Box<dyn FnOnce(&mut World, Option<(u64, bool)>)>;
+
+impl World {
+    /// What a node has of a key: its version and its age.
+    pub(super) fn stored(&self, at: usize, key: usize) -> Option<(u64, u64)> {
+        let cache = &self.nodes[at].cache;
+        let rules = cache.rules();
+        let now = cache.now();
+        let entry = cache.store.get(&rules.named("g")?.share, &self.keys[key], now, |_| true)?;
+        Some((std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?, entry.stored.age(entry.resident(now))))
+    }
+
+    /// Waits for the key's flight, and starts it where there is none.
+    pub(super) fn fly(&mut self, at: usize, key: usize, waiter: Waiter) {
+        self.turn += 1;
+        let turn = self.turn;
+        let node = &mut self.nodes[at];
+        if let Some(flight) = node.flights.get(&key) {
+            return node.waiters.entry(*flight).or_default().push(waiter);
+        }
+        node.flights.insert(key, turn);
+        node.waiters.insert(turn, vec![waiter]);
+        let (cache, life) = (node.cache.clone(), node.life);
+        let load = cache.store.begin(self.keys[key].clone(), cache.history.position());
+        let (me, now) = (&self.peers.clone()[at].name, self.now);
+        let is_owner = cache.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
+        let before = if is_owner { cache.former.lock().owners(self.keys[key].hash(), me, None, cache.now()) } else { Vec::new() };
+        let before = before.iter().filter_map(|name| name.strip_prefix('p')?.parse().ok()).find(|other| self.nodes[at].admits(*other, now));
+        let Some(other): Option<usize> = before else { return self.load(at, key, turn, load) };
+        self.call(
+            Place::Node(at),
+            other,
+            PATIENCE / 2,
+            move |world, back: Back<Vec<u8>>| world.peeked(other, key, back),
+            move |world, answer| {
+                if world.nodes[at].life != life {
+                    return;
+                }
+                if answer == Err(Lost::Refused) {
+                    let now = world.now;
+                    world.nodes[at].breakers.entry(other).or_default().fails(now);
+                }
+                if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
+                    && cache.knows(&there.to_string())
+                {
+                    let (there, rules) = (Arc::new(there), cache.rules());
+                    for frame in &frames {
+                        let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, PATIENCE / 2, &there, Comes::Peeked);
+                    }
+                }
+                match world.stored(at, key) {
+                    Some((version, _)) => {
+                        world.count("peeked");
+                        world.land(at, key, turn, version, true);
+                    }
+                    None => world.load(at, key, turn, load),
+                }
+            },
+        );
+    }
+
+    /// Another node asks what this one has of a key that was its own.
+    fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
+        let write = move |world: &mut World, back: Back<Vec<u8>>| {
+            let cache = &world.nodes[at].cache;
+            let mut message = frame::message(&cache.history.position());
+            let rules = cache.rules();
+            let served = rules.named("g").unwrap();
+            if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.now()) {
+                let used = Used { ..used };
+                cache.write_frames(&world.keys[key], &entries, used, served.group.digest(), &mut message);
+            }
+            back.send(world, message);
+        };
+        match self.nodes[at].flights.get(&key).copied() {
+            Some(flight) => self.nodes[at].waiters.entry(flight).or_default().push(Box::new(move |world, _| write(world, back))),
+            None => write(self, back),
+        }
+    }
+
+    fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
+        self.things[key].loads += 1;
+        let life = self.nodes[at].life;
+        self.after(SERVICE / 2, move |world| {
+            // What the service says it says half way.
+            let version = world.things[key].version;
+            world.after(SERVICE / 2, move |world| {
+                world.arrive_at(at, move |world| {
+                    if world.nodes[at].life != life {
+                        return;
+                    }
+                    let cache = world.nodes[at].cache.clone();
+                    let now = cache.now();
+                    let entry = Arc::new(Entry::new(Parts {
+                        status: StatusCode::OK,
+                        fields: Vec::new(),
+                        tags: "surrogate-key",
+                        body: Bytes::from(format!("{key} {version}")),
+                        selecting: Selecting::default(),
+                        stored: stored(),
+                        arrived: now,
+                        position: load.position().clone(),
+                    }));
+                    let kept = cache.store.put(&cache.rules().named("g").unwrap().share, &load, entry, now);
+                    world.land(at, key, flight, version, kept);
+                })
+            });
+        });
+    }
+
+    fn land(&mut self, at: usize, key: usize, flight: u64, version: u64, kept: bool) {
+        let node = &mut self.nodes[at];
+        if node.flights.get(&key) == Some(&flight) {
+            node.flights.remove(&key);
+        }
+        for (i, waiter) in node.waiters.remove(&flight).unwrap_or_default().into_iter().enumerate() {
+            waiter(self, (i == 0 || kept).then_some((version, kept)));
+        }
+    }
+}
+
+fn stored() -> Stored {
+    Stored {
+        status: 200,
+        lifetime: HOUR,
+        initial_age: 0,
+        while_revalidate: 0,
+        if_error: 0,
+        always_validate: false,
+        must_revalidate: false,
+        for_everybody: false,
+        validator: false,
+        immutable: false,
+        disconnected: false,
+        why: Why::MaxAge,
+    }
+}

@@ -1,0 +1,134 @@
+//! Who is in the ring: what nodes say of themselves, and how they leave.
+
+use super::{
+    net::Place,
+    world::{World, index},
+};
+use crate::{carried::Comes, discovery::told::Does};
+use meshcache_protocol::{Key, Ring, frame};
+use std::{collections::BTreeMap, sync::Arc};
+
+impl World {
+    /// Makes the ring of all that a node knows.
+    pub(super) fn settle(&mut self, at: usize) {
+        let (now, peers) = (self.now, self.peers.clone());
+        let node = &mut self.nodes[at];
+        node.told.settle(&peers[..self.discovered], now);
+        let ring = Ring::new(node.told.ring(&peers[..self.discovered]));
+        if ring == *node.cache.ring() {
+            return;
+        }
+        // One for all who know the same: a thousand rings of a thousand peers are many.
+        let ring = self.rings.entry(ring.version()).or_insert_with(|| Arc::new(ring)).clone();
+        self.figures.rings += 1;
+        node.cache.note_ring(&ring);
+        let others: Vec<usize> = ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
+        node.cache.lease.set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
+        node.ring.fill(false);
+        others.iter().for_each(|other| node.ring[*other] = true);
+        node.breakers.retain(|other, _| node.ring[*other]);
+        let (life, new): (u64, Vec<usize>) = (node.life, others.into_iter().filter(|other| node.listens.insert(*other)).collect());
+        self.publish(at);
+        for other in new {
+            let phase = self.dice.below(20);
+            self.after(phase, move |world| world.listen(at, other, life));
+        }
+    }
+
+    fn hears_word(&mut self, at: usize, of: usize, does: Does) {
+        self.figures.words += 1;
+        let is_news = self.hears(at, of, does);
+        let node = &mut self.nodes[at];
+        if does == Does::End {
+            node.cache.former.lock().forget(&self.peers[of].name);
+        }
+        if does == Does::Join
+            && let Some(breaker) = node.breakers.get_mut(&of)
+        {
+            breaker.answers();
+        }
+        if is_news {
+            self.settle(at);
+        }
+    }
+
+    fn hears(&mut self, at: usize, of: usize, does: Does) -> bool {
+        self.nodes[at].told.hear(self.peers[of].clone(), does, &self.peers[..self.discovered], self.now)
+    }
+
+    /// Says something of itself, to all it knows.
+    fn say(&mut self, at: usize, does: Does) {
+        if does != Does::End && self.hears(at, at, does) {
+            self.settle(at);
+        }
+        let ring = self.nodes[at].cache.ring();
+        for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
+            self.call(
+                Place::Node(at),
+                other,
+                1000,
+                move |world, back| {
+                    world.hears_word(other, at, does);
+                    back.send(world, ());
+                },
+                |_, _| {},
+            );
+        }
+    }
+
+    /// Says it again for as long as it is true.
+    pub(super) fn go_on_saying(&mut self, at: usize, does: Does, life: u64) {
+        if self.nodes[at].life != life || !self.nodes[at].is_up {
+            return;
+        }
+        self.say(at, does);
+        self.after(3000, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, does, life)));
+    }
+
+    /// Leaves: says so, hands over, ends.
+    pub(super) fn leave(&mut self, at: usize) {
+        let life = self.nodes[at].life;
+        self.go_on_saying(at, Does::Leave, life);
+        let cache = self.nodes[at].cache.clone();
+        let (ring, rules, now) = (cache.ring(), cache.rules(), cache.now());
+        let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
+        for place in cache.store.by_use() {
+            let (Some(owner), Some((key, entries, used))) = (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.at(&place, now)) else {
+                continue;
+            };
+            let message = messages.entry(owner).or_insert_with(|| frame::message(&cache.history.position()));
+            cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
+        }
+        for (owner, message) in messages {
+            self.call(
+                Place::Node(at),
+                owner,
+                2000,
+                move |world, back| {
+                    world.receives(owner, &message);
+                    back.send(world, ());
+                },
+                |_, _| {},
+            );
+        }
+        self.after(3000, move |world| {
+            if world.nodes[at].life == life {
+                world.say(at, Does::End);
+                world.ends(at);
+            }
+        });
+    }
+
+    fn receives(&mut self, at: usize, message: &[u8]) {
+        let cache = self.nodes[at].cache.clone();
+        let (there, frames) = frame::read(message).unwrap();
+        if !cache.knows(&there.to_string()) {
+            return self.wake(at);
+        }
+        let (there, rules) = (Arc::new(there), cache.rules());
+        for frame in &frames {
+            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.history.position());
+            let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);
+        }
+    }
+}

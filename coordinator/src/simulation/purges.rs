@@ -1,0 +1,179 @@
+//! What was purged, and whether a node knows: purges are told, and each asks all others what it has missed.
+
+use super::{
+    net::{Back, Lost, Place},
+    world::{World, index},
+};
+use crate::{
+    lease::{LAST, Renewal},
+    named::Named,
+    purge::watch,
+    store::Meant,
+    sure::Caught,
+};
+use meshcache_protocol::purge::{Purge, What};
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+/// How long a peer may take to purge.
+const PURGE: u64 = 2000;
+
+/// Told whether a peer has carried out a purge.
+type Reached = Box<dyn FnOnce(&mut World, Result<(), Lost>)>;
+
+impl World {
+    /// Asks a peer again and again what was purged.
+    pub(super) fn listen(&mut self, at: usize, other: usize, life: u64) {
+        let pause = watch::second(self.nodes[at].cache.ring().peers().len(), self.name(at), self.name(other));
+        self.go_on_listening(at, other, life, Some(pause));
+    }
+
+    fn go_on_listening(&mut self, at: usize, other: usize, life: u64, pause: Option<Duration>) {
+        let node = &mut self.nodes[at];
+        if node.life != life || !node.is_up || !node.ring[other] {
+            node.listens.remove(&other);
+            return;
+        }
+        let pause = pause.unwrap_or_else(|| watch::beat(node.cache.ring().peers().len()));
+        let next = self.now + pause.as_millis() as u64;
+        self.beat(at, other, life, move |world| {
+            let wait = next.saturating_sub(world.now);
+            world.after(wait, move |world| world.arrive_at(at, move |world| world.go_on_listening(at, other, life, None)));
+        });
+    }
+
+    fn beat(&mut self, at: usize, other: usize, life: u64, then: impl FnOnce(&mut World) + 'static) {
+        self.figures.beats += 1;
+        let (question, sent) = (self.nodes[at].cache.question(), self.now);
+        self.call(
+            Place::Node(at),
+            other,
+            LAST,
+            move |world, back: Back<watch::Answer>| {
+                let answer = world.nodes[other].cache.tell_since(&question);
+                back.send(world, answer);
+            },
+            move |world, answer| {
+                if world.nodes[at].life == life {
+                    world.hears_purges(at, other, sent, answer);
+                }
+                then(world);
+            },
+        );
+    }
+
+    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<watch::Answer, Lost>) {
+        let (cache, name, now) = (self.nodes[at].cache.clone(), &self.peers.clone()[other].name, self.now);
+        let renewal = match answer {
+            Ok(answer) => {
+                let mut carried = Vec::new();
+                let caught = if self.deaf { Caught::Up } else { cache.catch_up(&answer, |purge, _| carried.push(purge.what.clone())) };
+                carried.iter().for_each(|what| self.carried_out(at, what));
+                if caught == Caught::Behind {
+                    return;
+                }
+                if let Caught::Emptied(had) = caught {
+                    self.figures.emptied += u64::from(had.entries > 0);
+                    self.publish(at);
+                }
+                cache.lease.heard(name, sent, &answer.source, answer.holds, now)
+            }
+            Err(Lost::Refused) => cache.lease.refused(name, sent, now),
+            Err(Lost::Silent) => return,
+        };
+        if renewal == Renewal::Empty {
+            self.figures.emptied += u64::from(cache.start_over().entries > 0);
+            self.publish(at);
+        }
+    }
+
+    /// Asks all peers now, if it has not just done so.
+    pub(super) fn wake(&mut self, at: usize) {
+        let ring = self.nodes[at].cache.ring();
+        let (node, now) = (&mut self.nodes[at], self.now);
+        if now < node.woken + watch::soon(ring.peers().len()).as_millis() as u64 {
+            return;
+        }
+        node.woken = now;
+        let life = node.life;
+        for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
+            self.beat(at, other, life, |_| {});
+        }
+    }
+
+    /// What a purge means is not joined any more, and proxies are told.
+    fn carried_out(&mut self, at: usize, what: &What) {
+        let named = Named::new(what, &self.groups);
+        let keys = &self.keys;
+        self.nodes[at].flights.retain(|key, _| named.means(&keys[*key]) == Meant::No);
+        self.publish(at);
+    }
+
+    /// A key changes, and is purged at a node.
+    pub(super) fn purge(&mut self, at: usize, key: usize) {
+        if !self.nodes[at].is_up || self.nodes[at].is_frozen {
+            return;
+        }
+        self.things[key].version += 1;
+        self.figures.purges += 1;
+        let least = self.things[key].version;
+        let what = What { group: Some("g".into()), paths: vec![format!("/{key}")], ..What::default() };
+        let (purge, _) = self.nodes[at].cache.order(what, false);
+        self.carried_out(at, &purge.what);
+        let ring = self.nodes[at].cache.ring();
+        let others: Vec<usize> = self.nodes[at].cache.audience().iter().filter_map(|peer| index(&peer.data)).collect();
+        let open = Rc::new(Cell::new((others.len(), 0)));
+        let until = self.now + PURGE;
+        for other in others {
+            let (open, is_in) = (open.clone(), ring.peer(&self.peers[other].name).is_some());
+            self.tell(
+                at,
+                other,
+                purge.clone(),
+                until,
+                Box::new(move |world, end| {
+                    let reached = end == Ok(()) || (end == Err(Lost::Refused) && !is_in);
+                    let (left, unreached) = open.get();
+                    open.set((left - 1, unreached + usize::from(!reached)));
+                    if open.get() == (0, 0) {
+                        world.figures.purges_everywhere += 1;
+                        let now = world.now;
+                        world.things[key].purged.push((now, least));
+                    }
+                }),
+            );
+        }
+    }
+
+    fn tell(&mut self, at: usize, other: usize, purge: Purge, until: u64, then: Reached) {
+        if self.deaf {
+            return self.after(1, move |world| then(world, Ok(())));
+        }
+        self.figures.purge_calls += 1;
+        let heard = purge.clone();
+        self.call(
+            Place::Node(at),
+            other,
+            300,
+            move |world, back: Back<bool>| {
+                let done = match world.nodes[other].cache.hear(&heard) {
+                    Ok(Some(_)) => {
+                        world.carried_out(other, &heard.what);
+                        true
+                    }
+                    Ok(None) => true,
+                    Err(_) => {
+                        world.wake(other);
+                        false
+                    }
+                };
+                back.send(world, done);
+            },
+            move |world, answer| match answer {
+                Ok(true) if world.now <= until => then(world, Ok(())),
+                Err(Lost::Refused) => then(world, Err(Lost::Refused)),
+                _ if world.now + 50 > until => then(world, Err(Lost::Silent)),
+                _ => world.after(50, move |world| world.tell(at, other, purge, until, then)),
+            },
+        );
+    }
+}
