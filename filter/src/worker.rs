@@ -4,8 +4,9 @@ use crate::{counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, p
 use meshcache_protocol::{
     Groups, Hash, Observed,
     feed::{News, TRUST},
-    purge::{Bounds, Heard, Log, Position, What},
+    purge::{Bounds, Heard, Log, Position, Purge, What},
 };
+use serde::Serialize;
 use std::rc::Rc;
 
 /// The purges that other workers of this proxy can catch up from. Who was away for longer empties its hot cache.
@@ -14,6 +15,14 @@ const MOST: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
 const OBSERVED: usize = 2048;
 /// Of how many coordinators' purges a question tells: of those that have purged last.
 const TOLD: usize = 16;
+
+/// [`News`] of what is here: written for each purge, and not copied for that.
+#[derive(Serialize)]
+struct Held<'w> {
+    since: &'w Position,
+    position: &'w Position,
+    purges: Vec<&'w Purge>,
+}
 
 /// One worker's state. It outlives configurations: only a new module or a new proxy begins without it.
 pub struct Worker {
@@ -143,8 +152,8 @@ impl Worker {
     }
 
     /// The last purges, for workers that have not heard of them.
-    pub fn news(&self) -> News {
-        News { since: self.log.floor().clone(), position: self.log.position().clone(), purges: self.log.held().cloned().collect() }
+    pub fn news(&self) -> impl Serialize + '_ {
+        Held { since: self.log.floor(), position: self.log.position(), purges: self.log.held().collect() }
     }
 
     /// The purges that were carried out.

@@ -21,7 +21,7 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         proxies: proxies as usize,
         keys: peers as usize * 20,
         lasts: seconds * 1000,
-        requests: (proxies * 5).max(1000),
+        requests: (proxies * 5).clamp(1000, 20_000),
         loses: 0,
         purges: 0,
         blows: 0,
@@ -62,7 +62,7 @@ fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_and_messages_
     let plan = sized(number("MESHCACHE_SIMULATION_PEERS", 7), number("MESHCACHE_SIMULATION_PROXIES", 40), number("MESHCACHE_SIMULATION_SECONDS", 15));
     let peers = plan.peers as u64;
     for seed in plan.seed..plan.seed + number("MESHCACHE_SIMULATION_SEEDS", 3) {
-        let figures = run("blows", Plan { seed, loses: 5, purges: (peers / 5).max(50), blows: 2000, changes: 3000, ..plan });
+        let figures = run("blows", Plan { seed, loses: 5, purges: peers.max(50), blows: 2000, changes: 3000, ..plan });
         let due = figures.keys + figures.purges;
         let per = |messages: u64, changes: u64| messages as f64 / (changes * peers) as f64;
         let (calls, words) = (per(figures.purge_calls, figures.purges), per(figures.words, figures.changes));
