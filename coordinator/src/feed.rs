@@ -242,3 +242,48 @@ fn is_word(text: &str) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{Identity, Settings};
+    use meshcache_protocol::{Groups, Peer, Ring, purge::What};
+
+    /// A coordinator that has just started, alone in its ring.
+    fn started() -> (Arc<Cache>, Arc<Feed>) {
+        let settings = Settings { me: "a".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
+        let metrics = Metrics::new().unwrap();
+        let cache = Cache::new(settings, metrics.clone());
+        let config: Config = serde_json::from_value(serde_json::json!({"version": 1})).unwrap();
+        cache.set_groups(Arc::new(Groups::new(config.clone()).unwrap())).unwrap();
+        let peer = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
+        cache.note_ring(&Arc::new(Ring::new(vec![peer])));
+        let feed = Feed::new(cache.clone(), metrics, "meshcache", "a");
+        feed.set_config(config);
+        (cache, feed)
+    }
+
+    fn told(feed: &Feed, question: &FeedQuestion) -> FeedAnswer {
+        serde_json::from_slice(&feed.now(question).ok().unwrap().json).unwrap()
+    }
+
+    #[test]
+    fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
+        let (cache, before) = started();
+        cache.order(What { all: true, ..What::default() }, false);
+        before.publish();
+        let first = told(&before, &FeedQuestion::default());
+        let news = first.news.unwrap();
+        assert!(first.state.is_some() && news.purges.len() == 1);
+        let proxy = FeedQuestion { version: first.version, position: news.position, ..FeedQuestion::default() };
+        let (cache, after) = started();
+        assert!(!after.has_news(&proxy), "it knows less, and that is no news");
+        let same = told(&after, &proxy);
+        assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
+        // What it purges from now on is news, from where the proxy is.
+        cache.order(What { all: true, ..What::default() }, false);
+        after.publish();
+        let news = told(&after, &proxy).news.unwrap();
+        assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));
+    }
+}

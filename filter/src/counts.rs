@@ -187,6 +187,9 @@ impl Counts {
     }
 }
 
+/// The names of Envoy's gauges: what is in this proxy's memory.
+pub const GAUGES: [&str; 2] = ["meshcache_filter_hot_bytes", "meshcache_filter_hot_items"];
+
 /// The names of Envoy's counters, in the order of [`Counts::take_metrics`].
 pub fn metric_names() -> impl Iterator<Item = String> {
     let outcomes = Outcome::ALL.iter().map(|o| format!("meshcache_filter_requests_{}", o.label()));
@@ -243,6 +246,18 @@ mod tests {
         counts.take_metrics(|at, n| metrics.push((names[at].as_str(), n)));
         assert_eq!(metrics, [("meshcache_filter_requests_hot", 3), ("meshcache_filter_pass_loop", 1)]);
         counts.take_metrics(|_, _| unreachable!());
+    }
+
+    #[test]
+    fn every_metric_is_documented_and_every_documented_one_is_there() {
+        let page = include_str!("../../docs/metrics.md");
+        let mut documented: Vec<_> =
+            page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).filter(|name| name.contains("_filter_")).collect();
+        let own: Vec<String> = metric_names().chain(GAUGES.map(str::to_owned)).collect();
+        let mut own: Vec<_> = own.iter().map(String::as_str).collect();
+        documented.sort_unstable();
+        own.sort_unstable();
+        assert_eq!(documented, own);
     }
 
     #[test]

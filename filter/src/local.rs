@@ -185,7 +185,7 @@ pub(crate) fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
         let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
         let holder = host::nanoseconds() ^ (Rc::as_ptr(&Rc::new(0)) as usize as u64);
         let counters = counts::metric_names().map(|name| host::metric(Kind::Counter, &name)).collect();
-        let gauges = ["meshcache_filter_hot_bytes", "meshcache_filter_hot_items"].map(|name| (host::metric(Kind::Gauge, name), 0));
+        let gauges = counts::GAUGES.map(|name| (host::metric(Kind::Gauge, name), 0));
         let local = Rc::new(RefCell::new(Local {
             worker: Worker::new(hot_bytes),
             feed: Feed::new(holder, &proxy, cluster),

@@ -127,6 +127,22 @@ fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
 }
 
 #[test]
+fn after_an_outage_proxies_come_back_over_a_second() {
+    // The first that fails is asked elsewhere soon; when that one is gone, too, each proxy waits for as long as its dice say.
+    for (random, rest) in [(0, 250), (500, 750), (999, 1249)] {
+        let mut two = Two::new();
+        let at = |now| Moment { now, random };
+        let (feed, worker, memory) = (&mut two.feeds[0], &mut two.workers[0], &mut two.memory);
+        assert!(feed.tick(worker, memory, at(0)).is_some());
+        feed.answered(worker, memory, None, at(0));
+        assert!(feed.tick(worker, memory, at(100)).is_some());
+        feed.answered(worker, memory, None, at(100));
+        assert_eq!(feed.tick(worker, memory, at(100 + rest - 1)), None);
+        assert!(feed.tick(worker, memory, at(100 + rest)).is_some());
+    }
+}
+
+#[test]
 fn an_answer_that_cannot_be_read_is_no_sign_of_life() {
     for (body, why) in [
         (&b"<html>"[..], "expected"),
