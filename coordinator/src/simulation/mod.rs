@@ -4,7 +4,8 @@
 //! protocol; of the coordinator its store, lease, history, former owners, words and feed. What stands here in place of sockets and tasks
 //! is who is told what when: messages take a while, overtake one another and get lost, by a seed. The same seed gives the same figures.
 //!
-//! `make simulation SEED=1 PEERS=1000 PROXIES=10000 SECONDS=20` runs a large one.
+//! `make simulation SEED=1 PEERS=1000 PROXIES=10000 SECONDS=20` runs a large one: six minutes and 5 GB on one core of a busy machine, nearly
+//! all of it for the million pairs of coordinators that ask each other every second what was purged.
 
 mod check;
 mod feed;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::purging::order;
 use meshcache_tests::{Ask, Connection, Groups, Mesh, await_until};
 use serde_json::{Value, json};
@@ -46,12 +47,25 @@ pub(crate) async fn run(report: &Report) {
     cost(report, "one change of the state, known to all", begun, pid, idle, proxies);
 
     let begun = (Instant::now(), cpu::used(pid));
+    joins(coordinator.ports.peer).await;
+    await_until(async || heard.states.load(Ordering::SeqCst) == 3 * proxies, Duration::from_secs(20), "all know the new ring").await;
+    cost(report, "one change of the ring, known to all", begun, pid, idle, proxies);
+
+    let begun = (Instant::now(), cpu::used(pid));
     for i in 0..100 {
         order(coordinator, &json!({"group": "more", "paths": [format!("/{i}")]}).to_string()).await;
     }
     await_until(async || heard.purges.load(Ordering::SeqCst) == 100 * proxies, Duration::from_secs(20), "all have heard of all purges").await;
     cost(report, "a hundred purges, known to all", begun, pid, idle, proxies);
     pollers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A peer says that it is there. Nobody is: the coordinator finds that out by itself.
+async fn joins(to: std::net::SocketAddr) {
+    let word = json!({"peer": {"name": "new", "data": "127.0.0.1:1", "peer": "127.0.0.1:1"}, "does": "join"});
+    let ask = Ask::new("POST", "peer", "/.meshcache/word").header("authorization", format!("Bearer {PEER_TOKEN}")).body(word.to_string());
+    let answer = Connection::open(to).await.unwrap().send(&ask).await.unwrap();
+    assert_eq!(answer.status, 204, "{answer:?}");
 }
 
 fn cost(report: &Report, what: &str, (begun, used): (Instant, Duration), pid: u32, idle: f64, proxies: usize) {
