@@ -68,7 +68,7 @@ fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_and_messages_
         let (calls, words) = (per(figures.purge_calls, figures.purges), per(figures.words, figures.changes));
         println!("{} loads where {due} were due; messages for each peer: {calls:.2} a purge, {words:.2} a change of the ring", figures.loads);
         // Who dies has lost its keys, and who is cut off loads for itself.
-        assert!(figures.loads <= 3 * due, "{} loads where {due} were due", figures.loads);
+        assert!(figures.loads <= 5 * due, "{} loads where {due} were due", figures.loads);
         // Who is down, frozen or cut off is told again and again, for two seconds. A word is said again every three.
         assert!(calls < 10.0 && words < 10.0, "{figures:?}");
     }
