@@ -62,6 +62,10 @@ impl Mesh {
         let strict = json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
             "metadata": {"name": "default", "namespace": "istio-system"}, "spec": {"mtls": {"mode": "STRICT"}}});
         mesh.put(&strict);
+        // As a platform has them for all: traffic stays in its zone where it can, and hosts that fail are left out.
+        let policy = json!({"loadBalancer": {"localityLbSetting": {"enabled": true}}, "outlierDetection": {"consecutive5xxErrors": 5}});
+        mesh.put(&json!({"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "default", "namespace": "istio-system"},
+            "spec": {"host": "*.svc.cluster.local", "trafficPolicy": policy}}));
         mesh
     }
 

@@ -128,6 +128,23 @@ impl Ring {
         began.elapsed()
     }
 
+    /// Asks the first coordinator for keys of all owners; another number means other keys.
+    async fn ask_many(&self, number: usize) {
+        for n in 0..40 {
+            let ask = Ask::get("service.test", &format!("/many/{number}/{n}"));
+            assert_eq!(ask.send(SocketAddr::new(self.members[0].address, 8080)).await.unwrap().text(), "answer");
+        }
+    }
+
+    /// A number, summed over all.
+    async fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let mut all = 0.0;
+        for member in &self.members {
+            all += member.metrics().await.map_or(0.0, |metrics| metrics.sum(name, labels));
+        }
+        all
+    }
+
     /// What the first coordinator says of each peer.
     async fn peers(&self) -> String {
         let ask = Ask::get("admin", "/peers").header("authorization", "Bearer token-of-the-peers");
@@ -203,7 +220,8 @@ async fn every_ring_follows_who_is_ready_within_two_seconds_and_requests_go_on()
     // On a busy machine the API server and its controllers take longer than the coordinators: the fastest of some rounds counts.
     let mut slow = BTreeSet::from(["not ready", "ready again", "added", "terminates", "gone"]);
     let mut took = Vec::new();
-    for _ in 0..5 {
+    ring.origin.on("*", |_| Reply::fresh(600, "answer"));
+    for round in 0..5 {
         let other = (ring.members[2].name.clone(), ring.members[2].address);
         ring.cluster.ready(&other.0, other.1, false);
         took.push(("not ready", ring.agree(2.0, "one is not ready").await));
@@ -212,11 +230,16 @@ async fn every_ring_follows_who_is_ready_within_two_seconds_and_requests_go_on()
 
         ring.join().await;
         took.push(("added", ring.agree(4.0, "one was added").await));
+        ring.ask_many(round).await;
+        let found = ring.sum("meshcache_peeks_total", &[("outcome", "found")]).await;
 
         // As at the end of a Pod: it terminates and serves, so it leaves the ring at once; then it is gone.
         let last = ring.members.last().unwrap().name.clone();
         ring.cluster.kubectl(&["delete", "pod", &last, "--grace-period=30", "--wait=false"]);
         took.push(("terminates", ring.agree(3.0, "one terminates").await));
+        // Its keys have other owners now, who ask it for what it has.
+        ring.ask_many(round).await;
+        assert!(ring.sum("meshcache_peeks_total", &[("outcome", "found")]).await > found, "who terminates is not asked for what it has");
         ring.members.last().unwrap().process.signal(Signal::TERM);
         ring.cluster.remove(&last);
         ring.members.pop();
@@ -410,10 +433,7 @@ async fn a_pod_may_have_two_families_and_may_come_back_at_another_address() {
     assert!(ring.peers().await.contains(&format!("[{six}]:8083")), "{}", ring.peers().await);
     ring.origin.on("*", |_| Reply::fresh(600, "answer"));
     let before = ring.members[0].metrics().await.unwrap();
-    for n in 0..40 {
-        let answer = Ask::get("service.test", &format!("/both/{n}")).send(SocketAddr::new(ring.members[0].address, 8080)).await.unwrap();
-        assert_eq!(answer.text(), "answer");
-    }
+    ring.ask_many(0).await;
     let since = ring.members[0].metrics().await.unwrap().since(&before);
     assert_eq!(since.sum("groupcache_peer_errors_total", &[]), 0.0);
     let asked = ring.members[2].metrics().await.unwrap();
