@@ -34,7 +34,7 @@ async fn a_peer_that_is_killed_under_load_costs_one_load_for_each_of_its_keys() 
 async fn a_peer_that_freezes_under_load_is_waited_for_once() {
     let (mesh, _, struck) = struck(300, "100ms", |coordinator| coordinator.freeze()).await;
     let [before, first, then] = [&struck.before, &struck.first, &struck.then].map(|load| load.within(0.99));
-    assert!(struck.loads * 100 <= struck.lost * 105, "{} loads for {} keys", struck.loads, struck.lost);
+    assert!(struck.loads * 100 <= struck.lost * 105, "{} loads for {} keys{}", struck.loads, struck.lost, mesh.counts().await);
     assert!(first <= ORIGIN + Duration::from_millis(250) + SLACK, "{first:?}");
     assert!(then <= before + SLACK, "{before:?}, {then:?}");
     // What was loaded elsewhere while it was frozen comes home without another load.
