@@ -180,12 +180,11 @@ mod tests {
         time::{Instant, sleep},
     };
 
-    /// A connection whose requests are answered after `takes`, with 64 KiB.
-    fn connect(takes: Duration) -> (DuplexStream, JoinHandle<()>) {
+    /// A connection whose requests are answered after `takes`, with 64 KiB, and what tells it that the process stops.
+    fn connect(takes: Duration) -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
         let (client, server) = tokio::io::duplex(1024);
         let (running, drain) = watch::channel(false);
         let task = tokio::spawn(async move {
-            let _running = running;
             let (activity, io) = Activity::watch(TokioIo::new(server));
             let answer = hyper::service::service_fn({
                 let activity = activity.clone();
@@ -202,14 +201,14 @@ mod tests {
             builder.http1().header_read_timeout(None);
             serve(builder.serve_connection(io, answer), &activity, drain).await;
         });
-        (client, task)
+        (client, task, running)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_completes_a_head_is_let_go() {
         for begin in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: h\r\n"] {
             let begun = Instant::now();
-            let (mut client, task) = connect(Duration::ZERO);
+            let (mut client, task, _running) = connect(Duration::ZERO);
             client.write_all(begin.as_bytes()).await.unwrap();
             task.await.unwrap();
             assert!((SLOW..=SLOW * 3).contains(&begun.elapsed()), "{begin:?} {:?}", begun.elapsed());
@@ -218,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
-        let (mut client, task) = connect(Duration::ZERO);
+        let (mut client, task, _running) = connect(Duration::ZERO);
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         task.await.unwrap();
         drop(client);
@@ -226,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_origin_and_a_slow_reader_are_waited_for() {
-        let (mut client, _task) = connect(SLOW * 10);
+        let (mut client, _task, _running) = connect(SLOW * 10);
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 64 * 1024];
         for piece in answer.chunks_mut(8192) {
@@ -234,5 +233,24 @@ mod tests {
             sleep(SLOW / 2).await;
         }
         assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_process_stops_a_silent_client_is_not_waited_for_and_an_answer_is() {
+        let (mut client, task, running) = connect(Duration::ZERO);
+        client.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        let begun = Instant::now();
+        running.send_replace(true);
+        task.await.unwrap();
+        assert!(begun.elapsed() <= QUIET * 2, "{:?}", begun.elapsed());
+        let (mut client, task, running) = connect(QUIET * 4);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        running.send_replace(true);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200") && answer.len() > 64 * 1024);
+        task.await.unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ServiceRef, client,
-    slices::{Use, port, usable},
+    slices::{is_ready, port},
 };
 use crate::{clock, probe};
 use k8s_openapi::{
@@ -114,7 +114,7 @@ async fn all_serve(client: &Client, namespace: &str, service: &ServiceRef, diges
 fn status_ports(slices: &[EndpointSlice]) -> Vec<SocketAddr> {
     let of = |slice: &EndpointSlice| {
         let port = port(slice.ports.as_deref().unwrap_or_default(), "http-status");
-        let ready = slice.endpoints.iter().filter(|endpoint| usable(endpoint.conditions.as_ref()) == Some(Use::Owner));
+        let ready = slice.endpoints.iter().filter(|endpoint| is_ready(endpoint.conditions.as_ref()));
         let addresses = ready.filter_map(|endpoint| endpoint.addresses.first()?.parse().ok()).collect::<Vec<_>>();
         addresses.into_iter().filter_map(move |ip| Some(SocketAddr::new(ip, port?)))
     };

@@ -18,8 +18,6 @@ pub const PEER_PORT: &str = "tcp-peer";
 pub struct View {
     /// Who is ready, by name: the ring.
     pub ready: Vec<Peer>,
-    /// Who is about to go and still answers, by name: no owner of any key, but worth a peek.
-    pub leaving: Vec<Peer>,
     /// What was left out, and why.
     pub problems: Vec<Problem>,
 }
@@ -75,20 +73,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How an endpoint may be used, the best first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Use {
-    /// It owns keys.
-    Owner,
-    /// It answers what it still has.
-    Peek,
-}
-
 /// One place where a Pod can be reached, ordered by preference. Two coordinators that see the same slices choose the same place,
 /// in whatever order they saw them, so that their rings agree.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    usable: Use,
     v4: bool,
     address: IpAddr,
     data: u16,
@@ -102,9 +90,9 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
     for slice in slices {
         let name = slice.metadata.name.as_deref().unwrap_or_default();
         let mut problem = |fault, about: &str| problems.push(Problem { fault, slice: name.to_owned(), about: about.to_owned() });
-        let usable: Vec<(&Endpoint, Use)> = slice.endpoints.iter().filter_map(|endpoint| Some((endpoint, usable(endpoint.conditions.as_ref())?))).collect();
+        let ready: Vec<&Endpoint> = slice.endpoints.iter().filter(|endpoint| is_ready(endpoint.conditions.as_ref())).collect();
         // A Service without endpoints has a placeholder without ports. That is no problem: nothing is left out.
-        if usable.is_empty() {
+        if ready.is_empty() {
             continue;
         }
         let ports = slice.ports.as_deref().unwrap_or_default();
@@ -112,7 +100,7 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
         let missing = [(data, DATA_PORT), (peer, PEER_PORT)].into_iter().filter(|(port, _)| port.is_none());
         missing.for_each(|(_, name)| problem(Fault::NoPort, name));
         let (Some(data), Some(peer)) = (data, peer) else { continue };
-        for (endpoint, usable) in usable {
+        for endpoint in ready {
             let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
             let pod = target.and_then(|target| target.name.as_deref()).filter(|name| !name.is_empty());
             // Only the first address counts, as the API says of the list.
@@ -122,7 +110,7 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
                 (Some(pod), None, _) => problem(Fault::NoAddress, pod),
                 (Some(_), Some(text), Some(Err(_)) | None) => problem(Fault::BadAddress, text),
                 (Some(pod), Some(_), Some(Ok(address))) => {
-                    let place = Place { usable, v4: IpAddr::is_ipv4(&address), address, data, peer };
+                    let place = Place { v4: IpAddr::is_ipv4(&address), address, data, peer };
                     if pods.get(pod).is_none_or(|known| place < *known) {
                         pods.insert(pod, place);
                     }
@@ -132,9 +120,7 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
     }
     problems.sort();
     problems.dedup();
-    let (ready, leaving) = pods.iter().partition::<Vec<_>, _>(|(_, place)| place.usable == Use::Owner);
-    let peers = |of: Vec<(&&str, &Place)>| of.into_iter().map(|(pod, place)| place.peer(pod)).collect();
-    View { ready: peers(ready), leaving: peers(leaving), problems }
+    View { ready: pods.iter().map(|(pod, place)| place.peer(pod)).collect(), problems }
 }
 
 impl Place {
@@ -144,15 +130,10 @@ impl Place {
     }
 }
 
-/// What is not said has the meaning that the API gives it: ready, and serving as it is ready. A Service with
-/// publishNotReadyAddresses calls all ready, those that terminate too: these are told by `terminating`.
-pub(super) fn usable(conditions: Option<&EndpointConditions>) -> Option<Use> {
-    let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
-    let serving = conditions.and_then(|c| c.serving).unwrap_or(ready);
-    match conditions.and_then(|c| c.terminating).unwrap_or(false) {
-        false => ready.then_some(Use::Owner),
-        true => serving.then_some(Use::Peek),
-    }
+/// What is not said has the meaning that the API gives it: ready. A Service with publishNotReadyAddresses calls all ready, those that
+/// terminate too: these are told by `terminating`. They own no keys; who knew them asks them for what they still have.
+pub(super) fn is_ready(conditions: Option<&EndpointConditions>) -> bool {
+    conditions.and_then(|c| c.ready).unwrap_or(true) && !conditions.and_then(|c| c.terminating).unwrap_or(false)
 }
 
 pub(super) fn port(ports: &[EndpointPort], name: &str) -> Option<u16> {
@@ -204,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_ready_is_left_out_and_who_terminates_and_serves_is_listed_apart() {
+    fn who_is_not_ready_or_terminates_is_left_out() {
         let seen = view([&slice(
             "s",
             "IPv4",
@@ -218,7 +199,7 @@ mod tests {
             ]),
         )]);
         let names = |peers: &[Peer]| peers.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&seen.ready), names(&seen.leaving)), (vec!["quiet".into(), "silent".into()], vec!["leaving".into(), "published".into()]));
+        assert_eq!(names(&seen.ready), ["quiet", "silent"]);
     }
 
     #[test]
@@ -226,7 +207,7 @@ mod tests {
         let old = slice("a", "IPv6", json!([pod("c-0", "fd00::1", json!({"ready": false, "serving": true, "terminating": true}))]));
         let new = slice("b", "IPv4", json!([pod("c-0", "10.0.0.9", ready())]));
         let seen = view([&old, &new]);
-        assert_eq!((told(&seen.ready), seen.leaving), (vec!["c-0 10.0.0.9:8080 10.0.0.9:8083".into()], vec![]));
+        assert_eq!(told(&seen.ready), ["c-0 10.0.0.9:8080 10.0.0.9:8083"]);
     }
 
     #[test]
