@@ -1,9 +1,9 @@
 //! What a request asks of the cache: a key of a group, a pass to the group's origin, or nothing that it may have.
 
 use crate::{
-    cache::{Door, Identity},
     head::Head,
     served::{Rules, Served},
+    settings::{Door, Identity},
 };
 use http::{Method, StatusCode};
 use meshcache_protocol::{

@@ -19,6 +19,7 @@ use crate::{
     peers::Peers,
     room::Bytes,
     served::{Rules, Served},
+    settings::{Door, Settings, Usage},
     store::Store,
     through::Aside,
 };
@@ -38,8 +39,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
-
-pub use crate::settings::{Door, Identity, Purged, Settings, Usage};
 
 /// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come back.
 const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };

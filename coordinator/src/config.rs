@@ -9,8 +9,8 @@ pub use flags::{CheckFlags, Discovery, Flags, Hook, LogFormat, LogLevel, Program
 pub use memory::memory_limit;
 
 use crate::{
-    cache::Identity,
     discovery::{fixed::Member, kube::ServiceRef},
+    settings::Identity,
 };
 use groups::Source;
 use std::{

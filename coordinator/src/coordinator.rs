@@ -1,7 +1,7 @@
 //! One coordinator, start to end: read what it is told, listen, serve, drain.
 
 use crate::{
-    cache::{Cache, Settings},
+    cache::Cache,
     config::{
         CheckFlags, Config,
         groups::{Loaded, Source},
@@ -17,6 +17,7 @@ use crate::{
     origin::BadCa,
     purge::Purger,
     reload::Reload,
+    settings::Settings,
     token::Tokens,
     words::Words,
 };

@@ -246,7 +246,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{Identity, Settings};
+    use crate::settings::{Identity, Settings};
     use meshcache_protocol::{Groups, Peer, Ring, purge::What};
 
     /// A coordinator that has just started, alone in its ring.

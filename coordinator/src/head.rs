@@ -1,6 +1,6 @@
 //! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
 
-use crate::{cache::Door, http::Interim};
+use crate::{http::Interim, settings::Door};
 use http::{
     HeaderMap, HeaderName, Method,
     header::{AUTHORIZATION, HOST},

@@ -3,11 +3,12 @@
 use crate::{
     asked::{Asked, caller},
     body::Body,
-    cache::{Cache, Door},
+    cache::Cache,
     head::Head,
     http::empty,
     load::with_headers,
     served::Served,
+    settings::Door,
     store::{Entry, Fate},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};

@@ -41,7 +41,7 @@ mod reload;
 mod ring;
 mod room;
 mod served;
-mod settings;
+pub mod settings;
 #[cfg(test)]
 mod simulation;
 mod store;

@@ -7,15 +7,7 @@ pub mod watch;
 
 pub use order::{Order, Refused};
 
-use crate::{
-    cache::{Cache, Purged},
-    feed::Feed,
-    history::Gap,
-    lease::Renewal,
-    metrics::Metrics,
-    sure::Caught,
-    token::Tokens,
-};
+use crate::{cache::Cache, feed::Feed, history::Gap, lease::Renewal, metrics::Metrics, settings::Purged, sure::Caught, token::Tokens};
 use line::{Line, Unheard};
 use meshcache_protocol::{
     Peer,

@@ -1,7 +1,7 @@
 //! What may change while the coordinator runs: groups and tokens, looked at each second and on SIGHUP.
 
 use crate::{
-    cache::{Cache, Identity},
+    cache::Cache,
     config::{
         Config,
         groups::{Loaded, Source},
@@ -9,6 +9,7 @@ use crate::{
     coordinator::take,
     feed::Feed,
     metrics::Metrics,
+    settings::Identity,
     token::Tokens,
 };
 use meshcache_protocol::Hash;

@@ -1,11 +1,12 @@
 //! Before anything is answered from the store: whether all purges are known that others have carried out.
 
 use crate::{
-    cache::{Cache, Purged},
+    cache::Cache,
     clock,
     history::Gap,
     named::Named,
     purge::watch::{Answer, Question},
+    settings::Purged,
     store::{Entry, Fate, Load, Meant},
 };
 use meshcache_protocol::{

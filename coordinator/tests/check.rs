@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use meshcache_coordinator::{
-    cache::Identity,
     config::groups::{Loaded, Source},
+    settings::Identity,
 };
 use std::{path::Path, process::Command};
 

@@ -3,7 +3,7 @@
 
 mod plane;
 
-use meshcache_coordinator::cache::Identity;
+use meshcache_coordinator::settings::Identity;
 use plane::{Front, MIB, Origin, answer, ring, until};
 use serde_json::json;
 use std::sync::Arc;

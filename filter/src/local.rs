@@ -10,7 +10,6 @@ use crate::{
     host::{self, Kind, Level, SharedData},
     peers::Choice,
     rescue,
-    root::TICK,
     stream::State,
     worker::Worker,
 };
@@ -21,6 +20,8 @@ use std::{
     rc::Rc,
 };
 
+/// How often a worker looks what the feed has brought to another, milliseconds.
+pub(crate) const TICK: u64 = 250;
 /// To how many streams one callback gives an answer. Envoy replies to them one inside the other: with nothing else in the
 /// filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;

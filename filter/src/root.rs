@@ -7,7 +7,7 @@ use crate::{
     feed::{self, FeedAsk},
     host::{self, Level, Map, SharedData},
     invalidate,
-    local::{Local, local},
+    local::{Local, TICK, local},
     message, rescue,
     site::Site,
     stream::Stream,
@@ -20,8 +20,6 @@ use proxy_wasm::{
 };
 use std::{borrow::Cow, cell::RefCell, rc::Rc, time::Duration};
 
-/// How often a worker looks what the feed has brought to another.
-pub(crate) const TICK: u64 = 250;
 /// How soon a worker goes on with those who still wait.
 const SOON: u64 = 1;
 /// How often it looks for peers that are silent, in groups that hedge.

@@ -1,11 +1,11 @@
 //! The command line. What `--help` prints of these comments is the reference.
 
 use crate::{
-    cache,
     discovery::{
         fixed::{Member, members},
         kube::ServiceRef,
     },
+    settings,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshcache_protocol::{
@@ -203,7 +203,7 @@ pub enum Identity {
     Xfcc,
 }
 
-impl From<Identity> for cache::Identity {
+impl From<Identity> for settings::Identity {
     fn from(identity: Identity) -> Self {
         match identity {
             Identity::None => Self::None,

@@ -1,7 +1,7 @@
 //! The groups, from a file, a directory or `--origin`: what is wrong with them is said with file, line and field.
 
 use super::places::Places;
-use crate::cache::Identity;
+use crate::settings::Identity;
 use meshcache_protocol::{
     Groups, Hash,
     groups::{

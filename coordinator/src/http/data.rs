@@ -1,11 +1,7 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
 use super::Answer;
-use crate::{
-    body::Body,
-    cache::{Cache, Door},
-    feed::Feed,
-};
+use crate::{body::Body, cache::Cache, feed::Feed, settings::Door};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;

@@ -6,11 +6,12 @@ use super::{
 };
 use crate::{
     body::Body,
-    cache::{Cache, Door},
+    cache::Cache,
     discovery::{Rings, told::Word},
     handover,
     peek::Peeked,
     purge::{self, Call, Purger, watch},
+    settings::Door,
     token::Tokens,
 };
 use http::{Method, Request, Response, StatusCode, header};

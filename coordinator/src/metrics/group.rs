@@ -1,7 +1,7 @@
 //! One group's metrics, resolved once, so that counting costs no lookup by label.
 
 use super::{counters, gauges, one};
-use crate::cache::Usage;
+use crate::settings::Usage;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::{
     sync::{

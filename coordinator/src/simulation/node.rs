@@ -2,10 +2,11 @@
 
 use super::{feed::Poll, flights::Waiter, net::Run, world::World};
 use crate::{
-    cache::{Cache, Identity, Settings},
+    cache::Cache,
     discovery::told::{Does, Told},
     feed::Feed,
     metrics::Metrics,
+    settings::{Identity, Settings},
 };
 use meshcache_protocol::Breaker;
 use std::{

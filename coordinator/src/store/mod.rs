@@ -19,7 +19,7 @@ pub(crate) use shard::{Place, Used};
 pub(crate) use share::Share;
 pub(crate) use under_way::{Load, Meant};
 
-use crate::cache::{Purged, Usage};
+use crate::settings::{Purged, Usage};
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use segments::Slot;

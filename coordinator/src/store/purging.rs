@@ -1,7 +1,7 @@
 //! Purges in the store: where to look for what they name, and what becomes of it.
 
 use super::{Entry, Mark, Store};
-use crate::cache::Purged;
+use crate::settings::Purged;
 use meshcache_protocol::Key;
 use std::sync::{Arc, atomic::Ordering::AcqRel};
 

@@ -7,7 +7,7 @@ use super::{
     purging::Fate,
     segments::{PARTS, Segments, Slot, VARIANTS, Variants},
 };
-use crate::cache::Purged;
+use crate::settings::Purged;
 use meshcache_protocol::{Hash, Key};
 use smallvec::smallvec;
 use std::sync::Arc;

@@ -14,8 +14,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshcache_coordinator::{
-    cache::{Cache, Door, Identity, Settings},
+    cache::Cache,
     metrics::{GroupMetrics, Metrics},
+    settings::{Door, Identity, Settings},
 };
 use meshcache_protocol::{Groups, Peer, Ring, groups::Config};
 use std::{
