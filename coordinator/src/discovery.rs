@@ -87,6 +87,11 @@ impl Rings {
         }
     }
 
+    /// What this one answers to others' words: that it leaves, if it does.
+    pub(crate) fn own_leave(&self) -> Option<Word> {
+        self.known.lock().told.leave(&self.me)
+    }
+
     /// This peer, as discovery knows it.
     pub(crate) fn discovered(&self) -> Option<Peer> {
         self.known.lock().discovered.iter().find(|peer| peer.name == self.me).cloned()

@@ -83,7 +83,14 @@ impl Peers {
 
     /// Whether a peer may be asked now: it answers, or this is a trial.
     pub(crate) fn admits(&self, peer: &str, call: Call) -> bool {
-        self.links.load().get(peer).is_some_and(|link| link.breaker(call).lock().admits(self.clock.now()))
+        self.links.load().get(peer).is_some_and(|link| {
+            let mut breaker = link.breaker(call).lock();
+            let (admits, trial) = (breaker.admits(self.clock.now()), breaker.is_open());
+            if admits && trial {
+                tracing::debug!(peer, ?call, "trial: does it answer again?");
+            }
+            admits
+        })
     }
 
     /// A peer says that it is there: nobody waits for a trial.

@@ -2,10 +2,12 @@
 
 use crate::{
     cache::Cache,
+    collect::{Collected, collect},
     discovery::{
         Rings,
-        told::{AGAIN, Does, Word},
+        told::{AGAIN, Does, LONGEST, Word},
     },
+    origin::{Failure, Paced},
 };
 use meshcache_protocol::{Peer, wire};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -27,7 +29,7 @@ pub(crate) struct Words {
 impl Words {
     /// Says that it is there: among fixed names to all, where an API tells who is ready only to those who have answered for its keys.
     /// Never ends.
-    pub(crate) async fn come(&self) {
+    pub(crate) async fn come(self: &Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_millis(AGAIN));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -49,7 +51,7 @@ impl Words {
     }
 
     /// Says that it leaves, again and again. Never ends.
-    pub(crate) async fn go_on_leaving(&self) {
+    pub(crate) async fn go_on_leaving(self: &Arc<Self>) {
         loop {
             self.leave_ring();
             self.say(Does::Leave, self.others(), &BTreeSet::new()).await;
@@ -58,7 +60,7 @@ impl Words {
     }
 
     /// Says that it answers no more.
-    pub(crate) async fn end(&self) {
+    pub(crate) async fn end(self: &Arc<Self>) {
         self.say(Does::End, self.others(), &BTreeSet::new()).await;
     }
 
@@ -71,17 +73,31 @@ impl Words {
     }
 
     /// Says it to all of them at once. Those who have heard it.
-    async fn say(&self, does: Does, to: Vec<String>, stood_in: &BTreeSet<String>) -> Vec<String> {
+    async fn say(self: &Arc<Self>, does: Does, to: Vec<String>, stood_in: &BTreeSet<String>) -> Vec<String> {
         let mut calls = JoinSet::new();
         for peer in to {
             let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer) };
             let Ok(word) = serde_json::to_vec(&word) else { continue };
-            let cache = self.cache.clone();
+            let words = self.clone();
             calls.spawn(async move {
-                let heard = cache.peers.tell(&peer, wire::WORD_PATH, word, PATIENCE).await;
+                let heard = words.tell(&peer, word).await;
                 heard.inspect_err(|failure| tracing::debug!(peer, reason = failure.label(), "word not heard")).is_ok().then_some(peer)
             });
         }
         calls.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// Tells one peer. If that one leaves it answers so: who has just come has not heard it yet.
+    async fn tell(&self, peer: &str, word: Vec<u8>) -> Result<(), Failure> {
+        let answer = self.cache.peers.tell(peer, wire::WORD_PATH, word, PATIENCE).await?;
+        let body = Paced::new(answer.into_body(), PATIENCE);
+        if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.cache.bytes.take()).await
+            && let Ok(own) = serde_json::from_slice::<Word>(&own)
+            && own.peer.name == peer
+            && own.problem().is_none()
+        {
+            self.rings.hear(&own);
+        }
+        Ok(())
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use meshcache_tests::change::{peers, rolling_restart, scale, warm_keys};
 use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::groups::SHOP;
+use meshcache_tests::process::Signal;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Gate, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Coordinator, Gate, Mesh, Origin, Reply, await_until};
 
 /// How many warm keys; the figures, with 10,000, are `make bench FIGURES=change`.
 const KEYS: usize = 1000;
@@ -134,4 +135,39 @@ async fn words_pushes_and_peeks_need_the_token_and_are_read_strictly() {
     }
     // A join that is not said again counts for ten seconds.
     await_until(async || peers(&mesh, 0).await == 2.0, SOON, "it is forgotten").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_leaves_says_so_to_whoever_comes() {
+    let mesh = Mesh::of(2, 0).start_cold().await;
+    let gate = Gate::shut();
+    mesh.origin.always("/held", Reply::fresh(60, "held").behind(&gate));
+    let (leaving, held) = (&mesh.coordinators.all[0], Ask::get(SHOP, "/held"));
+    let to = leaving.ports.data;
+    let held = tokio::spawn(async move { held.send(to).await.unwrap().text() });
+    await_until(async || mesh.origin.hits("/held") == 1, SOON, "a request keeps it from ending").await;
+    leaving.process.signal(Signal::TERM);
+    await_until(async || peers(&mesh, 1).await == 1.0, SOON, "the other one has heard of it").await;
+    let joins = r#"{"peer": {"name": "new", "data": "127.0.0.1:1", "peer": "127.0.0.1:2"}, "does": "join"}"#;
+    let ask = Ask::new("POST", "peer-0", "/.meshcache/word").header("authorization", &format!("Bearer {PEER_TOKEN}")).body(joins);
+    let answer = ask.send(leaving.ports.peer).await.unwrap();
+    let said: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    assert_eq!((&said["peer"]["name"], &said["does"]), (&"peer-0".into(), &"leave".into()), "{answer:?}");
+    gate.open();
+    assert_eq!(held.await.unwrap(), "held");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_takes_that_for_its_word() {
+    // A peer that says nothing of its own accord, and answers what one that leaves answers.
+    let leaving = Origin::start().await;
+    let port = leaving.addr.port();
+    let word = format!(r#"{{"peer": {{"name": "leaving", "data": "127.0.0.1:{port}", "peer": "127.0.0.1:{port}"}}, "does": "leave"}}"#);
+    leaving.always("/.meshcache/word", Reply::ok(word));
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&token, PEER_TOKEN).unwrap();
+    let peers = format!("alone=127.0.0.1:1/1,leaving=127.0.0.1:{port}/{port}");
+    let arguments = ["--peers", &peers, "--peer-token-file", token.path().to_str().unwrap()];
+    let coordinator = Coordinator::in_front_of("http://127.0.0.1:1", &arguments).await;
+    await_until(async || coordinator.metrics().await.get("kubegroup_peers", &[]) == 1.0, SOON, "it is alone in its ring").await;
 }

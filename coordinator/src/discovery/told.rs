@@ -12,6 +12,8 @@ pub const COUNTS: u64 = 10_000;
 pub const AGAIN: u64 = 3000;
 /// So many words are remembered: more peers than any ring has.
 const MOST: usize = 4096;
+/// The longest word, bytes.
+pub(crate) const LONGEST: usize = 4096;
 /// The longest name of a peer.
 const LONGEST_NAME: usize = 253;
 
@@ -80,6 +82,12 @@ impl Told {
         let before = self.0.len();
         self.0.retain(|name, (_, does, until)| *until > now && is_news(name, *does, discovered));
         before != self.0.len()
+    }
+
+    /// What a peer is known to have said last: that it leaves, unless discovery has seen that.
+    pub fn leave(&self, name: &str) -> Option<Word> {
+        let (peer, does, _) = self.0.get(name).filter(|(_, does, _)| *does != Does::Join)?;
+        Some(Word { peer: peer.clone(), does: *does, stood_in: false })
     }
 
     /// The ring: what discovery has, less who leaves, and who comes. Where discovery knows a peer, its address is discovery's.

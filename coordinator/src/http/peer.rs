@@ -7,7 +7,10 @@ use super::{
 use crate::{
     body::Body,
     cache::Cache,
-    discovery::{Rings, told::Word},
+    discovery::{
+        Rings,
+        told::{self, Word},
+    },
     handover,
     peek::Peeked,
     purge::{self, Call, Purger, watch},
@@ -25,8 +28,7 @@ use tokio::sync::Semaphore;
 
 /// The longest purge, and what it grows by on its way.
 const CALL: usize = 2 * 1024 * 1024;
-/// The longest word, and the longest key of a peek.
-const WORD: usize = 4096;
+/// The longest key of a peek.
 const KEY: usize = 256 * 1024;
 /// The longest that a peek waits for a flight.
 const LONGEST_PEEK: u64 = 1000;
@@ -130,16 +132,16 @@ impl PeerPort {
         }
     }
 
-    /// Who comes or leaves.
+    /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
     async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match whole(request.into_body(), WORD).await {
+        let body = match whole(request.into_body(), told::LONGEST).await {
             Ok(body) => body,
             Err(status) => return empty(status),
         };
         match serde_json::from_slice::<Word>(&body).map_err(|error| error.to_string()).and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into()))) {
             Ok(word) => {
                 self.rings.hear(&word);
-                empty(StatusCode::NO_CONTENT)
+                self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
         }

@@ -69,9 +69,14 @@ impl World {
                 1000,
                 move |world, back| {
                     world.hears_word(other, at, does);
-                    back.send(world, ());
+                    let leaves = world.nodes[other].told.leave(world.name(other)).map(|word| word.does);
+                    back.send(world, leaves);
                 },
-                |_, _| {},
+                move |world, answer| {
+                    if let Ok(Some(does)) = answer {
+                        world.hears_word(at, other, does);
+                    }
+                },
             );
         }
     }
