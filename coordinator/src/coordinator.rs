@@ -14,14 +14,13 @@ use crate::{
     feed::Feed,
     http::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
     metrics::Metrics,
-    origin::BadCa,
     purge::Purger,
-    reload::Reload,
+    reload::{Reload, give},
     settings::Settings,
     token::Tokens,
     words::Words,
 };
-use meshcache_protocol::{Peer, groups::check::Problem};
+use meshcache_protocol::Peer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{
@@ -94,16 +93,8 @@ pub fn check(flags: &CheckFlags) -> Result<Loaded, Failed> {
     let (source, identity) = (Source::Path(flags.config.clone()), flags.identity.into());
     let loaded = source.load(&source.read(), identity).map_err(|wrong| Failed::Config(wrong.to_string()))?;
     let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
-    take(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;
+    give(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;
     Ok(loaded)
-}
-
-/// Gives groups to a cache, or says with file and line why it cannot take them.
-pub(crate) fn take(cache: &Cache, loaded: &Loaded) -> Result<(), String> {
-    cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
-        let n = loaded.groups.iter().position(|other| other.name() == group);
-        loaded.wrong(Problem { group: n, field: "origin.ca".into(), what }).to_string()
-    })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -6,13 +6,13 @@ use crate::{
         Config,
         groups::{Loaded, Source},
     },
-    coordinator::take,
     feed::Feed,
     metrics::Metrics,
+    origin::BadCa,
     settings::Identity,
     token::Tokens,
 };
-use meshcache_protocol::Hash;
+use meshcache_protocol::{Hash, groups::check::Problem};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -111,7 +111,7 @@ impl Reload {
     }
 
     fn take(&self, loaded: Loaded) -> Result<(), String> {
-        take(&self.cache, &loaded)?;
+        give(&self.cache, &loaded)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -127,4 +127,12 @@ impl Reload {
             tracing::error!(error, "{about} not reloaded: those before stay");
         }
     }
+}
+
+/// Gives groups to a cache, or says with file and line why it cannot take them.
+pub(crate) fn give(cache: &Cache, loaded: &Loaded) -> Result<(), String> {
+    cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
+        let n = loaded.groups.iter().position(|other| other.name() == group);
+        loaded.wrong(Problem { group: n, field: "origin.ca".into(), what }).to_string()
+    })
 }

@@ -3,6 +3,7 @@
 use crate::{
     counts::{self, ByGroup, Event},
     known::{self, Said},
+    shared::Shared,
     worker::Worker,
 };
 use meshcache_protocol::{
@@ -17,14 +18,6 @@ pub const TIMEOUT: u64 = 1800;
 const LEASE: u64 = 1500;
 /// An answer that says nothing new and comes sooner than this is not followed by the next question at once.
 const SOON: u64 = 200;
-
-/// What a proxy's workers share: named values, each with a number that changes when it does.
-pub trait Shared {
-    /// The value and its number.
-    fn get(&self, name: &str) -> Option<(Vec<u8>, u32)>;
-    /// Writes a value if its number is still this one; 0: in any case. Whether it was written.
-    fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool;
-}
 
 /// A question that goes out now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! The SDK's own wrappers panic where the host says no, and take header values only as UTF-8.
 
-use crate::{feed::Shared, reply::Reply};
+use crate::{reply::Reply, shared::Shared};
 use std::{ptr::null_mut, time::Duration};
 
 /// Which header map.

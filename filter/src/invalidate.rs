@@ -1,7 +1,7 @@
 //! Unsafe requests that succeeded: what goes from the hot cache, here and in the proxy's other workers, and what the key's owner and
 //! next peer are told (RFC 9111 section 4.4).
 
-use crate::{exchange::Exchange, feed::Shared, head::Head, known::Known, message, site::Site};
+use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Shared, site::Site};
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Request, Response,
@@ -223,26 +223,8 @@ fn write(count: u64, hashes: &[u128]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{pairs, worker::Worker};
+    use crate::{pairs, shared::Memory, worker::Worker};
     use meshcache_protocol::{Groups, Peer, Ring};
-    use std::cell::RefCell;
-
-    #[derive(Default)]
-    struct Memory(RefCell<(Vec<u8>, u32)>);
-
-    impl Shared for &Memory {
-        fn get(&self, _: &str) -> Option<(Vec<u8>, u32)> {
-            Some(self.0.borrow().clone())
-        }
-        fn set(&mut self, _: &str, value: &[u8], number: u32) -> bool {
-            let mut memory = self.0.borrow_mut();
-            let is = memory.1 == number;
-            if is {
-                *memory = (value.to_vec(), number + 1);
-            }
-            is
-        }
-    }
 
     fn worker() -> (Worker, Site) {
         let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]});
@@ -315,11 +297,11 @@ mod tests {
 
     #[test]
     fn workers_tell_each_other_what_went() {
-        let memory = Memory::default();
+        let mut memory = Memory::default();
         let ((mut one, site), (mut two, _)) = (worker(), worker());
-        let listen = |worker: &mut Worker| {
+        let mut listen = |worker: &mut Worker| {
             let before = worker.purges();
-            Exchange { worker, now: 0 }.share_invalidations(&mut &memory, "x");
+            Exchange { worker, now: 0 }.share_invalidations(&mut memory, "x");
             worker.purges() - before
         };
         assert_eq!((listen(&mut one), listen(&mut two)), (0, 0));

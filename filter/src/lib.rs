@@ -22,6 +22,7 @@ pub mod peers;
 pub mod purge;
 pub mod questions;
 pub mod reply;
+pub mod shared;
 pub mod site;
 pub mod sketch;
 pub mod spare;

@@ -10,11 +10,12 @@ use meshcache_filter::{
     answer::Answer,
     answered::Next,
     exchange::{Arrival, Ask, Exchange, Facts, Step},
-    feed::{Feed, FeedAsk, Moment, Shared, TIMEOUT},
+    feed::{Feed, FeedAsk, Moment, TIMEOUT},
     head::Head,
     known::{self, Said},
     message, pairs,
     peers::Choice,
+    shared::{Memory, Shared},
     site::{Side, Site},
     worker::Worker,
 };
@@ -30,7 +31,7 @@ pub(super) struct Proxy {
     pub(super) worker: Worker,
     feed: Feed,
     site: Site,
-    memory: Memory,
+    memory: Alone,
     streams: u32,
     /// Requests that wait: of which key, since when.
     waiting: BTreeMap<u32, (usize, u64)>,
@@ -38,24 +39,18 @@ pub(super) struct Proxy {
     pub(super) heard: u64,
 }
 
-/// The memory that a proxy's workers share.
+/// A proxy's memory. With one worker nobody else reads the state: ten thousand copies of it are not kept.
 #[derive(Default)]
-struct Memory(BTreeMap<String, (Vec<u8>, u32)>);
+struct Alone(Memory);
 
-impl Shared for Memory {
+impl Shared for Alone {
     fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
-        self.0.get(name).cloned()
+        self.0.get(name)
     }
 
     fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool {
-        let entry = self.0.entry(name.into()).or_default();
-        let may = number == 0 || entry.1 == number;
-        if may {
-            // With one worker nobody else reads the state.
-            let value = if name.ends_with(".state") { &[] } else { value };
-            *entry = (value.to_vec(), entry.1 + 1);
-        }
-        may
+        let value = if name.ends_with(".state") { &[] } else { value };
+        self.0.set(name, value, number)
     }
 }
 
@@ -79,7 +74,7 @@ impl Proxy {
             worker: Worker::new(64 << 10),
             feed: Feed::new(1, &format!("proxy-{number}"), "meshcache"),
             site: Site::new(None, None, None),
-            memory: Memory::default(),
+            memory: Alone::default(),
             streams: 0,
             waiting: BTreeMap::new(),
             heard: 0,

@@ -1,6 +1,6 @@
 //! By what purges find keys without looking at all of them: each key's path, and the tags of what is stored under it.
 
-use super::segments::Slot;
+use super::slot::Slot;
 use meshcache_protocol::{Hash, Key};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;

@@ -10,6 +10,7 @@ mod segments;
 mod shard;
 mod share;
 mod size;
+mod slot;
 mod under_way;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
@@ -22,8 +23,8 @@ pub(crate) use under_way::{Load, Meant};
 use crate::settings::{Purged, Usage};
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
-use segments::Slot;
 use shard::{Changed, Shard};
+use slot::Slot;
 use std::sync::{
     Arc,
     atomic::{

@@ -5,7 +5,8 @@ use super::{
     entry::Entry,
     marks::Mark,
     purging::Fate,
-    segments::{PARTS, Segments, Slot, VARIANTS, Variants},
+    segments::Segments,
+    slot::{PARTS, Slot, VARIANTS, Variants},
 };
 use crate::settings::Purged;
 use meshcache_protocol::{Hash, Key};

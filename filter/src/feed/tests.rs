@@ -1,29 +1,9 @@
 use super::*;
-use crate::counts::Outcome;
+use crate::{counts::Outcome, shared::Memory};
 use meshcache_protocol::{
     feed::{FeedAnswer, News, State},
     purge::{Position, Purge, What},
 };
-use std::collections::BTreeMap;
-
-/// The memory that a proxy's workers share.
-#[derive(Default)]
-struct Memory(BTreeMap<String, (Vec<u8>, u32)>);
-
-impl Shared for Memory {
-    fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
-        self.0.get(name).cloned()
-    }
-
-    fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool {
-        let entry = self.0.entry(name.into()).or_default();
-        let may = number == 0 || entry.1 == 0 || entry.1 == number;
-        if may {
-            *entry = (value.to_vec(), entry.1 + 1);
-        }
-        may
-    }
-}
 
 fn at(now: u64) -> Moment {
     Moment { now, random: 0 }
