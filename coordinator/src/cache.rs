@@ -12,7 +12,7 @@ use crate::{
     hop::Hop,
     invalidate::Invalidations,
     lease::Lease,
-    load::{Landed, random},
+    load::Landed,
     metrics::Metrics,
     origin::{BadCa, Clients},
     passes::Passes,
@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::AtomicU64},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::watch;
 
@@ -46,8 +46,6 @@ const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 const LEAST: u64 = 64 << 20;
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
 const OBSERVED: usize = 16_384;
-/// Over this time those are spread that are let go for want of room.
-const SPREAD: Duration = Duration::from_millis(200);
 /// The cache of one coordinator.
 pub struct Cache {
     pub(crate) settings: Settings,
@@ -273,10 +271,4 @@ impl Cache {
     pub fn usage(&self) -> Vec<Usage> {
         self.store.usage()
     }
-}
-
-/// Waits a little, each for another time: those who are let go together do not arrive together. Never past the asker's own patience.
-pub(crate) async fn spread(deadline: tokio::time::Instant) {
-    let most = deadline.saturating_duration_since(tokio::time::Instant::now()).min(SPREAD);
-    tokio::time::sleep(most.mul_f64(random() as f64 / u64::MAX as f64)).await;
 }

@@ -1,7 +1,7 @@
 //! What a load asks the origin to confirm: the stale response to the request, else the responses to others (RFC 9111 section 4.3.1).
 
 use crate::{
-    load::with_headers,
+    origin::with_headers,
     store::{Entry, with_fields},
 };
 use http::response;

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::Cache,
+    report::Refused,
     served::Served,
     store::{Entry, Load, Parts, Used},
 };
@@ -9,38 +10,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use meshcache_protocol::{Frame, Key, frame, purge::Position};
 use std::sync::Arc;
-
-/// Why an entry of another coordinator is not taken. The log word and metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Here it would belong to no group, or to one with other rules.
-    Rules,
-    /// It is of no use any more.
-    Expired,
-    /// What is here is as new.
-    Known,
-    /// A purge was heard here and not there, or came meanwhile.
-    Purged,
-    /// There is no room but that of what is used more.
-    NoRoom,
-    /// Its key or its status is none.
-    Broken,
-}
-
-impl Refused {
-    pub(crate) const ALL: [Self; 6] = [Self::Rules, Self::Expired, Self::Known, Self::Purged, Self::NoRoom, Self::Broken];
-
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Rules => "rules",
-            Self::Expired => "expired",
-            Self::Known => "known",
-            Self::Purged => "purged",
-            Self::NoRoom => "no-room",
-            Self::Broken => "broken",
-        }
-    }
-}
 
 /// How entries come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 
 use crate::{
     cache::Cache,
-    carried::{Comes, Refused},
+    carried::Comes,
     collect::{Collected, collect},
     origin::{Failure, Paced},
+    report::{Refused, Report},
     store::Place,
 };
 use http_body_util::BodyExt;
@@ -14,9 +15,8 @@ use meshcache_protocol::{
     frame::{self, BadFrame},
     wire,
 };
-use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,35 +30,6 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest report.
 const REPORT: u64 = 64 * 1024;
-
-/// What became of entries that were handed over: how many were taken, and of those that were not, why.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Report {
-    /// Entries that are in the receiver's store now.
-    pub(crate) taken: u64,
-    /// Entries that are not, by reason.
-    pub(crate) refused: BTreeMap<String, u64>,
-}
-
-impl Report {
-    fn add(&mut self, other: Self) {
-        self.taken = self.taken.saturating_add(other.taken);
-        for (why, n) in other.refused {
-            let sum = self.refused.entry(why).or_default();
-            *sum = sum.saturating_add(n);
-        }
-    }
-
-    fn refuse(&mut self, why: &str) {
-        self.add(Self { taken: 0, refused: BTreeMap::from([(why.to_owned(), 1)]) });
-    }
-
-    /// The receiver has no room for entries that are used as much as these.
-    fn is_full(&self) -> bool {
-        self.taken == 0 && self.refused.get(Refused::NoRoom.label()).is_some_and(|n| *n > 0)
-    }
-}
 
 impl Cache {
     /// Gives all entries to their owners in the ring, in which this coordinator is no more. Whoever fails, or is full, gets no more of them.

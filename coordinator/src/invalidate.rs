@@ -6,7 +6,7 @@ use crate::{
     cache::Cache,
     head::Head,
     http::empty,
-    load::with_headers,
+    origin::with_headers,
     served::Served,
     settings::Door,
     store::{Entry, Fate},

@@ -5,14 +5,15 @@ use crate::{
     body::Body,
     cache::Cache,
     candidates::Candidates,
+    chance::random,
     clock,
     collect::{Collected, collect},
     head::Head,
-    origin::{Failure, Paced, Purpose, answered, outgoing},
+    origin::{Failure, Paced, Purpose, answered, outgoing, with_headers},
     served::Served,
     store::{Entry, Load, Parts, with_fields},
 };
-use http::{HeaderMap, Response, StatusCode, header::VIA, response};
+use http::{Response, StatusCode, header::VIA, response};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Field, Key, Request,
@@ -20,12 +21,7 @@ use meshcache_protocol::{
     groups::{Errors, Overload},
     wire::{Outcome, Verdict},
 };
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 /// What a flight brings to all who wait for it.
@@ -343,14 +339,4 @@ fn given(entry: &Arc<Entry>, mut verdict: Verdict, now: u64) -> Landed {
 
 fn is_error(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
-}
-
-/// The protocol's view of response headers.
-pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
-    let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
-    see(&fields)
-}
-
-pub(crate) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

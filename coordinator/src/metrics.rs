@@ -5,7 +5,7 @@ mod group;
 use group::Families;
 pub use group::GroupMetrics;
 
-use crate::{carried::Refused, discovery::kube::slices::Fault, settings::Usage};
+use crate::{discovery::kube::slices::Fault, report::Refused, settings::Usage};
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
     collections::{BTreeMap, HashMap},

@@ -4,7 +4,8 @@ use crate::{
     asked::Asked,
     body::{Body, Cut},
     cache::Cache,
-    load::{Brought, with_headers},
+    load::Brought,
+    origin::with_headers,
     served::Served,
 };
 use bytes::Bytes;

@@ -2,12 +2,13 @@
 
 use crate::{
     cache::Cache,
-    carried::{Comes, Refused},
+    carried::Comes,
     collect::{Collected, collect},
     flight::Waited,
     load::Errand,
     origin::Paced,
     peers::Call,
+    report::Refused,
     store::{Entry, Load},
 };
 use http::{Response, StatusCode};

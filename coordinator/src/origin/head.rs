@@ -12,6 +12,7 @@ use http::{
     uri::PathAndQuery,
 };
 use meshcache_protocol::{
+    Field,
     groups::{Group, OriginHost},
     wire::{self, HOP_BY_HOP},
 };
@@ -123,6 +124,12 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
 pub(crate) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
     lines.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+}
+
+/// The protocol's view of response headers.
+pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
+    let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    see(&fields)
 }
 
 #[cfg(test)]
