@@ -46,6 +46,7 @@ const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 const LEAST: u64 = 64 << 20;
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
 const OBSERVED: usize = 16_384;
+
 /// The cache of one coordinator.
 pub struct Cache {
     pub(crate) settings: Settings,
