@@ -149,7 +149,7 @@ async fn one_that_leaves_says_so_to_whoever_comes() {
     leaving.process.signal(Signal::TERM);
     await_until(async || peers(&mesh, 1).await == 1.0, SOON, "the other one has heard of it").await;
     let joins = r#"{"peer": {"name": "new", "data": "127.0.0.1:1", "peer": "127.0.0.1:2"}, "does": "join"}"#;
-    let ask = Ask::new("POST", "peer-0", "/.meshcache/word").header("authorization", &format!("Bearer {PEER_TOKEN}")).body(joins);
+    let ask = Ask::new("POST", "peer-0", "/.meshcache/word").header("authorization", format!("Bearer {PEER_TOKEN}")).body(joins);
     let answer = ask.send(leaving.ports.peer).await.unwrap();
     let said: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
     assert_eq!((&said["peer"]["name"], &said["does"]), (&"peer-0".into(), &"leave".into()), "{answer:?}");
