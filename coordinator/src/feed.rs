@@ -149,7 +149,7 @@ impl Feed {
             self.cache.wake();
             return Err(Unsure);
         }
-        if !self.cache.history.position().covers(&question.position) {
+        if !self.cache.has_all(&question.position) {
             // It was told by another of what we have not heard.
             self.cache.wake();
         }

@@ -121,7 +121,8 @@ impl<T: Clone> Flights<T> {
     /// A seat in the key's flight; and the flight itself, where there was none: the caller then has to fly it, in a task of its own.
     /// `since`: only in a flight that began no sooner. Where an older one is under way, all who say so share the one that follows it. Where
     /// none does, the one under way has been refused to nobody: who asks again after about as long as it flies is one of those who wait for it.
-    pub(crate) fn join(&self, key: &Key, since: Option<Newer>) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
+    /// `left`: where none is under way, what one has left that has landed since the asker looked; asked while no other can begin.
+    pub(crate) fn join(&self, key: &Key, since: Option<Newer>, left: impl FnOnce() -> Option<T>) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
         let inner = &self.inner;
         let mut table = inner.table.lock();
         if inner.waiters.load(Relaxed) >= inner.most.waiters {
@@ -139,7 +140,10 @@ impl<T: Clone> Flights<T> {
                     None => table.begin(inner, key, following, Some(before))?,
                 }
             }
-            None => table.begin(inner, key, key.clone(), None)?,
+            None => match left() {
+                Some(left) => (watch::channel(Some(left)).1, None),
+                None => table.begin(inner, key, key.clone(), None)?,
+            },
         };
         inner.waiters.fetch_add(1, Relaxed);
         Ok((Seat { landed, inner: inner.clone() }, takeoff))

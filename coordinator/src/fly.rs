@@ -19,7 +19,7 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Key,
-    freshness::{self, Selecting, Vary},
+    freshness::{self, Reuse, Selecting, Vary},
     wire::{Outcome, Verdict},
 };
 use std::{
@@ -43,12 +43,13 @@ impl Cache {
             Some(question) => tokio::time::Instant::now() + asked.patience(question),
             None => self.deadline(asked.served),
         };
-        let (began, mut key) = (Newer::ago(asked.waited()), asked.key.clone());
+        let (began, mut key) = (Newer::ago(asked.waited()), self.flight_key(asked));
         let (aside, mut variant) = (|reason| Aside::new(reason, fwd), false);
         // More than once: a response may have variants, or may be for nobody who came after its load began. Nobody knew who joined it.
         for _ in 0..3 {
             let flights = if hop.is_some() { &self.asking } else { &self.loading };
-            let (seat, takeoff) = match flights.join(&key, since) {
+            let left = || if since.is_none() { self.left(asked, &key) } else { None };
+            let (seat, takeoff) = match flights.join(&key, since, left) {
                 Ok(joined) => joined,
                 Err(Full) => return self.full(asked, deadline).await,
             };
@@ -73,7 +74,7 @@ impl Cache {
                     if to_all && fits {
                         since = Some(began);
                     } else if to_all && !variant {
-                        (variant, key) = (true, variant_key(asked, &entry));
+                        (variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry)));
                     } else {
                         break;
                     }
@@ -134,10 +135,36 @@ impl Cache {
     pub(crate) fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &Head) {
         if freshness::joins(&asked.served.group, &asked.request, asked.verified()).is_ok()
             && self.passes.get(asked.key.hash(), self.clock.now()).is_none()
-            && let Ok((_, Some(takeoff))) = self.loading.join(&asked.key, None)
+            && let key = self.flight_key(asked)
+            && let Ok((_, Some(takeoff))) = self.loading.join(&key, None, || self.left(asked, &key))
         {
             self.take_off(takeoff, asked, head, None, "stale");
         }
+    }
+
+    /// The key under which a request waits with others: its own, or, where what is stored under that is known to vary, one for all whom
+    /// the same variant would fit.
+    fn flight_key(&self, asked: &Asked<'_>) -> Key {
+        let newest = self.store.peek(&asked.served.share, &asked.key, self.clock.now()).and_then(|(entries, _)| entries.into_iter().next());
+        newest.map_or_else(|| asked.key.clone(), |newest| variant_key(&asked.key, &selecting(asked, &newest)))
+    }
+
+    /// What a flight has left that landed after the store was looked at for this request: it would be loaded twice. Either what answers it,
+    /// or the first that is known of a key that varies.
+    fn left(&self, asked: &Asked<'_>, key: &Key) -> Option<Landed> {
+        if asked.question.as_ref().is_some_and(|question| question.changed.is_some()) {
+            return None;
+        }
+        let (group, now) = (&asked.served.group, self.clock.now());
+        let (entries, _) = self.store.peek(&asked.served.share, &asked.key, now)?;
+        let entry = match entries.iter().find(|entry| entry.answers(&asked.request)) {
+            Some(entry) => {
+                (freshness::reuse(group, &asked.request, asked.verified(), Some(&entry.stored), entry.resident(now)) == Reuse::Fresh).then_some(entry)
+            }
+            None => entries.first().filter(|newest| variant_key(&asked.key, &selecting(asked, newest)) != *key),
+        }?;
+        let verdict = answer::aged(Verdict::new(Outcome::Hit), entry, now);
+        (verdict.ttl > 0).then(|| Landed::Given { entry: entry.clone(), verdict, to_all: true })
     }
 
     /// When a plain client has waited long enough for a flight: longer than the load's head may take.
@@ -146,12 +173,19 @@ impl Cache {
     }
 }
 
-/// The key of a flight for those whom a variant does not fit: together with all whom the same other variant would fit.
-fn variant_key(asked: &Asked<'_>, other: &Entry) -> Key {
-    let selecting = with_fields(other, |stored| Selecting::of(&Vary::of(&stored), &asked.request));
+/// What a request has in the fields by which a stored response varies.
+fn selecting(asked: &Asked<'_>, stored: &Entry) -> Selecting {
+    with_fields(stored, |stored| Selecting::of(&Vary::of(&stored), &asked.request))
+}
+
+/// The key of a flight for all whom the same variant would fit. Of what does not vary it is the key itself.
+pub(crate) fn variant_key(key: &Key, selecting: &Selecting) -> Key {
+    if *selecting == Selecting::default() {
+        return key.clone();
+    }
     let mut hasher = DefaultHasher::new();
     selecting.hash(&mut hasher);
-    Key::from_bytes([asked.key.bytes(), &hasher.finish().to_le_bytes()].concat())
+    Key::from_bytes([key.bytes(), &hasher.finish().to_le_bytes()].concat())
 }
 
 /// Counts a flight for as long as it is there.

@@ -15,8 +15,9 @@ pub(crate) struct History {
     me: String,
     source: ArcSwap<String>,
     log: Mutex<Log>,
-    /// Whose turn it is to carry out a purge: one after another, so that a position stands for all up to there.
-    turn: Mutex<()>,
+    /// Whose turn it is to carry out a purge: one after another, so that a position stands for all up to there. And the last number
+    /// that our own source has given.
+    turn: Mutex<u64>,
     done: ArcSwap<Done>,
 }
 
@@ -40,8 +41,9 @@ impl History {
 
     /// A start anew for all others: what was purged before is not to be learnt from us.
     pub(crate) fn forget(&self) {
-        let _turn = self.turn.lock();
+        let mut last = self.turn.lock();
         self.source.store(Arc::new(start(&self.me)));
+        *last = 0;
     }
 
     /// All that was carried out here.
@@ -54,10 +56,9 @@ impl History {
         self.done.load().told.clone()
     }
 
-    /// Whether all was carried out here that a question tells of. What cannot be read is not.
-    pub(crate) fn covers(&self, told: &str) -> bool {
-        let done = self.done.load();
-        told.is_empty() || *told == *done.told || Position::parse(told).is_some_and(|there| done.position.covers(&there))
+    /// Whether a question tells of no more than what was carried out here, in the very words in which we would.
+    pub(crate) fn is_told(&self, told: &str) -> bool {
+        told.is_empty() || *told == *self.done.load().told
     }
 
     /// What one who is there has not heard.
@@ -75,9 +76,15 @@ impl History {
 
     /// A purge of our own: numbered, carried out.
     pub(crate) fn order<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
-        let _turn = self.turn.lock();
+        let mut last = self.turn.lock();
+        if self.log.lock().position().of(&self.source()) < *last {
+            // More others have purged since than the log remembers sources: the numbers of this one are forgotten, and none is given twice.
+            self.source.store(Arc::new(start(&self.me)));
+            *last = 0;
+        }
         let source = self.source();
-        let n = self.log.lock().position().of(&source).saturating_add(1);
+        let n = last.saturating_add(1);
+        *last = n;
         let purge = Purge { source: source.to_string(), n, what, soft };
         // Heard before it is carried out: what comes from elsewhere meanwhile is held against it.
         self.log.lock().hear(purge.clone());

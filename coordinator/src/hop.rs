@@ -174,7 +174,7 @@ impl Cache {
     /// A load of our own for those who could not get the key from its owner: one, together with whoever asks us for it.
     /// It flies in a task of its own: whoever else waits for it does so although we may get an answer elsewhere.
     async fn load_here(self: &Arc<Self>, errand: Arc<Errand>, leader: Leader) -> Landed {
-        match self.loading.join(&errand.key, None) {
+        match self.loading.join(&errand.key, None, || None) {
             Ok((seat, takeoff)) => {
                 let end = self.deadline(&errand.served);
                 if let Some(takeoff) = takeoff {

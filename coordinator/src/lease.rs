@@ -7,10 +7,12 @@
 //! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long as most of the
 //! peers hear each other they go on without it, and it, in the minority, does not.
 
+use lru::LruCache;
 use meshcache_protocol as protocol;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -26,6 +28,8 @@ const OFTEN: u64 = 100;
 
 /// So many listeners are remembered: more than any ring has.
 const MOST: usize = 4096;
+/// So many purges are remembered that somebody has told of and that are not known here: more than a position has sources.
+const STRANGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Until when this coordinator is sure to know all purges.
 pub(crate) struct Lease {
@@ -33,6 +37,8 @@ pub(crate) struct Lease {
     peers: Mutex<Peers>,
     /// Who has asked here, and when: its own lease may rest on our answer, whether it is in our ring or not.
     listeners: Mutex<HashMap<String, (protocol::Peer, u64)>>,
+    /// Purges that are not known here, by source and number, and when somebody first told of them.
+    strange: Mutex<LruCache<(String, u64), u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +78,7 @@ pub(crate) enum Renewal {
 impl Default for Lease {
     /// The lease of one who has no peers: forever.
     fn default() -> Self {
-        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default() }
+        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange: Mutex::new(LruCache::new(STRANGE)) }
     }
 }
 
@@ -108,18 +114,32 @@ impl Lease {
         there
     }
 
-    /// These are the other peers. One that is new has to be heard before long.
-    pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>, now: u64) {
+    /// Whether nobody can tell any more of a purge that somebody has told of: its source is none of those who are there, and all of them
+    /// have been heard since, and what they know with them; all others have refused since.
+    pub(crate) fn is_lost(&self, source: &str, n: u64, now: u64) -> bool {
+        let since = *self.strange.lock().get_or_insert((source.to_owned(), n), || now);
+        let peers = self.peers.lock();
+        peers.all.values().all(|peer| match peer.is_there(now) {
+            true => peer.source != source && peer.heard > Some(since),
+            false => peer.refused > Some(since),
+        })
+    }
+
+    /// These are the other peers. One that is new has to be heard before long. Where the last one goes that could have told what was
+    /// purged since the lease ended, the store has to be emptied.
+    pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>, now: u64) -> Renewal {
         let mut peers = self.peers.lock();
         let mut old = std::mem::take(&mut peers.all);
         peers.all = names.map(|name| (name.to_owned(), old.remove(name).unwrap_or_default())).collect();
         let until = match (peers.all.is_empty(), self.until.load(SeqCst)) {
+            (true, before) if now >= before => return Renewal::Empty,
             (true, _) => u64::MAX,
             (false, u64::MAX) => now.saturating_add(LAST),
             // What held goes on as long as it would have. What did not is for the next answer to mend.
             (false, before) => before,
         };
         self.until.store(until, SeqCst);
+        Renewal::Quiet
     }
 
     /// A peer has answered a question that was sent then, and all that it told was carried out here. `holds`: its own lease did.
@@ -203,10 +223,13 @@ impl Peers {
         self.all.values().filter(|peer| !peer.is_there(now)).filter_map(|peer| peer.refused).map(|at| at.saturating_add(LAST)).min().unwrap_or(u64::MAX)
     }
 
-    /// Whether most of those who may be there, this one among them, know what was purged since the lease last held.
+    /// Whether most of those who may be there, this one among them, know what was purged since the lease last held. Who has lost its own
+    /// knows what it purged itself: that is enough only where nobody is missing.
     fn remember(&self, now: u64) -> bool {
         let there = self.all.values().filter(|peer| peer.is_there(now)).count();
-        let remember = self.all.values().filter(|peer| peer.until() > now && peer.source == peer.before).count();
+        let is_whole = self.all.values().all(|peer| peer.until() > now);
+        let knows = |peer: &&Peer| peer.until() > now && peer.source == peer.before && (peer.holds || is_whole);
+        let remember = self.all.values().filter(knows).count();
         there > 0 && 2 * (1 + remember) > 1 + there
     }
 }
@@ -328,7 +351,43 @@ mod tests {
         two.heard("c", 2000, "c.1", true, 2000);
         two.heard("b", 2000, "b.1", true, 2000);
         assert!(two.holds(2000 + LAST - 1), "three of four");
-        two.set_peers(std::iter::empty(), 9999);
-        assert!(two.holds(u64::MAX - 1));
+        assert_eq!(two.set_peers(std::iter::empty(), 3000), Renewal::Quiet);
+        assert!(two.holds(u64::MAX - 1), "what they purged is known");
+
+        let pair = lease(&["b"]);
+        pair.heard("b", 1000, "b.1", true, 1000);
+        assert_eq!(pair.set_peers(std::iter::empty(), 9999), Renewal::Empty, "what b purged since, nobody knows any more");
+        assert!(!pair.holds(9999));
+        pair.emptied(9999);
+        assert!(pair.holds(u64::MAX - 1));
+    }
+
+    #[test]
+    fn who_slept_together_does_not_speak_for_one_who_is_gone() {
+        let three = lease(&["b", "c"]);
+        three.heard("b", 100, "b.1", true, 100);
+        three.heard("c", 100, "c.1", true, 100);
+        three.heard("c", 9000, "c.1", false, 9000);
+        assert_eq!(three.refused("b", 9010, 9010), Renewal::Empty, "b may have purged while both slept");
+    }
+
+    #[test]
+    fn a_purge_is_lost_when_all_who_are_there_were_heard_since_and_none_is_its_source() {
+        assert!(lease(&[]).is_lost("x.1", 1, 5), "there is nobody to ask");
+        let three = lease(&["b", "c"]);
+        three.heard("b", 100, "b.1", true, 100);
+        three.heard("c", 100, "c.1", true, 100);
+        assert!(!three.is_lost("x.1", 1, 200), "they may know it by now");
+        three.heard("b", 300, "b.1", true, 300);
+        assert!(!three.is_lost("x.1", 1, 300), "c may");
+        three.heard("c", 300, "c.2", true, 300);
+        assert!(three.is_lost("x.1", 1, 300) && !three.is_lost("x.1", 2, 300), "another purge is another question");
+        three.is_lost("c.2", 7, 300);
+        three.heard("b", 400, "b.1", true, 400);
+        three.heard("c", 400, "c.2", true, 400);
+        assert!(!three.is_lost("c.2", 7, 400), "c is there, and will tell");
+        three.refused("c", 500, 500);
+        assert!(three.is_lost("c.2", 7, 500), "c is gone");
+        assert!(!three.is_lost("c.2", 8, 501), "or was, when it was last asked");
     }
 }

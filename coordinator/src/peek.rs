@@ -5,6 +5,7 @@ use crate::{
     carried::Comes,
     collect::{Collected, collect},
     flight::Waited,
+    fly::variant_key,
     load::Errand,
     origin::Paced,
     peers::Call,
@@ -101,7 +102,9 @@ impl Cache {
             }
             message.len() > empty
         };
-        let flight = self.loading.find(&key);
+        let held = self.store.peek(&served.share, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
+        let variants = held.iter().map(|entry| variant_key(&key, &entry.selecting));
+        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loading.find(&key));
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {

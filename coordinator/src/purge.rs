@@ -88,9 +88,12 @@ impl Purger {
             let Purged { entries, bytes } = self.blocking(|purger, what: &What| purger.cache.would_purge(what), what.clone()).await;
             (Call::Count(what), Report { entries, bytes, ..Report::default() })
         } else {
-            let ordered = self.blocking(|purger, (what, soft): &(What, bool)| purger.cache.order(what.clone(), *soft), (what, soft)).await;
-            let (purge, purged) = ordered;
-            self.carried_out(&purge, purged);
+            let order = |purger: &Self, (what, soft): &(What, bool)| {
+                let (purge, purged) = purger.cache.order(what.clone(), *soft);
+                purger.carried_out(&purge, purged);
+                (purge, purged)
+            };
+            let (purge, purged) = self.blocking(order, (what, soft)).await;
             (Call::Purge(purge.clone()), Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, ..Report::default() })
         };
         let (ring, audience) = (self.cache.ring(), self.cache.audience());
@@ -177,10 +180,14 @@ impl Purger {
     }
 
     async fn hear(self: &Arc<Self>, purge: Purge) -> Result<Purged, Gap> {
-        let heard = self.blocking(|purger, purge| purger.cache.hear(purge), purge.clone()).await?;
-        Ok(heard.inspect(|purged| self.carried_out(&purge, *purged)).unwrap_or_default())
+        let hear = |purger: &Self, purge: &Purge| {
+            let heard = purger.cache.hear(purge)?;
+            Ok(heard.inspect(|purged| purger.carried_out(purge, *purged)).unwrap_or_default())
+        };
+        self.blocking(hear, purge).await
     }
 
+    /// Lets proxies and people know. Said where it was done: whoever asked for it may have hung up meanwhile.
     fn carried_out(&self, purge: &Purge, purged: Purged) {
         self.feed.publish();
         self.metrics.purges.inc();
@@ -199,19 +206,18 @@ impl Purger {
         if answer.purges.is_empty() && !answer.missed {
             return self.cache.catch_up(&answer, |_, _| {}) == Caught::Up;
         }
-        let take = |purger: &Self, answer: &watch::Answer| purger.cache.catch_up(answer, |purge, purged| purger.carried_out(purge, purged));
-        match self.blocking(take, answer).await {
-            Caught::Up => true,
-            Caught::Behind => false,
-            Caught::Emptied(had) => {
+        let take = |purger: &Self, (peer, answer): &(String, watch::Answer)| {
+            let caught = purger.cache.catch_up(answer, |purge, purged| purger.carried_out(purge, purged));
+            if let Caught::Emptied(had) = caught {
                 // Who has just started has nothing, and nothing to complain of.
                 if had.entries > 0 {
                     tracing::warn!(peer, "more was purged than others remember: the store was emptied");
                 }
-                self.emptied(had);
-                true
+                purger.emptied(had);
             }
-        }
+            caught != Caught::Behind
+        };
+        self.blocking(take, (peer.to_owned(), answer)).await
     }
 
     async fn renewed(self: &Arc<Self>, renewal: Renewal) {
@@ -220,8 +226,7 @@ impl Purger {
             Renewal::Back(ms) => tracing::info!(ms, "purges are known again: what others purged meanwhile was carried out"),
             Renewal::Empty => {
                 tracing::warn!("nobody knows what was purged while peers were not heard: the store is emptied");
-                let had = self.blocking(|purger, ()| purger.cache.start_over(), ()).await;
-                self.emptied(had);
+                self.blocking(|purger, ()| purger.emptied(purger.cache.start_over()), ()).await;
             }
         }
         self.cache.caught_up.send_replace(());
@@ -273,3 +278,30 @@ impl Purger {
 /// Purges before this one have to be heard first: they are being fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Identity, Settings};
+
+    #[tokio::test]
+    async fn what_is_purged_is_told_though_whoever_ordered_it_has_hung_up() {
+        let metrics = Metrics::new().unwrap();
+        let settings = Settings { me: "a".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
+        let cache = Cache::new(settings, metrics.clone());
+        let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
+        let purger = Purger::new(cache, feed, metrics.clone(), Tokens::open(None).unwrap(), "a");
+        let order = Order { what: What { all: true, ..What::default() }, soft: false, dry_run: false };
+        // Asked once whether it is done, and left.
+        tokio::select! {
+            biased;
+            _ = purger.everywhere(order) => panic!("purged at once"),
+            () = std::future::ready(()) => {}
+        }
+        let end = tokio::time::Instant::now() + Duration::from_secs(20);
+        while metrics.purges.get() == 0 {
+            assert!(tokio::time::Instant::now() < end, "it was carried out, and nobody hears of it");
+            tokio::task::yield_now().await;
+        }
+    }
+}

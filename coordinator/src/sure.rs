@@ -66,7 +66,15 @@ impl Cache {
 
     /// Whether all purges are known here that others have carried out, these among them.
     pub(crate) fn knows(&self, told: &str) -> bool {
-        self.lease.holds(clock::awake()) && self.history.covers(told)
+        self.lease.holds(clock::awake()) && (self.history.is_told(told) || Position::parse(told).is_some_and(|there| self.has_all(&there)))
+    }
+
+    /// Whether all was carried out here up to there, but for what nobody can tell of any more: who knew it has ended, and it was not
+    /// acknowledged without naming this coordinator, or it would be known.
+    pub(crate) fn has_all(&self, there: &Position) -> bool {
+        let (here, own, now) = (self.history.position(), self.history.source(), clock::awake());
+        let is_lost = |source: &String, n: u64| *source != *own && self.lease.is_lost(source, n, now);
+        there.sources().all(|(source, n)| *n <= here.of(source) || is_lost(source, *n))
     }
 
     /// What this coordinator asks of its peers.

@@ -120,6 +120,38 @@ async fn variants_are_loaded_once_each() {
     assert_eq!(origin.count(), 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variant_that_is_being_loaded_is_joined_by_who_comes_later() {
+    let gates = [Gate::closed(), Gate::closed()];
+    let own = gates.clone();
+    let origin = Origin::new(move |seen| {
+        let own = own.clone();
+        async move {
+            let user = seen.headers["x-user"].to_str().unwrap().to_owned();
+            own[user.parse::<usize>().unwrap()].pass().await;
+            answer(200, &[FRESH, ("vary", "x-user")], user)
+        }
+    })
+    .await;
+    let front = Arc::new(Front::new(&origin, json!({})).await);
+    let ask = |user: &'static str| {
+        let front = front.clone();
+        tokio::spawn(async move { front.ask("GET", "/", &[("x-user", user)]).await.text().to_owned() })
+    };
+    let first = ask("0");
+    until("the first is being loaded", || origin.count() == 1).await;
+    let second = ask("1");
+    until("another waits with it, since nobody knows that it varies", || front.cache.under_way().0 == 2).await;
+    gates[0].open();
+    until("and is loaded for itself", || origin.count() == 2).await;
+    assert_eq!(first.await.unwrap(), "0");
+    let third = ask("1");
+    until("who comes later waits", || front.cache.under_way().0 == 2).await;
+    gates[1].open();
+    assert_eq!((second.await.unwrap().as_str(), third.await.unwrap().as_str()), ("1", "1"));
+    assert_eq!(origin.count(), 2, "one load for each variant");
+}
+
 #[tokio::test]
 async fn half_a_body_is_an_error_and_is_not_stored() {
     let origin = Origin::raw(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\nhalf").await;

@@ -121,7 +121,8 @@ impl Position {
         }
     }
 
-    fn sources(&self) -> impl Iterator<Item = (&String, &u64)> {
+    /// Each source, and how far it has come.
+    pub fn sources(&self) -> impl Iterator<Item = (&String, &u64)> {
         self.0.iter()
     }
 }

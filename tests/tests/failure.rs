@@ -9,6 +9,7 @@ use meshcache_tests::groups::SHOP;
 use meshcache_tests::herd::Gathered;
 use meshcache_tests::load::{Until, load};
 use meshcache_tests::process::Signal;
+use meshcache_tests::purging::order;
 use meshcache_tests::wait::SOON;
 use meshcache_tests::{Ask, Connection, Coordinator, Gate, Groups, Mesh, Reply, await_until, client, herd};
 use serde_json::json;
@@ -110,7 +111,13 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
     mesh.origin.always("/kept", Reply::fresh(3600, "kept")).always("/other", Reply::fresh(3600, "other"));
     let front = mesh.fronts()[0];
     let ask = async |path: &str| Ask::get(SHOP, path).send(front).await.unwrap();
-    await_until(async || ask("/kept").await.cache_status().contains("detail=proxy"), SOON, "it is hot").await;
+    let hot = async || ask("/kept").await.cache_status().contains("detail=proxy");
+    await_until(hot, SOON, "it is hot").await;
+    // The proxy will remember a purge that nobody else remembers then.
+    let (status, report) = order(&mesh.coordinators.all[0], r#"{"group": "shop", "paths": ["/kept"]}"#).await;
+    assert_eq!(status, 200, "{report}");
+    await_until(async || !hot().await, SOON, "the proxy hears of it").await;
+    await_until(hot, SOON, "it is hot again").await;
     mesh.coordinators.all.iter_mut().for_each(Coordinator::kill);
     let down = Instant::now();
     for i in 1..=20 {

@@ -5,7 +5,10 @@ use super::{
     Purger,
     line::{Line, Unheard},
 };
-use crate::{clock, lease::LAST};
+use crate::{
+    clock,
+    lease::{LAST, Renewal},
+};
 use meshcache_protocol::{
     Hash, Peer,
     purge::{Position, Purge},
@@ -77,7 +80,10 @@ impl Purger {
             let listens = self.tokens.is_configured();
             let others = || ring.peers().iter().filter(|peer| peer.name != self.me && listens);
             self.change_silent(|silent| silent.retain(|name| listens && ring.peer(name).is_some()));
-            self.cache.lease.set_peers(others().map(|peer| peer.name.as_str()), clock::awake());
+            let renewal = self.cache.lease.set_peers(others().map(|peer| peer.name.as_str()), clock::awake());
+            if renewal != Renewal::Quiet {
+                self.renewed(renewal).await;
+            }
             peers.retain(|_, (peer, task)| {
                 (listens && ring.peer(&peer.name) == Some(peer)) || {
                     task.abort();

@@ -4,7 +4,7 @@ use super::{
     net::Place,
     world::{World, index},
 };
-use crate::{carried::Comes, discovery::told::Does};
+use crate::{carried::Comes, discovery::told::Does, lease::Renewal};
 use meshcache_protocol::{Key, Ring, frame};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +23,10 @@ impl World {
         self.figures.rings += 1;
         node.cache.note_ring(&ring);
         let others: Vec<usize> = ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
-        node.cache.lease.set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
+        let renewal = node.cache.lease.set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
+        if renewal == Renewal::Empty {
+            self.figures.emptied += u64::from(node.cache.start_over().entries > 0);
+        }
         node.ring.fill(false);
         others.iter().for_each(|other| node.ring[*other] = true);
         node.breakers.retain(|other, _| node.ring[*other]);
