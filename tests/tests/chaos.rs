@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -148,7 +149,7 @@ impl World {
         }
         let Some(key) = received.uri.path().strip_prefix("/chaos/").and_then(|key| key.parse::<u64>().ok()) else { return Reply::status(404) };
         let version = self.things[key as usize].lock().unwrap().versions.len();
-        let body = |of: String| Reply::ok(format!("{key} {version} {of}")).delay(delay);
+        let body = |of: String| Reply::ok(format!("{key} {version} {of}")).header("surrogate-key", format!("key-{key}")).delay(delay);
         match kind(key) {
             Kind::Short => body(String::new()).header("cache-control", "max-age=1"),
             Kind::Long => body(received.header("x-lang")).header("cache-control", "max-age=3600").header("vary", "x-lang"),
@@ -181,7 +182,7 @@ impl World {
     }
 
     /// One client: asks one thing after another.
-    async fn client(self: Arc<World>, fronts: Vec<std::net::SocketAddr>, seed: u64) {
+    async fn client(self: Arc<World>, fronts: Vec<SocketAddr>, seed: u64) {
         let mut dice = Dice(seed);
         let front = fronts[(seed % fronts.len() as u64) as usize];
         let mut connection: Option<Connection> = None;
@@ -227,24 +228,35 @@ impl World {
         }
     }
 
-    /// A key gets another version and is purged. What the purge's answer says decides what may be asked of later answers.
-    async fn purge(&self, mesh: &Mesh, key: u64, at: usize, soft: bool) {
+    /// A key gets another version and is purged, in one way or another. What the purge's answer says decides what may be asked of later
+    /// answers.
+    async fn purge(self: Arc<World>, key: u64, at: (usize, SocketAddr), how: &'static str, soft: bool) {
         let version = {
             let mut thing = self.things[key as usize].lock().unwrap();
             thing.versions.push(Instant::now());
             thing.versions.len()
         };
-        let body = json!({"urls": [format!("http://{SHOP}/chaos/{key}")], "soft": soft}).to_string();
-        let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(body);
-        let answer = tokio::time::timeout(Duration::from_secs(10), ask.send(mesh.coordinators.all[at].ports.admin)).await;
+        let what = match how {
+            "urls" => format!("http://{SHOP}/chaos/{key}"),
+            "tags" => format!("key-{key}"),
+            _ => format!("/chaos/{key}"),
+        };
+        let mut body = json!({how: [what], "soft": soft});
+        if how != "urls" {
+            body["group"] = json!("shop");
+        }
+        let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(body.to_string());
+        let answer = tokio::time::timeout(Duration::from_secs(10), ask.send(at.1)).await;
         let done = answer
             .ok()
             .and_then(Result::ok)
             .filter(|answer| answer.status == 200)
             .is_some_and(|answer| serde_json::from_slice::<Value>(&answer.body).is_ok_and(|report| report["unreached"] == json!([])));
-        self.note(&format!("purge of /chaos/{key} at peer-{at}: {}", if done { "done" } else { "not everywhere" }));
-        if done && !soft {
-            self.things[key as usize].lock().unwrap().purged = Some((Instant::now(), version));
+        self.note(&format!("purge of /chaos/{key} by {how} at peer-{}: {}", at.0, if done { "done" } else { "not everywhere" }));
+        let purged = &mut self.things[key as usize].lock().unwrap().purged;
+        // Another one of the same key may have ended first.
+        if done && !soft && purged.is_none_or(|(_, before)| before < version) {
+            *purged = Some((Instant::now(), version));
         }
     }
 }
@@ -299,7 +311,7 @@ async fn chaos(seed: u64, length: Duration) {
     await_until(running, SOON, "clients have asked").await;
     let before = held(&mesh);
     let mut dice = Dice(seed);
-    let mut peers = [Is::Up; COORDINATORS];
+    let (mut peers, mut purges) = ([Is::Up; COORDINATORS], Vec::new());
     while world.begun.elapsed() < length {
         tokio::time::sleep(dice.millis(50, 800)).await;
         let i = dice.roll(COORDINATORS as u64) as usize;
@@ -350,8 +362,10 @@ async fn chaos(seed: u64, length: Duration) {
                 mesh.coordinators.configure(&mesh.groups.yaml());
             }
             (_, Is::Up) => {
-                let soft = dice.roll(4) == 0;
-                world.purge(&mesh, dice.roll(KEYS), i, soft).await;
+                let (soft, key) = (dice.roll(4) == 0, dice.roll(KEYS));
+                let how = ["urls", "paths", "prefixes", "tags"][dice.roll(4) as usize];
+                // Not waited for: what befalls anybody next befalls the purge.
+                purges.push(tokio::spawn(world.clone().purge(key, (i, mesh.coordinators.all[i].ports.admin), how, soft)));
             }
             _ => {}
         }
@@ -365,8 +379,8 @@ async fn chaos(seed: u64, length: Duration) {
         }
     }
     world.over.store(true, SeqCst);
-    for client in clients {
-        client.await.unwrap();
+    for ended in clients.into_iter().chain(purges) {
+        ended.await.unwrap();
     }
     for (i, is) in peers.into_iter().enumerate() {
         match is {
@@ -385,6 +399,11 @@ async fn chaos(seed: u64, length: Duration) {
             failures[..failures.len().min(10)].join("\n"),
             logs.join("\n")
         );
+    }
+    [&world.broken, &world.cuts, &world.slow].into_iter().for_each(|trouble| trouble.store(false, SeqCst));
+    for front in mesh.fronts() {
+        let caches = async || Ask::get(SHOP, "/chaos/1").send(front).await.is_ok_and(|answer| answer.cache_status().contains("; hit"));
+        await_until(caches, SOON, &format!("SEED={seed}: the cache caches again")).await;
     }
     let quiet = async || mesh.origin.under_way() == 0 && mesh.coordinators.sum("meshcache_flights", &[]).await == 0.0;
     await_until(quiet, SOON, "nothing is left under way").await;
