@@ -72,7 +72,7 @@ pub struct Cache {
     pub(crate) caught_up: watch::Sender<()>,
     /// When a request last waited for that in vain.
     pub(crate) waited: AtomicU64,
-    /// The rings before this one.
+    /// The rings before this one. Its lock is held while the ring or the links to peers change.
     pub(crate) former: Mutex<Former>,
     /// Owners whose keys were loaded here, because they did not answer whoever asked: they have to hear of it.
     pub(crate) stood_in: Mutex<BTreeSet<String>>,

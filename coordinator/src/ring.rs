@@ -1,7 +1,8 @@
 //! The ring as the cache uses it: who owns keys now, who did before, and who comes back.
 
-use crate::cache::Cache;
+use crate::{cache::Cache, former::Former};
 use meshcache_protocol::{Key, Ring};
+use parking_lot::MutexGuard;
 use std::sync::Arc;
 
 impl Cache {
@@ -12,32 +13,40 @@ impl Cache {
 
     /// Takes this ring from now on. Those who owned keys in the one before are asked for what they have.
     pub fn set_ring(&self, ring: Arc<Ring>) {
-        self.note_ring(&ring);
-        self.peers.set(&ring, self.former.lock().peers(), &self.settings.me);
+        let former = self.note_ring(&ring);
+        self.link(&former);
     }
 
-    /// The same, without a connection to anybody.
-    pub(crate) fn note_ring(&self, ring: &Arc<Ring>) {
-        let me = &self.settings.me;
+    /// The same, without a connection to anybody. While what it gives is held, there is no other ring.
+    pub(crate) fn note_ring(&self, ring: &Arc<Ring>) -> MutexGuard<'_, Former> {
+        let (me, mut former) = (&self.settings.me, self.former.lock());
         let before = self.swap_ring(ring.clone());
         let was_there = before.peer(me).is_some();
         // Who has just begun was in no ring: the others owned its keys.
-        self.former.lock().note(if was_there { (*before).clone() } else { ring.without(me) }, self.now());
+        former.note(if was_there { (*before).clone() } else { ring.without(me) }, self.now());
         self.stood_in.lock().retain(|name| ring.peer(name).is_some());
+        former
+    }
+
+    /// Keeps links to those in the ring, and to those before: the lock of these is held, so that no newer ring's links are lost.
+    fn link(&self, former: &MutexGuard<'_, Former>) {
+        self.peers.set(&self.ring(), former.peers(), &self.settings.me);
     }
 
     /// Others have answered for this coordinator while it did not: they are asked for what it missed.
     pub(crate) fn missed_something(&self) {
-        self.note_missed();
-        self.peers.set(&self.ring(), self.former.lock().peers(), &self.settings.me);
+        let former = self.note_missed();
+        self.link(&former);
     }
 
     /// The same, without a connection to anybody.
-    pub(crate) fn note_missed(&self) {
-        let (me, ring) = (&self.settings.me, self.ring());
+    pub(crate) fn note_missed(&self) -> MutexGuard<'_, Former> {
+        let (me, mut former) = (&self.settings.me, self.former.lock());
+        let ring = self.ring();
         if ring.peer(me).is_some() {
-            self.former.lock().note(ring.without(me), self.now());
+            former.note(ring.without(me), self.now());
         }
+        former
     }
 
     /// A peer says that it is there.
@@ -49,7 +58,7 @@ impl Cache {
     pub(crate) fn has_ended(&self, peer: &str) {
         let mut former = self.former.lock();
         former.forget(peer);
-        self.peers.set(&self.ring(), former.peers(), &self.settings.me);
+        self.link(&former);
     }
 
     /// A key is loaded here. If it is another's, that one did not answer whoever asked.
@@ -60,6 +69,42 @@ impl Cache {
             if !stood_in.contains(&owner.name) {
                 stood_in.insert(owner.name.clone());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        metrics::Metrics,
+        peers::Call,
+        settings::{Identity, Settings},
+    };
+    use meshcache_protocol::Peer;
+
+    fn ring(names: &[String]) -> Arc<Ring> {
+        let peer = |name: &String| Peer { name: name.clone(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
+        Arc::new(Ring::new(names.iter().map(peer).collect()))
+    }
+
+    #[test]
+    fn who_comes_while_something_was_missed_is_linked() {
+        let settings = Settings { me: "me".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
+        let cache = Cache::new(settings, Metrics::new().unwrap());
+        for n in 0..1000 {
+            let new = format!("new-{n}");
+            let ring = ring(&["me".into(), new.clone()]);
+            let together = std::sync::Barrier::new(2);
+            std::thread::scope(|threads| {
+                threads.spawn(|| {
+                    together.wait();
+                    cache.missed_something();
+                });
+                together.wait();
+                cache.set_ring(ring);
+            });
+            assert!(cache.peers.admits(&new, Call::Question), "{new} has no link");
         }
     }
 }

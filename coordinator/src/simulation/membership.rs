@@ -21,7 +21,7 @@ impl World {
         // One for all who know the same: a thousand rings of a thousand peers are many.
         let ring = self.rings.entry(ring.version()).or_insert_with(|| Arc::new(ring)).clone();
         self.figures.rings += 1;
-        node.cache.note_ring(&ring);
+        drop(node.cache.note_ring(&ring));
         let others: Vec<usize> = ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
         let renewal = node.cache.lease.set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
         if renewal == Renewal::Empty {

@@ -101,7 +101,7 @@ impl World {
                 return;
             }
             world.nodes[at].is_frozen = false;
-            world.nodes[at].cache.note_missed();
+            drop(world.nodes[at].cache.note_missed());
             for run in std::mem::take(&mut world.nodes[at].held) {
                 run(world);
             }
