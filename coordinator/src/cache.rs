@@ -116,7 +116,7 @@ impl Cache {
 
     /// Answers a request. Never fails: what goes wrong is an answer.
     pub async fn answer(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
-        let began = Instant::now();
+        let (began, now) = (Instant::now(), self.clock.now());
         let (parts, body) = request.into_parts();
         let head = match Head::read(door, parts) {
             Ok(head) => head,
@@ -126,7 +126,7 @@ impl Cache {
         let fields = head.fields();
         let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
             Ok(asked) if !self.is_sure(asked.purges()).await => (Some(asked.served), self.let_go(&asked, &head, body, Aside::new("behind", "bypass")).await),
-            Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, self.clock.at(began)).await),
+            Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
             Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
         };
         if let Some(served) = served {

@@ -1,33 +1,28 @@
-//! The clocks: one that never jumps, for how long things are here; one that goes on while the machine sleeps, for how long we were deaf;
-//! and the wall's, for Date and Expires only.
+//! The clocks: one that never jumps and goes on while the machine sleeps, for how long things are here and how long we were deaf; and the
+//! wall's, for Date and Expires only.
 
 use rustix::time::{ClockId, clock_gettime};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// When the cache began.
+/// When the cache began, as [`awake`] has it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+pub(crate) struct Clock(u64);
 
 /// What the clock showed then, milliseconds: what is handed over to a process that has just begun may have been elsewhere for years before.
 const BEGAN: u64 = 10 * 366 * 86_400_000;
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self(Instant::now())
+        Self(awake())
     }
 
-    /// Milliseconds.
-    pub(crate) fn at(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX).saturating_add(BEGAN)
-    }
-
-    /// Milliseconds.
+    /// Milliseconds. Those count in which the machine slept: an answer is as old as it is elsewhere.
     pub(crate) fn now(&self) -> u64 {
         #[cfg(test)]
         if let Some(now) = simulated::now() {
             return now.saturating_add(BEGAN);
         }
-        self.at(Instant::now())
+        awake().saturating_sub(self.0).saturating_add(BEGAN)
     }
 }
 
@@ -60,7 +55,7 @@ pub(crate) mod simulated {
         NOW.get()
     }
 
-    /// From now on both clocks show this.
+    /// From now on this is the time.
     pub(crate) fn set(now: u64) {
         NOW.set(Some(now));
     }

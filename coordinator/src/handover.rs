@@ -15,11 +15,7 @@ use meshcache_protocol::{
     frame::{self, BadFrame},
     wire,
 };
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 /// A message is sent once it is so long: a receiver has as much under way, or one entry that is larger.
@@ -99,14 +95,14 @@ impl Cache {
         serde_json::from_slice(&report).map_err(|_| Failure::BadResponse)
     }
 
-    /// Takes what another coordinator hands over. `began`: when its message began to come.
-    pub(crate) async fn receive(&self, message: &[u8], began: Instant) -> Result<Report, BadFrame> {
+    /// Takes what another coordinator hands over. `began`: when its message began to come, by the cache's clock.
+    pub(crate) async fn receive(&self, message: &[u8], began: u64) -> Result<Report, BadFrame> {
         let (there, frames) = frame::read(message)?;
         // Who sends may have heard of purges that are news here.
         let is_sure = self.is_sure(&there.to_string()).await;
         let there = Arc::new(there);
         let rules = self.rules();
-        let late = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let late = self.clock.now().saturating_sub(began);
         let mut report = Report::default();
         for frame in &frames {
             let key = Key::from_bytes(frame.key.to_vec());

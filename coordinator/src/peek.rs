@@ -50,10 +50,10 @@ impl Cache {
         let patience = DEADLINE.min(group.patience.duration() / 2);
         let end = Instant::now() + group.origin.timeout.duration() + group.patience.duration();
         let outcome = loop {
-            let began = Instant::now();
+            let (began, at) = (Instant::now(), self.clock.now());
             match self.peers.peek(peer, key.bytes(), patience).await {
                 Ok(response) if response.status() == StatusCode::ACCEPTED && began < end => {}
-                Ok(response) if response.status() == StatusCode::OK => break self.take_peeked(errand, &load, response, began).await,
+                Ok(response) if response.status() == StatusCode::OK => break self.take_peeked(errand, &load, response, at).await,
                 Ok(_) => break "nothing",
                 Err(_) => break "failed",
             }
@@ -61,7 +61,7 @@ impl Cache {
         self.metrics.peek(outcome);
     }
 
-    async fn take_peeked(&self, errand: &Errand, load: &Load, response: Response<Incoming>, began: Instant) -> &'static str {
+    async fn take_peeked(&self, errand: &Errand, load: &Load, response: Response<Incoming>, asked: u64) -> &'static str {
         let Errand { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
         let Collected::Whole(message) = collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await else {
@@ -78,7 +78,7 @@ impl Cache {
             return Refused::Purged.label();
         }
         let there = Arc::new(there);
-        let late = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let late = self.clock.now().saturating_sub(asked);
         let taken = frames.iter().filter(|frame| frame.key == key.bytes()).map(|frame| self.take_in(served, load, frame, late, &there, Comes::Peeked));
         let results: Vec<_> = taken.collect();
         match results.iter().find_map(|result| result.err()) {

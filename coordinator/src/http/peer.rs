@@ -20,10 +20,7 @@ use crate::{
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::wire;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// The longest purge, and what it grows by on its way.
@@ -120,7 +117,7 @@ impl PeerPort {
 
     /// Entries of a coordinator that leaves.
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
-        let began = Instant::now();
+        let began = self.cache.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
         let Some(message) = handover::whole(request.into_body()).await else { return empty(StatusCode::BAD_REQUEST) };
         match self.cache.receive(&message, began).await {
