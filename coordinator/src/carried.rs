@@ -64,6 +64,9 @@ impl Cache {
         if self.store.peek(&served.share, load.key(), now).is_some_and(|(held, _)| held.iter().any(is_known)) {
             return Err(Refused::Known);
         }
+        if self.was_invalidated(served, load.key(), entry.arrived) {
+            return Err(Refused::Invalidated);
+        }
         if !self.admits(load, &entry) {
             return Err(Refused::Purged);
         }

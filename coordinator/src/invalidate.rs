@@ -159,20 +159,33 @@ impl Cache {
         is
     }
 
+    /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has kept. Where both came
+    /// in the same millisecond, it has.
+    pub(crate) fn was_invalidated(&self, served: &Served, key: &Key, arrived: u64) -> bool {
+        self.store.is_gone(key.hash(), arrived) || all_of_target(served, key).is_some_and(|all| self.store.is_gone(all, arrived))
+    }
+
     /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
     fn invalidate(&self, served: &Served, key: &Key, target: &str) {
-        let group = &served.group;
-        if group.keys_more_than_target() {
+        let (group, now) = (&served.group, self.clock.now());
+        if let Some(all) = all_of_target(served, key) {
+            self.store.note_gone(all, now);
             // Which other headers and cookies are in keys of this target, nobody knows: all of them.
             self.remove(&What { group: Some(group.name().to_owned()), paths: vec![target.to_owned()], ..What::default() }, Fate::Gone);
         }
-        self.store.remove(&served.share, key);
+        self.store.remove(&served.share, key, now);
         self.observed.lock().forget(group, key);
         self.loading.detach(|flying| flying.bytes().starts_with(key.bytes()));
         self.asking.detach(|flying| flying.bytes().starts_with(key.bytes()));
         self.passes.forget(key.hash());
         tracing::debug!(group = group.name(), %key, "invalidated");
     }
+}
+
+/// By what the store remembers that a key's target was invalidated, where others have the same target.
+fn all_of_target(served: &Served, key: &Key) -> Option<Hash> {
+    let parts = key.parts().filter(|_| served.group.keys_more_than_target())?;
+    Some(Hash::of(format!("target {} {}{}", parts.group, parts.path, parts.query).as_bytes()))
 }
 
 /// The target that the path of such a call names.
@@ -186,6 +199,96 @@ fn target(uri: &Uri) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        carried::Comes,
+        clock::simulated,
+        metrics::Metrics,
+        report::Refused,
+        settings::{Identity, Settings},
+        store::{Parts, Used},
+    };
+    use meshcache_protocol::{Groups, Request, frame, freshness::Stored, freshness::Why};
+
+    /// A coordinator whose group has a header in its keys, or not.
+    fn cache(headers: &[&str]) -> Arc<Cache> {
+        let settings = Settings { me: "a".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
+        let config =
+            serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "key": {"headers": headers}, "origin": {"url": "http://o"}}]});
+        let cache = Cache::new(settings, Metrics::new().unwrap());
+        cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+        cache
+    }
+
+    fn key(cache: &Cache, target: &str, language: &str) -> Key {
+        let fields = [(&b"x-language"[..], language.as_bytes())];
+        let request = Request::read(b"GET", b"http", b"h", target.as_bytes(), &fields).unwrap();
+        Key::of(&cache.rules().named("g").unwrap().group, &request, None)
+    }
+
+    /// What another coordinator says of a key now that arrived there so many milliseconds ago; it is heard `late`.
+    fn comes(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refused> {
+        let stored = Stored {
+            status: 200,
+            lifetime: 3_600_000,
+            initial_age: 0,
+            while_revalidate: 0,
+            if_error: 0,
+            always_validate: false,
+            must_revalidate: false,
+            for_everybody: true,
+            validator: false,
+            immutable: false,
+            disconnected: false,
+            why: Why::MaxAge,
+        };
+        let (status, arrived) = (StatusCode::OK, cache.now() - ago);
+        let (rules, selecting) = (cache.rules(), Default::default());
+        let entry = Entry::new(Parts { status, fields: vec![], tags: "", body: "old".into(), selecting, stored, arrived, position: Arc::default() });
+        let (served, mut message) = (rules.named("g").unwrap(), frame::message(&Default::default()));
+        cache.write_frames(key, &[Arc::new(entry)], Used { warm: false, touched: arrived }, served.group.digest(), &mut message);
+        let (there, frames) = frame::read(&message).unwrap();
+        cache.take_in(served, &cache.store.begin(key.clone(), cache.history.position()), &frames[0], late, &Arc::new(there), Comes::Pushed)
+    }
+
+    #[test]
+    fn what_was_invalidated_does_not_come_back_from_elsewhere() {
+        simulated::set(100_000);
+        let cache = cache(&[]);
+        let (changed, other) = (key(&cache, "/a?b=1", ""), key(&cache, "/a", ""));
+        cache.invalidate(cache.rules().named("g").unwrap(), &changed, "/a?b=1");
+        assert_eq!(comes(&cache, &changed, 0, 0), Err(Refused::Invalidated), "in the same millisecond");
+        simulated::set(105_000);
+        assert_eq!(comes(&cache, &changed, 60_000, 0), Err(Refused::Invalidated));
+        assert_eq!(comes(&cache, &changed, 4900, 100), Err(Refused::Invalidated), "it may have arrived before");
+        assert_eq!(comes(&cache, &other, 60_000, 0), Ok(()), "another target");
+        assert_eq!(comes(&cache, &changed, 4800, 100), Ok(()), "it arrived later");
+    }
+
+    #[test]
+    fn nor_does_any_other_key_of_its_target() {
+        simulated::set(100_000);
+        let cache = cache(&["x-language"]);
+        let of = |target, language| key(&cache, target, language);
+        cache.invalidate(cache.rules().named("g").unwrap(), &of("/a?b=1", "de"), "/a?b=1");
+        simulated::set(105_000);
+        for language in ["de", "en"] {
+            assert_eq!(comes(&cache, &of("/a?b=1", language), 60_000, 0), Err(Refused::Invalidated), "{language}");
+            assert_eq!(comes(&cache, &of("/a", language), 60_000, 0), Ok(()), "another target");
+            assert_eq!(comes(&cache, &of("/a?b=1", language), 4000, 0), Ok(()), "it arrived later");
+        }
+    }
+
+    #[test]
+    fn what_was_freed_for_another_reason_may_come_back() {
+        simulated::set(100_000);
+        let cache = cache(&[]);
+        let key = key(&cache, "/a", "");
+        assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
+        cache.remove(&What { all: true, ..What::default() }, Fate::Gone);
+        assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
+        cache.store.remove(&cache.rules().named("g").unwrap().share, &key, cache.now());
+        assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));
+    }
 
     #[test]
     fn a_key_is_invalidated_at_most_once_a_second_and_the_last_word_counts() {

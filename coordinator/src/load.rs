@@ -191,7 +191,7 @@ impl Cache {
             Err(not) => {
                 // It is still right, but may not be kept any longer.
                 served.metrics.not_stored(not.label());
-                self.store.remove(&served.share, load.key());
+                self.store.remove(&served.share, load.key(), self.clock.now());
                 Landed::Given { entry: old.clone(), verdict, to_all: false }
             }
         }
@@ -247,7 +247,7 @@ impl Cache {
         served.metrics.not_stored(reason);
         if had && status < 500 && why != CROWDED {
             // It is the target's answer now, and what is stored is not.
-            self.store.remove(&served.share, load.key());
+            self.store.remove(&served.share, load.key(), self.clock.now());
         }
         // While there is something to validate, an error is nothing to remember.
         let remember = if had && status >= 500 { 0 } else { remember };

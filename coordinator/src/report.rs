@@ -14,6 +14,8 @@ pub(crate) enum Refused {
     Known,
     /// A purge was heard here and not there, or came meanwhile.
     Purged,
+    /// It was found to be true no more here, by an unsafe method or by what came instead of it, and it arrived there before.
+    Invalidated,
     /// There is no room but that of what is used more.
     NoRoom,
     /// Its key or its status is none.
@@ -21,7 +23,7 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 6] = [Self::Rules, Self::Expired, Self::Known, Self::Purged, Self::NoRoom, Self::Broken];
+    pub(crate) const ALL: [Self; 7] = [Self::Rules, Self::Expired, Self::Known, Self::Purged, Self::Invalidated, Self::NoRoom, Self::Broken];
 
     pub(crate) const fn label(self) -> &'static str {
         match self {
@@ -29,6 +31,7 @@ impl Refused {
             Self::Expired => "expired",
             Self::Known => "known",
             Self::Purged => "purged",
+            Self::Invalidated => "invalidated",
             Self::NoRoom => "no-room",
             Self::Broken => "broken",
         }

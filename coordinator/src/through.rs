@@ -193,11 +193,11 @@ impl Cache {
                     self.put(asked.served, load, &Arc::new(entry));
                 }
                 Err(_) => {
-                    self.store.remove(share, &asked.key);
+                    self.store.remove(share, &asked.key, self.clock.now());
                 }
             },
             StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                self.store.remove(share, &asked.key);
+                self.store.remove(share, &asked.key, self.clock.now());
             }
             _ => {}
         }

@@ -65,6 +65,49 @@ async fn a_new_owner_joins_a_load_that_the_owner_before_has_begun() {
     assert_eq!(peeks.get("meshcache_peeks_total", &[("outcome", "found")]), 1.0, "one peek");
 }
 
+/// Three coordinators that came one after another, and a path for which each was the owner when it came. The first still has the answer
+/// that it loaded while it was alone; the second has seen it change since, and told the third.
+async fn changed_behind_the_first() -> (Mesh, String) {
+    let (mut mesh, _) = warm_keys(0, &[&[0], &[0, 1], &[0, 1, 2]]).await;
+    joined(&mesh).await;
+    for i in [2, 1] {
+        mesh.coordinators.all[i].terminate(SOON).await;
+    }
+    assert_eq!(peers(&mesh, 0).await, 1.0, "the others have left");
+    let mut paths = (0..).map(|i| format!("/changed-{i}"));
+    let path = paths.find(|path| mesh.order(SHOP, path) == [1, 2, 0]).unwrap();
+    mesh.origin.always(&path, Reply::fresh(3600, "old"));
+    assert_eq!(Ask::get(SHOP, &path).send(mesh.coordinators.data()[0]).await.unwrap().text(), "old");
+    mesh.coordinators.restart(1).await;
+    await_until(async || peers(&mesh, 0).await == 2.0 && peers(&mesh, 1).await == 2.0, SOON, "the second has joined").await;
+    mesh.coordinators.restart(2).await;
+    joined(&mesh).await;
+    mesh.origin.always(&path, Reply::fresh(3600, "new"));
+    let change = Ask::new("POST", SHOP, &path).body("x").send(mesh.coordinators.data()[1]).await.unwrap();
+    assert_eq!(change.status, 200);
+    (mesh, path)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_owner_does_not_take_what_it_has_seen_change_from_the_owner_before() {
+    let (mesh, path) = changed_behind_the_first().await;
+    let answer = Ask::get(SHOP, &path).send(mesh.coordinators.data()[1]).await.unwrap();
+    assert_eq!(answer.text(), "new", "{answer:?}");
+    let peeks = mesh.coordinators.all[1].metrics().await;
+    assert_eq!(peeks.get("meshcache_peeks_total", &[("outcome", "found")]), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_when_that_one_leaves_and_hands_it_over() {
+    let (mut mesh, path) = changed_behind_the_first().await;
+    mesh.coordinators.all[0].terminate(SOON).await;
+    let received = mesh.coordinators.all[1].metrics().await;
+    assert_eq!(received.sum("meshcache_received_entries_total", &[]), 1.0, "it was handed over");
+    assert_eq!(received.get("meshcache_received_entries_total", &[("outcome", "taken")]), 0.0, "and not taken");
+    let answer = Ask::get(SHOP, &path).send(mesh.coordinators.data()[1]).await.unwrap();
+    assert_eq!(answer.text(), "new", "{answer:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_handed_over_keeps_its_age_and_its_variants() {
     let mut mesh = Mesh::of(2, 0).start_cold().await;

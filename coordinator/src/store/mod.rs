@@ -4,6 +4,7 @@
 
 mod deadlines;
 mod entry;
+mod gone;
 mod marks;
 mod purging;
 mod segments;
@@ -21,6 +22,7 @@ pub(crate) use share::Share;
 pub(crate) use under_way::{Load, Meant};
 
 use crate::settings::{Purged, Usage};
+use gone::Gone;
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use shard::{Changed, Shard};
@@ -49,13 +51,14 @@ pub(crate) struct Store {
     shares: RwLock<Vec<Arc<Share>>>,
     hand: AtomicUsize,
     under_way: Arc<UnderWay>,
+    gone: Gone,
 }
 
 impl Store {
     /// An empty store that takes at most so many bytes.
     pub(crate) fn new(limit: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, limit, used: AtomicI64::new(0), shares: RwLock::default(), hand: AtomicUsize::new(0), under_way: Arc::default() }
+        Self { shards, limit, used: AtomicI64::new(0), shares: RwLock::default(), hand: AtomicUsize::new(0), under_way: Arc::default(), gone: Gone::default() }
     }
 
     /// What it may take.
@@ -158,11 +161,23 @@ impl Store {
         })
     }
 
-    /// Frees one key.
-    pub(crate) fn remove(&self, share: &Share, key: &Key) -> Purged {
+    /// Frees one key, whose responses are true no more: what is being loaded of it is kept out.
+    pub(crate) fn remove(&self, share: &Share, key: &Key, now: u64) -> Purged {
+        self.note_gone(key.hash(), now);
         self.under_way.purge(|loading| if loading == key { Meant::Yes } else { Meant::No });
         let slot = self.shard(key.hash()).lock().remove(share.id, key);
         slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
+    }
+
+    /// Remembers that what arrived up to now is true no more: of a key, or of whatever has this hash. Before loads are kept out, so that one
+    /// that has begun after that finds it.
+    pub(crate) fn note_gone(&self, what: Hash, now: u64) {
+        self.gone.note(what, now);
+    }
+
+    /// Whether that was noted no earlier than this arrived.
+    pub(crate) fn is_gone(&self, what: Hash, arrived: u64) -> bool {
+        self.gone.covers(what, arrived)
     }
 
     /// Frees what is due in one shard, a batch at a time; whether there may be more.
