@@ -25,6 +25,14 @@ fn what_no_value_can_be_is_refused_by_name() {
         ("envoyGateway: {targets: [{kind: Gatway, name: eg}]}", "kind"),
         ("fullnameOverride: 9lives", "fullnameOverride"),
         ("replicas: 0", "replicas"),
+        // Istio compares principals without the scheme: with it nobody would be one. None at all would be everybody.
+        ("istio: {authorizationPolicy: {clients: [\"spiffe://cluster.local/ns/p/sa/s\"]}}", "/istio/authorizationPolicy/clients/0"),
+        ("istio: {authorizationPolicy: {admins: [\"spiffe://cluster.local/ns/p/sa/s\"]}}", "/istio/authorizationPolicy/admins/0"),
+        ("istio: {authorizationPolicy: {clients: []}}", "clients"),
+        ("istio: {authorizationPolicy: {clients: null}}", "clients"),
+        // Two objects of one name, or two entries of one port.
+        ("istio: {overrideHost: {namespaces: [a, a]}}", "/istio/overrideHost/namespaces"),
+        ("istio: {attach: [{name: a, namespace: p, mode: CLIENT, ports: [8080, 8080]}]}", "/istio/attach/0/ports"),
     ];
     for (values, field) in wrong {
         let error = chart::objects(values).expect_err(values);
@@ -70,6 +78,7 @@ fn a_filter_where_it_must_not_be_is_refused() {
 #[test]
 fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
     let closed = |more: &str| format!("{}istio: {{enabled: true, authorizationPolicy: {{clients: [cluster.local/ns/p/sa/s]}}, attach: [{more}]}}\n", open());
+    let asked_by = |clients: &str| format!("{}istio: {{enabled: true, authorizationPolicy: {{clients: [{clients}]}}}}\n", open());
     let by_itself = "existingConfigMap: mine\n";
     let said = "write the `callers` of group `config-server`";
     refused(&[
@@ -77,6 +86,10 @@ fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
         (istio(&open(), ""), said),
         (istio(&open(), "{name: a, namespace: platform, groups: [config-server]}"), said),
         (format!("{}istio: {{enabled: true, authorizationPolicy: {{enabled: false, clients: [x]}}}}\n", open()), said),
+        // Each of two that may ask could ask for what the other's service gives nobody else; and a pattern may be any number of them.
+        (asked_by("cluster.local/ns/p/sa/s, cluster.local/ns/p/sa/t"), said),
+        (asked_by("cluster.local/*"), said),
+        (asked_by("\"*/sa/s\""), said),
         // The service does not see what callers' proxies and gateways answer.
         (closed("{name: a, namespace: clients, mode: CLIENT}"), said),
         (closed("{name: a, namespace: gateways, gateway: g}"), said),
@@ -85,7 +98,8 @@ fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
         (istio(by_itself, ""), "then set callersAreWritten"),
         (istio(by_itself, "{name: a, namespace: gateways, gateway: g}"), "then set callersAreWritten"),
     ]);
-    // Where only proxies with the filter may ask, the service's own authorization stands before each of them.
+    // Where one alone may ask, all groups are its own.
+    chart::objects(&asked_by("cluster.local/ns/p/sa/s, cluster.local/ns/p/sa/s")).unwrap();
     chart::objects(&closed("{name: a, namespace: platform, groups: [config-server]}")).unwrap();
     chart::objects(&closed("{name: a, namespace: platform, waypoint: w, groups: [config-server]}")).unwrap();
     chart::objects(&istio(&format!("{by_itself}callersAreWritten: true\n"), "{name: a, namespace: gateways, gateway: g}")).unwrap();
