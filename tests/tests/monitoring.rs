@@ -125,6 +125,21 @@ fn every_expression_asks_for_what_a_coordinator_exports() {
 }
 
 #[test]
+fn what_is_shown_or_alerted_on_is_of_one_release_where_two_share_a_namespace() {
+    let one_release = |matchers: &[Matcher]| {
+        let of = |label: &str| matchers.iter().find(|matcher| matcher.name == label).map(|matcher| matcher.value.as_str());
+        // Pods of `cache` and of `cache-two` begin alike.
+        of("namespace").is_some() && of("pod").is_some_and(|pod| pod.ends_with("-[0-9]+"))
+    };
+    for expression in expressions().iter().filter(|expression| !expression.starts_with("label_values(meshcache_build_info")) {
+        let series = expression.strip_prefix("label_values(").and_then(|list| list.rsplit_once(", ")).map_or(expression.as_str(), |(series, _)| series);
+        for (name, matchers) in Asked::read(series).series {
+            assert!(one_release(&matchers), "{name} in `{expression}`");
+        }
+    }
+}
+
+#[test]
 fn every_part_of_an_expression_is_looked_at() {
     let asked = Asked::read(r#"sum by (le) (rate(a_bucket{reason=~"b|c"}[5m])) / on (group) (d or min by (pod) (max_over_time(e[1h:5m])))"#);
     let series: Vec<&str> = asked.series.iter().map(|(name, _)| name.as_str()).collect();
