@@ -16,8 +16,8 @@ fn the_filter_is_attached_by_hooks_after_the_coordinators_and_removed_before_the
         of_kind(&objects, "Job").iter().map(|job| (hook(job), job["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str().unwrap())).collect();
     for expected in [
         ("pre-install,pre-upgrade", "create-tokens"),
-        ("post-install,post-upgrade", "attach"),
-        ("pre-upgrade", "detach"),
+        ("post-install,post-upgrade,post-rollback", "attach"),
+        ("pre-upgrade,pre-rollback", "detach"),
         ("pre-delete", "detach"),
         ("post-delete", "delete-tokens"),
     ] {
@@ -38,7 +38,34 @@ fn the_filter_is_attached_by_hooks_after_the_coordinators_and_removed_before_the
     assert!(!of_kind(&oci, "Job").iter().any(|job| hook(job).starts_with("post-install")));
     // What renders and applies by itself, such as Argo CD, runs `pre-upgrade` before there is an account: only helm's own upgrades have it.
     let synced = chart::objects(&values).unwrap();
-    assert!(!of_kind(&synced, "Job").iter().any(|job| hook(job) == "pre-upgrade"));
+    assert!(!of_kind(&synced, "Job").iter().any(|job| job["metadata"]["name"] != "cache-meshcache-tokens" && hook(job).contains("pre-upgrade")));
+}
+
+#[test]
+fn a_rollback_leaves_what_the_release_that_it_goes_back_to_attaches() {
+    let oci = "  module: {url: \"oci://registry.example/filter:1\"}\n";
+    let all: &[&str] = &["--keep=platform/config-server", "--keep=clients/all", "--keep=gateways/gateway"];
+    // helm runs the hooks of the release that it goes back to: of an install as of an upgrade, of one without Istio as of one with it.
+    for (values, keep) in [
+        (format!("{GROUP}istio:\n  enabled: true\n{ATTACH}"), all),
+        (format!("{GROUP}istio: {{enabled: true}}\n"), &[]),
+        (GROUP.to_owned(), &[]),
+        // Its plugins are objects, which helm makes: those of the hooks go first.
+        (format!("{GROUP}istio:\n  enabled: true\n{ATTACH}{oci}"), &[]),
+    ] {
+        for more in [&[][..], &["--is-upgrade"]] {
+            let objects = chart::release("cache", "mesh", more, &values).unwrap();
+            let before: Vec<&Value> = of_kind(&objects, "Job").into_iter().filter(|job| hook(job).contains("pre-rollback")).collect();
+            let [prune] = before[..] else { panic!("{before:#?}") };
+            let pod = &prune["spec"]["template"]["spec"];
+            let arguments: Vec<&str> = pod["containers"][0]["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect();
+            assert_eq!(arguments, [&["detach", "--file=/attach/plugins.json"], keep].concat(), "{values}");
+            // There is nothing to read, or nobody to be, where the release that goes has attached nothing.
+            assert_eq!(pod["volumes"][0]["configMap"], json!({"name": "cache-meshcache-attach", "optional": true}));
+            let account = of_kind(&objects, "ServiceAccount").into_iter().find(|account| account["metadata"]["name"] == pod["serviceAccountName"]);
+            assert_eq!(hook(account.unwrap()), "", "it stays from one release to the next");
+        }
+    }
 }
 
 /// The plugins of these entries, by name.
@@ -131,7 +158,7 @@ fn the_hook_may_write_the_plugins_that_it_makes_and_no_others() {
     let rules: BTreeMap<&str, &Value> = roles.map(|role| (role["metadata"]["namespace"].as_str().unwrap(), &role["rules"])).collect();
     let of = |name: &str| {
         json!([{"apiGroups": ["extensions.istio.io"], "resources": ["wasmplugins"], "verbs": ["create"]},
-            {"apiGroups": ["extensions.istio.io"], "resources": ["wasmplugins"], "verbs": ["patch", "delete"], "resourceNames": [name]}])
+            {"apiGroups": ["extensions.istio.io"], "resources": ["wasmplugins"], "verbs": ["get", "patch", "delete"], "resourceNames": [name]}])
     };
     assert_eq!(rules, BTreeMap::from([("platform", &of("config-server")), ("clients", &of("all")), ("gateways", &of("gateway"))]));
 }
