@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::artifact;
 
@@ -25,12 +26,20 @@ pub fn folder() -> PathBuf {
 
 /// What `helm` says of the chart with these values (YAML): its output, or why it refuses.
 pub fn run(arguments: &[&str], values: &str) -> Result<String, String> {
-    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
-    file.write_all(values.as_bytes()).unwrap();
-    let mut command = helm();
+    say(helm(), arguments, values)
+}
+
+fn say(mut helm: Command, arguments: &[&str], values: &str) -> Result<String, String> {
+    let file = yaml(values);
     let (verb, rest) = arguments.split_first().expect("a verb of helm");
-    let output = command.arg(verb).args(rest).arg(folder()).arg("--values").arg(file.path()).output().unwrap();
+    let output = helm.arg(verb).args(rest).arg(folder()).arg("--values").arg(file.path()).output().unwrap();
     said(&output)
+}
+
+fn yaml(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
 }
 
 /// The objects of a release `cache` in the namespace `mesh`.
@@ -47,6 +56,16 @@ pub fn objects_in(namespace: &str, values: &str) -> Result<Vec<Value>, String> {
 pub fn release(name: &str, namespace: &str, more: &[&str], values: &str) -> Result<Vec<Value>, String> {
     let text = run(&[&["template", name, "--namespace", namespace], more].concat(), values)?;
     Ok(read(&text))
+}
+
+/// The objects of an upgrade of the release `cache` in the namespace `mesh` of the cluster whose API has this URL, in which the chart may look things up.
+pub fn upgraded(api: &str, values: &str) -> Result<Vec<Value>, String> {
+    let cluster = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
+        "clusters": [{"name": "c", "cluster": {"server": api}}]});
+    let config = yaml(&cluster.to_string());
+    let mut helm = helm();
+    helm.env("KUBECONFIG", config.path());
+    Ok(read(&say(helm, &["template", "cache", "--namespace", "mesh", "--is-upgrade", "--dry-run=server", "--disable-openapi-validation"], values)?))
 }
 
 /// What helm says after it has installed the release `cache` in the namespace `mesh`.

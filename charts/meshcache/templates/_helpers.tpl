@@ -82,6 +82,24 @@ app.kubernetes.io/component: coordinator
 {{ include "meshcache.fullname" . }}.{{ .Release.Namespace }}.svc.{{ .Values.istio.clusterDomain }}
 {{- end -}}
 
+{{/* How many coordinators; with autoscaling nothing, or as many as there are: were the field that a release before has written only left out, it
+  would fall back to one. What is rendered without a cluster has nothing to look up. Helm 3 must write it for good. Helm 4 (server-side apply) only
+  for as long as the field is its own: once the autoscaler has changed the number, whoever writes another one, as a rollback would, is refused. */}}
+{{- define "meshcache.replicas" -}}
+{{- if not .Values.autoscaling.enabled -}}
+{{- .Values.replicas -}}
+{{- else if .Release.IsUpgrade -}}
+{{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "meshcache.fullname" .) -}}
+{{- $ours := true -}}
+{{- range .metadata.managedFields -}}
+{{- $spec := dig "f:spec" dict .fieldsV1 -}}
+{{- if and (eq .operation "Apply") (hasKey $spec "f:template") -}}{{- $ours = hasKey $spec "f:replicas" -}}{{- end -}}
+{{- end -}}
+{{- if $ours -}}{{- .spec.replicas -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "meshcache.grace" -}}
 {{ add .Values.drainSeconds 15 }}
 {{- end -}}

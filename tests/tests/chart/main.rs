@@ -6,6 +6,7 @@ mod gateway;
 mod istio;
 mod names;
 mod refused;
+mod scaling;
 mod values;
 
 use std::io::Write;
@@ -135,7 +136,6 @@ fn the_coordinators_have_stable_names_a_service_for_the_ring_and_a_grace_longer_
         (ports(services[1]), &services[1]["spec"]["clusterIP"], &services[1]["spec"]["publishNotReadyAddresses"]),
         (vec!["tcp-peer 8083".to_owned()], &"None".into(), &true.into())
     );
-    assert!(of_kind(&chart::objects("autoscaling: {enabled: true}").unwrap(), "StatefulSet")[0]["spec"]["replicas"].is_null());
 }
 
 #[test]
@@ -236,14 +236,6 @@ fn disruptions_come_one_at_a_time_also_where_there_is_only_one() {
         // minAvailable 1 would let nobody drain the node of a single coordinator.
         assert_eq!((&budget["maxUnavailable"], &budget["minAvailable"]), (&1.into(), &Value::Null));
     }
-}
-
-#[test]
-fn the_autoscaler_looks_at_the_coordinator_and_not_at_its_sidecar() {
-    let objects = chart::objects("autoscaling: {enabled: true, maxReplicas: 5}\n").unwrap();
-    let scaler = &of_kind(&objects, "HorizontalPodAutoscaler")[0]["spec"];
-    assert_eq!((&scaler["scaleTargetRef"]["kind"], &scaler["minReplicas"], &scaler["maxReplicas"]), (&"StatefulSet".into(), &3.into(), &5.into()));
-    assert_eq!((&scaler["metrics"][0]["containerResource"]["container"], scaler["metrics"].as_array().unwrap().len()), (&"coordinator".into(), 1));
 }
 
 #[test]
