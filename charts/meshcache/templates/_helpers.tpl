@@ -45,13 +45,19 @@ app.kubernetes.io/component: coordinator
 {{- toYaml (merge $ours .Values.podLabels) -}}
 {{- end -}}
 
-{{/* What is written in the values wins here. */}}
+{{/* What is written in the values wins here, and in the sidecar's configuration field by field. */}}
 {{- define "meshcache.podAnnotations" -}}
 {{- $ours := dict "kubectl.kubernetes.io/default-container" "coordinator" -}}
 {{- if .Values.monitoring.annotations }}{{ $ours = merge $ours (dict "prometheus.io/scrape" "true" "prometheus.io/port" "8082" "prometheus.io/path" "/metrics") }}{{ end -}}
 {{- /* The sidecar stays for as long as we drain: without it nobody could reach us, nor we the origins and peers. */ -}}
-{{- if .Values.istio.enabled }}{{ $ours = set $ours "proxy.istio.io/config" (printf `{"holdApplicationUntilProxyStarts": true, "terminationDrainDuration": "%vs"}` (add .Values.drainSeconds 5)) }}{{ end -}}
-{{- toYaml (merge (deepCopy .Values.podAnnotations) $ours) -}}
+{{- $theirs := deepCopy .Values.podAnnotations -}}
+{{- if .Values.istio.enabled -}}
+{{- $sidecar := get $theirs "proxy.istio.io/config" | fromYaml -}}
+{{- if hasKey $sidecar "Error" }}{{ fail "podAnnotations: proxy.istio.io/config must be the fields of a ProxyConfig, as YAML (`concurrency: 2`)" }}{{ end -}}
+{{- $drain := dict "holdApplicationUntilProxyStarts" true "terminationDrainDuration" (printf "%vs" (add .Values.drainSeconds 5)) -}}
+{{- $theirs = set $theirs "proxy.istio.io/config" (mergeOverwrite $drain $sidecar | toJson) -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $ours $theirs) -}}
 {{- end -}}
 
 {{- define "meshcache.serviceAccount" -}}

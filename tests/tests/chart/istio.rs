@@ -152,6 +152,29 @@ fn a_revision_is_written_on_the_coordinators_pods_only() {
 }
 
 #[test]
+fn what_a_sidecar_is_told_besides_does_not_take_its_drain_away() {
+    let with = |config: &str| format!("{GROUP}istio: {{enabled: true}}\npodAnnotations: {{proxy.istio.io/config: {}}}\n", json!(config));
+    let told = |config: &str| -> Value {
+        let objects = chart::objects(&with(config)).unwrap();
+        let annotations = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"]["metadata"]["annotations"];
+        serde_json::from_str(annotations["proxy.istio.io/config"].as_str().unwrap()).unwrap()
+    };
+    let ours = json!({"holdApplicationUntilProxyStarts": true, "terminationDrainDuration": "35s"});
+    assert_eq!(told(""), ours);
+    let more = json!({"concurrency": 2, "holdApplicationUntilProxyStarts": true, "terminationDrainDuration": "35s"});
+    assert_eq!((told("concurrency: 2"), told("{\"concurrency\": 2}")), (more.clone(), more));
+    // Who says otherwise is believed.
+    assert_eq!(
+        told("holdApplicationUntilProxyStarts: false\nterminationDrainDuration: 90s"),
+        json!({"holdApplicationUntilProxyStarts": false, "terminationDrainDuration": "90s"})
+    );
+    for wrong in ["fast", "[concurrency]", "{"] {
+        let error = chart::objects(&with(wrong)).expect_err(wrong);
+        assert!(error.contains("proxy.istio.io/config must be the fields of a ProxyConfig"), "{error}");
+    }
+}
+
+#[test]
 fn the_hook_may_write_the_plugins_that_it_makes_and_no_others() {
     let objects = chart::objects(&format!("{GROUP}istio:\n  enabled: true\n{ATTACH}")).unwrap();
     let roles = of_kind(&objects, "Role").into_iter().filter(|role| role["metadata"]["namespace"] != "mesh");
