@@ -9,6 +9,7 @@ pub mod frame;
 pub mod freshness;
 pub mod groups;
 pub mod key;
+pub mod named;
 pub mod observe;
 pub mod purge;
 pub mod request;
