@@ -22,6 +22,8 @@ use std::{
 
 /// How often a worker looks what the feed has brought to another, milliseconds.
 pub(crate) const TICK: u64 = 250;
+/// By so much the wall's clock may run ahead of ours from one tick to the next, milliseconds.
+const SLEPT: u64 = 1000;
 /// To how many streams one callback gives an answer. Envoy replies to them one inside the other: with nothing else in the
 /// filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
@@ -34,6 +36,8 @@ pub(crate) struct Local {
     /// The name of the memory in which workers tell each other what is invalid.
     pub(crate) invalidated: String,
     ticked: u64,
+    /// The wall's clock then.
+    walled: u64,
     /// Questions that are to go out.
     pub(crate) outbox: Vec<Ask>,
     /// Questions that are over, for those who still wait.
@@ -144,7 +148,17 @@ impl Local {
         if at.now < self.ticked.saturating_add(TICK * 3 / 4) {
             return None;
         }
-        self.ticked = at.now;
+        let wall = host::wall();
+        // This worker's clock stood still while the machine slept: how old everything is, and what was purged, nobody here knows.
+        let slept = wall.saturating_sub(self.walled).saturating_sub(at.now.saturating_sub(self.ticked));
+        if self.walled > 0 && slept > SLEPT {
+            host::log(Level::Warning, &format!("{slept} ms were slept: the hot cache is emptied"));
+            self.worker.forget_all();
+        }
+        (self.ticked, self.walled) = (at.now, wall);
+        for line in self.worker.peers.take_news() {
+            host::log(Level::Warning, &line);
+        }
         for question in self.worker.questions.overdue(at.now) {
             self.unsent(question);
         }
@@ -193,6 +207,7 @@ pub(crate) fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
             feed_token: None,
             invalidated: format!("meshcache-invalidated-{cluster}"),
             ticked: 0,
+            walled: 0,
             outbox: Vec::new(),
             deliveries: VecDeque::new(),
             fates: BTreeMap::new(),

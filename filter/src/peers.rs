@@ -2,10 +2,15 @@
 
 use meshcache_protocol::{Breaker, Hash, Ring};
 
+/// The most lines that wait for the log.
+const LINES: usize = 64;
+
 /// The peers that failed since they answered last.
 #[derive(Default)]
 pub struct Peers {
     failed: Vec<(String, Breaker)>,
+    /// What is to be said of it in the log.
+    news: Vec<String>,
 }
 
 /// A peer to ask.
@@ -46,14 +51,27 @@ impl Peers {
                 let mut breaker = Breaker::default();
                 breaker.fails(now);
                 self.failed.push((address.to_owned(), breaker));
+                self.note(format!("coordinator {address} does not answer: its keys go to the next"));
             }
         }
     }
 
     /// A peer answered.
     pub fn answered(&mut self, address: &str) {
-        if !self.failed.is_empty() {
-            self.failed.retain(|(other, _)| other != address);
+        if let Some(at) = self.failed.iter().position(|(other, _)| other == address) {
+            self.failed.swap_remove(at);
+            self.note(format!("coordinator {address} answers again"));
+        }
+    }
+
+    /// Lines for the log, each once.
+    pub fn take_news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn note(&mut self, line: String) {
+        if self.news.len() < LINES {
+            self.news.push(line);
         }
     }
 

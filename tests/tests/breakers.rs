@@ -28,6 +28,9 @@ async fn a_peer_that_is_killed_under_load_costs_one_load_for_each_of_its_keys() 
     };
     await_until(home, SOON, "its keys come home").await;
     assert_eq!(mesh.origin.total() - loaded, 0, "keys that came home were loaded again");
+    let told = |what: &str| mesh.envoys[0].process.log().contains(&format!("coordinator {} {what}", mesh.coordinators.data()[0]));
+    let both = async || told("does not answer: its keys go to the next") && told("answers again");
+    await_until(both, SOON, "Envoy's log says that it was gone, and that it is back").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
