@@ -23,6 +23,8 @@ const DIGEST: &str = "SHA256";
 /// When a plugin was last attached, Unix milliseconds. Istio's agents give up on a module that they could not fetch, and try again only when
 /// a plugin changes; of annotations, some versions of Istio look only at those that have its name.
 const ATTACHED: &str = "meshcache.istio.io/attached";
+/// What helm writes on what is a release's own.
+const RELEASE: [&str; 2] = ["meta.helm.sh/release-name", "meta.helm.sh/release-namespace"];
 /// How often coordinators are asked whether they have the module.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -67,6 +69,9 @@ pub async fn attach(plugins: &Path, service: &ServiceRef, digest: &str, patience
     for plugin in plugins.into_iter().map(|plugin| stamped(with_digest(plugin, digest), clock::wall())) {
         let at = place(&plugin);
         let api = api(&client, &plugin);
+        if let Some(whose) = foreign(&api, &plugin).await.map_err(|error| failed("read WasmPlugin", &at, &error))? {
+            return Err(format!("WasmPlugin {at} belongs to somebody else ({whose}): it is left as it is; give the entry of istio.attach another name"));
+        }
         let parameters = PatchParams::apply("meshcache").force();
         api.patch(&plugin.name_any(), &parameters, &Patch::Apply(&plugin)).await.map_err(|error| failed("apply WasmPlugin", &at, &error))?;
         done.push(at);
@@ -74,7 +79,8 @@ pub async fn attach(plugins: &Path, service: &ServiceRef, digest: &str, patience
     Ok(done)
 }
 
-/// Takes the filter off proxies: removes each plugin that is not to be kept. The names of those that were there.
+/// Takes the filter off proxies: removes each plugin that is not to be kept. The names of those that were there. One that is somebody else's
+/// stays; one that cannot be removed keeps no other from being.
 pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, String> {
     // The first release, or one without plugins, leaves no file.
     let plugins = if plugins.exists() { read(plugins)? } else { Vec::new() };
@@ -84,15 +90,43 @@ pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, Stri
         return Ok(done);
     }
     let (client, _) = client(None).await?;
+    let mut failures = Vec::new();
     for plugin in gone {
-        let at = place(&plugin);
-        match api(&client, &plugin).delete(&plugin.name_any(), &DeleteParams::default()).await {
-            Ok(_) => done.push(at),
+        let (at, api) = (place(&plugin), api(&client, &plugin));
+        let removed = match foreign(&api, &plugin).await {
+            Ok(None) => api.delete(&plugin.name_any(), &DeleteParams::default()).await.map(|_| None),
+            other => other,
+        };
+        match removed {
+            Ok(None) => done.push(at),
+            Ok(Some(whose)) => tracing::warn!(plugin = at, whose, "is somebody else's: it stays"),
             Err(Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(failed("delete WasmPlugin", &at, &error)),
+            // Its Role is in its own namespace: where that was deleted, both are gone, and the API asks for the right first.
+            Err(Error::Api(status)) if status.code == 403 => {
+                tracing::warn!(plugin = at, error = status.message, "no right to remove it: it is gone if its namespace is; else remove it by hand");
+            }
+            Err(error) => failures.push(failed("delete WasmPlugin", &at, &error)),
         }
     }
-    Ok(done)
+    if failures.is_empty() { Ok(done) } else { Err(failures.join("; ")) }
+}
+
+/// Whose a plugin is that stands in the place of one of ours.
+async fn foreign(api: &Api<DynamicObject>, plugin: &DynamicObject) -> Result<Option<String>, Error> {
+    match api.get_opt(&plugin.name_any()).await {
+        Ok(there) => Ok(there.and_then(|there| another(&there, plugin))),
+        // Nor is it said here by a Role that has no such right.
+        Err(Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The release whose name is on a plugin, if it is not that of another one.
+fn another(there: &DynamicObject, ours: &DynamicObject) -> Option<String> {
+    let of = |plugin: &DynamicObject| RELEASE.map(|name| plugin.annotations().get(name).cloned());
+    let [name, namespace] = of(there);
+    let whose = || name.zip(namespace).map_or_else(|| "of no release".to_owned(), |(name, namespace)| format!("of release {name} in {namespace}"));
+    (of(there) != of(ours)).then(whose)
 }
 
 /// Whether there are ready coordinators and all of them serve the module; why not.
@@ -183,6 +217,19 @@ mod tests {
         assert_eq!(plugin.data["spec"], json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"}));
         assert_eq!(place(&plugin), "n/p");
         assert_eq!(stamped(plugin, 7).annotations()[ATTACHED], "7");
+    }
+
+    #[test]
+    fn a_plugin_belongs_to_the_release_whose_name_is_on_it() {
+        let plugin = |annotations: Value| -> DynamicObject {
+            let metadata = json!({"name": "p", "namespace": "n", "annotations": annotations});
+            serde_json::from_value(json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": metadata})).unwrap()
+        };
+        let of = |name: &str, namespace: &str| plugin(json!({RELEASE[0]: name, RELEASE[1]: namespace, ATTACHED: "7"}));
+        let ours = of("m", "meshcache");
+        assert_eq!(another(&of("m", "meshcache"), &ours), None);
+        assert_eq!(another(&of("m", "other"), &ours).unwrap(), "of release m in other");
+        assert_eq!(another(&plugin(json!({})), &ours).unwrap(), "of no release");
     }
 
     #[test]

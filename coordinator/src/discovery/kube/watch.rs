@@ -19,6 +19,10 @@ use tokio::{
 const QUIET: Duration = Duration::from_millis(100);
 /// ..and no burst holds a change back for longer.
 const HELD: Duration = Duration::from_millis(500);
+/// A watch that ends sooner than this after its list has told nothing but the list: a right to watch may be missing.
+const LIVES: Duration = Duration::from_secs(10);
+/// After so many of these in a row a list alone ends no trouble.
+const SHORT: u32 = 2;
 
 /// What discovery knows now.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +40,7 @@ pub struct Known {
 pub struct Trouble {
     /// One line that says what is wrong, and what right is missing where it is that.
     pub line: String,
-    /// Since when the view is not confirmed.
+    /// Since when the API server does not tell each change.
     pub since: Instant,
 }
 
@@ -48,14 +52,18 @@ pub(super) async fn follow<S>(open: impl Fn() -> S, told: &watch::Sender<Known>)
 where
     S: Stream<Item = Result<Event<EndpointSlice>, Error>>,
 {
-    let mut failed: u32 = 0;
+    let (mut failed, mut short): (u32, u32) = (0, 0);
     while !told.is_closed() {
-        let mut listed = false;
-        let line = match one_watch(open(), told, &mut listed).await {
+        let mut listed = None;
+        let line = match one_watch(open(), told, &mut listed, short >= SHORT).await {
             Some(error) => explain(&error),
             None => "the watch of endpointslices.discovery.k8s.io ended".to_owned(),
         };
-        failed = if listed { 1 } else { failed.saturating_add(1) };
+        (failed, short) = match listed {
+            Some(at) if at.elapsed() >= LIVES => (1, 0),
+            Some(_) if short < SHORT => (1, short + 1),
+            _ => (failed.saturating_add(1), short),
+        };
         told.send_modify(|known| {
             let since = known.trouble.take().map_or_else(Instant::now, |before| before.since);
             known.trouble = Some(Trouble { line, since });
@@ -64,8 +72,14 @@ where
     }
 }
 
-/// Follows one watch until it fails or nobody listens. `listed`: it has told everything once.
-async fn one_watch(events: impl Stream<Item = Result<Event<EndpointSlice>, Error>>, told: &watch::Sender<Known>, listed: &mut bool) -> Option<Error> {
+/// Follows one watch until it fails or nobody listens. `listed`: when it has told everything once. `doubtful`: those before it told that and
+/// no more, so it has to live on for the trouble to be over.
+async fn one_watch(
+    events: impl Stream<Item = Result<Event<EndpointSlice>, Error>>,
+    told: &watch::Sender<Known>,
+    listed: &mut Option<Instant>,
+    mut doubtful: bool,
+) -> Option<Error> {
     let mut events = pin!(events);
     let mut slices = Slices::default();
     // When the burst began, and when its last event came.
@@ -76,15 +90,19 @@ async fn one_watch(events: impl Stream<Item = Result<Event<EndpointSlice>, Error
             // A burst that is over is told before its next event is looked at.
             biased;
             () = async { sleep_until(over.unwrap_or_else(Instant::now)).await }, if over.is_some() => {
-                burst = None;
-                tell(told, slices.view());
+                (burst, doubtful) = (None, false);
+                tell(told, slices.view(), doubtful);
+            }
+            () = async { sleep_until(listed.unwrap_or_else(Instant::now) + LIVES).await }, if doubtful && listed.is_some() => {
+                doubtful = false;
+                tell(told, slices.view(), doubtful);
             }
             () = told.closed() => return None,
             event = events.next() => match event? {
                 Err(error) => {
                     // What was seen before the watch broke is true: the next list may be long in coming.
                     if burst.is_some() {
-                        tell(told, slices.view());
+                        tell(told, slices.view(), doubtful);
                     }
                     return Some(error);
                 }
@@ -94,9 +112,9 @@ async fn one_watch(events: impl Stream<Item = Result<Event<EndpointSlice>, Error
                         Seen::Nothing => {}
                         // A list is whole, so nothing is settled: it replaces what was known at once.
                         Seen::All => {
-                            *listed = true;
+                            *listed = Some(Instant::now());
                             burst = None;
-                            tell(told, slices.view());
+                            tell(told, slices.view(), doubtful);
                         }
                         Seen::Change => {
                             let now = Instant::now();
@@ -109,11 +127,11 @@ async fn one_watch(events: impl Stream<Item = Result<Event<EndpointSlice>, Error
     }
 }
 
-/// Tells a view that the API server has just confirmed. Listeners are woken where something has changed.
-fn tell(told: &watch::Sender<Known>, view: View) {
+/// Tells a view that the API server has just confirmed. Listeners are woken where something has changed. `doubtful`: trouble is not over by it.
+fn tell(told: &watch::Sender<Known>, view: View, doubtful: bool) {
     told.send_if_modified(|known| {
-        let changed = known.trouble.is_some() || known.view.as_ref() != Some(&view);
-        known.trouble = None;
+        let changed = (known.trouble.is_some() && !doubtful) || known.view.as_ref() != Some(&view);
+        known.trouble = known.trouble.take().filter(|_| doubtful);
         known.view = Some(view);
         changed
     });

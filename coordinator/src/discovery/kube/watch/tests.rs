@@ -172,6 +172,31 @@ async fn a_resource_version_that_is_too_old_is_one_more_list() {
     assert!(again.elapsed() <= Duration::from_millis(200));
 }
 
+#[tokio::test(start_paused = true)]
+async fn lists_without_a_watch_are_taken_ever_more_seldom_and_the_trouble_stays() {
+    let mut server = server();
+    let began = Instant::now();
+    for n in 0..40 {
+        let watch = server.watch().await;
+        list(&watch, &[slice("a", &[(&format!("c-{n}"), "10.0.0.1")])]);
+        // What it lists counts.
+        let known = server.next().await;
+        assert_eq!(names(&known), [format!("c-{n}=10.0.0.1:8080")]);
+        assert_eq!(known.trouble.is_some(), n >= SHORT, "{n}");
+        watch.send(Err(Error::WatchStartFailed(refused(403, "cannot watch")))).unwrap();
+        assert!(server.next().await.trouble.unwrap().line.starts_with("no right to watch"));
+    }
+    assert!(began.elapsed() > Duration::from_secs(60), "{:?}", began.elapsed());
+    let watch = server.watch().await;
+    list(&watch, &[slice("a", &[("c-39", "10.0.0.1")])]);
+    assert!(server.next().await.trouble.is_none(), "the watch lives");
+    watch.send(Err(Error::WatchFailed(refused(500, "gone")))).unwrap();
+    server.next().await;
+    let again = Instant::now();
+    server.watch().await;
+    assert!(again.elapsed() <= Duration::from_millis(200), "and the next trouble is a new one");
+}
+
 #[test]
 fn a_refusal_names_verb_and_resource() {
     let said = r#"endpointslices.discovery.k8s.io is forbidden: User "u" cannot list resource "endpointslices""#;
