@@ -152,12 +152,12 @@ impl Local {
         // This worker's clock stood still while the machine slept: how old everything is, and what was purged, nobody here knows.
         let slept = wall.saturating_sub(self.walled).saturating_sub(at.now.saturating_sub(self.ticked));
         if self.walled > 0 && slept > SLEPT {
-            host::log(Level::Warning, &format!("{slept} ms were slept: the hot cache is emptied"));
+            host::log(Level::Warning, &format!("the wall's clock is {slept} ms ahead, so we slept or it was set: the hot cache is emptied"));
             self.worker.forget_all();
         }
         (self.ticked, self.walled) = (at.now, wall);
-        for line in self.worker.peers.take_news() {
-            host::log(Level::Warning, &line);
+        for (address, what) in self.worker.peers.take_news() {
+            host::log(Level::Warning, &format!("coordinator {address} {what}"));
         }
         for question in self.worker.questions.overdue(at.now) {
             self.unsent(question);

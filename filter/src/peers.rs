@@ -9,8 +9,8 @@ const LINES: usize = 64;
 #[derive(Default)]
 pub struct Peers {
     failed: Vec<(String, Breaker)>,
-    /// What is to be said of it in the log.
-    news: Vec<String>,
+    /// What is to be said in the log of which of them.
+    news: Vec<(String, &'static str)>,
 }
 
 /// A peer to ask.
@@ -51,7 +51,7 @@ impl Peers {
                 let mut breaker = Breaker::default();
                 breaker.fails(now);
                 self.failed.push((address.to_owned(), breaker));
-                self.note(format!("coordinator {address} does not answer: its keys go to the next"));
+                self.note(address, "does not answer: its keys go to the next");
             }
         }
     }
@@ -60,18 +60,19 @@ impl Peers {
     pub fn answered(&mut self, address: &str) {
         if let Some(at) = self.failed.iter().position(|(other, _)| other == address) {
             self.failed.swap_remove(at);
-            self.note(format!("coordinator {address} answers again"));
+            self.note(address, "answers again");
         }
     }
 
-    /// Lines for the log, each once.
-    pub fn take_news(&mut self) -> Vec<String> {
+    /// What has become of peers since this was asked last: of each the last word.
+    pub fn take_news(&mut self) -> Vec<(String, &'static str)> {
         std::mem::take(&mut self.news)
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, address: &str, what: &'static str) {
+        self.news.retain(|(other, _)| other != address);
         if self.news.len() < LINES {
-            self.news.push(line);
+            self.news.push((address.to_owned(), what));
         }
     }
 
@@ -88,7 +89,9 @@ impl Peers {
 
     /// Forgets failures: the first sign of life after none.
     pub fn clear(&mut self) {
-        self.failed.clear();
+        for (address, _) in std::mem::take(&mut self.failed) {
+            self.note(&address, "is asked again: a coordinator was heard");
+        }
     }
 
     fn admits(&mut self, address: &str, now: u64) -> bool {
@@ -139,5 +142,26 @@ mod tests {
         peers.move_on(&all, &fewer);
         peers.move_on(&fewer, &all);
         assert!(!peers.admits("a", 1) && peers.admits("b", 1));
+    }
+
+    #[test]
+    fn the_last_word_of_each_is_for_the_log() {
+        let mut peers = Peers::default();
+        assert!(peers.take_news().is_empty());
+        (0..100).for_each(|now| peers.failed("a", now));
+        assert_eq!(peers.take_news(), [("a".to_owned(), "does not answer: its keys go to the next")]);
+        peers.failed("a", 200);
+        assert!(peers.take_news().is_empty(), "no news");
+        (0..100).for_each(|now| {
+            peers.answered("a");
+            peers.failed("b", now);
+            peers.answered("b");
+        });
+        assert_eq!(peers.take_news(), [("a".to_owned(), "answers again"), ("b".to_owned(), "answers again")]);
+        peers.failed("a", 300);
+        peers.clear();
+        assert_eq!(peers.take_news(), [("a".to_owned(), "is asked again: a coordinator was heard")]);
+        (0..2 * LINES).for_each(|n| peers.failed(&n.to_string(), 400));
+        assert_eq!(peers.take_news().len(), LINES);
     }
 }

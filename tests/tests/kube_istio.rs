@@ -13,6 +13,7 @@ use meshcache_protocol::groups::Found;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring};
 use meshcache_tests::helm::helm;
 use meshcache_tests::istio::{self, CACHE, Member, Mesh};
+use meshcache_tests::kube::Cluster;
 use meshcache_tests::pod::Pod;
 use meshcache_tests::{Ask, Metrics, Origin, Reply, artifact, await_until, chart, client, wait::LONG};
 use serde_json::{Value, json};
@@ -238,12 +239,20 @@ async fn a_herd_is_one_load_hits_stay_in_the_sidecars_and_the_plugin_comes_chang
     release(attach("8MiB"), json!({})).await;
     client.goes_on(50).await;
     is_hot(&one, &shop.get("/warm"), shop.at).await;
+    let gone = async || {
+        for pod in [&one, &other] {
+            let gone = async || pod.ask(&shop.get("/warm"), shop.at).await.is_ok_and(|answer| answer.cache_status().is_empty());
+            await_until(gone, LONG, "the filter is gone").await;
+        }
+        client.goes_on(50).await;
+    };
     release(json!([]), json!({})).await;
-    for pod in [&one, &other] {
-        let gone = async || pod.ask(&shop.get("/warm"), shop.at).await.is_ok_and(|answer| answer.cache_status().is_empty());
-        await_until(gone, LONG, "the filter is gone").await;
-    }
-    client.goes_on(50).await;
+    gone().await;
+    // And the whole of it, while the filter is on.
+    release(attach("4MiB"), json!({})).await;
+    is_hot(&one, &shop.get("/warm"), shop.at).await;
+    helm(&shop.mesh.cache, &["uninstall", "cache"]).await;
+    gone().await;
     client.end();
     assert_eq!(istio::istiod().await.sum("pilot_total_xds_rejects", &[]), 0.0);
 }
@@ -459,6 +468,34 @@ async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_n
     // One is taken off; then all, with everything else of Istio.
     mesh.release(&values(std::slice::from_ref(&group), json!([entry("other")]), json!({}))).await;
     assert!(there().starts_with("other http://"), "{}", there());
+    // A rollback puts on what the release before had, and takes off what it had not.
+    helm(&mesh.cache, &["rollback", "cache"]).await;
+    assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
+    helm(&mesh.cache, &["rollback", "cache"]).await;
+    assert!(there().starts_with("other http://"), "{}", there());
     mesh.release(&json!({"groups": [group], "istio": {"enabled": false}}).to_string()).await;
     assert_eq!(there(), "");
+    helm(&mesh.cache, &["rollback", "cache"]).await;
+    assert!(there().starts_with("other http://"), "{}", there());
+
+    // What is somebody else's is not taken over.
+    let release = json!({"meta.helm.sh/release-name": "other", "meta.helm.sh/release-namespace": "elsewhere"});
+    let theirs = json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "spec": {"url": "oci://registry.example/theirs:1"},
+        "metadata": {"name": "other", "namespace": apps, "annotations": release}});
+    mesh.apps.kubectl(&["delete", "wasmplugin", "other"]);
+    mesh.put(&theirs);
+    helm(&mesh.cache, &["uninstall", "cache"]).await;
+    assert_eq!(there(), "other oci://registry.example/theirs:1 ");
+
+    // Nothing else is left.
+    let kinds =
+        "envoyfilters,destinationrules,peerauthentications,authorizationpolicies,roles,rolebindings,serviceaccounts,configmaps,services,statefulsets,jobs";
+    let left = || {
+        let of = |cluster: &Cluster| cluster.kubectl(&["get", kinds, "--selector=app.kubernetes.io/instance=cache", "--output=name"]);
+        let root = mesh.cache.kubectl(&["get", "envoyfilters", "--namespace=istio-system", "--output=name"]);
+        let root = root.lines().filter(|name| name.contains(&mesh.cache.namespace)).collect::<String>();
+        [of(&mesh.apps), of(&mesh.cache), root].concat()
+    };
+    await_until(async || left().is_empty(), LONG, "nothing is left").await;
+    assert!(mesh.cache.object("secret", "cache-meshcache-tokens").is_none(), "nor the tokens");
 }

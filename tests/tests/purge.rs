@@ -115,6 +115,8 @@ fn prefixes_take_all_below_them() {
         let mesh = mesh().await;
         let all = [("prefixes.test", "/p/a"), ("prefixes.test", "/p/b?c"), ("prefixes.test", "/p2/a"), ("other.test", "/p/other")];
         let stock = Stock::of(&mesh, &all).await;
+        stock.purge(0, json!({"group": "prefixes", "prefixes": ["/p/b?c"]}), &all[1..2]).await;
+        let stock = Stock::of(&mesh, &all).await;
         stock.purge(1, json!({"group": "prefixes", "prefixes": ["/p/"]}), &all[..2]).await;
     });
 }

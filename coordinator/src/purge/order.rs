@@ -87,7 +87,7 @@ fn is_url(text: &str) -> bool {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // What an origin may be called is what a host may be called: without user, path and query.
-    format!("{}://{authority}", scheme.to_ascii_lowercase()).parse::<OriginUrl>().is_ok() && (path.is_empty() || path.starts_with('?') || is_path(path))
+    format!("{}://{authority}", scheme.to_ascii_lowercase()).parse::<OriginUrl>().is_ok() && is_path(&format!("/{path}"))
 }
 
 fn is_path(text: &str) -> bool {
@@ -139,6 +139,7 @@ mod tests {
             (r#"{"urls": ["ftp://h/a"]}"#, 400, "urls: `ftp://h/a`"),
             (r#"{"urls": ["http://u:p@h/a"]}"#, 400, "urls: "),
             (r#"{"urls": ["http://h/a b"]}"#, 400, "urls: "),
+            (r#"{"urls": ["http://h?a#b"]}"#, 400, "urls: "),
             (r#"{"paths": ["/a"]}"#, 400, one_way),
             (r#"{"group": "g", "paths": ["a"]}"#, 400, "paths: `a`"),
             (r#"{"group": "g", "paths": []}"#, 400, "paths: is empty"),

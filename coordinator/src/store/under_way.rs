@@ -38,7 +38,7 @@ pub(crate) enum Meant {
     No,
     /// It does.
     Yes,
-    /// It does where one of these is among the tags of what comes.
+    /// It does where one of these, which are in order, is among the tags of what comes.
     ByTag(Arc<[String]>),
 }
 
@@ -67,7 +67,7 @@ impl Load {
 
     /// Whether a purge since it began means what it brought.
     pub(crate) fn is_purged(&self, entry: &Entry) -> bool {
-        let is_tagged = |tags: &Arc<[String]>| entry.tag_words().any(|word| tags.iter().any(|tag| tag.as_bytes() == word));
+        let is_tagged = |tags: &Arc<[String]>| entry.tag_words().any(|word| tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok());
         self.inner.purged.load(Ordering::Acquire) || self.inner.tags.lock().iter().any(is_tagged)
     }
 }
