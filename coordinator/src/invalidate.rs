@@ -7,6 +7,7 @@ use crate::{
     head::Head,
     http::empty,
     origin::with_headers,
+    recent::recent,
     served::Served,
     settings::Door,
     store::{Entry, Fate},
@@ -22,7 +23,7 @@ use meshcache_protocol::{
     wire::{INVALIDATE_PATH, Question},
 };
 use parking_lot::Mutex;
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// A key is invalidated for others at most once in so many milliseconds; the last word counts, at the end of them.
 const PAUSE: u64 = 1000;
@@ -46,9 +47,7 @@ enum When {
 
 impl Default for Invalidations {
     fn default() -> Self {
-        let mut all = LruCache::unbounded();
-        all.resize(NonZeroUsize::new(MOST).unwrap_or(NonZeroUsize::MIN));
-        Self(Mutex::new(all))
+        Self(Mutex::new(recent(MOST)))
     }
 }
 

@@ -7,12 +7,12 @@
 //! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long as most of the
 //! peers hear each other they go on without it, and it, in the minority, does not.
 
+use crate::recent::recent;
 use lru::LruCache;
 use meshcache_protocol as protocol;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    num::NonZeroUsize,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -29,7 +29,7 @@ const OFTEN: u64 = 100;
 /// So many listeners are remembered: more than any ring has.
 const MOST: usize = 4096;
 /// So many purges are remembered that somebody has told of and that are not known here: more than a position has sources.
-const STRANGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+const STRANGE: usize = 4096;
 
 /// Until when this coordinator is sure to know all purges.
 pub(crate) struct Lease {
@@ -78,7 +78,7 @@ pub(crate) enum Renewal {
 impl Default for Lease {
     /// The lease of one who has no peers: forever.
     fn default() -> Self {
-        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange: Mutex::new(LruCache::new(STRANGE)) }
+        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange: Mutex::new(recent(STRANGE)) }
     }
 }
 

@@ -38,6 +38,7 @@ mod peek;
 mod peers;
 pub mod probe;
 pub mod purge;
+mod recent;
 mod reload;
 mod report;
 mod ring;

@@ -1,9 +1,9 @@
 //! Keys whose answers turned out not to be shared, for a while: so that nobody queues for them again.
 
+use crate::recent::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
-use std::num::NonZeroUsize;
 
 /// How many keys are remembered. Beyond that the oldest are forgotten, and the next one who asks waits once.
 const MOST: usize = 65_536;
@@ -13,11 +13,7 @@ pub(crate) struct Passes(Mutex<LruCache<Hash, (&'static str, u64)>>);
 
 impl Default for Passes {
     fn default() -> Self {
-        let most = NonZeroUsize::new(MOST).unwrap_or(NonZeroUsize::MIN);
-        // Grows with what it holds: most caches remember few.
-        let mut passes = LruCache::unbounded();
-        passes.resize(most);
-        Self(Mutex::new(passes))
+        Self(Mutex::new(recent(MOST)))
     }
 }
 

@@ -1,9 +1,9 @@
 //! What was removed because it is true no more, and when: other coordinators may still have it, and would bring it back.
 
+use crate::recent::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
-use std::num::NonZeroUsize;
 
 /// How many are remembered, about 70 bytes each once there are so many. Of more than that, those that were removed longest ago are
 /// forgotten, as all are when the process ends: then a copy that another coordinator still has may come back until it is stale.
@@ -14,10 +14,7 @@ pub(super) struct Gone(Mutex<LruCache<Hash, u64>>);
 
 impl Default for Gone {
     fn default() -> Self {
-        // It grows as it is filled.
-        let mut all = LruCache::unbounded();
-        all.resize(NonZeroUsize::new(MOST).unwrap_or(NonZeroUsize::MIN));
-        Self(Mutex::new(all))
+        Self(Mutex::new(recent(MOST)))
     }
 }
 
