@@ -273,3 +273,12 @@ impl Cache {
         self.store.usage()
     }
 }
+
+#[cfg(test)]
+impl Cache {
+    /// An empty one, with no groups and an empty ring.
+    pub(crate) fn sample(me: &str, store_bytes: u64) -> Arc<Self> {
+        let identity = crate::settings::Identity::None;
+        Self::new(Settings { me: me.to_owned(), installation: "meshcache".into(), store_bytes, identity }, Metrics::new().unwrap())
+    }
+}

@@ -246,19 +246,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Identity, Settings};
     use meshcache_protocol::{Groups, Peer, Ring, purge::What};
 
     /// A coordinator that has just started, alone in its ring.
     fn started() -> (Arc<Cache>, Arc<Feed>) {
-        let settings = Settings { me: "a".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
-        let metrics = Metrics::new().unwrap();
-        let cache = Cache::new(settings, metrics.clone());
+        let cache = Cache::sample("a", 1 << 20);
         let config: Config = serde_json::from_value(serde_json::json!({"version": 1})).unwrap();
         cache.set_groups(Arc::new(Groups::new(config.clone()).unwrap())).unwrap();
         let peer = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
         drop(cache.note_ring(&Arc::new(Ring::new(vec![peer]))));
-        let feed = Feed::new(cache.clone(), metrics, "meshcache", "a");
+        let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", "a");
         feed.set_config(config);
         (cache, feed)
     }

@@ -201,19 +201,16 @@ mod tests {
     use crate::{
         carried::Comes,
         clock::simulated,
-        metrics::Metrics,
         report::Refused,
-        settings::{Identity, Settings},
-        store::{Parts, Used},
+        store::{Parts, Used, fresh},
     };
-    use meshcache_protocol::{Groups, Request, frame, freshness::Stored, freshness::Why};
+    use meshcache_protocol::{Groups, Request, frame};
 
     /// A coordinator whose group has a header in its keys, or not.
     fn cache(headers: &[&str]) -> Arc<Cache> {
-        let settings = Settings { me: "a".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
         let config =
             serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "key": {"headers": headers}, "origin": {"url": "http://o"}}]});
-        let cache = Cache::new(settings, Metrics::new().unwrap());
+        let cache = Cache::sample("a", 1 << 20);
         cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
         cache
     }
@@ -226,20 +223,7 @@ mod tests {
 
     /// What another coordinator says of a key now that arrived there so many milliseconds ago; it is heard `late`.
     fn comes(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refused> {
-        let stored = Stored {
-            status: 200,
-            lifetime: 3_600_000,
-            initial_age: 0,
-            while_revalidate: 0,
-            if_error: 0,
-            always_validate: false,
-            must_revalidate: false,
-            for_everybody: true,
-            validator: false,
-            immutable: false,
-            disconnected: false,
-            why: Why::MaxAge,
-        };
+        let stored = fresh(3_600_000);
         let (status, arrived) = (StatusCode::OK, cache.now() - ago);
         let (rules, selecting) = (cache.rules(), Default::default());
         let entry = Entry::new(Parts { status, fields: vec![], tags: "", body: "old".into(), selecting, stored, arrived, position: Arc::default() });

@@ -282,13 +282,11 @@ pub struct Behind;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Identity, Settings};
 
     #[tokio::test]
     async fn what_is_purged_is_told_though_whoever_ordered_it_has_hung_up() {
-        let metrics = Metrics::new().unwrap();
-        let settings = Settings { me: "a".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
-        let cache = Cache::new(settings, metrics.clone());
+        let cache = Cache::sample("a", 1 << 20);
+        let metrics = cache.metrics.clone();
         let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
         let purger = Purger::new(cache, feed, metrics.clone(), Tokens::open(None).unwrap(), "a");
         let order = Order { what: What { all: true, ..What::default() }, soft: false, dry_run: false };

@@ -76,11 +76,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        metrics::Metrics,
-        peers::Call,
-        settings::{Identity, Settings},
-    };
+    use crate::peers::Call;
     use meshcache_protocol::Peer;
 
     fn ring(names: &[String]) -> Arc<Ring> {
@@ -90,8 +86,7 @@ mod tests {
 
     #[test]
     fn who_comes_while_something_was_missed_is_linked() {
-        let settings = Settings { me: "me".into(), installation: "meshcache".into(), store_bytes: 1 << 20, identity: Identity::None };
-        let cache = Cache::new(settings, Metrics::new().unwrap());
+        let cache = Cache::sample("me", 1 << 20);
         for n in 0..1000 {
             let new = format!("new-{n}");
             let ring = ring(&["me".into(), new.clone()]);

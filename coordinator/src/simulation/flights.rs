@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     carried::Comes,
-    store::{Entry, Load, Parts, Used},
+    store::{Entry, Load, Parts, Used, fresh},
 };
 use bytes::Bytes;
 use http::StatusCode;
 use meshcache_protocol::{
     frame,
-    freshness::{Selecting, Stored, Why},
+    freshness::{Selecting, Stored},
 };
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl World {
                         tags: "surrogate-key",
                         body: Bytes::from(format!("{key} {version}")),
                         selecting: Selecting::default(),
-                        stored: stored(),
+                        stored: Stored { for_everybody: false, ..fresh(HOUR) },
                         arrived: now,
                         position: load.position().clone(),
                     }));
@@ -139,22 +139,5 @@ impl World {
         for (i, waiter) in node.waiters.remove(&flight).unwrap_or_default().into_iter().enumerate() {
             waiter(self, (i == 0 || kept).then_some((version, kept)));
         }
-    }
-}
-
-fn stored() -> Stored {
-    Stored {
-        status: 200,
-        lifetime: HOUR,
-        initial_age: 0,
-        while_revalidate: 0,
-        if_error: 0,
-        always_validate: false,
-        must_revalidate: false,
-        for_everybody: false,
-        validator: false,
-        immutable: false,
-        disconnected: false,
-        why: Why::MaxAge,
     }
 }

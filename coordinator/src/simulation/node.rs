@@ -5,8 +5,6 @@ use crate::{
     cache::Cache,
     discovery::told::{Does, Told},
     feed::Feed,
-    metrics::Metrics,
-    settings::{Identity, Settings},
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -39,11 +37,9 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
-        let settings = Settings { me: world.name(at).to_owned(), installation: "meshcache".into(), store_bytes: 64 << 20, identity: Identity::None };
-        let metrics = Metrics::new().unwrap();
-        let cache = Cache::new(settings, metrics.clone());
+        let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
-        let feed = Feed::new(cache.clone(), metrics, "meshcache", world.name(at));
+        let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", world.name(at));
         feed.set_config(world.config.clone());
         Self {
             cache,

@@ -19,6 +19,8 @@ pub(crate) use marks::Mark;
 pub(crate) use purging::{Fate, Where};
 pub(crate) use shard::{Place, Used};
 pub(crate) use share::Share;
+#[cfg(test)]
+pub(crate) use tests::fresh;
 pub(crate) use under_way::{Load, Meant};
 
 use crate::settings::{Purged, Usage};

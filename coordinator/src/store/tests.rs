@@ -9,6 +9,24 @@ use meshcache_protocol::{
     request::Response,
 };
 
+/// A response that is good for so many milliseconds, and has nothing else to it.
+pub(crate) fn fresh(lifetime: u64) -> Stored {
+    Stored {
+        status: 200,
+        lifetime,
+        initial_age: 0,
+        while_revalidate: 0,
+        if_error: 0,
+        always_validate: false,
+        must_revalidate: false,
+        for_everybody: true,
+        validator: false,
+        immutable: false,
+        disconnected: false,
+        why: Why::MaxAge,
+    }
+}
+
 const MIB: u64 = 1 << 20;
 
 fn key(n: usize) -> Key {
@@ -20,20 +38,7 @@ fn entry(body: usize, keep: u64, arrived: u64, variant: Option<&str>) -> Arc<Ent
     let fields = variant.map(|v| [(&b"x-v"[..], v.as_bytes())]).unwrap_or([(b"x-none", b"")]);
     let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
     let vary = if variant.is_some() { Vary::of(&Response { status: 200, fields: &[(b"vary", b"x-v")] }) } else { Vary::Nothing };
-    let stored = Stored {
-        status: 200,
-        lifetime: keep,
-        initial_age: 0,
-        while_revalidate: 0,
-        if_error: 0,
-        always_validate: false,
-        must_revalidate: false,
-        for_everybody: true,
-        validator: false,
-        immutable: false,
-        disconnected: false,
-        why: Why::MaxAge,
-    };
+    let stored = fresh(keep);
     let fields = vec![(b"content-type".to_vec(), b"text/plain".to_vec()), (b"x-custom".to_vec(), b"1".to_vec())];
     Arc::new(Entry::new(Parts {
         status: StatusCode::OK,

@@ -131,7 +131,9 @@ async fn one_watch(
 fn tell(told: &watch::Sender<Known>, view: View, doubtful: bool) {
     told.send_if_modified(|known| {
         let changed = (known.trouble.is_some() && !doubtful) || known.view.as_ref() != Some(&view);
-        known.trouble = known.trouble.take().filter(|_| doubtful);
+        if !doubtful {
+            known.trouble = None;
+        }
         known.view = Some(view);
         changed
     });
