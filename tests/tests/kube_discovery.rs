@@ -124,7 +124,14 @@ impl Ring {
             }
             rings.iter().all(|ring| ring.as_ref().is_some_and(|(peers, _)| *peers == on) && *ring == rings[0])
         };
-        await_until(agreed, LONG, &format!("all rings have {on} peers: {what}")).await;
+        if tokio::time::timeout(LONG, await_until(agreed, LONG * 2, what)).await.is_err() {
+            let mut rings = Vec::new();
+            for member in &self.members {
+                rings.push((member.ring().await, member.readiness().await));
+            }
+            let slices = self.cluster.kubectl(&["get", "endpointslices", "--output=yaml"]);
+            panic!("not all rings have {on} peers: {what}\n{rings:#?}\n{}\n{slices}", self.peers().await);
+        }
         began.elapsed()
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Known,
-    slices::{Fault, Problem},
+    slices::{Fault, Problem, View},
 };
 use crate::discovery::Rings;
 use std::time::Duration;
@@ -43,23 +43,18 @@ impl Followed {
 
     /// Makes a ring of each view, and shows what goes on. Ends only with the task that follows.
     pub async fn run(mut self, rings: &Rings) {
-        let (mut events, mut trouble, mut problems) = (0, None, Vec::new());
+        let (mut events, mut trouble, mut view) = (0, None, View::default());
         let mut look = tokio::time::interval(LOOK);
         loop {
-            let changed = tokio::select! {
-                changed = self.known.changed() => match changed {
-                    Ok(()) => true,
-                    Err(_) => return,
-                },
-                _ = look.tick() => false,
-            };
+            tokio::select! {
+                changed = self.known.changed() => if changed.is_err() { return },
+                _ = look.tick() => {}
+            }
+            // What is new is told from what was taken before, not from who woke this: a change may come together with a tick.
             let known = self.known.borrow_and_update();
             rings.metrics.discovery_events.inc_by(known.events.saturating_sub(events));
             events = known.events;
             rings.metrics.ring_age.set(known.trouble.as_ref().map_or(0, |trouble| age(trouble.since)));
-            if !changed {
-                continue;
-            }
             let line = known.trouble.as_ref().map(|trouble| trouble.line.clone());
             if line != trouble {
                 match &line {
@@ -68,14 +63,14 @@ impl Followed {
                 }
                 trouble = line;
             }
-            let Some(view) = known.view.clone() else { continue };
+            let Some(now) = known.view.clone().filter(|now| *now != view) else { continue };
             drop(known);
-            tell(&view.problems, &problems);
+            tell(&now.problems, &view.problems);
             for fault in Fault::ALL {
-                rings.metrics.set_discovery_problems(fault.word(), view.problems.iter().filter(|problem| problem.fault == fault).count());
+                rings.metrics.set_discovery_problems(fault.word(), now.problems.iter().filter(|problem| problem.fault == fault).count());
             }
-            problems = view.problems;
-            rings.replace(view.ready);
+            rings.replace(now.ready.clone());
+            view = now;
         }
     }
 }
@@ -98,8 +93,26 @@ fn age(since: Instant) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::kube::{Trouble, slices::View};
+    use crate::{cache::Cache, discovery::kube::Trouble};
+    use meshcache_protocol::Peer;
     use tokio::sync::watch::channel;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_comes_together_with_a_tick_makes_a_ring() {
+        let cache = Cache::sample("a", 1 << 20);
+        let rings = Rings::new(cache.clone(), cache.metrics.clone(), "a", || {});
+        let (told, known) = channel(Known::default());
+        let followed = Followed::new("mesh/cache".into(), known);
+        let task = tokio::spawn(async move { followed.run(&rings).await });
+        tokio::task::yield_now().await;
+        for peers in 1..40 {
+            let peer = |n| Peer { name: format!("p-{n}"), data: "10.0.0.1:1".into(), peer: "10.0.0.1:2".into() };
+            told.send_modify(|known| known.view = Some(View { ready: (0..peers).map(peer).collect(), problems: Vec::new() }));
+            tokio::time::advance(LOOK).await;
+            assert_eq!(cache.ring().peers().len(), peers);
+        }
+        task.abort();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn readiness_says_what_is_missing_and_never_gives_up_a_ring() {
