@@ -21,7 +21,7 @@ pub struct Metrics {
     pub peers: IntGauge,
     /// `kubegroup_events`: changes that discovery has seen.
     pub discovery_events: IntCounter,
-    /// `meshcache_ring_age_seconds`: how long the Kubernetes API has not confirmed the ring; 0 while it tells each change.
+    /// `meshcache_ring_age_seconds`: how long the Kubernetes API has not told each change of the ring; 0 while it does.
     pub ring_age: IntGauge,
     /// `meshcache_config_last_reload_successful`: 1, or 0 while the file is wrong and the configuration before it is in use.
     pub reload_successful: IntGauge,
@@ -90,7 +90,7 @@ impl Metrics {
             discovery_events: one(to, IntCounter::new("kubegroup_events", "Changes that discovery has seen."))?,
             ring_age: one(
                 to,
-                IntGauge::new("meshcache_ring_age_seconds", "How long the Kubernetes API has not confirmed the ring; 0 while it tells each change."),
+                IntGauge::new("meshcache_ring_age_seconds", "How long the Kubernetes API has not told each change of the ring; 0 while it does."),
             )?,
             reload_successful: one(
                 to,

@@ -103,6 +103,7 @@ impl World {
 
     fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
         self.things[key].loads += 1;
+        self.nodes[at].cache.note_stand_in(&self.keys[key]);
         let life = self.nodes[at].life;
         self.after(SERVICE / 2, move |world| {
             // What the service says it says half way.

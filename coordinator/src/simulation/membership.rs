@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    fn hears_word(&mut self, at: usize, of: usize, does: Does) {
+    fn hears_word(&mut self, at: usize, of: usize, does: Does, stood_in: bool) {
         self.figures.words += 1;
         let is_news = self.hears(at, of, does);
         let node = &mut self.nodes[at];
@@ -50,6 +50,9 @@ impl World {
         {
             breaker.answers();
         }
+        if stood_in {
+            drop(node.cache.note_missed());
+        }
         if is_news {
             self.settle(at);
         }
@@ -59,25 +62,36 @@ impl World {
         self.nodes[at].told.hear(self.peers[of].clone(), does, &self.peers[..self.discovered], self.now)
     }
 
-    /// Says something of itself, to all it knows.
+    /// Says something of itself: to all it knows, or, as one whom an API makes known, only to those for whom it has answered.
     fn say(&mut self, at: usize, does: Does) {
         if does != Does::End && self.hears(at, at, does) {
             self.settle(at);
         }
-        let ring = self.nodes[at].cache.ring();
+        let cache = self.nodes[at].cache.clone();
+        let (ring, stood_in) = (cache.ring(), cache.stood_in.lock().clone());
+        let is_known = does == Does::Join && self.nodes[at].life == 0;
         for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
+            let stood_in = does == Does::Join && stood_in.contains(self.name(other));
+            if is_known && !stood_in {
+                continue;
+            }
+            let cache = cache.clone();
             self.call(
                 Place::Node(at),
                 other,
                 1000,
                 move |world, back| {
-                    world.hears_word(other, at, does);
+                    world.hears_word(other, at, does, stood_in);
                     let leaves = world.nodes[other].told.leave(world.name(other)).map(|word| word.does);
                     back.send(world, leaves);
                 },
                 move |world, answer| {
-                    if let Ok(Some(does)) = answer {
-                        world.hears_word(at, other, does);
+                    let Ok(leaves) = answer else { return };
+                    if stood_in {
+                        cache.stood_in.lock().remove(world.name(other));
+                    }
+                    if let Some(does) = leaves {
+                        world.hears_word(at, other, does, false);
                     }
                 },
             );
@@ -86,7 +100,8 @@ impl World {
 
     /// Says it again for as long as it is true.
     pub(super) fn go_on_saying(&mut self, at: usize, does: Does, life: u64) {
-        if self.nodes[at].life != life || !self.nodes[at].is_up {
+        let node = &self.nodes[at];
+        if node.life != life || !node.is_up || node.says != does {
             return;
         }
         self.say(at, does);
@@ -96,6 +111,7 @@ impl World {
     /// Leaves: says so, hands over, ends.
     pub(super) fn leave(&mut self, at: usize) {
         let life = self.nodes[at].life;
+        self.nodes[at].says = Does::Leave;
         self.go_on_saying(at, Does::Leave, life);
         let cache = self.nodes[at].cache.clone();
         let (ring, rules, now) = (cache.ring(), cache.rules(), cache.now());

@@ -16,6 +16,8 @@ pub(super) struct Node {
     pub(super) cache: Arc<Cache>,
     pub(super) feed: Arc<Feed>,
     pub(super) told: Told,
+    /// What it says of itself.
+    pub(super) says: Does,
     /// Of each whether it is in the ring.
     pub(super) ring: Vec<bool>,
     pub(super) is_up: bool,
@@ -45,6 +47,7 @@ impl Node {
             cache,
             feed,
             told: Told::default(),
+            says: Does::Join,
             ring: vec![false; world.peers.len()],
             is_up: true,
             is_frozen: false,

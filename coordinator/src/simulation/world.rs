@@ -7,7 +7,7 @@ use super::{
     proxy::Proxy,
     queue::Queue,
 };
-use crate::clock::simulated;
+use crate::{clock::simulated, discovery::told::Does};
 use bytes::Bytes;
 use meshcache_filter::known::Said;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};
@@ -113,7 +113,11 @@ impl World {
         // One more, who comes later.
         world.nodes = (0..=plan.peers).map(|at| Node::new(at, 0, &world)).collect();
         world.nodes[plan.peers].is_up = false;
-        (0..plan.peers).for_each(|at| world.settle(at));
+        for at in 0..plan.peers {
+            world.settle(at);
+            let phase = world.dice.below(3000);
+            world.after(phase, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, Does::Join, 0)));
+        }
         for at in 0..plan.proxies {
             let phase = world.dice.below(250);
             world.after(phase, move |world| world.tick(at));
