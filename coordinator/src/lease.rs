@@ -19,7 +19,7 @@ use std::{
 /// How long an answer of a peer is good for, milliseconds.
 pub(crate) const LAST: u64 = 1500;
 
-/// How long those who have lost it together wait for one who has not, before they empty their stores, milliseconds.
+/// How long those who hear most of their peers wait for more of them who have not lost it, before they empty their stores, milliseconds.
 const HOPE: u64 = 1000;
 
 /// With more peers than these that is worked out every so many milliseconds, and not at each answer: it looks at all of them.
@@ -46,7 +46,7 @@ struct Peers {
     all: HashMap<String, Peer>,
     /// When it was last worked out until when the lease is good.
     looked: u64,
-    /// When somebody was heard first after the lease had ended.
+    /// Since when most of them are heard again, after the lease had ended.
     awake: Option<u64>,
 }
 
@@ -183,16 +183,17 @@ impl Lease {
             self.until.store(until.max(before), SeqCst);
             return Renewal::Quiet;
         }
+        if peers.most(now, |_| true) <= now {
+            peers.awake = None;
+            return Renewal::Quiet;
+        }
         let awake = *peers.awake.get_or_insert(now);
-        if until > now {
-            if !peers.remember(now) {
-                return Renewal::Empty;
-            }
+        if until > now && peers.remember(now) {
             self.renew(&mut peers, until);
             return Renewal::Back(now.saturating_sub(before));
         }
-        let waited = now >= awake.saturating_add(HOPE);
-        if waited && peers.most(now, |_| true) > now { Renewal::Empty } else { Renewal::Quiet }
+        // Whoever is there and was not heard yet may know.
+        if peers.all(now) > now || now >= awake.saturating_add(HOPE) { Renewal::Empty } else { Renewal::Quiet }
     }
 
     fn renew(&self, peers: &mut Peers, until: u64) {
@@ -205,8 +206,13 @@ impl Lease {
 impl Peers {
     /// Until when all who may be there are heard, or most of them and those are sure themselves.
     fn sure(&self, now: u64) -> u64 {
+        self.all(now).max(self.most(now, |peer| peer.holds))
+    }
+
+    /// Until when all who may be there are heard.
+    fn all(&self, now: u64) -> u64 {
         let all = self.all.values().filter(|peer| peer.is_there(now)).map(Peer::until).min();
-        all.unwrap_or(u64::MAX).min(self.gone(now)).max(self.most(now, |peer| peer.holds))
+        all.unwrap_or(u64::MAX).min(self.gone(now))
     }
 
     /// Until when most of those who may be there are heard.
@@ -316,8 +322,10 @@ mod tests {
         let three = lease(&["b", "c"]);
         three.heard("b", 100, "b.1", true, 100);
         three.heard("c", 100, "c.1", true, 100);
-        assert_eq!(three.heard("c", 9000, "c.2", true, 9000), Renewal::Empty, "only one who started anew");
+        assert_eq!(three.heard("c", 9000, "c.2", true, 9000), Renewal::Quiet, "only one who started anew; b may know");
         assert!(matches!(three.heard("b", 9000, "b.1", true, 9010), Renewal::Back(_)), "one who did not has all");
+        three.heard("c", 19_000, "c.3", true, 19_000);
+        assert_eq!(three.heard("b", 19_000, "b.2", true, 19_010), Renewal::Empty, "all are there, and none knows");
     }
 
     #[test]
@@ -340,6 +348,23 @@ mod tests {
         let three = lease(&["b", "c"]);
         three.heard("b", 9000, "b.1", false, 9000);
         assert!(matches!(three.heard("c", 9000, "c.1", false, 9000), Renewal::Back(_) | Renewal::Empty), "all are there");
+    }
+
+    #[test]
+    fn those_who_were_cut_off_together_keep_their_stores_when_the_others_are_heard_again() {
+        let five = lease(&["b", "c", "d", "e"]);
+        for at in (0..=3000).step_by(500) {
+            for peer in ["b", "c", "d", "e"] {
+                five.heard(peer, at, "1", true, at);
+            }
+        }
+        // With b it is cut off for long.
+        for at in (3500..=9000).step_by(500) {
+            assert_eq!(five.heard("b", at, "1", at < 4500, at), Renewal::Quiet);
+        }
+        assert!(!five.holds(9000));
+        assert_eq!(five.heard("c", 9100, "1", true, 9110), Renewal::Quiet, "one of three who hold");
+        assert!(matches!(five.heard("d", 9100, "1", true, 9120), Renewal::Back(_)), "most of five know what was purged");
     }
 
     #[test]
