@@ -7,15 +7,17 @@ use crate::{
     worker::Worker,
 };
 use meshcache_protocol::{
-    feed::{FeedQuestion, News},
+    feed::{FeedQuestion, News, SIGN_OF_LIFE},
     wire,
 };
 
-/// How long Envoy waits for an answer. A coordinator answers after a second; were it frozen, another one's sign of life
+/// The longest that Envoy waits for an answer, milliseconds. A coordinator answers after a second; were it frozen, another one's sign of life
 /// still comes while hot answers are trusted.
 pub const TIMEOUT: u64 = 1800;
 /// How long a worker that stopped ticking keeps the others from asking.
 const LEASE: u64 = 1500;
+/// After so many failures the feed rests. Most installations have no more coordinators: one that is there is found in one round.
+const ROUND: u32 = 4;
 /// An answer that says nothing new and comes sooner than this is not followed by the next question at once.
 const SOON: u64 = 200;
 
@@ -26,6 +28,8 @@ pub struct FeedAsk {
     pub peer: Option<String>,
     /// The question.
     pub body: Vec<u8>,
+    /// How long to wait for its answer, milliseconds.
+    pub timeout: u64,
 }
 
 /// This moment, and a number nobody can foresee.
@@ -51,7 +55,7 @@ pub struct Feed {
     counts: String,
     /// The number of the purges in the shared memory that it has heard of.
     purged: u32,
-    /// The coordinator to ask: the one that answered last, after a failure any other.
+    /// The coordinator to ask: the one that answered last, after a failure another of the ring. `None`: any.
     peer: Option<String>,
     /// Failures since the last answer.
     failures: u32,
@@ -164,18 +168,20 @@ impl Feed {
         }
         // They stay in the shared memory until an answer comes: a lost answer may count twice, a lost worker loses nothing.
         self.sent = shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        // Of whom it asks to answer at once it does not wait that second: it may be frozen, and another one there.
+        let at_once = self.failures > 0;
         let question = FeedQuestion {
             wire: wire::VERSION,
             proxy: self.proxy.clone(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             version: worker.version().to_owned(),
             position: worker.position().clone(),
-            at_once: self.failures > 0,
+            at_once,
             requests: self.sent.clone(),
         };
         let body = serde_json::to_vec(&question).ok()?;
         self.asked = Some(now);
-        Some(FeedAsk { peer: self.peer.clone(), body })
+        Some(FeedAsk { peer: self.peer.clone(), body, timeout: if at_once { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT } })
     }
 
     /// The next question is for another coordinator: soon after the first failure, then after a rest, each proxy's another.
@@ -184,14 +190,13 @@ impl Feed {
         worker.counts.event(Event::FeedFailure);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
-        // Once all are gone, all proxies wait for the first that is back: they come over a second.
-        let rest = if self.failures == 1 { at.random % 100 } else { (at.random % 1000).saturating_add(250) };
+        // Once all are gone, all proxies wait for the first that is back: they come over a second, and then ask one after another.
+        let rest = if self.failures.is_multiple_of(ROUND) { (at.random % 1000).saturating_add(250) } else { at.random % 100 };
         self.rest = at.now.saturating_add(rest);
         // The feed alone turns to another. Whether the peer answers questions, they find out themselves, in each worker alike:
         // which one holds the lease, and it may be the main thread's, must make no difference to an answer.
-        if let Some(peer) = self.peer.take() {
-            self.peer = another(worker, &peer, at.random);
-        }
+        // And if that one does not answer either, to any that Envoy knows of: all that this worker knows of may be gone.
+        self.peer = self.peer.take().filter(|_| self.failures == 1).and_then(|peer| another(worker, &peer, at.random));
         if self.complaint == why {
             return None;
         }

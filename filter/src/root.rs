@@ -4,7 +4,7 @@ use crate::{
     answer::Answer,
     config::Config,
     exchange::{Ask, Exchange},
-    feed::{self, FeedAsk},
+    feed::FeedAsk,
     host::{self, Level, Map, SharedData},
     invalidate,
     local::{Local, TICK, local},
@@ -122,7 +122,7 @@ impl Root {
             (wire::header::WIRE, Cow::Owned(wire::VERSION.to_string())),
         ];
         headers.extend(ask.peer.as_deref().map(|peer| (wire::header::PEER, Cow::Borrowed(peer))));
-        local.feed_token = match self.call(&headers, Some(&ask.body), feed::TIMEOUT) {
+        local.feed_token = match self.call(&headers, Some(&ask.body), ask.timeout) {
             Ok(token) => Some(token),
             Err(status) => {
                 local.feed_unsent(match status {

@@ -146,6 +146,20 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_whose_coordinators_were_all_replaced_finds_the_new_ones() {
+    // The third is in a ring of its own: the first two never tell of it.
+    let mut mesh = Mesh::of(3, 1).views(&[&[0, 1], &[0, 1], &[2]]).start_cold().await;
+    mesh.coordinators.all[2].kill();
+    mesh.wait_cached().await;
+    mesh.coordinators.restart(2).await;
+    mesh.coordinators.all[..2].iter_mut().for_each(Coordinator::kill);
+    mesh.origin.always("/found", Reply::fresh(60, "found"));
+    let (front, ask) = (mesh.fronts()[0], Ask::get(SHOP, "/found"));
+    let cached = async || ask.send(front).await.unwrap().cache_status().contains("; hit");
+    await_until(cached, SOON, "the third is asked, of which only Envoy knows").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_any_coordinator_a_hot_copy_stands_in_for_a_service_that_fails_for_three_seconds() {
     let brief = |groups: Groups| groups.set("shop", "/freshness/staleIfError", json!("1h")).set("shop", "/hot/ttl", json!("200ms"));
     let mut mesh = Mesh::of(2, 1).groups(brief).start().await;

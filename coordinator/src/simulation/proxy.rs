@@ -10,7 +10,7 @@ use meshcache_filter::{
     answer::Answer,
     answered::Next,
     exchange::{Arrival, Ask, Exchange, Facts, Step},
-    feed::{Feed, FeedAsk, Moment, TIMEOUT},
+    feed::{Feed, FeedAsk, Moment},
     head::Head,
     known::{self, Said},
     message, pairs,
@@ -132,7 +132,7 @@ impl World {
         self.call(
             Place::Proxy(at),
             to,
-            TIMEOUT,
+            ask.timeout,
             move |world, back: Back<Option<Bytes>>| world.feed_asked(to, question, back),
             move |world, answer| {
                 let (moment, said) = (world.moment(), answer.ok().flatten().map(|body| (body.clone(), world.read(body))));

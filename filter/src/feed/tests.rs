@@ -51,7 +51,7 @@ impl Two {
 fn one_worker_asks_and_the_others_take_the_state_from_it() {
     let mut two = Two::new();
     let ask = two.tick(0, 0).unwrap();
-    assert_eq!((question(&ask).version, ask.peer), (String::new(), None));
+    assert_eq!((question(&ask).version, ask.peer, ask.timeout), (String::new(), None, TIMEOUT));
     assert_eq!((two.tick(1, 1), two.tick(0, 250)), (None, None));
     let (line, next) = two.answered(0, Some(&state("v1")), 300);
     assert_eq!((line, next.clone().unwrap().peer, question(&next.unwrap()).version), (None, Some("a:1".into()), "v1".into()));
@@ -83,11 +83,26 @@ fn when_its_coordinator_fails_another_is_asked_soon_and_what_is_known_stays() {
     assert_eq!((line.as_deref(), next), (Some("the feed fails: no coordinator answers"), None));
     let ask = two.tick(0, TIMEOUT + 250).unwrap();
     assert_eq!((ask.peer.as_deref(), question(&ask).version.as_str()), (Some("b:1"), "v1"));
-    assert!(question(&ask).at_once, "for a second without a word is too long now");
+    assert!(question(&ask).at_once && ask.timeout == TIMEOUT - 1000, "a second without a word is too long now");
     assert!(two.workers[0].version() == "v1" && two.workers[0].trusts(TIMEOUT + 250));
     let (line, next) = two.answered(0, Some(&same("v1")), TIMEOUT + 260);
     assert_eq!((line.as_deref(), next), (Some("the feed is back"), None));
     assert!(!question(&two.tick(0, TIMEOUT + 500).unwrap()).at_once);
+}
+
+#[test]
+fn when_all_that_it_knows_of_may_be_gone_any_coordinator_is_asked() {
+    let mut two = Two::new();
+    two.tick(0, 0);
+    two.answered(0, Some(&state("v1")), 0);
+    two.answered(0, None, 100);
+    assert_eq!(two.tick(0, 500).unwrap().peer.as_deref(), Some("b:1"));
+    for n in 1..4 {
+        two.answered(0, None, n * 2000);
+        assert_eq!(two.tick(0, n * 2000 + 1500).unwrap().peer, None, "a and b may have been replaced meanwhile");
+    }
+    let (_, next) = two.answered(0, Some(&state("v2")), 9000);
+    assert_eq!(next.unwrap().peer.as_deref(), Some("a:1"));
 }
 
 #[test]
@@ -96,11 +111,13 @@ fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
     two.tick(0, 0);
     two.answered(0, Some(&state("v1")), 0);
     two.answered(0, None, 100);
-    two.tick(0, 250);
-    assert_eq!(two.answered(0, None, 260).0, None, "one line, not one each time");
+    for at in [250, 500, 750] {
+        assert!(two.tick(0, at).is_some(), "others are asked soon, {at}");
+        assert_eq!(two.answered(0, None, at + 10).0, None, "one line, not one each time");
+    }
     assert!(two.workers[0].may_ask(), "whether they answer questions, questions find out");
-    assert_eq!(two.tick(0, 500), None);
-    assert!(two.tick(0, 510).is_some());
+    assert_eq!(two.tick(0, 1000), None);
+    assert!(two.tick(0, 1010).is_some());
     assert!(two.workers[0].trusts(2999) && !two.workers[0].trusts(3000));
     assert_eq!(two.answered(0, Some(&state("v1")), 3000).0.as_deref(), Some("the feed is back"));
     assert!(two.workers[0].trusts(3000) && two.workers[0].may_ask());
@@ -108,17 +125,17 @@ fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
 
 #[test]
 fn after_an_outage_proxies_come_back_over_a_second() {
-    // The first that fails is asked elsewhere soon; when that one is gone, too, each proxy waits for as long as its dice say.
+    // When the first fails, others are asked soon; when these are gone, too, each proxy waits for as long as its dice say.
     for (random, rest) in [(0, 250), (500, 750), (999, 1249)] {
         let mut two = Two::new();
         let at = |now| Moment { now, random };
         let (feed, worker, memory) = (&mut two.feeds[0], &mut two.workers[0], &mut two.memory);
-        assert!(feed.tick(worker, memory, at(0)).is_some());
-        feed.answered(worker, memory, None, at(0));
-        assert!(feed.tick(worker, memory, at(100)).is_some());
-        feed.answered(worker, memory, None, at(100));
-        assert_eq!(feed.tick(worker, memory, at(100 + rest - 1)), None);
-        assert!(feed.tick(worker, memory, at(100 + rest)).is_some());
+        for now in [0, 100, 200, 300] {
+            assert!(feed.tick(worker, memory, at(now)).is_some());
+            feed.answered(worker, memory, None, at(now));
+        }
+        assert_eq!(feed.tick(worker, memory, at(300 + rest - 1)), None);
+        assert!(feed.tick(worker, memory, at(300 + rest)).is_some());
     }
 }
 
