@@ -92,6 +92,12 @@ impl Rings {
         self.known.lock().told.leave(&self.me)
     }
 
+    /// All who are in the ring, and all whom discovery knows besides.
+    pub(crate) fn all(&self) -> Vec<Peer> {
+        let (known, ring) = (self.known.lock(), self.cache.ring());
+        ring.peers().iter().chain(known.discovered.iter().filter(|peer| ring.peer(&peer.name).is_none())).cloned().collect()
+    }
+
     /// This peer, as discovery knows it.
     pub(crate) fn discovered(&self) -> Option<Peer> {
         self.known.lock().discovered.iter().find(|peer| peer.name == self.me).cloned()

@@ -186,6 +186,12 @@ impl Peers {
         self.post(&*self.link(peer)?, path, &Question::new(), body, patience).await
     }
 
+    /// The same to one that may be in no ring.
+    pub(crate) async fn say(&self, peer: &Peer, path: &str, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+        let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(Link::new(peer)));
+        self.post(&link, path, &Question::new(), body, patience).await
+    }
+
     async fn post(&self, link: &Link, path: &str, said: &Question, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let uri = Uri::builder().scheme("http").authority(link.peer.name.as_str()).path_and_query(path).build().map_err(|_| Failure::Internal)?;

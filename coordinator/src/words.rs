@@ -38,7 +38,8 @@ impl Words {
                 self.rings.note(self.me(), Does::Join);
             }
             let stood_in = self.cache.stood_in.lock().clone();
-            let to: Vec<String> = if self.fixed { self.others() } else { stood_in.iter().cloned().collect() };
+            // Who left may be back, and know of this one by its own word alone.
+            let to = if self.fixed { self.rings.all() } else { self.others(|peer| stood_in.contains(&peer.name)) };
             for peer in self.say(Does::Join, to, &stood_in).await {
                 self.cache.stood_in.lock().remove(&peer);
             }
@@ -54,33 +55,33 @@ impl Words {
     pub(crate) async fn go_on_leaving(self: &Arc<Self>) {
         loop {
             self.leave_ring();
-            self.say(Does::Leave, self.others(), &BTreeSet::new()).await;
+            self.say(Does::Leave, self.others(|_| true), &BTreeSet::new()).await;
             tokio::time::sleep(Duration::from_millis(AGAIN)).await;
         }
     }
 
     /// Says that it answers no more.
     pub(crate) async fn end(self: &Arc<Self>) {
-        self.say(Does::End, self.others(), &BTreeSet::new()).await;
+        self.say(Does::End, self.others(|_| true), &BTreeSet::new()).await;
     }
 
     fn me(&self) -> Peer {
         self.rings.discovered().unwrap_or_else(|| self.own.clone())
     }
 
-    fn others(&self) -> Vec<String> {
-        self.cache.ring().peers().iter().filter(|peer| peer.name != self.own.name).map(|peer| peer.name.clone()).collect()
+    fn others(&self, are: impl Fn(&Peer) -> bool) -> Vec<Peer> {
+        self.cache.ring().peers().iter().filter(|peer| are(peer)).cloned().collect()
     }
 
     /// Says it to all of them at once. Those who have heard it.
-    async fn say(self: &Arc<Self>, does: Does, to: Vec<String>, stood_in: &BTreeSet<String>) -> Vec<String> {
+    async fn say(self: &Arc<Self>, does: Does, to: Vec<Peer>, stood_in: &BTreeSet<String>) -> Vec<String> {
         let mut calls = JoinSet::new();
-        for peer in to {
-            let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer) };
+        for peer in to.into_iter().filter(|peer| peer.name != self.own.name) {
+            let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name) };
             let Ok(word) = serde_json::to_vec(&word) else { continue };
             let words = self.clone();
             calls.spawn(async move {
-                let heard = words.tell(&peer, word).await;
+                let (heard, peer) = (words.tell(&peer, word).await, peer.name);
                 heard.inspect_err(|failure| tracing::debug!(peer, reason = failure.label(), "word not heard")).is_ok().then_some(peer)
             });
         }
@@ -88,12 +89,12 @@ impl Words {
     }
 
     /// Tells one peer. If that one leaves it answers so: who has just come has not heard it yet.
-    async fn tell(&self, peer: &str, word: Vec<u8>) -> Result<(), Failure> {
-        let answer = self.cache.peers.tell(peer, wire::WORD_PATH, word, PATIENCE).await?;
+    async fn tell(&self, peer: &Peer, word: Vec<u8>) -> Result<(), Failure> {
+        let answer = self.cache.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
         let body = Paced::new(answer.into_body(), PATIENCE);
         if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.cache.bytes.take()).await
             && let Ok(own) = serde_json::from_slice::<Word>(&own)
-            && own.peer.name == peer
+            && own.peer.name == peer.name
             && own.problem().is_none()
         {
             self.rings.hear(&own);

@@ -201,6 +201,22 @@ async fn one_that_leaves_says_so_to_whoever_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_left_and_are_back_hear_of_one_that_they_do_not_know() {
+    let mut mesh = Mesh::of(3, 0).views(&[&[0, 1], &[0, 1], &[0, 1, 2]]).start_cold().await;
+    joined(&mesh).await;
+    for i in [0, 1] {
+        mesh.coordinators.all[i].terminate(SOON).await;
+    }
+    await_until(async || peers(&mesh, 2).await == 1.0, SOON, "the third is alone").await;
+    for i in [0, 1] {
+        mesh.coordinators.restart(i).await;
+    }
+    // It does not wait until their last words no longer count, after ten seconds: it would have its own ring, and hear of no purge.
+    let agree = async || peers(&mesh, 0).await == 3.0 && peers(&mesh, 1).await == 3.0 && peers(&mesh, 2).await == 3.0;
+    await_until(agree, Duration::from_secs(8), "all know of all again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_takes_that_for_its_word() {
     // A peer that says nothing of its own accord, and answers what one that leaves answers.
     let leaving = Origin::start().await;

@@ -62,7 +62,8 @@ impl World {
         self.nodes[at].told.hear(self.peers[of].clone(), does, &self.peers[..self.discovered], self.now)
     }
 
-    /// Says something of itself: to all it knows, or, as one whom an API makes known, only to those for whom it has answered.
+    /// Says something of itself: to all it knows, who comes to those who left, too; or, as one whom an API makes known, only to those for
+    /// whom it has answered.
     fn say(&mut self, at: usize, does: Does) {
         if does != Does::End && self.hears(at, at, does) {
             self.settle(at);
@@ -70,7 +71,9 @@ impl World {
         let cache = self.nodes[at].cache.clone();
         let (ring, stood_in) = (cache.ring(), cache.stood_in.lock().clone());
         let is_known = does == Does::Join && self.nodes[at].life == 0;
-        for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
+        let left = self.peers.iter().take(if does == Does::Join { self.discovered } else { 0 }).filter(|peer| ring.peer(&peer.name).is_none());
+        let all: Vec<usize> = ring.peers().iter().chain(left).filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
+        for other in all {
             let stood_in = does == Does::Join && stood_in.contains(self.name(other));
             if is_known && !stood_in {
                 continue;
