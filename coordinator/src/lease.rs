@@ -39,6 +39,8 @@ pub(crate) struct Lease {
     listeners: Mutex<HashMap<String, (protocol::Peer, u64)>>,
     /// Purges that are not known here, by source and number, and when somebody first told of them.
     strange: Mutex<LruCache<(String, u64), u64>>,
+    /// Sources and numbers up to which what they purged was given up: the store was emptied since.
+    given_up: Mutex<LruCache<String, u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,8 @@ pub(crate) enum Renewal {
 impl Default for Lease {
     /// The lease of one who has no peers: forever.
     fn default() -> Self {
-        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange: Mutex::new(recent(STRANGE)) }
+        let (strange, given_up) = (Mutex::new(recent(STRANGE)), Mutex::new(recent(STRANGE)));
+        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange, given_up }
     }
 }
 
@@ -115,14 +118,37 @@ impl Lease {
     }
 
     /// Whether nobody can tell any more of a purge that somebody has told of: its source is none of those who are there, and all of them
-    /// have been heard since, and what they know with them; all others have refused since.
+    /// have been heard since, and what they know with them; all others have refused since. Or it was given up.
     pub(crate) fn is_lost(&self, source: &str, n: u64, now: u64) -> bool {
         let since = *self.strange.lock().get_or_insert((source.to_owned(), n), || now);
-        let peers = self.peers.lock();
-        peers.all.values().all(|peer| match peer.is_there(now) {
-            true => peer.source != source && peer.heard > Some(since),
-            false => peer.refused > Some(since),
-        })
+        let is_given_up = self.given_up.lock().get(source).is_some_and(|last| n <= *last);
+        is_given_up || self.peers.lock().all.values().all(|peer| peer.has_no_word(source, since, now))
+    }
+
+    /// The purges that somebody told of a while ago and that only peers may know that are silent since: for as long as these are, nothing
+    /// could be answered from the store. It is to be emptied instead, and that said.
+    pub(crate) fn hopeless(&self, now: u64) -> Vec<(String, u64)> {
+        let (peers, strange, given_up) = (self.peers.lock(), self.strange.lock(), self.given_up.lock());
+        if strange.is_empty() || !self.holds(now) || peers.all(now) > now {
+            return Vec::new();
+        }
+        let is_silent = |peer: &Peer, since| peer.is_there(now) && peer.until() <= now && peer.heard <= Some(since);
+        let is_hopeless = |source: &str, since: u64| {
+            let mut waits = peers.all.values().filter(|peer| !peer.has_no_word(source, since, now)).peekable();
+            now >= since.saturating_add(HOPE) && waits.peek().is_some() && waits.all(|peer| is_silent(peer, since))
+        };
+        let is_new = |source: &String, n: u64| given_up.peek(source).is_none_or(|last| *last < n);
+        let hopeless = strange.iter().filter(|((source, n), since)| is_new(source, *n) && is_hopeless(source, **since));
+        hopeless.map(|(purge, _)| purge.clone()).collect()
+    }
+
+    /// The store was emptied: nothing in it is older than these purges.
+    pub(crate) fn give_up(&self, purges: &[(String, u64)]) {
+        let mut given_up = self.given_up.lock();
+        for (source, n) in purges {
+            let last = given_up.get(source).copied().unwrap_or(0);
+            given_up.put(source.clone(), last.max(*n));
+        }
     }
 
     /// These are the other peers. One that is new has to be heard before long. Where the last one goes that could have told what was
@@ -250,6 +276,14 @@ impl Peer {
 
     fn until(&self) -> u64 {
         self.heard.map_or(0, |at| at.saturating_add(LAST))
+    }
+
+    /// Whether it was heard, or has refused, since then, and does not number the purges of this source itself.
+    fn has_no_word(&self, source: &str, since: u64, now: u64) -> bool {
+        match self.is_there(now) {
+            true => self.source != source && self.heard > Some(since),
+            false => self.refused > Some(since),
+        }
     }
 
     /// Whether it may be there: it does not refuse.
@@ -414,5 +448,40 @@ mod tests {
         three.refused("c", 500, 500);
         assert!(three.is_lost("c.2", 7, 500), "c is gone");
         assert!(!three.is_lost("c.2", 8, 501), "or was, when it was last asked");
+    }
+
+    #[test]
+    fn a_purge_that_only_a_silent_peer_can_tell_of_is_given_up_for_an_empty_store() {
+        let three = lease(&["b", "c"]);
+        let hear = |names: &[&str], at| {
+            for name in names {
+                three.heard(name, at, &format!("{name}.1"), true, at);
+            }
+        };
+        hear(&["b", "c"], 1000);
+        assert!(!three.is_lost("x.1", 3, 1100) && !three.is_lost("b.1", 7, 1100) && !three.is_lost("c.1", 9, 1100));
+        hear(&["b"], 2000);
+        assert_eq!(three.hopeless(2000 + 100), [], "c may still tell");
+        hear(&["b"], 3000);
+        let hopeless = three.hopeless(3000);
+        assert_eq!(hopeless.len(), 2, "c is silent; b is there, and will tell: {hopeless:?}");
+        assert!(!three.is_lost("x.1", 3, 3000), "not before the store is empty");
+        three.give_up(&hopeless);
+        assert!(three.is_lost("x.1", 3, 3000) && three.is_lost("x.1", 2, 3000) && !three.is_lost("x.1", 4, 3000));
+        assert!(three.is_lost("c.1", 9, 3000) && !three.is_lost("b.1", 7, 3000));
+        assert_eq!(three.hopeless(3000), [], "once is enough");
+        assert!(!three.is_lost("y.1", 1, 3100));
+        hear(&["b", "c"], 3200);
+        assert!(three.is_lost("y.1", 1, 3200), "c was heard: nobody knows of that one");
+        hear(&["b"], 9000);
+        assert_eq!(three.hopeless(9000), []);
+    }
+
+    #[test]
+    fn nothing_is_given_up_by_one_who_is_cut_off() {
+        let three = lease(&["b", "c"]);
+        three.heard("b", 1000, "b.1", true, 1000);
+        assert!(!three.is_lost("x.1", 3, 1100));
+        assert_eq!((three.holds(5000), three.hopeless(5000)), (false, vec![]));
     }
 }

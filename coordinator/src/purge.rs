@@ -232,6 +232,16 @@ impl Purger {
         self.cache.caught_up.send_replace(());
     }
 
+    async fn give_up(self: &Arc<Self>, hopeless: Vec<(String, u64)>) {
+        if hopeless.is_empty() {
+            return;
+        }
+        let purges: Vec<String> = hopeless.iter().map(|(source, n)| format!("{source}:{n}")).collect();
+        tracing::warn!(purges = purges.join(","), "proxies tell of purges that only silent peers may know: the store is emptied");
+        self.blocking(|purger, hopeless| purger.emptied(purger.cache.give_up(hopeless)), hopeless).await;
+        self.cache.caught_up.send_replace(());
+    }
+
     fn emptied(&self, had: Purged) {
         self.metrics.emptied.inc_by(u64::from(had.entries > 0));
         self.feed.publish();

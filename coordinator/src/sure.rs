@@ -74,7 +74,8 @@ impl Cache {
     pub(crate) fn has_all(&self, there: &Position) -> bool {
         let (here, own, now) = (self.history.position(), self.history.source(), clock::awake());
         let is_lost = |source: &String, n: u64| *source != *own && self.lease.is_lost(source, n, now);
-        there.sources().all(|(source, n)| *n <= here.of(source) || is_lost(source, *n))
+        // Of all of them it is noted when they were first told of, and not one after another.
+        there.sources().filter(|(source, n)| **n > here.of(source) && !is_lost(source, **n)).count() == 0
     }
 
     /// What this coordinator asks of its peers.
@@ -134,6 +135,13 @@ impl Cache {
         let had = self.empty(&Position::default());
         self.history.forget();
         self.lease.emptied(clock::awake());
+        had
+    }
+
+    /// Nobody who is heard knows of these purges, and who may is silent: the store is emptied, and they are waited for no longer.
+    pub(crate) fn give_up(&self, hopeless: &[(String, u64)]) -> Purged {
+        let had = self.empty(&Position::default());
+        self.lease.give_up(hopeless);
         had
     }
 

@@ -175,6 +175,26 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_only_a_frozen_peer_may_know_costs_the_store_and_not_the_cache() {
+    let mesh = Mesh::of(3, 0).start_cold().await;
+    let paths = stored(&mesh, 0, "/hopeless").await;
+    mesh.coordinators.all[2].freeze();
+    let groups = meshcache_protocol::Groups::new(serde_json::from_value(mesh.groups.document.clone()).unwrap()).unwrap();
+    let rules = groups.named("shop").unwrap().digest();
+    let ask = Ask::get(SHOP, &paths[0]).header("meshcache-wire", format!("1; group=shop; rules={rules}; purge=peer-2.00000000000000ff:7; hop"));
+    let answer = async || {
+        let answer = ask.send(mesh.coordinators.data()[0]).await.unwrap();
+        (answer.header("meshcache-outcome"), answer.text())
+    };
+    assert_eq!(answer().await, ("pass; reason=behind".to_owned(), String::new()), "the frozen one may know");
+    await_until(async || answer().await.0.starts_with("hit"), SOON, "the cache answers, though that one is still frozen").await;
+    assert_eq!(answer().await.1, "2", "and nothing of before");
+    mesh.coordinators.all[2].thaw();
+    await_until(async || order(&mesh.coordinators.all[2], &url("/hopeless")).await.0 == 200, SOON, "it is one of them again").await;
+    assert_eq!(answer().await.1, "2", "nothing was lost by that");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_is_older_than_a_purge_a_second_after_it() {
     let mesh = Mesh::of(3, 2).start().await;
     // MESHCACHE_PURGES=10000: as many, under as much load as a small machine can.

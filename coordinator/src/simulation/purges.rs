@@ -94,7 +94,11 @@ impl World {
             return;
         }
         node.woken = now;
-        let life = node.life;
+        let (life, hopeless) = (node.life, node.cache.lease.hopeless(now));
+        if !hopeless.is_empty() {
+            self.figures.emptied += u64::from(node.cache.give_up(&hopeless).entries > 0);
+            self.publish(at);
+        }
         for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
             self.beat(at, other, life, |_| {});
         }
