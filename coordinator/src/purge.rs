@@ -293,18 +293,25 @@ pub struct Behind;
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_purged_is_told_though_whoever_ordered_it_has_hung_up() {
+    #[test]
+    fn what_is_purged_is_told_though_whoever_ordered_it_has_hung_up() {
+        // One thread purges, and something else first: nothing is done before whoever ordered it has left.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+        let (go, busy) = std::sync::mpsc::channel();
+        runtime.spawn_blocking(move || busy.recv());
+        runtime.block_on(is_told_though_nobody_waits(go));
+    }
+
+    async fn is_told_though_nobody_waits(go: std::sync::mpsc::Sender<()>) {
         let cache = Cache::sample("a", 1 << 20);
         let metrics = cache.metrics.clone();
         let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
         let purger = Purger::new(cache, feed, metrics.clone(), Tokens::open(None).unwrap(), "a");
         let order = Order { what: What { all: true, ..What::default() }, soft: false, dry_run: false };
-        // Asked once whether it is done, and left.
         tokio::select! {
             biased;
             _ = purger.everywhere(order) => panic!("purged at once"),
-            () = std::future::ready(()) => {}
+            () = std::future::ready(()) => go.send(()).unwrap(),
         }
         let end = tokio::time::Instant::now() + Duration::from_secs(20);
         while metrics.purges.get() == 0 {
