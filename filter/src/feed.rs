@@ -168,8 +168,10 @@ impl Feed {
         }
         // They stay in the shared memory until an answer comes: a lost answer may count twice, a lost worker loses nothing.
         self.sent = shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
-        // Of whom it asks to answer at once it does not wait that second: it may be frozen, and another one there.
+        // Of whom it asks to answer at once it does not wait that second: it may be frozen, and another one there. But the last of a round
+        // has as long as ever: one that is slow is better than none.
         let at_once = self.failures > 0;
+        let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
         let question = FeedQuestion {
             wire: wire::VERSION,
             proxy: self.proxy.clone(),
@@ -181,7 +183,7 @@ impl Feed {
         };
         let body = serde_json::to_vec(&question).ok()?;
         self.asked = Some(now);
-        Some(FeedAsk { peer: self.peer.clone(), body, timeout: if at_once { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT } })
+        Some(FeedAsk { peer: self.peer.clone(), body, timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT } })
     }
 
     /// The next question is for another coordinator: soon after the first failure, then after a rest, each proxy's another.

@@ -130,10 +130,12 @@ fn after_an_outage_proxies_come_back_over_a_second() {
         let mut two = Two::new();
         let at = |now| Moment { now, random };
         let (feed, worker, memory) = (&mut two.feeds[0], &mut two.workers[0], &mut two.memory);
-        for now in [0, 100, 200, 300] {
-            assert!(feed.tick(worker, memory, at(now)).is_some());
+        let mut waits = [0; 4];
+        for (now, waits) in (0..).step_by(100).zip(&mut waits) {
+            *waits = feed.tick(worker, memory, at(now)).unwrap().timeout;
             feed.answered(worker, memory, None, at(now));
         }
+        assert_eq!(waits, [TIMEOUT, TIMEOUT - 1000, TIMEOUT - 1000, TIMEOUT], "for frozen ones no longer than for one that answers at once");
         assert_eq!(feed.tick(worker, memory, at(300 + rest - 1)), None);
         assert!(feed.tick(worker, memory, at(300 + rest)).is_some());
     }
