@@ -138,6 +138,14 @@ impl Cache {
         had
     }
 
+    /// The purges that are waited for in vain: see [`Self::give_up`]. What was heard since it was told of is none of them.
+    pub(crate) fn hopeless(&self) -> Vec<(String, u64)> {
+        let mut hopeless = self.lease.hopeless(clock::awake());
+        let here = self.history.position();
+        hopeless.retain(|(source, n)| *n > here.of(source));
+        hopeless
+    }
+
     /// Nobody who is heard knows of these purges, and who may is silent: the store is emptied, and they are waited for no longer.
     pub(crate) fn give_up(&self, hopeless: &[(String, u64)]) -> Purged {
         let had = self.empty(&Position::default());
@@ -208,5 +216,27 @@ impl Cache {
         let Ok(since) = self.history.since(&entry.position, usize::MAX) else { return false };
         let groups = self.groups();
         !since.iter().any(|purge| Named::new(&purge.what, &groups).is(load.key(), std::slice::from_ref(entry)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::simulated;
+
+    #[test]
+    fn a_purge_that_was_heard_after_somebody_told_of_it_is_not_given_up() {
+        simulated::set(1000);
+        let cache = Cache::sample("a", 1 << 20);
+        cache.lease.set_peers(["b", "c"].into_iter(), 1000);
+        cache.lease.heard("b", 1000, "b.1", true, 1000);
+        // A proxy is quicker than b itself; c is silent all the time.
+        assert!(!cache.knows("b.1:1,x.1:1"));
+        cache.hear(&Purge { source: "b.1".into(), n: 1, ..Purge::default() }).unwrap();
+        for (now, source) in [(2000, "b.1"), (3000, "b.2")] {
+            simulated::set(now);
+            cache.lease.heard("b", now, source, true, now);
+        }
+        assert_eq!(cache.hopeless(), [("x.1".to_owned(), 1)], "b has started anew, and what it purged is known");
     }
 }

@@ -84,7 +84,7 @@ impl Purger {
             if renewal != Renewal::Quiet {
                 self.renewed(renewal).await;
             }
-            self.give_up(self.cache.lease.hopeless(clock::awake())).await;
+            self.give_up(self.cache.hopeless()).await;
             peers.retain(|_, (peer, task)| {
                 (listens && ring.peer(&peer.name) == Some(peer)) || {
                     task.abort();

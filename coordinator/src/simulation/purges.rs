@@ -94,7 +94,7 @@ impl World {
             return;
         }
         node.woken = now;
-        let (life, hopeless) = (node.life, node.cache.lease.hopeless(now));
+        let (life, hopeless) = (node.life, node.cache.hopeless());
         if !hopeless.is_empty() {
             self.figures.emptied += u64::from(node.cache.give_up(&hopeless).entries > 0);
             self.publish(at);
