@@ -92,10 +92,11 @@ impl Rings {
         self.known.lock().told.leave(&self.me)
     }
 
-    /// All who are in the ring, and all whom discovery knows besides.
-    pub(crate) fn all(&self) -> Vec<Peer> {
+    /// All others who are in the ring, and all whom discovery knows besides.
+    pub(crate) fn others(&self) -> Vec<Peer> {
         let (known, ring) = (self.known.lock(), self.cache.ring());
-        ring.peers().iter().chain(known.discovered.iter().filter(|peer| ring.peer(&peer.name).is_none())).cloned().collect()
+        let left = known.discovered.iter().filter(|peer| ring.peer(&peer.name).is_none());
+        ring.peers().iter().chain(left).filter(|peer| peer.name != self.me).cloned().collect()
     }
 
     /// This peer, as discovery knows it.

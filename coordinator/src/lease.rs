@@ -19,7 +19,8 @@ use std::{
 /// How long an answer of a peer is good for, milliseconds.
 pub(crate) const LAST: u64 = 1500;
 
-/// How long those who hear most of their peers wait for more of them who have not lost it, before they empty their stores, milliseconds.
+/// How long those who hear most of their peers wait for the others, who may know what these do not, before they empty their stores,
+/// milliseconds.
 const HOPE: u64 = 1000;
 
 /// With more peers than these that is worked out every so many milliseconds, and not at each answer: it looks at all of them.

@@ -39,7 +39,7 @@ impl Words {
             }
             let stood_in = self.cache.stood_in.lock().clone();
             // Who left may be back, and know of this one by its own word alone.
-            let to = if self.fixed { self.rings.all() } else { self.others(|peer| stood_in.contains(&peer.name)) };
+            let to = if self.fixed { self.rings.others() } else { self.others(|peer| stood_in.contains(&peer.name)) };
             for peer in self.say(Does::Join, to, &stood_in).await {
                 self.cache.stood_in.lock().remove(&peer);
             }
@@ -70,13 +70,13 @@ impl Words {
     }
 
     fn others(&self, are: impl Fn(&Peer) -> bool) -> Vec<Peer> {
-        self.cache.ring().peers().iter().filter(|peer| are(peer)).cloned().collect()
+        self.cache.ring().peers().iter().filter(|peer| peer.name != self.own.name && are(peer)).cloned().collect()
     }
 
     /// Says it to all of them at once. Those who have heard it.
     async fn say(self: &Arc<Self>, does: Does, to: Vec<Peer>, stood_in: &BTreeSet<String>) -> Vec<String> {
         let mut calls = JoinSet::new();
-        for peer in to.into_iter().filter(|peer| peer.name != self.own.name) {
+        for peer in to {
             let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name) };
             let Ok(word) = serde_json::to_vec(&word) else { continue };
             let words = self.clone();

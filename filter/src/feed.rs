@@ -186,7 +186,7 @@ impl Feed {
         Some(FeedAsk { peer: self.peer.clone(), body, timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT } })
     }
 
-    /// The next question is for another coordinator: soon after the first failure, then after a rest, each proxy's another.
+    /// The next question is for another coordinator: soon, and after a whole round of failures after a rest, each proxy's another.
     /// A line for the log, unless it is the last one again.
     pub fn fails(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
         worker.counts.event(Event::FeedFailure);

@@ -65,9 +65,14 @@ impl Mesh {
         }
     }
 
+    /// The groups as coordinators and filters read them.
+    pub fn rules(&self) -> meshcache_protocol::Groups {
+        meshcache_protocol::Groups::new(serde_json::from_value(self.groups.document.clone()).unwrap()).unwrap()
+    }
+
     /// The coordinators in the order in which a path of a host is theirs, the owner first: as the ring has it, without asking anybody.
     pub fn order(&self, host: &str, path: &str) -> Vec<usize> {
-        let groups = meshcache_protocol::Groups::new(serde_json::from_value(self.groups.document.clone()).unwrap()).unwrap();
+        let groups = self.rules();
         let request = meshcache_protocol::Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
         let Found::Group(group) = groups.find(&request, None) else { panic!("no group for {host}{path}") };
         let key = meshcache_protocol::Key::of(group, &request, None);

@@ -21,6 +21,13 @@ fn url(path: &str) -> String {
     json!({"urls": [format!("http://{SHOP}{path}")]}).to_string()
 }
 
+/// A proxy's question, which tells of these purges.
+fn telling(mesh: &Mesh, path: &str, purges: &str) -> Ask {
+    let rules = mesh.rules();
+    let rules = rules.named("shop").unwrap().digest();
+    Ask::get(SHOP, path).header("meshcache-wire", format!("1; group=shop; rules={rules}; purge={purges}; hop"))
+}
+
 /// Things of this coordinator's own that count how often they were loaded, stored.
 async fn stored(mesh: &Mesh, owner: usize, stem: &str) -> Vec<String> {
     let paths: Vec<String> = (0..10).map(|i| mesh.owned_by(owner, SHOP, &format!("{stem}-{i}"))).collect();
@@ -155,12 +162,7 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
     let mesh = Mesh::of(2, 0).start().await;
     let paths = stored(&mesh, 0, "/ahead").await;
     let at = mesh.coordinators.data()[0];
-    let groups = meshcache_protocol::Groups::new(serde_json::from_value(mesh.groups.document.clone()).unwrap()).unwrap();
-    let question = |purges: &str| {
-        let rules = groups.named("shop").unwrap().digest();
-        Ask::get(SHOP, &paths[0]).header("meshcache-wire", format!("1; group=shop; rules={rules}; purge={purges}; hop"))
-    };
-    let outcome = async |purges: &str| question(purges).send(at).await.unwrap().header("meshcache-outcome");
+    let outcome = async |purges: &str| telling(&mesh, &paths[0], purges).send(at).await.unwrap().header("meshcache-outcome");
     assert!(outcome("").await.starts_with("hit"));
     let (_, report) = order(&mesh.coordinators.all[1], &url("/ahead/elsewhere")).await;
     let known = report["id"].as_str().unwrap();
@@ -179,9 +181,7 @@ async fn a_purge_that_only_a_frozen_peer_may_know_costs_the_store_and_not_the_ca
     let mesh = Mesh::of(3, 0).start_cold().await;
     let paths = stored(&mesh, 0, "/hopeless").await;
     mesh.coordinators.all[2].freeze();
-    let groups = meshcache_protocol::Groups::new(serde_json::from_value(mesh.groups.document.clone()).unwrap()).unwrap();
-    let rules = groups.named("shop").unwrap().digest();
-    let ask = Ask::get(SHOP, &paths[0]).header("meshcache-wire", format!("1; group=shop; rules={rules}; purge=peer-2.00000000000000ff:7; hop"));
+    let ask = telling(&mesh, &paths[0], "peer-2.00000000000000ff:7");
     let answer = async || {
         let answer = ask.send(mesh.coordinators.data()[0]).await.unwrap();
         (answer.header("meshcache-outcome"), answer.text())

@@ -71,7 +71,8 @@ impl World {
         let cache = self.nodes[at].cache.clone();
         let (ring, stood_in) = (cache.ring(), cache.stood_in.lock().clone());
         let is_known = does == Does::Join && self.nodes[at].life == 0;
-        let left = self.peers.iter().take(if does == Does::Join { self.discovered } else { 0 }).filter(|peer| ring.peer(&peer.name).is_none());
+        let told = if does == Does::Join && !is_known { self.discovered } else { 0 };
+        let left = self.peers.iter().take(told).filter(|peer| ring.peer(&peer.name).is_none());
         let all: Vec<usize> = ring.peers().iter().chain(left).filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
         for other in all {
             let stood_in = does == Does::Join && stood_in.contains(self.name(other));

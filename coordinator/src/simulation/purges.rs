@@ -8,6 +8,7 @@ use crate::{
     lease::{LAST, Renewal},
     named::Named,
     purge::watch,
+    settings::Purged,
     store::Meant,
     sure::Caught,
 };
@@ -72,8 +73,7 @@ impl World {
                     return;
                 }
                 if let Caught::Emptied(had) = caught {
-                    self.figures.emptied += u64::from(had.entries > 0);
-                    self.publish(at);
+                    self.emptied(at, had);
                 }
                 cache.lease.heard(name, sent, &answer.source, answer.holds, now)
             }
@@ -81,9 +81,13 @@ impl World {
             Err(Lost::Silent) => return,
         };
         if renewal == Renewal::Empty {
-            self.figures.emptied += u64::from(cache.start_over().entries > 0);
-            self.publish(at);
+            self.emptied(at, cache.start_over());
         }
+    }
+
+    fn emptied(&mut self, at: usize, had: Purged) {
+        self.figures.emptied += u64::from(had.entries > 0);
+        self.publish(at);
     }
 
     /// Asks all peers now, if it has not just done so.
@@ -96,8 +100,8 @@ impl World {
         node.woken = now;
         let (life, hopeless) = (node.life, node.cache.hopeless());
         if !hopeless.is_empty() {
-            self.figures.emptied += u64::from(node.cache.give_up(&hopeless).entries > 0);
-            self.publish(at);
+            let had = node.cache.give_up(&hopeless);
+            self.emptied(at, had);
         }
         for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
             self.beat(at, other, life, |_| {});

@@ -38,6 +38,14 @@ impl Two {
         Self { feeds: [1, 2].map(|holder| Feed::new(holder, "proxy", "c")), workers: [0, 0].map(Worker::new), memory: Memory::default() }
     }
 
+    /// The first has asked, and has had the state's version v1 at 0.
+    fn knowing() -> Self {
+        let mut two = Self::new();
+        two.tick(0, 0);
+        two.answered(0, Some(&state("v1")), 0);
+        two
+    }
+
     fn tick(&mut self, which: usize, now: u64) -> Option<FeedAsk> {
         self.feeds[which].tick(&mut self.workers[which], &mut self.memory, at(now))
     }
@@ -76,9 +84,7 @@ fn another_worker_takes_over_from_one_that_stopped() {
 
 #[test]
 fn when_its_coordinator_fails_another_is_asked_soon_and_what_is_known_stays() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     let (line, next) = two.answered(0, None, TIMEOUT);
     assert_eq!((line.as_deref(), next), (Some("the feed fails: no coordinator answers"), None));
     let ask = two.tick(0, TIMEOUT + 250).unwrap();
@@ -92,9 +98,7 @@ fn when_its_coordinator_fails_another_is_asked_soon_and_what_is_known_stays() {
 
 #[test]
 fn when_all_that_it_knows_of_may_be_gone_any_coordinator_is_asked() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     two.answered(0, None, 100);
     assert_eq!(two.tick(0, 500).unwrap().peer.as_deref(), Some("b:1"));
     for n in 1..4 {
@@ -107,9 +111,7 @@ fn when_all_that_it_knows_of_may_be_gone_any_coordinator_is_asked() {
 
 #[test]
 fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     two.answered(0, None, 100);
     for at in [250, 500, 750] {
         assert!(two.tick(0, at).is_some(), "others are asked soon, {at}");
@@ -148,9 +150,7 @@ fn an_answer_that_cannot_be_read_is_no_sign_of_life() {
         (br#"{"wire": 1, "version": "w"}"#, "not sent"),
         (br#"{"wire": 1, "version": "w", "state": {"config": {"version": 9}}}"#, "version"),
     ] {
-        let mut two = Two::new();
-        two.tick(0, 0);
-        two.answered(0, Some(&state("v1")), 0);
+        let mut two = Two::knowing();
         let (line, next) = two.answered(0, Some(body), 3000);
         assert!(line.is_some_and(|line| line.contains(why)) && next.is_none());
         assert!(two.workers[0].version() == "v1" && !two.workers[0].trusts(3000));
@@ -159,9 +159,7 @@ fn an_answer_that_cannot_be_read_is_no_sign_of_life() {
 
 #[test]
 fn all_workers_forget_what_is_of_a_wire_version_that_they_do_not_know() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     two.tick(1, 1);
     two.answered(0, Some(br#"{"wire": 2, "version": "v2", "state": {}}"#), 10);
     two.tick(1, 20);
@@ -196,9 +194,7 @@ fn counters_of_all_workers_ride_along_until_an_answer_comes() {
 
 #[test]
 fn a_coordinator_that_answers_at_once_is_not_asked_in_a_circle() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     assert_eq!(two.answered(0, Some(&same("v1")), 1).1, None);
     assert!(two.tick(0, 250).is_some());
 }
@@ -228,9 +224,7 @@ fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
 
 #[test]
 fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_sign_of_life() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     two.tick(1, 10);
     let count = |two: &Two| [two.workers[0].purges(), two.workers[1].purges()];
     let next = two.answered(0, Some(&news("", "a.1:2", &[1, 2])), 500).1.unwrap();
@@ -247,9 +241,7 @@ fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_sign_of_life(
 
 #[test]
 fn who_missed_more_than_anybody_tells_has_an_empty_hot_cache() {
-    let mut two = Two::new();
-    two.tick(0, 0);
-    two.answered(0, Some(&state("v1")), 0);
+    let mut two = Two::knowing();
     two.tick(1, 10);
     for (told, position) in [(news("a.1:7", "a.1:7", &[]), "a.1:7"), (news("a.1:7", "a.1:9", &[9]), "a.1:9")] {
         let before = two.workers[0].purges();
