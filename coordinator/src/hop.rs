@@ -69,6 +69,7 @@ impl Cache {
             // Less than we wait, so that `loading` is here before we take the peer for dead.
             patience: group.config().patience.as_millis() / 4 * 3,
             waited: theirs.map_or(0, |question| question.waited),
+            flight: 0,
             changed: theirs.and_then(|question| question.changed),
             hop: true,
             route: theirs.and_then(|question| question.route.clone()),

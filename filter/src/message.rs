@@ -38,6 +38,7 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed:
         purge: purges.to_owned(),
         patience: question.told_patience(),
         waited: question.sent.saturating_sub(question.began),
+        flight: 0,
         changed,
         hop: question.peer.hop,
         route: None,

@@ -121,6 +121,17 @@ pub struct Verdict {
     pub why: Option<Why>,
     /// For a pass: how long the asker is to remember it for this key. Milliseconds.
     pub remember: u64,
+    /// For a pass that is remembered: the request fields, lower case and separated by commas, whose values the memory is for. Empty: it is for
+    /// every request of the key.
+    pub vary: String,
+    /// For `loading`: the number of the first flight whose answer the asker may have even if it may not be used again. It says so when it asks
+    /// again. 0: not said.
+    pub flight: u64,
+    /// For a response that was loaded now and may not be used again without validation: how long ago its load began. Who asked later than
+    /// that may not have it. Milliseconds.
+    pub load: Option<u64>,
+    /// Whether everybody who waits for it now may have this answer, whenever they came, although it is not stored: a failure that is shared.
+    pub waiters: bool,
 }
 
 impl Verdict {
@@ -139,6 +150,10 @@ impl Verdict {
             fwd_status: 0,
             why: None,
             remember: 0,
+            vary: String::new(),
+            flight: 0,
+            load: None,
+            waiters: false,
         }
     }
 
@@ -164,6 +179,10 @@ impl Verdict {
                 "for" => verdict.remember = value.parse().ok()?,
                 "fwd-status" => verdict.fwd_status = value.parse().ok()?,
                 "why" => verdict.why = Why::of(value),
+                "vary" => verdict.vary = value.to_owned(),
+                "flight" => verdict.flight = value.parse().ok()?,
+                "load" => verdict.load = Some(value.parse().ok()?),
+                "waiters" => verdict.waiters = true,
                 "shared" => verdict.shared = true,
                 "everybody" => verdict.everybody = true,
                 "collapsed" => verdict.collapsed = true,
@@ -187,12 +206,20 @@ impl fmt::Display for Verdict {
         if let Some(why) = self.why {
             write!(f, "; why={}", why.label())?;
         }
-        for (name, n) in [("if-error", self.if_error), ("fwd-status", u64::from(self.fwd_status)), ("for", self.remember)] {
+        for (name, n) in [("if-error", self.if_error), ("fwd-status", u64::from(self.fwd_status)), ("for", self.remember), ("flight", self.flight)] {
             if n > 0 {
                 write!(f, "; {name}={n}")?;
             }
         }
-        for (name, is) in [("shared", self.shared), ("everybody", self.everybody), ("collapsed", self.collapsed), ("stored", self.stored)] {
+        if !self.vary.is_empty() {
+            write!(f, "; vary={}", self.vary)?;
+        }
+        if let Some(load) = self.load {
+            write!(f, "; load={load}")?;
+        }
+        for (name, is) in
+            [("shared", self.shared), ("everybody", self.everybody), ("collapsed", self.collapsed), ("stored", self.stored), ("waiters", self.waiters)]
+        {
             if is {
                 write!(f, "; {name}")?;
             }
@@ -221,8 +248,10 @@ pub struct Question {
     pub purge: String,
     /// How long the asker waits for an answer, milliseconds; 0: no limit said.
     pub patience: u64,
-    /// How long the asker has been waiting already, milliseconds: it was told `loading` and asks again.
+    /// How long all for whom it is asked have been waiting already, milliseconds: what was loaded since then is theirs.
     pub waited: u64,
+    /// What `loading` said: see [`Verdict::flight`]. 0: nothing.
+    pub flight: u64,
     /// So long ago, milliseconds, the asker has seen an unsafe request for the key succeed: what is older is not given to it.
     pub changed: Option<u64>,
     /// Answer from here, ask no other peer.
@@ -281,6 +310,7 @@ impl Question {
                 "purge" => question.purge = value.to_owned(),
                 "patience" => question.patience = number("patience", value)?,
                 "waited" => question.waited = number("waited", value)?,
+                "flight" => question.flight = number("flight", value)?,
                 "changed" => question.changed = Some(number("changed", value)?),
                 "hop" => question.hop = true,
                 _ => {}
@@ -302,7 +332,7 @@ impl fmt::Display for Question {
         if self.ring != 0 {
             write!(f, "; ring={:016x}", self.ring)?;
         }
-        for (name, n) in [("patience", self.patience), ("waited", self.waited)] {
+        for (name, n) in [("patience", self.patience), ("waited", self.waited), ("flight", self.flight)] {
             if n != 0 {
                 write!(f, "; {name}={n}")?;
             }
@@ -337,11 +367,18 @@ mod tests {
         let mut verdict = Verdict::new(Outcome::Miss).because("x");
         (verdict.ttl, verdict.age, verdict.shared, verdict.fwd_status) = (-5, 7, true, 200);
         (verdict.why, verdict.if_error) = (Some(Why::SMaxage), 9);
-        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; why=s-maxage; if-error=9; fwd-status=200; shared");
+        (verdict.load, verdict.waiters) = (Some(0), true);
+        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; why=s-maxage; if-error=9; fwd-status=200; load=0; shared; waiters");
         assert_eq!(Verdict::parse(verdict.to_string().as_bytes()), Some(verdict));
         let mut pass = Verdict::new(Outcome::Pass).because("private");
         pass.remember = 10_000;
-        assert_eq!(Verdict::parse(b"pass; reason=private; for=10000; new-word=1"), Some(pass));
+        assert_eq!(Verdict::parse(b"pass; reason=private; for=10000; new-word=1"), Some(pass.clone()));
+        pass.vary = "accept-language,x-a".into();
+        assert_eq!(pass.to_string(), "pass; reason=private; for=10000; vary=accept-language,x-a");
+        assert_eq!(Verdict::parse(pass.to_string().as_bytes()), Some(pass));
+        let loading = Verdict { flight: 7, ..Verdict::new(Outcome::Loading) };
+        assert_eq!(loading.to_string(), "loading; flight=7");
+        assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading));
         for bad in [&b""[..], b"hop", b"hit; ttl=x", b"\xff"] {
             assert_eq!(Verdict::parse(bad), None);
         }
@@ -359,12 +396,13 @@ mod tests {
             purge: "p".into(),
             patience: 750,
             waited: 40,
+            flight: 7,
             changed: Some(0),
             hop: true,
             route: None,
         };
         let said = question.to_string();
-        assert_eq!(said, "1; group=g; namespace=ns; rules=r; purge=p; ring=0000000000000abc; patience=750; waited=40; changed=0; verified; hop");
+        assert_eq!(said, "1; group=g; namespace=ns; rules=r; purge=p; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop");
         assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));
         let sly = Question { namespace: "a; verified".into(), ..Question::new() };

@@ -28,8 +28,25 @@ pub struct Selecting(Vec<(String, Option<Vec<u8>>)>);
 impl Vary {
     /// Reads all Vary fields of a response.
     pub fn of(response: &Response<'_>) -> Self {
+        Self::of_lines(response.values("vary"))
+    }
+
+    /// Reads a list of names, as [`Vary::names`] writes it.
+    pub fn read(names: &str) -> Self {
+        Self::of_lines(std::iter::once(names.as_bytes()))
+    }
+
+    /// The names, separated by commas. Empty where there are none, and for [`Vary::Everything`].
+    pub fn names(&self) -> String {
+        match self {
+            Self::By(names) => names.join(","),
+            Self::Nothing | Self::Everything => String::new(),
+        }
+    }
+
+    fn of_lines<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Self {
         let mut names = Vec::new();
-        for member in response.values("vary").flat_map(members) {
+        for member in lines.flat_map(members) {
             match std::str::from_utf8(member) {
                 Ok(name) if name != "*" && is_token(member) => names.push(name.to_ascii_lowercase()),
                 _ => return Self::Everything,
@@ -52,6 +69,11 @@ impl Selecting {
             Vary::By(names) => Self(names.iter().map(|name| (name.clone(), is_there(request, name).then(|| canonical(request, name)))).collect()),
             Vary::Nothing | Vary::Everything => Self::default(),
         }
+    }
+
+    /// The names of the fields.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// Whether a request agrees. Allocates only for fields with more members than anybody sends.
@@ -118,6 +140,7 @@ mod tests {
         assert_eq!(vary(&["", " , "]), Vary::Nothing);
         assert_eq!(vary(&["Foo, bar", "BAZ", "foo"]), Vary::By(vec!["bar".into(), "baz".into(), "foo".into()]));
         assert_eq!(vary(&["foo", "bar"]), vary(&["bar, foo"]));
+        assert_eq!((vary(&["foo, Bar"]).names().as_str(), Vary::read("bar,foo")), ("bar,foo", vary(&["foo, Bar"])));
     }
 
     #[test]
