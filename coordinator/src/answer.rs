@@ -1,6 +1,7 @@
 //! Answers: what is stored, as a proxy or a plain client gets it; what streams through; and what went wrong.
 
 use crate::{
+    aside::Aside,
     asked::Asked,
     body::Body,
     origin::{Failure, via},
@@ -94,12 +95,12 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     let (status, body) = part::cut(entry, &part, &mut headers)?;
     if asked.question.is_some() {
         if body.len() > LARGEST_FOR_PROXIES {
-            return Some(hand_back("too-large", 10_000));
+            return Some(hand_back(&Aside { remember: 10_000, ..Aside::new("too-large", "") }));
         }
         verdict.everybody = entry.stored.for_everybody;
         let for_others = entry.stored.for_everybody || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
-        let reusable = for_others && !entry.stored.always_validate && part == Part::Whole && request.is_get();
-        verdict.shared = verdict.shared && reusable && asked.rules_agree();
+        // What has to be validated each time is for those who wait for it now: its ttl is 0.
+        verdict.shared = verdict.shared && for_others && part == Part::Whole && request.is_get() && asked.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
         let is_ours = verdict.outcome == Outcome::Hit || (verdict.outcome == Outcome::Stale && verdict.reason.is_empty());
@@ -157,10 +158,10 @@ pub(crate) fn to_proxy(mut response: Response<Body>, fwd: &str) -> Response<Body
     response
 }
 
-/// A question's answer without a response: its asker goes on by itself, for so long.
-pub(crate) fn hand_back(reason: &str, remember: u64) -> Response<Body> {
-    let mut verdict = Verdict::new(Outcome::Pass).because(reason);
-    verdict.remember = remember;
+/// A question's answer without a response: its asker goes on by itself, for as long as is to be remembered.
+pub(crate) fn hand_back(aside: &Aside) -> Response<Body> {
+    let mut verdict = Verdict::new(Outcome::Pass).because(aside.reason);
+    (verdict.remember, verdict.vary) = (aside.remember, aside.vary.clone());
     bare(&verdict)
 }
 
@@ -190,7 +191,7 @@ pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body>
 /// A refusal as the answer to a question: for all who wait for it, and kept by nobody.
 pub(crate) fn to_all(mut response: Response<Body>, reason: &str) -> Response<Body> {
     let mut verdict = Verdict::new(Outcome::Miss).because(reason);
-    verdict.shared = true;
+    (verdict.shared, verdict.waiters) = (true, true);
     if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
         response.headers_mut().remove(CACHE_STATUS);
         response.headers_mut().insert(OUTCOME, outcome);

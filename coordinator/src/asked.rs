@@ -60,10 +60,10 @@ impl Asked<'_> {
         if question.patience == 0 { own } else { own.min(Duration::from_millis(question.patience)) }
     }
 
-    /// How long its asker has been waiting already: it was told that the load is under way, and asks again.
+    /// How long all for whom it is asked have been waiting already.
     pub(crate) fn waited(&self) -> Duration {
-        // No longer than a load may take: beyond that the number is made up.
-        let most = self.served.origin.timeout() + 4 * self.served.group.config().patience.duration();
+        // No longer than two loads may take, one after the other: beyond that the number is made up.
+        let most = 2 * self.served.origin.timeout() + 4 * self.served.group.config().patience.duration();
         self.question.as_ref().map_or(Duration::ZERO, |question| Duration::from_millis(question.waited).min(most))
     }
 

@@ -2,10 +2,11 @@
 
 use crate::{
     answer::{self, Names},
+    aside::Aside,
     asked::{Asked, route},
     body::Body,
-    clock::Clock,
-    flight::{Bounds, Flights, Newer},
+    clock::{self, Clock},
+    flight::{Bounds, Flights, Numbers},
     former::Former,
     head::Head,
     history::History,
@@ -15,13 +16,13 @@ use crate::{
     load::Landed,
     metrics::Metrics,
     origin::{BadCa, Clients},
-    passes::Passes,
+    passes::{Passes, Passing},
     peers::Peers,
+    recent::Lately,
     room::Bytes,
     served::{Rules, Served},
     settings::{Door, Settings, Usage},
     store::Store,
-    through::Aside,
 };
 use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
@@ -44,6 +45,8 @@ use tokio::sync::watch;
 const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 /// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
 const LEAST: u64 = 64 << 20;
+/// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
+const LATELY: usize = 16_384;
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
 const OBSERVED: usize = 16_384;
 
@@ -58,6 +61,10 @@ pub struct Cache {
     /// Questions to other coordinators. Apart from loads, so that what a peer asks of us never waits for what we ask of it.
     pub(crate) asking: Flights<Landed>,
     pub(crate) passes: Passes,
+    /// The statuses of failures that a load has just brought.
+    pub(crate) failures: Lately<StatusCode>,
+    /// Keys of which a head or a part was just asked for.
+    pub(crate) asked_for_less: Lately<()>,
     /// Bodies on their way into the store.
     pub(crate) bytes: Arc<Bytes>,
     pub(crate) invalidations: Invalidations,
@@ -86,14 +93,16 @@ pub struct Cache {
 impl Cache {
     /// An empty cache with no groups and an empty ring.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let clock = Clock::new();
+        let (clock, numbers) = (Clock::new(), Numbers::from(clock::wall()));
         Arc::new(Self {
             names: Names::new(&settings.installation),
             clock,
             store: Store::new(settings.store_bytes),
-            loading: Flights::new(MOST),
-            asking: Flights::new(MOST),
+            loading: Flights::new(MOST, numbers.clone()),
+            asking: Flights::new(MOST, numbers),
             passes: Passes::default(),
+            failures: Lately::new(LATELY),
+            asked_for_less: Lately::new(LATELY),
             invalidations: Invalidations::default(),
             observed: Mutex::new(Observed::new(OBSERVED)),
             peers: Peers::new(clock, metrics.clone()),
@@ -203,12 +212,18 @@ impl Cache {
         };
         let since = match shares {
             Ok(since) => since,
+            Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && self.loads_the_whole(asked) => Since::Ever,
             Err(reason) => return self.fetch_alone(asked, head, body, reuse, Aside::new(reason, fwd), hop).await,
         };
-        if let Some((reason, left)) = self.passes.get(asked.key.hash(), self.clock.now()) {
-            return self.let_go(asked, head, body, Aside { remember: left, ..Aside::new(reason, fwd) }).await;
+        // A plain client's own answer is stored as it passes, if it may be: a proxy's is not seen here.
+        if let Some(Passing { reason, remember, vary, tries }) =
+            self.passes.get(asked.key.hash(), &asked.request, asked.question.is_some() && hop.is_none(), self.clock.now())
+        {
+            if tries {
+                self.load_beside(asked, head, fwd);
+            }
+            return self.let_go(asked, head, body, Aside { remember, vary, ..Aside::new(reason, fwd) }).await;
         }
-        let since = (since == Since::Now).then(|| Newer::ago(asked.waited()));
         self.fly(asked, head, body, hop, fwd, since).await
     }
 

@@ -2,31 +2,41 @@
 
 use crate::{
     answer,
+    aside::Aside,
     asked::Asked,
     body::Body,
     cache::Cache,
     chance::spread,
-    flight::{Full, Newer, Takeoff, Waited},
+    flight::{Full, Takeoff, Waited, Wants},
     head::Head,
     hop::Hop,
-    load::{Errand, Landed},
+    load::{self, Apart, Audience, Errand, Given, Landed},
     metrics::Metrics,
     served::Served,
     store::{Entry, with_fields},
-    through::Aside,
 };
 use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Key,
-    freshness::{self, Reuse, Selecting, Vary},
+    freshness::{self, Reuse, Selecting, Since, Vary},
+    request::Marks,
     wire::{Outcome, Verdict},
 };
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
+
+/// The most flights that a request waits for, one after another: one may turn out to have variants, one may be for those who came before it,
+/// and one may have failed by its leader's fault.
+const MOST: usize = 4;
+/// For how long it counts that a key was asked for in part, milliseconds.
+const LESS: u64 = 10_000;
+/// How soon an asker hears for the first time that a load is under way: it tells a slow origin from a dead owner.
+pub(crate) const FIRST: Duration = Duration::from_millis(100);
 
 impl Cache {
     /// Waits for the key's flight, and starts it where there is none.
@@ -37,31 +47,38 @@ impl Cache {
         body: Incoming,
         hop: Option<Hop>,
         fwd: &'static str,
-        mut since: Option<Newer>,
+        since: Since,
     ) -> Response<Body> {
-        let deadline = match &asked.question {
-            Some(question) => tokio::time::Instant::now() + asked.patience(question),
-            None => self.deadline(asked.served),
-        };
-        let (began, mut key) = (Newer::ago(asked.waited()), self.flight_key(asked));
-        let (aside, mut variant) = (|reason| Aside::new(reason, fwd), false);
-        // More than once: a response may have variants, or may be for nobody who came after its load began. Nobody knew who joined it.
-        for _ in 0..3 {
-            let flights = if hop.is_some() { &self.asking } else { &self.loading };
-            let left = || if since.is_none() { self.left(asked, &key) } else { None };
-            let (seat, takeoff) = match flights.join(&key, since, left) {
+        let now = Instant::now();
+        let told_to_come_back = asked.question.as_ref().map(|question| now + asked.patience(question));
+        let came = now.checked_sub(asked.waited()).unwrap_or(now);
+        let mut wants = Wants { newer: (since == Since::Now).then_some(came), told: asked.question.as_ref().map_or(0, |question| question.flight) };
+        let flights = if hop.is_some() { &self.asking } else { &self.loading };
+        // What it comes back for may have turned out to have variants.
+        let mut key = if flights.is_kept(&asked.key, wants) { asked.key.clone() } else { self.flight_key(asked) };
+        let (aside, mut is_variant) = (|reason| Aside::new(reason, fwd), false);
+        for _ in 0..MOST {
+            let left = || if wants.newer.is_none() { self.left(asked, &key) } else { None };
+            let (seat, takeoff) = match flights.join(&key, wants, left) {
                 Ok(joined) => joined,
-                Err(Full) => return self.full(asked, deadline).await,
+                Err(Full) => return self.full(asked, told_to_come_back.unwrap_or(now)).await,
             };
-            let leads = takeoff.is_some();
+            let (leads, number) = (takeoff.is_some() || wants.leads(seat.number), seat.number);
             let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone(), fwd));
+            let deadline = told_to_come_back.unwrap_or_else(|| self.deadline(asked.served, seat.follows));
             match seat.wait(deadline).await {
-                Waited::Landed(Landed::Given { entry, mut verdict, to_all }) => {
+                Waited::Landed(Landed::Given(Given { entry, mut verdict, audience, began })) => {
                     let fits = entry.selecting.matches(&asked.request);
                     // What has to be validated before it is used again is for those who asked before the load began (RFC 9111 section 4).
-                    let in_time = since.is_some() || verdict.ttl > 0 || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
-                    if leads || (to_all && fits && in_time) {
+                    let is_used_again = verdict.ttl > 0 || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
+                    let is_theirs = match audience {
+                        Audience::Leader | Audience::First => false,
+                        Audience::All => is_used_again || began >= came || wants.is_in_time_for(number),
+                        Audience::Waiters => true,
+                    };
+                    if leads || (is_theirs && fits) {
                         verdict.collapsed |= !leads;
+                        verdict.load = (!is_used_again && audience == Audience::All).then(|| millis(began.elapsed()));
                         if verdict.reason.is_empty() && fwd != "uri-miss" && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated) {
                             verdict.reason = fwd.to_owned();
                         }
@@ -71,15 +88,17 @@ impl Cache {
                             None => return self.let_go(asked, head, body, aside("precondition")).await,
                         }
                     }
-                    if to_all && fits {
-                        since = Some(began);
-                    } else if to_all && !variant {
-                        (variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry)));
-                    } else {
-                        break;
+                    match audience {
+                        Audience::Leader => break,
+                        // Another leads the next one.
+                        Audience::First => wants.newer = Some(Instant::now()),
+                        // Whoever comes from now on knows by what it varies.
+                        Audience::All if fits => (wants.newer, key) = (Some(came), variant_key(&asked.key, &selecting(asked, &entry))),
+                        Audience::All | Audience::Waiters if !is_variant => (is_variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry))),
+                        Audience::All | Audience::Waiters => break,
                     }
                 }
-                Waited::Landed(Landed::Apart { reason, remember }) => {
+                Waited::Landed(Landed::Apart(Apart { reason, remember, vary })) => {
                     if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
                         asked.served.metrics.request(Outcome::Miss.label(), reason);
                         return response;
@@ -87,16 +106,16 @@ impl Cache {
                     if reason == "overload" {
                         spread(deadline).await;
                     }
-                    return self.let_go(asked, head, body, Aside { remember, ..aside(reason) }).await;
+                    return self.let_go(asked, head, body, Aside { remember, vary, ..aside(reason) }).await;
                 }
                 Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
                 Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
-                Waited::Late if asked.question.is_some() => {
+                Waited::Late(flight) if asked.question.is_some() => {
                     asked.served.metrics.request(Outcome::Loading.label(), "");
-                    return answer::bare(&Verdict::new(Outcome::Loading));
+                    return answer::bare(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
                 }
                 // The flight's head was there in time, or it would have failed: a long body need not be waited for.
-                Waited::Late => return self.let_go(asked, head, body, aside("slow")).await,
+                Waited::Late(_) => return self.let_go(asked, head, body, aside("slow")).await,
             }
         }
         self.let_go(asked, head, body, aside("not-shared")).await
@@ -111,22 +130,29 @@ impl Cache {
         hop: Option<Hop>,
         fwd: &'static str,
     ) -> Option<oneshot::Receiver<Response<Body>>> {
-        let (leader, own) = if asked.question.is_none() { Some(oneshot::channel()).unzip() } else { (None, None) };
-        let errand = Errand { served: asked.served.clone(), head: head.clone(), key: asked.key.clone(), verified: asked.verified(), fwd };
+        // The answer to a whole load is no answer to a request for less.
+        let wants_all = asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
+        let (leader, own) = if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
+        let head = if wants_all { head.clone() } else { head.whole() };
+        let errand = Errand { served: asked.served.clone(), head, key: asked.key.clone(), verified: asked.verified(), fwd };
         let cache = self.clone();
         let under_way = UnderWay::new(&self.metrics);
         tokio::spawn(async move {
             let _under_way = under_way;
-            takeoff.clear().await;
+            let waited = takeoff.clear().await;
             let landed = match hop {
-                Some(hop) => cache.ask(errand, hop, leader).await,
+                Some(mut hop) => {
+                    hop.question.waited = waited.map_or(hop.question.waited, millis);
+                    cache.ask(errand, hop, leader).await
+                }
                 None => {
                     cache.peek(&errand).await;
                     takeoff.loads();
                     cache.load(&errand, leader).await
                 }
             };
-            takeoff.land(landed);
+            let bytes = landed.bytes();
+            takeoff.land(landed, bytes);
         });
         own
     }
@@ -134,12 +160,30 @@ impl Cache {
     /// One load in the background for a stale answer, whatever the number of those who were given it.
     pub(crate) fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &Head) {
         if freshness::joins(&asked.served.group, &asked.request, asked.verified()).is_ok()
-            && self.passes.get(asked.key.hash(), self.clock.now()).is_none()
-            && let key = self.flight_key(asked)
-            && let Ok((_, Some(takeoff))) = self.loading.join(&key, None, || self.left(asked, &key))
+            && self.passes.get(asked.key.hash(), &asked.request, false, self.clock.now()).is_none()
         {
-            self.take_off(takeoff, asked, head, None, "stale");
+            self.load_beside(asked, head, "stale");
         }
+    }
+
+    /// One load in the background, for whoever comes while it is under way.
+    pub(crate) fn load_beside(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, fwd: &'static str) {
+        let key = self.flight_key(asked);
+        if let Ok((_, Some(takeoff))) = self.loading.join(&key, Wants::default(), || self.left(asked, &key)) {
+            self.take_off(takeoff, asked, head, None, fwd);
+        }
+    }
+
+    /// Whether a load of the whole is to answer a proxy's request for less: one that is under way, or one that begins because the key was asked
+    /// for a moment ago already. What is asked for once is not worth the whole.
+    pub(crate) fn loads_the_whole(&self, asked: &Asked<'_>) -> bool {
+        if asked.question.is_none() || !freshness::wants_less(&asked.served.group, &asked.request, asked.verified()) {
+            return false;
+        }
+        let key = self.flight_key(asked);
+        self.loading.is_flying(&key)
+            || self.asking.is_flying(&key)
+            || (!asked.is_from_peer && self.asked_for_less.replace(asked.key.hash(), (), self.clock.now(), LESS).is_some())
     }
 
     /// The key under which a request waits with others: its own, or, where what is stored under that is known to vary, one for all whom
@@ -164,13 +208,18 @@ impl Cache {
             None => entries.first().filter(|newest| variant_key(&asked.key, &selecting(asked, newest)) != *key),
         }?;
         let verdict = answer::aged(Verdict::new(Outcome::Hit), entry, now);
-        (verdict.ttl > 0).then(|| Landed::Given { entry: entry.clone(), verdict, to_all: true })
+        (verdict.ttl > 0).then(|| load::given(entry, verdict, now))
     }
 
-    /// When a plain client has waited long enough for a flight: longer than the load's head may take.
-    pub(crate) fn deadline(&self, served: &Served) -> tokio::time::Instant {
-        tokio::time::Instant::now() + served.origin.timeout() + 3 * served.group.config().patience.duration()
+    /// When a plain client has waited long enough for a flight: longer than the load's head may take, and the one before it where it follows one.
+    pub(crate) fn deadline(&self, served: &Served, follows: bool) -> Instant {
+        let loads = if follows { 2 } else { 1 };
+        Instant::now() + loads * served.origin.timeout() + 3 * served.group.config().patience.duration()
     }
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a request has in the fields by which a stored response varies.

@@ -1,6 +1,6 @@
 //! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
 
-use crate::{http::Interim, settings::Door};
+use crate::{http::Interim, origin::PARTIAL, settings::Door};
 use http::{
     HeaderMap, HeaderName, Method,
     header::{AUTHORIZATION, HOST},
@@ -87,6 +87,16 @@ impl Head {
         };
         let is_https = is_https.unwrap_or_else(|| parts.uri.scheme_str() == Some("https"));
         Ok(Self { parts, authority, is_https, interim: Interim::current() })
+    }
+
+    /// The same request for the whole response: a GET without conditions or ranges.
+    pub(crate) fn whole(&self) -> Self {
+        let mut whole = self.clone();
+        whole.parts.method = Method::GET;
+        for name in PARTIAL {
+            whole.parts.headers.remove(name);
+        }
+        whole
     }
 
     pub(crate) fn method(&self) -> &Method {

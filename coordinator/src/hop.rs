@@ -6,9 +6,10 @@ use crate::{
     body::Body,
     cache::Cache,
     collect::{Collected, collect},
-    flight::Waited,
+    flight::{Waited, Wants},
+    fly::{FIRST, millis},
     head::Head,
-    load::{Errand, Landed, Leader},
+    load::{Apart, Audience, Errand, Given, Landed, Leader},
     origin::{Failure, Paced, with_headers},
     peers::Call,
     served::Served,
@@ -27,9 +28,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Instant,
+    time::Duration,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How many peers are asked, the owner first: those that failed a moment ago do not count.
 const PEERS: usize = 2;
@@ -137,15 +138,15 @@ impl Cache {
         let patience = config.patience.duration();
         // The owner has its own end for a load that does not come back; this is only for an owner that has lost its mind.
         let asked = Instant::now();
-        let end = asked + config.origin.timeout.duration() + 4 * patience;
+        // There may be another load before the one that it waits for.
+        let end = asked + 2 * config.origin.timeout.duration() + 4 * patience;
         let mut question = hop.question.clone();
-        if !config.hedge.is_zero() {
-            // So that `loading` is here before the next one is asked, too.
-            question.patience = question.patience.min(config.hedge.as_millis() / 4 * 3).max(1);
-        }
+        // The first `loading` is a sign of life; it has to be here before the next one is asked, too.
+        let hedge = if config.hedge.is_zero() { u64::MAX } else { config.hedge.as_millis() / 4 * 3 };
+        question.patience = question.patience.min(hedge).min(millis(FIRST)).max(1);
         loop {
             let began = Instant::now();
-            question.waited = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(hop.question.waited);
+            question.waited = millis(asked.elapsed()).saturating_add(hop.question.waited);
             let answered = self.peers.ask(peer, head, &question, patience, true).await;
             served.metrics.from_peer(began.elapsed());
             let Ok((verdict, response)) = answered else {
@@ -154,12 +155,12 @@ impl Cache {
             };
             heard.store(true, Relaxed);
             match verdict.outcome {
-                Outcome::Loading if began < end => question.patience = hop.question.patience,
+                Outcome::Loading if began < end => (question.patience, question.flight) = (hop.question.patience, verdict.flight),
                 Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
-                Outcome::Pass => return Some(Landed::Apart { reason: word(&verdict.reason), remember: verdict.remember }),
+                Outcome::Pass => return Some(Landed::Apart(Apart { reason: word(&verdict.reason), remember: verdict.remember, vary: verdict.vary })),
                 Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
                 _ => {
-                    let received = self.received(errand, verdict, response).await;
+                    let received = self.received(errand, verdict, response, asked).await;
                     if received.is_some() {
                         served.metrics.peer_loads.inc();
                     } else {
@@ -175,30 +176,32 @@ impl Cache {
     /// A load of our own for those who could not get the key from its owner: one, together with whoever asks us for it.
     /// It flies in a task of its own: whoever else waits for it does so although we may get an answer elsewhere.
     async fn load_here(self: &Arc<Self>, errand: Arc<Errand>, leader: Leader) -> Landed {
-        match self.loading.join(&errand.key, None, || None) {
+        match self.loading.join(&errand.key, Wants::default(), || None) {
             Ok((seat, takeoff)) => {
-                let end = self.deadline(&errand.served);
+                let end = self.deadline(&errand.served, seat.follows);
                 if let Some(takeoff) = takeoff {
                     let cache = self.clone();
                     tokio::spawn(async move {
                         takeoff.loads();
-                        takeoff.land(cache.load(&errand, leader).await);
+                        let landed = cache.load(&errand, leader).await;
+                        let bytes = landed.bytes();
+                        takeoff.land(landed, bytes);
                     });
                 }
                 match seat.wait(end).await {
                     Waited::Landed(landed) => landed,
-                    Waited::Late => Landed::Failed(Failure::Timeout),
+                    Waited::Late(_) => Landed::Failed(Failure::Timeout),
                     Waited::Crashed => Landed::Failed(Failure::Internal),
                 }
             }
-            Err(_) => Landed::Apart { reason: "full", remember: 0 },
+            Err(_) => Landed::Apart(Apart { reason: "full", remember: 0, vary: String::new() }),
         }
     }
 
     /// A peer's answer, as everybody who waits can have it. None where it broke off.
-    async fn received(&self, errand: &Errand, verdict: Verdict, response: Response<Incoming>) -> Option<Landed> {
+    async fn received(&self, errand: &Errand, verdict: Verdict, response: Response<Incoming>, asked: Instant) -> Option<Landed> {
         let Errand { served, head, .. } = errand;
-        let (parts, body) = response.into_parts();
+        let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
         let config = served.group.config();
         let Collected::Whole(body) = collect(Paced::new(body, config.patience.duration()), config.limits.object.0, &mut self.bytes.take()).await else {
             return None;
@@ -225,8 +228,16 @@ impl Cache {
             // It is given, and stored nowhere.
             position: Arc::default(),
         });
-        let to_all = verdict.shared;
-        Some(Landed::Given { entry: Arc::new(entry), verdict, to_all })
+        let is_failure = parts.status.is_client_error() || parts.status.is_server_error();
+        let audience = match () {
+            () if verdict.waiters => Audience::Waiters,
+            () if !verdict.shared => Audience::Leader,
+            () if is_failure && verdict.ttl <= 0 && verdict.load.is_none() && verdict.outcome == Outcome::Miss => Audience::First,
+            () => Audience::All,
+        };
+        // Where the owner does not say when it began: no sooner than it was asked.
+        let began = verdict.load.map_or(asked, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked));
+        Some(Landed::Given(Given { entry: Arc::new(entry), verdict, audience, began }))
     }
 
     /// Asks the owner for one request that is for nobody else, as it is. None where it has nothing for it.

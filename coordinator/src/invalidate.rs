@@ -176,7 +176,7 @@ impl Cache {
         self.observed.lock().forget(group, key);
         self.loading.detach(|flying| flying.bytes().starts_with(key.bytes()));
         self.asking.detach(|flying| flying.bytes().starts_with(key.bytes()));
-        self.passes.forget(key.hash());
+        self.passes.forget_all(key.hash());
         tracing::debug!(group = group.name(), %key, "invalidated");
     }
 }

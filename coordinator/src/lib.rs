@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod aside;
 mod asked;
 pub mod body;
 pub mod cache;

@@ -9,31 +9,79 @@ use crate::{
     clock,
     collect::{Collected, collect},
     head::Head,
-    origin::{Failure, Paced, Purpose, answered, outgoing, with_headers},
+    origin::{Failing, Failure, Paced, Purpose, answered, outgoing, with_headers},
     served::Served,
     store::{Entry, Load, Parts, with_fields},
 };
-use http::{Response, StatusCode, header::VIA, response};
+use http::{
+    Response, StatusCode,
+    header::{RETRY_AFTER, VARY, VIA},
+    response,
+};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Field, Key, Request,
-    freshness::{self, NotStored, Reuse, Selecting, Times, Vary},
+    freshness::{self, NotStored, Reuse, Selecting, Stored, Times, Vary},
     groups::{Errors, Overload},
     wire::{Outcome, Verdict},
 };
-use std::{sync::Arc, time::Instant};
-use tokio::sync::oneshot;
+use std::sync::Arc;
+use tokio::{sync::oneshot, time::Instant};
 
 /// What a flight brings to all who wait for it.
 #[derive(Clone)]
 pub(crate) enum Landed {
-    /// An answer, for those whom it fits. `to_all`: it may go to others than the one who led.
-    Given { entry: Arc<Entry>, verdict: Verdict, to_all: bool },
-    /// Nothing that may be shared: each has to go by itself. For how long to remember that, milliseconds.
-    Apart { reason: &'static str, remember: u64 },
+    /// An answer, for those whom it fits.
+    Given(Given),
+    /// Nothing that may be shared: each has to go by itself.
+    Apart(Apart),
     /// No answer.
     Failed(Failure),
 }
+
+/// An answer, and for whom it is.
+#[derive(Clone)]
+pub(crate) struct Given {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) verdict: Verdict,
+    pub(crate) audience: Audience,
+    /// When its load began. What may not be used again without validation is for those who had come before.
+    pub(crate) began: Instant,
+}
+
+/// To whom of those who wait an answer may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// To the one who led; the others go by themselves.
+    Leader,
+    /// To the one who led; another of them leads the next load, which shows whether the failure was the leader's own fault.
+    First,
+    /// To all whom its Vary fits; if it may not be used again, to those who had come before its load began.
+    All,
+    /// To all whom its Vary fits, whenever they came: a failure that two loads have brought.
+    Waiters,
+}
+
+/// Why nothing may be shared, and for how long to remember that, milliseconds, for requests with the same values in the fields of `vary`.
+#[derive(Clone)]
+pub(crate) struct Apart {
+    pub(crate) reason: &'static str,
+    pub(crate) remember: u64,
+    pub(crate) vary: String,
+}
+
+impl Landed {
+    /// What it holds in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Given(given) => given.entry.bytes(),
+            Self::Apart(_) | Self::Failed(_) => 0,
+        }
+    }
+}
+
+/// For how long a failure is remembered, so that the next load which brings it is the second, milliseconds.
+const FAILURE: u64 = 1000;
 
 /// What a load is made for.
 pub(crate) struct Errand {
@@ -54,6 +102,7 @@ struct Arrived<'a> {
     body: Paced,
     times: Times,
     at: u64,
+    began: Instant,
     request: &'a Request<'a>,
 }
 
@@ -70,6 +119,12 @@ impl Cache {
             && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(self.clock.now())) == Reuse::Fresh
         {
             return given(entry, Verdict::new(Outcome::Hit), self.clock.now());
+        }
+        let may_stand_in = stale.as_ref().filter(|entry| self.may_serve_on_error(served, &request, *verified, entry));
+        if let Some(entry) = may_stand_in
+            && served.outages.holds(key.hash(), self.clock.now())
+        {
+            return given(entry, Verdict::new(Outcome::Stale).because("origin-down"), self.clock.now());
         }
         // Held until all is here, or it turns out that this is nobody's but the leader's: what passes is not counted.
         let Some(_place) = served.room.place(served.group.config().patience.duration()).await else {
@@ -88,10 +143,11 @@ impl Cache {
             served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
             let (mut head, body) = match sent {
                 Ok(response) => response.into_parts(),
-                Err(failure) => return self.missed(served, &request, *verified, stale.as_ref(), failure),
+                Err(failure) => return self.missed(served, &load, &request, *verified, stale.as_ref(), failure),
             };
             answered(&served.group, &mut head.headers);
-            let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), request: &request };
+            self.note_health(served, key, &head);
+            let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), began, request: &request };
             if arrived.head.status != StatusCode::NOT_MODIFIED {
                 break arrived;
             }
@@ -100,7 +156,7 @@ impl Cache {
             }
             if candidates.is_none() {
                 // Nobody had asked on condition.
-                return self.missed(served, &request, *verified, stale.as_ref(), Failure::BadResponse);
+                return self.missed(served, &load, &request, *verified, stale.as_ref(), Failure::BadResponse);
             }
             // It is about another response than ours: once more, for all of it (RFC 9111 section 4.3.4).
             candidates = Candidates::None;
@@ -124,75 +180,83 @@ impl Cache {
         stored.map_or_else(Vec::new, |(entries, _)| entries)
     }
 
-    /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer.
+    /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer. A failure is shared all the same.
     async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, lead: Option<Lead>) -> Landed {
-        let Arrived { head, body, times, at, request } = arrived;
+        let Arrived { head, body, times, at, began, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
-        let decided = with_headers(&head.headers, |fields| {
+        let (vary, decided, selecting, fields) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
-            // A load asks for the whole: a part is no answer to it.
-            if head.status == StatusCode::PARTIAL_CONTENT {
-                return Err(NotStored::Incomplete);
-            }
-            let stored = freshness::store(&served.group, request, verified, &response, times, random())?;
-            if body.size_hint().lower() > limit {
-                return Err(NotStored::TooLarge);
-            }
-            let selecting = Selecting::of(&Vary::of(&response), request);
-            Ok((stored, selecting, freshness::storable(&served.group, &response, times.responded)))
+            let decided = match freshness::store(&served.group, request, verified, &response, times, random()) {
+                // A load asks for the whole: a part is no answer to it.
+                _ if head.status == StatusCode::PARTIAL_CONTENT => Err(NotStored::Incomplete),
+                _ if body.size_hint().lower() > limit => Err(NotStored::TooLarge),
+                decided => decided,
+            };
+            let vary = Vary::of(&response);
+            let selecting = Selecting::of(&vary, request);
+            (vary, decided, selecting, freshness::storable(&served.group, &response, times.responded))
         });
-        let (stored, selecting, fields) = match decided {
-            Ok(decided) => decided,
-            Err(not) => return self.apart(served, load, not.into(), stale.is_some(), Response::from_parts(head, Body::stream(body)), lead),
+        let apart = |why: Why| Parting { served, load, request, vary: vary.clone(), why, stale };
+        let stored = match &decided {
+            Ok(stored) => Some(stored.clone()),
+            Err(not) if freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => None,
+            Err(not) => return self.apart(apart((*not).into()), Response::from_parts(head, Body::stream(body)), lead),
         };
         let body = match collect(body, limit, &mut self.bytes.take()).await {
             Collected::Whole(body) => body,
-            Collected::Crowded(rest) => {
-                return self.apart(served, load, CROWDED, stale.is_some(), Response::from_parts(head, Body::stream(rest)), lead);
-            }
-            Collected::Outgrown(rest) => {
-                return self.apart(served, load, NotStored::TooLarge.into(), stale.is_some(), Response::from_parts(head, Body::stream(rest)), lead);
-            }
+            Collected::Crowded(rest) => return self.apart(apart(CROWDED), Response::from_parts(head, Body::stream(rest)), lead),
+            Collected::Outgrown(rest) => return self.apart(apart(NotStored::TooLarge.into()), Response::from_parts(head, Body::stream(rest)), lead),
             Collected::Cut(cut) => {
                 let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
                 served.metrics.not_stored(NotStored::Incomplete.label());
-                return self.missed(served, request, verified, stale, failure);
+                return self.missed(served, load, request, verified, stale, failure);
             }
         };
-        let entry = Arc::new(Entry::new(Parts {
+        let mut verdict = Verdict::new(Outcome::Miss);
+        verdict.fwd_status = head.status.as_u16();
+        let tags = served.group.config().tags.header.to_ascii_lowercase();
+        let parts = |stored| Parts {
             status: head.status,
             fields: self.with_via(fields, head.version),
-            tags: &served.group.config().tags.header.to_ascii_lowercase(),
+            tags: &tags,
             body,
             selecting,
             stored,
             arrived: at,
             position: load.position().clone(),
-        }));
-        let mut verdict = Verdict::new(Outcome::Miss);
-        verdict.fwd_status = head.status.as_u16();
+        };
+        let Some(stored) = stored else {
+            served.metrics.not_stored(decided.err().map_or("", NotStored::label));
+            self.supersede(served, load.key(), request, &head);
+            let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
+            let is_second = self.failures.replace(load.key().hash(), head.status, self.clock.now(), FAILURE) == Some(head.status);
+            (verdict.shared, verdict.waiters) = (true, is_second);
+            let verdict = Verdict { why: None, ..answer::aged(verdict, &entry, self.clock.now()) };
+            return Landed::Given(Given { entry, verdict, audience: if is_second { Audience::Waiters } else { Audience::First }, began });
+        };
+        let entry = Arc::new(Entry::new(parts(stored)));
         verdict.stored = self.put(served, load, &entry);
-        given(&entry, verdict, self.clock.now())
+        given_since(&entry, verdict, self.clock.now(), began)
     }
 
     /// The origin has confirmed what was stored: it is fresh again, with the fields that the answer brought.
     fn revalidated(&self, served: &Arc<Served>, load: &Load, verified: bool, old: &Arc<Entry>, arrived: &Arrived<'_>) -> Landed {
         served.metrics.local_load.inc();
-        let Arrived { head, times, at, request, .. } = arrived;
+        let Arrived { head, times, at, began, request, .. } = arrived;
         let mut verdict = Verdict::new(Outcome::Revalidated);
         verdict.fwd_status = head.status.as_u16();
         match self.freshened(served, request, verified, old, load, &Brought { head, times: *times, at: *at }) {
             Ok(entry) => {
                 let entry = Arc::new(entry);
                 verdict.stored = self.put(served, load, &entry);
-                given(&entry, verdict, self.clock.now())
+                given_since(&entry, verdict, self.clock.now(), *began)
             }
             Err(not) => {
                 // It is still right, but may not be kept any longer.
                 served.metrics.not_stored(not.label());
-                self.store.remove(&served.share, load.key(), self.clock.now());
-                Landed::Given { entry: old.clone(), verdict, to_all: false }
+                self.store.remove_variants(&served.share, load.key(), |entry| entry.selecting.matches(request));
+                Landed::Given(Given { entry: old.clone(), verdict, audience: Audience::Leader, began: *began })
             }
         }
     }
@@ -233,46 +297,73 @@ impl Cache {
         let stored = self.store.put(&served.share, load, entry.clone(), self.clock.now());
         if stored {
             tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl = entry.stored.ttl(0), "stored");
-            self.passes.forget(load.key().hash());
+            self.passes.forget(load.key().hash(), &entry.selecting);
         } else {
             served.metrics.not_stored(if load.is_purged(entry) { "purged" } else { NotStored::TooLarge.label() });
         }
         stored
     }
 
-    /// What came is for nobody but who asked: all go by themselves, and nobody waits for this key again for a while.
-    fn apart(&self, served: &Served, load: &Load, why: Why, had: bool, response: Response<Body>, lead: Option<Lead>) -> Landed {
-        let Why { reason, remember } = why;
-        let status = response.status().as_u16();
-        served.metrics.not_stored(reason);
-        if had && status < 500 && why != CROWDED {
-            // It is the target's answer now, and what is stored is not.
-            self.store.remove(&served.share, load.key(), self.clock.now());
+    /// What came is for nobody but who asked: all go by themselves, and nobody waits for such a request again for a while.
+    fn apart(&self, parting: Parting<'_>, response: Response<Body>, lead: Option<Lead>) -> Landed {
+        let Parting { served, load, request, vary, why, stale } = parting;
+        let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
+        served.metrics.not_stored(why.reason);
+        if why != CROWDED {
+            self.supersede(served, load.key(), request, &head);
         }
         // While there is something to validate, an error is nothing to remember.
-        let remember = if had && status >= 500 { 0 } else { remember };
-        self.passes.remember(load.key().hash(), reason, self.clock.now(), remember);
-        tracing::debug!(group = served.group.name(), key = %load.key(), status, reason, "not stored");
+        let remember = if stale.is_some() && status >= 500 { 0 } else { why.remember };
+        let names = vary.names();
+        let remember = self.passes.remember(load.key().hash(), vary, request, why.reason, self.clock.now(), remember);
+        tracing::debug!(group = served.group.name(), key = %load.key(), status, reason = why.reason, "not stored");
         if let Some(Lead { to, fwd }) = lead {
             let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
             verdict.fwd_status = status;
-            let (head, body) = response.into_parts();
-            let response = answer::through(head, body, &self.names, &verdict, reason, None);
             // A leader that has left takes the rest of the body with it.
-            let _ = to.send(response);
+            let _ = to.send(answer::through(head, body, &self.names, &verdict, why.reason, None));
         }
-        Landed::Apart { reason, remember }
+        Landed::Apart(Apart { reason: why.reason, remember, vary: names })
+    }
+
+    /// Frees what an answer that is not stored itself takes the place of: the variant that was stored for such a request, and all of them
+    /// where there is nothing any more. What says that the origin refuses or fails says nothing of what is stored.
+    pub(crate) fn supersede(&self, served: &Served, key: &Key, request: &Request<'_>, head: &response::Parts) {
+        let status = head.status.as_u16();
+        match status {
+            300..=399 | 401 | 403 | 407 | 500 | 502..=504 => {}
+            _ if freshness::is_provoked(status) => {}
+            404 | 410 if !head.headers.contains_key(VARY) => {
+                self.store.remove(&served.share, key, self.clock.now());
+            }
+            _ => self.store.remove_variants(&served.share, key, |entry| entry.selecting.matches(request)),
+        }
+    }
+
+    /// Remembers whether the origin answers as it should.
+    fn note_health(&self, served: &Served, key: &Key, head: &response::Parts) {
+        if is_error(head.status) {
+            let retry_after = head.headers.get(RETRY_AFTER).map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
+            served.outages.fails(key.hash(), Failing::Key { retry_after }, self.clock.now(), random());
+        } else {
+            served.outages.succeeds(key.hash());
+        }
     }
 
     /// No answer, or half of one: what is stale where it allows that.
-    fn missed(&self, served: &Served, request: &Request<'_>, verified: bool, stale: Option<&Arc<Entry>>, failure: Failure) -> Landed {
+    fn missed(&self, served: &Served, load: &Load, request: &Request<'_>, verified: bool, stale: Option<&Arc<Entry>>, failure: Failure) -> Landed {
         served.metrics.local_load_errs.inc();
+        if let Some(failing) = failure.failing() {
+            served.outages.fails(load.key().hash(), failing, self.clock.now(), random());
+        }
         match stale {
             Some(entry) if self.may_serve_on_error(served, request, verified, entry) => {
                 given(entry, Verdict::new(Outcome::Stale).because(failure.label()), self.clock.now())
             }
             // A cache without a connection says 504 where it must not give what it has (RFC 9111 section 5.2.2.2).
-            Some(entry) if entry.stored.must_revalidate || entry.stored.always_validate => Landed::Failed(Failure::Unvalidated),
+            Some(entry) if failure != Failure::Timeout && (entry.stored.must_revalidate || entry.stored.always_validate) => {
+                Landed::Failed(Failure::Unvalidated)
+            }
             _ => Landed::Failed(failure),
         }
     }
@@ -290,7 +381,7 @@ impl Cache {
         }
         match stale.filter(|entry| overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate) {
             Some(entry) => given(entry, Verdict::new(Outcome::Stale).because("overload"), self.clock.now()),
-            None => Landed::Apart { reason: "overload", remember: 0 },
+            None => Landed::Apart(Apart { reason: "overload", remember: 0, vary: String::new() }),
         }
     }
 
@@ -330,11 +421,26 @@ impl From<NotStored> for Why {
     }
 }
 
-/// An answer for all, with its age and what is left of its freshness.
-fn given(entry: &Arc<Entry>, mut verdict: Verdict, now: u64) -> Landed {
+/// What parts those who wait from each other.
+struct Parting<'a> {
+    served: &'a Arc<Served>,
+    load: &'a Load,
+    request: &'a Request<'a>,
+    vary: Vary,
+    why: Why,
+    stale: Option<&'a Arc<Entry>>,
+}
+
+/// A stored answer for all, with its age and what is left of its freshness.
+pub(crate) fn given(entry: &Arc<Entry>, verdict: Verdict, now: u64) -> Landed {
+    given_since(entry, verdict, now, Instant::now())
+}
+
+/// The same for one whose load began then.
+fn given_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> Landed {
     // What a purge kept out of the store is kept nowhere else.
     verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
-    Landed::Given { entry: entry.clone(), verdict: answer::aged(verdict, entry, now), to_all: true }
+    Landed::Given(Given { entry: entry.clone(), verdict: answer::aged(verdict, entry, now), audience: Audience::All, began })
 }
 
 fn is_error(status: StatusCode) -> bool {

@@ -108,7 +108,7 @@ impl Cache {
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
-                Waited::Late => {
+                Waited::Late(_) => {
                     self.metrics.peek_answered("loading");
                     return Peeked::Loading;
                 }

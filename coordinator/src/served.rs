@@ -2,7 +2,7 @@
 
 use crate::{
     metrics::{GroupMetrics, Metrics},
-    origin::{BadCa, Clients, Origin},
+    origin::{BadCa, Clients, Origin, Outages},
     room::Room,
     store::{Share, Store},
 };
@@ -17,6 +17,8 @@ pub(crate) struct Served {
     pub(crate) origin: Origin,
     /// `maxLoads` places.
     pub(crate) room: Arc<Room>,
+    /// What is remembered of its origin's failures.
+    pub(crate) outages: Arc<Outages>,
 }
 
 /// All groups, ready to be served.
@@ -27,7 +29,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Takes over from `before` the places of loads that are under way.
+    /// Takes over from `before` the places of loads that are under way, and what is known of origins that stay.
     pub(crate) fn new(groups: Arc<Groups>, before: &Self, store: &Store, clients: &Clients, metrics: &Metrics) -> Result<Self, BadCa> {
         let origins = clients.origins(&groups)?;
         let limits: Vec<_> = groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
@@ -38,7 +40,9 @@ impl Rules {
             let metrics = metrics.group(group.name());
             let new = || Arc::new(Room::new(most, metrics.loading.clone(), metrics.waiting.clone()));
             let room = before.served.iter().find(same).map_or_else(new, |old| old.room.clone());
-            Arc::new(Served { group: group.clone(), metrics, share, origin, room })
+            let there = |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url;
+            let outages = before.served.iter().find(there).map_or_else(Arc::default, |old| old.outages.clone());
+            Arc::new(Served { group: group.clone(), metrics, share, origin, room, outages })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }

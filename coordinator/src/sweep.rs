@@ -22,6 +22,8 @@ impl Cache {
                     self.missed_something();
                 }
                 last = self.clock.now();
+                self.loading.expire();
+                self.asking.expire();
                 for part in 0..self.store.parts() {
                     while self.store.expire(part, self.clock.now()) {
                         tokio::task::yield_now().await;

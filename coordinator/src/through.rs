@@ -2,6 +2,7 @@
 
 use crate::{
     answer,
+    aside::Aside,
     asked::{Asked, Elsewhere},
     body::Body,
     cache::Cache,
@@ -34,7 +35,7 @@ impl Cache {
             Elsewhere::Pass { served, reason, is_question } => {
                 served.metrics.request(Outcome::Pass.label(), reason);
                 let response = if is_question {
-                    answer::hand_back(reason, 0)
+                    answer::hand_back(&Aside::new(reason, ""))
                 } else {
                     {
                         let fwd = if reason == "method" { reason } else { "bypass" };
@@ -47,7 +48,7 @@ impl Cache {
                 if let Some(served) = served {
                     served.metrics.request(Outcome::Pass.label(), reason);
                 }
-                (served, answer::hand_back(reason, 0))
+                (served, answer::hand_back(&Aside::new(reason, "")))
             }
             Elsewhere::Refused { status, reason } => (None, answer::refused(status, reason, &self.names)),
         }
@@ -59,14 +60,14 @@ impl Cache {
         let Some(question) = &asked.question else { return self.through(asked.served, head, body.into(), aside, Some(asked)).await };
         if asked.request.is_head() && aside.fwd != "uri-miss" {
             // Its answer says something of what is stored here. An origin that is slow says it to the proxy.
-            let looked = timeout(asked.patience(question), self.through(asked.served, head, body.into(), aside, Some(asked))).await;
+            let looked = timeout(asked.patience(question), self.through(asked.served, head, body.into(), aside.clone(), Some(asked))).await;
             if let Ok(response) = looked
                 && !response.status().is_server_error()
             {
                 return answer::to_proxy(response, aside.fwd);
             }
         }
-        answer::hand_back(aside.reason, aside.remember)
+        answer::hand_back(&aside)
     }
 
     /// There is no room to wait.
@@ -77,7 +78,7 @@ impl Cache {
         if asked.question.is_some() {
             spread(deadline).await;
             asked.served.metrics.request(Outcome::Pass.label(), "full");
-            return answer::hand_back("full", 0);
+            return answer::hand_back(&Aside::new("full", ""));
         }
         asked.served.metrics.request(Outcome::Error.label(), "full");
         answer::refused(StatusCode::SERVICE_UNAVAILABLE, "full", &self.names)
@@ -87,8 +88,8 @@ impl Cache {
     pub(crate) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> Response<Body> {
         asked.served.metrics.request(Outcome::Error.label(), failure.label());
         match &asked.question {
-            // Everybody has waited as long as the origin may take, or the group has it so: the herd is not let loose on it now.
-            Some(_) if matches!(failure, Failure::Timeout | Failure::Overload) => answer::to_all(answer::failed(failure, &self.names), failure.label()),
+            // All who wait have waited for this one load: the herd is not let loose on an origin that fails.
+            Some(_) if failure.is_no_answer() => answer::to_all(answer::failed(failure, &self.names), failure.label()),
             Some(_) => answer::bare(&Verdict::new(Outcome::Error).because(failure.label())),
             None => answer::failed(failure, &self.names),
         }
@@ -192,31 +193,10 @@ impl Cache {
                 Ok(entry) => {
                     self.put(asked.served, load, &Arc::new(entry));
                 }
-                Err(_) => {
-                    self.store.remove(share, &asked.key, self.clock.now());
-                }
+                Err(_) => self.store.remove_variants(share, &asked.key, |entry| entry.selecting.matches(&get)),
             },
-            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                self.store.remove(share, &asked.key, self.clock.now());
-            }
+            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => self.supersede(asked.served, &asked.key, &get, brought.head),
             _ => {}
         }
-    }
-}
-
-/// Why a request goes past the store.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Aside {
-    /// The log word, metric label and detail in Cache-Status.
-    pub(crate) reason: &'static str,
-    /// What Cache-Status has for it (RFC 9211 section 2.2).
-    pub(crate) fwd: &'static str,
-    /// For how long a proxy is to remember it, milliseconds.
-    pub(crate) remember: u64,
-}
-
-impl Aside {
-    pub(crate) fn new(reason: &'static str, fwd: &'static str) -> Self {
-        Self { reason, fwd, remember: 0 }
     }
 }

@@ -2,9 +2,11 @@
 
 mod connect;
 mod head;
+mod outage;
 mod paced;
 
 pub(crate) use head::{PARTIAL, Purpose, answered, is_hop_by_hop, named_by_connection, outgoing, via, with_headers};
+pub(crate) use outage::{Failing, Outages};
 pub(crate) use paced::Paced;
 
 use crate::body::{Body, Cut};
@@ -67,6 +69,21 @@ impl Failure {
     /// The failure of this word.
     pub(crate) fn of(word: &str) -> Self {
         Self::ALL.into_iter().find(|failure| failure.label() == word).unwrap_or(Self::Internal)
+    }
+
+    /// What it says of the origin.
+    pub(crate) const fn failing(self) -> Option<Failing> {
+        match self {
+            Self::Refused => Some(Failing::Origin),
+            Self::Timeout | Self::Reset | Self::BadResponse | Self::IncompleteBody => Some(Failing::Key { retry_after: 0 }),
+            Self::IncompleteRequest | Self::Overload | Self::Unvalidated | Self::Internal => None,
+        }
+    }
+
+    /// Whether the origin gave no answer at all, or half of one: all who wait share that, and nobody asks again at once. What it said that was
+    /// no good, or what is our own fault, another may understand.
+    pub(crate) const fn is_no_answer(self) -> bool {
+        !matches!(self, Self::BadResponse | Self::IncompleteRequest | Self::Internal)
     }
 
     /// The log word and metric label.

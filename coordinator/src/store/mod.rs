@@ -171,6 +171,18 @@ impl Store {
         slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
     }
 
+    /// Frees those variants of a key that are named: another answer has taken their place, and it is not stored.
+    pub(crate) fn remove_variants(&self, share: &Share, key: &Key, is_named: impl Fn(&Entry) -> bool) {
+        let mut shard = self.shard(key.hash()).lock();
+        let changed = shard.remove_variants(share.id, key, is_named);
+        let overhead = shard.overhead_change();
+        drop(shard);
+        self.used.fetch_add(overhead, AcqRel);
+        if let Some(changed) = changed {
+            self.account(share, &changed);
+        }
+    }
+
     /// Remembers that what arrived up to now is true no more: of a key, or of whatever has this hash. Before loads are kept out, so that one
     /// that has begun after that finds it.
     pub(crate) fn note_gone(&self, what: Hash, now: u64) {

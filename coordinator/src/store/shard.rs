@@ -230,6 +230,25 @@ impl Shard {
         segments.remove(key.hash())
     }
 
+    /// Takes out those variants of a key that are named.
+    pub(super) fn remove_variants(&mut self, share: u32, key: &Key, is_named: impl Fn(&Entry) -> bool) -> Option<Changed> {
+        let (hash, segments) = (key.hash(), self.segments.get_mut(share as usize)?);
+        if segments.peek(hash)?.key != *key {
+            return None;
+        }
+        let (changed, is_empty) = segments.change(hash, |slot| {
+            let before = measure(slot);
+            let (gone, kept): (Variants, Variants) = slot.variants.drain(..).partition(|entry| is_named(entry));
+            slot.variants = kept;
+            let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
+            (Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }, slot.variants.is_empty())
+        })?;
+        if is_empty {
+            segments.remove(hash);
+        }
+        Some(changed)
+    }
+
     /// By how much tables and deadlines have changed since it was last asked.
     pub(super) fn overhead_change(&mut self) -> i64 {
         let now = self.deadlines.bytes() + self.segments.iter().map(Segments::tables).sum::<u64>();

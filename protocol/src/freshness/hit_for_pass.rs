@@ -55,10 +55,20 @@ impl<W> HitForPass<W> {
         self.passes.iter_mut().find(|pass| pass.until > now && pass.selecting.matches(request)).map(|pass| &mut pass.what)
     }
 
+    /// The fields by which the answers varied.
+    pub fn vary(&self) -> &Vary {
+        &self.vary
+    }
+
     /// Forgets what is remembered for requests with these selecting fields: they have an answer that may be shared. If it varies by other
     /// fields than the passes did, all are forgotten.
     pub fn forget(&mut self, selecting: &Selecting) {
         self.passes.retain(|pass| pass.selecting != *selecting && pass.selecting.names().eq(selecting.names()));
+    }
+
+    /// Whether the time of all is over.
+    pub fn is_over(&self, now: u64) -> bool {
+        self.passes.iter().all(|pass| pass.until <= now)
     }
 
     /// Whether nothing is remembered.

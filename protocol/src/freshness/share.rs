@@ -64,18 +64,34 @@ pub enum Since {
     Now,
 }
 
-/// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if the
-/// load begins after it, and, where a stored response is going to be validated (`validates`), one for a part or on condition,
-/// since the cache judges these by what the validation brings (RFC 9111 section 4.3.2).
+/// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if the load begins after
+/// it; one on condition, since the cache judges that by what the load brings (RFC 9111 section 4.3.2); and, where a stored response is going
+/// to be validated (`validates`), one for a part.
 pub fn shares(group: &Group, request: &Request<'_>, verified: bool, validates: bool) -> Result<Since, Alone> {
     let asked = Asked::of(group, request);
-    let for_origin = || request.value("if-match").is_some() || request.value("if-unmodified-since").is_some();
+    let is_judged_here = || !asked.no_store && !is_for_origin(request);
     match joins(group, request, verified) {
         Ok(()) => Ok(Since::Ever),
-        Err(Alone::Range | Alone::Conditional) if validates && !asked.no_store && !for_origin() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
+        Err(Alone::Conditional) if is_judged_here() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
+        Err(Alone::Range) if validates && is_judged_here() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
         Err(Alone::Directive) if asked.reloads() && !asked.no_store => Ok(Since::Now),
         Err(alone) => Err(alone),
     }
+}
+
+/// Whether a load of the whole would answer a request for the head or for a part alone, in a way that a cache may judge.
+pub fn wants_less(group: &Group, request: &Request<'_>, verified: bool) -> bool {
+    let asked = Asked::of(group, request);
+    (request.is_head() || (request.is_get() && request.marks.any(Marks::RANGE)))
+        && !asked.no_store
+        && !asked.reloads()
+        && !names_user(group, request, verified)
+        && !is_for_origin(request)
+}
+
+/// Whether a request has a condition that only the origin may judge.
+fn is_for_origin(request: &Request<'_>) -> bool {
+    request.marks.any(Marks::CONDITIONAL) && (request.value("if-match").is_some() || request.value("if-unmodified-since").is_some())
 }
 
 /// Whether a request names its user: it has Authorization, Cookie, one of the group's identity headers, or a token that
@@ -137,18 +153,36 @@ mod tests {
     }
 
     #[test]
-    fn parts_and_conditions_share_a_validation() {
+    fn conditions_share_any_load_and_parts_a_validation() {
         let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
         let fields: [Field<'_>; 3] = [(b"if-none-match", b"\"a\""), (b"range", b"bytes=0-1"), (b"cache-control", b"max-age=0")];
-        for (count, since) in [(1, Since::Ever), (2, Since::Ever), (3, Since::Now)] {
+        for (count, unstored, since) in [(1, Ok(Since::Ever), Since::Ever), (2, Err(Alone::Range), Since::Ever), (3, Err(Alone::Range), Since::Now)] {
             let request = ask(b"GET", fields.get(..count).unwrap_or_default());
-            assert!(shares(&obey, &request, false, false).is_err(), "nothing is stored");
+            assert_eq!(shares(&obey, &request, false, false), unstored, "nothing is stored");
             assert_eq!(shares(&obey, &request, false, true), Ok(since));
         }
         for fields in [[(&b"if-match"[..], &b"\"a\""[..]), (b"range", b"x")], [(b"if-none-match", b"*"), (b"cache-control", b"no-store")]] {
             assert!(shares(&obey, &ask(b"GET", &fields), false, true).is_err());
         }
         assert!(shares(&obey, &ask(b"HEAD", &[]), false, true).is_err());
+    }
+
+    #[test]
+    fn a_load_of_the_whole_would_answer_requests_for_the_head_or_a_part() {
+        let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
+        let range = (&b"range"[..], &b"bytes=0-1"[..]);
+        assert!(wants_less(&obey, &ask(b"HEAD", &[]), false) && wants_less(&obey, &ask(b"GET", &[range]), false));
+        assert!(wants_less(&obey, &ask(b"GET", &[range, (b"if-none-match", b"\"a\"")]), false));
+        assert!(!wants_less(&obey, &ask(b"GET", &[]), false) && !wants_less(&obey, &ask(b"HEAD", &[]), true));
+        for other in [
+            (&b"if-match"[..], &b"\"a\""[..]),
+            (b"if-unmodified-since", b"x"),
+            (b"cache-control", b"no-store"),
+            (b"cache-control", b"no-cache"),
+            (b"cookie", b"a=b"),
+        ] {
+            assert!(!wants_less(&obey, &ask(b"GET", &[range, other]), false));
+        }
     }
 
     #[test]
