@@ -57,13 +57,14 @@ struct Flight<T> {
 struct State {
     /// It asks the origin, and no other coordinator any more.
     loads: AtomicBool,
-    /// Somebody has been told to come back for what it brings.
+    /// Somebody may come for what it brings when it has landed: one who was told to, or one who wakes later from waiting for the flight before.
     is_awaited: AtomicBool,
 }
 
 struct Kept<T> {
     number: u64,
     key: Key,
+    began: Option<Instant>,
     value: T,
     bytes: u64,
     until: Instant,
@@ -75,6 +76,9 @@ pub(crate) struct Bounds {
     pub(crate) flights: usize,
     pub(crate) waiters: usize,
 }
+
+/// From one flight's number to the next one's.
+const STEP: u64 = 4;
 
 /// Numbers flights in the order in which they are begun, and further from one run of the process to the next. Those that follow a number
 /// are for those who wait for the flight: see [`Waits`].
@@ -88,7 +92,7 @@ impl Numbers {
     }
 
     fn next(&self) -> u64 {
-        self.0.fetch_add(4, Relaxed)
+        self.0.fetch_add(STEP, Relaxed)
     }
 }
 
@@ -113,6 +117,11 @@ pub(crate) struct Wants {
 }
 
 impl Wants {
+    /// Those that are begun after the one of this number.
+    pub(crate) fn after(number: u64) -> Self {
+        Self { newer: Some(Instant::now()), told: number + STEP - 1 }
+    }
+
     /// How it waits for the flight of this number, by what it was told.
     fn waits(&self, number: u64) -> Waits {
         match () {
@@ -139,8 +148,11 @@ impl Wants {
 
     /// Whether it is to come back for what has landed.
     fn awaits<T>(&self, kept: &Kept<T>) -> bool {
-        let late = Waits::Late as u64;
-        self.is_in_time_for(kept.number) || (self.newer.is_none() && self.told > 0 && kept.number + late >= self.told)
+        let had_come = match self.newer {
+            Some(newer) => kept.began.is_some_and(|began| began >= newer),
+            None => self.told > 0 && kept.number + Waits::Late as u64 >= self.told,
+        };
+        had_come || self.is_in_time_for(kept.number)
     }
 }
 
@@ -210,7 +222,7 @@ impl<T: Clone> Flights<T> {
                 if let Some(left) = left() {
                     return Ok((inner.seat_of(0, left), None));
                 }
-                return table.begin(inner, key, key.clone(), None);
+                return table.begin(inner, key, key.clone(), None, wants);
             }
         };
         let at = if is_free { following(key) } else { key.clone() };
@@ -224,7 +236,7 @@ impl<T: Clone> Flights<T> {
             Some(_) => Err(Full),
             None => {
                 let before = table.flights.get(&key.hash()).map(|flight| flight.landed.clone());
-                table.begin(inner, key, at, before)
+                table.begin(inner, key, at, before, wants)
             }
         }
     }
@@ -280,13 +292,13 @@ fn following(key: &Key) -> Key {
 type Joined<T> = Result<(Seat<T>, Option<Takeoff<T>>), Full>;
 
 impl<T> Table<T> {
-    fn begin(&mut self, inner: &Arc<Inner<T>>, key: &Key, at: Key, before: Option<watch::Receiver<Option<T>>>) -> Joined<T> {
+    fn begin(&mut self, inner: &Arc<Inner<T>>, key: &Key, at: Key, before: Option<watch::Receiver<Option<T>>>, wants: Wants) -> Joined<T> {
         if self.flights.len() >= inner.most.flights {
             return Err(Full);
         }
         let (land, landed) = watch::channel(None);
         let (hash, number, now) = (at.hash(), inner.numbers.next(), Instant::now());
-        let state = Arc::<State>::default();
+        let state = Arc::new(State { is_awaited: wants.newer.is_some().into(), ..State::default() });
         let flight = Flight { number, key: at, landed, state: state.clone(), began: before.is_none().then_some(now), joined: now };
         let mut seat = inner.seat(&flight);
         // Who begins it comes before it.
@@ -398,9 +410,11 @@ impl<T: Clone> Takeoff<T> {
     pub(crate) fn land(self, value: T, bytes: u64) {
         let mut table = self.inner.table.lock();
         // One that a purge has named is nobody's any more who comes from now on.
-        let is_there = table.flights.get(&self.hash).is_some_and(|flight| flight.number == self.number);
-        if is_there && self.state.is_awaited.load(Relaxed) {
-            let kept = Kept { number: self.number, key: self.key.clone(), value: value.clone(), bytes, until: Instant::now() + KEPT };
+        let flight = table.flights.get(&self.hash).filter(|flight| flight.number == self.number);
+        if let Some(began) = flight.map(|flight| flight.began)
+            && self.state.is_awaited.load(Relaxed)
+        {
+            let kept = Kept { number: self.number, key: self.key.clone(), began, value: value.clone(), bytes, until: Instant::now() + KEPT };
             table.keep(self.key.hash(), kept);
         }
         self.land.send_replace(Some(value));

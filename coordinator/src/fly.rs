@@ -91,7 +91,7 @@ impl Cache {
                     match audience {
                         Audience::Leader => break,
                         // Another leads the next one.
-                        Audience::First => wants.newer = Some(Instant::now()),
+                        Audience::First => wants = Wants::after(number),
                         // Whoever comes from now on knows by what it varies.
                         Audience::All if fits => (wants.newer, key) = (Some(came), variant_key(&asked.key, &selecting(asked, &entry))),
                         Audience::All | Audience::Waiters if !is_variant => (is_variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry))),

@@ -123,7 +123,7 @@ async fn cell(time: Duration, kind: &'static str, fields: &'static [(&'static st
             return;
         }
         assert_eq!(origin.count(), asked, "one load: {what}");
-        assert!(took < alone * 3 / 2 + Duration::from_millis(150), "{took:?}, alone {alone:?}: {what}");
+        assert!(took < alone * 3 / 2 + Duration::from_millis(400), "{took:?}, alone {alone:?}: {what}");
     }
     // A herd that has come before the first load ends: quick origins would be done with it.
     if time >= Duration::from_millis(800) {
@@ -145,8 +145,10 @@ async fn cell(time: Duration, kind: &'static str, fields: &'static [(&'static st
         if mesh.has_been_given_up() {
             return;
         }
-        assert_eq!(origin.count() - asked, 2, "the first, and one for all who came since: {what}");
-        assert!(took < alone * 3 + Duration::from_millis(300), "{took:?}, alone {alone:?}: {what}");
+        // How long ago a load began is known elsewhere but for the time that its answer was on the way.
+        let loads = if port == Port::Other { 1..=2 } else { 2..=2 };
+        assert!(loads.contains(&(origin.count() - asked)), "the first, and one for all who came since: {} loads: {what}", origin.count() - asked);
+        assert!(took < alone * 3 + Duration::from_millis(800), "{took:?}, alone {alone:?}: {what}");
     }
 }
 

@@ -105,6 +105,26 @@ impl Origin {
         Self { address, count }
     }
 
+    /// An origin that reads requests and hangs up without an answer, each when this is over.
+    pub async fn hanging_up<F: Future<Output = ()> + Send + 'static>(when: impl Fn() -> F + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let (counted, when) = (counted.clone(), when());
+                tokio::spawn(async move {
+                    read_head(&mut stream).await;
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    when.await;
+                });
+            }
+        });
+        Self { address, count }
+    }
+
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
