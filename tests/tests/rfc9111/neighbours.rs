@@ -22,8 +22,12 @@ pub(crate) fn rows() -> Vec<Row> {
             [
                 get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=600")])),
                 get().origin(says(500, &[])).status(200).text("answer 1"),
-                get().origin(gone()).status(200).text("answer 1"),
+                get().status(200).text("answer 1"),
             ],
+        ),
+        row(
+            "5861 4 stale-if-error where there is no answer at all",
+            [get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=600")])), get().origin(gone()).status(200).text("answer 1")],
         ),
         row("5861 4 past its window", [get().origin(stale(&[("cache-control", "max-age=10, stale-if-error=5")])), get().origin(says(503, &[]))]),
         row(
