@@ -148,6 +148,9 @@ impl Cache {
     async fn look_up(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, now: u64) -> Response<Body> {
         let Served { group, metrics, share, .. } = &**asked.served;
         metrics.gets.inc();
+        if asked.question.is_none() {
+            metrics.from_clients.inc();
+        }
         if asked.is_from_peer {
             metrics.server_requests.inc();
         }

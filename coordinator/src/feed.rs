@@ -26,6 +26,8 @@ const TOGETHER: Duration = Duration::from_millis(200);
 const ANSWERS: usize = 64;
 /// A proxy that has not asked for so long is gone.
 const PROXY_STAYS: Duration = Duration::from_secs(5);
+/// More requests than this in a second no proxy has: whoever reaches the data port may say that it is one.
+const MOST_PER_SECOND: u64 = 200_000;
 /// Bounds on what proxies may make grow.
 const PROXIES: usize = 20_000;
 const WORDS: usize = 32;
@@ -37,9 +39,17 @@ pub struct Feed {
     installation: String,
     me: String,
     told: Mutex<Told>,
-    proxies: Mutex<HashMap<String, (Instant, String)>>,
+    proxies: Mutex<HashMap<String, Proxy>>,
     words: Mutex<BTreeSet<String>>,
     current: watch::Sender<Arc<Current>>,
+}
+
+/// What is known of a proxy.
+struct Proxy {
+    heard: Instant,
+    version: String,
+    /// How many requests it may still tell of: as many more each second as a proxy can have.
+    left: u64,
 }
 
 /// What was told last, and of what it was made.
@@ -197,8 +207,8 @@ impl Feed {
     pub fn count_proxies(&self) {
         let mut versions: HashMap<String, usize> = HashMap::new();
         let mut proxies = lock(&self.proxies);
-        proxies.retain(|_, (heard, _)| heard.elapsed() < PROXY_STAYS);
-        for (_, version) in proxies.values() {
+        proxies.retain(|_, proxy| proxy.heard.elapsed() < PROXY_STAYS);
+        for Proxy { version, .. } in proxies.values() {
             let known = versions.contains_key(version) || versions.len() < WORDS;
             *versions.entry(if known { version.clone() } else { "other".into() }).or_default() += 1;
         }
@@ -207,22 +217,30 @@ impl Feed {
 
     /// Takes what a proxy counted. Words that nobody knows make no series: whoever reaches the data port may ask.
     fn count(&self, question: &FeedQuestion) {
-        {
-            let mut proxies = lock(&self.proxies);
-            if question.proxy.len() <= 256 && (proxies.len() < PROXIES || proxies.contains_key(&question.proxy)) {
-                let version = if is_word(&question.filter_version) { &question.filter_version } else { "other" };
-                proxies.insert(question.proxy.clone(), (Instant::now(), version.to_owned()));
-            }
+        let mut proxies = lock(&self.proxies);
+        if question.proxy.len() > 256 || (proxies.len() >= PROXIES && !proxies.contains_key(&question.proxy)) {
+            return;
         }
+        let version = if is_word(&question.filter_version) { &question.filter_version } else { "other" };
+        let most = MOST_PER_SECOND * PROXY_STAYS.as_secs();
+        let proxy = proxies.entry(question.proxy.clone()).or_insert_with(|| Proxy { heard: Instant::now(), version: String::new(), left: most });
+        let more = u64::try_from(proxy.heard.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(MOST_PER_SECOND / 1000);
+        (proxy.heard, proxy.left) = (Instant::now(), proxy.left.saturating_add(more).min(most));
+        version.clone_into(&mut proxy.version);
+        let mut possible = |count: u64| {
+            let count = count.min(proxy.left);
+            proxy.left -= count;
+            count
+        };
         let groups = self.cache.groups();
         for (group, outcomes) in question.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
             if let Some(count) = outcomes.get(MISMATCH) {
-                self.metrics.group(group).observe_mismatches.inc_by(*count);
+                self.metrics.group(group).observe_mismatches.inc_by(possible(*count));
             }
             for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_word(outcome) && *outcome != MISMATCH) {
                 let mut words = lock(&self.words);
                 if words.contains(outcome) || (words.len() < WORDS && words.insert(outcome.clone())) {
-                    self.metrics.proxy_requests(group, outcome, *count);
+                    self.metrics.proxy_requests(group, outcome, possible(*count));
                 }
             }
         }
@@ -262,6 +280,21 @@ mod tests {
 
     fn told(feed: &Feed, question: &FeedQuestion) -> FeedAnswer {
         serde_json::from_slice(&feed.now(question).ok().unwrap().json).unwrap()
+    }
+
+    #[test]
+    fn what_proxies_count_is_no_more_than_a_proxy_can_do() {
+        let (cache, feed) = started();
+        let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]});
+        cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+        let requests = |hot: u64| [("g".to_owned(), [("hot".to_owned(), hot), ("pass".to_owned(), 5)].into())].into();
+        feed.count(&FeedQuestion { proxy: "p".into(), requests: requests(10), ..FeedQuestion::default() });
+        assert_eq!(cache.metrics.group("g").saved(), (15, 10), "five went on to the service");
+        for _ in 0..10 {
+            feed.count(&FeedQuestion { proxy: "p".into(), requests: requests(u64::MAX), ..FeedQuestion::default() });
+        }
+        let (all, _) = cache.metrics.group("g").saved();
+        assert!(all < 15 + MOST_PER_SECOND * 10, "{all}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Cache {
                 Err(Full) => return self.full(asked, told_to_come_back.unwrap_or(now)).await,
             };
             let (leads, number) = (takeoff.is_some() || wants.leads(seat.number), seat.number);
-            let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone(), fwd));
+            let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone(), (fwd, false)));
             let deadline = told_to_come_back.unwrap_or_else(|| self.deadline(asked.served, seat.follows));
             match seat.wait(deadline).await {
                 Waited::Landed(Landed::Given(Given { entry, mut verdict, audience, began })) => {
@@ -128,13 +128,13 @@ impl Cache {
         asked: &Asked<'_>,
         head: &Head,
         hop: Option<Hop>,
-        fwd: &'static str,
+        (fwd, is_refresh): (&'static str, bool),
     ) -> Option<oneshot::Receiver<Response<Body>>> {
         // The answer to a whole load is no answer to a request for less.
         let wants_all = asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
         let (leader, own) = if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
         let head = if wants_all { head.clone() } else { head.whole() };
-        let errand = Errand { served: asked.served.clone(), head, key: asked.key.clone(), verified: asked.verified(), fwd };
+        let errand = Errand { served: asked.served.clone(), head, key: asked.key.clone(), verified: asked.verified(), fwd, is_refresh };
         let cache = self.clone();
         let under_way = UnderWay::new(&self.metrics);
         tokio::spawn(async move {
@@ -170,7 +170,7 @@ impl Cache {
     pub(crate) fn load_beside(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, fwd: &'static str) {
         let key = self.flight_key(asked);
         if let Ok((_, Some(takeoff))) = self.loading.join(&key, Wants::default(), || self.left(asked, &key)) {
-            self.take_off(takeoff, asked, head, None, fwd);
+            self.take_off(takeoff, asked, head, None, (fwd, true));
         }
     }
 

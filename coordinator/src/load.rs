@@ -91,6 +91,8 @@ pub(crate) struct Errand {
     pub(crate) verified: bool,
     /// Why it is not answered from the store, as Cache-Status has it.
     pub(crate) fwd: &'static str,
+    /// Nobody waits for it.
+    pub(crate) is_refresh: bool,
 }
 
 /// A plain client who led: what may not be shared is still its own answer.
@@ -109,7 +111,7 @@ struct Arrived<'a> {
 impl Cache {
     /// Loads what an errand is for: from the store where another load was quicker, else from the origin.
     pub(crate) async fn load(&self, errand: &Errand, leader: Leader) -> Landed {
-        let Errand { served, head: client, key, verified, fwd } = errand;
+        let Errand { served, head: client, key, verified, fwd, is_refresh } = errand;
         let fields = client.fields();
         let Ok(request) = client.request(&fields) else { return Landed::Failed(Failure::Internal) };
         let load = self.store.begin(key.clone(), self.history.position());
@@ -138,6 +140,8 @@ impl Cache {
             let Some(outgoing) = outgoing(&served.origin, &served.group, client, &self.settings.installation, Purpose::Load(&conditions)) else {
                 return Landed::Failed(Failure::BadResponse);
             };
+            let metrics = &served.metrics;
+            if *is_refresh { &metrics.service_refreshes } else { &metrics.service_loads }.inc();
             let (began, requested) = (Instant::now(), clock::wall());
             let sent = served.origin.send(outgoing).await;
             served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());

@@ -111,6 +111,10 @@ impl Cache {
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body)) else {
             return answer::refused(StatusCode::BAD_REQUEST, "bad-request", &self.names);
         };
+        // What the cache would not have answered in any case is none of what it could save.
+        if asked.is_some() {
+            served.metrics.service_passes.inc();
+        }
         let requested = clock::wall();
         let (mut parts, body) = match served.origin.send(outgoing).await {
             Ok(response) => response.into_parts(),

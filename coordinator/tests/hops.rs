@@ -152,3 +152,20 @@ async fn callers_are_who_their_proxy_says() {
     let spoofed = front.question_with("hop", "/", &[("meshcache-authority", "x")]).await;
     assert_eq!(spoofed.header("meshcache-outcome"), "pass; reason=caller", "hop 1 on the data port gives no right");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_saved_counts_each_request_once_where_it_came_in() {
+    let origin = Origin::new(|seen| async move { answer(200, &[if seen.target == "/p" { ("cache-control", "private") } else { FRESH }], seen.target) }).await;
+    let fronts = three(&origin).await;
+    let saved = || fronts.iter().map(|front| front.group().saved()).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    for n in 0..10 {
+        for front in &fronts {
+            front.ask("GET", &format!("/{n}"), &[HOST]).await;
+        }
+    }
+    assert_eq!((saved(), origin.count()), ((30, 20), 10), "neither a miss nor a hop counts twice");
+    fronts[0].ask("GET", "/p", &[HOST]).await;
+    fronts[0].ask("POST", "/1", &[HOST]).await;
+    let (requests, left) = saved();
+    assert_eq!((requests, requests as i64 - left), (31, origin.count() as i64 - 1), "what is not for caches counts as neither");
+}

@@ -105,9 +105,9 @@ async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
     let (groups, usage) = (admin.cache.groups(), admin.cache.usage());
     let group = |group: &Arc<meshcache_protocol::Group>| {
         let used = usage.iter().find(|usage| usage.group == group.name()).cloned().unwrap_or_default();
-        let config = group.config();
+        let (config, (requests, saved)) = (group.config(), admin.cache.metrics.group(group.name()).saved());
         json!({"name": group.name(), "mode": config.mode, "match": config.r#match, "origin": config.origin.url, "digest": group.digest(),
-            "entries": used.items, "bytes": used.bytes, "gets": used.gets, "hits": used.hits, "evictions": used.evictions})
+            "requests": requests, "saved": saved, "entries": used.items, "bytes": used.bytes, "gets": used.gets, "hits": used.hits, "evictions": used.evictions})
     };
     let groups_: Vec<Value> = groups.iter().map(group).collect();
     Json(json!({"digest": groups.digest(), "storeBytes": admin.store_bytes, "groups": groups_}))

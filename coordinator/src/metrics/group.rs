@@ -36,6 +36,8 @@ pub(super) struct Families {
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
     observe_mismatches: IntCounterVec,
+    client_requests: IntCounterVec,
+    service_requests: IntCounterVec,
 }
 
 impl Families {
@@ -82,6 +84,18 @@ impl Families {
                 "Responses that passed in a group that observes, and that differ from what would have been answered.",
                 &["group"],
             )?,
+            client_requests: counters(
+                to,
+                "meshcache_client_requests_total",
+                "What clients asked of a group, counted where it came in: at a proxy, or at this coordinator by a plain client.",
+                &["group", "from"],
+            )?,
+            service_requests: counters(
+                to,
+                "meshcache_service_requests_total",
+                "Requests that reached the service for them: loads, refreshes in the background, and what passed.",
+                &["group", "cause"],
+            )?,
             request_seconds: histograms(to, "meshcache_request_duration_seconds", "From a request's head to its answer's head.")?,
             origin_seconds: histograms(to, "meshcache_origin_duration_seconds", "From a load's begin to its answer's head.")?,
         })
@@ -111,6 +125,16 @@ pub struct GroupMetrics {
     pub local_load_errs: IntCounter,
     /// Questions that came from other coordinators.
     pub server_requests: IntCounter,
+    /// What plain clients asked, that the cache may answer. Neither questions nor hops.
+    pub from_clients: IntCounter,
+    /// What proxies' clients asked, as the proxies say.
+    pub from_proxies: IntCounter,
+    /// Requests to the service for which somebody waits.
+    pub service_loads: IntCounter,
+    /// Requests to the service in the background: for what is stale, or to see whether an answer may be shared by now.
+    pub service_refreshes: IntCounter,
+    /// Requests of clients that went on to the service, here and at proxies.
+    pub service_passes: IntCounter,
     /// From a request's head to its answer's head, seconds.
     pub request_seconds: Histogram,
     /// From a load's begin to its answer's head, seconds.
@@ -161,6 +185,11 @@ impl GroupMetrics {
             local_load: counter(&families.local_load),
             local_load_errs: counter(&families.local_load_errs),
             server_requests: counter(&families.server_requests),
+            from_clients: families.client_requests.with_label_values(&[name, "client"]),
+            from_proxies: families.client_requests.with_label_values(&[name, "proxy"]),
+            service_loads: families.service_requests.with_label_values(&[name, "load"]),
+            service_refreshes: families.service_requests.with_label_values(&[name, "refresh"]),
+            service_passes: families.service_requests.with_label_values(&[name, "pass"]),
             request_seconds: families.request_seconds.with_label_values(&[name]),
             origin_seconds: families.origin_seconds.with_label_values(&[name]),
             observe_mismatches: counter(&families.observe_mismatches),
@@ -177,6 +206,25 @@ impl GroupMetrics {
     /// Counts a request by its outcome and the reason for it, both words of ours; no reason: empty.
     pub fn request(&self, outcome: &'static str, reason: &'static str) {
         self.requests.inc([outcome, reason]);
+    }
+
+    /// How many requests clients have made, and how many of them the service did not see. Less than none where it has seen more than that:
+    /// loads here may be for what was asked elsewhere, so only the sum over all coordinators is the truth.
+    pub fn saved(&self) -> (u64, i64) {
+        let sum = |counters: &[&IntCounter]| counters.iter().map(|counter| counter.get()).sum::<u64>();
+        let requests = sum(&[&self.from_clients, &self.from_proxies]);
+        let seen = sum(&[&self.service_loads, &self.service_refreshes, &self.service_passes]);
+        (requests, i64::try_from(requests).unwrap_or(i64::MAX).saturating_sub(i64::try_from(seen).unwrap_or(i64::MAX)))
+    }
+
+    /// Takes what a proxy counted of its clients' requests.
+    pub(super) fn from_proxy(&self, outcome: &str, count: u64) {
+        if matches!(outcome, "hot" | "hit" | "stale" | "miss" | "revalidated" | "pass" | "failed") {
+            self.from_proxies.inc_by(count);
+        }
+        if matches!(outcome, "pass" | "failed") {
+            self.service_passes.inc_by(count);
+        }
     }
 
     /// Counts an answer that is not stored.
