@@ -190,7 +190,7 @@ impl Metrics {
     /// Adds what a proxy counted. The caller makes sure that both words are known: each is a series of its own.
     pub fn proxy_requests(&self, group: &str, outcome: &str, count: u64) {
         self.proxy_requests.with_label_values(&[group, outcome]).inc_by(count);
-        self.group(group).from_proxy(outcome, count);
+        self.group(group).proxy_requests(outcome, count);
     }
 
     /// Says how many proxies there are of each filter version.

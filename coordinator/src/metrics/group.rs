@@ -218,7 +218,7 @@ impl GroupMetrics {
     }
 
     /// Takes what a proxy counted of its clients' requests.
-    pub(super) fn from_proxy(&self, outcome: &str, count: u64) {
+    pub(super) fn proxy_requests(&self, outcome: &str, count: u64) {
         if matches!(outcome, "hot" | "hit" | "stale" | "miss" | "revalidated" | "pass" | "failed") {
             self.from_proxies.inc_by(count);
         }
