@@ -259,7 +259,7 @@ async fn polls_on_condition_share_a_load_of_the_whole() {
     })
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
-    let asks = |n: usize| if n % 2 == 0 { ("GET", &[("if-none-match", "\"a\"")][..]) } else { ("GET", &[("if-none-match", "\"b\"")][..]) };
+    let asks = |n: usize| if n.is_multiple_of(2) { ("GET", &[("if-none-match", "\"a\"")][..]) } else { ("GET", &[("if-none-match", "\"b\"")][..]) };
     let answers = crowd(&front, &origin, &gate, asks, "/").await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 304 && answer.body.is_empty()).count(), CROWD / 2);
     assert_eq!(answers.iter().filter(|answer| answer.status == 200 && answer.text() == "whole").count(), CROWD / 2);
