@@ -84,7 +84,7 @@ impl Cache {
                 return Landed::Failed(Failure::BadResponse);
             };
             let (began, requested) = (Instant::now(), clock::wall());
-            let sent = served.origin.send(outgoing).await;
+            let sent = served.origin.send(outgoing, Some(served.origin.timeout())).await;
             served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
             let (mut head, body) = match sent {
                 Ok(response) => response.into_parts(),
@@ -129,6 +129,8 @@ impl Cache {
         let Arrived { head, body, times, at, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
+        // What turns out to be one client's goes on as that.
+        let alone = served.origin.pass_timeout();
         let decided = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
             // A load asks for the whole: a part is no answer to it.
@@ -144,15 +146,29 @@ impl Cache {
         });
         let (stored, selecting, fields) = match decided {
             Ok(decided) => decided,
-            Err(not) => return self.apart(served, load, not.into(), stale.is_some(), Response::from_parts(head, Body::stream(body)), lead),
+            Err(not) => return self.apart(served, load, not.into(), stale.is_some(), Response::from_parts(head, Body::stream(body.pausing(alone))), lead),
         };
         let body = match collect(body, limit, &mut self.bytes.take()).await {
             Collected::Whole(body) => body,
             Collected::Crowded(rest) => {
-                return self.apart(served, load, CROWDED, stale.is_some(), Response::from_parts(head, Body::stream(rest)), lead);
+                return self.apart(
+                    served,
+                    load,
+                    CROWDED,
+                    stale.is_some(),
+                    Response::from_parts(head, Body::stream(rest.map(|rest| rest.pausing(alone)))),
+                    lead,
+                );
             }
             Collected::Outgrown(rest) => {
-                return self.apart(served, load, NotStored::TooLarge.into(), stale.is_some(), Response::from_parts(head, Body::stream(rest)), lead);
+                return self.apart(
+                    served,
+                    load,
+                    NotStored::TooLarge.into(),
+                    stale.is_some(),
+                    Response::from_parts(head, Body::stream(rest.map(|rest| rest.pausing(alone)))),
+                    lead,
+                );
             }
             Collected::Cut(cut) => {
                 let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };

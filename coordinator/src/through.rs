@@ -111,7 +111,7 @@ impl Cache {
             return answer::refused(StatusCode::BAD_REQUEST, "bad-request", &self.names);
         };
         let requested = clock::wall();
-        let (mut parts, body) = match served.origin.send(outgoing).await {
+        let (mut parts, body) = match served.origin.send(outgoing, served.origin.pass_timeout()).await {
             Ok(response) => response.into_parts(),
             Err(failure) => return answer::failed(failure, &self.names),
         };

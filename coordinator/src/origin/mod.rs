@@ -3,6 +3,7 @@
 mod connect;
 mod head;
 mod paced;
+mod upload;
 
 pub(crate) use head::{PARTIAL, Purpose, answered, is_hop_by_hop, named_by_connection, outgoing, via, with_headers};
 pub(crate) use paced::Paced;
@@ -17,6 +18,7 @@ use hyper_util::{
 use meshcache_protocol::groups::{Group, Groups, OriginHost};
 use parking_lot::Mutex;
 use std::{collections::HashMap, error::Error, time::Duration};
+use upload::Sent;
 
 /// An origin's `ca` that cannot be used: which group's, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +102,7 @@ type Http = Client<Connector, Body>;
 pub(crate) struct Origin {
     client: Http,
     timeout: Duration,
+    pass_timeout: Option<Duration>,
     authority: Authority,
     scheme: http::uri::Scheme,
     host: OriginHost,
@@ -130,7 +133,8 @@ impl Clients {
         used.insert(trust, client.clone());
         let authority = of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
         let scheme = if of.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
-        Ok(Origin { client, timeout: of.timeout.duration(), authority, scheme, host: of.host })
+        let pass_timeout = Some(of.pass_timeout.duration()).filter(|limit| !limit.is_zero());
+        Ok(Origin { client, timeout: of.timeout.duration(), pass_timeout, authority, scheme, host: of.host })
     }
 }
 
@@ -147,39 +151,56 @@ fn client(connector: Connector) -> Http {
 }
 
 impl Origin {
-    /// How long it may take until its head is there, and between two pieces of its body.
+    /// How long a load may take until its head is there, and between two pieces of its body.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Sends a request; its answer's body is cut where it pauses for too long.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Paced>, Failure> {
+    /// The same for what one client alone waits for. None: as long as it does.
+    pub(crate) fn pass_timeout(&self) -> Option<Duration> {
+        self.pass_timeout
+    }
+
+    /// Sends a request. From its last byte on, it may take `limit` until the answer's head is there, and between two pieces of its body.
+    pub(crate) async fn send(&self, request: Request<Body>, limit: Option<Duration>) -> Result<Response<Paced>, Failure> {
+        let (request, sent) = Sent::of(request);
+        let exchanged = self.exchange(request);
+        let response = match limit {
+            None => exchanged.await,
+            Some(limit) => tokio::select! {
+                biased;
+                exchanged = exchanged => exchanged,
+                () = sent.and(limit) => Err(Failure::Timeout),
+            },
+        }?;
+        Ok(response.map(|body| Paced::new(body, limit)))
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<Response<hyper::body::Incoming>, Failure> {
         let again = repeatable(&request);
-        let response = match self.once(request).await {
+        match self.once(request).await {
             // A server may close a connection that was idle just when we take it: that says nothing about the request.
-            Err((_, true)) if let Some(again) = again => self.once(again).await.map_err(|(failure, _)| failure)?,
-            other => other.map_err(|(failure, _)| failure)?,
-        };
-        Ok(response.map(|body| Paced::new(body, self.timeout)))
+            Err((_, true)) if let Some(again) = again => self.once(again).await.map_err(|(failure, _)| failure),
+            other => other.map_err(|(failure, _)| failure),
+        }
     }
 
     /// The failure, and whether it was that of a connection which had been good before.
     async fn once(&self, mut request: Request<Body>) -> Result<Response<hyper::body::Incoming>, (Failure, bool)> {
         let connection = capture_connection(&mut request);
-        let sent = tokio::time::timeout(self.timeout, self.client.request(request)).await;
+        let sent = self.client.request(request).await;
         let used = || connection.connection_metadata().as_ref().and_then(Used::of);
         match sent {
-            Ok(Ok(response)) => {
+            Ok(response) => {
                 if let Some(used) = used() {
                     used.set();
                 }
                 Ok(response)
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 let failure = classify(&error);
                 Err((failure, failure == Failure::Reset && used().is_some_and(|used| used.get())))
             }
-            Err(_) => Err((Failure::Timeout, false)),
         }
     }
 }

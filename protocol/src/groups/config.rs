@@ -199,9 +199,12 @@ pub struct Origin {
     /// The Host that the origin is sent.
     #[serde(default)]
     pub host: OriginHost,
-    /// How long a load may take until its head is there, and between two pieces of its body.
+    /// How long a load may take until its head is there, and between two pieces of its body. Others may wait for it.
     #[serde(default = "origin_timeout")]
     pub timeout: Span,
+    /// The same for what goes past the cache for one client, from the last byte of its request on; 0s: as long as that client waits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pass_timeout: Span,
     /// Flights' loads under way at one coordinator.
     #[serde(default = "max_loads")]
     pub max_loads: u32,
@@ -212,6 +215,10 @@ pub struct Origin {
 
 fn origin_timeout() -> Span {
     Span::secs(10)
+}
+
+fn is_zero(span: &Span) -> bool {
+    span.is_zero()
 }
 
 fn max_loads() -> u32 {

@@ -1,0 +1,92 @@
+//! Connections to origins: for how long an answer is waited for, which connection takes a request, and what an origin that fails is called.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod plane;
+
+use bytes::Bytes;
+use plane::{Front, Origin, answer, ask, read_head};
+use serde_json::json;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+
+/// A load has less time than these origins take.
+const TIMEOUT: &str = "200ms";
+const LONGER: Duration = Duration::from_millis(600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_client_alone_waits_for_may_take_longer_than_a_load() {
+    let origin = Origin::new(|seen| async move {
+        sleep(LONGER).await;
+        answer(200, &[("cache-control", "no-store")], format!("{} of {}", seen.method, seen.body.len()))
+    })
+    .await;
+    let front = Front::new(&origin, json!({"bypass": {"query": ["past"]}, "origin": {"timeout": TIMEOUT}})).await;
+    let posted = ask(front.data, "POST", "/", &[], Bytes::from_static(b"four")).await;
+    assert_eq!((posted.status.as_u16(), posted.text()), (200, "POST of 4"));
+    let passed = front.get("/?past").await;
+    assert_eq!((passed.status.as_u16(), passed.text()), (200, "GET of 0"));
+    let users = front.ask("GET", "/", &[("authorization", "Basic dTpw")]).await;
+    assert_eq!((users.status.as_u16(), users.text()), (200, "GET of 0"));
+    assert_eq!(front.get("/").await.status, 504, "others may wait for this one");
+    front.reload(&origin, json!({"bypass": {"query": ["past"]}, "origin": {"timeout": TIMEOUT, "passTimeout": TIMEOUT}}));
+    assert_eq!(front.get("/?past").await.text(), "timeout\n", "unless the group has a limit for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_that_a_client_takes_to_send_is_not_the_origins() {
+    let origin = Origin::new(|seen| async move { answer(200, &[], seen.body) }).await;
+    for limit in ["0s", TIMEOUT] {
+        let front = Front::new(&origin, json!({"origin": {"timeout": TIMEOUT, "passTimeout": limit}})).await;
+        let mut client = TcpStream::connect(front.data).await.unwrap();
+        client.write_all(b"POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+        for byte in [b"s", b"l", b"o", b"w"] {
+            sleep(LONGER / 4).await;
+            client.write_all(byte).await.unwrap();
+        }
+        let mut all = String::new();
+        client.read_to_string(&mut all).await.unwrap();
+        assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("slow"), "passTimeout {limit}: {all}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_events_may_be_quiet() {
+    let origin = Origin::scripted(|_, mut stream| async move {
+        read_head(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        stream.write_all(&[&head[..], b"data: 1\n\n"].concat()).await.unwrap();
+        sleep(LONGER).await;
+        let _ = stream.write_all(b"data: 2\n\n").await;
+    })
+    .await;
+    let front = Front::new(&origin, json!({"origin": {"timeout": TIMEOUT}})).await;
+    for fields in [&[("accept", "text/event-stream")][..], &[]] {
+        let events = front.ask("GET", "/", fields).await;
+        assert_eq!((events.is_cut, events.text()), (false, "data: 1\n\ndata: 2\n\n"), "asked for as {fields:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_is_not_an_origin_that_pauses() {
+    const MIB: usize = 8 << 20;
+    let origin = Origin::new(|_| async { answer(200, &[("cache-control", "no-store")], vec![7; MIB]) }).await;
+    let front = Front::new(&origin, json!({"origin": {"timeout": TIMEOUT, "passTimeout": TIMEOUT}})).await;
+    for target in ["/loaded", "/loaded-again"] {
+        let mut client = TcpStream::connect(front.data).await.unwrap();
+        client.write_all(format!("GET {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let (mut all, mut piece) = (0, vec![0; 1 << 20]);
+        for round in 0.. {
+            // All buffers between are full meanwhile, and the origin waits.
+            sleep(if round < 3 { LONGER } else { Duration::ZERO }).await;
+            match client.read(&mut piece).await.unwrap() {
+                0 => break,
+                n => all += n,
+            }
+        }
+        assert!(all > MIB, "{all} bytes");
+    }
+}
