@@ -90,3 +90,77 @@ async fn a_client_that_reads_slowly_is_not_an_origin_that_pauses() {
         assert!(all > MIB, "{all} bytes");
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_an_origin_is_said_and_counted() {
+    let refused = plane::port::Refused::new();
+    let lines = |n: usize| (0..n).map(|n| format!("x-{n}: {n}\r\n")).collect::<String>();
+    let says = |head: String| async move {
+        Origin::scripted(move |_, mut stream| {
+            let head = head.clone();
+            async move {
+                read_head(&mut stream).await;
+                let _ = stream.write_all(format!("HTTP/1.1 {head}\r\n").as_bytes()).await;
+            }
+        })
+        .await
+    };
+    // What servers do with TLS where they expect HTTP.
+    let plain = Origin::scripted(|_, mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    })
+    .await;
+    let many = says(format!("200 OK\r\ncontent-length: 0\r\n{}", lines(300))).await;
+    let fits = says(format!("200 OK\r\ncontent-length: 0\r\n{}", lines(250))).await;
+    let large = says(format!("200 OK\r\nx-large: {}\r\n", "x".repeat(1 << 20))).await;
+    let upgrades = says("101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n".into()).await;
+    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap().cert.pem();
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&ca, certificate).unwrap();
+    for (url, reason) in [
+        (format!("http://{}", refused.addr), "connect"),
+        (format!("https://{}", plain.address), "tls"),
+        (many.url(), "too-many-headers"),
+        (large.url(), "head-too-large"),
+        (upgrades.url(), "unasked-upgrade"),
+    ] {
+        let front = Front::new(&fits, json!({"origin": {"url": url, "ca": ca.path()}})).await;
+        let failed = front.get("/").await;
+        assert_eq!((failed.status.as_u16(), failed.text()), (502, format!("{reason}\n").as_str()));
+        assert!(failed.header("cache-status").ends_with(&format!("; detail={reason}")), "{failed:?}");
+        assert_eq!(front.question("/", &[]).await.header("meshcache-outcome"), format!("error; reason={reason}"));
+        assert_eq!(ask(front.data, "POST", "/", &[], Bytes::new()).await.text(), format!("{reason}\n"), "what passes, too");
+        let page = String::from_utf8(front.metrics.page().unwrap()).unwrap();
+        let line = format!("meshcache_origin_failures_total{{group=\"g\",reason=\"{reason}\"}} 3");
+        assert!(page.contains(&line), "{line} in\n{page}");
+    }
+    let front = Front::new(&fits, json!({})).await;
+    assert!(plane::raw(front.data, b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn connections_are_kept_for_as_long_as_the_group_says() {
+    let origin = Origin::scripted(|n, mut stream| async move {
+        while !read_head(&mut stream).await.is_empty() {
+            let number = n.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-length: {}\r\n\r\n{number}", number.len());
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+    })
+    .await;
+    let front = Front::new(&origin, json!({"origin": {"idle": "0s"}})).await;
+    for n in 0..3 {
+        assert_eq!(front.get("/").await.text(), n.to_string(), "one for each request");
+    }
+    front.reload(&origin, json!({}));
+    for _ in 0..3 {
+        assert_eq!(front.get("/").await.text(), "3", "one for all");
+    }
+    front.reload(&origin, json!({"patience": "2s"}));
+    assert_eq!(front.get("/").await.text(), "3", "a reload keeps it");
+    front.reload(&origin, json!({"origin": {"maxConnectionAge": "1ms"}}));
+    front.get("/").await;
+    sleep(Duration::from_millis(5)).await;
+    assert_eq!(front.get("/").await.text(), "5", "the one before was too old");
+}

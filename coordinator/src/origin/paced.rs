@@ -1,6 +1,6 @@
 //! An answer's body as it comes: cut where it breaks off or pauses for too long.
 
-use super::Failure;
+use super::{Failure, connection::Stream};
 use crate::body::Cut;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -21,11 +21,18 @@ pub(crate) struct Paced {
     alarm: Option<Pin<Box<Sleep>>>,
     // Whoever takes a piece and is slow to ask for the next makes that pause itself: only while this is set does the alarm count.
     waits: bool,
+    // On an HTTP/2 connection: what counts there until the body is through.
+    stream: Option<Stream>,
 }
 
 impl Paced {
     pub(crate) fn new(body: Incoming, pause: impl Into<Option<Duration>>) -> Self {
-        Self { body, pause: pause.into(), alarm: None, waits: false }
+        Self { body, pause: pause.into(), alarm: None, waits: false, stream: None }
+    }
+
+    /// The same body, on this stream of a connection to an origin.
+    pub(super) fn on(self, stream: Option<Stream>) -> Self {
+        Self { stream, ..self }
     }
 
     /// The same body, as it goes on to one client: with another limit, or none.
@@ -56,6 +63,9 @@ impl Body for Paced {
             return Poll::Ready(frame.map(|frame| frame.map_err(|_| Cut(Failure::IncompleteBody.label()))));
         }
         ready!(this.is_late(cx));
+        if let Some(stream) = this.stream.take() {
+            stream.retire();
+        }
         Poll::Ready(Some(Err(Cut(Failure::Timeout.label()))))
     }
 
