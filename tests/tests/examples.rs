@@ -117,20 +117,41 @@ async fn relay(to: SocketAddr) -> (SocketAddr, Arc<Notify>) {
     (address, silence)
 }
 
+/// The example, in front of this mesh, with another keepalive of its connections to coordinators.
+fn front(mesh: &Mesh, coordinator: SocketAddr, change: impl Fn(&mut Value)) -> EnvoyConfig {
+    let mut config = EnvoyConfig::example("front.yaml").cluster("service", &[mesh.origin.addr]).cluster("meshcache", &[coordinator]);
+    let clusters = config.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+    let cluster = clusters.iter_mut().find(|cluster| cluster["name"] == "meshcache").unwrap();
+    let options = &mut cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    change(options.pointer_mut("/explicit_http_config/http2_protocol_options/connection_keepalive").unwrap());
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_is_late_for_want_of_cpu_keeps_its_connections() {
+    let mesh = Mesh::of(1, 0).start_cold().await;
+    let coordinator = &mesh.coordinators.all[0];
+    // As often as may be; how late an answer may be is what the file says.
+    let envoy = front(&mesh, coordinator.ports.data, |keepalive| keepalive["interval"] = json!("0.2s")).start().await;
+    let cluster = [("envoy_cluster_name", "meshcache")];
+    let count = async |name: &str| envoy.stats().await.sum(name, &cluster);
+    await_until(async || count("envoy_cluster_upstream_cx_active").await > 0.0, SOON, "it is connected").await;
+    for late in [1000, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 1000] {
+        coordinator.freeze();
+        tokio::time::sleep(std::time::Duration::from_millis(late)).await;
+        coordinator.thaw();
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(count("envoy_cluster_http2_keepalive_timeout").await, 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_to_a_coordinator_that_falls_silent_is_replaced() {
     let mesh = Mesh::of(1, 0).start_cold().await;
     mesh.origin.on("*", |request| Reply::fresh(600, format!("answer {}", request.nth)));
     let (through, silence) = relay(mesh.coordinators.data()[0]).await;
-    let mut config = EnvoyConfig::example("front.yaml").cluster("service", &[mesh.origin.addr]).cluster("meshcache", &[through]);
     // As in the file, only sooner.
-    let shorter = json!({"interval": "0.4s", "timeout": "0.4s"});
-    let clusters = config.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
-    let cluster = clusters.iter_mut().find(|cluster| cluster["name"] == "meshcache").unwrap();
-    let options = &mut cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
-    let keepalive = options.pointer_mut("/explicit_http_config/http2_protocol_options/connection_keepalive").unwrap();
-    *keepalive = shorter;
-    let envoy = config.start().await;
+    let envoy = front(&mesh, through, |keepalive| *keepalive = json!({"interval": "0.4s", "timeout": "0.4s"})).start().await;
     let next = std::sync::atomic::AtomicUsize::new(0);
     let is_cached = async || {
         let path = format!("/{}", next.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
