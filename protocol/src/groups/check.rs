@@ -138,6 +138,10 @@ mod tests {
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#),
                 "groups[0].freshness.min: 8d is more than freshness.max (7d)",
             ),
+            (
+                r#"[{"name": "a", "match": {"hosts": ["h"]}, "origin": {"url": "http://o", "maxConnectionAge": "0s"}}]"#.into(),
+                "groups[0].origin.maxConnectionAge: 0s would keep no connection: for that write `idle: 0s`",
+            ),
         ] {
             assert_eq!(check(&config(&groups)).unwrap_err().to_string(), expected);
         }
