@@ -108,6 +108,13 @@ pub(crate) struct Resumed<B> {
     rest: B,
 }
 
+impl<B> Resumed<B> {
+    /// The same, with another rest.
+    pub(crate) fn map(self, rest: impl FnOnce(B) -> B) -> Self {
+        Self { come: self.come, rest: rest(self.rest) }
+    }
+}
+
 impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
     type Data = Bytes;
     type Error = Cut;

@@ -143,7 +143,7 @@ impl Cache {
             let metrics = &served.metrics;
             if *is_refresh { &metrics.service_refreshes } else { &metrics.service_loads }.inc();
             let (began, requested) = (Instant::now(), clock::wall());
-            let sent = served.origin.send(outgoing).await;
+            let sent = served.origin.send(outgoing, Some(served.origin.timeout())).await;
             served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
             let (mut head, body) = match sent {
                 Ok(response) => response.into_parts(),
@@ -189,6 +189,8 @@ impl Cache {
         let Arrived { head, body, times, at, began, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
+        // What turns out to be one client's goes on as that.
+        let alone = served.origin.pass_timeout();
         let (vary, decided, selecting, fields) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
             let decided = match freshness::store(&served.group, request, verified, &response, times, random()) {
@@ -205,12 +207,17 @@ impl Cache {
         let stored = match &decided {
             Ok(stored) => Some(stored.clone()),
             Err(not) if freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => None,
-            Err(not) => return self.apart(apart((*not).into()), Response::from_parts(head, Body::stream(body)), lead),
+            Err(not) => return self.apart(apart((*not).into()), Response::from_parts(head, Body::stream(body.pausing(alone))), lead),
         };
         let body = match collect(body, limit, &mut self.bytes.take()).await {
             Collected::Whole(body) => body,
-            Collected::Crowded(rest) => return self.apart(apart(CROWDED), Response::from_parts(head, Body::stream(rest)), lead),
-            Collected::Outgrown(rest) => return self.apart(apart(NotStored::TooLarge.into()), Response::from_parts(head, Body::stream(rest)), lead),
+            Collected::Crowded(rest) => {
+                return self.apart(apart(CROWDED), Response::from_parts(head, Body::stream(rest.map(|rest| rest.pausing(alone)))), lead);
+            }
+            Collected::Outgrown(rest) => {
+                let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
+                return self.apart(apart(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
+            }
             Collected::Cut(cut) => {
                 let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
                 served.metrics.not_stored(NotStored::Incomplete.label());

@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     head::Head,
     metrics::Metrics,
-    origin::{Failure, PARTIAL, classify, is_hop_by_hop, named_by_connection},
+    origin::{Failure, PARTIAL, causes, is_hop_by_hop, named_by_connection},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{
@@ -14,7 +14,7 @@ use http::{
 };
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use meshcache_protocol::{
@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     future::Future,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -271,8 +272,17 @@ impl Link {
     }
 
     async fn send(&self, request: Request<Body>, patience: Duration) -> Result<Response<Incoming>, Failure> {
-        timeout(patience, self.client.request(request)).await.map_err(|_| Failure::Timeout)?.map_err(|error| classify(&error))
+        timeout(patience, self.client.request(request)).await.map_err(|_| Failure::Timeout)?.map_err(|error| failure(&error))
     }
+}
+
+/// Why a peer says nothing. One that cannot be reached is gone; whether the name, the way or the port is to blame is nothing to its asker.
+fn failure(error: &legacy::Error) -> Failure {
+    if !error.is_connect() {
+        return Failure::by(error);
+    }
+    let timed_out = causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
+    if timed_out { Failure::Timeout } else { Failure::Refused }
 }
 
 /// Connects to one address, whatever name is asked for: a mesh routes by the peer's name, we know where it is.

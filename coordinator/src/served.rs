@@ -31,7 +31,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Takes over from `before` the places of loads that are under way, and what is known of origins that stay.
     pub(crate) fn new(groups: Arc<Groups>, before: &Self, store: &Store, clients: &Clients, metrics: &Metrics) -> Result<Self, BadCa> {
-        let origins = clients.origins(&groups)?;
+        let origins = clients.origins(&groups, metrics)?;
         let limits: Vec<_> = groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
         let shares = store.shares(&limits);
         let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {

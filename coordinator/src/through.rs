@@ -116,7 +116,7 @@ impl Cache {
             served.metrics.service_passes.inc();
         }
         let requested = clock::wall();
-        let (mut parts, body) = match served.origin.send(outgoing).await {
+        let (mut parts, body) = match served.origin.send(outgoing, served.origin.pass_timeout()).await {
             Ok(response) => response.into_parts(),
             Err(failure) => return answer::failed(failure, &self.names),
         };

@@ -115,9 +115,12 @@ async fn no_answer_at_all_is_shared_by_all_who_wait_for_it() {
     let gate = Gate::closed();
     let own = gate.clone();
     // Hangs up without an answer when the gate is open.
-    let origin = Origin::hanging_up(move || {
+    let origin = Origin::scripted(move |_, mut stream| {
         let gate = own.clone();
-        async move { gate.pass().await }
+        async move {
+            plane::read_head(&mut stream).await;
+            gate.pass().await;
+        }
     })
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);

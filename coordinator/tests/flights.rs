@@ -176,7 +176,7 @@ async fn origins_that_fail_are_told_apart() {
     let free = refused.addr;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = Origin::raw(b"").await;
-    for (address, status, reason) in [(free, 502, "refused"), (silent.local_addr().unwrap(), 504, "timeout"), (origin.address, 502, "reset")] {
+    for (address, status, reason) in [(free, 502, "connect"), (silent.local_addr().unwrap(), 504, "timeout"), (origin.address, 502, "reset")] {
         let front = Front::new(&origin, json!({"origin": {"url": format!("http://{address}"), "timeout": "200ms"}})).await;
         let failed = front.get("/").await;
         assert_eq!((failed.status.as_u16(), failed.text()), (status, format!("{reason}\n").as_str()));

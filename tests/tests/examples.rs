@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 
 use meshcache_tests::groups::SHOP;
-use meshcache_tests::{Coordinator, EnvoyConfig, Mesh, Reply, artifact, chart};
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Ask, Coordinator, EnvoyConfig, Mesh, Reply, artifact, await_until, chart};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// Where envoy/kubernetes.yaml has the module.
 const MOUNTED: &str = "/filter/plugin.wasm";
@@ -53,4 +59,108 @@ async fn in_kubernetes_an_envoy_reaches_the_owners_by_the_headless_name() {
     assert_eq!((&headless["metadata"]["name"], &headless["metadata"]["namespace"]), (&"meshcache-peers".into(), &"meshcache".into()));
     let example = std::fs::read_to_string(artifact::file("envoy/kubernetes.yaml")).unwrap();
     assert!(example.contains("address: meshcache-peers.meshcache.svc.cluster.local, port_value: 8080"));
+}
+
+/// How connections to the coordinators are kept alive, in the only place of a value that has a cluster for them.
+fn keepalives(value: &Value, all: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| match name.as_str() {
+            "http2_protocol_options" => all.push(field["connection_keepalive"].clone()),
+            _ => keepalives(field, all),
+        }),
+        Value::Array(items) => items.iter().for_each(|item| keepalives(item, all)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_proxy_finds_a_dead_connection_within_12_s_and_gives_a_busy_coordinator_5() {
+    let values = format!(
+        "groups: [{{name: g, match: {{service: s.n}}, callers: [\"*\"], origin: {{url: \"http://o\"}}}}]\nistio: {{enabled: true}}\n\
+         envoyGateway: {{enabled: true, filterOrderIsSet: true, patchPolicy: true, gateway: g, groups: [g], targets: [{{kind: Gateway, name: g}}], \
+         module: {{url: \"http://m/m.wasm\", sha256: {}}}}}\n",
+        "a".repeat(64)
+    );
+    let rendered = chart::objects(&values).unwrap();
+    let mut all = Vec::new();
+    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml"] {
+        keepalives(&EnvoyConfig::example(example).bootstrap, &mut all);
+    }
+    rendered.iter().for_each(|object| keepalives(object, &mut all));
+    assert_eq!(all.len(), 3 + 2 + 1, "three files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
+    for keepalive in all {
+        let seconds =
+            |name: &str| keepalive[name].as_str().and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok()).unwrap_or_else(|| panic!("{keepalive}"));
+        // Envoy adds up to 15 % to the interval.
+        assert!(1.15 * seconds("interval") + seconds("timeout") <= 12.0 && seconds("timeout") >= 5.0, "{keepalive}");
+    }
+}
+
+/// Goes between a proxy and a coordinator, until the connections that there are fall silent: no byte more, no end.
+async fn relay(to: SocketAddr) -> (SocketAddr, Arc<Notify>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, silence) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
+    let falls = silence.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut from, _) = listener.accept().await.unwrap();
+            let falls = falls.clone();
+            tokio::spawn(async move {
+                let mut to = TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+                    () = falls.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, silence)
+}
+
+/// The example, in front of this mesh, with another keepalive of its connections to coordinators.
+fn front(mesh: &Mesh, coordinator: SocketAddr, change: impl Fn(&mut Value)) -> EnvoyConfig {
+    let mut config = EnvoyConfig::example("front.yaml").cluster("service", &[mesh.origin.addr]).cluster("meshcache", &[coordinator]);
+    let clusters = config.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+    let cluster = clusters.iter_mut().find(|cluster| cluster["name"] == "meshcache").unwrap();
+    let options = &mut cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    change(options.pointer_mut("/explicit_http_config/http2_protocol_options/connection_keepalive").unwrap());
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_is_late_for_want_of_cpu_keeps_its_connections() {
+    let mesh = Mesh::of(1, 0).start_cold().await;
+    let coordinator = &mesh.coordinators.all[0];
+    // As often as may be; how late an answer may be is what the file says.
+    let envoy = front(&mesh, coordinator.ports.data, |keepalive| keepalive["interval"] = json!("0.2s")).start().await;
+    let cluster = [("envoy_cluster_name", "meshcache")];
+    let count = async |name: &str| envoy.stats().await.sum(name, &cluster);
+    await_until(async || count("envoy_cluster_upstream_cx_active").await > 0.0, SOON, "it is connected").await;
+    for late in [1000, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 1000] {
+        coordinator.freeze();
+        tokio::time::sleep(std::time::Duration::from_millis(late)).await;
+        coordinator.thaw();
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(count("envoy_cluster_http2_keepalive_timeout").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_to_a_coordinator_that_falls_silent_is_replaced() {
+    let mesh = Mesh::of(1, 0).start_cold().await;
+    mesh.origin.on("*", |request| Reply::fresh(600, format!("answer {}", request.nth)));
+    let (through, silence) = relay(mesh.coordinators.data()[0]).await;
+    // As in the file, only sooner.
+    let envoy = front(&mesh, through, |keepalive| *keepalive = json!({"interval": "0.4s", "timeout": "0.4s"})).start().await;
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let is_cached = async || {
+        let path = format!("/{}", next.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        let answer = Ask::get(SHOP, &path).send(envoy.listener("front")).await.unwrap();
+        assert_eq!(answer.status, 200);
+        answer.cache_status().contains("; stored")
+    };
+    await_until(is_cached, SOON, "the coordinator is asked").await;
+    silence.notify_waiters();
+    assert!(!is_cached().await, "the connection is silent");
+    await_until(is_cached, SOON, "the coordinator is asked on a new connection").await;
 }

@@ -286,3 +286,30 @@ async fn an_origin_that_is_not_there_is_a_502() {
     back.always("/", Reply::fresh(60, "back"));
     await_until(async || Ask::get(HOST, "/").send(cache.ports.data).await.unwrap().text() == "back", SOON, "it is asked again").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_says_when_an_origin_fails_why_and_when_it_is_back() {
+    let refused = Refused::new();
+    let cache = Coordinator::in_front_of(&format!("http://{}", refused.addr), &[]).await;
+    let ask = async |path: &str| Ask::get(HOST, path).send(cache.ports.data).await.unwrap().status;
+    for path in ["/1", "/2", "/3"] {
+        assert_eq!(ask(path).await, 502);
+    }
+    let lines = |what: &str| cache.process.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect::<Vec<_>>();
+    let fails = lines("origin does not answer");
+    assert_eq!(fails.len(), 1, "{fails:?}");
+    for part in ["WARN", "group=default", &refused.addr.to_string(), "reason=connect", "Connection refused"] {
+        assert!(fails[0].replace('"', "").contains(part), "{part} in {fails:?}");
+    }
+    let listener = refused.listen();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    });
+    assert_eq!(ask("/4").await, 200);
+    let back = async || lines("origin answers again").len() == 1;
+    await_until(back, SOON, "its return is told").await;
+    assert_eq!(lines("origin does not answer").len(), 1);
+}

@@ -63,6 +63,8 @@ async fn every_flag_of_the_design_is_in_the_help_with_its_variable() {
         "peer-listen",
         "config",
         "origin",
+        "origin-timeout",
+        "origin-pass-timeout",
         "name",
         "discovery",
         "peers",

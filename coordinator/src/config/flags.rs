@@ -128,6 +128,14 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_ORIGIN", value_name = "URL")]
     pub origin: Option<OriginUrl>,
 
+    /// With --origin: how long it may take to answer what is loaded for all, and between two pieces of that. 504 then
+    #[arg(long, env = "MESHCACHE_ORIGIN_TIMEOUT", default_value = "60s", value_name = "DURATION")]
+    pub origin_timeout: Span,
+
+    /// With --origin: the same for what goes past the cache (uploads, other methods than GET, event streams), from the last byte of the request on. 0s: as long as the client waits
+    #[arg(long, env = "MESHCACHE_ORIGIN_PASS_TIMEOUT", default_value = "0s", value_name = "DURATION")]
+    pub origin_pass_timeout: Span,
+
     /// This peer's stable name, the same after a restart: it decides which keys are its own. Default: the host name, which in a StatefulSet is the pod's
     #[arg(long, env = "MESHCACHE_NAME", value_name = "NAME")]
     pub name: Option<String>,

@@ -8,6 +8,7 @@ use meshcache_protocol::{
         Config, OriginUrl,
         check::{self, Problem},
     },
+    units::Span,
 };
 use serde_saphyr::UserMessageFormatter;
 use std::{
@@ -22,7 +23,14 @@ pub enum Source {
     /// A YAML file, or a directory of them.
     Path(PathBuf),
     /// One group for everything, from this origin.
-    Origin(OriginUrl),
+    Origin {
+        /// Where it is.
+        url: OriginUrl,
+        /// How long a load may take.
+        timeout: Span,
+        /// How long what goes past the cache may take; 0s: as long as its client waits.
+        pass_timeout: Span,
+    },
 }
 
 /// One thing wrong with the groups: `FILE:LINE: FIELD: what`.
@@ -66,7 +74,7 @@ impl Source {
     pub fn read(&self) -> Files {
         match self {
             Self::Path(path) => Files(files(path)),
-            Self::Origin(_) => Files(Vec::new()),
+            Self::Origin { .. } => Files(Vec::new()),
         }
     }
 
@@ -74,7 +82,9 @@ impl Source {
     pub fn load(&self, files: &Files, identity: Identity) -> Result<Loaded, Wrong> {
         match self {
             Self::Path(_) => files.load(identity),
-            Self::Origin(url) => everything(url).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what }),
+            Self::Origin { url, timeout, pass_timeout } => {
+                everything(url, *timeout, *pass_timeout).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what })
+            }
         }
     }
 }
@@ -137,11 +147,11 @@ impl Loaded {
 }
 
 /// The group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
-fn everything(url: &OriginUrl) -> Result<Loaded, String> {
+fn everything(url: &OriginUrl, timeout: Span, pass_timeout: Span) -> Result<Loaded, String> {
     let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [{
         "name": "default",
         "match": {"hosts": ["*"]},
-        "origin": {"url": url},
+        "origin": {"url": url, "timeout": timeout, "passTimeout": pass_timeout},
         "freshness": {"heuristic": true, "errors": "rfc9111", "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
     }]}))
     .map_err(|error| error.to_string())?;

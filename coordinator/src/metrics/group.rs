@@ -33,6 +33,7 @@ pub(super) struct Families {
     cache_evictions_nonexpired: IntCounterVec,
     requests: IntCounterVec,
     not_stored: IntCounterVec,
+    origin_failures: IntCounterVec,
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
     observe_mismatches: IntCounterVec,
@@ -78,6 +79,12 @@ impl Families {
             )?,
             requests: counters(to, "meshcache_requests_total", "Requests answered, by outcome and its reason.", &["group", "outcome", "reason"])?,
             not_stored: counters(to, "meshcache_not_stored_total", "Answers that were not stored, by reason.", &["group", "reason"])?,
+            origin_failures: counters(
+                to,
+                "meshcache_origin_failures_total",
+                "Requests to the origin, loads and those that pass, that brought no answer, by reason.",
+                &["group", "reason"],
+            )?,
             observe_mismatches: counters(
                 to,
                 "meshcache_observe_mismatch_total",
@@ -150,6 +157,7 @@ pub struct GroupMetrics {
     slowest_ms: AtomicU64,
     requests: Labelled<2>,
     not_stored: Labelled<1>,
+    origin_failures: Labelled<1>,
 }
 
 /// What a part of the store says of itself, for one group.
@@ -175,6 +183,10 @@ impl GroupMetrics {
         };
         // groupcache's hot cache holds what another peer owns. Here that is in the proxies: always 0, so that dashboards find their series.
         cache("hot");
+        // There before the first one: an alert sees it rise.
+        for reason in ["connect", "dns", "tls", "timeout", "reset"] {
+            families.origin_failures.with_label_values(&[name, reason]);
+        }
         Self {
             gets: counter(&families.gets),
             hits: counter(&families.hits),
@@ -200,6 +212,7 @@ impl GroupMetrics {
             slowest_ms: AtomicU64::new(0),
             requests: Labelled::new(name, &families.requests),
             not_stored: Labelled::new(name, &families.not_stored),
+            origin_failures: Labelled::new(name, &families.origin_failures),
         }
     }
 
@@ -230,6 +243,11 @@ impl GroupMetrics {
     /// Counts an answer that is not stored.
     pub fn not_stored(&self, reason: &'static str) {
         self.not_stored.inc([reason]);
+    }
+
+    /// Counts a request to the origin that brought no answer.
+    pub fn origin_failure(&self, reason: &'static str) {
+        self.origin_failures.inc([reason]);
     }
 
     /// Takes over what the store says of itself.

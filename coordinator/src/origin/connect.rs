@@ -1,33 +1,46 @@
-//! Connections to origins: TCP, TLS with the authorities that a group trusts, and a mark on those that have been good before.
+//! Opens connections to one origin: its name, TCP, TLS with the authorities that a group trusts.
 
-use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use super::{
+    failure::{Failure, Missed, causes},
+    wire::Wire,
+};
+use http::{Uri, uri::Authority};
 use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector},
+    client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
 };
 use meshcache_protocol::groups::{self, OriginHost};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use std::{
     future::Future,
-    io::{self, IoSlice},
+    io,
+    net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
+    vec,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-/// Whom a client trusts, and what it may speak: what tells two clients apart.
+/// A connection is there in this time, its TLS, too.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The system asks a connection that has been silent for so long whether it is still there, then so often again, and gives it up; and it
+/// gives one up whose bytes nobody has acknowledged for [`UNACKNOWLEDGED`]: both within 12 s.
+const PROBES: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+
+/// Whom a client trusts, and what it may speak.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
     /// No TLS.
@@ -47,126 +60,153 @@ impl Trust {
         Ok(Self::Tls { ca, http2: origin.host == OriginHost::Origin })
     }
 
-    fn config(&self) -> Result<ClientConfig, String> {
+    /// What TLS needs to know. None: there is none.
+    pub(super) fn config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        let Self::Tls { ca, http2 } = self else { return Ok(None) };
+        let roots = match ca {
+            Some(pem) => roots(pem)?,
+            None => systems()?,
+        };
         let builder =
             ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-        let Self::Tls { ca: Some(pem), .. } = self else {
-            return match self {
-                // Never used: `http` is never encrypted.
-                Self::Plain => Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()),
-                Self::Tls { .. } => Ok(builder.with_native_roots().map_err(|e| format!("the system's authorities: {e}"))?.with_no_client_auth()),
-            };
-        };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
-            roots.add(certificate).map_err(|e| e.to_string())?;
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        if *http2 {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        if roots.is_empty() {
-            return Err("no certificate in it".into());
-        }
-        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+        Ok(Some(Arc::new(config)))
     }
 }
 
-/// Opens connections.
-#[derive(Clone)]
-pub(super) struct Connector(HttpsConnector<HttpConnector>);
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
+        roots.add(certificate).map_err(|e| e.to_string())?;
+    }
+    if roots.is_empty() { Err("no certificate in it".into()) } else { Ok(roots) }
+}
+
+fn systems() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() { Err(format!("the system's authorities: none found ({:?})", found.errors)) } else { Ok(roots) }
+}
+
+/// Opens connections to one authority.
+pub(super) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    uri: Uri,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    http2: bool,
+}
+
+/// A connection that is open.
+pub(super) struct Opened {
+    pub(super) stream: TokioIo<Box<dyn Stream>>,
+    pub(super) tcp: Weak<TcpStream>,
+    pub(super) is_http2: bool,
+}
+
+/// Bytes both ways.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Connector {
-    pub(super) fn new(trust: &Trust, timeout: Duration) -> Result<Self, String> {
-        let mut tcp = HttpConnector::new();
+    pub(super) fn new(authority: &Authority, tls: Option<Arc<ClientConfig>>, resolver: Resolver) -> Result<Self, String> {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeout));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(trust.config()?).https_or_http();
-        Ok(Self(match trust {
-            Trust::Tls { http2: true, .. } => builder.enable_http1().enable_http2().wrap_connector(tcp),
-            _ => builder.enable_http1().wrap_connector(tcp),
-        }))
+        tcp.set_connect_timeout(Some(CONNECT));
+        let (after, between, times) = PROBES;
+        tcp.set_keepalive(Some(after));
+        tcp.set_keepalive_interval(Some(between));
+        tcp.set_keepalive_retries(Some(times));
+        #[cfg(target_os = "linux")]
+        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let uri = Uri::builder().scheme(scheme).authority(authority.clone()).path_and_query("/").build().map_err(|error| error.to_string())?;
+        let name = || {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+            ServerName::try_from(host).map_err(|_| format!("`{}` is no name that a certificate has", authority.host()))
+        };
+        let http2 = tls.as_ref().is_some_and(|tls| !tls.alpn_protocols.is_empty());
+        let tls = tls.map(|tls| Ok::<_, String>((TlsConnector::from(tls), name()?))).transpose()?;
+        Ok(Self { tcp, uri, tls, http2 })
+    }
+
+    /// Whether it may turn out to be HTTP/2.
+    pub(super) fn may_be_http2(&self) -> bool {
+        self.http2
+    }
+
+    pub(super) async fn open(&self) -> Result<Opened, Missed> {
+        timeout(CONNECT, self.connect()).await.unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
+    }
+
+    async fn connect(&self) -> Result<Opened, Missed> {
+        let connected = self.tcp.clone().call(self.uri.clone()).await;
+        let wire = Wire::new(connected.map_err(|error| Missed::new(unconnected(&error), &error))?.into_inner());
+        let tcp = wire.socket();
+        let Some((tls, name)) = &self.tls else { return Ok(Opened { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false }) };
+        let stream = tls.connect(name.clone(), wire).await.map_err(|error| Missed::new(Failure::Tls, &error))?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Opened { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
     }
 }
 
-type Tls = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if causes(error).any(|cause| cause.is::<Unresolved>()) {
+        return Failure::Dns;
+    }
+    let timed_out = causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
+    if timed_out { Failure::Timeout } else { Failure::Connect }
+}
 
-impl Service<Uri> for Connector {
-    type Response = Marked;
-    type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Marked, Fault>> + Send>>;
+/// A name that has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {source}")]
+pub(super) struct Unresolved {
+    name: String,
+    source: io::Error,
+}
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.0.poll_ready(cx)
+type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Finds the addresses of a name: at each connection anew, so that one that changed is followed.
+#[derive(Clone)]
+pub(super) struct Resolver(Arc<dyn Fn(String) -> Addresses + Send + Sync>);
+
+impl Resolver {
+    /// The system's.
+    pub(super) fn system() -> Self {
+        Self::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
-        Box::pin(async move { Ok(Marked { stream: connecting.await?, used: Used::default() }) })
+    pub(super) fn new(addresses: impl Fn(String) -> Addresses + Send + Sync + 'static) -> Self {
+        Self(Arc::new(addresses))
     }
 }
 
-/// Whether a connection has brought an answer before.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Used(Arc<AtomicBool>);
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
 
-impl Used {
-    pub(super) fn of(connected: &Connected) -> Option<Self> {
-        let mut extras = http::Extensions::new();
-        connected.get_extras(&mut extras);
-        extras.remove()
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        Poll::Ready(Ok(()))
     }
 
-    pub(super) fn set(&self) {
-        self.0.store(true, Relaxed);
-    }
-
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A connection with its mark.
-pub(super) struct Marked {
-    stream: Tls,
-    used: Used,
-}
-
-impl Marked {
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut Tls> {
-        Pin::new(&mut self.get_mut().stream)
-    }
-}
-
-impl Connection for Marked {
-    fn connected(&self) -> Connected {
-        self.stream.connected().extra(self.used.clone())
-    }
-}
-
-impl Read for Marked {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buf)
-    }
-}
-
-impl Write for Marked {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, bufs)
+    fn call(&mut self, name: Name) -> Self::Future {
+        let name = name.as_str().to_owned();
+        let addresses = (self.0)(name.clone());
+        Box::pin(async move {
+            match addresses.await {
+                Ok(addresses) if addresses.is_empty() => Err(Unresolved { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") }),
+                Ok(addresses) => Ok(addresses.into_iter()),
+                Err(source) => Err(Unresolved { name, source }),
+            }
+        })
     }
 }

@@ -1,24 +1,39 @@
 //! Loads from origins: the one place, beside peers, of the HTTP client. It follows no redirect, decodes no body and knows no proxy.
 
 mod connect;
+mod connection;
+mod failure;
 mod head;
+mod health;
 mod outage;
 mod paced;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod wire;
 
+pub(crate) use failure::{Failure, causes};
 pub(crate) use head::{PARTIAL, Purpose, answered, is_hop_by_hop, named_by_connection, outgoing, via, with_headers};
 pub(crate) use outage::{Failing, Outages};
 pub(crate) use paced::Paced;
 
-use crate::body::{Body, Cut};
-use connect::{Connector, Used};
-use http::{Method, Request, Response, uri::Authority};
-use hyper_util::{
-    client::legacy::{Client, connect::capture_connection},
-    rt::{TokioExecutor, TokioTimer},
+use crate::{
+    body::Body,
+    metrics::{GroupMetrics, Metrics},
 };
+use connect::{Connector, Resolver, Trust};
+use connection::Stream;
+use failure::Missed;
+use health::Health;
+use http::{Request, Response, StatusCode, uri::Authority};
+use hyper::body::Incoming;
 use meshcache_protocol::groups::{Group, Groups, OriginHost};
 use parking_lot::Mutex;
-use std::{collections::HashMap, error::Error, time::Duration};
+use pool::{Ages, On, Pool};
+use rustls::ClientConfig;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use upload::Sent;
 
 /// An origin's `ca` that cannot be used: which group's, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,219 +45,138 @@ pub struct BadCa {
     pub what: String,
 }
 
-/// Why there is no answer of an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No connection: refused, no route, no such name, TLS not trusted.
-    Refused,
-    /// No head in time, or a pause in the body that was too long.
-    Timeout,
-    /// The connection broke before the head was there.
-    Reset,
-    /// What came is not HTTP, or its head is too large.
-    BadResponse,
-    /// The connection broke in the middle of the body.
-    IncompleteBody,
-    /// The client stopped sending its body.
-    IncompleteRequest,
-    /// No place for a load in time, and the group refuses then.
-    Overload,
-    /// There was no answer, and what is stored may not be given without one (RFC 9111 section 5.2.2.2).
-    Unvalidated,
-    /// Our own fault.
-    Internal,
-}
-
-impl Failure {
-    const ALL: [Self; 9] = [
-        Self::Refused,
-        Self::Timeout,
-        Self::Reset,
-        Self::BadResponse,
-        Self::IncompleteBody,
-        Self::IncompleteRequest,
-        Self::Overload,
-        Self::Unvalidated,
-        Self::Internal,
-    ];
-
-    /// The failure of this word.
-    pub(crate) fn of(word: &str) -> Self {
-        Self::ALL.into_iter().find(|failure| failure.label() == word).unwrap_or(Self::Internal)
-    }
-
-    /// What it says of the origin.
-    pub(crate) const fn failing(self) -> Option<Failing> {
-        match self {
-            Self::Refused => Some(Failing::Origin),
-            Self::Timeout | Self::Reset | Self::BadResponse | Self::IncompleteBody => Some(Failing::Key { retry_after: 0 }),
-            Self::IncompleteRequest | Self::Overload | Self::Unvalidated | Self::Internal => None,
-        }
-    }
-
-    /// Whether the origin gave no answer at all, or half of one: all who wait share that, and nobody asks again at once. What it said that was
-    /// no good, or what is our own fault, another may understand.
-    pub(crate) const fn is_no_answer(self) -> bool {
-        !matches!(self, Self::BadResponse | Self::IncompleteRequest | Self::Internal)
-    }
-
-    /// The log word and metric label.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::BadResponse => "bad-response",
-            Self::IncompleteBody => "incomplete-body",
-            Self::IncompleteRequest => "incomplete-request",
-            Self::Overload => "overload",
-            Self::Unvalidated => "must-revalidate",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-/// Responses whose heads are larger than this are no good: Envoy refuses above 60 KiB.
-const LARGEST_HEAD: usize = 64 * 1024;
+/// Responses with more fields are no good: Envoy refuses above 100.
 const MOST_FIELDS: usize = 256;
-/// A connection takes this long at most, whatever the origin's timeout.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Connections to an origin that are kept although nobody uses them, and for how long: less than what servers allow.
-const IDLE: (usize, Duration) = (64, Duration::from_secs(20));
-
-type Http = Client<Connector, Body>;
 
 /// A group's origin.
 #[derive(Clone)]
 pub(crate) struct Origin {
-    client: Http,
+    pool: Arc<Pool>,
     timeout: Duration,
+    pass_timeout: Option<Duration>,
     authority: Authority,
     scheme: http::uri::Scheme,
     host: OriginHost,
+    health: Arc<Health>,
+    metrics: Arc<GroupMetrics>,
 }
 
-/// The clients of all origins: one for each set of trusted authorities, so that a reload keeps connections.
+/// What is known of all origins: a reload keeps their connections.
 #[derive(Default)]
-pub(crate) struct Clients(Mutex<HashMap<connect::Trust, Http>>);
+pub(crate) struct Clients(Mutex<Known>);
+
+#[derive(Clone, Default)]
+struct Known {
+    tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
+    pools: HashMap<Place, Arc<Pool>>,
+    /// By group and URL.
+    health: HashMap<(String, String), Arc<Health>>,
+}
+
+/// What tells the connections of two origins apart.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    trust: Trust,
+    authority: Authority,
+    ages: Ages,
+}
 
 impl Clients {
     /// The origins of the groups, in their order.
-    pub(crate) fn origins(&self, groups: &Groups) -> Result<Vec<Origin>, BadCa> {
-        let mut used = HashMap::new();
-        let origins = groups.iter().map(|group| self.origin(group, &mut used)).collect();
-        // Clients that no group needs any more go, with their connections.
-        *self.0.lock() = used;
+    pub(crate) fn origins(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
+        let before = self.0.lock().clone();
+        let mut now = Known::default();
+        let origins: Result<_, _> = groups.iter().map(|group| now.origin(group, &before, metrics)).collect();
+        if origins.is_ok() {
+            // What no group needs any more goes, with its connections.
+            *self.0.lock() = now;
+        }
         origins
-    }
-
-    fn origin(&self, group: &Group, used: &mut HashMap<connect::Trust, Http>) -> Result<Origin, BadCa> {
-        let of = &group.config().origin;
-        let bad = |what: String| BadCa { group: group.name().to_owned(), what };
-        let trust = connect::Trust::of(of).map_err(bad)?;
-        let client = match used.get(&trust).cloned().or_else(|| self.0.lock().get(&trust).cloned()) {
-            Some(client) => client,
-            None => client(Connector::new(&trust, CONNECT).map_err(bad)?),
-        };
-        used.insert(trust, client.clone());
-        let authority = of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
-        let scheme = if of.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
-        Ok(Origin { client, timeout: of.timeout.duration(), authority, scheme, host: of.host })
     }
 }
 
-fn client(connector: Connector) -> Http {
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(IDLE.0)
-        .pool_idle_timeout(IDLE.1)
-        .http1_max_buf_size(2 * LARGEST_HEAD)
-        .http1_max_headers(MOST_FIELDS)
-        .http2_max_header_list_size(LARGEST_HEAD as u32)
-        .http2_adaptive_window(true)
-        .build(connector)
+impl Known {
+    fn origin(&mut self, group: &Group, before: &Self, metrics: &Metrics) -> Result<Origin, BadCa> {
+        let of = &group.config().origin;
+        let bad = |what: String| BadCa { group: group.name().to_owned(), what };
+        let trust = Trust::of(of).map_err(bad)?;
+        let authority: Authority = of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
+        let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
+            Some(tls) => tls.clone(),
+            None => trust.config().map_err(bad)?,
+        };
+        self.tls.insert(trust.clone(), tls.clone());
+        let ages = Ages { idle: of.idle.duration(), most: of.max_connection_age.duration(), alive: Ages::ALIVE };
+        let place = Place { trust, authority: authority.clone(), ages };
+        let pool = match self.pools.get(&place).or_else(|| before.pools.get(&place)) {
+            Some(pool) => pool.clone(),
+            None => Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, ages),
+        };
+        self.pools.insert(place, pool.clone());
+        let name = (group.name().to_owned(), of.url.to_string());
+        let health = before.health.get(&name).cloned().unwrap_or_else(|| Arc::new(Health::new(&name.0, &name.1)));
+        self.health.insert(name, health.clone());
+        Ok(Origin {
+            pool,
+            timeout: of.timeout.duration(),
+            pass_timeout: Some(of.pass_timeout.duration()).filter(|limit| !limit.is_zero()),
+            authority,
+            scheme: if of.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
+            host: of.host,
+            health,
+            metrics: metrics.group(group.name()),
+        })
+    }
 }
 
 impl Origin {
-    /// How long it may take until its head is there, and between two pieces of its body.
+    /// How long a load may take until its head is there, and between two pieces of its body.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Sends a request; its answer's body is cut where it pauses for too long.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Paced>, Failure> {
-        let again = repeatable(&request);
-        let response = match self.once(request).await {
-            // A server may close a connection that was idle just when we take it: that says nothing about the request.
-            Err((_, true)) if let Some(again) = again => self.once(again).await.map_err(|(failure, _)| failure)?,
-            other => other.map_err(|(failure, _)| failure)?,
-        };
-        Ok(response.map(|body| Paced::new(body, self.timeout)))
+    /// The same for what one client alone waits for. None: as long as it does.
+    pub(crate) fn pass_timeout(&self) -> Option<Duration> {
+        self.pass_timeout
     }
 
-    /// The failure, and whether it was that of a connection which had been good before.
-    async fn once(&self, mut request: Request<Body>) -> Result<Response<hyper::body::Incoming>, (Failure, bool)> {
-        let connection = capture_connection(&mut request);
-        let sent = tokio::time::timeout(self.timeout, self.client.request(request)).await;
-        let used = || connection.connection_metadata().as_ref().and_then(Used::of);
-        match sent {
-            Ok(Ok(response)) => {
-                if let Some(used) = used() {
-                    used.set();
+    /// Sends a request. From its last byte on, it may take `limit` until the answer's head is there, and between two pieces of its body.
+    pub(crate) async fn send(&self, request: Request<Body>, limit: Option<Duration>) -> Result<Response<Paced>, Failure> {
+        match self.exchange(request, limit).await {
+            Ok((response, stream)) => {
+                self.health.answered();
+                Ok(response.map(|body| Paced::new(body, limit).on(stream)))
+            }
+            Err(missed) => {
+                self.health.failed(&missed);
+                self.metrics.origin_failure(missed.failure.label());
+                Err(missed.failure)
+            }
+        }
+    }
+
+    async fn exchange(&self, request: Request<Body>, limit: Option<Duration>) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
+        let (request, sent) = Sent::of(request);
+        let on = On::default();
+        let exchanged = self.pool.send(request, &on);
+        let (response, stream) = match limit {
+            None => exchanged.await,
+            Some(limit) => tokio::select! {
+                biased;
+                exchanged = exchanged => exchanged,
+                () = sent.and(limit) => {
+                    on.retire();
+                    Err(Missed::because(Failure::Timeout, format!("no answer within {limit:?}")))
                 }
-                Ok(response)
-            }
-            Ok(Err(error)) => {
-                let failure = classify(&error);
-                Err((failure, failure == Failure::Reset && used().is_some_and(|used| used.get())))
-            }
-            Err(_) => Err((Failure::Timeout, false)),
+            },
+        }?;
+        let fields = response.headers().len();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Missed::because(Failure::UnaskedUpgrade, "101, and nobody asked for another protocol"));
         }
-    }
-}
-
-/// The same request once more, where it may be sent twice: a safe method without a body.
-fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
-    if !is_safe || !http_body::Body::is_end_stream(request.body()) {
-        return None;
-    }
-    let mut again = Request::new(Body::empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    *again.version_mut() = request.version();
-    *again.extensions_mut() = request.extensions().clone();
-    Some(again)
-}
-
-/// What went wrong, by the first cause that says so.
-pub(crate) fn classify(error: &hyper_util::client::legacy::Error) -> Failure {
-    if error.is_connect() {
-        let timed_out = causes(error).any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut));
-        return if timed_out { Failure::Timeout } else { Failure::Refused };
-    }
-    for cause in causes(error) {
-        if cause.is::<Cut>() {
-            return Failure::IncompleteRequest;
+        if fields > MOST_FIELDS {
+            return Err(Missed::because(Failure::TooManyHeaders, format!("{fields} header fields, more than {MOST_FIELDS}")));
         }
-        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
-            if hyper.is_parse() || hyper.is_parse_too_large() || hyper.is_parse_status() {
-                return Failure::BadResponse;
-            }
-            if hyper.is_timeout() {
-                return Failure::Timeout;
-            }
-        }
+        Ok((response, stream))
     }
-    Failure::Reset
-}
-
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let this = next?;
-        next = this.source();
-        Some(this)
-    })
 }

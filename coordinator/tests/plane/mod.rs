@@ -105,21 +105,16 @@ impl Origin {
         Self { address, count }
     }
 
-    /// An origin that reads requests and hangs up without an answer, each when this is over.
-    pub async fn hanging_up<F: Future<Output = ()> + Send + 'static>(when: impl Fn() -> F + Send + 'static) -> Self {
+    /// An origin that does with each connection what the test says; what it counts is connections. The number: how many came before.
+    pub async fn scripted<F: Future<Output = ()> + Send + 'static>(on: impl Fn(usize, TcpStream) -> F + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
         tokio::spawn(async move {
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let (counted, when) = (counted.clone(), when());
-                tokio::spawn(async move {
-                    read_head(&mut stream).await;
-                    counted.fetch_add(1, Ordering::SeqCst);
-                    when.await;
-                });
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(on(counted.fetch_add(1, Ordering::SeqCst), stream));
             }
         });
         Self { address, count }
@@ -134,11 +129,13 @@ impl Origin {
     }
 }
 
-async fn read_head(stream: &mut TcpStream) {
+/// Reads a head without its body; empty where the other side has hung up.
+pub async fn read_head(stream: &mut TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await.unwrap_or(0) == 1 {
         head.push(byte[0]);
     }
+    String::from_utf8_lossy(&head).into_owned()
 }
 
 /// Lets an origin's answers out when the test says so.

@@ -64,6 +64,9 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         if group.origin.timeout.is_zero() {
             return problem("origin.timeout", "0s would fail every load".into());
         }
+        if group.origin.max_connection_age.is_zero() {
+            return problem("origin.maxConnectionAge", "0s would keep no connection: for that write `idle: 0s`".into());
+        }
         if group.origin.max_loads == 0 {
             return problem("origin.maxLoads", "0 would let nothing load".into());
         }
@@ -134,6 +137,10 @@ mod tests {
             (
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#),
                 "groups[0].freshness.min: 8d is more than freshness.max (7d)",
+            ),
+            (
+                r#"[{"name": "a", "match": {"hosts": ["h"]}, "origin": {"url": "http://o", "maxConnectionAge": "0s"}}]"#.into(),
+                "groups[0].origin.maxConnectionAge: 0s would keep no connection: for that write `idle: 0s`",
             ),
         ] {
             assert_eq!(check(&config(&groups)).unwrap_err().to_string(), expected);

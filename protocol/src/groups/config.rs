@@ -199,9 +199,18 @@ pub struct Origin {
     /// The Host that the origin is sent.
     #[serde(default)]
     pub host: OriginHost,
-    /// How long a load may take until its head is there, and between two pieces of its body.
+    /// How long a load may take until its head is there, and between two pieces of its body. Others may wait for it.
     #[serde(default = "origin_timeout")]
     pub timeout: Span,
+    /// The same for what goes past the cache for one client, from the last byte of its request on; 0s: as long as that client waits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pass_timeout: Span,
+    /// How long an HTTP/1.1 connection is kept that nobody uses: less than the origin keeps it. 0s: each request has its own.
+    #[serde(default = "origin_idle", skip_serializing_if = "is_origin_idle")]
+    pub idle: Span,
+    /// The longest that a connection takes requests, less up to a fifth. The origin's name is resolved again for the next one.
+    #[serde(default = "max_connection_age", skip_serializing_if = "is_max_connection_age")]
+    pub max_connection_age: Span,
     /// Flights' loads under way at one coordinator.
     #[serde(default = "max_loads")]
     pub max_loads: u32,
@@ -212,6 +221,26 @@ pub struct Origin {
 
 fn origin_timeout() -> Span {
     Span::secs(10)
+}
+
+fn origin_idle() -> Span {
+    Span::secs(4)
+}
+
+fn is_origin_idle(span: &Span) -> bool {
+    *span == origin_idle()
+}
+
+fn max_connection_age() -> Span {
+    Span::secs(60)
+}
+
+fn is_max_connection_age(span: &Span) -> bool {
+    *span == max_connection_age()
+}
+
+fn is_zero(span: &Span) -> bool {
+    span.is_zero()
 }
 
 fn max_loads() -> u32 {
