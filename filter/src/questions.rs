@@ -181,6 +181,8 @@ pub struct Questions {
     shared: BTreeMap<(u128, Side), u32>,
     waiters: BTreeMap<u32, Waiter>,
     calls: BTreeMap<u32, Call>,
+    /// How many of these have not been given up.
+    waiting: usize,
     /// When peers have said something last, on the clock of the worker's attention. Of those that others wait for.
     heard: BTreeMap<String, u64>,
     /// How many may still be hedged.
@@ -268,16 +270,18 @@ impl Questions {
     pub fn sent(&mut self, token: u32, id: u32) {
         if let Some((question, _)) = self.open.get(&id) {
             self.calls.insert(token, Call::new(id, question));
+            self.waiting = self.waiting.saturating_add(1);
         }
     }
 
     /// The call that came back.
     pub fn by_token(&mut self, token: u32) -> Option<Call> {
-        let call = self.calls.remove(&token);
+        let call = self.calls.remove(&token)?;
+        self.waiting = self.waiting.saturating_sub(usize::from(!call.given_up));
         if self.calls.is_empty() {
             self.heard.clear();
         }
-        call
+        Some(call)
     }
 
     /// A peer said something, at this time of the worker's attention: it is not silent, whatever else it is asked.
@@ -296,13 +300,13 @@ impl Questions {
             let over = |since: u64| since.saturating_add(call.patience) <= at;
             !call.given_up && over(call.asked_at) && heard.get(&call.peer.address).is_none_or(|heard| over(*heard))
         };
-        let silent = self.calls.values_mut().filter(|call| is_silent(call));
+        let give_up = |call: &mut Call| {
+            call.given_up = true;
+            call.clone()
+        };
+        let silent: Vec<Call> = self.calls.values_mut().filter(|call| is_silent(call)).map(give_up).collect();
+        self.waiting = self.waiting.saturating_sub(silent.len());
         silent
-            .map(|call| {
-                call.given_up = true;
-                call.clone()
-            })
-            .collect()
     }
 
     /// Questions whose peer has been silent for so long that the next is asked, too.
@@ -326,7 +330,7 @@ impl Questions {
 
     /// Whether a peer may fall silent that somebody waits for.
     pub fn is_waiting(&self) -> bool {
-        self.calls.values().any(|call| !call.given_up)
+        self.waiting > 0
     }
 
     /// Questions whose answers never came, not even a failure.
@@ -334,6 +338,7 @@ impl Questions {
         let is_late = |question: &Question| question.sent.saturating_add(question.call_time()).saturating_add(GRACE) < now;
         let late: Vec<u32> = self.open.iter().filter(|(_, (question, _))| is_late(question)).map(|(id, _)| *id).collect();
         self.calls.retain(|_, call| call.end >= now && !late.contains(&call.question));
+        self.waiting = self.calls.values().filter(|call| !call.given_up).count();
         late
     }
 

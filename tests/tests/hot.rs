@@ -14,7 +14,7 @@ static MESH: Shared<Mesh> = Shared::new();
 
 /// A group for each test, so that its counters are its own.
 async fn mesh() -> Arc<Mesh> {
-    let groups = ["still", "aging", "ending", "head", "vary", "status"];
+    let groups = ["still", "aging", "ending", "head", "vary", "passing", "status"];
     let mesh = || Mesh::of(3, 1).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("short", json!({"hot": {"ttl": "1s"}})));
     MESH.get(async || mesh().start().await).await
 }
@@ -42,6 +42,26 @@ fn ttl(answer: &Answer) -> i64 {
     let status = answer.cache_status();
     let ttl = status.split("; ").find_map(|part| part.strip_prefix("ttl="));
     ttl.and_then(|ttl| ttl.parse().ok()).unwrap_or_else(|| panic!("no ttl in {status}"))
+}
+
+#[test]
+fn a_variant_that_passes_leaves_the_hot_copies_of_others_where_they_are() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/passing", |request| {
+            let language = request.header("accept-language");
+            let control = if language == "de" { "max-age=3600" } else { "private" };
+            Reply::ok(language).header("vary", "accept-language").header("cache-control", control)
+        });
+        let ask = |language: &str| Ask::get("passing.test", "/passing").header("accept-language", language);
+        make_hot(&mesh, &ask("de")).await;
+        for _ in 0..3 {
+            let private = ask("fr").send(mesh.fronts()[0]).await.unwrap();
+            assert_eq!((private.status, private.text()), (200, "fr".to_owned()));
+            let german = ask("de").send(mesh.fronts()[0]).await.unwrap();
+            assert!(is_hot(&german) && german.text() == "de", "{german:?}");
+        }
+    });
 }
 
 #[test]
