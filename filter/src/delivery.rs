@@ -41,6 +41,8 @@ struct Given {
     shared: Option<Selecting>,
     /// Who came later may not have it, without validation: its load had begun.
     latest: u64,
+    /// It is a failure that a second load has to bring as well, led by another of those who wait, before they have it.
+    is_first_failure: bool,
     /// When the last of those came.
     last: u64,
     /// What is said to those who joined.
@@ -69,8 +71,9 @@ impl Delivery {
         let head = |verdict: &Verdict| answer.head(&cache_status(&installation, verdict, detail, None));
         let heads = [head(&answer.verdict), if waiting.iter().any(|(_, waiter)| waiter.map.is_some()) { head(&joined) } else { Vec::new() }];
         let latest = latest(&question, &answer.verdict, now);
+        let is_first_failure = is_loaded(&answer.verdict) && answer.status >= 400 && answer.verdict.load.is_none();
         let last = waiting.iter().map(|(_, waiter)| waiter.came).max().unwrap_or(0);
-        let end = End::Response(Box::new(Given { answer, outcome, detail, shared, latest, last, joined, heads }));
+        let end = End::Response(Box::new(Given { answer, outcome, detail, shared, latest, is_first_failure, last, joined, heads }));
         Self { question, waiting: waiting.into_iter(), end, installation }
     }
 
@@ -97,7 +100,10 @@ impl Delivery {
         let (verdict, head) = match &waiter.map {
             None => (&given.answer.verdict, first),
             Some(map) if given.shared.as_ref().is_some_and(|selecting| selects(selecting, map)) => {
-                if waiter.came > given.latest {
+                if given.is_first_failure && self.question.again {
+                    return Some((stream, ask_alone(&self.question, &self.installation, stream, waiter, worker, now)));
+                }
+                if waiter.came > given.latest || given.is_first_failure {
                     return Some((stream, ask_together(&self.question, &self.installation, (stream, waiter), given.last, worker, now)));
                 }
                 (&given.joined, later)
@@ -119,11 +125,15 @@ impl Delivery {
 /// Until when those came who may have an answer that may not be used again without validation (RFC 9111 section 4): until its load began. For
 /// whom the question was asked they are in any case.
 fn latest(question: &Question, verdict: &Verdict, now: u64) -> u64 {
-    let is_loaded = matches!(verdict.outcome, wire::Outcome::Miss | wire::Outcome::Revalidated);
-    if !is_loaded || verdict.ttl > 0 || verdict.waiters {
+    if !is_loaded(verdict) {
         return u64::MAX;
     }
     verdict.load.map_or(0, |load| now.saturating_sub(load)).max(question.since)
+}
+
+/// Whether it was loaded just now and may not be used again, nor be given to everybody who waits.
+fn is_loaded(verdict: &Verdict) -> bool {
+    matches!(verdict.outcome, wire::Outcome::Miss | wire::Outcome::Revalidated) && verdict.ttl <= 0 && !verdict.waiters
 }
 
 /// A request that came when the load had begun whose answer this is: all of these together ask once more. `last`: when the last of them came.
@@ -148,6 +158,7 @@ fn once_more(of: &Question, stream: u32, waiter: &Waiter, worker: &Worker, now: 
     Question {
         map: waiter.map.clone().unwrap_or_default(),
         leader: stream,
+        again: true,
         tries: 1,
         calls: 1,
         heard: false,

@@ -268,6 +268,7 @@ impl Ours<'_> {
             map: arrival.map.to_vec(),
             leader: arrival.stream,
             peer,
+            again: false,
             tries: 1,
             calls: 1,
             heard: false,

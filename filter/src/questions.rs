@@ -46,6 +46,8 @@ pub struct Question {
     pub leader: u32,
     /// The peer that is asked now.
     pub peer: Choice,
+    /// It is asked for those for whom the answer to an earlier one was not.
+    pub again: bool,
     /// How many peers have been asked.
     pub tries: u8,
     /// How many calls are under way whose peers have not been given up.

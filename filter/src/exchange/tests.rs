@@ -872,6 +872,28 @@ fn what_is_fresh_or_stored_or_for_all_who_wait_is_given_whenever_they_came() {
 }
 
 #[test]
+fn a_failure_is_for_all_who_wait_once_a_second_load_has_brought_it_too() {
+    let fails = |proxy: &mut Proxy, question: u32, status: &str, outcome: &str| {
+        let map = pairs::write([(&b":status"[..], status.as_bytes()), (b"meshcache-outcome", outcome.as_bytes())].into_iter());
+        let answer = Answer::read(&map, b"failed".to_vec(), false).ok();
+        proxy.answered(question, answer)
+    };
+    const FIRST: &str = "miss; ttl=0; age=0; fwd-status=503; shared";
+    for second in ["miss; ttl=0; age=0; fwd-status=503; waiters", FIRST] {
+        let mut proxy = Proxy::new("{}");
+        let question = proxy.question("/x");
+        (0..3).for_each(|_| assert_eq!(proxy.get("/x"), Done::Wait));
+        let all = fails(&mut proxy, question, "503", FIRST);
+        let [(1, Done::Reply(503, ..)), (2, Done::Ask(ask)), (3, Done::Wait), (4, Done::Wait)] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(proxy.get("/x"), Done::Wait);
+        let all = fails(&mut proxy, ask.question, "404", second);
+        let given = all.iter().filter(|(_, done)| matches!(done, Done::Reply(404, ..))).count();
+        let alone = all.iter().filter(|(_, done)| matches!(done, Done::Ask(_))).count();
+        assert_eq!((given, alone), if second == FIRST { (1, 3) } else { (4, 0) }, "{all:?}");
+    }
+}
+
+#[test]
 fn the_flight_that_an_owner_names_is_said_when_it_is_asked_again_and_to_nobody_else() {
     let mut proxy = Proxy::new("{}");
     let question = proxy.question("/x");
