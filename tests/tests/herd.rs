@@ -91,7 +91,8 @@ fn through_an_envoy_who_comes_when_a_load_has_begun_shares_the_next_for_what_mus
         // One worker, and so one question.
         let mesh = Mesh::of(3, 1).groups(|groups| groups.plus("crowd", json!({"patience": "10s"}))).start().await;
         the_others_share_the_next_load(&mesh, "/validated-etag", &[("etag", "\"e\"")]).await;
-        the_others_share_the_next_load(&mesh, "/validated-max-age", &[("cache-control", "max-age=0")]).await;
+        the_others_share_the_next_load(&mesh, "/validated-max-age", &[("cache-control", "max-age=0"), ("etag", "\"e\"")]).await;
+        the_others_share_the_next_load(&mesh, "/validated-no-cache", &[("cache-control", "max-age=60, no-cache"), ("etag", "\"e\"")]).await;
     });
 }
 

@@ -50,7 +50,7 @@ fn a_variant_that_passes_leaves_the_hot_copies_of_others_where_they_are() {
         let mesh = mesh().await;
         mesh.origin.on("/passing", |request| {
             let language = request.header("accept-language");
-            let control = if language == "de" { "max-age=3600" } else { "private" };
+            let control = if language == "fr" { "private" } else { "max-age=3600" };
             Reply::ok(language).header("vary", "accept-language").header("cache-control", control)
         });
         let ask = |language: &str| Ask::get("passing.test", "/passing").header("accept-language", language);
@@ -60,6 +60,11 @@ fn a_variant_that_passes_leaves_the_hot_copies_of_others_where_they_are() {
             assert_eq!((private.status, private.text()), (200, "fr".to_owned()));
             let german = ask("de").send(mesh.fronts()[0]).await.unwrap();
             assert!(is_hot(&german) && german.text() == "de", "{german:?}");
+        }
+        // Nor do others pass with it that nobody has asked for yet.
+        for came in ["fwd=", "; hit"] {
+            let italian = ask("it").send(mesh.fronts()[0]).await.unwrap();
+            assert!(italian.cache_status().contains(came) && !italian.cache_status().contains("bypass"), "{italian:?}");
         }
     });
 }
