@@ -86,6 +86,21 @@ async fn the_others_share_the_next_load(mesh: &Mesh, path: &'static str, fields:
 }
 
 #[test]
+fn through_an_envoy_a_failure_is_shared_once_a_second_load_has_brought_it_too() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        for status in [503, 404] {
+            let path = format!("/failing-{status}");
+            mesh.origin.always(&path, Reply::status(status).delay(ORIGIN_TIME));
+            // Both Envoys and all their workers.
+            let herd = herd(200, &mesh.fronts(), |_| Ask::get("crowd.test", &path)).await;
+            assert_eq!(herd.statuses(), [(status, 200)].into(), "{}", mesh.counts().await);
+            assert_eq!(mesh.origin.hits(&path), 2, "{status}: {}", mesh.counts().await);
+        }
+    });
+}
+
+#[test]
 fn through_an_envoy_who_comes_when_a_load_has_begun_shares_the_next_for_what_must_be_validated() {
     run(async {
         // One worker, and so one question.
