@@ -24,6 +24,11 @@ pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
 /// Envoy buffers an answer to a filter's question in whole: what is larger than this goes past the cache there.
 const LARGEST_FOR_PROXIES: usize = 30 << 20;
 
+/// What Envoy takes of an answer's head, unless it is told otherwise: lines, and bytes. It breaks off what has more, as if nobody had answered.
+const LARGEST_HEAD_FOR_PROXIES: (usize, usize) = (100, 60 << 10);
+/// What is in an answer's head beside its fields: `:status`, and what is added on the way out, `date` and `content-length`.
+const BESIDE: [(&str, usize); 3] = [(":status", 3), ("date", 29), ("content-length", 8)];
+
 /// What we are called, as headers have it.
 pub(crate) struct Names {
     pub(crate) installation: String,
@@ -95,7 +100,7 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     let (status, body) = part::cut(entry, &part, &mut headers)?;
     if asked.question.is_some() {
         if body.len() > LARGEST_FOR_PROXIES {
-            return Some(hand_back(&Aside { remember: 10_000, ..Aside::new("too-large", "") }));
+            return Some(too_large("too-large"));
         }
         verdict.everybody = entry.stored.for_everybody;
         let for_others = entry.stored.for_everybody || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
@@ -109,6 +114,13 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
         headers.append(CACHE_STATUS, status?);
     }
     headers.insert(AGE, HeaderValue::from(verdict.age / 1000));
+    // Another coordinator takes more, and asks itself what its proxy takes.
+    if asked.question.is_some()
+        && !asked.is_from_peer
+        && let Some(reason) = too_much(&headers)
+    {
+        return Some(too_large(reason));
+    }
     let body = if request.is_head() && status != StatusCode::NOT_MODIFIED {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         Body::empty()
@@ -119,6 +131,20 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Some(response)
+}
+
+/// An answer that no proxy can take.
+fn too_large(reason: &'static str) -> Response<Body> {
+    hand_back(&Aside { remember: 10_000, ..Aside::new(reason, "") })
+}
+
+/// Why Envoy would refuse an answer with this head.
+fn too_much(headers: &HeaderMap) -> Option<&'static str> {
+    let beside = BESIDE.iter().filter(|(name, _)| !headers.contains_key(*name)).map(|(name, value)| name.len() + value);
+    let of_fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let (lines, bytes) = of_fields.chain(beside).fold((0, 0), |(lines, bytes), line| (lines + 1, bytes + line));
+    let (most, largest) = LARGEST_HEAD_FOR_PROXIES;
+    if lines > most { Some("too-many-headers") } else { (bytes > largest).then_some("head-too-large") }
 }
 
 /// What a debugger sees of an answer: its key, the rule that gave its lifetime, its tags.
@@ -155,7 +181,10 @@ pub(crate) fn to_proxy(mut response: Response<Body>, fwd: &str) -> Response<Body
     if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
         headers.insert(OUTCOME, outcome);
     }
-    response
+    match too_much(headers) {
+        Some(reason) => too_large(reason),
+        None => response,
+    }
 }
 
 /// A question's answer without a response: its asker goes on by itself, for as long as is to be remembered.

@@ -26,7 +26,7 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -38,6 +38,9 @@ use tower_service::Service;
 const CONNECT: Duration = Duration::from_secs(1);
 /// A connection that is silent for so long is asked for a sign of life, and given up after as long again.
 const ALIVE: Duration = Duration::from_secs(2);
+/// A peer's patience is waited for in so many steps, none of them shorter than [`STEP`].
+const STEPS: u32 = 50;
+const STEP: Duration = Duration::from_millis(5);
 /// Bytes under way: of one answer, and of all on one connection.
 const WINDOWS: (u32, u32) = (1 << 20, 8 << 20);
 
@@ -155,7 +158,7 @@ impl Peers {
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let request = call(peer, head, question, &token, is_load).ok_or(Failure::Internal)?;
         let verdict = |response: &Response<Incoming>| response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()));
-        let answer = link.send(request, patience).await.and_then(|response| Ok((verdict(&response).ok_or(Failure::BadResponse)?, response)));
+        let answer = patiently(patience, link.ask(request)).await.and_then(|response| Ok((verdict(&response).ok_or(Failure::BadResponse)?, response)));
         match &answer {
             Ok(_) => self.answered(&link, Call::Question),
             Err(failure) => self.failed(&link, Call::Question, *failure),
@@ -272,7 +275,28 @@ impl Link {
     }
 
     async fn send(&self, request: Request<Body>, patience: Duration) -> Result<Response<Incoming>, Failure> {
-        timeout(patience, self.client.request(request)).await.map_err(|_| Failure::Timeout)?.map_err(|error| failure(&error))
+        timeout(patience, self.ask(request)).await.map_err(|_| Failure::Timeout)?
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+        self.client.request(request).await.map_err(|error| failure(&error))
+    }
+}
+
+/// Waits for a peer's answer for as long as it may be silent. It waits in small steps, each of which counts as one however late it ends: a
+/// process that is starved of CPU would else take its own lateness for the peer's silence, with the answer unread in front of it.
+async fn patiently<T>(patience: Duration, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut answer = pin!(answer);
+    let (step, mut left) = ((patience / STEPS).max(STEP), patience);
+    loop {
+        let now = step.min(left);
+        if let Ok(answer) = timeout(now, &mut answer).await {
+            return answer;
+        }
+        left = left.saturating_sub(now);
+        if left.is_zero() {
+            return Err(Failure::Timeout);
+        }
     }
 }
 
@@ -316,5 +340,45 @@ impl Service<Uri> for Fixed {
         let Some(address) = self.address.clone() else { return Box::pin(async { Err("not an address".into()) }) };
         let connecting = self.tcp.call(address);
         Box::pin(async move { connecting.await.map_err(Into::into) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, poll_fn};
+    use tokio::time::{Instant, advance, sleep};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_waited_for_no_longer_than_the_patience() {
+        for patience in [1000, 400, 7, 1].map(Duration::from_millis) {
+            let begun = Instant::now();
+            assert_eq!(patiently::<()>(patience, pending()).await, Err(Failure::Timeout));
+            let took = begun.elapsed();
+            // Tokio's timers are late by a millisecond at most, each.
+            assert!(took >= patience && took <= patience + (STEPS + 1) * Duration::from_millis(1), "{took:?} for {patience:?}");
+        }
+        let in_time = async {
+            sleep(Duration::from_millis(999)).await;
+            Ok(7)
+        };
+        assert_eq!(patiently(Duration::from_secs(1), in_time).await, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_asker_sleeps_through_is_not_its_peers_silence() {
+        // Each time that it is looked at, the process was away for 90 ms: the answer is there at the 30th time, after 2.7 s.
+        let mut looks = 0;
+        let mut away = None;
+        let answer = poll_fn(move |cx| {
+            looks += 1;
+            if looks > 30 {
+                return Poll::Ready(Ok(()));
+            }
+            let sleeps = away.insert(Box::pin(advance(Duration::from_millis(90))));
+            let _ = sleeps.as_mut().poll(cx);
+            Poll::Pending
+        });
+        assert_eq!(patiently(Duration::from_secs(1), answer).await, Ok(()));
     }
 }

@@ -1,14 +1,14 @@
 //! The second half of the story: a question was answered, and what that means for all who wait for it.
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Failure},
     counts::{Event, Reason},
     delivery::Delivery,
     exchange::{Ask, Exchange},
     head::Head,
     hot::Variant,
     peers::Choice,
-    questions::Question,
+    questions::{Call, Question},
 };
 use meshcache_protocol::{
     freshness::{Selecting, Stored, Vary},
@@ -27,23 +27,27 @@ pub enum Next {
 }
 
 impl Exchange<'_> {
-    /// A peer answered a question; `None`: it did not, or something that is no coordinator did.
-    pub fn answered(&mut self, id: u32, peer: &Choice, answer: Option<Answer>) -> Next {
-        let Some(answer) = answer else { return self.failed(id, peer) };
-        self.worker.peers.answered(&peer.address);
-        if self.worker.questions.get(id).is_none() {
-            return Next::Nothing;
+    /// A call came back.
+    pub fn answered(&mut self, call: &Call, answer: Result<Answer, Failure>) -> Next {
+        let (id, peer) = (call.question, &call.peer);
+        let answer = match answer {
+            Ok(answer) => answer,
+            // It has counted.
+            Err(_) if call.given_up => return Next::Nothing,
+            Err(failure) => return self.failed(id, peer, failure),
+        };
+        self.worker.answered(&peer.address);
+        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
+        if !call.given_up {
+            question.calls = question.calls.saturating_sub(1);
         }
         match answer.verdict.outcome {
-            Outcome::Loading => self.loading(id, peer, answer.verdict.collapsed),
+            Outcome::Loading => self.loading(id, peer, &answer.verdict),
             Outcome::Error => self.let_go(id, Reason::OwnerError, None),
             Outcome::Pass => {
+                // What is hot may be given all the same: the pass is for those whom it is not for.
                 if let Some(question) = self.worker.questions.get(id) {
-                    self.worker.passes.remember(&question.key, question.asked, answer.verdict.remember, self.now);
-                    if answer.verdict.remember > 0 {
-                        // The key's answer is one that may not be kept: what was kept of it is older.
-                        self.worker.hot.remove(question.key.hash());
-                    }
+                    self.worker.passes.remember(question, &answer.verdict, self.now);
                 }
                 self.let_go(id, Reason::Owner, Some(answer.verdict))
             }
@@ -51,32 +55,37 @@ impl Exchange<'_> {
         }
     }
 
+    /// The peer of a call has been silent for longer than it may while this worker listened. It may still answer.
+    pub fn gives_up(&mut self, call: &Call) -> Next {
+        self.failed(call.question, &call.peer, Failure::Peer)
+    }
+
     /// The peer is silent for so long that the group wants the next to be asked, too: whoever answers first.
-    pub fn silent(&mut self, id: u32) -> Next {
+    pub fn hedges(&mut self, id: u32) -> Next {
         match self.next(id) {
             Some(next) => {
                 self.worker.counts.event(Event::Hedge);
-                if let Some(question) = self.worker.questions.get_mut(id) {
-                    question.calls = question.calls.saturating_add(1);
-                }
-                self.ask_again(id, next)
+                self.ask_again(id, next, None)
             }
             None => Next::Nothing,
         }
     }
 
     /// The peer did not answer: the key's next peer is asked once, then all go their ordinary way.
-    fn failed(&mut self, id: u32, peer: &Choice) -> Next {
+    fn failed(&mut self, id: u32, peer: &Choice, failure: Failure) -> Next {
         self.worker.counts.event(Event::PeerFailure);
-        self.worker.fails(&peer.address, self.now);
+        match failure {
+            Failure::Peer => self.worker.fails(&peer.address, self.now),
+            Failure::Stream => self.worker.breaks_off(&peer.address, self.now),
+        }
         let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        if question.calls > 1 {
+        question.calls = question.calls.saturating_sub(1);
+        if question.calls > 0 {
             // The other one that was asked may still answer.
-            question.calls = question.calls.saturating_sub(1);
             return Next::Nothing;
         }
         match self.next(id) {
-            Some(next) => self.ask_again(id, next),
+            Some(next) => self.ask_again(id, next, None),
             None => self.let_go(id, Reason::PeersFailed, None),
         }
     }
@@ -91,20 +100,27 @@ impl Exchange<'_> {
     }
 
     /// The peer is still loading: the same question again, as long as the origin may take and anybody waits.
-    fn loading(&mut self, id: u32, peer: &Choice, collapsed: bool) -> Next {
-        if let Some(question) = self.worker.questions.get_mut(id) {
-            question.collapsed.get_or_insert(collapsed);
-            question.heard = true;
+    fn loading(&mut self, id: u32, peer: &Choice, verdict: &Verdict) -> Next {
+        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
+        question.collapsed.get_or_insert(verdict.collapsed);
+        let in_time = self.now < question.deadline();
+        if in_time && self.worker.questions.is_awaited(id) {
+            self.ask_again(id, peer.clone(), Some(verdict.flight))
+        } else {
+            self.let_go(id, Reason::TooSlow, None)
         }
-        let in_time = self.worker.questions.get(id).is_some_and(|question| self.now < question.deadline());
-        if in_time && self.worker.questions.is_awaited(id) { self.ask_again(id, peer.clone()) } else { self.let_go(id, Reason::TooSlow, None) }
     }
 
-    fn ask_again(&mut self, id: u32, peer: Choice) -> Next {
+    /// Asks a peer. `loading`: it has said so, and named this flight.
+    fn ask_again(&mut self, id: u32, peer: Choice, loading: Option<u64>) -> Next {
+        let asked_at = self.worker.attention.time();
         let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        (question.sent, question.peer) = (self.now, peer);
+        (question.sent, question.asked_at, question.peer) = (self.now, asked_at, peer);
+        (question.heard, question.flight) = (loading.is_some(), loading.unwrap_or(0));
+        question.calls = question.calls.saturating_add(1);
+        let timeout = question.call_time();
         self.worker.counts.event(Event::Question);
-        Next::Ask(Ask { question: id, timeout: question.patience() })
+        Next::Ask(Ask { question: id, timeout })
     }
 
     /// All who wait go their ordinary way.
@@ -119,11 +135,13 @@ impl Exchange<'_> {
         let installation = self.installation();
         let Some((question, waiting)) = self.worker.questions.close(id) else { return Next::Nothing };
         answer.verdict.collapsed = question.collapsed.unwrap_or(answer.verdict.collapsed);
-        let shared = selecting(&question, &answer).filter(|_| answer.verdict.shared);
-        if let Some(selecting) = &shared {
+        let verdict = &answer.verdict;
+        let shared = selecting(&question, &answer).filter(|_| verdict.shared || verdict.waiters);
+        if let Some(selecting) = shared.as_ref().filter(|_| verdict.shared) {
+            self.worker.passes.forget(&question, selecting);
             self.keep(&question, &answer, selecting.clone());
         }
-        Next::Deliver(Box::new(Delivery::of_response(question, waiting, answer, shared, installation)))
+        Next::Deliver(Box::new(Delivery::of_response(question, waiting, answer, shared, installation, self.now)))
     }
 
     /// Puts an answer into the hot cache, never for longer than it is fresh.

@@ -85,13 +85,15 @@ words! {
         Full = "full",
         /// A header's value is not UTF-8: it cannot be sent in a question.
         NotText = "not-text",
+        /// Its head is larger than a coordinator takes, with what a question adds to it.
+        LargeHead = "head-too-large",
         /// The owner said pass.
         Owner = "owner",
         /// The owner had no answer.
         OwnerError = "owner-error",
         /// Neither the owner nor the next peer answered.
         PeersFailed = "peers-failed",
-        /// The owner was still loading when the origin's time was over.
+        /// The owner was still loading when the time of two loads was over.
         TooSlow = "too-slow",
         /// Envoy refused something.
         Host = "host",

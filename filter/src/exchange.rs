@@ -9,7 +9,7 @@ use crate::{
     hot::Spot,
     message,
     passes::Asked,
-    questions::{Joined, Question},
+    questions::{Joined, Joins, Question},
     reply::Reply,
     site::{Side, Site},
     spare::Spare,
@@ -55,7 +55,7 @@ pub struct Pass {
 pub struct Ask {
     /// The question.
     pub question: u32,
-    /// Milliseconds after which the peer counts as failed.
+    /// Milliseconds after which Envoy gives up the call. The worker has given up the peer long before.
     pub timeout: u64,
 }
 
@@ -226,15 +226,19 @@ impl Ours<'_> {
         let alone = joins(self.group, self.request, verified);
         let asked = Asked::new(self.side, alone);
         let shared = alone.is_ok() && !only_if_cached;
-        if worker.passes.holds(&self.key, asked, now) {
+        if worker.passes.holds(&self.key, asked, self.request, now) {
             return Step::Pass(self.pass(worker, Reason::Remembered));
         }
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
+        if !message::fits(self.request, arrival.map, worker.told()) {
+            return Step::Pass(self.pass(worker, Reason::LargeHead));
+        }
         if shared {
             let purges = worker.purges();
-            match worker.questions.join(self.side, &self.key, self.group, purges, (arrival.stream, arrival.map), self.debug) {
+            let joins = Joins { stream: arrival.stream, map: arrival.map, debug: self.debug, came: now };
+            match worker.questions.join(self.side, &self.key, self.group, purges, joins) {
                 Joined::Yes => {
                     worker.counts.event(Event::Joined);
                     return Step::Wait;
@@ -247,6 +251,7 @@ impl Ours<'_> {
             Some(known) if worker.may_ask() => worker.peers.choose(&known.ring, self.key.hash(), now),
             _ => None,
         };
+        worker.attends(now);
         let Some(peer) = peer else {
             let spare = spare(worker, self.side, self.group, &self.key, self.request, verified, now);
             return Step::Pass(Pass { spare, ..self.pass(worker, Reason::NoPeer) });
@@ -263,15 +268,19 @@ impl Ours<'_> {
             map: arrival.map.to_vec(),
             leader: arrival.stream,
             peer,
+            again: false,
             tries: 1,
             calls: 1,
             heard: false,
+            flight: 0,
             purges: worker.purges(),
             collapsed: None,
             began: now,
+            since: now,
             sent: now,
+            asked_at: worker.attention.time(),
         };
-        let timeout = question.patience();
+        let timeout = question.call_time();
         match worker.questions.open(question, self.debug) {
             Some(question) => {
                 worker.counts.event(Event::Question);

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod answered;
+pub mod attention;
 pub mod config;
 pub mod counts;
 pub mod delivery;

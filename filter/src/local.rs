@@ -1,14 +1,14 @@
 //! What the listeners of one worker thread share: the worker, its part in the feed, and who still waits for an answer.
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Failure},
     answered::Next,
     counts,
     delivery::Delivery,
     exchange::{Ask, Exchange, Step},
     feed::{Feed, FeedAsk, Moment},
     host::{self, Kind, Level, SharedData},
-    peers::Choice,
+    questions::Call,
     rescue,
     stream::State,
     worker::Worker,
@@ -57,16 +57,16 @@ thread_local! {
 }
 
 impl Local {
-    /// A peer answered a question, or not, where there is no answer.
-    pub(crate) fn answered(&mut self, question: u32, peer: &Choice, answer: Option<Answer>) {
-        let next = (Exchange { worker: &mut self.worker, now: host::now() }).answered(question, peer, answer);
+    /// A call came back.
+    pub(crate) fn answered(&mut self, call: &Call, answer: Result<Answer, Failure>) {
+        let next = (Exchange { worker: &mut self.worker, now: host::now() }).answered(call, answer);
         self.go_on(next);
     }
 
     /// A question could not go out to its peer, or was never heard of again.
     pub(crate) fn unsent(&mut self, question: u32) {
-        if let Some(peer) = self.worker.questions.get(question).map(|question| question.peer.clone()) {
-            self.answered(question, &peer, None);
+        if let Some(call) = self.worker.questions.get(question).map(|asked| Call::new(question, asked)) {
+            self.answered(&call, Err(Failure::Peer));
         }
     }
 
@@ -78,11 +78,17 @@ impl Local {
         }
     }
 
-    /// Asks the next peers of those that are silent.
-    pub(crate) fn hedge(&mut self) {
+    /// Looks who is silent: the next peers are asked.
+    pub(crate) fn look(&mut self) {
         let now = host::now();
-        for question in self.worker.questions.silent(now) {
-            let next = (Exchange { worker: &mut self.worker, now }).silent(question);
+        self.worker.attention.look(now);
+        let attentive = self.worker.attention.time();
+        for call in self.worker.questions.silent(attentive) {
+            let next = (Exchange { worker: &mut self.worker, now }).gives_up(&call);
+            self.go_on(next);
+        }
+        for question in self.worker.questions.to_hedge(attentive) {
+            let next = (Exchange { worker: &mut self.worker, now }).hedges(question);
             self.go_on(next);
         }
     }

@@ -15,6 +15,21 @@ pub fn is_text(request: &Request<'_>) -> bool {
     request.fields.iter().all(|(_, value)| std::str::from_utf8(value).is_ok())
 }
 
+/// What a coordinator takes of a question's head: lines, and bytes as HTTP/2 counts them (RFC 9113 section 6.5.2).
+const MOST: (usize, usize) = (256, 64 << 10);
+/// What a question has beside its request: lines, and bytes without the position of purges. Envoy's own additions are among them.
+const BESIDE: (usize, usize) = (16, 2 << 10);
+/// What HTTP/2 counts for a line beside its bytes, less what a header map has there.
+const LINE: usize = 32 - 10;
+
+/// Whether a coordinator would take a request with what a question adds to it. It refuses more, and would be taken for dead. `map`: the
+/// request's own header map.
+pub fn fits(request: &Request<'_>, map: &[u8], purges: &str) -> bool {
+    let lines = request.fields.len().saturating_add(BESIDE.0);
+    let bytes = lines.saturating_mul(LINE).saturating_add(map.len()).saturating_add(purges.len()).saturating_add(BESIDE.1);
+    lines <= MOST.0 && bytes <= MOST.1
+}
+
 /// The headers of a question. `purges`: the position that the proxy has heard of. `changed`: how long ago its key was seen to change.
 /// `None` where it cannot be said.
 pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed: Option<u64>) -> Option<Headers<'q>> {
@@ -37,8 +52,8 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed:
         rules: question.group.digest().to_owned(),
         purge: purges.to_owned(),
         patience: question.told_patience(),
-        waited: question.sent.saturating_sub(question.began),
-        flight: 0,
+        waited: question.sent.saturating_sub(question.since),
+        flight: question.flight,
         changed,
         hop: question.peer.hop,
         route: None,

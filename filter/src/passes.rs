@@ -1,16 +1,24 @@
-//! Keys that an owner passed a moment ago: nobody asks or queues for them until that is over.
+//! Requests that an owner passed a moment ago: nobody asks or queues for such until that is over, or until there is an answer that may be shared.
 
-use crate::site::Side;
+use crate::{head::Head, questions::Question, site::Side};
 use lru::LruCache;
-use meshcache_protocol::{Key, freshness::Alone};
-use std::num::NonZeroUsize;
+use meshcache_protocol::{
+    Key, Request,
+    freshness::{Alone, HitForPass, Selecting, Vary},
+    wire::Verdict,
+};
 
-const MOST: usize = 2048;
-const LARGEST_KEY: usize = 4096;
+/// The most keys, and the most bytes in all.
+const MOST: (usize, usize) = (2048, 1 << 20);
+/// The largest key, and the most bytes of the fields by which an answer varies. What is larger is not remembered.
+const LARGEST: usize = 4096;
+/// What a key costs beside its bytes.
+const EACH: usize = 128;
 
-/// The remembered passes of one worker, bounded: the one that was used least makes room.
+/// The remembered passes of one worker, bounded: the key that was used least makes room.
 pub struct Passes {
-    passes: LruCache<(Vec<u8>, Asked), u64>,
+    passes: LruCache<(Vec<u8>, Asked), HitForPass<()>>,
+    bytes: usize,
 }
 
 /// For whom the owner passed. A pass for a request that names its user says nothing about plain ones.
@@ -22,63 +30,137 @@ impl Asked {
     pub fn new(side: Side, alone: Result<(), Alone>) -> Self {
         Self(side, alone.map_or_else(|why| (why as u8).saturating_add(1), |()| 0))
     }
+
+    /// A plain one on the same side.
+    const fn plain(self) -> Self {
+        Self(self.0, 0)
+    }
 }
 
 impl Default for Passes {
     fn default() -> Self {
-        Self { passes: LruCache::new(NonZeroUsize::new(MOST).unwrap_or(NonZeroUsize::MIN)) }
+        Self { passes: LruCache::unbounded(), bytes: 0 }
     }
 }
 
 impl Passes {
-    /// The owner passed; so long.
-    pub fn remember(&mut self, key: &Key, asked: Asked, remember: u64, now: u64) {
-        if remember > 0 && key.bytes().len() <= LARGEST_KEY {
-            self.passes.put((key.bytes().to_vec(), asked), now.saturating_add(remember));
+    /// The owner passed: requests that agree with the question's in the fields that it names are not asked for, so long.
+    pub fn remember(&mut self, question: &Question, verdict: &Verdict, now: u64) {
+        let Some(head) = Head::read(&question.map).filter(|_| verdict.remember > 0) else { return };
+        let Ok(request) = head.request() else { return };
+        self.put(&question.key, question.asked, &verdict.vary, &request, now.saturating_add(verdict.remember));
+    }
+
+    fn put(&mut self, key: &Key, asked: Asked, vary: &str, request: &Request<'_>, until: u64) {
+        let vary = Vary::read(vary);
+        if key.bytes().len() > LARGEST || Selecting::of(&vary, request).bytes() > LARGEST {
+            return;
+        }
+        let place = (key.bytes().to_vec(), asked);
+        let mut of_key = self.take(&place).unwrap_or_default();
+        of_key.remember(vary, request, (), until);
+        self.give(place, of_key);
+        while self.passes.len() > MOST.0 || self.bytes > MOST.1 {
+            let Some((place, of_key)) = self.passes.pop_lru() else { return };
+            self.bytes = self.bytes.saturating_sub(weight(&place, &of_key));
         }
     }
 
-    /// Whether such a question was passed a moment ago.
-    pub fn holds(&mut self, key: &Key, asked: Asked, now: u64) -> bool {
+    /// Whether such a request was passed a moment ago.
+    pub fn holds(&mut self, key: &Key, asked: Asked, request: &Request<'_>, now: u64) -> bool {
         if self.passes.is_empty() {
             return false;
         }
         let place = (key.bytes().to_vec(), asked);
-        match self.passes.get(&place) {
-            Some(until) if *until > now => true,
-            Some(_) => {
-                self.passes.pop(&place);
-                false
+        self.passes.get(&place).is_some_and(|of_key| of_key.get(request, now).is_some())
+    }
+
+    /// A question has an answer that may be shared, for requests with these selecting fields: what is remembered of such is over.
+    pub fn forget(&mut self, question: &Question, selecting: &Selecting) {
+        if self.passes.is_empty() {
+            return;
+        }
+        for asked in [question.asked, question.asked.plain()] {
+            let place = (question.key.bytes().to_vec(), asked);
+            if let Some(mut of_key) = self.take(&place) {
+                of_key.forget(selecting);
+                self.give(place, of_key);
             }
-            None => false,
         }
     }
 
     /// Forgets all: the groups' rules have changed.
     pub fn clear(&mut self) {
         self.passes.clear();
+        self.bytes = 0;
     }
+
+    fn take(&mut self, place: &(Vec<u8>, Asked)) -> Option<HitForPass<()>> {
+        let of_key = self.passes.pop(place)?;
+        self.bytes = self.bytes.saturating_sub(weight(place, &of_key));
+        Some(of_key)
+    }
+
+    fn give(&mut self, place: (Vec<u8>, Asked), of_key: HitForPass<()>) {
+        if !of_key.is_empty() {
+            self.bytes = self.bytes.saturating_add(weight(&place, &of_key));
+            self.passes.put(place, of_key);
+        }
+    }
+}
+
+fn weight(place: &(Vec<u8>, Asked), of_key: &HitForPass<()>) -> usize {
+    place.0.len().saturating_add(of_key.bytes()).saturating_add(EACH)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meshcache_protocol::Field;
+
+    fn in_language<T>(language: &str, see: impl FnOnce(&Request<'_>) -> T) -> T {
+        let fields: [Field<'_>; 1] = [(b"accept-language", language.as_bytes())];
+        see(&Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap())
+    }
 
     #[test]
     fn a_pass_is_remembered_for_its_time_and_its_kind_of_request() {
         let (mut passes, key) = (Passes::default(), Key::from_bytes(b"k".to_vec()));
-        let plain = Asked::new(Side::Outbound, Ok(()));
-        passes.remember(&key, Asked::new(Side::Outbound, Err(Alone::Identity)), 1000, 0);
-        assert!(!passes.holds(&key, plain, 1), "one client with a token must not empty the cache for all");
-        passes.remember(&key, plain, 1000, 0);
-        assert!(passes.holds(&key, plain, 999) && !passes.holds(&key, Asked::new(Side::Inbound, Ok(())), 999));
-        assert!(!passes.holds(&key, plain, 1000));
+        let (plain, inbound) = (Asked::new(Side::Outbound, Ok(())), Asked::new(Side::Inbound, Ok(())));
+        in_language("de", |de| {
+            passes.put(&key, Asked::new(Side::Outbound, Err(Alone::Identity)), "", de, 1000);
+            assert!(!passes.holds(&key, plain, de, 1), "one client with a token must not empty the cache for all");
+            passes.put(&key, plain, "", de, 1000);
+            assert!(passes.holds(&key, plain, de, 999) && !passes.holds(&key, inbound, de, 999));
+            assert!(!passes.holds(&key, plain, de, 1000));
+        });
     }
 
     #[test]
-    fn passes_are_bounded() {
-        let mut passes = Passes::default();
-        (0..10 * MOST).for_each(|n| passes.remember(&Key::from_bytes(n.to_le_bytes().to_vec()), Asked::new(Side::Outbound, Ok(())), 1000, 0));
-        assert_eq!(passes.passes.len(), MOST);
+    fn a_pass_of_one_variant_is_none_of_the_others() {
+        let (mut passes, key) = (Passes::default(), Key::from_bytes(b"k".to_vec()));
+        let plain = Asked::new(Side::Outbound, Ok(()));
+        in_language("de", |de| passes.put(&key, plain, "accept-language", de, 1000));
+        assert!(in_language("de", |de| passes.holds(&key, plain, de, 1)));
+        assert!(!in_language("en", |en| passes.holds(&key, plain, en, 1)));
+    }
+
+    #[test]
+    fn passes_are_bounded_in_number_and_in_bytes() {
+        let plain = Asked::new(Side::Outbound, Ok(()));
+        let key = |n: usize| Key::from_bytes(n.to_le_bytes().to_vec());
+        let mut many = Passes::default();
+        (0..3 * MOST.0).for_each(|n| in_language("de", |de| many.put(&key(n), plain, "", de, 1000)));
+        assert_eq!(many.passes.len(), MOST.0);
+        let mut large = Passes::default();
+        for n in 0..1000 {
+            in_language(&format!("{n:0>3900}"), |some| large.put(&key(n / 10), plain, "accept-language", some, 1000));
+            assert!(large.bytes <= MOST.1);
+        }
+        assert!(large.bytes > MOST.1 / 2, "{}", large.bytes);
+        in_language(&"x".repeat(2 * LARGEST), |long| large.put(&key(7), plain, "accept-language", long, 1000));
+        assert!(!in_language(&"x".repeat(2 * LARGEST), |long| large.holds(&key(7), plain, long, 1)));
+        large.clear();
+        assert_eq!(large.bytes, 0);
     }
 }

@@ -5,10 +5,15 @@ use meshcache_protocol::{Breaker, Hash, Ring};
 /// The most lines that wait for the log.
 const LINES: usize = 64;
 
+/// The most peers that are remembered as having broken off a stream.
+const MOST_BROKEN: usize = 64;
+
 /// The peers that failed since they answered last.
 #[derive(Default)]
 pub struct Peers {
     failed: Vec<(String, Breaker)>,
+    /// Those who broke off one stream since they answered last.
+    broken: Vec<String>,
     /// What is to be said in the log of which of them.
     news: Vec<(String, &'static str)>,
 }
@@ -43,6 +48,7 @@ impl Peers {
 
     /// A peer did not answer.
     pub fn failed(&mut self, address: &str, now: u64) {
+        self.broken.retain(|other| other != address);
         match self.failed.iter_mut().find(|(other, _)| other == address) {
             Some((_, breaker)) => {
                 breaker.fails(now);
@@ -56,8 +62,18 @@ impl Peers {
         }
     }
 
+    /// A peer broke off one stream. Whether it is the second time since it answered last: the first may be the fault of what was asked.
+    pub fn broke_off(&mut self, address: &str) -> bool {
+        let again = self.broken.iter().any(|other| other == address);
+        if !again && self.broken.len() < MOST_BROKEN {
+            self.broken.push(address.to_owned());
+        }
+        again
+    }
+
     /// A peer answered.
     pub fn answered(&mut self, address: &str) {
+        self.broken.retain(|other| other != address);
         if let Some(at) = self.failed.iter().position(|(other, _)| other == address) {
             self.failed.swap_remove(at);
             self.note(address, "answers again");
@@ -85,6 +101,7 @@ impl Peers {
     pub fn move_on(&mut self, old: &Ring, new: &Ring) {
         let is_in = |ring: &Ring, address: &String| ring.peers().iter().any(|peer| peer.data == *address);
         self.failed.retain(|(address, _)| is_in(old, address) && is_in(new, address));
+        self.broken.retain(|address| is_in(new, address));
     }
 
     /// Forgets failures: the first sign of life after none.
@@ -131,6 +148,17 @@ mod tests {
         assert_eq!((peers.choose(&ring, key, 1001), peers.have_all_failed(&ring)), (Some(choice(1)), false));
         peers.answered(&order[0]);
         assert_eq!(peers.choose(&ring, key, 1001), Some(choice(0)));
+    }
+
+    #[test]
+    fn a_stream_that_is_broken_off_counts_when_the_next_one_fails_as_well() {
+        let mut peers = Peers::default();
+        assert!(!peers.broke_off("a") && !peers.broke_off("b"));
+        peers.answered("a");
+        assert!(!peers.broke_off("a"), "it answered another one between");
+        assert!(peers.broke_off("a") && peers.broke_off("b"));
+        peers.failed("a", 0);
+        assert!(!peers.broke_off("a"), "that one is over");
     }
 
     #[test]

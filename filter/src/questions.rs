@@ -12,8 +12,15 @@ pub const MOST_WAITERS: usize = 16_384;
 const MOST_BYTES: usize = 8 << 20;
 /// What a question or a waiter costs beside its bytes.
 const EACH: usize = 256;
-/// How long after its time a question without an answer is given up, should Envoy never say so.
+/// How long after its time a call without an answer is forgotten, should Envoy never say so.
 const GRACE: u64 = 1000;
+/// So soon the owner says that it is loading, milliseconds: a filter sees nothing of an answer before it has all of it, and so knows whether the
+/// owner lives.
+const EARLY: u64 = 100;
+/// Envoy's own time for a call, milliseconds: it only frees what the call holds. That a peer is silent is found out by the worker.
+const CALL: (u64, u64) = (5_000, 60_000);
+/// The most peers whose last word is remembered.
+const MOST_PEERS: usize = 1024;
 
 /// One question.
 pub struct Question {
@@ -39,20 +46,28 @@ pub struct Question {
     pub leader: u32,
     /// The peer that is asked now.
     pub peer: Choice,
+    /// It is asked for those for whom the answer to an earlier one was not.
+    pub again: bool,
     /// How many peers have been asked.
     pub tries: u8,
-    /// How many calls are under way.
+    /// How many calls are under way whose peers have not been given up.
     pub calls: u8,
-    /// Somebody has said that it is loading: who is asked is not silent.
+    /// The peer that is asked now has said that it is loading: it is not silent.
     pub heard: bool,
+    /// The flight that it named then, to be said when it is asked again. 0: none.
+    pub flight: u64,
     /// How many purges this worker had heard of when the question was asked.
     pub purges: u64,
     /// Whether it joined another's load, when it was first asked: asked again it joins its own.
     pub collapsed: Option<bool>,
     /// When the first peer was asked.
     pub began: u64,
+    /// When the last of those came for whom it is asked: what was loaded since then is theirs.
+    pub since: u64,
     /// When this peer was asked last.
     pub sent: u64,
+    /// The same on the clock of the worker's attention.
+    pub asked_at: u64,
 }
 
 impl Question {
@@ -61,10 +76,16 @@ impl Question {
         self.group.config().patience.as_millis()
     }
 
-    /// How long the peer is told that we wait: it says `loading` before Envoy's own time for the call is over, and before the next peer is asked.
+    /// How long the peer is told that we wait: it says `loading` before its silence counts, and before the next peer is asked. At first soon, so
+    /// that this is its sign of life.
     pub fn told_patience(&self) -> u64 {
-        let hedge = self.hedge().filter(|_| !self.heard).unwrap_or(u64::MAX);
-        (self.patience().min(hedge) / 4).saturating_mul(3).max(1)
+        let most = |patience: u64| (patience / 4).saturating_mul(3).max(1);
+        if self.heard { most(self.patience()) } else { most(self.patience().min(self.hedge().unwrap_or(u64::MAX))).min(EARLY) }
+    }
+
+    /// How long Envoy waits for an answer: much longer than the peer may be silent while this worker is attentive.
+    pub fn call_time(&self) -> u64 {
+        self.patience().saturating_mul(10).clamp(CALL.0, CALL.1).max(self.patience().saturating_mul(2))
     }
 
     /// After how long a silence the next peer is asked, too; `None`: not before the patience ends.
@@ -77,9 +98,10 @@ impl Question {
         self.tries == 1 && !self.heard && self.hedge().is_some()
     }
 
-    /// When all patience ends: the origin's own time, and the owner's on top.
+    /// When all patience ends: twice the origin's own time, for the load that was under way and the one that is theirs, and the owner's on top.
     pub fn deadline(&self) -> u64 {
-        self.began.saturating_add(self.group.config().origin.timeout.as_millis()).saturating_add(self.patience())
+        let origin = self.group.config().origin.timeout.as_millis();
+        self.began.saturating_add(origin.saturating_mul(2)).saturating_add(self.patience())
     }
 
     fn bytes(&self) -> usize {
@@ -95,6 +117,46 @@ pub struct Waiter {
     pub map: Option<Vec<u8>>,
     /// It is to have reasons and key in Cache-Status.
     pub debug: bool,
+    /// When it came.
+    pub came: u64,
+}
+
+/// A request that may join a question.
+#[derive(Clone, Copy)]
+pub struct Joins<'m> {
+    /// Its stream.
+    pub stream: u32,
+    /// Its header map.
+    pub map: &'m [u8],
+    /// It is to have reasons and key in Cache-Status.
+    pub debug: bool,
+    /// When it came.
+    pub came: u64,
+}
+
+/// A question on its way to a peer, and what is known when it comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The question. It may be over, when another peer was quicker.
+    pub question: u32,
+    /// Who is asked.
+    pub peer: Choice,
+    /// The peer was silent for too long, and that has counted. It may answer all the same.
+    pub given_up: bool,
+    /// How long the peer may be silent.
+    patience: u64,
+    /// When it went out, on the clock of the worker's attention.
+    asked_at: u64,
+    /// When Envoy must have said something.
+    end: u64,
+}
+
+impl Call {
+    /// A call of a question to this peer.
+    pub fn new(id: u32, question: &Question) -> Self {
+        let end = question.sent.saturating_add(question.call_time()).saturating_add(GRACE);
+        Self { question: id, peer: question.peer.clone(), given_up: false, patience: question.patience(), asked_at: question.asked_at, end }
+    }
 }
 
 impl Waiter {
@@ -120,7 +182,11 @@ pub struct Questions {
     open: BTreeMap<u32, (Question, Vec<u32>)>,
     shared: BTreeMap<(u128, Side), u32>,
     waiters: BTreeMap<u32, Waiter>,
-    tokens: BTreeMap<u32, (u32, Choice)>,
+    calls: BTreeMap<u32, Call>,
+    /// How many of these have not been given up.
+    waiting: usize,
+    /// When peers have said something last, on the clock of the worker's attention. Of those that others wait for.
+    heard: BTreeMap<String, u64>,
     /// How many may still be hedged.
     hedging: usize,
     last: u32,
@@ -130,7 +196,7 @@ pub struct Questions {
 impl Questions {
     /// Opens a question for its leader. `None`: there is no room.
     pub fn open(&mut self, question: Question, debug: bool) -> Option<u32> {
-        let waiter = Waiter { question: 0, map: None, debug };
+        let waiter = Waiter { question: 0, map: None, debug, came: question.since };
         let bytes = question.bytes().saturating_add(waiter.bytes());
         if self.open.len() >= MOST || !self.has_room(bytes) {
             return None;
@@ -150,19 +216,18 @@ impl Questions {
 
     /// Joins a shared question for this key under these rules, if it was asked since the last of so many purges: what an earlier one
     /// brings may be older than what was purged.
-    pub fn join(&mut self, side: Side, key: &Key, group: &Group, purges: u64, waiter: (u32, &[u8]), debug: bool) -> Joined {
-        let (stream, map) = waiter;
+    pub fn join(&mut self, side: Side, key: &Key, group: &Group, purges: u64, who: Joins<'_>) -> Joined {
         let Some(id) = self.shared.get(&(key.hash().0, side)).copied() else { return Joined::NoSuch };
-        let bytes = map.len().saturating_add(EACH);
+        let bytes = who.map.len().saturating_add(EACH);
         let room = self.has_room(bytes);
         match self.open.get_mut(&id) {
             Some((question, streams)) if question.key == *key && question.group.digest() == group.digest() && question.purges == purges => {
                 if !room {
                     return Joined::Full;
                 }
-                streams.push(stream);
+                streams.push(who.stream);
                 self.bytes = self.bytes.saturating_add(bytes);
-                self.waiters.insert(stream, Waiter { question: id, map: Some(map.to_vec()), debug });
+                self.waiters.insert(who.stream, Waiter { question: id, map: Some(who.map.to_vec()), debug: who.debug, came: who.came });
                 Joined::Yes
             }
             _ => Joined::NoSuch,
@@ -206,36 +271,76 @@ impl Questions {
     /// A question went out to its peer under this token of Envoy's.
     pub fn sent(&mut self, token: u32, id: u32) {
         if let Some((question, _)) = self.open.get(&id) {
-            self.tokens.insert(token, (id, question.peer.clone()));
+            self.calls.insert(token, Call::new(id, question));
+            self.waiting = self.waiting.saturating_add(1);
         }
     }
 
-    /// The question that an answer is for, and who gave it. It may be over, when another peer was quicker.
-    pub fn by_token(&mut self, token: u32) -> Option<(u32, Choice)> {
-        self.tokens.remove(&token)
+    /// The call that came back.
+    pub fn by_token(&mut self, token: u32) -> Option<Call> {
+        let call = self.calls.remove(&token)?;
+        self.waiting = self.waiting.saturating_sub(usize::from(!call.given_up));
+        if self.calls.is_empty() {
+            self.heard.clear();
+        }
+        Some(call)
+    }
+
+    /// A peer said something, at this time of the worker's attention: it is not silent, whatever else it is asked.
+    pub fn hears(&mut self, peer: &str, at: u64) {
+        if let Some(heard) = self.heard.get_mut(peer) {
+            *heard = at;
+        } else if !self.calls.is_empty() && self.heard.len() < MOST_PEERS {
+            self.heard.insert(peer.to_owned(), at);
+        }
+    }
+
+    /// Calls whose peers have been silent for as long as they may, at this time of the worker's attention. Each is given up once.
+    pub fn silent(&mut self, at: u64) -> Vec<Call> {
+        let heard = &self.heard;
+        let is_silent = |call: &Call| {
+            let over = |since: u64| since.saturating_add(call.patience) <= at;
+            !call.given_up && over(call.asked_at) && heard.get(&call.peer.address).is_none_or(|heard| over(*heard))
+        };
+        let give_up = |call: &mut Call| {
+            call.given_up = true;
+            call.clone()
+        };
+        let silent: Vec<Call> = self.calls.values_mut().filter(|call| is_silent(call)).map(give_up).collect();
+        self.waiting = self.waiting.saturating_sub(silent.len());
+        silent
     }
 
     /// Questions whose peer has been silent for so long that the next is asked, too.
-    pub fn silent(&self, now: u64) -> Vec<u32> {
+    pub fn to_hedge(&self, at: u64) -> Vec<u32> {
         if self.hedging == 0 {
             return Vec::new();
         }
-        let is_silent = |question: &Question| question.may_hedge() && question.hedge().is_some_and(|hedge| question.sent.saturating_add(hedge) <= now);
+        let is_silent = |question: &Question| question.may_hedge() && question.hedge().is_some_and(|hedge| question.asked_at.saturating_add(hedge) <= at);
         self.open.iter().filter(|(_, (question, _))| is_silent(question)).map(|(id, _)| *id).collect()
     }
 
     /// Whether a silence may soon be long enough for that.
-    pub fn may_fall_silent(&self) -> bool {
+    pub fn may_hedge(&self) -> bool {
         self.hedging > 0 && self.open.values().any(|(question, _)| question.may_hedge())
+    }
+
+    /// Whether nobody is asked anything.
+    pub fn has_no_calls(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Whether a peer may fall silent that somebody waits for.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting > 0
     }
 
     /// Questions whose answers never came, not even a failure.
     pub fn overdue(&mut self, now: u64) -> Vec<u32> {
-        let is_late = |question: &Question| question.sent.saturating_add(question.patience()).saturating_add(GRACE) < now;
+        let is_late = |question: &Question| question.sent.saturating_add(question.call_time()).saturating_add(GRACE) < now;
         let late: Vec<u32> = self.open.iter().filter(|(_, (question, _))| is_late(question)).map(|(id, _)| *id).collect();
-        if !late.is_empty() {
-            self.tokens.retain(|_, (id, _)| !late.contains(id));
-        }
+        self.calls.retain(|_, call| call.end >= now && !late.contains(&call.question));
+        self.waiting = self.calls.values().filter(|call| !call.given_up).count();
         late
     }
 

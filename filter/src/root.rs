@@ -1,7 +1,8 @@
 //! One listener's filter in one worker thread: configuration, ticks, and the calls that go out and come back.
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Failure},
+    attention::LOOK,
     config::Config,
     exchange::{Ask, Exchange},
     feed::FeedAsk,
@@ -23,7 +24,7 @@ use std::{borrow::Cow, cell::RefCell, rc::Rc, time::Duration};
 /// How soon a worker goes on with those who still wait.
 const SOON: u64 = 1;
 /// How often it looks for peers that are silent, in groups that hedge.
-const LOOK: u64 = 5;
+const HEDGE: u64 = 5;
 /// One configuration of the filter.
 pub(crate) struct Root {
     id: u32,
@@ -67,7 +68,7 @@ impl Root {
     }
 
     /// Gives out what is there to give, and sends what is in the outbox. A question that cannot go out is answered by nobody.
-    fn flush(&mut self) {
+    fn flush(&mut self, ticked: bool) {
         let Some(shared) = self.local.clone() else { return };
         let Ok(mut local) = shared.try_borrow_mut() else { return };
         let more = local.deliver();
@@ -80,10 +81,12 @@ impl Root {
         self.tell(&mut local);
         let ticks = match () {
             () if more || local.has_more() => SOON,
-            () if local.worker.questions.may_fall_silent() => LOOK,
+            () if local.worker.questions.may_hedge() => HEDGE,
+            () if local.worker.questions.is_waiting() => LOOK,
             () => TICK,
         };
-        if ticks != self.ticks {
+        // Each change begins a tick anew: if each question and each answer made one, none would ever come. So only a tick slows them down.
+        if ticks < self.ticks || (ticked && ticks > self.ticks) {
             self.ticks = ticks;
             host::act_for(self.id);
             host::set_tick_period(Duration::from_millis(ticks));
@@ -156,13 +159,17 @@ impl Context for Root {
                 }
                 return;
             }
-            let Some((question, peer)) = local.worker.questions.by_token(token) else { return };
-            let to_head = local.worker.questions.get(question).is_some_and(|question| question.to_head);
+            let Some(call) = local.worker.questions.by_token(token) else { return };
+            let to_head = local.worker.questions.get(call.question).is_some_and(|question| question.to_head);
             let map = if headers > 0 { host::header_map(Map::CallResponse) } else { None };
-            let answer = map.as_deref().and_then(|map| Answer::read(map, host::buffer(host::Buffer::CallBody), to_head));
-            local.answered(question, &peer, answer);
+            let answer = match map {
+                Some(map) => Answer::read(&map, host::buffer(host::Buffer::CallBody), to_head),
+                // More than Envoy buffers.
+                None => Err(Failure::Stream),
+            };
+            local.answered(&call, answer);
         }
-        self.flush();
+        self.flush(false);
     }
 }
 
@@ -186,16 +193,16 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(shared) = self.local.clone() else { return };
         if let Ok(mut local) = shared.try_borrow_mut() {
-            local.hedge();
+            local.look();
             if let Some(ask) = local.tick() {
                 self.dispatch_feed(&mut local, &ask);
             }
         }
-        self.flush();
+        self.flush(true);
     }
 
     fn on_queue_ready(&mut self, _: u32) {
-        self.flush();
+        self.flush(false);
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

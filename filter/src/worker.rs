@@ -1,6 +1,8 @@
 //! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
 
-use crate::{counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions};
+use crate::{
+    attention::Attention, counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions,
+};
 use meshcache_protocol::{
     Groups, Hash, Observed,
     feed::{News, TRUST},
@@ -50,6 +52,8 @@ pub struct Worker {
     pub passes: Passes,
     /// Peers that failed lately.
     pub peers: Peers,
+    /// How long this worker has been attentive.
+    pub attention: Attention,
     /// Counters.
     pub counts: Counts,
 }
@@ -71,6 +75,7 @@ impl Worker {
             questions: Questions::default(),
             passes: Passes::default(),
             peers: Peers::default(),
+            attention: Attention::default(),
             counts: Counts::default(),
         }
     }
@@ -200,6 +205,26 @@ impl Worker {
     /// How many purges were carried out.
     pub fn purges(&self) -> u64 {
         self.purges
+    }
+
+    /// Begins to measure a peer's silence: that of nobody else is measured now, so that what was before does not count.
+    pub fn attends(&mut self, now: u64) {
+        if self.questions.has_no_calls() {
+            self.attention.look(now);
+        }
+    }
+
+    /// A peer answered something.
+    pub fn answered(&mut self, peer: &str) {
+        self.peers.answered(peer);
+        self.questions.hears(peer, self.attention.time());
+    }
+
+    /// A peer broke off one stream. Whether that counts: it does when it happens twice without an answer between.
+    pub fn breaks_off(&mut self, peer: &str, now: u64) {
+        if self.peers.broke_off(peer) {
+            self.fails(peer, now);
+        }
     }
 
     /// A peer did not answer. Once all have failed, nobody is asked until a coordinator is heard.

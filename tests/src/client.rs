@@ -105,7 +105,7 @@ impl Connection {
 
     /// Speaks over what is connected already.
     pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, to: SocketAddr) -> Result<Connection> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Connection { to, sender })
     }

@@ -112,6 +112,41 @@ impl Drop for Process {
     }
 }
 
+/// Processes that get a part of the CPU's time only, until this is dropped: they are stopped and continued over and over.
+pub struct Starved {
+    over: mpsc::Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Starved {
+    /// Begins: stopped for so long, then running for so long. They must outlive this.
+    pub fn begin(pids: Vec<u32>, stopped: Duration, running: Duration) -> Starved {
+        let (over, is_over) = mpsc::channel::<()>();
+        let signal = move |signal| pids.iter().for_each(|pid| kill_process(Pid::from_raw(*pid as i32).unwrap(), signal).unwrap());
+        let thread = std::thread::spawn(move || {
+            let waits = |time| matches!(is_over.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout));
+            loop {
+                signal(Signal::STOP);
+                let goes_on = waits(stopped);
+                signal(Signal::CONT);
+                if !goes_on || !waits(running) {
+                    return;
+                }
+            }
+        });
+        Starved { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        let _ = self.over.send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// How a process ended, in words.
 pub fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,58 @@ fn a_hundred_cold_keys_mixed_are_a_hundred_loads() {
         }
         let loads: Vec<usize> = (0..100).map(|i| mesh.origin.hits(&path(i))).collect();
         assert_eq!(loads, vec![1; 100], "{}", mesh.counts().await);
+    });
+}
+
+/// One client asks, a hundred join its question when its load has begun, and the answer may not be used again without validation.
+async fn the_others_share_the_next_load(mesh: &Mesh, path: &'static str, fields: &'static [(&'static str, &'static str)]) {
+    let (gate, front) = (Gate::shut(), mesh.fronts()[0]);
+    let first = gate.clone();
+    mesh.origin.on(path, move |request| {
+        let reply = fields.iter().fold(Reply::ok(format!("edition {}", request.nth)), |reply, (name, value)| reply.header(name, *value));
+        if request.nth == 1 { reply.behind(&first) } else { reply.delay(Duration::from_millis(50)) }
+    });
+    let ask = Ask::get("crowd.test", path);
+    let leader = {
+        let (ask, mut leader) = (ask.clone(), Connection::open(front).await.unwrap());
+        tokio::spawn(async move { leader.send(&ask).await.unwrap() })
+    };
+    await_until(async || mesh.origin.hits(path) == 1, SOON, "the first one's load is at the origin").await;
+    let active = async || mesh.envoys[0].stats().await.sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")]);
+    let others = tokio::spawn(Gathered::gather(100, &[front], |_| ask.clone()).await.go());
+    await_until(async || active().await == 101.0, SOON, "the others wait").await;
+    gate.open();
+    let others = others.await.unwrap();
+    others.expect_all_ok();
+    assert_eq!(leader.await.unwrap().text(), "edition 1");
+    let mut editions = BTreeMap::new();
+    others.answers().for_each(|answer| *editions.entry(answer.text()).or_insert(0) += 1);
+    assert_eq!((editions, mesh.origin.hits(path)), ([("edition 2".to_owned(), 100)].into(), 2), "{fields:?}: {}", mesh.counts().await);
+}
+
+#[test]
+fn through_an_envoy_a_failure_is_shared_once_a_second_load_has_brought_it_too() {
+    run(async {
+        let (mesh, _alone) = mesh().await;
+        for status in [503, 404] {
+            let path = format!("/failing-{status}");
+            mesh.origin.always(&path, Reply::status(status).delay(ORIGIN_TIME));
+            // Both Envoys and all their workers.
+            let herd = herd(200, &mesh.fronts(), |_| Ask::get("crowd.test", &path)).await;
+            assert_eq!(herd.statuses(), [(status, 200)].into(), "{}", mesh.counts().await);
+            assert_eq!(mesh.origin.hits(&path), 2, "{status}: {}", mesh.counts().await);
+        }
+    });
+}
+
+#[test]
+fn through_an_envoy_who_comes_when_a_load_has_begun_shares_the_next_for_what_must_be_validated() {
+    run(async {
+        // One worker, and so one question.
+        let mesh = Mesh::of(3, 1).groups(|groups| groups.plus("crowd", json!({"patience": "10s"}))).start().await;
+        the_others_share_the_next_load(&mesh, "/validated-etag", &[("etag", "\"e\"")]).await;
+        the_others_share_the_next_load(&mesh, "/validated-max-age", &[("cache-control", "max-age=0"), ("etag", "\"e\"")]).await;
+        the_others_share_the_next_load(&mesh, "/validated-no-cache", &[("cache-control", "max-age=60, no-cache"), ("etag", "\"e\"")]).await;
     });
 }
 

@@ -14,7 +14,7 @@ static MESH: Shared<Mesh> = Shared::new();
 
 /// A group for each test, so that its counters are its own.
 async fn mesh() -> Arc<Mesh> {
-    let groups = ["still", "aging", "ending", "head", "vary", "status"];
+    let groups = ["still", "aging", "ending", "head", "vary", "passing", "attacked", "status"];
     let mesh = || Mesh::of(3, 1).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("short", json!({"hot": {"ttl": "1s"}})));
     MESH.get(async || mesh().start().await).await
 }
@@ -42,6 +42,56 @@ fn ttl(answer: &Answer) -> i64 {
     let status = answer.cache_status();
     let ttl = status.split("; ").find_map(|part| part.strip_prefix("ttl="));
     ttl.and_then(|ttl| ttl.parse().ok()).unwrap_or_else(|| panic!("no ttl in {status}"))
+}
+
+#[test]
+fn a_variant_that_passes_leaves_the_hot_copies_of_others_where_they_are() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/passing", |request| {
+            let language = request.header("accept-language");
+            let control = if language == "fr" { "private" } else { "max-age=3600" };
+            Reply::ok(language).header("vary", "accept-language").header("cache-control", control)
+        });
+        let ask = |language: &str| Ask::get("passing.test", "/passing").header("accept-language", language);
+        make_hot(&mesh, &ask("de")).await;
+        for _ in 0..3 {
+            let private = ask("fr").send(mesh.fronts()[0]).await.unwrap();
+            assert_eq!((private.status, private.text()), (200, "fr".to_owned()));
+            let german = ask("de").send(mesh.fronts()[0]).await.unwrap();
+            assert!(is_hot(&german) && german.text() == "de", "{german:?}");
+        }
+        // Nor do others pass with it that nobody has asked for yet.
+        for came in ["fwd=", "; hit"] {
+            let italian = ask("it").send(mesh.fronts()[0]).await.unwrap();
+            assert!(italian.cache_status().contains(came) && !italian.cache_status().contains("bypass"), "{italian:?}");
+        }
+    });
+}
+
+#[test]
+fn requests_that_make_an_answer_private_do_not_switch_the_key_off_for_the_others() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/attacked", |request| {
+            let control = if request.header("x-attack").is_empty() { "max-age=1" } else { "private" };
+            Reply::ok("here").header("vary", "x-attack").header("cache-control", control)
+        });
+        let (honest, attack) = (Ask::get("attacked.test", "/attacked"), Ask::get("attacked.test", "/attacked").header("x-attack", "1"));
+        let front = mesh.fronts()[0];
+        let begun = Instant::now();
+        // Each attack beside ten honest requests, for longer than the pass of one is remembered: the proxy tries it again and again.
+        while begun.elapsed() < Duration::from_secs(3) {
+            assert_eq!(attack.send(front).await.unwrap().text(), "here");
+            for _ in 0..10 {
+                assert_eq!(honest.send(front).await.unwrap().text(), "here");
+            }
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let loads = mesh.origin.received().iter().filter(|request| request.uri.path() == "/attacked" && request.header("x-attack").is_empty()).count();
+        // Without the attack it is one load each second, and the first.
+        assert!(loads as f64 <= 3.0 * (seconds + 1.0), "{loads} honest loads in {seconds} s{}", mesh.counts().await);
+    });
 }
 
 #[test]

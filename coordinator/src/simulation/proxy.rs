@@ -7,14 +7,14 @@ use super::{
 };
 use bytes::Bytes;
 use meshcache_filter::{
-    answer::Answer,
+    answer::{Answer, Failure},
     answered::Next,
     exchange::{Arrival, Ask, Exchange, Facts, Step},
     feed::{Feed, FeedAsk, Moment},
     head::Head,
     known::{self, Said},
     message, pairs,
-    peers::Choice,
+    questions::Call,
     shared::{Memory, Shared},
     site::{Side, Site},
     worker::Worker,
@@ -211,33 +211,34 @@ impl World {
         let Some(headers) = message::compose(question, known, worker.told(), None) else { return };
         let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let (said, path) = (wire::Question::read(&fields).unwrap(), headers.iter().find(|(name, _)| *name == ":path").unwrap().1.to_string());
-        let (peer, id, key) = (question.peer.clone(), ask.question, path.trim_start_matches('/').parse().unwrap());
+        let (call, patience, key) = (Call::new(ask.question, question), question.patience(), path.trim_start_matches('/').parse().unwrap());
         // Whom the ring of before names may be gone.
-        let (to, asked) = (index(&peer.address).unwrap(), self.now);
+        let (to, asked) = (index(&call.peer.address).unwrap(), self.now);
+        // Nobody is starved here: who is silent for that long is given up.
         self.call(
             Place::Proxy(at),
             to,
-            ask.timeout,
+            patience,
             move |world, back: Back<Answered>| world.asked(to, key, &said, back),
             move |world, answer| {
                 if let Some((_, version)) = answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' ')) {
                     world.check_question(key, asked, version.parse().unwrap());
                 }
-                world.answered(at, id, &peer, answer.ok());
+                world.answered(at, &call, answer.ok());
             },
         );
     }
 
-    fn answered(&mut self, at: usize, question: u32, peer: &Choice, answer: Option<Answered>) {
+    fn answered(&mut self, at: usize, call: &Call, answer: Option<Answered>) {
         let now = self.now;
-        let answer = answer.and_then(|Answered { verdict, body }| {
+        let answer = answer.ok_or(Failure::Peer).and_then(|Answered { verdict, body }| {
             let length = body.len().to_string();
             let all: [Field<'_>; 3] = [(b":status", b"200"), (b"content-length", length.as_bytes()), (b"meshcache-outcome", verdict.as_bytes())];
             Answer::read(&pairs::write(all.into_iter()), body, false)
         });
         let worker = &mut self.proxies[at].worker;
         let mut all = Vec::new();
-        match (Exchange { worker, now }).answered(question, peer, answer) {
+        match (Exchange { worker, now }).answered(call, answer) {
             Next::Nothing => {}
             Next::Ask(ask) => all.push((0, Done::Ask(ask))),
             Next::Deliver(mut delivery) => {

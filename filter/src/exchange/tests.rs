@@ -1,5 +1,13 @@
 use super::*;
-use crate::{answer::Answer, answered::Next, known::Known, pairs, peers::Choice};
+use crate::{
+    answer::{Answer, Failure},
+    answered::Next,
+    attention::LOOK,
+    known::Known,
+    pairs,
+    peers::Choice,
+    questions::Call,
+};
 use meshcache_protocol::{
     Field, Groups, Peer, Ring,
     feed::News,
@@ -16,6 +24,9 @@ struct Proxy {
     verified: bool,
     now: u64,
     streams: u32,
+    /// Calls that went out.
+    tokens: u32,
+    last: Option<Call>,
 }
 
 /// A step without what it borrows.
@@ -82,7 +93,7 @@ impl Proxy {
         worker.purge(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.hears(0);
         let site = Site::new(None, None, Some("ns".into()));
-        Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0 }
+        Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0, tokens: 0, last: None }
     }
 
     fn ask(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Done {
@@ -130,8 +141,8 @@ impl Proxy {
         let all: Vec<Field<'_>> = first.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let map = pairs::write(all.iter().copied());
         let answer = Answer::read(&map, body.as_bytes().to_vec(), false);
-        assert!(answer.is_some(), "{outcome}");
-        self.answered(question, answer)
+        assert!(answer.is_ok(), "{outcome}");
+        self.answered(question, answer.ok())
     }
 
     /// What happens to each who waits; a question that is asked again stands for its leader.
@@ -141,15 +152,47 @@ impl Proxy {
     }
 
     fn answered_by(&mut self, question: u32, peer: &Choice, answer: Option<Answer>) -> Vec<(u32, Done)> {
-        let next = Exchange { worker: &mut self.worker, now: self.now }.answered(question, peer, answer);
+        self.came_back(question, peer, false, answer.ok_or(Failure::Peer))
+    }
+
+    fn came_back(&mut self, question: u32, peer: &Choice, given_up: bool, answer: Result<Answer, Failure>) -> Vec<(u32, Done)> {
+        let mut call = self.worker.questions.get(question).map(|asked| Call::new(question, asked)).or(self.last.clone()).unwrap();
+        self.last = Some(call.clone());
+        (call.question, call.peer, call.given_up) = (question, peer.clone(), given_up);
+        let next = Exchange { worker: &mut self.worker, now: self.now }.answered(&call, answer);
         self.went_on(question, next)
     }
 
-    /// What happens when a peer has been silent for as long as the group lets it.
+    /// A question goes out: Envoy's number for the call.
+    fn send(&mut self, question: u32) -> u32 {
+        self.tokens += 1;
+        self.worker.questions.sent(self.tokens, question);
+        self.tokens
+    }
+
+    /// Time passes while the worker looks as often as it should.
+    fn attends_until(&mut self, now: u64) {
+        while self.now < now {
+            self.now = now.min(self.now + LOOK);
+            self.worker.attention.look(self.now);
+        }
+    }
+
+    /// What happens when peers have been silent for as long as they may.
     fn silent(&mut self) -> Vec<(u32, Done)> {
-        let silent = self.worker.questions.silent(self.now);
+        let silent = self.worker.questions.silent(self.worker.attention.time());
+        let one = |proxy: &mut Self, call: Call| {
+            let next = Exchange { worker: &mut proxy.worker, now: proxy.now }.gives_up(&call);
+            proxy.went_on(call.question, next)
+        };
+        silent.into_iter().flat_map(|call| one(self, call)).collect()
+    }
+
+    /// What happens when a peer has been silent for as long as the group lets it before the next is asked, too.
+    fn hedged(&mut self) -> Vec<(u32, Done)> {
+        let silent = self.worker.questions.to_hedge(self.worker.attention.time());
         let one = |proxy: &mut Self, question| {
-            let next = Exchange { worker: &mut proxy.worker, now: proxy.now }.silent(question);
+            let next = Exchange { worker: &mut proxy.worker, now: proxy.now }.hedges(question);
             proxy.went_on(question, next)
         };
         silent.into_iter().flat_map(|question| one(self, question)).collect()
@@ -189,7 +232,7 @@ fn hot(body: &str) -> Done {
 fn a_miss_asks_the_owner_and_its_answer_is_hot_afterwards() {
     let mut proxy = Proxy::new("{}");
     let Done::Ask(ask) = proxy.get("/x") else { panic!() };
-    assert_eq!(ask.timeout, 1000);
+    assert_eq!(ask.timeout, 10_000);
     let replied = proxy.answer(ask.question, SHARED, &[("cache-status", "near; hit")], "body");
     assert_eq!(replied, [(1, Done::Reply(200, "body".into(), "near; hit, meshcache; fwd=uri-miss; fwd-status=200; stored".into()))]);
     assert_eq!(proxy.get("/x"), Done::Reply(200, "body".into(), format!("near; hit, {HOT}")));
@@ -219,7 +262,7 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
         ("x-envoy-retry-on", ""),
         ("te", ""),
         ("meshcache-hop", ""),
-        ("meshcache-wire", &format!("1; group=g; namespace=ns; rules={}; purge=p; ring={:016x}; patience=750", question.group.digest(), known.ring.version())),
+        ("meshcache-wire", &format!("1; group=g; namespace=ns; rules={}; purge=p; ring={:016x}; patience=100", question.group.digest(), known.ring.version())),
         ("meshcache-scheme", "http"),
         ("meshcache-peer", &question.peer.address),
     ] {
@@ -247,7 +290,7 @@ fn a_client_that_leaves_takes_nobody_along() {
     let question = proxy.question("/x");
     assert_eq!(proxy.get("/x"), Done::Wait);
     proxy.worker.questions.leave(1);
-    assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Ask(Ask { question, timeout: 1000 }))]);
+    assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Ask(Ask { question, timeout: 10_000 }))]);
     assert!(matches!(proxy.answer(question, SHARED, &[], "body")[..], [(2, Done::Reply(200, ..))]));
     assert_eq!(proxy.get("/x"), hot("body"));
 }
@@ -340,16 +383,16 @@ fn an_owners_pass_lets_all_go_and_is_remembered_for_its_time() {
 }
 
 #[test]
-fn an_owner_that_loads_is_asked_again_until_the_origins_time_is_over() {
+fn an_owner_that_loads_is_asked_again_until_two_loads_had_their_time() {
     let mut proxy = Proxy::new(r#"{"origin": {"url": "http://o", "timeout": "2s"}, "patience": "500ms"}"#);
     let question = proxy.question("/x");
     let owner = proxy.peer(question);
-    for now in [375, 1000, 2499] {
+    for now in [375, 1000, 4499] {
         proxy.now = now;
-        assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Ask(Ask { question, timeout: 500 }))]);
+        assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Ask(Ask { question, timeout: 5_000 }))]);
         assert_eq!(proxy.peer(question), owner);
     }
-    proxy.now = 2500;
+    proxy.now = 4500;
     assert_eq!(proxy.answer(question, "loading", &[], ""), [(1, Done::Pass(Reason::TooSlow))]);
 }
 
@@ -370,7 +413,7 @@ fn when_the_owner_does_not_answer_the_next_peer_is_asked_once_and_then_all_pass(
     let question = proxy.question("/x");
     let owner = proxy.peer(question);
     proxy.get("/x");
-    assert_eq!(proxy.answered(question, None), [(1, Done::Ask(Ask { question, timeout: 1000 }))]);
+    assert_eq!(proxy.answered(question, None), [(1, Done::Ask(Ask { question, timeout: 10_000 }))]);
     let next = proxy.peer(question);
     assert!(!owner.hop && next.hop && owner.address != next.address);
     assert_eq!(proxy.answered(question, None), [(1, Done::Pass(Reason::PeersFailed)), (2, Done::Pass(Reason::PeersFailed))]);
@@ -405,18 +448,18 @@ fn a_group_that_hedges_asks_the_next_peer_too_when_the_owner_is_silent() {
     let mut proxy = Proxy::new(r#"{"hedge": "50ms", "patience": "400ms"}"#);
     let question = proxy.question("/x");
     let owner = proxy.peer(question);
-    proxy.now = 49;
-    assert!(proxy.silent().is_empty() && proxy.worker.questions.may_fall_silent());
-    proxy.now = 50;
-    assert_eq!(proxy.silent(), [(1, Done::Ask(Ask { question, timeout: 400 }))]);
+    proxy.attends_until(49);
+    assert!(proxy.hedged().is_empty() && proxy.worker.questions.may_hedge());
+    proxy.attends_until(50);
+    assert_eq!(proxy.hedged(), [(1, Done::Ask(Ask { question, timeout: 5_000 }))]);
     let next = proxy.peer(question);
-    assert!(next.hop && proxy.silent().is_empty(), "once");
+    assert!(next.hop && proxy.hedged().is_empty(), "once");
     // The owner fails at last: the next one is waited for.
     proxy.now = 400;
     assert!(proxy.answered_by(question, &owner, None).is_empty());
-    assert!(matches!(&proxy.answered_by(question, &next, Answer::read(&message(SHARED), Vec::new(), false))[..], [(1, Done::Reply(..))]));
+    assert!(matches!(&proxy.answered_by(question, &next, Answer::read(&message(SHARED), Vec::new(), false).ok())[..], [(1, Done::Reply(..))]));
     // Whoever answers later answers nobody, and has answered.
-    assert!(proxy.answered_by(question, &owner, Answer::read(&message(SHARED), Vec::new(), false)).is_empty());
+    assert!(proxy.answered_by(question, &owner, Answer::read(&message(SHARED), Vec::new(), false).ok()).is_empty());
     assert_eq!(
         proxy.worker.peers.choose(&proxy.worker.known().unwrap().clone().ring, meshcache_protocol::Hash::of(b"any"), 401).map(|choice| choice.hop),
         Some(false)
@@ -428,11 +471,11 @@ fn an_owner_that_is_loading_is_not_silent() {
     let mut proxy = Proxy::new(r#"{"hedge": "50ms", "patience": "400ms"}"#);
     let question = proxy.question("/x");
     assert_eq!(proxy.worker.questions.get(question).unwrap().told_patience(), 36, "it says so before the next is asked");
-    proxy.now = 40;
+    proxy.attends_until(40);
     proxy.answer(question, "loading", &[], "");
     assert_eq!(proxy.worker.questions.get(question).unwrap().told_patience(), 300);
-    proxy.now = 399;
-    assert!(proxy.silent().is_empty() && !proxy.worker.questions.may_fall_silent());
+    proxy.attends_until(399);
+    assert!(proxy.hedged().is_empty() && !proxy.worker.questions.may_hedge());
 }
 
 #[test]
@@ -475,9 +518,9 @@ fn without_coordinators_a_hot_answer_past_its_time_stands_in_for_a_service_that_
     let fail = |proxy: &mut Proxy, target: &str| {
         let mut question = proxy.question(target);
         loop {
-            let peer = proxy.peer(question);
+            let call = Call::new(question, proxy.worker.questions.get(question).unwrap());
             let mut exchange = Exchange { worker: &mut proxy.worker, now: proxy.now };
-            match exchange.answered(question, &peer, None) {
+            match exchange.answered(&call, Err(Failure::Peer)) {
                 Next::Ask(ask) => question = ask.question,
                 Next::Deliver(mut delivery) => match delivery.next(&mut proxy.worker, proxy.now) {
                     Some((_, Step::Pass(pass))) => return pass,
@@ -726,8 +769,10 @@ fn a_value_that_is_no_text_passes_instead_of_being_asked() {
 fn a_question_that_envoy_forgot_ends_by_itself() {
     let mut proxy = Proxy::new("{}");
     let question = proxy.question("/x");
-    assert!(proxy.worker.questions.overdue(2000).is_empty());
-    assert_eq!(proxy.worker.questions.overdue(2001), [question]);
+    proxy.send(question);
+    assert!(proxy.worker.questions.overdue(11_000).is_empty() && proxy.worker.questions.is_waiting());
+    assert_eq!(proxy.worker.questions.overdue(11_001), [question]);
+    assert!(proxy.worker.questions.has_no_calls());
 }
 
 #[test]
@@ -735,4 +780,268 @@ fn known_is_shared_not_copied() {
     let mut proxy = Proxy::new("{}");
     proxy.get("/x");
     assert!(Rc::ptr_eq(proxy.site.known().unwrap(), proxy.worker.known().unwrap()));
+}
+
+/// What a question says on its way to its peer.
+fn said(proxy: &Proxy, question: u32) -> wire::Question {
+    let known = proxy.worker.known().unwrap().clone();
+    let question = proxy.worker.questions.get(question).unwrap();
+    let headers = message::compose(question, &known, "", None).unwrap();
+    let (_, value) = headers.iter().find(|(name, _)| *name == wire::header::WIRE).unwrap();
+    wire::Question::parse(value).unwrap()
+}
+
+/// Who has which answer.
+fn replied(all: &[(u32, Done)], body: &str) -> Vec<u32> {
+    let has = |done: &Done| matches!(done, Done::Reply(_, given, _) if given == body.as_bytes());
+    all.iter().filter(|(_, done)| has(done)).map(|(stream, _)| *stream).collect()
+}
+
+#[test]
+fn who_comes_when_a_load_has_begun_asks_again_together_for_what_must_be_validated() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.now = 20;
+    proxy.get("/x");
+    for now in [30, 500] {
+        proxy.now = now;
+        proxy.get("/x");
+    }
+    proxy.now = 1000;
+    // The load began at 25.
+    let all = proxy.answer(question, "miss; ttl=0; age=0; fwd-status=200; shared; load=975", &[("etag", "e")], "first");
+    assert_eq!(replied(&all, "first"), [1, 2]);
+    let [_, _, (3, Done::Ask(ask)), (4, Done::Wait)] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(said(&proxy, ask.question).waited, 500, "what was loaded since the last of them came is theirs");
+    // Another one comes meanwhile: the load of theirs has begun before it.
+    proxy.now = 1100;
+    assert_eq!(proxy.get("/x"), Done::Wait);
+    proxy.now = 2000;
+    let all = proxy.answer(ask.question, "miss; ttl=0; age=0; fwd-status=200; shared; load=995", &[], "second");
+    assert_eq!(replied(&all, "second"), [3, 4]);
+    assert!(matches!(all[..], [_, _, (5, Done::Ask(_))]), "{all:?}");
+    assert_eq!(proxy.worker.questions.len(), 1);
+}
+
+#[test]
+fn those_who_ask_again_together_share_with_who_has_asked_meanwhile() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    for now in [10, 11] {
+        proxy.now = now;
+        proxy.get("/x");
+    }
+    proxy.now = 500;
+    let call = Call::new(question, proxy.worker.questions.get(question).unwrap());
+    let answer = Answer::read(&message("revalidated; ttl=-5; age=5; shared"), b"first".to_vec(), false);
+    let Next::Deliver(mut delivery) = Exchange { worker: &mut proxy.worker, now: 500 }.answered(&call, answer) else { panic!() };
+    assert!(matches!(delivery.next(&mut proxy.worker, 500), Some((1, Step::Reply(_)))));
+    let newer = proxy.question("/x");
+    assert!(matches!(delivery.next(&mut proxy.worker, 500), Some((2, Step::Wait))));
+    assert!(matches!(delivery.next(&mut proxy.worker, 500), Some((3, Step::Wait))));
+    assert_eq!(replied(&proxy.answer(newer, "miss; ttl=0; age=0; shared", &[], "second"), "second"), [4, 2, 3], "they came before it was asked");
+}
+
+#[test]
+fn an_owner_that_does_not_say_when_it_loaded_is_asked_again_by_all_who_joined() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.now = 1;
+    proxy.get("/x");
+    let all = proxy.answer(question, "miss; ttl=0; age=0; shared", &[], "first");
+    assert!(matches!(&all[..], [(1, Done::Reply(..)), (2, Done::Ask(ask))] if said(&proxy, ask.question).waited == 0), "{all:?}");
+}
+
+#[test]
+fn what_is_fresh_or_stored_or_for_all_who_wait_is_given_whenever_they_came() {
+    for outcome in [
+        "miss; ttl=1; age=0; shared; load=1",
+        "hit; ttl=0; age=0; shared",
+        "stale; ttl=-9; age=9; shared",
+        "miss; ttl=0; age=0; fwd-status=503; load=1; waiters",
+    ] {
+        let mut proxy = Proxy::new("{}");
+        let Done::Ask(ask) = proxy.ask("GET", "/x", &[("accept-language", "de")]) else { panic!() };
+        proxy.now = 500;
+        proxy.ask("GET", "/x", &[("accept-language", "de")]);
+        proxy.ask("GET", "/x", &[("accept-language", "en")]);
+        let all = proxy.answer(ask.question, outcome, &[("vary", "accept-language")], "one");
+        assert_eq!(replied(&all, "one"), [1, 2], "{outcome}");
+        assert!(matches!(all.last(), Some((3, Done::Ask(_)))), "{outcome}: it varies");
+    }
+}
+
+#[test]
+fn a_failure_is_for_all_who_wait_once_a_second_load_has_brought_it_too() {
+    let fails = |proxy: &mut Proxy, question: u32, status: &str, outcome: &str| {
+        let map = pairs::write([(&b":status"[..], status.as_bytes()), (b"meshcache-outcome", outcome.as_bytes())].into_iter());
+        let answer = Answer::read(&map, b"failed".to_vec(), false).ok();
+        proxy.answered(question, answer)
+    };
+    const FIRST: &str = "miss; ttl=0; age=0; fwd-status=503; shared";
+    for second in ["miss; ttl=0; age=0; fwd-status=503; waiters", FIRST] {
+        let mut proxy = Proxy::new("{}");
+        let question = proxy.question("/x");
+        (0..3).for_each(|_| assert_eq!(proxy.get("/x"), Done::Wait));
+        let all = fails(&mut proxy, question, "503", FIRST);
+        let [(1, Done::Reply(503, ..)), (2, Done::Ask(ask)), (3, Done::Wait), (4, Done::Wait)] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(proxy.get("/x"), Done::Wait);
+        let all = fails(&mut proxy, ask.question, "404", second);
+        let given = all.iter().filter(|(_, done)| matches!(done, Done::Reply(404, ..))).count();
+        let alone = all.iter().filter(|(_, done)| matches!(done, Done::Ask(_))).count();
+        assert_eq!((given, alone), if second == FIRST { (1, 3) } else { (4, 0) }, "{all:?}");
+    }
+}
+
+#[test]
+fn the_flight_that_an_owner_names_is_said_when_it_is_asked_again_and_to_nobody_else() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    assert_eq!((said(&proxy, question).patience, said(&proxy, question).flight), (100, 0), "the first word is wanted soon");
+    proxy.now = 100;
+    proxy.answer(question, "loading; flight=7", &[], "");
+    assert_eq!((said(&proxy, question).patience, said(&proxy, question).flight, said(&proxy, question).waited), (750, 7, 100));
+    proxy.answer(question, "loading; flight=9", &[], "");
+    assert_eq!(said(&proxy, question).flight, 9);
+    proxy.answered(question, None);
+    assert_eq!((said(&proxy, question).patience, said(&proxy, question).flight), (100, 0), "another peer");
+}
+
+#[test]
+fn a_silent_owner_is_given_up_after_its_patience_and_may_still_answer() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    let owner = proxy.peer(question);
+    let token = proxy.send(question);
+    proxy.attends_until(999);
+    assert!(proxy.silent().is_empty());
+    proxy.attends_until(1000);
+    assert_eq!(proxy.silent(), [(1, Done::Ask(Ask { question, timeout: 10_000 }))]);
+    assert!(proxy.peer(question).hop && proxy.silent().is_empty());
+    let second = proxy.send(question);
+    let first = proxy.worker.questions.by_token(token).unwrap();
+    assert!(first.given_up && first.peer == owner);
+    // Envoy gives it up long after: that has counted.
+    proxy.worker.peers.answered(&owner.address);
+    assert!(proxy.came_back(question, &owner, true, Err(Failure::Peer)).is_empty());
+    let ring = proxy.worker.known().unwrap().ring.clone();
+    assert_eq!(proxy.worker.peers.choose(&ring, proxy.worker.questions.get(question).unwrap().key.hash(), proxy.now), Some(owner.clone()));
+    let late = Answer::read(&message(SHARED), b"late".to_vec(), false);
+    assert_eq!(replied(&proxy.came_back(question, &owner, true, late), "late"), [1]);
+    assert!(proxy.worker.questions.by_token(second).is_some() && proxy.worker.questions.is_empty());
+}
+
+#[test]
+fn when_both_peers_are_silent_all_pass() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.send(question);
+    proxy.attends_until(1000);
+    assert!(matches!(proxy.silent()[..], [(1, Done::Ask(_))]));
+    proxy.send(question);
+    proxy.attends_until(1999);
+    assert!(proxy.silent().is_empty());
+    proxy.attends_until(2000);
+    assert_eq!(proxy.silent(), [(1, Done::Pass(Reason::PeersFailed))]);
+    assert!(!proxy.worker.questions.is_waiting(), "nobody looks for them any more");
+}
+
+#[test]
+fn what_a_worker_sleeps_through_is_not_its_peers_silence() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.send(question);
+    // Ten seconds in which it looks ten times a second, and is late by 90 ms each time.
+    for _ in 0..49 {
+        proxy.now += 100;
+        proxy.worker.attention.look(proxy.now);
+    }
+    assert!(proxy.silent().is_empty(), "49 looks of 20 ms");
+    proxy.now += 100;
+    proxy.worker.attention.look(proxy.now);
+    assert!(matches!(proxy.silent()[..], [(1, Done::Ask(_))]), "a silent peer is left in the end");
+}
+
+#[test]
+fn a_peer_that_answers_anything_is_not_silent() {
+    let mut proxy = Proxy::new("{}");
+    let one = proxy.question("/x");
+    proxy.send(one);
+    let owner = proxy.peer(one);
+    let others: Vec<u32> = (0..50).map(|n| proxy.question(&format!("/{n}"))).collect();
+    let other = others.into_iter().find(|other| proxy.peer(*other) == owner).unwrap();
+    proxy.attends_until(900);
+    assert!(matches!(proxy.answer(other, "loading", &[], "")[..], [(_, Done::Ask(_))]));
+    proxy.attends_until(1899);
+    assert!(proxy.silent().is_empty());
+    proxy.attends_until(1900);
+    assert!(matches!(proxy.silent()[..], [(1, Done::Ask(_))]));
+}
+
+#[test]
+fn a_question_to_peers_that_are_idle_starts_its_time_when_it_is_asked() {
+    let mut proxy = Proxy::new(r#"{"hedge": "20ms"}"#);
+    proxy.now = 240;
+    proxy.question("/x");
+    proxy.now = 259;
+    proxy.worker.attention.look(259);
+    assert!(proxy.hedged().is_empty());
+    proxy.worker.attention.look(260);
+    assert_eq!(proxy.hedged().len(), 1);
+}
+
+#[test]
+fn a_stream_that_is_broken_off_sends_its_question_on_and_leaves_the_peer_to_others() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    let owner = proxy.peer(question);
+    assert!(matches!(proxy.came_back(question, &owner, false, Err(Failure::Stream))[..], [(1, Done::Ask(_))]));
+    let next = proxy.peer(question);
+    assert!(next.hop);
+    assert_eq!(proxy.came_back(question, &next, false, Err(Failure::Stream)), [(1, Done::Pass(Reason::PeersFailed))]);
+    let again = proxy.question("/x");
+    assert_eq!(proxy.peer(again), owner, "it may have been the answer's fault");
+    assert!(matches!(proxy.came_back(again, &owner, false, Err(Failure::Stream))[..], [(2, Done::Ask(_))]));
+    let Done::Ask(third) = proxy.ask("GET", "/x", &[("authorization", "me")]) else { panic!() };
+    assert!(proxy.peer(third.question).hop, "twice in a row");
+}
+
+#[test]
+fn a_pass_is_for_its_variant_and_drops_nothing_hot_and_ends_with_an_answer_that_may_be_shared() {
+    let mut proxy = Proxy::new("{}");
+    let asks = |proxy: &mut Proxy, language: &str| proxy.ask("GET", "/x", &[("accept-language", language)]);
+    let vary = [("vary", "accept-language")];
+    let Done::Ask(german) = asks(&mut proxy, "de") else { panic!() };
+    proxy.answer(german.question, SHARED, &vary, "hallo");
+    let Done::Ask(french) = asks(&mut proxy, "fr") else { panic!() };
+    proxy.answer(french.question, "pass; reason=private; for=10000; vary=accept-language", &[], "");
+    assert_eq!(asks(&mut proxy, "de"), hot("hallo"));
+    assert_eq!(asks(&mut proxy, "fr"), Done::Pass(Reason::Remembered));
+    let Done::Ask(italian) = asks(&mut proxy, "it") else { panic!("another variant is asked for") };
+    proxy.answer(italian.question, "pass; reason=private; for=10000", &[], "");
+    assert_eq!(asks(&mut proxy, "en"), Done::Pass(Reason::Remembered), "it does not vary any more");
+    assert_eq!(asks(&mut proxy, "de"), hot("hallo"), "what may be given is given");
+    // Once a request is tried again and has an answer for others, nobody passes.
+    proxy.now = 10_000;
+    proxy.worker.hears(9_999);
+    let Done::Ask(english) = asks(&mut proxy, "en") else { panic!() };
+    assert_eq!(asks(&mut proxy, "en"), Done::Wait);
+    proxy.answer(english.question, "pass; reason=private; for=10000; vary=accept-language", &[], "");
+    proxy.now = 10_500;
+    let Done::Ask(of_user) = proxy.ask("GET", "/x", &[("accept-language", "en"), ("authorization", "me")]) else { panic!() };
+    proxy.answer(of_user.question, "hit; ttl=60000; age=0; shared; everybody", &vary, "hello");
+    assert_eq!(asks(&mut proxy, "en"), hot("hello"));
+    proxy.worker.hot.clear();
+    assert!(matches!(asks(&mut proxy, "en"), Done::Ask(_)), "the memory is over");
+}
+
+#[test]
+fn a_head_that_no_coordinator_takes_passes() {
+    let mut proxy = Proxy::new("{}");
+    let names: Vec<String> = (0..241).map(|n| format!("x-{n}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    assert!(matches!(proxy.ask("GET", "/x", &fields[..240]), Done::Ask(_)));
+    assert_eq!(proxy.ask("GET", "/y", &fields), Done::Pass(Reason::LargeHead));
+    let long = "v".repeat(62 << 10);
+    assert_eq!(proxy.ask("GET", "/y", &[("x", &long)]), Done::Pass(Reason::LargeHead));
 }

@@ -71,6 +71,12 @@ impl<W> HitForPass<W> {
         self.passes.iter().all(|pass| pass.until <= now)
     }
 
+    /// Bytes that it takes in memory, with its allocations.
+    pub fn bytes(&self) -> usize {
+        let names = if let Vary::By(names) = &self.vary { names.iter().map(|name| name.len().saturating_add(24)).sum() } else { 0 };
+        self.passes.iter().fold(names, |sum, pass| sum.saturating_add(pass.selecting.bytes()).saturating_add(size_of::<Pass<W>>()))
+    }
+
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.passes.is_empty()
