@@ -163,7 +163,7 @@ impl Cache {
             let response = protocol::Response { status: status.as_u16(), fields };
             let stored = freshness::store(&served.group, request, verified, &response, times, random());
             let stored = stored.inspect_err(|not| served.metrics.not_stored(not.label())).ok()?;
-            let selecting = Selecting::of(&Vary::of(&response), request);
+            let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
             Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version)))
         })?;
         Some(move |body: Bytes| {

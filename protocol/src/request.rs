@@ -81,6 +81,11 @@ impl Marks {
         Self(self.0 | other.0)
     }
 
+    /// These without `other`'s.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     fn of(name: &[u8], value: &[u8]) -> Self {
         match name {
             b"authorization" => Self::AUTHORIZATION,
@@ -158,6 +163,12 @@ impl<'a> Request<'a> {
     /// Its scheme, for as long as the program runs.
     pub fn scheme_name(&self) -> &'static str {
         if self.scheme == "https" { "https" } else { "http" }
+    }
+
+    /// The request as a load for all makes it of this one: for the whole, without its client's conditions.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self { marks: self.marks.without(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT)), ..self }
     }
 
     /// Whether the method is GET.

@@ -5,7 +5,7 @@ use crate::settings::Identity;
 use meshcache_protocol::{
     Groups, Hash,
     groups::{
-        Config, OriginUrl,
+        Config, Errors, OriginUrl,
         check::{self, Problem},
     },
 };
@@ -21,8 +21,8 @@ use std::{
 pub enum Source {
     /// A YAML file, or a directory of them.
     Path(PathBuf),
-    /// One group for everything, from this origin.
-    Origin(OriginUrl),
+    /// One group for everything, from this origin, by these rules for errors.
+    Origin(OriginUrl, Errors),
 }
 
 /// One thing wrong with the groups: `FILE:LINE: FIELD: what`.
@@ -66,7 +66,7 @@ impl Source {
     pub fn read(&self) -> Files {
         match self {
             Self::Path(path) => Files(files(path)),
-            Self::Origin(_) => Files(Vec::new()),
+            Self::Origin(..) => Files(Vec::new()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Source {
     pub fn load(&self, files: &Files, identity: Identity) -> Result<Loaded, Wrong> {
         match self {
             Self::Path(_) => files.load(identity),
-            Self::Origin(url) => everything(url).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what }),
+            Self::Origin(url, errors) => everything(url, *errors).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what }),
         }
     }
 }
@@ -137,12 +137,12 @@ impl Loaded {
 }
 
 /// The group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
-fn everything(url: &OriginUrl) -> Result<Loaded, String> {
+fn everything(url: &OriginUrl, errors: Errors) -> Result<Loaded, String> {
     let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [{
         "name": "default",
         "match": {"hosts": ["*"]},
         "origin": {"url": url},
-        "freshness": {"heuristic": true, "errors": "rfc9111", "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
+        "freshness": {"heuristic": true, "errors": errors, "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
     }]}))
     .map_err(|error| error.to_string())?;
     let groups = Groups::new(config.clone()).map_err(|problem| problem.to_string())?;

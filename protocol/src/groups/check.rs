@@ -1,7 +1,7 @@
 //! What no single field can know of a configuration: names twice, a match without a host, options that are not there yet.
 
-use super::config::*;
-use crate::units::Span;
+use super::{Status, config::*};
+use crate::{freshness::is_provoked, units::Span};
 use std::fmt;
 
 /// What is wrong, and where: `groups[1].match: ...`.
@@ -79,7 +79,8 @@ pub fn check(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What is worth a warning: a group that can never match, because one before it takes everything that it names.
+/// What is worth a warning: a group that can never match, because one before it takes everything that it names, and a status
+/// that is never stored.
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let takes_all = |earlier: &Match, later: &Match| {
         let hosts = match (&earlier.service, &later.service) {
@@ -98,7 +99,15 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             what: format!("`{}` can never match: `{}` before it takes all that it names", group.name, earlier.name),
         })
     };
-    config.groups.iter().enumerate().filter_map(|(n, group)| shadowed(n, group)).collect()
+    let provoked = |n: usize, group: &GroupConfig| {
+        let status = group.freshness.status.keys().find_map(|status| match status {
+            Status::Exactly(status) if is_provoked(*status) && !group.freshness.errors.to_the_letter() => Some(*status),
+            _ => None,
+        })?;
+        let what = format!("{status} says something about its request and not about the resource: it is never stored");
+        Some(Problem { group: Some(n), field: "freshness.status".into(), what })
+    };
+    config.groups.iter().enumerate().flat_map(|(n, group)| shadowed(n, group).into_iter().chain(provoked(n, group))).collect()
 }
 
 /// The first field that this version parses and does not carry out: refused, never accepted and ignored.
@@ -150,6 +159,17 @@ mod tests {
             r#"[{"name": "a", "match": {"hosts": ["*"], "paths": [{"prefix": "/y"}]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]"#,
         );
         assert!(warnings(&apart).is_empty());
+    }
+
+    #[test]
+    fn a_status_that_is_never_stored_is_a_warning() {
+        let of = |errors: &str, status: &str| {
+            warnings(&config(&format!(
+                r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"errors": "{errors}", "status": {{"{status}": "1s"}}}}, "origin": {{"url": "http://o"}}}}]"#
+            )))
+        };
+        assert_eq!(of("status", "412").first().map(|problem| problem.field.as_str()), Some("freshness.status"));
+        assert!(of("status", "404").is_empty() && of("status", "4xx").is_empty() && of("rfc9111", "412").is_empty());
     }
 
     #[test]

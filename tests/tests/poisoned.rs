@@ -1,0 +1,126 @@
+//! What one client sends never decides what the others get.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use meshcache_tests::origin::Received;
+use meshcache_tests::{Answer, Ask, Coordinator, Mesh, Origin, Reply, Shared, run};
+use serde_json::json;
+
+static MESH: Shared<Mesh> = Shared::new();
+
+async fn mesh() -> Arc<Mesh> {
+    let errors = json!({"freshness": {"status": {"4xx": "60s", "412": "60s", "429": "60s"}}});
+    let mesh = || Mesh::of(2, 1).groups(|groups| groups.plus("poison", errors));
+    MESH.get(async || mesh().start().await).await
+}
+
+/// Every way in: through an Envoy, at either coordinator.
+fn ways(mesh: &Mesh) -> Vec<SocketAddr> {
+    [mesh.fronts(), mesh.coordinators.data()].concat()
+}
+
+async fn get(to: SocketAddr, path: &str) -> Answer {
+    Ask::get("poison.test", path).send(to).await.unwrap()
+}
+
+/// An origin that lets everything be stored, and refuses what a request's own fields ask for.
+fn refuses(request: &Received) -> Reply {
+    let status = match request.header("x-provokes").as_str() {
+        "" if request.headers.contains_key("if-match") => 412,
+        "" if request.header("range") == "bytes=99-" => 416,
+        "" => 200,
+        status => status.parse().unwrap(),
+    };
+    Reply::fresh(60, status.to_string()).with_status(status).header("etag", "\"new\"")
+}
+
+const PROVOKING: [(&str, &str, u16); 6] = [
+    ("if-match", "\"old\"", 412),
+    ("range", "bytes=99-", 416),
+    ("x-provokes", "400", 400),
+    ("x-provokes", "417", 417),
+    ("x-provokes", "429", 429),
+    ("x-provokes", "431", 431),
+];
+
+/// Asks with each of these fields before and after the plain request: what the latter gets.
+async fn provoked(to: SocketAddr, origin: &Origin, stem: &str) {
+    for (n, (name, value, status)) in PROVOKING.into_iter().enumerate() {
+        let path = format!("/{stem}-{n}");
+        origin.on(&path, refuses);
+        let provoking = Ask::get("poison.test", &path).header(name, value);
+        let before = provoking.send(to).await.unwrap();
+        // A range that is judged by what is stored has its 416 from there.
+        assert_eq!(before.status, status, "cold, {name}: {value}: {before:?}");
+        let plain = get(to, &path).await;
+        assert_eq!(plain.status, 200, "after {name}: {value}: {plain:?}");
+        if name != "x-provokes" {
+            let after = provoking.send(to).await.unwrap();
+            assert_eq!(after.status, status, "warm, {name}: {value}: {after:?}");
+            let plain = get(to, &path).await;
+            assert_eq!(plain.status, 200, "after {name}: {value} on what is stored: {plain:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_request_brought_upon_itself_is_nobody_elses_in_a_group_whatever_it_lists() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            provoked(to, &mesh.origin, &format!("provoked-{n}")).await;
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_origin_but_to_the_letter_of_the_rfc() {
+    let origin = Origin::start().await;
+    let safe = Coordinator::in_front_of(&origin.url(), &[]).await;
+    provoked(safe.ports.data, &origin, "safe").await;
+    let letter = Coordinator::in_front_of(&origin.url(), &["--origin-rules", "rfc9111"]).await;
+    origin.on("/letter", refuses);
+    let provoking = Ask::get("poison.test", "/letter").header("x-provokes", "400");
+    assert_eq!(provoking.send(letter.ports.data).await.unwrap().status, 400);
+    assert_eq!(get(letter.ports.data, "/letter").await.status, 400, "RFC 9111 section 3 lets it be stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_clients_cookie_is_set_for_nobody_else_unless_the_answer_says_public() {
+    let origin = Origin::start().await;
+    let reply = |control: &'static str| move |request: &Received| Reply::ok("x").header("cache-control", control).header("set-cookie", request.nth.to_string());
+    for (path, control) in [("/private", "max-age=60"), ("/public", "public, max-age=60")] {
+        origin.on(path, reply(control));
+    }
+    let cookie = async |to, path: &str| get(to, path).await.header("set-cookie");
+    for (rules, second) in [("safe", "2"), ("rfc9111", "3")] {
+        let cache = Coordinator::in_front_of(&origin.url(), &["--origin-rules", rules]).await;
+        let to = cache.ports.data;
+        let (first, again) = (cookie(to, "/private").await, cookie(to, "/private").await);
+        assert_eq!((again.as_str(), first == again), (second, rules == "rfc9111"), "{rules}");
+        assert_eq!(cookie(to, "/public").await, cookie(to, "/public").await, "{rules}: what is for everybody is stored with all its fields");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn origin_rules_are_for_origin() {
+    let (status, log) = Coordinator::run(&["--config", "/dev/null", "--origin-rules", "safe"]).await;
+    assert!(status.code() == Some(2) && log.contains("--origin"), "{log}");
+}
+
+#[test]
+fn languages_of_equal_weight_are_two_answers_in_two_orders() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/language", |request| Reply::fresh(60, request.header("accept-language")).header("vary", "accept-language"));
+        for to in ways(&mesh) {
+            for language in ["en, de", "de, en"] {
+                let answer = Ask::get("poison.test", "/language").header("accept-language", language).send(to).await.unwrap();
+                assert_eq!(answer.text(), language);
+            }
+        }
+    });
+}
