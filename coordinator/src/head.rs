@@ -2,12 +2,13 @@
 
 use crate::{http::Interim, settings::Door};
 use http::{
-    HeaderMap, HeaderName, Method,
-    header::{AUTHORIZATION, HOST},
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{AUTHORIZATION, CONNECTION, HOST},
     request::Parts,
 };
 use meshcache_protocol::{
     Field, Request,
+    connection::strips_from_request,
     request::Unfit,
     wire::{BadQuestion, Question, header},
 };
@@ -62,6 +63,7 @@ impl Head {
                 parts.headers.insert(AUTHORIZATION, clients);
             }
         }
+        strip(&mut parts.headers);
         let authority = match door {
             Door::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => Authority::Field(header::AUTHORITY),
             Door::Peer => return Err(BadHead::Call),
@@ -147,6 +149,18 @@ impl Head {
             Err(BadQuestion::NotOne) => Ok(None),
             Err(bad) => Err(bad),
         }
+    }
+}
+
+/// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is sent.
+fn strip(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let lines = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| strips_from_request(lines(), name.as_str().as_bytes())).cloned().collect();
+    for name in gone {
+        headers.remove(name);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::pairs::Pairs;
 use meshcache_protocol::{
     Field, Request,
+    connection::strips_from_request,
     request::Unfit,
     wire::{PREFIX, header},
 };
@@ -50,7 +51,16 @@ impl<'a> Head<'a> {
                 _ => head.fields.push((name, value)),
             }
         }
+        head.strip();
         Some(head)
+    }
+
+    /// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is sent.
+    fn strip(&mut self) {
+        let lines: SmallVec<[&[u8]; 2]> = self.fields.iter().filter(|(name, _)| *name == b"connection").map(|(_, value)| *value).collect();
+        if !lines.is_empty() {
+            self.fields.retain(|(name, _)| !strips_from_request(lines.iter().copied(), name));
+        }
     }
 
     /// The method.
@@ -93,6 +103,16 @@ impl Control {
 mod tests {
     use super::*;
     use crate::pairs;
+
+    #[test]
+    fn what_connection_names_is_no_field_of_a_request() {
+        let fields: [Field; 6] =
+            [(b":method", b"GET"), (b"x-tenant", b"acme"), (b"connection", b"close, X-Tenant"), (b"cookie", b"a=b"), (b"connection", b"cookie"), (b"x", b"1")];
+        let map = pairs::write(fields.into_iter());
+        let head = Head::read(&map).unwrap();
+        let names: Vec<_> = head.fields().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [&b"connection"[..], b"cookie", b"connection", b"x"]);
+    }
 
     #[test]
     fn our_own_headers_are_no_fields_of_a_request() {

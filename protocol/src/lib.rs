@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod connection;
 pub mod feed;
 pub mod frame;
 pub mod freshness;

@@ -12,8 +12,9 @@ use serde_json::json;
 static MESH: Shared<Mesh> = Shared::new();
 
 async fn mesh() -> Arc<Mesh> {
-    let errors = json!({"freshness": {"status": {"4xx": "60s", "412": "60s", "429": "60s"}}});
-    let mesh = || Mesh::of(2, 1).groups(|groups| groups.plus("poison", errors));
+    let errors = json!({"freshness": {"default": "60s", "status": {"4xx": "60s", "412": "60s", "429": "60s"}}});
+    let tenant = json!({"key": {"headers": ["x-tenant"]}});
+    let mesh = || Mesh::of(2, 1).groups(|groups| groups.plus("poison", errors).plus("tenant", tenant));
     MESH.get(async || mesh().start().await).await
 }
 
@@ -121,6 +122,59 @@ fn languages_of_equal_weight_are_two_answers_in_two_orders() {
                 let answer = Ask::get("poison.test", "/language").header("accept-language", language).send(to).await.unwrap();
                 assert_eq!(answer.text(), language);
             }
+        }
+    });
+}
+
+#[test]
+fn what_connection_names_in_a_request_counts_neither_for_the_key_nor_for_vary() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            for (host, name, vary) in [("poison.test", "accept-language", "accept-language"), ("tenant.test", "x-tenant", "")] {
+                let path = format!("/named-{n}");
+                mesh.origin.on(&path, move |request| {
+                    let reply = Reply::fresh(60, format!("for [{}]", request.header(name)));
+                    if vary.is_empty() { reply } else { reply.header("vary", vary) }
+                });
+                let ask = Ask::get(host, &path).header(name, "fr");
+                let named = ask.clone().header("connection", name).send(to).await.unwrap();
+                assert_eq!(named.text(), "for []", "{name}: {named:?}");
+                let own = ask.send(to).await.unwrap();
+                assert_eq!(own.text(), "for [fr]", "{name}: {own:?}");
+                assert_eq!(Ask::get(host, &path).send(to).await.unwrap().text(), "for []", "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_for_every_recipient_cannot_be_named_by_a_connection() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            // Of an answer: what forbids to share it, and what tells variants apart.
+            let (private, varies, cookie) = (format!("/private-{n}"), format!("/varies-{n}"), format!("/cookie-{n}"));
+            mesh.origin.on(&private, |request| {
+                Reply::ok(request.nth.to_string()).header("cache-control", "private, max-age=60").header("connection", "cache-control")
+            });
+            mesh.origin.on(&varies, |request| {
+                Reply::fresh(60, request.header("x-lang")).header("vary", "x-lang").header("connection", "vary, content-type").header("content-type", "text/x")
+            });
+            let (first, second) = (get(to, &private).await, get(to, &private).await);
+            assert!(first.text() != second.text() && second.header("cache-control").contains("private"), "{second:?}");
+            for language in ["de", "fr"] {
+                let answer = Ask::get("poison.test", &varies).header("x-lang", language).send(to).await.unwrap();
+                assert_eq!((answer.text(), answer.header("content-type")), (language.to_owned(), "text/x".to_owned()));
+            }
+            // Of a request: who asks.
+            mesh.origin.on(&cookie, |request| Reply::fresh(60, request.header("cookie")));
+            if to != mesh.fronts()[0] {
+                // Envoy refuses such a request.
+                let mine = Ask::get("poison.test", &cookie).header("cookie", "me=1").header("connection", "cookie").send(to).await.unwrap();
+                assert_eq!(mine.text(), "me=1");
+            }
+            assert_eq!(get(to, &cookie).await.text(), "");
         }
     });
 }

@@ -12,9 +12,9 @@ use http::{
     uri::PathAndQuery,
 };
 use meshcache_protocol::{
-    Field,
+    Field, connection,
     groups::{Group, OriginHost},
-    wire::{self, HOP_BY_HOP},
+    wire,
 };
 
 /// What a request is sent for.
@@ -35,11 +35,10 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
     let target = target(group, head)?;
     let uri = Uri::builder().scheme(origin.scheme.clone()).authority(origin.authority.clone()).path_and_query(target).build().ok()?;
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 4);
-    let named = named_by_connection(head.headers());
     for (name, value) in head.headers() {
         let text = name.as_str();
         let is_clients_own = wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
-        if is_clients_own || is_hop_by_hop(name, &named) || (is_load && PARTIAL.contains(&text)) {
+        if is_clients_own || connection::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
             continue;
         }
         headers.append(name.clone(), value.clone());
@@ -77,8 +76,8 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
-        let named = named_by_connection(response.headers());
-        let is_passed_on = |name: &HeaderName| !is_hop_by_hop(name, &named) && !name.as_str().starts_with(wire::PREFIX);
+        let is_of_connection = |name: &[u8]| connection::is_hop_by_hop(name) || connection::is_named_in_response(lines(response.headers()), name);
+        let is_passed_on = |name: &HeaderName| !is_of_connection(name.as_str().as_bytes()) && !name.as_str().starts_with(wire::PREFIX);
         let mut headers: HeaderMap = response.headers().iter().filter(|(name, _)| is_passed_on(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
         if let Some(via) = via(response.version(), &installation) {
             headers.append(VIA, via);
@@ -89,10 +88,10 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
 
 /// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets origins say.
 pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
-    let named = named_by_connection(headers);
     let targets = &group.config().freshness.targets;
     let is_ours = |name: &HeaderName| name.as_str().starts_with(wire::PREFIX) && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()));
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name, &named) || is_ours(name)).cloned().collect();
+    let is_of_connection = |name: &HeaderName| connection::strips_from_response(group, lines(headers), name.as_str().as_bytes());
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
@@ -117,13 +116,9 @@ fn target(group: &Group, head: &Head) -> Option<PathAndQuery> {
     }
 }
 
-pub(crate) fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
-    HOP_BY_HOP.contains(&name.as_str().as_bytes()) || named.contains(name)
-}
-
-pub(crate) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    lines.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+/// The lines of Connection.
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes)
 }
 
 /// The protocol's view of response headers.

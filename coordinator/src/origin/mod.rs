@@ -4,7 +4,7 @@ mod connect;
 mod head;
 mod paced;
 
-pub(crate) use head::{PARTIAL, Purpose, answered, is_hop_by_hop, named_by_connection, outgoing, via, with_headers};
+pub(crate) use head::{PARTIAL, Purpose, answered, outgoing, via, with_headers};
 pub(crate) use paced::Paced;
 
 use crate::body::{Body, Cut};

@@ -37,6 +37,7 @@ pub use fields::{conditions, confirms, freshened, not_modified, partial, same_re
 pub use hit_for_pass::HitForPass;
 pub use invalidate::{invalidates, is_unsafe};
 pub use lifetime::Why;
+pub(crate) use list::members;
 pub use precondition::{Part, covers, part};
 pub use provoked::is_provoked;
 pub use range::Extent;
