@@ -4,7 +4,7 @@ use crate::pairs::Pairs;
 use meshcache_protocol::{
     Field, Request,
     connection::strips_from_request,
-    request::Unfit,
+    request::{FORWARDED_PROTO, Unfit, scheme, values},
     wire::{PREFIX, header},
 };
 use smallvec::SmallVec;
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 /// A request's head, read in place.
 pub struct Head<'a> {
     method: &'a [u8],
-    scheme: &'a [u8],
+    scheme: &'static str,
     authority: &'a [u8],
     target: &'a [u8],
     fields: SmallVec<[Field<'a>; 32]>,
@@ -36,12 +36,13 @@ pub struct Control {
 impl<'a> Head<'a> {
     /// Reads a header map. `None` for bytes that are no map.
     pub fn read(map: &'a [u8]) -> Option<Self> {
-        let mut head = Self { method: b"", scheme: b"", authority: b"", target: b"", fields: SmallVec::new(), control: Control::default() };
+        let mut head = Self { method: b"", scheme: "http", authority: b"", target: b"", fields: SmallVec::new(), control: Control::default() };
+        let mut own: &[u8] = b"";
         for (name, value) in Pairs::of(map)? {
             match name {
                 [b':', ..] => match name {
                     b":method" => head.method = value,
-                    b":scheme" => head.scheme = value,
+                    b":scheme" => own = value,
                     b":authority" => head.authority = value,
                     b":path" => head.target = value,
                     _ => {}
@@ -52,6 +53,7 @@ impl<'a> Head<'a> {
             }
         }
         head.strip();
+        head.scheme = scheme(values(&head.fields, FORWARDED_PROTO), own);
         Some(head)
     }
 
@@ -78,14 +80,14 @@ impl<'a> Head<'a> {
         [(":method", self.method), (":scheme", self.scheme().as_bytes()), (":authority", self.authority), (":path", self.target)]
     }
 
-    /// `http` or `https`.
+    /// `http` or `https`: what is keyed, and what a coordinator is told.
     pub fn scheme(&self) -> &'static str {
-        if self.scheme.eq_ignore_ascii_case(b"https") { "https" } else { "http" }
+        self.scheme
     }
 
     /// The request. Our own headers are not in it.
     pub fn request(&self) -> Result<Request<'_>, Unfit> {
-        Request::read(self.method, self.scheme, self.authority, self.target, &self.fields)
+        Request::read(self.method, self.scheme().as_bytes(), self.authority, self.target, &self.fields)
     }
 }
 
@@ -103,6 +105,19 @@ impl Control {
 mod tests {
     use super::*;
     use crate::pairs;
+
+    #[test]
+    fn the_scheme_is_the_one_that_a_coordinator_would_key() {
+        for (own, forwarded, expected) in
+            [("http", Some("https"), "https"), ("https", Some("http"), "http"), ("https", None, "https"), ("https", Some("ftp"), "https")]
+        {
+            let forwarded = forwarded.map(|value: &str| (&b"x-forwarded-proto"[..], value.as_bytes()));
+            let fields = [(&b":scheme"[..], own.as_bytes()), (b":path", b"/"), (b":authority", b"h")];
+            let map = pairs::write(fields.into_iter().chain(forwarded));
+            let head = Head::read(&map).unwrap();
+            assert_eq!((head.scheme(), head.request().unwrap().scheme), (expected, expected), "{own} {forwarded:?}");
+        }
+    }
 
     #[test]
     fn what_connection_names_is_no_field_of_a_request() {

@@ -11,6 +11,7 @@ pub mod freshness;
 pub mod groups;
 pub mod key;
 pub mod named;
+pub mod normal;
 pub mod observe;
 pub mod purge;
 pub mod request;

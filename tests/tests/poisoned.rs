@@ -5,8 +5,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use meshcache_protocol::request::REROUTING;
 use meshcache_tests::origin::Received;
-use meshcache_tests::{Answer, Ask, Coordinator, Mesh, Origin, Reply, Shared, run};
+use meshcache_tests::purging::order;
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Answer, Ask, Coordinator, Groups, Mesh, Origin, Reply, Shared, await_until, run};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();
@@ -14,7 +17,11 @@ static MESH: Shared<Mesh> = Shared::new();
 async fn mesh() -> Arc<Mesh> {
     let errors = json!({"freshness": {"default": "60s", "status": {"4xx": "60s", "412": "60s", "429": "60s"}}});
     let tenant = json!({"key": {"headers": ["x-tenant"]}});
-    let mesh = || Mesh::of(2, 1).groups(|groups| groups.plus("poison", errors).plus("tenant", tenant));
+    let client = json!({"match": {"hosts": ["client.test"]}, "origin": {"host": "client"}});
+    let service = json!({"match": {"service": "cart.apps"}, "origin": {"host": "client"}});
+    let lang = json!({"key": {"cookies": ["lang"]}, "share": {"cookie": true}});
+    let groups = |groups: Groups| groups.plus("poison", errors).plus("tenant", tenant).plus("client", client).plus("cart", service).plus("lang", lang);
+    let mesh = || Mesh::of(2, 1).groups(groups);
     MESH.get(async || mesh().start().await).await
 }
 
@@ -177,4 +184,148 @@ fn what_is_for_every_recipient_cannot_be_named_by_a_connection() {
             assert_eq!(get(to, &cookie).await.text(), "");
         }
     });
+}
+
+#[test]
+fn what_a_load_says_of_the_scheme_is_what_is_keyed() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/scheme", |request| Reply::fresh(60, request.header("x-forwarded-proto")));
+        let to = mesh.coordinators.data()[0];
+        let ask = |method: &str, said: &[&str]| said.iter().fold(Ask::new(method, "poison.test", "/scheme"), |ask, said| ask.header("x-forwarded-proto", said));
+        for (said, expected) in
+            [(&["http"][..], "http"), (&[], "http"), (&["HTTPS"], "https"), (&["ftp"], "http"), (&["https"], "https"), (&["https", "http"], "http")]
+        {
+            assert_eq!(ask("GET", said).send(to).await.unwrap().text(), expected, "{said:?}");
+        }
+        assert_eq!(mesh.origin.hits("/scheme"), 2, "two schemes, two keys");
+        // A HEAD may update what is stored: it is asked in the same way.
+        mesh.origin.on("/scheme-head", |request| Reply::ok("x").header("x-said", request.header("x-forwarded-proto")).header("cache-control", "no-store"));
+        for (said, expected) in [(&["ftp"][..], "http"), (&["https"], "https"), (&[], "http")] {
+            let head = said.iter().fold(Ask::new("HEAD", "poison.test", "/scheme-head"), |ask, said| ask.header("x-forwarded-proto", said));
+            assert_eq!(head.send(to).await.unwrap().header("x-said"), expected, "{said:?}");
+        }
+    });
+}
+
+#[test]
+fn with_the_clients_host_a_load_sends_the_one_that_is_keyed() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            for (spellings, keyed) in [
+                (&["CLIENT.test", "client.test:80", "client.test:0080", "client.test:", "client.test.", "client.test"][..], "client.test"),
+                (&["cart.apps:1337", "cart.apps.svc.cluster.local", "Cart.apps.svc:80", "cart.apps"], "cart.apps"),
+            ] {
+                for (m, host) in spellings.iter().enumerate() {
+                    // Whoever comes first leads.
+                    let path = format!("/host-{n}-{m}");
+                    mesh.origin.on(&path, |request| Reply::fresh(60, request.header("host")));
+                    assert_eq!(Ask::get(host, &path).send(to).await.unwrap().text(), keyed, "{host} at {to}");
+                    let other = Ask::get(keyed, &path).send(to).await.unwrap();
+                    assert_eq!((other.text().as_str(), other.cache_status().contains("; hit")), (keyed, true), "after {host}: {other:?}");
+                }
+            }
+        }
+        let other = Ask::get("client.test:1337", "/host-0-0").send(mesh.coordinators.data()[0]).await.unwrap();
+        assert_eq!(other.text(), "client.test:1337", "another port is another key");
+    });
+}
+
+#[test]
+fn a_cookie_of_the_key_that_may_be_read_in_two_ways_is_passed() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            let ambiguous = [&["lang=en; lang=fr"][..], &["lang=en", "lang=fr"], &["a=b", "lang=fr"], &["lang =fr"], &["lang=en,lang=fr"]];
+            for (m, cookies) in ambiguous.into_iter().enumerate() {
+                let path = format!("/cookie-{n}-{m}");
+                // A service that reads them in its own way.
+                mesh.origin.on(&path, |request| {
+                    let cookies = request.header("cookie");
+                    Reply::fresh(
+                        60,
+                        if cookies.contains("fr") {
+                            "fr"
+                        } else if cookies.contains("en") {
+                            "en"
+                        } else {
+                            "none"
+                        },
+                    )
+                });
+                let both = cookies.iter().fold(Ask::get("lang.test", &path), |ask, cookie| ask.header("cookie", cookie));
+                for _ in 0..2 {
+                    let answer = both.send(to).await.unwrap();
+                    assert_eq!((answer.text().as_str(), answer.cache_status().contains("; hit")), ("fr", false), "{cookies:?}: {answer:?}");
+                }
+                assert_eq!(Ask::get("lang.test", &path).send(to).await.unwrap().text(), "none", "after {cookies:?}");
+                for hits in [3, 3] {
+                    assert_eq!(Ask::get("lang.test", &path).header("cookie", "a=b; lang=en").send(to).await.unwrap().text(), "en", "after {cookies:?}");
+                    assert_eq!(mesh.origin.hits(&path), hits + 1, "one value is cached");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_field_that_a_framework_may_route_by_is_in_the_key() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            for name in REROUTING.iter().map(|name| std::str::from_utf8(name).unwrap()) {
+                let path = format!("/{name}-{n}");
+                mesh.origin.on(&path, move |request| Reply::fresh(60, request.header(name)));
+                let evil = Ask::get("poison.test", &path).header(name, "evil").send(to).await.unwrap();
+                let plain = get(to, &path).await;
+                assert_eq!((evil.text().as_str(), plain.text().as_str()), ("evil", ""), "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn equivalent_urls_are_one_answer_that_is_loaded_in_its_normal_form() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            let normal = format!("/~me-{n}/%C3%BC");
+            mesh.origin.on(&normal, |request| Reply::fresh(60, format!("{} {}", request.nth, request.uri.query().unwrap_or_default())));
+            let spellings = [
+                format!("/%7Eme-{n}/%c3%bc?q=%c3"),
+                format!("/%7eme-{n}/%C3%BC?q=%C3"),
+                format!("/~%6de-{n}/%C3%bc?%71=%C3"),
+                format!("/~me-{n}/%C3%BC?q=%C3"),
+            ];
+            for host in ["poison.test", "Poison.test.:80"] {
+                for path in &spellings {
+                    assert_eq!(Ask::get(host, path).send(to).await.unwrap().text(), "1 q=%C3", "{host}{path} at {to}");
+                }
+            }
+            // Who knows it by another spelling purges it.
+            let (status, said) = order(&mesh.coordinators.all[0], &format!(r#"{{"urls": ["http://poison.test./%7Eme-{n}/%c3%bc?q=%c3"]}}"#)).await;
+            assert_eq!(status, 200, "{said}");
+            let newer = async |nth: &str| Ask::get("poison.test", &spellings[0]).send(to).await.unwrap().text().starts_with(nth);
+            await_until(async || newer("2 ").await, SOON, "it was purged").await;
+            // So does who changes it, whose own request goes as it came.
+            mesh.origin.always(&format!("/%7Eme-{n}/%c3%bc"), Reply::status(204));
+            let changed = Ask::new("PUT", "poison.test", &spellings[0]).body("x").send(to).await.unwrap();
+            assert_eq!((changed.status, mesh.origin.hits(&format!("/%7Eme-{n}/%c3%bc"))), (204, 1));
+            await_until(async || newer("3 ").await, SOON, "it was invalidated").await;
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_origin_says_to_another_spelling_that_passes_is_not_stored() {
+    let origin = Origin::start().await;
+    let cache = Coordinator::in_front_of(&origin.url(), &[]).await;
+    let named = |path: &str| Ask::get("h.test", path).header("authorization", "Basic me");
+    for path in ["/~a", "/%7ea"] {
+        origin.always(path, Reply::ok(path.to_owned()).header("cache-control", "public, max-age=60"));
+    }
+    assert_eq!(named("/%7ea").send(cache.ports.data).await.unwrap().text(), "/%7ea", "it goes as it came");
+    assert_eq!(Ask::get("h.test", "/~a").send(cache.ports.data).await.unwrap().text(), "/~a");
+    assert_eq!(named("/%7ea").send(cache.ports.data).await.unwrap().text(), "/~a", "what is stored is for everybody");
 }

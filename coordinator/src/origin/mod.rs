@@ -4,7 +4,7 @@ mod connect;
 mod head;
 mod paced;
 
-pub(crate) use head::{PARTIAL, Purpose, answered, outgoing, via, with_headers};
+pub(crate) use head::{PARTIAL, Purpose, answered, goes_as_keyed, outgoing, via, with_headers};
 pub(crate) use paced::Paced;
 
 use crate::body::{Body, Cut};
