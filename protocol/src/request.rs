@@ -133,6 +133,9 @@ pub const REROUTING: [&[u8]; 17] = [
     b"x-rewrite-url",
 ];
 
+/// Those among them that give a request another method.
+pub(crate) const METHODS: [&[u8]; 3] = [b"x-http-method", b"x-http-method-override", b"x-method-override"];
+
 /// The scheme that a client used, as the proxy that took its connection says.
 pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
@@ -467,6 +470,7 @@ mod tests {
         for name in REROUTING {
             assert!(Marks::of(name, b"x").any(Marks::REROUTING) && name.iter().all(|b| !b.is_ascii_uppercase()));
         }
+        assert!(METHODS.iter().all(|name| REROUTING.contains(name)));
         assert!(!Marks::of(b"x-forwarded-for", b"x").any(Marks::REROUTING));
     }
 

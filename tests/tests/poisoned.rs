@@ -329,3 +329,23 @@ async fn what_the_origin_says_to_another_spelling_that_passes_is_not_stored() {
     assert_eq!(Ask::get("h.test", "/~a").send(cache.ports.data).await.unwrap().text(), "/~a");
     assert_eq!(named("/%7ea").send(cache.ports.data).await.unwrap().text(), "/~a", "what is stored is for everybody");
 }
+
+#[test]
+fn what_is_changed_through_a_gateway_is_invalid_with_and_without_what_the_gateway_adds() {
+    run(async {
+        let mesh = mesh().await;
+        for (n, to) in ways(&mesh).into_iter().enumerate() {
+            let path = format!("/changed-{n}");
+            mesh.origin.on(&path, |request| if request.method == "POST" { Reply::status(204) } else { Reply::fresh(60, request.nth.to_string()) });
+            let plain = Ask::get("poison.test", &path);
+            let routed = plain.clone().header("x-forwarded-port", "443");
+            let text = async |ask: &Ask| ask.send(to).await.unwrap().text();
+            assert_eq!([text(&plain).await, text(&routed).await, text(&plain).await, text(&routed).await], ["1", "2", "1", "2"]);
+            let change = Ask::new("POST", "poison.test", &path).header("x-forwarded-port", "443").header("x-http-method-override", "PUT");
+            assert_eq!(change.body("x").send(to).await.unwrap().status, 204);
+            for ask in [plain, routed] {
+                await_until(async || !["1", "2"].contains(&text(&ask).await.as_str()), SOON, "both are loaded again").await;
+            }
+        }
+    });
+}

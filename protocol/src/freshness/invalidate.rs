@@ -2,7 +2,7 @@
 
 use crate::{
     normal::normal,
-    request::{Request, Response, default_port, split_host},
+    request::{Field, METHODS, REROUTING, Request, Response, default_port, split_host},
 };
 
 /// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
@@ -27,6 +27,15 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
         }
     }
     targets
+}
+
+/// The fields with which a resource that a request has changed may be keyed: without any that may reroute, and, where there are some, with
+/// those that came (a gateway may add them to all requests), but for what gives this one another method.
+pub fn keyed_with<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
+    let but = |left_out: &dyn Fn(&[u8]) -> bool| request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>();
+    let plain = but(&|name| REROUTING.contains(&name));
+    let routed = but(&|name| METHODS.contains(&name));
+    if routed == plain { vec![plain] } else { vec![routed, plain] }
 }
 
 /// Whether the response to a POST says that it is what a GET of the same target would bring: its Content-Location is that target.
@@ -122,6 +131,20 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_changed_is_keyed_with_and_without_what_a_gateway_adds() {
+        let with = |fields: &[Field<'_>]| -> Vec<Vec<String>> {
+            let request = Request::read(b"POST", b"http", b"h", b"/", fields).unwrap();
+            keyed_with(&request).iter().map(|fields| fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()).collect()
+        };
+        assert_eq!(with(&[(b"accept", b"*/*")]), [["accept"]]);
+        assert_eq!(with(&[(b"accept", b"*/*"), (b"x-http-method-override", b"PUT")]), [["accept"]]);
+        assert_eq!(
+            with(&[(b"accept", b"*/*"), (b"x-method-override", b"PUT"), (b"x-forwarded-port", b"443")]),
+            [&["accept", "x-forwarded-port"][..], &["accept"]]
+        );
+    }
 
     fn after(method: &str, status: u16, location: &str) -> Vec<String> {
         let request = Request::read(method.as_bytes(), b"http", b"Example.com", b"/a/b?c=1", &[]).unwrap();

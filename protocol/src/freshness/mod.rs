@@ -35,7 +35,7 @@ mod vary;
 pub use age::Times;
 pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable, strong_tag};
 pub use hit_for_pass::HitForPass;
-pub use invalidate::{invalidates, is_unsafe};
+pub use invalidate::{invalidates, is_unsafe, keyed_with};
 pub use lifetime::Why;
 pub(crate) use list::members;
 pub use precondition::{Part, covers, part};
