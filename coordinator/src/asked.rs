@@ -104,6 +104,9 @@ pub(crate) fn route<'a>(
             Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.label())),
         },
     };
+    if request.normal_path().starts_with(wire::CONTROL_PATH) {
+        return Err(refuse(StatusCode::NOT_FOUND, "control-path"));
+    }
     let namespace = question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (group, names_path) = match rules.groups.find(&request, namespace) {
         Found::Group(group) => (group, true),
@@ -113,8 +116,10 @@ pub(crate) fn route<'a>(
     };
     let Some(served) = rules.served(group) else { return Err(refuse(StatusCode::MISDIRECTED_REQUEST, "no-group")) };
     let caller = caller(&request, identity);
+    // What two servers may read differently may be a path of any group of its host.
+    let admits = || if unfit.is_some() { rules.groups.of_host(&request, namespace).all(|group| group.admits(caller)) } else { group.admits(caller) };
     // A hop's sender has checked its caller. What passes to the origin through us is checked, too: it would be our own call there.
-    if door == Door::Data && !group.admits(caller) {
+    if door == Door::Data && !admits() {
         return Err(if is_question { Elsewhere::HandBack { served: Some(served), reason: "caller" } } else { refused(StatusCode::FORBIDDEN, "caller") });
     }
     let pass = |reason| Elsewhere::Pass { served, reason, is_question };
@@ -138,6 +143,9 @@ pub(crate) fn route<'a>(
         (asks_to || group.bypasses(&request)).then_some("bypass").or((group.config().mode == Mode::Off).then_some("off"))
     }) {
         return Err(pass(reason));
+    }
+    if group.confuses(&request) {
+        return Err(pass("ambiguous-cookie"));
     }
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
     let key = Key::of(group, &request, route);

@@ -65,7 +65,9 @@ impl TryFrom<Flags> for Config {
     fn try_from(flags: Flags) -> Result<Self, String> {
         let source = match (flags.config, flags.origin) {
             (Some(path), None) => Source::Path(path),
-            (None, Some(url)) => Source::Origin { url, timeout: flags.origin_timeout, pass_timeout: flags.origin_pass_timeout },
+            (None, Some(url)) => {
+                Source::Origin { url, rules: flags.origin_rules.into(), timeout: flags.origin_timeout, pass_timeout: flags.origin_pass_timeout }
+            }
             (None, None) => return Err("--config FILE or --origin URL says what to cache: one of them is needed".into()),
             (Some(_), Some(_)) => return Err("--config and --origin exclude each other".into()),
         };

@@ -224,7 +224,7 @@ pub(crate) fn millis(time: Duration) -> u64 {
 
 /// What a request has in the fields by which a stored response varies.
 fn selecting(asked: &Asked<'_>, stored: &Entry) -> Selecting {
-    with_fields(stored, |stored| Selecting::of(&Vary::of(&stored), &asked.request))
+    with_fields(stored, |stored| Selecting::in_group(&asked.served.group, &Vary::of(&stored), &asked.request))
 }
 
 /// The key of a flight for all whom the same variant would fit. Of what does not vary it is the key itself.

@@ -2,26 +2,24 @@
 
 use crate::{http::Interim, origin::PARTIAL, settings::Door};
 use http::{
-    HeaderMap, HeaderName, Method,
-    header::{AUTHORIZATION, HOST},
+    HeaderMap, HeaderName, HeaderValue, Method, Version,
+    header::{AUTHORIZATION, CONNECTION, COOKIE, HOST},
     request::Parts,
 };
 use meshcache_protocol::{
     Field, Request,
-    request::Unfit,
+    connection::strips_from_request,
+    request::{FORWARDED_PROTO, Unfit, scheme},
     wire::{BadQuestion, Question, header},
 };
 use smallvec::SmallVec;
-
-/// The scheme that a client used, as the proxy that took its connection says.
-pub(crate) const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// A request's head that says whom it is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     parts: Parts,
     authority: Authority,
-    is_https: bool,
+    scheme: &'static str,
     interim: Option<Interim>,
 }
 
@@ -62,6 +60,10 @@ impl Head {
                 parts.headers.insert(AUTHORIZATION, clients);
             }
         }
+        strip(&mut parts.headers);
+        if parts.version == Version::HTTP_2 {
+            join_crumbs(&mut parts.headers);
+        }
         let authority = match door {
             Door::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => Authority::Field(header::AUTHORITY),
             Door::Peer => return Err(BadHead::Call),
@@ -75,18 +77,14 @@ impl Head {
             }
         };
         // Whoever terminated TLS before us says so. What is in the key is what the origin is told (see `outgoing`): a client that lies
-        // about it gets what its lie is answered with, under a key of its own.
-        let said = |name: &str| match parts.headers.get(name).map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
-            Some(b"https") => Some(true),
-            Some(b"http") => Some(false),
-            _ => None,
+        // about it gets what its lie is answered with, under a key of its own. Who asks on behalf of a client has decided it already.
+        let decided = parts.headers.get(header::SCHEME).filter(|_| parts.headers.contains_key(header::WIRE)).map(HeaderValue::as_bytes);
+        let own = parts.uri.scheme_str().unwrap_or("http").as_bytes();
+        let scheme = match decided {
+            Some(decided) => scheme([decided], own),
+            None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
-        let is_https = match door {
-            Door::Peer => said(header::SCHEME),
-            Door::Data => said(FORWARDED_PROTO).or_else(|| said(header::SCHEME).filter(|_| parts.headers.contains_key(header::WIRE))),
-        };
-        let is_https = is_https.unwrap_or_else(|| parts.uri.scheme_str() == Some("https"));
-        Ok(Self { parts, authority, is_https, interim: Interim::current() })
+        Ok(Self { parts, authority, scheme, interim: Interim::current() })
     }
 
     /// The same request for the whole response: a GET without conditions or ranges.
@@ -118,7 +116,7 @@ impl Head {
     }
 
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.is_https { "https" } else { "http" }
+        self.scheme
     }
 
     /// Host and port as sent.
@@ -160,6 +158,28 @@ impl Head {
     }
 }
 
+/// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is sent.
+fn strip(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let lines = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| strips_from_request(lines(), name.as_str().as_bytes())).cloned().collect();
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+/// Makes one line of the crumbs in which HTTP/2 sends cookies (RFC 9113 section 8.2.3).
+fn join_crumbs(headers: &mut HeaderMap) {
+    let crumbs: SmallVec<[&[u8]; 8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = if crumbs.len() > 1 { HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok() } else { None };
+    drop(crumbs);
+    if let Some(joined) = joined {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,12 +213,20 @@ mod tests {
         .unwrap();
         assert_eq!(authorized.headers().get(AUTHORIZATION).unwrap(), "Basic me");
         assert_eq!(head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
+        let crumbs = |version| {
+            let request = http::Request::builder().uri("http://h/").version(version).header("cookie", "a=b").header("cookie", "c=d");
+            let head = Head::read(Door::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
+            head.headers().get_all(COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!((crumbs(Version::HTTP_2), crumbs(Version::HTTP_11)), (vec!["a=b; c=d".to_owned()], vec!["a=b".to_owned(), "c=d".to_owned()]));
         let spoofed = head(Door::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
         assert_eq!(spoofed.authority(), b"h");
         for (scheme, fields) in [
             ("https", &[("x-forwarded-proto", "HTTPS")][..]),
             ("http", &[("x-forwarded-proto", "https,http")]),
+            ("http", &[("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")]),
             ("http", &[("meshcache-scheme", "https")]),
+            ("http", &[("meshcache-scheme", "http"), ("meshcache-wire", "1"), ("x-forwarded-proto", "https")]),
             ("https", &[("meshcache-scheme", "https"), ("meshcache-wire", "1")]),
         ] {
             let fields = [&[("host", "h")], fields].concat();

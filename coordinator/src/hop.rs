@@ -208,8 +208,9 @@ impl Cache {
         };
         let fields = head.fields();
         let request = head.request(&fields).ok()?;
-        let selecting =
-            with_headers(&parts.headers, |fields| Selecting::of(&Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }), &request));
+        let selecting = with_headers(&parts.headers, |fields| {
+            Selecting::in_group(&served.group, &Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }), &request)
+        });
         let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
         let fields = parts
             .headers

@@ -81,16 +81,16 @@ impl Cache {
             return;
         }
         let targets = with_headers(&answer.headers, |fields| freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields }));
-        let rules = self.rules();
-        for target in targets {
-            let Ok(other) = protocol::Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), request.fields) else {
+        let (rules, views) = (self.rules(), freshness::keyed_with(&request));
+        for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
+            let Ok(other) = protocol::Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), fields) else {
                 continue;
             };
             let Found::Group(group) = rules.groups.find(&other, None) else { continue };
             let Some(served) = rules.served(group) else { continue };
             let key = Key::of(group, &other, None);
-            self.invalidate(served, &key, &target);
-            self.tell(head, &key, &target);
+            self.invalidate(served, &key, target);
+            self.tell(head, &key, target);
         }
     }
 
@@ -132,11 +132,18 @@ impl Cache {
         if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {
             return empty(StatusCode::FORBIDDEN);
         }
-        let key = Key::of(group, &request, None);
+        for fields in freshness::keyed_with(&request) {
+            self.invalidate_in_time(served, Key::of(group, &protocol::Request { fields: &fields, ..request }, None), head.target());
+        }
+        empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Forgets a key now, or at the end of the second in which it was forgotten last.
+    fn invalidate_in_time(self: &Arc<Self>, served: &Arc<Served>, key: Key, target: &str) {
         match self.invalidations.when(key.hash(), self.clock.now()) {
-            When::Now => self.invalidate(served, &key, head.target()),
+            When::Now => self.invalidate(served, &key, target),
             When::In(ms) => {
-                let (cache, served, target) = (self.clone(), served.clone(), head.target().to_owned());
+                let (cache, served, target) = (self.clone(), served.clone(), target.to_owned());
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                     cache.invalidate(&served, &key, &target);
@@ -144,7 +151,6 @@ impl Cache {
             }
             When::Pending => {}
         }
-        empty(StatusCode::NO_CONTENT)
     }
 
     /// Whether the asker has seen the key change since this was stored. The call that tells of it may still be on its way.

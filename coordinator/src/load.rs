@@ -22,7 +22,7 @@ use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Field, Key, Request,
     freshness::{self, NotStored, Reuse, Selecting, Stored, Times, Vary},
-    groups::{Errors, Overload},
+    groups::Overload,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl Cache {
     pub(crate) async fn load(&self, errand: &Errand, leader: Leader) -> Landed {
         let Errand { served, head: client, key, verified, fwd, is_refresh } = errand;
         let fields = client.fields();
-        let Ok(request) = client.request(&fields) else { return Landed::Failed(Failure::Internal) };
+        let Ok(request) = client.request(&fields).map(|request| request.whole()) else { return Landed::Failed(Failure::Internal) };
         let load = self.store.begin(key.clone(), self.history.position());
         let stale = self.store.get(&served.share, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
         // Between the look into the store that brought us here and the begin of this flight, another may have landed.
@@ -179,7 +179,7 @@ impl Cache {
     /// What is stored of a key for requests with other selecting fields, where the RFC holds to the letter: elsewhere, tags that are the
     /// same for two encodings, as careless origins send them, do no harm.
     fn others(&self, served: &Served, key: &Key) -> Vec<Arc<Entry>> {
-        let letter = served.group.config().freshness.errors == Errors::Rfc9111;
+        let letter = served.group.config().freshness.errors.by_rfc();
         let stored = letter.then(|| self.store.peek(&served.share, key, self.clock.now())).flatten();
         stored.map_or_else(Vec::new, |(entries, _)| entries)
     }
@@ -200,7 +200,7 @@ impl Cache {
                 decided => decided,
             };
             let vary = Vary::of(&response);
-            let selecting = Selecting::of(&vary, request);
+            let selecting = Selecting::in_group(&served.group, &vary, request);
             (vary, decided, selecting, freshness::storable(&served.group, &response, times.responded))
         });
         let apart = |why: Why| Parting { served, load, request, vary: vary.clone(), why, stale };
@@ -287,7 +287,7 @@ impl Cache {
         let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let response = protocol::Response { status: old.stored.status, fields: &views };
         let stored = freshness::store(&served.group, request, verified, &response, times, random())?;
-        let selecting = Selecting::of(&Vary::of(&response), request);
+        let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
         let fields = freshness::storable(&served.group, &response, times.responded);
         // The stored Via ends with ours already.
         let fields = if new.headers.contains_key(VIA) { self.with_via(fields, new.version) } else { fields };

@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     head::Head,
     metrics::Metrics,
-    origin::{Failure, PARTIAL, causes, is_hop_by_hop, named_by_connection},
+    origin::{Failure, PARTIAL, causes},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{
@@ -18,7 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use meshcache_protocol::{
-    Breaker, Peer, Ring,
+    Breaker, Peer, Ring, connection,
     wire::{self, Question, Verdict, header, never_to_origin},
 };
 use parking_lot::Mutex;
@@ -224,12 +224,11 @@ impl Peers {
 /// The client's request as a call: the peer's own name as host, the client's host and scheme beside it.
 fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_load: bool) -> Option<Request<Body>> {
     let uri = Uri::builder().scheme("http").authority(peer).path_and_query(head.target()).build().ok()?;
-    let named = named_by_connection(head.headers());
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 8);
     for (name, value) in head.headers() {
         let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
-            || is_hop_by_hop(name, &named)
+            || connection::is_hop_by_hop(name.as_str().as_bytes())
             || (is_load && PARTIAL.contains(&name.as_str()));
         if !stays {
             headers.append(name.clone(), value.clone());

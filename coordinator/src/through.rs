@@ -12,7 +12,7 @@ use crate::{
     head::Head,
     load::Brought,
     observe::Watched,
-    origin::{Failure, Purpose, answered, outgoing, with_headers},
+    origin::{Failure, Purpose, answered, goes_as_keyed, outgoing, with_headers},
     served::Served,
     store::{Entry, Load, Parts, with_fields},
 };
@@ -102,6 +102,8 @@ impl Cache {
         let key = match asked {
             // Where there is no room for loads, there is none for bodies on their way into the store.
             _ if matches!(aside.reason, "overload" | "slow" | "too-large") => None,
+            // The origin's answer to another spelling of the same is not stored: it may be about the spelling.
+            _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
             Some(asked) => Some(asked.key.clone()),
             // A POST may be answered with what a GET would bring.
             None if is_unsafe && aside.reason == "method" => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
@@ -168,7 +170,7 @@ impl Cache {
             let response = protocol::Response { status: status.as_u16(), fields };
             let stored = freshness::store(&served.group, request, verified, &response, times, random());
             let stored = stored.inspect_err(|not| served.metrics.not_stored(not.label())).ok()?;
-            let selecting = Selecting::of(&Vary::of(&response), request);
+            let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
             Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version)))
         })?;
         Some(move |body: Bytes| {

@@ -176,5 +176,5 @@ fn selecting(question: &Question, answer: &Answer) -> Option<Selecting> {
     let vary = Vary::of(&meshcache_protocol::Response { status: answer.status, fields: &fields });
     let head = Head::read(&question.map)?;
     let request = head.request().ok()?;
-    (vary != Vary::Everything).then(|| Selecting::of(&vary, &request))
+    (vary != Vary::Everything).then(|| Selecting::in_group(&question.group, &vary, &request))
 }

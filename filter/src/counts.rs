@@ -61,7 +61,7 @@ words! {
         Kind = "kind",
         /// A path under /.meshcache/.
         ControlPath = "control-path",
-        /// Two servers may read host or path differently.
+        /// Two servers may read host, path or a cookie of the key differently.
         Unfit = "unfit",
         /// It has been through this cache already.
         Loop = "loop",

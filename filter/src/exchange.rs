@@ -140,6 +140,7 @@ impl<'e> Exchange<'e> {
         } else {
             unsuitable(&request, arrival.whole, &known.installation)
                 .or_else(|| group.bypasses(&request).then_some(Reason::Bypass))
+                .or_else(|| group.confuses(&request).then_some(Reason::Unfit))
                 .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
         };
         match (passes, mode) {
@@ -303,7 +304,7 @@ fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<
         Some(Reason::Method)
     } else if !whole || request.marks.any(other) {
         Some(Reason::Kind)
-    } else if request.path.starts_with(CONTROL_PATH) {
+    } else if request.normal_path().starts_with(CONTROL_PATH) {
         Some(Reason::ControlPath)
     } else if request.looped(installation) {
         Some(Reason::Loop)

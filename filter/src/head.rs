@@ -3,7 +3,8 @@
 use crate::pairs::Pairs;
 use meshcache_protocol::{
     Field, Request,
-    request::Unfit,
+    connection::strips_from_request,
+    request::{FORWARDED_PROTO, Unfit, scheme, values},
     wire::{PREFIX, header},
 };
 use smallvec::SmallVec;
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 /// A request's head, read in place.
 pub struct Head<'a> {
     method: &'a [u8],
-    scheme: &'a [u8],
+    scheme: &'static str,
     authority: &'a [u8],
     target: &'a [u8],
     fields: SmallVec<[Field<'a>; 32]>,
@@ -35,12 +36,13 @@ pub struct Control {
 impl<'a> Head<'a> {
     /// Reads a header map. `None` for bytes that are no map.
     pub fn read(map: &'a [u8]) -> Option<Self> {
-        let mut head = Self { method: b"", scheme: b"", authority: b"", target: b"", fields: SmallVec::new(), control: Control::default() };
+        let mut head = Self { method: b"", scheme: "http", authority: b"", target: b"", fields: SmallVec::new(), control: Control::default() };
+        let mut own: &[u8] = b"";
         for (name, value) in Pairs::of(map)? {
             match name {
                 [b':', ..] => match name {
                     b":method" => head.method = value,
-                    b":scheme" => head.scheme = value,
+                    b":scheme" => own = value,
                     b":authority" => head.authority = value,
                     b":path" => head.target = value,
                     _ => {}
@@ -50,7 +52,17 @@ impl<'a> Head<'a> {
                 _ => head.fields.push((name, value)),
             }
         }
+        head.strip();
+        head.scheme = scheme(values(&head.fields, FORWARDED_PROTO), own);
         Some(head)
+    }
+
+    /// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is sent.
+    fn strip(&mut self) {
+        let lines: SmallVec<[&[u8]; 2]> = self.fields.iter().filter(|(name, _)| *name == b"connection").map(|(_, value)| *value).collect();
+        if !lines.is_empty() {
+            self.fields.retain(|(name, _)| !strips_from_request(lines.iter().copied(), name));
+        }
     }
 
     /// The method.
@@ -68,14 +80,14 @@ impl<'a> Head<'a> {
         [(":method", self.method), (":scheme", self.scheme().as_bytes()), (":authority", self.authority), (":path", self.target)]
     }
 
-    /// `http` or `https`.
+    /// `http` or `https`: what is keyed, and what a coordinator is told.
     pub fn scheme(&self) -> &'static str {
-        if self.scheme.eq_ignore_ascii_case(b"https") { "https" } else { "http" }
+        self.scheme
     }
 
     /// The request. Our own headers are not in it.
     pub fn request(&self) -> Result<Request<'_>, Unfit> {
-        Request::read(self.method, self.scheme, self.authority, self.target, &self.fields)
+        Request::read(self.method, self.scheme().as_bytes(), self.authority, self.target, &self.fields)
     }
 }
 
@@ -93,6 +105,29 @@ impl Control {
 mod tests {
     use super::*;
     use crate::pairs;
+
+    #[test]
+    fn the_scheme_is_the_one_that_a_coordinator_would_key() {
+        for (own, forwarded, expected) in
+            [("http", Some("https"), "https"), ("https", Some("http"), "http"), ("https", None, "https"), ("https", Some("ftp"), "https")]
+        {
+            let forwarded = forwarded.map(|value: &str| (&b"x-forwarded-proto"[..], value.as_bytes()));
+            let fields = [(&b":scheme"[..], own.as_bytes()), (b":path", b"/"), (b":authority", b"h")];
+            let map = pairs::write(fields.into_iter().chain(forwarded));
+            let head = Head::read(&map).unwrap();
+            assert_eq!((head.scheme(), head.request().unwrap().scheme), (expected, expected), "{own} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn what_connection_names_is_no_field_of_a_request() {
+        let fields: [Field; 6] =
+            [(b":method", b"GET"), (b"x-tenant", b"acme"), (b"connection", b"close, X-Tenant"), (b"cookie", b"a=b"), (b"connection", b"cookie"), (b"x", b"1")];
+        let map = pairs::write(fields.into_iter());
+        let head = Head::read(&map).unwrap();
+        let names: Vec<_> = head.fields().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [&b"connection"[..], b"cookie", b"connection", b"x"]);
+    }
 
     #[test]
     fn our_own_headers_are_no_fields_of_a_request() {

@@ -5,10 +5,10 @@ use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Share
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Request, Response,
-    freshness::{invalidates, is_unsafe},
+    freshness::{invalidates, is_unsafe, keyed_with},
     groups::{Found, Mode},
     purge::What,
-    request::Marks,
+    request::{Marks, REROUTING},
     wire::{self, INVALIDATE_PATH, header},
 };
 use std::{borrow::Cow, collections::VecDeque, num::NonZeroUsize};
@@ -47,6 +47,8 @@ pub struct Told {
     scheme: &'static str,
     authority: String,
     target: String,
+    /// What of the request's fields is in the key: those that may reroute.
+    fields: Vec<(String, String)>,
     /// The target is in more keys than one.
     more: bool,
     /// It goes out later than it happened: what was kept since then came of what the owner had before.
@@ -103,7 +105,7 @@ impl Told {
     pub fn calls<'t>(&'t self, known: &'t Known) -> Vec<message::Headers<'t>> {
         let said = wire::Question { group: self.group.clone(), namespace: self.namespace.clone().unwrap_or_default(), ..wire::Question::new() };
         let call = |peer: &'t str| -> message::Headers<'t> {
-            vec![
+            let own = [
                 (":method", Cow::Borrowed("POST")),
                 (":scheme", Cow::Borrowed("http")),
                 (":authority", Cow::Borrowed(&self.authority)),
@@ -111,10 +113,17 @@ impl Told {
                 (header::WIRE, Cow::Owned(said.to_string())),
                 (header::SCHEME, Cow::Borrowed(self.scheme)),
                 (header::PEER, Cow::Borrowed(peer)),
-            ]
+            ];
+            own.into_iter().chain(self.fields.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())))).collect()
         };
         known.ring.order(self.hash).into_iter().take(PEERS).map(|peer| call(&peer.data)).collect()
     }
+}
+
+/// The fields of a request that may reroute, as text: Envoy's SDK takes no other, and a request with such a one is never asked for.
+fn rerouting(request: &Request<'_>) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).ok();
+    request.fields.iter().filter(|(name, _)| REROUTING.contains(name)).filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
 /// Whether a request's response has to be looked at when it comes.
@@ -130,10 +139,15 @@ impl Exchange<'_> {
         if request.marks.any(Marks::GRPC) {
             return;
         }
-        for target in invalidates(&request, response) {
-            let read = Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), request.fields);
+        let targets = invalidates(&request, response);
+        if targets.is_empty() {
+            return;
+        }
+        let views = keyed_with(&request);
+        for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
+            let read = Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), fields);
             if let Ok(other) = read {
-                self.invalidate(site, &other, &target);
+                self.invalidate(site, &other, target);
             }
         }
     }
@@ -153,6 +167,7 @@ impl Exchange<'_> {
             scheme: request.scheme_name(),
             authority: request.authority.to_owned(),
             target: target.to_owned(),
+            fields: rerouting(request),
             more: group.keys_more_than_target(),
             late: false,
         };
@@ -267,6 +282,16 @@ mod tests {
             [":method", ":path", ":authority", header::SCHEME, header::WIRE].map(|name| of(call, name)),
             ["POST", "/.meshcache/invalidate/a?b", "h", "http", "1; group=g; namespace=ns"]
         );
+    }
+
+    #[test]
+    fn they_are_told_of_it_with_and_without_what_a_gateway_adds() {
+        let (mut worker, site) = worker();
+        let told = answered(&mut worker, &site, &[(":method", "POST"), ("x-forwarded-port", "443"), ("x-http-method", "PUT"), ("x", "1")], 200, 0);
+        let fields: Vec<_> =
+            told.iter().take(2).map(|told| told.calls(worker.known().unwrap())[0].iter().skip(7).map(|(name, _)| *name).collect::<Vec<_>>()).collect();
+        assert_eq!(fields, [vec!["x-forwarded-port"], vec![]]);
+        assert_ne!(told[0].hash, told[1].hash);
     }
 
     #[test]

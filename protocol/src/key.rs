@@ -2,7 +2,7 @@
 
 use crate::{
     groups::Group,
-    request::{Marks, REROUTING, Request},
+    request::{Cookie, Marks, REROUTING, Request},
 };
 use std::{borrow::Cow, fmt};
 use xxhash_rust::xxh3::xxh3_128;
@@ -59,13 +59,14 @@ pub struct Parts<'a> {
 impl Key {
     /// The key of a request in a group. `route`: the cluster that Envoy chose, for a group with `key.route`.
     pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
-        let (name, authority, query) = (group.name(), authority(group, request), group.query(request.query));
+        let (name, authority, path, query) = (group.name(), authority(group, request), request.normal_path(), request.normal_query());
+        let query = group.query(query.as_deref());
         let mark = if query.is_some() { "?" } else { "" };
         let query = query.unwrap_or_default();
         // Exactly what most keys take: one allocation, on the way of every request.
-        let known = [name, request.scheme, &authority, request.path, mark, &query].iter().map(|part| part.len()).sum::<usize>();
+        let known = [name, request.scheme, &authority, &path, mark, &query].iter().map(|part| part.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(known.saturating_add(5 * 4));
-        for part in [name, request.scheme, &authority, request.path] {
+        for part in [name, request.scheme, &*authority, &*path] {
             frame(&mut bytes, &[part.as_bytes()]);
         }
         frame(&mut bytes, &[mark.as_bytes(), query.as_bytes()]);
@@ -74,7 +75,12 @@ impl Key {
             many(&mut part, b"h", name.as_bytes(), request.values(name));
         }
         for name in group.key_cookies() {
-            many(&mut part, b"c", name.as_bytes(), request.cookie(name).into_iter());
+            let value = match request.cookie(name) {
+                Cookie::Once(value) => Some(value),
+                // Such a request passes: [`Group::confuses`].
+                Cookie::Absent | Cookie::Ambiguous => None,
+            };
+            many(&mut part, b"c", name.as_bytes(), value.into_iter());
         }
         if group.keys_route() {
             many(&mut part, b"r", b"route", route.into_iter());
@@ -135,7 +141,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// The authority that stands in the key: the service's name, or the host in lower case without its default port.
+/// The authority that stands in the key, and that a load sends where the origin gets the client's: the service's name, or the host in lower
+/// case without its default port.
 pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
     if let Some(service) = group.service() {
         return Cow::Borrowed(service);
@@ -206,6 +213,28 @@ mod tests {
         let g = group("{}");
         assert_ne!(key(&g, "h", "/x", &[(b"x-forwarded-host", b"evil")]), key(&g, "h", "/x", &[]));
         assert_eq!(key(&g, "h", "/x", &[(b"x-other", b"1")]), key(&g, "h", "/x", &[]));
+        let plain = key(&g, "h", "/x", &[]);
+        for name in REROUTING {
+            let (one, other): ([Field<'_>; 1], [Field<'_>; 1]) = ([(name, b"a")], [(name, b"b")]);
+            let of = |fields: &[Field<'_>]| Key::of(&g, &Request::read(b"GET", b"http", b"h", b"/x", fields).unwrap(), None);
+            assert!(of(&one) != plain && of(&one) != of(&other), "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn equivalent_urls_are_one_key() {
+        let g = group(r#"{"match": {"hosts": ["*"]}, "key": {"query": {"exclude": ["utm_*"]}}}"#);
+        let one = key(&g, "x", "/~user/%C3%BC?q=%C3%BC", &[]);
+        for (authority, target) in [
+            ("x.", "/~user/%C3%BC?q=%C3%BC"),
+            ("X.:80", "/%7Euser/%c3%bc?q=%c3%bc"),
+            ("x:0080", "/%7euser/%C3%bc?%71=%C3%BC"),
+            ("x:", "/~%75ser/%C3%BC?%75tm_x=1&q=%C3%BC"),
+        ] {
+            assert_eq!(key(&g, authority, target, &[]), one, "{authority}{target}");
+        }
+        assert_ne!(key(&g, "x", "/~user/%C3%BC?q=%c3%bd", &[]), one);
+        assert_eq!(one.parts().unwrap().path, "/~user/%C3%BC");
     }
 
     #[test]

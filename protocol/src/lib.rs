@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod connection;
 pub mod feed;
 pub mod frame;
 pub mod freshness;
 pub mod groups;
 pub mod key;
 pub mod named;
+pub mod normal;
 pub mod observe;
 pub mod purge;
 pub mod request;

@@ -6,6 +6,7 @@ use crate::{
     Groups, Request,
     groups::Found,
     key::{Parts, authority},
+    normal::normal,
     purge::What,
 };
 use std::{borrow::Cow, cmp::Ordering};
@@ -17,9 +18,9 @@ pub struct Named<'a> {
     /// In order.
     urls: Vec<Url>,
     /// `paths`, with their query as keys of the group have it, in order.
-    paths: Vec<(&'a str, Cow<'a, str>)>,
+    paths: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// In order, and none begins with another: the last that is not after a path is the only one that it can begin with.
-    prefixes: Vec<&'a str>,
+    prefixes: Vec<Cow<'a, str>>,
 }
 
 /// An absolute URL as keys have it.
@@ -38,16 +39,19 @@ impl<'a> Named<'a> {
     pub fn new(what: &'a What, groups: &Groups) -> Self {
         let group = what.group.as_deref().and_then(|name| groups.named(name));
         let path = |path: &'a String| match path.split_once('?') {
-            Some((path, query)) => (path, marked(group.map_or(Some(Cow::Borrowed(query)), |group| group.query(Some(query))))),
-            None => (path.as_str(), Cow::Borrowed("")),
+            Some((path, query)) => {
+                let query = normal(query);
+                (normal(path), Cow::Owned(marked(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query)))).into_owned()))
+            }
+            None => (normal(path), Cow::Borrowed("")),
         };
         let mut urls: Vec<_> = what.urls.iter().filter_map(|url| Url::read(url, groups)).collect();
         let mut paths: Vec<_> = what.paths.iter().map(path).collect();
-        let mut prefixes: Vec<_> = what.prefixes.iter().map(String::as_str).collect();
+        let mut prefixes: Vec<_> = what.prefixes.iter().map(|prefix| normal(prefix)).collect();
         urls.sort_unstable();
         paths.sort_unstable();
         prefixes.sort_unstable();
-        prefixes.dedup_by(|longer, shorter| longer.starts_with(*shorter));
+        prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         Self { what, urls, paths, prefixes }
     }
 
@@ -69,7 +73,7 @@ impl<'a> Named<'a> {
 
     /// Its paths, without queries.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.paths.iter().map(|(path, _)| *path)
+        self.paths.iter().map(|(path, _)| &**path)
     }
 
     fn has_url(&self, key: &Parts<'_>) -> bool {
@@ -81,7 +85,7 @@ impl<'a> Named<'a> {
     }
 
     fn has_path(&self, key: &Parts<'_>) -> bool {
-        self.paths.binary_search_by(|(path, query)| (*path).cmp(key.path).then_with(|| query.as_ref().cmp(key.query))).is_ok()
+        self.paths.binary_search_by(|(path, query)| path.as_ref().cmp(key.path).then_with(|| query.as_ref().cmp(key.query))).is_ok()
     }
 
     fn has_prefix(&self, key: &Parts<'_>) -> bool {
@@ -107,11 +111,12 @@ impl Url {
         let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let target = if target.starts_with('/') { Cow::Borrowed(target) } else { Cow::Owned(format!("/{target}")) };
         let request = Request::read(b"GET", scheme.as_bytes(), host.as_bytes(), target.as_bytes(), &[]).ok()?;
+        let query = request.normal_query();
         let (group, authority, query) = match groups.find(&request, None) {
-            Found::Group(group) => (Some(group.name().to_owned()), authority(group, &request), group.query(request.query)),
-            _ => (None, Cow::Borrowed(request.authority), request.query.map(Cow::Borrowed)),
+            Found::Group(group) => (Some(group.name().to_owned()), authority(group, &request), group.query(query.as_deref())),
+            _ => (None, Cow::Borrowed(request.authority), query.as_deref().map(Cow::Borrowed)),
         };
-        let (path, query, authority) = (request.path.to_owned(), marked(query).into_owned(), authority.into_owned());
+        let (path, query, authority) = (request.normal_path().into_owned(), marked(query).into_owned(), authority.into_owned());
         Some(Self { path, query, authority, scheme: request.scheme_name(), group })
     }
 }
@@ -151,6 +156,7 @@ mod tests {
         assert!(is("HTTP://H:80/a?b=1&utm_x=2", &key("h", "/a?b=1")));
         assert!(is("http://a.b.svc.cluster.local:9000/x", &key("a.b", "/x")));
         assert!(is("http://h?b", &key("h", "/?b")) && is("http://h", &key("h", "/")));
+        assert!(is("http://h./%7Ea/%c3?%62=%c3", &key("h", "/~a/%C3?b=%C3")) && is("http://h/~a/%C3", &key("H.:80", "/%7ea/%c3")));
         assert!(!is("http://h/a", &key("h", "/a?b=1")));
         assert!(!is("https://h/a?b=1", &key("h", "/a?b=1")));
     }
@@ -159,6 +165,7 @@ mod tests {
     fn paths_and_prefixes_are_within_their_group() {
         let of = |paths: &[&str], prefixes: &[&str]| serde_json::json!({"group": "g", "paths": paths, "prefixes": prefixes});
         let k = key("h", "/a/b?c=1");
+        assert!(is(of(&["/%61/b?c=%31"], &[]), &k) && is(of(&[], &["/%61/"]), &k), "in any spelling");
         assert!(is(of(&["/a/b?c=1", "/0", "/z"], &[]), &k) && !is(of(&["/a/b", "/0", "/z"], &[]), &k));
         let excluded = key("h", "/x?utm_y=1&z=2");
         assert!(is(of(&["/x?z=2&utm_w"], &[]), &excluded), "what the group leaves out of its keys is left out here, too");

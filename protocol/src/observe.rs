@@ -5,7 +5,7 @@
 //! Only hashes are kept: nothing is buffered, and nobody is given anything.
 
 use crate::{
-    freshness::{Reuse, Selecting, Stored, Times, Vary, reuse, store},
+    freshness::{Reuse, Selecting, Stored, Times, Vary, is_provoked, reuse, store},
     groups::Group,
     key::{Hash, Key},
     request::{Request, Response},
@@ -84,10 +84,10 @@ impl Observed {
     }
 
     /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in place of what
-    /// is remembered, or since it speaks of the service and not of the resource (5xx, 408, 429). `now`: milliseconds of a clock that never jumps.
+    /// is remembered, or since it speaks of the service or of its request and not of the resource (5xx, 412, 429 and their like). `now`: milliseconds of a clock that never jumps.
     pub fn begins(&self, passed: &Passed<'_>, now: u64) -> Option<Passing> {
         let Passed { group, key, request, verified, response, times } = *passed;
-        let speaks = (200..500).contains(&response.status) && ![206, 304, 408, 429].contains(&response.status);
+        let speaks = (200..500).contains(&response.status) && ![206, 304].contains(&response.status) && !is_provoked(response.status);
         if !request.is_get() || !speaks {
             return None;
         }
@@ -261,7 +261,7 @@ mod tests {
         let mut passes = passes("{}");
         assert_eq!(passes.pass(user, 200, FRESH, "mine"), None);
         assert_eq!((passes.pass(&[], 200, FRESH, "1"), passes.pass(user, 200, FRESH, "mine")), (Some(false), None), "nor would it have been answered");
-        for status in [206, 304, 500, 503, 429] {
+        for status in [206, 304, 500, 503, 429, 400, 412, 416] {
             assert_eq!(passes.pass(&[], status, FRESH, "2"), None, "{status}");
         }
         assert!(passes.method(b"HEAD", "/a", &[], 200, FRESH).is_none());

@@ -1,5 +1,6 @@
 //! A request and a response as both sides see them: borrowed, read once, nothing copied.
 
+use crate::normal;
 use std::borrow::Cow;
 
 /// One header field: its name in lower case and its value as it came (any bytes).
@@ -12,7 +13,7 @@ pub enum Unfit {
     Authority,
     /// The target is not in origin form or has bytes outside of visible ASCII.
     Target,
-    /// The path has dot segments, `%2f`, `%2e`, `%5c`, `//` or a backslash: two servers may read it differently.
+    /// The path has dot segments, `//`, `\\`, `;`, `%2f`, `%5c`, `%3b`, `%25`, `%00` or a `%` without digits: two servers may read it differently.
     Path,
 }
 
@@ -68,6 +69,8 @@ marks! {
     REROUTING = 12;
     /// A `meshcache-*` header
     CONTROL = 13;
+    /// Path or query are not in their normal form
+    ESCAPED = 14;
 }
 
 impl Marks {
@@ -79,6 +82,11 @@ impl Marks {
     /// Both together.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// These without `other`'s.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     fn of(name: &[u8], value: &[u8]) -> Self {
@@ -96,15 +104,73 @@ impl Marks {
             b"accept" if contains_ignore_case(value, b"text/event-stream") => Self::EVENT_STREAM,
             b"content-type" if value.len() >= 16 && starts_with_ignore_case(value, b"application/grpc") => Self::GRPC,
             b"cdn-loop" => Self::CDN_LOOP,
-            b"x-forwarded-host" | b"forwarded" | b"x-original-url" | b"x-rewrite-url" | b"x-http-method-override" => Self::REROUTING,
-            _ if name.starts_with(b"meshcache-") => Self::CONTROL,
+            [b'm', ..] if name.starts_with(b"meshcache-") => Self::CONTROL,
+            [b'f' | b'x', ..] if REROUTING.contains(&name) => Self::REROUTING,
             _ => Self(0),
         }
     }
 }
 
-/// Header fields that some services let change host, path or method. Where present, they are in the key.
-pub const REROUTING: [&[u8]; 5] = [b"forwarded", b"x-forwarded-host", b"x-http-method-override", b"x-original-url", b"x-rewrite-url"];
+/// Header fields that some services let change host, path, scheme or method. Where present, they are in the key: docs/http.md says why.
+/// X-Forwarded-Proto is not among them, since it is the key's scheme.
+pub const REROUTING: [&[u8]; 17] = [
+    b"forwarded",
+    b"front-end-https",
+    b"x-forwarded-host",
+    b"x-forwarded-path",
+    b"x-forwarded-port",
+    b"x-forwarded-prefix",
+    b"x-forwarded-scheme",
+    b"x-forwarded-server",
+    b"x-forwarded-ssl",
+    b"x-host",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-original-host",
+    b"x-original-uri",
+    b"x-original-url",
+    b"x-rewrite-url",
+];
+
+/// Those among them that give a request another method.
+pub(crate) const METHODS: [&[u8]; 3] = [b"x-http-method", b"x-http-method-override", b"x-method-override"];
+
+/// The scheme that a client used, as the proxy that took its connection says.
+pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
+/// The scheme of a request, decided once for key and load: what X-Forwarded-Proto says, where it is one of the two, else the connection's own.
+pub fn scheme<'a>(forwarded: impl IntoIterator<Item = &'a [u8]>, own: &[u8]) -> &'static str {
+    let known = |value: &[u8]| {
+        let value = value.trim_ascii();
+        if value.eq_ignore_ascii_case(b"https") {
+            Some("https")
+        } else if value.eq_ignore_ascii_case(b"http") {
+            Some("http")
+        } else {
+            None
+        }
+    };
+    let mut forwarded = forwarded.into_iter();
+    match (forwarded.next(), forwarded.next()) {
+        (Some(one), None) => known(one),
+        // None, or two that may differ.
+        _ => None,
+    }
+    .or_else(|| known(own))
+    .unwrap_or("http")
+}
+
+/// What a request has of a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie<'a> {
+    /// Nothing that anybody would take for it.
+    Absent,
+    /// This value, for every server.
+    Once(&'a [u8]),
+    /// It is there twice, or in a form that not every server reads: which of them counts is the server's own.
+    Ambiguous,
+}
 
 /// A request's head.
 #[derive(Clone, Copy, Debug)]
@@ -115,9 +181,9 @@ pub struct Request<'a> {
     pub scheme: &'a str,
     /// Host and port as sent.
     pub authority: &'a str,
-    /// The path, without the query.
+    /// The path as sent, without the query. What is decided, is decided by [`Request::normal_path`].
     pub path: &'a str,
-    /// The query without its `?`; `None` where there is no `?`.
+    /// The query as sent without its `?`; `None` where there is no `?`.
     pub query: Option<&'a str>,
     /// All header fields but pseudo-headers and Host, in order.
     pub fields: &'a [Field<'a>],
@@ -138,10 +204,12 @@ impl<'a> Request<'a> {
         if path.contains('#') || query.is_some_and(|q| q.contains('#')) {
             return Err(Unfit::Target);
         }
-        if !is_plain(path) {
+        if !normal::is_plain(path) {
             return Err(Unfit::Path);
         }
-        let marks = fields.iter().fold(Marks::default(), |marks, (name, value)| marks.with(Marks::of(name, value)));
+        let escaped = normal::differs(path) || query.is_some_and(normal::differs);
+        let marks = if escaped { Marks::ESCAPED } else { Marks::default() };
+        let marks = fields.iter().fold(marks, |marks, (name, value)| marks.with(Marks::of(name, value)));
         Ok(Self { method, scheme, authority, path, query, fields, marks })
     }
 
@@ -160,6 +228,12 @@ impl<'a> Request<'a> {
         if self.scheme == "https" { "https" } else { "http" }
     }
 
+    /// The request as a load for all makes it of this one: for the whole, without its client's conditions.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self { marks: self.marks.without(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT)), ..self }
+    }
+
     /// Whether the method is GET.
     pub fn is_get(&self) -> bool {
         self.method == b"GET"
@@ -170,18 +244,39 @@ impl<'a> Request<'a> {
         self.method == b"HEAD"
     }
 
-    /// Host and port apart: lower case, the port only where it is not the scheme's own.
+    /// The path in its normal form: what rules match, what is keyed and what a load sends.
+    pub fn normal_path(&self) -> Cow<'a, str> {
+        if self.marks.any(Marks::ESCAPED) { normal::normal(self.path) } else { Cow::Borrowed(self.path) }
+    }
+
+    /// The query in its normal form, without its `?`.
+    pub fn normal_query(&self) -> Option<Cow<'a, str>> {
+        self.query.map(|query| if self.marks.any(Marks::ESCAPED) { normal::normal(query) } else { Cow::Borrowed(query) })
+    }
+
+    /// Host and port apart: lower case, without the dot at a host's end, the port only where it is not the scheme's own.
     pub fn host_port(&self) -> (Cow<'a, str>, Option<u16>) {
-        let (host, port) = split_port(self.authority);
+        let (host, port) = split_host(self.authority);
         (lower(host), port.filter(|p| *p != default_port(self.scheme)))
     }
 
-    /// The value of a cookie, the first of that name.
-    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        self.values("cookie").flat_map(|line| line.split(|b| *b == b';')).find_map(|pair| {
-            let pair = pair.trim_ascii();
-            pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-        })
+    /// What it has of a cookie. Servers differ in which of two counts, in whether a second line does, in space before the `=`, in names without
+    /// one, and in whether a comma parts cookies, too. Crumbs of HTTP/2 have to be joined before.
+    pub fn cookie(&self, name: &str) -> Cookie<'a> {
+        if !self.marks.any(Marks::COOKIE) {
+            return Cookie::Absent;
+        }
+        let named = |pair: &[u8]| pair.split(|b| *b == b'=').next().is_some_and(|own| own.trim_ascii() == name.as_bytes());
+        let (mut found, is_one) = (Cookie::Absent, self.values("cookie").nth(1).is_none());
+        for pair in self.values("cookie").flat_map(|line| line.split(|b| *b == b';')) {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            match pair.split(|b| *b == b',').filter(|part| named(part)).count() {
+                0 => {}
+                1 if is_one && found == Cookie::Absent && value.is_some() => found = value.map_or(found, Cookie::Once),
+                _ => return Cookie::Ambiguous,
+            }
+        }
+        found
     }
 
     /// Whether `CDN-Loop` names this installation (RFC 8586): the request has already been through one of us.
@@ -225,6 +320,12 @@ pub fn default_port(scheme: &str) -> u16 {
     if scheme == "https" { 443 } else { 80 }
 }
 
+/// The same with the host as it is compared: without the dot that may end a name (`x.` is `x`).
+pub(crate) fn split_host(authority: &str) -> (&str, Option<u16>) {
+    let (host, port) = split_port(authority);
+    (host.strip_suffix('.').unwrap_or(host), port)
+}
+
 /// An authority's host and port; an IPv6 host keeps its brackets.
 pub fn split_port(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
@@ -246,30 +347,11 @@ fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 fn is_authority(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 300 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
-}
-
-/// Whether every server reads this path the same way.
-fn is_plain(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    let mut at = 0;
-    while let Some(b) = bytes.get(at) {
-        let rest = bytes.get(at + 1..).unwrap_or_default();
-        match b {
-            b'\\' => return false,
-            b'/' => match rest {
-                [b'/', ..] | [b'.'] | [b'.', b'/' | b';', ..] | [b'.', b'.'] | [b'.', b'.', b'/' | b';', ..] => return false,
-                _ => {}
-            },
-            b'%' => match rest {
-                [b'2', b'f' | b'F' | b'e' | b'E', ..] | [b'5', b'c' | b'C', ..] => return false,
-                _ => {}
-            },
-            _ => {}
-        }
-        at += 1;
-    }
-    true
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let (host, _) = split_host(text);
+    // A colon that parts no port from a host stands in an IPv6 address only.
+    let is_host = !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+    text.len() <= 300 && is_host && text.bytes().all(fits)
 }
 
 fn starts_with_ignore_case(text: &[u8], start: &[u8]) -> bool {
@@ -293,7 +375,10 @@ mod tests {
         for target in ["/a/../b", "/a/./b", "/..", "/.", "/a//b", "//a", "/a%2fb", "/a%2Fb", "/%2e%2e/b", "/a\\b", "/a%5cb", "/a/..;/b"] {
             assert_eq!(read("h", target).unwrap_err(), Unfit::Path, "{target}");
         }
-        for target in ["/", "/a/.b/c", "/a/...", "/a..b", "/a%20b", "/a/?x=//../%2f"] {
+        for target in ["/a;b", "/a;/b", "/a%3bb", "/a%252e", "/a%25", "/a%00", "/a/%2E", "/a/.%2e/b", "/%2e/", "/a%", "/a%4", "/a%zz", "/%%36%31"] {
+            assert_eq!(read("h", target).unwrap_err(), Unfit::Path, "{target}");
+        }
+        for target in ["/", "/a/.b/c", "/a/...", "/a..b", "/a%20b", "/a/?x=//../%2f", "/a%2ejson", "/%70rod", "/?a=1;b=%25%00%"] {
             assert!(read("h", target).is_ok(), "{target}");
         }
         for target in ["", "*", "http://h/a", "/a b", "/\u{e9}", "/a#b"] {
@@ -313,7 +398,9 @@ mod tests {
         assert_eq!(host_port("example.com:8080"), Ok(("example.com".into(), Some(8080))));
         assert_eq!(host_port("[::1]:9000"), Ok(("[::1]".into(), Some(9000))));
         assert_eq!(host_port("[::1]"), Ok(("[::1]".into(), None)));
-        for bad in ["", "user@host", "a b", "host/path", "a,b"] {
+        assert_eq!(host_port("Example.com.:0080"), Ok(("example.com".into(), None)));
+        assert_eq!((host_port("x."), host_port("x:")), (Ok(("x".into(), None)), Ok(("x".into(), None))));
+        for bad in ["", ".", ":80", "::1", "h:99999", "h:http", "user@host", "a b", "host/path", "a,b"] {
             assert_eq!(host_port(bad), Err(Unfit::Authority), "{bad}");
         }
     }
@@ -324,9 +411,67 @@ mod tests {
         let request = Request::read(b"GET", b"https", b"h", b"/a?b", &fields).unwrap();
         assert!(request.marks.any(Marks::EVENT_STREAM) && request.marks.any(Marks::COOKIE) && request.marks.any(Marks::CONTROL));
         assert!(!request.marks.any(Marks::BODY));
-        assert_eq!(request.cookie("b"), Some(&b"2"[..]));
-        assert_eq!(request.cookie("c"), None);
+        assert_eq!((request.cookie("b"), request.cookie("c")), (Cookie::Once(b"2"), Cookie::Absent));
         assert_eq!((request.scheme, request.path, request.query), ("https", "/a", Some("b")));
+    }
+
+    #[test]
+    fn a_cookie_that_servers_may_read_differently_is_ambiguous() {
+        let of = |lines: &[&'static str]| {
+            let fields: Vec<Field<'_>> = lines.iter().map(|line| (&b"cookie"[..], line.as_bytes())).collect();
+            match Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap().cookie("lang") {
+                Cookie::Once(value) => Some(String::from_utf8_lossy(value).into_owned()),
+                Cookie::Absent => None,
+                Cookie::Ambiguous => Some("?".into()),
+            }
+        };
+        for (line, value) in
+            [("lang=en", Some("en")), ("a=b;lang=en ; c", Some("en")), ("lang=", Some("")), ("lang=a=b", Some("a=b")), ("a=1,2; lang=1,2", Some("1,2"))]
+        {
+            assert_eq!(of(&[line]).as_deref(), value, "{line}");
+        }
+        for line in ["a=b", "Lang=en", "lang2=en", "a=lang", "xlang=en"] {
+            assert_eq!(of(&[line]), None, "{line}");
+        }
+        for line in [
+            "lang=en; lang=fr",
+            "lang=en; lang=en",
+            "lang =fr",
+            "lang\t=fr; a",
+            "lang",
+            "a=1,lang=fr",
+            "lang=en,lang=fr",
+            "lang=en; lang =fr",
+            "a=\"x; lang=fr\"; lang=en",
+        ] {
+            assert_eq!(of(&[line]).as_deref(), Some("?"), "{line}");
+        }
+        assert_eq!(of(&["lang=en", "lang=fr"]).as_deref(), Some("?"));
+        assert_eq!((of(&["a=b", "lang=fr"]).as_deref(), of(&["a=b", "c=d"])), (Some("?"), None), "some read the first line only");
+    }
+
+    #[test]
+    fn the_scheme_is_what_the_proxy_before_us_says_else_the_connections_own() {
+        for (forwarded, own, expected) in [
+            (&["HTTPS"][..], "http", "https"),
+            (&["http"], "https", "http"),
+            (&[], "https", "https"),
+            (&["ftp"], "https", "https"),
+            (&["https, http"], "http", "http"),
+            (&["https", "http"], "http", "http"),
+            (&[""], "", "http"),
+        ] {
+            assert_eq!(scheme(forwarded.iter().map(|value| value.as_bytes()), own.as_bytes()), expected, "{forwarded:?} {own}");
+        }
+    }
+
+    #[test]
+    fn each_field_that_may_reroute_is_marked() {
+        for name in REROUTING {
+            assert!(Marks::of(name, b"x").any(Marks::REROUTING) && name.iter().all(|b| !b.is_ascii_uppercase()));
+        }
+        assert!(METHODS.iter().all(|name| REROUTING.contains(name)));
+        assert!(!Marks::of(b"x-forwarded-for", b"x").any(Marks::REROUTING));
     }
 
     #[test]

@@ -73,5 +73,11 @@ fn a_hit_allocates_nothing() {
     });
     assert_eq!(given, (true, Reuse::Fresh, Part::Range(0, 99), Err(Alone::Identity)));
     assert_eq!(count, 0);
+    let key = allocations(|| {
+        let request = Request::read(b"GET", b"http", b"example.com", b"/a%20b/%C3%BC?b=%2F", &asked).unwrap();
+        assert!(request.normal_path() == request.path && request.normal_query().as_deref() == request.query && !group.confuses(&request));
+        drop(std::hint::black_box(meshcache_protocol::Key::of(&group, &request, None)));
+    });
+    assert_eq!(key, 1, "where nothing is to be normalised a key is all that is made");
     assert!(allocations(|| drop(std::hint::black_box(vec![1]))) > 0);
 }

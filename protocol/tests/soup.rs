@@ -10,9 +10,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 type Fields = Vec<(String, Vec<u8>)>;
 
 /// What is read from a group's rules.
-const GROUPS: [&str; 5] = [
+const GROUPS: [&str; 6] = [
     "{}",
     r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "rfc9111", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#,
+    r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "safe", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#,
     r#"{"freshness": {"default": "5s", "min": "2s", "max": "1h", "staleWhileRevalidate": "3s", "staleIfError": "1m", "status": {"404": "5s", "5xx": "1s"}}}"#,
     r#"{"freshness": {"force": "10s", "jitter": "10%", "targets": []}, "share": {"identity": ["x-user-id"]}}"#,
     r#"{"freshness": {"heuristic": true, "requestDirectives": "obey"}, "share": {"authorization": true, "cookie": true, "setCookie": true}}"#,
@@ -291,6 +292,7 @@ proptest! {
             prop_assert!(!named || permits || g.config().share.authorization);
             prop_assert!(stored.for_everybody == permits);
             prop_assert!(listed || ![428, 429, 431, 511].contains(&status));
+            prop_assert!(g.config().freshness.errors.to_the_letter() || !is_provoked(status));
             // Section 3, the last item: something says that it may be stored.
             let fresh = &g.config().freshness;
             let explicit = said.iter().any(|said| said.text().contains("max-age") && !said.text().starts_with('x') || said.text().starts_with("s-maxage")) || other.iter().any(|(n, _)| n == "expires");

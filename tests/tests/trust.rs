@@ -17,7 +17,12 @@ static MESH: Shared<Mesh> = Shared::new();
 async fn mesh() -> Arc<Mesh> {
     let guarded = json!({"callers": ["spiffe://cluster.local/ns/shop/sa/*"]});
     let only_a = json!({"match": {"hosts": ["paths.test"], "paths": [{"prefix": "/a"}]}});
-    let groups = |groups: Groups| groups.plus("guarded", guarded).plus("paths", only_a).plus("loop", json!({}));
+    let spelled = |prefix: &str, callers: &[&str]| json!({"match": {"hosts": ["spelled.test"], "paths": [{"prefix": prefix}]}, "callers": callers});
+    let left_out = json!({"match": {"hosts": ["left-out.test"], "exclude": [{"prefix": "/pr%6fd"}]}});
+    let groups = |groups: Groups| {
+        let groups = groups.plus("guarded", guarded).plus("paths", only_a).plus("loop", json!({}));
+        groups.plus("prod", spelled("/prod", &["spiffe://x/ns/x/sa/admin"])).plus("develop", spelled("/develop", &[])).plus("left-out", left_out)
+    };
     let mesh = || Mesh::of(2, 1).groups(groups).arguments(&["--identity", "xfcc"]);
     MESH.get(async || mesh().start().await).await
 }
@@ -371,5 +376,70 @@ fn what_another_part_of_the_cache_asks_for_goes_through_a_filter_untouched() {
         mesh.origin.always("/account/targeted", Reply::ok("x").header("meshcache-control", "no-store").header("meshcache-spy", "1"));
         let answer = client.send(mesh.fronts()[0]).await.unwrap();
         assert_eq!((answer.header("meshcache-control"), answer.has("meshcache-spy")), ("no-store".to_owned(), false), "{answer:?}");
+    });
+}
+
+/// Spellings of one path: those that mean the same for everybody, and those that two servers may read differently.
+const EQUAL: [&str; 4] = ["/%70rod/x", "/prod/x", "/p%72o%64/x", "/prod/%78"];
+const AMBIGUOUS: [&str; 15] = [
+    "/develop/../prod/x",
+    "/develop/./../prod/x",
+    "//prod/x",
+    "/prod//x",
+    "/prod%2fx",
+    "/prod%2Fx",
+    "/prod;/x",
+    "/prod;a=b/x",
+    "/prod%3b/x",
+    "/develop/%2e%2e/prod/x",
+    "/develop/..%2fprod/x",
+    "/prod%5cx",
+    "/%2570rod/x",
+    "/prod%00/x",
+    "/%%37%30rod/x",
+];
+
+#[test]
+fn no_spelling_of_a_path_gets_past_callers_and_exclude() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.always("*", Reply::fresh(3600, "for the admin"));
+        let coordinator = mesh.coordinators.data()[0];
+        // Other tests use this origin, too.
+        let total = || mesh.origin.received().iter().filter(|received| received.uri.query() == Some("spelled")).count();
+        let ask = |host: &str, path: &str, caller: &str| {
+            let ask = Ask::get(host, &format!("{path}?spelled"));
+            if caller.is_empty() { ask } else { ask.header("x-forwarded-client-cert", format!("URI=spiffe://x/ns/x/sa/{caller}")) }
+        };
+        for path in EQUAL.iter().chain(&AMBIGUOUS) {
+            // Nobody gets there in the coordinator's name who may not.
+            for caller in ["web", ""] {
+                let before = total();
+                let refused = ask("spelled.test", path, caller).send(coordinator).await.unwrap();
+                assert_eq!((refused.status, total() - before), (403, 0), "{path}: {refused:?}");
+            }
+            let ambiguous = AMBIGUOUS.contains(path);
+            for (host, caller, cached) in [("spelled.test", "admin", !ambiguous), ("left-out.test", "web", false)] {
+                let send = async |to| {
+                    let before = total();
+                    let answer = ask(host, path, caller).send(to).await.unwrap();
+                    (answer.status, answer.cache_status().contains("; hit"), total() - before)
+                };
+                // Two: the first may have loaded it.
+                let first = send(coordinator).await;
+                assert_eq!((first.0, send(coordinator).await), (200, (200, cached, usize::from(!cached))), "{host}{path}");
+                // Its Envoy has no identity: the service decides, and if Envoy itself refuses a path, so it does.
+                for _ in 0..2 {
+                    let (status, hit, asked) = send(mesh.fronts()[0]).await;
+                    assert_eq!((hit, asked), (false, usize::from(status == 200)), "{host}{path} through Envoy: {status}");
+                }
+            }
+        }
+        // What goes on goes as it came, and only for a host that has no group that is closed to the caller.
+        let paths: Vec<_> = mesh.origin.received().iter().map(|received| received.uri.path().to_owned()).collect();
+        assert!(AMBIGUOUS.iter().all(|path| paths.iter().any(|sent| sent == path)), "{paths:?}");
+        for path in ["/%2emeshcache/feed", "/.mesh%63ache/peek"] {
+            assert_eq!(ask("left-out.test", path, "web").send(coordinator).await.unwrap().status, 404, "{path}: a control path is no resource");
+        }
     });
 }

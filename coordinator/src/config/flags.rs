@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshcache_protocol::{
-    groups::OriginUrl,
+    groups::{Errors, OriginUrl},
     units::{Size, Span},
 };
 use std::{net::SocketAddr, path::PathBuf};
@@ -124,7 +124,7 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: Option<PathBuf>,
 
-    /// Instead of --config: one group `default` for every host and path, loaded from this origin, that obeys RFC 9111 to the letter. The origin is sent its own Host, as by nginx; for the client's write a group with `origin.host: client`
+    /// Instead of --config: one group `default` for every host and path, loaded from this origin, that obeys RFC 9111. The origin is sent its own Host, as by nginx; for the client's write a group with `origin.host: client`
     #[arg(long, env = "MESHCACHE_ORIGIN", value_name = "URL")]
     pub origin: Option<OriginUrl>,
 
@@ -135,6 +135,10 @@ pub struct Flags {
     /// With --origin: the same for what goes past the cache (uploads, other methods than GET, event streams), from the last byte of the request on. 0s: as long as the client waits
     #[arg(long, env = "MESHCACHE_ORIGIN_PASS_TIMEOUT", default_value = "0s", value_name = "DURATION")]
     pub origin_pass_timeout: Span,
+
+    /// What --origin stores of what RFC 9111 lets be stored. safe: no answer that a request brought upon itself (400, 412, 416, 429 and their like), one with Set-Cookie only where it says public, and languages of equal weight count in their order. rfc9111: all of it, to the letter
+    #[arg(long, env = "MESHCACHE_ORIGIN_RULES", default_value = "safe", requires = "origin", value_name = "safe|rfc9111")]
+    pub origin_rules: OriginRules,
 
     /// This peer's stable name, the same after a restart: it decides which keys are its own. Default: the host name, which in a StatefulSet is the pod's
     #[arg(long, env = "MESHCACHE_NAME", value_name = "NAME")]
@@ -216,6 +220,24 @@ impl From<Identity> for settings::Identity {
         match identity {
             Identity::None => Self::None,
             Identity::Xfcc => Self::Xfcc,
+        }
+    }
+}
+
+/// What `--origin` stores of what RFC 9111 lets be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OriginRules {
+    /// What no request can do to others.
+    Safe,
+    /// All of it.
+    Rfc9111,
+}
+
+impl From<OriginRules> for Errors {
+    fn from(rules: OriginRules) -> Self {
+        match rules {
+            OriginRules::Safe => Self::Safe,
+            OriginRules::Rfc9111 => Self::Rfc9111,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::settings::Identity;
 use meshcache_protocol::{
     Groups, Hash,
     groups::{
-        Config, OriginUrl,
+        Config, Errors, OriginUrl,
         check::{self, Problem},
     },
     units::Span,
@@ -26,6 +26,8 @@ pub enum Source {
     Origin {
         /// Where it is.
         url: OriginUrl,
+        /// What of its errors and of one client's own may be stored.
+        rules: Errors,
         /// How long a load may take.
         timeout: Span,
         /// How long what goes past the cache may take; 0s: as long as its client waits.
@@ -82,8 +84,8 @@ impl Source {
     pub fn load(&self, files: &Files, identity: Identity) -> Result<Loaded, Wrong> {
         match self {
             Self::Path(_) => files.load(identity),
-            Self::Origin { url, timeout, pass_timeout } => {
-                everything(url, *timeout, *pass_timeout).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what })
+            Self::Origin { url, rules, timeout, pass_timeout } => {
+                everything(url, *rules, *timeout, *pass_timeout).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what })
             }
         }
     }
@@ -147,12 +149,12 @@ impl Loaded {
 }
 
 /// The group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
-fn everything(url: &OriginUrl, timeout: Span, pass_timeout: Span) -> Result<Loaded, String> {
+fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span) -> Result<Loaded, String> {
     let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [{
         "name": "default",
         "match": {"hosts": ["*"]},
         "origin": {"url": url, "timeout": timeout, "passTimeout": pass_timeout},
-        "freshness": {"heuristic": true, "errors": "rfc9111", "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
+        "freshness": {"heuristic": true, "errors": errors, "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
     }]}))
     .map_err(|error| error.to_string())?;
     let groups = Groups::new(config.clone()).map_err(|problem| problem.to_string())?;

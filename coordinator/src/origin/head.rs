@@ -1,27 +1,27 @@
 //! What goes to an origin of a client's head, and to a client of an origin's.
 
 use super::Origin;
-use crate::{
-    body::Body,
-    head::{FORWARDED_PROTO, Head},
-    http::Interim,
-};
+use crate::{body::Body, head::Head, http::Interim};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, VIA},
     uri::PathAndQuery,
 };
 use meshcache_protocol::{
-    Field,
+    Field, connection,
     groups::{Group, OriginHost},
-    wire::{self, HOP_BY_HOP},
+    key,
+    normal::normal,
+    request::FORWARDED_PROTO,
+    wire,
 };
+use std::borrow::Cow;
 
 /// What a request is sent for.
 pub(crate) enum Purpose<'a> {
     /// As the client sent it.
     Pass(Body),
-    /// For all who ask for the key: a whole GET, on these conditions if any.
+    /// For all who ask for the key: a whole GET in the form that is keyed, on these conditions if any.
     Load(&'a [(&'static str, Vec<u8>)]),
 }
 
@@ -29,28 +29,29 @@ pub(crate) enum Purpose<'a> {
 pub(crate) const PARTIAL: [&str; 6] = ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as they came, since a
-/// shared load has no one client. `X-Forwarded-Proto` of a GET is the scheme that is in the key.
+/// shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme that is in the key: its absence and `http` are one key.
 pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation: &str, purpose: Purpose<'_>) -> Option<Request<Body>> {
     let is_load = matches!(purpose, Purpose::Load(_));
-    let target = target(group, head)?;
+    let target = if is_load { keyed_target(group, head) } else { target(group, head) };
+    let target = PathAndQuery::try_from(target.as_ref()).ok()?;
     let uri = Uri::builder().scheme(origin.scheme.clone()).authority(origin.authority.clone()).path_and_query(target).build().ok()?;
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 4);
-    let named = named_by_connection(head.headers());
     for (name, value) in head.headers() {
         let text = name.as_str();
         let is_clients_own = wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
-        if is_clients_own || is_hop_by_hop(name, &named) || (is_load && PARTIAL.contains(&text)) {
+        if is_clients_own || connection::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
             continue;
         }
         headers.append(name.clone(), value.clone());
     }
-    if *head.method() == Method::GET && (head.scheme() == "https" || headers.contains_key(FORWARDED_PROTO)) {
+    if matches!(*head.method(), Method::GET | Method::HEAD) {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
     }
     headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);
     headers.append(VIA, via(head.version(), installation)?);
     if origin.host == OriginHost::Client {
-        headers.insert(HOST, HeaderValue::from_bytes(head.authority()).ok()?);
+        let host = if is_load { HeaderValue::try_from(keyed_authority(group, head)?) } else { HeaderValue::from_bytes(head.authority()) };
+        headers.insert(HOST, host.ok()?);
     }
     let body = match purpose {
         Purpose::Pass(body) => body,
@@ -77,8 +78,8 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
-        let named = named_by_connection(response.headers());
-        let is_passed_on = |name: &HeaderName| !is_hop_by_hop(name, &named) && !name.as_str().starts_with(wire::PREFIX);
+        let is_of_connection = |name: &[u8]| connection::is_hop_by_hop(name) || connection::is_named_in_response(lines(response.headers()), name);
+        let is_passed_on = |name: &HeaderName| !is_of_connection(name.as_str().as_bytes()) && !name.as_str().starts_with(wire::PREFIX);
         let mut headers: HeaderMap = response.headers().iter().filter(|(name, _)| is_passed_on(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
         if let Some(via) = via(response.version(), &installation) {
             headers.append(VIA, via);
@@ -89,10 +90,10 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
 
 /// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets origins say.
 pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
-    let named = named_by_connection(headers);
     let targets = &group.config().freshness.targets;
     let is_ours = |name: &HeaderName| name.as_str().starts_with(wire::PREFIX) && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()));
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name, &named) || is_ours(name)).cloned().collect();
+    let is_of_connection = |name: &HeaderName| connection::strips_from_response(group, lines(headers), name.as_str().as_bytes());
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
@@ -108,22 +109,45 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{version} {installation}")).ok()
 }
 
-fn target(group: &Group, head: &Head) -> Option<PathAndQuery> {
+/// Whether a request that passes goes to the origin in the form that is keyed. What the origin answers to another spelling is for that
+/// one alone.
+pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &Head) -> bool {
+    let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
+    target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
+}
+
+/// Path and query as they came, without what the group leaves out.
+fn target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
     let sent = head.target();
-    let Some((path, query)) = sent.split_once('?') else { return PathAndQuery::try_from(sent).ok() };
+    let Some((path, query)) = sent.split_once('?') else { return Cow::Borrowed(sent) };
     match group.query(Some(query)) {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
-        None => PathAndQuery::try_from(path).ok(),
+        Some(Cow::Borrowed(_)) => Cow::Borrowed(sent),
+        Some(Cow::Owned(query)) => Cow::Owned(format!("{path}?{query}")),
+        None => Cow::Borrowed(path),
     }
 }
 
-pub(crate) fn is_hop_by_hop(name: &HeaderName, named: &[HeaderName]) -> bool {
-    HOP_BY_HOP.contains(&name.as_str().as_bytes()) || named.contains(name)
+/// Path and query as they are keyed.
+fn keyed_target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
+    let sent = head.target();
+    let Some((path, query)) = sent.split_once('?') else { return normal(sent) };
+    let (path, query) = (normal(path), normal(query));
+    match (path, group.query(Some(&query))) {
+        (Cow::Borrowed(path), None) => Cow::Borrowed(path),
+        (Cow::Owned(path), None) => Cow::Owned(path),
+        (Cow::Borrowed(_), Some(Cow::Borrowed(_))) if matches!(query, Cow::Borrowed(_)) => Cow::Borrowed(sent),
+        (path, Some(query)) => Cow::Owned(format!("{path}?{query}")),
+    }
 }
 
-pub(crate) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    lines.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+/// The host as it is keyed.
+fn keyed_authority(group: &Group, head: &Head) -> Option<String> {
+    Some(key::authority(group, &head.host_only(&[]).ok()?).into_owned())
+}
+
+/// The lines of Connection.
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes)
 }
 
 /// The protocol's view of response headers.
@@ -135,6 +159,47 @@ pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Door;
+
+    fn head(host: &'static str, target: &str) -> Head {
+        let request = Request::builder().uri(target).header("host", host).body(()).unwrap();
+        Head::read(Door::Data, request.into_parts().0).unwrap()
+    }
+
+    #[test]
+    fn a_load_sends_what_is_keyed_and_a_pass_what_came() {
+        let group = Group::for_tests(r#"{"key": {"query": {"exclude": ["utm_*"]}}}"#);
+        for (sent, passed, keyed) in [
+            ("/a/b?c=1", "/a/b?c=1", "/a/b?c=1"),
+            ("/%7ea/%c3?%62=%c3", "/%7ea/%c3?%62=%c3", "/~a/%C3?b=%C3"),
+            ("/%7ea?utm_x=1", "/%7ea", "/~a"),
+            ("/a?utm_x=1&b", "/a?b", "/a?b"),
+            ("/a?%75tm_x=1", "/a?%75tm_x=1", "/a"),
+            ("/a?b=%7e", "/a?b=%7e", "/a?b=~"),
+            ("/%61?b", "/%61?b", "/a?b"),
+        ] {
+            let head = head("h", sent);
+            assert_eq!((target(&group, &head).as_ref(), keyed_target(&group, &head).as_ref()), (passed, keyed), "{sent}");
+        }
+    }
+
+    #[test]
+    fn the_host_that_a_load_sends_is_the_one_that_is_keyed() {
+        let (hosts, service) = (Group::for_tests("{}"), Group::for_tests(r#"{"match": {"service": "shop.apps"}}"#));
+        for (sent, keyed) in [
+            ("SHOP.apps", "shop.apps"),
+            ("shop.apps:80", "shop.apps"),
+            ("shop.apps:0080", "shop.apps"),
+            ("shop.apps:", "shop.apps"),
+            ("shop.apps.", "shop.apps"),
+        ] {
+            assert_eq!(keyed_authority(&hosts, &head(sent, "/")).as_deref(), Some(keyed), "{sent}");
+        }
+        assert_eq!(keyed_authority(&hosts, &head("shop.apps:1337", "/")).as_deref(), Some("shop.apps:1337"), "another port is another key");
+        for sent in ["shop.apps:1337", "shop.apps.svc.cluster.local", "Shop.Apps.svc"] {
+            assert_eq!(keyed_authority(&service, &head(sent, "/")).as_deref(), Some("shop.apps"), "{sent}");
+        }
+    }
 
     #[test]
     fn a_client_is_not_told_what_belongs_to_the_connection_or_to_us() {

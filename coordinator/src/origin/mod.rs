@@ -14,7 +14,7 @@ mod upload;
 mod wire;
 
 pub(crate) use failure::{Failure, causes};
-pub(crate) use head::{PARTIAL, Purpose, answered, is_hop_by_hop, named_by_connection, outgoing, via, with_headers};
+pub(crate) use head::{PARTIAL, Purpose, answered, goes_as_keyed, outgoing, via, with_headers};
 pub(crate) use outage::{Failing, Outages};
 pub(crate) use paced::Paced;
 

@@ -1045,3 +1045,61 @@ fn a_head_that_no_coordinator_takes_passes() {
     let long = "v".repeat(62 << 10);
     assert_eq!(proxy.ask("GET", "/y", &[("x", &long)]), Done::Pass(Reason::LargeHead));
 }
+
+#[test]
+fn no_spelling_of_a_path_is_answered_for_who_may_not_have_it() {
+    const ADMIN: &str = "spiffe://d/ns/n/sa/admin";
+    let equal = ["/prod/x", "/%70rod/x", "/p%72o%64/x", "/prod/%78"];
+    let ambiguous = [
+        "/develop/../prod/x",
+        "/./prod/x",
+        "//prod/x",
+        "/prod%2fx",
+        "/prod%2Fx",
+        "/prod;/x",
+        "/prod%3b/x",
+        "/develop/%2e%2e/prod/x",
+        "/develop/..%2fprod/x",
+        "/prod%5cx",
+        "/prod\\x",
+        "/%2570rod/x",
+        "/prod%00/x",
+        "/%%37%30rod/x",
+    ];
+    // One group for everybody, with what is another's left out; and one for its callers.
+    let left_out = r#"{"match": {"hosts": ["h"], "exclude": [{"prefix": "/prod"}]}}"#;
+    let callers = r#"{"match": {"hosts": ["h"], "paths": [{"prefix": "/%70rod"}]}, "callers": ["spiffe://d/ns/n/sa/admin"]}"#;
+    for group in [left_out, callers] {
+        let mut proxy = Proxy::new(group);
+        proxy.caller = Some(ADMIN);
+        if group == callers {
+            proxy.heat("/prod/x", &[], "for the admin");
+        }
+        for path in equal {
+            assert_eq!(proxy.get(path), if group == callers { hot("for the admin") } else { Done::Pass(Reason::NoGroup) }, "{path}");
+        }
+        proxy.caller = Some("spiffe://d/ns/n/sa/web");
+        for path in equal {
+            assert_eq!(proxy.get(path), Done::Pass(if group == callers { Reason::Caller } else { Reason::NoGroup }), "{path}");
+        }
+        for path in ambiguous {
+            assert_eq!(proxy.get(path), Done::Pass(Reason::Unfit), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_control_path_in_any_spelling_is_the_services() {
+    let mut proxy = Proxy::new("{}");
+    for path in ["/.meshcache/feed", "/%2emeshcache/feed", "/.mesh%63ache/feed"] {
+        assert_eq!(proxy.get(path), Done::Pass(Reason::ControlPath), "{path}");
+    }
+}
+
+#[test]
+fn a_cookie_of_the_key_that_may_be_read_in_two_ways_passes() {
+    let mut proxy = Proxy::new(r#"{"key": {"cookies": ["lang"]}, "share": {"cookie": true}}"#);
+    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "lang=en; lang=fr")]), Done::Pass(Reason::Unfit));
+    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]), Done::Pass(Reason::Unfit));
+    assert!(matches!(proxy.ask("GET", "/x", &[("cookie", "a=b; lang=fr")]), Done::Ask(_)));
+}

@@ -2,10 +2,19 @@
 
 use super::list::{closing, members};
 use crate::request::Request;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 /// More members than this are compared in their own order.
 const MOST: usize = 32;
+
+/// How members of equal weight are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Equals {
+    /// By what the field is for: in their order in Accept-Language, where some take it for a preference (RFC 9110 section 12.5.4).
+    Usual,
+    /// In no field by their order (RFC 9110 section 12.4.2).
+    Unordered,
+}
 
 /// One member of a field with weights: what it names, and its weight in thousandths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,10 +25,10 @@ struct Weighed<'a> {
 
 /// Says the pieces of a field's canonical form, one after the other. Members are parted by commas; in Accept-Encoding,
 /// Accept-Language and Accept space, case of what has no case, and the order of what has no order are gone.
-pub(super) fn each(request: &Request<'_>, name: &str, mut say: impl FnMut(&[u8])) {
+pub(super) fn each(request: &Request<'_>, name: &str, equals: Equals, mut say: impl FnMut(&[u8])) {
     match name {
         "host" => lower(request.authority.as_bytes(), &mut say),
-        "accept-encoding" | "accept-language" | "accept-charset" | "accept" => weighed(request, name, &mut say),
+        "accept-encoding" | "accept-language" | "accept-charset" | "accept" => weighed(request, name, equals, &mut say),
         _ => plain(request, name, &mut say),
     }
 }
@@ -35,7 +44,7 @@ fn by_weight_and_name(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
     b.weight.cmp(&a.weight).then_with(|| a.name.iter().map(u8::to_ascii_lowercase).cmp(b.name.iter().map(u8::to_ascii_lowercase)))
 }
 
-fn weighed(request: &Request<'_>, field: &str, say: &mut impl FnMut(&[u8])) {
+fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl FnMut(&[u8])) {
     let mut all = [Weighed::default(); MOST];
     let mut count: usize = 0;
     for member in request.values(field).flat_map(members) {
@@ -47,8 +56,10 @@ fn weighed(request: &Request<'_>, field: &str, say: &mut impl FnMut(&[u8])) {
         count = count.saturating_add(1);
     }
     let all = all.get_mut(..count).unwrap_or_default();
-    // The order among equal weights has no meaning (RFC 9110 section 12.4.2).
-    all.sort_by(by_weight_and_name);
+    match equals {
+        Equals::Usual if field == "accept-language" => all.sort_by_key(|one| Reverse(one.weight)),
+        _ => all.sort_by(by_weight_and_name),
+    }
     let mut last: Option<Weighed<'_>> = None;
     for one in all.iter() {
         if last.is_some_and(|last| by_weight_and_name(&last, one) == Ordering::Equal && last.name.eq_ignore_ascii_case(one.name)) {

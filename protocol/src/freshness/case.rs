@@ -9,6 +9,9 @@ use crate::{
 /// Sun, 06 Nov 1994 08:49:37 GMT: when the response arrives.
 pub(super) const NOW: u64 = 784_111_777_000;
 /// The group that `--origin` makes.
+pub(super) const SAFE: &str =
+    r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "safe", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
+/// The group that it makes with `--origin-rules rfc9111`.
 pub(super) const LETTER: &str =
     r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "rfc9111", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
 

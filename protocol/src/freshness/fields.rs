@@ -1,10 +1,11 @@
 //! Header fields of stored responses: which are kept, which a validation updates, which go into a 304 or a 206.
 
-use super::{age::Times, date, list::members, targeted, validator};
+use super::{age::Times, date, targeted, validator};
 use crate::{
+    connection::{is_hop_by_hop, is_named_in_response, strips_from_response},
     groups::Group,
     request::{Field, Response, values},
-    wire::{HOP_BY_HOP, PREFIX},
+    wire::PREFIX,
 };
 
 /// The fields of a response that are stored: without hop-by-hop fields and those that Connection names, without what
@@ -18,7 +19,7 @@ pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(
     let target = |name: &[u8]| group.config().freshness.targets.iter().any(|target| target.as_bytes().eq_ignore_ascii_case(name));
     let cookie = |name: &[u8]| group.config().share.set_cookie && (name == b"set-cookie" || name == b"set-cookie2");
     let kept = |name: &[u8]| {
-        !is_hop_by_hop(name, response.fields)
+        !strips_from_response(group, response.values("connection"), name)
             && !control.excludes(name)
             && !cookie(name)
             && (!name.starts_with(PREFIX.as_bytes()) || target(name))
@@ -37,7 +38,8 @@ pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(
 ///
 /// `new` is as it came, Age included; the result is for [`super::store`] and then [`storable`], as if it had come so.
 pub fn freshened(stored: &[Field<'_>], new: &[Field<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let taken = |name: &[u8]| !is_hop_by_hop(name, new) && name != b"content-length" && name != b"content-range";
+    let is_of_connection = |name: &[u8]| is_hop_by_hop(name) || is_named_in_response(values(new, "connection"), name);
+    let taken = |name: &[u8]| !is_of_connection(name) && name != b"content-length" && name != b"content-range";
     // A response without a Date is of the time at which it came: the stored one's would make it older.
     let replaced = |name: &[u8]| (taken(name) && new.iter().any(|(n, _)| *n == name)) || name == b"date" || name == b"age";
     let old = stored.iter().filter(|(name, _)| !replaced(name));
@@ -103,13 +105,6 @@ pub fn partial(name: &[u8]) -> bool {
     !matches!(name, b"content-length" | b"content-range" | b"content-md5" | b"content-digest")
 }
 
-/// Whether a field belongs to one connection: by itself, or because Connection names it.
-fn is_hop_by_hop(name: &[u8], fields: &[Field<'_>]) -> bool {
-    HOP_BY_HOP.contains(&name)
-        || name == b"proxy-authentication-info"
-        || values(fields, "connection").flat_map(members).any(|option| option.eq_ignore_ascii_case(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +150,14 @@ mod tests {
             "proxy-status: a",
         ];
         assert_eq!(kept("{}", &text), [&date, "x-three: 3", "proxy-status: a"]);
+    }
+
+    #[test]
+    fn what_is_meant_for_every_recipient_is_stored_though_connection_names_it() {
+        let date = format!("date: {DATE}");
+        let text = ["connection: cache-control, vary, date, etag, content-type", "cache-control: max-age=5", "vary: a", "etag: x", "content-type: t", &date];
+        assert_eq!(kept("{}", &text), &text[1..]);
+        assert_eq!(updated(&["vary: a"], &["connection: vary, x-one", "vary: b", "x-one: 1"]), ["vary: b"]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What a successful unsafe request makes invalid (RFC 9111 section 4.4).
 
-use crate::request::{Request, Response, default_port, split_port};
+use crate::{
+    normal::normal,
+    request::{Field, METHODS, REROUTING, Request, Response, default_port, split_host},
+};
 
 /// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
 /// IANA registry).
@@ -14,9 +17,10 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
     if !is_unsafe(request.method) || !(200..400).contains(&response.status) {
         return Vec::new();
     }
-    let mut targets = vec![target(request.path, request.query)];
+    let mut targets = vec![own(request)];
     for value in response.values("location").chain(response.values("content-location")) {
-        if let Some(other) = std::str::from_utf8(value).ok().and_then(|reference| resolve(request, reference.trim()))
+        let other = std::str::from_utf8(value).ok().and_then(|reference| resolve(request, reference.trim()));
+        if let Some(other) = other.map(|other| normal_target(&other))
             && !targets.contains(&other)
         {
             targets.push(other);
@@ -25,12 +29,32 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
     targets
 }
 
+/// The fields with which a resource that a request has changed may be keyed: without any that may reroute, and, where there are some, with
+/// those that came (a gateway may add them to all requests), but for what gives this one another method.
+pub fn keyed_with<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
+    let but = |left_out: &dyn Fn(&[u8]) -> bool| request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>();
+    let plain = but(&|name| REROUTING.contains(&name));
+    let routed = but(&|name| METHODS.contains(&name));
+    if routed == plain { vec![plain] } else { vec![routed, plain] }
+}
+
 /// Whether the response to a POST says that it is what a GET of the same target would bring: its Content-Location is that target.
 pub(super) fn answers_get(request: &Request<'_>, response: &Response<'_>) -> bool {
-    let own = target(request.path, request.query);
+    let own = own(request);
     let mut said = response.values("content-location");
-    let is_own = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| resolve(request, text.trim())).is_some_and(|other| other == own);
+    let is_own =
+        |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| resolve(request, text.trim())).is_some_and(|other| normal_target(&other) == own);
     request.method == b"POST" && (200..300).contains(&response.status) && said.next().is_some_and(is_own) && said.next().is_none()
+}
+
+/// A request's own target, as keys have it.
+fn own(request: &Request<'_>) -> String {
+    target(&request.normal_path(), request.normal_query().as_deref())
+}
+
+fn normal_target(text: &str) -> String {
+    let (path, query) = apart(text);
+    target(&normal(path), query.map(normal).as_deref())
 }
 
 fn target(path: &str, query: Option<&str>) -> String {
@@ -80,7 +104,7 @@ fn apart(text: &str) -> (&str, Option<&str>) {
 
 fn same_authority(request: &Request<'_>, authority: &str) -> bool {
     let (host, port) = request.host_port();
-    let (other, other_port) = split_port(authority);
+    let (other, other_port) = split_host(authority);
     host.eq_ignore_ascii_case(other) && port == other_port.filter(|p| *p != default_port(request.scheme))
 }
 
@@ -107,6 +131,20 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_changed_is_keyed_with_and_without_what_a_gateway_adds() {
+        let with = |fields: &[Field<'_>]| -> Vec<Vec<String>> {
+            let request = Request::read(b"POST", b"http", b"h", b"/", fields).unwrap();
+            keyed_with(&request).iter().map(|fields| fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()).collect()
+        };
+        assert_eq!(with(&[(b"accept", b"*/*")]), [["accept"]]);
+        assert_eq!(with(&[(b"accept", b"*/*"), (b"x-http-method-override", b"PUT")]), [["accept"]]);
+        assert_eq!(
+            with(&[(b"accept", b"*/*"), (b"x-method-override", b"PUT"), (b"x-forwarded-port", b"443")]),
+            [&["accept", "x-forwarded-port"][..], &["accept"]]
+        );
+    }
 
     fn after(method: &str, status: u16, location: &str) -> Vec<String> {
         let request = Request::read(method.as_bytes(), b"http", b"Example.com", b"/a/b?c=1", &[]).unwrap();

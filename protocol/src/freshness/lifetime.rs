@@ -3,9 +3,9 @@
 //! One order: a targeted field, `s-maxage`, `max-age`, Expires, the heuristic, the group's `default`; then `min`, `max`,
 //! `force`; `jitter` last. What the group gives counts from the response's arrival.
 
-use super::{age, age::Times, control::Control, date, directive::Delta};
+use super::{age, age::Times, control::Control, date, directive::Delta, provoked::is_provoked};
 use crate::{
-    groups::{Errors, Force, Group, Status},
+    groups::{Force, Group, Status},
     request::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -169,10 +169,14 @@ impl Subject<'_> {
         span.filter(|span| !span.is_zero()).map(|span| span.as_millis())
     }
 
-    /// Whether an error may be stored at all: as `status` lists it, else as RFC 9111 has it where the group says so.
+    /// Whether an error may be stored at all: as `status` lists it, else as RFC 9111 has it where the group says so. What a request
+    /// brought upon itself is nobody else's, whatever `status` lists.
     pub(super) fn admits_status(&self) -> bool {
-        let status = self.response.status;
-        status < 400 || self.listed().is_some() || (self.group.config().freshness.errors == Errors::Rfc9111 && !never_stored(status))
+        let (status, errors) = (self.response.status, self.group.config().freshness.errors);
+        if is_provoked(status) && !errors.to_the_letter() {
+            return false;
+        }
+        status < 400 || self.listed().is_some() || (errors.by_rfc() && !never_stored(status))
     }
 
     fn since_arrival(&self, millis: u64, why: Why) -> Lifetime {

@@ -2,14 +2,14 @@
 
 /// The members of one field line. In a line with a quote that is never closed, quotes hide no commas.
 #[derive(Clone, Debug)]
-pub(super) struct Members<'a> {
+pub(crate) struct Members<'a> {
     rest: Option<&'a [u8]>,
     escapes: bool,
     quotes: bool,
 }
 
 /// The members of a line whose quoted strings may have `\"` in them.
-pub(super) fn members(line: &[u8]) -> Members<'_> {
+pub(crate) fn members(line: &[u8]) -> Members<'_> {
     Members { rest: Some(line), escapes: true, quotes: closes(line, true) }
 }
 

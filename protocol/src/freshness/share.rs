@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use crate::{
-    groups::{Errors, Group},
+    groups::Group,
     request::{Marks, Request},
 };
 
@@ -95,11 +95,11 @@ fn is_for_origin(request: &Request<'_>) -> bool {
 }
 
 /// Whether a request names its user: it has Authorization, Cookie, one of the group's identity headers, or a token that
-/// the proxy verified. What the group shares does not count; nor does Cookie where the group follows RFC 9111 to the
-/// letter, which leaves cookies to the origin's Cache-Control and Vary (section 7.3).
+/// the proxy verified. What the group shares does not count; nor does Cookie where the group follows RFC 9111
+/// (`--origin`), which leaves cookies to the origin's Cache-Control and Vary (section 7.3).
 pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let share = &group.config().share;
-    let cookies = || !share.cookie && group.config().freshness.errors != Errors::Rfc9111;
+    let cookies = || !share.cookie && !group.config().freshness.errors.by_rfc();
     (!share.authorization && (verified || request.marks.any(Marks::AUTHORIZATION)))
         || (request.marks.any(Marks::COOKIE) && cookies())
         || share.identity.iter().any(|name| request.value(name).is_some())

@@ -89,7 +89,7 @@ pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Re
     // A part is given while it is fresh, and no longer: what it could be validated with may be the whole.
     let is_part = response.status == 206;
     let must_revalidate = control.forbids_stale() || is_part;
-    let letter = fresh.errors == Errors::Rfc9111;
+    let by_rfc = fresh.errors.by_rfc();
     let stale_ok = !must_revalidate && !always_validate;
     // A group's windows are for what is worth keeping, not for failures.
     let own = |span: u64| if response.status < 500 { span } else { 0 };
@@ -105,7 +105,7 @@ pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Re
         for_everybody: control.permits,
         validator: !is_part && validator::any(response, times.arrived()),
         immutable: control.immutable,
-        disconnected: letter && stale_ok && control.if_error == Delta::Absent && response.status < 500,
+        disconnected: by_rfc && stale_ok && control.if_error == Delta::Absent && response.status < 500,
         why: lifetime.why,
     };
     let useful = (stored.is_fresh(0) && !stored.always_validate) || stored.validator || stored.while_revalidate > 0 || stored.if_error > 0;
@@ -115,7 +115,7 @@ pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Re
 /// All that forbids to store a response whatever its freshness.
 fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> {
     let Subject { group, response, control, .. } = *subject;
-    let letter = group.config().freshness.errors == Errors::Rfc9111;
+    let errors = group.config().freshness.errors;
     let no = |is: bool, why| if is { Err(why) } else { Ok(()) };
     let answers_get = request.is_get() || (subject.explicit().is_some() && answers_get(request, response));
     no(!answers_get, NotStored::Method)?;
@@ -127,18 +127,26 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(control.private, NotStored::Private)?;
     no(Vary::of(response) == Vary::Everything, NotStored::VaryEverything)?;
     no(subject.named && !control.permits, NotStored::Authorization)?;
-    no(sets_cookie(subject, letter), NotStored::SetCookie)?;
+    no(sets_cookie(subject, errors), NotStored::SetCookie)?;
+    no(!errors.to_the_letter() && answers_conditions(request, response), NotStored::Status)?;
     no(!subject.admits_status(), NotStored::Status)?;
     no(is_larger(response, group.config().limits.object.0), NotStored::TooLarge)
 }
 
+/// Whether a response may be to what its request alone asked, a condition, a range or an expectation, and not to its target: any but
+/// a success, which is the whole (or a part that says of what) whoever asks.
+fn answers_conditions(request: &Request<'_>, response: &Response<'_>) -> bool {
+    request.marks.any(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT)) && !(200..300).contains(&response.status)
+}
+
 /// Whether a Set-Cookie keeps a response out of the store: always, unless the group stores such ones without it or the
-/// origin says so (`private="set-cookie"`). RFC 9111 to the letter (section 7.3) lets it be, where the origin gave a freshness.
-fn sets_cookie(subject: &Subject<'_>, letter: bool) -> bool {
+/// origin says so (`private="set-cookie"`). RFC 9111 (section 7.3) lets it be: to the letter where the origin gave a freshness, else
+/// only where it says that the response is for everybody.
+fn sets_cookie(subject: &Subject<'_>, errors: Errors) -> bool {
     let Subject { group, response, control, .. } = *subject;
     let sets = |name: &str| response.value(name).is_some() && !control.excludes(name.as_bytes());
-    let said = subject.explicit().is_some() || control.public;
-    (sets("set-cookie") || sets("set-cookie2")) && !group.config().share.set_cookie && !(letter && said)
+    let said = control.public || (errors.to_the_letter() && subject.explicit().is_some());
+    (sets("set-cookie") || sets("set-cookie2")) && !group.config().share.set_cookie && !(errors.by_rfc() && said)
 }
 
 /// Whether a 206 is the one range that its request asked for (RFC 9111 section 3.3).
@@ -158,7 +166,7 @@ fn is_larger(response: &Response<'_>, limit: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{LETTER, case};
+    use super::super::case::{LETTER, SAFE, case};
     use super::*;
 
     const FRESH: (&str, &str) = ("cache-control", "max-age=60");
@@ -306,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn by_the_rfc_but_not_to_the_letter_a_cookie_is_stored_only_with_public_and_never_without_it() {
+        let cookie = ("set-cookie", "a=b");
+        for text in ["max-age=60", "s-maxage=60", "must-revalidate, max-age=60", "public=1, max-age=60"] {
+            assert_eq!(case(&[("cache-control", text), cookie]).by(SAFE).why_not(), NotStored::SetCookie, "{text}");
+        }
+        assert!(case(&[PUBLIC, cookie]).by(SAFE).store().is_ok());
+        let fields: [(&[u8], &[u8]); 1] = [(b"set-cookie", b"a=b")];
+        let kept = super::super::storable(&Group::for_tests(SAFE), &Response { status: 200, fields: &fields }, 0);
+        assert!(kept.iter().any(|(name, _)| name == b"set-cookie"));
+    }
+
+    #[test]
     fn to_the_letter_a_cookie_does_not_matter_where_the_origin_gave_a_freshness() {
         let cookie = ("set-cookie", "a=b");
         assert!(case(&[FRESH, cookie]).letter().store().is_ok());
@@ -354,7 +374,7 @@ mod tests {
     fn an_error_is_stored_only_as_the_group_lists_it() {
         let group = r#"{"freshness": {"status": {"404": "10s", "4xx": "5s", "410": "0s"}, "min": "50s", "force": "70s"}}"#;
         assert_eq!(case(&[PUBLIC]).by(group).status(404).fresh(), ("status", 10_000));
-        assert_eq!(case(&[]).by(group).status(400).fresh(), ("status", 5000));
+        assert_eq!(case(&[]).by(group).status(403).fresh(), ("status", 5000));
         assert_eq!(case(&[("age", "100")]).by(group).status(404).fresh(), ("status", 10_000));
         assert_eq!(case(&[("cache-control", "no-cache")]).by(group).status(404).fresh(), ("status", 10_000));
         assert_eq!(case(&[("cache-control", "no-store")]).by(group).status(404).why_not(), NotStored::NoStore);
@@ -365,12 +385,44 @@ mod tests {
     }
 
     #[test]
+    fn what_a_request_brought_upon_itself_is_stored_in_no_group() {
+        let listed = r#"{"freshness": {"status": {"4xx": "5s", "400": "5s", "412": "5s", "416": "5s", "417": "5s", "429": "5s"}, "force": "9s"}}"#;
+        for status in [400, 406, 408, 411, 412, 413, 415, 416, 417, 421, 422, 425, 426, 428, 429, 431] {
+            for group in ["{}", listed, SAFE] {
+                assert_eq!(case(&[PUBLIC, ETAG]).by(group).status(status).why_not(), NotStored::Status, "{status}");
+            }
+        }
+        for status in [400, 412, 416, 417] {
+            assert!(case(&[PUBLIC]).letter().status(status).store().is_ok(), "to the letter: {status}");
+        }
+        for status in [403, 404, 405, 410, 414, 451] {
+            assert!(case(&[PUBLIC]).by(SAFE).status(status).store().is_ok() && case(&[]).by(listed).status(status).store().is_ok(), "{status}");
+        }
+    }
+
+    #[test]
+    fn of_answers_to_conditions_ranges_and_expectations_only_successes_are_stored() {
+        let listed = r#"{"freshness": {"status": {"4xx": "5s"}}}"#;
+        for asked in
+            [("if-match", "\"a\""), ("if-none-match", "\"a\""), ("if-unmodified-since", "x"), ("range", "bytes=0-1"), ("if-range", "x"), ("expect", "x")]
+        {
+            for group in [listed, SAFE] {
+                for status in [404, 409, 302] {
+                    assert_eq!(case(&[PUBLIC]).by(group).asking(&[asked]).status(status).why_not(), NotStored::Status, "{asked:?} {status}");
+                }
+                assert!(case(&[PUBLIC]).by(group).asking(&[asked]).store().is_ok(), "{asked:?}");
+            }
+            assert!(case(&[PUBLIC]).letter().asking(&[asked]).status(404).store().is_ok(), "to the letter: {asked:?}");
+        }
+    }
+
+    #[test]
     fn statuses_that_rfc_6585_forbids_are_stored_only_where_the_group_lists_them_one_by_one() {
         for status in [428, 429, 431, 511] {
             assert_eq!(case(&[PUBLIC]).letter().status(status).why_not(), NotStored::Status, "{status}");
             assert_eq!(case(&[PUBLIC]).by(r#"{"freshness": {"status": {"4xx": "5s", "5xx": "5s"}}}"#).status(status).why_not(), NotStored::Status, "{status}");
         }
-        assert_eq!(case(&[]).by(r#"{"freshness": {"status": {"429": "1s"}}}"#).status(429).fresh(), ("status", 1000));
+        assert_eq!(case(&[]).by(r#"{"freshness": {"status": {"511": "1s"}}}"#).status(511).fresh(), ("status", 1000));
     }
 
     #[test]

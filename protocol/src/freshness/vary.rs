@@ -1,11 +1,17 @@
 //! Vary: for which requests a stored response is (RFC 9111 section 4.1).
 
 use super::{
-    accept,
+    accept::{self, Equals},
     list::{is_token, members},
 };
-use crate::request::{Request, Response};
+use crate::{
+    groups::Group,
+    request::{Request, Response},
+};
 use serde::{Deserialize, Serialize};
+
+/// The first byte of a value that is compared without the order among equal weights. No field value has it.
+const UNORDERED: u8 = 2;
 
 /// More names than this are as good as `*`: nobody would ever match.
 const MOST: usize = 32;
@@ -65,8 +71,17 @@ impl Vary {
 impl Selecting {
     /// What this request has in the fields that `vary` names. Empty for [`Vary::Nothing`].
     pub fn of(vary: &Vary, request: &Request<'_>) -> Self {
+        Self::by(vary, request, Equals::Usual)
+    }
+
+    /// The same as a group has it: to the letter of RFC 9111, languages of equal weight have no order.
+    pub fn in_group(group: &Group, vary: &Vary, request: &Request<'_>) -> Self {
+        Self::by(vary, request, if group.config().freshness.errors.to_the_letter() { Equals::Unordered } else { Equals::Usual })
+    }
+
+    fn by(vary: &Vary, request: &Request<'_>, equals: Equals) -> Self {
         match vary {
-            Vary::By(names) => Self(names.iter().map(|name| (name.clone(), is_there(request, name).then(|| canonical(request, name)))).collect()),
+            Vary::By(names) => Self(names.iter().map(|name| (name.clone(), is_there(request, name).then(|| canonical(request, name, equals)))).collect()),
             Vary::Nothing | Vary::Everything => Self::default(),
         }
     }
@@ -96,15 +111,18 @@ fn is_there(request: &Request<'_>, name: &str) -> bool {
 }
 
 /// The field's lines as one, in the form that requests are compared in.
-fn canonical(request: &Request<'_>, name: &str) -> Vec<u8> {
-    let mut text = Vec::new();
-    accept::each(request, name, |part| text.extend_from_slice(part));
+fn canonical(request: &Request<'_>, name: &str, equals: Equals) -> Vec<u8> {
+    // Only there does it make a difference.
+    let unordered = equals == Equals::Unordered && name == "accept-language";
+    let mut text = if unordered { vec![UNORDERED] } else { Vec::new() };
+    accept::each(request, name, equals, |part| text.extend_from_slice(part));
     text
 }
 
 fn agrees(request: &Request<'_>, name: &str, value: &[u8]) -> bool {
+    let (value, equals) = value.strip_prefix(&[UNORDERED]).map_or((value, Equals::Usual), |value| (value, Equals::Unordered));
     let mut rest = Some(value);
-    accept::each(request, name, |part| rest = rest.and_then(|rest| rest.strip_prefix(part)));
+    accept::each(request, name, equals, |part| rest = rest.and_then(|rest| rest.strip_prefix(part)));
     rest.is_some_and(<[u8]>::is_empty)
 }
 
@@ -192,8 +210,20 @@ mod tests {
         let same = |a, b| agree("accept-language", &[a], &[b]);
         assert!(!same("x-gzip", "gzip"));
         assert!(same("en-GB, de;q=0.5", "de;q=0.5 , EN-gb") && same("en;q=0.8", "en; q=0.80"));
-        // Among equal weights the order has no meaning.
-        assert!(same("en, de", "DE,en") && !same("en", "en, de") && !same("en;q=0.4, de;q=0.5", "en;q=0.5, de;q=0.4"));
+        assert!(!same("en", "en, de") && !same("en;q=0.4, de;q=0.5", "en;q=0.5, de;q=0.4"));
+    }
+
+    #[test]
+    fn languages_of_equal_weight_keep_their_order_but_to_the_letter() {
+        let same = |a, b| agree("accept-language", &[a], &[b]);
+        assert!(!same("en, de", "DE,en") && same("en, de", "EN,de;q=1.0") && same("fr;q=0.1, en, de", "en, de, fr;q=0.1"));
+        assert!(!same("en;q=0.5, de;q=0.5", "de;q=0.5, en;q=0.5"));
+        let letter = Group::for_tests(r#"{"freshness": {"errors": "rfc9111"}}"#);
+        let ask = |fields| Request::read(b"GET", b"http", b"h", b"/", fields).unwrap();
+        let (one, two): ([Field<'_>; 1], [Field<'_>; 1]) = ([(b"accept-language", b"en, de")], [(b"accept-language", b"DE,en")]);
+        for (group, agrees) in [(&letter, true), (&Group::for_tests("{}"), false)] {
+            assert_eq!(Selecting::in_group(group, &vary(&["accept-language"]), &ask(&one)).matches(&ask(&two)), agrees);
+        }
     }
 
     #[test]

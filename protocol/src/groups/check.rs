@@ -1,7 +1,7 @@
 //! What no single field can know of a configuration: names twice, a match without a host, options that are not there yet.
 
-use super::config::*;
-use crate::units::Span;
+use super::{Status, config::*};
+use crate::{freshness::is_provoked, normal::is_plain, units::Span};
 use std::fmt;
 
 /// What is wrong, and where: `groups[1].match: ...`.
@@ -82,7 +82,8 @@ pub fn check(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What is worth a warning: a group that can never match, because one before it takes everything that it names.
+/// What is worth a warning: a group that can never match, because one before it takes everything that it names, a status
+/// that is never stored, and a path that no group caches.
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let takes_all = |earlier: &Match, later: &Match| {
         let hosts = match (&earlier.service, &later.service) {
@@ -101,7 +102,26 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             what: format!("`{}` can never match: `{}` before it takes all that it names", group.name, earlier.name),
         })
     };
-    config.groups.iter().enumerate().filter_map(|(n, group)| shadowed(n, group)).collect()
+    let provoked = |n: usize, group: &GroupConfig| {
+        let status = group.freshness.status.keys().find_map(|status| match status {
+            Status::Exactly(status) if is_provoked(*status) && !group.freshness.errors.to_the_letter() => Some(*status),
+            _ => None,
+        })?;
+        let what = format!("{status} says something about its request and not about the resource: it is never stored");
+        Some(Problem { group: Some(n), field: "freshness.status".into(), what })
+    };
+    let ambiguous = |n: usize, group: &GroupConfig| {
+        let of = &group.r#match;
+        let fields = [("match.paths", &of.paths), ("match.exclude", &of.exclude)];
+        let (field, path) = fields.into_iter().flat_map(|(field, rules)| rules.iter().map(move |rule| (field, rule))).find_map(|(field, rule)| match rule {
+            PathRule::Prefix(path) | PathRule::Exact(path) if !is_plain(path) => Some((field, path)),
+            _ => None,
+        })?;
+        let what = format!("`{path}` can never match: two servers may read it differently, so that no group caches it");
+        Some(Problem { group: Some(n), field: field.into(), what })
+    };
+    let all = |n, group| [shadowed(n, group), provoked(n, group), ambiguous(n, group)];
+    config.groups.iter().enumerate().flat_map(|(n, group)| all(n, group)).flatten().collect()
 }
 
 /// The first field that this version parses and does not carry out: refused, never accepted and ignored.
@@ -157,6 +177,28 @@ mod tests {
             r#"[{"name": "a", "match": {"hosts": ["*"], "paths": [{"prefix": "/y"}]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]"#,
         );
         assert!(warnings(&apart).is_empty());
+    }
+
+    #[test]
+    fn a_path_that_no_group_caches_is_a_warning() {
+        let of = |path: &str| {
+            warnings(&config(&format!(
+                r#"[{{"name": "a", "match": {{"hosts": ["h"], "exclude": [{{"prefix": "{path}"}}]}}, "origin": {{"url": "http://o"}}}}]"#
+            )))
+        };
+        assert_eq!(of("/a;b").first().map(|problem| problem.field.as_str()), Some("match.exclude"));
+        assert!(of("/a/").is_empty() && of("/%7ea").is_empty() && of("/").is_empty());
+    }
+
+    #[test]
+    fn a_status_that_is_never_stored_is_a_warning() {
+        let of = |errors: &str, status: &str| {
+            warnings(&config(&format!(
+                r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"errors": "{errors}", "status": {{"{status}": "1s"}}}}, "origin": {{"url": "http://o"}}}}]"#
+            )))
+        };
+        assert_eq!(of("status", "412").first().map(|problem| problem.field.as_str()), Some("freshness.status"));
+        assert!(of("status", "404").is_empty() && of("status", "4xx").is_empty() && of("rfc9111", "412").is_empty());
     }
 
     #[test]

@@ -326,7 +326,7 @@ pub struct Freshness {
     pub force: Force,
     /// Freshness by status for errors: `"404"`, `"4xx"`, `"5xx"`. Without it an error is not stored.
     pub status: BTreeMap<Status, Span>,
-    /// How errors that `status` does not list are treated: not stored, or as RFC 9111 says (what `--origin` does).
+    /// How errors that `status` does not list are treated: not stored, as other answers, or to the letter of RFC 9111 (`--origin-rules`).
     pub errors: Errors,
     /// Whether an answer without a freshness of its own gets a tenth of its Last-Modified's age (RFC 9111 section 4.2.2).
     pub heuristic: bool,
@@ -361,15 +361,30 @@ impl Default for Freshness {
     }
 }
 
-/// How errors that `status` does not list are treated.
+/// How errors that `status` does not list are treated; the last two are what `--origin-rules` names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Errors {
     /// They are not stored.
     #[default]
     Status,
-    /// As any other response.
+    /// As RFC 9111 treats any response, but for what it lets one client do to the others: an answer that a request brought upon
+    /// itself is not stored, and one that sets a cookie only where it says public.
+    Safe,
+    /// As RFC 9111 treats any response, to the letter.
     Rfc9111,
+}
+
+impl Errors {
+    /// Whether the RFC holds, and not the group's `status` alone.
+    pub const fn by_rfc(self) -> bool {
+        matches!(self, Self::Safe | Self::Rfc9111)
+    }
+
+    /// Whether it holds to the letter.
+    pub const fn to_the_letter(self) -> bool {
+        matches!(self, Self::Rfc9111)
+    }
 }
 
 /// Whether a client's Cache-Control is obeyed. only-if-cached always is.

@@ -7,7 +7,10 @@ mod patterns;
 pub use config::*;
 pub use patterns::{CallerPattern, Force, Host, Name, NamePattern, OriginUrl, PathRegex, Service, Status};
 
-use crate::{key::Hash, request::Request};
+use crate::{
+    key::Hash,
+    request::{Cookie, Request},
+};
 use std::{borrow::Cow, sync::Arc};
 
 /// One group with what follows from its configuration.
@@ -54,18 +57,21 @@ impl Groups {
 
     /// What the groups say about a request from a caller in this namespace (short service names count only there).
     pub fn find(&self, request: &Request<'_>, namespace: Option<&str>) -> Found<'_> {
-        let (host, port) = request.host_port();
+        let path = request.normal_path();
         let mut host_only = None;
-        for group in &self.groups {
-            let of = &group.config.r#match;
-            if of.names_host(&host, port, request.scheme, namespace) {
-                if of.names_path(request.path) {
-                    return Found::Group(group);
-                }
-                host_only = host_only.or(Some(group));
+        for group in self.of_host(request, namespace) {
+            if group.config.r#match.names_path(&path) {
+                return Found::Group(group);
             }
+            host_only = host_only.or(Some(group));
         }
         host_only.map_or(Found::Nothing, Found::HostOnly)
+    }
+
+    /// All groups that name a request's host, whatever its path.
+    pub fn of_host<'g>(&'g self, request: &Request<'_>, namespace: Option<&str>) -> impl Iterator<Item = &'g Arc<Group>> {
+        let (host, port) = request.host_port();
+        self.groups.iter().filter(move |group| group.config.r#match.names_host(&host, port, request.scheme, namespace))
     }
 
     /// The group of that name.
@@ -90,8 +96,10 @@ impl Groups {
 }
 
 impl Group {
-    fn new(config: GroupConfig) -> Self {
+    fn new(mut config: GroupConfig) -> Self {
+        // Of the configuration as it is told: who hears of it normalises its paths, too.
         let digest = digest(&config);
+        config.r#match.normalise();
         Self { config, digest }
     }
 
@@ -167,8 +175,14 @@ impl Group {
     pub fn bypasses(&self, request: &Request<'_>) -> bool {
         let bypass = &self.config.bypass;
         bypass.headers.iter().any(|name| request.value(name).is_some())
-            || bypass.cookies.iter().any(|name| request.cookie(name).is_some())
-            || (!bypass.query.is_empty() && request.query.is_some_and(|q| q.split('&').any(|pair| bypass.query.iter().any(|name| name == parameter(pair)))))
+            || bypass.cookies.iter().any(|name| request.cookie(name) != Cookie::Absent)
+            || (!bypass.query.is_empty()
+                && request.normal_query().is_some_and(|q| q.split('&').any(|pair| bypass.query.iter().any(|name| name == parameter(pair)))))
+    }
+
+    /// Whether a cookie of the key is there in a way that not every server reads the same: such a request is none of the cache's business.
+    pub fn confuses(&self, request: &Request<'_>) -> bool {
+        self.key_cookies().any(|name| request.cookie(name) == Cookie::Ambiguous)
     }
 
     /// Whether a caller may have answers of this group. `None`: a caller without identity.

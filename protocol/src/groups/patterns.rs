@@ -2,11 +2,12 @@
 
 use super::config::{Match, PathRule};
 use crate::{
+    normal::normal,
     request::{default_port, split_port},
     units::Span,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A type that is a checked string: reads with `FromStr`, writes as it was written.
 macro_rules! checked {
@@ -398,8 +399,21 @@ impl Match {
     }
 }
 
+impl Match {
+    /// With its paths as requests have them.
+    pub(super) fn normalise(&mut self) {
+        for rule in self.paths.iter_mut().chain(&mut self.exclude) {
+            if let PathRule::Prefix(path) | PathRule::Exact(path) = rule
+                && let Cow::Owned(other) = normal(path)
+            {
+                *path = other;
+            }
+        }
+    }
+}
+
 impl PathRule {
-    /// Whether a path, without query, is meant.
+    /// Whether a path in its normal form, without query, is meant.
     pub fn matches(&self, path: &str) -> bool {
         match self {
             Self::Prefix(prefix) => {

@@ -1,5 +1,5 @@
 //! RFC 9111 and its family, end to end: a table of requests against an origin that each row scripts, once through a coordinator
-//! alone (`--origin`), once through Envoy with the filter in a group that follows the RFC to the letter.
+//! alone (`--origin-rules rfc9111`), once through Envoy with the filter in a group that follows the RFC to the letter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -38,7 +38,7 @@ async fn all(way: Way, to: std::net::SocketAddr, origin: &Origin) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_row_holds_through_a_coordinator_alone() {
     let origin = Origin::start().await;
-    let cache = Coordinator::in_front_of(&origin.url(), &[]).await;
+    let cache = Coordinator::in_front_of(&origin.url(), &["--origin-rules", "rfc9111"]).await;
     all(Way::Coordinator, cache.ports.data, &origin).await;
 }
 
