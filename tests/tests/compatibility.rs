@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{Ask, Mesh, Reply, run};
+use meshcache_tests::{Ask, EnvoyConfig, Mesh, Reply, artifact, run};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long it takes until the answer to this request is over, where that is when the connection ends.
@@ -49,7 +50,7 @@ fn who_reads_to_the_end_of_the_connection_has_a_hot_answer_sooner_than_a_miss() 
 #[test]
 fn a_client_that_pauses_in_the_middle_of_a_hot_answer_gets_the_rest_of_it() {
     run(async {
-        let roomy = |configuration: &mut serde_json::Value| configuration["hot_bytes_per_worker"] = serde_json::json!("64MiB");
+        let roomy = |configuration: &mut Value| configuration["hot_bytes_per_worker"] = json!("64MiB");
         let mesh = Mesh::of(1, 1).envoy(|envoy| envoy.filter(roomy)).start().await;
         // More than the kernel takes off a proxy's hands.
         let size = 7_900 * 1024;
@@ -69,5 +70,74 @@ fn a_client_that_pauses_in_the_middle_of_a_hot_answer_gets_the_rest_of_it() {
         let end = stream.read_to_end(&mut rest).await;
         let body = first.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         assert_eq!((end.is_ok(), first.len() - body + rest.len()), (true, size));
+    });
+}
+
+/// The filter of an Envoy in a file that it watches, so that it can be replaced while it runs, as Istio does it.
+struct Plugin {
+    folder: tempfile::TempDir,
+    typed_config: Value,
+}
+
+impl Plugin {
+    /// Takes it out of a configuration.
+    fn of(mut envoy: EnvoyConfig) -> (Plugin, EnvoyConfig) {
+        let folder = tempfile::tempdir().unwrap();
+        let filters = &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
+        let typed_config = filters[0]["typed_config"].take();
+        let source = json!({"resource_api_version": "V3", "path_config_source": {"path": folder.path().join("plugin.json"), "watched_directory": {"path": folder.path()}}});
+        filters[0] = json!({"name": "meshcache", "config_discovery": {"config_source": source, "type_urls": [typed_config["@type"]]}});
+        envoy.bootstrap["node"] = json!({"id": "test", "cluster": "test"});
+        let plugin = Plugin { folder, typed_config };
+        plugin.replace("first");
+        (plugin, envoy)
+    }
+
+    /// Writes it with another module: Envoy then replaces the filter's VMs. What is moved into place is seen whole.
+    fn replace(&self, name: &str) {
+        let mut typed_config = self.typed_config.clone();
+        typed_config["config"]["vm_config"]["code"]["local"]["filename"] = json!(self.module(name));
+        let resource = json!({"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": "meshcache", "typed_config": typed_config});
+        let beside = self.folder.path().join("beside");
+        std::fs::write(&beside, json!({"version_info": name, "resources": [resource]}).to_string()).unwrap();
+        std::fs::rename(beside, self.folder.path().join("plugin.json")).unwrap();
+    }
+
+    /// The filter with an empty section of this name at its end: the same program, and another module.
+    fn module(&self, name: &str) -> std::path::PathBuf {
+        let file = self.folder.path().join(format!("{name}.wasm"));
+        let length = name.len() as u8;
+        std::fs::write(&file, [&std::fs::read(artifact::filter()).unwrap(), &[0, length + 1, length][..], name.as_bytes()].concat()).unwrap();
+        file
+    }
+}
+
+#[test]
+fn the_gauges_are_right_again_after_each_replacement_of_the_filter() {
+    run(async {
+        let mut plugin = None;
+        let mesh = Mesh::of(1, 1).groups(|groups| groups.set("shop", "/hot/ttl", json!("10m"))).envoy(|envoy| {
+            let (file, envoy) = Plugin::of(envoy);
+            plugin = Some(file);
+            envoy
+        });
+        let (mesh, plugin) = (mesh.start().await, plugin.unwrap());
+        mesh.origin.on("*", |_| Reply::fresh(600, vec![b'x'; 20_000]));
+        let asks: Vec<Ask> = (0..40).map(|n| Ask::get(SHOP, &format!("/{n}"))).collect();
+        let held = async || {
+            let stats = mesh.envoys[0].stats().await;
+            (stats.get("meshcache_filter_hot_items", &[]), stats.get("meshcache_filter_hot_bytes", &[]))
+        };
+        for module in ["second", "third"] {
+            for ask in &asks {
+                make_hot(&mesh, ask).await;
+            }
+            // At times the probe by which the mesh was found ready is hot, too.
+            await_until(async || (40.0..=41.0).contains(&held().await.0), SOON, &format!("what is hot is counted once, before the {module} module")).await;
+            assert!((800_000.0..900_000.0).contains(&held().await.1), "{:?}", held().await);
+            plugin.replace(module);
+            await_until(async || held().await.0 <= 1.0, SOON, "what the VMs before held is gone with them").await;
+            mesh.wait_cached().await;
+        }
     });
 }
