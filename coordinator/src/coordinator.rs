@@ -119,7 +119,10 @@ impl Coordinator {
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
-        let port = |name: &str, at, most: u64| Port::bind(at, metrics.connections(name), usize::try_from(most.max(64)).unwrap_or(64)).map_err(Failed::System);
+        let port = |name: &str, at, most: u64| {
+            let most = usize::try_from(most.max(64)).unwrap_or(64);
+            Port::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
+        };
         let data = port("data", config.listen, files / 2)?;
         let admin = port("admin", config.admin, (files / 64).min(256))?;
         let status = port("status", config.status, (files / 64).min(256))?;

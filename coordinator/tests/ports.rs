@@ -224,7 +224,7 @@ async fn bad_requests_are_answered_and_harm_nobody() {
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).split(' ').nth(1).map_or(0, |status| status.parse::<u16>().unwrap_or(0))
     };
-    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many: String = (0..300).map(|n| format!("x-{n}: 1\r\n")).collect();
     for (request, status) in [
         (format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(100_000)), 431),
         (format!("GET / HTTP/1.1\r\nhost: h\r\n{many}\r\n"), 431),
@@ -237,4 +237,58 @@ async fn bad_requests_are_answered_and_harm_nobody() {
     assert_eq!(get(running.ports.status, "/healthz").await.status, 200);
     assert_eq!(origin.asked.load(Ordering::SeqCst), 0);
     until("all connections are closed", async || running.metrics().await.contains("meshcache_connections{port=\"data\"} 0")).await;
+}
+
+/// The status of a request with this many header lines in all, over HTTP/2 or HTTP/1.1.
+async fn status_of_lines(at: std::net::SocketAddr, http2: bool, lines: usize, more: &[(&str, &str)]) -> (u16, String) {
+    use http_body_util::{BodyExt, Empty};
+    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(at).await.unwrap());
+    let mut request = http::Request::builder().uri(if http2 { format!("http://{at}/a") } else { "/a".into() });
+    if !http2 {
+        request = request.header("host", at.to_string());
+    }
+    for (name, value) in more {
+        request = request.header(*name, *value);
+    }
+    for n in more.len() + 1..lines {
+        request = request.header(format!("x-{n}"), "1");
+    }
+    let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = if http2 {
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    };
+    let status = response.status().as_u16();
+    (status, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn as_many_header_lines_are_taken_over_either_version_of_http_and_one_more_is_refused_and_counted() {
+    let origin = Origin::start().await;
+    let running = Running::start(&["--origin", &origin.url]).await;
+    for http2 in [false, true] {
+        for (lines, status) in [(120, 200), (256, 200), (257, 431)] {
+            assert_eq!(status_of_lines(running.ports.data, http2, lines, &[]).await.0, status, "{lines} lines, HTTP/2: {http2}");
+        }
+        assert_eq!(status_of_lines(running.ports.data, http2, 300, &[]).await, (431, "header-lines\n".into()));
+        assert_eq!(status_of_lines(running.ports.status, http2, 300, &[]).await, (431, "header-lines\n".into()));
+    }
+    // So many that they are not even read.
+    assert_eq!(status_of_lines(running.ports.data, false, 1000, &[]).await.0, 431);
+    let page = running.metrics().await;
+    for line in [
+        r#"meshcache_heads_refused_total{port="data"} 5"#,
+        r#"meshcache_heads_refused_total{port="status"} 2"#,
+        r#"meshcache_heads_refused_total{port="peer"} 0"#,
+    ] {
+        assert!(page.contains(line), "{line} in\n{page}");
+    }
+    // A proxy that asks for its client goes on by itself, and does not take this coordinator for dead.
+    let (status, body) = status_of_lines(running.ports.data, true, 300, &[("meshcache-wire", "1; group=default")]).await;
+    assert_eq!((status, body.as_str()), (204, ""));
 }

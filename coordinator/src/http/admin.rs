@@ -1,6 +1,6 @@
 //! The admin port: purges, what the coordinator knows, and the status page. For who has the admin token.
 
-use super::Answer;
+use super::{Answer, TOO_MANY_LINES};
 use crate::{
     cache::Cache,
     purge::{Order, Purger, Refused},
@@ -91,6 +91,10 @@ impl Answer for Routes {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    fn refuse(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{TOO_MANY_LINES}\n")).into_response()
     }
 }
 

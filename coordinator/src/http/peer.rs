@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    data::{empty, text, whole, with},
+    data::{empty, text, too_many_lines, whole, with},
 };
 use crate::{
     body::Body,
@@ -58,6 +58,10 @@ impl Answer for PeerPort {
             return self.control(request).await;
         }
         self.cache.answer(Door::Peer, request).await
+    }
+
+    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_lines(&self.cache, request)
     }
 }
 
