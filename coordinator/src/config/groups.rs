@@ -1,6 +1,6 @@
 //! The groups, from a file, a directory or `--origin`: what is wrong with them is said with file, line and field.
 
-use super::places::Places;
+use super::{again, places::Places};
 use crate::settings::Identity;
 use meshcache_protocol::{
     Groups, Hash,
@@ -64,8 +64,17 @@ pub struct Files(Vec<(String, Result<Vec<u8>, String>)>);
 impl Source {
     /// Reads the files, whatever is in them. Cheap enough for once a second.
     pub fn read(&self) -> Files {
+        self.read_by(|path| std::fs::read(path))
+    }
+
+    /// The same while they are in use: nobody waits for what is no regular file.
+    pub fn read_again(&self) -> Files {
+        self.read_by(again::read)
+    }
+
+    fn read_by(&self, read: fn(&Path) -> io::Result<Vec<u8>>) -> Files {
         match self {
-            Self::Path(path) => Files(files(path)),
+            Self::Path(path) => Files(files(path, read)),
             Self::Origin(_) => Files(Vec::new()),
         }
     }
@@ -150,7 +159,7 @@ fn everything(url: &OriginUrl) -> Result<Loaded, String> {
 }
 
 /// A directory's *.yaml files in the order of their names; hidden ones (a ConfigMap's `..data`) are not files of ours.
-fn files(path: &Path) -> Vec<(String, Result<Vec<u8>, String>)> {
+fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Result<Vec<u8>, String>)> {
     let name = path.display().to_string();
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
     let listed = match std::fs::metadata(path) {
@@ -170,7 +179,7 @@ fn files(path: &Path) -> Vec<(String, Result<Vec<u8>, String>)> {
     if listed.is_empty() {
         return vec![(name, Err("has no *.yaml file".into()))];
     }
-    listed.into_iter().map(|path| (path.display().to_string(), std::fs::read(&path).map_err(|error| cannot(&error)))).collect()
+    listed.into_iter().map(|path| (path.display().to_string(), read(&path).map_err(|error| cannot(&error)))).collect()
 }
 
 fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, Places), Wrong> {
