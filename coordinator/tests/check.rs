@@ -162,7 +162,7 @@ fn flags_that_cannot_work_are_refused_by_name() {
         (&["--config", "x", "--origin", "http://o"], "exclude each other"),
         (&["--origin", "ftp://o"], "ftp://o"),
         (&["--origin", "http://o", "--listen", "8080"], "--listen"),
-        (&["--origin", "http://o", "--store-bytes", "1GB"], "1GB"),
+        (&["--origin", "http://o", "--store-bytes", "1Gb"], "1GB"),
         (&["--origin", "http://o", "--discovery", "kube"], "--discovery-service"),
         (&["--origin", "http://o", "--discovery-service", "cache"], "--discovery kube"),
         (&["--origin", "http://o", "--peers", "a=h"], "NAME=HOST:PORT/PEERPORT"),
