@@ -4,7 +4,7 @@ use crate::config::{LogFormat, LogLevel};
 use std::{
     env,
     ffi::OsStr,
-    fmt::{self as text, Debug, Write},
+    fmt::{self as text, Debug},
     io::{self, IsTerminal},
 };
 use tracing::field::{Field, Visit};

@@ -70,7 +70,7 @@ app.kubernetes.io/component: coordinator
 
 {{- define "meshcache.image" -}}
 {{- with .Values.image -}}
-{{- $repository := empty .registry | ternary .repository (printf "%s/%s" .registry .repository) -}}
+{{- $repository := empty .registry | ternary .repository (printf "%s/%s" (trimSuffix "/" .registry) .repository) -}}
 {{- if .digest -}}{{ $repository }}@{{ .digest }}{{- else -}}{{ $repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -109,6 +109,12 @@ impl Files {
         let (mut all, mut origins) = (Config::default(), Vec::new());
         for (file, content) in &self.0 {
             let (config, places) = one(file, content)?;
+            if identity == Identity::None
+                && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
+            {
+                let what = format!("`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches", String::from(never.clone()));
+                return Err(Wrong { file: file.clone(), line: places.line_of("debuggers"), field: "debuggers".into(), what });
+            }
             let places = Arc::new(places);
             origins.extend((0..config.groups.len()).map(|n| (file.clone(), n, places.clone())));
             all.debuggers.extend(config.debuggers);
