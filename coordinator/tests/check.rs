@@ -200,3 +200,17 @@ fn debuggers_that_nobody_can_be_are_refused() {
         }
     }
 }
+
+#[test]
+fn yaml_and_helm_may_write_modes_as_booleans_and_statuses_with_or_without_quotes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    for (mode, word) in [("on", "on"), ("true", "on"), ("\"on\"", "on"), ("off", "off"), ("false", "off"), ("\"off\"", "off"), ("observe", "observe")] {
+        for status in ["404", "\"404\""] {
+            std::fs::write(&path, format!("{HEAD}  mode: {mode}\n  freshness: {{status: {{{status}: 10s, \"5xx\": 1s}}}}\n")).unwrap();
+            let loaded = load(&path).unwrap_or_else(|error| panic!("{mode} {status}: {error}"));
+            let config = serde_json::to_value(&loaded.config.groups[0]).unwrap();
+            assert_eq!((&config["mode"], &config["freshness"]["status"]["404"]), (&word.into(), &"10s".into()), "{mode} {status}");
+        }
+    }
+}

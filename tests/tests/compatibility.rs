@@ -141,3 +141,56 @@ fn the_gauges_are_right_again_after_each_replacement_of_the_filter() {
         }
     });
 }
+
+#[test]
+fn the_age_of_a_cache_behind_counts_for_a_miss_a_join_and_a_hit() {
+    run(async {
+        let mesh = Mesh::of(1, 1).start().await;
+        for (n, to) in [mesh.fronts()[0], mesh.coordinators.data()[0]].into_iter().enumerate() {
+            let path = format!("/aged/{n}");
+            mesh.origin.on("*", |_| Reply::fresh(600, "x").header("age", "100").delay(Duration::from_millis(200)));
+            let ask = Ask::get(SHOP, &path);
+            let (miss, join) = tokio::join!(ask.send(to), ask.send(to));
+            let hit = ask.send(to).await;
+            assert_eq!(mesh.origin.hits(&path), 1);
+            for answer in [miss.unwrap(), join.unwrap(), hit.unwrap()] {
+                let age: u64 = answer.header("age").parse().unwrap();
+                assert!((100..=160).contains(&age), "whoever caches it next would keep it for 100 s too long: {answer:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn two_lines_of_a_header_in_the_key_are_neither_the_first_of_them_nor_any_other_text() {
+    run(async {
+        let mesh = Mesh::of(1, 1).groups(|groups| groups.set("shop", "/key/headers", json!(["x-tenant"]))).start().await;
+        for (n, to) in [mesh.fronts()[0], mesh.coordinators.data()[0]].into_iter().enumerate() {
+            let path = format!("/lines/{n}");
+            mesh.origin.on("*", |request| {
+                let lines: Vec<String> = request.headers.get_all("x-tenant").iter().map(|line| line.to_str().unwrap().to_owned()).collect();
+                Reply::fresh(600, lines.join("|"))
+            });
+            let ask = |lines: &[&str]| lines.iter().fold(Ask::get(SHOP, &path), |ask, line| ask.header("x-tenant", line));
+            for lines in [&["a"][..], &["a", "b"], &["b", "a"], &["b"], &[]] {
+                // Each is asked for often enough to be hot, where there is a proxy.
+                for _ in 0..4 {
+                    let answer = ask(lines).send(to).await.unwrap();
+                    // Envoy may send two lines on as one.
+                    assert_eq!(answer.text().replace(", ", "|").replace(',', "|"), lines.join("|"), "{lines:?}: {answer:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn the_filter_reads_the_requests_headers_at_one_place_which_comes_before_the_response() {
+    let folder = artifact::file("filter/src");
+    let mut reads = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "rs")) {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        reads.extend(text.lines().filter(|line| line.contains("header_map(Map::Request)")).map(|_| entry.file_name()));
+    }
+    assert_eq!(reads, ["stream.rs"]);
+}
