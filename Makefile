@@ -27,6 +27,7 @@ demo: build ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all runn
 # be built (no buildah, no C compiler for static programs, and nobody who may install them), it is an ordinary one.
 test: setup ## all tests, end to end ones with the real Envoy included
 	@scripts/setup wasm-test chart
+	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	cargo build -p meshcache-filter $(wasm)
 	cargo build -p meshcache-filter --features trap $(wasm) --target-dir $(target)/trap
 	if scripts/setup image; then \

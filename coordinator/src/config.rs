@@ -1,5 +1,6 @@
 //! What the coordinator is told: flags and their environment variables, checked once into [`Config`].
 
+pub mod again;
 mod flags;
 pub mod groups;
 mod memory;
@@ -14,7 +15,7 @@ use crate::{
 };
 use groups::Source;
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,7 +25,7 @@ use std::{
 pub struct Config {
     /// Questions from proxies, plain HTTP clients, the feed.
     pub listen: SocketAddr,
-    /// Purges and the status page.
+    /// Purges and the status page, as it was asked for: [`Config::admin_at`].
     pub admin: SocketAddr,
     /// Health, metrics, the filter.
     pub status: SocketAddr,
@@ -110,5 +111,36 @@ impl TryFrom<Flags> for Config {
             drain_timeout: flags.drain_timeout.duration(),
             ports_file: flags.ports_file,
         })
+    }
+}
+
+impl Config {
+    /// Where the admin port listens: without a token where nobody but this machine reaches it.
+    pub fn admin_at(&self) -> SocketAddr {
+        if self.admin_token_file.is_some() { self.admin } else { on_loopback(self.admin) }
+    }
+}
+
+/// The same port where nobody but this machine reaches it.
+fn on_loopback(at: SocketAddr) -> SocketAddr {
+    let ip = match at.ip() {
+        own if own.is_loopback() => own,
+        IpAddr::V6(ip) if !ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, at.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_address_is_of_the_family_that_was_asked_for() {
+        for (asked, own) in
+            [("[::]:1", "127.0.0.1:1"), ("10.0.0.1:1", "127.0.0.1:1"), ("[2001:db8::1]:1", "[::1]:1"), ("[::1]:1", "[::1]:1"), ("127.0.0.2:1", "127.0.0.2:1")]
+        {
+            assert_eq!(on_loopback(asked.parse().unwrap()), own.parse().unwrap(), "{asked}");
+        }
     }
 }

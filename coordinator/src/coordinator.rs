@@ -119,9 +119,12 @@ impl Coordinator {
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
-        let port = |name: &str, at, most: u64| Port::bind(at, metrics.connections(name), usize::try_from(most.max(64)).unwrap_or(64)).map_err(Failed::System);
+        let port = |name: &str, at, most: u64| {
+            let most = usize::try_from(most.max(64)).unwrap_or(64);
+            Port::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
+        };
         let data = port("data", config.listen, files / 2)?;
-        let admin = port("admin", config.admin, (files / 64).min(256))?;
+        let admin = port("admin", config.admin_at(), (files / 64).min(256))?;
         let status = port("status", config.status, (files / 64).min(256))?;
         let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
 
@@ -134,7 +137,7 @@ impl Coordinator {
             cache: cache.clone(),
             purger: purger.clone(),
             tokens: admin_tokens,
-            loopback: config.admin.ip().is_loopback(),
+            loopback: config.admin_at().ip().is_loopback(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
         };
@@ -243,6 +246,9 @@ impl Coordinator {
 
         if let Some(file) = &config.ports_file {
             write_ports(file, ports).map_err(|error| Failed::System(format!("{}: {error}", file.display())))?;
+        }
+        if config.admin_at() != config.admin {
+            tracing::info!(asked = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to those who have a token", ports.admin);
         }
         let groups: Vec<String> = cache.groups().iter().map(|group| group.name().to_owned()).collect();
         let peers = cache.ring().peers().len();

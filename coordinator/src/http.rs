@@ -15,14 +15,15 @@ pub(crate) use peer::PUSHES;
 pub use peer::PeerPort;
 pub use status::{Filter, Status};
 
-use connection::Activity;
+use connection::{Activity, Ended};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
 use interim::Interims;
-use prometheus::IntGauge;
+use meshcache_protocol::wire;
+use prometheus::{IntCounter, IntGauge};
 use std::{
     convert::Infallible,
     io,
@@ -38,6 +39,12 @@ use tokio::{
 
 /// The longest head of a request: above it the answer is 431. Envoy's own limit is 60 KiB.
 const HEAD: usize = 64 * 1024;
+/// The most lines of a request's head, as of an origin's answer: above it the answer is 431.
+const LINES: usize = 256;
+/// So many lines more may a question have: proxies and coordinators add their own to what their clients sent.
+const ADDED: usize = 32;
+/// What HTTP/1.1 is read up to, so that the refusal is ours. More is refused by hyper, without a word.
+const READ: usize = 2 * LINES;
 /// Requests at once on one HTTP/2 connection: a proxy's herd is one connection's.
 const STREAMS: u32 = 4096;
 /// How long connections wait in the kernel: a herd comes at once.
@@ -49,18 +56,32 @@ pub trait Answer: Clone + Send + Sync + 'static {
     type Body: hyper::body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
     /// Answers. What goes wrong is an answer, too.
     fn answer(&self, request: http::Request<Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
+    /// Refuses a request whose head has too many lines.
+    fn refuse(&self, request: &http::Request<Incoming>) -> http::Response<Self::Body>;
+}
+
+/// What a refused head is told.
+const TOO_MANY_LINES: &str = "header-lines";
+
+/// Whether a head has more lines than any port takes, in whichever version of HTTP it came.
+fn has_too_many_lines<B>(request: &http::Request<B>) -> bool {
+    // HTTP/2 has Host in a place of its own.
+    let host = usize::from(request.version() == http::Version::HTTP_2 && request.uri().authority().is_some());
+    let added = if request.headers().contains_key(wire::header::WIRE) { ADDED } else { 0 };
+    request.headers().len() + host > LINES + added
 }
 
 /// One port with what it may hold.
 pub struct Port {
     listener: TcpListener,
     open: IntGauge,
+    refused: IntCounter,
     most: usize,
 }
 
 impl Port {
-    /// Listens. `open` shows how many connections there are, `most` bounds them: more wait in the kernel.
-    pub fn bind(at: SocketAddr, open: IntGauge, most: usize) -> Result<Self, String> {
+    /// Listens. `open` shows how many connections there are, `refused` how many heads were too large, `most` bounds connections: more wait in the kernel.
+    pub fn bind(at: SocketAddr, open: IntGauge, refused: IntCounter, most: usize) -> Result<Self, String> {
         let listener = match listen(at) {
             // No IPv6 on this machine: every IPv4 address is what was meant.
             Err(error) if at.ip() == Ipv6Addr::UNSPECIFIED && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
@@ -68,7 +89,7 @@ impl Port {
             }
             other => other,
         };
-        Ok(Self { listener: listener.map_err(|error| format!("cannot listen on {at}: {error}"))?, open, most })
+        Ok(Self { listener: listener.map_err(|error| format!("cannot listen on {at}: {error}"))?, open, refused, most })
     }
 
     /// Where it listens.
@@ -81,7 +102,7 @@ impl Port {
     pub async fn serve(self, service: impl Answer, mut drain: watch::Receiver<bool>) {
         let mut builder = Builder::new(TokioExecutor::new());
         // No header_read_timeout: it costs a timer for each request. `connection` watches over slow clients.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD).max_headers(READ);
         builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD as u32).max_concurrent_streams(STREAMS);
         builder.http2().keep_alive_interval(Duration::from_secs(20)).keep_alive_timeout(Duration::from_secs(20));
         let mut once = builder.clone();
@@ -101,18 +122,22 @@ impl Port {
                 accepted = accept(&self.listener, &seats) => accepted,
             };
             let Some((stream, seat)) = accepted else { continue };
-            let (service, drain, open) = (service.clone(), drain.clone(), Open::new(&self.open));
+            let (service, drain, open, refused) = (service.clone(), drain.clone(), Open::new(&self.open), self.refused.clone());
             let is_late = *drain.borrow();
             let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
             to.spawn(async move {
                 let (activity, io) = Activity::watch(TokioIo::new(stream));
                 let (interims, io) = Interims::watch(io);
                 let answer = hyper::service::service_fn({
-                    let activity = activity.clone();
+                    let (activity, refused) = (activity.clone(), refused.clone());
                     move |request: http::Request<Incoming>| {
+                        let refused = has_too_many_lines(&request).then(|| refused.inc());
                         let (service, busy) = (service.clone(), activity.begin(request.version()));
                         let answering = (request.version() == http::Version::HTTP_11).then(|| interims.begin());
                         async move {
+                            if refused.is_some() {
+                                return Ok(closing(service.refuse(&request), request.version()));
+                            }
                             let answer = std::pin::pin!(service.answer(request));
                             let answer = match answering {
                                 Some(answering) => answering.until(answer).await,
@@ -123,13 +148,23 @@ impl Port {
                         }
                     }
                 });
-                connection::serve(builder.serve_connection(io, answer), &activity, drain).await;
+                if connection::serve(builder.serve_connection(io, answer), &activity, drain).await == Ended::HeadTooLarge {
+                    refused.inc();
+                }
                 drop((open, seat));
             });
         }
         drop(self.listener);
         while late.join_next().await.is_some() {}
     }
+}
+
+/// An answer after which the connection is closed, where it is that of one request at a time: nobody reads what else a refused client has sent.
+fn closing<B>(mut response: http::Response<B>, version: http::Version) -> http::Response<B> {
+    if version < http::Version::HTTP_2 {
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// A place among the open connections' count.

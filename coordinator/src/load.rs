@@ -307,7 +307,7 @@ impl Cache {
     pub(crate) fn put(&self, served: &Served, load: &Load, entry: &Arc<Entry>) -> bool {
         let stored = self.store.put(&served.share, load, entry.clone(), self.clock.now());
         if stored {
-            tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl = entry.stored.ttl(0), "stored");
+            tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
             self.passes.forget(load.key().hash(), &entry.selecting);
         } else {
             served.metrics.not_stored(if load.is_purged(entry) { "purged" } else { NotStored::TooLarge.label() });

@@ -54,6 +54,7 @@ pub struct Metrics {
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
     connections: IntGaugeVec,
+    heads_refused: IntCounterVec,
     proxy_requests: IntCounterVec,
     proxies: IntGaugeVec,
 }
@@ -120,6 +121,7 @@ impl Metrics {
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
             connections: gauges(to, "meshcache_connections", "Open connections, by port.", &["port"])?,
+            heads_refused: counters(to, "meshcache_heads_refused_total", "Requests whose head has too many lines or bytes (431), by port.", &["port"])?,
             proxy_requests: counters(
                 to,
                 "meshcache_proxy_requests_total",
@@ -144,6 +146,11 @@ impl Metrics {
     /// Open connections of a port: `data`, `admin`, `status` or `peer`.
     pub fn connections(&self, port: &str) -> IntGauge {
         self.connections.with_label_values(&[port])
+    }
+
+    /// Heads that a port refused: `data`, `admin`, `status` or `peer`.
+    pub fn heads_refused(&self, port: &str) -> IntCounter {
+        self.heads_refused.with_label_values(&[port])
     }
 
     /// Counts a call to a peer that brought no answer.

@@ -10,14 +10,21 @@ use crate::{
     metrics::Metrics,
     origin::BadCa,
     settings::Identity,
-    token::Tokens,
+    token::{Reloaded, Tokens},
 };
 use meshcache_protocol::{Hash, groups::check::Problem};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often files are looked at: a ConfigMap changes its files by a link, which few kinds of notification see.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For so long a token file may be gone or empty, as while an editor writes it. After that whoever took the tokens away meant it.
+const WITHOUT: Duration = Duration::from_secs(10);
 
 /// Watches over the files, and takes what is good.
 pub(crate) struct Reload {
@@ -64,7 +71,7 @@ impl Reload {
             };
             // Files may be on a network: their time must not be the runtime's.
             self = match tokio::task::spawn_blocking(move || {
-                self.look(asked);
+                self.look(asked, Instant::now());
                 self
             })
             .await
@@ -76,11 +83,12 @@ impl Reload {
     }
 
     /// Takes what has changed. `asked`: somebody sent SIGHUP and expects a line in any case.
-    fn look(&mut self, asked: bool) {
+    fn look(&mut self, asked: bool, now: Instant) {
         for (name, tokens) in self.tokens.clone() {
-            match tokens.reload() {
-                Ok(true) => tracing::info!("{name} reloaded"),
-                Ok(false) => {}
+            match tokens.reload(now, WITHOUT) {
+                Ok(Reloaded::Changed) => tracing::info!("{name} reloaded"),
+                Ok(Reloaded::Revoked) => tracing::warn!("{name} revoked: their file has been without a token for {WITHOUT:?}, so nobody is admitted"),
+                Ok(Reloaded::Same) => {}
                 Err(error) => {
                     self.complain(name, error, asked);
                     continue;
@@ -91,7 +99,7 @@ impl Reload {
         let [(_, peer), _] = &self.tokens;
         self.cache.set_peer_token(peer.first());
 
-        let files = self.source.read();
+        let files = self.source.read_again();
         let digest = files.digest();
         if digest == self.seen && !asked {
             return;

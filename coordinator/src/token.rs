@@ -1,11 +1,15 @@
 //! Tokens: who may purge, and which calls come from a peer. Compared in constant time.
 
+use crate::config::again;
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
+use parking_lot::Mutex;
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 use subtle::ConstantTimeEq;
 
@@ -13,24 +17,69 @@ use subtle::ConstantTimeEq;
 pub struct Tokens {
     file: Option<PathBuf>,
     list: ArcSwap<Vec<String>>,
+    /// Since when the file has been without a token.
+    without: Mutex<Option<Instant>>,
+}
+
+/// What another look at the file brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// What was there before.
+    Same,
+    /// Others.
+    Changed,
+    /// None any more: nobody is admitted.
+    Revoked,
+}
+
+/// Why a file brought no tokens.
+enum Unread {
+    /// It is gone, or there is nothing in it.
+    Without(String),
+    /// It says nothing that can be read.
+    Bad(String),
+}
+
+impl Unread {
+    fn what(self) -> String {
+        match self {
+            Self::Without(what) | Self::Bad(what) => what,
+        }
+    }
 }
 
 impl Tokens {
     /// Reads the file, if there is one. The error is one line that names it.
     pub fn open(file: Option<PathBuf>) -> Result<Arc<Self>, String> {
-        let list = file.as_deref().map_or(Ok(Vec::new()), read)?;
-        Ok(Arc::new(Self { file, list: ArcSwap::from_pointee(list) }))
+        let list = file.as_deref().map_or(Ok(Vec::new()), |file| list(file, std::fs::read(file)).map_err(Unread::what))?;
+        Ok(Arc::new(Self { file, list: ArcSwap::from_pointee(list), without: Mutex::default() }))
     }
 
-    /// Reads the file again: whether it brought others. An error leaves those that are there.
-    pub fn reload(&self) -> Result<bool, String> {
-        let Some(file) = &self.file else { return Ok(false) };
-        let list = read(file)?;
-        let changed = list != **self.list.load();
-        if changed {
-            self.list.store(Arc::new(list));
+    /// Reads the file again. An error leaves those that are there; but where the file is gone or empty for as long as `without`, they are revoked.
+    pub fn reload(&self, now: Instant, without: Duration) -> Result<Reloaded, String> {
+        let Some(file) = &self.file else { return Ok(Reloaded::Same) };
+        let mut since = self.without.lock();
+        let list = match list(file, again::read(file)) {
+            Ok(list) => list,
+            Err(Unread::Bad(what)) => {
+                *since = None;
+                return Err(what);
+            }
+            Err(Unread::Without(_)) if self.list.load().is_empty() => return Ok(Reloaded::Same),
+            Err(Unread::Without(what)) => {
+                if now.saturating_duration_since(*since.get_or_insert(now)) < without {
+                    return Err(format!("{what}; when that is so for {without:?}, the tokens are revoked"));
+                }
+                self.list.store(Arc::default());
+                return Ok(Reloaded::Revoked);
+            }
+        };
+        *since = None;
+        if list == **self.list.load() {
+            return Ok(Reloaded::Same);
         }
-        Ok(changed)
+        self.list.store(Arc::new(list));
+        Ok(Reloaded::Changed)
     }
 
     /// Whether there is any token: without one nothing is admitted.
@@ -64,14 +113,18 @@ impl Tokens {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<String>, String> {
+fn list(file: &Path, content: io::Result<Vec<u8>>) -> Result<Vec<String>, Unread> {
     let wrong = |what: String| format!("{}: {what}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let content = content.map_err(|error| {
+        let what = wrong(format!("cannot be read: {error}"));
+        if error.kind() == io::ErrorKind::NotFound { Unread::Without(what) } else { Unread::Bad(what) }
+    })?;
+    let text = String::from_utf8_lossy(&content);
     let list: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if let Some(n) = text.lines().position(|line| !line.trim().bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(wrong(format!("line {}: a token is visible ASCII without spaces", n.saturating_add(1))));
+        return Err(Unread::Bad(wrong(format!("line {}: a token is visible ASCII without spaces", n.saturating_add(1)))));
     }
-    if list.is_empty() { Err(wrong("has no token".into())) } else { Ok(list) }
+    if list.is_empty() { Err(Unread::Without(wrong("has no token".into()))) } else { Ok(list) }
 }
 
 fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
@@ -112,20 +165,74 @@ mod tests {
         assert!(!tokens.admit_browser(&HeaderMap::new()));
     }
 
+    const WITHOUT: Duration = Duration::from_secs(10);
+
+    fn opened(text: &str) -> (tempfile::TempDir, PathBuf, Arc<Tokens>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        std::fs::write(&file, text).unwrap();
+        let tokens = Tokens::open(Some(file.clone())).unwrap();
+        (folder, file, tokens)
+    }
+
     #[test]
     fn a_changed_file_counts_and_a_broken_one_does_not() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "one").unwrap();
-        let tokens = Tokens::open(Some(file.path().into())).unwrap();
-        assert_eq!(tokens.reload(), Ok(false));
-        std::fs::write(file.path(), "two").unwrap();
-        assert_eq!(tokens.reload(), Ok(true));
+        let (_folder, file, tokens) = opened("one");
+        let now = Instant::now();
+        assert_eq!(tokens.reload(now, WITHOUT), Ok(Reloaded::Same));
+        std::fs::write(&file, "two").unwrap();
+        assert_eq!(tokens.reload(now, WITHOUT), Ok(Reloaded::Changed));
         assert!(tokens.admit_bearer(&authorization("Bearer two")) && !tokens.admit_bearer(&authorization("Bearer one")));
-        for broken in ["", "a b", "\u{e9}"] {
-            std::fs::write(file.path(), broken).unwrap();
-            assert!(tokens.reload().is_err(), "{broken}");
+        for (n, broken) in ["a b", "\u{e9}"].iter().enumerate() {
+            std::fs::write(&file, broken).unwrap();
+            assert!(tokens.reload(now + WITHOUT * n as u32, WITHOUT).is_err(), "{broken}");
         }
         assert!(tokens.admit_bearer(&authorization("Bearer two")));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_empty_for_a_while_revokes_its_tokens_and_not_before() {
+        for empty in [true, false] {
+            let (_folder, file, tokens) = opened("one");
+            let (begun, admits) = (Instant::now(), || tokens.admit_bearer(&authorization("Bearer one")));
+            if empty {
+                std::fs::write(&file, "\n").unwrap()
+            } else {
+                std::fs::remove_file(&file).unwrap()
+            }
+            for after in [Duration::ZERO, WITHOUT - Duration::from_millis(1)] {
+                assert!(tokens.reload(begun + after, WITHOUT).is_err_and(|why| why.ends_with("for 10s, the tokens are revoked")) && admits());
+            }
+            assert_eq!((tokens.reload(begun + WITHOUT, WITHOUT), admits()), (Ok(Reloaded::Revoked), false));
+            assert!(tokens.is_configured() && tokens.first().is_none(), "nobody is admitted, rather than everybody");
+            assert_eq!(tokens.reload(begun + WITHOUT * 2, WITHOUT), Ok(Reloaded::Same), "said once");
+            std::fs::write(&file, "one").unwrap();
+            assert_eq!((tokens.reload(begun + WITHOUT * 3, WITHOUT), admits()), (Ok(Reloaded::Changed), true));
+        }
+    }
+
+    #[test]
+    fn a_file_that_an_editor_empties_now_and_then_revokes_nothing() {
+        let (_folder, file, tokens) = opened("one");
+        let begun = Instant::now();
+        for second in 0..30 {
+            std::fs::write(&file, if second % 9 == 8 { "one" } else { "" }).unwrap();
+            let reloaded = tokens.reload(begun + Duration::from_secs(second), WITHOUT);
+            assert!(reloaded.is_err() || reloaded == Ok(Reloaded::Same), "{second}: {reloaded:?}");
+        }
+        assert!(tokens.admit_bearer(&authorization("Bearer one")));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_other_end_of_a_fifo() {
+        let (_folder, file, tokens) = opened("one");
+        std::fs::remove_file(&file).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let begun = Instant::now();
+        for seconds in [0, 20] {
+            assert!(tokens.reload(begun + Duration::from_secs(seconds), WITHOUT).is_err_and(|why| why.contains("no regular file")));
+        }
+        assert!(tokens.admit_bearer(&authorization("Bearer one")));
     }
 
     #[test]

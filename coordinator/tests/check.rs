@@ -35,7 +35,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  patience: 10x\n", "6: groups[0].patience: `10x` is not a duration (examples: 250ms, 10s, 1h30m, 7d)"),
         ("  patience: [1]\n", "6: groups[0].patience: expected a text such as 10s, 8MiB or 5%"),
         ("  patience: 1ms\n", "6: groups[0].patience: 1ms is less than 10ms"),
-        ("  limits: {object: 8MB}\n", "6: groups[0].limits.object: `8MB` is not a size (examples: 512KiB, 8MiB, 1Gi, 1048576)"),
+        ("  limits: {object: 8Mb}\n", "6: groups[0].limits.object: `8Mb` is not a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)"),
         ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
         ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
@@ -162,7 +162,7 @@ fn flags_that_cannot_work_are_refused_by_name() {
         (&["--config", "x", "--origin", "http://o"], "exclude each other"),
         (&["--origin", "ftp://o"], "ftp://o"),
         (&["--origin", "http://o", "--listen", "8080"], "--listen"),
-        (&["--origin", "http://o", "--store-bytes", "1GB"], "1GB"),
+        (&["--origin", "http://o", "--store-bytes", "1Gb"], "1Gb"),
         (&["--origin", "http://o", "--discovery", "kube"], "--discovery-service"),
         (&["--origin", "http://o", "--discovery-service", "cache"], "--discovery kube"),
         (&["--origin", "http://o", "--peers", "a=h"], "NAME=HOST:PORT/PEERPORT"),
@@ -174,5 +174,43 @@ fn flags_that_cannot_work_are_refused_by_name() {
     ] {
         let (status, _, error) = run(arguments);
         assert!(status == Some(2) && error.contains(part), "{arguments:?}: {status:?} {error}");
+    }
+}
+
+#[test]
+fn debuggers_that_nobody_can_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    let path = path.to_str().unwrap();
+    for (debuggers, identity, said) in [
+        (
+            "[\"spiffe://x/ns/ops/sa/*\"]",
+            "none",
+            Some("debuggers: `spiffe://x/ns/ops/sa/*` needs --identity xfcc: without it no caller has an identity, and only `*` matches"),
+        ),
+        ("[\"*\", \"spiffe://x/ns/ops/sa/*\"]", "none", Some("`spiffe://x/ns/ops/sa/*` needs --identity xfcc")),
+        ("[\"spiffe://x/ns/ops/sa/*\"]", "xfcc", None),
+        ("[\"*\"]", "none", None),
+    ] {
+        std::fs::write(path, format!("version: 1\n\ndebuggers: {debuggers}\n{}", HEAD.trim_start_matches("version: 1\n"))).unwrap();
+        let (status, out, error) = run(&["check", "--config", path, "--identity", identity]);
+        match said {
+            Some(said) => assert!(status == Some(2) && error.starts_with(&format!("{path}:3: ")) && error.contains(said), "{debuggers}: {out}{error}"),
+            None => assert_eq!(status, Some(0), "{debuggers}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn yaml_and_helm_may_write_modes_as_booleans_and_statuses_with_or_without_quotes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    for (mode, word) in [("on", "on"), ("true", "on"), ("\"on\"", "on"), ("off", "off"), ("false", "off"), ("\"off\"", "off"), ("observe", "observe")] {
+        for status in ["404", "\"404\""] {
+            std::fs::write(&path, format!("{HEAD}  mode: {mode}\n  freshness: {{status: {{{status}: 10s, \"5xx\": 1s}}}}\n")).unwrap();
+            let loaded = load(&path).unwrap_or_else(|error| panic!("{mode} {status}: {error}"));
+            let config = serde_json::to_value(&loaded.config.groups[0]).unwrap();
+            assert_eq!((&config["mode"], &config["freshness"]["status"]["404"]), (&word.into(), &"10s".into()), "{mode} {status}");
+        }
     }
 }

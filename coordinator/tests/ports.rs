@@ -43,8 +43,9 @@ async fn the_admin_port_is_for_who_has_the_token() {
     for (method, path) in [("GET", "/"), ("GET", "/peers"), ("GET", "/groups"), ("POST", "/purge"), ("GET", "/nothing")] {
         for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("authorization", "Basic YTpi")]] {
             let reply = send(at, method, path, headers, r#"{"all": true}"#).await;
-            assert_eq!((reply.status, reply.body.as_str()), (401, ""), "{method} {path}");
-            assert!(reply.header("www-authenticate").starts_with("Basic"));
+            assert!(reply.status == 401 && reply.body.contains("--admin-token-file") && reply.body.contains("Bearer TOKEN"), "{method} {path}: {reply:?}");
+            let challenges: Vec<&str> = reply.headers.get_all("www-authenticate").iter().map(|line| line.to_str().unwrap()).collect();
+            assert_eq!(challenges, [r#"Basic realm="meshcache", charset="UTF-8""#, r#"Bearer realm="meshcache""#]);
         }
     }
     // me:older-token
@@ -65,15 +66,19 @@ async fn without_a_token_only_loopback_administers() {
     let running = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
     assert_eq!(send(running.ports.admin, "POST", "/purge", &[], r#"{"all": true}"#).await.status, 200);
     let rebound = [("host", "evil.example:8081")];
-    assert_eq!(send(running.ports.admin, "GET", "/peers", &rebound, "").await.status, 401, "a name that was made to lead here");
+    let refused = send(running.ports.admin, "GET", "/peers", &rebound, "").await;
+    assert!(refused.status == 401 && refused.body.contains("--admin-token-file"), "a name that was made to lead here: {refused:?}");
     let own = running.ports.admin.to_string();
     for (origin, status) in [("http://evil.example".to_owned(), 403), ("null".to_owned(), 403), (format!("http://{own}"), 200)] {
         assert_eq!(send(running.ports.admin, "POST", "/purge", &[("origin", &origin)], r#"{"all": true}"#).await.status, status, "{origin}");
     }
 
-    let open = Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0"]).await;
-    let at = std::net::SocketAddr::from(([127, 0, 0, 1], open.ports.admin.port()));
-    assert_eq!(get(at, "/peers").await.status, 401, "every address, no token");
+    let asked_for_all = Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0"]).await;
+    assert!(asked_for_all.ports.admin.ip().is_loopback(), "nobody else reaches it: {}", asked_for_all.ports.admin);
+    assert_eq!(get(asked_for_all.ports.admin, "/peers").await.status, 200);
+    let (_folder, token) = file("admin-token");
+    let open = Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0", "--admin-token-file", &token]).await;
+    assert!(open.ports.admin.ip().is_unspecified());
 }
 
 #[tokio::test]
@@ -108,7 +113,7 @@ async fn the_peer_port_tells_nothing_without_a_token() {
             [(running.ports.peer, &[][..]), (running.ports.peer, ADMIN), (single.ports.peer, PEER), (single.ports.peer, &[("authorization", "Bearer ")])]
         {
             let reply = send(at, method, path, headers, call).await;
-            assert_eq!((reply.status, reply.body.as_str()), (401, ""), "{method} {path}");
+            assert!(reply.status == 401 && reply.body.contains("--peer-token-file") && !reply.body.contains("other.1"), "{method} {path}: {reply:?}");
         }
     }
     let done = send(running.ports.peer, "POST", "/.meshcache/purge", PEER, call).await;
@@ -224,7 +229,7 @@ async fn bad_requests_are_answered_and_harm_nobody() {
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).split(' ').nth(1).map_or(0, |status| status.parse::<u16>().unwrap_or(0))
     };
-    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many: String = (0..300).map(|n| format!("x-{n}: 1\r\n")).collect();
     for (request, status) in [
         (format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(100_000)), 431),
         (format!("GET / HTTP/1.1\r\nhost: h\r\n{many}\r\n"), 431),
@@ -237,4 +242,58 @@ async fn bad_requests_are_answered_and_harm_nobody() {
     assert_eq!(get(running.ports.status, "/healthz").await.status, 200);
     assert_eq!(origin.asked.load(Ordering::SeqCst), 0);
     until("all connections are closed", async || running.metrics().await.contains("meshcache_connections{port=\"data\"} 0")).await;
+}
+
+/// The status of a request with this many header lines in all, over HTTP/2 or HTTP/1.1.
+async fn status_of_lines(at: std::net::SocketAddr, http2: bool, lines: usize, more: &[(&str, &str)]) -> (u16, String) {
+    use http_body_util::{BodyExt, Empty};
+    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(at).await.unwrap());
+    let mut request = http::Request::builder().uri(if http2 { format!("http://{at}/a") } else { "/a".into() });
+    if !http2 {
+        request = request.header("host", at.to_string());
+    }
+    for (name, value) in more {
+        request = request.header(*name, *value);
+    }
+    for n in more.len() + 1..lines {
+        request = request.header(format!("x-{n}"), "1");
+    }
+    let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = if http2 {
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    };
+    let status = response.status().as_u16();
+    (status, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn as_many_header_lines_are_taken_over_either_version_of_http_and_one_more_is_refused_and_counted() {
+    let origin = Origin::start().await;
+    let running = Running::start(&["--origin", &origin.url]).await;
+    for http2 in [false, true] {
+        for (lines, status) in [(120, 200), (256, 200), (257, 431)] {
+            assert_eq!(status_of_lines(running.ports.data, http2, lines, &[]).await.0, status, "{lines} lines, HTTP/2: {http2}");
+        }
+        assert_eq!(status_of_lines(running.ports.data, http2, 300, &[]).await, (431, "header-lines\n".into()));
+        assert_eq!(status_of_lines(running.ports.status, http2, 300, &[]).await, (431, "header-lines\n".into()));
+    }
+    // So many that they are not even read.
+    assert_eq!(status_of_lines(running.ports.data, false, 1000, &[]).await.0, 431);
+    let page = running.metrics().await;
+    for line in [
+        r#"meshcache_heads_refused_total{port="data"} 5"#,
+        r#"meshcache_heads_refused_total{port="status"} 2"#,
+        r#"meshcache_heads_refused_total{port="peer"} 0"#,
+    ] {
+        assert!(page.contains(line), "{line} in\n{page}");
+    }
+    // A proxy that asks for its client goes on by itself, and does not take this coordinator for dead.
+    let (status, body) = status_of_lines(running.ports.data, true, 300, &[("meshcache-wire", "1; group=default")]).await;
+    assert_eq!((status, body.as_str()), (204, ""));
 }

@@ -73,6 +73,39 @@ async fn a_changed_token_counts() {
 }
 
 #[tokio::test]
+async fn an_admin_port_that_others_may_not_reach_says_how_to_open_it() {
+    let (program, ports) = Program::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0"]).await;
+    assert!(ports["admin"].as_str().unwrap().starts_with("127.0.0.1:"), "{ports}");
+    let log = || std::fs::read_to_string(program.1.path().join("log")).unwrap();
+    until("it says so", async || log().contains("--admin-token-file")).await;
+    let (_folder, token) = file("token");
+    let (program, ports) = Program::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0", "--admin-token-file", &token]).await;
+    assert!(!ports["admin"].as_str().unwrap().starts_with("127."), "{ports}");
+    until("it serves", async || std::fs::read_to_string(program.1.path().join("log")).unwrap().contains("serving")).await;
+    assert!(!std::fs::read_to_string(program.1.path().join("log")).unwrap().contains("--admin-token-file"));
+}
+
+#[tokio::test]
+async fn a_fifo_among_the_files_does_not_stop_the_others_from_being_read_again() {
+    let groups = |name: &str| format!("version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n");
+    let ((_folder, token), (_other, config)) = (file("one"), file(&groups("one")));
+    let running = Running::start(&["--config", &config, "--admin-token-file", &token]).await;
+    let fifo = |path: &str| {
+        std::fs::remove_file(path).unwrap();
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    fifo(&token);
+    std::fs::write(&config, groups("two")).unwrap();
+    let ask = async |token: &str| send(running.ports.admin, "GET", "/groups", &[("authorization", &format!("Bearer {token}"))], "").await;
+    until("the groups are taken", async || ask("one").await.json()["groups"][0]["name"] == "two").await;
+    fifo(&config);
+    std::fs::remove_file(&token).unwrap();
+    std::fs::write(&token, "two").unwrap();
+    until("the token is taken", async || ask("two").await.status == 200).await;
+    assert_eq!(ask("two").await.json()["groups"][0]["name"], "two");
+}
+
+#[tokio::test]
 async fn what_is_under_way_ends_before_the_coordinator_does() {
     let origin = Origin::start().await;
     let mut running = Running::start(&["--origin", &origin.url]).await;
@@ -110,7 +143,9 @@ impl Program {
             command.env_remove(name);
         });
         for port in ["--listen", "--admin", "--status", "--peer-listen"] {
-            command.args([port, "127.0.0.1:0"]);
+            if !arguments.contains(&port) {
+                command.args([port, "127.0.0.1:0"]);
+            }
         }
         command.args(arguments).arg("--ports-file").arg(&file).stderr(Stdio::from(std::fs::File::create(folder.path().join("log")).unwrap())).process_group(0);
         let program = Self(command.spawn().unwrap(), folder);

@@ -67,6 +67,7 @@ mod raw {
         ) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub(super) fn proxy_increment_metric(id: u32, by: i64) -> u32;
+        pub(super) fn proxy_record_metric(id: u32, value: u64) -> u32;
     }
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -192,6 +193,11 @@ pub(crate) fn metric(kind: Kind, name: &str) -> Option<u32> {
 /// Changes a metric.
 pub(crate) fn count(metric: u32, by: i64) {
     unsafe { raw::proxy_increment_metric(metric, by) };
+}
+
+/// Sets a gauge.
+pub(crate) fn set(gauge: u32, value: u64) {
+    unsafe { raw::proxy_record_metric(gauge, value) };
 }
 
 /// The memory that all workers of the proxy share.

@@ -12,6 +12,7 @@ pub mod counts;
 pub mod delivery;
 pub mod exchange;
 pub mod feed;
+pub mod gauges;
 pub mod head;
 pub mod hot;
 pub mod invalidate;

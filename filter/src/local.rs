@@ -7,6 +7,7 @@ use crate::{
     delivery::Delivery,
     exchange::{Ask, Exchange, Step},
     feed::{Feed, FeedAsk, Moment},
+    gauges,
     host::{self, Kind, Level, SharedData},
     questions::Call,
     rescue,
@@ -49,7 +50,9 @@ pub(crate) struct Local {
     /// The stream whose own callback is running: it is not resumed but told.
     pub(crate) current: u32,
     counters: Vec<Option<u32>>,
-    gauges: [(Option<u32>, i64); 2],
+    gauges: [Option<u32>; gauges::COUNT],
+    /// This worker among those that set the gauges.
+    holder: u64,
 }
 
 thread_local! {
@@ -183,12 +186,12 @@ impl Local {
                 host::count(*metric, i64::try_from(n).unwrap_or(i64::MAX));
             }
         });
-        // A gauge is one for all workers: each tells what changed.
-        let now = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        for ((metric, told), now) in self.gauges.iter_mut().zip(now) {
-            if let (Some(metric), true) = (*metric, now != *told) {
-                host::count(metric, now.saturating_sub(*told));
-                *told = now;
+        // A gauge is one for all workers, and outlives them.
+        let held = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        let sum = gauges::sum(&mut SharedData, self.holder, held, host::now());
+        for (metric, value) in self.gauges.iter().zip(sum) {
+            if let Some(metric) = *metric {
+                host::set(metric, value);
             }
         }
     }
@@ -206,7 +209,7 @@ pub(crate) fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
         let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
         let holder = host::nanoseconds() ^ (Rc::as_ptr(&Rc::new(0)) as usize as u64);
         let counters = counts::metric_names().map(|name| host::metric(Kind::Counter, &name)).collect();
-        let gauges = counts::GAUGES.map(|name| (host::metric(Kind::Gauge, name), 0));
+        let gauges = counts::GAUGES.map(|name| host::metric(Kind::Gauge, name));
         let local = Rc::new(RefCell::new(Local {
             worker: Worker::new(hot_bytes),
             feed: Feed::new(holder, &proxy, cluster),
@@ -221,6 +224,7 @@ pub(crate) fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
             current: 0,
             counters,
             gauges,
+            holder,
         }));
         locals.push((cluster.to_owned(), local.clone()));
         local

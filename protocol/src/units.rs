@@ -81,19 +81,39 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number of bytes. Written `8MiB` or `8Mi`, `512KiB`, `1GiB`, or plain bytes.
+/// A number of bytes. Written `8MiB` or `8Mi`, `512KiB`, `1GiB` (powers of 1024), `100MB` or `100M` (powers of 1000), or plain bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Scalar", into = "String")]
 pub struct Size(pub u64);
 
-const SIZES: [(&str, u64); 9] =
-    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("TiB", 1 << 40), ("B", 1), ("", 1)];
+/// The first three are those in which sizes are written.
+const SIZES: [(&str, u64); 19] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TiB", 1 << 40),
+    ("Ti", 1 << 40),
+    ("Gi", 1 << 30),
+    ("Mi", 1 << 20),
+    ("Ki", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1000),
+    ("KB", 1000),
+    ("T", 1_000_000_000_000),
+    ("G", 1_000_000_000),
+    ("M", 1_000_000),
+    ("k", 1000),
+    ("B", 1),
+    ("", 1),
+];
 
 impl std::str::FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a size (examples: 512KiB, 8MiB, 1Gi, 1048576)");
+        let wrong = || format!("`{text}` is not a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)");
         let (number, unit) = split_number(text).ok_or_else(wrong)?;
         let scale = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, n)| *n).ok_or_else(wrong)?;
         number.checked_mul(scale).map(Self).ok_or_else(wrong)
@@ -196,11 +216,24 @@ mod tests {
         assert_eq!("8MiB".parse(), Ok(Size(8 << 20)));
         assert_eq!("8Mi".parse(), Ok(Size(8 << 20)));
         assert_eq!("1048576".parse(), Ok(Size(1 << 20)));
+        for (text, bytes) in [
+            ("100MB", 100_000_000),
+            ("100M", 100_000_000),
+            ("1kB", 1000),
+            ("1KB", 1000),
+            ("2GB", 2_000_000_000),
+            ("1T", 1_000_000_000_000),
+            ("1TB", 1_000_000_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        // Filters of before know no such units: what is told them is written without.
+        assert_eq!((Size(100_000_000).to_string(), Size(8_000_000).to_string()), ("100000000".into(), "8000000".into()));
         assert_eq!(Size(1 << 20).to_string(), "1MiB");
         assert_eq!(Size(1500).to_string(), "1500");
         assert_eq!("5%".parse(), Ok(Percent(5)));
         assert_eq!(Percent(25).of(200), 50);
-        for text in ["8MB", "MiB", "-1", "8 MiB", "99999999999GiB"] {
+        for text in ["8mB", "8mb", "MB", "MiB", "-1", "8 MiB", "99999999999GiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         for text in ["101%", "5", "%", "-1%"] {

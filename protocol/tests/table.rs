@@ -1,4 +1,4 @@
-//! docs/http.md names tests: each of them is there.
+//! docs/http.md and docs/compatibility.md name tests: each of them is there.
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used)]
 
@@ -17,19 +17,37 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
+/// The names of tests in a text.
+fn named(text: &str) -> BTreeSet<&str> {
+    let words = text.split('`').skip(1).step_by(2);
+    // They are sentences: no header, directive or option has four underscores or is that long.
+    words
+        .filter(|word| word.len() > 16 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') && word.matches('_').count() > 2)
+        .collect()
+}
+
 #[test]
-fn each_test_that_the_table_names_is_there() {
+fn each_test_that_a_page_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut found = BTreeSet::new();
     ["protocol", "filter", "coordinator", "tests"].iter().for_each(|part| functions(&root.join(part), &mut found));
-    let page = fs::read_to_string(root.join("docs/http.md")).unwrap();
-    let words = page.split('`').skip(1).step_by(2);
-    // Names of tests are sentences: no header, directive or option has four underscores or is that long.
-    let named: BTreeSet<_> = words
-        .filter(|word| word.len() > 16 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') && word.matches('_').count() > 2)
-        .collect();
-    let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
-    assert!(named.len() > 100 && missing.is_empty(), "{} named, not there: {missing:#?}", named.len());
+    for (page, least) in [("docs/http.md", 100), ("docs/compatibility.md", 13)] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let named = named(&text);
+        let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
+        assert!(named.len() > least && missing.is_empty(), "{page}: {} named, not there: {missing:#?}", named.len());
+    }
+}
+
+#[test]
+fn each_row_of_what_other_parts_do_names_a_test() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/compatibility.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert_eq!(rows.len(), 13);
+    for row in rows {
+        let held_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        assert!(row.split(" | ").count() == 5 && !named(held_by).is_empty(), "{row}");
+    }
 }
 
 #[test]

@@ -24,10 +24,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- kindIs "string" . | ternary . (int64 . | toString) -}}
 {{- end -}}
 
-{{/* The number of bytes of a size, as Kubernetes (1Gi, 1G, 1.5Gi) or a coordinator (1GiB) writes it. */}}
+{{/* The number of bytes of a size, as Kubernetes (1Gi, 1G, 1.5Gi) or a coordinator (1GiB, 1GB) writes it. */}}
 {{- define "meshcache.bytes" -}}
 {{- $text := include "meshcache.size" . -}}
-{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text | trimSuffix "B" -}}
 {{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units $unit | default 1 | float64) | int64 -}}
 {{- end -}}
@@ -70,7 +70,7 @@ app.kubernetes.io/component: coordinator
 
 {{- define "meshcache.image" -}}
 {{- with .Values.image -}}
-{{- $repository := empty .registry | ternary .repository (printf "%s/%s" .registry .repository) -}}
+{{- $repository := empty .registry | ternary .repository (printf "%s/%s" (trimSuffix "/" .registry) .repository) -}}
 {{- if .digest -}}{{ $repository }}@{{ .digest }}{{- else -}}{{ $repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
 {{- end -}}
 {{- end -}}

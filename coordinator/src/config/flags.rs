@@ -108,7 +108,7 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_LISTEN", default_value = "[::]:8080", value_name = "IP:PORT", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// Admin port: /purge, /peers, /groups and the status page at / (admin token). Without a token it must be a loopback address
+    /// Admin port: /purge, /peers, /groups and the status page at / (admin token). Without --admin-token-file it listens on loopback only, and answers without a token there
     #[arg(long, env = "MESHCACHE_ADMIN", default_value = "[::]:8081", value_name = "IP:PORT", value_parser = address)]
     pub admin: SocketAddr,
 
@@ -160,11 +160,11 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_STORE_BYTES", value_name = "SIZE")]
     pub store_bytes: Option<Size>,
 
-    /// Tokens of the calls between coordinators, one a line: the first is sent, all are accepted, so that they can be changed one after another. Read again on change. Without it the peer port refuses all
+    /// Tokens of the calls between coordinators, one a line: the first is sent, all are accepted, so that they can be changed one after another. Read again on change; a file that is gone or empty for 10s revokes those before. Without it the peer port refuses all
     #[arg(long, env = "MESHCACHE_PEER_TOKEN_FILE", value_name = "FILE")]
     pub peer_token_file: Option<PathBuf>,
 
-    /// Tokens of the admin port, one a line: `Authorization: Bearer TOKEN`, or as the password of Basic, for a browser. Read again on change
+    /// Tokens of the admin port, one a line: `Authorization: Bearer TOKEN`, or as the password of Basic, for a browser. Read again on change; a file that is gone or empty for 10s revokes those before
     #[arg(long, env = "MESHCACHE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 

@@ -1,6 +1,6 @@
 //! The groups, from a file, a directory or `--origin`: what is wrong with them is said with file, line and field.
 
-use super::places::Places;
+use super::{again, places::Places};
 use crate::settings::Identity;
 use meshcache_protocol::{
     Groups, Hash,
@@ -74,8 +74,17 @@ pub struct Files(Vec<(String, Result<Vec<u8>, String>)>);
 impl Source {
     /// Reads the files, whatever is in them. Cheap enough for once a second.
     pub fn read(&self) -> Files {
+        self.read_by(|path| std::fs::read(path))
+    }
+
+    /// The same while they are in use: nobody waits for what is no regular file.
+    pub fn read_again(&self) -> Files {
+        self.read_by(again::read)
+    }
+
+    fn read_by(&self, read: fn(&Path) -> io::Result<Vec<u8>>) -> Files {
         match self {
-            Self::Path(path) => Files(files(path)),
+            Self::Path(path) => Files(files(path, read)),
             Self::Origin { .. } => Files(Vec::new()),
         }
     }
@@ -112,6 +121,12 @@ impl Files {
         let (mut all, mut origins) = (Config::default(), Vec::new());
         for (file, content) in &self.0 {
             let (config, places) = one(file, content)?;
+            if identity == Identity::None
+                && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
+            {
+                let what = format!("`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches", String::from(never.clone()));
+                return Err(Wrong { file: file.clone(), line: places.line_of("debuggers"), field: "debuggers".into(), what });
+            }
             let places = Arc::new(places);
             origins.extend((0..config.groups.len()).map(|n| (file.clone(), n, places.clone())));
             all.debuggers.extend(config.debuggers);
@@ -162,7 +177,7 @@ fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span
 }
 
 /// A directory's *.yaml files in the order of their names; hidden ones (a ConfigMap's `..data`) are not files of ours.
-fn files(path: &Path) -> Vec<(String, Result<Vec<u8>, String>)> {
+fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Result<Vec<u8>, String>)> {
     let name = path.display().to_string();
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
     let listed = match std::fs::metadata(path) {
@@ -182,7 +197,7 @@ fn files(path: &Path) -> Vec<(String, Result<Vec<u8>, String>)> {
     if listed.is_empty() {
         return vec![(name, Err("has no *.yaml file".into()))];
     }
-    listed.into_iter().map(|path| (path.display().to_string(), std::fs::read(&path).map_err(|error| cannot(&error)))).collect()
+    listed.into_iter().map(|path| (path.display().to_string(), read(&path).map_err(|error| cannot(&error)))).collect()
 }
 
 fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, Places), Wrong> {

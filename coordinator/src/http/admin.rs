@@ -1,6 +1,6 @@
 //! The admin port: purges, what the coordinator knows, and the status page. For who has the admin token.
 
-use super::Answer;
+use super::{Answer, TOO_MANY_LINES};
 use crate::{
     cache::Cache,
     purge::{Order, Purger, Refused},
@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    response::{Html, IntoResponse, Response},
+    response::{AppendHeaders, Html, IntoResponse, Response},
     routing::{get, post},
 };
 use http::{Method, Request, StatusCode, header};
@@ -66,13 +66,20 @@ impl Admin {
         let headers = request.headers();
         let admitted = if self.tokens.is_configured() { self.tokens.admit_browser(headers) } else { self.loopback && is_local(host(request)) };
         if !admitted {
-            return Some((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", Bearer")]).into_response());
+            let what = if self.tokens.is_configured() { WITH_TOKEN } else { LOCAL_ONLY };
+            return Some((StatusCode::UNAUTHORIZED, AppendHeaders(CHALLENGES), what).into_response());
         }
         // A browser sends a password that it knows, and reaches loopback, for any page that it shows: only our own page may purge.
         let foreign = request.method() != Method::GET && headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origin.as_bytes(), host(request)));
         foreign.then(|| StatusCode::FORBIDDEN.into_response())
     }
 }
+
+/// A line each, and Basic first: Chromium reads no scheme behind the first one of a line, and shows the page only when it knows one.
+const CHALLENGES: [(header::HeaderName, &str); 2] =
+    [(header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", charset=\"UTF-8\""), (header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\"")];
+const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
+const LOCAL_ONLY: &str = "Without --admin-token-file only this machine is answered, as localhost or by a loopback address. To open the port to others, start the coordinator with --admin-token-file.\n";
 
 /// The page works without anything from elsewhere, and nothing else may show it.
 const PAGE_HEADERS: [(&str, &str); 2] = [
@@ -91,6 +98,10 @@ impl Answer for Routes {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    fn refuse(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{TOO_MANY_LINES}\n")).into_response()
     }
 }
 

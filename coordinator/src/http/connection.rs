@@ -73,8 +73,24 @@ impl Drop for Busy {
 
 type Connection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
 
+/// How a connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// A head was so large that it was not read to its end, and was answered with 431 for that.
+    HeadTooLarge,
+    /// In any other way.
+    Else,
+}
+
+impl Ended {
+    fn of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let too_large = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large);
+        if too_large { Self::HeadTooLarge } else { Self::Else }
+    }
+}
+
 /// Serves a connection to its end.
-pub(super) async fn serve<I, S, B>(connection: Connection<'_, I, S>, activity: &Activity, mut drain: watch::Receiver<bool>)
+pub(super) async fn serve<I, S, B>(connection: Connection<'_, I, S>, activity: &Activity, mut drain: watch::Receiver<bool>) -> Ended
 where
     I: Read + Write + Unpin + 'static,
     S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
@@ -100,7 +116,7 @@ where
     loop {
         tokio::select! {
             // An error here is the client's doing (it went away, or spoke no HTTP and was told so): not worth a line each.
-            _ = connection.as_mut() => return,
+            ended = connection.as_mut() => return ended.map_or_else(|error| Ended::of(&*error), |()| Ended::Else),
             () = &mut stop, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -109,14 +125,14 @@ where
             _ = quiet.tick(), if stopping => {
                 let now = activity.rest();
                 if now.is_some() && now == rest {
-                    return;
+                    return Ended::Else;
                 }
                 rest = now;
             }
             _ = look.tick() => {
                 let now = activity.progress();
                 if now.is_some() && now == before {
-                    return;
+                    return Ended::Else;
                 }
                 before = now;
             }

@@ -1,7 +1,7 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
-use super::Answer;
-use crate::{body::Body, cache::Cache, feed::Feed, settings::Door};
+use super::{Answer, TOO_MANY_LINES};
+use crate::{answer, aside::Aside, body::Body, cache::Cache, feed::Feed, settings::Door};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -29,6 +29,18 @@ impl Answer for Data {
         }
         self.cache.answer(Door::Data, request).await
     }
+
+    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_lines(&self.cache, request)
+    }
+}
+
+/// Refuses a head with too many lines. Who asks for somebody else goes on by itself.
+pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
+    if request.headers().contains_key(wire::header::WIRE) {
+        return answer::hand_back(&Aside::new(TOO_MANY_LINES, ""));
+    }
+    answer::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_LINES, &cache.names)
 }
 
 impl Data {

@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    data::{empty, text, whole, with},
+    data::{empty, text, too_many_lines, whole, with},
 };
 use crate::{
     body::Body,
@@ -22,6 +22,9 @@ use hyper::body::Incoming;
 use meshcache_protocol::wire;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
+
+const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, with a token of both sides' --peer-token-file\n";
+const WITHOUT: &str = "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
 
 /// The longest purge, and what it grows by on its way.
 const CALL: usize = 2 * 1024 * 1024;
@@ -52,12 +55,17 @@ impl Answer for PeerPort {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if !self.tokens.admit_bearer(request.headers()) {
-            return with(empty(StatusCode::UNAUTHORIZED), header::WWW_AUTHENTICATE, "Bearer");
+            let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
+            return with(text(StatusCode::UNAUTHORIZED, what.into()), header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\"");
         }
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
         self.cache.answer(Door::Peer, request).await
+    }
+
+    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_lines(&self.cache, request)
     }
 }
 

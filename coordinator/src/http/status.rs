@@ -1,6 +1,6 @@
 //! The status port: health, metrics and the filter. Plain and read-only: nothing here is secret.
 
-use super::Answer;
+use super::{Answer, TOO_MANY_LINES};
 use crate::{cache::Cache, discovery::kube::Followed, feed::Feed, metrics::Metrics};
 use axum::{
     Router,
@@ -78,6 +78,10 @@ impl Answer for Routes {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    fn refuse(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{TOO_MANY_LINES}\n")).into_response()
     }
 }
 

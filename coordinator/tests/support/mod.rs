@@ -148,7 +148,8 @@ impl Origin {
                         Ok::<_, Infallible>(http::Response::builder().header("cache-control", control).body(Full::new(Bytes::from("hello"))).unwrap())
                     }
                 });
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+                // It takes what a coordinator takes, and what that adds.
+                tokio::spawn(hyper::server::conn::http1::Builder::new().max_headers(512).serve_connection(TokioIo::new(stream), answer));
             }
         });
         origin

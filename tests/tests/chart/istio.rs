@@ -199,3 +199,29 @@ fn the_owner_is_named_by_those_who_call_the_coordinators_and_never_in_the_coordi
         assert!(patches.iter().all(|patch| patch["match"]["cluster"]["service"] == "cache-meshcache.mesh.svc.cluster.local"), "{filter:#}");
     }
 }
+
+#[test]
+fn a_connection_that_is_to_close_does_so_at_once_where_the_filter_is_and_nowhere_else() {
+    let attach = "{name: server, namespace: p, selector: {app: s}, groups: [config-server]}, {name: client, namespace: c, mode: CLIENT}, \
+                  {name: gateway, namespace: g, gateway: public}, {name: waypoint, namespace: p, waypoint: w, groups: [config-server]}";
+    let filters = |more: &str| {
+        let values = format!("{GROUP}istio:\n  enabled: true\n  overrideHost: {{enabled: false}}\n  attach: [{attach}]\n{more}");
+        let objects = chart::objects(&values).unwrap();
+        let of = |filter: &Value| (filter["metadata"]["namespace"].as_str().unwrap().to_owned(), filter["spec"].clone());
+        of_kind(&objects, "EnvoyFilter").into_iter().map(of).collect::<BTreeMap<_, _>>()
+    };
+    let all = filters("");
+    let labels = [
+        ("c", Value::Null, "SIDECAR_OUTBOUND"),
+        ("g", json!({"gateway.networking.k8s.io/gateway-name": "public"}), "GATEWAY"),
+        ("p", json!({"app": "s"}), "SIDECAR_INBOUND"),
+    ];
+    assert_eq!(all.len(), labels.len());
+    for (namespace, labels, context) in labels {
+        let patch = &all[namespace]["configPatches"][0];
+        assert_eq!((&all[namespace]["workloadSelector"]["labels"], &patch["match"]["context"]), (&labels, &context.into()), "{namespace}");
+        assert_eq!(patch["patch"]["value"]["typed_config"]["delayed_close_timeout"], "0s");
+    }
+    assert_eq!(filters("  delayedCloseTimeout: 0.5s\n")["p"]["configPatches"][0]["patch"]["value"]["typed_config"]["delayed_close_timeout"], "0.5s");
+    assert!(filters("  delayedCloseTimeout: \"\"\n").is_empty());
+}

@@ -125,3 +125,32 @@ fn every_value_that_the_pages_name_is_one() {
     }
     assert!(named > 15, "{named}");
 }
+
+#[test]
+fn a_file_of_ones_own_can_be_mounted_for_origin_ca_and_a_registry_may_end_in_a_slash() {
+    let values = "image: {registry: registry.example/}\nextraVolumes: [{name: ca, configMap: {name: origin-ca}}]\nextraVolumeMounts: [{name: ca, mountPath: /etc/meshcache/ca, readOnly: true}]\n";
+    let objects = chart::objects(values).unwrap();
+    let pod = objects.iter().find(|object| object["kind"] == "StatefulSet").unwrap()["spec"]["template"]["spec"].clone();
+    let container = &pod["containers"][0];
+    assert!(pod["volumes"].as_array().unwrap().contains(&json!({"name": "ca", "configMap": {"name": "origin-ca"}})), "{pod:#}");
+    assert!(container["volumeMounts"].as_array().unwrap().contains(&json!({"name": "ca", "mountPath": "/etc/meshcache/ca", "readOnly": true})));
+    let image = container["image"].as_str().unwrap();
+    assert!(image.starts_with("registry.example/meshcache/coordinator:"), "{image}");
+}
+
+#[test]
+fn what_comments_refer_to_is_there() {
+    for file in ["charts/meshcache/values.yaml", "envoy/groups.yaml", "envoy/front.yaml", "envoy/sidecar.yaml", "envoy/kubernetes.yaml"] {
+        let text = std::fs::read_to_string(artifact::file(file)).unwrap();
+        let pages: Vec<&str> =
+            text.split([' ', '(', ')', '\n']).map(|word| word.trim_end_matches([',', ':', ';', '.'])).filter(|word| word.ends_with(".md")).collect();
+        for page in pages {
+            let whole = std::fs::read_to_string(artifact::file(page)).unwrap_or_else(|error| panic!("{file} refers to {page}: {error}"));
+            // `README.md, "A heading", has ..`
+            let after = text.split(&format!("{page}, \"")).nth(1);
+            assert!(after.is_none_or(|after| whole.contains(&format!("## {}", after.split('"').next().unwrap()))), "{file}: {page} has no such heading");
+        }
+        assert!(!text.contains("--help` names"), "{file}: the help has flags, and no fields of groups");
+    }
+    assert!(std::fs::read_to_string(artifact::file("README.md")).unwrap().contains("| field of a group | default |"));
+}

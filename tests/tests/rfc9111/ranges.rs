@@ -49,8 +49,8 @@ pub(crate) fn rows() -> Vec<Row> {
         ]),
         row("9110 15.3.7.2 several ranges", [
             get().origin(ok(&[("cache-control", "max-age=60"), ("content-type", "text/x")]).body("abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghij")),
-            get().with("range", "bytes=0-1,-2").status(206).field("content-type", "multipart/byteranges; boundary=meshcache-5f2b1c9ad1e84dc7a3b09e6f").text(
-                "\r\n--meshcache-5f2b1c9ad1e84dc7a3b09e6f\r\ncontent-type: text/x\r\ncontent-range: bytes 0-1/240\r\n\r\nab\r\n--meshcache-5f2b1c9ad1e84dc7a3b09e6f\r\ncontent-type: text/x\r\ncontent-range: bytes 238-239/240\r\n\r\nij\r\n--meshcache-5f2b1c9ad1e84dc7a3b09e6f--\r\n",
+            get().with("range", "bytes=0-1,-2").status(206).field("content-type", "multipart/byteranges; boundary=BOUNDARY").text(
+                "\r\n--BOUNDARY\r\ncontent-type: text/x\r\ncontent-range: bytes 0-1/240\r\n\r\nab\r\n--BOUNDARY\r\ncontent-type: text/x\r\ncontent-range: bytes 238-239/240\r\n\r\nij\r\n--BOUNDARY--\r\n",
             ),
         ]),
         row("9110 14.2 a range of nothing stored goes on", [
