@@ -29,6 +29,7 @@ mod invalidate;
 mod lease;
 mod load;
 pub mod log;
+mod marker;
 pub mod metrics;
 mod named;
 mod observe;
