@@ -50,6 +50,22 @@ impl World {
         });
     }
 
+    /// Somebody asks a node who says that he has heard of a purge that never was. What becomes of his own question nobody counts.
+    pub(super) fn forge(&mut self, at: usize) {
+        let node = &self.nodes[at];
+        if !node.is_up || node.is_frozen {
+            return;
+        }
+        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.history.source(), self.now);
+        for purges in [format!("made-up.1:{n}"), format!("{other}:{n}")] {
+            for marks in ["", "0123456789abcdef"] {
+                if self.nodes[at].cache.knows(Claim::Anybody { purges: &purges, marks }) == Knows::Behind {
+                    self.wake(at);
+                }
+            }
+        }
+    }
+
     fn is_behind(&mut self, back: Back<Answered>) {
         self.count("behind");
         back.send(self, Answered { verdict: "pass; reason=behind".into(), body: Vec::new() });
