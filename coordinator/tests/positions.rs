@@ -139,3 +139,22 @@ async fn a_filter_that_knows_no_marks_is_answered_after_all_coordinators_started
         assert_eq!(metric(running, "meshcache_emptied_total").await, 0);
     }
 }
+
+#[tokio::test]
+async fn what_is_told_is_marked_by_the_first_token_of_the_file_as_it_is_now() {
+    let (_folder, token) = file("one");
+    let running = Running::start(&["--origin", "http://127.0.0.1:9", "--peer-token-file", &token]).await;
+    let (position, by_one) = hears_of_a_purge(&running).await;
+    let marks = async || {
+        let news = feed(&running, serde_json::json!({"wire": 1, "at_once": true})).await.json()["news"].clone();
+        assert_eq!(news["position"], position.as_str());
+        news["marks"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!((by_one.len(), marks().await), (16, by_one.clone()));
+    std::fs::write(&token, "two\none").unwrap();
+    until("the new token marks", async || marks().await != by_one).await;
+    let by_two = marks().await;
+    std::fs::write(&token, "one").unwrap();
+    until("the old one marks again", async || marks().await != by_two).await;
+    assert_eq!(marks().await, by_one);
+}
