@@ -4,6 +4,7 @@ use crate::{
     head::Head,
     served::{Rules, Served},
     settings::{Door, Identity},
+    sure::Claim,
 };
 use http::{Method, StatusCode};
 use meshcache_protocol::{
@@ -43,9 +44,10 @@ impl Asked<'_> {
         self.question.as_ref().is_some_and(|question| question.verified)
     }
 
-    /// Up to where its asker has heard of purges.
-    pub(crate) fn purges(&self) -> &str {
-        self.question.as_ref().map_or("", |question| &question.purge)
+    /// Up to where its asker says that it has heard of purges.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        let (purges, marks) = self.question.as_ref().map_or(("", ""), |question| (&question.purge, &question.marks));
+        if self.is_from_peer { Claim::Peer(purges) } else { Claim::Anybody { purges, marks } }
     }
 
     /// It is to be answered from here: a second hop would be one too many.

@@ -14,6 +14,7 @@ use crate::{
     invalidate::Invalidations,
     landed::Landed,
     lease::Lease,
+    marker::Marker,
     metrics::Metrics,
     origin::{BadCa, Clients},
     passes::{Passes, Passing},
@@ -73,6 +74,8 @@ pub struct Cache {
     pub(crate) peers: Peers,
     pub(crate) history: History,
     pub(crate) lease: Lease,
+    /// Makes the marks of purges, and tells right ones.
+    pub(crate) marker: ArcSwap<Marker>,
     /// Lets peers be asked now what they have purged.
     pub(crate) wake: watch::Sender<()>,
     /// Told when a peer has answered that, and all was carried out.
@@ -109,6 +112,7 @@ impl Cache {
             bytes: Bytes::new((settings.store_bytes / 4).max(LEAST)),
             history: History::new(&settings.me),
             lease: Lease::default(),
+            marker: ArcSwap::default(),
             wake: watch::channel(()).0,
             caught_up: watch::channel(()).0,
             waited: AtomicU64::new(0),
@@ -134,7 +138,7 @@ impl Cache {
         let rules = self.rules.load_full();
         let fields = head.fields();
         let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
-            Ok(asked) if !self.is_sure(asked.purges()).await => (Some(asked.served), self.let_go(&asked, &head, body, Aside::new("behind", "bypass")).await),
+            Ok(asked) if !self.is_sure(asked.claim()).await => (Some(asked.served), self.let_go(&asked, &head, body, Aside::new("behind", "bypass")).await),
             Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
             Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
         };
@@ -278,7 +282,13 @@ impl Cache {
 
     /// What it shows to peers. `None`: it asks none, and loads for itself.
     pub fn set_peer_token(&self, token: Option<String>) {
-        self.peers.set_token(token);
+        self.set_peer_tokens(token.as_slice());
+    }
+
+    /// The tokens of peers: the first is shown to them and marks purges, and the marks of all are right.
+    pub fn set_peer_tokens(&self, tokens: &[String]) {
+        self.peers.set_token(tokens.first().cloned());
+        self.marker.store(Arc::new(Marker::new(tokens)));
     }
 
     /// How many requests wait, and how many bytes of bodies are on their way into the store.

@@ -1,6 +1,11 @@
 //! The feed: what proxies learn from a coordinator (groups, ring, purges), and what they tell it.
 
-use crate::{cache::Cache, clock, metrics::Metrics};
+use crate::{
+    cache::Cache,
+    clock,
+    metrics::Metrics,
+    sure::{Claim, Knows},
+};
 use bytes::Bytes;
 use http::HeaderValue;
 use meshcache_protocol::{
@@ -12,7 +17,7 @@ use meshcache_protocol::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -67,6 +72,8 @@ struct Current {
     ring: Arc<Ring>,
     config: Arc<Config>,
     position: Arc<Position>,
+    /// The marks of that position, once somebody is told of it.
+    marks: OnceLock<String>,
     sign_of_life: [Bytes; 2],
     own_address: Option<HeaderValue>,
     /// The version of the feed in which it was asked, whether the state was asked for, and the purges that the asker knows: the answer.
@@ -152,7 +159,8 @@ impl Feed {
             self.cache.wake();
             return Err(Unsure);
         }
-        if !self.cache.has_all(&question.position) {
+        let claim = Claim::Anybody { purges: &question.told.position, marks: &question.told.marks };
+        if self.cache.knows(claim) == Knows::Behind {
             // It was told by another of what we have not heard.
             self.cache.wake();
         }
@@ -181,10 +189,10 @@ impl Feed {
             return json.clone();
         }
         let news = (!question.position.covers(&current.position)).then(|| {
-            let position = (*current.position).clone();
+            let (position, marks) = ((*current.position).clone(), current.marks.get_or_init(|| self.cache.marks(&current.position)).clone());
             match self.cache.history.since(&question.position, PURGES) {
-                Ok(purges) => News { since: question.position.clone(), position, purges },
-                Err(Missed) => News { since: position.clone(), position, purges: Vec::new() },
+                Ok(purges) => News { since: question.position.clone(), position, marks, purges },
+                Err(Missed) => News { since: position.clone(), position, marks, purges: Vec::new() },
             }
         });
         let json = self.json(wire, current, wants_state, news);
@@ -265,7 +273,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshcache_protocol::{Groups, Peer, Ring, purge::What};
+    use meshcache_protocol::{Groups, Peer, Ring, mark::Marked, purge::What};
 
     /// A coordinator that has just started, alone in its ring.
     fn started() -> (Arc<Cache>, Arc<Feed>) {
@@ -296,6 +304,30 @@ mod tests {
         }
         let (all, _) = cache.metrics.group("g").saved();
         assert!(all < 15 + MOST_PER_SECOND * 10, "{all}");
+    }
+
+    #[test]
+    fn proxies_are_told_marks_and_peers_are_asked_for_what_a_right_one_proves() {
+        let (before, feed) = started();
+        before.set_peer_tokens(&["token".to_owned()]);
+        before.order(What { all: true, ..What::default() }, false);
+        feed.publish();
+        let news = told(&feed, &FeedQuestion::default()).news.unwrap();
+        let proxy = |marks: &str| FeedQuestion { told: Marked { position: news.position.to_string(), marks: marks.into() }, ..FeedQuestion::default() };
+        // Another one, which may learn of it from a peer.
+        let (cache, feed) = started();
+        cache.set_peer_tokens(&["newer".to_owned(), "token".to_owned()]);
+        cache.lease.set_peers(["b"].into_iter(), clock::awake());
+        let mut woken = cache.wake.subscribe();
+        for (marks, asks) in [("", false), ("0123456789abcdef", false), (&news.marks, true)] {
+            woken.mark_unchanged();
+            told(&feed, &proxy(marks));
+            assert_eq!(woken.has_changed().unwrap(), asks, "`{marks}`");
+        }
+        cache.set_peer_tokens(&[]);
+        cache.order(What { all: true, ..What::default() }, false);
+        feed.publish();
+        assert_eq!(told(&feed, &FeedQuestion::default()).news.unwrap().marks, "", "without a token there are none");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     origin::{Failure, Paced},
     report::{Refused, Report},
     store::Place,
+    sure::Claim,
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -99,7 +100,7 @@ impl Cache {
     pub(crate) async fn receive(&self, message: &[u8], began: u64) -> Result<Report, BadFrame> {
         let (there, frames) = frame::read(message)?;
         // Who sends may have heard of purges that are news here.
-        let is_sure = self.is_sure(&there.to_string()).await;
+        let is_sure = self.is_sure(Claim::Peer(&there.to_string())).await;
         let there = Arc::new(there);
         let rules = self.rules();
         let late = self.clock.now().saturating_sub(began);

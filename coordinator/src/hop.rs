@@ -68,6 +68,8 @@ impl Cache {
             ring: ring.version(),
             rules: group.digest().to_owned(),
             purge: self.history.told().to_string(),
+            // Peers believe one another.
+            marks: String::new(),
             // Less than we wait, so that `loading` is here before we take the peer for dead.
             patience: group.config().patience.as_millis() / 4 * 3,
             waited: theirs.map_or(0, |question| question.waited),

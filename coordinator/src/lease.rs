@@ -31,6 +31,8 @@ const OFTEN: u64 = 100;
 const MOST: usize = 4096;
 /// So many purges are remembered that somebody has told of and that are not known here: more than a position has sources.
 const STRANGE: usize = 4096;
+/// The same of those that came without a right mark. More, since anybody may make them up: who floods it makes others wait anew.
+const UNPROVEN: usize = 16_384;
 
 /// Until when this coordinator is sure to know all purges.
 pub(crate) struct Lease {
@@ -40,6 +42,8 @@ pub(crate) struct Lease {
     listeners: Mutex<HashMap<String, (protocol::Peer, u64)>>,
     /// Purges that are not known here, by source and number, and when somebody first told of them.
     strange: Mutex<LruCache<(String, u64), u64>>,
+    /// The same of those that anybody may have made up. They empty nothing, and displace none of the others.
+    unproven: Mutex<LruCache<(String, u64), u64>>,
     /// Sources and numbers up to which what they purged was given up: the store was emptied since.
     given_up: Mutex<LruCache<String, u64>>,
 }
@@ -81,8 +85,9 @@ pub(crate) enum Renewal {
 impl Default for Lease {
     /// The lease of one who has no peers: forever.
     fn default() -> Self {
-        let (strange, given_up) = (Mutex::new(recent(STRANGE)), Mutex::new(recent(STRANGE)));
-        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange, given_up }
+        let [strange, unproven] = [STRANGE, UNPROVEN].map(|most| Mutex::new(recent(most)));
+        let given_up = Mutex::new(recent(STRANGE));
+        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange, unproven, given_up }
     }
 }
 
@@ -124,6 +129,14 @@ impl Lease {
         let since = *self.strange.lock().get_or_insert((source.to_owned(), n), || now);
         let is_given_up = self.given_up.lock().get(source).is_some_and(|last| n <= *last);
         is_given_up || self.peers.lock().all.values().all(|peer| peer.has_no_word(source, since, now))
+    }
+
+    /// The same of a purge that anybody may have made up: every peer that is there has been heard since it was first told of, and what they
+    /// know with them. Its source, too, if that is one of them: what it has numbered it would have told.
+    pub(crate) fn is_unheard_of(&self, source: &str, n: u64, now: u64) -> bool {
+        let since = *self.unproven.lock().get_or_insert((source.to_owned(), n), || now);
+        let is_given_up = self.given_up.lock().peek(source).is_some_and(|last| n <= *last);
+        is_given_up || self.peers.lock().all.values().all(|peer| peer.is_heard_since(since, now))
     }
 
     /// The purges that somebody told of a while ago and that only peers may know that are silent since: for as long as these are, nothing
@@ -281,10 +294,11 @@ impl Peer {
 
     /// Whether it was heard, or has refused, since then, and does not number the purges of this source itself.
     fn has_no_word(&self, source: &str, since: u64, now: u64) -> bool {
-        match self.is_there(now) {
-            true => self.source != source && self.heard > Some(since),
-            false => self.refused > Some(since),
-        }
+        self.is_heard_since(since, now) && !(self.is_there(now) && self.source == source)
+    }
+
+    fn is_heard_since(&self, since: u64, now: u64) -> bool {
+        if self.is_there(now) { self.heard > Some(since) } else { self.refused > Some(since) }
     }
 
     /// Whether it may be there: it does not refuse.
@@ -476,6 +490,48 @@ mod tests {
         assert!(three.is_lost("y.1", 1, 3200), "c was heard: nobody knows of that one");
         hear(&["b"], 9000);
         assert_eq!(three.hopeless(9000), []);
+    }
+
+    #[test]
+    fn what_anybody_may_have_made_up_is_lost_once_every_peer_was_heard_and_gives_nothing_up() {
+        assert!(lease(&[]).is_unheard_of("x.1", 1, 5), "there is nobody to ask");
+        let three = lease(&["b", "c"]);
+        let hear = |names: &[&str], at| {
+            for name in names {
+                three.heard(name, at, &format!("{name}.1"), true, at);
+            }
+        };
+        hear(&["b", "c"], 1000);
+        assert!(!three.is_unheard_of("x.1", 1, 1100) && !three.is_unheard_of("b.1", 99, 1100));
+        // c is silent: it may know, for as long as it is there.
+        for at in (1500..=9000).step_by(500) {
+            hear(&["b"], at);
+            assert_eq!((three.hopeless(at), three.is_unheard_of("x.1", 1, at), three.holds(at)), (vec![], false, true), "{at}");
+        }
+        hear(&["b", "c"], 9100);
+        assert!(three.is_unheard_of("x.1", 1, 9100), "nobody knows of it");
+        assert!(three.is_unheard_of("b.1", 99, 9100), "not even who would have numbered it");
+        assert!(!three.is_unheard_of("x.1", 2, 9100), "another one is another question");
+        three.refused("c", 9200, 9200);
+        hear(&["b"], 9300);
+        assert!(three.is_unheard_of("x.1", 2, 9300), "c is gone");
+    }
+
+    #[test]
+    fn a_flood_of_made_up_numbers_displaces_none_of_those_that_a_coordinator_has_told() {
+        let three = lease(&["b", "c"]);
+        for at in [1000, 2000] {
+            three.heard("b", at, "b.1", true, at);
+        }
+        assert!(!three.is_lost("x.1", 3, 2100));
+        for n in 1..=2 * UNPROVEN as u64 {
+            assert!(!three.is_unheard_of("made-up", n, 2100));
+        }
+        assert_eq!(three.unproven.lock().len(), UNPROVEN);
+        for at in [2600, 3200] {
+            three.heard("b", at, "b.1", true, at);
+        }
+        assert_eq!(three.hopeless(3200), [("x.1".to_owned(), 3)]);
     }
 
     #[test]

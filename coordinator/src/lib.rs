@@ -30,6 +30,7 @@ mod landed;
 mod lease;
 mod load;
 pub mod log;
+mod marker;
 pub mod metrics;
 mod named;
 mod observe;

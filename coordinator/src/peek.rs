@@ -11,6 +11,7 @@ use crate::{
     peers::Call,
     report::Refused,
     store::{Entry, Load},
+    sure::Claim,
 };
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -74,7 +75,7 @@ impl Cache {
                 return "failed";
             }
         };
-        if !self.is_sure(&there.to_string()).await {
+        if !self.is_sure(Claim::Peer(&there.to_string())).await {
             return Refused::Purged.label();
         }
         let there = Arc::new(there);

@@ -51,7 +51,7 @@ impl Reload {
     ) -> Result<Self, String> {
         let files = config.source.read();
         let loaded = config.source.load(&files, config.identity).map_err(|wrong| wrong.to_string())?;
-        cache.set_peer_token(peer.first());
+        cache.set_peer_tokens(&peer.accepted());
         let tokens = [("peer tokens", peer), ("admin tokens", admin)];
         let reload =
             Self { source: config.source.clone(), identity: config.identity, cache, feed, metrics, tokens, seen: files.digest(), complaints: HashMap::new() };
@@ -84,6 +84,8 @@ impl Reload {
 
     /// Takes what has changed. `asked`: somebody sent SIGHUP and expects a line in any case.
     fn look(&mut self, asked: bool, now: Instant) {
+        let [(_, peer), _] = self.tokens.clone();
+        let before = peer.accepted();
         for (name, tokens) in self.tokens.clone() {
             match tokens.reload(now, WITHOUT) {
                 Ok(Reloaded::Changed) => tracing::info!("{name} reloaded"),
@@ -96,8 +98,11 @@ impl Reload {
             }
             self.complaints.remove(name);
         }
-        let [(_, peer), _] = &self.tokens;
-        self.cache.set_peer_token(peer.first());
+        if *before != *peer.accepted() {
+            self.cache.set_peer_tokens(&peer.accepted());
+            // What it tells is marked by the first of them.
+            self.feed.publish();
+        }
 
         let files = self.source.read_again();
         let digest = files.digest();

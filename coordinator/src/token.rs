@@ -92,6 +92,11 @@ impl Tokens {
         self.list.load().first().cloned()
     }
 
+    /// All that are admitted, the one to send first.
+    pub fn accepted(&self) -> Arc<Vec<String>> {
+        self.list.load_full()
+    }
+
     /// Whether `Authorization: Bearer` has one of them.
     pub fn admit_bearer(&self, headers: &HeaderMap) -> bool {
         credentials(headers, "bearer").is_some_and(|token| self.admit(token.as_bytes()))

@@ -178,6 +178,7 @@ impl Feed {
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             version: worker.version().to_owned(),
             position: worker.position().clone(),
+            told: worker.told().clone(),
             at_once,
             requests: self.sent.clone(),
         };

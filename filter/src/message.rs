@@ -3,6 +3,7 @@
 use crate::{head::Head, known::Known, questions::Question};
 use meshcache_protocol::{
     Request,
+    mark::Marked,
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
 use std::borrow::Cow;
@@ -24,15 +25,15 @@ const LINE: usize = 32 - 10;
 
 /// Whether a coordinator would take a request with what a question adds to it. It refuses more, and would be taken for dead. `map`: the
 /// request's own header map.
-pub fn fits(request: &Request<'_>, map: &[u8], purges: &str) -> bool {
+pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked) -> bool {
     let lines = request.fields.len().saturating_add(BESIDE.0);
     let bytes = lines.saturating_mul(LINE).saturating_add(map.len()).saturating_add(purges.len()).saturating_add(BESIDE.1);
     lines <= MOST.0 && bytes <= MOST.1
 }
 
-/// The headers of a question. `purges`: the position that the proxy has heard of. `changed`: how long ago its key was seen to change.
+/// The headers of a question. `purges`: those that the proxy has heard of. `changed`: how long ago its key was seen to change.
 /// `None` where it cannot be said.
-pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed: Option<u64>) -> Option<Headers<'q>> {
+pub fn compose<'q>(question: &'q Question, known: &Known, purges: &Marked, changed: Option<u64>) -> Option<Headers<'q>> {
     let head = Head::read(&question.map)?;
     let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(7));
     for (name, value) in head.pseudo() {
@@ -50,7 +51,8 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &str, changed:
         verified: question.verified,
         ring: known.ring.version(),
         rules: question.group.digest().to_owned(),
-        purge: purges.to_owned(),
+        purge: purges.position.clone(),
+        marks: purges.marks.clone(),
         patience: question.told_patience(),
         waited: question.sent.saturating_sub(question.since),
         flight: question.flight,

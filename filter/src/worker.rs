@@ -6,6 +6,7 @@ use crate::{
 use meshcache_protocol::{
     Groups, Hash, Observed,
     feed::{News, TRUST},
+    mark::{self, Marked, Marks},
     purge::{Bounds, Heard, Log, Position, Purge, What},
 };
 use serde::Serialize;
@@ -23,6 +24,7 @@ const TOLD: usize = 16;
 struct Held<'w> {
     since: &'w Position,
     position: &'w Position,
+    marks: String,
     purges: Vec<&'w Purge>,
 }
 
@@ -35,8 +37,10 @@ pub struct Worker {
     silent: Option<u64>,
     /// Purges that were carried out.
     log: Log,
-    /// The same as questions tell it.
-    told: String,
+    /// What coordinators have given to prove that they told of them.
+    marks: Marks,
+    /// Both as questions tell them.
+    told: Marked,
     purges: u64,
     /// Hot answers.
     pub hot: Hot,
@@ -66,7 +70,8 @@ impl Worker {
             heard: None,
             silent: None,
             log: Log::new(MOST),
-            told: String::new(),
+            marks: Marks::default(),
+            told: Marked::default(),
             purges: 0,
             hot: Hot::new(hot_bytes),
             invalidations: Invalidations::default(),
@@ -127,17 +132,24 @@ impl Worker {
 
     /// Carries out the purges that it has not heard of. Told after the state that came with them, since URLs are read by its groups.
     pub fn purge(&mut self, news: News) {
-        if self.log.position().covers(&news.position) {
-            return;
+        let News { since, position, marks, purges } = news;
+        if !self.log.position().covers(&position) {
+            self.carry_out(&since, &position, purges);
         }
-        if !self.log.position().covers(&news.since) {
+        self.marks.take(self.log.position(), &position, &marks);
+        let told = self.log.told(TOLD);
+        self.told = Marked { marks: self.write_marks(&told), position: told.to_string() };
+    }
+
+    fn carry_out(&mut self, since: &Position, to: &Position, purges: Vec<Purge>) {
+        if !self.log.position().covers(since) {
             self.empty();
-            self.log.skip(&news.since);
+            self.log.skip(since);
         }
         let known = self.known.clone();
         let nothing = Groups::default();
         let groups = known.as_ref().map_or(&nothing, |known| &known.groups);
-        for purge in news.purges {
+        for purge in purges {
             match self.log.hear(purge.clone()) {
                 Heard::Known => continue,
                 Heard::News => {
@@ -149,16 +161,20 @@ impl Worker {
             }
             self.purges = self.purges.wrapping_add(1);
         }
-        if !self.log.position().covers(&news.position) {
+        if !self.log.position().covers(to) {
             self.empty();
-            self.log.skip(&news.position);
+            self.log.skip(to);
         }
-        self.told = self.log.told(TOLD).to_string();
+    }
+
+    fn write_marks(&self, position: &Position) -> String {
+        mark::write(position, |source, n| self.marks.of(source, n))
     }
 
     /// The last purges, for workers that have not heard of them.
     pub fn news(&self) -> impl Serialize + '_ {
-        Held { since: self.log.floor(), position: self.log.position(), purges: self.log.held().collect() }
+        let position = self.log.position();
+        Held { since: self.log.floor(), position, marks: self.write_marks(position), purges: self.log.held().collect() }
     }
 
     /// The purges that were carried out.
@@ -166,8 +182,8 @@ impl Worker {
         self.log.position()
     }
 
-    /// The same as questions tell it.
-    pub fn told(&self) -> &str {
+    /// The last of them with their marks, as questions tell both.
+    pub fn told(&self) -> &Marked {
         &self.told
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     groups::{Config, Errors, GroupConfig, Groups, check::Problem},
+    mark::Marked,
     purge::{Position, Purge},
     ring::Peer,
 };
@@ -32,6 +33,8 @@ pub struct FeedQuestion {
     pub version: String,
     /// The purges that it has carried out.
     pub position: Position,
+    /// Those of them that its questions tell of, with their marks: what this coordinator lacks of these it asks the others for.
+    pub told: Marked,
     /// It has lost another coordinator, and wants a sign of life at once.
     pub at_once: bool,
     /// Group to outcome to how many requests, since the last answered question.
@@ -131,6 +134,9 @@ pub struct News {
     pub since: Position,
     /// To where.
     pub position: Position,
+    /// The marks of that position ([`crate::mark`]). Empty: there is no token to make them by, or nobody who knows of marks.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub marks: String,
     /// In an order in which they can be heard. Who has heard of one passes it over.
     pub purges: Vec<Purge>,
 }

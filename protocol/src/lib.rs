@@ -10,6 +10,7 @@ pub mod frame;
 pub mod freshness;
 pub mod groups;
 pub mod key;
+pub mod mark;
 pub mod named;
 pub mod normal;
 pub mod observe;

@@ -247,6 +247,8 @@ pub struct Question {
     pub rules: String,
     /// The asker's purge position ([`crate::purge::Position`]). Empty: none.
     pub purge: String,
+    /// The marks of that position ([`crate::mark`]), from a proxy. Empty: none.
+    pub marks: String,
     /// How long the asker waits for an answer, milliseconds; 0: no limit said.
     pub patience: u64,
     /// How long all for whom it is asked have been waiting already, milliseconds: what was loaded since then is theirs.
@@ -309,6 +311,7 @@ impl Question {
                 "ring" => question.ring = u64::from_str_radix(value, 16).map_err(|_| BadQuestion::Unreadable("ring"))?,
                 "rules" => question.rules = value.to_owned(),
                 "purge" => question.purge = value.to_owned(),
+                "marks" => question.marks = value.to_owned(),
                 "patience" => question.patience = number("patience", value)?,
                 "waited" => question.waited = number("waited", value)?,
                 "flight" => question.flight = number("flight", value)?,
@@ -325,7 +328,7 @@ impl fmt::Display for Question {
     /// What is empty is left out, and so is text that would end its word: it is no name of a group or a namespace.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.wire)?;
-        for (name, text) in [("group", &self.group), ("namespace", &self.namespace), ("rules", &self.rules), ("purge", &self.purge)] {
+        for (name, text) in [("group", &self.group), ("namespace", &self.namespace), ("rules", &self.rules), ("purge", &self.purge), ("marks", &self.marks)] {
             if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b';') {
                 write!(f, "; {name}={text}")?;
             }
@@ -395,6 +398,7 @@ mod tests {
             ring: 0xabc,
             rules: "r".into(),
             purge: "p".into(),
+            marks: "00000000000000ff".into(),
             patience: 750,
             waited: 40,
             flight: 7,
@@ -403,7 +407,10 @@ mod tests {
             route: None,
         };
         let said = question.to_string();
-        assert_eq!(said, "1; group=g; namespace=ns; rules=r; purge=p; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop");
+        assert_eq!(
+            said,
+            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop"
+        );
         assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));
         let sly = Question { namespace: "a; verified".into(), ..Question::new() };

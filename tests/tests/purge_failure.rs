@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::purging::{Storm, order};
 use meshcache_tests::wait::SOON;
@@ -26,6 +27,14 @@ fn telling(mesh: &Mesh, path: &str, purges: &str) -> Ask {
     let rules = mesh.rules();
     let rules = rules.named("shop").unwrap().digest();
     Ask::get(SHOP, path).header("meshcache-wire", format!("1; group=shop; rules={rules}; purge={purges}; hop"))
+}
+
+/// A purge as a proxy tells of it that a coordinator has told of it.
+fn marked(purge: &str) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, PEER_TOKEN.as_bytes());
+    let tag = ring::hmac::sign(&key, format!("meshcache purge {purge}").as_bytes());
+    let mark: String = tag.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{purge}; marks={mark}")
 }
 
 /// Things of this coordinator's own that count how often they were loaded, stored.
@@ -181,14 +190,19 @@ async fn a_purge_that_only_a_frozen_peer_may_know_costs_the_store_and_not_the_ca
     let mesh = Mesh::of(3, 0).start_cold().await;
     let paths = stored(&mesh, 0, "/hopeless").await;
     mesh.coordinators.all[2].freeze();
-    let ask = telling(&mesh, &paths[0], "peer-2.00000000000000ff:7");
-    let answer = async || {
-        let answer = ask.send(mesh.coordinators.data()[0]).await.unwrap();
+    let (told, invented) = (telling(&mesh, &paths[0], &marked("peer-2.00000000000000ff:7")), telling(&mesh, &paths[0], "peer-2.00000000000000ff:8"));
+    let of = async |ask: &Ask, coordinator: usize| {
+        let answer = ask.send(mesh.coordinators.data()[coordinator]).await.unwrap();
         (answer.header("meshcache-outcome"), answer.text())
     };
+    let answer = async || of(&told, 0).await;
+    let behind = ("pass; reason=behind".to_owned(), String::new());
+    assert_eq!(of(&invented, 0).await, behind, "told first");
     assert_eq!(answer().await, ("pass; reason=behind".to_owned(), String::new()), "the frozen one may know");
     await_until(async || answer().await.0.starts_with("hit"), SOON, "the cache answers, though that one is still frozen").await;
     assert_eq!(answer().await.1, "2", "and nothing of before");
+    assert_eq!(of(&invented, 0).await, behind, "nobody else can tell of that one");
+    assert_eq!(answer().await.1, "2", "and it costs nothing");
     mesh.coordinators.all[2].thaw();
     await_until(async || order(&mesh.coordinators.all[2], &url("/hopeless")).await.0 == 200, SOON, "it is one of them again").await;
     assert_eq!(answer().await.1, "2", "nothing was lost by that");

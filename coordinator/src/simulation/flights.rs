@@ -8,6 +8,7 @@ use super::{
 use crate::{
     carried::Comes,
     store::{Entry, Load, Parts, Used, fresh},
+    sure::{Claim, Knows},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -64,7 +65,7 @@ impl World {
                     world.nodes[at].breakers.entry(other).or_default().fails(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
-                    && cache.knows(&there.to_string())
+                    && cache.knows(Claim::Peer(&there.to_string())) == Knows::All
                 {
                     let (there, rules) = (Arc::new(there), cache.rules());
                     for frame in &frames {

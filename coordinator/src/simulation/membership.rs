@@ -4,7 +4,12 @@ use super::{
     net::Place,
     world::{World, index},
 };
-use crate::{carried::Comes, discovery::told::Does, lease::Renewal};
+use crate::{
+    carried::Comes,
+    discovery::told::Does,
+    lease::Renewal,
+    sure::{Claim, Knows},
+};
 use meshcache_protocol::{Key, Ring, frame};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -150,7 +155,7 @@ impl World {
     fn receives(&mut self, at: usize, message: &[u8]) {
         let cache = self.nodes[at].cache.clone();
         let (there, frames) = frame::read(message).unwrap();
-        if !cache.knows(&there.to_string()) {
+        if cache.knows(Claim::Peer(&there.to_string())) != Knows::All {
             return self.wake(at);
         }
         let (there, rules) = (Arc::new(there), cache.rules());

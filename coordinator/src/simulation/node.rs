@@ -5,6 +5,7 @@ use crate::{
     cache::Cache,
     discovery::told::{Does, Told},
     feed::Feed,
+    marker::Marker,
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -41,6 +42,7 @@ impl Node {
     pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
         let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
+        cache.marker.store(Arc::new(Marker::new(&["token".to_owned()])));
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", world.name(at));
         feed.set_config(world.config.clone());
         Self {

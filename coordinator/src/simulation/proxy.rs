@@ -5,6 +5,7 @@ use super::{
     net::{Back, Place},
     world::{World, index},
 };
+use crate::settings::Door;
 use bytes::Bytes;
 use meshcache_filter::{
     answer::{Answer, Failure},
@@ -219,7 +220,7 @@ impl World {
             Place::Proxy(at),
             to,
             patience,
-            move |world, back: Back<Answered>| world.asked(to, key, &said, back),
+            move |world, back: Back<Answered>| world.asked(to, key, Door::Data, &said, back),
             move |world, answer| {
                 if let Some((_, version)) = answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' ')) {
                     world.check_question(key, asked, version.parse().unwrap());

@@ -6,6 +6,10 @@ use super::{
     proxy::Answered,
     world::{World, index},
 };
+use crate::{
+    settings::Door,
+    sure::{Claim, Knows},
+};
 use meshcache_protocol::wire;
 use std::{cell::Cell, rc::Rc};
 
@@ -18,24 +22,53 @@ pub(super) const HOUR: u64 = 3_600_000;
 
 impl World {
     /// A proxy or another node asks for a key.
-    pub(super) fn asked(&mut self, at: usize, key: usize, said: &wire::Question, back: Back<Answered>) {
-        let (hop, patience, told) = (said.hop, said.patience, said.purge.clone());
-        if self.nodes[at].cache.knows(&told) {
-            return self.look_up(at, key, hop, patience, back);
+    pub(super) fn asked(&mut self, at: usize, key: usize, door: Door, said: &wire::Question, back: Back<Answered>) {
+        let (hop, patience, told) = (said.hop, said.patience, said.clone());
+        let knows = move |world: &World| {
+            let claim = match door {
+                Door::Peer => Claim::Peer(&told.purge),
+                Door::Data => Claim::Anybody { purges: &told.purge, marks: &told.marks },
+            };
+            world.nodes[at].cache.knows(claim)
+        };
+        match knows(self) {
+            Knows::All => return self.look_up(at, key, hop, patience, back),
+            Knows::Doubts => return self.is_behind(back),
+            Knows::Behind => {}
         }
         self.wake(at);
         let life = self.nodes[at].life;
         self.after(WAIT, move |world| {
             world.arrive_at(at, move |world| {
                 if world.nodes[at].life != life {
-                } else if world.nodes[at].cache.knows(&told) {
+                } else if knows(world) == Knows::All {
                     world.look_up(at, key, hop, patience, back);
                 } else {
-                    world.count("behind");
-                    back.send(world, Answered { verdict: "pass; reason=behind".into(), body: Vec::new() });
+                    world.is_behind(back);
                 }
             })
         });
+    }
+
+    /// Somebody asks a node who says that he has heard of a purge that never was. What becomes of his own question nobody counts.
+    pub(super) fn forge(&mut self, at: usize) {
+        let node = &self.nodes[at];
+        if !node.is_up || node.is_frozen {
+            return;
+        }
+        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.history.source(), self.now);
+        for purges in [format!("made-up.1:{n}"), format!("{other}:{n}")] {
+            for marks in ["", "0123456789abcdef"] {
+                if self.nodes[at].cache.knows(Claim::Anybody { purges: &purges, marks }) == Knows::Behind {
+                    self.wake(at);
+                }
+            }
+        }
+    }
+
+    fn is_behind(&mut self, back: Back<Answered>) {
+        self.count("behind");
+        back.send(self, Answered { verdict: "pass; reason=behind".into(), body: Vec::new() });
     }
 
     fn look_up(&mut self, at: usize, key: usize, hop: bool, patience: u64, back: Back<Answered>) {
@@ -89,7 +122,7 @@ impl World {
             Place::Node(at),
             to,
             PATIENCE,
-            move |world, back: Back<Answered>| world.asked(to, key, &question, back),
+            move |world, back: Back<Answered>| world.asked(to, key, Door::Peer, &question, back),
             move |world, answer| {
                 if world.nodes[at].life != life {
                     return;

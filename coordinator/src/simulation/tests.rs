@@ -26,6 +26,7 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         purges: 0,
         blows: 0,
         changes: 0,
+        forgeries: 0,
         deaf: false,
     }
 }
@@ -80,6 +81,13 @@ fn the_same_seed_gives_the_same_figures_and_another_one_others() {
     let plan = Plan { keys: 100, requests: 500, ..plan };
     assert_eq!(World::run(plan), World::run(plan));
     assert_ne!(World::run(plan), World::run(Plan { seed: plan.seed + 100, ..plan }));
+}
+
+#[test]
+fn who_invents_purges_changes_nothing_for_anybody_else() {
+    let plan = Plan { loses: 5, purges: 50, blows: 1000, ..plan() };
+    let honest = World::run(plan);
+    assert_eq!(World::run(Plan { forgeries: 100, ..plan }), honest);
 }
 
 #[test]

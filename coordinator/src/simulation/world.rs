@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) blows: u64,
     /// Milliseconds from one join or leave to the next; 0: none.
     pub(super) changes: u64,
+    /// Milliseconds from one invented position to the next; 0: none.
+    pub(super) forgeries: u64,
     /// Nodes do not hear what others purge, and nobody misses them: to see that this is noticed.
     pub(super) deaf: bool,
 }
@@ -153,6 +155,9 @@ impl World {
         if plan.blows > 0 {
             world.after(begin + plan.blows, move |world| world.blows(plan));
         }
+        if plan.forgeries > 0 {
+            world.after(plan.forgeries, move |world| world.forgeries(plan));
+        }
         if plan.changes > 0 {
             world.after(begin + plan.changes, move |world| world.changes(plan));
         }
@@ -188,6 +193,14 @@ impl World {
         let (at, key) = (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
         self.purge(at, key);
         self.after(plan.purges, move |world| world.purges(plan));
+    }
+
+    /// Somebody tells every node of purges that never were.
+    fn forgeries(&mut self, plan: Plan) {
+        for at in 0..plan.peers {
+            self.forge(at);
+        }
+        self.after(plan.forgeries, move |world| world.forgeries(plan));
     }
 
     /// One node leaves and is back, or the last one comes and leaves.

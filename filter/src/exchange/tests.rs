@@ -11,6 +11,7 @@ use crate::{
 use meshcache_protocol::{
     Field, Groups, Peer, Ring,
     feed::News,
+    mark::Marked,
     purge::{Position, Purge},
 };
 use std::rc::Rc;
@@ -250,7 +251,7 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     };
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
-    let headers = message::compose(question, &known, "p", None).unwrap();
+    let headers = message::compose(question, &known, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
     let get = |wanted: &str| headers.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("|");
     for (name, value) in [
         (":method", "GET"),
@@ -262,7 +263,10 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
         ("x-envoy-retry-on", ""),
         ("te", ""),
         ("meshcache-hop", ""),
-        ("meshcache-wire", &format!("1; group=g; namespace=ns; rules={}; purge=p; ring={:016x}; patience=100", question.group.digest(), known.ring.version())),
+        (
+            "meshcache-wire",
+            &format!("1; group=g; namespace=ns; rules={}; purge=p; marks=m; ring={:016x}; patience=100", question.group.digest(), known.ring.version()),
+        ),
         ("meshcache-scheme", "http"),
         ("meshcache-peer", &question.peer.address),
     ] {
@@ -580,7 +584,12 @@ fn a_purge_that_comes_while_a_question_is_under_way_wins() {
     proxy.heat("/old", &[], "old");
     let question = proxy.question("/x");
     let purge = Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
-    let news = |since: &str| News { since: Position::parse(since).unwrap(), position: Position::parse("a.1:1").unwrap(), purges: vec![purge.clone()] };
+    let news = |since: &str| News {
+        since: Position::parse(since).unwrap(),
+        position: Position::parse("a.1:1").unwrap(),
+        purges: vec![purge.clone()],
+        ..News::default()
+    };
     proxy.worker.purge(news(""));
     assert!(matches!(proxy.answer(question, SHARED, &[], "before")[..], [(_, Done::Reply(..))]));
     assert!(matches!(proxy.get("/x"), Done::Ask(_)));
@@ -596,7 +605,12 @@ fn who_comes_after_a_purge_does_not_join_a_question_from_before_it() {
     let before = proxy.question("/x");
     assert_eq!(proxy.get("/x"), Done::Wait);
     let purge = Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
-    proxy.worker.purge(News { since: Position::parse("p.0:1").unwrap(), position: Position::parse("a.1:1,p.0:1").unwrap(), purges: vec![purge] });
+    proxy.worker.purge(News {
+        since: Position::parse("p.0:1").unwrap(),
+        position: Position::parse("a.1:1,p.0:1").unwrap(),
+        purges: vec![purge],
+        ..News::default()
+    });
     let after = proxy.question("/x");
     assert_eq!(proxy.get("/x"), Done::Wait);
     let given =
@@ -786,7 +800,7 @@ fn known_is_shared_not_copied() {
 fn said(proxy: &Proxy, question: u32) -> wire::Question {
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(question).unwrap();
-    let headers = message::compose(question, &known, "", None).unwrap();
+    let headers = message::compose(question, &known, &Marked::default(), None).unwrap();
     let (_, value) = headers.iter().find(|(name, _)| *name == wire::header::WIRE).unwrap();
     wire::Question::parse(value).unwrap()
 }

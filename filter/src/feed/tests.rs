@@ -2,6 +2,7 @@ use super::*;
 use crate::{counts::Outcome, shared::Memory};
 use meshcache_protocol::{
     feed::{FeedAnswer, News, State},
+    mark::{Mark, Marked, write},
     purge::{Position, Purge, What},
 };
 
@@ -218,8 +219,31 @@ fn at_position(text: &str) -> Position {
 fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
     let what = What { all: true, ..What::default() };
     let purges = purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, what: what.clone(), soft: false }).collect();
-    let news = News { since: at_position(since), position: at_position(position), purges };
+    let position = at_position(position);
+    let marks = write(&position, |_, n| Some(Mark(n)));
+    let news = News { since: at_position(since), position, marks, purges };
     serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) }).unwrap()
+}
+
+fn marked(position: &str, mark: u64) -> Marked {
+    Marked { position: position.into(), marks: Mark(mark).to_string() }
+}
+
+#[test]
+fn a_proxy_sends_marks_back_as_they_were_told_and_none_where_none_was() {
+    let mut two = Two::knowing();
+    two.tick(1, 10);
+    let bare = |position: &str| {
+        let news = News { position: at_position(position), ..News::default() };
+        serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) }).unwrap()
+    };
+    two.answered(0, Some(&news("a.1:7", "a.1:7", &[])), 500);
+    two.answered(0, Some(&bare("b.1:2")), 600);
+    two.tick(1, 610);
+    let both = Marked { position: "a.1:7,b.1:2".into(), marks: format!("{},", Mark(7)) };
+    assert_eq!([two.workers[0].told(), two.workers[1].told()], [&both, &both], "a coordinator of an older version tells no marks");
+    two.answered(0, Some(&bare("a.1:8,b.1:2")), 700);
+    assert_eq!(two.workers[0].told(), &Marked { position: "a.1:8,b.1:2".into(), marks: String::new() }, "a mark is for one number");
 }
 
 #[test]
@@ -229,14 +253,14 @@ fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_sign_of_life(
     let count = |two: &Two| [two.workers[0].purges(), two.workers[1].purges()];
     let next = two.answered(0, Some(&news("", "a.1:2", &[1, 2])), 500).1.unwrap();
     assert_eq!((count(&two), question(&next).position), ([2, 0], at_position("a.1:2")));
-    assert_eq!(two.workers[0].told(), "a.1:2");
+    assert_eq!((two.workers[0].told(), &question(&next).told), (&marked("a.1:2", 2), &marked("a.1:2", 2)), "with its mark");
     two.tick(1, 510);
     assert_eq!(count(&two), [2, 2]);
     // Another coordinator tells it again, with what came since; a third is behind.
     two.answered(0, Some(&news("", "a.1:3", &[1, 2, 3])), 1000);
     two.answered(0, Some(&news("", "a.1:1", &[1])), 1500);
     two.tick(1, 1510);
-    assert_eq!((count(&two), two.workers[1].told()), ([3, 3], "a.1:3"), "twice is once, and nobody is sent back in time");
+    assert_eq!((count(&two), two.workers[1].told()), ([3, 3], &marked("a.1:3", 3)), "twice is once, and nobody is sent back in time");
 }
 
 #[test]
