@@ -6,6 +6,7 @@ use group::Families;
 pub use group::GroupMetrics;
 
 use crate::{discovery::kube::slices::Fault, report::Refused, settings::Usage};
+use meshcache_protocol::Reason;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -77,7 +78,7 @@ impl Metrics {
         let pushed = counters(to, "meshcache_pushed_entries_total", "Entries handed over while stopping, by what became of them.", &["outcome"])?;
         let received =
             counters(to, "meshcache_received_entries_total", "Entries that a stopping coordinator handed over, by what became of them.", &["outcome"])?;
-        words(&peer_failures, &["refused", "reset", "timeout"]);
+        words(&peer_failures, &[Reason::Refused, Reason::Reset, Reason::Timeout].map(Reason::label));
         words(&peeks, &["found", "nothing", "failed"]);
         words(&peeks_answered, &["found", "nothing", "loading"]);
         words(&pushed, &["taken"]);
@@ -154,8 +155,8 @@ impl Metrics {
     }
 
     /// Counts a call to a peer that brought no answer.
-    pub fn peer_failure(&self, reason: &'static str) {
-        self.peer_failures.with_label_values(&[reason]).inc();
+    pub fn peer_failure(&self, reason: Reason) {
+        self.peer_failures.with_label_values(&[reason.label()]).inc();
     }
 
     /// Counts a peek by what it brought.
@@ -276,9 +277,9 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         assert!(Arc::ptr_eq(&metrics.group("g"), &metrics.group("g")));
         metrics.group("g").gets.inc();
-        metrics.group("g").request("hit", "");
-        metrics.group("g").request("hit", "");
-        metrics.group("g").request("pass", "private");
+        metrics.group("g").answered("hit");
+        metrics.group("g").answered("hit");
+        metrics.group("g").request("pass", Reason::Private);
         let page = String::from_utf8(metrics.page().unwrap()).unwrap();
         for line in [
             r#"groupcache_gets_total{group="g"} 1"#,
