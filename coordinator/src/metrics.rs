@@ -5,7 +5,11 @@ mod group;
 use group::Families;
 pub use group::GroupMetrics;
 
-use crate::{discovery::kube::slices::Fault, report::Refused, settings::Usage};
+use crate::{
+    discovery::{kube::slices::Fault, lists::Problem},
+    report::Refused,
+    settings::Usage,
+};
 use meshcache_protocol::Reason;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
@@ -54,6 +58,7 @@ pub struct Metrics {
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
+    peer_problems: IntGaugeVec,
     connections: IntGaugeVec,
     heads_refused: IntCounterVec,
     proxy_requests: IntCounterVec,
@@ -121,6 +126,12 @@ impl Metrics {
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
+            peer_problems: gauges(
+                to,
+                "meshcache_peer_list_problems",
+                "1 for each peer that --peers is wrong about: not heard, or not in every list.",
+                &["peer", "problem"],
+            )?,
             connections: gauges(to, "meshcache_connections", "Open connections, by port.", &["port"])?,
             heads_refused: counters(to, "meshcache_heads_refused_total", "Requests whose head has too many lines or bytes (431), by port.", &["port"])?,
             proxy_requests: counters(
@@ -193,6 +204,15 @@ impl Metrics {
     /// Says how much discovery has to leave out for that problem.
     pub fn set_discovery_problems(&self, problem: &str, count: usize) {
         self.discovery_problems.with_label_values(&[problem]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Says whether there is that problem with a peer of a fixed list. Who is in no list any more leaves no series behind.
+    pub fn set_peer_problem(&self, peer: &str, problem: &str, is: bool) {
+        if is || problem == Problem::Unheard.label() {
+            self.peer_problems.with_label_values(&[peer, problem]).set(is.into());
+        } else {
+            let _ = self.peer_problems.remove_label_values(&[peer, problem]);
+        }
     }
 
     /// Adds what a proxy counted. The caller makes sure that both words are known: each is a series of its own.
