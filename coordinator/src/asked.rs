@@ -69,7 +69,7 @@ impl Asked<'_> {
 
     /// Asker and answerer have the same rules for the group.
     pub(crate) fn rules_agree(&self) -> bool {
-        self.question.as_ref().is_none_or(|question| question.rules == self.served.group.digest())
+        self.question.as_ref().is_none_or(|question| self.served.group.agrees(&question.rules))
     }
 }
 

@@ -4,12 +4,11 @@ use crate::{cache::Cache, clock, metrics::Metrics};
 use bytes::Bytes;
 use http::HeaderValue;
 use meshcache_protocol::{
-    Hash,
-    feed::{FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
+    Hash, Ring,
+    feed::{self, FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
     groups::Config,
     observe::MISMATCH,
     purge::{Missed, Position},
-    wire,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -55,7 +54,7 @@ struct Proxy {
 /// What was told last, and of what it was made.
 #[derive(Default)]
 struct Told {
-    config: Config,
+    config: Arc<Config>,
     at: Option<Instant>,
     /// It will be told again before long.
     due: bool,
@@ -65,12 +64,13 @@ struct Told {
 #[derive(Default)]
 struct Current {
     version: String,
-    state: Arc<State>,
+    ring: Arc<Ring>,
+    config: Arc<Config>,
     position: Arc<Position>,
-    sign_of_life: Bytes,
+    sign_of_life: [Bytes; 2],
     own_address: Option<HeaderValue>,
-    /// Whether the state was asked for, and the purges that the asker knows: the answer.
-    answers: Mutex<HashMap<(bool, Position), Bytes>>,
+    /// The version of the feed in which it was asked, whether the state was asked for, and the purges that the asker knows: the answer.
+    answers: Mutex<HashMap<(u32, bool, Position), Bytes>>,
 }
 
 /// An answer to a proxy: JSON, and this coordinator's own address in the ring.
@@ -95,7 +95,7 @@ impl Feed {
 
     /// Tells proxies of these groups.
     pub fn set_config(self: &Arc<Self>, config: Config) {
-        lock(&self.told).config = config;
+        lock(&self.told).config = Arc::new(config);
         self.publish();
     }
 
@@ -103,7 +103,7 @@ impl Feed {
     pub fn publish(self: &Arc<Self>) {
         let mut told = lock(&self.told);
         // Until there are peers nobody is told anything.
-        let told_peers = !self.current.borrow().state.peers.is_empty();
+        let told_peers = !self.current.borrow().ring.peers().is_empty();
         let wait = told.at.filter(|_| told_peers).map_or(Duration::ZERO, |at| TOGETHER.saturating_sub(at.elapsed()));
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if !wait.is_zero() => {
@@ -128,16 +128,9 @@ impl Feed {
         // Equal on all coordinators that have been told the same: a proxy that changes between them is not told again.
         let of = format!("{} {:016x} {}", self.installation, ring.version(), self.cache.groups().digest());
         let version = format!("{:032x}", Hash::of(of.as_bytes()).0);
-        // A purge changes nothing of it.
-        let before = self.current.borrow().clone();
-        let state = if before.version == version && before.state.config == told.config {
-            before.state.clone()
-        } else {
-            Arc::new(State { installation: self.installation.clone(), peers: ring.peers().to_vec(), config: told.config.clone() })
-        };
         let own_address = ring.peer(&self.me).and_then(|peer| HeaderValue::from_str(&peer.data).ok());
-        let mut current = Current { version, state, position, own_address, ..Current::default() };
-        current.sign_of_life = self.json(&current, None, None);
+        let mut current = Current { version, ring, config: told.config.clone(), position, own_address, ..Current::default() };
+        current.sign_of_life = [1, feed::VERSION].map(|wire| self.json(wire, &current, false, None));
         self.current.send_replace(Arc::new(current));
     }
 
@@ -155,7 +148,7 @@ impl Feed {
     pub(crate) fn now(&self, question: &FeedQuestion) -> Result<Answer, Unsure> {
         let current = self.current.borrow().clone();
         // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
-        if !self.cache.lease.holds(clock::awake()) || current.state.peers.is_empty() {
+        if !self.cache.lease.holds(clock::awake()) || current.ring.peers().is_empty() {
             self.cache.wake();
             return Err(Unsure);
         }
@@ -163,7 +156,12 @@ impl Feed {
             // It was told by another of what we have not heard.
             self.cache.wake();
         }
-        let json = if current.is_news_to(question) { self.news(&current, question) } else { current.sign_of_life.clone() };
+        let [first, second] = &current.sign_of_life;
+        let json = match question.wire {
+            _ if current.is_news_to(question) => self.news(&current, question),
+            ..=1 => first.clone(),
+            _ => second.clone(),
+        };
         Ok(Answer { json, own_address: current.own_address.clone() })
     }
 
@@ -176,7 +174,9 @@ impl Feed {
     /// What one does not know who has that state and those purges.
     fn news(&self, current: &Arc<Current>, question: &FeedQuestion) -> Bytes {
         let wants_state = current.version != question.version;
-        let key = (wants_state, question.position.clone());
+        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands that.
+        let wire = question.wire.min(feed::VERSION);
+        let key = (wire, wants_state, question.position.clone());
         if let Some(json) = lock(&current.answers).get(&key) {
             return json.clone();
         }
@@ -187,7 +187,7 @@ impl Feed {
                 Err(Missed) => News { since: position.clone(), position, purges: Vec::new() },
             }
         });
-        let json = self.json(current, wants_state.then(|| State::clone(&current.state)), news);
+        let json = self.json(wire, current, wants_state, news);
         let mut answers = lock(&current.answers);
         if answers.len() < ANSWERS {
             answers.insert(key, json.clone());
@@ -195,8 +195,9 @@ impl Feed {
         json
     }
 
-    fn json(&self, current: &Current, state: Option<State>, news: Option<News>) -> Bytes {
-        let answer = FeedAnswer { wire: wire::VERSION, peer: self.me.clone(), version: current.version.clone(), state, news };
+    fn json(&self, wire: u32, current: &Current, with_state: bool, news: Option<News>) -> Bytes {
+        let state = with_state.then(|| State::new(wire, &self.installation, current.ring.peers(), &current.config));
+        let answer = FeedAnswer { wire, peer: self.me.clone(), version: current.version.clone(), state, news };
         serde_json::to_vec(&answer).map(Bytes::from).unwrap_or_else(|error| {
             tracing::error!(%error, "the feed cannot be written");
             Bytes::new()

@@ -10,7 +10,8 @@ use crate::{
     flight::{Full, Takeoff, Waited, Wants},
     head::Head,
     hop::Hop,
-    load::{self, Apart, Audience, Errand, Given, Landed},
+    landed::{self, Apart, Audience, Given, Landed},
+    load::Errand,
     metrics::Metrics,
     served::Served,
     store::{Entry, with_fields},
@@ -209,7 +210,7 @@ impl Cache {
             None => entries.first().filter(|newest| variant_key(&asked.key, &selecting(asked, newest)) != *key),
         }?;
         let verdict = answer::aged(Verdict::new(Outcome::Hit), entry, now);
-        (verdict.ttl > 0).then(|| load::given(entry, verdict, now))
+        (verdict.ttl > 0).then(|| landed::given(entry, verdict, now))
     }
 
     /// When a plain client has waited long enough for a flight: longer than the load's head may take, and the one before it where it follows one.

@@ -26,6 +26,7 @@ mod history;
 mod hop;
 pub mod http;
 mod invalidate;
+mod landed;
 mod lease;
 mod load;
 pub mod log;

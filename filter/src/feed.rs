@@ -7,7 +7,7 @@ use crate::{
     worker::Worker,
 };
 use meshcache_protocol::{
-    feed::{FeedQuestion, News, SIGN_OF_LIFE},
+    feed::{self, FeedQuestion, News, SIGN_OF_LIFE},
     wire,
 };
 
@@ -120,7 +120,7 @@ impl Feed {
                 shared.set(&self.state, body, 0);
                 // A sign of life of a state that has no version: the other workers read it and forget, too.
                 shared.set(&self.life, &at.now.to_le_bytes(), 0);
-                return (self.fails(worker, at, format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, wire::VERSION)), None);
+                return (self.fails(worker, at, format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, feed::VERSION)), None);
             }
             Said::State { peer, known, news } => {
                 worker.learn(known);
@@ -173,7 +173,7 @@ impl Feed {
         let at_once = self.failures > 0;
         let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
         let question = FeedQuestion {
-            wire: wire::VERSION,
+            wire: feed::VERSION,
             proxy: self.proxy.clone(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             version: worker.version().to_owned(),

@@ -2,7 +2,7 @@
 
 use meshcache_protocol::{
     Groups, Ring,
-    feed::{FeedAnswer, News},
+    feed::{self, FeedAnswer, News},
     wire,
 };
 use serde::Deserialize;
@@ -57,22 +57,23 @@ pub fn read(body: &[u8]) -> Said {
     // First the version: what follows may look different in another one.
     match serde_json::from_slice::<Wire>(body) {
         Err(error) => return Said::Broken(error.to_string()),
-        Ok(Wire { wire }) if !(wire::OLDEST..=wire::VERSION).contains(&wire) => return Said::Foreign(wire),
+        Ok(Wire { wire }) if !(wire::OLDEST..=feed::VERSION).contains(&wire) => return Said::Foreign(wire),
         Ok(_) => {}
     }
-    let answer: FeedAnswer = match serde_json::from_slice(body) {
+    let answer = match FeedAnswer::read(body) {
         Ok(answer) => answer,
         Err(error) => return Said::Broken(error.to_string()),
     };
     let Some(state) = answer.state else { return Said::Same { peer: answer.peer, version: answer.version, news: answer.news } };
-    let groups = match Groups::new(state.config) {
+    let (installation, ring) = (state.installation.clone(), Ring::new(state.peers.clone()));
+    let groups = match state.groups() {
         Ok(groups) => groups,
         Err(problem) => return Said::Broken(problem.to_string()),
     };
-    if state.installation.is_empty() || answer.version.is_empty() {
+    if installation.is_empty() || answer.version.is_empty() {
         return Said::Broken("a state without a version or an installation's name".into());
     }
-    let known = Known { version: answer.version, installation: state.installation, groups, ring: Ring::new(state.peers) };
+    let known = Known { version: answer.version, installation, groups, ring };
     Said::State { peer: answer.peer, known: Rc::new(known), news: answer.news }
 }
 

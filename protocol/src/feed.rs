@@ -1,12 +1,17 @@
 //! The feed: what a proxy learns from a coordinator, and the counters that ride on its question. JSON on the wire.
 
 use crate::{
-    groups::Config,
+    groups::{Config, Errors, GroupConfig, Groups, check::Problem},
     purge::{Position, Purge},
     ring::Peer,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// The version of the feed that this code speaks; it reads and answers the one before it, too. From 2 on a proxy is told what it decides by, with
+/// the digests of all rules; version 1 had the groups as they are configured, and a proxy made the digests itself.
+pub const VERSION: u32 = 2;
 
 /// How often a coordinator gives a sign of life on an open feed question, milliseconds.
 pub const SIGN_OF_LIFE: u64 = 1000;
@@ -17,7 +22,7 @@ pub const TRUST: u64 = 3000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FeedQuestion {
-    /// The proxy's wire version.
+    /// The version of the feed that the proxy speaks.
     pub wire: u32,
     /// The proxy's own name (Envoy's node id), so that a coordinator can count proxies.
     pub proxy: String,
@@ -37,7 +42,7 @@ pub struct FeedQuestion {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FeedAnswer {
-    /// The coordinator's wire version.
+    /// The version of the feed that this is: the asker's, if that is the older one.
     pub wire: u32,
     /// The name of the coordinator that answers: the proxy asks it again until it fails.
     pub peer: String,
@@ -59,8 +64,63 @@ pub struct State {
     pub installation: String,
     /// The ring's members.
     pub peers: Vec<Peer>,
-    /// The groups, as configured.
+    /// The groups, without what only coordinators need to know.
     pub config: Config,
+    /// The digest of each group's rules, by its name, as coordinators have it. Version 1 has none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
+}
+
+impl State {
+    /// What a proxy of this version of the feed is told of a coordinator's groups.
+    pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
+        let groups = config.groups.iter().map(|group| if wire < 2 { in_version_1(group) } else { group.for_proxies() });
+        let digests = if wire < 2 { BTreeMap::new() } else { config.groups.iter().map(|group| (group.name.to_string(), group.digest())).collect() };
+        let config = Config { version: config.version, debuggers: config.debuggers.clone(), groups: groups.collect() };
+        Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }
+    }
+
+    /// The groups that a proxy serves by.
+    pub fn groups(self) -> Result<Groups, Problem> {
+        Ok(Groups::new(self.config)?.with_digests(&self.digests))
+    }
+}
+
+/// A group as a filter of version 1 understands it. What it makes the digest of is what it was told.
+pub(crate) fn in_version_1(group: &GroupConfig) -> GroupConfig {
+    let mut told = group.for_proxies();
+    if told.freshness.errors == Errors::Safe {
+        told.freshness.errors = Errors::Rfc9111;
+    }
+    told
+}
+
+impl FeedAnswer {
+    /// Reads an answer. Fields of groups that this code does not know are passed over: a later coordinator may tell of them.
+    pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body).or_else(|error| {
+            let mut answer: Value = serde_json::from_slice(body)?;
+            let known = known_fields()?;
+            let groups = answer.pointer_mut("/state/config/groups").and_then(Value::as_array_mut);
+            groups.into_iter().flatten().for_each(|group| prune(group, &known));
+            serde_json::from_value(answer).map_err(|_| error)
+        })
+    }
+}
+
+/// A group with all fields that this code knows.
+fn known_fields() -> Result<Value, serde_json::Error> {
+    let least = serde_json::json!({"name": "g", "match": {"service": "s.n"}, "origin": {"url": "http://hidden"}});
+    serde_json::to_value(serde_json::from_value::<GroupConfig>(least)?)
+}
+
+/// Takes out of a value what is not among the fields that are known. Where these are free (statuses), all stay.
+fn prune(value: &mut Value, known: &Value) {
+    let (Some(fields), Some(known)) = (value.as_object_mut(), known.as_object().filter(|known| !known.is_empty())) else { return };
+    fields.retain(|name, _| known.contains_key(name));
+    for (name, field) in fields {
+        known.get(name).into_iter().for_each(|known| prune(field, known));
+    }
 }
 
 /// Purges that lead from one position to another.
@@ -73,4 +133,61 @@ pub struct News {
     pub position: Position,
     /// In an order in which they can be heard. Who has heard of one passes it over.
     pub purges: Vec<Purge>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(group: Value) -> Config {
+        let mut all = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://secret:9", "host": "client", "ca": "/secret"}});
+        all.as_object_mut().unwrap().extend(group.as_object().unwrap().clone());
+        serde_json::from_value(serde_json::json!({"version": 1, "groups": [all]})).unwrap()
+    }
+
+    #[test]
+    fn a_proxy_is_not_told_where_origins_are() {
+        let config = config(serde_json::json!({"callers": ["spiffe://d/a"], "hot": {"ttl": "3s"}}));
+        for wire in [1, 2] {
+            let state = State::new(wire, "meshcache", &[], &config);
+            let told = serde_json::to_string(&state).unwrap();
+            assert!(!told.contains("secret") && !told.contains("client") && told.contains("http://hidden"), "{told}");
+            assert!(told.contains("spiffe://d/a") && told.contains("\"3s\""), "what it decides by: {told}");
+        }
+    }
+
+    #[test]
+    fn proxies_of_either_version_have_a_digest_that_coordinators_take_for_their_own() {
+        for group in [serde_json::json!({}), serde_json::json!({"freshness": {"errors": "safe"}}), serde_json::json!({"patience": "2s"})] {
+            let config = config(group);
+            let ours = Groups::new(config.clone()).unwrap();
+            let ours = ours.named("g").unwrap();
+            for wire in [1, 2] {
+                let groups = State::new(wire, "meshcache", &[], &config).groups().unwrap();
+                let theirs = groups.named("g").unwrap().digest();
+                assert!(ours.agrees(theirs), "{wire}");
+                assert_eq!(theirs == ours.digest(), wire == 2);
+            }
+            assert!(!ours.agrees("0123456789abcdef"));
+        }
+    }
+
+    #[test]
+    fn the_digest_of_version_1_is_what_filters_of_that_time_make_of_it() {
+        // Made by the filter of commit ac21e7d of what it is told.
+        let told = State::new(1, "meshcache", &[], &config(serde_json::json!({"patience": "2s"})));
+        assert_eq!(told.groups().unwrap().named("g").unwrap().digest(), "50a95dfac5d74afe");
+    }
+
+    #[test]
+    fn fields_that_a_later_coordinator_tells_of_are_passed_over() {
+        let body = br#"{"wire": 2, "version": "v", "later": 1, "state": {"installation": "m", "later": {}, "config": {"version": 1, "groups": [
+            {"name": "g", "later": [1], "match": {"hosts": ["h"], "later": true}, "origin": {"url": "http://hidden", "later": "x"},
+             "freshness": {"status": {"404": "5s"}, "later": 1}}]}, "digests": {"g": "d"}}}"#;
+        let groups = FeedAnswer::read(body).unwrap().state.unwrap().groups().unwrap();
+        let group = groups.named("g").unwrap();
+        assert_eq!((group.digest(), group.config().freshness.status.len()), ("d", 1));
+        let wrong = br#"{"wire": 2, "state": {"config": {"version": 1, "groups": [{"name": "g", "later": 1, "match": {"hosts": 7}}]}}}"#;
+        assert!(FeedAnswer::read(wrong).is_err(), "what is known is read as strictly as ever");
+    }
 }

@@ -14,9 +14,9 @@ use std::{
 /// The most sources that a position holds: beyond it the one that has purged longest ago is forgotten.
 pub const SOURCES: usize = 1024;
 
-/// One purge.
+/// One purge. One with a kind or a field that its reader does not know counts there as one of everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, from = "Told")]
 pub struct Purge {
     /// The start of a coordinator that ordered it.
     pub source: String,
@@ -26,6 +26,26 @@ pub struct Purge {
     pub what: What,
     /// Made stale instead of removed.
     pub soft: bool,
+}
+
+/// A purge as it is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    source: String,
+    n: u64,
+    what: serde_json::Value,
+    soft: bool,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, serde_json::Value>,
+}
+
+impl From<Told> for Purge {
+    fn from(told: Told) -> Self {
+        let all = || What { all: true, ..What::default() };
+        let what = serde_json::from_value(told.what).ok().filter(|_| told.unknown.is_empty());
+        Self { source: told.source, n: told.n, what: what.unwrap_or_else(all), soft: told.soft }
+    }
 }
 
 impl Purge {

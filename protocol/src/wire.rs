@@ -5,7 +5,8 @@ use std::fmt;
 
 /// The wire version that this code speaks. A side also understands the one before it.
 ///
-/// Filter N works with coordinators N-1 and N+1: a coordinator answers the feed of an older filter in that filter's version, and
+/// Filter N works with coordinators N-1 and N+1: a coordinator answers the feed of an older filter in that filter's version
+/// ([`crate::feed::VERSION`] counts by itself), and
 /// that of a later one in its own; a filter asks in the version in which it was answered. A question that comes in a later
 /// version all the same is handed back, and goes to the service.
 pub const VERSION: u32 = 1;

@@ -38,6 +38,11 @@ pub fn trapping() -> PathBuf {
     find("MESHCACHE_TRAP_WASM", &built, "cargo build -p meshcache-filter --features trap --profile wasm --target wasm32-wasip1 --target-dir target/trap")
 }
 
+/// The filter of commit ac21e7d, which speaks version 1 of the feed: proxies that have not been replaced yet.
+pub fn version_1() -> PathBuf {
+    file("tests/fixtures/filter-wire-1.wasm")
+}
+
 /// `ENVOY_BIN`, else the Envoy that `scripts/setup` fetched.
 pub fn envoy() -> PathBuf {
     find("ENVOY_BIN", &[file(".tools/envoy")], "scripts/setup")

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use meshcache_tests::{Ask, Coordinator, Origin, Reply};
+use meshcache_tests::groups::SHOP;
+use meshcache_tests::purging::order;
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Ask, Coordinator, Mesh, Origin, Reply, artifact, await_until};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,8 +18,12 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
         let question = json!({"wire": wire, "proxy": "p", "version": "", "a-word-of-later": {"more": []}});
         Ask::new("POST", "meshcache", "/.meshcache/feed").body(question.to_string()).send(at).await.unwrap()
     };
-    let told: Value = serde_json::from_slice(&feed(2).await.body).unwrap();
-    assert_eq!((&told["wire"], &told["state"]["installation"]), (&json!(1), &json!("meshcache")));
+    for (speaks, is_told) in [(1, 1), (2, 2), (3, 2)] {
+        let told: Value = serde_json::from_slice(&feed(speaks).await.body).unwrap();
+        assert_eq!((&told["wire"], &told["state"]["installation"]), (&json!(is_told), &json!("meshcache")));
+        let group = &told["state"]["config"]["groups"][0];
+        assert_eq!((&group["origin"]["url"], &group["freshness"]["requestDirectives"]), (&json!("http://hidden"), &json!("obey")), "what a proxy decides by");
+    }
     assert_eq!(feed(0).await.status, 400);
 
     // A question whose words may mean something else is answered by the service, not by chance.
@@ -28,4 +35,26 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
     // Words of later within this version are passed over.
     let answer = question("1; group=default; a-word-of-later=7").send(at).await.unwrap();
     assert_eq!((answer.text().as_str(), origin.total()), ("answer", 1), "{answer:?}");
+}
+
+/// A mesh with fields that no filter of version 1 knows, and which are none of a proxy's business, whose first Envoy has such a filter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_the_version_before_is_answered_kept_hot_and_purged() {
+    const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
+    let mesh = Mesh::of(2, 1)
+        .groups(|groups| groups.set("shop", "/origin/passTimeout", json!("5m")).set("shop", "/origin/idle", json!("2s")))
+        .envoy(|envoy| envoy.replace(FILTER, artifact::version_1().to_str().unwrap()));
+    let mesh = mesh.start().await;
+    let front = mesh.fronts()[0];
+    mesh.origin.on("/x", |request| Reply::fresh(3600, request.nth.to_string()));
+    let hot = async || Ask::get(SHOP, "/x").send(front).await.unwrap().cache_status().contains("detail=proxy");
+    await_until(hot, SOON, "what it was answered is kept: the rules' digests agree").await;
+    for (nth, purge) in [json!({"urls": [format!("http://{SHOP}/x")]}), json!({"group": "shop", "prefixes": ["/x"]}), json!({"all": true})].iter().enumerate() {
+        let (status, report) = order(&mesh.coordinators.all[1], &purge.to_string()).await;
+        assert_eq!(status, 200, "{report}");
+        let newer = async || Ask::get(SHOP, "/x").send(front).await.unwrap().text() == (nth + 2).to_string();
+        await_until(newer, SOON, "it hears of purges").await;
+        await_until(hot, SOON, "and goes on").await;
+    }
+    assert_eq!(mesh.origin.hits("/x"), 4);
 }

@@ -161,7 +161,7 @@ fn an_answer_that_cannot_be_read_is_no_sign_of_life() {
 fn all_workers_forget_what_is_of_a_wire_version_that_they_do_not_know() {
     let mut two = Two::knowing();
     two.tick(1, 1);
-    two.answered(0, Some(br#"{"wire": 2, "version": "v2", "state": {}}"#), 10);
+    two.answered(0, Some(br#"{"wire": 3, "version": "v2", "state": {}}"#), 10);
     two.tick(1, 20);
     assert_eq!((two.workers[0].version(), two.workers[1].version()), ("", ""));
     two.tick(0, 300);

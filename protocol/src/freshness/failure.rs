@@ -1,14 +1,14 @@
 //! Failures that may not be stored, and that those who wait for them share all the same.
 
 use super::{date, store::NotStored};
-use crate::groups::{Errors, Group};
+use crate::groups::Group;
 
 /// Whether those who wait for a load may have its answer although it is not stored: it says that the origin fails, or that there is nothing, and
-/// nothing but the lack of a freshness of its own kept it out of the store. To the letter (RFC 9111 section 4) only what is stored or
-/// could be is shared: so no 5xx.
+/// nothing but the lack of a freshness of its own kept it out of the store. By RFC 9111 (section 4) only what is stored or could be is
+/// shared: so no 5xx where a group goes by that.
 pub fn is_shared_failure(group: &Group, status: u16, not: NotStored) -> bool {
-    let letter = group.config().freshness.errors == Errors::Rfc9111;
-    let fails = matches!(status, 404 | 410) || (matches!(status, 500 | 502 | 503 | 504) && !letter);
+    let by_rfc = group.config().freshness.errors.by_rfc();
+    let fails = matches!(status, 404 | 410) || (matches!(status, 500 | 502 | 503 | 504) && !by_rfc);
     fails && matches!(not, NotStored::Status | NotStored::NoFreshness)
 }
 
@@ -37,7 +37,9 @@ mod tests {
         };
         for status in [404, 410, 500, 502, 503, 504] {
             assert!(shared("{}", status, &[]), "{status}");
-            assert_eq!(shared(LETTER, status, &[]), status < 500, "{status}");
+            for by_rfc in [LETTER, r#"{"freshness": {"errors": "safe"}}"#] {
+                assert_eq!(shared(by_rfc, status, &[]), status < 500, "{status}");
+            }
             for forbids in [("cache-control", "private"), ("cache-control", "no-store"), ("set-cookie", "a=b"), ("vary", "*")] {
                 assert!(!shared("{}", status, &[forbids]), "{status} {forbids:?}");
             }

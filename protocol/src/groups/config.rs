@@ -73,6 +73,18 @@ pub struct GroupConfig {
     pub tags: Tags,
 }
 
+impl GroupConfig {
+    /// What proxies decide by: all but where the origin is and what is sent there.
+    pub(crate) fn for_proxies(&self) -> Self {
+        Self { origin: Origin::hidden(self.origin.timeout), ..self.clone() }
+    }
+
+    /// A digest of the group's rules.
+    pub(crate) fn digest(&self) -> String {
+        super::digest(self)
+    }
+}
+
 fn patience() -> Span {
     Span::secs(1)
 }
@@ -217,6 +229,21 @@ pub struct Origin {
     /// A PEM file of certificate authorities, for https; none: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+}
+
+impl Origin {
+    fn hidden(timeout: Span) -> Self {
+        Self {
+            url: OriginUrl::hidden(),
+            host: OriginHost::default(),
+            timeout,
+            pass_timeout: Span::default(),
+            idle: origin_idle(),
+            max_connection_age: max_connection_age(),
+            max_loads: max_loads(),
+            ca: None,
+        }
+    }
 }
 
 fn origin_timeout() -> Span {

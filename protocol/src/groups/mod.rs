@@ -8,17 +8,20 @@ pub use config::*;
 pub use patterns::{CallerPattern, Force, Host, Name, NamePattern, OriginUrl, PathRegex, Service, Status};
 
 use crate::{
+    feed,
     key::Hash,
     reason::Reason,
     request::{Cookie, Request},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// One group with what follows from its configuration.
 #[derive(Debug, PartialEq)]
 pub struct Group {
     config: GroupConfig,
     digest: String,
+    /// What proxies of the feed's version 1 make of what they are told.
+    older: String,
 }
 
 /// What the groups say about a request.
@@ -90,6 +93,17 @@ impl Groups {
         self.debuggers.iter().any(|pattern| pattern.matches(caller))
     }
 
+    /// The same with these digests, by the groups' names.
+    #[must_use]
+    pub fn with_digests(mut self, digests: &BTreeMap<String, String>) -> Self {
+        for group in self.groups.iter_mut().filter_map(Arc::get_mut) {
+            if let Some(digest) = digests.get(group.config.name.as_str()) {
+                group.digest.clone_from(digest);
+            }
+        }
+        self
+    }
+
     /// A digest of the whole configuration.
     pub fn digest(&self) -> &str {
         &self.digest
@@ -99,9 +113,9 @@ impl Groups {
 impl Group {
     fn new(mut config: GroupConfig) -> Self {
         // Of the configuration as it is told: who hears of it normalises its paths, too.
-        let digest = digest(&config);
+        let (digest, older) = (config.digest(), feed::in_version_1(&config).digest());
         config.r#match.normalise();
-        Self { config, digest }
+        Self { config, digest, older }
     }
 
     /// A group `g` with these fields over a minimal configuration. For tests.
@@ -129,6 +143,11 @@ impl Group {
     /// A digest of the group's rules: an answer by other rules is good for one request only.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whether a digest is that of these rules, as this coordinator has them or as a proxy makes it that speaks an older version of the feed.
+    pub fn agrees(&self, digest: &str) -> bool {
+        digest == self.digest || digest == self.older
     }
 
     /// The service's name, in a group by `service`.

@@ -267,6 +267,11 @@ pub struct OriginUrl {
 }
 
 impl OriginUrl {
+    /// What stands in its place where it is nobody's business.
+    pub(crate) fn hidden() -> Self {
+        Self { https: false, authority: "hidden".into() }
+    }
+
     /// `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.https { "https" } else { "http" }
