@@ -14,6 +14,7 @@ use http::{
     response,
 };
 use meshcache_protocol::{
+    Reason,
     freshness::{self, Part},
     request::Marks,
     wire::{Outcome, Verdict, header},
@@ -100,7 +101,7 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     let (status, body) = part::cut(entry, &part, &mut headers)?;
     if asked.question.is_some() {
         if body.len() > LARGEST_FOR_PROXIES {
-            return Some(too_large("too-large"));
+            return Some(too_large(Reason::TooLarge));
         }
         verdict.everybody = entry.stored.for_everybody;
         let for_others = entry.stored.for_everybody || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
@@ -134,22 +135,22 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
 }
 
 /// An answer that no proxy can take.
-fn too_large(reason: &'static str) -> Response<Body> {
+fn too_large(reason: Reason) -> Response<Body> {
     hand_back(&Aside { remember: 10_000, ..Aside::new(reason, "") })
 }
 
 /// Why Envoy would refuse an answer with this head.
-fn too_much(headers: &HeaderMap) -> Option<&'static str> {
+fn too_much(headers: &HeaderMap) -> Option<Reason> {
     let beside = BESIDE.iter().filter(|(name, _)| !headers.contains_key(*name)).map(|(name, value)| name.len() + value);
     let of_fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     let (lines, bytes) = of_fields.chain(beside).fold((0, 0), |(lines, bytes), line| (lines + 1, bytes + line));
     let (most, largest) = LARGEST_HEAD_FOR_PROXIES;
-    if lines > most { Some("too-many-headers") } else { (bytes > largest).then_some("head-too-large") }
+    if lines > most { Some(Reason::TooManyHeaders) } else { (bytes > largest).then_some(Reason::HeadTooLarge) }
 }
 
 /// What a debugger sees of an answer: its key, the rule that gave its lifetime, its tags.
 fn debugged(asked: &Asked<'_>, entry: &Entry, verdict: &Verdict, who: &str, names: &Names) -> Option<HeaderValue> {
-    let who = if who.is_empty() && !freshness::is_forwarded(&verdict.reason) { &verdict.reason } else { who };
+    let who = if who.is_empty() && !freshness::is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
     let tags: Vec<&[u8]> = entry.tags.iter().flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' ')).filter(|tag| !tag.is_empty()).collect();
     names.status(verdict, &freshness::detail(who, verdict, &tags), Some(&asked.key.to_string()))
 }
@@ -157,7 +158,7 @@ fn debugged(asked: &Asked<'_>, entry: &Entry, verdict: &Verdict, who: &str, name
 /// An origin's answer on its way to a plain client. `detail`: a reason of ours.
 pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verdict: &Verdict, detail: &str, key: Option<&str>) -> Response<Body> {
     head.headers.append(VIA, names.via(head.version).clone());
-    let detail = if detail == verdict.reason { "" } else { detail };
+    let detail = if detail == verdict.reason.as_str() { "" } else { detail };
     if let Some(status) = names.status(verdict, detail, key) {
         head.headers.append(CACHE_STATUS, status);
     }
@@ -206,9 +207,9 @@ pub(crate) fn bare(verdict: &Verdict) -> Response<Body> {
 
 /// `only-if-cached`, and there is nothing: 504 (RFC 9111 section 5.2.1.7), for a proxy's client, too.
 pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body> {
-    let mut response = refused(StatusCode::GATEWAY_TIMEOUT, "only-if-cached", names);
+    let mut response = refused(StatusCode::GATEWAY_TIMEOUT, Reason::OnlyIfCached, names);
     if asked.question.is_some() {
-        let verdict = Verdict::new(Outcome::Miss).because("only-if-cached");
+        let verdict = Verdict::new(Outcome::Miss).because(Reason::OnlyIfCached);
         if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
             response.headers_mut().remove(CACHE_STATUS);
             response.headers_mut().insert(OUTCOME, outcome);
@@ -218,7 +219,7 @@ pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body>
 }
 
 /// A refusal as the answer to a question: for all who wait for it, and kept by nobody.
-pub(crate) fn to_all(mut response: Response<Body>, reason: &str) -> Response<Body> {
+pub(crate) fn to_all(mut response: Response<Body>, reason: Reason) -> Response<Body> {
     let mut verdict = Verdict::new(Outcome::Miss).because(reason);
     (verdict.shared, verdict.waiters) = (true, true);
     if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
@@ -237,18 +238,18 @@ pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
         Failure::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     };
-    refused(status, failure.label(), names)
+    refused(status, failure.reason(), names)
 }
 
 /// A request that is not answered: a plain client is told in one word why.
-pub(crate) fn refused(status: StatusCode, reason: &str, names: &Names) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{reason}\n")));
+pub(crate) fn refused(status: StatusCode, reason: Reason, names: &Names) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{}\n", reason.label())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    names.append_status(headers, &Verdict::new(Outcome::Error).because(reason), reason);
+    names.append_status(headers, &Verdict::new(Outcome::Error).because(reason), reason.label());
     response
 }

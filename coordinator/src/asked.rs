@@ -8,7 +8,7 @@ use crate::{
 };
 use http::{Method, StatusCode};
 use meshcache_protocol::{
-    Field, Key, Request,
+    Field, Key, Reason, Request,
     groups::{Found, Mode},
     request::{Marks, Unfit},
     wire::{self, BadQuestion, Question, header},
@@ -31,11 +31,11 @@ pub(crate) struct Asked<'a> {
 /// Where a request goes that the cache does not answer.
 pub(crate) enum Elsewhere<'a> {
     /// Past the cache. The group whose origin it goes to, where that is known, and why.
-    Pass { served: &'a Arc<Served>, reason: &'static str, is_question: bool },
+    Pass { served: &'a Arc<Served>, reason: Reason, is_question: bool },
     /// A question that only its asker can go on with.
-    HandBack { served: Option<&'a Arc<Served>>, reason: &'static str },
+    HandBack { served: Option<&'a Arc<Served>>, reason: Reason },
     /// Nowhere.
-    Refused { status: StatusCode, reason: &'static str },
+    Refused { status: StatusCode, reason: Reason },
 }
 
 impl Asked<'_> {
@@ -87,86 +87,79 @@ pub(crate) fn route<'a>(
     let refused = |status, reason| Elsewhere::Refused { status, reason };
     let question = match Head::question(fields) {
         Ok(question) => question,
-        Err(BadQuestion::Version(_)) => return Err(Elsewhere::HandBack { served: None, reason: "wire-version" }),
-        Err(_) => return Err(Elsewhere::HandBack { served: None, reason: "bad-question" }),
+        Err(BadQuestion::Version(_)) => return Err(Elsewhere::HandBack { served: None, reason: Reason::WireVersion }),
+        Err(_) => return Err(Elsewhere::HandBack { served: None, reason: Reason::BadQuestion }),
     };
     let is_question = question.is_some();
     let refuse = |status, reason| if is_question { Elsewhere::HandBack { served: None, reason } } else { refused(status, reason) };
     if *head.method() == Method::CONNECT {
-        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "connect"));
+        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, Reason::Method));
     }
     if head.target().starts_with(wire::CONTROL_PATH) {
-        return Err(refuse(StatusCode::NOT_FOUND, "control-path"));
+        return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
     let (request, unfit) = match head.request(fields) {
         Ok(request) => (request, None),
-        Err(Unfit::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, Unfit::Authority.label())),
+        Err(Unfit::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, Unfit::Authority.reason())),
         Err(unfit) => match head.host_only(fields) {
             Ok(request) => (request, Some(unfit)),
-            Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.label())),
+            Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.reason())),
         },
     };
     if request.normal_path().starts_with(wire::CONTROL_PATH) {
-        return Err(refuse(StatusCode::NOT_FOUND, "control-path"));
+        return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
     let namespace = question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (group, names_path) = match rules.groups.find(&request, namespace) {
         Found::Group(group) => (group, true),
         Found::HostOnly(group) => (group, false),
-        Found::Nothing if unfit.is_some() => return Err(refuse(StatusCode::BAD_REQUEST, unfit.map_or("", Unfit::label))),
-        Found::Nothing => return Err(refuse(StatusCode::MISDIRECTED_REQUEST, "no-group")),
+        Found::Nothing => {
+            return Err(unfit.map_or_else(|| refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup), |unfit| refuse(StatusCode::BAD_REQUEST, unfit.reason())));
+        }
     };
-    let Some(served) = rules.served(group) else { return Err(refuse(StatusCode::MISDIRECTED_REQUEST, "no-group")) };
+    let Some(served) = rules.served(group) else { return Err(refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup)) };
     let caller = caller(&request, identity);
     // What two servers may read differently may be a path of any group of its host.
     let admits = || if unfit.is_some() { rules.groups.of_host(&request, namespace).all(|group| group.admits(caller)) } else { group.admits(caller) };
     // A hop's sender has checked its caller. What passes to the origin through us is checked, too: it would be our own call there.
     if door == Door::Data && !admits() {
-        return Err(if is_question { Elsewhere::HandBack { served: Some(served), reason: "caller" } } else { refused(StatusCode::FORBIDDEN, "caller") });
+        return Err(if is_question {
+            Elsewhere::HandBack { served: Some(served), reason: Reason::Caller }
+        } else {
+            refused(StatusCode::FORBIDDEN, Reason::Caller)
+        });
     }
     let pass = |reason| Elsewhere::Pass { served, reason, is_question };
     match loops(&request, installation) {
         0 => {}
-        1 => return Err(pass("loop")),
-        _ => return Err(refuse(StatusCode::LOOP_DETECTED, "loop")),
+        1 => return Err(pass(Reason::Loop)),
+        _ => return Err(refuse(StatusCode::LOOP_DETECTED, Reason::Loop)),
     }
-    if let Some(reason) = unfit.map(Unfit::label).or((!names_path).then_some("no-path")) {
+    if let Some(reason) = unfit.map(Unfit::reason).or((!names_path).then_some(Reason::NoPath)) {
         return Err(pass(reason));
     }
     if question.as_ref().is_some_and(|question| question.group != group.name()) {
-        return Err(pass("group"));
+        return Err(pass(Reason::Group));
     }
     if request.marks.any(Marks::UPGRADE) && !is_question && request.values("upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket")) {
-        return Err(refused(StatusCode::NOT_IMPLEMENTED, "upgrade"));
+        return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Upgrade));
     }
     let is_debugger = request.marks.any(Marks::CONTROL) && rules.groups.is_debugger(caller);
-    if let Some(reason) = not_for_caches(&request).or_else(|| {
-        let asks_to = is_debugger && request.value(header::BYPASS) == Some(b"1");
-        (asks_to || group.bypasses(&request)).then_some("bypass").or((group.config().mode == Mode::Off).then_some("off"))
-    }) {
+    let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
+    if let Some(reason) = (request.not_for_caches())
+        .or_else(|| asks_to().then_some(Reason::Debugger))
+        .or_else(|| group.bypasses(&request))
+        .or_else(|| (group.config().mode == Mode::Off).then_some(Reason::Off))
+    {
         return Err(pass(reason));
     }
     if group.confuses(&request) {
-        return Err(pass("ambiguous-cookie"));
+        return Err(pass(Reason::AmbiguousCookie));
     }
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
     let key = Key::of(group, &request, route);
     let is_debugged = is_debugger && request.value(header::DEBUG) == Some(b"1");
     Ok(Asked { served, request, key, question, is_from_peer: door == Door::Peer, is_debugged })
-}
-
-/// Requests that no cache answers.
-fn not_for_caches(request: &Request<'_>) -> Option<&'static str> {
-    const REASONS: [(Marks, &str); 5] =
-        [(Marks::UPGRADE, "upgrade"), (Marks::BODY, "body"), (Marks::EXPECT, "expect"), (Marks::GRPC, "grpc"), (Marks::EVENT_STREAM, "event-stream")];
-    if !request.is_get() && !request.is_head() {
-        return Some("method");
-    }
-    let any = REASONS.iter().fold(Marks::default(), |any, (mark, _)| any.with(*mark));
-    if !request.marks.any(any) {
-        return None;
-    }
-    REASONS.iter().find(|(mark, _)| request.marks.any(*mark)).map(|(_, reason)| *reason)
 }
 
 /// The caller's identity: the URI of the last element of x-forwarded-client-cert, the one that the nearest proxy has added.

@@ -29,7 +29,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    Groups, Observed, Ring,
+    Groups, Observed, Reason, Ring,
     freshness::{self, Reuse, Since},
     groups::Mode,
     wire::{Outcome, Verdict},
@@ -133,12 +133,14 @@ impl Cache {
         let (parts, body) = request.into_parts();
         let head = match Head::read(door, parts) {
             Ok(head) => head,
-            Err(bad) => return answer::refused(StatusCode::BAD_REQUEST, bad.label(), &self.names),
+            Err(bad) => return answer::refused(StatusCode::BAD_REQUEST, bad.reason(), &self.names),
         };
         let rules = self.rules.load_full();
         let fields = head.fields();
         let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
-            Ok(asked) if !self.is_sure(asked.claim()).await => (Some(asked.served), self.let_go(&asked, &head, body, Aside::new("behind", "bypass")).await),
+            Ok(asked) if !self.is_sure(asked.claim()).await => {
+                (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::Behind, "bypass")).await)
+            }
             Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
             Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
         };
@@ -168,8 +170,8 @@ impl Cache {
             _ => None,
         };
         if group.config().mode == Mode::Observe && asked.question.is_none() {
-            metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), "observe");
-            return Box::pin(self.through(asked.served, head, body.into(), Aside::new("observe", "bypass"), Some(asked))).await;
+            metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
+            return Box::pin(self.through(asked.served, head, body.into(), Aside::new(Reason::Observe, "bypass"), Some(asked))).await;
         }
         // A stale answer is refreshed by the key's owner: who is not asks it.
         let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || self.hop(asked).is_none());
@@ -181,7 +183,7 @@ impl Cache {
             verdict.shared = true;
             if let Some(response) = answer::give(asked, entry, verdict, &self.names) {
                 metrics.hits.inc();
-                metrics.request(outcome.label(), "");
+                metrics.answered(outcome.label());
                 return response;
             }
         }
@@ -212,9 +214,9 @@ impl Cache {
         let Served { group, .. } = &**asked.served;
         let hop = self.hop(asked);
         let shares = match freshness::shares(group, &asked.request, asked.verified(), validates) {
-            Err(alone) => Err(alone.label()),
-            Ok(_) if reuse == Reuse::Refuse => Err("identity"),
-            Ok(_) if reuse == Reuse::OnlyIfCached => Err("only-if-cached"),
+            Err(alone) => Err(alone.reason()),
+            Ok(_) if reuse == Reuse::Refuse => Err(Reason::Identity),
+            Ok(_) if reuse == Reuse::OnlyIfCached => Err(Reason::OnlyIfCached),
             Ok(since) => Ok(since),
         };
         let since = match shares {
@@ -240,11 +242,11 @@ impl Cache {
         if let Some(hop) = &hop
             && let Some(response) = self.relay(asked, head, hop).await
         {
-            metrics.request(Outcome::Hit.label(), "peer");
+            metrics.request(Outcome::Hit.label(), Reason::Peer);
             return response;
         }
         if reuse == Reuse::OnlyIfCached {
-            metrics.request(Outcome::Error.label(), "only-if-cached");
+            metrics.request(Outcome::Error.label(), Reason::OnlyIfCached);
             return answer::only_if_cached(asked, &self.names);
         }
         self.let_go(asked, head, body, aside).await

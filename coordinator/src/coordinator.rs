@@ -176,6 +176,8 @@ impl Coordinator {
             // Nobody knows yet who is ready: until the API server has said so, this one is alone, and not ready either.
             return Ok(());
         }
+        let names = self.config.members.iter().flatten().map(|member| member.name.clone());
+        self.rings.expects(names.chain([self.config.name.clone()]));
         let peers = match &mut self.fixed {
             Some(fixed) => fixed.resolve().await,
             None => vec![self.own()?],

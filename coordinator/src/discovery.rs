@@ -2,9 +2,11 @@
 
 pub mod fixed;
 pub mod kube;
+pub mod lists;
 pub mod told;
 
 use crate::{cache::Cache, metrics::Metrics};
+use lists::{Change, Lists, Problem};
 use meshcache_protocol::{Peer, Ring};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -23,6 +25,8 @@ pub struct Rings {
 struct Known {
     discovered: Vec<Peer>,
     told: Told,
+    /// `None`: no list, but an API that tells who is there.
+    lists: Option<Lists>,
 }
 
 impl Known {
@@ -39,6 +43,18 @@ impl Rings {
     /// `me`: this peer's name; `changed` is called after each new ring.
     pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, me: &str, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { cache, metrics, me: me.to_owned(), known: Mutex::default(), changed: Box::new(changed) })
+    }
+
+    /// The peers are a fixed list, with these names.
+    pub fn expects(&self, names: impl IntoIterator<Item = String>) {
+        let lists = Lists::new(&self.me, names, self.cache.now());
+        lists.own().iter().for_each(|peer| self.metrics.set_peer_problem(peer, Problem::Unheard.label(), false));
+        self.known.lock().lists = Some(lists);
+    }
+
+    /// The names in that list; empty: there is none.
+    pub(crate) fn own_list(&self) -> Vec<String> {
+        self.known.lock().lists.as_ref().map_or_else(Vec::new, Lists::own)
     }
 
     /// Takes what discovery by names has found.
@@ -63,6 +79,9 @@ impl Rings {
             return;
         }
         self.note(word.peer.clone(), word.does);
+        if let Some(lists) = &mut self.known.lock().lists {
+            lists.hear(word, self.cache.now());
+        }
         match word.does {
             Does::Join => self.cache.is_back(&word.peer.name),
             Does::Leave => {}
@@ -113,6 +132,21 @@ impl Rings {
             if known.settle(self.cache.now()) {
                 self.make(&known);
             }
+            let changes = known.lists.as_mut().map_or_else(Vec::new, |lists| lists.settle(self.cache.now()));
+            drop(known);
+            changes.into_iter().for_each(|change| self.tell(&change));
+        }
+    }
+
+    /// Says what has become of the list of peers.
+    fn tell(&self, Change { peer, problem, begins }: &Change) {
+        self.metrics.set_peer_problem(peer, problem.label(), begins.is_some());
+        match (problem, begins) {
+            (Problem::Unheard, Some(_)) => tracing::warn!(peer, "a peer of --peers is not heard"),
+            (Problem::NotListedHere, Some(_)) => tracing::warn!(peer, "lists of --peers disagree: this peer is in another's and not in ours"),
+            (Problem::NotListedThere, Some(missing)) => tracing::warn!(peer, missing, "lists of --peers disagree: this peer's lacks some of ours"),
+            (Problem::Unheard, None) => tracing::info!(peer, "a peer of --peers is heard"),
+            (_, None) => tracing::info!(peer, problem = problem.label(), "lists of --peers no longer disagree on this peer"),
         }
     }
 

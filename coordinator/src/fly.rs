@@ -19,8 +19,9 @@ use crate::{
 use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    Key,
+    Key, Reason,
     freshness::{self, Reuse, Selecting, Since, Vary},
+    reason::Said,
     request::Marks,
     wire::{Outcome, Verdict},
 };
@@ -57,7 +58,7 @@ impl Cache {
         let flights = if hop.is_some() { &self.asking } else { &self.loading };
         // What it comes back for may have turned out to have variants.
         let mut key = if flights.is_kept(&asked.key, wants) { asked.key.clone() } else { self.flight_key(asked) };
-        let (aside, mut is_variant) = (|reason| Aside::new(reason, fwd), false);
+        let (aside, mut is_variant) = (|reason: Said| Aside::new(reason, fwd), false);
         for _ in 0..MOST {
             let left = || if wants.newer.is_none() { self.left(asked, &key) } else { None };
             let (seat, takeoff) = match flights.join(&key, wants, left) {
@@ -81,12 +82,12 @@ impl Cache {
                         verdict.collapsed |= !leads;
                         verdict.load = (!is_used_again && audience == Audience::All).then(|| millis(began.elapsed()));
                         if verdict.reason.is_empty() && fwd != "uri-miss" && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated) {
-                            verdict.reason = fwd.to_owned();
+                            verdict.reason = fwd.into();
                         }
-                        asked.served.metrics.request(verdict.outcome.label(), "");
+                        asked.served.metrics.answered(verdict.outcome.label());
                         match answer::give(asked, &entry, verdict, &self.names) {
                             Some(response) => return response,
-                            None => return self.let_go(asked, head, body, aside("precondition")).await,
+                            None => return self.let_go(asked, head, body, aside(Reason::Conditional.into())).await,
                         }
                     }
                     match audience {
@@ -104,7 +105,7 @@ impl Cache {
                         asked.served.metrics.request(Outcome::Miss.label(), reason);
                         return response;
                     }
-                    if reason == "overload" {
+                    if reason == Reason::Overload {
                         spread(deadline).await;
                     }
                     return self.let_go(asked, head, body, Aside { remember, vary, ..aside(reason) }).await;
@@ -112,14 +113,14 @@ impl Cache {
                 Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
                 Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
                 Waited::Late(flight) if asked.question.is_some() => {
-                    asked.served.metrics.request(Outcome::Loading.label(), "");
+                    asked.served.metrics.answered(Outcome::Loading.label());
                     return answer::bare(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
                 }
                 // The flight's head was there in time, or it would have failed: a long body need not be waited for.
-                Waited::Late(_) => return self.let_go(asked, head, body, aside("slow")).await,
+                Waited::Late(_) => return self.let_go(asked, head, body, aside(Reason::Slow.into())).await,
             }
         }
-        self.let_go(asked, head, body, aside("not-shared")).await
+        self.let_go(asked, head, body, aside(Reason::NotShared.into())).await
     }
 
     /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes back to it this way.

@@ -7,7 +7,7 @@ use http::{
     request::Parts,
 };
 use meshcache_protocol::{
-    Field, Request,
+    Field, Reason, Request,
     connection::strips_from_request,
     request::{FORWARDED_PROTO, Unfit, scheme},
     wire::{BadQuestion, Question, header},
@@ -40,10 +40,10 @@ pub(crate) enum BadHead {
 }
 
 impl BadHead {
-    pub(crate) const fn label(self) -> &'static str {
+    pub(crate) const fn reason(self) -> Reason {
         match self {
-            Self::Host => "bad-host",
-            Self::Call => "bad-call",
+            Self::Host => Reason::BadHost,
+            Self::Call => Reason::BadCall,
         }
     }
 }

@@ -19,8 +19,9 @@ use crate::{
 use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    self as protocol,
-    freshness::{NotStored, Selecting, Stored, Vary},
+    self as protocol, Reason,
+    freshness::{Selecting, Stored, Vary},
+    reason::Said,
     wire::{self, Outcome, Question, Verdict},
 };
 use std::{
@@ -160,7 +161,7 @@ impl Cache {
             match verdict.outcome {
                 Outcome::Loading if began < end => (question.patience, question.flight) = (hop.question.patience, verdict.flight),
                 Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
-                Outcome::Pass => return Some(Landed::Apart(Apart { reason: word(&verdict.reason), remember: verdict.remember, vary: verdict.vary })),
+                Outcome::Pass => return Some(Landed::Apart(Apart { reason: Said::by_peer(verdict.reason), remember: verdict.remember, vary: verdict.vary })),
                 Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
                 _ => {
                     let received = self.received(errand, verdict, response, asked).await;
@@ -197,7 +198,7 @@ impl Cache {
                     Waited::Crashed => Landed::Failed(Failure::Internal),
                 }
             }
-            Err(_) => Landed::Apart(Apart { reason: "full", remember: 0, vary: String::new() }),
+            Err(_) => Landed::Apart(Apart { reason: Reason::Full.into(), remember: 0, vary: String::new() }),
         }
     }
 
@@ -263,18 +264,10 @@ impl Cache {
         let (mut parts, body) = response.into_parts();
         if asked.question.is_none() {
             parts.headers.remove(OUTCOME);
-            self.names.append_status(&mut parts.headers, &verdict, if verdict.outcome == Outcome::Hit { "owner" } else { &verdict.reason });
+            self.names.append_status(&mut parts.headers, &verdict, if verdict.outcome == Outcome::Hit { "owner" } else { verdict.reason.as_str() });
         }
         parts.extensions.clear();
         parts.version = http::Version::HTTP_11;
         Some(Response::from_parts(parts, Body::stream(Paced::new(body, patience))))
     }
-}
-
-/// A peer's reason as one of our own words, so that what a peer says never makes a new metric.
-fn word(reason: &str) -> &'static str {
-    use NotStored::*;
-    let not_stored = [Method, RequestNoStore, NoStore, Private, Authorization, SetCookie, Status, VaryEverything, NoFreshness, TooLarge, Incomplete];
-    let ours = ["overload", "full", "group", "wire-version", "identity", "conditional", "range"];
-    not_stored.iter().map(|not| not.label()).chain(ours).find(|word| *word == reason).unwrap_or("peer")
 }

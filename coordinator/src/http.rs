@@ -22,7 +22,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use interim::Interims;
-use meshcache_protocol::wire;
+use meshcache_protocol::{Reason, wire};
 use prometheus::{IntCounter, IntGauge};
 use std::{
     convert::Infallible,
@@ -61,7 +61,7 @@ pub trait Answer: Clone + Send + Sync + 'static {
 }
 
 /// What a refused head is told.
-const TOO_MANY_LINES: &str = "header-lines";
+const TOO_MANY_LINES: Reason = Reason::HeaderLines;
 
 /// Whether a head has more lines than any port takes, in whichever version of HTTP it came.
 fn has_too_many_lines<B>(request: &http::Request<B>) -> bool {

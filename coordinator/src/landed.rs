@@ -1,7 +1,10 @@
 //! What a flight brings, and for whom it is.
 
 use crate::{answer, origin::Failure, store::Entry};
-use meshcache_protocol::wire::{Outcome, Verdict};
+use meshcache_protocol::{
+    reason::Said,
+    wire::{Outcome, Verdict},
+};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -42,7 +45,7 @@ pub(crate) enum Audience {
 /// Why nothing may be shared, and for how long to remember that, milliseconds, for requests with the same values in the fields of `vary`.
 #[derive(Clone)]
 pub(crate) struct Apart {
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Said,
     pub(crate) remember: u64,
     pub(crate) vary: String,
 }

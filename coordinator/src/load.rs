@@ -21,7 +21,7 @@ use http::{
 };
 use http_body::Body as _;
 use meshcache_protocol::{
-    self as protocol, Field, Key, Request,
+    self as protocol, Field, Key, Reason, Request,
     freshness::{self, NotStored, Reuse, Selecting, Stored, Times, Vary},
     groups::Overload,
     wire::{Outcome, Verdict},
@@ -169,7 +169,7 @@ impl Cache {
             }
             Collected::Cut(cut) => {
                 let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
-                served.metrics.not_stored(NotStored::Incomplete.label());
+                served.metrics.not_stored(Reason::Incomplete);
                 return self.missed(served, load, request, verified, stale, failure);
             }
         };
@@ -187,7 +187,9 @@ impl Cache {
             position: load.position().clone(),
         };
         let Some(stored) = stored else {
-            served.metrics.not_stored(decided.err().map_or("", NotStored::label));
+            if let Err(not) = decided {
+                served.metrics.not_stored(not.reason());
+            }
             self.supersede(served, load.key(), request, &head);
             let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
             let is_second = self.failures.replace(load.key().hash(), head.status, self.clock.now(), FAILURE) == Some(head.status);
@@ -214,7 +216,7 @@ impl Cache {
             }
             Err(not) => {
                 // It is still right, but may not be kept any longer.
-                served.metrics.not_stored(not.label());
+                served.metrics.not_stored(not.reason());
                 self.store.remove_variants(&served.share, load.key(), |entry| entry.selecting.matches(request));
                 Landed::Given(Given { entry: old.clone(), verdict, audience: Audience::Leader, began: *began })
             }
@@ -259,7 +261,7 @@ impl Cache {
             tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
             self.passes.forget(load.key().hash(), &entry.selecting);
         } else {
-            served.metrics.not_stored(if load.is_purged(entry) { "purged" } else { NotStored::TooLarge.label() });
+            served.metrics.not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
         }
         stored
     }
@@ -276,14 +278,14 @@ impl Cache {
         let remember = if stale.is_some() && status >= 500 { 0 } else { why.remember };
         let names = vary.names();
         let remember = self.passes.remember(load.key().hash(), vary, request, why.reason, self.clock.now(), remember);
-        tracing::debug!(group = served.group.name(), key = %load.key(), status, reason = why.reason, "not stored");
+        tracing::debug!(group = served.group.name(), key = %load.key(), status, reason = why.reason.label(), "not stored");
         if let Some(Lead { to, fwd }) = lead {
             let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
             verdict.fwd_status = status;
             // A leader that has left takes the rest of the body with it.
-            let _ = to.send(answer::through(head, body, &self.names, &verdict, why.reason, None));
+            let _ = to.send(answer::through(head, body, &self.names, &verdict, why.reason.label(), None));
         }
-        Landed::Apart(Apart { reason: why.reason, remember, vary: names })
+        Landed::Apart(Apart { reason: why.reason.into(), remember, vary: names })
     }
 
     /// Frees what an answer that is not stored itself takes the place of: the variant that was stored for such a request, and all of them
@@ -318,7 +320,7 @@ impl Cache {
         }
         match stale {
             Some(entry) if self.may_serve_on_error(served, request, verified, entry) => {
-                given(entry, Verdict::new(Outcome::Stale).because(failure.label()), self.clock.now())
+                given(entry, Verdict::new(Outcome::Stale).because(failure.reason()), self.clock.now())
             }
             // A cache without a connection says 504 where it must not give what it has (RFC 9111 section 5.2.2.2).
             Some(entry) if failure != Failure::Timeout && (entry.stored.must_revalidate || entry.stored.always_validate) => {
@@ -341,7 +343,7 @@ impl Cache {
         }
         match stale.filter(|entry| overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate) {
             Some(entry) => given(entry, Verdict::new(Outcome::Stale).because("overload"), self.clock.now()),
-            None => Landed::Apart(Apart { reason: "overload", remember: 0, vary: String::new() }),
+            None => Landed::Apart(Apart { reason: Reason::Overload.into(), remember: 0, vary: String::new() }),
         }
     }
 
@@ -368,16 +370,16 @@ struct Lead {
 /// Why an answer is for nobody but who asked, and for how many milliseconds the key is remembered so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Why {
-    reason: &'static str,
+    reason: Reason,
     remember: u64,
 }
 
 /// There was no room for the body on its way, which says nothing of the next time.
-const CROWDED: Why = Why { reason: "overload", remember: 0 };
+const CROWDED: Why = Why { reason: Reason::Overload, remember: 0 };
 
 impl From<NotStored> for Why {
     fn from(not: NotStored) -> Self {
-        Self { reason: not.label(), remember: not.remember() }
+        Self { reason: not.reason(), remember: not.remember() }
     }
 }
 

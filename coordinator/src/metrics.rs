@@ -5,7 +5,12 @@ mod group;
 use group::Families;
 pub use group::GroupMetrics;
 
-use crate::{discovery::kube::slices::Fault, report::Refused, settings::Usage};
+use crate::{
+    discovery::{kube::slices::Fault, lists::Problem},
+    report::Refused,
+    settings::Usage,
+};
+use meshcache_protocol::Reason;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -53,6 +58,7 @@ pub struct Metrics {
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
+    peer_problems: IntGaugeVec,
     connections: IntGaugeVec,
     heads_refused: IntCounterVec,
     proxy_requests: IntCounterVec,
@@ -77,7 +83,7 @@ impl Metrics {
         let pushed = counters(to, "meshcache_pushed_entries_total", "Entries handed over while stopping, by what became of them.", &["outcome"])?;
         let received =
             counters(to, "meshcache_received_entries_total", "Entries that a stopping coordinator handed over, by what became of them.", &["outcome"])?;
-        words(&peer_failures, &["refused", "reset", "timeout"]);
+        words(&peer_failures, &[Reason::Refused, Reason::Reset, Reason::Timeout].map(Reason::label));
         words(&peeks, &["found", "nothing", "failed"]);
         words(&peeks_answered, &["found", "nothing", "loading"]);
         words(&pushed, &["taken"]);
@@ -120,6 +126,12 @@ impl Metrics {
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
+            peer_problems: gauges(
+                to,
+                "meshcache_peer_list_problems",
+                "1 for each peer that --peers is wrong about: not heard, or not in every list.",
+                &["peer", "problem"],
+            )?,
             connections: gauges(to, "meshcache_connections", "Open connections, by port.", &["port"])?,
             heads_refused: counters(to, "meshcache_heads_refused_total", "Requests whose head has too many lines or bytes (431), by port.", &["port"])?,
             proxy_requests: counters(
@@ -154,8 +166,8 @@ impl Metrics {
     }
 
     /// Counts a call to a peer that brought no answer.
-    pub fn peer_failure(&self, reason: &'static str) {
-        self.peer_failures.with_label_values(&[reason]).inc();
+    pub fn peer_failure(&self, reason: Reason) {
+        self.peer_failures.with_label_values(&[reason.label()]).inc();
     }
 
     /// Counts a peek by what it brought.
@@ -192,6 +204,15 @@ impl Metrics {
     /// Says how much discovery has to leave out for that problem.
     pub fn set_discovery_problems(&self, problem: &str, count: usize) {
         self.discovery_problems.with_label_values(&[problem]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Says whether there is that problem with a peer of a fixed list. Who is in no list any more leaves no series behind.
+    pub fn set_peer_problem(&self, peer: &str, problem: &str, is: bool) {
+        if is || problem == Problem::Unheard.label() {
+            self.peer_problems.with_label_values(&[peer, problem]).set(is.into());
+        } else {
+            let _ = self.peer_problems.remove_label_values(&[peer, problem]);
+        }
     }
 
     /// Adds what a proxy counted. The caller makes sure that both words are known: each is a series of its own.
@@ -276,9 +297,9 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         assert!(Arc::ptr_eq(&metrics.group("g"), &metrics.group("g")));
         metrics.group("g").gets.inc();
-        metrics.group("g").request("hit", "");
-        metrics.group("g").request("hit", "");
-        metrics.group("g").request("pass", "private");
+        metrics.group("g").answered("hit");
+        metrics.group("g").answered("hit");
+        metrics.group("g").request("pass", Reason::Private);
         let page = String::from_utf8(metrics.page().unwrap()).unwrap();
         for line in [
             r#"groupcache_gets_total{group="g"} 1"#,

@@ -3,8 +3,9 @@
 use crate::recent::recent;
 use lru::LruCache;
 use meshcache_protocol::{
-    Hash, Request,
-    freshness::{HitForPass, NotStored, Selecting, Vary},
+    Hash, Reason, Request,
+    freshness::{HitForPass, Selecting, Vary},
+    reason::Said,
 };
 use parking_lot::Mutex;
 
@@ -25,7 +26,7 @@ pub(crate) struct Passes(Mutex<LruCache<Hash, HitForPass<Pass>>>);
 /// What is remembered of a request that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pass {
-    reason: &'static str,
+    reason: Said,
     /// When the next request may be loaded as usual.
     next: u64,
     gap: u64,
@@ -37,7 +38,7 @@ struct Pass {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Passing {
     /// The log word and metric label.
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Said,
     /// For how long whoever asks need not ask again, milliseconds: then something may be tried.
     pub(crate) remember: u64,
     /// For requests with the same values in these fields; empty: for all.
@@ -55,14 +56,14 @@ impl Default for Passes {
 impl Passes {
     /// Remembers for so many milliseconds that the answer to a request was not shared; it varied by these fields. For how long whoever asks
     /// need not ask again. A hash that two keys share only lets the other pass, too.
-    pub(crate) fn remember(&self, key: Hash, vary: Vary, request: &Request<'_>, reason: &'static str, now: u64, ms: u64) -> u64 {
+    pub(crate) fn remember(&self, key: Hash, vary: Vary, request: &Request<'_>, reason: impl Into<Said>, now: u64, ms: u64) -> u64 {
         if ms == 0 {
             return 0;
         }
-        let mut all = self.0.lock();
+        let (reason, mut all) = (reason.into(), self.0.lock());
         let passes = all.get_or_insert_mut(key, HitForPass::default);
         // No request makes an answer large by what it says.
-        let first = if reason == NotStored::TooLarge.label() { LONGEST } else { 0 };
+        let first = if reason == Reason::TooLarge { LONGEST } else { 0 };
         let gap = passes.get(request, now).map_or(first, |(before, _)| (before.gap * 2).clamp(SECOND, LONGEST));
         passes.remember(vary, request, Pass { reason, next: now.saturating_add(gap), gap, passed: 0 }, now.saturating_add(ms));
         gap.min(UNASKED)
@@ -81,7 +82,9 @@ impl Passes {
         let tries = may_try && pass.next <= now && (pass.gap < LONGEST || pass.passed >= BETWEEN);
         // While one is under way, the others pass.
         (pass.next, pass.passed) = if tries { (now.saturating_add(LONGEST), 0) } else { (pass.next, pass.passed.saturating_add(1)) };
-        let remember = if tries { pass.gap } else { pass.next.saturating_sub(now) }.min(UNASKED);
+        // A try takes its time, too.
+        let left = if tries || pass.next <= now { pass.gap } else { pass.next - now };
+        let remember = left.min(UNASKED);
         let reason = pass.reason;
         Some(Passing { reason, remember, vary: passes.vary().names(), tries })
     }
@@ -116,13 +119,13 @@ mod tests {
     #[test]
     fn a_key_is_remembered_for_a_while_or_until_something_is_stored() {
         let passes = Passes::default();
-        passes.remember(KEY, Vary::Nothing, &plain(), "private", 1000, 50);
-        assert_eq!(passes.get(KEY, &plain(), false, 1020).map(|passing| passing.reason), Some("private"));
+        passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
+        assert_eq!(passes.get(KEY, &plain(), false, 1020).map(|passing| passing.reason), Some(Reason::Private.into()));
         assert_eq!((passes.get(KEY, &plain(), false, 1050), passes.0.lock().len()), (None, 0));
-        passes.remember(KEY, Vary::Nothing, &plain(), "private", 1000, 50);
+        passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
         passes.forget(KEY, &Selecting::default());
         assert_eq!(passes.get(KEY, &plain(), false, 1000), None);
-        assert_eq!(passes.remember(KEY, Vary::Nothing, &plain(), "overload", 1000, 0), 0);
+        assert_eq!(passes.remember(KEY, Vary::Nothing, &plain(), Reason::Overload, 1000, 0), 0);
         assert_eq!(passes.get(KEY, &plain(), false, 1000), None);
     }
 
@@ -130,12 +133,12 @@ mod tests {
     fn one_is_tried_at_once_and_then_ever_more_seldom_but_once_a_second_while_others_pass() {
         let passes = Passes::default();
         let (mut tried, mut now) = (Vec::new(), 0);
-        assert_eq!(passes.remember(KEY, Vary::Nothing, &plain(), "private", now, 10_000), 0);
+        assert_eq!(passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000), 0);
         while tried.len() < 7 {
             if passes.get(KEY, &plain(), true, now).unwrap().tries {
                 tried.push(now);
                 assert!(!passes.get(KEY, &plain(), true, now).unwrap().tries, "one at a time");
-                passes.remember(KEY, Vary::Nothing, &plain(), "private", now, 10_000);
+                passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000);
             }
             now += 1;
         }
@@ -145,12 +148,12 @@ mod tests {
     #[test]
     fn a_key_that_is_asked_for_seldom_is_not_tried_each_time() {
         let passes = Passes::default();
-        passes.remember(KEY, Vary::Nothing, &plain(), "private", 0, 60_000);
+        passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 0, 60_000);
         let mut tried = Vec::new();
         for second in 0..20 {
             if passes.get(KEY, &plain(), true, second * 1000).unwrap().tries {
                 tried.push(second);
-                passes.remember(KEY, Vary::Nothing, &plain(), "private", second * 1000, 60_000);
+                passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, second * 1000, 60_000);
             }
         }
         assert_eq!(tried, [0, 1, 2, 3, 4, 5, 9, 13, 17]);

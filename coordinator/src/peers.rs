@@ -119,7 +119,7 @@ impl Peers {
         if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
             self.failed(link, Call::Question, failure);
         } else {
-            self.metrics.peer_failure(failure.label());
+            self.metrics.peer_failure(failure.reason());
         }
         if link.breaker(call).lock().fails(now) && call == Call::Question {
             tracing::warn!(peer = link.peer.name, reason = failure.label(), "peer does not answer: its keys go to the next");

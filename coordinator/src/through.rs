@@ -20,9 +20,10 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use meshcache_protocol::{
-    self as protocol, Key, Request,
+    self as protocol, Key, Reason, Request,
     freshness::{self, Selecting, Times, Vary},
     groups::Overload,
+    reason::Said,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl Cache {
                     answer::hand_back(&Aside::new(reason, ""))
                 } else {
                     {
-                        let fwd = if reason == "method" { reason } else { "bypass" };
+                        let fwd = if reason == Reason::Method { reason.label() } else { "bypass" };
                         Box::pin(self.through(served, head, body.into(), Aside::new(reason, fwd), None)).await
                     }
                 };
@@ -77,20 +78,20 @@ impl Cache {
         }
         if asked.question.is_some() {
             spread(deadline).await;
-            asked.served.metrics.request(Outcome::Pass.label(), "full");
-            return answer::hand_back(&Aside::new("full", ""));
+            asked.served.metrics.request(Outcome::Pass.label(), Reason::Full);
+            return answer::hand_back(&Aside::new(Reason::Full, ""));
         }
-        asked.served.metrics.request(Outcome::Error.label(), "full");
-        answer::refused(StatusCode::SERVICE_UNAVAILABLE, "full", &self.names)
+        asked.served.metrics.request(Outcome::Error.label(), Reason::Full);
+        answer::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names)
     }
 
     /// The origin gave no answer.
     pub(crate) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> Response<Body> {
-        asked.served.metrics.request(Outcome::Error.label(), failure.label());
+        asked.served.metrics.request(Outcome::Error.label(), failure.reason());
         match &asked.question {
             // All who wait have waited for this one load: the herd is not let loose on an origin that fails.
-            Some(_) if failure.is_no_answer() => answer::to_all(answer::failed(failure, &self.names), failure.label()),
-            Some(_) => answer::bare(&Verdict::new(Outcome::Error).because(failure.label())),
+            Some(_) if failure.is_no_answer() => answer::to_all(answer::failed(failure, &self.names), failure.reason()),
+            Some(_) => answer::bare(&Verdict::new(Outcome::Error).because(failure.reason())),
             None => answer::failed(failure, &self.names),
         }
     }
@@ -101,17 +102,17 @@ impl Cache {
         let fields = head.fields();
         let key = match asked {
             // Where there is no room for loads, there is none for bodies on their way into the store.
-            _ if matches!(aside.reason, "overload" | "slow" | "too-large") => None,
+            _ if matches!(aside.reason, Said::Ours(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
             // The origin's answer to another spelling of the same is not stored: it may be about the spelling.
             _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
             Some(asked) => Some(asked.key.clone()),
             // A POST may be answered with what a GET would bring.
-            None if is_unsafe && aside.reason == "method" => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
+            None if is_unsafe && aside.reason == Reason::Method => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
             None => None,
         };
         let mut load = key.map(|key| self.store.begin(key, self.history.position()));
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body)) else {
-            return answer::refused(StatusCode::BAD_REQUEST, "bad-request", &self.names);
+            return answer::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &self.names);
         };
         // What the cache would not have answered in any case is none of what it could save.
         if asked.is_some() {
@@ -152,7 +153,7 @@ impl Cache {
         };
         let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
         let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
-        answer::through(parts, body, &self.names, &verdict, aside.reason, key.as_deref())
+        answer::through(parts, body, &self.names, &verdict, aside.reason.as_str(), key.as_deref())
     }
 
     /// What stores an answer that streams through, once it is whole. None where it may not be stored.
@@ -169,7 +170,7 @@ impl Cache {
         let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: status.as_u16(), fields };
             let stored = freshness::store(&served.group, request, verified, &response, times, random());
-            let stored = stored.inspect_err(|not| served.metrics.not_stored(not.label())).ok()?;
+            let stored = stored.inspect_err(|not| served.metrics.not_stored(not.reason())).ok()?;
             let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
             Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version)))
         })?;

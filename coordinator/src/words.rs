@@ -77,8 +77,10 @@ impl Words {
     async fn say(self: &Arc<Self>, does: Does, to: Vec<Peer>, stood_in: &BTreeSet<String>) -> Vec<String> {
         let mut calls = JoinSet::new();
         for peer in to {
-            let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name) };
-            let Ok(word) = serde_json::to_vec(&word) else { continue };
+            let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name), list: self.rings.own_list() };
+            // A list that makes it longer than a peer takes is left out.
+            let whole = serde_json::to_vec(&word).ok().filter(|word| word.len() <= LONGEST);
+            let Some(word) = whole.or_else(|| serde_json::to_vec(&Word { list: Vec::new(), ..word }).ok()) else { continue };
             let words = self.clone();
             calls.spawn(async move {
                 let (heard, peer) = (words.tell(&peer, word).await, peer.name);

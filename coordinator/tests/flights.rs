@@ -339,7 +339,7 @@ async fn questions_that_are_not_for_the_cache_are_handed_back() {
     let (origin, _) = gated(&[FRESH]).await;
     let front = Front::new(&origin, json!({"bypass": {"query": ["fresh"]}})).await;
     for (target, fields, reason) in [
-        ("/?fresh", &[][..], "bypass"),
+        ("/?fresh", &[][..], "bypass-query"),
         ("/", &[("cookie", "a=b")], "identity"),
         ("/", &[("range", "bytes=0-1")], "range"),
         ("/", &[("if-match", "x")], "conditional"),

@@ -62,6 +62,26 @@ async fn a_good_change_of_the_groups_is_taken_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
+async fn lists_of_peers_that_disagree_are_in_the_metrics() {
+    let (_folder, token) = file("token");
+    let start = async |name: &str, peers: &str| {
+        Running::start(&["--name", name, "--peers", peers, "--peer-token-file", &token, "--origin", "http://127.0.0.1:9"]).await
+    };
+    let a = start("a", "a=127.0.0.1:1/2,x=127.0.0.1:3/4").await;
+    let problem = |peer: &str, problem: &str, is: u8| format!("meshcache_peer_list_problems{{peer=\"{peer}\",problem=\"{problem}\"}} {is}\n");
+    let before = a.metrics().await;
+    assert!(before.contains(&problem("x", "unheard", 0)) && !before.contains("listed"), "{before}");
+    let _d = start("d", &format!("a=127.0.0.1:{}/{},d=127.0.0.1:5/6", a.ports.data.port(), a.ports.peer.port())).await;
+    let of_d = [problem("d", "not-listed-here", 1), problem("d", "not-listed-there", 1)];
+    until("d has told its list", async || {
+        let page = a.metrics().await;
+        of_d.iter().all(|line| page.contains(line))
+    })
+    .await;
+    assert!(!a.metrics().await.contains("peer=\"a\",problem=\"not"), "what both have is no problem");
+}
+
+#[tokio::test]
 async fn a_changed_token_counts() {
     let (_folder, token) = file("one");
     let running = Running::start(&["--origin", "http://127.0.0.1:9", "--admin-token-file", &token]).await;

@@ -1,5 +1,6 @@
 //! Counters: of this worker for Envoy's own metrics, and by group for the coordinators.
 
+pub use meshcache_protocol::Reason;
 use std::collections::BTreeMap;
 
 /// Group to outcome to how many requests: as the feed's question carries it.
@@ -48,57 +49,42 @@ words! {
     }
 }
 
-words! {
-    /// Why a request passes.
-    Reason {
-        /// No coordinator has been heard yet, or one of another wire version.
-        NoFeed = "no-feed",
-        /// No group names it.
-        NoGroup = "no-group",
-        /// Neither GET nor HEAD.
-        Method = "method",
-        /// An upgrade, a body, Expect, gRPC or an event stream.
-        Kind = "kind",
-        /// A path under /.meshcache/.
-        ControlPath = "control-path",
-        /// Two servers may read host, path or a cookie of the key differently.
-        Unfit = "unfit",
-        /// It has been through this cache already.
-        Loop = "loop",
-        /// The group is off.
-        Off = "off",
-        /// The group only observes.
-        Observe = "observe",
-        /// The group's `bypass`.
-        Bypass = "bypass",
-        /// The caller is not among the group's `callers`.
-        Caller = "caller",
-        /// A debugger's meshcache-bypass.
-        Debugger = "debugger",
-        /// Only the origin may judge its conditions.
-        Condition = "condition",
-        /// The owner said pass for this key a moment ago.
-        Remembered = "remembered",
-        /// No coordinator is known that would answer.
-        NoPeer = "no-peer",
-        /// More questions, or bytes of them, are under way than this worker holds.
-        Full = "full",
-        /// A header's value is not UTF-8: it cannot be sent in a question.
-        NotText = "not-text",
-        /// Its head is larger than a coordinator takes, with what a question adds to it.
-        LargeHead = "head-too-large",
-        /// The owner said pass.
-        Owner = "owner",
-        /// The owner had no answer.
-        OwnerError = "owner-error",
-        /// Neither the owner nor the next peer answered.
-        PeersFailed = "peers-failed",
-        /// The owner was still loading when the time of two loads was over.
-        TooSlow = "too-slow",
-        /// Envoy refused something.
-        Host = "host",
-    }
-}
+/// Why a request passes here, as it is counted.
+pub const PASSES: [Reason; 33] = [
+    Reason::NoFeed,
+    Reason::NoGroup,
+    Reason::NoPath,
+    Reason::Method,
+    Reason::Upgrade,
+    Reason::Body,
+    Reason::Expect,
+    Reason::Grpc,
+    Reason::EventStream,
+    Reason::ControlPath,
+    Reason::BadAuthority,
+    Reason::BadTarget,
+    Reason::AmbiguousPath,
+    Reason::AmbiguousCookie,
+    Reason::Loop,
+    Reason::Off,
+    Reason::Observe,
+    Reason::BypassHeader,
+    Reason::BypassCookie,
+    Reason::BypassQuery,
+    Reason::Caller,
+    Reason::Debugger,
+    Reason::Conditional,
+    Reason::Remembered,
+    Reason::NoPeer,
+    Reason::Full,
+    Reason::NotText,
+    Reason::RequestHeadTooLarge,
+    Reason::Owner,
+    Reason::OwnerError,
+    Reason::PeersFailed,
+    Reason::TooSlow,
+    Reason::Host,
+];
 
 words! {
     /// What else a worker counts.
@@ -123,13 +109,19 @@ words! {
 }
 
 /// A worker's counters since they were last taken.
-#[derive(Default)]
 pub struct Counts {
     groups: Vec<(String, [u64; Outcome::ALL.len()])>,
     last: usize,
     outcomes: [u64; Outcome::ALL.len()],
-    reasons: [u64; Reason::ALL.len()],
+    reasons: [u64; PASSES.len()],
     events: [u64; Event::ALL.len()],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let (outcomes, events) = ([0; Outcome::ALL.len()], [0; Event::ALL.len()]);
+        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASSES.len()], events }
+    }
 }
 
 /// More groups than any configuration has; beyond it a request is counted without its group.
@@ -154,7 +146,10 @@ impl Counts {
 
     /// Counts why a request passed.
     pub fn pass(&mut self, reason: Reason) {
-        add(&mut self.reasons, reason as usize);
+        // Every reason of this filter is among them: its tests see to that.
+        if let Some(at) = PASSES.iter().position(|one| *one == reason) {
+            add(&mut self.reasons, at);
+        }
     }
 
     /// Counts an event.
@@ -195,7 +190,7 @@ pub const GAUGES: [&str; 2] = ["meshcache_filter_hot_bytes", "meshcache_filter_h
 /// The names of Envoy's counters, in the order of [`Counts::take_metrics`].
 pub fn metric_names() -> impl Iterator<Item = String> {
     let outcomes = Outcome::ALL.iter().map(|o| format!("meshcache_filter_requests_{}", o.label()));
-    let reasons = Reason::ALL.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
+    let reasons = PASSES.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
     outcomes.chain(reasons).chain(Event::ALL.iter().map(|e| format!("meshcache_filter_{}", e.label())))
 }
 
@@ -248,6 +243,22 @@ mod tests {
         counts.take_metrics(|at, n| metrics.push((names[at].as_str(), n)));
         assert_eq!(metrics, [("meshcache_filter_requests_hot", 3), ("meshcache_filter_pass_loop", 1)]);
         counts.take_metrics(|_, _| unreachable!());
+    }
+
+    #[test]
+    fn every_reason_of_the_filter_is_counted() {
+        let mut said = std::collections::BTreeSet::new();
+        let folders = ["src", "src/exchange"].map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        for file in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+            let names = text.split("Reason::").skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned());
+            said.extend(names.filter(|name| !name.is_empty()));
+        }
+        // These are said of answers.
+        let of_answers = ["OriginError", "Private", "NoStore"];
+        let not_counted: Vec<_> =
+            said.iter().filter(|name| !of_answers.contains(&name.as_str()) && !PASSES.iter().any(|reason| format!("{reason:?}") == **name)).collect();
+        assert!(said.len() > 20 && not_counted.is_empty(), "{not_counted:?}");
     }
 
     #[test]

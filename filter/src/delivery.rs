@@ -54,7 +54,7 @@ struct Given {
 impl Delivery {
     /// All go their ordinary way; the verdict is the owner's, where it gave one.
     pub fn of_pass(question: Question, waiting: Vec<(u32, Waiter)>, reason: Reason, verdict: Option<Verdict>, installation: String) -> Self {
-        let verdict = verdict.unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason.label()));
+        let verdict = verdict.filter(|verdict| !verdict.reason.is_empty()).unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason));
         Self { question, waiting: waiting.into_iter(), end: End::Pass { reason, verdict }, installation }
     }
 
@@ -114,7 +114,7 @@ impl Delivery {
         let head = match key {
             None => Cow::Borrowed(&head[..]),
             Some(key) => {
-                let who = if given.detail.is_empty() && !is_forwarded(&verdict.reason) { &verdict.reason } else { given.detail };
+                let who = if given.detail.is_empty() && !is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { given.detail };
                 Cow::Owned(given.answer.head(&cache_status(&self.installation, verdict, &detail(who, verdict, &[]), Some(&key))))
             }
         };

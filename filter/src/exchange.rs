@@ -20,6 +20,7 @@ use meshcache_protocol::{
     Group, Key, Request,
     freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
     groups::{Found, Mode},
+    reason::Word,
     request::Marks,
     wire::{self, CONTROL_PATH, Verdict},
 };
@@ -112,17 +113,18 @@ impl<'e> Exchange<'e> {
         let Some(known) = site.known() else { return none_of_ours(worker, Reason::NoFeed) };
         let request = match arrival.head.request() {
             Ok(request) => request,
-            Err(_) => return none_of_ours(worker, Reason::Unfit),
+            Err(unfit) => {
+                return match arrival.head.host_only() {
+                    Ok(request) => outside(worker, site, &request, unfit.reason(), || site.side(now, || facts.side())),
+                    Err(_) => none_of_ours(worker, unfit.reason()),
+                };
+            }
         };
         let group = match site.served().find(&request, site.namespace()) {
             Found::Group(group) => group,
-            // The service of a group, past its paths: its own meshcache-* headers are kept from clients all the same.
-            Found::HostOnly(group) if group.config().mode == Mode::On => {
-                worker.counts.pass(Reason::NoGroup);
-                let verdict = Verdict::new(wire::Outcome::Pass).because(Reason::NoGroup.label());
-                return Step::Pass(Pass { reason: Reason::NoGroup, note: Some(cache_status(&known.installation, &verdict, "", None)), spare: None });
-            }
-            _ => return none_of_ours(worker, Reason::NoGroup),
+            Found::HostOnly(_) => return outside(worker, site, &request, Reason::NoPath, || site.side(now, || facts.side())),
+            Found::Nothing if site.names_groups() => return outside(worker, site, &request, Reason::NoGroup, || site.side(now, || facts.side())),
+            Found::Nothing => return none_of_ours(worker, Reason::NoGroup),
         };
         let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
         let mode = group.config().mode;
@@ -139,8 +141,8 @@ impl<'e> Exchange<'e> {
             Some(Reason::Debugger)
         } else {
             unsuitable(&request, arrival.whole, &known.installation)
-                .or_else(|| group.bypasses(&request).then_some(Reason::Bypass))
-                .or_else(|| group.confuses(&request).then_some(Reason::Unfit))
+                .or_else(|| group.bypasses(&request))
+                .or_else(|| group.confuses(&request).then_some(Reason::AmbiguousCookie))
                 .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
         };
         match (passes, mode) {
@@ -175,7 +177,7 @@ impl<'e> Exchange<'e> {
                             None => Step::Pass(Pass { reason: Reason::Host, note: None, spare: None }),
                         }
                     }
-                    Hot::Origin => Step::Pass(ours.pass(worker, Reason::Condition)),
+                    Hot::Origin => Step::Pass(ours.pass(worker, Reason::Conditional)),
                     Hot::Ask => ours.ask(worker, arrival, now),
                 }
             }
@@ -227,14 +229,14 @@ impl Ours<'_> {
         let alone = joins(self.group, self.request, verified);
         let asked = Asked::new(self.side, alone);
         let shared = alone.is_ok() && !only_if_cached;
-        if worker.passes.holds(&self.key, asked, self.request, now) {
-            return Step::Pass(self.pass(worker, Reason::Remembered));
+        if let Some(owners) = worker.passes.get(&self.key, asked, self.request, now) {
+            return Step::Pass(self.pass_saying(worker, Reason::Remembered, if owners.is_empty() { Reason::Owner.into() } else { owners }));
         }
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
         if !message::fits(self.request, arrival.map, worker.told()) {
-            return Step::Pass(self.pass(worker, Reason::LargeHead));
+            return Step::Pass(self.pass(worker, Reason::RequestHeadTooLarge));
         }
         if shared {
             let purges = worker.purges();
@@ -292,18 +294,22 @@ impl Ours<'_> {
     }
 
     fn pass(&self, worker: &mut Worker, reason: Reason) -> Pass {
+        self.pass_saying(worker, reason, reason.into())
+    }
+
+    /// The same; `said`: what Cache-Status says of it.
+    fn pass_saying(&self, worker: &mut Worker, reason: Reason, said: Word) -> Pass {
+        count_pass(worker, self.group, reason);
         let installation = self.site.known().map_or("meshcache", |known| &known.installation);
-        pass(worker, self.group, installation, reason, self.debug.then_some(&self.key))
+        Pass { reason, note: Some(note(installation, said, self.debug.then_some(&self.key))), spare: None }
     }
 }
 
 /// Why a request of a group is none of the cache's business, by what it is.
 fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<Reason> {
-    let other = Marks::UPGRADE.with(Marks::EXPECT).with(Marks::BODY).with(Marks::EVENT_STREAM).with(Marks::GRPC);
-    if !request.is_get() && !request.is_head() {
-        Some(Reason::Method)
-    } else if !whole || request.marks.any(other) {
-        Some(Reason::Kind)
+    let kind = request.not_for_caches().or_else(|| (!whole).then_some(Reason::Body));
+    if kind.is_some() {
+        kind
     } else if request.normal_path().starts_with(CONTROL_PATH) {
         Some(Reason::ControlPath)
     } else if request.looped(installation) {
@@ -316,8 +322,28 @@ fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<
 /// Counts a pass and says why.
 pub(crate) fn pass(worker: &mut Worker, group: &Group, installation: &str, reason: Reason, debug: Option<&Key>) -> Pass {
     count_pass(worker, group, reason);
-    let verdict = Verdict::new(wire::Outcome::Pass).because(reason.label());
-    Pass { reason, note: Some(cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref())), spare: None }
+    Pass { reason, note: Some(note(installation, reason.into(), debug)), spare: None }
+}
+
+/// What Cache-Status says of a pass.
+fn note(installation: &str, said: Word, debug: Option<&Key>) -> String {
+    let verdict = Verdict::new(wire::Outcome::Pass).because(said);
+    cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref())
+}
+
+/// A request of no group. It is ours to say why where its host is a group's, or where all that comes in is for the service whose groups this
+/// listener names, and where no other group of these only observes or is off. Then the service's own meshcache-* headers are kept from
+/// clients, too.
+fn outside<'a>(worker: &mut Worker, site: &Site, request: &Request<'_>, reason: Reason, side: impl FnOnce() -> Option<Side>) -> Step<'a> {
+    worker.counts.pass(reason);
+    let of_host: Vec<&Arc<Group>> = site.served().of_host(request, site.namespace()).collect();
+    let mut groups = if of_host.is_empty() { site.served().iter().collect() } else { of_host.clone() }.into_iter().peekable();
+    let all_on = groups.peek().is_some() && groups.all(|group| group.config().mode == Mode::On);
+    // Where hosts are looked up, a host of no group is another's: only what comes in is for the service beside this proxy.
+    let is_served = |side: Side| if of_host.is_empty() { site.names_groups() && side == Side::Inbound } else { site.serves(side) };
+    let is_ours = all_on && side().is_some_and(is_served);
+    let said = site.known().filter(|_| is_ours).map(|known| note(&known.installation, reason.into(), None));
+    Step::Pass(Pass { reason, note: said, spare: None })
 }
 
 /// What a request takes along that no coordinator answers: the hot answer, if it may stand in for the service, should that fail.

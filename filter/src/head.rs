@@ -89,6 +89,11 @@ impl<'a> Head<'a> {
     pub fn request(&self) -> Result<Request<'_>, Unfit> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, self.target, &self.fields)
     }
+
+    /// The request for the root of its host, whatever its target: for whose it is where its target cannot be read.
+    pub fn host_only(&self) -> Result<Request<'_>, Unfit> {
+        Request::read(self.method, self.scheme().as_bytes(), self.authority, b"/", &self.fields)
+    }
 }
 
 impl Control {

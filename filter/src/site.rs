@@ -84,6 +84,11 @@ impl Site {
         &self.served
     }
 
+    /// Whether the configuration names the groups that are served.
+    pub fn names_groups(&self) -> bool {
+        self.wanted.is_some()
+    }
+
     /// The side that a request came in on; `envoy`: what Envoy says. `None`: the configuration says another one.
     pub fn side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
         match self.sided.get() {

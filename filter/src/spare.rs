@@ -3,6 +3,7 @@
 
 use crate::{hot::Variant, pairs::Block, reply::Reply, worker::Worker};
 use meshcache_protocol::{
+    Reason,
     freshness::{Stored, cache_status},
     wire::{Outcome, Verdict},
 };
@@ -35,7 +36,7 @@ impl Spare {
             return None;
         }
         let resident = now.saturating_sub(self.arrived);
-        let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
+        let mut verdict = Verdict::new(Outcome::Stale).because(Reason::OriginError);
         (verdict.ttl, verdict.age) = (self.stored.ttl(resident), self.stored.age(resident));
         self.block.end(verdict.age / 1000, &cache_status(installation, &verdict, "", None));
         Some(Reply::whole(self.stored.status, &self.block, &self.body))

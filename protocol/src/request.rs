@@ -1,6 +1,6 @@
 //! A request and a response as both sides see them: borrowed, read once, nothing copied.
 
-use crate::normal;
+use crate::{normal, reason::Reason};
 use std::borrow::Cow;
 
 /// One header field: its name in lower case and its value as it came (any bytes).
@@ -18,12 +18,12 @@ pub enum Unfit {
 }
 
 impl Unfit {
-    /// The log word and metric label.
-    pub const fn label(self) -> &'static str {
+    /// The reason that is said.
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::Authority => "bad-authority",
-            Self::Target => "bad-target",
-            Self::Path => "ambiguous-path",
+            Self::Authority => Reason::BadAuthority,
+            Self::Target => Reason::BadTarget,
+            Self::Path => Reason::AmbiguousPath,
         }
     }
 }
@@ -192,6 +192,25 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Why no cache answers such a request, whatever group it is of.
+    pub fn not_for_caches(&self) -> Option<Reason> {
+        const REASONS: [(Marks, Reason); 5] = [
+            (Marks::UPGRADE, Reason::Upgrade),
+            (Marks::BODY, Reason::Body),
+            (Marks::EXPECT, Reason::Expect),
+            (Marks::GRPC, Reason::Grpc),
+            (Marks::EVENT_STREAM, Reason::EventStream),
+        ];
+        if !self.is_get() && !self.is_head() {
+            return Some(Reason::Method);
+        }
+        let any = REASONS.iter().fold(Marks::default(), |any, (mark, _)| any.with(*mark));
+        if !self.marks.any(any) {
+            return None;
+        }
+        REASONS.iter().find(|(mark, _)| self.marks.any(*mark)).map(|(_, reason)| *reason)
+    }
+
     /// Reads a request's head. `target` is path and query in origin form.
     pub fn read(method: &'a [u8], scheme: &'a [u8], authority: &'a [u8], target: &'a [u8], fields: &'a [Field<'a>]) -> Result<Self, Unfit> {
         let scheme = if scheme.eq_ignore_ascii_case(b"https") { "https" } else { "http" };

@@ -1,6 +1,6 @@
 //! What filter and coordinators say to each other: header names, a question's own headers, an answer's outcome.
 
-use crate::{freshness::Why, request::Field};
+use crate::{freshness::Why, reason::Word, request::Field};
 use std::fmt;
 
 /// The wire version that this code speaks. A side also understands the one before it.
@@ -100,8 +100,8 @@ impl Outcome {
 pub struct Verdict {
     /// How the answer came about.
     pub outcome: Outcome,
-    /// Why, one of our own words; empty where there is nothing to say.
-    pub reason: String,
+    /// Why: a reason, or what `fwd` is to say; empty where there is nothing to say.
+    pub reason: Word,
     /// For a response: how much longer it is fresh. Negative: so long stale. Milliseconds.
     pub ttl: i64,
     /// For a response: its age. Milliseconds.
@@ -140,7 +140,7 @@ impl Verdict {
     pub fn new(outcome: Outcome) -> Self {
         Self {
             outcome,
-            reason: String::new(),
+            reason: Word::NONE,
             ttl: 0,
             age: 0,
             if_error: 0,
@@ -160,8 +160,8 @@ impl Verdict {
 
     /// The same with a reason.
     #[must_use]
-    pub fn because(mut self, reason: &str) -> Self {
-        self.reason = reason.to_owned();
+    pub fn because(mut self, reason: impl Into<Word>) -> Self {
+        self.reason = reason.into();
         self
     }
 
@@ -173,7 +173,7 @@ impl Verdict {
         for part in parts {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             match name {
-                "reason" => verdict.reason = value.to_owned(),
+                "reason" => verdict.reason = value.into(),
                 "ttl" => verdict.ttl = value.parse().ok()?,
                 "age" => verdict.age = value.parse().ok()?,
                 "if-error" => verdict.if_error = value.parse().ok()?,

@@ -64,7 +64,7 @@ fn key(of: &Value) -> Value {
             let key = Key::of(&group(of), &request, of["route"].as_str().map(str::as_bytes));
             json!({"bytes": hex(key.bytes()), "hash": format!("{:?}", key.hash()), "text": key.to_string()})
         }
-        Err(unfit) => json!(unfit.label()),
+        Err(unfit) => json!(unfit.reason().label()),
     }
 }
 
@@ -87,7 +87,7 @@ fn verdict(of: &Value) -> Value {
     let Some(read) = Verdict::parse(of.as_str().unwrap().as_bytes()) else { return Value::Null };
     assert!(Outcome::ALL.contains(&read.outcome));
     json!({
-        "written": read.to_string(), "reason": read.reason, "ttl": read.ttl, "age": read.age, "shared": read.shared, "everybody": read.everybody,
+        "written": read.to_string(), "reason": read.reason.as_str(), "ttl": read.ttl, "age": read.age, "shared": read.shared, "everybody": read.everybody,
         "status": freshness::cache_status("meshcache", &read, "", Some("g http://example.com/")),
     })
 }
@@ -115,7 +115,7 @@ fn decision(of: &Value) -> Value {
             let later: Vec<_> = [0, 59_000, 61_000].map(|resident| format!("{:?}", freshness::reuse(&group, &request, false, Some(&stored), resident))).into();
             json!({"stored": stored, "fields": kept, "keep": stored.keep(), "selecting": Selecting::of(&Vary::of(&response), &request), "after 0, 59 and 61 s": later})
         }
-        Err(not) => json!(not.label()),
+        Err(not) => json!(not.reason().label()),
     }
 }
 

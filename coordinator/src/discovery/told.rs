@@ -27,6 +27,9 @@ pub struct Word {
     /// The sender has answered for keys of the one it tells: who was gone has to ask what it missed.
     #[serde(default)]
     pub stood_in: bool,
+    /// The names in its `--peers`. Empty: not said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub list: Vec<String>,
 }
 
 /// What becomes of a coordinator.
@@ -45,7 +48,8 @@ impl Word {
     /// What is wrong with it, in a word.
     pub fn problem(&self) -> Option<&'static str> {
         let Peer { name, data, peer } = &self.peer;
-        if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let is_bad = |name: &String| name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control());
+        if is_bad(name) || self.list.iter().any(is_bad) {
             return Some("bad-name");
         }
         [data, peer].into_iter().any(|at| at.parse::<SocketAddr>().is_err()).then_some("bad-address")
@@ -87,7 +91,7 @@ impl Told {
     /// What a peer is known to have said last: that it leaves, unless discovery has seen that.
     pub fn leave(&self, name: &str) -> Option<Word> {
         let (peer, does, _) = self.0.get(name).filter(|(_, does, _)| *does != Does::Join)?;
-        Some(Word { peer: peer.clone(), does: *does, stood_in: false })
+        Some(Word { peer: peer.clone(), does: *does, stood_in: false, list: Vec::new() })
     }
 
     /// The ring: what discovery has, less who leaves, and who comes. Where discovery knows a peer, its address is discovery's.
@@ -160,8 +164,12 @@ mod tests {
 
     #[test]
     fn words_are_checked_and_bounded() {
-        let word =
-            |name: &str, data: &str| Word { peer: Peer { name: name.into(), data: data.into(), peer: "[::1]:1".into() }, does: Does::Join, stood_in: false };
+        let word = |name: &str, data: &str| Word {
+            peer: Peer { name: name.into(), data: data.into(), peer: "[::1]:1".into() },
+            does: Does::Join,
+            stood_in: false,
+            list: Vec::new(),
+        };
         assert_eq!(word("a", "1.2.3.4:5").problem(), None);
         for (name, data, problem) in [("", "1.2.3.4:5", "bad-name"), ("a b", "1.2.3.4:5", "bad-name"), ("a", "host:5", "bad-address"), ("a", "", "bad-address")]
         {

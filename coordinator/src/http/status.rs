@@ -81,7 +81,7 @@ impl Answer for Routes {
     }
 
     fn refuse(&self, _: &Request<Incoming>) -> Response {
-        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{TOO_MANY_LINES}\n")).into_response()
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_LINES.label())).into_response()
     }
 }
 

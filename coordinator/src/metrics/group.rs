@@ -2,6 +2,7 @@
 
 use super::{counters, gauges, one};
 use crate::settings::Usage;
+use meshcache_protocol::{Reason, reason::Said};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::{
     sync::{
@@ -184,8 +185,8 @@ impl GroupMetrics {
         // groupcache's hot cache holds what another peer owns. Here that is in the proxies: always 0, so that dashboards find their series.
         cache("hot");
         // There before the first one: an alert sees it rise.
-        for reason in ["connect", "dns", "tls", "timeout", "reset"] {
-            families.origin_failures.with_label_values(&[name, reason]);
+        for reason in [Reason::Connect, Reason::Dns, Reason::Tls, Reason::Timeout, Reason::Reset] {
+            families.origin_failures.with_label_values(&[name, reason.label()]);
         }
         Self {
             gets: counter(&families.gets),
@@ -216,9 +217,14 @@ impl GroupMetrics {
         }
     }
 
-    /// Counts a request by its outcome and the reason for it, both words of ours; no reason: empty.
-    pub fn request(&self, outcome: &'static str, reason: &'static str) {
-        self.requests.inc([outcome, reason]);
+    /// Counts a request by its outcome and the reason for it.
+    pub fn request(&self, outcome: &'static str, reason: impl Into<Said>) {
+        self.requests.inc([outcome, reason.into().label()]);
+    }
+
+    /// Counts a request that needs no reason.
+    pub fn answered(&self, outcome: &'static str) {
+        self.requests.inc([outcome, ""]);
     }
 
     /// How many requests clients have made, and how many of them the service did not see. Less than none where it has seen more than that:
@@ -241,13 +247,13 @@ impl GroupMetrics {
     }
 
     /// Counts an answer that is not stored.
-    pub fn not_stored(&self, reason: &'static str) {
-        self.not_stored.inc([reason]);
+    pub fn not_stored(&self, reason: Reason) {
+        self.not_stored.inc([reason.label()]);
     }
 
     /// Counts a request to the origin that brought no answer.
-    pub fn origin_failure(&self, reason: &'static str) {
-        self.origin_failures.inc([reason]);
+    pub fn origin_failure(&self, reason: Reason) {
+        self.origin_failures.inc([reason.label()]);
     }
 
     /// Takes over what the store says of itself.

@@ -2,6 +2,7 @@
 
 use super::Failing;
 use crate::body::Cut;
+use meshcache_protocol::Reason;
 use std::error::Error;
 
 /// Why there is no answer of an origin.
@@ -79,25 +80,30 @@ impl Failure {
         matches!(self, Self::Connect | Self::Dns | Self::Tls | Self::Timeout | Self::Reset | Self::IncompleteBody | Self::Overload | Self::Unvalidated)
     }
 
+    /// The reason that is said.
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Connect => Reason::Connect,
+            Self::Dns => Reason::Dns,
+            Self::Tls => Reason::Tls,
+            Self::Refused => Reason::Refused,
+            Self::Timeout => Reason::Timeout,
+            Self::Reset => Reason::Reset,
+            Self::BadResponse => Reason::BadResponse,
+            Self::TooManyHeaders => Reason::TooManyHeaders,
+            Self::HeadTooLarge => Reason::HeadTooLarge,
+            Self::UnaskedUpgrade => Reason::UnaskedUpgrade,
+            Self::IncompleteBody => Reason::IncompleteBody,
+            Self::IncompleteRequest => Reason::IncompleteRequest,
+            Self::Overload => Reason::Overload,
+            Self::Unvalidated => Reason::MustRevalidate,
+            Self::Internal => Reason::Internal,
+        }
+    }
+
     /// The log word and metric label.
     pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Dns => "dns",
-            Self::Tls => "tls",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::BadResponse => "bad-response",
-            Self::TooManyHeaders => "too-many-headers",
-            Self::HeadTooLarge => "head-too-large",
-            Self::UnaskedUpgrade => "unasked-upgrade",
-            Self::IncompleteBody => "incomplete-body",
-            Self::IncompleteRequest => "incomplete-request",
-            Self::Overload => "overload",
-            Self::Unvalidated => "must-revalidate",
-            Self::Internal => "internal",
-        }
+        self.reason().label()
     }
 
     /// What went wrong on a connection that was there, by the first cause that says so.

@@ -149,7 +149,7 @@ impl Origin {
             }
             Err(missed) => {
                 self.health.failed(&missed);
-                self.metrics.origin_failure(missed.failure.label());
+                self.metrics.origin_failure(missed.failure.reason());
                 Err(missed.failure)
             }
         }

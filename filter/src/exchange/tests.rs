@@ -387,6 +387,72 @@ fn an_owners_pass_lets_all_go_and_is_remembered_for_its_time() {
 }
 
 #[test]
+fn the_second_request_is_told_the_owners_reason_too() {
+    let mut proxy = Proxy::new("{}");
+    for (path, owners, said) in [
+        ("/a", "private", "meshcache; fwd=bypass; detail=private"),
+        ("/b", "of-another-version", "meshcache; fwd=bypass; detail=of-another-version"),
+        ("/c", "longer-than-any-word-of-any-version", "meshcache; fwd=bypass; detail=owner"),
+    ] {
+        let question = proxy.question(path);
+        let verdict = format!("pass; reason={owners}; for=10000");
+        assert_eq!(proxy.answer(question, &verdict, &[], ""), [(proxy.streams, Done::Pass(Reason::Owner))]);
+        let Step::Pass(second) = proxy.step("GET", path, &[]) else { panic!("it is asked again") };
+        assert_eq!((second.reason, second.note.as_deref()), (Reason::Remembered, Some(said)));
+    }
+}
+
+#[test]
+fn a_pass_says_why_where_that_is_ours_to_say() {
+    let said = |proxy: &mut Proxy, target: &str, fields: &[(&str, &str)]| match proxy.step("GET", target, fields) {
+        Step::Pass(pass) => pass.note.map(|note| note.replace("meshcache; fwd=bypass; detail=", "")),
+        _ => panic!("it does not pass"),
+    };
+    let bypass = r#"{"bypass": {"headers": ["x-a"], "cookies": ["b"], "query": ["c"]}}"#;
+    let mut proxy = Proxy::new(bypass);
+    for (target, fields, why) in [
+        ("//x", &[][..], "ambiguous-path"),
+        ("/a/../b", &[], "ambiguous-path"),
+        ("x", &[], "bad-target"),
+        ("/none", &[], "no-path"),
+        ("/x", &[("x-a", "1")], "bypass-header"),
+        ("/x", &[("cookie", "b=1")], "bypass-cookie"),
+        ("/x?c", &[], "bypass-query"),
+    ] {
+        assert_eq!(said(&mut proxy, target, fields).as_deref(), Some(why), "{target}");
+    }
+    // Another's path, and a group that changes nothing for clients.
+    proxy.side = Side::Inbound;
+    assert_eq!(said(&mut proxy, "//x", &[]), None, "this side is not served");
+    for mode in ["observe", "off"] {
+        let mut proxy = Proxy::new(&format!(r#"{{"mode": "{mode}"}}"#));
+        assert_eq!(["//x", "/none"].map(|target| said(&mut proxy, target, &[])), [None, None], "{mode}");
+    }
+}
+
+#[test]
+fn a_host_of_no_group_is_told_so_by_the_listener_of_the_groups_service_only() {
+    let said = |proxy: &mut Proxy| match proxy.step("GET", "/x", &[]) {
+        Step::Pass(pass) => (pass.reason, pass.note),
+        _ => panic!("it does not pass"),
+    };
+    let other = r#"{"match": {"hosts": ["other"]}}"#;
+    let named = Some(vec!["g".to_owned()]);
+    for (group, groups, side, says) in [
+        (other, named.clone(), Side::Inbound, true),
+        (other, named.clone(), Side::Outbound, false),
+        (other, None, Side::Inbound, false),
+        (other, None, Side::Outbound, false),
+        (r#"{"match": {"hosts": ["other"]}, "mode": "observe"}"#, named, Side::Inbound, false),
+    ] {
+        let mut proxy = Proxy::new(group);
+        (proxy.site, proxy.side) = (Site::new(groups.clone(), None, None), side);
+        let note = says.then(|| "meshcache; fwd=bypass; detail=no-group".to_owned());
+        assert_eq!(said(&mut proxy), (Reason::NoGroup, note), "{groups:?} {side:?}");
+    }
+}
+
+#[test]
 fn an_owner_that_loads_is_asked_again_until_two_loads_had_their_time() {
     let mut proxy = Proxy::new(r#"{"origin": {"url": "http://o", "timeout": "2s"}, "patience": "500ms"}"#);
     let question = proxy.question("/x");
@@ -637,20 +703,20 @@ fn what_is_none_of_the_caches_business_passes_at_once() {
     for (method, target, field, reason) in [
         ("POST", "/x", ("a", "b"), Reason::Method),
         ("CONNECT", "/x", ("a", "b"), Reason::Method),
-        ("GET", "/none", ("a", "b"), Reason::NoGroup),
-        ("GET", "/a/../b", ("a", "b"), Reason::Unfit),
+        ("GET", "/none", ("a", "b"), Reason::NoPath),
+        ("GET", "/a/../b", ("a", "b"), Reason::AmbiguousPath),
         ("GET", "/.meshcache/feed", ("a", "b"), Reason::ControlPath),
-        ("GET", "/x", ("upgrade", "websocket"), Reason::Kind),
-        ("GET", "/x", ("expect", "100-continue"), Reason::Kind),
-        ("GET", "/x", ("content-length", "5"), Reason::Kind),
-        ("GET", "/x", ("accept", "text/event-stream"), Reason::Kind),
-        ("GET", "/x", ("content-type", "application/grpc"), Reason::Kind),
+        ("GET", "/x", ("upgrade", "websocket"), Reason::Upgrade),
+        ("GET", "/x", ("expect", "100-continue"), Reason::Expect),
+        ("GET", "/x", ("content-length", "5"), Reason::Body),
+        ("GET", "/x", ("accept", "text/event-stream"), Reason::EventStream),
+        ("GET", "/x", ("content-type", "application/grpc"), Reason::Grpc),
         ("GET", "/x", ("cdn-loop", "meshcache"), Reason::Loop),
-        ("GET", "/x", ("x-nocache", ""), Reason::Bypass),
+        ("GET", "/x", ("x-nocache", ""), Reason::BypassHeader),
     ] {
         assert_eq!(proxy.ask(method, target, &[field]), Done::Pass(reason), "{method} {target} {field:?}");
     }
-    assert_eq!(proxy.ask_whole("GET", "/x", &[], false), Done::Pass(Reason::Kind));
+    assert_eq!(proxy.ask_whole("GET", "/x", &[], false), Done::Pass(Reason::Body));
     proxy.worker.forget();
     assert_eq!(proxy.get("/x"), Done::Pass(Reason::NoFeed));
 }
@@ -1055,9 +1121,9 @@ fn a_head_that_no_coordinator_takes_passes() {
     let names: Vec<String> = (0..241).map(|n| format!("x-{n}")).collect();
     let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
     assert!(matches!(proxy.ask("GET", "/x", &fields[..240]), Done::Ask(_)));
-    assert_eq!(proxy.ask("GET", "/y", &fields), Done::Pass(Reason::LargeHead));
+    assert_eq!(proxy.ask("GET", "/y", &fields), Done::Pass(Reason::RequestHeadTooLarge));
     let long = "v".repeat(62 << 10);
-    assert_eq!(proxy.ask("GET", "/y", &[("x", &long)]), Done::Pass(Reason::LargeHead));
+    assert_eq!(proxy.ask("GET", "/y", &[("x", &long)]), Done::Pass(Reason::RequestHeadTooLarge));
 }
 
 #[test]
@@ -1090,14 +1156,14 @@ fn no_spelling_of_a_path_is_answered_for_who_may_not_have_it() {
             proxy.heat("/prod/x", &[], "for the admin");
         }
         for path in equal {
-            assert_eq!(proxy.get(path), if group == callers { hot("for the admin") } else { Done::Pass(Reason::NoGroup) }, "{path}");
+            assert_eq!(proxy.get(path), if group == callers { hot("for the admin") } else { Done::Pass(Reason::NoPath) }, "{path}");
         }
         proxy.caller = Some("spiffe://d/ns/n/sa/web");
         for path in equal {
-            assert_eq!(proxy.get(path), Done::Pass(if group == callers { Reason::Caller } else { Reason::NoGroup }), "{path}");
+            assert_eq!(proxy.get(path), Done::Pass(if group == callers { Reason::Caller } else { Reason::NoPath }), "{path}");
         }
         for path in ambiguous {
-            assert_eq!(proxy.get(path), Done::Pass(Reason::Unfit), "{path}");
+            assert_eq!(proxy.get(path), Done::Pass(Reason::AmbiguousPath), "{path}");
         }
     }
 }
@@ -1113,7 +1179,7 @@ fn a_control_path_in_any_spelling_is_the_services() {
 #[test]
 fn a_cookie_of_the_key_that_may_be_read_in_two_ways_passes() {
     let mut proxy = Proxy::new(r#"{"key": {"cookies": ["lang"]}, "share": {"cookie": true}}"#);
-    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "lang=en; lang=fr")]), Done::Pass(Reason::Unfit));
-    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]), Done::Pass(Reason::Unfit));
+    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "lang=en; lang=fr")]), Done::Pass(Reason::AmbiguousCookie));
+    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]), Done::Pass(Reason::AmbiguousCookie));
     assert!(matches!(proxy.ask("GET", "/x", &[("cookie", "a=b; lang=fr")]), Done::Ask(_)));
 }

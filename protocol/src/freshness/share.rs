@@ -3,6 +3,7 @@
 use super::asked::Asked;
 use crate::{
     groups::Group,
+    reason::Reason,
     request::{Marks, Request},
 };
 
@@ -22,14 +23,15 @@ pub enum Alone {
 }
 
 impl Alone {
-    /// The log word and metric label.
-    pub const fn label(self) -> &'static str {
+    /// The reason that is said.
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::Method => "method",
-            Self::Identity => "identity",
-            Self::Range => "range",
-            Self::Conditional => "conditional",
-            Self::Directive => "request-directive",
+            Self::Method => Reason::Method,
+            Self::Identity => Reason::Identity,
+            Self::Range => Reason::Range,
+            Self::Conditional => Reason::Conditional,
+            // A reload shares the next load: who asks alone said no-store.
+            Self::Directive => Reason::RequestNoStore,
         }
     }
 }

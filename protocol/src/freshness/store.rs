@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     groups::{Errors, Group},
+    reason::Reason,
     request::{Marks, Request, Response},
 };
 
@@ -30,7 +31,7 @@ pub enum NotStored {
     /// The response said private.
     Private,
     /// The request names its user and the response does not say that it is for everybody.
-    Authorization,
+    Identity,
     /// The response sets a cookie.
     SetCookie,
     /// A status that may not be stored, or an error that the group does not list.
@@ -46,20 +47,20 @@ pub enum NotStored {
 }
 
 impl NotStored {
-    /// The log word and metric label.
-    pub const fn label(self) -> &'static str {
+    /// The reason that is said.
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::Method => "method",
-            Self::RequestNoStore => "request-no-store",
-            Self::NoStore => "no-store",
-            Self::Private => "private",
-            Self::Authorization => "authorization",
-            Self::SetCookie => "set-cookie",
-            Self::Status => "status",
-            Self::VaryEverything => "vary",
-            Self::NoFreshness => "no-freshness",
-            Self::TooLarge => "too-large",
-            Self::Incomplete => "incomplete",
+            Self::Method => Reason::Method,
+            Self::RequestNoStore => Reason::RequestNoStore,
+            Self::NoStore => Reason::NoStore,
+            Self::Private => Reason::Private,
+            Self::Identity => Reason::Identity,
+            Self::SetCookie => Reason::SetCookie,
+            Self::Status => Reason::Status,
+            Self::VaryEverything => Reason::Vary,
+            Self::NoFreshness => Reason::NoFreshness,
+            Self::TooLarge => Reason::TooLarge,
+            Self::Incomplete => Reason::Incomplete,
         }
     }
 
@@ -126,7 +127,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(control.no_store && !control.lifts_no_store, NotStored::NoStore)?;
     no(control.private, NotStored::Private)?;
     no(Vary::of(response) == Vary::Everything, NotStored::VaryEverything)?;
-    no(subject.named && !control.permits, NotStored::Authorization)?;
+    no(subject.named && !control.permits, NotStored::Identity)?;
     no(sets_cookie(subject, errors), NotStored::SetCookie)?;
     no(!errors.to_the_letter() && answers_conditions(request, response), NotStored::Status)?;
     no(!subject.admits_status(), NotStored::Status)?;
@@ -268,7 +269,7 @@ mod tests {
     fn an_answer_to_a_request_with_authorization_is_stored_only_where_it_says_so() {
         for group in ["{}", LETTER] {
             for text in ["max-age=60", "max-age=60, proxy-revalidate", "no-cache", "public=1, max-age=60", "immutable, max-age=60"] {
-                assert_eq!(case(&[("cache-control", text), ETAG]).by(group).asking(&USER).why_not(), NotStored::Authorization, "{text}");
+                assert_eq!(case(&[("cache-control", text), ETAG]).by(group).asking(&USER).why_not(), NotStored::Identity, "{text}");
             }
             for text in ["public, max-age=60", "s-maxage=60", "must-revalidate, max-age=60"] {
                 let stored = case(&[("cache-control", text)]).by(group).asking(&USER).store().unwrap();
@@ -282,12 +283,12 @@ mod tests {
     fn who_names_its_user_in_another_way_counts_as_authorization() {
         let group = r#"{"share": {"identity": ["x-user-id"]}}"#;
         for asked in [("cookie", "a=b"), ("x-user-id", "7")] {
-            assert_eq!(case(&[FRESH]).by(group).asking(&[asked]).why_not(), NotStored::Authorization, "{asked:?}");
+            assert_eq!(case(&[FRESH]).by(group).asking(&[asked]).why_not(), NotStored::Identity, "{asked:?}");
             assert!(case(&[PUBLIC]).by(group).asking(&[asked]).store().is_ok());
         }
         let mut verified = case(&[FRESH]);
         verified.verified = true;
-        assert_eq!(verified.why_not(), NotStored::Authorization);
+        assert_eq!(verified.why_not(), NotStored::Identity);
         assert!(case(&[FRESH]).by(r#"{"share": {"cookie": true}}"#).asking(&[("cookie", "a=b")]).store().is_ok());
         // RFC 9111 to the letter knows nothing of cookies.
         assert!(case(&[FRESH]).letter().asking(&[("cookie", "a=b")]).store().is_ok());

@@ -10,6 +10,7 @@ pub use patterns::{CallerPattern, Force, Host, Name, NamePattern, OriginUrl, Pat
 use crate::{
     feed,
     key::Hash,
+    reason::Reason,
     request::{Cookie, Request},
 };
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
@@ -190,13 +191,17 @@ impl Group {
         if kept.is_empty() { None } else { Some(Cow::Owned(kept.join("&"))) }
     }
 
-    /// Whether one of the group's `bypass` headers, cookies or query parameters is present.
-    pub fn bypasses(&self, request: &Request<'_>) -> bool {
+    /// Which of the group's `bypass` is present: a header, a cookie or a query parameter.
+    pub fn bypasses(&self, request: &Request<'_>) -> Option<Reason> {
         let bypass = &self.config.bypass;
-        bypass.headers.iter().any(|name| request.value(name).is_some())
-            || bypass.cookies.iter().any(|name| request.cookie(name) != Cookie::Absent)
-            || (!bypass.query.is_empty()
-                && request.normal_query().is_some_and(|q| q.split('&').any(|pair| bypass.query.iter().any(|name| name == parameter(pair)))))
+        if bypass.headers.iter().any(|name| request.value(name).is_some()) {
+            return Some(Reason::BypassHeader);
+        }
+        if bypass.cookies.iter().any(|name| request.cookie(name) != Cookie::Absent) {
+            return Some(Reason::BypassCookie);
+        }
+        let query = || request.normal_query().is_some_and(|q| q.split('&').any(|pair| bypass.query.iter().any(|name| name == parameter(pair))));
+        (!bypass.query.is_empty() && query()).then_some(Reason::BypassQuery)
     }
 
     /// Whether a cookie of the key is there in a way that not every server reads the same: such a request is none of the cache's business.
@@ -281,7 +286,7 @@ mod tests {
     fn bypass_and_callers_are_what_the_group_says() {
         let group = Group::for_tests(r#"{"bypass": {"query": ["nocache"], "cookies": ["session"]}, "callers": ["spiffe://*/ns/shop/sa/*"]}"#);
         let request = |target: &'static str| Request::read(b"GET", b"http", b"h", target.as_bytes(), &[]).unwrap();
-        assert!(group.bypasses(&request("/?nocache")) && !group.bypasses(&request("/?nocache2")));
+        assert_eq!((group.bypasses(&request("/?nocache")), group.bypasses(&request("/?nocache2"))), (Some(Reason::BypassQuery), None));
         assert!(group.admits(Some("spiffe://cluster.local/ns/shop/sa/web")));
         assert!(!group.admits(Some("spiffe://cluster.local/ns/bank/sa/web")) && !group.admits(None));
         assert!(Group::for_tests(r#"{"callers": ["*"]}"#).admits(None));
