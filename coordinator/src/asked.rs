@@ -8,7 +8,7 @@ use crate::{
 use http::{Method, StatusCode};
 use meshcache_protocol::{
     Field, Key, Request,
-    groups::{Found, Mode},
+    groups::{Found, Mode, NotPassed},
     request::{Marks, Unfit},
     wire::{self, BadQuestion, Question, header},
 };
@@ -33,6 +33,8 @@ pub(crate) enum Elsewhere<'a> {
     Pass { served: &'a Arc<Served>, reason: &'static str, is_question: bool },
     /// A question that only its asker can go on with.
     HandBack { served: Option<&'a Arc<Served>>, reason: &'static str },
+    /// Nowhere: the group lets no plain client make this call through us.
+    Held { served: &'a Arc<Served>, not: NotPassed },
     /// Nowhere.
     Refused { status: StatusCode, reason: &'static str },
 }
@@ -122,7 +124,19 @@ pub(crate) fn route<'a>(
     if door == Door::Data && !admits() {
         return Err(if is_question { Elsewhere::HandBack { served: Some(served), reason: "caller" } } else { refused(StatusCode::FORBIDDEN, "caller") });
     }
-    let pass = |reason| Elsewhere::Pass { served, reason, is_question };
+    let passes = || {
+        let (method, identified) = (head.method().as_str(), identity != Identity::None);
+        match unfit {
+            None => group.passes_through(method, !names_path, identified),
+            // The origin may read the path as one that another group keeps.
+            Some(_) => rules.groups.of_host(&request, namespace).try_for_each(|group| group.passes_through(method, !group.takes_every_path(), identified)),
+        }
+    };
+    // A question is handed back: what its asker passes goes its own way to the service.
+    let pass = |reason| match if is_question { Ok(()) } else { passes() } {
+        Ok(()) => Elsewhere::Pass { served, reason, is_question },
+        Err(not) => Elsewhere::Held { served, not },
+    };
     match loops(&request, installation) {
         0 => {}
         1 => return Err(pass("loop")),

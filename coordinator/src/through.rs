@@ -50,6 +50,11 @@ impl Cache {
                 }
                 (served, answer::hand_back(&Aside::new(reason, "")))
             }
+            Elsewhere::Held { served, not } => {
+                served.metrics.request(Outcome::Error.label(), "not-passed");
+                served.held.complain(served.group.name(), not, head.method().as_str(), self.clock.now());
+                (Some(served), answer::refused(StatusCode::FORBIDDEN, "not-passed", &self.names))
+            }
             Elsewhere::Refused { status, reason } => (None, answer::refused(status, reason, &self.names)),
         }
     }
