@@ -59,7 +59,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (json, name) in [
             (r#"{"clutser": "c"}"#, "clutser"),
-            (r#"{"hot_bytes_per_worker": "4MB"}"#, "4MB"),
+            (r#"{"hot_bytes_per_worker": "4mB"}"#, "4mB"),
             (r#"{"cluster": ""}"#, "cluster"),
             (r#"{"hot_bytes_per_worker": "1GiB"}"#, "512MiB"),
             ("[", "line 1"),
