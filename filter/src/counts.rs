@@ -73,6 +73,8 @@ words! {
         Bypass = "bypass",
         /// The caller is not among the group's `callers`.
         Caller = "caller",
+        /// Its route leads to no service (none matches, or it answers or redirects by itself), so that Envoy's own answer counts.
+        Route = "route",
         /// A debugger's meshcache-bypass.
         Debugger = "debugger",
         /// Only the origin may judge its conditions.

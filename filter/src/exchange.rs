@@ -80,6 +80,8 @@ pub trait Facts {
     fn caller(&self, side: Side) -> Option<String>;
     /// Whether the proxy has verified a token of this request.
     fn verified(&self) -> bool;
+    /// The cluster that the chosen route leads to. `None`: no route matches, or it is one without: a direct response, a redirect.
+    fn cluster(&self) -> Option<Vec<u8>>;
 }
 
 /// The story of requests, at one moment in one worker.
@@ -142,6 +144,8 @@ impl<'e> Exchange<'e> {
                 .or_else(|| group.bypasses(&request).then_some(Reason::Bypass))
                 .or_else(|| group.confuses(&request).then_some(Reason::Unfit))
                 .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
+                // Last, and not where it passes for want of anybody to ask: it costs a call.
+                .or_else(|| ((mode == Mode::Observe || worker.trusts(now) || worker.may_ask()) && facts.cluster().is_none()).then_some(Reason::Route))
         };
         match (passes, mode) {
             // Off, or only watched: nothing changes for the client. And what another part of this cache asks for is its own to judge, by

@@ -302,4 +302,9 @@ impl Facts for ProxyFacts<'_> {
     fn verified(&self) -> bool {
         host::property("metadata\0filter_metadata\0envoy.filters.http.jwt_authn").is_some_and(|value| !value.is_empty())
     }
+
+    /// Envoy has chosen the route before its first filter. The second name is that of older ones.
+    fn cluster(&self) -> Option<Vec<u8>> {
+        host::property("xds\0cluster_name").or_else(|| host::property("cluster_name")).filter(|name| !name.is_empty())
+    }
 }

@@ -22,6 +22,7 @@ struct Proxy {
     side: Side,
     caller: Option<&'static str>,
     verified: bool,
+    cluster: Option<&'static str>,
     now: u64,
     streams: u32,
     /// Calls that went out.
@@ -38,15 +39,26 @@ enum Done {
     Wait,
 }
 
-impl Facts for (Side, Option<&str>, bool) {
+/// What the proxy says of a request.
+struct Told {
+    side: Side,
+    caller: Option<&'static str>,
+    verified: bool,
+    cluster: Option<&'static str>,
+}
+
+impl Facts for Told {
     fn side(&self) -> Side {
-        self.0
+        self.side
     }
     fn caller(&self, _: Side) -> Option<String> {
-        self.1.map(str::to_owned)
+        self.caller.map(str::to_owned)
     }
     fn verified(&self) -> bool {
-        self.2
+        self.verified
+    }
+    fn cluster(&self) -> Option<Vec<u8>> {
+        self.cluster.map(Into::into)
     }
 }
 
@@ -93,7 +105,7 @@ impl Proxy {
         worker.purge(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.hears(0);
         let site = Site::new(None, None, Some("ns".into()));
-        Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0, tokens: 0, last: None }
+        Self { worker, site, side: Side::Outbound, caller: None, verified: false, cluster: Some("service"), now: 0, streams: 0, tokens: 0, last: None }
     }
 
     fn ask(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Done {
@@ -117,7 +129,7 @@ impl Proxy {
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, map: &map, head: &head, whole };
         let exchange = Exchange { worker: &mut self.worker, now: self.now };
-        exchange.start(&self.site, arrival, &(self.side, self.caller, self.verified))
+        exchange.start(&self.site, arrival, &Told { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster })
     }
 
     fn get(&mut self, target: &str) -> Done {
@@ -761,7 +773,11 @@ fn a_value_that_is_no_text_passes_instead_of_being_asked() {
     let head = Head::read(&map).unwrap();
     proxy.site.learn(proxy.worker.known());
     let arrival = Arrival { stream: 1, map: &map, head: &head, whole: true };
-    let step = Exchange { worker: &mut proxy.worker, now: 0 }.start(&proxy.site, arrival, &(Side::Outbound, None, false));
+    let step = Exchange { worker: &mut proxy.worker, now: 0 }.start(
+        &proxy.site,
+        arrival,
+        &Told { side: Side::Outbound, caller: None, verified: false, cluster: Some("service") },
+    );
     assert_eq!(done(step), Done::Pass(Reason::NotText));
 }
 
@@ -1102,4 +1118,24 @@ fn a_cookie_of_the_key_that_may_be_read_in_two_ways_passes() {
     assert_eq!(proxy.ask("GET", "/x", &[("cookie", "lang=en; lang=fr")]), Done::Pass(Reason::Unfit));
     assert_eq!(proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]), Done::Pass(Reason::Unfit));
     assert!(matches!(proxy.ask("GET", "/x", &[("cookie", "a=b; lang=fr")]), Done::Ask(_)));
+}
+
+#[test]
+fn a_route_without_a_cluster_passes_whatever_is_hot() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.answer(question, "hit; ttl=60000; shared; stored", &[("cache-control", "max-age=60")], "hot");
+    for _ in 0..8 {
+        if let Done::Ask(ask) = proxy.get("/x") {
+            proxy.answer(ask.question, "hit; ttl=60000; shared; stored", &[("cache-control", "max-age=60")], "hot");
+        }
+    }
+    assert!(matches!(proxy.get("/x"), Done::Reply(200, ..)));
+    proxy.cluster = None;
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::Route));
+    assert_eq!(proxy.get("/y"), Done::Pass(Reason::Route));
+    assert_eq!(proxy.ask("POST", "/x", &[]), Done::Pass(Reason::Method), "what passes anyway says why");
+    let mut watching = Proxy::new(r#"{"mode": "observe"}"#);
+    watching.cluster = None;
+    assert_eq!(watching.get("/x"), Done::Pass(Reason::Route), "it would not have been looked up");
 }

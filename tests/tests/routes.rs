@@ -1,0 +1,52 @@
+//! What Envoy's routes say holds with the filter in front of them, too.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use meshcache_tests::groups::SHOP;
+use meshcache_tests::wait::SOON;
+use meshcache_tests::{Ask, EnvoyConfig, Mesh, Reply, await_until};
+use serde_json::{Value, json};
+
+/// Routes before the example's own, in its first virtual host.
+fn with_routes(mut envoy: EnvoyConfig, routes: &Value) -> EnvoyConfig {
+    let manager = &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let own = manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().unwrap();
+    own.splice(0..0, routes.as_array().unwrap().iter().cloned());
+    envoy
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_leads_to_no_service_is_answered_by_envoy_itself() {
+    let routes = json!([
+        {"match": {"path": "/internal"}, "direct_response": {"status": 403, "body": {"inline_string": "not for you"}}},
+        {"match": {"path": "/old"}, "redirect": {"path_redirect": "/new"}},
+        {"match": {"path": "/chosen"}, "route": {"cluster_header": "x-cluster"}},
+        {"match": {"path": "/closed", "headers": [{"name": "x-closed", "present_match": true}]}, "direct_response": {"status": 403}},
+        {"match": {"path": "/never"}, "non_forwarding_action": {}},
+    ]);
+    let observed = json!({"mode": "observe"});
+    let mesh = Mesh::of(2, 1).groups(|groups| groups.plus("observed", observed)).envoy(|envoy| with_routes(envoy, &routes)).start().await;
+    mesh.origin.always("*", Reply::fresh(3600, "from the service"));
+    let front = mesh.fronts()[0];
+    for (path, status) in [("/internal", 403), ("/old", 301), ("/chosen", 503), ("/never", 503)] {
+        for _ in 0..3 {
+            let answer = Ask::get(SHOP, path).send(front).await.unwrap();
+            assert_eq!(answer.status, status, "{path}: {answer:?}");
+            assert!(answer.cache_status().contains("detail=route") && !answer.text().contains("from the service"), "{path}: {answer:?}");
+            assert_eq!(mesh.origin.hits(path), 0, "{path} is not loaded either");
+        }
+        // In a group that only observes, nothing says otherwise and nothing is counted as what the cache would have answered.
+        assert_eq!(Ask::get("observed.test", path).send(front).await.unwrap().status, status);
+    }
+    // The same path, and what is hot: the request's own route counts.
+    let open = async || Ask::get(SHOP, "/closed").send(front).await.unwrap();
+    await_until(async || open().await.cache_status().contains("detail=proxy"), SOON, "it is hot").await;
+    let closed = Ask::get(SHOP, "/closed").header("x-closed", "1").send(front).await.unwrap();
+    assert_eq!((closed.status, mesh.origin.hits("/closed")), (403, 1), "{closed:?}");
+    // Four paths four times, and this one.
+    let counted = async || mesh.envoys[0].stats().await.sum("meshcache_filter_pass_route", &[]) == 17.0;
+    await_until(counted, SOON, "each is counted as what it is").await;
+    let outcomes = async |outcome| mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "observed"), ("outcome", outcome)]).await;
+    await_until(async || outcomes("pass").await == 4.0, SOON, "and told").await;
+    assert_eq!(outcomes("observed").await, 0.0, "nothing of it would have been looked up");
+}
