@@ -17,7 +17,7 @@ use crate::{
     worker::Worker,
 };
 use meshcache_protocol::{
-    Group, Key, Request,
+    Group, Key, Request, Route,
     freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
     groups::{Found, Mode},
     request::Marks,
@@ -82,6 +82,8 @@ pub trait Facts {
     fn verified(&self) -> bool;
     /// The cluster that the chosen route leads to. `None`: no route matches, or it is one without: a direct response, a redirect.
     fn cluster(&self) -> Option<Vec<u8>>;
+    /// The name of that route; most have none.
+    fn route(&self) -> Option<Vec<u8>>;
 }
 
 /// The story of requests, at one moment in one worker.
@@ -99,6 +101,7 @@ struct Ours<'a> {
     group: &'a Arc<Group>,
     request: &'a Request<'a>,
     key: Key,
+    route: Option<Route>,
     facts: &'a dyn Facts,
     debug: bool,
 }
@@ -135,6 +138,7 @@ impl<'e> Exchange<'e> {
             }
             _ => (false, false),
         };
+        let mut cluster = None;
         let passes = if mode == Mode::Off {
             Some(Reason::Off)
         } else if bypass {
@@ -145,8 +149,15 @@ impl<'e> Exchange<'e> {
                 .or_else(|| group.confuses(&request).then_some(Reason::Unfit))
                 .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
                 // Last, and not where it passes for want of anybody to ask: it costs a call.
-                .or_else(|| ((mode == Mode::Observe || worker.trusts(now) || worker.may_ask()) && facts.cluster().is_none()).then_some(Reason::Route))
+                .or_else(|| {
+                    if mode == Mode::On && !worker.trusts(now) && !worker.may_ask() {
+                        return None;
+                    }
+                    cluster = facts.cluster();
+                    cluster.is_none().then_some(Reason::Route)
+                })
         };
+        let route = cluster.filter(|_| group.keys_route()).map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
         match (passes, mode) {
             // Off, or only watched: nothing changes for the client. And what another part of this cache asks for is its own to judge, by
             // all that the service says.
@@ -157,7 +168,7 @@ impl<'e> Exchange<'e> {
             (None, Mode::Off | Mode::Observe) => {
                 worker.counts.outcome(group.name(), Outcome::Observed);
                 worker.counts.pass(Reason::Observe);
-                watch(worker, group, &request, arrival, facts, now)
+                watch(worker, group, &request, route.as_ref(), arrival, facts, now)
             }
             (Some(reason), Mode::On) => {
                 let key = debug.then(|| Key::of(group, &request, None));
@@ -169,7 +180,8 @@ impl<'e> Exchange<'e> {
                 Step::Pass(pass(worker, group, &known.installation, Reason::NoPeer, key.as_ref()))
             }
             (None, Mode::On) => {
-                let ours = Ours { site, side, group, request: &request, key: Key::of(group, &request, None), facts, debug };
+                let key = Key::of(group, &request, route.as_ref().map(|route| route.as_str().as_bytes()));
+                let ours = Ours { site, side, group, request: &request, key, route, facts, debug };
                 match ours.hot(worker, now) {
                     Hot::Give(spot, part) => {
                         worker.counts.outcome(group.name(), Outcome::Hot);
@@ -237,7 +249,7 @@ impl Ours<'_> {
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
-        if !message::fits(self.request, arrival.map, worker.told()) {
+        if !message::fits(self.request, arrival.map, worker.told(), self.route.as_ref()) {
             return Step::Pass(self.pass(worker, Reason::LargeHead));
         }
         if shared {
@@ -265,6 +277,7 @@ impl Ours<'_> {
             side: self.side,
             group: self.group.clone(),
             key: self.key.clone(),
+            route: self.route.clone(),
             asked,
             shared,
             verified,

@@ -307,4 +307,8 @@ impl Facts for ProxyFacts<'_> {
     fn cluster(&self) -> Option<Vec<u8>> {
         host::property("xds\0cluster_name").or_else(|| host::property("cluster_name")).filter(|name| !name.is_empty())
     }
+
+    fn route(&self) -> Option<Vec<u8>> {
+        host::property("xds\0route_name").or_else(|| host::property("route_name"))
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     head::Head,
     worker::Worker,
 };
-use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, freshness::Times, groups::Mode};
+use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times, groups::Mode};
 use std::{rc::Rc, sync::Arc};
 
 /// The most responses that one worker watches at a time. Beyond that they are not looked at.
@@ -30,13 +30,21 @@ pub struct Watched {
 }
 
 /// A request of a group that only observes: it goes its ordinary way.
-pub(crate) fn watch<'w>(worker: &Worker, group: &Arc<Group>, request: &Request<'_>, arrival: Arrival<'_, '_>, facts: &dyn Facts, now: u64) -> Step<'w> {
+pub(crate) fn watch<'w>(
+    worker: &Worker,
+    group: &Arc<Group>,
+    request: &Request<'_>,
+    route: Option<&Route>,
+    arrival: Arrival<'_, '_>,
+    facts: &dyn Facts,
+    now: u64,
+) -> Step<'w> {
     if !request.is_get() || Rc::strong_count(&worker.watching) > MOST {
         return Step::Pass(Pass { reason: Reason::Observe, note: None, spare: None });
     }
     Step::Watch(Box::new(Watch {
         group: group.clone(),
-        key: Key::of(group, request, None),
+        key: Key::of(group, request, route.map(|route| route.as_str().as_bytes())),
         verified: facts.verified(),
         map: arrival.map.to_vec(),
         began: now,

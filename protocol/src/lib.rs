@@ -16,6 +16,7 @@ pub mod observe;
 pub mod purge;
 pub mod request;
 pub mod ring;
+pub mod route;
 pub mod units;
 pub mod wire;
 
@@ -26,3 +27,4 @@ pub use key::{Hash, Key};
 pub use observe::{Observed, Passed, Passing};
 pub use request::{Field, Request, Response};
 pub use ring::{Peer, Ring};
+pub use route::Route;

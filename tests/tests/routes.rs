@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use meshcache_tests::coordinator::ADMIN_TOKEN;
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, EnvoyConfig, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, EnvoyConfig, Groups, Mesh, Reply, await_until};
 use serde_json::{Value, json};
 
 /// Routes before the example's own, in its first virtual host.
@@ -49,4 +50,45 @@ async fn a_route_that_leads_to_no_service_is_answered_by_envoy_itself() {
     let outcomes = async |outcome| mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "observed"), ("outcome", outcome)]).await;
     await_until(async || outcomes("pass").await == 4.0, SOON, "and told").await;
     assert_eq!(outcomes("observed").await, 0.0, "nothing of it would have been looked up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_different_routes_are_told_apart_where_the_group_says_so() {
+    let by = |version: &str| json!({"prefix": "/v", "headers": [{"name": "x-version", "string_match": {"exact": version}}]});
+    let routes = json!([
+        {"match": by("2"), "route": {"cluster": "canary"}},
+        {"match": by("3"), "name": "third", "route": {"cluster": "canary"}},
+        {"match": by("4"), "name": "third", "route": {"cluster": "service"}},
+    ]);
+    let second = |mut envoy: EnvoyConfig| {
+        let clusters = envoy.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+        let mut canary = clusters.iter().find(|cluster| cluster["name"] == "service").unwrap().clone();
+        canary["name"] = json!("canary");
+        clusters.push(canary);
+        envoy
+    };
+    let groups = |groups: Groups| groups.plus("keyed", json!({"key": {"route": true}})).plus("shared", json!({}));
+    let mesh = Mesh::of(2, 1).groups(groups).envoy(|envoy| with_routes(second(envoy), &routes)).start().await;
+    mesh.origin.on("*", |request| Reply::fresh(3600, request.header("x-version")));
+    let front = mesh.fronts()[0];
+    let ask = async |host: &str, path: &str, version: &str| Ask::get(host, path).header("x-version", version).send(front).await.unwrap();
+    for version in ["1", "2", "3", "4"] {
+        let hot = async || {
+            let answer = ask("keyed.test", "/v/keyed", version).await;
+            assert_eq!(answer.text(), version, "{answer:?}");
+            answer.cache_status().contains("detail=proxy")
+        };
+        await_until(hot, SOON, "each has a hot answer of its own").await;
+    }
+    assert_eq!(mesh.origin.hits("/v/keyed"), 4, "one load for each cluster and name");
+    for version in ["1", "2", "3", "4"] {
+        assert_eq!(ask("shared.test", "/v/shared", version).await.text(), "1");
+    }
+    assert_eq!(mesh.origin.hits("/v/shared"), 1, "without it they are one");
+    // Purges mean them all.
+    let purge = json!({"group": "keyed", "paths": ["/v/keyed"]});
+    let purged = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).header("content-type", "application/json");
+    assert_eq!(purged.body(purge.to_string()).send(mesh.coordinators.all[0].ports.admin).await.unwrap().status, 200);
+    let gone = async || ask("keyed.test", "/v/keyed", "2").await.status == 200 && mesh.origin.hits("/v/keyed") == 5;
+    await_until(gone, SOON, "what was purged is loaded again").await;
 }

@@ -60,6 +60,9 @@ impl Facts for Told {
     fn cluster(&self) -> Option<Vec<u8>> {
         self.cluster.map(Into::into)
     }
+    fn route(&self) -> Option<Vec<u8>> {
+        Some(b"a route".to_vec())
+    }
 }
 
 fn fields_of(map: &[u8]) -> Vec<(String, String)> {
@@ -1138,4 +1141,28 @@ fn a_route_without_a_cluster_passes_whatever_is_hot() {
     let mut watching = Proxy::new(r#"{"mode": "observe"}"#);
     watching.cluster = None;
     assert_eq!(watching.get("/x"), Done::Pass(Reason::Route), "it would not have been looked up");
+}
+
+#[test]
+fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
+    let asked = |group: &str, cluster: &'static str| {
+        let mut proxy = Proxy::new(group);
+        proxy.cluster = Some(cluster);
+        let question = proxy.question("/x");
+        let known = proxy.worker.known().unwrap().clone();
+        let question = proxy.worker.questions.get(question).unwrap();
+        let headers = message::compose(question, &known, "", None).unwrap();
+        let told = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
+        (question.key.clone(), told)
+    };
+    let (stable, told) = asked(r#"{"key": {"route": true}}"#, "v1");
+    assert_eq!(told.as_deref(), Some("v1 a%20route"));
+    let (canary, _) = asked(r#"{"key": {"route": true}}"#, "v2");
+    assert_ne!(stable, canary);
+    let (plain, none) = asked("{}", "v1");
+    assert_eq!((asked("{}", "v2"), none), ((plain, None), None));
+    // What the owner makes of the question.
+    let group = known(r#"{"key": {"route": true}}"#).groups.named("g").unwrap().clone();
+    let request = Request::read(b"GET", b"http", b"h", b"/x", &[]).unwrap();
+    assert_eq!(Key::of(&group, &request, told.as_deref().map(str::as_bytes)), stable);
 }

@@ -191,7 +191,7 @@ pub struct KeyRules {
     pub headers: Vec<String>,
     /// Cookie names whose values are in the key.
     pub cookies: Vec<String>,
-    /// Whether the cluster that Envoy chose is in the key (canaries).
+    /// Whether the route that the proxy chose is in the key: its cluster and name (canaries).
     pub route: bool,
 }
 

@@ -164,7 +164,7 @@ impl Group {
         self.config.key.cookies.iter().map(String::as_str)
     }
 
-    /// Whether the cluster that Envoy chose is part of the key.
+    /// Whether the route that the proxy chose is part of the key.
     pub fn keys_route(&self) -> bool {
         self.config.key.route
     }
