@@ -122,7 +122,7 @@ impl<'e> Exchange<'e> {
         let group = match site.served().find(&request, site.namespace()) {
             Found::Group(group) => group,
             // The service of a group, past its paths: its own meshcache-* headers are kept from clients all the same.
-            Found::HostOnly(group) if group.config().mode == Mode::On => {
+            Found::HostOnly(group) if site.mode(group) == Mode::On => {
                 worker.counts.pass(Reason::NoGroup);
                 let verdict = Verdict::new(wire::Outcome::Pass).because(Reason::NoGroup.label());
                 return Step::Pass(Pass { reason: Reason::NoGroup, note: Some(cache_status(&known.installation, &verdict, "", None)), spare: None });
@@ -130,7 +130,7 @@ impl<'e> Exchange<'e> {
             _ => return none_of_ours(worker, Reason::NoGroup),
         };
         let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
-        let mode = group.config().mode;
+        let mode = site.mode(group);
         let (bypass, debug) = match arrival.head.control {
             control if control.bypass || control.debug => {
                 let believed = site.served().is_debugger(facts.caller(side).as_deref());

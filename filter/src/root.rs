@@ -62,7 +62,7 @@ impl Root {
             (Some(domain), Some(namespace), Some(account)) => Some(format!("spiffe://{domain}/ns/{namespace}/sa/{account}").into()),
             _ => None,
         };
-        *self.site.borrow_mut() = Site::new(config.groups, config.side, namespace);
+        *self.site.borrow_mut() = Site::new(config.groups, config.side, namespace).routed(config.routes);
         self.local = Some(local(&config.cluster, usize::try_from(config.hot_bytes_per_worker.0).unwrap_or(0)));
         self.cluster = config.cluster;
     }

@@ -6,7 +6,7 @@ use crate::{
     head::Head,
     worker::Worker,
 };
-use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times, groups::Mode};
+use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times};
 use std::{rc::Rc, sync::Arc};
 
 /// The most responses that one worker watches at a time. Beyond that they are not looked at.
@@ -59,7 +59,7 @@ impl Exchange<'_> {
         let request = head.request().ok()?;
         // What was decided under other rules says nothing.
         let known = self.worker.known()?.groups.named(watch.group.name())?;
-        if known.digest() != watch.group.digest() || known.config().mode != Mode::Observe {
+        if known.digest() != watch.group.digest() {
             return None;
         }
         let times = Times { requested: wall.saturating_sub(self.now.saturating_sub(watch.began)), responded: wall };

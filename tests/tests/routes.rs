@@ -92,3 +92,26 @@ async fn answers_of_different_routes_are_told_apart_where_the_group_says_so() {
     let gone = async || ask("keyed.test", "/v/keyed", "2").await.status == 200 && mesh.origin.hits("/v/keyed") == 5;
     await_until(gone, SOON, "what was purged is loaded again").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_routes_rewrite_nothing_is_answered_and_all_is_observed() {
+    let routes = json!([{
+        "match": {"prefix": "/api"},
+        "route": {"cluster": "service", "prefix_rewrite": "/v2"},
+        "request_headers_to_add": [{"header": {"key": "x-tenant", "value": "of the route"}}],
+        "response_headers_to_add": [{"header": {"key": "x-route", "value": "api"}}],
+    }]);
+    let rewriting = |envoy: EnvoyConfig| with_routes(envoy, &routes).filter(|filter| filter["routes"] = json!("rewriting"));
+    let mesh = Mesh::of(2, 1).envoy(rewriting).start_cold().await;
+    mesh.origin.on("*", |request| Reply::fresh(3600, format!("{} {}", request.uri.path(), request.header("x-tenant"))));
+    let asked = std::cell::Cell::new(0);
+    let observed = async || {
+        let answer = Ask::get(SHOP, "/api/x").send(mesh.fronts()[0]).await.unwrap();
+        asked.set(asked.get() + 1);
+        assert_eq!((answer.text(), answer.header("x-route"), answer.cache_status()), ("/v2/x of the route".into(), "api".into(), String::new()), "{answer:?}");
+        mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "shop"), ("outcome", "observed")]).await >= 5.0
+    };
+    await_until(observed, SOON, "the filter knows the group and observes").await;
+    assert_eq!((mesh.origin.hits("/v2/x"), mesh.origin.hits("/api/x")), (asked.get(), 0));
+    assert_eq!(mesh.coordinators.sum("groupcache_loads_total", &[]).await, 0.0);
+}
