@@ -13,7 +13,7 @@ use crate::{
     reply::Reply,
     site::{Side, Site},
     spare::Spare,
-    watch::{Watch, watch},
+    watch::{Seen, Watch, watch},
     worker::Worker,
 };
 use meshcache_protocol::{
@@ -168,7 +168,7 @@ impl<'e> Exchange<'e> {
             (None, Mode::Off | Mode::Observe) => {
                 worker.counts.outcome(group.name(), Outcome::Observed);
                 worker.counts.pass(Reason::Observe);
-                watch(worker, group, &request, route.as_ref(), arrival, facts, now)
+                watch(worker, Seen { site, side, group, request: &request, route }, arrival, facts, now)
             }
             (Some(reason), Mode::On) => {
                 let key = debug.then(|| Key::of(group, &request, None));

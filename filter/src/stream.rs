@@ -89,6 +89,12 @@ impl Stream {
             }
             Step::Watch(watch) => {
                 self.state = State::Watches(watch);
+                let idle = local.worker.samples.is_idle();
+                drop((site, local));
+                if !idle {
+                    root::send(self.root);
+                    host::act_for(self.id);
+                }
                 return None;
             }
             Step::Reply(mut reply) => {

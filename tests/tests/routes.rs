@@ -112,6 +112,29 @@ async fn where_routes_rewrite_nothing_is_answered_and_all_is_observed() {
         mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "shop"), ("outcome", "observed")]).await >= 5.0
     };
     await_until(observed, SOON, "the filter knows the group and observes").await;
-    assert_eq!((mesh.origin.hits("/v2/x"), mesh.origin.hits("/api/x")), (asked.get(), 0));
-    assert_eq!(mesh.coordinators.sum("groupcache_loads_total", &[]).await, 0.0);
+    assert_eq!(mesh.origin.hits("/v2/x"), asked.get());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_route_rewrites_is_found_out_before_anything_is_shared() {
+    let routes = json!([{"match": {"prefix": "/api"}, "route": {"cluster": "service", "prefix_rewrite": "/v2"}}]);
+    let observed = || json!({"mode": "observe"});
+    let groups = |groups: Groups| groups.plus("rewritten", observed()).plus("as-it-is", observed());
+    let mesh = Mesh::of(2, 1).groups(groups).envoy(|envoy| with_routes(envoy, &routes)).start().await;
+    mesh.origin.on("*", |request| Reply::fresh(3600, request.uri.path().to_owned()));
+    let sum = async |name: &str, group: &str| mesh.coordinators.sum(name, &[("group", group)]).await;
+    for (host, group, path) in [("as-it-is.test", "as-it-is", "/plain"), ("rewritten.test", "rewritten", "/api/x")] {
+        // The hundredth request is asked of the owner, too.
+        for _ in 0..150 {
+            let answer = Ask::get(host, path).send(mesh.fronts()[0]).await.unwrap();
+            assert!(answer.status == 200 && !answer.has("cache-status"), "{answer:?}");
+        }
+        await_until(async || sum("groupcache_loads_total", group).await >= 1.0, SOON, "the owner was asked").await;
+    }
+    await_until(async || sum("meshcache_observe_mismatch_total", "rewritten").await >= 1.0, SOON, "what it loads is another answer").await;
+    assert_eq!(mesh.origin.hits("/api/x"), 1, "loaded by the path that the client wrote, once");
+    assert_eq!((mesh.origin.hits("/v2/x"), mesh.origin.hits("/plain")), (150, 151), "all went its ordinary way, and one was loaded beside them");
+    let told = async || mesh.coordinators.sum("meshcache_proxy_requests_total", &[("outcome", "observed"), ("group", "as-it-is")]).await;
+    await_until(async || told().await == 150.0, SOON, "all is told").await;
+    assert_eq!(sum("meshcache_observe_mismatch_total", "as-it-is").await, 0.0, "and a route that changes nothing is not accused");
 }

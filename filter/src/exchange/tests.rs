@@ -1166,3 +1166,40 @@ fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
     let request = Request::read(b"GET", b"http", b"h", b"/x", &[]).unwrap();
     assert_eq!(Key::of(&group, &request, told.as_deref().map(str::as_bytes)), stable);
 }
+
+#[test]
+fn what_an_owner_would_answer_is_held_against_what_passes() {
+    const FRESH: &[(&str, &str)] = &[(":status", "200"), ("cache-control", "max-age=60")];
+    let map = |fields: &[(&str, &str)]| pairs::write(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    // An owner's answer, and how many mismatches it is after one "as it is" has passed.
+    let mismatches = |outcome: &str, body: &str, purged: bool| {
+        let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
+        for n in 1..=100 {
+            let Step::Watch(watch) = proxy.step("GET", "/x", &[]) else { panic!("{n}") };
+            assert_eq!(proxy.worker.samples.is_idle(), n < 100, "one of a hundred: {n}");
+            let map = map(FRESH);
+            let fields: Vec<_> = pairs::Pairs::of(&map).unwrap().collect();
+            let mut exchange = Exchange { worker: &mut proxy.worker, now: 0 };
+            let watched = exchange.watched(*watch, &meshcache_protocol::Response { status: 200, fields: &fields }, 0).unwrap();
+            exchange.passed(watched.piece(b"as it is").unwrap());
+        }
+        let question = proxy.worker.samples.next().unwrap();
+        assert!(proxy.worker.questions.get(1).is_none(), "nobody waits for it");
+        if purged {
+            proxy.worker.observed.clear();
+            proxy.worker.purge(News { position: Position::parse("p.0:2").unwrap(), ..News::default() });
+        }
+        let answer = Answer::read(&map(&[FRESH, &[("meshcache-outcome", outcome)]].concat()), body.as_bytes().to_vec(), false);
+        Exchange { worker: &mut proxy.worker, now: 0 }.sampled(&question, answer, 0);
+        let mut counted = 0;
+        proxy.worker.counts.take_metrics(|at, n| counted += if at == Outcome::Mismatch as usize { n } else { 0 });
+        counted
+    };
+    assert_eq!(mismatches("miss; ttl=60000; shared; stored", "as it is", false), 0);
+    assert_eq!(mismatches("miss; ttl=60000; shared; stored", "by another path", false), 1);
+    assert_eq!(mismatches("hit; ttl=60000; shared", "by another path", false), 1);
+    for nothing in ["pass; reason=private", "loading", "error; reason=connect"] {
+        assert_eq!(mismatches(nothing, "", false), 0, "{nothing}");
+    }
+    assert_eq!(mismatches("hit; ttl=60000; shared", "by another path", true), 0, "what was purged says nothing");
+}
