@@ -113,7 +113,7 @@ impl Root {
 
     /// Asks owners what they would answer, in groups that only observe.
     fn sample(&self, local: &mut Local) {
-        while let Some(question) = local.worker.samples.next() {
+        while let Some(question) = local.worker.samples.take() {
             let token = self.question(local, &question, question.call_time());
             if let Some(token) = token {
                 local.worker.samples.sent(token, question);

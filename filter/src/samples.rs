@@ -64,7 +64,7 @@ impl Samples {
     }
 
     /// What is to go out next.
-    pub fn next(&mut self) -> Option<Question> {
+    pub fn take(&mut self) -> Option<Question> {
         self.due.pop()
     }
 

@@ -1183,7 +1183,7 @@ fn what_an_owner_would_answer_is_held_against_what_passes() {
             let watched = exchange.watched(*watch, &meshcache_protocol::Response { status: 200, fields: &fields }, 0).unwrap();
             exchange.passed(watched.piece(b"as it is").unwrap());
         }
-        let question = proxy.worker.samples.next().unwrap();
+        let question = proxy.worker.samples.take().unwrap();
         assert!(proxy.worker.questions.get(1).is_none(), "nobody waits for it");
         if purged {
             proxy.worker.observed.clear();
