@@ -9,7 +9,7 @@ use crate::{
 use http::{Method, StatusCode};
 use meshcache_protocol::{
     Field, Key, Reason, Request,
-    groups::{Found, Mode},
+    groups::{Found, Mode, NotPassed},
     request::{Marks, Unfit},
     wire::{self, BadQuestion, Question, header},
 };
@@ -34,6 +34,8 @@ pub(crate) enum Elsewhere<'a> {
     Pass { served: &'a Arc<Served>, reason: Reason, is_question: bool },
     /// A question that only its asker can go on with.
     HandBack { served: Option<&'a Arc<Served>>, reason: Reason },
+    /// Nowhere: the group lets no plain client make this call through us.
+    Held { served: &'a Arc<Served>, not: NotPassed },
     /// Nowhere.
     Refused { status: StatusCode, reason: Reason },
 }
@@ -129,7 +131,19 @@ pub(crate) fn route<'a>(
             refused(StatusCode::FORBIDDEN, Reason::Caller)
         });
     }
-    let pass = |reason| Elsewhere::Pass { served, reason, is_question };
+    let passes = || {
+        let (method, identified) = (head.method().as_str(), identity != Identity::None);
+        match unfit {
+            None => group.passes_through(method, !names_path, identified),
+            // The origin may read the path as one that another group keeps.
+            Some(_) => rules.groups.of_host(&request, namespace).try_for_each(|group| group.passes_through(method, !group.takes_every_path(), identified)),
+        }
+    };
+    // A question is handed back: what its asker passes goes its own way to the service.
+    let pass = |reason| match if is_question { Ok(()) } else { passes() } {
+        Ok(()) => Elsewhere::Pass { served, reason, is_question },
+        Err(not) => Elsewhere::Held { served, not },
+    };
     match loops(&request, installation) {
         0 => {}
         1 => return Err(pass(Reason::Loop)),

@@ -22,6 +22,7 @@ mod fly;
 mod former;
 mod handover;
 mod head;
+mod held;
 mod history;
 mod hop;
 pub mod http;

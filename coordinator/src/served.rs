@@ -1,6 +1,7 @@
 //! The groups with what each needs to be served: its origin, its share of the store, its places for loads, its metrics.
 
 use crate::{
+    held::Held,
     metrics::{GroupMetrics, Metrics},
     origin::{BadCa, Clients, Origin, Outages},
     room::Room,
@@ -19,6 +20,8 @@ pub(crate) struct Served {
     pub(crate) room: Arc<Room>,
     /// What is remembered of its origin's failures.
     pub(crate) outages: Arc<Outages>,
+    /// When it was last said that clients' requests are not sent on.
+    pub(crate) held: Held,
 }
 
 /// All groups, ready to be served.
@@ -42,7 +45,7 @@ impl Rules {
             let room = before.served.iter().find(same).map_or_else(new, |old| old.room.clone());
             let there = |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url;
             let outages = before.served.iter().find(there).map_or_else(Arc::default, |old| old.outages.clone());
-            Arc::new(Served { group: group.clone(), metrics, share, origin, room, outages })
+            Arc::new(Served { group: group.clone(), metrics, share, origin, room, outages, held: Held::default() })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }

@@ -51,6 +51,11 @@ impl Cache {
                 }
                 (served, answer::hand_back(&Aside::new(reason, "")))
             }
+            Elsewhere::Held { served, not } => {
+                served.metrics.request(Outcome::Error.label(), Reason::NotPassed);
+                served.held.complain(served.group.name(), not, head.method().as_str(), self.clock.now());
+                (Some(served), answer::refused(StatusCode::FORBIDDEN, Reason::NotPassed, &self.names))
+            }
             Elsewhere::Refused { status, reason } => (None, answer::refused(status, reason, &self.names)),
         }
     }

@@ -169,3 +169,19 @@ async fn what_is_saved_counts_each_request_once_where_it_came_in() {
     let (requests, left) = saved();
     assert_eq!((requests, requests as i64 - left), (31, origin.count() as i64 - 1), "what is not for caches counts as neither");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_is_in_the_key_is_told_to_the_owner() {
+    let origin = Origin::new(|seen| async move { answer(200, &[FRESH], seen.n.to_string()) }).await;
+    let mut fronts = Vec::new();
+    for name in ["a", "b"] {
+        fronts.push(Front::with(&origin, json!({"match": {"service": "s.n"}, "key": {"route": true}}), 64 * MIB, name, Identity::None).await);
+    }
+    ring(&[("a", &fronts[0]), ("b", &fronts[1])]);
+    for front in &fronts {
+        for (route, body) in [("v1", "0"), ("v2", "1"), ("v2 a%20name", "2")] {
+            assert_eq!(front.question("/x", &[HOST, ("meshcache-route", route)]).await.text(), body, "{route}");
+        }
+    }
+    assert_eq!(origin.count(), 3, "each has one owner, whomever one asks");
+}

@@ -1,6 +1,6 @@
 //! The filter's own configuration; all else arrives with the feed.
 
-use crate::site::Side;
+use crate::site::{Routes, Side};
 use meshcache_protocol::units::Size;
 use serde::Deserialize;
 
@@ -18,11 +18,13 @@ pub struct Config {
     /// asking Envoy at each hot answer. Where Envoy says otherwise at the first request or a question, every request passes from then
     /// on; still, the very same configuration must not stand on listeners of both sides. `None`: Envoy is asked.
     pub side: Option<Side>,
+    /// What the routes of these listeners do. Rewriting: they change path, host or headers, or may; then nothing is answered here, and all is observed.
+    pub routes: Routes,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cluster: "meshcache".into(), hot_bytes_per_worker: Size(4 << 20), groups: None, side: None }
+        Self { cluster: "meshcache".into(), hot_bytes_per_worker: Size(4 << 20), groups: None, side: None, routes: Routes::Plain }
     }
 }
 
@@ -51,8 +53,11 @@ mod tests {
     fn what_is_not_written_has_its_default() {
         assert_eq!(Config::read(b""), Ok(Config::default()));
         assert_eq!(Config::read(br#"{"groups": null}"#), Ok(Config::default()));
-        let all = Config::read(br#"{"cluster": "c", "hot_bytes_per_worker": "0", "groups": ["a"], "side": "inbound"}"#).unwrap();
-        assert_eq!(all, Config { cluster: "c".into(), hot_bytes_per_worker: Size(0), groups: Some(vec!["a".into()]), side: Some(Side::Inbound) });
+        let all = Config::read(br#"{"cluster": "c", "hot_bytes_per_worker": "0", "groups": ["a"], "side": "inbound", "routes": "rewriting"}"#).unwrap();
+        assert_eq!(
+            all,
+            Config { cluster: "c".into(), hot_bytes_per_worker: Size(0), groups: Some(vec!["a".into()]), side: Some(Side::Inbound), routes: Routes::Rewriting }
+        );
     }
 
     #[test]
@@ -62,6 +67,7 @@ mod tests {
             (r#"{"hot_bytes_per_worker": "4Mb"}"#, "4Mb"),
             (r#"{"cluster": ""}"#, "cluster"),
             (r#"{"hot_bytes_per_worker": "1GiB"}"#, "512MiB"),
+            (r#"{"routes": "rewritten"}"#, "rewritten"),
             ("[", "line 1"),
         ] {
             assert!(Config::read(json.as_bytes()).unwrap_err().contains(name), "{json}");

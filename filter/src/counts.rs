@@ -40,6 +40,8 @@ words! {
         Revalidated = "revalidated",
         /// It went its ordinary way to the service.
         Pass = "pass",
+        /// It is nothing that a cache answers: another method, a body, an upgrade, gRPC, an event stream.
+        Uncached = "uncached",
         /// It went its ordinary way because no peer answered.
         Failed = "failed",
         /// The group only observes: it would have been looked up.
@@ -49,8 +51,17 @@ words! {
     }
 }
 
+/// What a request that passes counts as, by why it does.
+pub fn outcome(reason: Reason) -> Outcome {
+    match reason {
+        Reason::PeersFailed | Reason::NoPeer | Reason::TooSlow | Reason::OwnerError => Outcome::Failed,
+        Reason::Method | Reason::Upgrade | Reason::Body | Reason::Expect | Reason::Grpc | Reason::EventStream => Outcome::Uncached,
+        _ => Outcome::Pass,
+    }
+}
+
 /// Why a request passes here, as it is counted.
-pub const PASSES: [Reason; 33] = [
+pub const PASSES: [Reason; 34] = [
     Reason::NoFeed,
     Reason::NoGroup,
     Reason::NoPath,
@@ -72,6 +83,7 @@ pub const PASSES: [Reason; 33] = [
     Reason::BypassCookie,
     Reason::BypassQuery,
     Reason::Caller,
+    Reason::Route,
     Reason::Debugger,
     Reason::Conditional,
     Reason::Remembered,

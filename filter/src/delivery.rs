@@ -171,6 +171,7 @@ fn once_more(of: &Question, stream: u32, waiter: &Waiter, worker: &Worker, now: 
         purges: worker.purges(),
         group: of.group.clone(),
         key: of.key.clone(),
+        route: of.route.clone(),
         peer: of.peer.clone(),
         namespace: of.namespace.clone(),
         ..*of

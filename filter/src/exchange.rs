@@ -4,7 +4,7 @@
 //! Whatever is in doubt passes.
 
 use crate::{
-    counts::{Event, Outcome, Reason},
+    counts::{Event, Outcome, Reason, outcome},
     head::Head,
     hot::Spot,
     message,
@@ -13,11 +13,11 @@ use crate::{
     reply::Reply,
     site::{Side, Site},
     spare::Spare,
-    watch::{Watch, watch},
+    watch::{Seen, Watch, watch},
     worker::Worker,
 };
 use meshcache_protocol::{
-    Group, Key, Request,
+    Group, Key, Request, Route,
     freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
     groups::{Found, Mode},
     reason::Word,
@@ -81,6 +81,10 @@ pub trait Facts {
     fn caller(&self, side: Side) -> Option<String>;
     /// Whether the proxy has verified a token of this request.
     fn verified(&self) -> bool;
+    /// The cluster that the chosen route leads to. `None`: no route matches, or it is one without: a direct response, a redirect.
+    fn cluster(&self) -> Option<Vec<u8>>;
+    /// The name of that route; most have none.
+    fn route(&self) -> Option<Vec<u8>>;
 }
 
 /// The story of requests, at one moment in one worker.
@@ -98,6 +102,7 @@ struct Ours<'a> {
     group: &'a Arc<Group>,
     request: &'a Request<'a>,
     key: Key,
+    route: Option<Route>,
     facts: &'a dyn Facts,
     debug: bool,
 }
@@ -127,7 +132,7 @@ impl<'e> Exchange<'e> {
             Found::Nothing => return none_of_ours(worker, Reason::NoGroup),
         };
         let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
-        let mode = group.config().mode;
+        let mode = site.mode(group);
         let (bypass, debug) = match arrival.head.control {
             control if control.bypass || control.debug => {
                 let believed = site.served().is_debugger(facts.caller(side).as_deref());
@@ -135,6 +140,7 @@ impl<'e> Exchange<'e> {
             }
             _ => (false, false),
         };
+        let mut cluster = None;
         let passes = if mode == Mode::Off {
             Some(Reason::Off)
         } else if bypass {
@@ -144,18 +150,27 @@ impl<'e> Exchange<'e> {
                 .or_else(|| group.bypasses(&request))
                 .or_else(|| group.confuses(&request).then_some(Reason::AmbiguousCookie))
                 .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
+                // Last, and not where it passes for want of anybody to ask: it costs a call.
+                .or_else(|| {
+                    if mode == Mode::On && !worker.trusts(now) && !worker.may_ask() {
+                        return None;
+                    }
+                    cluster = facts.cluster();
+                    cluster.is_none().then_some(Reason::Route)
+                })
         };
+        let route = cluster.filter(|_| group.keys_route()).map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
         match (passes, mode) {
             // Off, or only watched: nothing changes for the client. And what another part of this cache asks for is its own to judge, by
             // all that the service says.
             (Some(reason), Mode::Off | Mode::Observe) | (Some(reason @ Reason::Loop), Mode::On) => {
-                worker.counts.outcome(group.name(), Outcome::Pass);
+                worker.counts.outcome(group.name(), outcome(reason));
                 none_of_ours(worker, reason)
             }
             (None, Mode::Off | Mode::Observe) => {
                 worker.counts.outcome(group.name(), Outcome::Observed);
                 worker.counts.pass(Reason::Observe);
-                watch(worker, group, &request, arrival, facts, now)
+                watch(worker, Seen { site, side, group, request: &request, route }, arrival, facts, now)
             }
             (Some(reason), Mode::On) => {
                 let key = debug.then(|| Key::of(group, &request, None));
@@ -167,7 +182,8 @@ impl<'e> Exchange<'e> {
                 Step::Pass(pass(worker, group, &known.installation, Reason::NoPeer, key.as_ref()))
             }
             (None, Mode::On) => {
-                let ours = Ours { site, side, group, request: &request, key: Key::of(group, &request, None), facts, debug };
+                let key = Key::of(group, &request, route.as_ref().map(|route| route.as_str().as_bytes()));
+                let ours = Ours { site, side, group, request: &request, key, route, facts, debug };
                 match ours.hot(worker, now) {
                     Hot::Give(spot, part) => {
                         worker.counts.outcome(group.name(), Outcome::Hot);
@@ -235,7 +251,7 @@ impl Ours<'_> {
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
-        if !message::fits(self.request, arrival.map, worker.told()) {
+        if !message::fits(self.request, arrival.map, worker.told(), self.route.as_ref()) {
             return Step::Pass(self.pass(worker, Reason::RequestHeadTooLarge));
         }
         if shared {
@@ -263,6 +279,7 @@ impl Ours<'_> {
             side: self.side,
             group: self.group.clone(),
             key: self.key.clone(),
+            route: self.route.clone(),
             asked,
             shared,
             verified,
@@ -338,7 +355,7 @@ fn outside<'a>(worker: &mut Worker, site: &Site, request: &Request<'_>, reason: 
     worker.counts.pass(reason);
     let of_host: Vec<&Arc<Group>> = site.served().of_host(request, site.namespace()).collect();
     let mut groups = if of_host.is_empty() { site.served().iter().collect() } else { of_host.clone() }.into_iter().peekable();
-    let all_on = groups.peek().is_some() && groups.all(|group| group.config().mode == Mode::On);
+    let all_on = groups.peek().is_some() && groups.all(|group| site.mode(group) == Mode::On);
     // Where hosts are looked up, a host of no group is another's: only what comes in is for the service beside this proxy.
     let is_served = |side: Side| if of_host.is_empty() { site.names_groups() && side == Side::Inbound } else { site.serves(side) };
     let is_ours = all_on && side().is_some_and(is_served);
@@ -359,8 +376,7 @@ pub(crate) fn spare(worker: &Worker, side: Side, group: &Group, key: &Key, reque
 /// Counts a pass.
 pub(crate) fn count_pass(worker: &mut Worker, group: &Group, reason: Reason) {
     worker.counts.pass(reason);
-    let failed = matches!(reason, Reason::PeersFailed | Reason::NoPeer | Reason::TooSlow | Reason::OwnerError);
-    worker.counts.outcome(group.name(), if failed { Outcome::Failed } else { Outcome::Pass });
+    worker.counts.outcome(group.name(), outcome(reason));
 }
 
 #[cfg(test)]

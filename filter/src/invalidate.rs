@@ -154,7 +154,7 @@ impl Exchange<'_> {
 
     fn invalidate(&mut self, site: &Site, request: &Request<'_>, target: &str) {
         let Found::Group(group) = site.served().find(request, site.namespace()) else { return };
-        match group.config().mode {
+        match site.mode(group) {
             Mode::On => {}
             Mode::Observe if group.keys_more_than_target() => return self.worker.observed.clear(),
             Mode::Observe => return self.worker.observed.forget(group, &Key::of(group, request, None)),

@@ -24,6 +24,7 @@ pub mod peers;
 pub mod purge;
 pub mod questions;
 pub mod reply;
+pub mod samples;
 pub mod shared;
 pub mod site;
 pub mod sketch;

@@ -2,7 +2,7 @@
 
 use crate::{head::Head, known::Known, questions::Question};
 use meshcache_protocol::{
-    Request,
+    Request, Route,
     mark::Marked,
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
@@ -18,16 +18,17 @@ pub fn is_text(request: &Request<'_>) -> bool {
 
 /// What a coordinator takes of a question's head: lines, and bytes as HTTP/2 counts them (RFC 9113 section 6.5.2).
 const MOST: (usize, usize) = (256, 64 << 10);
-/// What a question has beside its request: lines, and bytes without the position of purges. Envoy's own additions are among them.
+/// What a question has beside its request: lines, and bytes without route and position of purges. Envoy's own additions are among them.
 const BESIDE: (usize, usize) = (16, 2 << 10);
 /// What HTTP/2 counts for a line beside its bytes, less what a header map has there.
 const LINE: usize = 32 - 10;
 
 /// Whether a coordinator would take a request with what a question adds to it. It refuses more, and would be taken for dead. `map`: the
-/// request's own header map.
-pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked) -> bool {
+/// request's own header map. `route`: that is told, too.
+pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked, route: Option<&Route>) -> bool {
     let lines = request.fields.len().saturating_add(BESIDE.0);
     let bytes = lines.saturating_mul(LINE).saturating_add(map.len()).saturating_add(purges.len()).saturating_add(BESIDE.1);
+    let bytes = bytes.saturating_add(route.map_or(0, |route| route.as_str().len()));
     lines <= MOST.0 && bytes <= MOST.1
 }
 
@@ -35,7 +36,7 @@ pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked) -> bool {
 /// `None` where it cannot be said.
 pub fn compose<'q>(question: &'q Question, known: &Known, purges: &Marked, changed: Option<u64>) -> Option<Headers<'q>> {
     let head = Head::read(&question.map)?;
-    let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(7));
+    let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(8));
     for (name, value) in head.pseudo() {
         headers.push((name, Cow::Borrowed(std::str::from_utf8(value).ok()?)));
     }
@@ -58,8 +59,10 @@ pub fn compose<'q>(question: &'q Question, known: &Known, purges: &Marked, chang
         flight: question.flight,
         changed,
         hop: question.peer.hop,
+        // In a header of its own.
         route: None,
     };
+    headers.extend(question.route.as_ref().map(|route| (header::ROUTE, Cow::Borrowed(route.as_str()))));
     headers.push((header::WIRE, Cow::Owned(said.to_string())));
     headers.push((header::PEER, Cow::Borrowed(&question.peer.address)));
     headers.push((header::SCHEME, Cow::Borrowed(head.scheme())));

@@ -1,7 +1,7 @@
 //! Questions under way in this worker, and who waits for their answers. Bounded: over it, requests pass.
 
 use crate::{passes::Asked, peers::Choice, site::Side};
-use meshcache_protocol::{Group, Key};
+use meshcache_protocol::{Group, Key, Route};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The most questions at once.
@@ -30,6 +30,8 @@ pub struct Question {
     pub group: Arc<Group>,
     /// The key.
     pub key: Key,
+    /// The route that is in it, where the group has it there.
+    pub route: Option<Route>,
     /// Whether others join.
     pub asked: Asked,
     /// Whether the request may be shared.

@@ -9,7 +9,9 @@ use crate::{
     host::{self, Level, Map, SharedData},
     invalidate,
     local::{Local, TICK, local},
-    message, rescue,
+    message,
+    questions::Question,
+    rescue,
     site::Site,
     stream::Stream,
 };
@@ -62,7 +64,7 @@ impl Root {
             (Some(domain), Some(namespace), Some(account)) => Some(format!("spiffe://{domain}/ns/{namespace}/sa/{account}").into()),
             _ => None,
         };
-        *self.site.borrow_mut() = Site::new(config.groups, config.side, namespace);
+        *self.site.borrow_mut() = Site::new(config.groups, config.side, namespace).routed(config.routes);
         self.local = Some(local(&config.cluster, usize::try_from(config.hot_bytes_per_worker.0).unwrap_or(0)));
         self.cluster = config.cluster;
     }
@@ -79,6 +81,7 @@ impl Root {
             }
         }
         self.tell(&mut local);
+        self.sample(&mut local);
         let ticks = match () {
             () if more || local.has_more() => SOON,
             () if local.worker.questions.may_hedge() => HEDGE,
@@ -108,11 +111,24 @@ impl Root {
         }
     }
 
+    /// Asks owners what they would answer, in groups that only observe.
+    fn sample(&self, local: &mut Local) {
+        while let Some(question) = local.worker.samples.take() {
+            let token = self.question(local, &question, question.call_time());
+            if let Some(token) = token {
+                local.worker.samples.sent(token, question);
+            }
+        }
+    }
+
     fn dispatch(&self, local: &Local, ask: &Ask) -> Option<u32> {
-        let question = local.worker.questions.get(ask.question)?;
+        self.question(local, local.worker.questions.get(ask.question)?, ask.timeout)
+    }
+
+    fn question(&self, local: &Local, question: &Question, timeout: u64) -> Option<u32> {
         let changed = local.worker.invalidations.changed(question.key.hash(), question.sent);
         let headers = message::compose(question, local.worker.known()?, local.worker.told(), changed)?;
-        self.call(&headers, None, ask.timeout).ok()
+        self.call(&headers, None, timeout).ok()
     }
 
     fn dispatch_feed(&self, local: &mut Local, ask: &FeedAsk) {
@@ -157,6 +173,12 @@ impl Context for Root {
                 if let Some(ask) = local.feed_answered(body.as_deref()) {
                     self.dispatch_feed(&mut local, &ask);
                 }
+                return;
+            }
+            if let Some(question) = local.worker.samples.by_token(token) {
+                let map = if headers > 0 { host::header_map(Map::CallResponse) } else { None };
+                let answer = map.map_or(Err(Failure::Stream), |map| Answer::read(&map, host::buffer(host::Buffer::CallBody), false));
+                Exchange { worker: &mut local.worker, now: host::now() }.sampled(&question, answer, host::wall());
                 return;
             }
             let Some(call) = local.worker.questions.by_token(token) else { return };

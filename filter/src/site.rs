@@ -1,7 +1,7 @@
 //! Where a request came in: one listener's configuration, and what its proxy is.
 
 use crate::known::Known;
-use meshcache_protocol::Groups;
+use meshcache_protocol::{Group, Groups, groups::Mode};
 use serde::Deserialize;
 use std::{cell::Cell, rc::Rc};
 
@@ -14,6 +14,18 @@ pub enum Side {
     Inbound,
     /// Requests to other services; a gateway's too.
     Outbound,
+}
+
+/// What the routes of the listeners that have a configuration do with a request on its way to the service. The filter is not told: it decides
+/// before they do, and coordinators load what the client wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Routes {
+    /// They change neither path nor host nor headers, of requests and of responses.
+    #[default]
+    Plain,
+    /// They may: nothing is answered, all is observed.
+    Rewriting,
 }
 
 /// What is known of the side that a configuration's requests come in on. Envoy's word costs as much as all else that a hot answer needs
@@ -40,6 +52,7 @@ pub struct Site {
     wanted: Option<Vec<String>>,
     /// The proxy's namespace.
     namespace: Option<String>,
+    routes: Routes,
     sided: Cell<Sided>,
     known: Option<Rc<Known>>,
     served: Groups,
@@ -49,7 +62,21 @@ impl Site {
     /// A configuration that names these groups and this side, in a proxy of this namespace.
     pub fn new(wanted: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
         let sided = Cell::new(side.map_or(Sided::Unsaid, Sided::Said));
-        Self { wanted, namespace, sided, known: None, served: Groups::default() }
+        Self { wanted, namespace, routes: Routes::Plain, sided, known: None, served: Groups::default() }
+    }
+
+    /// The same with routes of this kind.
+    #[must_use]
+    pub fn routed(self, routes: Routes) -> Self {
+        Self { routes, ..self }
+    }
+
+    /// What a group does here.
+    pub fn mode(&self, group: &Group) -> Mode {
+        match (group.config().mode, self.routes) {
+            (Mode::On, Routes::Rewriting) => Mode::Observe,
+            (mode, _) => mode,
+        }
     }
 
     /// The namespace, for short service names.

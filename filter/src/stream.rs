@@ -89,6 +89,12 @@ impl Stream {
             }
             Step::Watch(watch) => {
                 self.state = State::Watches(watch);
+                let idle = local.worker.samples.is_idle();
+                drop((site, local));
+                if !idle {
+                    root::send(self.root);
+                    host::act_for(self.id);
+                }
                 return None;
             }
             Step::Reply(mut reply) => {
@@ -301,5 +307,14 @@ impl Facts for ProxyFacts<'_> {
     /// What jwt_authn leaves behind where it is told to, as Istio tells it.
     fn verified(&self) -> bool {
         host::property("metadata\0filter_metadata\0envoy.filters.http.jwt_authn").is_some_and(|value| !value.is_empty())
+    }
+
+    /// Envoy has chosen the route before its first filter. The second name is that of older ones.
+    fn cluster(&self) -> Option<Vec<u8>> {
+        host::property("xds\0cluster_name").or_else(|| host::property("cluster_name")).filter(|name| !name.is_empty())
+    }
+
+    fn route(&self) -> Option<Vec<u8>> {
+        host::property("xds\0route_name").or_else(|| host::property("route_name"))
     }
 }

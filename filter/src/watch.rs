@@ -4,9 +4,11 @@ use crate::{
     counts::{Outcome, Reason},
     exchange::{Arrival, Exchange, Facts, Pass, Step},
     head::Head,
+    samples::Candidate,
+    site::{Side, Site},
     worker::Worker,
 };
-use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, freshness::Times, groups::Mode};
+use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times};
 use std::{rc::Rc, sync::Arc};
 
 /// The most responses that one worker watches at a time. Beyond that they are not looked at.
@@ -22,6 +24,15 @@ pub struct Watch {
     seat: Rc<()>,
 }
 
+/// A request of such a group.
+pub(crate) struct Seen<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) side: Side,
+    pub(crate) group: &'a Arc<Group>,
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) route: Option<Route>,
+}
+
 /// A response whose body is hashed as it goes by.
 pub struct Watched {
     group: Arc<Group>,
@@ -30,18 +41,15 @@ pub struct Watched {
 }
 
 /// A request of a group that only observes: it goes its ordinary way.
-pub(crate) fn watch<'w>(worker: &Worker, group: &Arc<Group>, request: &Request<'_>, arrival: Arrival<'_, '_>, facts: &dyn Facts, now: u64) -> Step<'w> {
+pub(crate) fn watch<'w>(worker: &mut Worker, seen: Seen<'_>, arrival: Arrival<'_, '_>, facts: &dyn Facts, now: u64) -> Step<'w> {
+    let Seen { site, side, group, request, route } = seen;
     if !request.is_get() || Rc::strong_count(&worker.watching) > MOST {
         return Step::Pass(Pass { reason: Reason::Observe, note: None, spare: None });
     }
-    Step::Watch(Box::new(Watch {
-        group: group.clone(),
-        key: Key::of(group, request, None),
-        verified: facts.verified(),
-        map: arrival.map.to_vec(),
-        began: now,
-        seat: worker.watching.clone(),
-    }))
+    let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
+    let verified = facts.verified();
+    Candidate { site, side, group, request, key: &key, route, verified }.sample(worker, arrival, now);
+    Step::Watch(Box::new(Watch { group: group.clone(), key, verified, map: arrival.map.to_vec(), began: now, seat: worker.watching.clone() }))
 }
 
 impl Exchange<'_> {
@@ -51,7 +59,7 @@ impl Exchange<'_> {
         let request = head.request().ok()?;
         // What was decided under other rules says nothing.
         let known = self.worker.known()?.groups.named(watch.group.name())?;
-        if known.digest() != watch.group.digest() || known.config().mode != Mode::Observe {
+        if known.digest() != watch.group.digest() {
             return None;
         }
         let times = Times { requested: wall.saturating_sub(self.now.saturating_sub(watch.began)), responded: wall };

@@ -2,6 +2,7 @@
 
 use crate::{
     attention::Attention, counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions,
+    samples::Samples,
 };
 use meshcache_protocol::{
     Groups, Hash, Observed,
@@ -50,6 +51,8 @@ pub struct Worker {
     pub observed: Observed,
     /// Held by each response that is watched.
     pub watching: Rc<()>,
+    /// What is asked beside them.
+    pub samples: Samples,
     /// Questions under way.
     pub questions: Questions,
     /// Passes of owners.
@@ -77,6 +80,7 @@ impl Worker {
             invalidations: Invalidations::default(),
             observed: Observed::new(OBSERVED),
             watching: Rc::default(),
+            samples: Samples::default(),
             questions: Questions::default(),
             passes: Passes::default(),
             peers: Peers::default(),

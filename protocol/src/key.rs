@@ -57,7 +57,7 @@ pub struct Parts<'a> {
 }
 
 impl Key {
-    /// The key of a request in a group. `route`: the cluster that Envoy chose, for a group with `key.route`.
+    /// The key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with `key.route`.
     pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
         let (name, authority, path, query) = (group.name(), authority(group, request), request.normal_path(), request.normal_query());
         let query = group.query(query.as_deref());

@@ -18,6 +18,7 @@ pub mod purge;
 pub mod reason;
 pub mod request;
 pub mod ring;
+pub mod route;
 pub mod units;
 pub mod wire;
 
@@ -29,3 +30,4 @@ pub use observe::{Observed, Passed, Passing};
 pub use reason::Reason;
 pub use request::{Field, Request, Response};
 pub use ring::{Peer, Ring};
+pub use route::Route;

@@ -78,6 +78,10 @@ reasons! {
     Debugger = "debugger",
     /// The caller is not among the group's `callers`.
     Caller = "caller",
+    /// Its route leads to no service (none matches, or it answers or redirects by itself), so that Envoy's own answer counts.
+    Route = "route",
+    /// A plain client's, that its group's `passThrough` does not send on.
+    NotPassed = "not-passed",
 
     // What it asks for is for itself alone.
     /// It names its user, and the answer does not say that it is for everybody.

@@ -37,7 +37,7 @@ pub mod header {
     pub const SCHEME: &str = "meshcache-scheme";
     /// The client's Authorization, on calls between coordinators (Authorization is the peer's token there).
     pub const AUTHORIZATION: &str = "meshcache-authorization";
-    /// The cluster that Envoy chose for the request, for groups with `key.route`.
+    /// The [`crate::Route`] that the proxy chose for the request, for groups with `key.route`.
     pub const ROUTE: &str = "meshcache-route";
     /// The peer that Envoy's `override_host` policy is to reach, `ip:port`.
     pub const PEER: &str = "meshcache-peer";
@@ -259,7 +259,7 @@ pub struct Question {
     pub changed: Option<u64>,
     /// Answer from here, ask no other peer.
     pub hop: bool,
-    /// The cluster that Envoy chose, where the group's key wants it. In a header of its own ([`header::ROUTE`]): its name may have any characters.
+    /// The [`crate::Route`] that the proxy chose, where the group's key wants it. In a header of its own ([`header::ROUTE`]): it has a space, and perhaps a `;`.
     pub route: Option<String>,
 }
 

@@ -77,7 +77,7 @@ fn keepalives(value: &Value, all: &mut Vec<Value>) {
 fn every_proxy_finds_a_dead_connection_within_12_s_and_gives_a_busy_coordinator_5() {
     let values = format!(
         "groups: [{{name: g, match: {{service: s.n}}, callers: [\"*\"], origin: {{url: \"http://o\"}}}}]\nistio: {{enabled: true}}\n\
-         envoyGateway: {{enabled: true, filterOrderIsSet: true, patchPolicy: true, gateway: g, groups: [g], targets: [{{kind: Gateway, name: g}}], \
+         envoyGateway: {{enabled: true, filterOrderIsSet: true, routes: plain, patchPolicy: true, gateway: g, groups: [g], targets: [{{kind: Gateway, name: g}}], \
          module: {{url: \"http://m/m.wasm\", sha256: {}}}}}\n",
         "a".repeat(64)
     );

@@ -16,11 +16,18 @@ static MESH: Shared<Mesh> = Shared::new();
 
 async fn mesh() -> Arc<Mesh> {
     let guarded = json!({"callers": ["spiffe://cluster.local/ns/shop/sa/*"]});
-    let only_a = json!({"match": {"hosts": ["paths.test"], "paths": [{"prefix": "/a"}]}});
-    let spelled = |prefix: &str, callers: &[&str]| json!({"match": {"hosts": ["spelled.test"], "paths": [{"prefix": prefix}]}, "callers": callers});
-    let left_out = json!({"match": {"hosts": ["left-out.test"], "exclude": [{"prefix": "/pr%6fd"}]}});
+    // What a coordinator does not send on at all is in `deputy.rs`.
+    let other = json!({"otherPaths": true});
+    let only_a = json!({"match": {"hosts": ["paths.test"], "paths": [{"prefix": "/a"}]}, "passThrough": other});
+    let spelled =
+        |prefix: &str, callers: &[&str]| json!({"match": {"hosts": ["spelled.test"], "paths": [{"prefix": prefix}]}, "callers": callers, "passThrough": other});
+    let left_out = json!({"match": {"hosts": ["left-out.test"], "exclude": [{"prefix": "/pr%6fd"}]}, "passThrough": other});
     let groups = |groups: Groups| {
-        let groups = groups.plus("guarded", guarded).plus("paths", only_a).plus("loop", json!({}));
+        let groups = groups
+            .set("shop", "/passThrough", json!({"methods": ["*"], "otherPaths": true}))
+            .plus("guarded", guarded)
+            .plus("paths", only_a)
+            .plus("loop", json!({}));
         groups.plus("prod", spelled("/prod", &["spiffe://x/ns/x/sa/admin"])).plus("develop", spelled("/develop", &[])).plus("left-out", left_out)
     };
     let mesh = || Mesh::of(2, 1).groups(groups).arguments(&["--identity", "xfcc"]);

@@ -169,6 +169,8 @@ fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span
         "name": "default",
         "match": {"hosts": ["*"]},
         "origin": {"url": url, "timeout": timeout, "passTimeout": pass_timeout},
+        // A plain reverse proxy, also where callers have an identity.
+        "passThrough": {"methods": ["*"], "otherPaths": true},
         "freshness": {"heuristic": true, "errors": errors, "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
     }]}))
     .map_err(|error| error.to_string())?;

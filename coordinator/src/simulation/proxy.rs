@@ -67,6 +67,14 @@ impl Facts for Known {
     fn verified(&self) -> bool {
         false
     }
+
+    fn cluster(&self) -> Option<Vec<u8>> {
+        Some(b"service".to_vec())
+    }
+
+    fn route(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl Proxy {

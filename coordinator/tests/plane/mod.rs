@@ -202,7 +202,12 @@ impl Front {
             };
             json[name] = merged;
         }
-        let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [json]})).unwrap();
+        self.configure(serde_json::json!([json]));
+    }
+
+    /// All groups, as they stand in the file.
+    pub fn configure(&self, groups: serde_json::Value) {
+        let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": groups})).unwrap();
         self.cache.set_groups(Arc::new(Groups::new(config).unwrap())).unwrap();
     }
 

@@ -23,6 +23,7 @@ struct Proxy {
     side: Side,
     caller: Option<&'static str>,
     verified: bool,
+    cluster: Option<&'static str>,
     now: u64,
     streams: u32,
     /// Calls that went out.
@@ -39,15 +40,29 @@ enum Done {
     Wait,
 }
 
-impl Facts for (Side, Option<&str>, bool) {
+/// What the proxy says of a request.
+struct Told {
+    side: Side,
+    caller: Option<&'static str>,
+    verified: bool,
+    cluster: Option<&'static str>,
+}
+
+impl Facts for Told {
     fn side(&self) -> Side {
-        self.0
+        self.side
     }
     fn caller(&self, _: Side) -> Option<String> {
-        self.1.map(str::to_owned)
+        self.caller.map(str::to_owned)
     }
     fn verified(&self) -> bool {
-        self.2
+        self.verified
+    }
+    fn cluster(&self) -> Option<Vec<u8>> {
+        self.cluster.map(Into::into)
+    }
+    fn route(&self) -> Option<Vec<u8>> {
+        Some(b"a route".to_vec())
     }
 }
 
@@ -94,7 +109,7 @@ impl Proxy {
         worker.purge(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.hears(0);
         let site = Site::new(None, None, Some("ns".into()));
-        Self { worker, site, side: Side::Outbound, caller: None, verified: false, now: 0, streams: 0, tokens: 0, last: None }
+        Self { worker, site, side: Side::Outbound, caller: None, verified: false, cluster: Some("service"), now: 0, streams: 0, tokens: 0, last: None }
     }
 
     fn ask(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Done {
@@ -118,7 +133,7 @@ impl Proxy {
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, map: &map, head: &head, whole };
         let exchange = Exchange { worker: &mut self.worker, now: self.now };
-        exchange.start(&self.site, arrival, &(self.side, self.caller, self.verified))
+        exchange.start(&self.site, arrival, &Told { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster })
     }
 
     fn get(&mut self, target: &str) -> Done {
@@ -730,7 +745,7 @@ fn a_group_that_is_off_or_only_observes_changes_nothing() {
     let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
     proxy.get("/x");
     proxy.ask("POST", "/x", &[]);
-    assert_eq!(serde_json::to_string(&proxy.worker.counts.groups()).unwrap(), r#"{"g":{"observed":1,"pass":1}}"#);
+    assert_eq!(serde_json::to_string(&proxy.worker.counts.groups()).unwrap(), r#"{"g":{"observed":1,"uncached":1}}"#);
 }
 
 #[test]
@@ -841,7 +856,11 @@ fn a_value_that_is_no_text_passes_instead_of_being_asked() {
     let head = Head::read(&map).unwrap();
     proxy.site.learn(proxy.worker.known());
     let arrival = Arrival { stream: 1, map: &map, head: &head, whole: true };
-    let step = Exchange { worker: &mut proxy.worker, now: 0 }.start(&proxy.site, arrival, &(Side::Outbound, None, false));
+    let step = Exchange { worker: &mut proxy.worker, now: 0 }.start(
+        &proxy.site,
+        arrival,
+        &Told { side: Side::Outbound, caller: None, verified: false, cluster: Some("service") },
+    );
     assert_eq!(done(step), Done::Pass(Reason::NotText));
 }
 
@@ -1182,4 +1201,85 @@ fn a_cookie_of_the_key_that_may_be_read_in_two_ways_passes() {
     assert_eq!(proxy.ask("GET", "/x", &[("cookie", "lang=en; lang=fr")]), Done::Pass(Reason::AmbiguousCookie));
     assert_eq!(proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]), Done::Pass(Reason::AmbiguousCookie));
     assert!(matches!(proxy.ask("GET", "/x", &[("cookie", "a=b; lang=fr")]), Done::Ask(_)));
+}
+
+#[test]
+fn a_route_without_a_cluster_passes_whatever_is_hot() {
+    let mut proxy = Proxy::new("{}");
+    let question = proxy.question("/x");
+    proxy.answer(question, "hit; ttl=60000; shared; stored", &[("cache-control", "max-age=60")], "hot");
+    for _ in 0..8 {
+        if let Done::Ask(ask) = proxy.get("/x") {
+            proxy.answer(ask.question, "hit; ttl=60000; shared; stored", &[("cache-control", "max-age=60")], "hot");
+        }
+    }
+    assert!(matches!(proxy.get("/x"), Done::Reply(200, ..)));
+    proxy.cluster = None;
+    assert_eq!(proxy.get("/x"), Done::Pass(Reason::Route));
+    assert_eq!(proxy.get("/y"), Done::Pass(Reason::Route));
+    assert_eq!(proxy.ask("POST", "/x", &[]), Done::Pass(Reason::Method), "what passes anyway says why");
+    let mut watching = Proxy::new(r#"{"mode": "observe"}"#);
+    watching.cluster = None;
+    assert_eq!(watching.get("/x"), Done::Pass(Reason::Route), "it would not have been looked up");
+}
+
+#[test]
+fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
+    let asked = |group: &str, cluster: &'static str| {
+        let mut proxy = Proxy::new(group);
+        proxy.cluster = Some(cluster);
+        let question = proxy.question("/x");
+        let known = proxy.worker.known().unwrap().clone();
+        let question = proxy.worker.questions.get(question).unwrap();
+        let headers = message::compose(question, &known, &Marked::default(), None).unwrap();
+        let told = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
+        (question.key.clone(), told)
+    };
+    let (stable, told) = asked(r#"{"key": {"route": true}}"#, "v1");
+    assert_eq!(told.as_deref(), Some("v1 a%20route"));
+    let (canary, _) = asked(r#"{"key": {"route": true}}"#, "v2");
+    assert_ne!(stable, canary);
+    let (plain, none) = asked("{}", "v1");
+    assert_eq!((asked("{}", "v2"), none), ((plain, None), None));
+    // What the owner makes of the question.
+    let group = known(r#"{"key": {"route": true}}"#).groups.named("g").unwrap().clone();
+    let request = Request::read(b"GET", b"http", b"h", b"/x", &[]).unwrap();
+    assert_eq!(Key::of(&group, &request, told.as_deref().map(str::as_bytes)), stable);
+}
+
+#[test]
+fn what_an_owner_would_answer_is_held_against_what_passes() {
+    const FRESH: &[(&str, &str)] = &[(":status", "200"), ("cache-control", "max-age=60")];
+    let map = |fields: &[(&str, &str)]| pairs::write(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    // An owner's answer, and how many mismatches it is after one "as it is" has passed.
+    let mismatches = |outcome: &str, body: &str, purged: bool| {
+        let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
+        for n in 1..=100 {
+            let Step::Watch(watch) = proxy.step("GET", "/x", &[]) else { panic!("{n}") };
+            assert_eq!(proxy.worker.samples.is_idle(), n < 100, "one of a hundred: {n}");
+            let map = map(FRESH);
+            let fields: Vec<_> = pairs::Pairs::of(&map).unwrap().collect();
+            let mut exchange = Exchange { worker: &mut proxy.worker, now: 0 };
+            let watched = exchange.watched(*watch, &meshcache_protocol::Response { status: 200, fields: &fields }, 0).unwrap();
+            exchange.passed(watched.piece(b"as it is").unwrap());
+        }
+        let question = proxy.worker.samples.take().unwrap();
+        assert!(proxy.worker.questions.get(1).is_none(), "nobody waits for it");
+        if purged {
+            proxy.worker.observed.clear();
+            proxy.worker.purge(News { position: Position::parse("p.0:2").unwrap(), ..News::default() });
+        }
+        let answer = Answer::read(&map(&[FRESH, &[("meshcache-outcome", outcome)]].concat()), body.as_bytes().to_vec(), false);
+        Exchange { worker: &mut proxy.worker, now: 0 }.sampled(&question, answer, 0);
+        let mut counted = 0;
+        proxy.worker.counts.take_metrics(|at, n| counted += if at == Outcome::Mismatch as usize { n } else { 0 });
+        counted
+    };
+    assert_eq!(mismatches("miss; ttl=60000; shared; stored", "as it is", false), 0);
+    assert_eq!(mismatches("miss; ttl=60000; shared; stored", "by another path", false), 1);
+    assert_eq!(mismatches("hit; ttl=60000; shared", "by another path", false), 1);
+    for nothing in ["pass; reason=private", "loading", "error; reason=connect"] {
+        assert_eq!(mismatches(nothing, "", false), 0, "{nothing}");
+    }
+    assert_eq!(mismatches("hit; ttl=60000; shared", "by another path", true), 0, "what was purged says nothing");
 }

@@ -1,4 +1,4 @@
-//! What no single field can know of a configuration: names twice, a match without a host, options that are not there yet.
+//! What no single field can know of a configuration: names twice, a match without a host.
 
 use super::{Status, config::*};
 use crate::{freshness::is_provoked, normal::is_plain, units::Span};
@@ -75,9 +75,6 @@ pub fn check(config: &Config) -> Result<(), Problem> {
                 return problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
             }
         }
-        if let Some(field) = not_yet(group) {
-            return problem(field, "is not there yet: leave it at its default".into());
-        }
     }
     Ok(())
 }
@@ -122,11 +119,6 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
     };
     let all = |n, group| [shadowed(n, group), provoked(n, group), ambiguous(n, group)];
     config.groups.iter().enumerate().flat_map(|(n, group)| all(n, group)).flatten().collect()
-}
-
-/// The first field that this version parses and does not carry out: refused, never accepted and ignored.
-fn not_yet(group: &GroupConfig) -> Option<&'static str> {
-    [("key.route", group.key.route)].into_iter().find_map(|(field, set)| set.then_some(field))
 }
 
 #[cfg(test)]

@@ -42,6 +42,10 @@ pub struct GroupConfig {
     /// SPIFFE patterns that may have answers of this group; empty or `*`: all who can reach it.
     #[serde(default)]
     pub callers: Vec<CallerPattern>,
+    /// What of plain clients' requests a coordinator sends on to the origin, when no cache answers them. Proxies are not told of it: what
+    /// they pass goes its own way.
+    #[serde(default, skip_serializing)]
+    pub pass_through: PassThrough,
     /// What beside group, scheme, authority, path and query tells answers apart.
     #[serde(default)]
     pub key: KeyRules,
@@ -177,6 +181,17 @@ pub struct Bypass {
     pub query: Vec<String>,
 }
 
+/// What a coordinator sends on to the origin although no cache answers it. The default of a field that is not written depends on who may
+/// ask: [`super::Group::passes_through`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct PassThrough {
+    /// The methods; `*`: all.
+    pub methods: Option<Vec<MethodPattern>>,
+    /// Whether paths that the group does not name, of a host that it names, are among them.
+    pub other_paths: Option<bool>,
+}
+
 /// What is in the key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -188,7 +203,7 @@ pub struct KeyRules {
     pub headers: Vec<String>,
     /// Cookie names whose values are in the key.
     pub cookies: Vec<String>,
-    /// Whether the cluster that Envoy chose is in the key (canaries).
+    /// Whether the route that the proxy chose is in the key: its cluster and name (canaries).
     pub route: bool,
 }
 

@@ -5,7 +5,7 @@ mod config;
 mod patterns;
 
 pub use config::*;
-pub use patterns::{CallerPattern, Force, Host, Name, NamePattern, OriginUrl, PathRegex, Service, Status};
+pub use patterns::{CallerPattern, Force, Host, MethodPattern, Name, NamePattern, OriginUrl, PathRegex, Service, Status};
 
 use crate::{
     feed,
@@ -33,6 +33,25 @@ pub enum Found<'g> {
     HostOnly(&'g Arc<Group>),
     /// No group names the host.
     Nothing,
+}
+
+/// Why a coordinator does not send a plain client's request on: the field that would let it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPassed {
+    /// The method is not among those that pass.
+    Methods,
+    /// The group does not name the path.
+    OtherPaths,
+}
+
+impl NotPassed {
+    /// The field, as written in the file.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Methods => "passThrough.methods",
+            Self::OtherPaths => "passThrough.otherPaths",
+        }
+    }
 }
 
 /// All groups, in their order.
@@ -165,7 +184,7 @@ impl Group {
         self.config.key.cookies.iter().map(String::as_str)
     }
 
-    /// Whether the cluster that Envoy chose is part of the key.
+    /// Whether the route that the proxy chose is part of the key.
     pub fn keys_route(&self) -> bool {
         self.config.key.route
     }
@@ -212,6 +231,30 @@ impl Group {
     /// Whether a caller may have answers of this group. `None`: a caller without identity.
     pub fn admits(&self, caller: Option<&str>) -> bool {
         !self.is_guarded() || self.config.callers.iter().any(|pattern| pattern.matches(caller))
+    }
+
+    /// Whether a coordinator sends a plain client's request on to the origin that no cache answers: it is the coordinator's own call there, and
+    /// may be one that its client could not make. `other_path`: the group may not name its path. `identified`: callers have an identity here.
+    pub fn passes_through(&self, method: &str, other_path: bool, identified: bool) -> Result<(), NotPassed> {
+        // Where nobody is told apart, this is a plain caching proxy.
+        let open = self.config.callers.is_empty() && !identified;
+        let PassThrough { methods, other_paths } = &self.config.pass_through;
+        let method_passes = match methods {
+            Some(methods) => methods.iter().any(|pattern| pattern.matches(method)),
+            None => open || matches!(method, "GET" | "HEAD"),
+        };
+        if other_path && !other_paths.unwrap_or(open) {
+            Err(NotPassed::OtherPaths)
+        } else if !method_passes {
+            Err(NotPassed::Methods)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether every path of its hosts is the group's, however it is read.
+    pub fn takes_every_path(&self) -> bool {
+        self.config.r#match.paths.is_empty() && self.config.r#match.exclude.is_empty()
     }
 
     /// Whether `callers` lets in only some, so that a caller's identity has to be known.

@@ -25,7 +25,7 @@ macro_rules! checked {
         }
     )*};
 }
-checked!(Name, Service, Host, PathRegex, NamePattern, CallerPattern, OriginUrl, Force, Status);
+checked!(Name, Service, Host, PathRegex, NamePattern, CallerPattern, MethodPattern, OriginUrl, Force, Status);
 
 /// A name as Kubernetes has them: at most 63 of a-z, 0-9 and `-`, begins and ends with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -253,6 +253,36 @@ impl std::str::FromStr for CallerPattern {
 }
 
 impl fmt::Display for CallerPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An HTTP method, in capitals as they are sent; `*`: every method.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MethodPattern(String);
+
+impl MethodPattern {
+    /// Whether a method is meant.
+    pub fn matches(&self, method: &str) -> bool {
+        self.0 == "*" || self.0 == method
+    }
+}
+
+impl std::str::FromStr for MethodPattern {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Methods are case-sensitive (RFC 9110 section 9.1): `get` would be another one than GET, and is a mistake.
+        if is_field_name(text) && !text.bytes().any(|b| b.is_ascii_lowercase()) && (text == "*" || !text.contains('*')) {
+            Ok(Self(text.into()))
+        } else {
+            Err(format!("`{text}` is not a method (examples: GET, POST, *)"))
+        }
+    }
+}
+
+impl fmt::Display for MethodPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

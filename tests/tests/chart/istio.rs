@@ -79,7 +79,7 @@ fn plugins(entries: &str) -> BTreeMap<String, Value> {
 fn each_entry_is_put_where_it_says() {
     let plugins = plugins(
         "{name: server, namespace: p, selector: {app: s}, groups: [config-server], ports: [9000], hotBytesPerWorker: 0}, {name: client, namespace: p, mode: CLIENT}, \
-         {name: gateway, namespace: g, gateway: public, ports: [443]}, {name: waypoint, namespace: p, waypoint: w, groups: [config-server]}",
+         {name: gateway, namespace: g, routes: plain, gateway: public, ports: [443]}, {name: waypoint, namespace: p, waypoint: w, groups: [config-server]}",
     );
     let server = &plugins["server"];
     assert_eq!((&server["selector"]["matchLabels"], &server["targetRefs"]), (&json!({"app": "s"}), &Value::Null));
@@ -96,6 +96,7 @@ fn each_entry_is_put_where_it_says() {
         // Istio takes targets and a selector for a contradiction. Which side it is, Envoy says.
         assert_eq!((&plugin["selector"], &plugin["pluginConfig"]["side"]), (&Value::Null, &Value::Null));
     }
+    assert_eq!((&plugins["gateway"]["pluginConfig"]["routes"], &plugins["waypoint"]["pluginConfig"]["routes"]), (&"plain".into(), &Value::Null));
     assert_eq!(plugins["gateway"]["match"], json!([{"mode": "CLIENT_AND_SERVER", "ports": [{"number": 443}]}]));
     assert_eq!(plugins["waypoint"]["match"], Value::Null);
     assert!(plugins.values().all(|plugin| plugin["phase"] == "STATS" && plugin["failStrategy"] == "FAIL_OPEN"));
@@ -203,7 +204,7 @@ fn the_owner_is_named_by_those_who_call_the_coordinators_and_never_in_the_coordi
 #[test]
 fn a_connection_that_is_to_close_does_so_at_once_where_the_filter_is_and_nowhere_else() {
     let attach = "{name: server, namespace: p, selector: {app: s}, groups: [config-server]}, {name: client, namespace: c, mode: CLIENT}, \
-                  {name: gateway, namespace: g, gateway: public}, {name: waypoint, namespace: p, waypoint: w, groups: [config-server]}";
+                  {name: gateway, namespace: g, routes: plain, gateway: public}, {name: waypoint, namespace: p, waypoint: w, groups: [config-server]}";
     let filters = |more: &str| {
         let values = format!("{GROUP}istio:\n  enabled: true\n  overrideHost: {{enabled: false}}\n  attach: [{attach}]\n{more}");
         let objects = chart::objects(&values).unwrap();

@@ -27,7 +27,7 @@ const ATTACH: &str = r#"
   attach:
   - {name: config-server, namespace: platform, selector: {app: config-server}, groups: [config-server]}
   - {name: all, namespace: clients, mode: CLIENT}
-  - {name: gateway, namespace: gateways, gateway: public, groups: [config-server]}
+  - {name: gateway, namespace: gateways, routes: rewriting, gateway: public, groups: [config-server]}
 "#;
 
 /// Values that people may write, each turned on alone and all at once.

@@ -70,6 +70,7 @@ fn a_filter_where_it_must_not_be_is_refused() {
         (istio(GROUP, "{name: a, namespace: p, mode: CLIENT}, {name: a, namespace: p, mode: CLIENT}"), "two entries are p/a"),
         (istio(GROUP, "{name: a, namespace: p, selector: {a: b}, gateway: g}"), "one of selector, gateway and waypoint"),
         (istio(GROUP, "{name: a, namespace: p, gateway: g, mode: SERVER}"), "has no `mode`"),
+        (istio(GROUP, "{name: a, namespace: p, gateway: g, groups: [config-server]}"), "istio.attach p/a: write `routes`"),
         (istio(GROUP, "{name: a, namespace: p, mode: CLIENT, hotBytesPerWorker: 1GiB}"), "at most 512MiB"),
     ]);
     chart::objects(&istio(GROUP, "{name: a, namespace: mesh, mode: CLIENT, selector: {app: other}}")).unwrap();
@@ -92,17 +93,17 @@ fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
         (asked_by("\"*/sa/s\""), said),
         // The service does not see what callers' proxies and gateways answer.
         (closed("{name: a, namespace: clients, mode: CLIENT}"), said),
-        (closed("{name: a, namespace: gateways, gateway: g}"), said),
-        (closed("{name: a, namespace: gateways, gateway: g, groups: [config-server]}"), said),
+        (closed("{name: a, namespace: gateways, routes: plain, gateway: g}"), said),
+        (closed("{name: a, namespace: gateways, routes: plain, gateway: g, groups: [config-server]}"), said),
         (crate::gateway::values("patchPolicy: true, gateway: eg").replace("  callers: [\"*\"]\n", ""), said),
         (istio(by_itself, ""), "then set callersAreWritten"),
-        (istio(by_itself, "{name: a, namespace: gateways, gateway: g}"), "then set callersAreWritten"),
+        (istio(by_itself, "{name: a, namespace: gateways, routes: plain, gateway: g}"), "then set callersAreWritten"),
     ]);
     // Where one alone may ask, all groups are its own.
     chart::objects(&asked_by("cluster.local/ns/p/sa/s, cluster.local/ns/p/sa/s")).unwrap();
     chart::objects(&closed("{name: a, namespace: platform, groups: [config-server]}")).unwrap();
     chart::objects(&closed("{name: a, namespace: platform, waypoint: w, groups: [config-server]}")).unwrap();
-    chart::objects(&istio(&format!("{by_itself}callersAreWritten: true\n"), "{name: a, namespace: gateways, gateway: g}")).unwrap();
+    chart::objects(&istio(&format!("{by_itself}callersAreWritten: true\n"), "{name: a, namespace: gateways, routes: plain, gateway: g}")).unwrap();
 }
 
 #[test]

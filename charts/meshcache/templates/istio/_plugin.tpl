@@ -57,6 +57,9 @@ spec:
     cluster: outbound|8080||{{ include "meshcache.host" . }}
     hot_bytes_per_worker: {{ include "meshcache.size" (hasKey $entry "hotBytesPerWorker" | ternary $entry.hotBytesPerWorker "4MiB") | quote }}
     groups: {{ empty $entry.groups | ternary "null" (toJson $entry.groups) }}
+    {{- with $entry.routes }}
+    routes: {{ . }}
+    {{- end }}
     {{- if not $whole }}
     {{- with get (dict "SERVER" "inbound" "CLIENT" "outbound") (default "SERVER" $entry.mode) }}
     side: {{ . }}
