@@ -11,6 +11,7 @@ use crate::{
     head::Head,
     history::History,
     hop::Hop,
+    http::Unread,
     invalidate::Invalidations,
     lease::Lease,
     load::Landed,
@@ -67,6 +68,9 @@ pub struct Cache {
     pub(crate) asked_for_less: Lately<()>,
     /// Bodies on their way into the store.
     pub(crate) bytes: Arc<Bytes>,
+    /// Bodies of control calls that anybody may send, and of those of who has a token.
+    pub(crate) unread: Unread,
+    pub(crate) unread_of_peers: Unread,
     pub(crate) invalidations: Invalidations,
     /// What passed in groups that only observe.
     pub(crate) observed: Mutex<Observed>,
@@ -103,6 +107,8 @@ impl Cache {
             passes: Passes::default(),
             failures: Lately::new(LATELY),
             asked_for_less: Lately::new(LATELY),
+            unread: Unread::new(metrics.clone()),
+            unread_of_peers: Unread::new(metrics.clone()),
             invalidations: Invalidations::default(),
             observed: Mutex::new(Observed::new(OBSERVED)),
             peers: Peers::new(clock, metrics.clone()),

@@ -142,8 +142,10 @@ impl Feed {
     }
 
     /// Answers a proxy: at once where it does not know all, else after a second.
-    pub async fn answer(&self, question: FeedQuestion) -> Result<Answer, Unsure> {
+    pub async fn answer(&self, mut question: FeedQuestion) -> Result<Answer, Unsure> {
         self.count(&question);
+        // It may wait for a second, and there may be many.
+        question.requests.clear();
         let is_news = |current: &Arc<Current>| current.is_news_to(&question);
         let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(SIGN_OF_LIFE) };
         let mut current = self.current.subscribe();

@@ -27,6 +27,7 @@ mod hop;
 pub mod http;
 mod invalidate;
 mod lease;
+mod limit;
 mod load;
 pub mod log;
 pub mod metrics;

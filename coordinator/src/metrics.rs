@@ -5,7 +5,12 @@ mod group;
 use group::Families;
 pub use group::GroupMetrics;
 
-use crate::{discovery::kube::slices::Fault, report::Refused, settings::Usage};
+use crate::{
+    discovery::kube::slices::Fault,
+    limit::{Limit, Met},
+    report::Refused,
+    settings::Usage,
+};
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -48,6 +53,7 @@ pub struct Metrics {
     peeks_answered: IntCounterVec,
     pushed: IntCounterVec,
     received: IntCounterVec,
+    limits: Met,
     waiters: IntGauge,
     under_way: IntGauge,
     config_info: IntGaugeVec,
@@ -115,6 +121,7 @@ impl Metrics {
             peeks_answered,
             pushed,
             received,
+            limits: Met::new(&counters(to, "meshcache_limits_met_total", "How often a limit of this process was met, by limit.", &["limit"])?),
             waiters: one(to, IntGauge::new("meshcache_waiters", "Requests that wait for a flight."))?,
             under_way: one(to, IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."))?,
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
@@ -151,6 +158,11 @@ impl Metrics {
     /// Heads that a port refused: `data`, `admin`, `status` or `peer`.
     pub fn heads_refused(&self, port: &str) -> IntCounter {
         self.heads_refused.with_label_values(&[port])
+    }
+
+    /// Counts that a limit was met, and says so now and then.
+    pub(crate) fn met(&self, limit: Limit) {
+        self.limits.note(limit);
     }
 
     /// Counts a call to a peer that brought no answer.

@@ -3,7 +3,6 @@
 use super::{Answer, TOO_MANY_LINES};
 use crate::{answer, aside::Aside, body::Body, cache::Cache, feed::Feed, settings::Door};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use meshcache_protocol::{feed::FeedQuestion, wire};
 use std::sync::Arc;
@@ -54,9 +53,9 @@ impl Data {
         if request.method() != Method::POST {
             return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
-        let body = match whole(request.into_body(), QUESTION).await {
+        let body = match self.cache.unread.whole(request, QUESTION).await {
             Ok(body) => body,
-            Err(status) => return empty(status),
+            Err(unreadable) => return unreadable.response(),
         };
         let question: FeedQuestion = match serde_json::from_slice(&body) {
             Ok(question) => question,
@@ -74,15 +73,6 @@ impl Data {
             response.headers_mut().insert(wire::header::SELF, own);
         }
         response
-    }
-}
-
-/// A request's whole body, or the status that refuses it.
-pub(super) async fn whole(body: Incoming, longest: usize) -> Result<bytes::Bytes, StatusCode> {
-    match Limited::new(body, longest).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::BAD_REQUEST),
     }
 }
 
