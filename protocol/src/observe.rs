@@ -83,6 +83,11 @@ impl Observed {
         Self { most, seen: BTreeMap::new(), len: 0, sweeps: 0, era: 0 }
     }
 
+    /// Where responses of a key are remembered.
+    pub fn place(group: &Group, key: &Key) -> Hash {
+        Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())
+    }
+
     /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in place of what
     /// is remembered, or since it speaks of the service or of its request and not of the resource (5xx, 412, 429 and their like). `now`: milliseconds of a clock that never jumps.
     pub fn begins(&self, passed: &Passed<'_>, now: u64) -> Option<Passing> {
@@ -91,7 +96,7 @@ impl Observed {
         if !request.is_get() || !speaks {
             return None;
         }
-        let place = Hash::of(&[group.digest().as_bytes(), key.bytes()].concat());
+        let place = Self::place(group, key);
         let coding = digest_of(response.values("content-encoding").chain([&b""[..]]));
         let gives = |seen: &&Seen| {
             let resident = now.saturating_sub(seen.arrived);
@@ -140,9 +145,10 @@ impl Observed {
     }
 
     /// A key is no longer what it was: a purge, or an unsafe request that succeeded.
-    pub fn forget(&mut self, group: &Group, key: &Key) {
+    /// `place`: where it is remembered.
+    pub fn forget(&mut self, place: Hash) {
         self.era = self.era.wrapping_add(1);
-        if let Some(gone) = self.seen.remove(&Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())) {
+        if let Some(gone) = self.seen.remove(&place) {
             self.len = self.len.saturating_sub(gone.len());
         }
     }
@@ -312,7 +318,7 @@ mod tests {
         pass(&mut passes, "/100", "1");
         assert_eq!((passes.observed.len, pass(&mut passes, "/100", "2")), (1, true));
         let request = Request::read(b"GET", b"http", b"h", b"/100", &[]).unwrap();
-        passes.observed.forget(&passes.group, &Key::of(&passes.group, &request, None));
+        passes.observed.forget(Observed::place(&passes.group, &Key::of(&passes.group, &request, None)));
         assert_eq!((passes.observed.len, pass(&mut passes, "/100", "3")), (0, false));
     }
 
