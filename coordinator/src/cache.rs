@@ -32,6 +32,7 @@ use meshcache_protocol::{
     Groups, Observed, Ring,
     freshness::{self, Reuse, Since},
     groups::Mode,
+    observe,
     wire::{Outcome, Verdict},
 };
 use parking_lot::Mutex;
@@ -48,8 +49,8 @@ const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 const LEAST: u64 = 64 << 20;
 /// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
 const LATELY: usize = 16_384;
-/// The most responses that are remembered of groups that observe: some hundred bytes each.
-const OBSERVED: usize = 16_384;
+/// The most that is remembered of groups that observe.
+const OBSERVED: observe::Most = observe::Most { responses: 16_384, bytes: 16 << 20 };
 
 /// The cache of one coordinator.
 pub struct Cache {

@@ -19,11 +19,13 @@ pub(crate) enum Limit {
     Bodies,
     /// How many of them are read at once on one connection.
     BodiesOfConnection,
+    /// How much is remembered of groups that observe.
+    Observed,
 }
 
 impl Limit {
     /// Every one.
-    pub(crate) const ALL: [Self; 4] = [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection];
+    pub(crate) const ALL: [Self; 5] = [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed];
 
     /// The metric's label.
     pub(crate) const fn label(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Limit {
             Self::BodyTime => "body-time",
             Self::Bodies => "bodies",
             Self::BodiesOfConnection => "bodies-of-connection",
+            Self::Observed => "observed",
         }
     }
 }
