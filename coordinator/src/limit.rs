@@ -21,11 +21,13 @@ pub(crate) enum Limit {
     BodiesOfConnection,
     /// How much is remembered of groups that observe.
     Observed,
+    /// What the feed's answers take.
+    FeedAnswers,
 }
 
 impl Limit {
     /// Every one.
-    pub(crate) const ALL: [Self; 5] = [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed];
+    pub(crate) const ALL: [Self; 6] = [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed, Self::FeedAnswers];
 
     /// The metric's label.
     pub(crate) const fn label(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Limit {
             Self::Bodies => "bodies",
             Self::BodiesOfConnection => "bodies-of-connection",
             Self::Observed => "observed",
+            Self::FeedAnswers => "feed-answers",
         }
     }
 }

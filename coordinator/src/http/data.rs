@@ -1,7 +1,14 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
 use super::{Answer, TOO_MANY_LINES};
-use crate::{answer, aside::Aside, body::Body, cache::Cache, feed::Feed, settings::Door};
+use crate::{
+    answer,
+    aside::Aside,
+    body::Body,
+    cache::Cache,
+    feed::{Feed, Unanswered},
+    settings::Door,
+};
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::{feed::FeedQuestion, wire};
@@ -65,8 +72,12 @@ impl Data {
         if question.wire < wire::OLDEST {
             return text(StatusCode::BAD_REQUEST, format!("wire version {} is not spoken here ({} and later)", question.wire, wire::OLDEST));
         }
-        let Ok(answer) = self.feed.answer(question).await else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the other coordinators are not heard: ask one of them".into());
+        let answer = match self.feed.answer(question).await {
+            Ok(answer) => answer,
+            Err(Unanswered::Unsure) => return text(StatusCode::SERVICE_UNAVAILABLE, "the other coordinators are not heard: ask one of them".into()),
+            Err(Unanswered::Full) => {
+                return with(text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()), header::RETRY_AFTER, "1");
+            }
         };
         let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
         if let Some(own) = answer.own_address {
