@@ -23,11 +23,14 @@ pub(crate) enum Limit {
     Observed,
     /// What the feed's answers take.
     FeedAnswers,
+    /// What requests under way take.
+    Heads,
 }
 
 impl Limit {
     /// Every one.
-    pub(crate) const ALL: [Self; 6] = [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed, Self::FeedAnswers];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed, Self::FeedAnswers, Self::Heads];
 
     /// The metric's label.
     pub(crate) const fn label(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Limit {
             Self::BodiesOfConnection => "bodies-of-connection",
             Self::Observed => "observed",
             Self::FeedAnswers => "feed-answers",
+            Self::Heads => "heads",
         }
     }
 }
