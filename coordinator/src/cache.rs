@@ -17,7 +17,7 @@ use crate::{
     limit::Limit,
     load::Landed,
     metrics::Metrics,
-    origin::{BadCa, Clients},
+    origin::{BadCa, Clients, Seats},
     passes::{Passes, Passing},
     peers::Peers,
     recent::Lately,
@@ -49,7 +49,7 @@ const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 /// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
 const LEAST: u64 = 64 << 20;
 /// What requests under way may take that the store does not answer, with their heads and their connections to origins.
-const UNDER_WAY: u64 = 112 << 20;
+const UNDER_WAY: u64 = 88 << 20;
 /// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
 const LATELY: usize = 16_384;
 /// The most that is remembered of groups that observe.
@@ -130,7 +130,7 @@ impl Cache {
             rules: ArcSwap::default(),
             reloading: Mutex::default(),
             ring: ArcSwap::default(),
-            clients: Clients::default(),
+            clients: Clients::new(Seats::of_process(metrics.clone())),
             settings,
             metrics,
         })

@@ -25,12 +25,14 @@ pub(crate) enum Limit {
     FeedAnswers,
     /// What requests under way take.
     Heads,
+    /// How many descriptors connections to origins have.
+    Descriptors,
 }
 
 impl Limit {
     /// Every one.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed, Self::FeedAnswers, Self::Heads];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed, Self::FeedAnswers, Self::Heads, Self::Descriptors];
 
     /// The metric's label.
     pub(crate) const fn label(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Limit {
             Self::Observed => "observed",
             Self::FeedAnswers => "feed-answers",
             Self::Heads => "heads",
+            Self::Descriptors => "descriptors",
         }
     }
 }
