@@ -49,7 +49,8 @@ const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 /// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
 const LEAST: u64 = 64 << 20;
 /// What requests under way may take that the store does not answer, with their heads and their connections to origins.
-const UNDER_WAY: u64 = 88 << 20;
+/// Resident it is half as much again.
+const UNDER_WAY: u64 = 80 << 20;
 /// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
 const LATELY: usize = 16_384;
 /// The most that is remembered of groups that observe.
