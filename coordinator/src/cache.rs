@@ -11,12 +11,14 @@ use crate::{
     head::Head,
     history::History,
     hop::Hop,
+    http::Unread,
     invalidate::Invalidations,
     landed::Landed,
     lease::Lease,
+    limit::Limit,
     marker::Marker,
     metrics::Metrics,
-    origin::{BadCa, Clients},
+    origin::{BadCa, Clients, Seats},
     passes::{Passes, Passing},
     peers::Peers,
     recent::Lately,
@@ -32,6 +34,7 @@ use meshcache_protocol::{
     Groups, Observed, Reason, Ring,
     freshness::{self, Reuse, Since},
     groups::Mode,
+    observe,
     wire::{Outcome, Verdict},
 };
 use parking_lot::Mutex;
@@ -46,10 +49,13 @@ use tokio::sync::watch;
 const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
 /// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
 const LEAST: u64 = 64 << 20;
+/// What requests under way may take that the store does not answer, with their heads and their connections to origins.
+/// Resident it is half as much again.
+const UNDER_WAY: u64 = 80 << 20;
 /// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
 const LATELY: usize = 16_384;
-/// The most responses that are remembered of groups that observe: some hundred bytes each.
-const OBSERVED: usize = 16_384;
+/// The most that is remembered of groups that observe.
+const OBSERVED: observe::Most = observe::Most { responses: 16_384, bytes: 16 << 20 };
 
 /// The cache of one coordinator.
 pub struct Cache {
@@ -68,6 +74,11 @@ pub struct Cache {
     pub(crate) asked_for_less: Lately<()>,
     /// Bodies on their way into the store.
     pub(crate) bytes: Arc<Bytes>,
+    /// Heads of requests under way, and what goes past the cache with them.
+    pub(crate) heads: Arc<Bytes>,
+    /// Bodies of control calls that anybody may send, and of those of who has a token.
+    pub(crate) unread: Unread,
+    pub(crate) unread_of_peers: Unread,
     pub(crate) invalidations: Invalidations,
     /// What passed in groups that only observe.
     pub(crate) observed: Mutex<Observed>,
@@ -106,6 +117,9 @@ impl Cache {
             passes: Passes::default(),
             failures: Lately::new(LATELY),
             asked_for_less: Lately::new(LATELY),
+            heads: Bytes::new(UNDER_WAY),
+            unread: Unread::new(metrics.clone()),
+            unread_of_peers: Unread::new(metrics.clone()),
             invalidations: Invalidations::default(),
             observed: Mutex::new(Observed::new(OBSERVED)),
             peers: Peers::new(clock, metrics.clone()),
@@ -121,7 +135,7 @@ impl Cache {
             rules: ArcSwap::default(),
             reloading: Mutex::default(),
             ring: ArcSwap::default(),
-            clients: Clients::default(),
+            clients: Clients::new(Seats::of_process(metrics.clone())),
             settings,
             metrics,
         })
@@ -212,6 +226,10 @@ impl Cache {
     /// What the store cannot answer: alone, or together with all who ask for the same.
     async fn fetch(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse, fwd: &'static str, validates: bool) -> Response<Body> {
         let Served { group, .. } = &**asked.served;
+        if !head.count(&self.heads) {
+            self.metrics.met(Limit::Heads);
+            return self.full(asked, tokio::time::Instant::now()).await;
+        }
         let hop = self.hop(asked);
         let shares = match freshness::shares(group, &asked.request, asked.verified(), validates) {
             Err(alone) => Err(alone.reason()),
@@ -293,9 +311,9 @@ impl Cache {
         self.marker.store(Arc::new(Marker::new(tokens)));
     }
 
-    /// How many requests wait, and how many bytes of bodies are on their way into the store.
-    pub fn under_way(&self) -> (usize, u64) {
-        (self.loading.waiters() + self.asking.waiters(), self.bytes.used())
+    /// How many requests wait, how many bytes of bodies are on their way into the store, and how many those take that are under way.
+    pub fn under_way(&self) -> (usize, u64, u64) {
+        (self.loading.waiters() + self.asking.waiters(), self.bytes.used(), self.heads.used())
     }
 
     /// What each group has, for gauges.

@@ -32,7 +32,7 @@ pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body
     let mut pieces = match expected.map(usize::try_from) {
         // The length is known: each piece is copied once, and its network buffer is free again.
         Some(Ok(length)) => Pieces::Filled(BytesMut::with_capacity(length)),
-        _ => Pieces::Kept(VecDeque::new(), 0),
+        _ => Pieces::Kept(Blocks::default()),
     };
     loop {
         match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -44,7 +44,7 @@ pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body
                 if pieces.len() as u64 > limit {
                     return Collected::Outgrown(Resumed { come: pieces.into_queue(), rest: body });
                 }
-                if !room.grow(pieces.len() as u64) {
+                if !room.grow(pieces.allocated() as u64) {
                     return Collected::Crowded(Resumed { come: pieces.into_queue(), rest: body });
                 }
             }
@@ -54,39 +54,87 @@ pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body
 
 enum Pieces {
     Filled(BytesMut),
-    Kept(VecDeque<Bytes>, usize),
+    Kept(Blocks),
 }
 
 impl Pieces {
     fn add(&mut self, data: Bytes) {
         match self {
             Self::Filled(buffer) => buffer.extend_from_slice(&data),
-            Self::Kept(pieces, total) => {
-                *total += data.len();
-                pieces.push_back(data);
-            }
+            Self::Kept(blocks) => blocks.add(&data),
         }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Filled(buffer) => buffer.len(),
-            Self::Kept(_, total) => *total,
+            Self::Kept(blocks) => blocks.len,
+        }
+    }
+
+    /// What is allocated for it.
+    fn allocated(&self) -> usize {
+        match self {
+            Self::Filled(buffer) => buffer.capacity(),
+            Self::Kept(blocks) => blocks.allocated,
         }
     }
 
     fn whole(self) -> Bytes {
         match self {
             Self::Filled(buffer) => exact(buffer.into()),
-            Self::Kept(pieces, total) => concat(pieces, total),
+            Self::Kept(blocks) => blocks.whole(),
         }
     }
 
     fn into_queue(self) -> VecDeque<Bytes> {
         match self {
             Self::Filled(buffer) => VecDeque::from([buffer.freeze()]),
-            Self::Kept(pieces, _) => pieces,
+            Self::Kept(blocks) => blocks.into_queue(),
         }
+    }
+}
+
+/// The least and the most that a block takes; one for a larger piece is as large as that.
+const BLOCK: std::ops::RangeInclusive<usize> = 1024..=256 * 1024;
+
+/// What has come of a body whose length nobody knows, in blocks of our own: a piece may be one byte, and may hold a network buffer of
+/// many times its size.
+#[derive(Default)]
+struct Blocks {
+    full: VecDeque<Bytes>,
+    last: BytesMut,
+    len: usize,
+    allocated: usize,
+}
+
+impl Blocks {
+    fn add(&mut self, data: &[u8]) {
+        self.len = self.len.saturating_add(data.len());
+        let (now, later) = data.split_at(data.len().min(self.last.capacity().saturating_sub(self.last.len())));
+        self.last.extend_from_slice(now);
+        if later.is_empty() {
+            return;
+        }
+        let size = self.len.clamp(*BLOCK.start(), *BLOCK.end()).max(later.len());
+        let full = std::mem::replace(&mut self.last, BytesMut::with_capacity(size));
+        self.allocated = self.allocated.saturating_add(self.last.capacity());
+        self.last.extend_from_slice(later);
+        if !full.is_empty() {
+            self.full.push_back(full.freeze());
+        }
+    }
+
+    fn whole(self) -> Bytes {
+        let len = self.len;
+        concat(self.into_queue(), len)
+    }
+
+    fn into_queue(mut self) -> VecDeque<Bytes> {
+        if !self.last.is_empty() {
+            self.full.push_back(self.last.freeze());
+        }
+        self.full
     }
 }
 
@@ -137,8 +185,7 @@ pub(crate) struct Kept<B, F: FnOnce(Bytes)> {
     body: B,
     limit: usize,
     room: Taken,
-    pieces: VecDeque<Bytes>,
-    total: usize,
+    pieces: Blocks,
     /// None: it is not going to be kept any more.
     keep: Option<F>,
 }
@@ -146,12 +193,12 @@ pub(crate) struct Kept<B, F: FnOnce(Bytes)> {
 impl<B, F: FnOnce(Bytes)> Kept<B, F> {
     pub(crate) fn new(body: B, limit: u64, room: Taken, keep: F) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { body, limit, room, pieces: VecDeque::new(), total: 0, keep: Some(keep) }
+        Self { body, limit, room, pieces: Blocks::default(), keep: Some(keep) }
     }
 
     fn finish(&mut self) {
         if let Some(keep) = self.keep.take() {
-            keep(concat(std::mem::take(&mut self.pieces), self.total));
+            keep(std::mem::take(&mut self.pieces).whole());
         }
     }
 }
@@ -165,14 +212,16 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             None => this.finish(),
-            Some(Err(_)) => this.keep = None,
+            Some(Err(_)) => (this.keep, this.pieces) = (None, Blocks::default()),
             Some(Ok(frame)) => {
                 if let (Some(data), true) = (frame.data_ref(), this.keep.is_some()) {
-                    this.total += data.len();
-                    if this.total > this.limit || !this.room.grow(this.total as u64) {
-                        (this.keep, this.pieces) = (None, VecDeque::new());
+                    if this.pieces.len.saturating_add(data.len()) <= this.limit {
+                        this.pieces.add(data);
                     } else {
-                        this.pieces.push_back(data.clone());
+                        this.keep = None;
+                    }
+                    if this.keep.is_none() || !this.room.grow(this.pieces.allocated as u64) {
+                        (this.keep, this.pieces) = (None, Blocks::default());
                     }
                 }
                 // Whoever sends a body of known length need not ask for its end.
@@ -190,5 +239,67 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room;
+    use std::collections::VecDeque;
+
+    /// A body of so many pieces of one byte, cut from one network buffer.
+    struct Crumbs(Bytes);
+
+    impl Body for Crumbs {
+        type Data = Bytes;
+        type Error = Cut;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+            let left = !self.0.is_empty();
+            Poll::Ready(left.then(|| Ok(Frame::data(self.0.split_to(1)))))
+        }
+    }
+
+    fn numbered(len: usize) -> Bytes {
+        (0..len).map(|n| (n % 251) as u8).collect::<Vec<_>>().into()
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_crumbs_takes_little_more_than_it_is_and_all_of_that_is_counted() {
+        let (all, room) = (numbered(400_000), room::Bytes::new(1 << 30));
+        let mut taken = room.take();
+        let Collected::Whole(whole) = collect(Crumbs(all.clone()), 1 << 20, &mut taken).await else { panic!("it is whole") };
+        assert!(whole == all && (400_000..600_000).contains(&room.used()), "{}", room.used());
+        let mut blocks = Blocks::default();
+        all.chunks(1).for_each(|crumb| blocks.add(crumb));
+        let queue = blocks.into_queue();
+        assert!(queue.len() < 20, "{} pieces are held", queue.len());
+        assert_eq!(queue.iter().fold(Vec::new(), |all, piece| [&all[..], piece].concat()), all);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_goes_by_is_kept_in_as_little() {
+        let (all, room) = (numbered(100_000), room::Bytes::new(1 << 30));
+        let (to, kept) = std::sync::mpsc::channel();
+        let mut body = Kept::new(Crumbs(all.clone()), 1 << 20, room.take(), move |whole: Bytes| to.send(whole).unwrap());
+        let mut gone: VecDeque<Bytes> = VecDeque::new();
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            gone.push_back(frame.into_data().unwrap());
+        }
+        assert!(kept.recv().unwrap() == all && concat(gone, 0) == all);
+        assert!((100_000..200_000).contains(&room.used()), "{}", room.used());
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_body_is_lost_where_there_is_no_more_room() {
+        let (all, room) = (numbered(50_000), room::Bytes::new(20_000));
+        let Collected::Crowded(mut rest) = collect(Crumbs(all.clone()), 1 << 20, &mut room.take()).await else { panic!("there is no room") };
+        assert!(rest.come.len() < 20, "{} pieces are held", rest.come.len());
+        let mut come = VecDeque::new();
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {
+            come.push_back(frame.into_data().unwrap());
+        }
+        assert_eq!(concat(come, 0), all);
     }
 }

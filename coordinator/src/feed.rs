@@ -3,7 +3,9 @@
 use crate::{
     cache::Cache,
     clock,
+    limit::Limit,
     metrics::Metrics,
+    room::{self, Taken},
     sure::{Claim, Knows},
 };
 use bytes::Bytes;
@@ -28,6 +30,9 @@ const PURGES: usize = 1000;
 const TOGETHER: Duration = Duration::from_millis(200);
 /// Answers that are kept for all who ask from where others did.
 const ANSWERS: usize = 64;
+/// What all answers may take that are kept or on their way, but for those that are as short as any other answer: who asks says from where.
+const ANSWERED: u64 = 16 << 20;
+const SHORT: usize = 4096;
 /// A proxy that has not asked for so long is gone.
 const PROXY_STAYS: Duration = Duration::from_secs(5);
 /// More requests than this in a second no proxy has: whoever reaches the data port may say that it is one.
@@ -45,6 +50,7 @@ pub struct Feed {
     told: Mutex<Told>,
     proxies: Mutex<HashMap<String, Proxy>>,
     words: Mutex<BTreeSet<String>>,
+    room: Arc<room::Bytes>,
     current: watch::Sender<Arc<Current>>,
 }
 
@@ -77,7 +83,25 @@ struct Current {
     sign_of_life: [Bytes; 2],
     own_address: Option<HeaderValue>,
     /// The version of the feed in which it was asked, whether the state was asked for, and the purges that the asker knows: the answer.
-    answers: Mutex<HashMap<(u32, bool, Position), Bytes>>,
+    answers: Mutex<HashMap<Place, Arc<Written>>>,
+}
+
+/// For whom an answer is written.
+type Place = (u32, bool, Position);
+
+/// An answer with its place in the room, until nobody sends it any more.
+struct Written {
+    json: Vec<u8>,
+    _taken: Taken,
+}
+
+/// Somebody who sends it.
+struct Sends(Arc<Written>);
+
+impl AsRef<[u8]> for Sends {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.json
+    }
 }
 
 /// An answer to a proxy: JSON, and this coordinator's own address in the ring.
@@ -88,16 +112,31 @@ pub struct Answer {
     pub own_address: Option<HeaderValue>,
 }
 
-/// This coordinator does not know what others purge, or who they are: its word would let proxies trust what they have.
+/// Why a proxy is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unsure;
+pub enum Unanswered {
+    /// This coordinator does not know what others purge, or who they are: its word would let proxies trust what they have.
+    Unsure,
+    /// There is no room for the answer.
+    Full,
+}
 
 impl Feed {
     /// A feed of what this cache has.
     pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, installation: &str, me: &str) -> Arc<Self> {
         let (current, _) = watch::channel(Arc::default());
         let (installation, me) = (installation.to_owned(), me.to_owned());
-        Arc::new(Self { cache, metrics, installation, me, told: Mutex::default(), proxies: Mutex::default(), words: Mutex::default(), current })
+        Arc::new(Self {
+            cache,
+            metrics,
+            installation,
+            me,
+            told: Mutex::default(),
+            proxies: Mutex::default(),
+            words: Mutex::default(),
+            room: room::Bytes::new(ANSWERED),
+            current,
+        })
     }
 
     /// Tells proxies of these groups.
@@ -137,13 +176,15 @@ impl Feed {
         let version = format!("{:032x}", Hash::of(of.as_bytes()).0);
         let own_address = ring.peer(&self.me).and_then(|peer| HeaderValue::from_str(&peer.data).ok());
         let mut current = Current { version, ring, config: told.config.clone(), position, own_address, ..Current::default() };
-        current.sign_of_life = [1, feed::VERSION].map(|wire| self.json(wire, &current, false, None));
+        current.sign_of_life = [1, feed::VERSION].map(|wire| self.json(wire, &current, false, None).into());
         self.current.send_replace(Arc::new(current));
     }
 
     /// Answers a proxy: at once where it does not know all, else after a second.
-    pub async fn answer(&self, question: FeedQuestion) -> Result<Answer, Unsure> {
+    pub async fn answer(&self, mut question: FeedQuestion) -> Result<Answer, Unanswered> {
         self.count(&question);
+        // It may wait for a second, and there may be many.
+        question.requests.clear();
         let is_news = |current: &Arc<Current>| current.is_news_to(&question);
         let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(SIGN_OF_LIFE) };
         let mut current = self.current.subscribe();
@@ -152,12 +193,12 @@ impl Feed {
     }
 
     /// What a proxy is told now.
-    pub(crate) fn now(&self, question: &FeedQuestion) -> Result<Answer, Unsure> {
+    pub(crate) fn now(&self, question: &FeedQuestion) -> Result<Answer, Unanswered> {
         let current = self.current.borrow().clone();
         // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
         if !self.cache.lease.holds(clock::awake()) || current.ring.peers().is_empty() {
             self.cache.wake();
-            return Err(Unsure);
+            return Err(Unanswered::Unsure);
         }
         let claim = Claim::Anybody { purges: &question.told.position, marks: &question.told.marks };
         if self.cache.knows(claim) == Knows::Behind {
@@ -166,7 +207,7 @@ impl Feed {
         }
         let [first, second] = &current.sign_of_life;
         let json = match question.wire {
-            _ if current.is_news_to(question) => self.news(&current, question),
+            _ if current.is_news_to(question) => self.news(&current, question).ok_or(Unanswered::Full)?,
             ..=1 => first.clone(),
             _ => second.clone(),
         };
@@ -180,36 +221,66 @@ impl Feed {
     }
 
     /// What one does not know who has that state and those purges.
-    fn news(&self, current: &Arc<Current>, question: &FeedQuestion) -> Bytes {
+    fn news(&self, current: &Arc<Current>, question: &FeedQuestion) -> Option<Bytes> {
         let wants_state = current.version != question.version;
         // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands that.
         let wire = question.wire.min(feed::VERSION);
         let key = (wire, wants_state, question.position.clone());
-        if let Some(json) = lock(&current.answers).get(&key) {
-            return json.clone();
+        // Held while it is written: of those who are at the same place, one writes it.
+        let mut answers = lock(&current.answers);
+        if let Some(written) = answers.get(&key) {
+            return Some(Bytes::from_owner(Sends(written.clone())));
         }
+        let marks = || current.marks.get_or_init(|| self.cache.marks(&current.position)).clone();
+        let lost = |position: Position, marks: String| News { since: position.clone(), position, marks, purges: Vec::new() };
         let news = (!question.position.covers(&current.position)).then(|| {
-            let (position, marks) = ((*current.position).clone(), current.marks.get_or_init(|| self.cache.marks(&current.position)).clone());
+            let (position, marks) = ((*current.position).clone(), marks());
             match self.cache.history.since(&question.position, PURGES) {
                 Ok(purges) => News { since: question.position.clone(), position, marks, purges },
-                Err(Missed) => News { since: position.clone(), position, marks, purges: Vec::new() },
+                Err(Missed) => lost(position, marks),
             }
         });
+        let is_lost = news.as_ref().is_none_or(|news| news.purges.is_empty());
         let json = self.json(wire, current, wants_state, news);
-        let mut answers = lock(&current.answers);
-        if answers.len() < ANSWERS {
-            answers.insert(key, json.clone());
+        if json.len() <= SHORT {
+            return Some(json.into());
         }
-        json
+        let written = self.written(json, &mut answers).or_else(|| {
+            self.metrics.met(Limit::FeedAnswers);
+            // Whoever cannot be told what was purged is told that: it empties its hot cache.
+            let news = (!is_lost).then(|| lost((*current.position).clone(), marks()))?;
+            self.written(self.json(wire, current, wants_state, Some(news)), &mut answers)
+        })?;
+        // What was written in place of an answer is short, and not for whoever asks when there is room.
+        if answers.len() < ANSWERS && written.json.len() > SHORT {
+            answers.insert(key, written.clone());
+        }
+        Some(Bytes::from_owner(Sends(written)))
     }
 
-    fn json(&self, wire: u32, current: &Current, with_state: bool, news: Option<News>) -> Bytes {
+    /// The answer, if there is room for it. What is kept and not on its way to anybody makes room.
+    fn written(&self, json: Vec<u8>, kept: &mut HashMap<Place, Arc<Written>>) -> Option<Arc<Written>> {
+        let (mut taken, bytes) = (self.room.take(), json.len() as u64);
+        // One that is larger than all there is for them has to be told, too.
+        let mut fits = || json.len() <= SHORT || taken.grow(bytes) || (bytes > ANSWERED && self.room.used() == 0);
+        if !fits() {
+            kept.retain(|_, written| Arc::strong_count(written) > 1);
+            if !fits() {
+                return None;
+            }
+        }
+        Some(Arc::new(Written { json, _taken: taken }))
+    }
+
+    fn json(&self, wire: u32, current: &Current, with_state: bool, news: Option<News>) -> Vec<u8> {
         let state = with_state.then(|| State::new(wire, &self.installation, current.ring.peers(), &current.config));
         let answer = FeedAnswer { wire, peer: self.me.clone(), version: current.version.clone(), state, news };
-        serde_json::to_vec(&answer).map(Bytes::from).unwrap_or_else(|error| {
+        let mut json = serde_json::to_vec(&answer).unwrap_or_else(|error| {
             tracing::error!(%error, "the feed cannot be written");
-            Bytes::new()
-        })
+            Vec::new()
+        });
+        json.shrink_to_fit();
+        json
     }
 
     /// Counts the proxies heard lately into the metrics, just before somebody reads them.
@@ -304,6 +375,48 @@ mod tests {
         }
         let (all, _) = cache.metrics.group("g").saved();
         assert!(all < 15 + MOST_PER_SECOND * 10, "{all}");
+    }
+
+    /// A log of a thousand purges, of 4 KiB each.
+    fn purged(cache: &Arc<Cache>, feed: &Arc<Feed>) {
+        for n in 0..1000 {
+            cache.order(What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() }, false);
+        }
+        feed.publish();
+    }
+
+    /// A proxy that knows the state, and purges of a coordinator that nobody knows.
+    fn asks(feed: &Feed, n: u64) -> FeedQuestion {
+        FeedQuestion {
+            version: feed.current.borrow().version.clone(),
+            position: Position::parse(&format!("x.1:{}", n + 1)).unwrap(),
+            ..FeedQuestion::default()
+        }
+    }
+
+    #[test]
+    fn those_who_are_at_the_same_place_share_one_answer() {
+        let (cache, feed) = started();
+        purged(&cache, &feed);
+        let held: Vec<_> = (0..1000).map(|_| feed.now(&asks(&feed, 0)).unwrap().json).collect();
+        assert!(held[0].len() > 4_000_000 && held.iter().all(|json| json.as_ptr() == held[0].as_ptr()));
+        assert_eq!(feed.room.used(), held[0].len() as u64);
+    }
+
+    #[test]
+    fn whoever_asks_from_where_nobody_is_takes_no_more_than_there_is_for_answers() {
+        let (cache, feed) = started();
+        purged(&cache, &feed);
+        let held: Vec<_> = (0..25).map(|n| feed.now(&asks(&feed, n)).unwrap().json).collect();
+        let bytes: usize = held.iter().map(Bytes::len).sum();
+        assert!(bytes < 17 << 20 && feed.room.used() <= ANSWERED, "{bytes}");
+        let last: FeedAnswer = serde_json::from_slice(&held[24]).unwrap();
+        let news = last.news.unwrap();
+        assert!(news.purges.is_empty() && news.since == news.position, "it is told that purges were lost: {news:?}");
+        let page = String::from_utf8(cache.metrics.page().unwrap()).unwrap();
+        assert!(page.contains("meshcache_limits_met_total{limit=\"feed-answers\"} "), "{page}");
+        drop(held);
+        assert_eq!(told(&feed, &asks(&feed, 24)).news.unwrap().purges.len(), 1000, "what nobody sends any more makes room");
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
 
-use crate::{http::Interim, origin::PARTIAL, settings::Door};
+use crate::{
+    http::Interim,
+    origin::PARTIAL,
+    room::{self, Taken},
+    settings::Door,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{AUTHORIZATION, CONNECTION, COOKIE, HOST},
@@ -13,6 +18,7 @@ use meshcache_protocol::{
     wire::{BadQuestion, Question, header},
 };
 use smallvec::SmallVec;
+use std::sync::{Arc, OnceLock};
 
 /// A request's head that says whom it is for.
 #[derive(Clone, Debug)]
@@ -21,6 +27,8 @@ pub(crate) struct Head {
     authority: Authority,
     scheme: &'static str,
     interim: Option<Interim>,
+    /// Its place among all that are under way, which lasts as long as any copy of it.
+    counted: OnceLock<Arc<Taken>>,
 }
 
 /// Where the authority is written. It stays there: most requests are answered without a copy of it.
@@ -47,6 +55,11 @@ impl BadHead {
         }
     }
 }
+
+/// What a request takes that waits, beside its head.
+const WAITS: u64 = 2048;
+/// What a line of a head takes beside its name and its value.
+const LINE: usize = 64;
 
 /// Fields as the protocol has them. Few requests have more, so that few need an allocation.
 pub(crate) type Fields<'a> = SmallVec<[Field<'a>; 24]>;
@@ -84,7 +97,34 @@ impl Head {
             Some(decided) => scheme([decided], own),
             None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
-        Ok(Self { parts, authority, scheme, interim: Interim::current() })
+        Ok(Self { parts, authority, scheme, interim: Interim::current(), counted: OnceLock::new() })
+    }
+
+    /// Counts it, once, among all heads that are under way. Whether there is room for it.
+    pub(crate) fn count(&self, room: &Arc<room::Bytes>) -> bool {
+        if self.counted.get().is_some() {
+            return true;
+        }
+        let mut taken = room.take();
+        let fits = taken.grow(WAITS.saturating_add(self.bytes()));
+        if fits {
+            let _ = self.counted.set(Arc::new(taken));
+        }
+        fits
+    }
+
+    /// Its place, for what outlives it.
+    pub(crate) fn counted(&self) -> Option<Arc<Taken>> {
+        self.counted.get().cloned()
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let uri = &self.parts.uri;
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len()) + uri.authority().map_or(0, |authority| authority.as_str().len());
+        let line = |(name, value): (&HeaderName, &HeaderValue)| LINE + name.as_str().len() + value.len();
+        let fields: usize = self.parts.headers.iter().map(line).sum();
+        (target + fields) as u64
     }
 
     /// The same request for the whole response: a GET without conditions or ranges.

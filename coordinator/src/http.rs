@@ -6,6 +6,7 @@ mod data;
 mod interim;
 mod peer;
 mod status;
+mod unread;
 
 pub use admin::Admin;
 pub use data::Data;
@@ -14,6 +15,7 @@ pub(crate) use interim::Interim;
 pub(crate) use peer::PUSHES;
 pub use peer::PeerPort;
 pub use status::{Filter, Status};
+pub(crate) use unread::Unread;
 
 use connection::{Activity, Ended};
 use hyper::body::Incoming;
@@ -36,6 +38,7 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+use unread::Reading;
 
 /// The longest head of a request: above it the answer is 431. Envoy's own limit is 60 KiB.
 const HEAD: usize = 64 * 1024;
@@ -128,9 +131,13 @@ impl Port {
             to.spawn(async move {
                 let (activity, io) = Activity::watch(TokioIo::new(stream));
                 let (interims, io) = Interims::watch(io);
+                let reading = Reading::new();
                 let answer = hyper::service::service_fn({
                     let (activity, refused) = (activity.clone(), refused.clone());
-                    move |request: http::Request<Incoming>| {
+                    move |mut request: http::Request<Incoming>| {
+                        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+                            request.extensions_mut().insert(reading.clone());
+                        }
                         let refused = has_too_many_lines(&request).then(|| refused.inc());
                         let (service, busy) = (service.clone(), activity.begin(request.version()));
                         let answering = (request.version() == http::Version::HTTP_11).then(|| interims.begin());

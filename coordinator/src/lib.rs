@@ -29,6 +29,7 @@ pub mod http;
 mod invalidate;
 mod landed;
 mod lease;
+mod limit;
 mod load;
 pub mod log;
 mod marker;

@@ -296,7 +296,7 @@ impl Cache {
             300..=399 | 401 | 403 | 407 | 500 | 502..=504 => {}
             _ if freshness::is_provoked(status) => {}
             404 | 410 if !head.headers.contains_key(VARY) => {
-                self.store.remove(&served.share, key, self.clock.now());
+                self.store.remove(&served.share, key.hash(), self.clock.now());
             }
             _ => self.store.remove_variants(&served.share, key, |entry| entry.selecting.matches(request)),
         }

@@ -7,6 +7,7 @@ pub use group::GroupMetrics;
 
 use crate::{
     discovery::{kube::slices::Fault, lists::Problem},
+    limit::{Limit, Met},
     report::Refused,
     settings::Usage,
 };
@@ -53,7 +54,9 @@ pub struct Metrics {
     peeks_answered: IntCounterVec,
     pushed: IntCounterVec,
     received: IntCounterVec,
+    limits: Met,
     waiters: IntGauge,
+    heads: IntGauge,
     under_way: IntGauge,
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
@@ -121,7 +124,9 @@ impl Metrics {
             peeks_answered,
             pushed,
             received,
+            limits: Met::new(&counters(to, "meshcache_limits_met_total", "How often a limit of this process was met, by limit.", &["limit"])?),
             waiters: one(to, IntGauge::new("meshcache_waiters", "Requests that wait for a flight."))?,
+            heads: one(to, IntGauge::new("meshcache_heads_bytes", "Bytes of requests under way that the store does not answer."))?,
             under_way: one(to, IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."))?,
             config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
@@ -163,6 +168,11 @@ impl Metrics {
     /// Heads that a port refused: `data`, `admin`, `status` or `peer`.
     pub fn heads_refused(&self, port: &str) -> IntCounter {
         self.heads_refused.with_label_values(&[port])
+    }
+
+    /// Counts that a limit was met, and says so now and then.
+    pub(crate) fn met(&self, limit: Limit) {
+        self.limits.note(limit);
     }
 
     /// Counts a call to a peer that brought no answer.
@@ -242,8 +252,9 @@ impl Metrics {
         self.purge_log.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
-    /// Says how many requests wait, and how many bytes are on their way into the store.
-    pub fn set_under_way(&self, (waiters, bytes): (usize, u64)) {
+    /// Says how many requests wait, how many bytes are on their way into the store, and how many those take that are under way.
+    pub fn set_under_way(&self, (waiters, bytes, heads): (usize, u64, u64)) {
+        self.heads.set(i64::try_from(heads).unwrap_or(i64::MAX));
         self.waiters.set(i64::try_from(waiters).unwrap_or(i64::MAX));
         self.under_way.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }

@@ -4,6 +4,7 @@ use crate::{
     asked::Asked,
     body::{Body, Cut},
     cache::Cache,
+    limit::Limit,
     load::Brought,
     origin::with_headers,
     served::Served,
@@ -48,8 +49,14 @@ impl Watching {
 
     fn ends(self) {
         let Self { cache, served, passing } = self;
-        if cache.observed.lock().ends(passing, cache.clock.now()) {
+        let mut observed = cache.observed.lock();
+        let (differs, left_out) = (observed.ends(passing, cache.clock.now()), observed.has_left_out());
+        drop(observed);
+        if differs {
             served.metrics.observe_mismatches.inc();
+        }
+        if left_out {
+            cache.metrics.met(Limit::Observed);
         }
     }
 }

@@ -98,13 +98,15 @@ impl Drop for Gauged {
     }
 }
 
-/// Bytes of bodies that are on their way into the store, of all groups.
+/// Bytes of what is under way, as of bodies on their way into the store, of all groups.
+#[derive(Debug)]
 pub(crate) struct Bytes {
     used: AtomicU64,
     most: u64,
 }
 
 /// Some of them, until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Taken {
     of: Arc<Bytes>,
     bytes: u64,

@@ -4,12 +4,13 @@ use crate::{
     answer,
     aside::Aside,
     asked::{Asked, Elsewhere},
-    body::Body,
+    body::{Body, Held},
     cache::Cache,
     chance::{random, spread},
     clock,
     collect::Kept,
     head::Head,
+    limit::Limit,
     load::Brought,
     observe::Watched,
     origin::{Failure, Purpose, answered, goes_as_keyed, outgoing, with_headers},
@@ -28,6 +29,11 @@ use meshcache_protocol::{
 };
 use std::sync::Arc;
 use tokio::time::timeout;
+
+/// What a request takes that goes past the cache, with its connection to the origin, beside its head.
+const PASSES: u64 = 28 * 1024;
+/// Copies of a head: as the origin is sent it, and on the connection to that.
+const COPIES: u64 = 2;
 
 impl Cache {
     /// A request that is none of the cache's.
@@ -115,6 +121,12 @@ impl Cache {
             None if is_unsafe && aside.reason == Reason::Method => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
             None => None,
         };
+        // It is one of a connection of its own, for as long as it lasts.
+        let mut taken = self.heads.take();
+        if !head.count(&self.heads) || !taken.grow(PASSES.saturating_add(COPIES.saturating_mul(head.bytes()))) {
+            self.metrics.met(Limit::Heads);
+            return answer::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names);
+        }
         let mut load = key.map(|key| self.store.begin(key, self.history.position()));
         let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body)) else {
             return answer::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &self.names);
@@ -156,6 +168,7 @@ impl Cache {
             }
             None => Body::stream(body),
         };
+        let body = Body::stream(Held { body, _by: (taken, head.counted()) });
         let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
         let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
         answer::through(parts, body, &self.names, &verdict, aside.reason.as_str(), key.as_deref())

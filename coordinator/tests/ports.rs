@@ -297,3 +297,32 @@ async fn as_many_header_lines_are_taken_over_either_version_of_http_and_one_more
     let (status, body) = status_of_lines(running.ports.data, true, 300, &[("meshcache-wire", "1; group=default")]).await;
     assert_eq!((status, body.as_str()), (204, ""));
 }
+
+#[tokio::test]
+async fn bodies_that_do_not_end_are_bounded_on_a_connection_and_whole_ones_are_answered_beside_them() {
+    use futures_util::StreamExt;
+    use http_body_util::{BodyExt, StreamBody};
+    let running = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
+    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(running.ports.data).await.unwrap());
+    let (sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let unfinished = |n: usize| {
+        let (uri, mut sender) = (format!("http://{}/.meshcache/feed", running.ports.data), sender.clone());
+        async move {
+            let first = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(bytes::Bytes::from_static(b"{")))]);
+            let body = StreamBody::new(first.chain(futures_util::stream::pending()));
+            (n, sender.send_request(http::Request::post(uri).body(body).unwrap()).await.unwrap())
+        }
+    };
+    let mut asked: futures_util::stream::FuturesUnordered<_> = (0..40).map(unfinished).collect();
+    for _ in 16..40 {
+        let (n, refused) = asked.next().await.unwrap();
+        assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (503, "1"), "{n}");
+        let why = refused.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&why).contains("on this connection"), "{why:?}");
+    }
+    assert_eq!(asked.len(), 16);
+    let whole = send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1, "at_once": true}"#).await;
+    assert_eq!(whole.status, 200, "another connection: {whole:?}");
+    assert!(running.metrics().await.contains("meshcache_limits_met_total{limit=\"bodies-of-connection\"} 24"));
+}

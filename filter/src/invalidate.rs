@@ -4,7 +4,7 @@
 use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Shared, site::Site};
 use lru::LruCache;
 use meshcache_protocol::{
-    Hash, Key, Request, Response,
+    Hash, Key, Observed, Request, Response,
     freshness::{invalidates, is_unsafe, keyed_with},
     groups::{Found, Mode},
     purge::What,
@@ -157,7 +157,7 @@ impl Exchange<'_> {
         match site.mode(group) {
             Mode::On => {}
             Mode::Observe if group.keys_more_than_target() => return self.worker.observed.clear(),
-            Mode::Observe => return self.worker.observed.forget(group, &Key::of(group, request, None)),
+            Mode::Observe => return self.worker.observed.forget(Observed::place(group, &Key::of(group, request, None))),
             Mode::Off => return,
         }
         let told = Told {

@@ -8,6 +8,7 @@ use meshcache_protocol::{
     Groups, Hash, Observed,
     feed::{News, TRUST},
     mark::{self, Marked, Marks},
+    observe,
     purge::{Bounds, Heard, Log, Position, Purge, What},
 };
 use serde::Serialize;
@@ -16,7 +17,7 @@ use std::rc::Rc;
 /// The purges that other workers of this proxy can catch up from. Who was away for longer empties its hot cache.
 const MOST: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
-const OBSERVED: usize = 2048;
+const OBSERVED: observe::Most = observe::Most { responses: 2048, bytes: 2 << 20 };
 /// Of how many coordinators' purges a question tells: of those that have purged last.
 const TOLD: usize = 16;
 

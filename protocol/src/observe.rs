@@ -24,12 +24,25 @@ const SWEEP: u64 = 1000;
 
 /// What has passed lately. When it is full, what is in it stays until its time is over: a sample that is watched to its end.
 pub struct Observed {
-    most: usize,
+    most: Most,
     seen: BTreeMap<Hash, Vec<Seen>>,
     len: usize,
+    bytes: usize,
+    left_out: bool,
+    /// The last response did not fit in: what is over has to make room.
+    is_crowded: bool,
     sweeps: u64,
     /// How often something was forgotten: what was under way then tells nothing of later.
     era: u64,
+}
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// So many responses, each of some hundred bytes and the fields that its Vary names.
+    pub responses: usize,
+    /// And so many bytes of them.
+    pub bytes: usize,
 }
 
 /// One response that would have been stored.
@@ -78,9 +91,19 @@ pub struct Passing {
 }
 
 impl Observed {
-    /// Remembers so many responses. Each takes a few hundred bytes, whatever its size.
-    pub const fn new(most: usize) -> Self {
-        Self { most, seen: BTreeMap::new(), len: 0, sweeps: 0, era: 0 }
+    /// Remembers so much.
+    pub const fn new(most: Most) -> Self {
+        Self { most, seen: BTreeMap::new(), len: 0, bytes: 0, left_out: false, is_crowded: false, sweeps: 0, era: 0 }
+    }
+
+    /// Whether a response was left out, since this was last asked, because there are too many bytes.
+    pub fn has_left_out(&mut self) -> bool {
+        std::mem::take(&mut self.left_out)
+    }
+
+    /// Where responses of a key are remembered.
+    pub fn place(group: &Group, key: &Key) -> Hash {
+        Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())
     }
 
     /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in place of what
@@ -91,7 +114,7 @@ impl Observed {
         if !request.is_get() || !speaks {
             return None;
         }
-        let place = Hash::of(&[group.digest().as_bytes(), key.bytes()].concat());
+        let place = Self::place(group, key);
         let coding = digest_of(response.values("content-encoding").chain([&b""[..]]));
         let gives = |seen: &&Seen| {
             let resident = now.saturating_sub(seen.arrived);
@@ -123,27 +146,37 @@ impl Observed {
         let Some(stored) = passing.stored else { return false };
         self.sweep(now);
         let all = self.seen.entry(passing.place).or_default();
-        let before = all.len();
+        let before = measure(all);
         if let Some(seen) = all.iter().find(|seen| seen.variant == passing.variant && !seen.is_over(now)) {
             // Both were under way at once: one load would have answered both.
             return seen.digest != digest;
         }
         all.retain(|seen| !seen.is_over(now));
-        self.len = self.len.saturating_sub(before.saturating_sub(all.len()));
-        if self.len < self.most && all.len() < VARIANTS {
-            all.push(Seen { variant: passing.variant, stored, digest, arrived: now });
-            self.len = self.len.saturating_add(1);
-        } else if all.is_empty() {
+        let seen = Seen { variant: passing.variant, stored, digest, arrived: now };
+        let bytes = self.bytes.saturating_sub(before.1).saturating_add(measure(all).1);
+        let fits = bytes.saturating_add(seen.bytes()) <= self.most.bytes;
+        let has_place = self.len.saturating_sub(before.0).saturating_add(all.len()) < self.most.responses && all.len() < VARIANTS;
+        if fits && has_place {
+            all.push(seen);
+        }
+        self.is_crowded = has_place && !fits;
+        self.left_out |= self.is_crowded;
+        let after = measure(all);
+        self.len = self.len.saturating_sub(before.0).saturating_add(after.0);
+        self.bytes = self.bytes.saturating_sub(before.1).saturating_add(after.1);
+        if all.is_empty() {
             self.seen.remove(&passing.place);
         }
         false
     }
 
     /// A key is no longer what it was: a purge, or an unsafe request that succeeded.
-    pub fn forget(&mut self, group: &Group, key: &Key) {
+    /// `place`: where it is remembered.
+    pub fn forget(&mut self, place: Hash) {
         self.era = self.era.wrapping_add(1);
-        if let Some(gone) = self.seen.remove(&Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())) {
-            self.len = self.len.saturating_sub(gone.len());
+        if let Some(gone) = self.seen.remove(&place) {
+            let (len, bytes) = measure(&gone);
+            (self.len, self.bytes) = (self.len.saturating_sub(len), self.bytes.saturating_sub(bytes));
         }
     }
 
@@ -151,21 +184,33 @@ impl Observed {
     pub fn clear(&mut self) {
         self.era = self.era.wrapping_add(1);
         self.seen.clear();
-        self.len = 0;
+        (self.len, self.bytes) = (0, 0);
     }
 
     fn sweep(&mut self, now: u64) {
-        if self.len < self.most || now < self.sweeps {
+        if (self.len < self.most.responses && !self.is_crowded) || now < self.sweeps {
             return;
         }
         self.sweeps = now.saturating_add(SWEEP);
         self.seen.values_mut().for_each(|all| all.retain(|seen| !seen.is_over(now)));
         self.seen.retain(|_, all| !all.is_empty());
-        self.len = self.seen.values().map(Vec::len).sum();
+        (self.len, self.bytes) = self.seen.values().map(|all| measure(all)).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     }
 }
 
+/// How many these are, and what they take.
+fn measure(all: &[Seen]) -> (usize, usize) {
+    (all.len(), all.iter().map(Seen::bytes).sum())
+}
+
+/// What a response takes beside the fields that its Vary names, with its place among the keys.
+const EACH: usize = size_of::<Seen>() + 64;
+
 impl Seen {
+    fn bytes(&self) -> usize {
+        EACH.saturating_add(self.variant.selecting.bytes())
+    }
+
     fn is_over(&self, now: u64) -> bool {
         let resident = now.saturating_sub(self.arrived);
         resident >= LONGEST || !self.stored.is_fresh(resident)
@@ -198,6 +243,7 @@ mod tests {
 
     type Fields = &'static [Field<'static>];
 
+    const MOST: Most = Most { responses: 100, bytes: 1 << 20 };
     const FRESH: Fields = &[(b"cache-control", b"max-age=60")];
     const AT_ONCE: Times = Times { requested: 0, responded: 0 };
 
@@ -209,7 +255,7 @@ mod tests {
     }
 
     fn passes(group: &str) -> Passes {
-        Passes { group: Group::for_tests(group), observed: Observed::new(100), now: 0 }
+        Passes { group: Group::for_tests(group), observed: Observed::new(MOST), now: 0 }
     }
 
     impl Passes {
@@ -312,7 +358,7 @@ mod tests {
         pass(&mut passes, "/100", "1");
         assert_eq!((passes.observed.len, pass(&mut passes, "/100", "2")), (1, true));
         let request = Request::read(b"GET", b"http", b"h", b"/100", &[]).unwrap();
-        passes.observed.forget(&passes.group, &Key::of(&passes.group, &request, None));
+        passes.observed.forget(Observed::place(&passes.group, &Key::of(&passes.group, &request, None)));
         assert_eq!((passes.observed.len, pass(&mut passes, "/100", "3")), (0, false));
     }
 
@@ -335,6 +381,30 @@ mod tests {
             passes.pass(vec![(&b"x"[..], value)].leak(), 200, vary, "1");
         }
         assert_eq!(passes.observed.len, VARIANTS);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_bytes_and_there_is_room_again_when_its_time_is_over() {
+        let mut passes = passes("{}");
+        let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x")];
+        let pass = |passes: &mut Passes, n: usize, body: &str| {
+            let value = format!("{n}{}", "x".repeat(50_000));
+            let passing = passes.begins(&format!("/{n}"), vec![(&b"x"[..], value.leak().as_bytes())].leak(), 200, vary).unwrap();
+            let passing = passing.piece(body.as_bytes()).unwrap();
+            passes.observed.ends(passing, passes.now)
+        };
+        for n in 0..90 {
+            pass(&mut passes, n, "1");
+        }
+        assert_eq!((passes.observed.len, passes.observed.has_left_out(), passes.observed.has_left_out()), (20, true, false));
+        assert!(passes.observed.bytes <= MOST.bytes);
+        assert!(pass(&mut passes, 19, "2") && !pass(&mut passes, 20, "2"));
+        passes.now = 60_000;
+        pass(&mut passes, 20, "1");
+        assert!(pass(&mut passes, 20, "2"));
+        assert_eq!(passes.observed.len, 1);
+        passes.observed.clear();
+        assert_eq!(passes.observed.bytes, 0);
     }
 
     #[test]

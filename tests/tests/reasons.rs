@@ -12,7 +12,7 @@ const HOST: &str = "why.test";
 async fn every_request_that_passes_says_why_at_a_proxy_too() {
     let group = json!({"match": {"hosts": [HOST], "exclude": [{"prefix": "/none"}]}, "bypass": {"headers": ["x-past"], "query": ["past"]}});
     let mesh = Mesh::of(1, 1).groups(|groups| groups.plus("why", group)).start().await;
-    let private = |path: &str, control: &str| mesh.origin.always(path, Reply::ok("own").header("cache-control", control.to_owned()));
+    let private = |path: &str, control: &str| mesh.origin.always(path, Reply::ok("own").header("cache-control", control));
     private("/private", "private");
     private("/no-store", "no-store");
     mesh.origin.always("/cookie", Reply::fresh(60, "own").header("set-cookie", "a=b"));

@@ -14,18 +14,14 @@ use axum::{
     routing::{get, post},
 };
 use http::{Method, Request, StatusCode, header};
-use http_body_util::Limited;
 use hyper::body::Incoming;
 use meshcache_protocol::request::split_port;
 use serde_json::{Value, json};
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 use tower_service::Service;
 
 /// The longest purge: some ten thousand URLs.
 const PURGE: usize = 1024 * 1024;
-
-/// How long its body may take.
-const SLOW: Duration = Duration::from_secs(10);
 
 /// What the admin port needs.
 pub struct Admin {
@@ -126,13 +122,14 @@ async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
 
 async fn purge(State(admin): State<Arc<Admin>>, request: Request<Body>) -> Response {
     let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
-    let body = http_body_util::BodyExt::collect(Limited::new(request.into_body(), PURGE));
-    let body = match tokio::time::timeout(SLOW, body).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return error(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1MiB, or it broke off"),
-        Err(_) => return error(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10s"),
+    let body = match admin.cache.unread_of_peers.whole(request, PURGE).await {
+        Ok(body) => body,
+        Err(unreadable) => {
+            let (status, why) = unreadable.answer();
+            return error(status, why.trim_end());
+        }
     };
-    match Order::read(&body.to_bytes(), &admin.cache.groups()) {
+    match Order::read(&body, &admin.cache.groups()) {
         Ok(order) => {
             let report = admin.purger.everywhere(order).await;
             let status = if report.unreached.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };

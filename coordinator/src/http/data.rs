@@ -1,9 +1,15 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
 use super::{Answer, TOO_MANY_LINES};
-use crate::{answer, aside::Aside, body::Body, cache::Cache, feed::Feed, settings::Door};
+use crate::{
+    answer,
+    aside::Aside,
+    body::Body,
+    cache::Cache,
+    feed::{Feed, Unanswered},
+    settings::Door,
+};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use meshcache_protocol::{feed::FeedQuestion, wire};
 use std::sync::Arc;
@@ -54,9 +60,9 @@ impl Data {
         if request.method() != Method::POST {
             return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
-        let body = match whole(request.into_body(), QUESTION).await {
+        let body = match self.cache.unread.whole(request, QUESTION).await {
             Ok(body) => body,
-            Err(status) => return empty(status),
+            Err(unreadable) => return unreadable.response(),
         };
         let question: FeedQuestion = match serde_json::from_slice(&body) {
             Ok(question) => question,
@@ -66,23 +72,18 @@ impl Data {
         if question.wire < wire::OLDEST {
             return text(StatusCode::BAD_REQUEST, format!("wire version {} is not spoken here ({} and later)", question.wire, wire::OLDEST));
         }
-        let Ok(answer) = self.feed.answer(question).await else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the other coordinators are not heard: ask one of them".into());
+        let answer = match self.feed.answer(question).await {
+            Ok(answer) => answer,
+            Err(Unanswered::Unsure) => return text(StatusCode::SERVICE_UNAVAILABLE, "the other coordinators are not heard: ask one of them".into()),
+            Err(Unanswered::Full) => {
+                return with(text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()), header::RETRY_AFTER, "1");
+            }
         };
         let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
         if let Some(own) = answer.own_address {
             response.headers_mut().insert(wire::header::SELF, own);
         }
         response
-    }
-}
-
-/// A request's whole body, or the status that refuses it.
-pub(super) async fn whole(body: Incoming, longest: usize) -> Result<bytes::Bytes, StatusCode> {
-    match Limited::new(body, longest).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::BAD_REQUEST),
     }
 }
 

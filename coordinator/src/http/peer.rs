@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    data::{empty, text, too_many_lines, whole, with},
+    data::{empty, text, too_many_lines, with},
 };
 use crate::{
     body::Body,
@@ -88,9 +88,9 @@ impl PeerPort {
     }
 
     async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match whole(request.into_body(), CALL).await {
+        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
             Ok(body) => body,
-            Err(status) => return empty(status),
+            Err(unreadable) => return unreadable.response(),
         };
         let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
         match self.purger.here(call).await {
@@ -101,9 +101,9 @@ impl PeerPort {
 
     /// What was purged, for one who may have missed some.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match whole(request.into_body(), CALL).await {
+        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
             Ok(body) => body,
-            Err(status) => return empty(status),
+            Err(unreadable) => return unreadable.response(),
         };
         let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
         json(&self.purger.since(&question))
@@ -112,11 +112,11 @@ impl PeerPort {
     /// What is here of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
         let said = request.headers().get(wire::header::WIRE).and_then(|value| wire::Question::parse(value.to_str().ok()?).ok()).unwrap_or_default();
-        let key = match whole(request.into_body(), KEY).await {
+        let key = match self.cache.unread_of_peers.whole(request, KEY).await {
             Ok(key) => key,
-            Err(status) => return empty(status),
+            Err(unreadable) => return unreadable.response(),
         };
-        match self.cache.peeked(key.into(), Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
+        match self.cache.peeked(key, Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),
@@ -139,9 +139,9 @@ impl PeerPort {
 
     /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
     async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match whole(request.into_body(), told::LONGEST).await {
+        let body = match self.cache.unread_of_peers.whole(request, told::LONGEST).await {
             Ok(body) => body,
-            Err(status) => return empty(status),
+            Err(unreadable) => return unreadable.response(),
         };
         match serde_json::from_slice::<Word>(&body).map_err(|error| error.to_string()).and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into()))) {
             Ok(word) => {

@@ -2,6 +2,7 @@
 
 use super::{
     failure::{Failure, Missed, causes},
+    seats::Seat,
     wire::Wire,
 };
 use http::{Uri, uri::Authority};
@@ -141,13 +142,13 @@ impl Connector {
         self.http2
     }
 
-    pub(super) async fn open(&self) -> Result<Opened, Missed> {
-        timeout(CONNECT, self.connect()).await.unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
+    pub(super) async fn open(&self, seat: Seat) -> Result<Opened, Missed> {
+        timeout(CONNECT, self.connect(seat)).await.unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
     }
 
-    async fn connect(&self) -> Result<Opened, Missed> {
+    async fn connect(&self, seat: Seat) -> Result<Opened, Missed> {
         let connected = self.tcp.clone().call(self.uri.clone()).await;
-        let wire = Wire::new(connected.map_err(|error| Missed::new(unconnected(&error), &error))?.into_inner());
+        let wire = Wire::new(connected.map_err(|error| Missed::new(unconnected(&error), &error))?.into_inner(), seat);
         let tcp = wire.socket();
         let Some((tls, name)) = &self.tls else { return Ok(Opened { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false }) };
         let stream = tls.connect(name.clone(), wire).await.map_err(|error| Missed::new(Failure::Tls, &error))?;

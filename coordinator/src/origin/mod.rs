@@ -8,6 +8,7 @@ mod health;
 mod outage;
 mod paced;
 mod pool;
+mod seats;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -17,6 +18,7 @@ pub(crate) use failure::{Failure, causes};
 pub(crate) use head::{PARTIAL, Purpose, answered, goes_as_keyed, outgoing, via, with_headers};
 pub(crate) use outage::{Failing, Outages};
 pub(crate) use paced::Paced;
+pub(crate) use seats::Seats;
 
 use crate::{
     body::Body,
@@ -52,6 +54,7 @@ const MOST_FIELDS: usize = 256;
 #[derive(Clone)]
 pub(crate) struct Origin {
     pool: Arc<Pool>,
+    patience: Duration,
     timeout: Duration,
     pass_timeout: Option<Duration>,
     authority: Authority,
@@ -62,8 +65,10 @@ pub(crate) struct Origin {
 }
 
 /// What is known of all origins: a reload keeps their connections.
-#[derive(Default)]
-pub(crate) struct Clients(Mutex<Known>);
+pub(crate) struct Clients {
+    known: Mutex<Known>,
+    seats: Arc<Seats>,
+}
 
 #[derive(Clone, Default)]
 struct Known {
@@ -82,21 +87,26 @@ struct Place {
 }
 
 impl Clients {
+    /// Of none so far.
+    pub(crate) fn new(seats: Arc<Seats>) -> Self {
+        Self { known: Mutex::default(), seats }
+    }
+
     /// The origins of the groups, in their order.
     pub(crate) fn origins(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
-        let before = self.0.lock().clone();
+        let before = self.known.lock().clone();
         let mut now = Known::default();
-        let origins: Result<_, _> = groups.iter().map(|group| now.origin(group, &before, metrics)).collect();
+        let origins: Result<_, _> = groups.iter().map(|group| now.origin(group, &before, metrics, &self.seats)).collect();
         if origins.is_ok() {
             // What no group needs any more goes, with its connections.
-            *self.0.lock() = now;
+            *self.known.lock() = now;
         }
         origins
     }
 }
 
 impl Known {
-    fn origin(&mut self, group: &Group, before: &Self, metrics: &Metrics) -> Result<Origin, BadCa> {
+    fn origin(&mut self, group: &Group, before: &Self, metrics: &Metrics, seats: &Arc<Seats>) -> Result<Origin, BadCa> {
         let of = &group.config().origin;
         let bad = |what: String| BadCa { group: group.name().to_owned(), what };
         let trust = Trust::of(of).map_err(bad)?;
@@ -110,7 +120,7 @@ impl Known {
         let place = Place { trust, authority: authority.clone(), ages };
         let pool = match self.pools.get(&place).or_else(|| before.pools.get(&place)) {
             Some(pool) => pool.clone(),
-            None => Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, ages),
+            None => Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, ages, seats.clone()),
         };
         self.pools.insert(place, pool.clone());
         let name = (group.name().to_owned(), of.url.to_string());
@@ -118,6 +128,7 @@ impl Known {
         self.health.insert(name, health.clone());
         Ok(Origin {
             pool,
+            patience: group.config().patience.duration(),
             timeout: of.timeout.duration(),
             pass_timeout: Some(of.pass_timeout.duration()).filter(|limit| !limit.is_zero()),
             authority,
@@ -147,6 +158,8 @@ impl Origin {
                 self.health.answered();
                 Ok(response.map(|body| Paced::new(body, limit).on(stream)))
             }
+            // That is no word of the origin's.
+            Err(missed) if missed.failure == Failure::Overload => Err(missed.failure),
             Err(missed) => {
                 self.health.failed(&missed);
                 self.metrics.origin_failure(missed.failure.reason());
@@ -157,7 +170,7 @@ impl Origin {
 
     async fn exchange(&self, request: Request<Body>, limit: Option<Duration>) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
         let (request, sent) = Sent::of(request);
-        let on = On::default();
+        let on = On::new(self.patience);
         let exchanged = self.pool.send(request, &on);
         let (response, stream) = match limit {
             None => exchanged.await,

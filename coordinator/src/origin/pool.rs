@@ -4,6 +4,7 @@ use super::{
     connect::Connector,
     connection::{Broke, Connection, One, Seen, Stream, Two, Watch},
     failure::{Failure, Missed},
+    seats::Seats,
 };
 use crate::{body::Body, chance::random};
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
@@ -46,6 +47,7 @@ impl Ages {
 pub(super) struct Pool {
     connector: Connector,
     ages: Ages,
+    seats: Arc<Seats>,
     kept: Mutex<Kept>,
     /// Held while a connection is opened that may become everybody's; when that failed last, and why.
     opening: tokio::sync::Mutex<Option<(Instant, Missed)>>,
@@ -68,7 +70,11 @@ struct Idle {
 
 /// What a request is on now.
 #[derive(Default)]
-pub(super) struct On(Mutex<Where>);
+pub(super) struct On {
+    place: Mutex<Where>,
+    /// How long it waits for a descriptor.
+    patience: Duration,
+}
 
 #[derive(Default)]
 enum Where {
@@ -82,10 +88,14 @@ enum Where {
 }
 
 impl On {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { place: Mutex::default(), patience }
+    }
+
     /// The request was left without an answer for too long: an HTTP/2 connection takes no further one; and where a kept one is silent, those
     /// that were kept beside it may be, too.
     pub(super) fn retire(&self) {
-        match std::mem::take(&mut *self.0.lock()) {
+        match std::mem::take(&mut *self.place.lock()) {
             Where::Own => {}
             Where::Kept(pool) => {
                 if let Some(pool) = pool.upgrade() {
@@ -98,8 +108,11 @@ impl On {
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, ages: Ages) -> Arc<Self> {
-        Arc::new(Self { connector, ages, kept: Mutex::default(), opening: tokio::sync::Mutex::default(), speaks_http1: AtomicBool::new(false) })
+    pub(super) fn new(connector: Connector, ages: Ages, seats: Arc<Seats>) -> Arc<Self> {
+        let (opening, speaks_http1) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        let pool = Arc::new(Self { connector, ages, seats, kept: Mutex::default(), opening, speaks_http1 });
+        pool.seats.enter(Arc::downgrade(&pool));
+        pool
     }
 
     /// Sends a request, at most twice: once more on a new connection where the first has broken and that does no harm.
@@ -110,7 +123,7 @@ impl Pool {
         let was_kept = kept.is_some();
         let connection = match kept {
             Some(kept) => kept,
-            None => self.open().await?,
+            None => self.open(on.patience).await?,
         };
         let Broke { missed, seen } = match self.once(connection, was_kept, request, on).await {
             Ok(answered) => return Ok(answered),
@@ -122,7 +135,7 @@ impl Pool {
             Seen::Perhaps => again.filter(|_| was_kept && is_safe && missed.failure == Failure::Reset),
         };
         match again {
-            Some(again) => self.once(self.open().await?, false, again, on).await.map_err(|broke| broke.missed),
+            Some(again) => self.once(self.open(on.patience).await?, false, again, on).await.map_err(|broke| broke.missed),
             None => Err(missed),
         }
     }
@@ -134,7 +147,7 @@ impl Pool {
         request: Request<Body>,
         on: &On,
     ) -> Result<(Response<Incoming>, Option<Stream>), Broke> {
-        *on.0.lock() = match connection.watch() {
+        *on.place.lock() = match connection.watch() {
             Some(watch) => Where::Shared(watch),
             None if was_kept => Where::Kept(Arc::downgrade(self)),
             None => Where::Own,
@@ -163,7 +176,7 @@ impl Pool {
     }
 
     /// A new connection. Where it may become HTTP/2, one is opened for all who want one.
-    async fn open(self: &Arc<Self>) -> Result<Connection, Missed> {
+    async fn open(self: &Arc<Self>, patience: Duration) -> Result<Connection, Missed> {
         let since = Instant::now();
         if self.connector.may_be_http2() && !self.speaks_http1.load(Acquire) {
             let mut opening = self.opening.lock().await;
@@ -174,16 +187,17 @@ impl Pool {
                 return Err(missed.clone());
             }
             if !self.speaks_http1.load(Acquire) {
-                let opened = self.connect().await;
+                let opened = self.connect(patience).await;
                 *opening = opened.as_ref().err().map(|missed| (Instant::now(), missed.clone()));
                 return opened;
             }
         }
-        self.connect().await
+        self.connect(patience).await
     }
 
-    async fn connect(self: &Arc<Self>) -> Result<Connection, Missed> {
-        let opened = self.connector.open().await?;
+    async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, Missed> {
+        let seat = self.seats.take(patience).await?;
+        let opened = self.connector.open(seat).await?;
         // Not all at once: neither those of one coordinator nor those of many.
         let most = self.ages.most.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
         let connection = Connection::over(opened, Instant::now() + most, self.ages.alive).await?;
@@ -211,10 +225,20 @@ impl Pool {
         });
     }
 
+    /// Closes a connection that nobody uses, the one that was used longest ago. Whether there was one.
+    pub(super) fn close_idle(&self) -> bool {
+        let mut kept = self.kept.lock();
+        let is_idle = !kept.idle.is_empty();
+        if is_idle {
+            kept.idle.remove(0);
+        }
+        is_idle
+    }
+
     fn keep(self: &Arc<Self>, one: One, idle: Duration) {
         let since = Instant::now();
         let mut kept = self.kept.lock();
-        if kept.idle.len() < MOST_IDLE && !idle.is_zero() {
+        if kept.idle.len() < MOST_IDLE && !idle.is_zero() && !self.seats.are_needed() {
             kept.idle.push(Idle { one, since, until: since + idle });
             self.sweep(&mut kept);
         }

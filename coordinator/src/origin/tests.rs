@@ -4,8 +4,9 @@ use super::{
     connect::{Connector, Resolver, Trust},
     failure::{Failure, Missed},
     pool::{Ages, On, Pool},
+    seats::Seats,
 };
-use crate::body::Body;
+use crate::{body::Body, metrics::Metrics};
 use bytes::Bytes;
 use http::{Request, Response, uri::Authority};
 use http_body_util::{BodyExt, Empty, Full};
@@ -40,7 +41,7 @@ fn ages() -> Ages {
 }
 
 fn pool(origin: &Authority, trust: &Trust, ages: Ages, resolver: Resolver) -> Arc<Pool> {
-    Pool::new(Connector::new(origin, trust.config().unwrap(), resolver).unwrap(), ages)
+    Pool::new(Connector::new(origin, trust.config().unwrap(), resolver).unwrap(), ages, Seats::new(1000, Metrics::new().unwrap()))
 }
 
 fn plain(origin: SocketAddr, ages: Ages) -> Arc<Pool> {
@@ -524,4 +525,74 @@ async fn an_https_origin_that_speaks_http_1_is_asked_that_way() {
         send(&pool, "GET").await.unwrap();
     }
     assert_eq!(connections.load(SeqCst), 1);
+}
+
+/// A pool that has its descriptors from these.
+fn seated(origin: SocketAddr, seats: &Arc<Seats>) -> Arc<Pool> {
+    let authority: Authority = origin.to_string().parse().unwrap();
+    Pool::new(Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system()).unwrap(), ages(), seats.clone())
+}
+
+#[tokio::test]
+async fn more_requests_than_descriptors_wait_for_each_other_and_all_are_answered() {
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, highest) = (open.clone(), most.clone());
+    let (address, _) = scripted(anywhere().await, move |_, mut stream| {
+        let (open, most) = (counted.clone(), highest.clone());
+        async move {
+            most.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
+            while heard(&mut stream).await {
+                sleep(MS).await;
+                says(&mut stream, "ok").await;
+            }
+            open.fetch_sub(1, SeqCst);
+        }
+    })
+    .await;
+    let seats = Seats::new(4, Metrics::new().unwrap());
+    let pool = seated(address, &seats);
+    let sent = (0..100).map(|_| {
+        let pool = pool.clone();
+        tokio::spawn(async move { send_on(&pool, "POST", &On::new(LONG)).await })
+    });
+    for answered in sent.collect::<Vec<_>>() {
+        assert_eq!(answered.await.unwrap().map_err(|missed| missed.failure), Ok("ok".into()));
+    }
+    // The other side hears a little later that one is closed.
+    assert!(most.load(SeqCst) <= 8, "{}", most.load(SeqCst));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_for_one_to_another_origin() {
+    let (one, _) = numbering().await;
+    let (other, _) = numbering().await;
+    let seats = Seats::new(1, Metrics::new().unwrap());
+    let (one, other) = (seated(one, &seats), seated(other, &seats));
+    for pool in [&one, &other, &one] {
+        let answered = timeout(Duration::from_secs(5), send_on(pool, "GET", &On::new(LONG))).await.expect("it waits for nobody");
+        assert!(answered.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn whoever_finds_no_descriptor_in_time_is_told_and_counted() {
+    let (silent, _) = scripted(anywhere().await, |_, mut stream| async move {
+        heard(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let metrics = Metrics::new().unwrap();
+    let seats = Seats::new(1, metrics.clone());
+    let pool = seated(silent, &seats);
+    let held = tokio::spawn({
+        let pool = pool.clone();
+        async move { send(&pool, "GET").await }
+    });
+    until("it is taken", || seats.free() == 0).await;
+    let refused = send_on(&pool, "POST", &On::new(20 * MS)).await;
+    assert_eq!(refused.map_err(|missed| missed.failure), Err(Failure::Overload));
+    let page = String::from_utf8(metrics.page().unwrap()).unwrap();
+    assert!(page.contains("meshcache_limits_met_total{limit=\"descriptors\"} 1\n"), "{page}");
+    held.abort();
+    until("it is given back with its connection", || seats.free() == 1).await;
 }

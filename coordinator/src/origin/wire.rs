@@ -1,5 +1,6 @@
 //! A TCP connection that can be looked at while another task reads it.
 
+use super::seats::Seat;
 use rustix::{
     io::Errno,
     net::{RecvFlags, Shutdown, recv, shutdown},
@@ -15,12 +16,12 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The one end that reads and writes.
-pub(super) struct Wire(Arc<TcpStream>);
+/// The one end that reads and writes. It has its descriptor for as long as it is there.
+pub(super) struct Wire(Arc<TcpStream>, #[expect(dead_code, reason = "it is given back with the socket")] Seat);
 
 impl Wire {
-    pub(super) fn new(tcp: TcpStream) -> Self {
-        Self(Arc::new(tcp))
+    pub(super) fn new(tcp: TcpStream, seat: Seat) -> Self {
+        Self(Arc::new(tcp), seat)
     }
 
     /// The same socket, to look at. It is closed with its wire.

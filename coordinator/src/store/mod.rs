@@ -164,10 +164,10 @@ impl Store {
     }
 
     /// Frees one key, whose responses are true no more: what is being loaded of it is kept out.
-    pub(crate) fn remove(&self, share: &Share, key: &Key, now: u64) -> Purged {
-        self.note_gone(key.hash(), now);
-        self.under_way.purge(|loading| if loading == key { Meant::Yes } else { Meant::No });
-        let slot = self.shard(key.hash()).lock().remove(share.id, key);
+    pub(crate) fn remove(&self, share: &Share, key: Hash, now: u64) -> Purged {
+        self.note_gone(key, now);
+        self.under_way.purge(|loading| if loading.hash() == key { Meant::Yes } else { Meant::No });
+        let slot = self.shard(key).lock().remove(share.id, key);
         slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
     }
 

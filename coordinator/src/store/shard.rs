@@ -222,12 +222,8 @@ impl Shard {
     }
 
     /// Takes out one key.
-    pub(super) fn remove(&mut self, share: u32, key: &Key) -> Option<Slot> {
-        let segments = self.segments.get_mut(share as usize)?;
-        if segments.peek(key.hash())?.key != *key {
-            return None;
-        }
-        segments.remove(key.hash())
+    pub(super) fn remove(&mut self, share: u32, key: Hash) -> Option<Slot> {
+        self.segments.get_mut(share as usize)?.remove(key)
     }
 
     /// Takes out those variants of a key that are named.

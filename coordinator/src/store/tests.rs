@@ -212,7 +212,7 @@ fn a_purge_keeps_out_what_was_being_loaded() {
     assert!(store.put(&share, &other, entry(10, 1000, 0, None), 1));
     assert!(put(&store, &share, 1, entry(10, 1000, 0, None), 1), "a load that begins later is stored");
     assert_eq!(store.purge(&[Where::Everywhere], Fate::Counted, |_, _| true).entries, 2);
-    let freed = store.remove(&share, &key(2), 0);
+    let freed = store.remove(&share, key(2).hash(), 0);
     assert_eq!((freed.entries, store.usage()[0].items), (1, 1));
 }
 
