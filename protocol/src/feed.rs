@@ -7,7 +7,6 @@ use crate::{
     ring::Peer,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The version of the feed that this code speaks; it reads and answers the one before it, too. From 2 on a proxy is told what it decides by, with
@@ -98,34 +97,6 @@ pub(crate) fn in_version_1(group: &GroupConfig) -> GroupConfig {
     told
 }
 
-impl FeedAnswer {
-    /// Reads an answer. Fields of groups that this code does not know are passed over: a later coordinator may tell of them.
-    pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body).or_else(|error| {
-            let mut answer: Value = serde_json::from_slice(body)?;
-            let known = known_fields()?;
-            let groups = answer.pointer_mut("/state/config/groups").and_then(Value::as_array_mut);
-            groups.into_iter().flatten().for_each(|group| prune(group, &known));
-            serde_json::from_value(answer).map_err(|_| error)
-        })
-    }
-}
-
-/// A group with all fields that this code knows.
-fn known_fields() -> Result<Value, serde_json::Error> {
-    let least = serde_json::json!({"name": "g", "match": {"service": "s.n"}, "origin": {"url": "http://hidden"}});
-    serde_json::to_value(serde_json::from_value::<GroupConfig>(least)?)
-}
-
-/// Takes out of a value what is not among the fields that are known. Where these are free (statuses), all stay.
-fn prune(value: &mut Value, known: &Value) {
-    let (Some(fields), Some(known)) = (value.as_object_mut(), known.as_object().filter(|known| !known.is_empty())) else { return };
-    fields.retain(|name, _| known.contains_key(name));
-    for (name, field) in fields {
-        known.get(name).into_iter().for_each(|known| prune(field, known));
-    }
-}
-
 /// Purges that lead from one position to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -144,6 +115,7 @@ pub struct News {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn config(group: Value) -> Config {
         let mut all = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://secret:9", "host": "client", "ca": "/secret"}});
@@ -183,17 +155,5 @@ mod tests {
         // Made by the filter of commit ac21e7d of what it is told.
         let told = State::new(1, "meshcache", &[], &config(serde_json::json!({"patience": "2s"})));
         assert_eq!(told.groups().unwrap().named("g").unwrap().digest(), "50a95dfac5d74afe");
-    }
-
-    #[test]
-    fn fields_that_a_later_coordinator_tells_of_are_passed_over() {
-        let body = br#"{"wire": 2, "version": "v", "later": 1, "state": {"installation": "m", "later": {}, "config": {"version": 1, "groups": [
-            {"name": "g", "later": [1], "match": {"hosts": ["h"], "later": true}, "origin": {"url": "http://hidden", "later": "x"},
-             "freshness": {"status": {"404": "5s"}, "later": 1}}]}, "digests": {"g": "d"}}}"#;
-        let groups = FeedAnswer::read(body).unwrap().state.unwrap().groups().unwrap();
-        let group = groups.named("g").unwrap();
-        assert_eq!((group.digest(), group.config().freshness.status.len()), ("d", 1));
-        let wrong = br#"{"wire": 2, "state": {"config": {"version": 1, "groups": [{"name": "g", "later": 1, "match": {"hosts": 7}}]}}}"#;
-        assert!(FeedAnswer::read(wrong).is_err(), "what is known is read as strictly as ever");
     }
 }

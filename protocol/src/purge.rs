@@ -4,7 +4,7 @@
 //! asking one another, no clock is compared, and a coordinator that starts anew never gives a number twice. Purges commute (each only
 //! removes), so a position needs no order between sources.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
@@ -34,17 +34,33 @@ pub struct Purge {
 struct Told {
     source: String,
     n: u64,
-    what: serde_json::Value,
+    what: Named,
     soft: bool,
     #[serde(flatten)]
-    unknown: BTreeMap<String, serde_json::Value>,
+    unknown: BTreeMap<String, IgnoredAny>,
+}
+
+/// What a purge names, as far as it is understood.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    What(What),
+    Unknown(IgnoredAny),
+}
+
+impl Default for Named {
+    fn default() -> Self {
+        Self::What(What::default())
+    }
 }
 
 impl From<Told> for Purge {
     fn from(told: Told) -> Self {
-        let all = || What { all: true, ..What::default() };
-        let what = serde_json::from_value(told.what).ok().filter(|_| told.unknown.is_empty());
-        Self { source: told.source, n: told.n, what: what.unwrap_or_else(all), soft: told.soft }
+        let what = match told.what {
+            Named::What(what) if told.unknown.is_empty() => what,
+            _ => What { all: true, ..What::default() },
+        };
+        Self { source: told.source, n: told.n, what, soft: told.soft }
     }
 }
 
@@ -309,6 +325,20 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_purge_that_is_not_understood_is_one_of_everything() {
+        let read = |json: &str| serde_json::from_str::<Purge>(json).unwrap();
+        let known = read(r#"{"source": "a.1", "n": 7, "what": {"group": "g", "paths": ["/x"]}}"#);
+        assert_eq!((known.n, known.what.all, known.what.paths.len()), (7, false, 1));
+        for later in [
+            r#"{"source": "a.1", "n": 7, "what": {"group": "g", "regexes": ["x"]}}"#,
+            r#"{"source": "a.1", "n": 7, "what": {"group": "g"}, "except": ["/x"]}"#,
+            r#"{"source": "a.1", "n": 7, "what": ["g"]}"#,
+        ] {
+            assert_eq!(read(later), Purge { source: "a.1".into(), n: 7, what: What { all: true, ..What::default() }, soft: false }, "{later}");
+        }
+    }
 
     const MOST: Bounds = Bounds { purges: 3, bytes: 1 << 20 };
 

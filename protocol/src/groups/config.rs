@@ -1,4 +1,6 @@
 //! The groups as people write them. Every field is checked while it is read; what is not written has the value shown.
+//!
+//! A field that is not known is an error where people write it. In the filter (wasm) it is passed over: a later coordinator may tell of it.
 
 use super::patterns::*;
 use crate::units::{Percent, Size, Span};
@@ -7,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The groups file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Config {
     /// The format's version: 1.
     pub version: u32,
@@ -27,7 +29,8 @@ impl Default for Config {
 
 /// One group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct GroupConfig {
     /// Label of metrics, first part of the key; a name as in Kubernetes.
     pub name: Name,
@@ -143,7 +146,8 @@ impl From<Mode> for ModeWord {
 
 /// Which requests a group takes: by `service` or by `hosts`, and by path.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Match {
     /// Every DNS name of this Kubernetes service, any port, as one authority: `name.namespace`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,7 +174,8 @@ pub enum PathRule {
 
 /// What lets a request pass.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Bypass {
     /// Header names.
     #[serde(deserialize_with = "lower_names")]
@@ -184,7 +189,8 @@ pub struct Bypass {
 /// What a coordinator sends on to the origin although no cache answers it. The default of a field that is not written depends on who may
 /// ask: [`super::Group::passes_through`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct PassThrough {
     /// The methods; `*`: all.
     pub methods: Option<Vec<MethodPattern>>,
@@ -194,7 +200,8 @@ pub struct PassThrough {
 
 /// What is in the key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct KeyRules {
     /// The query.
     pub query: QueryRules,
@@ -209,7 +216,8 @@ pub struct KeyRules {
 
 /// What of the query is in the key and reaches the origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct QueryRules {
     /// Parameters left out: `utm_*` or whole names.
     pub exclude: Vec<NamePattern>,
@@ -219,7 +227,8 @@ pub struct QueryRules {
 
 /// Where answers come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Origin {
     /// `http://host:port` or `https://host:port`.
     pub url: OriginUrl,
@@ -356,7 +365,8 @@ impl From<Overload> for OverloadWord {
 
 /// How long answers are good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Freshness {
     /// For an answer that says nothing about its freshness.
     pub default: Span,
@@ -442,7 +452,8 @@ pub enum Directives {
 
 /// What one group may take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Limits {
     /// The largest body that is stored.
     pub object: Size,
@@ -458,7 +469,8 @@ impl Default for Limits {
 
 /// The proxies' own memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Hot {
     /// The longest that a proxy answers from its own memory without asking the owner.
     pub ttl: Span,
@@ -472,7 +484,8 @@ impl Default for Hot {
 
 /// What may be shared although HTTP says that it belongs to one user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Share {
     /// Answers to requests with Authorization.
     pub authorization: bool,
@@ -487,7 +500,8 @@ pub struct Share {
 
 /// Purge tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Tags {
     /// The response header whose words are tags.
     pub header: String,
