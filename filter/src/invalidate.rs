@@ -17,6 +17,8 @@ use std::{borrow::Cow, collections::VecDeque, num::NonZeroUsize};
 const PAUSE: u64 = 1000;
 /// The most keys that are remembered for that, and the most calls that wait.
 const MOST: usize = 1024;
+/// The most bytes of the targets of calls that wait: some are as long as a head may be.
+const MOST_BYTES: usize = 1 << 20;
 /// How many peers are told: the owner and the next.
 const PEERS: usize = 2;
 /// The most keys that other workers can still read of.
@@ -32,6 +34,8 @@ pub struct Invalidations {
     next: LruCache<Hash, (u64, u64)>,
     /// Calls that go out at that time, in its order as far as it matters.
     waiting: VecDeque<(u64, Told)>,
+    /// What their targets take.
+    bytes: usize,
     /// What other workers are still to hear of.
     unshared: Vec<u128>,
     /// How many of all workers' this one has heard of. `None`: it has not listened yet.
@@ -58,7 +62,7 @@ pub struct Told {
 impl Default for Invalidations {
     fn default() -> Self {
         let next = LruCache::new(NonZeroUsize::new(MOST).unwrap_or(NonZeroUsize::MIN));
-        Self { next, waiting: VecDeque::new(), unshared: Vec::new(), heard: None }
+        Self { next, waiting: VecDeque::new(), bytes: 0, unshared: Vec::new(), heard: None }
     }
 }
 
@@ -66,12 +70,14 @@ impl Invalidations {
     /// A call is to go out: now, at the end of the key's second, or together with one that waits for that.
     fn add(&mut self, mut told: Told, now: u64) {
         let next = self.next.get(&told.hash).map_or(0, |(next, _)| *next).max(now);
-        if next.saturating_sub(now) > PAUSE || self.waiting.len() >= MOST {
+        let bytes = self.bytes.saturating_add(told.bytes());
+        if next.saturating_sub(now) > PAUSE || self.waiting.len() >= MOST || bytes > MOST_BYTES {
             self.next.put(told.hash, (next, now));
             return;
         }
         self.next.put(told.hash, (next.saturating_add(PAUSE), now));
         told.late = next > now;
+        self.bytes = bytes;
         self.waiting.push_back((next, told));
     }
 
@@ -91,6 +97,7 @@ impl Invalidations {
     fn due(&mut self, now: u64) -> Vec<Told> {
         let (due, waiting): (VecDeque<_>, _) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = waiting;
+        self.bytes = self.waiting.iter().map(|(_, told)| told.bytes()).sum();
         due.into_iter().map(|(_, told)| told).collect()
     }
 
@@ -101,6 +108,11 @@ impl Invalidations {
 }
 
 impl Told {
+    fn bytes(&self) -> usize {
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+        fields.saturating_add(self.target.len()).saturating_add(self.authority.len())
+    }
+
     /// The headers of the calls: one for each peer that is told.
     pub fn calls<'t>(&'t self, known: &'t Known) -> Vec<message::Headers<'t>> {
         let said = wire::Question { group: self.group.clone(), namespace: self.namespace.clone().unwrap_or_default(), ..wire::Question::new() };
@@ -292,6 +304,26 @@ mod tests {
             told.iter().take(2).map(|told| told.calls(worker.known().unwrap())[0].iter().skip(7).map(|(name, _)| *name).collect::<Vec<_>>()).collect();
         assert_eq!(fields, [vec!["x-forwarded-port"], vec![]]);
         assert_ne!(told[0].hash, told[1].hash);
+    }
+
+    #[test]
+    fn calls_that_wait_are_bounded_in_bytes_however_long_their_targets_are() {
+        let told = |n: usize| Told {
+            hash: Hash(n as u128),
+            group: "g".into(),
+            namespace: None,
+            scheme: "http",
+            authority: "h".into(),
+            target: "x".repeat(50_000),
+            fields: Vec::new(),
+            more: false,
+            late: false,
+        };
+        let mut all = Invalidations::default();
+        (0..MOST).for_each(|n| all.add(told(n), 0));
+        assert!(all.bytes <= MOST_BYTES && all.waiting.len() == MOST_BYTES / 50_001, "{}", all.waiting.len());
+        assert!(all.changed(Hash(MOST as u128 - 1), 1).is_some(), "it is known here all the same");
+        assert_eq!((all.due(0).len(), all.bytes), (MOST_BYTES / 50_001, 0));
     }
 
     #[test]
