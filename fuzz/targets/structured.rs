@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(Verdict::parse(verdict.to_string().as_bytes()).map(|verdict| verdict.outcome), Some(verdict.outcome));
     }
     let text = String::from_utf8_lossy(data);
-    let said = cache_status(&text, &Verdict::new(Outcome::Miss).because(&text), &text, Some(&text));
+    let said = cache_status(&text, &Verdict::new(Outcome::Miss).because(&*text), &text, Some(&text));
     assert!(said.bytes().all(|b| (0x20..=0x7e).contains(&b)), "{said:?}");
     if !is_value(data) {
         return;
