@@ -169,7 +169,8 @@ impl<T: Clone> Flights<T> {
 
     /// Whether something is kept for who comes back so.
     pub(crate) fn is_kept(&self, key: &Key, wants: Wants) -> bool {
-        self.inner.table.lock().kept_for(key, wants, Instant::now()).is_some()
+        // Most come for the first time.
+        wants != Wants::default() && self.inner.table.lock().kept_for(key, wants, Instant::now()).is_some()
     }
 
     /// A seat in the key's flight for another coordinator, if there is one that asks the origin. One that asks a coordinator itself is not

@@ -140,7 +140,7 @@ impl Cache {
         let limit = served.group.config().limits.object.0.min(served.share.limit());
         // What turns out to be one client's goes on as that.
         let alone = served.origin.pass_timeout();
-        let (vary, decided, selecting, fields) = with_headers(&head.headers, |fields| {
+        let (vary, decided) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
             let decided = match freshness::store(&served.group, request, verified, &response, times, random()) {
                 // A load asks for the whole: a part is no answer to it.
@@ -148,9 +148,7 @@ impl Cache {
                 _ if body.size_hint().lower() > limit => Err(NotStored::TooLarge),
                 decided => decided,
             };
-            let vary = Vary::of(&response);
-            let selecting = Selecting::in_group(&served.group, &vary, request);
-            (vary, decided, selecting, freshness::storable(&served.group, &response, times.responded))
+            (Vary::of(&response), decided)
         });
         let apart = |why: Why| Parting { served, load, request, vary: vary.clone(), why, stale };
         let stored = match &decided {
@@ -176,12 +174,15 @@ impl Cache {
         let mut verdict = Verdict::new(Outcome::Miss);
         verdict.fwd_status = head.status.as_u16();
         let tags = served.group.config().tags.header.to_ascii_lowercase();
+        let fields = with_headers(&head.headers, |fields| {
+            freshness::storable(&served.group, &protocol::Response { status: head.status.as_u16(), fields }, times.responded)
+        });
         let parts = |stored| Parts {
             status: head.status,
             fields: self.with_via(fields, head.version),
             tags: &tags,
             body,
-            selecting,
+            selecting: Selecting::in_group(&served.group, &vary, request),
             stored,
             arrived: at,
             position: load.position().clone(),

@@ -37,19 +37,9 @@ async fn crowd(
     all.join_all().await
 }
 
-/// An origin that answers when the gate is open; a new one each time.
+/// An origin that answers so when the gate is open.
 async fn gated(status: u16, fields: &'static [(&'static str, &'static str)]) -> (Origin, Gate) {
-    let gate = Gate::closed();
-    let own = gate.clone();
-    let origin = Origin::new(move |_| {
-        let gate = own.clone();
-        async move {
-            gate.pass().await;
-            answer(status, fields, "says")
-        }
-    })
-    .await;
-    (origin, gate)
+    Origin::gated(move |_| answer(status, fields, "says")).await
 }
 
 fn plain(_: usize) -> (&'static str, &'static [(&'static str, &'static str)]) {
@@ -92,14 +82,8 @@ async fn what_is_one_clients_own_is_not_shared_although_it_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_that_only_one_request_provokes_is_for_that_one_alone() {
-    let gate = Gate::closed();
-    let own = gate.clone();
-    let origin = Origin::new(move |seen| {
-        let gate = own.clone();
-        async move {
-            gate.pass().await;
-            if seen.headers.contains_key("x-provokes") { answer(500, &[], "provoked") } else { answer(200, &[("cache-control", "max-age=60")], "good") }
-        }
+    let (origin, gate) = Origin::gated(|seen| {
+        if seen.headers.contains_key("x-provokes") { answer(500, &[], "provoked") } else { answer(200, &[("cache-control", "max-age=60")], "good") }
     })
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
@@ -250,15 +234,9 @@ async fn an_origin_that_says_when_to_come_back_is_left_alone_until_then() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn polls_on_condition_share_a_load_of_the_whole() {
-    let gate = Gate::closed();
-    let own = gate.clone();
-    let origin = Origin::new(move |seen| {
-        let gate = own.clone();
-        async move {
-            gate.pass().await;
-            assert!(!seen.headers.contains_key("if-none-match"), "a load is for all");
-            answer(200, &[("cache-control", "max-age=60"), ("etag", "\"a\"")], "whole")
-        }
+    let (origin, gate) = Origin::gated(|seen| {
+        assert!(!seen.headers.contains_key("if-none-match"), "a load is for all");
+        answer(200, &[("cache-control", "max-age=60"), ("etag", "\"a\"")], "whole")
     })
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);

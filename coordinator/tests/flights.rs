@@ -41,17 +41,8 @@ async fn all(crowd: Vec<JoinHandle<Answer>>) -> Vec<Answer> {
 
 /// An origin that answers when the gate is open.
 async fn gated(fields: &'static [(&'static str, &'static str)]) -> (Origin, Gate) {
-    let gate = Gate::closed();
-    let own = gate.clone();
-    let origin = Origin::new(move |seen| {
-        let gate = own.clone();
-        async move {
-            gate.pass().await;
-            answer(200, fields, seen.headers.get("x-user").map_or_else(|| "none".to_owned(), |user| user.to_str().unwrap().to_owned()))
-        }
-    })
-    .await;
-    (origin, gate)
+    let user = |seen: &plane::Seen| seen.headers.get("x-user").map_or_else(|| "none".to_owned(), |user| user.to_str().unwrap().to_owned());
+    Origin::gated(move |seen| answer(200, fields, user(&seen))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,14 @@ pub(super) struct Changed {
     pub(super) _gone: Vec<Arc<Entry>>,
 }
 
+impl Changed {
+    /// What became of a slot that measured so before; an empty one is about to go.
+    fn of(before: (i64, i64), slot: &Slot, gone: Variants) -> Self {
+        let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
+        Self { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }
+    }
+}
+
 /// How a key was used in the store that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Used {
@@ -167,8 +175,7 @@ impl Shard {
                 slot.variants = kept;
                 let again = Due::new(slot.deadline(), due.share, hash);
                 slot.tick = again.tick;
-                let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
-                (Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }, again)
+                (Changed::of(before, slot, gone), again)
             });
             let Some((change, again)) = change else { continue };
             if again.tick == 0 {
@@ -236,8 +243,7 @@ impl Shard {
             let before = measure(slot);
             let (gone, kept): (Variants, Variants) = slot.variants.drain(..).partition(|entry| is_named(entry));
             slot.variants = kept;
-            let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
-            (Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }, slot.variants.is_empty())
+            (Changed::of(before, slot, gone), slot.variants.is_empty())
         })?;
         if is_empty {
             segments.remove(hash);
@@ -277,8 +283,7 @@ fn make_stale(segments: &mut Segments, deadlines: &mut Deadlines, share: u32, ha
             slot.tick = due.tick;
             deadlines.push(due);
         }
-        let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
-        (Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }, slot.variants.is_empty())
+        (Changed::of(before, slot, gone), slot.variants.is_empty())
     })?;
     if is_empty {
         segments.remove(hash);

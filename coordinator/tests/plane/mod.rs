@@ -84,6 +84,20 @@ impl Origin {
         Self { address, count }
     }
 
+    /// An origin whose answers come when the gate is open.
+    pub async fn gated(answer: impl Fn(Seen) -> Response<Body> + Send + Sync + 'static) -> (Self, Gate) {
+        let (gate, answer) = (Gate::closed(), Arc::new(answer));
+        let own = gate.clone();
+        let origin = Self::new(move |seen| {
+            let (gate, answer) = (own.clone(), answer.clone());
+            async move {
+                gate.pass().await;
+                answer(seen)
+            }
+        });
+        (origin.await, gate)
+    }
+
     /// An origin that says these bytes to whatever it is asked, and hangs up.
     pub async fn raw(answer: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
