@@ -25,9 +25,11 @@ pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
 /// Envoy buffers an answer to a filter's question in whole: what is larger than this goes past the cache there.
 const LARGEST_FOR_PROXIES: usize = 30 << 20;
 
-/// What Envoy takes of an answer's head, unless it is told otherwise: lines, and bytes. It breaks off what has more, as if nobody had answered.
+/// What Envoy takes of an answer's head, unless it is told otherwise: lines, and bytes. It breaks off what has more, as
+/// if nobody had answered.
 const LARGEST_HEAD_FOR_PROXIES: (usize, usize) = (100, 60 << 10);
-/// What is in an answer's head beside its fields: `:status`, and what is added on the way out, `date` and `content-length`.
+/// What is in an answer's head beside its fields: `:status`, and what is added on the way out, `date` and
+/// `content-length`.
 const BESIDE: [(&str, usize); 3] = [(":status", 3), ("date", 29), ("content-length", 8)];
 
 /// What we are called, as headers have it.
@@ -69,7 +71,8 @@ impl Names {
 pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
     let resident = entry.resident(now);
     // What may not be given without validation is fresh for nobody else.
-    verdict.ttl = if entry.stored.always_validate { entry.stored.ttl(resident).min(0) } else { entry.stored.ttl(resident) };
+    verdict.ttl =
+        if entry.stored.always_validate { entry.stored.ttl(resident).min(0) } else { entry.stored.ttl(resident) };
     verdict.why = Some(entry.stored.why);
     verdict.age = entry.stored.age(resident);
     verdict.if_error = entry.stored.if_error;
@@ -104,14 +107,20 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
             return Some(too_large(Reason::TooLarge));
         }
         verdict.everybody = entry.stored.for_everybody;
-        let for_others = entry.stored.for_everybody || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
+        let for_others = entry.stored.for_everybody
+            || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
         // What has to be validated each time is for those who wait for it now: its ttl is 0.
         verdict.shared = verdict.shared && for_others && part == Part::Whole && request.is_get() && asked.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
-        let is_ours = verdict.outcome == Outcome::Hit || (verdict.outcome == Outcome::Stale && verdict.reason.is_empty());
+        let is_ours =
+            verdict.outcome == Outcome::Hit || (verdict.outcome == Outcome::Stale && verdict.reason.is_empty());
         let who = if is_ours { "owner" } else { "" };
-        let status = if asked.is_debugged { debugged(asked, entry, &verdict, who, names) } else { names.status(&verdict, who, None) };
+        let status = if asked.is_debugged {
+            debugged(asked, entry, &verdict, who, names)
+        } else {
+            names.status(&verdict, who, None)
+        };
         headers.append(CACHE_STATUS, status?);
     }
     headers.insert(AGE, HeaderValue::from(verdict.age / 1000));
@@ -151,12 +160,24 @@ fn too_much(headers: &HeaderMap) -> Option<Reason> {
 /// What a debugger sees of an answer: its key, the rule that gave its lifetime, its tags.
 fn debugged(asked: &Asked<'_>, entry: &Entry, verdict: &Verdict, who: &str, names: &Names) -> Option<HeaderValue> {
     let who = if who.is_empty() && !freshness::is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
-    let tags: Vec<&[u8]> = entry.tags.iter().flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' ')).filter(|tag| !tag.is_empty()).collect();
+    let tags: Vec<&[u8]> = entry
+        .tags
+        .iter()
+        .flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' '))
+        .filter(|tag| !tag.is_empty())
+        .collect();
     names.status(verdict, &freshness::detail(who, verdict, &tags), Some(&asked.key.to_string()))
 }
 
 /// An origin's answer on its way to a plain client. `detail`: a reason of ours.
-pub(crate) fn through(mut head: response::Parts, body: Body, names: &Names, verdict: &Verdict, detail: &str, key: Option<&str>) -> Response<Body> {
+pub(crate) fn through(
+    mut head: response::Parts,
+    body: Body,
+    names: &Names,
+    verdict: &Verdict,
+    detail: &str,
+    key: Option<&str>,
+) -> Response<Body> {
     head.headers.append(VIA, names.via(head.version).clone());
     let detail = if detail == verdict.reason.as_str() { "" } else { detail };
     if let Some(status) = names.status(verdict, detail, key) {

@@ -60,7 +60,8 @@ impl Asked<'_> {
     /// How long the asker of a question waits.
     pub(crate) fn patience(&self, question: &Question) -> Duration {
         let own = self.served.group.config().patience.duration();
-        // As long as the group has it, whatever is asked for: an asker that nobody knows does not hold a seat for an hour.
+        // As long as the group has it, whatever is asked for: an asker that nobody knows does not hold a seat for an
+        // hour.
         if question.patience == 0 { own } else { own.min(Duration::from_millis(question.patience)) }
     }
 
@@ -93,7 +94,9 @@ pub(crate) fn route<'a>(
         Err(_) => return Err(Elsewhere::HandBack { served: None, reason: Reason::BadQuestion }),
     };
     let is_question = question.is_some();
-    let refuse = |status, reason| if is_question { Elsewhere::HandBack { served: None, reason } } else { refused(status, reason) };
+    let refuse = |status, reason| {
+        if is_question { Elsewhere::HandBack { served: None, reason } } else { refused(status, reason) }
+    };
     if *head.method() == Method::CONNECT {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, Reason::Method));
     }
@@ -111,19 +114,32 @@ pub(crate) fn route<'a>(
     if request.normal_path().starts_with(wire::CONTROL_PATH) {
         return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
-    let namespace = question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let namespace =
+        question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (group, names_path) = match rules.groups.find(&request, namespace) {
         Found::Group(group) => (group, true),
         Found::HostOnly(group) => (group, false),
         Found::Nothing => {
-            return Err(unfit.map_or_else(|| refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup), |unfit| refuse(StatusCode::BAD_REQUEST, unfit.reason())));
+            return Err(unfit.map_or_else(
+                || refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup),
+                |unfit| refuse(StatusCode::BAD_REQUEST, unfit.reason()),
+            ));
         }
     };
-    let Some(served) = rules.served(group) else { return Err(refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup)) };
+    let Some(served) = rules.served(group) else {
+        return Err(refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup));
+    };
     let caller = caller(&request, identity);
     // What two servers may read differently may be a path of any group of its host.
-    let admits = || if unfit.is_some() { rules.groups.of_host(&request, namespace).all(|group| group.admits(caller)) } else { group.admits(caller) };
-    // A hop's sender has checked its caller. What passes to the origin through us is checked, too: it would be our own call there.
+    let admits = || {
+        if unfit.is_some() {
+            rules.groups.of_host(&request, namespace).all(|group| group.admits(caller))
+        } else {
+            group.admits(caller)
+        }
+    };
+    // A hop's sender has checked its caller. What passes to the origin through us is checked, too: it would be our own
+    // call there.
     if door == Door::Data && !admits() {
         return Err(if is_question {
             Elsewhere::HandBack { served: Some(served), reason: Reason::Caller }
@@ -136,7 +152,10 @@ pub(crate) fn route<'a>(
         match unfit {
             None => group.passes_through(method, !names_path, identified),
             // The origin may read the path as one that another group keeps.
-            Some(_) => rules.groups.of_host(&request, namespace).try_for_each(|group| group.passes_through(method, !group.takes_every_path(), identified)),
+            Some(_) => rules
+                .groups
+                .of_host(&request, namespace)
+                .try_for_each(|group| group.passes_through(method, !group.takes_every_path(), identified)),
         }
     };
     // A question is handed back: what its asker passes goes its own way to the service.
@@ -155,7 +174,10 @@ pub(crate) fn route<'a>(
     if question.as_ref().is_some_and(|question| question.group != group.name()) {
         return Err(pass(Reason::Group));
     }
-    if request.marks.any(Marks::UPGRADE) && !is_question && request.values("upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket")) {
+    if request.marks.any(Marks::UPGRADE)
+        && !is_question
+        && request.values("upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket"))
+    {
         return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Upgrade));
     }
     let is_debugger = request.marks.any(Marks::CONTROL) && rules.groups.is_debugger(caller);
@@ -176,7 +198,8 @@ pub(crate) fn route<'a>(
     Ok(Asked { served, request, key, question, is_from_peer: door == Door::Peer, is_debugged })
 }
 
-/// The caller's identity: the URI of the last element of x-forwarded-client-cert, the one that the nearest proxy has added.
+/// The caller's identity: the URI of the last element of x-forwarded-client-cert, the one that the nearest proxy has
+/// added.
 pub(crate) fn caller<'a>(request: &Request<'a>, identity: Identity) -> Option<&'a str> {
     if identity == Identity::None {
         return None;
@@ -210,7 +233,12 @@ fn loops(request: &Request<'_>, installation: &str) -> usize {
         return 0;
     }
     let ids = request.values("cdn-loop").flat_map(|line| line.split(|b| *b == b','));
-    ids.filter(|id| id.split(|b| *b == b';').next().is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(installation.as_bytes()))).count()
+    ids.filter(|id| {
+        id.split(|b| *b == b';')
+            .next()
+            .is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(installation.as_bytes()))
+    })
+    .count()
 }
 
 #[cfg(test)]
@@ -236,7 +264,10 @@ mod tests {
 
     #[test]
     fn rounds_through_one_installation_are_counted() {
-        assert_eq!(loops(&read(&[(b"cdn-loop", b"other"), (b"cdn-loop", b"meshcache, MeshCache; v=1")]), "meshcache"), 2);
+        assert_eq!(
+            loops(&read(&[(b"cdn-loop", b"other"), (b"cdn-loop", b"meshcache, MeshCache; v=1")]), "meshcache"),
+            2
+        );
         assert_eq!(loops(&read(&[(b"cdn-loop", b"other")]), "meshcache"), 0);
     }
 }

@@ -69,7 +69,11 @@ impl From<&'static str> for Body {
 /// A client's body on its way to an origin. Most requests have none, and can then be sent a second time.
 impl From<Incoming> for Body {
     fn from(body: Incoming) -> Self {
-        if http_body::Body::is_end_stream(&body) { Self::empty() } else { Self::stream(body.map_err(|_| Cut("the client left"))) }
+        if http_body::Body::is_end_stream(&body) {
+            Self::empty()
+        } else {
+            Self::stream(body.map_err(|_| Cut("the client left")))
+        }
     }
 }
 

@@ -45,9 +45,11 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come back.
+/// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come
+/// back.
 const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
-/// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more goes past it.
+/// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more
+/// goes past it.
 const LEAST: u64 = 64 << 20;
 /// What requests under way may take that the store does not answer, with their heads and their connections to origins.
 /// Resident it is half as much again.
@@ -65,7 +67,8 @@ pub struct Cache {
     pub(crate) store: Store,
     /// Loads from origins.
     pub(crate) loading: Flights<Landed>,
-    /// Questions to other coordinators. Apart from loads, so that what a peer asks of us never waits for what we ask of it.
+    /// Questions to other coordinators. Apart from loads, so that what a peer asks of us never waits for what we ask
+    /// of it.
     pub(crate) asking: Flights<Landed>,
     pub(crate) passes: Passes,
     /// The statuses of failures that a load has just brought.
@@ -151,13 +154,14 @@ impl Cache {
         };
         let rules = self.rules.load_full();
         let fields = head.fields();
-        let (served, response) = match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
-            Ok(asked) if !self.is_sure(asked.claim()).await => {
-                (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::Behind, "bypass")).await)
-            }
-            Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
-            Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
-        };
+        let (served, response) =
+            match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
+                Ok(asked) if !self.is_sure(asked.claim()).await => {
+                    (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::Behind, "bypass")).await)
+                }
+                Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
+                Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
+            };
         if let Some(served) = served {
             served.metrics.request_seconds.observe(began.elapsed().as_secs_f64());
         }
@@ -177,7 +181,13 @@ impl Cache {
         let stored = self.store.get(share, &asked.key, now, |entry| entry.answers(&asked.request));
         let stored = stored.filter(|entry| !self.has_changed(asked, entry, now));
         let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
-        let reuse = freshness::reuse(group, &asked.request, asked.verified(), stored.as_ref().map(|entry| &entry.stored), resident);
+        let reuse = freshness::reuse(
+            group,
+            &asked.request,
+            asked.verified(),
+            stored.as_ref().map(|entry| &entry.stored),
+            resident,
+        );
         let found = match (reuse, &stored) {
             (Reuse::Fresh, Some(entry)) => Some((entry, Outcome::Hit)),
             (Reuse::Stale, Some(entry)) => Some((entry, Outcome::Stale)),
@@ -185,7 +195,14 @@ impl Cache {
         };
         if group.config().mode == Mode::Observe && asked.question.is_none() {
             metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
-            return Box::pin(self.through(asked.served, head, body.into(), Aside::new(Reason::Observe, "bypass"), Some(asked))).await;
+            return Box::pin(self.through(
+                asked.served,
+                head,
+                body.into(),
+                Aside::new(Reason::Observe, "bypass"),
+                Some(asked),
+            ))
+            .await;
         }
         // A stale answer is refreshed by the key's owner: who is not asks it.
         let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || self.hop(asked).is_none());
@@ -218,13 +235,25 @@ impl Cache {
     fn missed_by(&self, asked: &Asked<'_>, now: u64) -> &'static str {
         match self.store.peek(&asked.served.share, &asked.key, now) {
             None => "uri-miss",
-            Some((entries, _)) if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&asked.request)) => "partial",
+            Some((entries, _))
+                if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&asked.request)) =>
+            {
+                "partial"
+            }
             Some(_) => "vary-miss",
         }
     }
 
     /// What the store cannot answer: alone, or together with all who ask for the same.
-    async fn fetch(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse, fwd: &'static str, validates: bool) -> Response<Body> {
+    async fn fetch(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        head: &Head,
+        body: Incoming,
+        reuse: Reuse,
+        fwd: &'static str,
+        validates: bool,
+    ) -> Response<Body> {
         let Served { group, .. } = &**asked.served;
         if !head.count(&self.heads) {
             self.metrics.met(Limit::Heads);
@@ -243,9 +272,12 @@ impl Cache {
             Err(reason) => return self.fetch_alone(asked, head, body, reuse, Aside::new(reason, fwd), hop).await,
         };
         // A plain client's own answer is stored as it passes, if it may be: a proxy's is not seen here.
-        if let Some(Passing { reason, remember, vary, tries }) =
-            self.passes.get(asked.key.hash(), &asked.request, asked.question.is_some() && hop.is_none(), self.clock.now())
-        {
+        if let Some(Passing { reason, remember, vary, tries }) = self.passes.get(
+            asked.key.hash(),
+            &asked.request,
+            asked.question.is_some() && hop.is_none(),
+            self.clock.now(),
+        ) {
             if tries {
                 self.load_beside(asked, head, fwd);
             }
@@ -255,7 +287,15 @@ impl Cache {
     }
 
     /// For a request that shares with nobody.
-    async fn fetch_alone(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, reuse: Reuse, aside: Aside, hop: Option<Hop>) -> Response<Body> {
+    async fn fetch_alone(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        head: &Head,
+        body: Incoming,
+        reuse: Reuse,
+        aside: Aside,
+        hop: Option<Hop>,
+    ) -> Response<Body> {
         let metrics = &asked.served.metrics;
         if let Some(hop) = &hop
             && let Some(response) = self.relay(asked, head, hop).await
@@ -311,7 +351,8 @@ impl Cache {
         self.marker.store(Arc::new(Marker::new(tokens)));
     }
 
-    /// How many requests wait, how many bytes of bodies are on their way into the store, and how many those take that are under way.
+    /// How many requests wait, how many bytes of bodies are on their way into the store, and how many those take that
+    /// are under way.
     pub fn under_way(&self) -> (usize, u64, u64) {
         (self.loading.waiters() + self.asking.waiters(), self.bytes.used(), self.heads.used())
     }
@@ -327,6 +368,9 @@ impl Cache {
     /// An empty one, with no groups and an empty ring.
     pub(crate) fn sample(me: &str, store_bytes: u64) -> Arc<Self> {
         let identity = crate::settings::Identity::None;
-        Self::new(Settings { me: me.to_owned(), installation: "meshcache".into(), store_bytes, identity }, Metrics::new().unwrap())
+        Self::new(
+            Settings { me: me.to_owned(), installation: "meshcache".into(), store_bytes, identity },
+            Metrics::new().unwrap(),
+        )
     }
 }

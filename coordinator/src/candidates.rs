@@ -1,4 +1,5 @@
-//! What a load asks the origin to confirm: the stale response to the request, else the responses to others (RFC 9111 section 4.3.1).
+//! What a load asks the origin to confirm: the stale response to the request, else the responses to others (RFC 9111
+//! section 4.3.1).
 
 use crate::{
     origin::with_headers,
@@ -16,7 +17,8 @@ pub(crate) enum Candidates {
     None,
     /// The one that would be given if it were fresh.
     Own(Arc<Entry>),
-    /// Those for requests with other selecting fields, each with its strong entity tag: one of them may be this request's, too.
+    /// Those for requests with other selecting fields, each with its strong entity tag: one of them may be this
+    /// request's, too.
     Others(Vec<(Arc<Entry>, Vec<u8>)>),
 }
 
@@ -27,7 +29,9 @@ impl Candidates {
             Some(entry) if entry.stored.validator => Self::Own(entry.clone()),
             Some(_) => Self::None,
             None => {
-                let tagged = |entry: Arc<Entry>| Some((entry.clone(), with_fields(&entry, |stored| freshness::strong_tag(&stored))?));
+                let tagged = |entry: Arc<Entry>| {
+                    Some((entry.clone(), with_fields(&entry, |stored| freshness::strong_tag(&stored))?))
+                };
                 let tagged: Vec<_> = others().into_iter().filter(|entry| !entry.is_part()).filter_map(tagged).collect();
                 if tagged.is_empty() { Self::None } else { Self::Others(tagged) }
             }
@@ -39,7 +43,10 @@ impl Candidates {
         match self {
             Self::None => Vec::new(),
             Self::Own(entry) => with_fields(entry, |stored| freshness::conditions(&stored)),
-            Self::Others(tagged) => vec![("if-none-match", tagged.iter().map(|(_, tag)| tag.as_slice()).collect::<Vec<_>>().join(&b", "[..]))],
+            Self::Others(tagged) => vec![(
+                "if-none-match",
+                tagged.iter().map(|(_, tag)| tag.as_slice()).collect::<Vec<_>>().join(&b", "[..]),
+            )],
         }
     }
 
@@ -55,7 +62,8 @@ impl Candidates {
             match self {
                 Self::None => None,
                 Self::Own(entry) => with_fields(entry, |stored| freshness::confirms(&stored, &new)).then_some(entry),
-                // What is weak, or not said, may be the same for some purpose, but not in the very form that this client takes.
+                // What is weak, or not said, may be the same for some purpose, but not in the very form that this
+                // client takes.
                 Self::Others(tagged) => {
                     let said = freshness::strong_tag(&new)?;
                     tagged.iter().find(|(_, tag)| *tag == said).map(|(entry, _)| entry)

@@ -1,4 +1,5 @@
-//! Entries on their way between stores: as frames, with their age and all that decides about them; and what keeps one out.
+//! Entries on their way between stores: as frames, with their age and all that decides about them; and what keeps one
+//! out.
 
 use crate::{
     cache::Cache,
@@ -26,7 +27,12 @@ impl Cache {
         let now = self.clock.now();
         // A part is not worth it, and who does not know parts would take it for the whole.
         for entry in entries.iter().filter(|entry| !entry.is_part()) {
-            let fields = entry.fields.iter().chain(&entry.tags).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+            let fields = entry
+                .fields
+                .iter()
+                .chain(&entry.tags)
+                .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+                .collect();
             let head = frame::Head {
                 stored: entry.stored.clone(),
                 selecting: entry.selecting.clone(),
@@ -39,9 +45,18 @@ impl Cache {
         }
     }
 
-    /// Takes an entry of another coordinator into the store. `load` began before its sender was asked or heard, and `late` milliseconds
-    /// have passed since: so much older it may be than it says. `there`: the purges that its sender had carried out on it.
-    pub(crate) fn take_in(&self, served: &Served, load: &Load, frame: &Frame<'_>, late: u64, there: &Arc<Position>, comes: Comes) -> Result<(), Refused> {
+    /// Takes an entry of another coordinator into the store. `load` began before its sender was asked or heard, and
+    /// `late` milliseconds have passed since: so much older it may be than it says. `there`: the purges that its
+    /// sender had carried out on it.
+    pub(crate) fn take_in(
+        &self,
+        served: &Served,
+        load: &Load,
+        frame: &Frame<'_>,
+        late: u64,
+        there: &Arc<Position>,
+        comes: Comes,
+    ) -> Result<(), Refused> {
         let now = self.clock.now();
         if frame.head.rules != served.group.digest() {
             return Err(Refused::Rules);

@@ -1,5 +1,5 @@
-//! The clocks: one that never jumps and goes on while the machine sleeps, for how long things are here and how long we were deaf; and the
-//! wall's, for Date and Expires only.
+//! The clocks: one that never jumps and goes on while the machine sleeps, for how long things are here and how long we
+//! were deaf; and the wall's, for Date and Expires only.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(u64);
 
-/// What the clock showed then, milliseconds: what is handed over to a process that has just begun may have been elsewhere for years before.
+/// What the clock showed then, milliseconds: what is handed over to a process that has just begun may have been
+/// elsewhere for years before.
 const BEGAN: u64 = 10 * 366 * 86_400_000;
 
 impl Clock {

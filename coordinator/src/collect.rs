@@ -24,7 +24,11 @@ pub(crate) enum Collected<B> {
 
 /// Collects a body of at most so many bytes. Trailers are left out (RFC 9111 section 3.1).
 /// `room` is what it may take on its way.
-pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(mut body: B, limit: u64, room: &mut Taken) -> Collected<B> {
+pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(
+    mut body: B,
+    limit: u64,
+    room: &mut Taken,
+) -> Collected<B> {
     let expected = body.size_hint().exact().filter(|length| *length <= limit);
     if !room.grow(expected.unwrap_or(0)) {
         return Collected::Crowded(Resumed { come: VecDeque::new(), rest: body });
@@ -98,8 +102,8 @@ impl Pieces {
 /// The least and the most that a block takes; one for a larger piece is as large as that.
 const BLOCK: std::ops::RangeInclusive<usize> = 1024..=256 * 1024;
 
-/// What has come of a body whose length nobody knows, in blocks of our own: a piece may be one byte, and may hold a network buffer of
-/// many times its size.
+/// What has come of a body whose length nobody knows, in blocks of our own: a piece may be one byte, and may hold a
+/// network buffer of many times its size.
 #[derive(Default)]
 struct Blocks {
     full: VecDeque<Bytes>,
@@ -269,7 +273,9 @@ mod tests {
     async fn what_comes_in_crumbs_takes_little_more_than_it_is_and_all_of_that_is_counted() {
         let (all, room) = (numbered(400_000), room::Bytes::new(1 << 30));
         let mut taken = room.take();
-        let Collected::Whole(whole) = collect(Crumbs(all.clone()), 1 << 20, &mut taken).await else { panic!("it is whole") };
+        let Collected::Whole(whole) = collect(Crumbs(all.clone()), 1 << 20, &mut taken).await else {
+            panic!("it is whole")
+        };
         assert!(whole == all && (400_000..600_000).contains(&room.used()), "{}", room.used());
         let mut blocks = Blocks::default();
         all.chunks(1).for_each(|crumb| blocks.add(crumb));
@@ -282,7 +288,8 @@ mod tests {
     async fn a_body_that_goes_by_is_kept_in_as_little() {
         let (all, room) = (numbered(100_000), room::Bytes::new(1 << 30));
         let (to, kept) = std::sync::mpsc::channel();
-        let mut body = Kept::new(Crumbs(all.clone()), 1 << 20, room.take(), move |whole: Bytes| to.send(whole).unwrap());
+        let mut body =
+            Kept::new(Crumbs(all.clone()), 1 << 20, room.take(), move |whole: Bytes| to.send(whole).unwrap());
         let mut gone: VecDeque<Bytes> = VecDeque::new();
         while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             gone.push_back(frame.into_data().unwrap());
@@ -294,7 +301,9 @@ mod tests {
     #[tokio::test]
     async fn nothing_of_a_body_is_lost_where_there_is_no_more_room() {
         let (all, room) = (numbered(50_000), room::Bytes::new(20_000));
-        let Collected::Crowded(mut rest) = collect(Crumbs(all.clone()), 1 << 20, &mut room.take()).await else { panic!("there is no room") };
+        let Collected::Crowded(mut rest) = collect(Crumbs(all.clone()), 1 << 20, &mut room.take()).await else {
+            panic!("there is no room")
+        };
         assert!(rest.come.len() < 20, "{} pieces are held", rest.come.len());
         let mut come = VecDeque::new();
         while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {

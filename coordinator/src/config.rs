@@ -66,14 +66,21 @@ impl TryFrom<Flags> for Config {
     fn try_from(flags: Flags) -> Result<Self, String> {
         let source = match (flags.config, flags.origin) {
             (Some(path), None) => Source::Path(path),
-            (None, Some(url)) => {
-                Source::Origin { url, rules: flags.origin_rules.into(), timeout: flags.origin_timeout, pass_timeout: flags.origin_pass_timeout }
+            (None, Some(url)) => Source::Origin {
+                url,
+                rules: flags.origin_rules.into(),
+                timeout: flags.origin_timeout,
+                pass_timeout: flags.origin_pass_timeout,
+            },
+            (None, None) => {
+                return Err("--config FILE or --origin URL says what to cache: one of them is needed".into());
             }
-            (None, None) => return Err("--config FILE or --origin URL says what to cache: one of them is needed".into()),
             (Some(_), Some(_)) => return Err("--config and --origin exclude each other".into()),
         };
         match (flags.discovery, &flags.discovery_service, &flags.peers) {
-            (Discovery::Kube, None, _) => return Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into()),
+            (Discovery::Kube, None, _) => {
+                return Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into());
+            }
             (Discovery::Kube, _, Some(_)) => return Err("--peers is for --discovery static".into()),
             (Discovery::Static, Some(_), _) => return Err("--discovery-service is for --discovery kube".into()),
             _ => {}
@@ -82,7 +89,10 @@ impl TryFrom<Flags> for Config {
             Some(name) => name,
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
-        if name.is_empty() || name.len() > 253 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        if name.is_empty()
+            || name.len() > 253
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        {
             return Err(format!("--name: `{name}` is not a name (letters, digits, `-`, `.`, `_`)"));
         }
         if let (Some(members), false) = (&flags.peers, flags.peers.iter().flatten().any(|member| member.name == name)) {
@@ -102,7 +112,9 @@ impl TryFrom<Flags> for Config {
             name,
             members: flags.peers,
             service: flags.discovery_service,
-            store_bytes: flags.store_bytes.map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
+            store_bytes: flags
+                .store_bytes
+                .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
             peer_token_file: flags.peer_token_file,
             admin_token_file: flags.admin_token_file,
             identity: flags.identity.into(),
@@ -137,9 +149,13 @@ mod tests {
 
     #[test]
     fn the_loopback_address_is_of_the_family_that_was_asked_for() {
-        for (asked, own) in
-            [("[::]:1", "127.0.0.1:1"), ("10.0.0.1:1", "127.0.0.1:1"), ("[2001:db8::1]:1", "[::1]:1"), ("[::1]:1", "[::1]:1"), ("127.0.0.2:1", "127.0.0.2:1")]
-        {
+        for (asked, own) in [
+            ("[::]:1", "127.0.0.1:1"),
+            ("10.0.0.1:1", "127.0.0.1:1"),
+            ("[2001:db8::1]:1", "[::1]:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+        ] {
             assert_eq!(on_loopback(asked.parse().unwrap()), own.parse().unwrap(), "{asked}");
         }
     }

@@ -38,7 +38,8 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// For so long at least it goes on as before when it has said that it leaves: proxies hear of it at their workers' next tick.
+/// For so long at least it goes on as before when it has said that it leaves: proxies hear of it at their workers' next
+/// tick.
 const LINGER: Duration = Duration::from_millis(500);
 /// Of the drain's time, the part in which entries may be handed over.
 const HAND_OVER: f64 = 0.8;
@@ -98,7 +99,12 @@ pub fn check(flags: &CheckFlags) -> Result<Loaded, Failed> {
 }
 
 fn settings(config: &Config) -> Settings {
-    Settings { me: config.name.clone(), installation: config.installation.clone(), store_bytes: config.store_bytes, identity: config.identity }
+    Settings {
+        me: config.name.clone(),
+        installation: config.installation.clone(),
+        store_bytes: config.store_bytes,
+        identity: config.identity,
+    }
 }
 
 fn system(error: impl ToString) -> Failed {
@@ -115,7 +121,15 @@ impl Coordinator {
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(Failed::Config)?;
         let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(Failed::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
-        let reload = Reload::start(&config, cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), admin_tokens.clone()).map_err(Failed::Config)?;
+        let reload = Reload::start(
+            &config,
+            cache.clone(),
+            feed.clone(),
+            metrics.clone(),
+            peer_tokens.clone(),
+            admin_tokens.clone(),
+        )
+        .map_err(Failed::Config)?;
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
@@ -141,8 +155,14 @@ impl Coordinator {
             me: config.name.clone(),
             store_bytes: config.store_bytes,
         };
-        let status_routes =
-            Status { cache: cache.clone(), feed: feed.clone(), metrics: metrics.clone(), filter, kube: kube.clone(), stopping: stopping.clone() };
+        let status_routes = Status {
+            cache: cache.clone(),
+            feed: feed.clone(),
+            metrics: metrics.clone(),
+            filter,
+            kube: kube.clone(),
+            stopping: stopping.clone(),
+        };
         let rings = Rings::new(cache.clone(), metrics, &config.name, {
             let (feed, purger) = (feed.clone(), purger.clone());
             move || {
@@ -156,7 +176,13 @@ impl Coordinator {
             status: (status, status_routes),
             peer: (
                 peer,
-                PeerPort { cache: cache.clone(), purger: purger.clone(), rings: rings.clone(), tokens: peer_tokens, pushes: Arc::new(Semaphore::new(PUSHES)) },
+                PeerPort {
+                    cache: cache.clone(),
+                    purger: purger.clone(),
+                    rings: rings.clone(),
+                    tokens: peer_tokens,
+                    pushes: Arc::new(Semaphore::new(PUSHES)),
+                },
             ),
             purger,
             fixed: config.members.clone().map(Fixed::new),
@@ -189,20 +215,34 @@ impl Coordinator {
     /// This coordinator as others reach it, if nobody knows better.
     fn own(&self) -> Result<Peer, Failed> {
         let ports = self.ports()?;
-        Ok(Peer { name: self.config.name.clone(), data: own_address(ports.data).to_string(), peer: own_address(ports.peer).to_string() })
+        Ok(Peer {
+            name: self.config.name.clone(),
+            data: own_address(ports.data).to_string(),
+            peer: own_address(ports.peer).to_string(),
+        })
     }
 
     /// Where it listens.
     pub fn ports(&self) -> Result<Ports, Failed> {
         let at = |port: &Port| port.address().map_err(system);
-        Ok(Ports { data: at(&self.data.0)?, admin: at(&self.admin.0)?, status: at(&self.status.0)?, peer: at(&self.peer.0)? })
+        Ok(Ports {
+            data: at(&self.data.0)?,
+            admin: at(&self.admin.0)?,
+            status: at(&self.status.0)?,
+            peer: at(&self.peer.0)?,
+        })
     }
 
-    /// Serves until `shutdown`. Then leaves the ring, hands over what it has, and lets what is under way come to its end, all in all for
-    /// as long as `drain_timeout`.
+    /// Serves until `shutdown`. Then leaves the ring, hands over what it has, and lets what is under way come to its
+    /// end, all in all for as long as `drain_timeout`.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
         let ports = self.ports()?;
-        let words = Arc::new(Words { cache: self.cache.clone(), rings: self.rings.clone(), own: self.own()?, fixed: self.kube.is_none() });
+        let words = Arc::new(Words {
+            cache: self.cache.clone(),
+            rings: self.rings.clone(),
+            own: self.own()?,
+            fixed: self.kube.is_none(),
+        });
         let kube_readiness = self.kube.clone();
         let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, purger, stopping } = self;
         let (drain, draining) = watch::channel(false);
@@ -277,14 +317,18 @@ impl Coordinator {
                 async move { words.go_on_leaving().await }
             });
             let until = begun + config.drain_timeout.mul_f64(HAND_OVER);
-            let (handed, ()) = tokio::join!(timeout_at(until, cache.hand_over()), sleep(LINGER.min(config.drain_timeout)));
+            let (handed, ()) =
+                tokio::join!(timeout_at(until, cache.hand_over()), sleep(LINGER.min(config.drain_timeout)));
             match handed {
-                Ok(report) => tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over"),
+                Ok(report) => {
+                    tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over")
+                }
                 Err(_) => tracing::warn!("not everything was handed over in time"),
             }
         }
         drain.send_replace(true);
-        let drained = timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
+        let drained =
+            timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
         words.end().await;
         end.send_replace(true);
         match drained {

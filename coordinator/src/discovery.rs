@@ -1,4 +1,5 @@
-//! Who the other coordinators are: each way to know it makes rings, what they say of themselves comes first, and one place takes them.
+//! Who the other coordinators are: each way to know it makes rings, what they say of themselves comes first, and one
+//! place takes them.
 
 pub mod fixed;
 pub mod kube;
@@ -41,7 +42,12 @@ impl Known {
 
 impl Rings {
     /// `me`: this peer's name; `changed` is called after each new ring.
-    pub fn new(cache: Arc<Cache>, metrics: Arc<Metrics>, me: &str, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(
+        cache: Arc<Cache>,
+        metrics: Arc<Metrics>,
+        me: &str,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self { cache, metrics, me: me.to_owned(), known: Mutex::default(), changed: Box::new(changed) })
     }
 
@@ -143,10 +149,16 @@ impl Rings {
         self.metrics.set_peer_problem(peer, problem.label(), begins.is_some());
         match (problem, begins) {
             (Problem::Unheard, Some(_)) => tracing::warn!(peer, "a peer of --peers is not heard"),
-            (Problem::NotListedHere, Some(_)) => tracing::warn!(peer, "lists of --peers disagree: this peer is in another's and not in ours"),
-            (Problem::NotListedThere, Some(missing)) => tracing::warn!(peer, missing, "lists of --peers disagree: this peer's lacks some of ours"),
+            (Problem::NotListedHere, Some(_)) => {
+                tracing::warn!(peer, "lists of --peers disagree: this peer is in another's and not in ours")
+            }
+            (Problem::NotListedThere, Some(missing)) => {
+                tracing::warn!(peer, missing, "lists of --peers disagree: this peer's lacks some of ours")
+            }
             (Problem::Unheard, None) => tracing::info!(peer, "a peer of --peers is heard"),
-            (_, None) => tracing::info!(peer, problem = problem.label(), "lists of --peers no longer disagree on this peer"),
+            (_, None) => {
+                tracing::info!(peer, problem = problem.label(), "lists of --peers no longer disagree on this peer")
+            }
         }
     }
 

@@ -26,11 +26,13 @@ use tokio::sync::watch;
 
 /// More purges than these at once are told as an empty cache.
 const PURGES: usize = 1000;
-/// Changes that come sooner after one another are told together: a proxy is told five times a second at most, however much changes.
+/// Changes that come sooner after one another are told together: a proxy is told five times a second at most, however
+/// much changes.
 const TOGETHER: Duration = Duration::from_millis(200);
 /// Answers that are kept for all who ask from where others did.
 const ANSWERS: usize = 64;
-/// What all answers may take that are kept or on their way, but for those that are as short as any other answer: who asks says from where.
+/// What all answers may take that are kept or on their way, but for those that are as short as any other answer: who
+/// asks says from where.
 const ANSWERED: u64 = 16 << 20;
 const SHORT: usize = 4096;
 /// A proxy that has not asked for so long is gone.
@@ -82,7 +84,8 @@ struct Current {
     marks: OnceLock<String>,
     sign_of_life: [Bytes; 2],
     own_address: Option<HeaderValue>,
-    /// The version of the feed in which it was asked, whether the state was asked for, and the purges that the asker knows: the answer.
+    /// The version of the feed in which it was asked, whether the state was asked for, and the purges that the asker
+    /// knows: the answer.
     answers: Mutex<HashMap<Place, Arc<Written>>>,
 }
 
@@ -115,7 +118,8 @@ pub struct Answer {
 /// Why a proxy is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// This coordinator does not know what others purge, or who they are: its word would let proxies trust what they have.
+    /// This coordinator does not know what others purge, or who they are: its word would let proxies trust what they
+    /// have.
     Unsure,
     /// There is no room for the answer.
     Full,
@@ -145,7 +149,8 @@ impl Feed {
         self.publish();
     }
 
-    /// Tells proxies of what is new, after a change of groups, ring or purges: at once, or together with what comes soon after the last change.
+    /// Tells proxies of what is new, after a change of groups, ring or purges: at once, or together with what comes
+    /// soon after the last change.
     pub fn publish(self: &Arc<Self>) {
         let mut told = lock(&self.told);
         // Until there are peers nobody is told anything.
@@ -175,7 +180,8 @@ impl Feed {
         let of = format!("{} {:016x} {}", self.installation, ring.version(), self.cache.groups().digest());
         let version = format!("{:032x}", Hash::of(of.as_bytes()).0);
         let own_address = ring.peer(&self.me).and_then(|peer| HeaderValue::from_str(&peer.data).ok());
-        let mut current = Current { version, ring, config: told.config.clone(), position, own_address, ..Current::default() };
+        let mut current =
+            Current { version, ring, config: told.config.clone(), position, own_address, ..Current::default() };
         current.sign_of_life = [1, feed::VERSION].map(|wire| self.json(wire, &current, false, None).into());
         self.current.send_replace(Arc::new(current));
     }
@@ -223,7 +229,8 @@ impl Feed {
     /// What one does not know who has that state and those purges.
     fn news(&self, current: &Arc<Current>, question: &FeedQuestion) -> Option<Bytes> {
         let wants_state = current.version != question.version;
-        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands that.
+        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
+        // that.
         let wire = question.wire.min(feed::VERSION);
         let key = (wire, wants_state, question.position.clone());
         // Held while it is written: of those who are at the same place, one writes it.
@@ -232,7 +239,8 @@ impl Feed {
             return Some(Bytes::from_owner(Sends(written.clone())));
         }
         let marks = || current.marks.get_or_init(|| self.cache.marks(&current.position)).clone();
-        let lost = |position: Position, marks: String| News { since: position.clone(), position, marks, purges: Vec::new() };
+        let lost =
+            |position: Position, marks: String| News { since: position.clone(), position, marks, purges: Vec::new() };
         let news = (!question.position.covers(&current.position)).then(|| {
             let (position, marks) = ((*current.position).clone(), marks());
             match self.cache.history.since(&question.position, PURGES) {
@@ -303,8 +311,13 @@ impl Feed {
         }
         let version = if is_word(&question.filter_version) { &question.filter_version } else { "other" };
         let most = MOST_PER_SECOND * PROXY_STAYS.as_secs();
-        let proxy = proxies.entry(question.proxy.clone()).or_insert_with(|| Proxy { heard: Instant::now(), version: String::new(), left: most });
-        let more = u64::try_from(proxy.heard.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(MOST_PER_SECOND / 1000);
+        let proxy = proxies.entry(question.proxy.clone()).or_insert_with(|| Proxy {
+            heard: Instant::now(),
+            version: String::new(),
+            left: most,
+        });
+        let more =
+            u64::try_from(proxy.heard.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(MOST_PER_SECOND / 1000);
         (proxy.heard, proxy.left) = (Instant::now(), proxy.left.saturating_add(more).min(most));
         version.clone_into(&mut proxy.version);
         let mut possible = |count: u64| {
@@ -380,7 +393,10 @@ mod tests {
     /// A log of a thousand purges, of 4 KiB each.
     fn purged(cache: &Arc<Cache>, feed: &Arc<Feed>) {
         for n in 0..1000 {
-            cache.order(What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() }, false);
+            cache.order(
+                What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() },
+                false,
+            );
         }
         feed.publish();
     }
@@ -416,7 +432,11 @@ mod tests {
         let page = String::from_utf8(cache.metrics.page().unwrap()).unwrap();
         assert!(page.contains("meshcache_limits_met_total{limit=\"feed-answers\"} "), "{page}");
         drop(held);
-        assert_eq!(told(&feed, &asks(&feed, 24)).news.unwrap().purges.len(), 1000, "what nobody sends any more makes room");
+        assert_eq!(
+            told(&feed, &asks(&feed, 24)).news.unwrap().purges.len(),
+            1000,
+            "what nobody sends any more makes room"
+        );
     }
 
     #[test]
@@ -426,7 +446,10 @@ mod tests {
         before.order(What { all: true, ..What::default() }, false);
         feed.publish();
         let news = told(&feed, &FeedQuestion::default()).news.unwrap();
-        let proxy = |marks: &str| FeedQuestion { told: Marked { position: news.position.to_string(), marks: marks.into() }, ..FeedQuestion::default() };
+        let proxy = |marks: &str| FeedQuestion {
+            told: Marked { position: news.position.to_string(), marks: marks.into() },
+            ..FeedQuestion::default()
+        };
         // Another one, which may learn of it from a peer.
         let (cache, feed) = started();
         cache.set_peer_tokens(&["newer".to_owned(), "token".to_owned()]);

@@ -1,4 +1,5 @@
-//! One load for everybody who asks for the same key: whoever comes first starts it, it belongs to nobody, and all who wait get what it brings.
+//! One load for everybody who asks for the same key: whoever comes first starts it, it belongs to nobody, and all who
+//! wait get what it brings.
 
 mod wants;
 
@@ -62,7 +63,8 @@ struct Flight<T> {
 struct State {
     /// It asks the origin, and no other coordinator any more.
     loads: AtomicBool,
-    /// Somebody may come for what it brings when it has landed: one who was told to, or one who wakes later from waiting for the flight before.
+    /// Somebody may come for what it brings when it has landed: one who was told to, or one who wakes later from
+    /// waiting for the flight before.
     is_awaited: AtomicBool,
 }
 
@@ -128,11 +130,17 @@ impl<T: Clone> Flights<T> {
         Self { inner: Arc::new(Inner { table, most, waiters: AtomicUsize::new(0), numbers }) }
     }
 
-    /// A seat in the key's flight; and the flight itself, where there was none: the caller then has to fly it, in a task of its own.
-    /// Where the one that is under way is not wanted, all whom that holds for share the one that follows it. Who comes back for a flight that
-    /// has landed meanwhile gets what it brought.
-    /// `left`: where none is under way, what one has left that has landed since the asker looked; asked while no other can begin.
-    pub(crate) fn join(&self, key: &Key, wants: Wants, left: impl FnOnce() -> Option<T>) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
+    /// A seat in the key's flight; and the flight itself, where there was none: the caller then has to fly it, in a
+    /// task of its own. Where the one that is under way is not wanted, all whom that holds for share the one that
+    /// follows it. Who comes back for a flight that has landed meanwhile gets what it brought.
+    /// `left`: where none is under way, what one has left that has landed since the asker looked; asked while no other
+    /// can begin.
+    pub(crate) fn join(
+        &self,
+        key: &Key,
+        wants: Wants,
+        left: impl FnOnce() -> Option<T>,
+    ) -> Result<(Seat<T>, Option<Takeoff<T>>), Full> {
         let (inner, now) = (&self.inner, Instant::now());
         let mut table = inner.table.lock();
         if inner.waiters.load(Relaxed) >= inner.most.waiters {
@@ -173,12 +181,13 @@ impl<T: Clone> Flights<T> {
         wants != Wants::default() && self.inner.table.lock().kept_for(key, wants, Instant::now()).is_some()
     }
 
-    /// A seat in the key's flight for another coordinator, if there is one that asks the origin. One that asks a coordinator itself is not
-    /// waited for: the two might wait for each other.
+    /// A seat in the key's flight for another coordinator, if there is one that asks the origin. One that asks a
+    /// coordinator itself is not waited for: the two might wait for each other.
     pub(crate) fn find(&self, key: &Key) -> Option<Seat<T>> {
         let inner = &self.inner;
         let table = inner.table.lock();
-        let flight = table.flights.get(&key.hash()).filter(|flight| flight.key == *key && flight.state.loads.load(Relaxed))?;
+        let flight =
+            table.flights.get(&key.hash()).filter(|flight| flight.key == *key && flight.state.loads.load(Relaxed))?;
         (inner.waiters.load(Relaxed) < inner.most.waiters).then(|| inner.seat(flight))
     }
 
@@ -187,7 +196,8 @@ impl<T: Clone> Flights<T> {
         self.inner.table.lock().flights.get(&key.hash()).is_some_and(|flight| flight.key == *key)
     }
 
-    /// Lets nobody else join the flights that are named: who comes later starts anew. Those who wait get what they wait for.
+    /// Lets nobody else join the flights that are named: who comes later starts anew. Those who wait get what they wait
+    /// for.
     pub(crate) fn detach(&self, named: impl Fn(&Key) -> bool) {
         let mut table = self.inner.table.lock();
         table.flights.retain(|_, flight| !named(&flight.key));
@@ -219,14 +229,28 @@ fn following(key: &Key) -> Key {
 type Joined<T> = Result<(Seat<T>, Option<Takeoff<T>>), Full>;
 
 impl<T> Table<T> {
-    fn begin(&mut self, inner: &Arc<Inner<T>>, key: &Key, at: Key, before: Option<watch::Receiver<Option<T>>>, wants: Wants) -> Joined<T> {
+    fn begin(
+        &mut self,
+        inner: &Arc<Inner<T>>,
+        key: &Key,
+        at: Key,
+        before: Option<watch::Receiver<Option<T>>>,
+        wants: Wants,
+    ) -> Joined<T> {
         if self.flights.len() >= inner.most.flights {
             return Err(Full);
         }
         let (land, landed) = watch::channel(None);
         let (hash, number, now) = (at.hash(), inner.numbers.next(), Instant::now());
         let state = Arc::new(State { is_awaited: wants.newer.is_some().into(), ..State::default() });
-        let flight = Flight { number, key: at, landed, state: state.clone(), began: before.is_none().then_some(now), joined: now };
+        let flight = Flight {
+            number,
+            key: at,
+            landed,
+            state: state.clone(),
+            began: before.is_none().then_some(now),
+            joined: now,
+        };
         let mut seat = inner.seat(&flight);
         // Who begins it comes before it.
         seat.waits = Waits::Leads;
@@ -276,7 +300,14 @@ impl<T> Inner<T> {
     /// A seat where everything is there already.
     fn seat_of(self: &Arc<Self>, number: u64, value: T) -> Seat<T> {
         self.waiters.fetch_add(1, Relaxed);
-        Seat { number, follows: false, waits: Waits::Late, landed: watch::channel(Some(value)).1, state: Arc::default(), inner: self.clone() }
+        Seat {
+            number,
+            follows: false,
+            waits: Waits::Late,
+            landed: watch::channel(Some(value)).1,
+            state: Arc::default(),
+            inner: self.clone(),
+        }
     }
 }
 
@@ -326,14 +357,16 @@ impl<T: Clone> Takeoff<T> {
             {
                 self.hash = self.key.hash();
                 waited = Some(flight.joined.elapsed());
-                table.flights.insert(self.hash, Flight { key: self.key.clone(), began: Some(Instant::now()), ..flight });
+                table
+                    .flights
+                    .insert(self.hash, Flight { key: self.key.clone(), began: Some(Instant::now()), ..flight });
             }
         }
         waited
     }
 
-    /// Gives everybody what the flight brought, and keeps it for those who were told to come back; `bytes` of it. What is to be found in the
-    /// store has to be there already: whoever comes after this looks there.
+    /// Gives everybody what the flight brought, and keeps it for those who were told to come back; `bytes` of it. What
+    /// is to be found in the store has to be there already: whoever comes after this looks there.
     pub(crate) fn land(self, value: T, bytes: u64) {
         let mut table = self.inner.table.lock();
         // One that a purge has named is nobody's any more who comes from now on.
@@ -341,7 +374,14 @@ impl<T: Clone> Takeoff<T> {
         if let Some(began) = flight.map(|flight| flight.began)
             && self.state.is_awaited.load(Relaxed)
         {
-            let kept = Kept { number: self.number, key: self.key.clone(), began, value: value.clone(), bytes, until: Instant::now() + KEPT };
+            let kept = Kept {
+                number: self.number,
+                key: self.key.clone(),
+                began,
+                value: value.clone(),
+                bytes,
+                until: Instant::now() + KEPT,
+            };
             table.keep(self.key.hash(), kept);
         }
         self.land.send_replace(Some(value));

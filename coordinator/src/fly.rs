@@ -32,8 +32,8 @@ use std::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-/// The most flights that a request waits for, one after another: one may turn out to have variants, one may be for those who came before it,
-/// and one may have failed by its leader's fault.
+/// The most flights that a request waits for, one after another: one may turn out to have variants, one may be for
+/// those who came before it, and one may have failed by its leader's fault.
 const MOST: usize = 4;
 /// For how long it counts that a key was asked for in part, milliseconds.
 const LESS: u64 = 10_000;
@@ -54,7 +54,10 @@ impl Cache {
         let now = Instant::now();
         let told_to_come_back = asked.question.as_ref().map(|question| now + asked.patience(question));
         let came = now.checked_sub(asked.waited()).unwrap_or(now);
-        let mut wants = Wants { newer: (since == Since::Now).then_some(came), told: asked.question.as_ref().map_or(0, |question| question.flight) };
+        let mut wants = Wants {
+            newer: (since == Since::Now).then_some(came),
+            told: asked.question.as_ref().map_or(0, |question| question.flight),
+        };
         let flights = if hop.is_some() { &self.asking } else { &self.loading };
         // What it comes back for may have turned out to have variants.
         let mut key = if flights.is_kept(&asked.key, wants) { asked.key.clone() } else { self.flight_key(asked) };
@@ -71,7 +74,8 @@ impl Cache {
             match seat.wait(deadline).await {
                 Waited::Landed(Landed::Given(Given { entry, mut verdict, audience, began })) => {
                     let fits = entry.selecting.matches(&asked.request);
-                    // What has to be validated before it is used again is for those who asked before the load began (RFC 9111 section 4).
+                    // What has to be validated before it is used again is for those who asked before the load began
+                    // (RFC 9111 section 4).
                     let is_used_again = verdict.ttl > 0 || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
                     let is_theirs = match audience {
                         Audience::Leader | Audience::First => false,
@@ -81,7 +85,10 @@ impl Cache {
                     if leads || (is_theirs && fits) {
                         verdict.collapsed |= !leads;
                         verdict.load = (!is_used_again && audience == Audience::All).then(|| millis(began.elapsed()));
-                        if verdict.reason.is_empty() && fwd != "uri-miss" && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated) {
+                        if verdict.reason.is_empty()
+                            && fwd != "uri-miss"
+                            && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated)
+                        {
                             verdict.reason = fwd.into();
                         }
                         asked.served.metrics.answered(verdict.outcome.label());
@@ -95,8 +102,12 @@ impl Cache {
                         // Another leads the next one.
                         Audience::First => wants = Wants::after(number),
                         // Whoever comes from now on knows by what it varies.
-                        Audience::All if fits => (wants.newer, key) = (Some(came), variant_key(&asked.key, &selecting(asked, &entry))),
-                        Audience::All | Audience::Waiters if !is_variant => (is_variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry))),
+                        Audience::All if fits => {
+                            (wants.newer, key) = (Some(came), variant_key(&asked.key, &selecting(asked, &entry)))
+                        }
+                        Audience::All | Audience::Waiters if !is_variant => {
+                            (is_variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry)))
+                        }
                         Audience::All | Audience::Waiters => break,
                     }
                 }
@@ -123,7 +134,8 @@ impl Cache {
         self.let_go(asked, head, body, aside(Reason::NotShared.into())).await
     }
 
-    /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes back to it this way.
+    /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes
+    /// back to it this way.
     fn take_off(
         self: &Arc<Self>,
         mut takeoff: Takeoff<Landed>,
@@ -134,9 +146,17 @@ impl Cache {
     ) -> Option<oneshot::Receiver<Response<Body>>> {
         // The answer to a whole load is no answer to a request for less.
         let wants_all = asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
-        let (leader, own) = if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
+        let (leader, own) =
+            if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
         let head = if wants_all { head.clone() } else { head.whole() };
-        let errand = Errand { served: asked.served.clone(), head, key: asked.key.clone(), verified: asked.verified(), fwd, is_refresh };
+        let errand = Errand {
+            served: asked.served.clone(),
+            head,
+            key: asked.key.clone(),
+            verified: asked.verified(),
+            fwd,
+            is_refresh,
+        };
         let cache = self.clone();
         let under_way = UnderWay::new(&self.metrics);
         tokio::spawn(async move {
@@ -176,8 +196,8 @@ impl Cache {
         }
     }
 
-    /// Whether a load of the whole is to answer a proxy's request for less: one that is under way, or one that begins because the key was asked
-    /// for a moment ago already. What is asked for once is not worth the whole.
+    /// Whether a load of the whole is to answer a proxy's request for less: one that is under way, or one that begins
+    /// because the key was asked for a moment ago already. What is asked for once is not worth the whole.
     pub(crate) fn loads_the_whole(&self, asked: &Asked<'_>) -> bool {
         if asked.question.is_none() || !freshness::wants_less(&asked.served.group, &asked.request, asked.verified()) {
             return false;
@@ -185,18 +205,22 @@ impl Cache {
         let key = self.flight_key(asked);
         self.loading.is_flying(&key)
             || self.asking.is_flying(&key)
-            || (!asked.is_from_peer && self.asked_for_less.replace(asked.key.hash(), (), self.clock.now(), LESS).is_some())
+            || (!asked.is_from_peer
+                && self.asked_for_less.replace(asked.key.hash(), (), self.clock.now(), LESS).is_some())
     }
 
-    /// The key under which a request waits with others: its own, or, where what is stored under that is known to vary, one for all whom
-    /// the same variant would fit.
+    /// The key under which a request waits with others: its own, or, where what is stored under that is known to vary,
+    /// one for all whom the same variant would fit.
     fn flight_key(&self, asked: &Asked<'_>) -> Key {
-        let newest = self.store.peek(&asked.served.share, &asked.key, self.clock.now()).and_then(|(entries, _)| entries.into_iter().next());
+        let newest = self
+            .store
+            .peek(&asked.served.share, &asked.key, self.clock.now())
+            .and_then(|(entries, _)| entries.into_iter().next());
         newest.map_or_else(|| asked.key.clone(), |newest| variant_key(&asked.key, &selecting(asked, &newest)))
     }
 
-    /// What a flight has left that landed after the store was looked at for this request: it would be loaded twice. Either what answers it,
-    /// or the first that is known of a key that varies.
+    /// What a flight has left that landed after the store was looked at for this request: it would be loaded twice.
+    /// Either what answers it, or the first that is known of a key that varies.
     fn left(&self, asked: &Asked<'_>, key: &Key) -> Option<Landed> {
         if asked.question.as_ref().is_some_and(|question| question.changed.is_some()) {
             return None;
@@ -205,7 +229,9 @@ impl Cache {
         let (entries, _) = self.store.peek(&asked.served.share, &asked.key, now)?;
         let entry = match entries.iter().find(|entry| entry.answers(&asked.request)) {
             Some(entry) => {
-                (freshness::reuse(group, &asked.request, asked.verified(), Some(&entry.stored), entry.resident(now)) == Reuse::Fresh).then_some(entry)
+                (freshness::reuse(group, &asked.request, asked.verified(), Some(&entry.stored), entry.resident(now))
+                    == Reuse::Fresh)
+                    .then_some(entry)
             }
             None => entries.first().filter(|newest| variant_key(&asked.key, &selecting(asked, newest)) != *key),
         }?;
@@ -213,7 +239,8 @@ impl Cache {
         (verdict.ttl > 0).then(|| landed::given(entry, verdict, now))
     }
 
-    /// When a plain client has waited long enough for a flight: longer than the load's head may take, and the one before it where it follows one.
+    /// When a plain client has waited long enough for a flight: longer than the load's head may take, and the one
+    /// before it where it follows one.
     pub(crate) fn deadline(&self, served: &Served, follows: bool) -> Instant {
         let loads = if follows { 2 } else { 1 };
         Instant::now() + loads * served.origin.timeout() + 3 * served.group.config().patience.duration()

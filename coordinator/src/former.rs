@@ -31,10 +31,11 @@ impl Former {
         }
     }
 
-    /// Whom to ask for a key that is ours now, the latest owner first. `since`: when what we have of it arrived here; who owned it
-    /// only before that has nothing newer.
+    /// Whom to ask for a key that is ours now, the latest owner first. `since`: when what we have of it arrived here;
+    /// who owned it only before that has nothing newer.
     pub(crate) fn owners(&self, key: Hash, me: &str, since: Option<u64>, now: u64) -> Vec<String> {
-        let rings = self.0.iter().filter(|(_, at)| at.saturating_add(STAYS) > now && since.is_none_or(|since| since < *at));
+        let rings =
+            self.0.iter().filter(|(_, at)| at.saturating_add(STAYS) > now && since.is_none_or(|since| since < *at));
         let mut names: Vec<String> = Vec::new();
         for owner in rings.filter_map(|(ring, _)| ring.owner(key)).filter(|owner| owner.name != me) {
             if !names.contains(&owner.name) {
@@ -64,7 +65,9 @@ mod tests {
     use super::*;
 
     fn ring(names: &[&str]) -> Ring {
-        Ring::new(names.iter().map(|name| Peer { name: (*name).into(), data: String::new(), peer: String::new() }).collect())
+        Ring::new(
+            names.iter().map(|name| Peer { name: (*name).into(), data: String::new(), peer: String::new() }).collect(),
+        )
     }
 
     /// A key whose order in the ring of all three is this.

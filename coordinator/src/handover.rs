@@ -1,4 +1,5 @@
-//! A coordinator that leaves gives its entries to their next owners: the most used first, one message under way to each.
+//! A coordinator that leaves gives its entries to their next owners: the most used first, one message under way to
+//! each.
 
 use crate::{
     cache::Cache,
@@ -29,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REPORT: u64 = 64 * 1024;
 
 impl Cache {
-    /// Gives all entries to their owners in the ring, in which this coordinator is no more. Whoever fails, or is full, gets no more of them.
+    /// Gives all entries to their owners in the ring, in which this coordinator is no more. Whoever fails, or is full,
+    /// gets no more of them.
     pub(crate) async fn hand_over(self: &Arc<Self>) -> Report {
         let ring = self.ring();
         let mut queues: HashMap<String, Vec<Place>> = HashMap::new();
@@ -90,7 +92,9 @@ impl Cache {
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
         let response = self.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
-        let Collected::Whole(report) = collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.take()).await else {
+        let Collected::Whole(report) =
+            collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.take()).await
+        else {
             return Err(Failure::IncompleteBody);
         };
         serde_json::from_slice(&report).map_err(|_| Failure::BadResponse)
@@ -109,7 +113,14 @@ impl Cache {
             let key = Key::from_bytes(frame.key.to_vec());
             let taken = match key.parts().map(|parts| rules.named(parts.group)) {
                 Some(Some(_)) if !is_sure => Err(Refused::Purged),
-                Some(Some(served)) => self.take_in(served, &self.store.begin(key.clone(), self.history.position()), frame, late, &there, Comes::Pushed),
+                Some(Some(served)) => self.take_in(
+                    served,
+                    &self.store.begin(key.clone(), self.history.position()),
+                    frame,
+                    late,
+                    &there,
+                    Comes::Pushed,
+                ),
                 Some(None) => Err(Refused::Rules),
                 None => Err(Refused::Broken),
             };

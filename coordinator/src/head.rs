@@ -78,7 +78,9 @@ impl Head {
             join_crumbs(&mut parts.headers);
         }
         let authority = match door {
-            Door::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => Authority::Field(header::AUTHORITY),
+            Door::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => {
+                Authority::Field(header::AUTHORITY)
+            }
             Door::Peer => return Err(BadHead::Call),
             Door::Data => {
                 let mut hosts = parts.headers.get_all(HOST).iter();
@@ -89,9 +91,14 @@ impl Head {
                 }
             }
         };
-        // Whoever terminated TLS before us says so. What is in the key is what the origin is told (see `outgoing`): a client that lies
-        // about it gets what its lie is answered with, under a key of its own. Who asks on behalf of a client has decided it already.
-        let decided = parts.headers.get(header::SCHEME).filter(|_| parts.headers.contains_key(header::WIRE)).map(HeaderValue::as_bytes);
+        // Whoever terminated TLS before us says so. What is in the key is what the origin is told (see `outgoing`): a
+        // client that lies about it gets what its lie is answered with, under a key of its own. Who asks on
+        // behalf of a client has decided it already.
+        let decided = parts
+            .headers
+            .get(header::SCHEME)
+            .filter(|_| parts.headers.contains_key(header::WIRE))
+            .map(HeaderValue::as_bytes);
         let own = parts.uri.scheme_str().unwrap_or("http").as_bytes();
         let scheme = match decided {
             Some(decided) => scheme([decided], own),
@@ -121,7 +128,8 @@ impl Head {
     /// What it takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
         let uri = &self.parts.uri;
-        let target = uri.path_and_query().map_or(0, |target| target.as_str().len()) + uri.authority().map_or(0, |authority| authority.as_str().len());
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
+            + uri.authority().map_or(0, |authority| authority.as_str().len());
         let line = |(name, value): (&HeaderName, &HeaderValue)| LINE + name.as_str().len() + value.len();
         let fields: usize = self.parts.headers.iter().map(line).sum();
         (target + fields) as u64
@@ -175,12 +183,23 @@ impl Head {
     /// All fields but Host.
     pub(crate) fn fields(&self) -> Fields<'_> {
         let is_other = |name: &HeaderName| *name != HOST;
-        self.parts.headers.iter().filter(|(name, _)| is_other(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
+        self.parts
+            .headers
+            .iter()
+            .filter(|(name, _)| is_other(name))
+            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+            .collect()
     }
 
     /// The protocol's view of it. `fields`: its own.
     pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
-        Request::read(self.parts.method.as_str().as_bytes(), self.scheme().as_bytes(), self.authority(), self.target().as_bytes(), fields)
+        Request::read(
+            self.parts.method.as_str().as_bytes(),
+            self.scheme().as_bytes(),
+            self.authority(),
+            self.target().as_bytes(),
+            fields,
+        )
     }
 
     /// The same for the host alone: what a request whose path is ambiguous is routed by.
@@ -204,7 +223,8 @@ fn strip(headers: &mut HeaderMap) {
         return;
     }
     let lines = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| strips_from_request(lines(), name.as_str().as_bytes())).cloned().collect();
+    let gone: Vec<HeaderName> =
+        headers.keys().filter(|name| strips_from_request(lines(), name.as_str().as_bytes())).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
@@ -235,7 +255,11 @@ mod tests {
     #[test]
     fn a_request_says_once_whom_it_is_for() {
         assert_eq!(head(Door::Data, "/x", &[("host", "h:1")]).unwrap().authority(), b"h:1");
-        assert_eq!(head(Door::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(), b"a", "the target has the last word (RFC 9112 section 3.2.2)");
+        assert_eq!(
+            head(Door::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(),
+            b"a",
+            "the target has the last word (RFC 9112 section 3.2.2)"
+        );
         assert_eq!(head(Door::Data, "http://a/x?y", &[]).unwrap().target(), "/x?y");
         assert_eq!(head(Door::Data, "/x", &[]).unwrap_err(), BadHead::Host);
         assert_eq!(head(Door::Data, "/x", &[("host", "h"), ("host", "h")]).unwrap_err(), BadHead::Host);
@@ -243,22 +267,39 @@ mod tests {
 
     #[test]
     fn a_call_from_a_peer_carries_the_clients_authority_and_scheme() {
-        let call = head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")]).unwrap();
+        let call = head(
+            Door::Peer,
+            "http://peer-1/x",
+            &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")],
+        )
+        .unwrap();
         assert_eq!((call.authority(), call.scheme()), (&b"h"[..], "https"));
         let authorized = head(
             Door::Peer,
             "http://peer-1/x",
-            &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("authorization", "Bearer token"), ("meshcache-authorization", "Basic me")],
+            &[
+                ("meshcache-wire", "1"),
+                ("meshcache-authority", "h"),
+                ("authorization", "Bearer token"),
+                ("meshcache-authorization", "Basic me"),
+            ],
         )
         .unwrap();
         assert_eq!(authorized.headers().get(AUTHORIZATION).unwrap(), "Basic me");
         assert_eq!(head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
         let crumbs = |version| {
-            let request = http::Request::builder().uri("http://h/").version(version).header("cookie", "a=b").header("cookie", "c=d");
+            let request = http::Request::builder()
+                .uri("http://h/")
+                .version(version)
+                .header("cookie", "a=b")
+                .header("cookie", "c=d");
             let head = Head::read(Door::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
             head.headers().get_all(COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!((crumbs(Version::HTTP_2), crumbs(Version::HTTP_11)), (vec!["a=b; c=d".to_owned()], vec!["a=b".to_owned(), "c=d".to_owned()]));
+        assert_eq!(
+            (crumbs(Version::HTTP_2), crumbs(Version::HTTP_11)),
+            (vec!["a=b; c=d".to_owned()], vec!["a=b".to_owned(), "c=d".to_owned()])
+        );
         let spoofed = head(Door::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
         assert_eq!(spoofed.authority(), b"h");
         for (scheme, fields) in [

@@ -1,4 +1,5 @@
-//! What is said of plain clients' requests that a group does not let through to its origin: one line a minute for each field.
+//! What is said of plain clients' requests that a group does not let through to its origin: one line a minute for each
+//! field.
 
 use meshcache_protocol::groups::NotPassed;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +18,12 @@ impl Held {
     /// Says that a request was not sent on, and which field would let it; not every time. `now`: milliseconds.
     pub(crate) fn complain(&self, group: &str, not: NotPassed, method: &str, now: u64) {
         if self.is_due(not, now) {
-            tracing::warn!(group, method, field = not.field(), "a client's request that no cache answers is not sent on (403): the field would let it");
+            tracing::warn!(
+                group,
+                method,
+                field = not.field(),
+                "a client's request that no cache answers is not sent on (403): the field would let it"
+            );
         }
     }
 
@@ -27,7 +33,8 @@ impl Held {
             NotPassed::OtherPaths => &self.other_paths,
         };
         let last = said.load(Relaxed);
-        (last == 0 || now >= last.saturating_add(QUIET)) && said.compare_exchange(last, now.max(1), Relaxed, Relaxed).is_ok()
+        (last == 0 || now >= last.saturating_add(QUIET))
+            && said.compare_exchange(last, now.max(1), Relaxed, Relaxed).is_ok()
     }
 }
 

@@ -1,4 +1,5 @@
-//! What was purged, as this coordinator knows it: its own purges numbered, those of others as they were heard, each carried out once.
+//! What was purged, as this coordinator knows it: its own purges numbered, those of others as they were heard, each
+//! carried out once.
 
 use arc_swap::ArcSwap;
 use meshcache_protocol::purge::{Bounds, Heard, Log, Missed, Position, Purge, What, source};
@@ -15,8 +16,8 @@ pub(crate) struct History {
     me: String,
     source: ArcSwap<String>,
     log: Mutex<Log>,
-    /// Whose turn it is to carry out a purge: one after another, so that a position stands for all up to there. And the last number
-    /// that our own source has given.
+    /// Whose turn it is to carry out a purge: one after another, so that a position stands for all up to there. And
+    /// the last number that our own source has given.
     turn: Mutex<u64>,
     done: ArcSwap<Done>,
 }
@@ -31,7 +32,13 @@ struct Done {
 impl History {
     /// Nothing was purged yet. Each start has a source of its own.
     pub(crate) fn new(me: &str) -> Self {
-        Self { source: ArcSwap::from_pointee(start(me)), me: me.to_owned(), log: Mutex::new(Log::new(MOST)), turn: Mutex::default(), done: ArcSwap::default() }
+        Self {
+            source: ArcSwap::from_pointee(start(me)),
+            me: me.to_owned(),
+            log: Mutex::new(Log::new(MOST)),
+            turn: Mutex::default(),
+            done: ArcSwap::default(),
+        }
     }
 
     /// The name under which this start numbers its purges.
@@ -78,7 +85,8 @@ impl History {
     pub(crate) fn order<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
         let mut last = self.turn.lock();
         if self.log.lock().position().of(&self.source()) < *last {
-            // More others have purged since than the log remembers sources: the numbers of this one are forgotten, and none is given twice.
+            // More others have purged since than the log remembers sources: the numbers of this one are forgotten, and
+            // none is given twice.
             self.source.store(Arc::new(start(&self.me)));
             *last = 0;
         }
@@ -117,7 +125,10 @@ impl History {
 
     fn publish(&self) {
         let log = self.log.lock();
-        self.done.store(Arc::new(Done { position: Arc::new(log.position().clone()), told: log.told(TOLD).to_string().into() }));
+        self.done.store(Arc::new(Done {
+            position: Arc::new(log.position().clone()),
+            told: log.told(TOLD).to_string().into(),
+        }));
     }
 }
 

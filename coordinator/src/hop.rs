@@ -58,7 +58,13 @@ impl Cache {
         if ring.owner(asked.key.hash()).is_none_or(|owner| owner.name == *me) {
             return None;
         }
-        let peers = ring.order(asked.key.hash()).into_iter().map(|peer| peer.name.clone()).take_while(|name| name != me).take(CANDIDATES).collect();
+        let peers = ring
+            .order(asked.key.hash())
+            .into_iter()
+            .map(|peer| peer.name.clone())
+            .take_while(|name| name != me)
+            .take(CANDIDATES)
+            .collect();
         let group = &asked.served.group;
         let theirs = asked.question.as_ref();
         let question = Question {
@@ -82,8 +88,8 @@ impl Cache {
         Some(Hop { peers, question })
     }
 
-    /// Asks the peers for all who wait, and loads here where none of them answers. Where the group hedges, an owner that is silent
-    /// for so long is still waited for, beside the next.
+    /// Asks the peers for all who wait, and loads here where none of them answers. Where the group hedges, an owner
+    /// that is silent for so long is still waited for, beside the next.
     pub(crate) async fn ask(self: &Arc<Self>, errand: Errand, hop: Hop, leader: Leader) -> Landed {
         errand.served.metrics.loads_deduped.inc();
         let errand = Arc::new(errand);
@@ -140,7 +146,8 @@ impl Cache {
         let Errand { served, head, .. } = errand;
         let config = served.group.config();
         let patience = config.patience.duration();
-        // The owner has its own end for a load that does not come back; this is only for an owner that has lost its mind.
+        // The owner has its own end for a load that does not come back; this is only for an owner that has lost its
+        // mind.
         let asked = Instant::now();
         // There may be another load before the one that it waits for.
         let end = asked + 2 * config.origin.timeout.duration() + 4 * patience;
@@ -159,9 +166,17 @@ impl Cache {
             };
             heard.store(true, Relaxed);
             match verdict.outcome {
-                Outcome::Loading if began < end => (question.patience, question.flight) = (hop.question.patience, verdict.flight),
+                Outcome::Loading if began < end => {
+                    (question.patience, question.flight) = (hop.question.patience, verdict.flight)
+                }
                 Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
-                Outcome::Pass => return Some(Landed::Apart(Apart { reason: Said::by_peer(verdict.reason), remember: verdict.remember, vary: verdict.vary })),
+                Outcome::Pass => {
+                    return Some(Landed::Apart(Apart {
+                        reason: Said::by_peer(verdict.reason),
+                        remember: verdict.remember,
+                        vary: verdict.vary,
+                    }));
+                }
                 Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
                 _ => {
                     let received = self.received(errand, verdict, response, asked).await;
@@ -203,17 +218,29 @@ impl Cache {
     }
 
     /// A peer's answer, as everybody who waits can have it. None where it broke off.
-    async fn received(&self, errand: &Errand, verdict: Verdict, response: Response<Incoming>, asked: Instant) -> Option<Landed> {
+    async fn received(
+        &self,
+        errand: &Errand,
+        verdict: Verdict,
+        response: Response<Incoming>,
+        asked: Instant,
+    ) -> Option<Landed> {
         let Errand { served, head, .. } = errand;
         let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
         let config = served.group.config();
-        let Collected::Whole(body) = collect(Paced::new(body, config.patience.duration()), config.limits.object.0, &mut self.bytes.take()).await else {
+        let Collected::Whole(body) =
+            collect(Paced::new(body, config.patience.duration()), config.limits.object.0, &mut self.bytes.take()).await
+        else {
             return None;
         };
         let fields = head.fields();
         let request = head.request(&fields).ok()?;
         let selecting = with_headers(&parts.headers, |fields| {
-            Selecting::in_group(&served.group, &Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }), &request)
+            Selecting::in_group(
+                &served.group,
+                &Vary::of(&protocol::Response { status: parts.status.as_u16(), fields }),
+                &request,
+            )
         });
         let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
         let fields = parts
@@ -237,11 +264,14 @@ impl Cache {
         let audience = match () {
             () if verdict.waiters => Audience::Waiters,
             () if !verdict.shared => Audience::Leader,
-            () if is_failure && verdict.ttl <= 0 && verdict.load.is_none() && verdict.outcome == Outcome::Miss => Audience::First,
+            () if is_failure && verdict.ttl <= 0 && verdict.load.is_none() && verdict.outcome == Outcome::Miss => {
+                Audience::First
+            }
             () => Audience::All,
         };
         // Where the owner does not say when it began: no sooner than it was asked.
-        let began = verdict.load.map_or(asked, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked));
+        let began =
+            verdict.load.map_or(asked, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked));
         Some(Landed::Given(Given { entry: Arc::new(entry), verdict, audience, began }))
     }
 
@@ -264,7 +294,11 @@ impl Cache {
         let (mut parts, body) = response.into_parts();
         if asked.question.is_none() {
             parts.headers.remove(OUTCOME);
-            self.names.append_status(&mut parts.headers, &verdict, if verdict.outcome == Outcome::Hit { "owner" } else { verdict.reason.as_str() });
+            self.names.append_status(
+                &mut parts.headers,
+                &verdict,
+                if verdict.outcome == Outcome::Hit { "owner" } else { verdict.reason.as_str() },
+            );
         }
         parts.extensions.clear();
         parts.version = http::Version::HTTP_11;

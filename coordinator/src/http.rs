@@ -56,7 +56,9 @@ const BACKLOG: u32 = 4096;
 /// What a port does with a request.
 pub trait Answer: Clone + Send + Sync + 'static {
     /// Its answers' bodies.
-    type Body: hyper::body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: hyper::body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static;
     /// Answers. What goes wrong is an answer, too.
     fn answer(&self, request: http::Request<Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
     /// Refuses a request whose head has too many lines.
@@ -83,11 +85,15 @@ pub struct Port {
 }
 
 impl Port {
-    /// Listens. `open` shows how many connections there are, `refused` how many heads were too large, `most` bounds connections: more wait in the kernel.
+    /// Listens. `open` shows how many connections there are, `refused` how many heads were too large, `most` bounds
+    /// connections: more wait in the kernel.
     pub fn bind(at: SocketAddr, open: IntGauge, refused: IntCounter, most: usize) -> Result<Self, String> {
         let listener = match listen(at) {
             // No IPv6 on this machine: every IPv4 address is what was meant.
-            Err(error) if at.ip() == Ipv6Addr::UNSPECIFIED && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
+            Err(error)
+                if at.ip() == Ipv6Addr::UNSPECIFIED
+                    && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
+            {
                 listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), at.port()))
             }
             other => other,
@@ -100,8 +106,9 @@ impl Port {
         self.listener.local_addr()
     }
 
-    /// Serves until `drain` is true and no connection from before it is left. While one is, new ones are still taken: others hear of the end
-    /// later than we do. They keep nothing open: who comes again and again must not hold up the end.
+    /// Serves until `drain` is true and no connection from before it is left. While one is, new ones are still taken:
+    /// others hear of the end later than we do. They keep nothing open: who comes again and again must not hold up
+    /// the end.
     pub async fn serve(self, service: impl Answer, mut drain: watch::Receiver<bool>) {
         let mut builder = Builder::new(TokioExecutor::new());
         // No header_read_timeout: it costs a timer for each request. `connection` watches over slow clients.
@@ -125,7 +132,8 @@ impl Port {
                 accepted = accept(&self.listener, &seats) => accepted,
             };
             let Some((stream, seat)) = accepted else { continue };
-            let (service, drain, open, refused) = (service.clone(), drain.clone(), Open::new(&self.open), self.refused.clone());
+            let (service, drain, open, refused) =
+                (service.clone(), drain.clone(), Open::new(&self.open), self.refused.clone());
             let is_late = *drain.borrow();
             let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
             to.spawn(async move {
@@ -155,7 +163,9 @@ impl Port {
                         }
                     }
                 });
-                if connection::serve(builder.serve_connection(io, answer), &activity, drain).await == Ended::HeadTooLarge {
+                if connection::serve(builder.serve_connection(io, answer), &activity, drain).await
+                    == Ended::HeadTooLarge
+                {
                     refused.inc();
                 }
                 drop((open, seat));
@@ -166,7 +176,8 @@ impl Port {
     }
 }
 
-/// An answer after which the connection is closed, where it is that of one request at a time: nobody reads what else a refused client has sent.
+/// An answer after which the connection is closed, where it is that of one request at a time: nobody reads what else a
+/// refused client has sent.
 fn closing<B>(mut response: http::Response<B>, version: http::Version) -> http::Response<B> {
     if version < http::Version::HTTP_2 {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
@@ -190,7 +201,10 @@ impl Drop for Open {
     }
 }
 
-async fn accept(listener: &TcpListener, seats: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    seats: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let seat = seats.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {
@@ -223,13 +237,17 @@ pub fn own_address(at: SocketAddr) -> SocketAddr {
     if !at.ip().is_unspecified() {
         return at;
     }
-    // Connecting a datagram socket sends nothing: it only chooses the way. The targets are documentation's (RFC 3849, RFC 5737).
+    // Connecting a datagram socket sends nothing: it only chooses the way. The targets are documentation's (RFC 3849,
+    // RFC 5737).
     let way = |from: SocketAddr, to: (IpAddr, u16)| {
         let socket = UdpSocket::bind(from).ok()?;
         socket.connect(to).ok()?;
         socket.local_addr().ok().map(|address| address.ip())
     };
-    let v6 = || way((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), 9)).filter(|_| at.is_ipv6());
+    let v6 = || {
+        way((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), 9))
+            .filter(|_| at.is_ipv6())
+    };
     let v4 = || way((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1).into(), 9));
     let loopback = if at.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
     SocketAddr::new(v6().or_else(v4).unwrap_or(loopback), at.port())

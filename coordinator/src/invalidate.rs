@@ -79,10 +79,18 @@ impl Cache {
         if request.marks.any(Marks::GRPC) {
             return;
         }
-        let targets = with_headers(&answer.headers, |fields| freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields }));
+        let targets = with_headers(&answer.headers, |fields| {
+            freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
+        });
         let (rules, views) = (self.rules(), freshness::keyed_with(&request));
         for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
-            let Ok(other) = protocol::Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), fields) else {
+            let Ok(other) = protocol::Request::read(
+                b"GET",
+                request.scheme.as_bytes(),
+                request.authority.as_bytes(),
+                target.as_bytes(),
+                fields,
+            ) else {
                 continue;
             };
             let Found::Group(group) = rules.groups.find(&other, None) else { continue };
@@ -100,7 +108,8 @@ impl Cache {
         }
         let (ring, me) = (self.ring(), &self.settings.me);
         for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
-            let (cache, name, head, target) = (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
+            let (cache, name, head, target) =
+                (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
             tokio::spawn(async move {
                 let patience = Duration::from_millis(PAUSE);
                 if let Err(failure) = cache.peers.invalidate(&name, &head, &target, patience).await {
@@ -110,7 +119,8 @@ impl Cache {
         }
     }
 
-    /// `POST /.meshcache/invalidate/TARGET` with the host and scheme of the target: somebody has seen an unsafe request for it succeed.
+    /// `POST /.meshcache/invalidate/TARGET` with the host and scheme of the target: somebody has seen an unsafe request
+    /// for it succeed.
     pub async fn invalidated(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
         if request.method() != Method::POST {
             let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
@@ -126,7 +136,9 @@ impl Cache {
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
         let said = Question::read(&fields).unwrap_or_default();
         let namespace = Some(said.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        let Found::Group(group) = rules.groups.find(&request, namespace) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
+        let Found::Group(group) = rules.groups.find(&request, namespace) else {
+            return empty(StatusCode::MISDIRECTED_REQUEST);
+        };
         let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
         if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {
             return empty(StatusCode::FORBIDDEN);
@@ -153,7 +165,8 @@ impl Cache {
         }
     }
 
-    /// Whether the asker has seen the key change since this was stored. The call that tells of it may still be on its way.
+    /// Whether the asker has seen the key change since this was stored. The call that tells of it may still be on its
+    /// way.
     pub(crate) fn has_changed(&self, asked: &Asked<'_>, entry: &Entry, now: u64) -> bool {
         let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
         let is = entry.resident(now) > changed && self.invalidations.is_free(asked.key.hash(), now);
@@ -163,10 +176,11 @@ impl Cache {
         is
     }
 
-    /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has kept. Where both came
-    /// in the same millisecond, it has.
+    /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has
+    /// kept. Where both came in the same millisecond, it has.
     pub(crate) fn was_invalidated(&self, served: &Served, key: &Key, arrived: u64) -> bool {
-        self.store.is_gone(key.hash(), arrived) || all_of_target(served, key).is_some_and(|all| self.store.is_gone(all, arrived))
+        self.store.is_gone(key.hash(), arrived)
+            || all_of_target(served, key).is_some_and(|all| self.store.is_gone(all, arrived))
     }
 
     /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
@@ -191,8 +205,8 @@ impl Cache {
     }
 }
 
-/// A key that is true no more, by hashes alone: what waits for its second takes as little for a target of 50 KB. Whoever finds another key of
-/// the same hash frees that as well, which does no harm.
+/// A key that is true no more, by hashes alone: what waits for its second takes as little for a target of 50 KB.
+/// Whoever finds another key of the same hash frees that as well, which does no harm.
 #[derive(Clone, Copy)]
 struct Changed {
     key: Hash,
@@ -206,7 +220,12 @@ struct Changed {
 impl Changed {
     fn of(served: &Served, key: &Key) -> Self {
         let path = key.parts().map(|parts| Mark::path(parts.path));
-        Self { key: key.hash(), length: key.bytes().len(), observed: Observed::place(&served.group, key), target: path.zip(all_of_target(served, key)) }
+        Self {
+            key: key.hash(),
+            length: key.bytes().len(),
+            observed: Observed::place(&served.group, key),
+            target: path.zip(all_of_target(served, key)),
+        }
     }
 
     fn begins(&self, flying: &Key) -> bool {
@@ -241,8 +260,7 @@ mod tests {
 
     /// A coordinator whose group has a header in its keys, or not.
     fn cache(headers: &[&str]) -> Arc<Cache> {
-        let config =
-            serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "key": {"headers": headers}, "origin": {"url": "http://o"}}]});
+        let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "key": {"headers": headers}, "origin": {"url": "http://o"}}]});
         let cache = Cache::sample("a", 1 << 20);
         cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
         cache
@@ -265,11 +283,33 @@ mod tests {
         let stored = fresh(3_600_000);
         let (status, arrived) = (StatusCode::OK, cache.now() - ago);
         let (rules, selecting) = (cache.rules(), Default::default());
-        let entry = Entry::new(Parts { status, fields: vec![], tags: "", body: "old".into(), selecting, stored, arrived, position: Arc::default() });
+        let entry = Entry::new(Parts {
+            status,
+            fields: vec![],
+            tags: "",
+            body: "old".into(),
+            selecting,
+            stored,
+            arrived,
+            position: Arc::default(),
+        });
         let (served, mut message) = (rules.named("g").unwrap(), frame::message(&Default::default()));
-        cache.write_frames(key, &[Arc::new(entry)], Used { warm: false, touched: arrived }, served.group.digest(), &mut message);
+        cache.write_frames(
+            key,
+            &[Arc::new(entry)],
+            Used { warm: false, touched: arrived },
+            served.group.digest(),
+            &mut message,
+        );
         let (there, frames) = frame::read(&message).unwrap();
-        cache.take_in(served, &cache.store.begin(key.clone(), cache.history.position()), &frames[0], late, &Arc::new(there), Comes::Pushed)
+        cache.take_in(
+            served,
+            &cache.store.begin(key.clone(), cache.history.position()),
+            &frames[0],
+            late,
+            &Arc::new(there),
+            Comes::Pushed,
+        )
     }
 
     #[test]

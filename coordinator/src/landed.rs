@@ -34,7 +34,8 @@ pub(crate) struct Given {
 pub(crate) enum Audience {
     /// To the one who led; the others go by themselves.
     Leader,
-    /// To the one who led; another of them leads the next load, which shows whether the failure was the leader's own fault.
+    /// To the one who led; another of them leads the next load, which shows whether the failure was the leader's own
+    /// fault.
     First,
     /// To all whom its Vary fits; if it may not be used again, to those who had come before its load began.
     All,
@@ -42,7 +43,8 @@ pub(crate) enum Audience {
     Waiters,
 }
 
-/// Why nothing may be shared, and for how long to remember that, milliseconds, for requests with the same values in the fields of `vary`.
+/// Why nothing may be shared, and for how long to remember that, milliseconds, for requests with the same values in the
+/// fields of `vary`.
 #[derive(Clone)]
 pub(crate) struct Apart {
     pub(crate) reason: Said,
@@ -69,5 +71,10 @@ pub(crate) fn given(entry: &Arc<Entry>, verdict: Verdict, now: u64) -> Landed {
 pub(crate) fn given_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> Landed {
     // What a purge kept out of the store is kept nowhere else.
     verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
-    Landed::Given(Given { entry: entry.clone(), verdict: answer::aged(verdict, entry, now), audience: Audience::All, began })
+    Landed::Given(Given {
+        entry: entry.clone(),
+        verdict: answer::aged(verdict, entry, now),
+        audience: Audience::All,
+        began,
+    })
 }

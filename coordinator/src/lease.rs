@@ -1,11 +1,12 @@
 //! Whether this coordinator may answer from its store: it does so only while it hears what others purge.
 //!
-//! An answer to a question sent at t tells all that its sender had purged by t, and is good until t + [`LAST`]. A purge waits longer
-//! than that for a peer before it names it as unreached. So who sleeps, or is cut off, has stopped giving old answers by then: no
-//! message has to reach it. The clock goes on while the machine sleeps, and nobody else's is looked at.
+//! An answer to a question sent at t tells all that its sender had purged by t, and is good until t + [`LAST`]. A purge
+//! waits longer than that for a peer before it names it as unreached. So who sleeps, or is cut off, has stopped giving
+//! old answers by then: no message has to reach it. The clock goes on while the machine sleeps, and nobody else's is
+//! looked at.
 //!
-//! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long as most of the
-//! peers hear each other they go on without it, and it, in the minority, does not.
+//! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long
+//! as most of the peers hear each other they go on without it, and it, in the minority, does not.
 
 use crate::recent::recent;
 use lru::LruCache;
@@ -19,19 +20,22 @@ use std::{
 /// How long an answer of a peer is good for, milliseconds.
 pub(crate) const LAST: u64 = 1500;
 
-/// How long those who hear most of their peers wait for the others, who may know what these do not, before they empty their stores,
-/// milliseconds.
+/// How long those who hear most of their peers wait for the others, who may know what these do not, before they empty
+/// their stores, milliseconds.
 const HOPE: u64 = 1000;
 
-/// With more peers than these that is worked out every so many milliseconds, and not at each answer: it looks at all of them.
+/// With more peers than these that is worked out every so many milliseconds, and not at each answer: it looks at all of
+/// them.
 const MANY: usize = 64;
 const OFTEN: u64 = 100;
 
 /// So many listeners are remembered: more than any ring has.
 const MOST: usize = 4096;
-/// So many purges are remembered that somebody has told of and that are not known here: more than a position has sources.
+/// So many purges are remembered that somebody has told of and that are not known here: more than a position has
+/// sources.
 const STRANGE: usize = 4096;
-/// The same of those that came without a right mark. More, since anybody may make them up: who floods it makes others wait anew.
+/// The same of those that came without a right mark. More, since anybody may make them up: who floods it makes others
+/// wait anew.
 const UNPROVEN: usize = 16_384;
 
 /// Until when this coordinator is sure to know all purges.
@@ -77,8 +81,8 @@ pub(crate) enum Renewal {
     Quiet,
     /// The lease holds again, after so many milliseconds.
     Back(u64),
-    /// The lease would hold again. But those who are heard do not know what was purged meanwhile: they have started anew, or have lost
-    /// their own. The store has to be emptied, and [`Lease::emptied`] said.
+    /// The lease would hold again. But those who are heard do not know what was purged meanwhile: they have started
+    /// anew, or have lost their own. The store has to be emptied, and [`Lease::emptied`] said.
     Empty,
 }
 
@@ -87,7 +91,14 @@ impl Default for Lease {
     fn default() -> Self {
         let [strange, unproven] = [STRANGE, UNPROVEN].map(|most| Mutex::new(recent(most)));
         let given_up = Mutex::new(recent(STRANGE));
-        Self { until: AtomicU64::new(u64::MAX), peers: Mutex::default(), listeners: Mutex::default(), strange, unproven, given_up }
+        Self {
+            until: AtomicU64::new(u64::MAX),
+            peers: Mutex::default(),
+            listeners: Mutex::default(),
+            strange,
+            unproven,
+            given_up,
+        }
     }
 }
 
@@ -118,29 +129,32 @@ impl Lease {
     /// Those who may still answer because of what they were told here.
     pub(crate) fn listeners(&self, now: u64) -> Vec<protocol::Peer> {
         let listeners = self.listeners.lock();
-        let mut there: Vec<_> = listeners.values().filter(|(_, at)| now < at.saturating_add(LAST)).map(|(peer, _)| peer.clone()).collect();
+        let mut there: Vec<_> =
+            listeners.values().filter(|(_, at)| now < at.saturating_add(LAST)).map(|(peer, _)| peer.clone()).collect();
         there.sort_by(|a, b| a.name.cmp(&b.name));
         there
     }
 
-    /// Whether nobody can tell any more of a purge that somebody has told of: its source is none of those who are there, and all of them
-    /// have been heard since, and what they know with them; all others have refused since. Or it was given up.
+    /// Whether nobody can tell any more of a purge that somebody has told of: its source is none of those who are
+    /// there, and all of them have been heard since, and what they know with them; all others have refused since.
+    /// Or it was given up.
     pub(crate) fn is_lost(&self, source: &str, n: u64, now: u64) -> bool {
         let since = *self.strange.lock().get_or_insert((source.to_owned(), n), || now);
         let is_given_up = self.given_up.lock().get(source).is_some_and(|last| n <= *last);
         is_given_up || self.peers.lock().all.values().all(|peer| peer.has_no_word(source, since, now))
     }
 
-    /// The same of a purge that anybody may have made up: every peer that is there has been heard since it was first told of, and what they
-    /// know with them. Its source, too, if that is one of them: what it has numbered it would have told.
+    /// The same of a purge that anybody may have made up: every peer that is there has been heard since it was first
+    /// told of, and what they know with them. Its source, too, if that is one of them: what it has numbered it
+    /// would have told.
     pub(crate) fn is_unheard_of(&self, source: &str, n: u64, now: u64) -> bool {
         let since = *self.unproven.lock().get_or_insert((source.to_owned(), n), || now);
         let is_given_up = self.given_up.lock().peek(source).is_some_and(|last| n <= *last);
         is_given_up || self.peers.lock().all.values().all(|peer| peer.is_heard_since(since, now))
     }
 
-    /// The purges that somebody told of a while ago and that only peers may know that are silent since: for as long as these are, nothing
-    /// could be answered from the store. It is to be emptied instead, and that said.
+    /// The purges that somebody told of a while ago and that only peers may know that are silent since: for as long as
+    /// these are, nothing could be answered from the store. It is to be emptied instead, and that said.
     pub(crate) fn hopeless(&self, now: u64) -> Vec<(String, u64)> {
         let (peers, strange, given_up) = (self.peers.lock(), self.strange.lock(), self.given_up.lock());
         if strange.is_empty() || !self.holds(now) || peers.all(now) > now {
@@ -165,8 +179,8 @@ impl Lease {
         }
     }
 
-    /// These are the other peers. One that is new has to be heard before long. Where the last one goes that could have told what was
-    /// purged since the lease ended, the store has to be emptied.
+    /// These are the other peers. One that is new has to be heard before long. Where the last one goes that could have
+    /// told what was purged since the lease ended, the store has to be emptied.
     pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>, now: u64) -> Renewal {
         let mut peers = self.peers.lock();
         let mut old = std::mem::take(&mut peers.all);
@@ -182,7 +196,8 @@ impl Lease {
         Renewal::Quiet
     }
 
-    /// A peer has answered a question that was sent then, and all that it told was carried out here. `holds`: its own lease did.
+    /// A peer has answered a question that was sent then, and all that it told was carried out here. `holds`: its own
+    /// lease did.
     pub(crate) fn heard(&self, name: &str, sent: u64, source: &str, holds: bool, now: u64) -> Renewal {
         self.note(name, now, |peer| {
             peer.heard = peer.heard.max(Some(sent));
@@ -213,7 +228,8 @@ impl Lease {
             peer.remember();
         }
         // With many peers the next answer is never far: soon enough before the lease ends.
-        if peers.all.len() > MANY && now < peers.looked.saturating_add(OFTEN) && now.saturating_add(2 * OFTEN) < before {
+        if peers.all.len() > MANY && now < peers.looked.saturating_add(OFTEN) && now.saturating_add(2 * OFTEN) < before
+        {
             return Renewal::Quiet;
         }
         peers.looked = now;
@@ -257,7 +273,12 @@ impl Peers {
 
     /// Until when most of those who may be there are heard.
     fn most(&self, now: u64, counts: impl Fn(&Peer) -> bool) -> u64 {
-        let mut there: Vec<u64> = self.all.values().filter(|peer| peer.is_there(now)).map(|peer| if counts(peer) { peer.until() } else { 0 }).collect();
+        let mut there: Vec<u64> = self
+            .all
+            .values()
+            .filter(|peer| peer.is_there(now))
+            .map(|peer| if counts(peer) { peer.until() } else { 0 })
+            .collect();
         there.sort_unstable_by(|a, b| b.cmp(a));
         // More than half, this one counted: so many others.
         let others = there.len().div_ceil(2);
@@ -266,11 +287,17 @@ impl Peers {
 
     /// Until when it is known that those who are gone are.
     fn gone(&self, now: u64) -> u64 {
-        self.all.values().filter(|peer| !peer.is_there(now)).filter_map(|peer| peer.refused).map(|at| at.saturating_add(LAST)).min().unwrap_or(u64::MAX)
+        self.all
+            .values()
+            .filter(|peer| !peer.is_there(now))
+            .filter_map(|peer| peer.refused)
+            .map(|at| at.saturating_add(LAST))
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
-    /// Whether most of those who may be there, this one among them, know what was purged since the lease last held. Who has lost its own
-    /// knows what it purged itself: that is enough only where nobody is missing.
+    /// Whether most of those who may be there, this one among them, know what was purged since the lease last held. Who
+    /// has lost its own knows what it purged itself: that is enough only where nobody is missing.
     fn remember(&self, now: u64) -> bool {
         let there = self.all.values().filter(|peer| peer.is_there(now)).count();
         let is_whole = self.all.values().all(|peer| peer.until() > now);
@@ -330,11 +357,15 @@ mod tests {
 
     #[test]
     fn who_has_asked_is_told_for_as_long_as_an_answer_is_good_for() {
-        let (lease, peer) = (lease(&[]), |name: &str| protocol::Peer { name: name.into(), data: String::new(), peer: String::new() });
+        let (lease, peer) =
+            (lease(&[]), |name: &str| protocol::Peer { name: name.into(), data: String::new(), peer: String::new() });
         lease.is_asked(&peer("b"), 0);
         lease.is_asked(&peer("c"), 1000);
         let names = |now| lease.listeners(now).into_iter().map(|peer| peer.name).collect::<Vec<_>>();
-        assert_eq!((names(LAST - 1), names(LAST), names(1000 + LAST)), (vec!["b".into(), "c".into()], vec!["c".into()], vec![]));
+        assert_eq!(
+            (names(LAST - 1), names(LAST), names(1000 + LAST)),
+            (vec!["b".into(), "c".into()], vec!["c".into()], vec![])
+        );
     }
 
     #[test]
@@ -396,7 +427,10 @@ mod tests {
 
         let three = lease(&["b", "c"]);
         three.heard("b", 9000, "b.1", false, 9000);
-        assert!(matches!(three.heard("c", 9000, "c.1", false, 9000), Renewal::Back(_) | Renewal::Empty), "all are there");
+        assert!(
+            matches!(three.heard("c", 9000, "c.1", false, 9000), Renewal::Back(_) | Renewal::Empty),
+            "all are there"
+        );
     }
 
     #[test]
@@ -413,7 +447,10 @@ mod tests {
         }
         assert!(!five.holds(9000));
         assert_eq!(five.heard("c", 9100, "1", true, 9110), Renewal::Quiet, "one of three who hold");
-        assert!(matches!(five.heard("d", 9100, "1", true, 9120), Renewal::Back(_)), "most of five know what was purged");
+        assert!(
+            matches!(five.heard("d", 9100, "1", true, 9120), Renewal::Back(_)),
+            "most of five know what was purged"
+        );
     }
 
     #[test]
@@ -430,7 +467,11 @@ mod tests {
 
         let pair = lease(&["b"]);
         pair.heard("b", 1000, "b.1", true, 1000);
-        assert_eq!(pair.set_peers(std::iter::empty(), 9999), Renewal::Empty, "what b purged since, nobody knows any more");
+        assert_eq!(
+            pair.set_peers(std::iter::empty(), 9999),
+            Renewal::Empty,
+            "what b purged since, nobody knows any more"
+        );
         assert!(!pair.holds(9999));
         pair.emptied(9999);
         assert!(pair.holds(u64::MAX - 1));
@@ -506,7 +547,11 @@ mod tests {
         // c is silent: it may know, for as long as it is there.
         for at in (1500..=9000).step_by(500) {
             hear(&["b"], at);
-            assert_eq!((three.hopeless(at), three.is_unheard_of("x.1", 1, at), three.holds(at)), (vec![], false, true), "{at}");
+            assert_eq!(
+                (three.hopeless(at), three.is_unheard_of("x.1", 1, at), three.holds(at)),
+                (vec![], false, true),
+                "{at}"
+            );
         }
         hear(&["b", "c"], 9100);
         assert!(three.is_unheard_of("x.1", 1, 9100), "nobody knows of it");

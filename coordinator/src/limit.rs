@@ -1,4 +1,5 @@
-//! Limits on the memory and the descriptors of one process: whoever meets one gets a clear answer, is counted, and is now and then a line in the log.
+//! Limits on the memory and the descriptors of one process: whoever meets one gets a clear answer, is counted, and is
+//! now and then a line in the log.
 
 use crate::clock;
 use prometheus::{IntCounter, IntCounterVec};
@@ -31,8 +32,16 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// Every one.
-    pub(crate) const ALL: [Self; 8] =
-        [Self::BodyLength, Self::BodyTime, Self::Bodies, Self::BodiesOfConnection, Self::Observed, Self::FeedAnswers, Self::Heads, Self::Descriptors];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::BodyLength,
+        Self::BodyTime,
+        Self::Bodies,
+        Self::BodiesOfConnection,
+        Self::Observed,
+        Self::FeedAnswers,
+        Self::Heads,
+        Self::Descriptors,
+    ];
 
     /// The metric's label.
     pub(crate) const fn label(self) -> &'static str {
@@ -64,7 +73,10 @@ impl Met {
         let (now, before) = (clock::awake(), said.load(Relaxed));
         let is_new = before == 0 || now >= before.saturating_add(QUIET);
         if is_new && said.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
-            tracing::warn!(limit = limit.label(), "a limit of this process is met: meshcache_limits_met_total counts it");
+            tracing::warn!(
+                limit = limit.label(),
+                "a limit of this process is met: meshcache_limits_met_total counts it"
+            );
         }
     }
 }

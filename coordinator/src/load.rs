@@ -62,12 +62,22 @@ impl Cache {
     pub(crate) async fn load(&self, errand: &Errand, leader: Leader) -> Landed {
         let Errand { served, head: client, key, verified, fwd, is_refresh } = errand;
         let fields = client.fields();
-        let Ok(request) = client.request(&fields).map(|request| request.whole()) else { return Landed::Failed(Failure::Internal) };
+        let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
+            return Landed::Failed(Failure::Internal);
+        };
         let load = self.store.begin(key.clone(), self.history.position());
-        let stale = self.store.get(&served.share, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
+        let stale = self
+            .store
+            .get(&served.share, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
         // Between the look into the store that brought us here and the begin of this flight, another may have landed.
         if let Some(entry) = &stale
-            && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(self.clock.now())) == Reuse::Fresh
+            && freshness::reuse(
+                &served.group,
+                &request,
+                *verified,
+                Some(&entry.stored),
+                entry.resident(self.clock.now()),
+            ) == Reuse::Fresh
         {
             return given(entry, Verdict::new(Outcome::Hit), self.clock.now());
         }
@@ -86,7 +96,13 @@ impl Cache {
         let mut candidates = Candidates::of(stale.as_ref(), || self.others(served, key));
         let arrived = loop {
             let conditions = candidates.conditions();
-            let Some(outgoing) = outgoing(&served.origin, &served.group, client, &self.settings.installation, Purpose::Load(&conditions)) else {
+            let Some(outgoing) = outgoing(
+                &served.origin,
+                &served.group,
+                client,
+                &self.settings.installation,
+                Purpose::Load(&conditions),
+            ) else {
                 return Landed::Failed(Failure::BadResponse);
             };
             let metrics = &served.metrics;
@@ -100,7 +116,14 @@ impl Cache {
             };
             answered(&served.group, &mut head.headers);
             self.note_health(served, key, &head);
-            let arrived = Arrived { head, body, times: Times { requested, responded: clock::wall() }, at: self.clock.now(), began, request: &request };
+            let arrived = Arrived {
+                head,
+                body,
+                times: Times { requested, responded: clock::wall() },
+                at: self.clock.now(),
+                began,
+                request: &request,
+            };
             if arrived.head.status != StatusCode::NOT_MODIFIED {
                 break arrived;
             }
@@ -115,26 +138,39 @@ impl Cache {
             candidates = Candidates::None;
         };
         match stale {
-            Some(entry) if is_error(arrived.head.status) && self.may_serve_on_error(served, &request, *verified, &entry) => {
+            Some(entry)
+                if is_error(arrived.head.status) && self.may_serve_on_error(served, &request, *verified, &entry) =>
+            {
                 served.metrics.local_load_errs.inc();
                 let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
                 verdict.fwd_status = arrived.head.status.as_u16();
                 given(&entry, verdict, self.clock.now())
             }
-            stale => self.keep(served, &load, *verified, stale.as_ref(), arrived, leader.map(|to| Lead { to, fwd })).await,
+            stale => {
+                self.keep(served, &load, *verified, stale.as_ref(), arrived, leader.map(|to| Lead { to, fwd })).await
+            }
         }
     }
 
-    /// What is stored of a key for requests with other selecting fields, where the RFC holds to the letter: elsewhere, tags that are the
-    /// same for two encodings, as careless origins send them, do no harm.
+    /// What is stored of a key for requests with other selecting fields, where the RFC holds to the letter: elsewhere,
+    /// tags that are the same for two encodings, as careless origins send them, do no harm.
     fn others(&self, served: &Served, key: &Key) -> Vec<Arc<Entry>> {
         let letter = served.group.config().freshness.errors.by_rfc();
         let stored = letter.then(|| self.store.peek(&served.share, key, self.clock.now())).flatten();
         stored.map_or_else(Vec::new, |(entries, _)| entries)
     }
 
-    /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer. A failure is shared all the same.
-    async fn keep(&self, served: &Arc<Served>, load: &Load, verified: bool, stale: Option<&Arc<Entry>>, arrived: Arrived<'_>, lead: Option<Lead>) -> Landed {
+    /// Keeps an answer that may be kept; else lets everybody go, the leader with this very answer. A failure is shared
+    /// all the same.
+    async fn keep(
+        &self,
+        served: &Arc<Served>,
+        load: &Load,
+        verified: bool,
+        stale: Option<&Arc<Entry>>,
+        arrived: Arrived<'_>,
+        lead: Option<Lead>,
+    ) -> Landed {
         let Arrived { head, body, times, at, began, request } = arrived;
         served.metrics.local_load.inc();
         let limit = served.group.config().limits.object.0.min(served.share.limit());
@@ -154,19 +190,30 @@ impl Cache {
         let stored = match &decided {
             Ok(stored) => Some(stored.clone()),
             Err(not) if freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => None,
-            Err(not) => return self.apart(apart((*not).into()), Response::from_parts(head, Body::stream(body.pausing(alone))), lead),
+            Err(not) => {
+                return self.apart(
+                    apart((*not).into()),
+                    Response::from_parts(head, Body::stream(body.pausing(alone))),
+                    lead,
+                );
+            }
         };
         let body = match collect(body, limit, &mut self.bytes.take()).await {
             Collected::Whole(body) => body,
             Collected::Crowded(rest) => {
-                return self.apart(apart(CROWDED), Response::from_parts(head, Body::stream(rest.map(|rest| rest.pausing(alone)))), lead);
+                return self.apart(
+                    apart(CROWDED),
+                    Response::from_parts(head, Body::stream(rest.map(|rest| rest.pausing(alone)))),
+                    lead,
+                );
             }
             Collected::Outgrown(rest) => {
                 let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
                 return self.apart(apart(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
             }
             Collected::Cut(cut) => {
-                let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
+                let failure =
+                    if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
                 served.metrics.not_stored(Reason::Incomplete);
                 return self.missed(served, load, request, verified, stale, failure);
             }
@@ -175,7 +222,11 @@ impl Cache {
         verdict.fwd_status = head.status.as_u16();
         let tags = served.group.config().tags.header.to_ascii_lowercase();
         let fields = with_headers(&head.headers, |fields| {
-            freshness::storable(&served.group, &protocol::Response { status: head.status.as_u16(), fields }, times.responded)
+            freshness::storable(
+                &served.group,
+                &protocol::Response { status: head.status.as_u16(), fields },
+                times.responded,
+            )
         });
         let parts = |stored| Parts {
             status: head.status,
@@ -193,10 +244,16 @@ impl Cache {
             }
             self.supersede(served, load.key(), request, &head);
             let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
-            let is_second = self.failures.replace(load.key().hash(), head.status, self.clock.now(), FAILURE) == Some(head.status);
+            let is_second =
+                self.failures.replace(load.key().hash(), head.status, self.clock.now(), FAILURE) == Some(head.status);
             (verdict.shared, verdict.waiters) = (true, is_second);
             let verdict = Verdict { why: None, ..answer::aged(verdict, &entry, self.clock.now()) };
-            return Landed::Given(Given { entry, verdict, audience: if is_second { Audience::Waiters } else { Audience::First }, began });
+            return Landed::Given(Given {
+                entry,
+                verdict,
+                audience: if is_second { Audience::Waiters } else { Audience::First },
+                began,
+            });
         };
         let entry = Arc::new(Entry::new(parts(stored)));
         verdict.stored = self.put(served, load, &entry);
@@ -204,7 +261,14 @@ impl Cache {
     }
 
     /// The origin has confirmed what was stored: it is fresh again, with the fields that the answer brought.
-    fn revalidated(&self, served: &Arc<Served>, load: &Load, verified: bool, old: &Arc<Entry>, arrived: &Arrived<'_>) -> Landed {
+    fn revalidated(
+        &self,
+        served: &Arc<Served>,
+        load: &Load,
+        verified: bool,
+        old: &Arc<Entry>,
+        arrived: &Arrived<'_>,
+    ) -> Landed {
         served.metrics.local_load.inc();
         let Arrived { head, times, at, began, request, .. } = arrived;
         let mut verdict = Verdict::new(Outcome::Revalidated);
@@ -224,7 +288,8 @@ impl Cache {
         }
     }
 
-    /// A stored response with the fields that a 304, or the answer to a HEAD, has brought: as if it had come so now (RFC 9111 section 3.2).
+    /// A stored response with the fields that a 304, or the answer to a HEAD, has brought: as if it had come so now
+    /// (RFC 9111 section 3.2).
     pub(crate) fn freshened(
         &self,
         served: &Served,
@@ -235,7 +300,8 @@ impl Cache {
         brought: &Brought<'_>,
     ) -> Result<Entry, NotStored> {
         let Brought { head: new, times, at } = *brought;
-        let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
+        let fields =
+            with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
         let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let response = protocol::Response { status: old.stored.status, fields: &views };
         let stored = freshness::store(&served.group, request, verified, &response, times, random())?;
@@ -267,7 +333,8 @@ impl Cache {
         stored
     }
 
-    /// What came is for nobody but who asked: all go by themselves, and nobody waits for such a request again for a while.
+    /// What came is for nobody but who asked: all go by themselves, and nobody waits for such a request again for a
+    /// while.
     fn apart(&self, parting: Parting<'_>, response: Response<Body>, lead: Option<Lead>) -> Landed {
         let Parting { served, load, request, vary, why, stale } = parting;
         let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
@@ -289,8 +356,9 @@ impl Cache {
         Landed::Apart(Apart { reason: why.reason.into(), remember, vary: names })
     }
 
-    /// Frees what an answer that is not stored itself takes the place of: the variant that was stored for such a request, and all of them
-    /// where there is nothing any more. What says that the origin refuses or fails says nothing of what is stored.
+    /// Frees what an answer that is not stored itself takes the place of: the variant that was stored for such a
+    /// request, and all of them where there is nothing any more. What says that the origin refuses or fails says
+    /// nothing of what is stored.
     pub(crate) fn supersede(&self, served: &Served, key: &Key, request: &Request<'_>, head: &response::Parts) {
         let status = head.status.as_u16();
         match status {
@@ -306,7 +374,10 @@ impl Cache {
     /// Remembers whether the origin answers as it should.
     fn note_health(&self, served: &Served, key: &Key, head: &response::Parts) {
         if is_error(head.status) {
-            let retry_after = head.headers.get(RETRY_AFTER).map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
+            let retry_after = head
+                .headers
+                .get(RETRY_AFTER)
+                .map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
             served.outages.fails(key.hash(), Failing::Key { retry_after }, self.clock.now(), random());
         } else {
             served.outages.succeeds(key.hash());
@@ -314,7 +385,15 @@ impl Cache {
     }
 
     /// No answer, or half of one: what is stale where it allows that.
-    fn missed(&self, served: &Served, load: &Load, request: &Request<'_>, verified: bool, stale: Option<&Arc<Entry>>, failure: Failure) -> Landed {
+    fn missed(
+        &self,
+        served: &Served,
+        load: &Load,
+        request: &Request<'_>,
+        verified: bool,
+        stale: Option<&Arc<Entry>>,
+        failure: Failure,
+    ) -> Landed {
         served.metrics.local_load_errs.inc();
         if let Some(failing) = failure.failing() {
             served.outages.fails(load.key().hash(), failing, self.clock.now(), random());
@@ -324,7 +403,9 @@ impl Cache {
                 given(entry, Verdict::new(Outcome::Stale).because(failure.reason()), self.clock.now())
             }
             // A cache without a connection says 504 where it must not give what it has (RFC 9111 section 5.2.2.2).
-            Some(entry) if failure != Failure::Timeout && (entry.stored.must_revalidate || entry.stored.always_validate) => {
+            Some(entry)
+                if failure != Failure::Timeout && (entry.stored.must_revalidate || entry.stored.always_validate) =>
+            {
                 Landed::Failed(Failure::Unvalidated)
             }
             _ => Landed::Failed(failure),
@@ -335,21 +416,28 @@ impl Cache {
         freshness::reuse_on_error(&served.group, request, verified, &entry.stored, entry.resident(self.clock.now()))
     }
 
-    /// No place for a load in time: what is stale, where the group wants that and the answer allows it, else each by itself, or 503.
+    /// No place for a load in time: what is stale, where the group wants that and the answer allows it, else each by
+    /// itself, or 503.
     fn overloaded(&self, served: &Served, stale: Option<&Arc<Entry>>) -> Landed {
         let overload = served.group.config().overload;
         served.room.complain(served.group.name(), overload, self.clock.now());
         if overload == Overload::Refuse {
             return Landed::Failed(Failure::Overload);
         }
-        match stale.filter(|entry| overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate) {
+        match stale.filter(|entry| {
+            overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate
+        }) {
             Some(entry) => given(entry, Verdict::new(Outcome::Stale).because("overload"), self.clock.now()),
             None => Landed::Apart(Apart { reason: Reason::Overload.into(), remember: 0, vary: String::new() }),
         }
     }
 
     /// The fields with `Via`, as every answer from the store carries it.
-    pub(crate) fn with_via(&self, mut fields: Vec<(Vec<u8>, Vec<u8>)>, version: http::Version) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn with_via(
+        &self,
+        mut fields: Vec<(Vec<u8>, Vec<u8>)>,
+        version: http::Version,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
         fields.push((b"via".to_vec(), self.names.via(version).as_bytes().to_vec()));
         fields
     }

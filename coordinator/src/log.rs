@@ -1,4 +1,5 @@
-//! The log: one line for each event, on stderr. As text it is the time, the level, what happened, and then fields as logfmt has them.
+//! The log: one line for each event, on stderr. As text it is the time, the level, what happened, and then fields as
+//! logfmt has them.
 
 use crate::config::{LogFormat, LogLevel};
 use std::{
@@ -30,10 +31,16 @@ pub fn init(format: LogFormat, level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("meshcache", level).with_target("kube_runtime", LevelFilter::ERROR);
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("meshcache", level)
+        .with_target("kube_runtime", LevelFilter::ERROR);
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref())).fmt_fields(Logfmt).boxed(),
+        LogFormat::Text => lines
+            .with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref()))
+            .fmt_fields(Logfmt)
+            .boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
     // Fails only where a log has been set up before, as tests may do.
@@ -87,12 +94,16 @@ impl Visit for Line<'_> {
 
 /// Whether a value needs no quotes.
 fn is_bare(value: &str) -> bool {
-    !value.is_empty() && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=' || c == '\\')
+    !value.is_empty()
+        && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=' || c == '\\')
 }
 
 /// What others sent must not look like a line of ours.
 fn one_line(message: &str) -> String {
-    message.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    message
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
 }
 
 #[cfg(test)]
@@ -117,7 +128,12 @@ mod tests {
     fn line(event: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
-        let lines = fmt::layer().with_writer(move || writer.clone()).with_target(false).with_ansi(false).without_time().fmt_fields(Logfmt);
+        let lines = fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_target(false)
+            .with_ansi(false)
+            .without_time()
+            .fmt_fields(Logfmt);
         tracing::subscriber::with_default(registry().with(lines), event);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
@@ -127,19 +143,26 @@ mod tests {
         let said = line(
             || tracing::info!(key = %"default http://h/a b", n = 3, url = "http://h/?a=1", none = "", path = "C:\\x\"y\n", took = ?std::time::Duration::from_millis(1500), "not stored"),
         );
-        assert_eq!(said, " INFO not stored key=\"default http://h/a b\" n=3 url=\"http://h/?a=1\" none=\"\" path=\"C:\\\\x\\\"y\\n\" took=1.5s\n");
+        assert_eq!(
+            said,
+            " INFO not stored key=\"default http://h/a b\" n=3 url=\"http://h/?a=1\" none=\"\" path=\"C:\\\\x\\\"y\\n\" took=1.5s\n"
+        );
     }
 
     #[test]
     fn colours_are_for_terminals_of_people_who_want_them() {
-        for (is_terminal, no_color, colours) in [(true, None, true), (true, Some(""), true), (true, Some("1"), false), (false, None, false)] {
+        for (is_terminal, no_color, colours) in
+            [(true, None, true), (true, Some(""), true), (true, Some("1"), false), (false, None, false)]
+        {
             assert_eq!(has_colours(is_terminal, no_color.map(OsStr::new)), colours, "{is_terminal} {no_color:?}");
         }
     }
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let said = line(|| tracing::warn!(value = %"a\nERROR all is lost", "somebody sent {}", "x\n ERROR all is lost\u{1b}[0m"));
+        let said = line(
+            || tracing::warn!(value = %"a\nERROR all is lost", "somebody sent {}", "x\n ERROR all is lost\u{1b}[0m"),
+        );
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }

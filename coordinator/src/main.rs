@@ -25,9 +25,12 @@ fn main() -> ExitCode {
     log::init(program.flags.log_format, program.flags.log_level);
     let done = match program.what {
         Some(What::Check(flags)) => check(&flags),
-        Some(What::Probe { url }) => {
-            once(async { probe::get(&url).await.map(|answer| String::from_utf8_lossy(&answer).trim().to_owned()).map_err(|why| format!("{url}: {why}")) })
-        }
+        Some(What::Probe { url }) => once(async {
+            probe::get(&url)
+                .await
+                .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
+                .map_err(|why| format!("{url}: {why}"))
+        }),
         Some(What::Hook(hook)) => once(run_hook(hook)),
         None => serve(program),
     };
@@ -51,16 +54,29 @@ fn check(flags: &CheckFlags) -> Result<(), Failed> {
 
 /// Does one thing, and says what was done.
 fn once(task: impl Future<Output = Result<String, String>>) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failed::System(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::System(error.to_string()))?;
     println!("{}", runtime.block_on(task).map_err(Failed::System)?);
     Ok(())
 }
 
 async fn run_hook(hook: Hook) -> Result<String, String> {
-    let list = |what: &str, of: Vec<String>| if of.is_empty() { format!("nothing {what}") } else { format!("{what}: {}", of.join(", ")) };
+    let list = |what: &str, of: Vec<String>| {
+        if of.is_empty() { format!("nothing {what}") } else { format!("{what}: {}", of.join(", ")) }
+    };
     Ok(match hook {
-        Hook::CreateTokens(flags) => format!("Secret {}: {}", flags.secret, if hooks::create_tokens(&flags.secret).await? { "made" } else { "there already" }),
-        Hook::DeleteTokens(flags) => format!("Secret {}: {}", flags.secret, if hooks::delete_tokens(&flags.secret).await? { "removed" } else { "not there" }),
+        Hook::CreateTokens(flags) => format!(
+            "Secret {}: {}",
+            flags.secret,
+            if hooks::create_tokens(&flags.secret).await? { "made" } else { "there already" }
+        ),
+        Hook::DeleteTokens(flags) => format!(
+            "Secret {}: {}",
+            flags.secret,
+            if hooks::delete_tokens(&flags.secret).await? { "removed" } else { "not there" }
+        ),
         Hook::Attach(flags) => {
             let digest = Filter::read(&flags.filter)?.digest;
             list("attached", hooks::attach(&flags.file, &flags.service, &digest, flags.timeout.duration()).await?)
@@ -71,7 +87,10 @@ async fn run_hook(hook: Hook) -> Result<String, String> {
 
 fn serve(program: Program) -> Result<(), Failed> {
     let config = Config::try_from(program.flags).map_err(Failed::Config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failed::System(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::System(error.to_string()))?;
     let ended = runtime.block_on(async {
         let (mut terminate, mut interrupt) = signals()?;
         let mut told = async move || {

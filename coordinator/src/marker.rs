@@ -1,5 +1,5 @@
-//! Makes and checks the marks of purges: who reaches the data port may say any number, and only one with a right mark was told by a
-//! coordinator.
+//! Makes and checks the marks of purges: who reaches the data port may say any number, and only one with a right mark
+//! was told by a coordinator.
 
 use meshcache_protocol::mark::Mark;
 use ring::hmac::{HMAC_SHA256, Key, sign};

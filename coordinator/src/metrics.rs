@@ -1,4 +1,5 @@
-//! What the coordinator counts, under the names that groupcache users have on their dashboards. docs/metrics.md says what each means.
+//! What the coordinator counts, under the names that groupcache users have on their dashboards. docs/metrics.md says
+//! what each means.
 
 mod group;
 
@@ -12,7 +13,9 @@ use crate::{
     settings::Usage,
 };
 use meshcache_protocol::Reason;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
+use prometheus::{
+    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -27,9 +30,11 @@ pub struct Metrics {
     pub peers: IntGauge,
     /// `kubegroup_events`: changes that discovery has seen.
     pub discovery_events: IntCounter,
-    /// `meshcache_ring_age_seconds`: how long the Kubernetes API has not told each change of the ring; 0 while it does.
+    /// `meshcache_ring_age_seconds`: how long the Kubernetes API has not told each change of the ring; 0 while it
+    /// does.
     pub ring_age: IntGauge,
-    /// `meshcache_config_last_reload_successful`: 1, or 0 while the file is wrong and the configuration before it is in use.
+    /// `meshcache_config_last_reload_successful`: 1, or 0 while the file is wrong and the configuration before it is
+    /// in use.
     pub reload_successful: IntGauge,
     /// `meshcache_flights`: loads that are under way and may be joined.
     pub flights: IntGauge,
@@ -77,15 +82,45 @@ impl Metrics {
         let families = Families::new(to)?;
         let build = gauges(to, "meshcache_build_info", "1, with the version in a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let discovery_problems =
-            gauges(to, "meshcache_discovery_problems", "Endpoints and ports that discovery by the Kubernetes API had to leave out, by problem.", &["problem"])?;
-        let words = |counters: &IntCounterVec, words: &[&str]| words.iter().for_each(|word| counters.with_label_values(&[*word]).reset());
-        let peer_failures = counters(to, "meshcache_peer_failures_total", "Calls to other coordinators that brought no answer, by reason.", &["reason"])?;
-        let peeks = counters(to, "meshcache_peeks_total", "Keys for which the owner before was asked, by what came of it.", &["outcome"])?;
-        let peeks_answered = counters(to, "meshcache_peeks_answered_total", "Keys for which a new owner asked here, by what it was told.", &["outcome"])?;
-        let pushed = counters(to, "meshcache_pushed_entries_total", "Entries handed over while stopping, by what became of them.", &["outcome"])?;
-        let received =
-            counters(to, "meshcache_received_entries_total", "Entries that a stopping coordinator handed over, by what became of them.", &["outcome"])?;
+        let discovery_problems = gauges(
+            to,
+            "meshcache_discovery_problems",
+            "Endpoints and ports that discovery by the Kubernetes API had to leave out, by problem.",
+            &["problem"],
+        )?;
+        let words = |counters: &IntCounterVec, words: &[&str]| {
+            words.iter().for_each(|word| counters.with_label_values(&[*word]).reset())
+        };
+        let peer_failures = counters(
+            to,
+            "meshcache_peer_failures_total",
+            "Calls to other coordinators that brought no answer, by reason.",
+            &["reason"],
+        )?;
+        let peeks = counters(
+            to,
+            "meshcache_peeks_total",
+            "Keys for which the owner before was asked, by what came of it.",
+            &["outcome"],
+        )?;
+        let peeks_answered = counters(
+            to,
+            "meshcache_peeks_answered_total",
+            "Keys for which a new owner asked here, by what it was told.",
+            &["outcome"],
+        )?;
+        let pushed = counters(
+            to,
+            "meshcache_pushed_entries_total",
+            "Entries handed over while stopping, by what became of them.",
+            &["outcome"],
+        )?;
+        let received = counters(
+            to,
+            "meshcache_received_entries_total",
+            "Entries that a stopping coordinator handed over, by what became of them.",
+            &["outcome"],
+        )?;
         words(&peer_failures, &[Reason::Refused, Reason::Reset, Reason::Timeout].map(Reason::label));
         words(&peeks, &["found", "nothing", "failed"]);
         words(&peeks_answered, &["found", "nothing", "loading"]);
@@ -100,35 +135,87 @@ impl Metrics {
             discovery_events: one(to, IntCounter::new("kubegroup_events", "Changes that discovery has seen."))?,
             ring_age: one(
                 to,
-                IntGauge::new("meshcache_ring_age_seconds", "How long the Kubernetes API has not told each change of the ring; 0 while it does."),
+                IntGauge::new(
+                    "meshcache_ring_age_seconds",
+                    "How long the Kubernetes API has not told each change of the ring; 0 while it does.",
+                ),
             )?,
             reload_successful: one(
                 to,
-                IntGauge::new("meshcache_config_last_reload_successful", "1, or 0 while the file is wrong and the configuration before it is in use."),
+                IntGauge::new(
+                    "meshcache_config_last_reload_successful",
+                    "1, or 0 while the file is wrong and the configuration before it is in use.",
+                ),
             )?,
             flights: one(to, IntGauge::new("meshcache_flights", "Loads that are under way and may be joined."))?,
             purges: counter(to, "meshcache_purges_total", "Purges carried out here, whoever ordered them.")?,
-            purged_entries: counter(to, "meshcache_purged_entries_total", "Entries that purges removed or made stale here.")?,
-            purges_unreached: counter(to, "meshcache_purges_unreached_total", "Coordinators that a purge ordered here did not reach.")?,
+            purged_entries: counter(
+                to,
+                "meshcache_purged_entries_total",
+                "Entries that purges removed or made stale here.",
+            )?,
+            purges_unreached: counter(
+                to,
+                "meshcache_purges_unreached_total",
+                "Coordinators that a purge ordered here did not reach.",
+            )?,
             purge_log: one(to, IntGauge::new("meshcache_purge_log", "Purges that others can still catch up from."))?,
-            emptied: counter(to, "meshcache_emptied_total", "How often the store was emptied because nobody knew any more what had been purged.")?,
-            silent_peers: one(to, IntGauge::new("meshcache_silent_peers", "Coordinators that neither answer nor refuse."))?,
-            sure: one(to, IntGauge::new("meshcache_sure", "1, or 0 while other coordinators are not heard, so that everything passes."))?,
+            emptied: counter(
+                to,
+                "meshcache_emptied_total",
+                "How often the store was emptied because nobody knew any more what had been purged.",
+            )?,
+            silent_peers: one(
+                to,
+                IntGauge::new("meshcache_silent_peers", "Coordinators that neither answer nor refuse."),
+            )?,
+            sure: one(
+                to,
+                IntGauge::new(
+                    "meshcache_sure",
+                    "1, or 0 while other coordinators are not heard, so that everything passes.",
+                ),
+            )?,
             peers_failing: one(
                 to,
-                IntGauge::new("meshcache_peers_failing", "Other coordinators that have not answered since they failed: their keys go to the next ones."),
+                IntGauge::new(
+                    "meshcache_peers_failing",
+                    "Other coordinators that have not answered since they failed: their keys go to the next ones.",
+                ),
             )?,
-            hedges: one(to, IntCounter::new("meshcache_hedges_total", "Questions to the next coordinator while the owner was still waited for."))?,
+            hedges: one(
+                to,
+                IntCounter::new(
+                    "meshcache_hedges_total",
+                    "Questions to the next coordinator while the owner was still waited for.",
+                ),
+            )?,
             peer_failures,
             peeks,
             peeks_answered,
             pushed,
             received,
-            limits: Met::new(&counters(to, "meshcache_limits_met_total", "How often a limit of this process was met, by limit.", &["limit"])?),
+            limits: Met::new(&counters(
+                to,
+                "meshcache_limits_met_total",
+                "How often a limit of this process was met, by limit.",
+                &["limit"],
+            )?),
             waiters: one(to, IntGauge::new("meshcache_waiters", "Requests that wait for a flight."))?,
-            heads: one(to, IntGauge::new("meshcache_heads_bytes", "Bytes of requests under way that the store does not answer."))?,
-            under_way: one(to, IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."))?,
-            config_info: gauges(to, "meshcache_config_info", "1, with the digest of the groups in a label.", &["digest"])?,
+            heads: one(
+                to,
+                IntGauge::new("meshcache_heads_bytes", "Bytes of requests under way that the store does not answer."),
+            )?,
+            under_way: one(
+                to,
+                IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."),
+            )?,
+            config_info: gauges(
+                to,
+                "meshcache_config_info",
+                "1, with the digest of the groups in a label.",
+                &["digest"],
+            )?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
             peer_problems: gauges(
@@ -138,7 +225,12 @@ impl Metrics {
                 &["peer", "problem"],
             )?,
             connections: gauges(to, "meshcache_connections", "Open connections, by port.", &["port"])?,
-            heads_refused: counters(to, "meshcache_heads_refused_total", "Requests whose head has too many lines or bytes (431), by port.", &["port"])?,
+            heads_refused: counters(
+                to,
+                "meshcache_heads_refused_total",
+                "Requests whose head has too many lines or bytes (431), by port.",
+                &["port"],
+            )?,
             proxy_requests: counters(
                 to,
                 "meshcache_proxy_requests_total",
@@ -216,7 +308,8 @@ impl Metrics {
         self.discovery_problems.with_label_values(&[problem]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Says whether there is that problem with a peer of a fixed list. Who is in no list any more leaves no series behind.
+    /// Says whether there is that problem with a peer of a fixed list. Who is in no list any more leaves no series
+    /// behind.
     pub fn set_peer_problem(&self, peer: &str, problem: &str, is: bool) {
         if is || problem == Problem::Unheard.label() {
             self.peer_problems.with_label_values(&[peer, problem]).set(is.into());
@@ -252,7 +345,8 @@ impl Metrics {
         self.purge_log.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
-    /// Says how many requests wait, how many bytes are on their way into the store, and how many those take that are under way.
+    /// Says how many requests wait, how many bytes are on their way into the store, and how many those take that are
+    /// under way.
     pub fn set_under_way(&self, (waiters, bytes, heads): (usize, u64, u64)) {
         self.heads.set(i64::try_from(heads).unwrap_or(i64::MAX));
         self.waiters.set(i64::try_from(waiters).unwrap_or(i64::MAX));
@@ -281,7 +375,10 @@ fn info(gauge: &IntGaugeVec, value: &str) {
     gauge.with_label_values(&[value]).set(1);
 }
 
-fn one<M: Collector + Clone + 'static>(to: &Registry, metric: Result<M, prometheus::Error>) -> Result<M, prometheus::Error> {
+fn one<M: Collector + Clone + 'static>(
+    to: &Registry,
+    metric: Result<M, prometheus::Error>,
+) -> Result<M, prometheus::Error> {
     let metric = metric?;
     to.register(Box::new(metric.clone()))?;
     Ok(metric)

@@ -21,8 +21,8 @@ impl<'a> Named<'a> {
 
     /// Where to look for what it names: nowhere else there is any of it.
     ///
-    /// Beginnings of paths are looked for in the whole group: it costs as much as a look at each key, in exchange for which no order by
-    /// path has to be kept (docs/performance.md has the figures).
+    /// Beginnings of paths are looked for in the whole group: it costs as much as a look at each key, in exchange for
+    /// which no order by path has to be kept (docs/performance.md has the figures).
     pub(crate) fn places(&self) -> Vec<Where> {
         if self.what.all {
             return vec![Where::Everywhere];

@@ -34,7 +34,14 @@ impl Cache {
         }
         let passing = with_headers(&brought.head.headers, |fields| {
             let response = &protocol::Response { status: brought.head.status.as_u16(), fields };
-            let passed = Passed { group, key: &asked.key, request: &asked.request, verified: asked.verified(), response, times: brought.times };
+            let passed = Passed {
+                group,
+                key: &asked.key,
+                request: &asked.request,
+                verified: asked.verified(),
+                response,
+                times: brought.times,
+            };
             self.observed.lock().begins(&passed, brought.at)
         })?;
         Some(Watching { cache: self.clone(), served: asked.served.clone(), passing })

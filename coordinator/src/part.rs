@@ -8,7 +8,8 @@ use http::{
 };
 use meshcache_protocol::freshness::Part;
 
-/// What stands between the parts of an answer with several ranges: another one for each answer, so that nobody can write it into a body beforehand.
+/// What stands between the parts of an answer with several ranges: another one for each answer, so that nobody can
+/// write it into a body beforehand.
 struct Boundary(String);
 
 impl Boundary {
@@ -32,7 +33,10 @@ pub(crate) fn cut(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option
         }
         Part::Ranges(ranges) => {
             let (kind, boundary) = (headers.remove(CONTENT_TYPE), Boundary::random());
-            headers.insert(CONTENT_TYPE, HeaderValue::from_str(&format!("multipart/byteranges; boundary={}", boundary.0)).ok()?);
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_str(&format!("multipart/byteranges; boundary={}", boundary.0)).ok()?,
+            );
             Some((StatusCode::PARTIAL_CONTENT, multipart(&entry.body, ranges, kind.as_ref(), &boundary)?))
         }
         Part::Unsatisfiable => {
@@ -49,7 +53,12 @@ fn slice(body: &Bytes, first: u64, last: u64) -> Option<Bytes> {
     (first < end && end <= body.len()).then(|| body.slice(first..end))
 }
 
-fn multipart(body: &Bytes, ranges: &[(u64, u64)], kind: Option<&HeaderValue>, Boundary(boundary): &Boundary) -> Option<Bytes> {
+fn multipart(
+    body: &Bytes,
+    ranges: &[(u64, u64)],
+    kind: Option<&HeaderValue>,
+    Boundary(boundary): &Boundary,
+) -> Option<Bytes> {
     let mut all = BytesMut::new();
     for (first, last) in ranges {
         all.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
@@ -78,6 +87,11 @@ mod tests {
         let body = Bytes::from_static(b"abcdefghij");
         let text = multipart(&body, &[(0, 1), (8, 9)], None, &one).unwrap();
         let b = &one.0;
-        assert_eq!(text, format!("\r\n--{b}\r\ncontent-range: bytes 0-1/10\r\n\r\nab\r\n--{b}\r\ncontent-range: bytes 8-9/10\r\n\r\nij\r\n--{b}--\r\n"));
+        assert_eq!(
+            text,
+            format!(
+                "\r\n--{b}\r\ncontent-range: bytes 0-1/10\r\n\r\nab\r\n--{b}\r\ncontent-range: bytes 8-9/10\r\n\r\nij\r\n--{b}--\r\n"
+            )
+        );
     }
 }

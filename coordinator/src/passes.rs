@@ -1,4 +1,5 @@
-//! Keys whose answers turned out not to be shared, for a while: so that nobody queues for them again. Something is tried all the same.
+//! Keys whose answers turned out not to be shared, for a while: so that nobody queues for them again. Something is
+//! tried all the same.
 
 use crate::recent::recent;
 use lru::LruCache;
@@ -11,7 +12,8 @@ use parking_lot::Mutex;
 
 /// How many keys are remembered. Beyond that the oldest are forgotten, and the next one who asks waits once.
 const MOST: usize = 65_536;
-/// Between two tries, milliseconds, once some have failed. The first comes at once: the answer may have been one request's own fault.
+/// Between two tries, milliseconds, once some have failed. The first comes at once: the answer may have been one
+/// request's own fault.
 const LONGEST: u64 = 1000;
 /// The second try comes after so long; each further one after twice as long as the one before.
 const SECOND: u64 = 50;
@@ -54,9 +56,17 @@ impl Default for Passes {
 }
 
 impl Passes {
-    /// Remembers for so many milliseconds that the answer to a request was not shared; it varied by these fields. For how long whoever asks
-    /// need not ask again. A hash that two keys share only lets the other pass, too.
-    pub(crate) fn remember(&self, key: Hash, vary: Vary, request: &Request<'_>, reason: impl Into<Said>, now: u64, ms: u64) -> u64 {
+    /// Remembers for so many milliseconds that the answer to a request was not shared; it varied by these fields. For
+    /// how long whoever asks need not ask again. A hash that two keys share only lets the other pass, too.
+    pub(crate) fn remember(
+        &self,
+        key: Hash,
+        vary: Vary,
+        request: &Request<'_>,
+        reason: impl Into<Said>,
+        now: u64,
+        ms: u64,
+    ) -> u64 {
         if ms == 0 {
             return 0;
         }
@@ -65,7 +75,12 @@ impl Passes {
         // No request makes an answer large by what it says.
         let first = if reason == Reason::TooLarge { LONGEST } else { 0 };
         let gap = passes.get(request, now).map_or(first, |(before, _)| (before.gap * 2).clamp(SECOND, LONGEST));
-        passes.remember(vary, request, Pass { reason, next: now.saturating_add(gap), gap, passed: 0 }, now.saturating_add(ms));
+        passes.remember(
+            vary,
+            request,
+            Pass { reason, next: now.saturating_add(gap), gap, passed: 0 },
+            now.saturating_add(ms),
+        );
         gap.min(UNASKED)
     }
 
@@ -81,7 +96,8 @@ impl Passes {
         };
         let tries = may_try && pass.next <= now && (pass.gap < LONGEST || pass.passed >= BETWEEN);
         // While one is under way, the others pass.
-        (pass.next, pass.passed) = if tries { (now.saturating_add(LONGEST), 0) } else { (pass.next, pass.passed.saturating_add(1)) };
+        (pass.next, pass.passed) =
+            if tries { (now.saturating_add(LONGEST), 0) } else { (pass.next, pass.passed.saturating_add(1)) };
         // A try takes its time, too.
         let left = if tries || pass.next <= now { pass.gap } else { pass.next - now };
         let remember = left.min(UNASKED);

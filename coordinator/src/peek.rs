@@ -1,4 +1,5 @@
-//! A key that is ours since a moment ago: its owner before may have its answer, and is asked for it once before it is loaded.
+//! A key that is ours since a moment ago: its owner before may have its answer, and is asked for it once before it is
+//! loaded.
 
 use crate::{
     cache::Cache,
@@ -33,8 +34,8 @@ pub(crate) enum Peeked {
 }
 
 impl Cache {
-    /// Asks a key's owner before for what it has of it, where this coordinator has become the owner and may have missed something.
-    /// What comes is in the store then.
+    /// Asks a key's owner before for what it has of it, where this coordinator has become the owner and may have missed
+    /// something. What comes is in the store then.
     pub(crate) async fn peek(&self, errand: &Errand) {
         let Errand { served, key, .. } = errand;
         let (me, now) = (&self.settings.me, self.clock.now());
@@ -54,7 +55,9 @@ impl Cache {
             let (began, at) = (Instant::now(), self.clock.now());
             match self.peers.peek(peer, key.bytes(), patience).await {
                 Ok(response) if response.status() == StatusCode::ACCEPTED && began < end => {}
-                Ok(response) if response.status() == StatusCode::OK => break self.take_peeked(errand, &load, response, at).await,
+                Ok(response) if response.status() == StatusCode::OK => {
+                    break self.take_peeked(errand, &load, response, at).await;
+                }
                 Ok(_) => break "nothing",
                 Err(_) => break "failed",
             }
@@ -62,10 +65,18 @@ impl Cache {
         self.metrics.peek(outcome);
     }
 
-    async fn take_peeked(&self, errand: &Errand, load: &Load, response: Response<Incoming>, asked: u64) -> &'static str {
+    async fn take_peeked(
+        &self,
+        errand: &Errand,
+        load: &Load,
+        response: Response<Incoming>,
+        asked: u64,
+    ) -> &'static str {
         let Errand { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
-        let Collected::Whole(message) = collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await else {
+        let Collected::Whole(message) =
+            collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await
+        else {
             return "failed";
         };
         let (there, frames) = match frame::read(&message) {
@@ -80,7 +91,10 @@ impl Cache {
         }
         let there = Arc::new(there);
         let late = self.clock.now().saturating_sub(asked);
-        let taken = frames.iter().filter(|frame| frame.key == key.bytes()).map(|frame| self.take_in(served, load, frame, late, &there, Comes::Peeked));
+        let taken = frames
+            .iter()
+            .filter(|frame| frame.key == key.bytes())
+            .map(|frame| self.take_in(served, load, frame, late, &there, Comes::Peeked));
         let results: Vec<_> = taken.collect();
         match results.iter().find_map(|result| result.err()) {
             _ if results.iter().any(Result::is_ok) => "found",
@@ -89,7 +103,8 @@ impl Cache {
         }
     }
 
-    /// Answers a peek: from the store, or from a flight under way, or not at all. Whoever asks does not count as one who uses the key.
+    /// Answers a peek: from the store, or from a flight under way, or not at all. Whoever asks does not count as one
+    /// who uses the key.
     pub(crate) async fn peeked(&self, key: Vec<u8>, patience: Duration) -> Peeked {
         let key = Key::from_bytes(key);
         let rules = self.rules();

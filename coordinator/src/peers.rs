@@ -75,12 +75,22 @@ impl Peers {
         Self { clock, metrics, links: ArcSwap::default(), token: ArcSwapOption::default() }
     }
 
-    /// Keeps a client for each peer of the ring, and for those who were in rings `before`; one whose address is the same keeps its connection.
+    /// Keeps a client for each peer of the ring, and for those who were in rings `before`; one whose address is the
+    /// same keeps its connection.
     pub(crate) fn set(&self, ring: &Ring, before: Vec<Peer>, me: &str) {
         let old = self.links.load();
-        let link = |peer: &Peer| old.get(&peer.name).filter(|link| link.peer.peer == peer.peer).cloned().unwrap_or_else(|| Arc::new(Link::new(peer)));
+        let link = |peer: &Peer| {
+            old.get(&peer.name)
+                .filter(|link| link.peer.peer == peer.peer)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Link::new(peer)))
+        };
         let gone = before.iter().filter(|peer| ring.peer(&peer.name).is_none());
-        let links = gone.chain(ring.peers()).filter(|peer| peer.name != me).map(|peer| (peer.name.clone(), link(peer))).collect();
+        let links = gone
+            .chain(ring.peers())
+            .filter(|peer| peer.name != me)
+            .map(|peer| (peer.name.clone(), link(peer)))
+            .collect();
         self.links.store(Arc::new(links));
         self.count();
     }
@@ -114,15 +124,19 @@ impl Peers {
 
     fn failed(&self, link: &Link, call: Call, failure: Failure) {
         let now = self.clock.now();
-        // Whoever cannot be reached for a peek answers nothing else either. One that is silent for its short deadline may, and one
-        // that is too old to know what a peek is does.
+        // Whoever cannot be reached for a peek answers nothing else either. One that is silent for its short deadline
+        // may, and one that is too old to know what a peek is does.
         if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
             self.failed(link, Call::Question, failure);
         } else {
             self.metrics.peer_failure(failure.reason());
         }
         if link.breaker(call).lock().fails(now) && call == Call::Question {
-            tracing::warn!(peer = link.peer.name, reason = failure.label(), "peer does not answer: its keys go to the next");
+            tracing::warn!(
+                peer = link.peer.name,
+                reason = failure.label(),
+                "peer does not answer: its keys go to the next"
+            );
             self.count();
         }
     }
@@ -145,7 +159,8 @@ impl Peers {
         self.token.load().is_some()
     }
 
-    /// Asks a peer, once, for all who ask for the key (`is_load`) or for one request as it is. Its verdict and what comes with it; a failure where it says nothing in time.
+    /// Asks a peer, once, for all who ask for the key (`is_load`) or for one request as it is. Its verdict and what
+    /// comes with it; a failure where it says nothing in time.
     pub(crate) async fn ask(
         &self,
         peer: &str,
@@ -157,8 +172,12 @@ impl Peers {
         let link = self.link(peer)?;
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let request = call(peer, head, question, &token, is_load).ok_or(Failure::Internal)?;
-        let verdict = |response: &Response<Incoming>| response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()));
-        let answer = patiently(patience, link.ask(request)).await.and_then(|response| Ok((verdict(&response).ok_or(Failure::BadResponse)?, response)));
+        let verdict = |response: &Response<Incoming>| {
+            response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()))
+        };
+        let answer = patiently(patience, link.ask(request))
+            .await
+            .and_then(|response| Ok((verdict(&response).ok_or(Failure::BadResponse)?, response)));
         match &answer {
             Ok(_) => self.answered(&link, Call::Question),
             Err(failure) => self.failed(&link, Call::Question, *failure),
@@ -176,7 +195,8 @@ impl Peers {
     /// Asks a peer for what it has of a key; how it answered counts for its breaker.
     pub(crate) async fn peek(&self, peer: &str, key: &[u8], patience: Duration) -> Result<Response<Incoming>, Failure> {
         let link = self.link(peer)?;
-        let told = Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
+        let told =
+            Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
         let answer = self.post(&link, wire::PEEK_PATH, &told, key.to_vec(), patience).await;
         match &answer {
             Ok(_) => self.answered(&link, Call::Peek),
@@ -186,20 +206,47 @@ impl Peers {
     }
 
     /// Tells a peer something under one of our own paths.
-    pub(crate) async fn tell(&self, peer: &str, path: &str, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn tell(
+        &self,
+        peer: &str,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
         self.post(&*self.link(peer)?, path, &Question::new(), body, patience).await
     }
 
     /// The same to one that may be in no ring.
-    pub(crate) async fn say(&self, peer: &Peer, path: &str, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn say(
+        &self,
+        peer: &Peer,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
         let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(Link::new(peer)));
         self.post(&link, path, &Question::new(), body, patience).await
     }
 
-    async fn post(&self, link: &Link, path: &str, said: &Question, body: Vec<u8>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+    async fn post(
+        &self,
+        link: &Link,
+        path: &str,
+        said: &Question,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
         let token = self.token.load_full().ok_or(Failure::Refused)?;
-        let uri = Uri::builder().scheme("http").authority(link.peer.name.as_str()).path_and_query(path).build().map_err(|_| Failure::Internal)?;
-        let request = Request::post(uri).version(http::Version::HTTP_2).header(AUTHORIZATION, &*token).header(header::WIRE, said.to_string());
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(link.peer.name.as_str())
+            .path_and_query(path)
+            .build()
+            .map_err(|_| Failure::Internal)?;
+        let request = Request::post(uri)
+            .version(http::Version::HTTP_2)
+            .header(AUTHORIZATION, &*token)
+            .header(header::WIRE, said.to_string());
         let response = link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await?;
         if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
     }
@@ -209,13 +256,24 @@ impl Peers {
     }
 
     /// Tells a peer that an unsafe request has succeeded for a target. `call`: the path of the call.
-    pub(crate) async fn invalidate(&self, peer: &str, head: &Head, call: &str, patience: Duration) -> Result<(), Failure> {
+    pub(crate) async fn invalidate(
+        &self,
+        peer: &str,
+        head: &Head,
+        call: &str,
+        patience: Duration,
+    ) -> Result<(), Failure> {
         let link = self.link(peer)?;
         let token = self.token.load_full().ok_or(Failure::Refused)?;
         let question = Question { hop: true, ..Question::new() };
         let mut request = self::call(peer, head, &question, &token, true).ok_or(Failure::Internal)?;
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = Uri::builder().scheme("http").authority(peer).path_and_query(call).build().map_err(|_| Failure::Internal)?;
+        *request.uri_mut() = Uri::builder()
+            .scheme("http")
+            .authority(peer)
+            .path_and_query(call)
+            .build()
+            .map_err(|_| Failure::Internal)?;
         let response = link.send(request, patience).await?;
         if response.status().is_success() { Ok(()) } else { Err(Failure::BadResponse) }
     }
@@ -282,8 +340,9 @@ impl Link {
     }
 }
 
-/// Waits for a peer's answer for as long as it may be silent. It waits in small steps, each of which counts as one however late it ends: a
-/// process that is starved of CPU would else take its own lateness for the peer's silence, with the answer unread in front of it.
+/// Waits for a peer's answer for as long as it may be silent. It waits in small steps, each of which counts as one
+/// however late it ends: a process that is starved of CPU would else take its own lateness for the peer's silence, with
+/// the answer unread in front of it.
 async fn patiently<T>(patience: Duration, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut answer = pin!(answer);
     let (step, mut left) = ((patience / STEPS).max(STEP), patience);
@@ -299,12 +358,14 @@ async fn patiently<T>(patience: Duration, answer: impl Future<Output = Result<T,
     }
 }
 
-/// Why a peer says nothing. One that cannot be reached is gone; whether the name, the way or the port is to blame is nothing to its asker.
+/// Why a peer says nothing. One that cannot be reached is gone; whether the name, the way or the port is to blame is
+/// nothing to its asker.
 fn failure(error: &legacy::Error) -> Failure {
     if !error.is_connect() {
         return Failure::by(error);
     }
-    let timed_out = causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
+    let timed_out = causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
     if timed_out { Failure::Timeout } else { Failure::Refused }
 }
 
@@ -355,7 +416,10 @@ mod tests {
             assert_eq!(patiently::<()>(patience, pending()).await, Err(Failure::Timeout));
             let took = begun.elapsed();
             // Tokio's timers are late by a millisecond at most, each.
-            assert!(took >= patience && took <= patience + (STEPS + 1) * Duration::from_millis(1), "{took:?} for {patience:?}");
+            assert!(
+                took >= patience && took <= patience + (STEPS + 1) * Duration::from_millis(1),
+                "{took:?} for {patience:?}"
+            );
         }
         let in_time = async {
             sleep(Duration::from_millis(999)).await;
@@ -366,7 +430,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_the_asker_sleeps_through_is_not_its_peers_silence() {
-        // Each time that it is looked at, the process was away for 90 ms: the answer is there at the 30th time, after 2.7 s.
+        // Each time that it is looked at, the process was away for 90 ms: the answer is there at the 30th time, after
+        // 2.7 s.
         let mut looks = 0;
         let mut away = None;
         let answer = poll_fn(move |cx| {

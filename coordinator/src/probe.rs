@@ -1,4 +1,5 @@
-//! One GET, for those who only want to know whether something answers: `helm test`, and the hook that waits for the filter.
+//! One GET, for those who only want to know whether something answers: `helm test`, and the hook that waits for the
+//! filter.
 
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -14,7 +15,9 @@ const LONGEST: usize = 16 * 1024 * 1024;
 
 /// Asks for a plain http:// URL. The error says what is wrong with the answer: a status other than 2xx is one, with its text.
 pub async fn get(url: &str) -> Result<Bytes, String> {
-    tokio::time::timeout(PATIENCE, ask(url)).await.map_err(|_| format!("no answer in {} seconds", PATIENCE.as_secs()))?
+    tokio::time::timeout(PATIENCE, ask(url))
+        .await
+        .map_err(|_| format!("no answer in {} seconds", PATIENCE.as_secs()))?
 }
 
 async fn ask(url: &str) -> Result<Bytes, String> {
@@ -23,12 +26,18 @@ async fn ask(url: &str) -> Result<Bytes, String> {
         return Err(format!("`{url}` is not http://HOST[:PORT]/PATH"));
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let stream =
+        TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path).header(header::HOST, authority.as_str()).header(header::CONNECTION, "close").body(Empty::<Bytes>::new());
-    let answer = sender.send_request(request.map_err(|error| error.to_string())?).await.map_err(|error| error.to_string())?;
+    let request = Request::get(path)
+        .header(header::HOST, authority.as_str())
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new());
+    let answer =
+        sender.send_request(request.map_err(|error| error.to_string())?).await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LONGEST).collect().await.map_err(|error| error.to_string())?.to_bytes();
     connection.abort();

@@ -7,7 +7,10 @@ pub mod watch;
 
 pub use order::{Order, Refused};
 
-use crate::{cache::Cache, feed::Feed, history::Gap, lease::Renewal, metrics::Metrics, settings::Purged, sure::Caught, token::Tokens};
+use crate::{
+    cache::Cache, feed::Feed, history::Gap, lease::Renewal, metrics::Metrics, settings::Purged, sure::Caught,
+    token::Tokens,
+};
 use line::{Line, Unheard};
 use meshcache_protocol::{
     Peer,
@@ -19,8 +22,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch::Sender, task::JoinSet};
 use told::Told;
 
-/// How long a peer may take to purge. Whoever takes longer is named as unreached: longer than a lease, so that it has stopped answering
-/// from its store by then. Of whom that is known already is not waited for.
+/// How long a peer may take to purge. Whoever takes longer is named as unreached: longer than a lease, so that it has
+/// stopped answering from its store by then. Of whom that is known already is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A peer that could not be reached is tried again after this time, while it may still be.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -85,7 +88,8 @@ impl Purger {
     pub async fn everywhere(self: &Arc<Self>, order: Order) -> Report {
         let Order { what, soft, dry_run } = order;
         let (call, mut report) = if dry_run {
-            let Purged { entries, bytes } = self.blocking(|purger, what: &What| purger.cache.would_purge(what), what.clone()).await;
+            let Purged { entries, bytes } =
+                self.blocking(|purger, what: &What| purger.cache.would_purge(what), what.clone()).await;
             (Call::Count(what), Report { entries, bytes, ..Report::default() })
         } else {
             let order = |purger: &Self, (what, soft): &(What, bool)| {
@@ -94,7 +98,10 @@ impl Purger {
                 (purge, purged)
             };
             let (purge, purged) = self.blocking(order, (what, soft)).await;
-            (Call::Purge(purge.clone()), Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, ..Report::default() })
+            (
+                Call::Purge(purge.clone()),
+                Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, ..Report::default() },
+            )
         };
         let (ring, audience) = (self.cache.ring(), self.cache.audience());
         let mut told = Told::new(audience.iter().map(|peer| peer.name.clone()));
@@ -156,11 +163,13 @@ impl Purger {
         }
     }
 
-    /// Carries out what a peer says. One that was heard before is not carried out again. An error: purges before it have to be heard first.
+    /// Carries out what a peer says. One that was heard before is not carried out again. An error: purges before it
+    /// have to be heard first.
     pub async fn here(self: &Arc<Self>, call: Call) -> Result<Report, Behind> {
         match call {
             Call::Count(what) => {
-                let Purged { entries, bytes } = self.blocking(|purger, what| purger.cache.would_purge(what), what).await;
+                let Purged { entries, bytes } =
+                    self.blocking(|purger, what| purger.cache.would_purge(what), what).await;
                 Ok(Report { entries, bytes, asked: Some(self.asked_here().into_iter().collect()), ..Report::default() })
             }
             Call::Purge(purge) => {
@@ -197,7 +206,14 @@ impl Purger {
             what.truncate(what.floor_char_boundary(TOLD));
             what.push_str("...");
         }
-        tracing::info!(id = purge.id(), entries = purged.entries, bytes = purged.bytes, soft = purge.soft, what, "purge");
+        tracing::info!(
+            id = purge.id(),
+            entries = purged.entries,
+            bytes = purged.bytes,
+            soft = purge.soft,
+            what,
+            "purge"
+        );
     }
 
     /// Takes what a peer has told. Whether all that is known there is known here now.
@@ -223,7 +239,9 @@ impl Purger {
     async fn renewed(self: &Arc<Self>, renewal: Renewal) {
         match renewal {
             Renewal::Quiet => {}
-            Renewal::Back(ms) => tracing::info!(ms, "purges are known again: what others purged meanwhile was carried out"),
+            Renewal::Back(ms) => {
+                tracing::info!(ms, "purges are known again: what others purged meanwhile was carried out")
+            }
             Renewal::Empty => {
                 tracing::warn!("nobody knows what was purged while peers were not heard: the store is emptied");
                 self.blocking(|purger, ()| purger.emptied(purger.cache.start_over()), ()).await;
@@ -237,7 +255,10 @@ impl Purger {
             return;
         }
         let purges: Vec<String> = hopeless.iter().map(|(source, n)| format!("{source}:{n}")).collect();
-        tracing::warn!(purges = purges.join(","), "proxies tell of purges that only silent peers may know: the store is emptied");
+        tracing::warn!(
+            purges = purges.join(","),
+            "proxies tell of purges that only silent peers may know: the store is emptied"
+        );
         self.blocking(|purger, hopeless| purger.emptied(purger.cache.give_up(hopeless)), hopeless).await;
         self.cache.caught_up.send_replace(());
     }
@@ -272,7 +293,11 @@ impl Purger {
     }
 
     /// Purges look at many keys: not on a thread that others wait for.
-    async fn blocking<A: Send + 'static, T: Send + 'static>(self: &Arc<Self>, run: fn(&Self, &A) -> T, argument: A) -> T {
+    async fn blocking<A: Send + 'static, T: Send + 'static>(
+        self: &Arc<Self>,
+        run: fn(&Self, &A) -> T,
+        argument: A,
+    ) -> T {
         let purger = self.clone();
         match tokio::task::spawn_blocking(move || run(&purger, &argument)).await {
             Ok(done) => done,
@@ -296,7 +321,8 @@ mod tests {
     #[test]
     fn what_is_purged_is_told_though_whoever_ordered_it_has_hung_up() {
         // One thread purges, and something else first: nothing is done before whoever ordered it has left.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
         let (go, busy) = std::sync::mpsc::channel();
         runtime.spawn_blocking(move || busy.recv());
         runtime.block_on(is_told_though_nobody_waits(go));

@@ -23,7 +23,8 @@ impl<V: Copy> Lately<V> {
 
     /// Remembers it for so many milliseconds, and says what was known before.
     pub(crate) fn replace(&self, key: Hash, value: V, now: u64, ms: u64) -> Option<V> {
-        let (_, (old, until)) = self.0.lock().push(key, (value, now.saturating_add(ms))).filter(|(other, _)| *other == key)?;
+        let (_, (old, until)) =
+            self.0.lock().push(key, (value, now.saturating_add(ms))).filter(|(other, _)| *other == key)?;
         (until > now).then_some(old)
     }
 }
@@ -38,7 +39,11 @@ mod tests {
         assert_eq!(lately.replace(Hash(1), 'a', 0, 10), None);
         assert_eq!(lately.replace(Hash(1), 'b', 9, 10), Some('a'));
         assert_eq!(lately.replace(Hash(1), 'c', 19, 10), None, "the moment is over");
-        assert_eq!((lately.replace(Hash(2), 'x', 20, 10), lately.replace(Hash(3), 'y', 20, 10)), (None, None), "another key makes room");
+        assert_eq!(
+            (lately.replace(Hash(2), 'x', 20, 10), lately.replace(Hash(3), 'y', 20, 10)),
+            (None, None),
+            "another key makes room"
+        );
         assert_eq!(lately.replace(Hash(1), 'd', 20, 10), None);
     }
 }

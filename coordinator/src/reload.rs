@@ -23,7 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often files are looked at: a ConfigMap changes its files by a link, which few kinds of notification see.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// For so long a token file may be gone or empty, as while an editor writes it. After that whoever took the tokens away meant it.
+/// For so long a token file may be gone or empty, as while an editor writes it. After that whoever took the tokens away
+/// meant it.
 const WITHOUT: Duration = Duration::from_secs(10);
 
 /// Watches over the files, and takes what is good.
@@ -53,15 +54,24 @@ impl Reload {
         let loaded = config.source.load(&files, config.identity).map_err(|wrong| wrong.to_string())?;
         cache.set_peer_tokens(&peer.accepted());
         let tokens = [("peer tokens", peer), ("admin tokens", admin)];
-        let reload =
-            Self { source: config.source.clone(), identity: config.identity, cache, feed, metrics, tokens, seen: files.digest(), complaints: HashMap::new() };
+        let reload = Self {
+            source: config.source.clone(),
+            identity: config.identity,
+            cache,
+            feed,
+            metrics,
+            tokens,
+            seen: files.digest(),
+            complaints: HashMap::new(),
+        };
         reload.take(loaded)?;
         Ok(reload)
     }
 
     /// Looks again and again. Never ends.
     pub(crate) async fn run(mut self) {
-        let mut hangup = signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard")).ok();
+        let mut hangup =
+            signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard")).ok();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -89,7 +99,9 @@ impl Reload {
         for (name, tokens) in self.tokens.clone() {
             match tokens.reload(now, WITHOUT) {
                 Ok(Reloaded::Changed) => tracing::info!("{name} reloaded"),
-                Ok(Reloaded::Revoked) => tracing::warn!("{name} revoked: their file has been without a token for {WITHOUT:?}, so nobody is admitted"),
+                Ok(Reloaded::Revoked) => tracing::warn!(
+                    "{name} revoked: their file has been without a token for {WITHOUT:?}, so nobody is admitted"
+                ),
                 Ok(Reloaded::Same) => {}
                 Err(error) => {
                     self.complain(name, error, asked);
@@ -110,10 +122,18 @@ impl Reload {
             return;
         }
         self.seen = digest;
-        let taken = self.source.load(&files, self.identity).map_err(|wrong| wrong.to_string()).and_then(|loaded| self.take(loaded));
+        let taken = self
+            .source
+            .load(&files, self.identity)
+            .map_err(|wrong| wrong.to_string())
+            .and_then(|loaded| self.take(loaded));
         match taken {
             Ok(()) => {
-                tracing::info!(groups = self.cache.groups().iter().count(), digest = self.cache.groups().digest(), "groups reloaded");
+                tracing::info!(
+                    groups = self.cache.groups().iter().count(),
+                    digest = self.cache.groups().digest(),
+                    "groups reloaded"
+                );
                 self.complaints.remove("groups");
             }
             Err(error) => {

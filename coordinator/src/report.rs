@@ -14,7 +14,8 @@ pub(crate) enum Refused {
     Known,
     /// A purge was heard here and not there, or came meanwhile.
     Purged,
-    /// It was found to be true no more here, by an unsafe method or by what came instead of it, and it arrived there before.
+    /// It was found to be true no more here, by an unsafe method or by what came instead of it, and it arrived there
+    /// before.
     Invalidated,
     /// There is no room but that of what is used more.
     NoRoom,
@@ -23,7 +24,8 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 7] = [Self::Rules, Self::Expired, Self::Known, Self::Purged, Self::Invalidated, Self::NoRoom, Self::Broken];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Rules, Self::Expired, Self::Known, Self::Purged, Self::Invalidated, Self::NoRoom, Self::Broken];
 
     pub(crate) const fn label(self) -> &'static str {
         match self {

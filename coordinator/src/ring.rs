@@ -28,7 +28,8 @@ impl Cache {
         former
     }
 
-    /// Keeps links to those in the ring, and to those before: the lock of these is held, so that no newer ring's links are lost.
+    /// Keeps links to those in the ring, and to those before: the lock of these is held, so that no newer ring's links
+    /// are lost.
     fn link(&self, former: &MutexGuard<'_, Former>) {
         self.peers.set(&self.ring(), former.peers(), &self.settings.me);
     }
@@ -64,7 +65,10 @@ impl Cache {
     /// A key is loaded here. If it is another's, that one did not answer whoever asked.
     pub(crate) fn note_stand_in(&self, key: &Key) {
         let ring = self.ring();
-        if let Some(owner) = ring.owner(key.hash()).filter(|owner| owner.name != self.settings.me && ring.peer(&self.settings.me).is_some()) {
+        if let Some(owner) = ring
+            .owner(key.hash())
+            .filter(|owner| owner.name != self.settings.me && ring.peer(&self.settings.me).is_some())
+        {
             let mut stood_in = self.stood_in.lock();
             if !stood_in.contains(&owner.name) {
                 stood_in.insert(owner.name.clone());

@@ -1,4 +1,5 @@
-//! Room for what is under way: places for a group's loads with a queue before them, and bytes of bodies that are not in the store yet.
+//! Room for what is under way: places for a group's loads with a queue before them, and bytes of bodies that are not in
+//! the store yet.
 
 use meshcache_protocol::groups::Overload;
 use prometheus::IntGauge;
@@ -41,7 +42,14 @@ pub(crate) struct Place<'r> {
 impl Room {
     pub(crate) fn new(places: u32, loading: IntGauge, waiting: IntGauge) -> Self {
         let longest = u64::from(places).saturating_mul(QUEUE);
-        Self { places: Semaphore::new(places as usize), longest, queue: AtomicU64::new(0), said: AtomicU64::new(0), loading, waiting }
+        Self {
+            places: Semaphore::new(places as usize),
+            longest,
+            queue: AtomicU64::new(0),
+            said: AtomicU64::new(0),
+            loading,
+            waiting,
+        }
     }
 
     /// A place, if there is one within so long and not too many wait for one.
@@ -60,7 +68,9 @@ impl Room {
     /// Says that there was none; not every time.
     pub(crate) fn complain(&self, group: &str, overload: Overload, now: u64) {
         let said = self.said.load(Relaxed);
-        if (said == 0 || now >= said.saturating_add(QUIET)) && self.said.compare_exchange(said, now.max(1), Relaxed, Relaxed).is_ok() {
+        if (said == 0 || now >= said.saturating_add(QUIET))
+            && self.said.compare_exchange(said, now.max(1), Relaxed, Relaxed).is_ok()
+        {
             tracing::warn!(group, overload = overload.label(), "more loads than maxLoads: some found no place in time");
         }
     }

@@ -33,17 +33,27 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// Takes over from `before` the places of loads that are under way, and what is known of origins that stay.
-    pub(crate) fn new(groups: Arc<Groups>, before: &Self, store: &Store, clients: &Clients, metrics: &Metrics) -> Result<Self, BadCa> {
+    pub(crate) fn new(
+        groups: Arc<Groups>,
+        before: &Self,
+        store: &Store,
+        clients: &Clients,
+        metrics: &Metrics,
+    ) -> Result<Self, BadCa> {
         let origins = clients.origins(&groups, metrics)?;
-        let limits: Vec<_> = groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
+        let limits: Vec<_> =
+            groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
         let shares = store.shares(&limits);
         let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {
             let most = group.config().origin.max_loads;
-            let same = |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
+            let same =
+                |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
             let metrics = metrics.group(group.name());
             let new = || Arc::new(Room::new(most, metrics.loading.clone(), metrics.waiting.clone()));
             let room = before.served.iter().find(same).map_or_else(new, |old| old.room.clone());
-            let there = |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url;
+            let there = |old: &&Arc<Served>| {
+                old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url
+            };
             let outages = before.served.iter().find(there).map_or_else(Arc::default, |old| old.outages.clone());
             Arc::new(Served { group: group.clone(), metrics, share, origin, room, outages, held: Held::default() })
         });

@@ -36,7 +36,8 @@ const TOLD: usize = 16;
 pub(crate) enum Claim<'a> {
     /// A coordinator says so: it is believed.
     Peer(&'a str),
-    /// Anybody may say so who reaches the data port. A coordinator has told of the numbers with a right mark, and of no other for sure.
+    /// Anybody may say so who reaches the data port. A coordinator has told of the numbers with a right mark, and of no
+    /// other for sure.
     Anybody {
         /// The position.
         purges: &'a str,
@@ -52,7 +53,8 @@ pub(crate) enum Knows {
     All,
     /// It is not, and peers may tell of it: they are worth asking.
     Behind,
-    /// Nothing is missing but what anybody may have made up: nobody is asked for it, and it passes until peers have been heard anyway.
+    /// Nothing is missing but what anybody may have made up: nobody is asked for it, and it passes until peers have
+    /// been heard anyway.
     Doubts,
 }
 
@@ -100,22 +102,32 @@ impl Cache {
             Claim::Peer(purges) | Claim::Anybody { purges, .. } if self.history.is_told(purges) => Knows::All,
             Claim::Peer(purges) if Position::parse(purges).is_some_and(|there| self.has_all(&there)) => Knows::All,
             Claim::Peer(_) => Knows::Behind,
-            Claim::Anybody { purges, marks } => Position::parse(purges).map_or(Knows::Doubts, |there| self.judge(&there, marks)),
+            Claim::Anybody { purges, marks } => {
+                Position::parse(purges).map_or(Knows::Doubts, |there| self.judge(&there, marks))
+            }
         };
         if of_these == Knows::All && !self.lease.holds(clock::awake()) { Knows::Behind } else { of_these }
     }
 
     /// Whether all was carried out here up to there, which anybody may have made up where marks do not prove it.
     fn judge(&self, there: &Position, marks: &str) -> Knows {
-        let (here, own, now, marker) = (self.history.position(), self.history.source(), clock::awake(), self.marker.load());
-        let unknown: Vec<_> = mark::read(there, marks).filter(|(source, n, _)| *n > here.of(source)).take(TOLD.saturating_add(1)).collect();
+        let (here, own, now, marker) =
+            (self.history.position(), self.history.source(), clock::awake(), self.marker.load());
+        let unknown: Vec<_> = mark::read(there, marks)
+            .filter(|(source, n, _)| *n > here.of(source))
+            .take(TOLD.saturating_add(1))
+            .collect();
         if unknown.len() > TOLD {
             return Knows::Doubts;
         }
-        let is_right = |(source, n, mark): &(&str, u64, Option<Mark>)| mark.is_some_and(|mark| marker.is_right(source, *n, mark));
+        let is_right =
+            |(source, n, mark): &(&str, u64, Option<Mark>)| mark.is_some_and(|mark| marker.is_right(source, *n, mark));
         let (proven, unproven): (Vec<_>, Vec<_>) = unknown.into_iter().partition(is_right);
         // Of all of them it is noted when they were first told of, and not one after another.
-        let missing = proven.iter().filter(|(source, n, _)| *source == own.as_str() || !self.lease.is_lost(source, *n, now)).count();
+        let missing = proven
+            .iter()
+            .filter(|(source, n, _)| *source == own.as_str() || !self.lease.is_lost(source, *n, now))
+            .count();
         let doubtful = unproven.iter().filter(|(source, n, _)| !self.lease.is_unheard_of(source, *n, now)).count();
         match (missing, doubtful) {
             (0, 0) => Knows::All,
@@ -130,8 +142,8 @@ impl Cache {
         mark::write(position, |source, n| marker.mark(source, n))
     }
 
-    /// Whether all was carried out here up to there, but for what nobody can tell of any more: who knew it has ended, and it was not
-    /// acknowledged without naming this coordinator, or it would be known.
+    /// Whether all was carried out here up to there, but for what nobody can tell of any more: who knew it has ended,
+    /// and it was not acknowledged without naming this coordinator, or it would be known.
     fn has_all(&self, there: &Position) -> bool {
         let (here, own, now) = (self.history.position(), self.history.source(), clock::awake());
         let is_lost = |source: &String, n: u64| *source != *own && self.lease.is_lost(source, n, now);
@@ -154,11 +166,17 @@ impl Cache {
         // First where we are: what comes now is not told, and asked for the next time.
         let (source, position) = (self.history.source(), (*self.history.position()).clone());
         let purges = self.history.since(&question.position, MOST);
-        Answer { source: source.to_string(), holds, position, missed: purges.is_err(), purges: purges.unwrap_or_default() }
+        Answer {
+            source: source.to_string(),
+            holds,
+            position,
+            missed: purges.is_err(),
+            purges: purges.unwrap_or_default(),
+        }
     }
 
-    /// Whom a purge that was carried out here just now is told: all in the ring, and those who are not, or not any more, and still answer
-    /// because of what they heard here.
+    /// Whom a purge that was carried out here just now is told: all in the ring, and those who are not, or not any
+    /// more, and still answer because of what they heard here.
     pub(crate) fn audience(&self) -> Vec<Peer> {
         let ring = self.ring();
         let listeners = self.listeners().into_iter().filter(|peer| ring.peer(&peer.name).is_none());
@@ -191,7 +209,8 @@ impl Cache {
         if self.history.position().covers(&answer.position) { Caught::Up } else { Caught::Behind }
     }
 
-    /// Nobody knows what was purged meanwhile: the store is emptied, and what was purged before is not to be learnt from here.
+    /// Nobody knows what was purged meanwhile: the store is emptied, and what was purged before is not to be learnt
+    /// from here.
     pub(crate) fn start_over(&self) -> Purged {
         let had = self.empty(&Position::default());
         self.history.forget();
@@ -199,7 +218,8 @@ impl Cache {
         had
     }
 
-    /// The purges that are waited for in vain: see [`Self::give_up`]. What was heard since it was told of is none of them.
+    /// The purges that are waited for in vain: see [`Self::give_up`]. What was heard since it was told of is none of
+    /// them.
     pub(crate) fn hopeless(&self) -> Vec<(String, u64)> {
         let mut hopeless = self.lease.hopeless(clock::awake());
         let here = self.history.position();
@@ -207,7 +227,8 @@ impl Cache {
         hopeless
     }
 
-    /// Nobody who is heard knows of these purges, and who may is silent: the store is emptied, and they are waited for no longer.
+    /// Nobody who is heard knows of these purges, and who may is silent: the store is emptied, and they are waited for
+    /// no longer.
     pub(crate) fn give_up(&self, hopeless: &[(String, u64)]) -> Purged {
         let had = self.empty(&Position::default());
         self.lease.give_up(hopeless);
@@ -240,8 +261,8 @@ impl Cache {
         self.history.skip(to, || self.carry_out(&all))
     }
 
-    /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not stored, and who comes
-    /// later does not join it.
+    /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not
+    /// stored, and who comes later does not join it.
     fn carry_out(&self, purge: &Purge) -> Purged {
         self.remove(&purge.what, if purge.soft { Fate::Stale(self.clock.now()) } else { Fate::Gone })
     }
@@ -266,8 +287,8 @@ impl Cache {
         self.store.purge(&named.places(), Fate::Counted, |key, variants| named.is(key, variants))
     }
 
-    /// Whether what comes from elsewhere (a push, a peek) may be stored: no purge since its load began means it. `load`: begun before this
-    /// is asked, so that a purge that comes now is not missed.
+    /// Whether what comes from elsewhere (a push, a peek) may be stored: no purge since its load began means it.
+    /// `load`: begun before this is asked, so that a purge that comes now is not missed.
     pub(crate) fn admits(&self, load: &Load, entry: &Arc<Entry>) -> bool {
         if !self.history.position().covers(&entry.position) {
             // It knows more than we do.
@@ -328,23 +349,34 @@ mod tests {
         let cache = one_of_three();
         let woken = cache.wake.subscribe();
         let own = format!("{}:7", cache.history.source());
-        // The mark of another number, of a token that nobody has, none at all; a living source, the very own; and no position.
+        // The mark of another number, of a token that nobody has, none at all; a living source, the very own; and no
+        // position.
         let invented = ["x.1:1", "x.1:18446744073709551615", "b.1:5", "c.1:5", &own, "x.1:1,y.1:1"];
         let marks = [String::new(), marked("old", "x.1:2"), marked("stolen", "x.1:1"), "0".repeat(16)];
         // c falls silent.
         for now in (1100..9000).step_by(200) {
             hear(&cache, &["b"], now);
-            for (purges, marks) in invented.iter().flat_map(|purges| marks.iter().map(move |marks| (*purges, marks.as_str()))) {
+            for (purges, marks) in
+                invented.iter().flat_map(|purges| marks.iter().map(move |marks| (*purges, marks.as_str())))
+            {
                 assert_eq!(cache.knows(Claim::Anybody { purges, marks }), Knows::Doubts, "{purges} {marks} at {now}");
             }
             assert_eq!(cache.knows(Claim::Anybody { purges: "nonsense", marks: "" }), Knows::Doubts);
             assert_eq!(cache.hopeless(), []);
-            assert_eq!(cache.knows(Claim::Anybody { purges: "", marks: "" }), Knows::All, "who tells of nothing is answered");
+            assert_eq!(
+                cache.knows(Claim::Anybody { purges: "", marks: "" }),
+                Knows::All,
+                "who tells of nothing is answered"
+            );
         }
         assert!(!woken.has_changed().unwrap());
         hear(&cache, &["b", "c"], 9000);
         for purges in invented {
-            assert_eq!(cache.knows(Claim::Anybody { purges, marks: "" }), Knows::All, "{purges}: all were heard, and none knows of it");
+            assert_eq!(
+                cache.knows(Claim::Anybody { purges, marks: "" }),
+                Knows::All,
+                "{purges}: all were heard, and none knows of it"
+            );
         }
     }
 
@@ -356,7 +388,11 @@ mod tests {
         assert_eq!((woken.has_changed().unwrap(), cache.waited.load(Relaxed)), (false, 0));
         let marks = marked("old", "x.1:1");
         assert!(!cache.is_sure(Claim::Anybody { purges: "x.1:1", marks: &marks }).await);
-        assert_eq!((woken.has_changed().unwrap(), cache.waited.load(Relaxed)), (true, 1000), "of what a coordinator has told peers are asked");
+        assert_eq!(
+            (woken.has_changed().unwrap(), cache.waited.load(Relaxed)),
+            (true, 1000),
+            "of what a coordinator has told peers are asked"
+        );
         woken.mark_unchanged();
         let many = (0..=TOLD).map(|n| format!("x{n}.1:1")).collect::<Vec<_>>().join(",");
         let marks = marked("old", &many);
@@ -379,7 +415,11 @@ mod tests {
             assert_eq!(hopeless.len(), 2, "{token}: {hopeless:?}");
             cache.give_up(&hopeless);
             assert_eq!((cache.knows(claim), cache.hopeless()), (Knows::All, vec![]), "once is enough");
-            assert_eq!(cache.knows(Claim::Anybody { purges: "c.1:5", marks: "" }), Knows::All, "it was emptied of that, too");
+            assert_eq!(
+                cache.knows(Claim::Anybody { purges: "c.1:5", marks: "" }),
+                Knows::All,
+                "it was emptied of that, too"
+            );
         }
     }
 

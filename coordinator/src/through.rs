@@ -37,7 +37,12 @@ const COPIES: u64 = 2;
 
 impl Cache {
     /// A request that is none of the cache's.
-    pub(crate) async fn elsewhere<'a>(self: &Arc<Self>, elsewhere: Elsewhere<'a>, head: &Head, body: Incoming) -> (Option<&'a Arc<Served>>, Response<Body>) {
+    pub(crate) async fn elsewhere<'a>(
+        self: &Arc<Self>,
+        elsewhere: Elsewhere<'a>,
+        head: &Head,
+        body: Incoming,
+    ) -> (Option<&'a Arc<Served>>, Response<Body>) {
         match elsewhere {
             Elsewhere::Pass { served, reason, is_question } => {
                 served.metrics.request(Outcome::Pass.label(), reason);
@@ -66,13 +71,26 @@ impl Cache {
         }
     }
 
-    /// A request that the cache has nothing for: a proxy goes on by itself, and remembers that for so long; a plain client is served by the origin.
-    pub(crate) async fn let_go(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, aside: Aside) -> Response<Body> {
+    /// A request that the cache has nothing for: a proxy goes on by itself, and remembers that for so long; a plain
+    /// client is served by the origin.
+    pub(crate) async fn let_go(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        head: &Head,
+        body: Incoming,
+        aside: Aside,
+    ) -> Response<Body> {
         asked.served.metrics.request(Outcome::Pass.label(), aside.reason);
-        let Some(question) = &asked.question else { return self.through(asked.served, head, body.into(), aside, Some(asked)).await };
+        let Some(question) = &asked.question else {
+            return self.through(asked.served, head, body.into(), aside, Some(asked)).await;
+        };
         if asked.request.is_head() && aside.fwd != "uri-miss" {
             // Its answer says something of what is stored here. An origin that is slow says it to the proxy.
-            let looked = timeout(asked.patience(question), self.through(asked.served, head, body.into(), aside.clone(), Some(asked))).await;
+            let looked = timeout(
+                asked.patience(question),
+                self.through(asked.served, head, body.into(), aside.clone(), Some(asked)),
+            )
+            .await;
             if let Ok(response) = looked
                 && !response.status().is_server_error()
             {
@@ -108,7 +126,14 @@ impl Cache {
     }
 
     /// To the origin and back, as it streams. `asked`: what comes is stored as well, where it may be.
-    pub(crate) async fn through(self: &Arc<Self>, served: &Arc<Served>, head: &Head, body: Body, aside: Aside, asked: Option<&Asked<'_>>) -> Response<Body> {
+    pub(crate) async fn through(
+        self: &Arc<Self>,
+        served: &Arc<Served>,
+        head: &Head,
+        body: Body,
+        aside: Aside,
+        asked: Option<&Asked<'_>>,
+    ) -> Response<Body> {
         let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
         let fields = head.fields();
         let key = match asked {
@@ -118,7 +143,9 @@ impl Cache {
             _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
             Some(asked) => Some(asked.key.clone()),
             // A POST may be answered with what a GET would bring.
-            None if is_unsafe && aside.reason == Reason::Method => head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None)),
+            None if is_unsafe && aside.reason == Reason::Method => {
+                head.request(&fields).ok().map(|request| Key::of(&served.group, &request, None))
+            }
             None => None,
         };
         // It is one of a connection of its own, for as long as it lasts.
@@ -128,7 +155,9 @@ impl Cache {
             return answer::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names);
         }
         let mut load = key.map(|key| self.store.begin(key, self.history.position()));
-        let Some(outgoing) = outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body)) else {
+        let Some(outgoing) =
+            outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body))
+        else {
             return answer::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &self.names);
         };
         // What the cache would not have answered in any case is none of what it could save.
@@ -159,15 +188,17 @@ impl Cache {
         verdict.fwd_status = parts.status.as_u16();
         let verified = asked.is_some_and(Asked::verified);
         let request = asked.map_or_else(|| head.request(&fields).ok(), |asked| Some(asked.request));
-        let body = match load.zip(request).and_then(|(load, request)| self.keeper(served, &request, verified, load, &brought)) {
-            Some(keep) => {
-                let limit = served.group.config().limits.object.0;
-                // Nothing is promised of a body that does not say how long it is.
-                verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
-                Body::stream(Kept::new(body, limit, self.bytes.take(), keep))
-            }
-            None => Body::stream(body),
-        };
+        let body =
+            match load.zip(request).and_then(|(load, request)| self.keeper(served, &request, verified, load, &brought))
+            {
+                Some(keep) => {
+                    let limit = served.group.config().limits.object.0;
+                    // Nothing is promised of a body that does not say how long it is.
+                    verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
+                    Body::stream(Kept::new(body, limit, self.bytes.take(), keep))
+                }
+                None => Body::stream(body),
+            };
         let body = Body::stream(Held { body, _by: (taken, head.counted()) });
         let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
         let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
@@ -190,11 +221,24 @@ impl Cache {
             let stored = freshness::store(&served.group, request, verified, &response, times, random());
             let stored = stored.inspect_err(|not| served.metrics.not_stored(not.reason())).ok()?;
             let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
-            Some((stored, selecting, cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version)))
+            Some((
+                stored,
+                selecting,
+                cache.with_via(freshness::storable(&served.group, &response, times.responded), head.version),
+            ))
         })?;
         Some(move |body: Bytes| {
             let tags = served.group.config().tags.header.to_ascii_lowercase();
-            let entry = Entry::new(Parts { status, fields, tags: &tags, body, selecting, stored, arrived, position: load.position().clone() });
+            let entry = Entry::new(Parts {
+                status,
+                fields,
+                tags: &tags,
+                body,
+                selecting,
+                stored,
+                arrived,
+                position: load.position().clone(),
+            });
             // A part that is not as long as it says is none.
             if entry.extent().is_none_or(|extent| extent.bytes() == entry.body.len() as u64) {
                 cache.put(&served, &load, &Arc::new(entry));
@@ -202,11 +246,17 @@ impl Cache {
         })
     }
 
-    /// What the answer to a HEAD says of what is stored: it is that and fresh again, or it is another (RFC 9111 section 4.3.5).
+    /// What the answer to a HEAD says of what is stored: it is that and fresh again, or it is another (RFC 9111 section
+    /// 4.3.5).
     fn looked_at(&self, asked: &Asked<'_>, load: &Load, brought: &Brought<'_>) {
         let Served { group: _, share, .. } = &**asked.served;
         let get = Request { method: b"GET", ..asked.request };
-        let Some(old) = self.store.get(share, &asked.key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&get)) else { return };
+        let Some(old) = self
+            .store
+            .get(share, &asked.key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&get))
+        else {
+            return;
+        };
         let same = || {
             with_headers(&brought.head.headers, |new| {
                 let new = protocol::Response { status: brought.head.status.as_u16(), fields: new };
@@ -214,13 +264,17 @@ impl Cache {
             })
         };
         match brought.head.status {
-            status if status == old.status && same() => match self.freshened(asked.served, &get, asked.verified(), &old, load, brought) {
-                Ok(entry) => {
-                    self.put(asked.served, load, &Arc::new(entry));
+            status if status == old.status && same() => {
+                match self.freshened(asked.served, &get, asked.verified(), &old, load, brought) {
+                    Ok(entry) => {
+                        self.put(asked.served, load, &Arc::new(entry));
+                    }
+                    Err(_) => self.store.remove_variants(share, &asked.key, |entry| entry.selecting.matches(&get)),
                 }
-                Err(_) => self.store.remove_variants(share, &asked.key, |entry| entry.selecting.matches(&get)),
-            },
-            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => self.supersede(asked.served, &asked.key, &get, brought.head),
+            }
+            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                self.supersede(asked.served, &asked.key, &get, brought.head)
+            }
             _ => {}
         }
     }

@@ -51,11 +51,13 @@ impl Unread {
 impl Tokens {
     /// Reads the file, if there is one. The error is one line that names it.
     pub fn open(file: Option<PathBuf>) -> Result<Arc<Self>, String> {
-        let list = file.as_deref().map_or(Ok(Vec::new()), |file| list(file, std::fs::read(file)).map_err(Unread::what))?;
+        let list =
+            file.as_deref().map_or(Ok(Vec::new()), |file| list(file, std::fs::read(file)).map_err(Unread::what))?;
         Ok(Arc::new(Self { file, list: ArcSwap::from_pointee(list), without: Mutex::default() }))
     }
 
-    /// Reads the file again. An error leaves those that are there; but where the file is gone or empty for as long as `without`, they are revoked.
+    /// Reads the file again. An error leaves those that are there; but where the file is gone or empty for as long as
+    /// `without`, they are revoked.
     pub fn reload(&self, now: Instant, without: Duration) -> Result<Reloaded, String> {
         let Some(file) = &self.file else { return Ok(Reloaded::Same) };
         let mut since = self.without.lock();
@@ -127,7 +129,10 @@ fn list(file: &Path, content: io::Result<Vec<u8>>) -> Result<Vec<String>, Unread
     let text = String::from_utf8_lossy(&content);
     let list: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if let Some(n) = text.lines().position(|line| !line.trim().bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(Unread::Bad(wrong(format!("line {}: a token is visible ASCII without spaces", n.saturating_add(1)))));
+        return Err(Unread::Bad(wrong(format!(
+            "line {}: a token is visible ASCII without spaces",
+            n.saturating_add(1)
+        ))));
     }
     if list.is_empty() { Err(Unread::Without(wrong("has no token".into()))) } else { Ok(list) }
 }
@@ -165,7 +170,11 @@ mod tests {
             (basic("new-token"), false, false),
             ("Basic !".to_owned(), false, false),
         ] {
-            assert_eq!((tokens.admit_bearer(&authorization(&value)), tokens.admit_browser(&authorization(&value))), (bearer, browser), "{value}");
+            assert_eq!(
+                (tokens.admit_bearer(&authorization(&value)), tokens.admit_browser(&authorization(&value))),
+                (bearer, browser),
+                "{value}"
+            );
         }
         assert!(!tokens.admit_browser(&HeaderMap::new()));
     }
@@ -187,7 +196,9 @@ mod tests {
         assert_eq!(tokens.reload(now, WITHOUT), Ok(Reloaded::Same));
         std::fs::write(&file, "two").unwrap();
         assert_eq!(tokens.reload(now, WITHOUT), Ok(Reloaded::Changed));
-        assert!(tokens.admit_bearer(&authorization("Bearer two")) && !tokens.admit_bearer(&authorization("Bearer one")));
+        assert!(
+            tokens.admit_bearer(&authorization("Bearer two")) && !tokens.admit_bearer(&authorization("Bearer one"))
+        );
         for (n, broken) in ["a b", "\u{e9}"].iter().enumerate() {
             std::fs::write(&file, broken).unwrap();
             assert!(tokens.reload(now + WITHOUT * n as u32, WITHOUT).is_err(), "{broken}");
@@ -206,7 +217,12 @@ mod tests {
                 std::fs::remove_file(&file).unwrap()
             }
             for after in [Duration::ZERO, WITHOUT - Duration::from_millis(1)] {
-                assert!(tokens.reload(begun + after, WITHOUT).is_err_and(|why| why.ends_with("for 10s, the tokens are revoked")) && admits());
+                assert!(
+                    tokens
+                        .reload(begun + after, WITHOUT)
+                        .is_err_and(|why| why.ends_with("for 10s, the tokens are revoked"))
+                        && admits()
+                );
             }
             assert_eq!((tokens.reload(begun + WITHOUT, WITHOUT), admits()), (Ok(Reloaded::Revoked), false));
             assert!(tokens.is_configured() && tokens.first().is_none(), "nobody is admitted, rather than everybody");
@@ -235,7 +251,11 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
         let begun = Instant::now();
         for seconds in [0, 20] {
-            assert!(tokens.reload(begun + Duration::from_secs(seconds), WITHOUT).is_err_and(|why| why.contains("no regular file")));
+            assert!(
+                tokens
+                    .reload(begun + Duration::from_secs(seconds), WITHOUT)
+                    .is_err_and(|why| why.contains("no regular file"))
+            );
         }
         assert!(tokens.admit_bearer(&authorization("Bearer one")));
     }

@@ -27,8 +27,8 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Says that it is there: among fixed names to all, where an API tells who is ready only to those who have answered for its keys.
-    /// Never ends.
+    /// Says that it is there: among fixed names to all, where an API tells who is ready only to those who have answered
+    /// for its keys. Never ends.
     pub(crate) async fn come(self: &Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_millis(AGAIN));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -77,14 +77,20 @@ impl Words {
     async fn say(self: &Arc<Self>, does: Does, to: Vec<Peer>, stood_in: &BTreeSet<String>) -> Vec<String> {
         let mut calls = JoinSet::new();
         for peer in to {
-            let word = Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name), list: self.rings.own_list() };
+            let word =
+                Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name), list: self.rings.own_list() };
             // A list that makes it longer than a peer takes is left out.
             let whole = serde_json::to_vec(&word).ok().filter(|word| word.len() <= LONGEST);
-            let Some(word) = whole.or_else(|| serde_json::to_vec(&Word { list: Vec::new(), ..word }).ok()) else { continue };
+            let Some(word) = whole.or_else(|| serde_json::to_vec(&Word { list: Vec::new(), ..word }).ok()) else {
+                continue;
+            };
             let words = self.clone();
             calls.spawn(async move {
                 let (heard, peer) = (words.tell(&peer, word).await, peer.name);
-                heard.inspect_err(|failure| tracing::debug!(peer, reason = failure.label(), "word not heard")).is_ok().then_some(peer)
+                heard
+                    .inspect_err(|failure| tracing::debug!(peer, reason = failure.label(), "word not heard"))
+                    .is_ok()
+                    .then_some(peer)
             });
         }
         calls.join_all().await.into_iter().flatten().collect()

@@ -20,7 +20,9 @@ fn said(text: &[u8]) -> String {
     std::fs::write(&path, text).unwrap();
     match load(&path) {
         Ok(_) => "good".into(),
-        Err(error) => error.strip_prefix(&format!("{}:", path.display())).unwrap_or_else(|| panic!("{error}")).to_owned(),
+        Err(error) => {
+            error.strip_prefix(&format!("{}:", path.display())).unwrap_or_else(|| panic!("{error}")).to_owned()
+        }
     }
 }
 
@@ -31,11 +33,17 @@ fn a_line_names_what_is_wrong_with_a_field() {
     for (rest, line) in [
         ("", "good"),
         ("  foo: 1\n", "6: groups[0].foo: unknown field `foo`, expected one of name, mode, match, "),
-        ("  freshness:\n    defualt: 1s\n", "7: groups[0].freshness.defualt: unknown field `defualt`, expected one of default, min, max, "),
+        (
+            "  freshness:\n    defualt: 1s\n",
+            "7: groups[0].freshness.defualt: unknown field `defualt`, expected one of default, min, max, ",
+        ),
         ("  patience: 10x\n", "6: groups[0].patience: `10x` is not a duration (examples: 250ms, 10s, 1h30m, 7d)"),
         ("  patience: [1]\n", "6: groups[0].patience: expected a text such as 10s, 8MiB or 5%"),
         ("  patience: 1ms\n", "6: groups[0].patience: 1ms is less than 10ms"),
-        ("  limits: {object: 8Mb}\n", "6: groups[0].limits.object: `8Mb` is not a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)"),
+        (
+            "  limits: {object: 8Mb}\n",
+            "6: groups[0].limits.object: `8Mb` is not a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)",
+        ),
         ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
         ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
@@ -49,24 +57,39 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  freshness:\n    min: 8d\n", "7: groups[0].freshness.min: 8d is more than freshness.max (7d)"),
         ("  name: b\n", "6: groups[0].name: duplicate mapping key `name` is not allowed here"),
         ("- null\n", "6: groups[1]: expected fields (name: value)"),
-        ("- name: A_b\n", "6: groups[1].name: `A_b` is not a name (at most 63 of a-z, 0-9 and `-`, no `-` at either end)"),
-        ("- name: a\n  match: {hosts: [i]}\n  origin: {url: \"http://o\"}\n", "6: groups[1].name: two groups have the name `a`"),
+        (
+            "- name: A_b\n",
+            "6: groups[1].name: `A_b` is not a name (at most 63 of a-z, 0-9 and `-`, no `-` at either end)",
+        ),
+        (
+            "- name: a\n  match: {hosts: [i]}\n  origin: {url: \"http://o\"}\n",
+            "6: groups[1].name: two groups have the name `a`",
+        ),
         ("- name: b\n  match: {hosts: [i]}\n", "6: groups[1]: missing field `origin`"),
         ("- name: b\n  match: {}\n  origin: {url: \"http://o\"}\n", "7: groups[1].match: needs `service` or `hosts`"),
         ("- name: b\n  match: {hosts: [\"a b\"]}\n", "7: groups[1].match.hosts[0]: `a b` is not a host (examples: "),
         ("- name: b\n  match: {service: b}\n", "7: groups[1].match.service: `b` is not a service (name.namespace, "),
-        ("- name: b\n  match: {hosts: [i], paths: [{prefix: /a}, {regex: \"(\"}]}\n", "7: groups[1].match.paths[1].regex: `(` is not a regex: "),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{prefix: /a}, {regex: \"(\"}]}\n",
+            "7: groups[1].match.paths[1].regex: `(` is not a regex: ",
+        ),
         (
             "- name: b\n  match: {hosts: [i], paths: [{prefix: a}]}\n  origin: {url: \"http://o\"}\n",
             "7: groups[1].match.paths: `a` is not a path (it begins with / and has no query)",
         ),
-        ("- name: b\n  match: {hosts: [i]}\n  origin:\n    url: ftp://o\n", "9: groups[1].origin.url: `ftp://o` is not an origin's URL "),
+        (
+            "- name: b\n  match: {hosts: [i]}\n  origin:\n    url: ftp://o\n",
+            "9: groups[1].origin.url: `ftp://o` is not an origin's URL ",
+        ),
         ("- name: b\n  match: {hosts: [i]}\n  origin:\n    timeout: 1s\n", "8: groups[1].origin: missing field `url`"),
         (
             "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: many}\n",
             "8: groups[1].origin.maxLoads: expected a whole number, 0 or more",
         ),
-        ("- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n", "8: groups[1].origin.maxLoads: 0 would let nothing load"),
+        (
+            "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n",
+            "8: groups[1].origin.maxLoads: 0 would let nothing load",
+        ),
         ("debuggers: x\n", "6: debuggers: expected a list ([..])"),
         ("---\nversion: 1\n", "7: file: only single YAML document expected but multiple found"),
         ("\t- x\n", "6: "),
@@ -94,7 +117,10 @@ fn a_line_names_what_is_wrong_with_a_file() {
         let said = said(text);
         assert!(said.starts_with(line), "{:?}: {said}", String::from_utf8_lossy(text));
     }
-    assert_eq!(load(Path::new("/no/such.yaml")).unwrap_err(), "/no/such.yaml:1: file: cannot be read: No such file or directory (os error 2)");
+    assert_eq!(
+        load(Path::new("/no/such.yaml")).unwrap_err(),
+        "/no/such.yaml:1: file: cannot be read: No such file or directory (os error 2)"
+    );
 }
 
 #[test]
@@ -121,7 +147,10 @@ fn a_directory_is_one_configuration_in_the_order_of_its_names() {
         "c.yml",
         "version: 1\ngroups:\n- name: c\n  match: {hosts: [j]}\n  origin: {url: \"http://o\"}\n- name: b\n  match: {hosts: [k]}\n  origin: {url: \"http://o\"}\n",
     );
-    assert_eq!(load(folder.path()).unwrap_err(), format!("{}:6: groups[1].name: two groups have the name `b`", folder.path().join("c.yml").display()));
+    assert_eq!(
+        load(folder.path()).unwrap_err(),
+        format!("{}:6: groups[1].name: two groups have the name `b`", folder.path().join("c.yml").display())
+    );
 }
 
 #[test]
@@ -149,10 +178,16 @@ fn the_program_ends_with_status_2_and_one_line() {
         assert_eq!((status, out.as_str(), error.lines().count()), (Some(2), "", 1), "{error}");
         assert!(error.starts_with(&format!("{path}:6: groups[0].foo: ")), "{error}");
     }
-    std::fs::write(path, format!("{HEAD}- name: b\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://o\"}}\n")).unwrap();
+    std::fs::write(path, format!("{HEAD}- name: b\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://o\"}}\n"))
+        .unwrap();
     let (status, out, error) = run(&["check", "--config", path]);
     assert_eq!((status, error.as_str()), (Some(0), ""));
-    assert_eq!(out, format!("{path}:7: groups[1].match: `b` can never match: `a` before it takes all that it names (warning)\n{path}: good, 2 groups\n"));
+    assert_eq!(
+        out,
+        format!(
+            "{path}:7: groups[1].match: `b` can never match: `a` before it takes all that it names (warning)\n{path}: good, 2 groups\n"
+        )
+    );
 }
 
 #[test]
@@ -186,16 +221,25 @@ fn debuggers_that_nobody_can_be_are_refused() {
         (
             "[\"spiffe://x/ns/ops/sa/*\"]",
             "none",
-            Some("debuggers: `spiffe://x/ns/ops/sa/*` needs --identity xfcc: without it no caller has an identity, and only `*` matches"),
+            Some(
+                "debuggers: `spiffe://x/ns/ops/sa/*` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
+            ),
         ),
         ("[\"*\", \"spiffe://x/ns/ops/sa/*\"]", "none", Some("`spiffe://x/ns/ops/sa/*` needs --identity xfcc")),
         ("[\"spiffe://x/ns/ops/sa/*\"]", "xfcc", None),
         ("[\"*\"]", "none", None),
     ] {
-        std::fs::write(path, format!("version: 1\n\ndebuggers: {debuggers}\n{}", HEAD.trim_start_matches("version: 1\n"))).unwrap();
+        std::fs::write(
+            path,
+            format!("version: 1\n\ndebuggers: {debuggers}\n{}", HEAD.trim_start_matches("version: 1\n")),
+        )
+        .unwrap();
         let (status, out, error) = run(&["check", "--config", path, "--identity", identity]);
         match said {
-            Some(said) => assert!(status == Some(2) && error.starts_with(&format!("{path}:3: ")) && error.contains(said), "{debuggers}: {out}{error}"),
+            Some(said) => assert!(
+                status == Some(2) && error.starts_with(&format!("{path}:3: ")) && error.contains(said),
+                "{debuggers}: {out}{error}"
+            ),
             None => assert_eq!(status, Some(0), "{debuggers}: {error}"),
         }
     }
@@ -205,12 +249,28 @@ fn debuggers_that_nobody_can_be_are_refused() {
 fn yaml_and_helm_may_write_modes_as_booleans_and_statuses_with_or_without_quotes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
-    for (mode, word) in [("on", "on"), ("true", "on"), ("\"on\"", "on"), ("off", "off"), ("false", "off"), ("\"off\"", "off"), ("observe", "observe")] {
+    for (mode, word) in [
+        ("on", "on"),
+        ("true", "on"),
+        ("\"on\"", "on"),
+        ("off", "off"),
+        ("false", "off"),
+        ("\"off\"", "off"),
+        ("observe", "observe"),
+    ] {
         for status in ["404", "\"404\""] {
-            std::fs::write(&path, format!("{HEAD}  mode: {mode}\n  freshness: {{status: {{{status}: 10s, \"5xx\": 1s}}}}\n")).unwrap();
+            std::fs::write(
+                &path,
+                format!("{HEAD}  mode: {mode}\n  freshness: {{status: {{{status}: 10s, \"5xx\": 1s}}}}\n"),
+            )
+            .unwrap();
             let loaded = load(&path).unwrap_or_else(|error| panic!("{mode} {status}: {error}"));
             let config = serde_json::to_value(&loaded.config.groups[0]).unwrap();
-            assert_eq!((&config["mode"], &config["freshness"]["status"]["404"]), (&word.into(), &"10s".into()), "{mode} {status}");
+            assert_eq!(
+                (&config["mode"], &config["freshness"]["status"]["404"]),
+                (&word.into(), &"10s".into()),
+                "{mode} {status}"
+            );
         }
     }
 }

@@ -53,7 +53,10 @@ async fn reach(identity: Identity, mut group: Value) -> Vec<usize> {
     let sent: Vec<String> = through.iter().map(|n| format!("{} {}", SENT[*n].0, SENT[*n].1)).collect();
     assert_eq!(*seen.lock(), sent, "what is refused does not reach the origin, and what passes goes as it came");
     let refused = String::from_utf8(front.metrics.page().unwrap()).unwrap();
-    let counted = format!("meshcache_requests_total{{group=\"g\",outcome=\"error\",reason=\"not-passed\"}} {}", SENT.len() - through.len());
+    let counted = format!(
+        "meshcache_requests_total{{group=\"g\",outcome=\"error\",reason=\"not-passed\"}} {}",
+        SENT.len() - through.len()
+    );
     assert!(through.len() == SENT.len() || refused.contains(&counted), "{counted}\n{refused}");
     through
 }
@@ -67,11 +70,26 @@ async fn a_client_has_done_at_an_origin_what_its_group_lets_pass_and_nothing_els
         ("callers are told apart", Identity::Xfcc, json!({}), vec![0, 1]),
         ("some may have the answers", Identity::Xfcc, json!({"callers": callers}), vec![0, 1]),
         ("everybody may, it says", Identity::None, json!({"callers": ["*"]}), vec![0, 1]),
-        ("all passes, it says", Identity::Xfcc, json!({"callers": callers, "passThrough": all}), vec![0, 1, 2, 3, 4, 5, 6, 7]),
-        ("one method more", Identity::Xfcc, json!({"passThrough": {"methods": ["GET", "HEAD", "POST"]}}), vec![0, 1, 2]),
+        (
+            "all passes, it says",
+            Identity::Xfcc,
+            json!({"callers": callers, "passThrough": all}),
+            vec![0, 1, 2, 3, 4, 5, 6, 7],
+        ),
+        (
+            "one method more",
+            Identity::Xfcc,
+            json!({"passThrough": {"methods": ["GET", "HEAD", "POST"]}}),
+            vec![0, 1, 2],
+        ),
         ("other paths", Identity::Xfcc, json!({"passThrough": {"otherPaths": true}}), vec![0, 1, 4, 6]),
         ("no other paths", Identity::None, json!({"passThrough": {"otherPaths": false}}), vec![0, 1, 2, 3]),
-        ("only what is looked up", Identity::None, json!({"passThrough": {"methods": [], "otherPaths": false}}), vec![0, 1]),
+        (
+            "only what is looked up",
+            Identity::None,
+            json!({"passThrough": {"methods": [], "otherPaths": false}}),
+            vec![0, 1],
+        ),
     ] {
         assert_eq!(reach(identity, group).await, expected, "{what}");
     }

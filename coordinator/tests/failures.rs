@@ -1,4 +1,5 @@
-//! Origins that fail, refuse, or answer one client otherwise: what everybody else gets, and how often the origin is asked.
+//! Origins that fail, refuse, or answer one client otherwise: what everybody else gets, and how often the origin is
+//! asked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -53,7 +54,11 @@ async fn a_failure_that_two_loads_bring_is_shared_by_all_who_wait() {
         let front = Arc::new(Front::new(&origin, json!({})).await);
         let answers = crowd(&front, &origin, &gate, plain, "/").await;
         assert!(answers.iter().all(|answer| answer.status.as_u16() == status && answer.text() == "says"), "{status}");
-        assert_eq!((origin.count(), front.cache.usage()[0].items), (2, 0), "{status}: two loads, and nothing is stored");
+        assert_eq!(
+            (origin.count(), front.cache.usage()[0].items),
+            (2, 0),
+            "{status}: two loads, and nothing is stored"
+        );
     }
 }
 
@@ -83,7 +88,11 @@ async fn what_is_one_clients_own_is_not_shared_although_it_failed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_that_only_one_request_provokes_is_for_that_one_alone() {
     let (origin, gate) = Origin::gated(|seen| {
-        if seen.headers.contains_key("x-provokes") { answer(500, &[], "provoked") } else { answer(200, &[("cache-control", "max-age=60")], "good") }
+        if seen.headers.contains_key("x-provokes") {
+            answer(500, &[], "provoked")
+        } else {
+            answer(200, &[("cache-control", "max-age=60")], "good")
+        }
     })
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
@@ -134,14 +143,23 @@ async fn an_origin_that_hangs_is_waited_for_once_whatever_its_answers_say() {
         let gate = Gate::closed();
         let before = origin.count();
         let answers = crowd(&front, &origin, &gate, plain, "/").await;
-        assert!(answers.iter().all(|answer| answer.status == 504 && answer.text() == "timeout\n"), "{control}: {:?}", answers[0]);
+        assert!(
+            answers.iter().all(|answer| answer.status == 504 && answer.text() == "timeout\n"),
+            "{control}: {:?}",
+            answers[0]
+        );
         assert_eq!(origin.count() - before, 1, "{control}");
         let asked = front.question("/", &[]).await;
-        assert_eq!((asked.status.as_u16(), asked.header("meshcache-outcome")), (504, "miss; reason=timeout; ttl=0; age=0; shared; waiters"), "{control}");
+        assert_eq!(
+            (asked.status.as_u16(), asked.header("meshcache-outcome")),
+            (504, "miss; reason=timeout; ttl=0; age=0; shared; waiters"),
+            "{control}"
+        );
     }
 }
 
-/// An origin whose `/`-paths are good for no time but stale-if-error allows them; a path fails while the script says so.
+/// An origin whose `/`-paths are good for no time but stale-if-error allows them; a path fails while the script says
+/// so.
 struct Outage {
     status: Arc<AtomicU16>,
     origin: Origin,
@@ -158,7 +176,11 @@ impl Outage {
                 match status {
                     // Longer than any of these tests lasts.
                     0 => std::future::pending().await,
-                    200 => answer(200, &[("cache-control", "max-age=0, stale-if-error=60"), ("etag", "\"a\"")], seen.target),
+                    200 => answer(
+                        200,
+                        &[("cache-control", "max-age=0, stale-if-error=60"), ("etag", "\"a\"")],
+                        seen.target,
+                    ),
                     status => answer(status, &[], "fails"),
                 }
             }
@@ -187,9 +209,17 @@ async fn what_is_stale_is_given_at_once_while_its_origin_fails() {
         let outage = Outage::new(json!({"origin": {"timeout": "300ms"}})).await;
         outage.status.store(status, SeqCst);
         assert_eq!(outage.asked("/1", 20).await, 1, "the first load finds it out");
-        assert_eq!((outage.asked("/2", 1).await, outage.asked("/3", 1).await), (1, 1), "two other keys ask for themselves");
+        assert_eq!(
+            (outage.asked("/2", 1).await, outage.asked("/3", 1).await),
+            (1, 1),
+            "two other keys ask for themselves"
+        );
         assert_eq!(outage.asked("/4", 20).await, 0, "three in a row: the origin itself is meant");
-        assert_eq!(outage.front.get("/cold").await.status.as_u16(), if status == 0 { 504 } else { 503 }, "what is not there is loaded as ever");
+        assert_eq!(
+            outage.front.get("/cold").await.status.as_u16(),
+            if status == 0 { 504 } else { 503 },
+            "what is not there is loaded as ever"
+        );
         outage.status.store(200, SeqCst);
         let before = outage.origin.count();
         until("one tries", || {
@@ -240,7 +270,13 @@ async fn polls_on_condition_share_a_load_of_the_whole() {
     })
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
-    let asks = |n: usize| if n.is_multiple_of(2) { ("GET", &[("if-none-match", "\"a\"")][..]) } else { ("GET", &[("if-none-match", "\"b\"")][..]) };
+    let asks = |n: usize| {
+        if n.is_multiple_of(2) {
+            ("GET", &[("if-none-match", "\"a\"")][..])
+        } else {
+            ("GET", &[("if-none-match", "\"b\"")][..])
+        }
+    };
     let answers = crowd(&front, &origin, &gate, asks, "/").await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 304 && answer.body.is_empty()).count(), CROWD / 2);
     assert_eq!(answers.iter().filter(|answer| answer.status == 200 && answer.text() == "whole").count(), CROWD / 2);
@@ -249,7 +285,10 @@ async fn polls_on_condition_share_a_load_of_the_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_on_what_is_not_stored_is_judged_by_the_origin() {
-    for (fields, size) in [(&[("cache-control", "private"), ("etag", "\"a\"")][..], 10), (&[("cache-control", "max-age=60"), ("etag", "\"a\"")], 2 << 20)] {
+    for (fields, size) in [
+        (&[("cache-control", "private"), ("etag", "\"a\"")][..], 10),
+        (&[("cache-control", "max-age=60"), ("etag", "\"a\"")], 2 << 20),
+    ] {
         let sent = Arc::new(AtomicUsize::new(0));
         let own = sent.clone();
         let origin = Origin::new(move |seen| {
@@ -297,10 +336,16 @@ async fn a_proxys_second_request_for_a_part_or_a_head_loads_the_whole() {
     }
     assert_eq!(origin.count(), 2);
     for _ in 0..3 {
-        assert_eq!(front.question("/user", &[range[0], ("cookie", "a=b")]).await.header("meshcache-outcome"), "pass; reason=identity");
+        assert_eq!(
+            front.question("/user", &[range[0], ("cookie", "a=b")]).await.header("meshcache-outcome"),
+            "pass; reason=identity"
+        );
     }
     // A plain client's part is loaded and stored as that part.
-    let parts = Origin::new(|_| async { answer(206, &[("cache-control", "max-age=60"), ("content-range", "bytes 2-4/10")], "234") }).await;
+    let parts = Origin::new(|_| async {
+        answer(206, &[("cache-control", "max-age=60"), ("content-range", "bytes 2-4/10")], "234")
+    })
+    .await;
     front.reload(&parts, json!({}));
     for _ in 0..3 {
         assert_eq!(front.ask("GET", "/plain", &range).await.text(), "234");
@@ -314,9 +359,13 @@ async fn a_refused_refresh_destroys_nothing() {
         let refuses = Arc::new(AtomicBool::new(false));
         let own = refuses.clone();
         let origin = Origin::new(move |seen| {
-            let refuses = own.load(SeqCst) && seen.headers.get("accept-language").is_none_or(|language| language == "de");
+            let refuses =
+                own.load(SeqCst) && seen.headers.get("accept-language").is_none_or(|language| language == "de");
             async move {
-                let language = seen.headers.get("accept-language").map_or(String::new(), |language| language.to_str().unwrap().to_owned());
+                let language = seen
+                    .headers
+                    .get("accept-language")
+                    .map_or(String::new(), |language| language.to_str().unwrap().to_owned());
                 let control = if language == "de" { "max-age=0, stale-while-revalidate=60" } else { "max-age=60" };
                 if refuses {
                     answer(refused, &[("vary", "accept-language")], "refused")
@@ -342,9 +391,11 @@ async fn a_refused_refresh_destroys_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_answer_takes_the_place_of_the_variant_that_it_matches_and_of_no_other() {
-    for (fields, left) in
-        [(&[("vary", "accept-language"), ("cache-control", "no-store")][..], 1), (&[("vary", "accept-language"), ("x-gone", "1")], 1), (&[("x-gone", "1")], 0)]
-    {
+    for (fields, left) in [
+        (&[("vary", "accept-language"), ("cache-control", "no-store")][..], 1),
+        (&[("vary", "accept-language"), ("x-gone", "1")], 1),
+        (&[("x-gone", "1")], 0),
+    ] {
         let changes = Arc::new(AtomicBool::new(false));
         let own = changes.clone();
         let origin = Origin::new(move |_| {
@@ -354,7 +405,11 @@ async fn another_answer_takes_the_place_of_the_variant_that_it_matches_and_of_no
                 if changes {
                     answer(status, fields, "other")
                 } else {
-                    answer(200, &[("cache-control", "max-age=0"), ("vary", "accept-language"), ("etag", "\"a\"")], "first")
+                    answer(
+                        200,
+                        &[("cache-control", "max-age=0"), ("vary", "accept-language"), ("etag", "\"a\"")],
+                        "first",
+                    )
                 }
             }
         })
@@ -411,7 +466,11 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
             passed += tries;
             assert_eq!(ask(true).await.text(), "good", "what may be given is given, whoever asks");
         }
-        assert!(honest.load(SeqCst) <= 3 * 5, "proxy: {is_proxy}: {} honest loads of 5 due, {passed} passed", honest.load(SeqCst));
+        assert!(
+            honest.load(SeqCst) <= 3 * 5,
+            "proxy: {is_proxy}: {} honest loads of 5 due, {passed} passed",
+            honest.load(SeqCst)
+        );
     }
 }
 
@@ -419,7 +478,10 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
 async fn a_pass_is_remembered_for_requests_like_its_own() {
     let (origin, front, honest) = provoked(true).await;
     let provokes = [("x-provokes", "1")];
-    assert_eq!(front.question("/", &provokes).await.header("meshcache-outcome"), "pass; reason=private; vary=x-provokes");
+    assert_eq!(
+        front.question("/", &provokes).await.header("meshcache-outcome"),
+        "pass; reason=private; vary=x-provokes"
+    );
     for _ in 0..20 {
         assert_eq!(front.question("/", &[]).await.text(), "good");
     }

@@ -41,7 +41,9 @@ async fn all(crowd: Vec<JoinHandle<Answer>>) -> Vec<Answer> {
 
 /// An origin that answers when the gate is open.
 async fn gated(fields: &'static [(&'static str, &'static str)]) -> (Origin, Gate) {
-    let user = |seen: &plane::Seen| seen.headers.get("x-user").map_or_else(|| "none".to_owned(), |user| user.to_str().unwrap().to_owned());
+    let user = |seen: &plane::Seen| {
+        seen.headers.get("x-user").map_or_else(|| "none".to_owned(), |user| user.to_str().unwrap().to_owned())
+    };
     Origin::gated(move |seen| answer(200, fields, user(&seen))).await
 }
 
@@ -154,7 +156,10 @@ async fn half_a_body_is_an_error_and_is_not_stored() {
     assert_eq!(origin.count(), 2);
     assert_eq!(front.cache.usage()[0].items, 0);
     let asked = front.question("/", &[]).await;
-    assert_eq!((asked.status.as_u16(), asked.header("meshcache-outcome")), (502, "miss; reason=incomplete-body; ttl=0; age=0; shared; waiters"));
+    assert_eq!(
+        (asked.status.as_u16(), asked.header("meshcache-outcome")),
+        (502, "miss; reason=incomplete-body; ttl=0; age=0; shared; waiters")
+    );
     let private = Origin::raw(b"HTTP/1.1 200 OK\r\ncache-control: private\r\ncontent-length: 10\r\n\r\nhalf").await;
     front.reload(&private, json!({}));
     let cut = front.get("/p").await;
@@ -167,13 +172,20 @@ async fn origins_that_fail_are_told_apart() {
     let free = refused.addr;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = Origin::raw(b"").await;
-    for (address, status, reason) in [(free, 502, "connect"), (silent.local_addr().unwrap(), 504, "timeout"), (origin.address, 502, "reset")] {
-        let front = Front::new(&origin, json!({"origin": {"url": format!("http://{address}"), "timeout": "200ms"}})).await;
+    for (address, status, reason) in
+        [(free, 502, "connect"), (silent.local_addr().unwrap(), 504, "timeout"), (origin.address, 502, "reset")]
+    {
+        let front =
+            Front::new(&origin, json!({"origin": {"url": format!("http://{address}"), "timeout": "200ms"}})).await;
         let failed = front.get("/").await;
         assert_eq!((failed.status.as_u16(), failed.text()), (status, format!("{reason}\n").as_str()));
         let asked = front.question("/", &[]).await;
         let outcome = format!("miss; reason={reason}; ttl=0; age=0; shared; waiters");
-        assert_eq!((asked.status.as_u16(), asked.header("meshcache-outcome")), (status, outcome.as_str()), "a herd is not let loose on an origin that fails");
+        assert_eq!(
+            (asked.status.as_u16(), asked.header("meshcache-outcome")),
+            (status, outcome.as_str()),
+            "a herd is not let loose on an origin that fails"
+        );
     }
     assert_eq!(origin.count(), 2, "a request is not sent twice because it failed");
     for nonsense in [&b"HTTP/1.1 nonsense\r\n\r\n"[..], b"\x16\x03\x01 TLS?\r\n\r\n"] {
@@ -243,7 +255,11 @@ async fn what_is_too_large_streams_and_evicts_nothing() {
         let target = if says { "/says" } else { "/does-not-say" };
         let answers = all(crowd(&front, 5, target)).await;
         assert!(answers.iter().all(|answer| answer.body.len() == 40 << 20 && !answer.is_cut));
-        assert!(answers.iter().any(|answer| answer.header("cache-status").contains("too-large")), "{:?}", answers[0].headers);
+        assert!(
+            answers.iter().any(|answer| answer.header("cache-status").contains("too-large")),
+            "{:?}",
+            answers[0].headers
+        );
         assert_eq!(origin.count(), 5, "the one who led has its answer of the flight");
         let asked = front.question(target, &[]).await.header("meshcache-outcome").to_owned();
         assert!(asked.starts_with("pass; reason=too-large; for="), "{asked}");
@@ -279,10 +295,12 @@ async fn more_loads_than_may_be_pass_after_the_patience() {
             tokio::spawn(async move { front.question_with("patience=40", target, &[]).await })
         })
         .into();
-    let outcomes: Vec<String> = all(asked).await.iter().map(|answer| answer.header("meshcache-outcome").to_owned()).collect();
+    let outcomes: Vec<String> =
+        all(asked).await.iter().map(|answer| answer.header("meshcache-outcome").to_owned()).collect();
     assert_eq!(outcomes.iter().filter(|outcome| outcome.starts_with("loading; flight=")).count(), 4, "{outcomes:?}");
     assert_eq!(origin.count(), 2);
-    let passed = || async { front.question_with("patience=40", "/5", &[]).await.header("meshcache-outcome").to_owned() };
+    let passed =
+        || async { front.question_with("patience=40", "/5", &[]).await.header("meshcache-outcome").to_owned() };
     let mut outcome = passed().await;
     while outcome.starts_with("loading") {
         outcome = passed().await;
@@ -306,7 +324,11 @@ async fn a_purge_that_comes_during_a_load_wins() {
     let (before, after) = (all(before).await, all(after).await);
     assert!(before[0].status == 200 && !before[0].header("cache-status").contains("stored"), "{before:?}");
     // One of the two may have come when the load was over: then it is a hit.
-    assert!(after.iter().all(|answer| answer.status == 200) && after.iter().any(|answer| answer.header("cache-status").contains("stored")), "{after:?}");
+    assert!(
+        after.iter().all(|answer| answer.status == 200)
+            && after.iter().any(|answer| answer.header("cache-status").contains("stored")),
+        "{after:?}"
+    );
     assert_eq!((origin.count(), front.cache.usage()[0].items), (2, 1));
 }
 
@@ -314,11 +336,18 @@ async fn a_purge_that_comes_during_a_load_wins() {
 async fn a_question_whose_patience_ends_is_told_to_ask_again() {
     let (origin, gate) = gated(&[FRESH]).await;
     let front = Front::new(&origin, json!({})).await;
-    assert!(front.question_with("patience=20", "/", &[]).await.header("meshcache-outcome").starts_with("loading; flight="));
+    assert!(
+        front.question_with("patience=20", "/", &[]).await.header("meshcache-outcome").starts_with("loading; flight=")
+    );
     gate.open();
     let answer = front.question("/", &[]).await;
     let outcome = answer.header("meshcache-outcome");
-    assert!(answer.text() == "none" && (outcome.starts_with("miss; ttl=") || outcome.starts_with("hit")) && outcome.contains("shared"), "{outcome}");
+    assert!(
+        answer.text() == "none"
+            && (outcome.starts_with("miss; ttl=") || outcome.starts_with("hit"))
+            && outcome.contains("shared"),
+        "{outcome}"
+    );
     assert_eq!((origin.count(), answer.header("cache-status")), (1, ""));
     assert!(front.question("/", &[]).await.header("meshcache-outcome").starts_with("hit; ttl="));
     let other_rules = front.question("/", &[("meshcache-wire", "1; group=g; rules=x")]).await;
@@ -338,10 +367,19 @@ async fn questions_that_are_not_for_the_cache_are_handed_back() {
         ("/a//b", &[], "ambiguous-path"),
         ("/", &[("cdn-loop", "meshcache")], "loop"),
     ] {
-        assert_eq!(front.question(target, fields).await.header("meshcache-outcome"), format!("pass; reason={reason}"), "{target} {fields:?}");
+        assert_eq!(
+            front.question(target, fields).await.header("meshcache-outcome"),
+            format!("pass; reason={reason}"),
+            "{target} {fields:?}"
+        );
     }
-    for (said, reason) in [("99", "wire-version"), ("x", "bad-question"), ("1; patience=x", "bad-question"), ("1; group=other", "group")] {
-        assert_eq!(front.ask("GET", "/", &[("meshcache-wire", said)]).await.header("meshcache-outcome"), format!("pass; reason={reason}"));
+    for (said, reason) in
+        [("99", "wire-version"), ("x", "bad-question"), ("1; patience=x", "bad-question"), ("1; group=other", "group")]
+    {
+        assert_eq!(
+            front.ask("GET", "/", &[("meshcache-wire", said)]).await.header("meshcache-outcome"),
+            format!("pass; reason={reason}")
+        );
     }
     assert_eq!(front.question_with("verified", "/", &[]).await.header("meshcache-outcome"), "pass; reason=identity");
     assert_eq!(origin.count(), 0);

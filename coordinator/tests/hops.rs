@@ -13,7 +13,16 @@ const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 async fn three(origin: &Origin) -> [Arc<Front>; 3] {
     let mut fronts = Vec::new();
     for name in ["a", "b", "c"] {
-        fronts.push(Arc::new(Front::with(origin, json!({"match": {"service": "s.n"}, "patience": "300ms"}), 64 * MIB, name, Identity::None).await));
+        fronts.push(Arc::new(
+            Front::with(
+                origin,
+                json!({"match": {"service": "s.n"}, "patience": "300ms"}),
+                64 * MIB,
+                name,
+                Identity::None,
+            )
+            .await,
+        ));
     }
     let [a, b, c]: [Arc<Front>; 3] = fronts.try_into().ok().unwrap();
     ring(&[("a", &a), ("b", &b), ("c", &c)]);
@@ -62,7 +71,10 @@ async fn a_key_is_loaded_once_whomever_one_asks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_passed_on_with_its_verdict() {
-    let origin = Origin::new(|seen| async move { answer(200, &[if seen.target == "/p" { ("cache-control", "private") } else { FRESH }], seen.target) }).await;
+    let origin = Origin::new(|seen| async move {
+        answer(200, &[if seen.target == "/p" { ("cache-control", "private") } else { FRESH }], seen.target)
+    })
+    .await;
     let fronts = three(&origin).await;
     let said = format!("1; group=g; rules={}", fronts[0].cache.groups().named("g").unwrap().digest());
     let question = [HOST, ("meshcache-wire", &*said)];
@@ -81,7 +93,11 @@ async fn a_question_is_passed_on_with_its_verdict() {
     for front in &fronts {
         assert!(!front.ask("GET", "/x", &others).await.header("meshcache-outcome").contains("shared"));
     }
-    assert!(origin.count() <= 4, "the private one is tried once more, for the last question perhaps twice: {}", origin.count());
+    assert!(
+        origin.count() <= 4,
+        "the private one is tried once more, for the last question perhaps twice: {}",
+        origin.count()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,9 +108,17 @@ async fn an_owner_that_is_gone_or_silent_is_not_waited_for() {
     // Takes connections and says nothing.
     let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     for peer in [free, frozen.local_addr().unwrap()] {
-        let front = Front::with(&origin, json!({"match": {"service": "s.n"}, "patience": "50ms"}), 64 * MIB, "a", Identity::None).await;
+        let front = Front::with(
+            &origin,
+            json!({"match": {"service": "s.n"}, "patience": "50ms"}),
+            64 * MIB,
+            "a",
+            Identity::None,
+        )
+        .await;
         let gone = meshcache_protocol::Peer { name: "gone".into(), data: peer.to_string(), peer: peer.to_string() };
-        let me = meshcache_protocol::Peer { name: "a".into(), data: front.data.to_string(), peer: front.peer.to_string() };
+        let me =
+            meshcache_protocol::Peer { name: "a".into(), data: front.data.to_string(), peer: front.peer.to_string() };
         front.cache.set_ring(Arc::new(meshcache_protocol::Ring::new(vec![gone, me])));
         front.cache.set_peer_token(Some("token".into()));
         let before = origin.count();
@@ -130,7 +154,12 @@ async fn a_call_from_a_peer_is_answered_from_here_and_its_token_goes_no_further(
         ];
         let answer = plane::ask(front.peer, "GET", "/x", &call, Default::default()).await;
         assert!(answer.header("meshcache-outcome").starts_with("miss"), "{answer:?}");
-        assert!(answer.text().starts_with("- ") && !answer.text().contains("meshcache") && !answer.text().contains("x-envoy"), "{answer:?}");
+        assert!(
+            answer.text().starts_with("- ")
+                && !answer.text().contains("meshcache")
+                && !answer.text().contains("x-envoy"),
+            "{answer:?}"
+        );
         assert_eq!(plane::ask(front.peer, "GET", "/x", &[HOST], Default::default()).await.status, 400, "no call");
     }
     assert_eq!(origin.count(), 3, "hop 1 is always answered from here");
@@ -143,7 +172,10 @@ async fn callers_are_who_their_proxy_says() {
     let group = json!({"callers": ["spiffe://*/ns/shop/sa/web"]});
     let front = Front::with(&origin, group, 64 * MIB, "a", Identity::Xfcc).await;
     let web = ("x-forwarded-client-cert", "Hash=1;URI=spiffe://cluster.local/ns/shop/sa/web");
-    let other = ("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/shop/sa/web,URI=spiffe://cluster.local/ns/shop/sa/other");
+    let other = (
+        "x-forwarded-client-cert",
+        "URI=spiffe://cluster.local/ns/shop/sa/web,URI=spiffe://cluster.local/ns/shop/sa/other",
+    );
     assert_eq!(front.ask("GET", "/", &[web]).await.status, 200);
     assert_eq!(front.ask("GET", "/", &[other]).await.status, 403);
     assert_eq!(front.get("/").await.status, 403);
@@ -155,9 +187,13 @@ async fn callers_are_who_their_proxy_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_saved_counts_each_request_once_where_it_came_in() {
-    let origin = Origin::new(|seen| async move { answer(200, &[if seen.target == "/p" { ("cache-control", "private") } else { FRESH }], seen.target) }).await;
+    let origin = Origin::new(|seen| async move {
+        answer(200, &[if seen.target == "/p" { ("cache-control", "private") } else { FRESH }], seen.target)
+    })
+    .await;
     let fronts = three(&origin).await;
-    let saved = || fronts.iter().map(|front| front.group().saved()).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let saved =
+        || fronts.iter().map(|front| front.group().saved()).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     for n in 0..10 {
         for front in &fronts {
             front.ask("GET", &format!("/{n}"), &[HOST]).await;
@@ -167,7 +203,11 @@ async fn what_is_saved_counts_each_request_once_where_it_came_in() {
     fronts[0].ask("GET", "/p", &[HOST]).await;
     fronts[0].ask("POST", "/1", &[HOST]).await;
     let (requests, left) = saved();
-    assert_eq!((requests, requests as i64 - left), (31, origin.count() as i64 - 1), "what is not for caches counts as neither");
+    assert_eq!(
+        (requests, requests as i64 - left),
+        (31, origin.count() as i64 - 1),
+        "what is not for caches counts as neither"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +215,16 @@ async fn a_route_that_is_in_the_key_is_told_to_the_owner() {
     let origin = Origin::new(|seen| async move { answer(200, &[FRESH], seen.n.to_string()) }).await;
     let mut fronts = Vec::new();
     for name in ["a", "b"] {
-        fronts.push(Front::with(&origin, json!({"match": {"service": "s.n"}, "key": {"route": true}}), 64 * MIB, name, Identity::None).await);
+        fronts.push(
+            Front::with(
+                &origin,
+                json!({"match": {"service": "s.n"}, "key": {"route": true}}),
+                64 * MIB,
+                name,
+                Identity::None,
+            )
+            .await,
+        );
     }
     ring(&[("a", &fronts[0]), ("b", &fronts[1])]);
     for front in &fronts {

@@ -29,7 +29,9 @@ async fn long_heads_of_requests_that_pass_are_bounded_and_whoever_comes_later_is
     let long = "x".repeat(60_000);
     let ask = |n: usize| {
         let (front, long) = (front.clone(), long.clone());
-        tokio::spawn(async move { front.ask("GET", &format!("/{n}"), &[("authorization", "me"), ("x-long", &long)]).await })
+        tokio::spawn(
+            async move { front.ask("GET", &format!("/{n}"), &[("authorization", "me"), ("x-long", &long)]).await },
+        )
     };
     let under_way: Vec<_> = (0..ROOM - 5).map(ask).collect();
     until("all are at the origin", || origin.count() == ROOM - 5).await;

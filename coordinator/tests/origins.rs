@@ -1,4 +1,5 @@
-//! Connections to origins: for how long an answer is waited for, which connection takes a request, and what an origin that fails is called.
+//! Connections to origins: for how long an answer is waited for, which connection takes a request, and what an origin
+//! that fails is called.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -32,7 +33,10 @@ async fn what_one_client_alone_waits_for_may_take_longer_than_a_load() {
     let users = front.ask("GET", "/", &[("authorization", "Basic dTpw")]).await;
     assert_eq!((users.status.as_u16(), users.text()), (200, "GET of 0"));
     assert_eq!(front.get("/").await.status, 504, "others may wait for this one");
-    front.reload(&origin, json!({"bypass": {"query": ["past"]}, "origin": {"timeout": TIMEOUT, "passTimeout": TIMEOUT}}));
+    front.reload(
+        &origin,
+        json!({"bypass": {"query": ["past"]}, "origin": {"timeout": TIMEOUT, "passTimeout": TIMEOUT}}),
+    );
     assert_eq!(front.get("/?past").await.text(), "timeout\n", "unless the group has a limit for it");
 }
 
@@ -42,7 +46,10 @@ async fn the_time_that_a_client_takes_to_send_is_not_the_origins() {
     for limit in ["0s", TIMEOUT] {
         let front = Front::new(&origin, json!({"origin": {"timeout": TIMEOUT, "passTimeout": limit}})).await;
         let mut client = TcpStream::connect(front.data).await.unwrap();
-        client.write_all(b"POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+        client
+            .write_all(b"POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 4\r\n\r\n")
+            .await
+            .unwrap();
         for byte in [b"s", b"l", b"o", b"w"] {
             sleep(LONGER / 4).await;
             client.write_all(byte).await.unwrap();
@@ -129,15 +136,27 @@ async fn what_is_wrong_with_an_origin_is_said_and_counted() {
         assert!(failed.header("cache-status").ends_with(&format!("; detail={reason}")), "{failed:?}");
         // What is no answer for us may be one for the proxy.
         let is_for_all = matches!(reason, "connect" | "tls");
-        let outcome = if is_for_all { format!("miss; reason={reason}; ttl=0; age=0; shared; waiters") } else { format!("error; reason={reason}") };
+        let outcome = if is_for_all {
+            format!("miss; reason={reason}; ttl=0; age=0; shared; waiters")
+        } else {
+            format!("error; reason={reason}")
+        };
         assert_eq!(front.question("/", &[]).await.header("meshcache-outcome"), outcome);
-        assert_eq!(ask(front.data, "POST", "/", &[], Bytes::new()).await.text(), format!("{reason}\n"), "what passes, too");
+        assert_eq!(
+            ask(front.data, "POST", "/", &[], Bytes::new()).await.text(),
+            format!("{reason}\n"),
+            "what passes, too"
+        );
         let page = String::from_utf8(front.metrics.page().unwrap()).unwrap();
         let line = format!("meshcache_origin_failures_total{{group=\"g\",reason=\"{reason}\"}} 3");
         assert!(page.contains(&line), "{line} in\n{page}");
     }
     let front = Front::new(&fits, json!({})).await;
-    assert!(plane::raw(front.data, b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
+    assert!(
+        plane::raw(front.data, b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
 }
 
 #[tokio::test]
@@ -145,7 +164,10 @@ async fn connections_are_kept_for_as_long_as_the_group_says() {
     let origin = Origin::scripted(|n, mut stream| async move {
         while !read_head(&mut stream).await.is_empty() {
             let number = n.to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-length: {}\r\n\r\n{number}", number.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-length: {}\r\n\r\n{number}",
+                number.len()
+            );
             let _ = stream.write_all(head.as_bytes()).await;
         }
     })

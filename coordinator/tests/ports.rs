@@ -30,7 +30,10 @@ async fn health_metrics_and_the_filter_are_plain() {
     use sha2::Digest;
     let digest: String = sha2::Sha256::digest(b"\0asm not really").iter().map(|b| format!("{b:02x}")).collect();
     let module = get(running.ports.status, &format!("/filter/{digest}.wasm")).await;
-    assert_eq!((module.status, module.header("content-type"), module.body.as_str()), (200, "application/wasm", "\0asm not really"));
+    assert_eq!(
+        (module.status, module.header("content-type"), module.body.as_str()),
+        (200, "application/wasm", "\0asm not really")
+    );
     assert_eq!(get(running.ports.status, &format!("/filter/{}.wasm", digest.to_uppercase())).await.status, 404);
     assert_eq!(send(running.ports.status, "POST", "/metrics", &[], "").await.status, 405);
 }
@@ -40,11 +43,16 @@ async fn the_admin_port_is_for_who_has_the_token() {
     let (_folder, token) = file("admin-token\nolder-token\n");
     let running = Running::start(&["--origin", "http://127.0.0.1:9", "--admin-token-file", &token]).await;
     let at = running.ports.admin;
-    for (method, path) in [("GET", "/"), ("GET", "/peers"), ("GET", "/groups"), ("POST", "/purge"), ("GET", "/nothing")] {
+    for (method, path) in [("GET", "/"), ("GET", "/peers"), ("GET", "/groups"), ("POST", "/purge"), ("GET", "/nothing")]
+    {
         for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("authorization", "Basic YTpi")]] {
             let reply = send(at, method, path, headers, r#"{"all": true}"#).await;
-            assert!(reply.status == 401 && reply.body.contains("--admin-token-file") && reply.body.contains("Bearer TOKEN"), "{method} {path}: {reply:?}");
-            let challenges: Vec<&str> = reply.headers.get_all("www-authenticate").iter().map(|line| line.to_str().unwrap()).collect();
+            assert!(
+                reply.status == 401 && reply.body.contains("--admin-token-file") && reply.body.contains("Bearer TOKEN"),
+                "{method} {path}: {reply:?}"
+            );
+            let challenges: Vec<&str> =
+                reply.headers.get_all("www-authenticate").iter().map(|line| line.to_str().unwrap()).collect();
             assert_eq!(challenges, [r#"Basic realm="meshcache", charset="UTF-8""#, r#"Bearer realm="meshcache""#]);
         }
     }
@@ -67,17 +75,27 @@ async fn without_a_token_only_loopback_administers() {
     assert_eq!(send(running.ports.admin, "POST", "/purge", &[], r#"{"all": true}"#).await.status, 200);
     let rebound = [("host", "evil.example:8081")];
     let refused = send(running.ports.admin, "GET", "/peers", &rebound, "").await;
-    assert!(refused.status == 401 && refused.body.contains("--admin-token-file"), "a name that was made to lead here: {refused:?}");
+    assert!(
+        refused.status == 401 && refused.body.contains("--admin-token-file"),
+        "a name that was made to lead here: {refused:?}"
+    );
     let own = running.ports.admin.to_string();
-    for (origin, status) in [("http://evil.example".to_owned(), 403), ("null".to_owned(), 403), (format!("http://{own}"), 200)] {
-        assert_eq!(send(running.ports.admin, "POST", "/purge", &[("origin", &origin)], r#"{"all": true}"#).await.status, status, "{origin}");
+    for (origin, status) in
+        [("http://evil.example".to_owned(), 403), ("null".to_owned(), 403), (format!("http://{own}"), 200)]
+    {
+        assert_eq!(
+            send(running.ports.admin, "POST", "/purge", &[("origin", &origin)], r#"{"all": true}"#).await.status,
+            status,
+            "{origin}"
+        );
     }
 
     let asked_for_all = Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0"]).await;
     assert!(asked_for_all.ports.admin.ip().is_loopback(), "nobody else reaches it: {}", asked_for_all.ports.admin);
     assert_eq!(get(asked_for_all.ports.admin, "/peers").await.status, 200);
     let (_folder, token) = file("admin-token");
-    let open = Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0", "--admin-token-file", &token]).await;
+    let open =
+        Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0", "--admin-token-file", &token]).await;
     assert!(open.ports.admin.ip().is_unspecified());
 }
 
@@ -97,7 +115,10 @@ async fn a_purge_says_what_it_did_or_why_not() {
         (r#"{"group": "h"}"#, 404, "no group `h`"),
     ] {
         let refused = purge(body).await;
-        assert!(refused.status == status && refused.json()["error"].as_str().is_some_and(|error| error.contains(part)), "{body}: {refused:?}");
+        assert!(
+            refused.status == status && refused.json()["error"].as_str().is_some_and(|error| error.contains(part)),
+            "{body}: {refused:?}"
+        );
     }
     assert_eq!(purge(&format!(r#"{{"urls": ["http://h/{}"]}}"#, "x".repeat(2 << 20))).await.status, 413);
 }
@@ -108,21 +129,38 @@ async fn the_peer_port_tells_nothing_without_a_token() {
     let running = Running::start(&["--origin", "http://127.0.0.1:9", "--peer-token-file", &token]).await;
     let call = r#"{"purge": {"source": "other.1", "n": 1, "what": {"all": true}}}"#;
     let single = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
-    for (method, path) in [("POST", "/.meshcache/purge"), ("POST", "/.meshcache/purges"), ("GET", "/a"), ("GET", "/.meshcache/none")] {
-        for (at, headers) in
-            [(running.ports.peer, &[][..]), (running.ports.peer, ADMIN), (single.ports.peer, PEER), (single.ports.peer, &[("authorization", "Bearer ")])]
-        {
+    for (method, path) in
+        [("POST", "/.meshcache/purge"), ("POST", "/.meshcache/purges"), ("GET", "/a"), ("GET", "/.meshcache/none")]
+    {
+        for (at, headers) in [
+            (running.ports.peer, &[][..]),
+            (running.ports.peer, ADMIN),
+            (single.ports.peer, PEER),
+            (single.ports.peer, &[("authorization", "Bearer ")]),
+        ] {
             let reply = send(at, method, path, headers, call).await;
-            assert!(reply.status == 401 && reply.body.contains("--peer-token-file") && !reply.body.contains("other.1"), "{method} {path}: {reply:?}");
+            assert!(
+                reply.status == 401 && reply.body.contains("--peer-token-file") && !reply.body.contains("other.1"),
+                "{method} {path}: {reply:?}"
+            );
         }
     }
     let done = send(running.ports.peer, "POST", "/.meshcache/purge", PEER, call).await;
     assert_eq!((done.status, done.json()["entries"].as_u64()), (200, Some(0)));
     assert_eq!(send(running.ports.peer, "POST", "/.meshcache/purge", PEER, "x").await.status, 400);
     let later = call.replace(r#""n": 1"#, r#""n": 3"#);
-    assert_eq!(send(running.ports.peer, "POST", "/.meshcache/purge", PEER, &later).await.status, 409, "the second has to be heard first");
-    let asked = async |position: &str| send(running.ports.peer, "POST", "/.meshcache/purges", PEER, &json!({"position": position}).to_string()).await;
-    assert_eq!(asked("").await.json()["purges"], json!([{"source": "other.1", "n": 1, "what": {"all": true}, "soft": false}]));
+    assert_eq!(
+        send(running.ports.peer, "POST", "/.meshcache/purge", PEER, &later).await.status,
+        409,
+        "the second has to be heard first"
+    );
+    let asked = async |position: &str| {
+        send(running.ports.peer, "POST", "/.meshcache/purges", PEER, &json!({"position": position}).to_string()).await
+    };
+    assert_eq!(
+        asked("").await.json()["purges"],
+        json!([{"source": "other.1", "n": 1, "what": {"all": true}, "soft": false}])
+    );
     assert_eq!((&asked("other.1:1").await.json()["purges"], asked("nonsense").await.status), (&json!([]), 400));
     assert_eq!(send(running.ports.peer, "GET", "/.meshcache/purge", PEER, "").await.status, 405);
     assert_eq!(send(running.ports.peer, "GET", "/.meshcache/none", PEER, "").await.status, 404);
@@ -134,7 +172,15 @@ async fn a_purge_reaches_every_peer_and_names_those_that_it_does_not() {
     let refused = Refused::new();
     let gone = refused.addr;
     let ports: Vec<u16> = (0..4).map(|_| port::unused().port()).collect();
-    let peers = format!("a=127.0.0.1:{}/{},b=127.0.0.1:{}/{},c=127.0.0.1:{}/{}", ports[0], ports[1], ports[2], ports[3], gone.port(), gone.port());
+    let peers = format!(
+        "a=127.0.0.1:{}/{},b=127.0.0.1:{}/{},c=127.0.0.1:{}/{}",
+        ports[0],
+        ports[1],
+        ports[2],
+        ports[3],
+        gone.port(),
+        gone.port()
+    );
     let start = async |name: &str, data: u16, peer: u16| {
         let (data, peer) = (format!("127.0.0.1:{data}"), format!("127.0.0.1:{peer}"));
         Running::start(&[
@@ -162,7 +208,10 @@ async fn a_purge_reaches_every_peer_and_names_those_that_it_does_not() {
         told["news"].is_object()
     })
     .await;
-    assert_eq!((&told["news"]["position"], &told["news"]["purges"][0]["what"]), (&done.json()["id"], &json!({"group": "default"})));
+    assert_eq!(
+        (&told["news"]["position"], &told["news"]["purges"][0]["what"]),
+        (&done.json()["id"], &json!({"group": "default"}))
+    );
     // Whoever orders the next one: each has its own numbers.
     let second = send(b.ports.admin, "POST", "/purge", &[], r#"{"group": "default"}"#).await.json();
     assert!(second["id"].as_str().is_some_and(|id| id.starts_with("b.") && id.ends_with(":1")), "{second}");
@@ -179,7 +228,10 @@ async fn the_feed_answers_at_once_what_is_new_and_else_gives_a_sign_of_life() {
     let first = ask("").await;
     let state = &first.json()["state"];
     assert_eq!(first.header("meshcache-self"), running.ports.data.to_string());
-    assert_eq!((&state["installation"], &state["peers"][0]["name"], &state["config"]["groups"][0]["name"]), (&json!("inst"), &json!("me"), &json!("default")));
+    assert_eq!(
+        (&state["installation"], &state["peers"][0]["name"], &state["config"]["groups"][0]["name"]),
+        (&json!("inst"), &json!("me"), &json!("default"))
+    );
     let version = first.json()["version"].as_str().unwrap().to_owned();
 
     let begun = std::time::Instant::now();
@@ -187,8 +239,13 @@ async fn the_feed_answers_at_once_what_is_new_and_else_gives_a_sign_of_life() {
     assert!(begun.elapsed() >= std::time::Duration::from_millis(900), "a sign of life comes after a second");
     assert_eq!((&alive["version"], alive.get("state")), (&json!(version), None));
 
-    let (news, purged) = tokio::join!(ask(&version), send(running.ports.admin, "POST", "/purge", &[], r#"{"all": true}"#));
-    assert_eq!((&news.json()["news"]["position"], news.json().get("state")), (&purged.json()["id"], None), "only what is new");
+    let (news, purged) =
+        tokio::join!(ask(&version), send(running.ports.admin, "POST", "/purge", &[], r#"{"all": true}"#));
+    assert_eq!(
+        (&news.json()["news"]["position"], news.json().get("state")),
+        (&purged.json()["id"], None),
+        "only what is new"
+    );
     assert_eq!(news.json()["news"]["purges"][0]["what"], json!({"all": true}));
     let behind = ask(&version).await.json();
     assert_eq!(behind["news"], news.json()["news"], "who has not said that it knows is told again");
@@ -207,15 +264,23 @@ async fn the_feed_answers_at_once_what_is_new_and_else_gives_a_sign_of_life() {
 #[tokio::test]
 async fn what_proxies_count_is_exported_by_words_that_are_known() {
     let running = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
-    let question =
-        json!({"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3, "mismatch": 1, "not a word": 1}, "unknown": {"hot": 1}}});
+    let question = json!({"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3, "mismatch": 1, "not a word": 1}, "unknown": {"hot": 1}}});
     for _ in 0..2 {
         send(running.ports.data, "POST", "/.meshcache/feed", &[], &question.to_string()).await;
     }
     let page = running.metrics().await;
     let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("meshcache_prox")).collect();
-    assert_eq!(lines, [r#"meshcache_proxies{filter_version="0.1.0"} 1"#, r#"meshcache_proxy_requests_total{group="default",outcome="hot"} 6"#]);
-    assert!(page.contains(r#"meshcache_observe_mismatch_total{group="default"} 2"#) && !page.contains("unknown"), "{page}");
+    assert_eq!(
+        lines,
+        [
+            r#"meshcache_proxies{filter_version="0.1.0"} 1"#,
+            r#"meshcache_proxy_requests_total{group="default",outcome="hot"} 6"#
+        ]
+    );
+    assert!(
+        page.contains(r#"meshcache_observe_mismatch_total{group="default"} 2"#) && !page.contains("unknown"),
+        "{page}"
+    );
 }
 
 #[tokio::test]
@@ -241,7 +306,10 @@ async fn bad_requests_are_answered_and_harm_nobody() {
     }
     assert_eq!(get(running.ports.status, "/healthz").await.status, 200);
     assert_eq!(origin.asked.load(Ordering::SeqCst), 0);
-    until("all connections are closed", async || running.metrics().await.contains("meshcache_connections{port=\"data\"} 0")).await;
+    until("all connections are closed", async || {
+        running.metrics().await.contains("meshcache_connections{port=\"data\"} 0")
+    })
+    .await;
 }
 
 /// The status of a request with this many header lines in all, over HTTP/2 or HTTP/1.1.
@@ -260,7 +328,8 @@ async fn status_of_lines(at: std::net::SocketAddr, http2: bool, lines: usize, mo
     }
     let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
     let response = if http2 {
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(connection);
         sender.send_request(request).await.unwrap()
     } else {
@@ -278,7 +347,11 @@ async fn as_many_header_lines_are_taken_over_either_version_of_http_and_one_more
     let running = Running::start(&["--origin", &origin.url]).await;
     for http2 in [false, true] {
         for (lines, status) in [(120, 200), (256, 200), (257, 431)] {
-            assert_eq!(status_of_lines(running.ports.data, http2, lines, &[]).await.0, status, "{lines} lines, HTTP/2: {http2}");
+            assert_eq!(
+                status_of_lines(running.ports.data, http2, lines, &[]).await.0,
+                status,
+                "{lines} lines, HTTP/2: {http2}"
+            );
         }
         assert_eq!(status_of_lines(running.ports.data, http2, 300, &[]).await, (431, "header-lines\n".into()));
         assert_eq!(status_of_lines(running.ports.status, http2, 300, &[]).await, (431, "header-lines\n".into()));
@@ -294,7 +367,8 @@ async fn as_many_header_lines_are_taken_over_either_version_of_http_and_one_more
         assert!(page.contains(line), "{line} in\n{page}");
     }
     // A proxy that asks for its client goes on by itself, and does not take this coordinator for dead.
-    let (status, body) = status_of_lines(running.ports.data, true, 300, &[("meshcache-wire", "1; group=default")]).await;
+    let (status, body) =
+        status_of_lines(running.ports.data, true, 300, &[("meshcache-wire", "1; group=default")]).await;
     assert_eq!((status, body.as_str()), (204, ""));
 }
 
@@ -304,12 +378,15 @@ async fn bodies_that_do_not_end_are_bounded_on_a_connection_and_whole_ones_are_a
     use http_body_util::{BodyExt, StreamBody};
     let running = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
     let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(running.ports.data).await.unwrap());
-    let (sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     let unfinished = |n: usize| {
         let (uri, mut sender) = (format!("http://{}/.meshcache/feed", running.ports.data), sender.clone());
         async move {
-            let first = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(bytes::Bytes::from_static(b"{")))]);
+            let first = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(
+                bytes::Bytes::from_static(b"{"),
+            ))]);
             let body = StreamBody::new(first.chain(futures_util::stream::pending()));
             (n, sender.send_request(http::Request::post(uri).body(body).unwrap()).await.unwrap())
         }

@@ -1,4 +1,5 @@
-//! Who may say what was purged: questions with positions that coordinators told, and with made-up ones, over real sockets.
+//! Who may say what was purged: questions with positions that coordinators told, and with made-up ones, over real
+//! sockets.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -97,27 +98,42 @@ async fn while_a_peer_is_silent_a_told_number_empties_a_store_and_an_invented_on
 
     // One that is alone has the token, too: what it tells none of these knows. And c may.
     let (_folder, older) = file("peer-token\n");
-    let other = Running::start(&["--origin", "http://127.0.0.1:9", "--name", "other", "--peer-token-file", &older]).await;
+    let other =
+        Running::start(&["--origin", "http://127.0.0.1:9", "--name", "other", "--peer-token-file", &older]).await;
     let invented = "x.0000000000000001:9";
     let (_, mark_of_another) = hears_of_a_purge(&other).await;
-    for words in [format!("; purge={invented}"), format!("; purge={invented}; marks={mark_of_another}"), "; purge=nonsense".to_owned()] {
+    for words in [
+        format!("; purge={invented}"),
+        format!("; purge={invented}; marks={mark_of_another}"),
+        "; purge=nonsense".to_owned(),
+    ] {
         assert_eq!(asks(&a, "/0", &words).await, "pass; reason=behind", "{words}");
     }
     let said = serde_json::json!({"position": invented, "marks": mark_of_another});
-    assert_eq!(feed(&a, serde_json::json!({"wire": 1, "at_once": true, "position": invented, "told": said})).await.status, 200);
+    assert_eq!(
+        feed(&a, serde_json::json!({"wire": 1, "at_once": true, "position": invented, "told": said})).await.status,
+        200
+    );
 
     // The second time more than two seconds have passed at a.
     for times in 1..=2 {
         let (position, marks) = hears_of_a_purge(&other).await;
         let words = format!("; purge={position}; marks={marks}");
         assert_eq!(asks(&b, "/0", &words).await, "pass; reason=behind", "who may know it is silent");
-        until("a number that was told empties the store", async || metric(&b, "meshcache_emptied_total").await == times).await;
+        until("a number that was told empties the store", async || {
+            metric(&b, "meshcache_emptied_total").await == times
+        })
+        .await;
         assert_ne!(asks(&b, "/0", &words).await, "pass; reason=behind", "and is answered then");
         assert!(fill(&b).await > 0);
     }
     assert_eq!(metric(&a, "meshcache_emptied_total").await, 0);
     assert!(items(&a).await >= held, "all is there");
-    assert_eq!(asks(&a, "/0", &format!("; purge={invented}")).await, "pass; reason=behind", "for as long as one is silent that is there");
+    assert_eq!(
+        asks(&a, "/0", &format!("; purge={invented}")).await,
+        "pass; reason=behind",
+        "for as long as one is silent that is there"
+    );
     assert_ne!(asks(&a, "/0", "").await, "pass; reason=behind", "all others are answered");
 }
 
@@ -126,7 +142,10 @@ async fn a_filter_that_knows_no_marks_is_answered_after_all_coordinators_started
     let (_folder, token) = file("peer-token\n");
     let ring = Ring::new(&token, false).await;
     let running = ring.start().await;
-    until("they hear each other", async || metric(&running[0], "meshcache_silent_peers").await == 0 && metric(&running[0], "meshcache_sure").await == 1).await;
+    until("they hear each other", async || {
+        metric(&running[0], "meshcache_silent_peers").await == 0 && metric(&running[0], "meshcache_sure").await == 1
+    })
+    .await;
     let (position, _) = hears_of_a_purge(&running[0]).await;
     for mut one in running {
         one.stop();

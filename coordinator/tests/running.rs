@@ -32,43 +32,76 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
     let question = r#"{"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3}}}"#;
     send(running.ports.data, "POST", "/.meshcache/feed", &[], question).await;
     let page = running.metrics().await;
-    let exported: BTreeSet<String> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(str::to_owned).collect();
+    let exported: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(str::to_owned).collect();
     let documented = documented();
-    assert_eq!(exported.difference(&documented).collect::<Vec<_>>(), Vec::<&String>::new(), "exported and not in docs/metrics.md");
-    assert_eq!(documented.difference(&exported).collect::<Vec<_>>(), Vec::<&String>::new(), "in docs/metrics.md and not exported");
+    assert_eq!(
+        exported.difference(&documented).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "exported and not in docs/metrics.md"
+    );
+    assert_eq!(
+        documented.difference(&exported).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "in docs/metrics.md and not exported"
+    );
 }
 
 #[tokio::test]
 async fn a_good_change_of_the_groups_is_taken_and_a_bad_one_is_not() {
-    let groups = |name: &str| format!("version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n");
+    let groups = |name: &str| {
+        format!(
+            "version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n"
+        )
+    };
     let (_folder, path) = file(&groups("one"));
     let running = Running::start(&["--config", &path]).await;
-    let name = async || get(running.ports.admin, "/groups").await.json()["groups"][0]["name"].as_str().unwrap().to_owned();
+    let name =
+        async || get(running.ports.admin, "/groups").await.json()["groups"][0]["name"].as_str().unwrap().to_owned();
     assert_eq!(name().await, "one");
 
     std::fs::write(&path, groups("two")).unwrap();
     until("the new groups are there", async || name().await == "two").await;
     assert!(running.metrics().await.contains("meshcache_config_last_reload_successful 1"));
-    let told =
-        async || send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json()["state"]["config"]["groups"][0]["name"].clone();
+    let told = async || {
+        send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json()["state"]["config"]["groups"][0]["name"].clone()
+    };
     until("proxies are told", async || told().await == "two").await;
 
     std::fs::write(&path, "version: 1\ngroups: [\n").unwrap();
-    until("the bad change is noticed", async || running.metrics().await.contains("meshcache_config_last_reload_successful 0")).await;
+    until("the bad change is noticed", async || {
+        running.metrics().await.contains("meshcache_config_last_reload_successful 0")
+    })
+    .await;
     assert_eq!(name().await, "two");
 
     std::fs::write(&path, groups("two")).unwrap();
-    until("the file is good again", async || running.metrics().await.contains("meshcache_config_last_reload_successful 1")).await;
+    until("the file is good again", async || {
+        running.metrics().await.contains("meshcache_config_last_reload_successful 1")
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn lists_of_peers_that_disagree_are_in_the_metrics() {
     let (_folder, token) = file("token");
     let start = async |name: &str, peers: &str| {
-        Running::start(&["--name", name, "--peers", peers, "--peer-token-file", &token, "--origin", "http://127.0.0.1:9"]).await
+        Running::start(&[
+            "--name",
+            name,
+            "--peers",
+            peers,
+            "--peer-token-file",
+            &token,
+            "--origin",
+            "http://127.0.0.1:9",
+        ])
+        .await
     };
     let a = start("a", "a=127.0.0.1:1/2,x=127.0.0.1:3/4").await;
-    let problem = |peer: &str, problem: &str, is: u8| format!("meshcache_peer_list_problems{{peer=\"{peer}\",problem=\"{problem}\"}} {is}\n");
+    let problem = |peer: &str, problem: &str, is: u8| {
+        format!("meshcache_peer_list_problems{{peer=\"{peer}\",problem=\"{problem}\"}} {is}\n")
+    };
     let before = a.metrics().await;
     assert!(before.contains(&problem("x", "unheard", 0)) && !before.contains("listed"), "{before}");
     let _d = start("d", &format!("a=127.0.0.1:{}/{},d=127.0.0.1:5/6", a.ports.data.port(), a.ports.peer.port())).await;
@@ -85,7 +118,9 @@ async fn lists_of_peers_that_disagree_are_in_the_metrics() {
 async fn a_changed_token_counts() {
     let (_folder, token) = file("one");
     let running = Running::start(&["--origin", "http://127.0.0.1:9", "--admin-token-file", &token]).await;
-    let status = async |token: &str| send(running.ports.admin, "GET", "/peers", &[("authorization", &format!("Bearer {token}"))], "").await.status;
+    let status = async |token: &str| {
+        send(running.ports.admin, "GET", "/peers", &[("authorization", &format!("Bearer {token}"))], "").await.status
+    };
     assert_eq!((status("one").await, status("two").await), (200, 401));
     std::fs::write(&token, "two").unwrap();
     until("the new token counts", async || status("two").await == 200).await;
@@ -99,15 +134,21 @@ async fn an_admin_port_that_others_may_not_reach_says_how_to_open_it() {
     let log = || std::fs::read_to_string(program.1.path().join("log")).unwrap();
     until("it says so", async || log().contains("--admin-token-file")).await;
     let (_folder, token) = file("token");
-    let (program, ports) = Program::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0", "--admin-token-file", &token]).await;
+    let (program, ports) =
+        Program::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0", "--admin-token-file", &token]).await;
     assert!(!ports["admin"].as_str().unwrap().starts_with("127."), "{ports}");
-    until("it serves", async || std::fs::read_to_string(program.1.path().join("log")).unwrap().contains("serving")).await;
+    until("it serves", async || std::fs::read_to_string(program.1.path().join("log")).unwrap().contains("serving"))
+        .await;
     assert!(!std::fs::read_to_string(program.1.path().join("log")).unwrap().contains("--admin-token-file"));
 }
 
 #[tokio::test]
 async fn a_fifo_among_the_files_does_not_stop_the_others_from_being_read_again() {
-    let groups = |name: &str| format!("version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n");
+    let groups = |name: &str| {
+        format!(
+            "version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n"
+        )
+    };
     let ((_folder, token), (_other, config)) = (file("one"), file(&groups("one")));
     let running = Running::start(&["--config", &config, "--admin-token-file", &token]).await;
     let fifo = |path: &str| {
@@ -116,7 +157,9 @@ async fn a_fifo_among_the_files_does_not_stop_the_others_from_being_read_again()
     };
     fifo(&token);
     std::fs::write(&config, groups("two")).unwrap();
-    let ask = async |token: &str| send(running.ports.admin, "GET", "/groups", &[("authorization", &format!("Bearer {token}"))], "").await;
+    let ask = async |token: &str| {
+        send(running.ports.admin, "GET", "/groups", &[("authorization", &format!("Bearer {token}"))], "").await
+    };
     until("the groups are taken", async || ask("one").await.json()["groups"][0]["name"] == "two").await;
     fifo(&config);
     std::fs::remove_file(&token).unwrap();
@@ -167,7 +210,12 @@ impl Program {
                 command.args([port, "127.0.0.1:0"]);
             }
         }
-        command.args(arguments).arg("--ports-file").arg(&file).stderr(Stdio::from(std::fs::File::create(folder.path().join("log")).unwrap())).process_group(0);
+        command
+            .args(arguments)
+            .arg("--ports-file")
+            .arg(&file)
+            .stderr(Stdio::from(std::fs::File::create(folder.path().join("log")).unwrap()))
+            .process_group(0);
         let program = Self(command.spawn().unwrap(), folder);
         until("the ports file is there", async || file.exists()).await;
         let ports = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -198,7 +246,8 @@ impl Drop for Program {
 
 #[tokio::test]
 async fn the_program_says_where_it_listens_and_ends_well_on_sigterm() {
-    let (mut program, ports) = Program::start(&["--origin", "http://127.0.0.1:9", "--log-format", "json", "--name", "me"]).await;
+    let (mut program, ports) =
+        Program::start(&["--origin", "http://127.0.0.1:9", "--log-format", "json", "--name", "me"]).await;
     let status = ports["status"].as_str().unwrap().parse().unwrap();
     assert_eq!(get(status, "/readyz").await.status, 200);
     program.signal(rustix::process::Signal::HUP);
@@ -206,9 +255,13 @@ async fn the_program_says_where_it_listens_and_ends_well_on_sigterm() {
     program.signal(rustix::process::Signal::TERM);
     assert_eq!(program.ended().await, Some(0), "{}", program.log());
     let log = program.log();
-    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
     let serving = lines.iter().find(|line| line["message"] == "serving").unwrap();
-    assert_eq!((&serving["name"], &serving["data"], &serving["groups"]), (&serde_json::json!("me"), &ports["data"], &serde_json::json!("default")));
+    assert_eq!(
+        (&serving["name"], &serving["data"], &serving["groups"]),
+        (&serde_json::json!("me"), &ports["data"], &serde_json::json!("default"))
+    );
     assert_eq!(lines.last().unwrap()["message"], "stopped");
 }
 

@@ -1,5 +1,5 @@
-//! Answers that have to be validated each time, from origins that are quick and slow: one client is one load and the origin's own time, a herd
-//! is two loads, whoever asks.
+//! Answers that have to be validated each time, from origins that are quick and slow: one client is one load and the
+//! origin's own time, a herd is two loads, whoever asks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -78,13 +78,18 @@ impl Mesh {
         (0..).map(|n| format!("/{stem}-{n}")).find(is_others).unwrap()
     }
 
-    /// On a machine that is busy with something else an owner may be silent for longer than the hedge or the patience. The next one then loads, too.
+    /// On a machine that is busy with something else an owner may be silent for longer than the hedge or the patience.
+    /// The next one then loads, too.
     fn has_been_given_up(&self) -> bool {
         self.0.iter().any(|front| front.metrics.hedges.get() > 0 || front.group().peer_errors.get() > 0)
     }
 
     async fn ask(&self, port: Port, path: &str) -> Answer {
-        if port == Port::Proxy { self.as_proxy(path).await } else { self.0[0].ask("GET", path, &[("host", "s.n")]).await }
+        if port == Port::Proxy {
+            self.as_proxy(path).await
+        } else {
+            self.0[0].ask("GET", path, &[("host", "s.n")]).await
+        }
     }
 
     /// As a filter asks: again, until it is told more than `loading`.
@@ -104,7 +109,13 @@ impl Mesh {
     }
 }
 
-async fn cell(time: Duration, kind: &'static str, fields: &'static [(&'static str, &'static str)], port: Port, group: serde_json::Value) {
+async fn cell(
+    time: Duration,
+    kind: &'static str,
+    fields: &'static [(&'static str, &'static str)],
+    port: Port,
+    group: serde_json::Value,
+) {
     let what = format!("{kind}, an origin of {time:?}, {port:?}, {group}");
     let origin = slow(time, fields).await;
     let mesh = Arc::new(Mesh::new(&origin, port, &group).await);
@@ -147,7 +158,11 @@ async fn cell(time: Duration, kind: &'static str, fields: &'static [(&'static st
         }
         // How long ago a load began is known elsewhere but for the time that its answer was on the way.
         let loads = if port == Port::Other { 1..=2 } else { 2..=2 };
-        assert!(loads.contains(&(origin.count() - asked)), "the first, and one for all who came since: {} loads: {what}", origin.count() - asked);
+        assert!(
+            loads.contains(&(origin.count() - asked)),
+            "the first, and one for all who came since: {} loads: {what}",
+            origin.count() - asked
+        );
         assert!(took < alone * 3 + Duration::from_millis(800), "{took:?}, alone {alone:?}: {what}");
     }
 }
@@ -168,7 +183,12 @@ async fn grid(cells: impl Iterator<Item = (u64, usize, Port, serde_json::Value)>
 async fn what_has_to_be_validated_is_loaded_once_in_the_origins_own_time_whatever_that_is() {
     const PORTS: [Port; 3] = [Port::Owner, Port::Other, Port::Proxy];
     let times = [100, 760, 1000];
-    grid(times.into_iter().flat_map(|time| (0..KINDS.len()).flat_map(move |kind| PORTS.map(|port| (time, kind, port, json!({})))))).await;
+    grid(
+        times
+            .into_iter()
+            .flat_map(|time| (0..KINDS.len()).flat_map(move |kind| PORTS.map(|port| (time, kind, port, json!({}))))),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,8 @@ use std::rc::Rc;
 pub enum Failure {
     /// The peer cannot be reached, or is silent.
     Peer,
-    /// This one stream was broken off, or what came on it is no coordinator's word. It may be this answer's fault: whether it is the peer's, the next
-    /// question to it tells.
+    /// This one stream was broken off, or what came on it is no coordinator's word. It may be this answer's fault:
+    /// whether it is the peer's, the next question to it tells.
     Stream,
 }
 
@@ -80,7 +80,8 @@ fn failure(status: u16, body: &[u8]) -> Failure {
     if STREAM_RESET.iter().any(|reset| reason.starts_with(reset)) { Failure::Stream } else { Failure::Peer }
 }
 
-/// Whether a field of an answer goes on to clients. Age is said anew; what belongs to the connection or to Envoy's callout stays behind.
+/// Whether a field of an answer goes on to clients. Age is said anew; what belongs to the connection or to Envoy's
+/// callout stays behind.
 fn is_kept(name: &[u8]) -> bool {
     let dropped = name.starts_with(b":")
         || matches!(name, b"age" | b"content-length")
@@ -127,13 +128,21 @@ mod tests {
     #[test]
     fn a_stream_that_was_reset_is_told_from_a_peer_that_is_gone() {
         let failure = |status: &[u8], body: &str| read(&map(&[(b":status", status)]), body.as_bytes()).err();
-        let reset = |reason: &str| failure(b"503", &format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"));
+        let reset = |reason: &str| {
+            failure(
+                b"503",
+                &format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"),
+            )
+        };
         for reason in ["remote reset", "protocol error", "local reset"] {
             assert_eq!(reset(reason), Some(Failure::Stream), "{reason}");
         }
-        for reason in
-            ["remote connection failure, transport failure reason: delayed connect error: Connection refused", "connection termination", "overflow", ""]
-        {
+        for reason in [
+            "remote connection failure, transport failure reason: delayed connect error: Connection refused",
+            "connection termination",
+            "overflow",
+            "",
+        ] {
             assert_eq!(reset(reason), Some(Failure::Peer), "{reason}");
         }
         assert_eq!(

@@ -147,11 +147,15 @@ impl Exchange<'_> {
     /// Puts an answer into the hot cache, never for longer than it is fresh.
     fn keep(&mut self, question: &Question, answer: &Answer, selecting: Selecting) {
         let verdict = &answer.verdict;
-        let same_rules =
-            self.worker.known().and_then(|known| known.groups.named(question.group.name())).is_some_and(|group| group.digest() == question.group.digest());
+        let same_rules = self
+            .worker
+            .known()
+            .and_then(|known| known.groups.named(question.group.name()))
+            .is_some_and(|group| group.digest() == question.group.digest());
         let complete = !question.to_head && !matches!(answer.status, 206 | 304 | 416);
         // A purge that came while the question was under way wins.
-        let unpurged = question.purges == self.worker.purges() && self.worker.invalidations.changed(question.key.hash(), self.now).is_none();
+        let unpurged = question.purges == self.worker.purges()
+            && self.worker.invalidations.changed(question.key.hash(), self.now).is_none();
         let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
         let until = self.now.saturating_add(ttl.min(question.group.config().hot.ttl.as_millis()));
         if !(same_rules && complete && unpurged) || until <= self.now {
@@ -159,7 +163,8 @@ impl Exchange<'_> {
         }
         let stored = Stored::told(verdict, answer.status);
         let rules: Rc<str> = question.group.digest().into();
-        let variant = Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);
+        let variant =
+            Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);
         if self.worker.hot.keep(question.side, &question.key, variant, self.now) {
             self.worker.counts.event(Event::Kept);
         }

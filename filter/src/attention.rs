@@ -2,8 +2,8 @@
 
 /// How often a worker looks while it waits for peers, milliseconds.
 pub const LOOK: u64 = 10;
-/// The most that counts from one look to the next. A worker that looks later than this was not attentive: it was starved, busy or stopped, and what
-/// a peer has said meanwhile may lie unread in front of it.
+/// The most that counts from one look to the next. A worker that looks later than this was not attentive: it was
+/// starved, busy or stopped, and what a peer has said meanwhile may lie unread in front of it.
 const MOST: u64 = 2 * LOOK;
 
 /// A clock that goes on with each look, by at most [`MOST`].

@@ -10,21 +10,30 @@ use serde::Deserialize;
 pub struct Config {
     /// The Envoy cluster of the coordinators' data ports.
     pub cluster: String,
-    /// Memory for hot answers in each worker thread; 0: no hot cache. A few MiB hold the keys that a proxy asks for all the time.
+    /// Memory for hot answers in each worker thread; 0: no hot cache. A few MiB hold the keys that a proxy asks for
+    /// all the time.
     pub hot_bytes_per_worker: Size,
     /// The only groups that this proxy serves. `None`: all on an outbound listener, none on an inbound one.
     pub groups: Option<Vec<String>>,
-    /// The side of the listeners that have this configuration, as their `traffic_direction` says it (unspecified: outbound). It saves
-    /// asking Envoy at each hot answer. Where Envoy says otherwise at the first request or a question, every request passes from then
-    /// on; still, the very same configuration must not stand on listeners of both sides. `None`: Envoy is asked.
+    /// The side of the listeners that have this configuration, as their `traffic_direction` says it (unspecified:
+    /// outbound). It saves asking Envoy at each hot answer. Where Envoy says otherwise at the first request or a
+    /// question, every request passes from then on; still, the very same configuration must not stand on listeners
+    /// of both sides. `None`: Envoy is asked.
     pub side: Option<Side>,
-    /// What the routes of these listeners do. Rewriting: they change path, host or headers, or may; then nothing is answered here, and all is observed.
+    /// What the routes of these listeners do. Rewriting: they change path, host or headers, or may; then nothing is
+    /// answered here, and all is observed.
     pub routes: Routes,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cluster: "meshcache".into(), hot_bytes_per_worker: Size(4 << 20), groups: None, side: None, routes: Routes::Plain }
+        Self {
+            cluster: "meshcache".into(),
+            hot_bytes_per_worker: Size(4 << 20),
+            groups: None,
+            side: None,
+            routes: Routes::Plain,
+        }
     }
 }
 
@@ -39,7 +48,10 @@ impl Config {
             return Err("`cluster` is empty: it names the Envoy cluster of the coordinators".into());
         }
         if config.hot_bytes_per_worker.0 > 512 << 20 {
-            return Err(format!("`hot_bytes_per_worker` is {}: a Wasm module has at most 1 GiB of memory; 512MiB is the most", config.hot_bytes_per_worker));
+            return Err(format!(
+                "`hot_bytes_per_worker` is {}: a Wasm module has at most 1 GiB of memory; 512MiB is the most",
+                config.hot_bytes_per_worker
+            ));
         }
         Ok(config)
     }
@@ -56,7 +68,13 @@ mod tests {
         let all = Config::read(br#"{"cluster": "c", "hot_bytes_per_worker": "0", "groups": ["a"], "side": "inbound", "routes": "rewriting"}"#).unwrap();
         assert_eq!(
             all,
-            Config { cluster: "c".into(), hot_bytes_per_worker: Size(0), groups: Some(vec!["a".into()]), side: Some(Side::Inbound), routes: Routes::Rewriting }
+            Config {
+                cluster: "c".into(),
+                hot_bytes_per_worker: Size(0),
+                groups: Some(vec!["a".into()]),
+                side: Some(Side::Inbound),
+                routes: Routes::Rewriting
+            }
         );
     }
 

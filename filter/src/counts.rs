@@ -55,7 +55,9 @@ words! {
 pub fn outcome(reason: Reason) -> Outcome {
     match reason {
         Reason::PeersFailed | Reason::NoPeer | Reason::TooSlow | Reason::OwnerError => Outcome::Failed,
-        Reason::Method | Reason::Upgrade | Reason::Body | Reason::Expect | Reason::Grpc | Reason::EventStream => Outcome::Uncached,
+        Reason::Method | Reason::Upgrade | Reason::Body | Reason::Expect | Reason::Grpc | Reason::EventStream => {
+            Outcome::Uncached
+        }
         _ => Outcome::Pass,
     }
 }
@@ -260,24 +262,35 @@ mod tests {
     #[test]
     fn every_reason_of_the_filter_is_counted() {
         let mut said = std::collections::BTreeSet::new();
-        let folders = ["src", "src/exchange"].map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        let folders =
+            ["src", "src/exchange"].map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
         for file in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
-            let names = text.split("Reason::").skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned());
+            let names = text
+                .split("Reason::")
+                .skip(1)
+                .map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned());
             said.extend(names.filter(|name| !name.is_empty()));
         }
         // These are said of answers.
         let of_answers = ["OriginError", "Private", "NoStore"];
-        let not_counted: Vec<_> =
-            said.iter().filter(|name| !of_answers.contains(&name.as_str()) && !PASSES.iter().any(|reason| format!("{reason:?}") == **name)).collect();
+        let not_counted: Vec<_> = said
+            .iter()
+            .filter(|name| {
+                !of_answers.contains(&name.as_str()) && !PASSES.iter().any(|reason| format!("{reason:?}") == **name)
+            })
+            .collect();
         assert!(said.len() > 20 && not_counted.is_empty(), "{not_counted:?}");
     }
 
     #[test]
     fn every_metric_is_documented_and_every_documented_one_is_there() {
         let page = include_str!("../../docs/metrics.md");
-        let mut documented: Vec<_> =
-            page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).filter(|name| name.contains("_filter_")).collect();
+        let mut documented: Vec<_> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| name.contains("_filter_"))
+            .collect();
         let own: Vec<String> = metric_names().chain(GAUGES.map(str::to_owned)).collect();
         let mut own: Vec<_> = own.iter().map(String::as_str).collect();
         documented.sort_unstable();

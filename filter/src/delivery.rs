@@ -53,13 +53,28 @@ struct Given {
 
 impl Delivery {
     /// All go their ordinary way; the verdict is the owner's, where it gave one.
-    pub fn of_pass(question: Question, waiting: Vec<(u32, Waiter)>, reason: Reason, verdict: Option<Verdict>, installation: String) -> Self {
-        let verdict = verdict.filter(|verdict| !verdict.reason.is_empty()).unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason));
+    pub fn of_pass(
+        question: Question,
+        waiting: Vec<(u32, Waiter)>,
+        reason: Reason,
+        verdict: Option<Verdict>,
+        installation: String,
+    ) -> Self {
+        let verdict = verdict
+            .filter(|verdict| !verdict.reason.is_empty())
+            .unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason));
         Self { question, waiting: waiting.into_iter(), end: End::Pass { reason, verdict }, installation }
     }
 
     /// A response for the one who asked, and for those who joined and whom it is for.
-    pub fn of_response(question: Question, waiting: Vec<(u32, Waiter)>, answer: Answer, shared: Option<Selecting>, installation: String, now: u64) -> Self {
+    pub fn of_response(
+        question: Question,
+        waiting: Vec<(u32, Waiter)>,
+        answer: Answer,
+        shared: Option<Selecting>,
+        installation: String,
+        now: u64,
+    ) -> Self {
         let outcome = match answer.verdict.outcome {
             wire::Outcome::Hit => Outcome::Hit,
             wire::Outcome::Stale => Outcome::Stale,
@@ -69,11 +84,24 @@ impl Delivery {
         let detail = if matches!(outcome, Outcome::Hit | Outcome::Stale) { "owner" } else { "" };
         let joined = Verdict { collapsed: answer.verdict.collapsed || detail.is_empty(), ..answer.verdict.clone() };
         let head = |verdict: &Verdict| answer.head(&cache_status(&installation, verdict, detail, None));
-        let heads = [head(&answer.verdict), if waiting.iter().any(|(_, waiter)| waiter.map.is_some()) { head(&joined) } else { Vec::new() }];
+        let heads = [
+            head(&answer.verdict),
+            if waiting.iter().any(|(_, waiter)| waiter.map.is_some()) { head(&joined) } else { Vec::new() },
+        ];
         let latest = latest(&question, &answer.verdict, now);
         let is_first_failure = is_loaded(&answer.verdict) && answer.status >= 400 && answer.verdict.load.is_none();
         let last = waiting.iter().map(|(_, waiter)| waiter.came).max().unwrap_or(0);
-        let end = End::Response(Box::new(Given { answer, outcome, detail, shared, latest, is_first_failure, last, joined, heads }));
+        let end = End::Response(Box::new(Given {
+            answer,
+            outcome,
+            detail,
+            shared,
+            latest,
+            is_first_failure,
+            last,
+            joined,
+            heads,
+        }));
         Self { question, waiting: waiting.into_iter(), end, installation }
     }
 
@@ -104,26 +132,40 @@ impl Delivery {
                     return Some((stream, ask_alone(&self.question, &self.installation, stream, waiter, worker, now)));
                 }
                 if waiter.came > given.latest || given.is_first_failure {
-                    return Some((stream, ask_together(&self.question, &self.installation, (stream, waiter), given.last, worker, now)));
+                    return Some((
+                        stream,
+                        ask_together(&self.question, &self.installation, (stream, waiter), given.last, worker, now),
+                    ));
                 }
                 (&given.joined, later)
             }
-            Some(_) => return Some((stream, ask_alone(&self.question, &self.installation, stream, waiter, worker, now))),
+            Some(_) => {
+                return Some((stream, ask_alone(&self.question, &self.installation, stream, waiter, worker, now)));
+            }
         };
         worker.counts.outcome(self.question.group.name(), given.outcome);
         let head = match key {
             None => Cow::Borrowed(&head[..]),
             Some(key) => {
-                let who = if given.detail.is_empty() && !is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { given.detail };
-                Cow::Owned(given.answer.head(&cache_status(&self.installation, verdict, &detail(who, verdict, &[]), Some(&key))))
+                let who = if given.detail.is_empty() && !is_forwarded(&verdict.reason) {
+                    verdict.reason.as_str()
+                } else {
+                    given.detail
+                };
+                Cow::Owned(given.answer.head(&cache_status(
+                    &self.installation,
+                    verdict,
+                    &detail(who, verdict, &[]),
+                    Some(&key),
+                )))
             }
         };
         Some((stream, Step::Reply(Reply::of_answer(&given.answer, head, self.question.to_head))))
     }
 }
 
-/// Until when those came who may have an answer that may not be used again without validation (RFC 9111 section 4): until its load began. For
-/// whom the question was asked they are in any case.
+/// Until when those came who may have an answer that may not be used again without validation (RFC 9111 section 4):
+/// until its load began. For whom the question was asked they are in any case.
 fn latest(question: &Question, verdict: &Verdict, now: u64) -> u64 {
     if !is_loaded(verdict) {
         return u64::MAX;
@@ -136,20 +178,42 @@ fn is_loaded(verdict: &Verdict) -> bool {
     matches!(verdict.outcome, wire::Outcome::Miss | wire::Outcome::Revalidated) && verdict.ttl <= 0 && !verdict.waiters
 }
 
-/// A request that came when the load had begun whose answer this is: all of these together ask once more. `last`: when the last of them came.
-fn ask_together<'a>(of: &Question, installation: &str, late: (u32, Waiter), last: u64, worker: &mut Worker, now: u64) -> Step<'a> {
+/// A request that came when the load had begun whose answer this is: all of these together ask once more. `last`: when
+/// the last of them came.
+fn ask_together<'a>(
+    of: &Question,
+    installation: &str,
+    late: (u32, Waiter),
+    last: u64,
+    worker: &mut Worker,
+    now: u64,
+) -> Step<'a> {
     let (stream, waiter) = late;
     let map = waiter.map.as_deref().unwrap_or_default();
     let joins = Joins { stream, map, debug: waiter.debug, came: waiter.came };
     match worker.questions.join(of.side, &of.key, &of.group, worker.purges(), joins) {
         Joined::Yes => Step::Wait,
-        Joined::NoSuch => open(Question { since: last, ..once_more(of, stream, &waiter, worker, now) }, waiter.debug, installation, worker),
-        Joined::Full => Step::Pass(pass(worker, &of.group, installation, Reason::Full, waiter.debug.then_some(&of.key))),
+        Joined::NoSuch => open(
+            Question { since: last, ..once_more(of, stream, &waiter, worker, now) },
+            waiter.debug,
+            installation,
+            worker,
+        ),
+        Joined::Full => {
+            Step::Pass(pass(worker, &of.group, installation, Reason::Full, waiter.debug.then_some(&of.key)))
+        }
     }
 }
 
 /// A request that joined, and whose answer this was not, asks for itself.
-fn ask_alone<'a>(of: &Question, installation: &str, stream: u32, waiter: Waiter, worker: &mut Worker, now: u64) -> Step<'a> {
+fn ask_alone<'a>(
+    of: &Question,
+    installation: &str,
+    stream: u32,
+    waiter: Waiter,
+    worker: &mut Worker,
+    now: u64,
+) -> Step<'a> {
     open(Question { shared: false, ..once_more(of, stream, &waiter, worker, now) }, waiter.debug, installation, worker)
 }
 

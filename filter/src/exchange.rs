@@ -1,7 +1,8 @@
-//! One request through the proxy: from the hot cache, else by a question to the key's owner, else its ordinary way to the service.
+//! One request through the proxy: from the hot cache, else by a question to the key's owner, else its ordinary way to
+//! the service.
 //!
-//! `start` decides what happens to a request; `answered`, in the file of that name, what an answer means for all who wait for it.
-//! Whatever is in doubt passes.
+//! `start` decides what happens to a request; `answered`, in the file of that name, what an answer means for all who
+//! wait for it. Whatever is in doubt passes.
 
 use crate::{
     counts::{Event, Outcome, Reason, outcome},
@@ -45,7 +46,8 @@ pub enum Step<'a> {
 pub struct Pass {
     /// Why.
     pub reason: Reason,
-    /// What Cache-Status says of it on the response. `None`: the request is none of ours, and its response is left alone.
+    /// What Cache-Status says of it on the response. `None`: the request is none of ours, and its response is left
+    /// alone.
     pub note: Option<String>,
     /// What is given if the service fails. Only while no coordinator answers: else it is theirs to decide.
     pub spare: Option<Box<Spare>>,
@@ -81,7 +83,8 @@ pub trait Facts {
     fn caller(&self, side: Side) -> Option<String>;
     /// Whether the proxy has verified a token of this request.
     fn verified(&self) -> bool;
-    /// The cluster that the chosen route leads to. `None`: no route matches, or it is one without: a direct response, a redirect.
+    /// The cluster that the chosen route leads to. `None`: no route matches, or it is one without: a direct response, a
+    /// redirect.
     fn cluster(&self) -> Option<Vec<u8>>;
     /// The name of that route; most have none.
     fn route(&self) -> Option<Vec<u8>>;
@@ -127,11 +130,17 @@ impl<'e> Exchange<'e> {
         };
         let group = match site.served().find(&request, site.namespace()) {
             Found::Group(group) => group,
-            Found::HostOnly(_) => return outside(worker, site, &request, Reason::NoPath, || site.side(now, || facts.side())),
-            Found::Nothing if site.names_groups() => return outside(worker, site, &request, Reason::NoGroup, || site.side(now, || facts.side())),
+            Found::HostOnly(_) => {
+                return outside(worker, site, &request, Reason::NoPath, || site.side(now, || facts.side()));
+            }
+            Found::Nothing if site.names_groups() => {
+                return outside(worker, site, &request, Reason::NoGroup, || site.side(now, || facts.side()));
+            }
             Found::Nothing => return none_of_ours(worker, Reason::NoGroup),
         };
-        let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else { return none_of_ours(worker, Reason::NoGroup) };
+        let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else {
+            return none_of_ours(worker, Reason::NoGroup);
+        };
         let mode = site.mode(group);
         let (bypass, debug) = match arrival.head.control {
             control if control.bypass || control.debug => {
@@ -149,7 +158,9 @@ impl<'e> Exchange<'e> {
             unsuitable(&request, arrival.whole, &known.installation)
                 .or_else(|| group.bypasses(&request))
                 .or_else(|| group.confuses(&request).then_some(Reason::AmbiguousCookie))
-                .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
+                .or_else(|| {
+                    (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller)
+                })
                 // Last, and not where it passes for want of anybody to ask: it costs a call.
                 .or_else(|| {
                     if mode == Mode::On && !worker.trusts(now) && !worker.may_ask() {
@@ -159,10 +170,12 @@ impl<'e> Exchange<'e> {
                     cluster.is_none().then_some(Reason::Route)
                 })
         };
-        let route = cluster.filter(|_| group.keys_route()).map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
+        let route = cluster
+            .filter(|_| group.keys_route())
+            .map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
         match (passes, mode) {
-            // Off, or only watched: nothing changes for the client. And what another part of this cache asks for is its own to judge, by
-            // all that the service says.
+            // Off, or only watched: nothing changes for the client. And what another part of this cache asks for is its
+            // own to judge, by all that the service says.
             (Some(reason), Mode::Off | Mode::Observe) | (Some(reason @ Reason::Loop), Mode::On) => {
                 worker.counts.outcome(group.name(), outcome(reason));
                 none_of_ours(worker, reason)
@@ -188,7 +201,11 @@ impl<'e> Exchange<'e> {
                     Hot::Give(spot, part) => {
                         worker.counts.outcome(group.name(), Outcome::Hot);
                         let debug = debug.then_some(&ours.key);
-                        match worker.hot.at(spot).and_then(|variant| Reply::of_hot(variant, &part, &known.installation, debug, now)) {
+                        match worker
+                            .hot
+                            .at(spot)
+                            .and_then(|variant| Reply::of_hot(variant, &part, &known.installation, debug, now))
+                        {
                             Some(reply) => Step::Reply(reply),
                             None => Step::Pass(Pass { reason: Reason::Host, note: None, spare: None }),
                         }
@@ -216,7 +233,9 @@ impl Ours<'_> {
         if !worker.trusts(now) {
             return Hot::Ask;
         }
-        let Some(spot) = worker.hot.find(self.side, &self.key, self.group.digest(), self.request, now) else { return Hot::Ask };
+        let Some(spot) = worker.hot.find(self.side, &self.key, self.group.digest(), self.request, now) else {
+            return Hot::Ask;
+        };
         let Some(variant) = worker.hot.at(spot) else { return Hot::Ask };
         let resident = now.saturating_sub(variant.arrived);
         // What is for everybody is also for who has a token.
@@ -241,12 +260,17 @@ impl Ours<'_> {
     fn ask<'e>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'e> {
         let verified = self.facts.verified();
         // only-if-cached is an answer of its own: 504 for the one who said it.
-        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL) && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
+        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL)
+            && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
         let alone = joins(self.group, self.request, verified);
         let asked = Asked::new(self.side, alone);
         let shared = alone.is_ok() && !only_if_cached;
         if let Some(owners) = worker.passes.get(&self.key, asked, self.request, now) {
-            return Step::Pass(self.pass_saying(worker, Reason::Remembered, if owners.is_empty() { Reason::Owner.into() } else { owners }));
+            return Step::Pass(self.pass_saying(
+                worker,
+                Reason::Remembered,
+                if owners.is_empty() { Reason::Owner.into() } else { owners },
+            ));
         }
         if !message::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
@@ -337,7 +361,13 @@ fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<
 }
 
 /// Counts a pass and says why.
-pub(crate) fn pass(worker: &mut Worker, group: &Group, installation: &str, reason: Reason, debug: Option<&Key>) -> Pass {
+pub(crate) fn pass(
+    worker: &mut Worker,
+    group: &Group,
+    installation: &str,
+    reason: Reason,
+    debug: Option<&Key>,
+) -> Pass {
     count_pass(worker, group, reason);
     Pass { reason, note: Some(note(installation, reason.into(), debug)), spare: None }
 }
@@ -348,23 +378,41 @@ fn note(installation: &str, said: Word, debug: Option<&Key>) -> String {
     cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref())
 }
 
-/// A request of no group. It is ours to say why where its host is a group's, or where all that comes in is for the service whose groups this
-/// listener names, and where no other group of these only observes or is off. Then the service's own meshcache-* headers are kept from
-/// clients, too.
-fn outside<'a>(worker: &mut Worker, site: &Site, request: &Request<'_>, reason: Reason, side: impl FnOnce() -> Option<Side>) -> Step<'a> {
+/// A request of no group. It is ours to say why where its host is a group's, or where all that comes in is for the
+/// service whose groups this listener names, and where no other group of these only observes or is off. Then the
+/// service's own meshcache-* headers are kept from clients, too.
+fn outside<'a>(
+    worker: &mut Worker,
+    site: &Site,
+    request: &Request<'_>,
+    reason: Reason,
+    side: impl FnOnce() -> Option<Side>,
+) -> Step<'a> {
     worker.counts.pass(reason);
     let of_host: Vec<&Arc<Group>> = site.served().of_host(request, site.namespace()).collect();
-    let mut groups = if of_host.is_empty() { site.served().iter().collect() } else { of_host.clone() }.into_iter().peekable();
+    let mut groups =
+        if of_host.is_empty() { site.served().iter().collect() } else { of_host.clone() }.into_iter().peekable();
     let all_on = groups.peek().is_some() && groups.all(|group| site.mode(group) == Mode::On);
-    // Where hosts are looked up, a host of no group is another's: only what comes in is for the service beside this proxy.
-    let is_served = |side: Side| if of_host.is_empty() { site.names_groups() && side == Side::Inbound } else { site.serves(side) };
+    // Where hosts are looked up, a host of no group is another's: only what comes in is for the service beside this
+    // proxy.
+    let is_served =
+        |side: Side| if of_host.is_empty() { site.names_groups() && side == Side::Inbound } else { site.serves(side) };
     let is_ours = all_on && side().is_some_and(is_served);
     let said = site.known().filter(|_| is_ours).map(|known| note(&known.installation, reason.into(), None));
     Step::Pass(Pass { reason, note: said, spare: None })
 }
 
-/// What a request takes along that no coordinator answers: the hot answer, if it may stand in for the service, should that fail.
-pub(crate) fn spare(worker: &Worker, side: Side, group: &Group, key: &Key, request: &Request<'_>, verified: bool, now: u64) -> Option<Box<Spare>> {
+/// What a request takes along that no coordinator answers: the hot answer, if it may stand in for the service, should
+/// that fail.
+pub(crate) fn spare(
+    worker: &Worker,
+    side: Side,
+    group: &Group,
+    key: &Key,
+    request: &Request<'_>,
+    verified: bool,
+    now: u64,
+) -> Option<Box<Spare>> {
     if !worker.trusts(now) || request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
         return None;
     }

@@ -11,12 +11,13 @@ use meshcache_protocol::{
     wire,
 };
 
-/// The longest that Envoy waits for an answer, milliseconds. A coordinator answers after a second; were it frozen, another one's sign of life
-/// still comes while hot answers are trusted.
+/// The longest that Envoy waits for an answer, milliseconds. A coordinator answers after a second; were it frozen,
+/// another one's sign of life still comes while hot answers are trusted.
 pub const TIMEOUT: u64 = 1800;
 /// How long a worker that stopped ticking keeps the others from asking.
 const LEASE: u64 = 1500;
-/// After so many failures the feed rests. Most installations have no more coordinators: one that is there is found in one round.
+/// After so many failures the feed rests. Most installations have no more coordinators: one that is there is found in
+/// one round.
 const ROUND: u32 = 4;
 /// An answer that says nothing new and comes sooner than this is not followed by the next question at once.
 const SOON: u64 = 200;
@@ -105,12 +106,24 @@ impl Feed {
     }
 
     /// An answer came; `None`: none did. What is worth a line in the log, and the next question.
-    pub fn answered(&mut self, worker: &mut Worker, shared: &mut dyn Shared, body: Option<&[u8]>, at: Moment) -> (Option<String>, Option<FeedAsk>) {
+    pub fn answered(
+        &mut self,
+        worker: &mut Worker,
+        shared: &mut dyn Shared,
+        body: Option<&[u8]>,
+        at: Moment,
+    ) -> (Option<String>, Option<FeedAsk>) {
         self.takes(worker, shared, body.map(|body| (body, known::read(body))), at)
     }
 
     /// The same, of an answer that was read before: its body, and what it says.
-    pub fn takes(&mut self, worker: &mut Worker, shared: &mut dyn Shared, said: Option<(&[u8], Said)>, at: Moment) -> (Option<String>, Option<FeedAsk>) {
+    pub fn takes(
+        &mut self,
+        worker: &mut Worker,
+        shared: &mut dyn Shared,
+        said: Option<(&[u8], Said)>,
+        at: Moment,
+    ) -> (Option<String>, Option<FeedAsk>) {
         let asked = self.asked.take();
         let Some((body, said)) = said else { return (self.fails(worker, at, "no coordinator answers".into()), None) };
         match said {
@@ -120,7 +133,14 @@ impl Feed {
                 shared.set(&self.state, body, 0);
                 // A sign of life of a state that has no version: the other workers read it and forget, too.
                 shared.set(&self.life, &at.now.to_le_bytes(), 0);
-                return (self.fails(worker, at, format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, feed::VERSION)), None);
+                return (
+                    self.fails(
+                        worker,
+                        at,
+                        format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, feed::VERSION),
+                    ),
+                    None,
+                );
             }
             Said::State { peer, known, news } => {
                 worker.learn(known);
@@ -166,10 +186,12 @@ impl Feed {
         if self.asked.is_some() || now < self.rest {
             return None;
         }
-        // They stay in the shared memory until an answer comes: a lost answer may count twice, a lost worker loses nothing.
-        self.sent = shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
-        // Of whom it asks to answer at once it does not wait that second: it may be frozen, and another one there. But the last of a round
-        // has as long as ever: one that is slow is better than none.
+        // They stay in the shared memory until an answer comes: a lost answer may count twice, a lost worker loses
+        // nothing.
+        self.sent =
+            shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        // Of whom it asks to answer at once it does not wait that second: it may be frozen, and another one there. But
+        // the last of a round has as long as ever: one that is slow is better than none.
         let at_once = self.failures > 0;
         let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
         let question = FeedQuestion {
@@ -184,21 +206,28 @@ impl Feed {
         };
         let body = serde_json::to_vec(&question).ok()?;
         self.asked = Some(now);
-        Some(FeedAsk { peer: self.peer.clone(), body, timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT } })
+        Some(FeedAsk {
+            peer: self.peer.clone(),
+            body,
+            timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT },
+        })
     }
 
-    /// The next question is for another coordinator: soon, and after a whole round of failures after a rest, each proxy's another.
-    /// A line for the log, unless it is the last one again.
+    /// The next question is for another coordinator: soon, and after a whole round of failures after a rest, each
+    /// proxy's another. A line for the log, unless it is the last one again.
     pub fn fails(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
         worker.counts.event(Event::FeedFailure);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
-        // Once all are gone, all proxies wait for the first that is back: they come over a second, and then ask one after another.
-        let rest = if self.failures.is_multiple_of(ROUND) { (at.random % 1000).saturating_add(250) } else { at.random % 100 };
+        // Once all are gone, all proxies wait for the first that is back: they come over a second, and then ask one
+        // after another.
+        let rest =
+            if self.failures.is_multiple_of(ROUND) { (at.random % 1000).saturating_add(250) } else { at.random % 100 };
         self.rest = at.now.saturating_add(rest);
-        // The feed alone turns to another. Whether the peer answers questions, they find out themselves, in each worker alike:
-        // which one holds the lease, and it may be the main thread's, must make no difference to an answer.
-        // And if that one does not answer either, to any that Envoy knows of: all that this worker knows of may be gone.
+        // The feed alone turns to another. Whether the peer answers questions, they find out themselves, in each worker
+        // alike: which one holds the lease, and it may be the main thread's, must make no difference to an
+        // answer. And if that one does not answer either, to any that Envoy knows of: all that this worker
+        // knows of may be gone.
         self.peer = self.peer.take().filter(|_| self.failures == 1).and_then(|peer| another(worker, &peer, at.random));
         if self.complaint == why {
             return None;
@@ -249,7 +278,8 @@ impl Feed {
             None => 0,
         };
         let mine = [self.holder.to_le_bytes(), now.saturating_add(LEASE).to_le_bytes()].concat();
-        // The first value is written without a number to hold it against, perhaps by two: what stands there then decides.
+        // The first value is written without a number to hold it against, perhaps by two: what stands there then
+        // decides.
         shared.set(&self.lease, &mine, number) && read(shared).is_some_and(|(holder, ..)| holder == self.holder)
     }
 }

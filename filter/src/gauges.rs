@@ -1,7 +1,8 @@
 //! What Envoy's gauges are set to: the sum over the workers that are there.
 //!
-//! Envoy lets a gauge live on when the VM that counted it is replaced, and one that is counted below zero is a huge number. So nobody counts:
-//! each worker writes down what it holds, and sets the gauges to the sum. What a VM that is gone held is in it no longer.
+//! Envoy lets a gauge live on when the VM that counted it is replaced, and one that is counted below zero is a huge
+//! number. So nobody counts: each worker writes down what it holds, and sets the gauges to the sum. What a VM that is
+//! gone held is in it no longer.
 
 use crate::shared::Shared;
 

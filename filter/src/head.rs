@@ -1,4 +1,5 @@
-//! A request's head as Envoy hands it over: pseudo-headers, fields, and our own headers, which no client may send, apart.
+//! A request's head as Envoy hands it over: pseudo-headers, fields, and our own headers, which no client may send,
+//! apart.
 
 use crate::pairs::Pairs;
 use meshcache_protocol::{
@@ -36,7 +37,14 @@ pub struct Control {
 impl<'a> Head<'a> {
     /// Reads a header map. `None` for bytes that are no map.
     pub fn read(map: &'a [u8]) -> Option<Self> {
-        let mut head = Self { method: b"", scheme: "http", authority: b"", target: b"", fields: SmallVec::new(), control: Control::default() };
+        let mut head = Self {
+            method: b"",
+            scheme: "http",
+            authority: b"",
+            target: b"",
+            fields: SmallVec::new(),
+            control: Control::default(),
+        };
         let mut own: &[u8] = b"";
         for (name, value) in Pairs::of(map)? {
             match name {
@@ -57,9 +65,11 @@ impl<'a> Head<'a> {
         Some(head)
     }
 
-    /// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is sent.
+    /// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is
+    /// sent.
     fn strip(&mut self) {
-        let lines: SmallVec<[&[u8]; 2]> = self.fields.iter().filter(|(name, _)| *name == b"connection").map(|(_, value)| *value).collect();
+        let lines: SmallVec<[&[u8]; 2]> =
+            self.fields.iter().filter(|(name, _)| *name == b"connection").map(|(_, value)| *value).collect();
         if !lines.is_empty() {
             self.fields.retain(|(name, _)| !strips_from_request(lines.iter().copied(), name));
         }
@@ -77,7 +87,12 @@ impl<'a> Head<'a> {
 
     /// The pseudo-headers, as a call needs them.
     pub fn pseudo(&self) -> [(&'static str, &'a [u8]); 4] {
-        [(":method", self.method), (":scheme", self.scheme().as_bytes()), (":authority", self.authority), (":path", self.target)]
+        [
+            (":method", self.method),
+            (":scheme", self.scheme().as_bytes()),
+            (":authority", self.authority),
+            (":path", self.target),
+        ]
     }
 
     /// `http` or `https`: what is keyed, and what a coordinator is told.
@@ -113,9 +128,12 @@ mod tests {
 
     #[test]
     fn the_scheme_is_the_one_that_a_coordinator_would_key() {
-        for (own, forwarded, expected) in
-            [("http", Some("https"), "https"), ("https", Some("http"), "http"), ("https", None, "https"), ("https", Some("ftp"), "https")]
-        {
+        for (own, forwarded, expected) in [
+            ("http", Some("https"), "https"),
+            ("https", Some("http"), "http"),
+            ("https", None, "https"),
+            ("https", Some("ftp"), "https"),
+        ] {
             let forwarded = forwarded.map(|value: &str| (&b"x-forwarded-proto"[..], value.as_bytes()));
             let fields = [(&b":scheme"[..], own.as_bytes()), (b":path", b"/"), (b":authority", b"h")];
             let map = pairs::write(fields.into_iter().chain(forwarded));
@@ -126,8 +144,14 @@ mod tests {
 
     #[test]
     fn what_connection_names_is_no_field_of_a_request() {
-        let fields: [Field; 6] =
-            [(b":method", b"GET"), (b"x-tenant", b"acme"), (b"connection", b"close, X-Tenant"), (b"cookie", b"a=b"), (b"connection", b"cookie"), (b"x", b"1")];
+        let fields: [Field; 6] = [
+            (b":method", b"GET"),
+            (b"x-tenant", b"acme"),
+            (b"connection", b"close, X-Tenant"),
+            (b"cookie", b"a=b"),
+            (b"connection", b"cookie"),
+            (b"x", b"1"),
+        ];
         let map = pairs::write(fields.into_iter());
         let head = Head::read(&map).unwrap();
         let names: Vec<_> = head.fields().iter().map(|(name, _)| *name).collect();
@@ -149,7 +173,10 @@ mod tests {
         let head = Head::read(&map).unwrap();
         let request = head.request().unwrap();
         assert_eq!(request.fields, [(&b"x"[..], &b"1"[..])]);
-        assert_eq!((request.method, request.scheme, request.authority, request.path, request.query), (&b"GET"[..], "https", "h", "/a", Some("b")));
+        assert_eq!(
+            (request.method, request.scheme, request.authority, request.path, request.query),
+            (&b"GET"[..], "https", "h", "/a", Some("b"))
+        );
         assert_eq!(head.control, Control { any: true, debug: true, ..Control::default() });
     }
 }

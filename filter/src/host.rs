@@ -44,14 +44,49 @@ mod raw {
     unsafe extern "C" {
         pub(super) fn proxy_log(level: u32, data: *const u8, size: usize) -> u32;
         pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
-        pub(super) fn proxy_get_buffer_bytes(buffer: u32, start: usize, most: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            most: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub(super) fn proxy_add_header_map_value(map: u32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> u32;
-        pub(super) fn proxy_replace_header_map_value(map: u32, name: *const u8, name_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub(super) fn proxy_add_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub(super) fn proxy_replace_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
-        pub(super) fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub(super) fn proxy_get_shared_data(name: *const u8, name_size: usize, data: *mut *mut u8, size: *mut usize, number: *mut u32) -> u32;
-        pub(super) fn proxy_set_shared_data(name: *const u8, name_size: usize, data: *const u8, size: usize, number: u32) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_get_shared_data(
+            name: *const u8,
+            name_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            number: *mut u32,
+        ) -> u32;
+        pub(super) fn proxy_set_shared_data(
+            name: *const u8,
+            name_size: usize,
+            data: *const u8,
+            size: usize,
+            number: u32,
+        ) -> u32;
         pub(super) fn proxy_continue_stream(stream: u32) -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
         #[allow(clippy::too_many_arguments)]
@@ -114,7 +149,8 @@ pub(crate) fn set_tick_period(period: Duration) {
 
 /// A whole buffer. Empty where there is none.
 pub(crate) fn buffer(buffer: Buffer) -> Vec<u8> {
-    taken(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, data, size) }).unwrap_or_default()
+    taken(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, data, size) })
+        .unwrap_or_default()
 }
 
 /// A whole header map, as `pairs` reads it.
@@ -180,7 +216,18 @@ pub(crate) fn reply(reply: &Reply<'_>) -> bool {
 pub(crate) fn refuse() {
     const NO_GRPC: i32 = -1;
     let none: &[u8] = &[];
-    unsafe { raw::proxy_send_local_response(503, DETAILS.as_ptr(), DETAILS.len(), none.as_ptr(), 0, none.as_ptr(), 0, NO_GRPC) };
+    unsafe {
+        raw::proxy_send_local_response(
+            503,
+            DETAILS.as_ptr(),
+            DETAILS.len(),
+            none.as_ptr(),
+            0,
+            none.as_ptr(),
+            0,
+            NO_GRPC,
+        )
+    };
 }
 
 /// Defines a metric.
@@ -206,7 +253,9 @@ pub(crate) struct SharedData;
 impl Shared for SharedData {
     fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
         let mut number = 0;
-        let value = taken(|data, size| unsafe { raw::proxy_get_shared_data(name.as_ptr(), name.len(), data, size, &mut number) })?;
+        let value = taken(|data, size| unsafe {
+            raw::proxy_get_shared_data(name.as_ptr(), name.len(), data, size, &mut number)
+        })?;
         Some((value, number))
     }
 
@@ -224,6 +273,7 @@ fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> 
     if data.is_null() {
         return Some(Vec::new());
     }
-    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of exactly this size, and the host gave it away.
+    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of exactly this size, and the host gave it
+    // away.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }

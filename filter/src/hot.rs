@@ -50,7 +50,8 @@ pub struct Variant {
     pub body: Rc<Vec<u8>>,
     /// When it came.
     pub arrived: u64,
-    /// When its time in this cache ends. Beyond it it only stands in for a service that fails, until [`Variant::last`].
+    /// When its time in this cache ends. Beyond it it only stands in for a service that fails, until
+    /// [`Variant::last`].
     pub until: u64,
     /// Seconds of age and of freshness that the block's end tells.
     said: Option<(u64, i64)>,
@@ -63,7 +64,12 @@ pub struct Spot(Place, usize);
 impl Hot {
     /// A hot cache of so many bytes; 0: it keeps nothing.
     pub fn new(capacity: usize) -> Self {
-        Self { entries: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), sketch: Sketch::default(), bytes: 0, capacity }
+        Self {
+            entries: LruCache::unbounded_with_hasher(BuildHasherDefault::default()),
+            sketch: Sketch::default(),
+            bytes: 0,
+            capacity,
+        }
     }
 
     /// Another bound. What is too much goes.
@@ -95,7 +101,8 @@ impl Hot {
         let place = Place::of(side, key);
         self.sketch.touch(place.0);
         let entry = self.entries.get(&place).filter(|entry| entry.is(side, key))?;
-        let fits = |variant: &Variant| variant.until > now && &*variant.rules == rules && variant.selecting.matches(request);
+        let fits =
+            |variant: &Variant| variant.until > now && &*variant.rules == rules && variant.selecting.matches(request);
         // Of those that fit the most recent (RFC 9111 section 4.1).
         entry.variants.iter().rposition(fits).map(|at| Spot(place, at))
     }
@@ -103,7 +110,12 @@ impl Hot {
     /// Looks for an answer to this request whose time is over or not, and that may stand in for a service that fails.
     pub fn spare(&self, side: Side, key: &Key, rules: &str, request: &Request<'_>, now: u64) -> Option<&Variant> {
         let entry = self.entries.peek(&Place::of(side, key)).filter(|entry| entry.is(side, key))?;
-        let fits = |variant: &&Variant| variant.stored.if_error > 0 && variant.last() > now && &*variant.rules == rules && variant.selecting.matches(request);
+        let fits = |variant: &&Variant| {
+            variant.stored.if_error > 0
+                && variant.last() > now
+                && &*variant.rules == rules
+                && variant.selecting.matches(request)
+        };
         entry.variants.iter().find(fits)
     }
 
@@ -127,7 +139,9 @@ impl Hot {
                 return false;
             }
             let before = entry.bytes;
-            entry.variants.retain(|old| old.last() > now && old.rules == variant.rules && old.selecting != variant.selecting);
+            entry
+                .variants
+                .retain(|old| old.last() > now && old.rules == variant.rules && old.selecting != variant.selecting);
             if entry.variants.len() >= VARIANTS {
                 entry.variants.drain(..1);
             }
@@ -138,7 +152,8 @@ impl Hot {
         if !self.make_room(whole, place, now) {
             return false;
         }
-        let entry = self.entries.get_or_insert_mut(place, || Entry { side, key: key.clone(), variants: Vec::new(), bytes: 0 });
+        let entry =
+            self.entries.get_or_insert_mut(place, || Entry { side, key: key.clone(), variants: Vec::new(), bytes: 0 });
         let before = entry.bytes;
         entry.variants.push(variant);
         entry.weigh();
@@ -157,7 +172,8 @@ impl Hot {
 
     /// Takes out what a purge names.
     pub fn purge(&mut self, named: &Named<'_>) {
-        let gone: Vec<Place> = self.entries.iter().filter(|(_, entry)| named.is(&entry.key)).map(|(place, _)| *place).collect();
+        let gone: Vec<Place> =
+            self.entries.iter().filter(|(_, entry)| named.is(&entry.key)).map(|(place, _)| *place).collect();
         for place in gone {
             if let Some(entry) = self.entries.pop(&place) {
                 self.bytes = self.bytes.saturating_sub(entry.bytes);
@@ -229,7 +245,15 @@ impl Entry {
 
 impl Variant {
     /// An answer that came now and may be given until then.
-    pub fn new(rules: Rc<str>, stored: Stored, selecting: Selecting, block: Block, body: Rc<Vec<u8>>, arrived: u64, until: u64) -> Self {
+    pub fn new(
+        rules: Rc<str>,
+        stored: Stored,
+        selecting: Selecting,
+        block: Block,
+        body: Rc<Vec<u8>>,
+        arrived: u64,
+        until: u64,
+    ) -> Self {
         Self { rules, stored, selecting, block, body, arrived, until, said: None }
     }
 
@@ -240,7 +264,8 @@ impl Variant {
         self.until.max(self.arrived.saturating_add(window))
     }
 
-    /// Brings the end of its block up to date: age and what the cache did. The same for a whole second, so it is written seldom.
+    /// Brings the end of its block up to date: age and what the cache did. The same for a whole second, so it is
+    /// written seldom.
     pub fn tell(&mut self, installation: &str, now: u64) -> &Block {
         let resident = now.saturating_sub(self.arrived);
         let (age, ttl) = (self.stored.age(resident) / 1000, self.stored.ttl(resident));

@@ -1,5 +1,5 @@
-//! Unsafe requests that succeeded: what goes from the hot cache, here and in the proxy's other workers, and what the key's owner and
-//! next peer are told (RFC 9111 section 4.4).
+//! Unsafe requests that succeeded: what goes from the hot cache, here and in the proxy's other workers, and what the
+//! key's owner and next peer are told (RFC 9111 section 4.4).
 
 use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Shared, site::Site};
 use lru::LruCache;
@@ -87,7 +87,8 @@ impl Invalidations {
         self.next.put(key, (next, now));
     }
 
-    /// How long ago a key was seen to change, as long as its owner may not have heard of it: so long nothing of it is hot.
+    /// How long ago a key was seen to change, as long as its owner may not have heard of it: so long nothing of it is
+    /// hot.
     pub fn changed(&self, key: Hash, now: u64) -> Option<u64> {
         let (next, at) = self.next.peek(&key)?;
         (now < next.saturating_add(TIMEOUT)).then(|| now.saturating_sub(*at))
@@ -95,7 +96,8 @@ impl Invalidations {
 
     /// The calls that go out now.
     fn due(&mut self, now: u64) -> Vec<Told> {
-        let (due, waiting): (VecDeque<_>, _) = std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
+        let (due, waiting): (VecDeque<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = waiting;
         self.bytes = self.waiting.iter().map(|(_, told)| told.bytes()).sum();
         due.into_iter().map(|(_, told)| told).collect()
@@ -115,7 +117,11 @@ impl Told {
 
     /// The headers of the calls: one for each peer that is told.
     pub fn calls<'t>(&'t self, known: &'t Known) -> Vec<message::Headers<'t>> {
-        let said = wire::Question { group: self.group.clone(), namespace: self.namespace.clone().unwrap_or_default(), ..wire::Question::new() };
+        let said = wire::Question {
+            group: self.group.clone(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            ..wire::Question::new()
+        };
         let call = |peer: &'t str| -> message::Headers<'t> {
             let own = [
                 (":method", Cow::Borrowed("POST")),
@@ -126,16 +132,24 @@ impl Told {
                 (header::SCHEME, Cow::Borrowed(self.scheme)),
                 (header::PEER, Cow::Borrowed(peer)),
             ];
-            own.into_iter().chain(self.fields.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())))).collect()
+            own.into_iter()
+                .chain(self.fields.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))))
+                .collect()
         };
         known.ring.order(self.hash).into_iter().take(PEERS).map(|peer| call(&peer.data)).collect()
     }
 }
 
-/// The fields of a request that may reroute, as text: Envoy's SDK takes no other, and a request with such a one is never asked for.
+/// The fields of a request that may reroute, as text: Envoy's SDK takes no other, and a request with such a one is
+/// never asked for.
 fn rerouting(request: &Request<'_>) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).ok();
-    request.fields.iter().filter(|(name, _)| REROUTING.contains(name)).filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+    request
+        .fields
+        .iter()
+        .filter(|(name, _)| REROUTING.contains(name))
+        .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+        .collect()
 }
 
 /// Whether a request's response has to be looked at when it comes.
@@ -157,7 +171,13 @@ impl Exchange<'_> {
         }
         let views = keyed_with(&request);
         for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
-            let read = Request::read(b"GET", request.scheme.as_bytes(), request.authority.as_bytes(), target.as_bytes(), fields);
+            let read = Request::read(
+                b"GET",
+                request.scheme.as_bytes(),
+                request.authority.as_bytes(),
+                target.as_bytes(),
+                fields,
+            );
             if let Ok(other) = read {
                 self.invalidate(site, &other, target);
             }
@@ -169,7 +189,9 @@ impl Exchange<'_> {
         match site.mode(group) {
             Mode::On => {}
             Mode::Observe if group.keys_more_than_target() => return self.worker.observed.clear(),
-            Mode::Observe => return self.worker.observed.forget(Observed::place(group, &Key::of(group, request, None))),
+            Mode::Observe => {
+                return self.worker.observed.forget(Observed::place(group, &Key::of(group, request, None)));
+            }
             Mode::Off => return,
         }
         let told = Told {
@@ -205,7 +227,8 @@ impl Exchange<'_> {
         due
     }
 
-    /// Tells the proxy's other workers what went, and hears what went from theirs. `name`: of the memory that they share.
+    /// Tells the proxy's other workers what went, and hears what went from theirs. `name`: of the memory that they
+    /// share.
     pub fn share_invalidations(&mut self, shared: &mut dyn Shared, name: &str) {
         let all = &mut self.worker.invalidations;
         let (value, number) = shared.get(name).unwrap_or_default();
@@ -255,7 +278,11 @@ mod tests {
 
     fn worker() -> (Worker, Site) {
         let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]});
-        let peers = ["a", "b", "c"].map(|name| Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") });
+        let peers = ["a", "b", "c"].map(|name| Peer {
+            name: name.into(),
+            data: format!("{name}:1"),
+            peer: format!("{name}:2"),
+        });
         let known = Known {
             version: "v".into(),
             installation: "meshcache".into(),
@@ -271,7 +298,8 @@ mod tests {
 
     fn answered(worker: &mut Worker, site: &Site, request: &[(&str, &str)], status: u16, now: u64) -> Vec<Told> {
         let pseudo = [(":scheme", "http"), (":authority", "h"), (":path", "/a?b")];
-        let fields: Vec<_> = pseudo.iter().chain(request).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let fields: Vec<_> =
+            pseudo.iter().chain(request).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let map = pairs::write(fields.iter().copied());
         let mut exchange = Exchange { worker, now };
         exchange.answered_by_service(site, &map, &Response { status, fields: &[(b"location", b"/new")] });
@@ -286,7 +314,9 @@ mod tests {
         assert_eq!(targets, ["/a?b", "/new"]);
         let known = worker.known().unwrap();
         let calls = told[0].calls(known);
-        let of = |call: &message::Headers<'_>, name: &str| call.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_string()).unwrap_or_default();
+        let of = |call: &message::Headers<'_>, name: &str| {
+            call.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_string()).unwrap_or_default()
+        };
         let order: Vec<_> = known.ring.order(told[0].hash).into_iter().take(2).map(|peer| peer.data.clone()).collect();
         assert_eq!(calls.iter().map(|call| of(call, header::PEER)).collect::<Vec<_>>(), order);
         let call = &calls[0];
@@ -299,9 +329,20 @@ mod tests {
     #[test]
     fn they_are_told_of_it_with_and_without_what_a_gateway_adds() {
         let (mut worker, site) = worker();
-        let told = answered(&mut worker, &site, &[(":method", "POST"), ("x-forwarded-port", "443"), ("x-http-method", "PUT"), ("x", "1")], 200, 0);
-        let fields: Vec<_> =
-            told.iter().take(2).map(|told| told.calls(worker.known().unwrap())[0].iter().skip(7).map(|(name, _)| *name).collect::<Vec<_>>()).collect();
+        let told = answered(
+            &mut worker,
+            &site,
+            &[(":method", "POST"), ("x-forwarded-port", "443"), ("x-http-method", "PUT"), ("x", "1")],
+            200,
+            0,
+        );
+        let fields: Vec<_> = told
+            .iter()
+            .take(2)
+            .map(|told| {
+                told.calls(worker.known().unwrap())[0].iter().skip(7).map(|(name, _)| *name).collect::<Vec<_>>()
+            })
+            .collect();
         assert_eq!(fields, [vec!["x-forwarded-port"], vec![]]);
         assert_ne!(told[0].hash, told[1].hash);
     }
@@ -363,7 +404,11 @@ mod tests {
         };
         assert_eq!((listen(&mut one), listen(&mut two)), (0, 0));
         answered(&mut one, &site, &[(":method", "PUT")], 204, 0);
-        assert_eq!((listen(&mut one), listen(&mut two), listen(&mut two)), (0, 2, 0), "the target and its Location, once");
+        assert_eq!(
+            (listen(&mut one), listen(&mut two), listen(&mut two)),
+            (0, 2, 0),
+            "the target and its Location, once"
+        );
         for _ in 0..2 * SHARED {
             answered(&mut one, &site, &[(":method", "PUT")], 204, 0);
         }

@@ -64,7 +64,9 @@ pub fn read(body: &[u8]) -> Said {
         Ok(answer) => answer,
         Err(error) => return Said::Broken(error.to_string()),
     };
-    let Some(state) = answer.state else { return Said::Same { peer: answer.peer, version: answer.version, news: answer.news } };
+    let Some(state) = answer.state else {
+        return Said::Same { peer: answer.peer, version: answer.version, news: answer.news };
+    };
     let (installation, ring) = (state.installation.clone(), Ring::new(state.peers.clone()));
     let groups = match state.groups() {
         Ok(groups) => groups,
@@ -95,10 +97,16 @@ mod tests {
         assert_eq!((peer.as_str(), known.version.as_str(), known.ring.peers().len()), ("a", "v", 1));
         assert_eq!(news.unwrap().position.of("a.1"), 3);
         assert!(broken(r#"{"wire": 1, "version": "v", "news": {"position": "nonsense"}}"#).contains("position"));
-        assert_eq!(read(br#"{"wire": 1, "peer": "a", "version": "v"}"#), Said::Same { peer: "a".into(), version: "v".into(), news: None });
+        assert_eq!(
+            read(br#"{"wire": 1, "peer": "a", "version": "v"}"#),
+            Said::Same { peer: "a".into(), version: "v".into(), news: None }
+        );
         assert_eq!(read(br#"{"wire": 9, "state": 3}"#), Said::Foreign(9));
         assert!(broken("<html>").contains("expected"));
         assert!(broken(r#"{"wire": 1, "version": "v", "state": {}}"#).contains("without"));
-        assert!(broken(r#"{"wire": 1, "version": "v", "state": {"installation": "m", "config": {"version": 7}}}"#).contains("version"));
+        assert!(
+            broken(r#"{"wire": 1, "version": "v", "state": {"installation": "m", "config": {"version": 7}}}"#)
+                .contains("version")
+        );
     }
 }

@@ -1,8 +1,17 @@
 //! The filter: what runs in every Envoy proxy, once in each worker thread.
 //!
-//! Begin with `exchange` and `answered`: one request through the proxy. Everything that talks to Envoy is in `host`, `root`, `stream` and
-//! `rescue`, which exist only in the Wasm build; all else is pure and is tested natively.
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+//! Begin with `exchange` and `answered`: one request through the proxy. Everything that talks to Envoy is in `host`,
+//! `root`, `stream` and `rescue`, which exist only in the Wasm build; all else is pure and is tested natively.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
 
 pub mod answer;
 pub mod answered;

@@ -25,8 +25,8 @@ use std::{
 pub(crate) const TICK: u64 = 250;
 /// By so much the wall's clock may run ahead of ours from one tick to the next, milliseconds.
 const SLEPT: u64 = 1000;
-/// To how many streams one callback gives an answer. Envoy replies to them one inside the other: with nothing else in the
-/// filter chain, 450 fitted into its stack and 600 did not.
+/// To how many streams one callback gives an answer. Envoy replies to them one inside the other: with nothing else in
+/// the filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
 
 /// What the listeners of one thread share, when their coordinators are the same. It outlives configurations.
@@ -158,10 +158,14 @@ impl Local {
             return None;
         }
         let wall = host::wall();
-        // This worker's clock stood still while the machine slept: how old everything is, and what was purged, nobody here knows.
+        // This worker's clock stood still while the machine slept: how old everything is, and what was purged, nobody
+        // here knows.
         let slept = wall.saturating_sub(self.walled).saturating_sub(at.now.saturating_sub(self.ticked));
         if self.walled > 0 && slept > SLEPT {
-            host::log(Level::Warning, &format!("the wall's clock is {slept} ms ahead, so we slept or it was set: the hot cache is emptied"));
+            host::log(
+                Level::Warning,
+                &format!("the wall's clock is {slept} ms ahead, so we slept or it was set: the hot cache is emptied"),
+            );
             self.worker.forget_all();
         }
         (self.ticked, self.walled) = (at.now, wall);

@@ -18,7 +18,11 @@ impl<'a> Pairs<'a> {
         let (count, rest) = map.split_first_chunk::<4>()?;
         let sizes = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(8)?;
         let (sizes, data) = rest.split_at_checked(sizes)?;
-        let whole = sizes.as_chunks::<4>().0.iter().try_fold(0usize, |sum, size| sum.checked_add(u32::from_le_bytes(*size) as usize)?.checked_add(1))?;
+        let whole = sizes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .try_fold(0usize, |sum, size| sum.checked_add(u32::from_le_bytes(*size) as usize)?.checked_add(1))?;
         (whole == data.len()).then_some(Self { sizes, data })
     }
 
@@ -165,7 +169,12 @@ mod tests {
     #[test]
     fn bytes_that_are_no_map_are_refused() {
         let map = write(FIELDS.into_iter());
-        for bad in [&map[..map.len() - 1], &[1, 0, 0], &[255, 255, 255, 255, 0], &[1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]] {
+        for bad in [
+            &map[..map.len() - 1],
+            &[1, 0, 0],
+            &[255, 255, 255, 255, 0],
+            &[1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255],
+        ] {
             assert!(Pairs::of(bad).is_none());
         }
     }

@@ -1,4 +1,5 @@
-//! Requests that an owner passed a moment ago: nobody asks or queues for such until that is over, or until there is an answer that may be shared.
+//! Requests that an owner passed a moment ago: nobody asks or queues for such until that is over, or until there is an
+//! answer that may be shared.
 
 use crate::{head::Head, questions::Question, site::Side};
 use lru::LruCache;
@@ -46,11 +47,18 @@ impl Default for Passes {
 }
 
 impl Passes {
-    /// The owner passed: requests that agree with the question's in the fields that it names are not asked for, so long.
+    /// The owner passed: requests that agree with the question's in the fields that it names are not asked for, so
+    /// long.
     pub fn remember(&mut self, question: &Question, verdict: &Verdict, now: u64) {
         let Some(head) = Head::read(&question.map).filter(|_| verdict.remember > 0) else { return };
         let Ok(request) = head.request() else { return };
-        self.put(&question.key, question.asked, (&verdict.vary, verdict.reason), &request, now.saturating_add(verdict.remember));
+        self.put(
+            &question.key,
+            question.asked,
+            (&verdict.vary, verdict.reason),
+            &request,
+            now.saturating_add(verdict.remember),
+        );
     }
 
     fn put(&mut self, key: &Key, asked: Asked, (vary, reason): (&str, Word), request: &Request<'_>, until: u64) {
@@ -77,7 +85,8 @@ impl Passes {
         self.passes.get(&place).and_then(|of_key| of_key.get(request, now)).map(|(reason, _)| *reason)
     }
 
-    /// A question has an answer that may be shared, for requests with these selecting fields: what is remembered of such is over.
+    /// A question has an answer that may be shared, for requests with these selecting fields: what is remembered of
+    /// such is over.
     pub fn forget(&mut self, question: &Question, selecting: &Selecting) {
         if self.passes.is_empty() {
             return;
@@ -131,7 +140,10 @@ mod tests {
         let (plain, inbound) = (Asked::new(Side::Outbound, Ok(())), Asked::new(Side::Inbound, Ok(())));
         in_language("de", |de| {
             passes.put(&key, Asked::new(Side::Outbound, Err(Alone::Identity)), ("", Reason::Private.into()), de, 1000);
-            assert!(passes.get(&key, plain, de, 1).is_none(), "one client with a token must not empty the cache for all");
+            assert!(
+                passes.get(&key, plain, de, 1).is_none(),
+                "one client with a token must not empty the cache for all"
+            );
             passes.put(&key, plain, ("", Reason::Private.into()), de, 1000);
             assert!(passes.get(&key, plain, de, 999).is_some() && passes.get(&key, inbound, de, 999).is_none());
             assert!(passes.get(&key, plain, de, 1000).is_none());
@@ -152,15 +164,20 @@ mod tests {
         let plain = Asked::new(Side::Outbound, Ok(()));
         let key = |n: usize| Key::from_bytes(n.to_le_bytes().to_vec());
         let mut many = Passes::default();
-        (0..3 * MOST.0).for_each(|n| in_language("de", |de| many.put(&key(n), plain, ("", Reason::Private.into()), de, 1000)));
+        (0..3 * MOST.0)
+            .for_each(|n| in_language("de", |de| many.put(&key(n), plain, ("", Reason::Private.into()), de, 1000)));
         assert_eq!(many.passes.len(), MOST.0);
         let mut large = Passes::default();
         for n in 0..1000 {
-            in_language(&format!("{n:0>3900}"), |some| large.put(&key(n / 10), plain, ("accept-language", Reason::Private.into()), some, 1000));
+            in_language(&format!("{n:0>3900}"), |some| {
+                large.put(&key(n / 10), plain, ("accept-language", Reason::Private.into()), some, 1000)
+            });
             assert!(large.bytes <= MOST.1);
         }
         assert!(large.bytes > MOST.1 / 2, "{}", large.bytes);
-        in_language(&"x".repeat(2 * LARGEST), |long| large.put(&key(7), plain, ("accept-language", Reason::Private.into()), long, 1000));
+        in_language(&"x".repeat(2 * LARGEST), |long| {
+            large.put(&key(7), plain, ("accept-language", Reason::Private.into()), long, 1000)
+        });
         assert!(!in_language(&"x".repeat(2 * LARGEST), |long| large.get(&key(7), plain, long, 1).is_some()));
         large.clear();
         assert_eq!(large.bytes, 0);

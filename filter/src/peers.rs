@@ -28,8 +28,8 @@ pub struct Choice {
 }
 
 impl Peers {
-    /// The peer to ask for a key now. `None`: there is none that answers. One that failed is asked only as a trial: so ask it, or
-    /// nobody does for a while.
+    /// The peer to ask for a key now. `None`: there is none that answers. One that failed is asked only as a trial: so
+    /// ask it, or nobody does for a while.
     pub fn choose(&mut self, ring: &Ring, key: Hash, now: u64) -> Option<Choice> {
         if self.failed.is_empty() {
             return ring.owner(key).map(|owner| Choice { address: owner.data.clone(), hop: false });
@@ -62,7 +62,8 @@ impl Peers {
         }
     }
 
-    /// A peer broke off one stream. Whether it is the second time since it answered last: the first may be the fault of what was asked.
+    /// A peer broke off one stream. Whether it is the second time since it answered last: the first may be the fault of
+    /// what was asked.
     pub fn broke_off(&mut self, address: &str) -> bool {
         let again = self.broken.iter().any(|other| other == address);
         if !again && self.broken.len() < MOST_BROKEN {
@@ -122,7 +123,12 @@ mod tests {
     use meshcache_protocol::Peer;
 
     fn ring(names: &[&str]) -> Ring {
-        Ring::new(names.iter().map(|name| Peer { name: (*name).into(), data: (*name).into(), peer: (*name).into() }).collect())
+        Ring::new(
+            names
+                .iter()
+                .map(|name| Peer { name: (*name).into(), data: (*name).into(), peer: (*name).into() })
+                .collect(),
+        )
     }
 
     #[test]
@@ -137,7 +143,10 @@ mod tests {
         assert_eq!(peers.choose(&ring, key, 999), Some(choice(1)));
         peers.failed(&order[1], 500);
         assert_eq!(peers.after(&ring, key, &choice(1), 999), Some(choice(2)));
-        assert_eq!((peers.choose(&ring, key, 999), peers.after(&ring, key, &choice(0), 999)), (Some(choice(2)), Some(choice(2))));
+        assert_eq!(
+            (peers.choose(&ring, key, 999), peers.after(&ring, key, &choice(0), 999)),
+            (Some(choice(2)), Some(choice(2)))
+        );
         assert_eq!(peers.choose(&ring, key, 1000), Some(choice(0)), "a trial");
         assert_eq!(peers.choose(&ring, key, 1000), Some(choice(2)), "one at a time");
         assert!(!peers.have_all_failed(&ring));

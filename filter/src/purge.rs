@@ -14,7 +14,8 @@ impl<'a> Named<'a> {
         Self { keys: named::Named::new(what, groups), by_tag: !what.tags.is_empty() }
     }
 
-    /// Whether the purge names this key. A hot copy does not know its tags: a purge by tag takes the whole group. What cannot be judged goes.
+    /// Whether the purge names this key. A hot copy does not know its tags: a purge by tag takes the whole group. What
+    /// cannot be judged goes.
     pub fn is(&self, key: &Key) -> bool {
         key.parts().is_none_or(|parts| self.keys.is(&parts) || (self.by_tag && self.keys.is_group(&parts)))
     }
@@ -49,8 +50,15 @@ mod tests {
         assert_eq!(named(r#"{"group": "shop", "paths": ["/a?utm_y=2&x=1"]}"#), [false, true, false]);
         assert_eq!(named(r#"{"group": "shop", "paths": ["/a"]}"#), [false, false, false]);
         assert_eq!(named(r#"{"group": "shop", "prefixes": ["/a/"]}"#), [false, false, true]);
-        assert_eq!(named(r#"{"group": "shop", "prefixes": ["/a?x"]}"#), [false, true, false], "into the query, as coordinators do");
-        assert_eq!(named(r#"{"urls": ["http://config.platform.svc/a", "http://SHOP.test/a?x=1&utm_z"]}"#), [true, true, false]);
+        assert_eq!(
+            named(r#"{"group": "shop", "prefixes": ["/a?x"]}"#),
+            [false, true, false],
+            "into the query, as coordinators do"
+        );
+        assert_eq!(
+            named(r#"{"urls": ["http://config.platform.svc/a", "http://SHOP.test/a?x=1&utm_z"]}"#),
+            [true, true, false]
+        );
         assert_eq!(named("{}"), [false, false, false]);
     }
 }

@@ -14,10 +14,11 @@ const MOST_BYTES: usize = 8 << 20;
 const EACH: usize = 256;
 /// How long after its time a call without an answer is forgotten, should Envoy never say so.
 const GRACE: u64 = 1000;
-/// So soon the owner says that it is loading, milliseconds: a filter sees nothing of an answer before it has all of it, and so knows whether the
-/// owner lives.
+/// So soon the owner says that it is loading, milliseconds: a filter sees nothing of an answer before it has all of it,
+/// and so knows whether the owner lives.
 const EARLY: u64 = 100;
-/// Envoy's own time for a call, milliseconds: it only frees what the call holds. That a peer is silent is found out by the worker.
+/// Envoy's own time for a call, milliseconds: it only frees what the call holds. That a peer is silent is found out by
+/// the worker.
 const CALL: (u64, u64) = (5_000, 60_000);
 /// The most peers whose last word is remembered.
 const MOST_PEERS: usize = 1024;
@@ -78,11 +79,15 @@ impl Question {
         self.group.config().patience.as_millis()
     }
 
-    /// How long the peer is told that we wait: it says `loading` before its silence counts, and before the next peer is asked. At first soon, so
-    /// that this is its sign of life.
+    /// How long the peer is told that we wait: it says `loading` before its silence counts, and before the next peer is
+    /// asked. At first soon, so that this is its sign of life.
     pub fn told_patience(&self) -> u64 {
         let most = |patience: u64| (patience / 4).saturating_mul(3).max(1);
-        if self.heard { most(self.patience()) } else { most(self.patience().min(self.hedge().unwrap_or(u64::MAX))).min(EARLY) }
+        if self.heard {
+            most(self.patience())
+        } else {
+            most(self.patience().min(self.hedge().unwrap_or(u64::MAX))).min(EARLY)
+        }
     }
 
     /// How long Envoy waits for an answer: much longer than the peer may be silent while this worker is attentive.
@@ -100,7 +105,8 @@ impl Question {
         self.tries == 1 && !self.heard && self.hedge().is_some()
     }
 
-    /// When all patience ends: twice the origin's own time, for the load that was under way and the one that is theirs, and the owner's on top.
+    /// When all patience ends: twice the origin's own time, for the load that was under way and the one that is theirs,
+    /// and the owner's on top.
     pub fn deadline(&self) -> u64 {
         let origin = self.group.config().origin.timeout.as_millis();
         self.began.saturating_add(origin.saturating_mul(2)).saturating_add(self.patience())
@@ -157,7 +163,14 @@ impl Call {
     /// A call of a question to this peer.
     pub fn new(id: u32, question: &Question) -> Self {
         let end = question.sent.saturating_add(question.call_time()).saturating_add(GRACE);
-        Self { question: id, peer: question.peer.clone(), given_up: false, patience: question.patience(), asked_at: question.asked_at, end }
+        Self {
+            question: id,
+            peer: question.peer.clone(),
+            given_up: false,
+            patience: question.patience(),
+            asked_at: question.asked_at,
+            end,
+        }
     }
 }
 
@@ -216,20 +229,25 @@ impl Questions {
         Some(id)
     }
 
-    /// Joins a shared question for this key under these rules, if it was asked since the last of so many purges: what an earlier one
-    /// brings may be older than what was purged.
+    /// Joins a shared question for this key under these rules, if it was asked since the last of so many purges: what
+    /// an earlier one brings may be older than what was purged.
     pub fn join(&mut self, side: Side, key: &Key, group: &Group, purges: u64, who: Joins<'_>) -> Joined {
         let Some(id) = self.shared.get(&(key.hash().0, side)).copied() else { return Joined::NoSuch };
         let bytes = who.map.len().saturating_add(EACH);
         let room = self.has_room(bytes);
         match self.open.get_mut(&id) {
-            Some((question, streams)) if question.key == *key && question.group.digest() == group.digest() && question.purges == purges => {
+            Some((question, streams))
+                if question.key == *key && question.group.digest() == group.digest() && question.purges == purges =>
+            {
                 if !room {
                     return Joined::Full;
                 }
                 streams.push(who.stream);
                 self.bytes = self.bytes.saturating_add(bytes);
-                self.waiters.insert(who.stream, Waiter { question: id, map: Some(who.map.to_vec()), debug: who.debug, came: who.came });
+                self.waiters.insert(
+                    who.stream,
+                    Waiter { question: id, map: Some(who.map.to_vec()), debug: who.debug, came: who.came },
+                );
                 Joined::Yes
             }
             _ => Joined::NoSuch,
@@ -261,7 +279,10 @@ impl Questions {
         }
         self.bytes = self.bytes.saturating_sub(question.bytes());
         self.hedging = self.hedging.saturating_sub(usize::from(question.hedge().is_some()));
-        let waiting = streams.into_iter().filter_map(|stream| self.unwait(stream, Some(id)).map(|waiter| (stream, waiter))).collect();
+        let waiting = streams
+            .into_iter()
+            .filter_map(|stream| self.unwait(stream, Some(id)).map(|waiter| (stream, waiter)))
+            .collect();
         Some((question, waiting))
     }
 
@@ -297,7 +318,8 @@ impl Questions {
         }
     }
 
-    /// Calls whose peers have been silent for as long as they may, at this time of the worker's attention. Each is given up once.
+    /// Calls whose peers have been silent for as long as they may, at this time of the worker's attention. Each is
+    /// given up once.
     pub fn silent(&mut self, at: u64) -> Vec<Call> {
         let heard = &self.heard;
         let is_silent = |call: &Call| {
@@ -318,7 +340,9 @@ impl Questions {
         if self.hedging == 0 {
             return Vec::new();
         }
-        let is_silent = |question: &Question| question.may_hedge() && question.hedge().is_some_and(|hedge| question.asked_at.saturating_add(hedge) <= at);
+        let is_silent = |question: &Question| {
+            question.may_hedge() && question.hedge().is_some_and(|hedge| question.asked_at.saturating_add(hedge) <= at)
+        };
         self.open.iter().filter(|(_, (question, _))| is_silent(question)).map(|(id, _)| *id).collect()
     }
 
@@ -339,8 +363,10 @@ impl Questions {
 
     /// Questions whose answers never came, not even a failure.
     pub fn overdue(&mut self, now: u64) -> Vec<u32> {
-        let is_late = |question: &Question| question.sent.saturating_add(question.call_time()).saturating_add(GRACE) < now;
-        let late: Vec<u32> = self.open.iter().filter(|(_, (question, _))| is_late(question)).map(|(id, _)| *id).collect();
+        let is_late =
+            |question: &Question| question.sent.saturating_add(question.call_time()).saturating_add(GRACE) < now;
+        let late: Vec<u32> =
+            self.open.iter().filter(|(_, (question, _))| is_late(question)).map(|(id, _)| *id).collect();
         self.calls.retain(|_, call| call.end >= now && !late.contains(&call.question));
         self.waiting = self.calls.values().filter(|call| !call.given_up).count();
         late

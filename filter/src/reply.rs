@@ -22,7 +22,13 @@ pub struct Reply<'a> {
 
 impl<'a> Reply<'a> {
     /// A reply made of a hot answer. `None`: several ranges, or only the origin may answer.
-    pub fn of_hot(variant: &'a mut Variant, part: &Part, installation: &str, debug: Option<&Key>, now: u64) -> Option<Self> {
+    pub fn of_hot(
+        variant: &'a mut Variant,
+        part: &Part,
+        installation: &str,
+        debug: Option<&Key>,
+        now: u64,
+    ) -> Option<Self> {
         let status = variant.stored.status;
         if *part == Part::Whole && debug.is_none() {
             variant.tell(installation, now);
@@ -42,14 +48,24 @@ impl<'a> Reply<'a> {
         };
         let none = Vec::new();
         match part {
-            Part::Whole => Some(Self { status, head: with(None, |_| true), restore: without_body(&variant.block, &variant.body, status), body: &variant.body }),
+            Part::Whole => Some(Self {
+                status,
+                head: with(None, |_| true),
+                restore: without_body(&variant.block, &variant.body, status),
+                body: &variant.body,
+            }),
             Part::NotModified => Some(Self { status: 304, head: with(None, not_modified), body: &[], restore: none }),
             Part::Range(first, last) => {
                 let range = usize::try_from(*first).ok()?..usize::try_from(*last).ok()?.checked_add(1)?;
                 let head = with(Some(&format!("bytes {first}-{last}/{length}")), partial);
                 Some(Self { status: 206, head, body: variant.body.get(range)?, restore: none })
             }
-            Part::Unsatisfiable => Some(Self { status: 416, head: with(Some(&format!("bytes */{length}")), |_| false), body: &[], restore: none }),
+            Part::Unsatisfiable => Some(Self {
+                status: 416,
+                head: with(Some(&format!("bytes */{length}")), |_| false),
+                body: &[],
+                restore: none,
+            }),
             Part::Ranges(_) | Part::Origin => None,
         }
     }
@@ -75,5 +91,9 @@ fn without_body(block: &pairs::Block, body: &[u8], status: u16) -> Vec<(&'static
         return Vec::new();
     }
     let fields: Vec<Field<'_>> = block.fields().collect();
-    Response { status, fields: &fields }.value("content-type").map(|kind| ("content-type", kind.to_vec())).into_iter().collect()
+    Response { status, fields: &fields }
+        .value("content-type")
+        .map(|kind| ("content-type", kind.to_vec()))
+        .into_iter()
+        .collect()
 }

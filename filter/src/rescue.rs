@@ -1,8 +1,8 @@
 //! When the module is about to trap: no paused request hangs, each gets its 503 at once.
 //!
-//! A trap leaves paused streams to their clients' patience, whatever the failure policy. So a panic and an allocation that
-//! fails answer them first, without allocating. (Were they resumed, they would get a 503 too, but only when the service has
-//! answered: Envoy does not let a response through the context of a module that trapped.)
+//! A trap leaves paused streams to their clients' patience, whatever the failure policy. So a panic and an allocation
+//! that fails answer them first, without allocating. (Were they resumed, they would get a 503 too, but only when the
+//! service has answered: Envoy does not let a response through the context of a module that trapped.)
 
 use crate::{host, questions::MOST_WAITERS};
 use std::{

@@ -41,7 +41,8 @@ pub(crate) struct Root {
 }
 
 unsafe extern "C" {
-    /// The SDK's own entry. It makes this root the owner of calls that go out in it: those of a stream would be lost with the stream.
+    /// The SDK's own entry. It makes this root the owner of calls that go out in it: those of a stream would be lost
+    /// with the stream.
     fn proxy_on_queue_ready(context: u32, queue: u32);
 }
 
@@ -52,7 +53,14 @@ pub(crate) fn send(root: u32) {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, cluster: String::new(), local: None, site: Rc::new(RefCell::new(Site::new(None, None, None))), identity: None, ticks: TICK }
+        Self {
+            id,
+            cluster: String::new(),
+            local: None,
+            site: Rc::new(RefCell::new(Site::new(None, None, None))),
+            identity: None,
+            ticks: TICK,
+        }
     }
 
     fn configure(&mut self, config: Config) {
@@ -61,7 +69,9 @@ impl Root {
         // Istio's mesh id is the trust domain.
         let domain = metadata("TRUST_DOMAIN").or_else(|| metadata("MESH_ID"));
         self.identity = match (domain, &namespace, metadata("SERVICE_ACCOUNT")) {
-            (Some(domain), Some(namespace), Some(account)) => Some(format!("spiffe://{domain}/ns/{namespace}/sa/{account}").into()),
+            (Some(domain), Some(namespace), Some(account)) => {
+                Some(format!("spiffe://{domain}/ns/{namespace}/sa/{account}").into())
+            }
             _ => None,
         };
         *self.site.borrow_mut() = Site::new(config.groups, config.side, namespace).routed(config.routes);
@@ -69,7 +79,8 @@ impl Root {
         self.cluster = config.cluster;
     }
 
-    /// Gives out what is there to give, and sends what is in the outbox. A question that cannot go out is answered by nobody.
+    /// Gives out what is there to give, and sends what is in the outbox. A question that cannot go out is answered by
+    /// nobody.
     fn flush(&mut self, ticked: bool) {
         let Some(shared) = self.local.clone() else { return };
         let Ok(mut local) = shared.try_borrow_mut() else { return };
@@ -88,7 +99,8 @@ impl Root {
             () if local.worker.questions.is_waiting() => LOOK,
             () => TICK,
         };
-        // Each change begins a tick anew: if each question and each answer made one, none would ever come. So only a tick slows them down.
+        // Each change begins a tick anew: if each question and each answer made one, none would ever come. So only a
+        // tick slows them down.
         if ticks < self.ticks || (ticked && ticks > self.ticks) {
             self.ticks = ticks;
             host::act_for(self.id);
@@ -177,7 +189,9 @@ impl Context for Root {
             }
             if let Some(question) = local.worker.samples.by_token(token) {
                 let map = if headers > 0 { host::header_map(Map::CallResponse) } else { None };
-                let answer = map.map_or(Err(Failure::Stream), |map| Answer::read(&map, host::buffer(host::Buffer::CallBody), false));
+                let answer = map.map_or(Err(Failure::Stream), |map| {
+                    Answer::read(&map, host::buffer(host::Buffer::CallBody), false)
+                });
                 Exchange { worker: &mut local.worker, now: host::now() }.sampled(&question, answer, host::wall());
                 return;
             }
@@ -207,7 +221,10 @@ impl RootContext for Root {
                 host::set_tick_period(Duration::from_millis(TICK));
             }
             // `false` would fail the whole module, other listeners' filters too. This one passes everything instead.
-            Err(error) => host::log(Level::Critical, &format!("the filter's configuration is wrong, every request passes: {error}")),
+            Err(error) => host::log(
+                Level::Critical,
+                &format!("the filter's configuration is wrong, every request passes: {error}"),
+            ),
         }
         true
     }

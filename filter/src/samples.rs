@@ -1,5 +1,5 @@
-//! `mode: observe`: now and then the owner is asked, too, as it would be in a group that answers. What it loads is held against what the
-//! proxy's route brings: a path or a host that is rewritten on the way shows.
+//! `mode: observe`: now and then the owner is asked, too, as it would be in a group that answers. What it loads is held
+//! against what the proxy's route brings: a path or a host that is rewritten on the way shows.
 
 use crate::{
     answer::{Answer, Failure},
@@ -96,7 +96,8 @@ impl Candidate<'_> {
         let Self { site, side, group, request, key, route, verified } = self;
         let alone = joins(group, request, verified);
         // Nobody's own answer, and nothing that is asked of the service in a way of its own.
-        let is_plain = alone.is_ok() && !request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL).with(Marks::CACHE_CONTROL));
+        let is_plain =
+            alone.is_ok() && !request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL).with(Marks::CACHE_CONTROL));
         let fits = || message::is_text(request) && message::fits(request, arrival.map, worker.told(), route.as_ref());
         let Some(known) = site.known().filter(|_| is_plain && worker.may_ask() && fits()) else { return };
         if !worker.samples.takes(group.name(), now) {
@@ -143,8 +144,16 @@ impl Exchange<'_> {
         };
         self.worker.peers.answered(&question.peer.address);
         // What was purged since then, or decided under other rules, says nothing.
-        let same = self.worker.known().and_then(|known| known.groups.named(question.group.name())).is_some_and(|now| now.digest() == question.group.digest());
-        if !same || question.purges != self.worker.purges() || !answer.verdict.outcome.has_response() || !answer.verdict.shared {
+        let same = self
+            .worker
+            .known()
+            .and_then(|known| known.groups.named(question.group.name()))
+            .is_some_and(|now| now.digest() == question.group.digest());
+        if !same
+            || question.purges != self.worker.purges()
+            || !answer.verdict.outcome.has_response()
+            || !answer.verdict.shared
+        {
             return;
         }
         let Some(head) = Head::read(&question.map) else { return };
@@ -153,7 +162,14 @@ impl Exchange<'_> {
         let fields: Vec<Field<'_>> = answer.block.fields().chain([(&b"age"[..], age.as_bytes())]).collect();
         let response = Response { status: answer.status, fields: &fields };
         let times = Times { requested: wall.saturating_sub(self.now.saturating_sub(question.sent)), responded: wall };
-        let passed = Passed { group: &question.group, key: &question.key, request: &request, verified: question.verified, response: &response, times };
+        let passed = Passed {
+            group: &question.group,
+            key: &question.key,
+            request: &request,
+            verified: question.verified,
+            response: &response,
+            times,
+        };
         let passing = self.worker.observed.begins(&passed, self.now).and_then(|passing| passing.piece(&answer.body));
         if passing.is_some_and(|passing| self.worker.observed.ends(passing, self.now)) {
             self.worker.counts.outcome(question.group.name(), Outcome::Mismatch);
@@ -168,7 +184,9 @@ mod tests {
     #[test]
     fn one_of_a_hundred_and_one_a_second_of_each_group() {
         let mut samples = Samples::default();
-        let taken = |samples: &mut Samples, group, requests: u64, each: u64| (1..=requests).filter(|n| samples.takes(group, n * each)).count();
+        let taken = |samples: &mut Samples, group, requests: u64, each: u64| {
+            (1..=requests).filter(|n| samples.takes(group, n * each)).count()
+        };
         assert_eq!(taken(&mut samples, "seldom", 99, 1000), 0);
         assert_eq!(taken(&mut samples, "slow", 1000, 1000), 10);
         assert_eq!(taken(&mut samples, "fast", 4000, 1), 4);

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 pub trait Shared {
     /// The value and its number.
     fn get(&self, name: &str) -> Option<(Vec<u8>, u32)>;
-    /// Writes a value if its number is still this one; 0: in any case, as where there is none yet. Whether it was written.
+    /// Writes a value if its number is still this one; 0: in any case, as where there is none yet. Whether it was
+    /// written.
     fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool;
 }
 

@@ -16,8 +16,8 @@ pub enum Side {
     Outbound,
 }
 
-/// What the routes of the listeners that have a configuration do with a request on its way to the service. The filter is not told: it decides
-/// before they do, and coordinators load what the client wrote.
+/// What the routes of the listeners that have a configuration do with a request on its way to the service. The filter
+/// is not told: it decides before they do, and coordinators load what the client wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Routes {
@@ -28,8 +28,9 @@ pub enum Routes {
     Rewriting,
 }
 
-/// What is known of the side that a configuration's requests come in on. Envoy's word costs as much as all else that a hot answer needs
-/// of it; so a configuration may say it, and is believed while Envoy agrees: it is asked about the first request, and once a second.
+/// What is known of the side that a configuration's requests come in on. Envoy's word costs as much as all else that a
+/// hot answer needs of it; so a configuration may say it, and is believed while Envoy agrees: it is asked about the
+/// first request, and once a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sided {
     /// Envoy is asked for each request.

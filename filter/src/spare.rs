@@ -1,5 +1,6 @@
-//! What stands in for the service when no coordinator answers and the service fails, too: a hot answer past its time, where the group or
-//! the response allows it (stale-if-error, RFC 5861 section 4). An owner would do the same; only nobody can ask it.
+//! What stands in for the service when no coordinator answers and the service fails, too: a hot answer past its time,
+//! where the group or the response allows it (stale-if-error, RFC 5861 section 4). An owner would do the same; only
+//! nobody can ask it.
 
 use crate::{hot::Variant, pairs::Block, reply::Reply, worker::Worker};
 use meshcache_protocol::{
@@ -25,10 +26,18 @@ impl Spare {
     /// Takes a hot answer along.
     pub fn of(variant: &Variant, purges: u64) -> Self {
         let Variant { stored, block, body, arrived, .. } = variant;
-        Self { stored: stored.clone(), block: block.clone(), body: body.clone(), arrived: *arrived, last: variant.last(), purges }
+        Self {
+            stored: stored.clone(),
+            block: block.clone(),
+            body: body.clone(),
+            arrived: *arrived,
+            last: variant.last(),
+            purges,
+        }
     }
 
-    /// The reply in place of what the service said. `None`: that was no failure, or this answer may not be given any more.
+    /// The reply in place of what the service said. `None`: that was no failure, or this answer may not be given any
+    /// more.
     pub fn reply(&mut self, service: u16, worker: &Worker, now: u64) -> Option<Reply<'_>> {
         let installation = &worker.known()?.installation;
         let allowed = worker.trusts(now) && worker.purges() == self.purges && now < self.last;

@@ -52,7 +52,13 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(id: u32, root: u32, local: Option<Rc<RefCell<Local>>>, site: Rc<RefCell<Site>>, identity: Option<Rc<str>>) -> Self {
+    pub(crate) fn new(
+        id: u32,
+        root: u32,
+        local: Option<Rc<RefCell<Local>>>,
+        site: Rc<RefCell<Site>>,
+        identity: Option<Rc<str>>,
+    ) -> Self {
         Self { id, root, local, site, identity, state: State::Foreign, changes: None }
     }
 
@@ -76,7 +82,10 @@ impl Stream {
         let believed = !site.is_refuted();
         let step = exchange.start(&site, Arrival { stream: self.id, map: &map, head: &head, whole }, &facts);
         if believed && site.is_refuted() {
-            host::log(Level::Critical, "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes");
+            host::log(
+                Level::Critical,
+                "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
+            );
         }
         match step {
             Step::Pass(pass) => {
@@ -129,7 +138,8 @@ impl Stream {
         matches!(self.state, State::Waits | State::Replied(_)).then_some(Action::Pause)
     }
 
-    /// The response of the service is there: what the request has made invalid is forgotten, and peers are told while the client has it.
+    /// The response of the service is there: what the request has made invalid is forgotten, and peers are told while
+    /// the client has it.
     fn changed(&mut self, response: &[u8]) -> Option<()> {
         let request = self.changes.take()?;
         let fields: Vec<_> = Pairs::of(response)?.collect();
@@ -234,7 +244,9 @@ impl HttpContext for Stream {
                     }
                 }
             }
-            State::Replied(restore) => restore.iter().for_each(|(name, value)| host::set_header(Map::Response, name, value)),
+            State::Replied(restore) => {
+                restore.iter().for_each(|(name, value)| host::set_header(Map::Response, name, value))
+            }
             State::Passes(note, spare) => {
                 if spare.is_some_and(|spare| self.stands_in(*spare)) {
                     return Action::Pause;
@@ -265,21 +277,28 @@ impl HttpContext for Stream {
 }
 
 fn status(fields: &[meshcache_protocol::Field<'_>]) -> Option<u16> {
-    fields.iter().find(|(name, _)| *name == b":status").and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
+    fields
+        .iter()
+        .find(|(name, _)| *name == b":status")
+        .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
 }
 
 /// Removes the meshcache-* headers of a map, but for the one that a service may say.
 fn remove_ours(which: Map, map: &[u8]) {
     for (name, _) in Pairs::of(map).into_iter().flatten() {
-        if name.starts_with(PREFIX.as_bytes()) && (matches!(which, Map::Request) || name != header::CONTROL.as_bytes()) {
+        if name.starts_with(PREFIX.as_bytes()) && (matches!(which, Map::Request) || name != header::CONTROL.as_bytes())
+        {
             host::remove_header(which, name);
         }
     }
 }
 
-/// Whether the connection goes to a coordinator: this is its own proxy, or a proxy before it, and our headers are its business.
+/// Whether the connection goes to a coordinator: this is its own proxy, or a proxy before it, and our headers are its
+/// business.
 fn leads_to_a_coordinator(site: &Site) -> bool {
-    let (Some(known), Some(address)) = (site.known(), host::text_property("destination\0address")) else { return false };
+    let (Some(known), Some(address)) = (site.known(), host::text_property("destination\0address")) else {
+        return false;
+    };
     known.ring.peers().iter().any(|peer| peer.data == address || peer.peer == address)
 }
 

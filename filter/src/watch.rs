@@ -41,7 +41,13 @@ pub struct Watched {
 }
 
 /// A request of a group that only observes: it goes its ordinary way.
-pub(crate) fn watch<'w>(worker: &mut Worker, seen: Seen<'_>, arrival: Arrival<'_, '_>, facts: &dyn Facts, now: u64) -> Step<'w> {
+pub(crate) fn watch<'w>(
+    worker: &mut Worker,
+    seen: Seen<'_>,
+    arrival: Arrival<'_, '_>,
+    facts: &dyn Facts,
+    now: u64,
+) -> Step<'w> {
     let Seen { site, side, group, request, route } = seen;
     if !request.is_get() || Rc::strong_count(&worker.watching) > MOST {
         return Step::Pass(Pass { reason: Reason::Observe, note: None, spare: None });
@@ -49,7 +55,14 @@ pub(crate) fn watch<'w>(worker: &mut Worker, seen: Seen<'_>, arrival: Arrival<'_
     let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
     let verified = facts.verified();
     Candidate { site, side, group, request, key: &key, route, verified }.sample(worker, arrival, now);
-    Step::Watch(Box::new(Watch { group: group.clone(), key, verified, map: arrival.map.to_vec(), began: now, seat: worker.watching.clone() }))
+    Step::Watch(Box::new(Watch {
+        group: group.clone(),
+        key,
+        verified,
+        map: arrival.map.to_vec(),
+        began: now,
+        seat: worker.watching.clone(),
+    }))
 }
 
 impl Exchange<'_> {
@@ -63,7 +76,14 @@ impl Exchange<'_> {
             return None;
         }
         let times = Times { requested: wall.saturating_sub(self.now.saturating_sub(watch.began)), responded: wall };
-        let passed = Passed { group: &watch.group, key: &watch.key, request: &request, verified: watch.verified, response, times };
+        let passed = Passed {
+            group: &watch.group,
+            key: &watch.key,
+            request: &request,
+            verified: watch.verified,
+            response,
+            times,
+        };
         let passing = self.worker.observed.begins(&passed, self.now)?;
         Some(Watched { group: watch.group.clone(), passing, _seat: watch.seat })
     }

@@ -1,8 +1,8 @@
 //! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
 
 use crate::{
-    attention::Attention, counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes, peers::Peers, purge::Named, questions::Questions,
-    samples::Samples,
+    attention::Attention, counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes,
+    peers::Peers, purge::Named, questions::Questions, samples::Samples,
 };
 use meshcache_protocol::{
     Groups, Hash, Observed,
@@ -135,7 +135,8 @@ impl Worker {
         self.known = Some(known);
     }
 
-    /// Carries out the purges that it has not heard of. Told after the state that came with them, since URLs are read by its groups.
+    /// Carries out the purges that it has not heard of. Told after the state that came with them, since URLs are read
+    /// by its groups.
     pub fn purge(&mut self, news: News) {
         let News { since, position, marks, purges } = news;
         if !self.log.position().covers(&position) {

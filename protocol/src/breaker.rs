@@ -1,25 +1,29 @@
-//! A peer that does not answer is left alone for a while, then tried with one question at a time. The same in filter and coordinator.
+//! A peer that does not answer is left alone for a while, then tried with one question at a time. The same in filter
+//! and coordinator.
 
 /// How long a peer that failed is left alone, milliseconds; doubled with each trial that fails, up to [`LONGEST`].
 pub const REST: u64 = 1000;
 /// The longest rest, milliseconds: so soon at the latest a peer that is back is asked again.
 pub const LONGEST: u64 = 4000;
 
-/// What is known of a peer's failures. Closed: it is asked. Open: it rests. After the rest it is half open: one question is a trial.
+/// What is known of a peer's failures. Closed: it is asked. Open: it rests. After the rest it is half open: one
+/// question is a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker(Option<Open>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Open {
     rest: u64,
-    /// When the next question may go out. A trial moves it on, so that the next trial goes out when the first is given up.
+    /// When the next question may go out. A trial moves it on, so that the next trial goes out when the first is given
+    /// up.
     trial: u64,
     /// Whether a trial went out since the last failure.
     tried: bool,
 }
 
 impl Breaker {
-    /// Whether the peer may be asked now. A yes of a half open one is for this one question: ask it, or nobody does for a while.
+    /// Whether the peer may be asked now. A yes of a half open one is for this one question: ask it, or nobody does for
+    /// a while.
     pub fn admits(&mut self, now: u64) -> bool {
         match &mut self.0 {
             None => true,

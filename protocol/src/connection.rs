@@ -1,4 +1,5 @@
-//! Fields that belong to one connection (RFC 9110 section 7.6.1): they are gone before a key or a decision is made of a message.
+//! Fields that belong to one connection (RFC 9110 section 7.6.1): they are gone before a key or a decision is made of a
+//! message.
 
 use crate::{
     freshness::members,
@@ -6,21 +7,32 @@ use crate::{
     wire::{HOP_BY_HOP, PREFIX},
 };
 
-/// Fields of a request that are meant for every recipient: Connection cannot name them. Content-Length and Expect say how the request comes.
-const OF_REQUEST: [&[u8]; 8] = [b"host", b"cache-control", b"cookie", b"authorization", b"cdn-loop", b"x-forwarded-client-cert", b"content-length", b"expect"];
+/// Fields of a request that are meant for every recipient: Connection cannot name them. Content-Length and Expect say
+/// how the request comes.
+const OF_REQUEST: [&[u8]; 8] = [
+    b"host",
+    b"cache-control",
+    b"cookie",
+    b"authorization",
+    b"cdn-loop",
+    b"x-forwarded-client-cert",
+    b"content-length",
+    b"expect",
+];
 
 /// The same of a response, beside all whose names begin with `content-`.
-const OF_RESPONSE: [&[u8]; 9] = [b"cache-control", b"vary", b"age", b"date", b"expires", b"etag", b"last-modified", b"location", b"set-cookie"];
+const OF_RESPONSE: [&[u8]; 9] =
+    [b"cache-control", b"vary", b"age", b"date", b"expires", b"etag", b"last-modified", b"location", b"set-cookie"];
 
-/// Whether these lines of Connection take a field out of a request. What is of one connection whether it is named or not stays: it says
-/// what kind of request it is, and is sent to nobody.
+/// Whether these lines of Connection take a field out of a request. What is of one connection whether it is named or
+/// not stays: it says what kind of request it is, and is sent to nobody.
 pub fn strips_from_request<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> bool {
     let stays = HOP_BY_HOP.contains(&name) || OF_REQUEST.contains(&name) || name.starts_with(PREFIX.as_bytes());
     !stays && names(lines, name)
 }
 
-/// Whether a field of a response is of one connection: by itself, or since these lines of Connection name it. Those by which the group
-/// decides stay whatever is said.
+/// Whether a field of a response is of one connection: by itself, or since these lines of Connection name it. Those by
+/// which the group decides stay whatever is said.
 pub fn strips_from_response<'a>(group: &Group, lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> bool {
     is_hop_by_hop(name) || (!decides(group, name) && is_named_in_response(lines, name))
 }
@@ -55,18 +67,35 @@ mod tests {
 
     #[test]
     fn connection_takes_out_of_a_request_what_it_names_but_for_what_is_for_every_recipient() {
-        assert!(strips("X-Tenant", "x-tenant") && strips("a , accept-language", "accept-language") && strips("range", "range"));
+        assert!(
+            strips("X-Tenant", "x-tenant")
+                && strips("a , accept-language", "accept-language")
+                && strips("range", "range")
+        );
         assert!(!strips("x-tenants", "x-tenant") && !strips("", "x-tenant"));
-        for name in ["host", "cache-control", "cookie", "authorization", "cdn-loop", "x-forwarded-client-cert", "content-length", "upgrade", "meshcache-wire"] {
+        for name in [
+            "host",
+            "cache-control",
+            "cookie",
+            "authorization",
+            "cdn-loop",
+            "x-forwarded-client-cert",
+            "content-length",
+            "upgrade",
+            "meshcache-wire",
+        ] {
             assert!(!strips(name, name), "{name}");
         }
     }
 
     #[test]
     fn connection_takes_out_of_a_response_what_it_names_but_for_what_every_cache_decides_by() {
-        let group = Group::for_tests(r#"{"freshness": {"targets": ["CDN-Cache-Control"]}, "tags": {"header": "X-Tags"}}"#);
+        let group =
+            Group::for_tests(r#"{"freshness": {"targets": ["CDN-Cache-Control"]}, "tags": {"header": "X-Tags"}}"#);
         let strips = |name: &str| strips_from_response(&group, [name.as_bytes()].into_iter(), name.as_bytes());
-        for name in ["cache-control", "vary", "age", "date", "expires", "etag", "last-modified", "location", "set-cookie"] {
+        for name in
+            ["cache-control", "vary", "age", "date", "expires", "etag", "last-modified", "location", "set-cookie"]
+        {
             assert!(!strips(name), "{name}");
         }
         for name in ["content-type", "content-length", "content-security-policy", "cdn-cache-control", "x-tags"] {

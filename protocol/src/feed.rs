@@ -9,8 +9,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the feed that this code speaks; it reads and answers the one before it, too. From 2 on a proxy is told what it decides by, with
-/// the digests of all rules; version 1 had the groups as they are configured, and a proxy made the digests itself.
+/// The version of the feed that this code speaks; it reads and answers the one before it, too. From 2 on a proxy is
+/// told what it decides by, with the digests of all rules; version 1 had the groups as they are configured, and a proxy
+/// made the digests itself.
 pub const VERSION: u32 = 2;
 
 /// How often a coordinator gives a sign of life on an open feed question, milliseconds.
@@ -32,7 +33,8 @@ pub struct FeedQuestion {
     pub version: String,
     /// The purges that it has carried out.
     pub position: Position,
-    /// Those of them that its questions tell of, with their marks: what this coordinator lacks of these it asks the others for.
+    /// Those of them that its questions tell of, with their marks: what this coordinator lacks of these it asks the
+    /// others for.
     pub told: Marked,
     /// It has lost another coordinator, and wants a sign of life at once.
     pub at_once: bool,
@@ -77,7 +79,11 @@ impl State {
     /// What a proxy of this version of the feed is told of a coordinator's groups.
     pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
         let groups = config.groups.iter().map(|group| if wire < 2 { in_version_1(group) } else { group.for_proxies() });
-        let digests = if wire < 2 { BTreeMap::new() } else { config.groups.iter().map(|group| (group.name.to_string(), group.digest())).collect() };
+        let digests = if wire < 2 {
+            BTreeMap::new()
+        } else {
+            config.groups.iter().map(|group| (group.name.to_string(), group.digest())).collect()
+        };
         let config = Config { version: config.version, debuggers: config.debuggers.clone(), groups: groups.collect() };
         Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }
     }
@@ -105,7 +111,8 @@ pub struct News {
     pub since: Position,
     /// To where.
     pub position: Position,
-    /// The marks of that position ([`crate::mark`]). Empty: there is no token to make them by, or nobody who knows of marks.
+    /// The marks of that position ([`crate::mark`]). Empty: there is no token to make them by, or nobody who knows of
+    /// marks.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub marks: String,
     /// In an order in which they can be heard. Who has heard of one passes it over.
@@ -136,7 +143,11 @@ mod tests {
 
     #[test]
     fn proxies_of_either_version_have_a_digest_that_coordinators_take_for_their_own() {
-        for group in [serde_json::json!({}), serde_json::json!({"freshness": {"errors": "safe"}}), serde_json::json!({"patience": "2s"})] {
+        for group in [
+            serde_json::json!({}),
+            serde_json::json!({"freshness": {"errors": "safe"}}),
+            serde_json::json!({"patience": "2s"}),
+        ] {
             let config = config(group);
             let ours = Groups::new(config.clone()).unwrap();
             let ours = ours.named("g").unwrap();

@@ -1,8 +1,9 @@
 //! Stored responses on their way to another coordinator: versioned frames, as peeks bring them and pushes carry them.
 //!
-//! A message is the version (1 byte), the sender's purge position with its length before it (4 bytes, little-endian), and frames to its end.
-//! A frame is the length of what follows, and then in the same way, each with its length before it: the head as JSON, the key, the header
-//! fields (their number, then names and values), the body. Nothing follows the body.
+//! A message is the version (1 byte), the sender's purge position with its length before it (4 bytes, little-endian),
+//! and frames to its end. A frame is the length of what follows, and then in the same way, each with its length before
+//! it: the head as JSON, the key, the header fields (their number, then names and values), the body. Nothing follows
+//! the body.
 
 use crate::{
     freshness::{Selecting, Stored},
@@ -84,7 +85,8 @@ impl fmt::Display for BadFrame {
 
 impl std::error::Error for BadFrame {}
 
-/// A message without frames yet. `position`: where its sender was before it looked at what it sends, so that none of it is older.
+/// A message without frames yet. `position`: where its sender was before it looked at what it sends, so that none of it
+/// is older.
 pub fn message(position: &Position) -> Vec<u8> {
     let mut out = vec![VERSION];
     part(&mut out, position.to_string().as_bytes());
@@ -111,7 +113,10 @@ impl<'a> Frame<'a> {
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), BadFrame> {
         let head = serde_json::to_vec(&self.head).map_err(|_| BadFrame::Head)?;
         let of = |part: &[u8]| part.len().saturating_add(4);
-        let fields = self.fields.iter().fold(4_usize, |sum, (name, value)| sum.saturating_add(of(name)).saturating_add(of(value)));
+        let fields = self
+            .fields
+            .iter()
+            .fold(4_usize, |sum, (name, value)| sum.saturating_add(of(name)).saturating_add(of(value)));
         let length = [of(&head), of(self.key), fields, of(self.body)].into_iter().fold(0_usize, usize::saturating_add);
         if length > LONGEST {
             return Err(BadFrame::TooLong);
@@ -204,7 +209,8 @@ mod tests {
             disconnected: false,
             why: Why::MaxAge,
         };
-        let head = Head { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
+        let head =
+            Head { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
         Frame { key: b"key", head, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
     }
 

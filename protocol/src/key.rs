@@ -57,14 +57,17 @@ pub struct Parts<'a> {
 }
 
 impl Key {
-    /// The key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with `key.route`.
+    /// The key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with
+    /// `key.route`.
     pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
-        let (name, authority, path, query) = (group.name(), authority(group, request), request.normal_path(), request.normal_query());
+        let (name, authority, path, query) =
+            (group.name(), authority(group, request), request.normal_path(), request.normal_query());
         let query = group.query(query.as_deref());
         let mark = if query.is_some() { "?" } else { "" };
         let query = query.unwrap_or_default();
         // Exactly what most keys take: one allocation, on the way of every request.
-        let known = [name, request.scheme, &authority, &path, mark, &query].iter().map(|part| part.len()).sum::<usize>();
+        let known =
+            [name, request.scheme, &authority, &path, mark, &query].iter().map(|part| part.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(known.saturating_add(5 * 4));
         for part in [name, request.scheme, &*authority, &*path] {
             frame(&mut bytes, &[part.as_bytes()]);
@@ -141,8 +144,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// The authority that stands in the key, and that a load sends where the origin gets the client's: the service's name, or the host in lower
-/// case without its default port.
+/// The authority that stands in the key, and that a load sends where the origin gets the client's: the service's name,
+/// or the host in lower case without its default port.
 pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
     if let Some(service) = group.service() {
         return Cow::Borrowed(service);
@@ -216,7 +219,8 @@ mod tests {
         let plain = key(&g, "h", "/x", &[]);
         for name in REROUTING {
             let (one, other): ([Field<'_>; 1], [Field<'_>; 1]) = ([(name, b"a")], [(name, b"b")]);
-            let of = |fields: &[Field<'_>]| Key::of(&g, &Request::read(b"GET", b"http", b"h", b"/x", fields).unwrap(), None);
+            let of =
+                |fields: &[Field<'_>]| Key::of(&g, &Request::read(b"GET", b"http", b"h", b"/x", fields).unwrap(), None);
             assert!(of(&one) != plain && of(&one) != of(&other), "{}", name.escape_ascii());
         }
     }
@@ -241,7 +245,10 @@ mod tests {
     fn a_key_tells_its_parts() {
         let k = key(&group("{}"), "h", "/x?b=1", &[]);
         let parts = k.parts().unwrap();
-        assert_eq!((parts.group, parts.scheme, parts.authority, parts.path, parts.query), ("g", "http", "h", "/x", "?b=1"));
+        assert_eq!(
+            (parts.group, parts.scheme, parts.authority, parts.path, parts.query),
+            ("g", "http", "h", "/x", "?b=1")
+        );
         assert_eq!(Key::from_bytes(k.bytes().to_vec()), k);
         assert_eq!(Key::from_bytes(vec![9, 0, 0, 0, 1]).parts(), None);
     }

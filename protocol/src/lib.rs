@@ -1,6 +1,7 @@
 //! What filter and coordinator must compute identically: key, ring, groups, wire and freshness.
 //!
-//! Pure: no I/O, no clock, no globals. Time is an argument. Builds for native, `wasm32-wasip1` and `wasm32-unknown-unknown`.
+//! Pure: no I/O, no clock, no globals. Time is an argument. Builds for native, `wasm32-wasip1` and
+//! `wasm32-unknown-unknown`.
 #![forbid(unsafe_code)]
 
 pub mod breaker;

@@ -1,5 +1,5 @@
-//! Marks: the proof that a coordinator has told of a purge. Proxies keep them with their positions and send them back; what they mean only
-//! coordinators know.
+//! Marks: the proof that a coordinator has told of a purge. Proxies keep them with their positions and send them back;
+//! what they mean only coordinators know.
 
 use crate::purge::Position;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fmt};
 
 /// The proof that a coordinator has told of a source's number: 64 bits of an HMAC over both.
 ///
-/// Enough: each guess is a question over the network, and the right one of 2^64 empties a store once. A question carries up to 16 of them.
+/// Enough: each guess is a question over the network, and the right one of 2^64 empties a store once. A question
+/// carries up to 16 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(pub u64);
 
@@ -25,14 +26,15 @@ impl fmt::Display for Mark {
     }
 }
 
-/// The marks of a position as text: of each of its sources in their order, nothing for one that has none, commas between them.
-/// Empty where none has.
+/// The marks of a position as text: of each of its sources in their order, nothing for one that has none, commas
+/// between them. Empty where none has.
 pub fn write(position: &Position, mark: impl Fn(&str, u64) -> Option<Mark>) -> String {
     let marks: Vec<Option<Mark>> = position.sources().map(|(source, n)| mark(source, *n)).collect();
     if marks.iter().all(Option::is_none) {
         return String::new();
     }
-    let texts: Vec<String> = marks.into_iter().map(|mark| mark.map_or_else(String::new, |mark| mark.to_string())).collect();
+    let texts: Vec<String> =
+        marks.into_iter().map(|mark| mark.map_or_else(String::new, |mark| mark.to_string())).collect();
     texts.join(",")
 }
 
@@ -71,7 +73,8 @@ impl Marked {
 pub struct Marks(BTreeMap<String, (u64, Mark)>);
 
 impl Marks {
-    /// Takes what a coordinator has told with its position, of the numbers that are the last `here`. Those of other numbers go.
+    /// Takes what a coordinator has told with its position, of the numbers that are the last `here`. Those of other
+    /// numbers go.
     pub fn take(&mut self, here: &Position, there: &Position, marks: &str) {
         for (source, n, mark) in read(there, marks) {
             if let Some(mark) = mark.filter(|_| here.of(source) == n) {
@@ -100,12 +103,17 @@ mod tests {
         let position = at("a:1,b:2,c:3");
         let text = write(&position, |source, n| (source != "b").then_some(Mark(n)));
         assert_eq!(text, "0000000000000001,,0000000000000003");
-        let marks = |position: &Position, text: &str| read(position, text).map(|(_, _, mark)| mark.map(|mark| mark.0)).collect::<Vec<_>>();
+        let marks = |position: &Position, text: &str| {
+            read(position, text).map(|(_, _, mark)| mark.map(|mark| mark.0)).collect::<Vec<_>>()
+        };
         assert_eq!(marks(&position, &text), [Some(1), None, Some(3)]);
         assert_eq!(marks(&at("a:1,b:2"), &text), [None, None]);
         assert_eq!(marks(&position, ""), [None, None, None]);
         assert_eq!(marks(&at("a:1,b:1"), "+000000000000001,1"), [None, None], "not 16 digits");
-        assert_eq!((write(&position, |_, _| None), write(&at(""), |_, _| Some(Mark(1)))), (String::new(), String::new()));
+        assert_eq!(
+            (write(&position, |_, _| None), write(&at(""), |_, _| Some(Mark(1)))),
+            (String::new(), String::new())
+        );
         assert_eq!(Mark::parse(&Mark(u64::MAX).to_string()), Some(Mark(u64::MAX)));
     }
 
@@ -114,7 +122,11 @@ mod tests {
         let mut marks = Marks::default();
         marks.take(&at("a:3,b:2"), &at("a:3,b:2"), "0000000000000003,0000000000000002");
         marks.take(&at("a:3,b:2"), &at("a:2,b:1"), "0000000000000007,0000000000000008");
-        assert_eq!((marks.of("a", 3), marks.of("a", 2), marks.of("b", 2)), (Some(Mark(3)), None, Some(Mark(2))), "who tells is behind");
+        assert_eq!(
+            (marks.of("a", 3), marks.of("a", 2), marks.of("b", 2)),
+            (Some(Mark(3)), None, Some(Mark(2))),
+            "who tells is behind"
+        );
         marks.take(&at("a:3,b:3"), &at("a:3,b:3"), "");
         assert_eq!((marks.of("a", 3), marks.of("b", 2), marks.of("b", 3)), (Some(Mark(3)), None, None));
     }

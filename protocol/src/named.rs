@@ -19,7 +19,8 @@ pub struct Named<'a> {
     urls: Vec<Url>,
     /// `paths`, with their query as keys of the group have it, in order.
     paths: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// In order, and none begins with another: the last that is not after a path is the only one that it can begin with.
+    /// In order, and none begins with another: the last that is not after a path is the only one that it can begin
+    /// with.
     prefixes: Vec<Cow<'a, str>>,
 }
 
@@ -41,7 +42,13 @@ impl<'a> Named<'a> {
         let path = |path: &'a String| match path.split_once('?') {
             Some((path, query)) => {
                 let query = normal(query);
-                (normal(path), Cow::Owned(marked(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query)))).into_owned()))
+                (
+                    normal(path),
+                    Cow::Owned(
+                        marked(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query))))
+                            .into_owned(),
+                    ),
+                )
             }
             None => (normal(path), Cow::Borrowed("")),
         };
@@ -58,7 +65,9 @@ impl<'a> Named<'a> {
     /// Whether it names a key, whatever tags its responses have.
     pub fn is(&self, key: &Parts<'_>) -> bool {
         let whole = || self.what.paths.is_empty() && self.what.prefixes.is_empty() && self.what.tags.is_empty();
-        self.what.all || self.has_url(key) || (self.is_group(key) && (whole() || self.has_path(key) || self.has_prefix(key)))
+        self.what.all
+            || self.has_url(key)
+            || (self.is_group(key) && (whole() || self.has_path(key) || self.has_prefix(key)))
     }
 
     /// Whether a key is in the group that it names.
@@ -85,17 +94,22 @@ impl<'a> Named<'a> {
     }
 
     fn has_path(&self, key: &Parts<'_>) -> bool {
-        self.paths.binary_search_by(|(path, query)| path.as_ref().cmp(key.path).then_with(|| query.as_ref().cmp(key.query))).is_ok()
+        self.paths
+            .binary_search_by(|(path, query)| path.as_ref().cmp(key.path).then_with(|| query.as_ref().cmp(key.query)))
+            .is_ok()
     }
 
     fn has_prefix(&self, key: &Parts<'_>) -> bool {
         let after = self.prefixes.partition_point(|prefix| begins(prefix, key) != Ordering::Greater);
-        after.checked_sub(1).and_then(|last| self.prefixes.get(last)).is_some_and(|prefix| begins(prefix, key) == Ordering::Equal)
+        after
+            .checked_sub(1)
+            .and_then(|last| self.prefixes.get(last))
+            .is_some_and(|prefix| begins(prefix, key) == Ordering::Equal)
     }
 }
 
-/// How a prefix stands to a key's path and query as far as it goes: `Equal`, it is their beginning. They are two parts of a key, compared
-/// one after the other without putting them together.
+/// How a prefix stands to a key's path and query as far as it goes: `Equal`, it is their beginning. They are two parts
+/// of a key, compared one after the other without putting them together.
 fn begins(prefix: &str, key: &Parts<'_>) -> Ordering {
     let (prefix, path) = (prefix.as_bytes(), key.path.as_bytes());
     let start = |prefix: &[u8], text: &[u8]| prefix.cmp(text.get(..prefix.len()).unwrap_or(text));
@@ -113,10 +127,13 @@ impl Url {
         let request = Request::read(b"GET", scheme.as_bytes(), host.as_bytes(), target.as_bytes(), &[]).ok()?;
         let query = request.normal_query();
         let (group, authority, query) = match groups.find(&request, None) {
-            Found::Group(group) => (Some(group.name().to_owned()), authority(group, &request), group.query(query.as_deref())),
+            Found::Group(group) => {
+                (Some(group.name().to_owned()), authority(group, &request), group.query(query.as_deref()))
+            }
             _ => (None, Cow::Borrowed(request.authority), query.as_deref().map(Cow::Borrowed)),
         };
-        let (path, query, authority) = (request.normal_path().into_owned(), marked(query).into_owned(), authority.into_owned());
+        let (path, query, authority) =
+            (request.normal_path().into_owned(), marked(query).into_owned(), authority.into_owned());
         Some(Self { path, query, authority, scheme: request.scheme_name(), group })
     }
 }
@@ -156,19 +173,26 @@ mod tests {
         assert!(is("HTTP://H:80/a?b=1&utm_x=2", &key("h", "/a?b=1")));
         assert!(is("http://a.b.svc.cluster.local:9000/x", &key("a.b", "/x")));
         assert!(is("http://h?b", &key("h", "/?b")) && is("http://h", &key("h", "/")));
-        assert!(is("http://h./%7Ea/%c3?%62=%c3", &key("h", "/~a/%C3?b=%C3")) && is("http://h/~a/%C3", &key("H.:80", "/%7ea/%c3")));
+        assert!(
+            is("http://h./%7Ea/%c3?%62=%c3", &key("h", "/~a/%C3?b=%C3"))
+                && is("http://h/~a/%C3", &key("H.:80", "/%7ea/%c3"))
+        );
         assert!(!is("http://h/a", &key("h", "/a?b=1")));
         assert!(!is("https://h/a?b=1", &key("h", "/a?b=1")));
     }
 
     #[test]
     fn paths_and_prefixes_are_within_their_group() {
-        let of = |paths: &[&str], prefixes: &[&str]| serde_json::json!({"group": "g", "paths": paths, "prefixes": prefixes});
+        let of =
+            |paths: &[&str], prefixes: &[&str]| serde_json::json!({"group": "g", "paths": paths, "prefixes": prefixes});
         let k = key("h", "/a/b?c=1");
         assert!(is(of(&["/%61/b?c=%31"], &[]), &k) && is(of(&[], &["/%61/"]), &k), "in any spelling");
         assert!(is(of(&["/a/b?c=1", "/0", "/z"], &[]), &k) && !is(of(&["/a/b", "/0", "/z"], &[]), &k));
         let excluded = key("h", "/x?utm_y=1&z=2");
-        assert!(is(of(&["/x?z=2&utm_w"], &[]), &excluded), "what the group leaves out of its keys is left out here, too");
+        assert!(
+            is(of(&["/x?z=2&utm_w"], &[]), &excluded),
+            "what the group leaves out of its keys is left out here, too"
+        );
         for prefix in ["/a/", "/a/b", "/a/b?", "/a/b?c", "/a/b?c=1", "/"] {
             assert!(is(of(&[], &[prefix]), &k), "{prefix}");
             assert!(is(of(&[], &["/0", "/a/a", prefix, "/a/b0", "/b"]), &k), "{prefix} among others");

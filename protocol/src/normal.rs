@@ -1,5 +1,5 @@
-//! The normal form of paths and queries (RFC 3986 section 6.2.2): equivalent ones are one key, one rule holds for all of them, and a load
-//! sends that form.
+//! The normal form of paths and queries (RFC 3986 section 6.2.2): equivalent ones are one key, one rule holds for all
+//! of them, and a load sends that form.
 
 use std::borrow::Cow;
 
@@ -17,19 +17,26 @@ const fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether each `%` has its two digits. What has not is nothing to normalise: `%%36%31` would become `%61`, and that something else.
+/// Whether each `%` has its two digits. What has not is nothing to normalise: `%%36%31` would become `%61`, and that
+/// something else.
 fn is_encoded(text: &str) -> bool {
-    text.bytes().enumerate().all(|(at, b)| b != b'%' || octet(text.as_bytes().get(at.saturating_add(1)..).unwrap_or_default()).is_some())
+    text.bytes()
+        .enumerate()
+        .all(|(at, b)| b != b'%' || octet(text.as_bytes().get(at.saturating_add(1)..).unwrap_or_default()).is_some())
 }
 
 /// Whether a text is not in its normal form.
 pub(crate) fn differs(text: &str) -> bool {
-    let is_other = |rest: &[u8]| octet(rest).is_some_and(is_unreserved) || rest.iter().take(2).any(u8::is_ascii_lowercase);
+    let is_other =
+        |rest: &[u8]| octet(rest).is_some_and(is_unreserved) || rest.iter().take(2).any(u8::is_ascii_lowercase);
     let bytes = text.as_bytes();
     // Nearly every text has none.
     text.contains('%')
         && is_encoded(text)
-        && bytes.iter().enumerate().any(|(at, b)| *b == b'%' && is_other(bytes.get(at.saturating_add(1)..).unwrap_or_default()))
+        && bytes
+            .iter()
+            .enumerate()
+            .any(|(at, b)| *b == b'%' && is_other(bytes.get(at.saturating_add(1)..).unwrap_or_default()))
 }
 
 /// The normal form of a path or a query: unreserved characters as they are, all others that are encoded in upper case.
@@ -56,8 +63,8 @@ pub fn normal(text: &str) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// Whether every server reads this path the same way. Not so with dot segments, `//`, `\`, `;` (some take what follows for a parameter), each
-/// of these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
+/// Whether every server reads this path the same way. Not so with dot segments, `//`, `\`, `;` (some take what follows
+/// for a parameter), each of these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
 pub(crate) fn is_plain(path: &str) -> bool {
     let mut rest = path.as_bytes();
     // How many dots the segment has, as long as it has nothing else.

@@ -1,8 +1,8 @@
 //! `mode: observe`: what would have been answered, held against what came.
 //!
-//! A response that passes is hashed as it goes by, and remembered for as long as it would have been fresh. One that comes for a request
-//! that the remembered one would have answered, and is another, tells of something that the key lacks: a tenant, a user, a canary.
-//! Only hashes are kept: nothing is buffered, and nobody is given anything.
+//! A response that passes is hashed as it goes by, and remembered for as long as it would have been fresh. One that
+//! comes for a request that the remembered one would have answered, and is another, tells of something that the key
+//! lacks: a tenant, a user, a canary. Only hashes are kept: nothing is buffered, and nobody is given anything.
 
 use crate::{
     freshness::{Reuse, Selecting, Stored, Times, Vary, is_provoked, reuse, store},
@@ -22,7 +22,8 @@ const VARIANTS: usize = 8;
 /// How often what is over makes room for others, milliseconds.
 const SWEEP: u64 = 1000;
 
-/// What has passed lately. When it is full, what is in it stays until its time is over: a sample that is watched to its end.
+/// What has passed lately. When it is full, what is in it stays until its time is over: a sample that is watched to its
+/// end.
 pub struct Observed {
     most: Most,
     seen: BTreeMap<Hash, Vec<Seen>>,
@@ -106,11 +107,14 @@ impl Observed {
         Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())
     }
 
-    /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in place of what
-    /// is remembered, or since it speaks of the service or of its request and not of the resource (5xx, 412, 429 and their like). `now`: milliseconds of a clock that never jumps.
+    /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in
+    /// place of what is remembered, or since it speaks of the service or of its request and not of the resource
+    /// (5xx, 412, 429 and their like). `now`: milliseconds of a clock that never jumps.
     pub fn begins(&self, passed: &Passed<'_>, now: u64) -> Option<Passing> {
         let Passed { group, key, request, verified, response, times } = *passed;
-        let speaks = (200..500).contains(&response.status) && ![206, 304].contains(&response.status) && !is_provoked(response.status);
+        let speaks = (200..500).contains(&response.status)
+            && ![206, 304].contains(&response.status)
+            && !is_provoked(response.status);
         if !request.is_get() || !speaks {
             return None;
         }
@@ -122,7 +126,9 @@ impl Observed {
             fits && reuse(group, request, verified, Some(&seen.stored), resident) == Reuse::Fresh
         };
         let instead = self.seen.get(&place).and_then(|all| all.iter().find(gives)).map(|seen| seen.digest);
-        let stored = store(group, request, verified, response, times, 0).ok().filter(|stored| stored.is_fresh(0) && !stored.always_validate);
+        let stored = store(group, request, verified, response, times, 0)
+            .ok()
+            .filter(|stored| stored.is_fresh(0) && !stored.always_validate);
         if instead.is_none() && stored.is_none() {
             return None;
         }
@@ -155,7 +161,8 @@ impl Observed {
         let seen = Seen { variant: passing.variant, stored, digest, arrived: now };
         let bytes = self.bytes.saturating_sub(before.1).saturating_add(measure(all).1);
         let fits = bytes.saturating_add(seen.bytes()) <= self.most.bytes;
-        let has_place = self.len.saturating_sub(before.0).saturating_add(all.len()) < self.most.responses && all.len() < VARIANTS;
+        let has_place =
+            self.len.saturating_sub(before.0).saturating_add(all.len()) < self.most.responses && all.len() < VARIANTS;
         if fits && has_place {
             all.push(seen);
         }
@@ -194,7 +201,8 @@ impl Observed {
         self.sweeps = now.saturating_add(SWEEP);
         self.seen.values_mut().for_each(|all| all.retain(|seen| !seen.is_over(now)));
         self.seen.retain(|_, all| !all.is_empty());
-        (self.len, self.bytes) = self.seen.values().map(|all| measure(all)).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        (self.len, self.bytes) =
+            self.seen.values().map(|all| measure(all)).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     }
 }
 
@@ -218,7 +226,8 @@ impl Seen {
 }
 
 impl Passing {
-    /// A piece of the body passed. `None`: it is larger than what the group stores, and nothing more is to be learned of it.
+    /// A piece of the body passed. `None`: it is larger than what the group stores, and nothing more is to be learned
+    /// of it.
     pub fn piece(mut self, piece: &[u8]) -> Option<Self> {
         self.left = self.left.checked_sub(piece.len() as u64)?;
         self.hasher.update(piece);
@@ -266,7 +275,14 @@ mod tests {
         fn method(&self, method: &[u8], target: &str, asked: Fields, status: u16, fields: Fields) -> Option<Passing> {
             let request = Request::read(method, b"http", b"h", target.as_bytes(), asked).unwrap();
             let (key, response) = (Key::of(&self.group, &request, None), Response { status, fields });
-            let passed = Passed { group: &self.group, key: &key, request: &request, verified: false, response: &response, times: AT_ONCE };
+            let passed = Passed {
+                group: &self.group,
+                key: &key,
+                request: &request,
+                verified: false,
+                response: &response,
+                times: AT_ONCE,
+            };
             self.observed.begins(&passed, self.now)
         }
 
@@ -280,33 +296,50 @@ mod tests {
     #[test]
     fn what_stays_the_same_agrees_and_what_changes_within_its_freshness_does_not() {
         let mut passes = passes("{}");
-        assert_eq!([1, 1, 2, 1, 2].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true, false, true].map(Some));
+        assert_eq!(
+            [1, 1, 2, 1, 2].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())),
+            [false, false, true, false, true].map(Some)
+        );
         passes.now = 60_000;
-        assert_eq!([2, 2, 1].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some), "its time was over");
+        assert_eq!(
+            [2, 2, 1].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())),
+            [false, false, true].map(Some),
+            "its time was over"
+        );
     }
 
     #[test]
     fn the_first_is_what_all_would_have_had_however_the_pieces_fall() {
         let mut passes = passes("{}");
         for pieces in [&["abc"][..], &["a", "", "bc"], &["ab", "c"]] {
-            let passing = pieces.iter().fold(passes.begins("/a", &[], 200, FRESH), |passing, piece| passing?.piece(piece.as_bytes()));
+            let passing = pieces
+                .iter()
+                .fold(passes.begins("/a", &[], 200, FRESH), |passing, piece| passing?.piece(piece.as_bytes()));
             assert!(!passes.observed.ends(passing.unwrap(), 0), "{pieces:?}");
         }
-        let two = [passes.begins("/b", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap().piece(b"x").unwrap()];
+        let two = [
+            passes.begins("/b", &[], 200, FRESH).unwrap(),
+            passes.begins("/b", &[], 200, FRESH).unwrap().piece(b"x").unwrap(),
+        ];
         assert_eq!(two.map(|passing| passes.observed.ends(passing, 0)), [false, true], "under way at once");
     }
 
     #[test]
     fn what_would_not_be_stored_is_not_remembered() {
         let private: Fields = &[(b"cache-control", b"private, max-age=60")];
-        let (no_store, no_cache): (Fields, Fields) = (&[(b"cache-control", b"no-store")], &[(b"cache-control", b"no-cache")]);
+        let (no_store, no_cache): (Fields, Fields) =
+            (&[(b"cache-control", b"no-store")], &[(b"cache-control", b"no-cache")]);
         for fields in [private, no_store, no_cache, &[]] {
             assert_eq!(passes("{}").pass(&[], 200, fields, "1"), None, "{fields:?}");
         }
         let user: Fields = &[(b"authorization", b"x")];
         let mut passes = passes("{}");
         assert_eq!(passes.pass(user, 200, FRESH, "mine"), None);
-        assert_eq!((passes.pass(&[], 200, FRESH, "1"), passes.pass(user, 200, FRESH, "mine")), (Some(false), None), "nor would it have been answered");
+        assert_eq!(
+            (passes.pass(&[], 200, FRESH, "1"), passes.pass(user, 200, FRESH, "mine")),
+            (Some(false), None),
+            "nor would it have been answered"
+        );
         for status in [206, 304, 500, 503, 429, 400, 412, 416] {
             assert_eq!(passes.pass(&[], status, FRESH, "2"), None, "{status}");
         }
@@ -319,7 +352,11 @@ mod tests {
         passes.pass(&[], 200, FRESH, "1");
         assert_eq!(passes.pass(&[], 200, &[(b"cache-control", b"private")], "2"), Some(true), "somebody's own");
         assert_eq!(passes.pass(&[], 403, &[], "1"), Some(true), "a refusal");
-        assert_eq!(passes.pass(&[], 200, &[(b"cache-control", b"private"), (b"location", b"/b")], "1"), Some(true), "elsewhere");
+        assert_eq!(
+            passes.pass(&[], 200, &[(b"cache-control", b"private"), (b"location", b"/b")], "1"),
+            Some(true),
+            "elsewhere"
+        );
     }
 
     #[test]
@@ -327,11 +364,17 @@ mod tests {
         let mut passes = passes("{}");
         let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x-tenant")];
         let of = |tenant| -> Fields { if tenant == 1 { &[(b"x-tenant", b"1")] } else { &[(b"x-tenant", b"2")] } };
-        assert_eq!([1, 2, 1, 2].map(|tenant| passes.pass(of(tenant), 200, vary, &tenant.to_string())), [Some(false); 4]);
+        assert_eq!(
+            [1, 2, 1, 2].map(|tenant| passes.pass(of(tenant), 200, vary, &tenant.to_string())),
+            [Some(false); 4]
+        );
         assert_eq!(passes.pass(of(1), 200, vary, "2"), Some(true));
         let gzip: Fields = &[(b"cache-control", b"max-age=60"), (b"content-encoding", b"gzip")];
         let mut passes = super::tests::passes("{}");
-        assert_eq!([FRESH, gzip, FRESH, gzip].map(|fields| passes.pass(&[], 200, fields, &fields.len().to_string())), [Some(false); 4]);
+        assert_eq!(
+            [FRESH, gzip, FRESH, gzip].map(|fields| passes.pass(&[], 200, fields, &fields.len().to_string())),
+            [Some(false); 4]
+        );
         assert_eq!(passes.pass(&[], 200, gzip, "3"), Some(true));
     }
 
@@ -365,7 +408,8 @@ mod tests {
     #[test]
     fn what_was_under_way_when_its_key_changed_tells_nothing_of_later() {
         let mut passes = passes("{}");
-        let (old, other) = (passes.begins("/a", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap());
+        let (old, other) =
+            (passes.begins("/a", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap());
         passes.observed.clear();
         assert!(!passes.observed.ends(old, 0));
         assert_eq!([2, 2, 3].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some));
@@ -389,14 +433,18 @@ mod tests {
         let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x")];
         let pass = |passes: &mut Passes, n: usize, body: &str| {
             let value = format!("{n}{}", "x".repeat(50_000));
-            let passing = passes.begins(&format!("/{n}"), vec![(&b"x"[..], value.leak().as_bytes())].leak(), 200, vary).unwrap();
+            let passing =
+                passes.begins(&format!("/{n}"), vec![(&b"x"[..], value.leak().as_bytes())].leak(), 200, vary).unwrap();
             let passing = passing.piece(body.as_bytes()).unwrap();
             passes.observed.ends(passing, passes.now)
         };
         for n in 0..90 {
             pass(&mut passes, n, "1");
         }
-        assert_eq!((passes.observed.len, passes.observed.has_left_out(), passes.observed.has_left_out()), (20, true, false));
+        assert_eq!(
+            (passes.observed.len, passes.observed.has_left_out(), passes.observed.has_left_out()),
+            (20, true, false)
+        );
         assert!(passes.observed.bytes <= MOST.bytes);
         assert!(pass(&mut passes, 19, "2") && !pass(&mut passes, 20, "2"));
         passes.now = 60_000;

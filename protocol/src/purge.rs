@@ -1,8 +1,8 @@
 //! Purges in their order: who has heard of which, what they name, and the bounded log from which those behind catch up.
 //!
-//! Each start of a coordinator is a source that numbers its own purges from 1. So several coordinators may purge at once without
-//! asking one another, no clock is compared, and a coordinator that starts anew never gives a number twice. Purges commute (each only
-//! removes), so a position needs no order between sources.
+//! Each start of a coordinator is a source that numbers its own purges from 1. So several coordinators may purge at
+//! once without asking one another, no clock is compared, and a coordinator that starts anew never gives a number
+//! twice. Purges commute (each only removes), so a position needs no order between sources.
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use std::{
@@ -73,7 +73,9 @@ impl Purge {
     fn size(&self) -> usize {
         let What { urls, group, paths, prefixes, tags, all: _ } = &self.what;
         let words = [urls, paths, prefixes, tags].into_iter().flatten().chain(group);
-        words.fold(self.source.len().saturating_add(256), |size, word| size.saturating_add(word.len()).saturating_add(32))
+        words.fold(self.source.len().saturating_add(256), |size, word| {
+            size.saturating_add(word.len()).saturating_add(32)
+        })
     }
 }
 
@@ -110,7 +112,8 @@ pub fn source(name: &str, start: u64) -> String {
 
 /// The purges that somebody has carried out: of each source all up to this number.
 ///
-/// Cheap to clone: it goes with every answer that is stored. As text, in questions and on entries that travel: `cache-0.00c0ffee00c0ffee:17,cache-1.0123456789abcdef:3`. Empty: none.
+/// Cheap to clone: it goes with every answer that is stored. As text, in questions and on entries that travel:
+/// `cache-0.00c0ffee00c0ffee:17,cache-1.0123456789abcdef:3`. Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Position(Arc<BTreeMap<String, u64>>);
@@ -120,7 +123,9 @@ impl Position {
     pub fn parse(text: &str) -> Option<Self> {
         let one = |text: &str| {
             let (source, n) = text.split_once(':')?;
-            let fits = !source.is_empty() && source.len() <= 128 && source.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+            let fits = !source.is_empty()
+                && source.len() <= 128
+                && source.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
             fits.then_some((source.to_owned(), n.parse().ok().filter(|n| *n > 0)?))
         };
         let all: Option<BTreeMap<_, _>> = text.split(',').filter(|one| !one.is_empty()).map(one).collect();
@@ -165,7 +170,10 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(i, (source, n))| write!(f, "{}{source}:{n}", if i == 0 { "" } else { "," }))
+        self.0
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, (source, n))| write!(f, "{}{source}:{n}", if i == 0 { "" } else { "," }))
     }
 }
 
@@ -223,7 +231,14 @@ pub struct Log {
 impl Log {
     /// An empty log.
     pub fn new(most: Bounds) -> Self {
-        Self { held: VecDeque::new(), bytes: 0, known: Position::default(), floor: Position::default(), order: VecDeque::new(), most }
+        Self {
+            held: VecDeque::new(),
+            bytes: 0,
+            known: Position::default(),
+            floor: Position::default(),
+            order: VecDeque::new(),
+            most,
+        }
     }
 
     /// All that was heard.
@@ -231,9 +246,12 @@ impl Log {
         &self.known
     }
 
-    /// What of all that was heard a header tells: the sources that have purged last. Others know of the rest without being told.
+    /// What of all that was heard a header tells: the sources that have purged last. Others know of the rest without
+    /// being told.
     pub fn told(&self, sources: usize) -> Position {
-        Position(Arc::new(self.order.iter().rev().take(sources).map(|source| (source.clone(), self.known.of(source))).collect()))
+        Position(Arc::new(
+            self.order.iter().rev().take(sources).map(|source| (source.clone(), self.known.of(source))).collect(),
+        ))
     }
 
     /// Hears of a purge.
@@ -261,11 +279,16 @@ impl Log {
         if self.known.sources().any(|(source, _)| there.of(source) < self.floor.of(source)) {
             return Err(Missed);
         }
-        let lacks: BTreeMap<&str, (u64, u64)> =
-            self.known.sources().map(|(source, n)| (source.as_str(), (there.of(source), *n))).filter(|(_, (there, n))| there < n).collect();
+        let lacks: BTreeMap<&str, (u64, u64)> = self
+            .known
+            .sources()
+            .map(|(source, n)| (source.as_str(), (there.of(source), *n)))
+            .filter(|(_, (there, n))| there < n)
+            .collect();
         // All of them are held, and nearly always the last: who is behind is asked for often, and the log is long.
         let mut left = lacks.values().fold(0u64, |sum, (there, n)| sum.saturating_add(n.saturating_sub(*there)));
-        let is_lacked = move |purge: &&Purge| lacks.get(purge.source.as_str()).is_some_and(|(there, _)| purge.n > *there);
+        let is_lacked =
+            move |purge: &&Purge| lacks.get(purge.source.as_str()).is_some_and(|(there, _)| purge.n > *there);
         let mut from = self.held.len();
         for purge in self.held.iter().rev() {
             if left == 0 {
@@ -336,7 +359,11 @@ mod tests {
             r#"{"source": "a.1", "n": 7, "what": {"group": "g"}, "except": ["/x"]}"#,
             r#"{"source": "a.1", "n": 7, "what": ["g"]}"#,
         ] {
-            assert_eq!(read(later), Purge { source: "a.1".into(), n: 7, what: What { all: true, ..What::default() }, soft: false }, "{later}");
+            assert_eq!(
+                read(later),
+                Purge { source: "a.1".into(), n: 7, what: What { all: true, ..What::default() }, soft: false },
+                "{later}"
+            );
         }
     }
 
@@ -379,7 +406,10 @@ mod tests {
     fn a_purge_is_heard_once_and_in_the_order_of_its_source() {
         let mut log = Log::new(MOST);
         assert_eq!(["a", "b", "a"].map(|source| log.hear(purge(source, 1))), [Heard::News, Heard::News, Heard::Known]);
-        assert_eq!([log.hear(purge("a", 3)), log.hear(purge("a", 2)), log.hear(purge("a", 0))], [Heard::Gap, Heard::News, Heard::Known]);
+        assert_eq!(
+            [log.hear(purge("a", 3)), log.hear(purge("a", 2)), log.hear(purge("a", 0))],
+            [Heard::Gap, Heard::News, Heard::Known]
+        );
         assert_eq!(log.position(), &at("a:2,b:1"));
         assert_eq!(log.told(1), at("a:2"), "the last one");
     }

@@ -1,4 +1,5 @@
-//! Why a request is not answered from the cache, or not as usual: one word for each thing, in Cache-Status, on the wire, in metrics and logs.
+//! Why a request is not answered from the cache, or not as usual: one word for each thing, in Cache-Status, on the
+//! wire, in metrics and logs.
 //!
 //! docs/reasons.md says what each means and what to change.
 
@@ -204,8 +205,8 @@ impl PartialEq<&str> for Reason {
 /// The longest word, bytes.
 const LONGEST: usize = 32;
 
-/// A word as it is said: one of [`Reason`]'s, one of RFC 9211's for `fwd`, or one of another version that we carry as it came. A token, so
-/// that it may stand in a header, and of a bounded length. Empty: nothing is said.
+/// A word as it is said: one of [`Reason`]'s, one of RFC 9211's for `fwd`, or one of another version that we carry as
+/// it came. A token, so that it may stand in a header, and of a bounded length. Empty: nothing is said.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Word {
     length: u8,
@@ -340,8 +341,15 @@ mod tests {
     #[test]
     fn every_reason_is_in_the_page_and_every_word_of_the_page_is_a_reason() {
         let page = include_str!("../../docs/reasons.md");
-        let rows: Vec<Vec<&str>> = page.lines().filter(|line| line.starts_with("| `")).map(|line| line.trim_matches('|').split(" | ").collect()).collect();
-        assert!(rows.iter().all(|row| row.len() == 3 && row.iter().all(|cell| !cell.trim().is_empty())), "word, meaning, what to change");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| line.trim_matches('|').split(" | ").collect())
+            .collect();
+        assert!(
+            rows.iter().all(|row| row.len() == 3 && row.iter().all(|cell| !cell.trim().is_empty())),
+            "word, meaning, what to change"
+        );
         let documented: Vec<&str> = rows.iter().map(|row| row[0].trim().trim_matches('`')).collect();
         let once: BTreeSet<&str> = documented.iter().copied().collect();
         assert_eq!(once.len(), documented.len(), "a word has one row");

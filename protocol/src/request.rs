@@ -13,7 +13,8 @@ pub enum Unfit {
     Authority,
     /// The target is not in origin form or has bytes outside of visible ASCII.
     Target,
-    /// The path has dot segments, `//`, `\\`, `;`, `%2f`, `%5c`, `%3b`, `%25`, `%00` or a `%` without digits: two servers may read it differently.
+    /// The path has dot segments, `//`, `\\`, `;`, `%2f`, `%5c`, `%3b`, `%25`, `%00` or a `%` without digits: two
+    /// servers may read it differently.
     Path,
 }
 
@@ -94,7 +95,9 @@ impl Marks {
             b"authorization" => Self::AUTHORIZATION,
             b"cookie" => Self::COOKIE,
             b"range" => Self::RANGE,
-            b"if-match" | b"if-none-match" | b"if-modified-since" | b"if-unmodified-since" | b"if-range" => Self::CONDITIONAL,
+            b"if-match" | b"if-none-match" | b"if-modified-since" | b"if-unmodified-since" | b"if-range" => {
+                Self::CONDITIONAL
+            }
             b"cache-control" => Self::CACHE_CONTROL,
             b"pragma" => Self::PRAGMA,
             b"upgrade" => Self::UPGRADE,
@@ -111,8 +114,8 @@ impl Marks {
     }
 }
 
-/// Header fields that some services let change host, path, scheme or method. Where present, they are in the key: docs/http.md says why.
-/// X-Forwarded-Proto is not among them, since it is the key's scheme.
+/// Header fields that some services let change host, path, scheme or method. Where present, they are in the key:
+/// docs/http.md says why. X-Forwarded-Proto is not among them, since it is the key's scheme.
 pub const REROUTING: [&[u8]; 17] = [
     b"forwarded",
     b"front-end-https",
@@ -139,7 +142,8 @@ pub(crate) const METHODS: [&[u8]; 3] = [b"x-http-method", b"x-http-method-overri
 /// The scheme that a client used, as the proxy that took its connection says.
 pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// The scheme of a request, decided once for key and load: what X-Forwarded-Proto says, where it is one of the two, else the connection's own.
+/// The scheme of a request, decided once for key and load: what X-Forwarded-Proto says, where it is one of the two,
+/// else the connection's own.
 pub fn scheme<'a>(forwarded: impl IntoIterator<Item = &'a [u8]>, own: &[u8]) -> &'static str {
     let known = |value: &[u8]| {
         let value = value.trim_ascii();
@@ -212,7 +216,13 @@ impl<'a> Request<'a> {
     }
 
     /// Reads a request's head. `target` is path and query in origin form.
-    pub fn read(method: &'a [u8], scheme: &'a [u8], authority: &'a [u8], target: &'a [u8], fields: &'a [Field<'a>]) -> Result<Self, Unfit> {
+    pub fn read(
+        method: &'a [u8],
+        scheme: &'a [u8],
+        authority: &'a [u8],
+        target: &'a [u8],
+        fields: &'a [Field<'a>],
+    ) -> Result<Self, Unfit> {
         let scheme = if scheme.eq_ignore_ascii_case(b"https") { "https" } else { "http" };
         let authority = text(authority).filter(|a| is_authority(a)).ok_or(Unfit::Authority)?;
         let target = text(target).filter(|t| t.starts_with('/')).ok_or(Unfit::Target)?;
@@ -270,22 +280,26 @@ impl<'a> Request<'a> {
 
     /// The query in its normal form, without its `?`.
     pub fn normal_query(&self) -> Option<Cow<'a, str>> {
-        self.query.map(|query| if self.marks.any(Marks::ESCAPED) { normal::normal(query) } else { Cow::Borrowed(query) })
+        self.query
+            .map(|query| if self.marks.any(Marks::ESCAPED) { normal::normal(query) } else { Cow::Borrowed(query) })
     }
 
-    /// Host and port apart: lower case, without the dot at a host's end, the port only where it is not the scheme's own.
+    /// Host and port apart: lower case, without the dot at a host's end, the port only where it is not the scheme's
+    /// own.
     pub fn host_port(&self) -> (Cow<'a, str>, Option<u16>) {
         let (host, port) = split_host(self.authority);
         (lower(host), port.filter(|p| *p != default_port(self.scheme)))
     }
 
-    /// What it has of a cookie. Servers differ in which of two counts, in whether a second line does, in space before the `=`, in names without
-    /// one, and in whether a comma parts cookies, too. Crumbs of HTTP/2 have to be joined before.
+    /// What it has of a cookie. Servers differ in which of two counts, in whether a second line does, in space before
+    /// the `=`, in names without one, and in whether a comma parts cookies, too. Crumbs of HTTP/2 have to be joined
+    /// before.
     pub fn cookie(&self, name: &str) -> Cookie<'a> {
         if !self.marks.any(Marks::COOKIE) {
             return Cookie::Absent;
         }
-        let named = |pair: &[u8]| pair.split(|b| *b == b'=').next().is_some_and(|own| own.trim_ascii() == name.as_bytes());
+        let named =
+            |pair: &[u8]| pair.split(|b| *b == b'=').next().is_some_and(|own| own.trim_ascii() == name.as_bytes());
         let (mut found, is_one) = (Cookie::Absent, self.values("cookie").nth(1).is_none());
         for pair in self.values("cookie").flat_map(|line| line.split(|b| *b == b';')) {
             let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
@@ -348,7 +362,8 @@ pub(crate) fn split_host(authority: &str) -> (&str, Option<u16>) {
 /// An authority's host and port; an IPv6 host keeps its brackets.
 pub fn split_port(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') && (!host.contains(':') || host.ends_with(']')) => match port.parse() {
+        Some((host, port)) if !port.contains(']') && (!host.contains(':') || host.ends_with(']')) => match port.parse()
+        {
             Ok(port) => (host, Some(port)),
             Err(_) if port.is_empty() => (host, None),
             Err(_) => (authority, None),
@@ -358,7 +373,11 @@ pub fn split_port(authority: &str) -> (&str, Option<u16>) {
 }
 
 fn lower(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) }
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -391,13 +410,42 @@ mod tests {
 
     #[test]
     fn paths_that_two_servers_may_read_differently_are_unfit() {
-        for target in ["/a/../b", "/a/./b", "/..", "/.", "/a//b", "//a", "/a%2fb", "/a%2Fb", "/%2e%2e/b", "/a\\b", "/a%5cb", "/a/..;/b"] {
+        for target in [
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/.",
+            "/a//b",
+            "//a",
+            "/a%2fb",
+            "/a%2Fb",
+            "/%2e%2e/b",
+            "/a\\b",
+            "/a%5cb",
+            "/a/..;/b",
+        ] {
             assert_eq!(read("h", target).unwrap_err(), Unfit::Path, "{target}");
         }
-        for target in ["/a;b", "/a;/b", "/a%3bb", "/a%252e", "/a%25", "/a%00", "/a/%2E", "/a/.%2e/b", "/%2e/", "/a%", "/a%4", "/a%zz", "/%%36%31"] {
+        for target in [
+            "/a;b",
+            "/a;/b",
+            "/a%3bb",
+            "/a%252e",
+            "/a%25",
+            "/a%00",
+            "/a/%2E",
+            "/a/.%2e/b",
+            "/%2e/",
+            "/a%",
+            "/a%4",
+            "/a%zz",
+            "/%%36%31",
+        ] {
             assert_eq!(read("h", target).unwrap_err(), Unfit::Path, "{target}");
         }
-        for target in ["/", "/a/.b/c", "/a/...", "/a..b", "/a%20b", "/a/?x=//../%2f", "/a%2ejson", "/%70rod", "/?a=1;b=%25%00%"] {
+        for target in
+            ["/", "/a/.b/c", "/a/...", "/a..b", "/a%20b", "/a/?x=//../%2f", "/a%2ejson", "/%70rod", "/?a=1;b=%25%00%"]
+        {
             assert!(read("h", target).is_ok(), "{target}");
         }
         for target in ["", "*", "http://h/a", "/a b", "/\u{e9}", "/a#b"] {
@@ -426,9 +474,18 @@ mod tests {
 
     #[test]
     fn one_pass_marks_what_matters() {
-        let fields: [Field; 4] = [(b"accept", b"text/html, Text/Event-Stream"), (b"cookie", b"a=1; b=2"), (b"content-length", b"0"), (b"meshcache-x", b"")];
+        let fields: [Field; 4] = [
+            (b"accept", b"text/html, Text/Event-Stream"),
+            (b"cookie", b"a=1; b=2"),
+            (b"content-length", b"0"),
+            (b"meshcache-x", b""),
+        ];
         let request = Request::read(b"GET", b"https", b"h", b"/a?b", &fields).unwrap();
-        assert!(request.marks.any(Marks::EVENT_STREAM) && request.marks.any(Marks::COOKIE) && request.marks.any(Marks::CONTROL));
+        assert!(
+            request.marks.any(Marks::EVENT_STREAM)
+                && request.marks.any(Marks::COOKIE)
+                && request.marks.any(Marks::CONTROL)
+        );
         assert!(!request.marks.any(Marks::BODY));
         assert_eq!((request.cookie("b"), request.cookie("c")), (Cookie::Once(b"2"), Cookie::Absent));
         assert_eq!((request.scheme, request.path, request.query), ("https", "/a", Some("b")));
@@ -444,9 +501,13 @@ mod tests {
                 Cookie::Ambiguous => Some("?".into()),
             }
         };
-        for (line, value) in
-            [("lang=en", Some("en")), ("a=b;lang=en ; c", Some("en")), ("lang=", Some("")), ("lang=a=b", Some("a=b")), ("a=1,2; lang=1,2", Some("1,2"))]
-        {
+        for (line, value) in [
+            ("lang=en", Some("en")),
+            ("a=b;lang=en ; c", Some("en")),
+            ("lang=", Some("")),
+            ("lang=a=b", Some("a=b")),
+            ("a=1,2; lang=1,2", Some("1,2")),
+        ] {
             assert_eq!(of(&[line]).as_deref(), value, "{line}");
         }
         for line in ["a=b", "Lang=en", "lang2=en", "a=lang", "xlang=en"] {
@@ -466,7 +527,11 @@ mod tests {
             assert_eq!(of(&[line]).as_deref(), Some("?"), "{line}");
         }
         assert_eq!(of(&["lang=en", "lang=fr"]).as_deref(), Some("?"));
-        assert_eq!((of(&["a=b", "lang=fr"]).as_deref(), of(&["a=b", "c=d"])), (Some("?"), None), "some read the first line only");
+        assert_eq!(
+            (of(&["a=b", "lang=fr"]).as_deref(), of(&["a=b", "c=d"])),
+            (Some("?"), None),
+            "some read the first line only"
+        );
     }
 
     #[test]
@@ -480,7 +545,11 @@ mod tests {
             (&["https", "http"], "http", "http"),
             (&[""], "", "http"),
         ] {
-            assert_eq!(scheme(forwarded.iter().map(|value| value.as_bytes()), own.as_bytes()), expected, "{forwarded:?} {own}");
+            assert_eq!(
+                scheme(forwarded.iter().map(|value| value.as_bytes()), own.as_bytes()),
+                expected,
+                "{forwarded:?} {own}"
+            );
         }
     }
 

@@ -42,7 +42,10 @@ impl Ring {
         peers.sort_by(|a, b| a.name.cmp(&b.name));
         peers.dedup_by(|b, a| a.name == b.name);
         let seeds = peers.iter().map(|peer| xxh3_64(peer.name.as_bytes())).collect();
-        let version = peers.iter().flat_map(|p| [&p.name, &p.data, &p.peer]).fold(0, |v, part| xxh3_64_with_seed(part.as_bytes(), v));
+        let version = peers
+            .iter()
+            .flat_map(|p| [&p.name, &p.data, &p.peer])
+            .fold(0, |v, part| xxh3_64_with_seed(part.as_bytes(), v));
         Self { peers, seeds, version }
     }
 
@@ -83,7 +86,8 @@ impl Ring {
 
     /// All peers, the key's owner first, each next one the peer to ask when those before are gone.
     pub fn order(&self, key: Hash) -> Vec<&Peer> {
-        let mut weighed: Vec<_> = self.seeds.iter().zip(&self.peers).map(|(seed, peer)| (weight(*seed, key), peer)).collect();
+        let mut weighed: Vec<_> =
+            self.seeds.iter().zip(&self.peers).map(|(seed, peer)| (weight(*seed, key), peer)).collect();
         weighed.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
         weighed.into_iter().map(|(_, peer)| peer).collect()
     }
@@ -114,7 +118,16 @@ mod tests {
     use super::*;
 
     fn ring(names: impl IntoIterator<Item = usize>) -> Ring {
-        Ring::new(names.into_iter().map(|n| Peer { name: format!("peer-{n}"), data: format!("10.0.0.{n}:8080"), peer: format!("10.0.0.{n}:8083") }).collect())
+        Ring::new(
+            names
+                .into_iter()
+                .map(|n| Peer {
+                    name: format!("peer-{n}"),
+                    data: format!("10.0.0.{n}:8080"),
+                    peer: format!("10.0.0.{n}:8083"),
+                })
+                .collect(),
+        )
     }
 
     fn keys() -> impl Iterator<Item = Hash> {

@@ -43,12 +43,16 @@ mod tests {
     #[test]
     fn no_two_routes_are_one_text_and_each_fits_into_a_header() {
         let parts: [&[u8]; 7] = [b"a", b"b", b"a b", b"a%20b", b" ", b"", b"outbound|80||\xff\r\n"];
-        let all: Vec<Route> = parts.iter().flat_map(|cluster| parts.iter().map(|name| Route::new(cluster, name))).collect();
+        let all: Vec<Route> =
+            parts.iter().flat_map(|cluster| parts.iter().map(|name| Route::new(cluster, name))).collect();
         for (i, a) in all.iter().enumerate() {
             assert!(all.iter().skip(i + 1).all(|b| a != b), "{a:?}");
             assert!(a.as_str().bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{a:?}");
         }
-        assert_eq!(Route::new(b"outbound|9000|v1|config.platform", b"default").as_str(), "outbound|9000|v1|config.platform default");
+        assert_eq!(
+            Route::new(b"outbound|9000|v1|config.platform", b"default").as_str(),
+            "outbound|9000|v1|config.platform default"
+        );
         assert_eq!(Route::new(b"service", b"").as_str(), "service");
     }
 }

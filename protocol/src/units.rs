@@ -81,7 +81,8 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number of bytes. Written `8MiB` or `8Mi`, `512KiB`, `1GiB` (powers of 1024), `100MB` or `100M` (powers of 1000), or plain bytes.
+/// A number of bytes. Written `8MiB` or `8Mi`, `512KiB`, `1GiB` (powers of 1024), `100MB` or `100M` (powers of 1000),
+/// or plain bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Scalar", into = "String")]
 pub struct Size(pub u64);
@@ -202,10 +203,20 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, ms) in [("0", 0), ("0s", 0), ("250ms", 250), ("10s", 10_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("1m1ms", 60_001)] {
+        for (text, ms) in [
+            ("0", 0),
+            ("0s", 0),
+            ("250ms", 250),
+            ("10s", 10_000),
+            ("1h30m", 5_400_000),
+            ("7d", 604_800_000),
+            ("1m1ms", 60_001),
+        ] {
             assert_eq!(text.parse::<Span>(), Ok(Span::millis(ms)), "{text}");
         }
-        for text in ["", "10", "s", "10 s", "-1s", "1.5h", "1m1h", "1s1s", "99999999999999999999s", "18446744073709551615d"] {
+        for text in
+            ["", "10", "s", "10 s", "-1s", "1.5h", "1m1h", "1s1s", "99999999999999999999s", "18446744073709551615d"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
         assert_eq!(Span::millis(5_400_250).to_string(), "1h30m250ms");
@@ -228,7 +239,10 @@ mod tests {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
         // Filters of before know no such units: what is told them is written without.
-        assert_eq!((Size(100_000_000).to_string(), Size(8_000_000).to_string()), ("100000000".into(), "8000000".into()));
+        assert_eq!(
+            (Size(100_000_000).to_string(), Size(8_000_000).to_string()),
+            ("100000000".into(), "8000000".into())
+        );
         assert_eq!(Size(1 << 20).to_string(), "1MiB");
         assert_eq!(Size(1500).to_string(), "1500");
         assert_eq!("5%".parse(), Ok(Percent(5)));

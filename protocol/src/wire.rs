@@ -5,10 +5,10 @@ use std::fmt;
 
 /// The wire version that this code speaks. A side also understands the one before it.
 ///
-/// Filter N works with coordinators N-1 and N+1: a coordinator answers the feed of an older filter in that filter's version
-/// ([`crate::feed::VERSION`] counts by itself), and
-/// that of a later one in its own; a filter asks in the version in which it was answered. A question that comes in a later
-/// version all the same is handed back, and goes to the service.
+/// Filter N works with coordinators N-1 and N+1: a coordinator answers the feed of an older filter in that filter's
+/// version ([`crate::feed::VERSION`] counts by itself), and
+/// that of a later one in its own; a filter asks in the version in which it was answered. A question that comes in a
+/// later version all the same is handed back, and goes to the service.
 pub const VERSION: u32 = 1;
 /// The oldest wire version that this code understands.
 pub const OLDEST: u32 = 1;
@@ -29,7 +29,8 @@ pub const PREFIX: &str = "meshcache-";
 
 /// Names of the headers, lower case.
 pub mod header {
-    /// The wire version and what a question says beside the client's own request ([`super::Question`]); its presence makes a request a question.
+    /// The wire version and what a question says beside the client's own request ([`super::Question`]); its presence
+    /// makes a request a question.
     pub const WIRE: &str = "meshcache-wire";
     /// The client's authority, on calls between coordinators (Host is the peer's name there).
     pub const AUTHORITY: &str = "meshcache-authority";
@@ -74,7 +75,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 7] = [Self::Hit, Self::Stale, Self::Miss, Self::Revalidated, Self::Loading, Self::Pass, Self::Error];
+    pub const ALL: [Self; 7] =
+        [Self::Hit, Self::Stale, Self::Miss, Self::Revalidated, Self::Loading, Self::Pass, Self::Error];
 
     /// The word on the wire, in logs and in metrics.
     pub const fn label(self) -> &'static str {
@@ -106,7 +108,8 @@ pub struct Verdict {
     pub ttl: i64,
     /// For a response: its age. Milliseconds.
     pub age: u64,
-    /// For a response: how long past its freshness it may be given when the service fails; 0: not at all. Milliseconds.
+    /// For a response: how long past its freshness it may be given when the service fails; 0: not at all.
+    /// Milliseconds.
     pub if_error: u64,
     /// Whether others than the asker may have this answer: a proxy may put it into its hot cache.
     pub shared: bool,
@@ -122,16 +125,17 @@ pub struct Verdict {
     pub why: Option<Why>,
     /// For a pass: how long the asker is to remember it for this key. Milliseconds.
     pub remember: u64,
-    /// For a pass that is remembered: the request fields, lower case and separated by commas, whose values the memory is for. Empty: it is for
-    /// every request of the key.
+    /// For a pass that is remembered: the request fields, lower case and separated by commas, whose values the memory
+    /// is for. Empty: it is for every request of the key.
     pub vary: String,
-    /// For `loading`: the number of the first flight whose answer the asker may have even if it may not be used again. It says so when it asks
-    /// again. 0: not said.
+    /// For `loading`: the number of the first flight whose answer the asker may have even if it may not be used again.
+    /// It says so when it asks again. 0: not said.
     pub flight: u64,
-    /// For a response that was loaded now and may not be used again without validation: how long ago its load began. Who asked later than
-    /// that may not have it. Milliseconds.
+    /// For a response that was loaded now and may not be used again without validation: how long ago its load began.
+    /// Who asked later than that may not have it. Milliseconds.
     pub load: Option<u64>,
-    /// Whether everybody who waits for it now may have this answer, whenever they came, although it is not stored: a failure that is shared.
+    /// Whether everybody who waits for it now may have this answer, whenever they came, although it is not stored: a
+    /// failure that is shared.
     pub waiters: bool,
 }
 
@@ -207,7 +211,12 @@ impl fmt::Display for Verdict {
         if let Some(why) = self.why {
             write!(f, "; why={}", why.label())?;
         }
-        for (name, n) in [("if-error", self.if_error), ("fwd-status", u64::from(self.fwd_status)), ("for", self.remember), ("flight", self.flight)] {
+        for (name, n) in [
+            ("if-error", self.if_error),
+            ("fwd-status", u64::from(self.fwd_status)),
+            ("for", self.remember),
+            ("flight", self.flight),
+        ] {
             if n > 0 {
                 write!(f, "; {name}={n}")?;
             }
@@ -218,9 +227,13 @@ impl fmt::Display for Verdict {
         if let Some(load) = self.load {
             write!(f, "; load={load}")?;
         }
-        for (name, is) in
-            [("shared", self.shared), ("everybody", self.everybody), ("collapsed", self.collapsed), ("stored", self.stored), ("waiters", self.waiters)]
-        {
+        for (name, is) in [
+            ("shared", self.shared),
+            ("everybody", self.everybody),
+            ("collapsed", self.collapsed),
+            ("stored", self.stored),
+            ("waiters", self.waiters),
+        ] {
             if is {
                 write!(f, "; {name}")?;
             }
@@ -229,8 +242,9 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What a question says beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop; ring=00c0ffee00c0ffee; patience=750; hop`.
-/// One header: each that a call carries costs both sides more than its words do.
+/// What a question says beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop;
+/// ring=00c0ffee00c0ffee; patience=750; hop`. One header: each that a call carries costs both sides more than its words
+/// do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
     /// The asker's wire version.
@@ -251,15 +265,18 @@ pub struct Question {
     pub marks: String,
     /// How long the asker waits for an answer, milliseconds; 0: no limit said.
     pub patience: u64,
-    /// How long all for whom it is asked have been waiting already, milliseconds: what was loaded since then is theirs.
+    /// How long all for whom it is asked have been waiting already, milliseconds: what was loaded since then is
+    /// theirs.
     pub waited: u64,
     /// What `loading` said: see [`Verdict::flight`]. 0: nothing.
     pub flight: u64,
-    /// So long ago, milliseconds, the asker has seen an unsafe request for the key succeed: what is older is not given to it.
+    /// So long ago, milliseconds, the asker has seen an unsafe request for the key succeed: what is older is not given
+    /// to it.
     pub changed: Option<u64>,
     /// Answer from here, ask no other peer.
     pub hop: bool,
-    /// The [`crate::Route`] that the proxy chose, where the group's key wants it. In a header of its own ([`header::ROUTE`]): it has a space, and perhaps a `;`.
+    /// The [`crate::Route`] that the proxy chose, where the group's key wants it. In a header of its own
+    /// ([`header::ROUTE`]): it has a space, and perhaps a `;`.
     pub route: Option<String>,
 }
 
@@ -308,7 +325,9 @@ impl Question {
                 "group" => question.group = value.to_owned(),
                 "namespace" => question.namespace = value.to_owned(),
                 "verified" => question.verified = true,
-                "ring" => question.ring = u64::from_str_radix(value, 16).map_err(|_| BadQuestion::Unreadable("ring"))?,
+                "ring" => {
+                    question.ring = u64::from_str_radix(value, 16).map_err(|_| BadQuestion::Unreadable("ring"))?
+                }
                 "rules" => question.rules = value.to_owned(),
                 "purge" => question.purge = value.to_owned(),
                 "marks" => question.marks = value.to_owned(),
@@ -328,7 +347,13 @@ impl fmt::Display for Question {
     /// What is empty is left out, and so is text that would end its word: it is no name of a group or a namespace.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.wire)?;
-        for (name, text) in [("group", &self.group), ("namespace", &self.namespace), ("rules", &self.rules), ("purge", &self.purge), ("marks", &self.marks)] {
+        for (name, text) in [
+            ("group", &self.group),
+            ("namespace", &self.namespace),
+            ("rules", &self.rules),
+            ("purge", &self.purge),
+            ("marks", &self.marks),
+        ] {
             if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b';') {
                 write!(f, "; {name}={text}")?;
             }
@@ -353,9 +378,19 @@ impl fmt::Display for Question {
     }
 }
 
-/// Header fields that belong to one connection, in requests and responses alike (RFC 9110 section 7.6.1), beside those that Connection names.
-pub const HOP_BY_HOP: [&[u8]; 9] =
-    [b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"];
+/// Header fields that belong to one connection, in requests and responses alike (RFC 9110 section 7.6.1), beside those
+/// that Connection names.
+pub const HOP_BY_HOP: [&[u8]; 9] = [
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
 
 /// Whether a client's header is never sent towards a service: what Envoy adds to a callout and ours.
 pub fn never_to_origin(name: &[u8]) -> bool {
@@ -372,7 +407,10 @@ mod tests {
         (verdict.ttl, verdict.age, verdict.shared, verdict.fwd_status) = (-5, 7, true, 200);
         (verdict.why, verdict.if_error) = (Some(Why::SMaxage), 9);
         (verdict.load, verdict.waiters) = (Some(0), true);
-        assert_eq!(verdict.to_string(), "miss; reason=x; ttl=-5; age=7; why=s-maxage; if-error=9; fwd-status=200; load=0; shared; waiters");
+        assert_eq!(
+            verdict.to_string(),
+            "miss; reason=x; ttl=-5; age=7; why=s-maxage; if-error=9; fwd-status=200; load=0; shared; waiters"
+        );
         assert_eq!(Verdict::parse(verdict.to_string().as_bytes()), Some(verdict));
         let mut pass = Verdict::new(Outcome::Pass).because("private");
         pass.remember = 10_000;
@@ -417,7 +455,12 @@ mod tests {
         assert_eq!(sly.to_string(), "1");
         let read = |value: &'static [u8]| Question::read(&[(b"meshcache-wire", value)]);
         assert_eq!(read(b"99"), Err(BadQuestion::Version(99)));
-        for (value, unreadable) in [(&b""[..], "meshcache-wire"), (b"\xff", "meshcache-wire"), (b"1; patience=-1", "patience"), (b"1; ring=x", "ring")] {
+        for (value, unreadable) in [
+            (&b""[..], "meshcache-wire"),
+            (b"\xff", "meshcache-wire"),
+            (b"1; patience=-1", "patience"),
+            (b"1; ring=x", "ring"),
+        ] {
             assert_eq!(read(value), Err(BadQuestion::Unreadable(unreadable)));
         }
         assert_eq!(read(b"1; new-word=1;; hop"), Ok(Question { hop: true, ..Question::new() }));

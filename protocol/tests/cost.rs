@@ -39,7 +39,8 @@ fn allocations(act: impl FnOnce()) -> usize {
 
 #[test]
 fn a_hit_allocates_nothing() {
-    let group = Group::for_tests(r#"{"freshness": {"requestDirectives": "obey"}, "share": {"identity": ["x-user-id"]}}"#);
+    let group =
+        Group::for_tests(r#"{"freshness": {"requestDirectives": "obey"}, "share": {"identity": ["x-user-id"]}}"#);
     let answered: [Field<'_>; 5] = [
         (b"cache-control", b"public, max-age=60"),
         (b"etag", b"\"a\""),
@@ -60,7 +61,9 @@ fn a_hit_allocates_nothing() {
         (b"if-range", b"\"a\""),
     ];
     let request = Request::read(b"GET", b"http", b"example.com", b"/a?b", &asked).unwrap();
-    let stored = store(&group, &request, false, &response, Times { requested: 784_115_377_000, responded: 784_115_377_000 }, 0).unwrap();
+    let stored =
+        store(&group, &request, false, &response, Times { requested: 784_115_377_000, responded: 784_115_377_000 }, 0)
+            .unwrap();
     let selecting = Selecting::of(&Vary::of(&response), &request);
     let mut given = (false, Reuse::Refuse, Part::Origin, Err(Alone::Method));
     let count = allocations(|| {
@@ -75,7 +78,11 @@ fn a_hit_allocates_nothing() {
     assert_eq!(count, 0);
     let key = allocations(|| {
         let request = Request::read(b"GET", b"http", b"example.com", b"/a%20b/%C3%BC?b=%2F", &asked).unwrap();
-        assert!(request.normal_path() == request.path && request.normal_query().as_deref() == request.query && !group.confuses(&request));
+        assert!(
+            request.normal_path() == request.path
+                && request.normal_query().as_deref() == request.query
+                && !group.confuses(&request)
+        );
         drop(std::hint::black_box(meshcache_protocol::Key::of(&group, &request, None)));
     });
     assert_eq!(key, 1, "where nothing is to be normalised a key is all that is made");

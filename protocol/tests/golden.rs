@@ -1,7 +1,8 @@
 //! Golden vectors: what filter and coordinator must compute identically, natively and as Wasm, today and tomorrow.
 //!
 //! A vector that changes is a new wire version: proxies and coordinators of two versions share one mesh.
-//! `cargo test -p meshcache-protocol --test golden -- --ignored` writes down what the code says now; then read the difference.
+//! `cargo test -p meshcache-protocol --test golden -- --ignored` writes down what the code says now; then read the
+//! difference.
 #![allow(clippy::unwrap_used)]
 
 use meshcache_protocol::{
@@ -77,7 +78,11 @@ fn hash(of: &Value) -> Value {
 /// The order in which peers own a key.
 fn order(of: &Value) -> Value {
     let peers = of["peers"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
-    let ring = Ring::new(peers.map(|name| Peer { name: name.into(), data: format!("{name}:8080"), peer: format!("{name}:8083") }).collect());
+    let ring = Ring::new(
+        peers
+            .map(|name| Peer { name: name.into(), data: format!("{name}:8080"), peer: format!("{name}:8083") })
+            .collect(),
+    );
     let order: Vec<_> = ring.order(Hash::of(text(of, "key").as_bytes())).iter().map(|peer| peer.name.clone()).collect();
     json!({"version": format!("{:016x}", ring.version()), "order": order})
 }
@@ -111,8 +116,11 @@ fn decision(of: &Value) -> Value {
     match freshness::store(&group, &request, false, &response, Times { requested: responded - 250, responded }, 0) {
         Ok(stored) => {
             let kept = freshness::storable(&group, &response, responded);
-            let kept: Vec<_> = kept.iter().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii())).collect();
-            let later: Vec<_> = [0, 59_000, 61_000].map(|resident| format!("{:?}", freshness::reuse(&group, &request, false, Some(&stored), resident))).into();
+            let kept: Vec<_> =
+                kept.iter().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii())).collect();
+            let later: Vec<_> = [0, 59_000, 61_000]
+                .map(|resident| format!("{:?}", freshness::reuse(&group, &request, false, Some(&stored), resident)))
+                .into();
             json!({"stored": stored, "fields": kept, "keep": stored.keep(), "selecting": Selecting::of(&Vary::of(&response), &request), "after 0, 59 and 61 s": later})
         }
         Err(not) => json!(not.reason().label()),
@@ -122,7 +130,12 @@ fn decision(of: &Value) -> Value {
 /// A stored response on its way between coordinators: the bytes, which are read as they were written.
 fn frame(of: &Value) -> Value {
     let head = serde_json::from_value(of["head"].clone()).unwrap();
-    let frame = Frame { key: text(of, "key").as_bytes(), head, fields: fields(of, "fields"), body: text(of, "body").as_bytes() };
+    let frame = Frame {
+        key: text(of, "key").as_bytes(),
+        head,
+        fields: fields(of, "fields"),
+        body: text(of, "body").as_bytes(),
+    };
     let position = Position::parse(text(of, "position")).unwrap();
     let mut message = frame::message(&position);
     frame.write(&mut message).unwrap();
@@ -133,8 +146,15 @@ fn frame(of: &Value) -> Value {
 /// A part of the vectors, and what the code says to each `in` of it.
 type Part = (&'static str, fn(&Value) -> Value);
 
-const PARTS: [Part; 7] =
-    [("keys", key), ("hashes", hash), ("rings", order), ("verdicts", verdict), ("questions", question), ("decisions", decision), ("frames", self::frame)];
+const PARTS: [Part; 7] = [
+    ("keys", key),
+    ("hashes", hash),
+    ("rings", order),
+    ("verdicts", verdict),
+    ("questions", question),
+    ("decisions", decision),
+    ("frames", self::frame),
+];
 
 #[wasm_bindgen_test(unsupported = test)]
 fn keys_are_what_they_were() {
@@ -178,7 +198,10 @@ fn frames_are_read_and_written_as_they_were() {
 fn write_the_vectors_again() {
     let mut text = String::from("{\n");
     for (n, (part, say)) in PARTS.into_iter().enumerate() {
-        let lines: Vec<_> = vectors(part).iter().map(|vector| format!("    {{\"in\": {},\n     \"out\": {}}}", vector["in"], say(&vector["in"]))).collect();
+        let lines: Vec<_> = vectors(part)
+            .iter()
+            .map(|vector| format!("    {{\"in\": {},\n     \"out\": {}}}", vector["in"], say(&vector["in"])))
+            .collect();
         text += &format!("  \"{part}\": [\n{}\n  ]{}\n", lines.join(",\n"), if n + 1 < PARTS.len() { "," } else { "" });
     }
     text += "}\n";

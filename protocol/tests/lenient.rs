@@ -1,4 +1,5 @@
-//! What a later coordinator tells of: the filter passes over fields that it does not know, where the coordinator's own files have none.
+//! What a later coordinator tells of: the filter passes over fields that it does not know, where the coordinator's own
+//! files have none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use meshcache_protocol::feed::FeedAnswer;

@@ -125,10 +125,24 @@ fn group() -> impl Strategy<Value = &'static str> {
 const NOW: u64 = 784_111_777_000;
 
 /// A response to a request, decided on.
-fn decide(group: &str, method: &str, asked: &Fields, verified: bool, status: u16, fields: &Fields) -> Result<Stored, NotStored> {
+fn decide(
+    group: &str,
+    method: &str,
+    asked: &Fields,
+    verified: bool,
+    status: u16,
+    fields: &Fields,
+) -> Result<Stored, NotStored> {
     let (asked, fields) = (views(asked), views(fields));
     let request = Request::read(method.as_bytes(), b"http", b"h", b"/", &asked).unwrap();
-    store(rules(group), &request, verified, &Response { status, fields: &fields }, Times { requested: NOW - 300, responded: NOW }, 0)
+    store(
+        rules(group),
+        &request,
+        verified,
+        &Response { status, fields: &fields },
+        Times { requested: NOW - 300, responded: NOW },
+        0,
+    )
 }
 
 /// Every directive of a response by its own, and whether it is written as the RFCs have it.
@@ -195,7 +209,10 @@ const WRONG: [&str; 22] = [
 fn lines(said: &[Said], upper: bool, space: &str) -> Fields {
     let text = said.iter().map(|said| said.text()).collect::<Vec<_>>().join(&format!("{space},{space}"));
     let text = if upper {
-        text.split_inclusive('"').enumerate().map(|(n, part)| if n % 2 == 0 { part.to_ascii_uppercase() } else { part.to_owned() }).collect()
+        text.split_inclusive('"')
+            .enumerate()
+            .map(|(n, part)| if n % 2 == 0 { part.to_ascii_uppercase() } else { part.to_owned() })
+            .collect()
     } else {
         text
     };

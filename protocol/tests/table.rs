@@ -22,7 +22,11 @@ fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split('`').skip(1).step_by(2);
     // They are sentences: no header, directive or option has four underscores or is that long.
     words
-        .filter(|word| word.len() > 16 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') && word.matches('_').count() > 2)
+        .filter(|word| {
+            word.len() > 16
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                && word.matches('_').count() > 2
+        })
         .collect()
 }
 
@@ -41,7 +45,9 @@ fn each_test_that_a_page_names_is_there() {
 
 #[test]
 fn each_row_of_what_other_parts_do_names_a_test() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/compatibility.md")).unwrap();
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/compatibility.md"))
+            .unwrap();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert_eq!(rows.len(), 14);
     for row in rows {
@@ -57,7 +63,11 @@ fn each_test_of_freshness_is_in_the_table() {
     let mut tests = Vec::new();
     for entry in fs::read_dir(root.join("protocol/src/freshness")).unwrap().flatten() {
         let text = fs::read_to_string(entry.path()).unwrap();
-        tests.extend(text.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split('(').next().map(str::to_owned)));
+        tests.extend(
+            text.split("#[test]\n")
+                .skip(1)
+                .filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split('(').next().map(str::to_owned)),
+        );
     }
     let missing: Vec<_> = tests.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "not in docs/http.md: {missing:#?}");

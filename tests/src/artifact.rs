@@ -1,4 +1,5 @@
-//! Where the things under test are: programs and modules that cargo built, the Envoy that scripts/setup fetched, the files of envoy/.
+//! Where the things under test are: programs and modules that cargo built, the Envoy that scripts/setup fetched, the
+//! files of envoy/.
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +13,12 @@ pub fn file(path: &str) -> PathBuf {
     repository().join(path)
 }
 
-/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for a program built for release, such as the demo, only
-/// one built for release.
+/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for a program built for release, such as the
+/// demo, only one built for release.
 pub fn coordinator() -> PathBuf {
     let profiles: &[&str] = if cfg!(debug_assertions) { &["release", "debug"] } else { &["release"] };
-    let built: Vec<PathBuf> = profiles.iter().map(|profile| target().join(profile).join("meshcache-coordinator")).collect();
+    let built: Vec<PathBuf> =
+        profiles.iter().map(|profile| target().join(profile).join("meshcache-coordinator")).collect();
     find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --release -p meshcache-coordinator")
 }
 
@@ -32,10 +34,15 @@ pub fn bare() -> PathBuf {
     find("MESHCACHE_BARE_WASM", &built, "cargo build -p meshcache-bare --profile wasm --target wasm32-wasip1")
 }
 
-/// `MESHCACHE_TRAP_WASM`, else the filter with the feature `trap` as `make test` builds it: it traps when a header says so.
+/// `MESHCACHE_TRAP_WASM`, else the filter with the feature `trap` as `make test` builds it: it traps when a header says
+/// so.
 pub fn trapping() -> PathBuf {
     let built = [target().join("trap/wasm32-wasip1/wasm/meshcache_filter.wasm")];
-    find("MESHCACHE_TRAP_WASM", &built, "cargo build -p meshcache-filter --features trap --profile wasm --target wasm32-wasip1 --target-dir target/trap")
+    find(
+        "MESHCACHE_TRAP_WASM",
+        &built,
+        "cargo build -p meshcache-filter --features trap --profile wasm --target wasm32-wasip1 --target-dir target/trap",
+    )
 }
 
 /// The filter of commit ac21e7d, which speaks version 1 of the feed: proxies that have not been replaced yet.

@@ -1,5 +1,5 @@
-//! What befalls a mesh, and what it costs: peers that are replaced, come, go, die and freeze. Tests hold it to its limits with room for a
-//! busy machine, the bench as they are.
+//! What befalls a mesh, and what it costs: peers that are replaced, come, go, die and freeze. Tests hold it to its
+//! limits with room for a busy machine, the bench as they are.
 
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,11 @@ pub async fn scale(keys: usize) -> Scaled {
 
 /// A mesh whose origin has so many keys that are fresh for an hour, and the requests for them. No proxy keeps any.
 pub async fn warm_keys(keys: usize, views: &[&[usize]]) -> (Mesh, Vec<Ask>) {
-    let mesh = Mesh::of(views.len(), 0).views(views).groups(|groups| groups.set("shop", "/origin/maxLoads", json!(512))).start_cold().await;
+    let mesh = Mesh::of(views.len(), 0)
+        .views(views)
+        .groups(|groups| groups.set("shop", "/origin/maxLoads", json!(512)))
+        .start_cold()
+        .await;
     mesh.origin.forget_heads().on("*", |received| Reply::fresh(3600, received.uri.path().to_owned()));
     (mesh, asks(keys))
 }
@@ -158,7 +162,8 @@ async fn second(mesh: &mut Mesh, asks: &[Ask], befalls: impl FnOnce(&mut Coordin
     load
 }
 
-/// Starts all coordinators again that have died: how long it takes from then on until every worker of every Envoy answers from the cache.
+/// Starts all coordinators again that have died: how long it takes from then on until every worker of every Envoy
+/// answers from the cache.
 pub async fn until_back(mesh: &mut Mesh) -> Duration {
     for i in 0..mesh.coordinators.all.len() {
         mesh.coordinators.restart(i).await;

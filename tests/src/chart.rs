@@ -58,14 +58,27 @@ pub fn release(name: &str, namespace: &str, more: &[&str], values: &str) -> Resu
     Ok(read(&text))
 }
 
-/// The objects of an upgrade of the release `cache` in the namespace `mesh` of the cluster whose API has this URL, in which the chart may look things up.
+/// The objects of an upgrade of the release `cache` in the namespace `mesh` of the cluster whose API has this URL, in
+/// which the chart may look things up.
 pub fn upgraded(api: &str, values: &str) -> Result<Vec<Value>, String> {
     let cluster = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
         "clusters": [{"name": "c", "cluster": {"server": api}}]});
     let config = yaml(&cluster.to_string());
     let mut helm = helm();
     helm.env("KUBECONFIG", config.path());
-    Ok(read(&say(helm, &["template", "cache", "--namespace", "mesh", "--is-upgrade", "--dry-run=server", "--disable-openapi-validation"], values)?))
+    Ok(read(&say(
+        helm,
+        &[
+            "template",
+            "cache",
+            "--namespace",
+            "mesh",
+            "--is-upgrade",
+            "--dry-run=server",
+            "--disable-openapi-validation",
+        ],
+        values,
+    )?))
 }
 
 /// What helm says after it has installed the release `cache` in the namespace `mesh`.

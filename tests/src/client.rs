@@ -33,7 +33,8 @@ impl Ask {
 
     /// Any method; a name that is no method panics.
     pub fn new(method: &str, host: &str, path: &str) -> Ask {
-        let ask = Ask { method: method.parse().unwrap(), path: path.to_owned(), headers: Vec::new(), body: Bytes::new() };
+        let ask =
+            Ask { method: method.parse().unwrap(), path: path.to_owned(), headers: Vec::new(), body: Bytes::new() };
         ask.header("host", host)
     }
 
@@ -104,7 +105,10 @@ impl Connection {
     }
 
     /// Speaks over what is connected already.
-    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, to: SocketAddr) -> Result<Connection> {
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        to: SocketAddr,
+    ) -> Result<Connection> {
         let (sender, connection) = http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Connection { to, sender })

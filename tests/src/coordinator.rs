@@ -64,7 +64,8 @@ impl Coordinator {
         ready.unwrap_or_else(|(_, log)| panic!("the coordinator ended at start; its log:\n{log}"))
     }
 
-    /// Runs the program to its end, for `check`, `--help` and configurations that it refuses: how it ended, and all it said.
+    /// Runs the program to its end, for `check`, `--help` and configurations that it refuses: how it ended, and all it
+    /// said.
     pub async fn run(arguments: &[&str]) -> (ExitStatus, String) {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(artifact::coordinator());
@@ -75,7 +76,12 @@ impl Coordinator {
     }
 
     /// `Err`: it ended before it was ready, with this exit status and log.
-    async fn try_start(name: &str, ports: Option<Ports>, arguments: &[String], folder: TempDir) -> Result<Coordinator, (ExitStatus, String)> {
+    async fn try_start(
+        name: &str,
+        ports: Option<Ports>,
+        arguments: &[String],
+        folder: TempDir,
+    ) -> Result<Coordinator, (ExitStatus, String)> {
         let process = Coordinator::launch(name, ports, arguments, &folder);
         Coordinator::ready(name, process, folder).await
     }
@@ -92,7 +98,12 @@ impl Coordinator {
         command.args(["--name", name]).arg("--ports-file").arg(&known);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let ports = ports.unwrap_or(Ports { data: free, admin: free, status: free, peer: free });
-        for (flag, addr) in [("--listen", ports.data), ("--admin", ports.admin), ("--status", ports.status), ("--peer-listen", ports.peer)] {
+        for (flag, addr) in [
+            ("--listen", ports.data),
+            ("--admin", ports.admin),
+            ("--status", ports.status),
+            ("--peer-listen", ports.peer),
+        ] {
             command.args([flag, &addr.to_string()]);
         }
         // What a developer's own shell may say must not change what a test sees.
@@ -112,7 +123,9 @@ impl Coordinator {
             Some(Err(status)) => return Err((status, process.log())),
             None => process.give_up("it did not say where it listens (--ports-file)"),
         };
-        let port = |name: &str| ports[name].as_str().and_then(|addr| addr.parse().ok()).expect("the ports file names four addresses");
+        let port = |name: &str| {
+            ports[name].as_str().and_then(|addr| addr.parse().ok()).expect("the ports file names four addresses")
+        };
         let ports = Ports { data: port("data"), admin: port("admin"), status: port("status"), peer: port("peer") };
         let coordinator = Coordinator { process, ports, name: name.to_owned(), folder };
         coordinator.wait_ready().await;

@@ -85,12 +85,14 @@ impl EnvoyConfig {
         self
     }
 
-    /// Sends the requests of one host elsewhere: a service of its own behind the first listener, which has 2 s to answer.
+    /// Sends the requests of one host elsewhere: a service of its own behind the first listener, which has 2 s to
+    /// answer.
     pub fn route(mut self, host: &str, to: SocketAddr) -> EnvoyConfig {
         let mut cluster = self.bootstrap["static_resources"]["clusters"][0].clone();
         cluster["name"] = json!(host);
         self.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster);
-        let manager = &mut self.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+        let manager =
+            &mut self.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
         let route = json!({"match": {"prefix": "/"}, "route": {"cluster": host, "timeout": "2s"}});
         let service = json!({"name": host, "domains": [host], "routes": [route]});
         manager["route_config"]["virtual_hosts"].as_array_mut().unwrap().push(service);
@@ -121,7 +123,8 @@ impl EnvoyConfig {
         let at = |file: &str| folder.path().join(file);
         std::fs::write(at("envoy.json"), self.bootstrap.to_string()).unwrap();
         let mut command = Command::new(artifact::envoy());
-        // No hot restart: nothing in shared memory that a killed Envoy would leave behind, and any number of them on one machine.
+        // No hot restart: nothing in shared memory that a killed Envoy would leave behind, and any number of them on
+        // one machine.
         command.arg("--disable-hot-restart").arg("--config-path").arg(at("envoy.json"));
         command.arg("--admin-address-path").arg(at("admin")).args(["--concurrency", &self.concurrency.to_string()]);
         command.args(["--log-level", &self.log_level]);
@@ -136,7 +139,9 @@ impl EnvoyConfig {
     fn plugins(&mut self, change: impl Fn(&mut Value)) {
         for listener in self.listeners() {
             let filters = http_filters(listener).as_array_mut().unwrap().iter_mut();
-            filters.filter(|filter| filter["name"] == "meshcache").for_each(|filter| change(&mut filter["typed_config"]["config"]));
+            filters
+                .filter(|filter| filter["name"] == "meshcache")
+                .for_each(|filter| change(&mut filter["typed_config"]["config"]));
         }
     }
 }
@@ -187,12 +192,13 @@ impl Envoy {
         await_until(ready, SOON, "Envoy is ready").await;
         let answer = client::get(admin, "/listeners?format=json").await.unwrap();
         let all: Value = serde_json::from_slice(&answer.body).unwrap();
-        let listeners = all["listener_statuses"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|listener| {
-            let address = &listener["local_address"]["socket_address"];
-            let ip = address["address"].as_str().unwrap().parse().unwrap();
-            let port = address["port_value"].as_u64().unwrap() as u16;
-            (listener["name"].as_str().unwrap().to_owned(), SocketAddr::new(ip, port))
-        });
+        let listeners =
+            all["listener_statuses"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|listener| {
+                let address = &listener["local_address"]["socket_address"];
+                let ip = address["address"].as_str().unwrap().parse().unwrap();
+                let port = address["port_value"].as_u64().unwrap() as u16;
+                (listener["name"].as_str().unwrap().to_owned(), SocketAddr::new(ip, port))
+            });
         let listeners = listeners.collect();
         Envoy { process, admin, listeners, _folder: folder }
     }

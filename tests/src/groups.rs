@@ -25,7 +25,8 @@ impl Groups {
         Groups { document: serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("groups: {error}")) }
     }
 
-    /// One more group, first of all: every path of the host `NAME.test`, loaded from where `shop` is; `fields` are its own, and may replace these.
+    /// One more group, first of all: every path of the host `NAME.test`, loaded from where `shop` is; `fields` are its
+    /// own, and may replace these.
     pub fn plus(mut self, name: &str, fields: Value) -> Groups {
         let origin = self.document["groups"][0]["origin"]["url"].clone();
         let mut group = json!({"name": name, "match": {"hosts": [format!("{name}.test")]}, "origin": {"url": origin}});

@@ -9,12 +9,16 @@ use crate::kube::{Cluster, warns};
 use crate::wait::{LONG, await_until};
 use crate::{artifact, chart};
 
-/// Runs helm. Nothing in this cluster runs Pods: the test does what the hooks' Jobs say, with their own rights, and says that they are complete.
+/// Runs helm. Nothing in this cluster runs Pods: the test does what the hooks' Jobs say, with their own rights, and
+/// says that they are complete.
 pub async fn helm(cluster: &Cluster, arguments: &[&str]) -> String {
     let (out, err) = (cluster.folder().join("helm.out"), cluster.folder().join("helm.err"));
     let mut command = chart::helm();
     command.arg("--namespace").arg(&cluster.namespace).args(arguments).args(["--timeout", "300s"]);
-    command.stdin(Stdio::null()).stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
+    command
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out).unwrap())
+        .stderr(std::fs::File::create(&err).unwrap());
     let mut child = command.spawn().unwrap();
     let mut done = BTreeSet::new();
     await_until(
@@ -44,12 +48,25 @@ fn hooks(cluster: &Cluster, done: &mut BTreeSet<String>) {
         let account = pod["serviceAccountName"].as_str().unwrap();
         let mut command = Command::new(artifact::coordinator());
         // The image says where the filter is.
-        command.args(&arguments).env("KUBECONFIG", cluster.config_of(account)).env("MESHCACHE_FILTER", artifact::filter());
+        command
+            .args(&arguments)
+            .env("KUBECONFIG", cluster.config_of(account))
+            .env("MESHCACHE_FILTER", artifact::filter());
         let output = command.output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         let at = &job["metadata"]["creationTimestamp"];
-        let conditions = ["SuccessCriteriaMet", "Complete"].map(|kind| json!({"type": kind, "status": "True", "lastProbeTime": at, "lastTransitionTime": at}));
-        let status = json!({"status": {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": conditions}});
-        cluster.kubectl(&["patch", "job", job["metadata"]["name"].as_str().unwrap(), "--subresource=status", "--type=merge", "--patch", &status.to_string()]);
+        let conditions = ["SuccessCriteriaMet", "Complete"]
+            .map(|kind| json!({"type": kind, "status": "True", "lastProbeTime": at, "lastTransitionTime": at}));
+        let status =
+            json!({"status": {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": conditions}});
+        cluster.kubectl(&[
+            "patch",
+            "job",
+            job["metadata"]["name"].as_str().unwrap(),
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            &status.to_string(),
+        ]);
     }
 }

@@ -1,4 +1,5 @@
-//! Workloads that prove who they are, as in a mesh: an authority, certificates with a SPIFFE name, mTLS for Envoys and for a client.
+//! Workloads that prove who they are, as in a mesh: an authority, certificates with a SPIFFE name, mTLS for Envoys and
+//! for a client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,7 +65,10 @@ impl Identity {
     /// `transport_socket` of a listener that asks its callers who they are.
     pub fn downstream(&self) -> Value {
         let context = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
-        self.socket(context, json!({"require_client_certificate": true, "common_tls_context": self.common(&["h2", "http/1.1"])}))
+        self.socket(
+            context,
+            json!({"require_client_certificate": true, "common_tls_context": self.common(&["h2", "http/1.1"])}),
+        )
     }
 
     /// `transport_socket` of a cluster that says who it is. `protocol`: `h2` or `http/1.1`, as the cluster has it.
@@ -90,7 +94,8 @@ impl Identity {
     pub async fn send(&self, ask: &Ask, to: SocketAddr) -> Result<Answer> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone())?;
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
+        let config =
+            ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
         let key = PrivateKeyDer::try_from(self.der.clone()).map_err(anyhow::Error::msg)?;
         let config = config.with_root_certificates(roots).with_client_auth_cert(vec![self.chain.clone()], key)?;
         let stream = TcpStream::connect(to).await?;

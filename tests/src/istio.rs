@@ -1,4 +1,5 @@
-//! A real mesh for a test: istiod, namespaces under STRICT mTLS, Pods with sidecars, and the coordinators that a release of the chart describes.
+//! A real mesh for a test: istiod, namespaces under STRICT mTLS, Pods with sidecars, and the coordinators that a
+//! release of the chart describes.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -57,7 +58,13 @@ impl Mesh {
         let mesh = Mesh { cache, apps, hosts, names: Default::default(), next: 1.into(), network };
         mesh.name("localhost", [127, 0, 0, 1].into());
         mesh.name("istiod.istio-system.svc", std::env::var("KUBE_ADDRESS").unwrap().parse().unwrap());
-        let api = mesh.cache.kubectl(&["get", "service", "kubernetes", "--namespace=default", "--output=jsonpath={.spec.clusterIP}"]);
+        let api = mesh.cache.kubectl(&[
+            "get",
+            "service",
+            "kubernetes",
+            "--namespace=default",
+            "--output=jsonpath={.spec.clusterIP}",
+        ]);
         mesh.name("kubernetes.default.svc", api.parse().unwrap());
         let strict = json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
             "metadata": {"name": "default", "namespace": "istio-system"}, "spec": {"mtls": {"mode": "STRICT"}}});
@@ -78,7 +85,17 @@ impl Mesh {
     pub fn put_as(&self, manager: &str, object: &Value) {
         let namespace = object["metadata"]["namespace"].as_str().unwrap();
         let mut command = chart::kubectl();
-        command.args(["--namespace", namespace, "apply", "--server-side", "--field-manager", manager, "--validate=strict", "-f", "-"]);
+        command.args([
+            "--namespace",
+            namespace,
+            "apply",
+            "--server-side",
+            "--field-manager",
+            manager,
+            "--validate=strict",
+            "-f",
+            "-",
+        ]);
         let (said, error, success) = crate::kube::run(command, &object.to_string());
         assert!(success && !error.contains("Warning"), "{error}{said}\n{object:#}");
     }
@@ -94,7 +111,8 @@ impl Mesh {
 
     /// Makes the name of a Service known to all Pods, as the cluster's DNS would; its address.
     pub fn announce(&self, cluster: &Cluster, service: &str) -> Ipv4Addr {
-        let address: Ipv4Addr = cluster.kubectl(&["get", "service", service, "--output=jsonpath={.spec.clusterIP}"]).parse().unwrap();
+        let address: Ipv4Addr =
+            cluster.kubectl(&["get", "service", service, "--output=jsonpath={.spec.clusterIP}"]).parse().unwrap();
         for name in ["", ".svc", ".svc.cluster.local"] {
             self.name(&format!("{service}.{}{name}", cluster.namespace), address.into());
         }
@@ -136,17 +154,36 @@ impl Mesh {
     pub async fn release(&self, values: &str) -> String {
         let (file, folder) = (self.cache.folder().join("values.yaml"), chart::folder());
         std::fs::write(&file, values).unwrap();
-        let said = helm(&self.cache, &["upgrade", "--install", "cache", folder.to_str().unwrap(), "--values", file.to_str().unwrap()]).await;
+        let said = helm(
+            &self.cache,
+            &["upgrade", "--install", "cache", folder.to_str().unwrap(), "--values", file.to_str().unwrap()],
+        )
+        .await;
         self.announce(&self.cache, CACHE);
         said
     }
 
-    /// What kube-proxy does for those whose traffic no sidecar takes: the agent that fetches the filter. Its port, at any Service's
-    /// address, leads to the first coordinator.
+    /// What kube-proxy does for those whose traffic no sidecar takes: the agent that fetches the filter. Its port, at
+    /// any Service's address, leads to the first coordinator.
     fn proxy(&self, pod: &Pod) {
         let to = format!("{}:8082", self.member_address(0));
         let mut command = pod.command("iptables");
-        command.args(["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", "10.96.0.0/16", "--dport", "8082", "-j", "DNAT", "--to-destination", &to]);
+        command.args([
+            "-t",
+            "nat",
+            "-A",
+            "OUTPUT",
+            "-p",
+            "tcp",
+            "-d",
+            "10.96.0.0/16",
+            "--dport",
+            "8082",
+            "-j",
+            "DNAT",
+            "--to-destination",
+            &to,
+        ]);
         let (said, error, success) = crate::kube::run(command, "");
         assert!(success, "{error}{said}");
     }
@@ -160,7 +197,8 @@ impl Mesh {
         SocketAddr::new(self.names.lock().unwrap()[&format!("{CACHE}.{}", self.cache.namespace)], 8080)
     }
 
-    /// Does for a Pod of the release's StatefulSet what scheduler and kubelet would: it runs, and is ready when it says so.
+    /// Does for a Pod of the release's StatefulSet what scheduler and kubelet would: it runs, and is ready when it says
+    /// so.
     pub async fn member(&self, n: u8) -> Member {
         let (name, address) = (format!("{CACHE}-{n}"), self.member_address(n));
         let made = await_some(|| self.cache.object("pod", &name), LONG).await;
@@ -171,7 +209,9 @@ impl Mesh {
         let pod = Pod::start(&self.cache.namespace, &name, address, &self.hosts).await.with_sidecar().await;
         let mut command = pod.command(artifact::coordinator());
         let arguments = self.cache.arguments(&spec, &pod.file("volumes")).into_iter();
-        command.args(arguments.map(|text| text.replace("$(POD_NAME)", &name).replace("$(POD_NAMESPACE)", &self.cache.namespace)));
+        command.args(
+            arguments.map(|text| text.replace("$(POD_NAME)", &name).replace("$(POD_NAMESPACE)", &self.cache.namespace)),
+        );
         command.env("KUBECONFIG", self.cache.config_in_pod(spec["serviceAccountName"].as_str().unwrap()));
         // What the image and the memory limit of the Pod say.
         command.env("MESHCACHE_FILTER", artifact::filter()).env("MESHCACHE_STORE_BYTES", "64MiB");

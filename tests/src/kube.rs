@@ -26,7 +26,8 @@ impl Cluster {
         let namespace = format!("{stem}-{}-{}", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed));
         let cluster = Cluster { namespace, folder: tempfile::tempdir().unwrap() };
         cluster.kubectl(&["create", "namespace", &cluster.namespace]);
-        // Without it the namespace takes no Pod. Controllers that have just lost their API server make it only when they ask again.
+        // Without it the namespace takes no Pod. Controllers that have just lost their API server make it only when
+        // they ask again.
         cluster.kubectl(&["wait", "--for=create", "serviceaccount/default", "--timeout=90s"]);
         for label in labels {
             cluster.kubectl(&["label", "namespace", &cluster.namespace, label]);
@@ -50,7 +51,10 @@ impl Cluster {
     /// Applies objects on the server's side: unknown fields are errors, and so is a warning.
     pub fn apply(&self, objects: &[&Value], more: &[&str]) -> Result<String, String> {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        self.try_kubectl(&[&["apply", "--server-side", "--validate=strict", "-f", "-"], more].concat(), &list.to_string())
+        self.try_kubectl(
+            &[&["apply", "--server-side", "--validate=strict", "-f", "-"], more].concat(),
+            &list.to_string(),
+        )
     }
 
     /// A kubeconfig with no more rights than this service account has.
@@ -65,13 +69,13 @@ impl Cluster {
 
     fn config(&self, account: &str, server: Option<&str>) -> PathBuf {
         let token = self.kubectl(&["create", "token", account, "--duration=1h"]);
-        let mut config: Value = serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--minify", "--output=json"])).unwrap();
+        let mut config: Value =
+            serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--minify", "--output=json"])).unwrap();
         if let Some(server) = server {
             config["clusters"][0]["cluster"]["server"] = server.into();
         }
         config["users"] = json!([{"name": "account", "user": {"token": token.trim()}}]);
-        config["contexts"] =
-            json!([{"name": "account", "context": {"cluster": config["clusters"][0]["name"], "user": "account", "namespace": self.namespace}}]);
+        config["contexts"] = json!([{"name": "account", "context": {"cluster": config["clusters"][0]["name"], "user": "account", "namespace": self.namespace}}]);
         config["current-context"] = "account".into();
         let file = self.folder.path().join(format!("{account}.kubeconfig"));
         std::fs::write(&file, config.to_string()).unwrap();
@@ -80,21 +84,32 @@ impl Cluster {
 
     /// Makes Istio's kinds of objects known, as its own chart would.
     pub fn istio_kinds(&self) {
-        let file = std::env::var_os("KUBE_CACHE").map(|cache| PathBuf::from(cache).join("crd-all.gen.yaml")).filter(|file| file.exists());
+        let file = std::env::var_os("KUBE_CACHE")
+            .map(|cache| PathBuf::from(cache).join("crd-all.gen.yaml"))
+            .filter(|file| file.exists());
         if let Some(file) = file {
             self.kubectl(&["apply", "--server-side", "-f", file.to_str().unwrap()]);
         }
-        self.kubectl(&["wait", "--for=condition=Established", "crd/wasmplugins.extensions.istio.io", "crd/envoyfilters.networking.istio.io", "--timeout=60s"]);
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/wasmplugins.extensions.istio.io",
+            "crd/envoyfilters.networking.istio.io",
+            "--timeout=60s",
+        ]);
     }
 
-    /// The arguments of a Pod's first container, whose ConfigMaps and Secrets are written to `folder` instead of where it has them.
+    /// The arguments of a Pod's first container, whose ConfigMaps and Secrets are written to `folder` instead of where
+    /// it has them.
     pub fn arguments(&self, spec: &Value, folder: &Path) -> Vec<String> {
         let container = &spec["containers"][0];
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let mut places = Vec::new();
         for volume in list(&spec["volumes"]) {
             let name = volume["name"].as_str().unwrap();
-            let Some(mount) = list(&container["volumeMounts"]).into_iter().find(|mount| mount["name"] == name) else { continue };
+            let Some(mount) = list(&container["volumeMounts"]).into_iter().find(|mount| mount["name"] == name) else {
+                continue;
+            };
             let at = folder.join(name);
             std::fs::create_dir_all(&at).unwrap();
             let (kind, object) = match (volume["configMap"]["name"].as_str(), volume["secret"]["secretName"].as_str()) {
@@ -110,7 +125,9 @@ impl Cluster {
             }
             places.push((mount["mountPath"].as_str().unwrap().to_owned(), at.to_str().unwrap().to_owned()));
         }
-        let there = |argument: &Value| places.iter().fold(argument.as_str().unwrap().to_owned(), |text, (from, to)| text.replace(from, to));
+        let there = |argument: &Value| {
+            places.iter().fold(argument.as_str().unwrap().to_owned(), |text, (from, to)| text.replace(from, to))
+        };
         list(&container["args"]).iter().map(there).collect()
     }
 
@@ -127,18 +144,18 @@ impl Cluster {
     /// The same with a service account of its own.
     pub fn pod_of(&self, account: &str, name: &str, labels: &Value, address: IpAddr) {
         // By these names the Service finds its ports: where a Pod lacks one, it has no endpoint.
-        let ports =
-            [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)].map(|(name, port)| json!({"name": name, "containerPort": port}));
+        let ports = [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)]
+            .map(|(name, port)| json!({"name": name, "containerPort": port}));
         let spec = json!({"nodeName": "node", "serviceAccountName": account, "containers": [{"name": "c", "image": "none", "ports": ports}]});
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
         self.apply(&[&pod], &[]).unwrap();
         self.ready(name, address, false);
     }
 
     /// Gives a Pod that a controller made to the node, as a scheduler would.
     pub fn bind(&self, name: &str) {
-        let binding =
-            json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": "node"}});
+        let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": "node"}});
         let path = format!("/api/v1/namespaces/{}/pods/{name}/binding", self.namespace);
         self.try_kubectl(&["create", "--raw", &path, "-f", "-"], &binding.to_string()).unwrap();
     }
@@ -160,7 +177,16 @@ impl Cluster {
     pub fn remove(&self, name: &str) {
         // kubectl warns that nobody waits for the process: that is what is meant here.
         let mut command = chart::kubectl();
-        command.args(["--namespace", &self.namespace, "delete", "pod", name, "--grace-period=0", "--force", "--wait=false"]);
+        command.args([
+            "--namespace",
+            &self.namespace,
+            "delete",
+            "pod",
+            name,
+            "--grace-period=0",
+            "--force",
+            "--wait=false",
+        ]);
         let (_, stderr, success) = run(command, "");
         assert!(success, "{stderr}");
     }
@@ -174,10 +200,12 @@ impl Drop for Cluster {
     }
 }
 
-/// Whether the API server warned of anything; but Istio says of every EnvoyFilter that it is one. kubectl begins such a line with
-/// the word; helm has it logged, among other lines with that word which are only about its own watches that end.
+/// Whether the API server warned of anything; but Istio says of every EnvoyFilter that it is one. kubectl begins such a
+/// line with the word; helm has it logged, among other lines with that word which are only about its own watches that
+/// end.
 pub(crate) fn warns(said: &str) -> bool {
-    let is_one = |line: &str| line.starts_with("Warning:") || line.contains("warnings.go:") || line.contains("would violate");
+    let is_one =
+        |line: &str| line.starts_with("Warning:") || line.contains("warnings.go:") || line.contains("would violate");
     said.lines().any(|line| is_one(line) && !line.contains("EnvoyFilter exposes internal implementation details"))
 }
 
@@ -193,7 +221,8 @@ pub fn network6() -> Option<IpAddr> {
 
 /// Stops the API server, or starts it again. Only that which `tests/kube/up` runs.
 pub fn api_server(runs: bool) {
-    let up = std::env::var("KUBE_UP").ok().and_then(|pid| Pid::from_raw(pid.parse().ok()?)).expect("KUBE_UP: tests/kube/up");
+    let up =
+        std::env::var("KUBE_UP").ok().and_then(|pid| Pid::from_raw(pid.parse().ok()?)).expect("KUBE_UP: tests/kube/up");
     kill_process(up, if runs { Signal::USR2 } else { Signal::USR1 }).unwrap();
 }
 

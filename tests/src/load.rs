@@ -50,8 +50,8 @@ impl Load {
     }
 }
 
-/// `connections` clients, client `i` to `targets[i % targets.len()]`; all together they ask `asks` in their order, over and over.
-/// Every answer must be a 200.
+/// `connections` clients, client `i` to `targets[i % targets.len()]`; all together they ask `asks` in their order, over
+/// and over. Every answer must be a 200.
 pub async fn load(targets: &[SocketAddr], asks: &[Ask], connections: usize, until: Until) -> Load {
     let asks: Arc<Vec<Vec<u8>>> = Arc::new(asks.iter().map(Ask::wire).collect());
     let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

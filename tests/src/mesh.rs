@@ -40,7 +40,13 @@ impl Mesh {
     /// So many coordinators and Envoys, with the examples' configuration.
     pub fn of(coordinators: usize, envoys: usize) -> MeshConfig {
         let (groups, envoy) = (Groups::example(), EnvoyConfig::example("front.yaml"));
-        MeshConfig { views: vec![(0..coordinators).collect(); coordinators], envoys, groups, envoy, arguments: Vec::new() }
+        MeshConfig {
+            views: vec![(0..coordinators).collect(); coordinators],
+            envoys,
+            groups,
+            envoy,
+            arguments: Vec::new(),
+        }
     }
 
     /// Where clients go.
@@ -70,10 +76,12 @@ impl Mesh {
         meshcache_protocol::Groups::new(serde_json::from_value(self.groups.document.clone()).unwrap()).unwrap()
     }
 
-    /// The coordinators in the order in which a path of a host is theirs, the owner first: as the ring has it, without asking anybody.
+    /// The coordinators in the order in which a path of a host is theirs, the owner first: as the ring has it, without
+    /// asking anybody.
     pub fn order(&self, host: &str, path: &str) -> Vec<usize> {
         let groups = self.rules();
-        let request = meshcache_protocol::Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
+        let request =
+            meshcache_protocol::Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
         let Found::Group(group) = groups.find(&request, None) else { panic!("no group for {host}{path}") };
         let key = meshcache_protocol::Key::of(group, &request, None);
         let named = |name: &String| Peer { name: name.clone(), data: String::new(), peer: String::new() };
@@ -92,7 +100,10 @@ impl Mesh {
     pub async fn counts(&self) -> String {
         let mut counts = String::new();
         let mut add = |who: &str, metrics: &Metrics, prefixes: &[&str]| {
-            let some = metrics.0.iter().filter(|(series, value)| **value != 0.0 && prefixes.iter().any(|prefix| series.starts_with(prefix)));
+            let some = metrics
+                .0
+                .iter()
+                .filter(|(series, value)| **value != 0.0 && prefixes.iter().any(|prefix| series.starts_with(prefix)));
             some.for_each(|(series, value)| counts.push_str(&format!("\n{who}: {series} {value}")));
         };
         for (i, envoy) in self.envoys.iter().enumerate() {
@@ -102,7 +113,13 @@ impl Mesh {
             add(
                 &format!("peer-{i}"),
                 metrics,
-                &["meshcache_requests_total", "meshcache_not_stored", "groupcache_loads", "groupcache_peer", "groupcache_local"],
+                &[
+                    "meshcache_requests_total",
+                    "meshcache_not_stored",
+                    "groupcache_loads",
+                    "groupcache_peer",
+                    "groupcache_local",
+                ],
             );
         }
         counts
@@ -113,7 +130,8 @@ impl Mesh {
         let before = self.coordinators.metrics().await;
         let answer = Ask::get(SHOP, path).send(self.fronts()[0]).await.unwrap();
         let after = self.coordinators.metrics().await;
-        let loads = after.iter().zip(&before).map(|(after, before)| after.since(before).sum("groupcache_loads_total", &[]));
+        let loads =
+            after.iter().zip(&before).map(|(after, before)| after.since(before).sum("groupcache_loads_total", &[]));
         let loaders: Vec<usize> = loads.enumerate().filter(|(_, loads)| *loads > 0.0).map(|(i, _)| i).collect();
         assert_eq!(loaders.len(), 1, "coordinators that loaded {path}: {loaders:?}; the answer: {answer:?}");
         loaders[0]

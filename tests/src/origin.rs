@@ -208,7 +208,12 @@ impl Drop for Count {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc<State>, open: Arc<Mutex<Vec<AbortHandle>>>) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    state: Arc<State>,
+    open: Arc<Mutex<Vec<AbortHandle>>>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
         let _ = stream.set_nodelay(true);
         let (acceptor, state) = (acceptor.clone(), state.clone());
@@ -252,7 +257,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
         *count
     };
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let received = Received { method: head.method, uri: head.uri, version: head.version, headers: head.headers, body, nth, at };
+    let received =
+        Received { method: head.method, uri: head.uri, version: head.version, headers: head.headers, body, nth, at };
     if state.keeps_heads.load(Ordering::Relaxed) {
         state.received.lock().unwrap().push(received.clone());
     }

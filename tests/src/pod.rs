@@ -1,4 +1,5 @@
-//! A Pod with a network of its own, in which all traffic passes a real sidecar: what `tests/kube/pod` and `tests/kube/sidecar` make.
+//! A Pod with a network of its own, in which all traffic passes a real sidecar: what `tests/kube/pod` and
+//! `tests/kube/sidecar` make.
 
 use std::fs::File;
 use std::future::Future;
@@ -43,30 +44,54 @@ impl Pod {
         let mut command = Command::new(artifact::file("tests/kube/pod"));
         command.arg(format!("{address}/16")).arg(said("KUBE_ADDRESS")).arg(said("KUBE_BRIDGE")).arg(hosts);
         let mut network = Process::start(&format!("network of {name}"), command, &folder.path().join("network.log"));
-        let ready = await_some(|| network.log().ends_with("ready\n").then_some(true).or_else(|| network.exited().map(|_| false)), LONG).await;
+        let ready = await_some(
+            || network.log().ends_with("ready\n").then_some(true).or_else(|| network.exited().map(|_| false)),
+            LONG,
+        )
+        .await;
         if ready != Some(true) {
             network.give_up("there is no network");
         }
         let link = File::open(format!("/proc/{}/ns/net", network.pid())).unwrap();
         // A socket belongs to the network of the thread that opens it, whoever uses it later.
         let enter = move || move_into_link_name_space(link.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().on_thread_start(enter).build().unwrap();
-        Pod { name: name.to_owned(), address, namespace: namespace.to_owned(), sidecar: None, runtime: Some(runtime), network, folder }
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().on_thread_start(enter).build().unwrap();
+        Pod {
+            name: name.to_owned(),
+            address,
+            namespace: namespace.to_owned(),
+            sidecar: None,
+            runtime: Some(runtime),
+            network,
+            folder,
+        }
     }
 
     /// Starts its sidecar, and does not wait for it.
     pub fn start_sidecar(&mut self) {
         let mut command = self.command("setpriv");
         // Changing the group forgets who is to die with whom.
-        command.args(["--regid", "1337", "--clear-groups", "--pdeathsig", "KILL"]).arg(artifact::file("tests/kube/sidecar"));
-        command.args([&self.namespace, &self.name, &ADMIN.to_string()]).arg(self.folder.path().join("sidecar")).arg(",\"concurrency\":1");
+        command
+            .args(["--regid", "1337", "--clear-groups", "--pdeathsig", "KILL"])
+            .arg(artifact::file("tests/kube/sidecar"));
+        command
+            .args([&self.namespace, &self.name, &ADMIN.to_string()])
+            .arg(self.folder.path().join("sidecar"))
+            .arg(",\"concurrency\":1");
         command.env("INTERCEPTION", "REDIRECT").env("ENVOY", artifact::envoy());
-        self.sidecar = Some(Process::start(&format!("sidecar of {}", self.name), command, &self.folder.path().join("sidecar.log")));
+        self.sidecar = Some(Process::start(
+            &format!("sidecar of {}", self.name),
+            command,
+            &self.folder.path().join("sidecar.log"),
+        ));
     }
 
     /// Whether its sidecar is ready.
     pub async fn sidecar_is_ready(&self) -> bool {
-        client::get(SocketAddr::new(self.address.into(), STATUS), "/healthz/ready").await.is_ok_and(|answer| answer.status == 200)
+        client::get(SocketAddr::new(self.address.into(), STATUS), "/healthz/ready")
+            .await
+            .is_ok_and(|answer| answer.status == 200)
     }
 
     /// Starts its sidecar and waits until it is ready.
@@ -111,7 +136,10 @@ impl Pod {
     /// A page of its Envoy's admin port.
     pub async fn admin(&self, path: &str) -> String {
         let path = path.to_owned();
-        self.run(async move { client::get(SocketAddr::from(([127, 0, 0, 1], ADMIN)), &path).await }).await.unwrap().text()
+        self.run(async move { client::get(SocketAddr::from(([127, 0, 0, 1], ADMIN)), &path).await })
+            .await
+            .unwrap()
+            .text()
     }
 
     /// The numbers of its Envoy, the filter's included.

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// A port that no process in this run of the tests has had, for processes that must know each other's before they start, and that die and come back.
+/// A port that no process in this run of the tests has had, for processes that must know each other's before they
+/// start, and that die and come back.
 ///
-/// It is not in the range from which the system picks for whoever names none (from 32768 on): a connection of a test beside this
-/// one would take it in the meantime.
+/// It is not in the range from which the system picks for whoever names none (from 32768 on): a connection of a test
+/// beside this one would take it in the meantime.
 pub fn unused() -> SocketAddr {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;

@@ -9,11 +9,15 @@ use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, kill_process, set_parent_process_death_signal, setrlimit, waitid};
+use rustix::process::{
+    Pid, Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, kill_process, set_parent_process_death_signal, setrlimit,
+    waitid,
+};
 
 use crate::wait::await_some;
 
-/// A running child with its output in a file. Dropping it kills it; so does the end of the test process, however it ends.
+/// A running child with its output in a file. Dropping it kills it; so does the end of the test process, however it
+/// ends.
 pub struct Process {
     name: String,
     child: Child,
@@ -112,7 +116,8 @@ impl Drop for Process {
     }
 }
 
-/// Processes that get a part of the CPU's time only, until this is dropped: they are stopped and continued over and over.
+/// Processes that get a part of the CPU's time only, until this is dropped: they are stopped and continued over and
+/// over.
 pub struct Starved {
     over: mpsc::Sender<()>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -122,7 +127,9 @@ impl Starved {
     /// Begins: stopped for so long, then running for so long. They must outlive this.
     pub fn begin(pids: Vec<u32>, stopped: Duration, running: Duration) -> Starved {
         let (over, is_over) = mpsc::channel::<()>();
-        let signal = move |signal| pids.iter().for_each(|pid| kill_process(Pid::from_raw(*pid as i32).unwrap(), signal).unwrap());
+        let signal = move |signal| {
+            pids.iter().for_each(|pid| kill_process(Pid::from_raw(*pid as i32).unwrap(), signal).unwrap())
+        };
         let thread = std::thread::spawn(move || {
             let waits = |time| matches!(is_over.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout));
             loop {
@@ -177,8 +184,8 @@ pub fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Starts the child from a thread that lives as long as the test process: the kernel ends it with the thread that started it,
-/// and a test's own thread, or a runtime's, may end before the test does.
+/// Starts the child from a thread that lives as long as the test process: the kernel ends it with the thread that
+/// started it, and a test's own thread, or a runtime's, may end before the test does.
 fn spawn(mut command: Command, log: &Path) -> io::Result<Child> {
     type Job = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();

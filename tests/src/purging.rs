@@ -1,4 +1,5 @@
-//! Purges under load: things whose body is their version, clients that look at every answer, and one who changes a thing and purges it.
+//! Purges under load: things whose body is their version, clients that look at every answer, and one who changes a
+//! thing and purges it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +21,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Orders a purge: the status and what it says.
 pub async fn order(at: &Coordinator, body: &str) -> (u16, Value) {
     let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-    let answer = ask.header("content-type", "application/json").body(body.to_owned()).send(at.ports.admin).await.unwrap();
+    let answer =
+        ask.header("content-type", "application/json").body(body.to_owned()).send(at.ports.admin).await.unwrap();
     (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
 }
 
@@ -71,14 +73,19 @@ impl Storm {
         let versions: Arc<Vec<AtomicU64>> = Arc::new((0..THINGS).map(|_| AtomicU64::new(1)).collect());
         for thing in 0..THINGS {
             let versions = versions.clone();
-            mesh.origin.on(&path(thing), move |_| Reply::fresh(3600, versions[thing].load(Ordering::SeqCst).to_string()));
+            mesh.origin
+                .on(&path(thing), move |_| Reply::fresh(3600, versions[thing].load(Ordering::SeqCst).to_string()));
         }
         let (floors, over) = (Arc::new(Floors::default()), Arc::new(AtomicBool::new(false)));
         let (fronts, coordinators) = (mesh.fronts(), mesh.coordinators.data());
         let begun = Instant::now();
         let clients: Vec<_> = (0..self.clients)
             .map(|i| {
-                let to = if i % 2 == 0 && !fronts.is_empty() { fronts[i / 2 % fronts.len()] } else { coordinators[i / 2 % coordinators.len()] };
+                let to = if i % 2 == 0 && !fronts.is_empty() {
+                    fronts[i / 2 % fronts.len()]
+                } else {
+                    coordinators[i / 2 % coordinators.len()]
+                };
                 tokio::spawn(client(to, i, self.pause, floors.clone(), over.clone()))
             })
             .collect();
@@ -121,14 +128,20 @@ async fn client(to: SocketAddr, seed: usize, pause: Duration, floors: Arc<Floors
         thing = (thing * 13 + 5) % THINGS;
         let begun = Instant::now();
         let answer = connection.send(&Ask::get(SHOP, &path(thing))).await;
-        let Some((answer, version)) = answer.ok().and_then(|answer| answer.text().parse::<u64>().ok().map(|version| (answer, version))) else {
+        let Some((answer, version)) =
+            answer.ok().and_then(|answer| answer.text().parse::<u64>().ok().map(|version| (answer, version)))
+        else {
             calm.failed += 1;
             connection = Connection::open(to).await.unwrap();
             continue;
         };
         calm.answers += 1;
         calm.hits += u64::from(answer.cache_status().contains("; hit"));
-        let newer = floors.lock().unwrap().get(&thing).and_then(|floors| floors.iter().find(|(at, floor)| *at <= begun && version < *floor).copied());
+        let newer = floors
+            .lock()
+            .unwrap()
+            .get(&thing)
+            .and_then(|floors| floors.iter().find(|(at, floor)| *at <= begun && version < *floor).copied());
         if let Some((at, _)) = newer {
             let late = begun - at;
             calm.worst = calm.worst.max(late);

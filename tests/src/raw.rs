@@ -19,7 +19,9 @@ pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut buffer = vec![0; 64 * 1024];
     while !complete(&all) {
         match tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await {
-            Err(_) => bail!("neither an answer nor an end for {PATIENCE:?}; so far {:?}", String::from_utf8_lossy(&all)),
+            Err(_) => {
+                bail!("neither an answer nor an end for {PATIENCE:?}; so far {:?}", String::from_utf8_lossy(&all))
+            }
             Ok(Ok(0) | Err(_)) => break,
             Ok(Ok(read)) => all.extend(&buffer[..read]),
         }

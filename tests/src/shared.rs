@@ -6,8 +6,10 @@ use std::sync::{Arc, LazyLock, Weak};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
-/// One runtime for all tests of a file: an origin that they share lives on it, and must not end with the test that started it.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+/// One runtime for all tests of a file: an origin that they share lives on it, and must not end with the test that
+/// started it.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
 
 /// Runs a test that uses what is shared.
 pub fn run(test: impl Future<Output = ()>) {

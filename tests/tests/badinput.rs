@@ -1,4 +1,5 @@
-//! Requests that are odd, wrong or hostile: the right error or an untouched pass, nothing cached that should not be, and nothing left behind.
+//! Requests that are odd, wrong or hostile: the right error or an untouched pass, nothing cached that should not be,
+//! and nothing left behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -84,9 +85,11 @@ fn an_absolute_target_is_the_same_resource() {
 fn a_coordinator_is_no_tunnel_and_no_mirror() {
     run(async {
         let mesh = mesh().await;
-        for head in
-            ["CONNECT odd.test:80 HTTP/1.1\nHost: odd.test:80", "OPTIONS * HTTP/1.1\nHost: odd.test", "TRACE /trace HTTP/1.1\nHost: odd.test\nX-Secret: s"]
-        {
+        for head in [
+            "CONNECT odd.test:80 HTTP/1.1\nHost: odd.test:80",
+            "OPTIONS * HTTP/1.1\nHost: odd.test",
+            "TRACE /trace HTTP/1.1\nHost: odd.test\nX-Secret: s",
+        ] {
             let answer = raw::exchange(mesh.coordinators.data()[0], &request(head)).await.unwrap();
             let text = String::from_utf8_lossy(&answer);
             assert!(!text.contains("X-Secret"), "{head}: {text}");
@@ -178,7 +181,8 @@ fn a_bad_content_length_is_a_400() {
 #[test]
 fn half_a_purge_is_not_waited_for_forever() {
     run(async {
-        let head = format!("POST /purge HTTP/1.1\nHost: admin\nAuthorization: Bearer {ADMIN_TOKEN}\nContent-Length: 100");
+        let head =
+            format!("POST /purge HTTP/1.1\nHost: admin\nAuthorization: Bearer {ADMIN_TOKEN}\nContent-Length: 100");
         let half = [request(&head).as_slice(), b"{\"al"].concat();
         assert_eq!(raw::status(mesh().await.coordinators.all[0].ports.admin, &half).await, 408);
     });
@@ -189,17 +193,24 @@ fn header_values_of_any_bytes_pass_unchanged() {
     run(async {
         let mesh = mesh().await;
         let value: &[u8] = b"caf\xe9 \xff\x80 ok";
-        mesh.origin.on("/bytes", |request| Reply::fresh(3600, "x").header("x-echo", request.headers["x-bytes"].as_bytes()).header("x-own", b"\xfe\xe9"));
+        mesh.origin.on("/bytes", |request| {
+            Reply::fresh(3600, "x").header("x-echo", request.headers["x-bytes"].as_bytes()).header("x-own", b"\xfe\xe9")
+        });
         for (i, to) in ways(&mesh).into_iter().enumerate() {
             let ask = Ask::get("odd.test", &format!("/bytes?{i}")).header("x-bytes", value);
             let mut hits = 0;
             while hits < 20 {
                 let answer = ask.send(to).await.unwrap();
-                let header = |name: &str| answer.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_slice());
-                assert_eq!((answer.status, header("x-echo"), header("x-own")), (200, Some(value), Some(&b"\xfe\xe9"[..])));
+                let header =
+                    |name: &str| answer.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_slice());
+                assert_eq!(
+                    (answer.status, header("x-echo"), header("x-own")),
+                    (200, Some(value), Some(&b"\xfe\xe9"[..]))
+                );
                 hits += 1;
             }
-            let post = Ask::new("POST", "odd.test", "/bytes").header("x-bytes", value).body("x").send(to).await.unwrap();
+            let post =
+                Ask::new("POST", "odd.test", "/bytes").header("x-bytes", value).body("x").send(to).await.unwrap();
             assert!(post.headers.contains(&("x-echo".to_owned(), value.to_vec())), "{post:?}");
         }
     });
@@ -210,7 +221,9 @@ fn paths_that_servers_read_differently_pass_as_they_are() {
     run(async {
         let mesh = mesh().await;
         mesh.origin.on("*", |request| Reply::fresh(3600, request.uri.path().to_owned()));
-        for path in ["/d/../x", "/d/./x", "/d/..", "/d//x", "//d", "/d%2fx", "/d%2Fx", "/d/%2e%2e/x", "/d%5cx", "/d/..;/x"] {
+        for path in
+            ["/d/../x", "/d/./x", "/d/..", "/d//x", "//d", "/d%2fx", "/d%2Fx", "/d/%2e%2e/x", "/d%5cx", "/d/..;/x"]
+        {
             for to in ways(&mesh) {
                 let before = mesh.origin.hits(path);
                 for i in 1..=2 {
@@ -261,7 +274,11 @@ fn nothing_is_left_of_clients_that_make_no_sense() {
                         let mut rest = Vec::new();
                         let end = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await;
                         assert!(end.is_ok(), "{:?} hangs at {to}", String::from_utf8_lossy(bytes));
-                        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.") || rest[3] < 10, "{:?}", String::from_utf8_lossy(&rest));
+                        assert!(
+                            rest.is_empty() || rest.starts_with(b"HTTP/1.") || rest[3] < 10,
+                            "{:?}",
+                            String::from_utf8_lossy(&rest)
+                        );
                     }
                 }
             }
@@ -282,7 +299,9 @@ fn nothing_is_left_of_clients_that_make_no_sense() {
 fn a_query_of_any_kind_is_part_of_the_key_in_its_normal_form() {
     run(async {
         let mesh = mesh().await;
-        mesh.origin.on("/query", |request| Reply::fresh(3600, request.uri.query().map_or("none".to_owned(), |query| format!("[{query}]"))));
+        mesh.origin.on("/query", |request| {
+            Reply::fresh(3600, request.uri.query().map_or("none".to_owned(), |query| format!("[{query}]")))
+        });
         for to in ways(&mesh) {
             for query in ["", "?", "?a", "?a=", "?a=1&a=2", "?a=2&a=1", "?%61=1", "?x=/../y", "?utm_source=x"] {
                 // Only what is encoded for nothing is written otherwise (RFC 3986 section 6.2.2.2).

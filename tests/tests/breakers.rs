@@ -24,11 +24,14 @@ async fn a_peer_that_is_killed_under_load_costs_one_load_for_each_of_its_keys() 
     mesh.coordinators.restart(0).await;
     let home = async || {
         once(&mesh, &asks).await;
-        mesh.coordinators.all[0].metrics().await.sum("groupcache_cache_items", &[("type", "main")]) >= struck.lost as f64
+        mesh.coordinators.all[0].metrics().await.sum("groupcache_cache_items", &[("type", "main")])
+            >= struck.lost as f64
     };
     await_until(home, SOON, "its keys come home").await;
     assert_eq!(mesh.origin.total() - loaded, 0, "keys that came home were loaded again");
-    let told = |what: &str| mesh.envoys[0].process.log().contains(&format!("coordinator {} {what}", mesh.coordinators.data()[0]));
+    let told = |what: &str| {
+        mesh.envoys[0].process.log().contains(&format!("coordinator {} {what}", mesh.coordinators.data()[0]))
+    };
     let both = async || told("does not answer: its keys go to the next") && told("answers again");
     await_until(both, SOON, "Envoy's log says that it was gone, and that it is back").await;
 }
@@ -37,7 +40,13 @@ async fn a_peer_that_is_killed_under_load_costs_one_load_for_each_of_its_keys() 
 async fn a_peer_that_freezes_under_load_is_waited_for_once() {
     let (mesh, _, struck) = struck(300, "100ms", |coordinator| coordinator.freeze()).await;
     let [before, first, then] = [&struck.before, &struck.first, &struck.then].map(|load| load.within(0.99));
-    assert!(struck.loads * 100 <= struck.lost * 105, "{} loads for {} keys{}", struck.loads, struck.lost, mesh.counts().await);
+    assert!(
+        struck.loads * 100 <= struck.lost * 105,
+        "{} loads for {} keys{}",
+        struck.loads,
+        struck.lost,
+        mesh.counts().await
+    );
     assert!(first <= ORIGIN + Duration::from_millis(250) + SLACK, "{first:?}");
     assert!(then <= before + SLACK, "{before:?}, {then:?}");
     // What was loaded elsewhere while it was frozen comes home without another load.
@@ -70,7 +79,8 @@ async fn a_group_that_hedges_does_not_wait_for_a_silent_owner() {
     }
     assert_eq!(mesh.origin.hits(&slow), 1);
     mesh.coordinators.all[0].freeze();
-    for (i, to) in [mesh.fronts()[0], mesh.coordinators.data()[1], mesh.coordinators.data()[2]].into_iter().enumerate() {
+    for (i, to) in [mesh.fronts()[0], mesh.coordinators.data()[1], mesh.coordinators.data()[2]].into_iter().enumerate()
+    {
         let path = mesh.owned_by(0, "hedged.test", &format!("/silent-{i}"));
         mesh.origin.always(&path, Reply::fresh(60, "alive"));
         let begun = std::time::Instant::now();

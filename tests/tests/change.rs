@@ -29,7 +29,8 @@ async fn a_peer_more_and_back_keeps_what_is_cached() {
 /// Three coordinators, the third of which the others know only by its word. It has stopped.
 async fn third_to_come() -> Mesh {
     let (mut mesh, _) = warm_keys(0, &[&[0, 1], &[0, 1], &[0, 1, 2]]).await;
-    await_until(async || peers(&mesh, 0).await == 3.0 && peers(&mesh, 1).await == 3.0, SOON, "the third has joined").await;
+    await_until(async || peers(&mesh, 0).await == 3.0 && peers(&mesh, 1).await == 3.0, SOON, "the third has joined")
+        .await;
     mesh.coordinators.all[2].terminate(SOON).await;
     assert_eq!(peers(&mesh, 0).await, 2.0, "it has left");
     mesh
@@ -56,7 +57,10 @@ async fn a_new_owner_joins_a_load_that_the_owner_before_has_begun() {
     joined(&mesh).await;
     let (second, to) = (ask.clone(), mesh.coordinators.all[2].ports.data);
     let second = tokio::spawn(async move { second.send(to).await.unwrap().text() });
-    let told = async || mesh.coordinators.all[before].metrics().await.get("meshcache_peeks_answered_total", &[("outcome", "loading")]) >= 1.0;
+    let told = async || {
+        mesh.coordinators.all[before].metrics().await.get("meshcache_peeks_answered_total", &[("outcome", "loading")])
+            >= 1.0
+    };
     await_until(told, SOON, "the new owner is told that it is loading").await;
     gate.open();
     assert_eq!((first.await.unwrap().as_str(), second.await.unwrap().as_str()), ("once", "once"));
@@ -65,8 +69,8 @@ async fn a_new_owner_joins_a_load_that_the_owner_before_has_begun() {
     assert_eq!(peeks.get("meshcache_peeks_total", &[("outcome", "found")]), 1.0, "one peek");
 }
 
-/// Three coordinators that came one after another, and a path for which each was the owner when it came. The first still has the answer
-/// that it loaded while it was alone; the second has seen it change since, and told the third.
+/// Three coordinators that came one after another, and a path for which each was the owner when it came. The first
+/// still has the answer that it loaded while it was alone; the second has seen it change since, and told the third.
 async fn changed_behind_the_first() -> (Mesh, String) {
     let (mut mesh, _) = warm_keys(0, &[&[0], &[0, 1], &[0, 1, 2]]).await;
     joined(&mesh).await;
@@ -79,7 +83,8 @@ async fn changed_behind_the_first() -> (Mesh, String) {
     mesh.origin.always(&path, Reply::fresh(3600, "old"));
     assert_eq!(Ask::get(SHOP, &path).send(mesh.coordinators.data()[0]).await.unwrap().text(), "old");
     mesh.coordinators.restart(1).await;
-    await_until(async || peers(&mesh, 0).await == 2.0 && peers(&mesh, 1).await == 2.0, SOON, "the second has joined").await;
+    await_until(async || peers(&mesh, 0).await == 2.0 && peers(&mesh, 1).await == 2.0, SOON, "the second has joined")
+        .await;
     mesh.coordinators.restart(2).await;
     joined(&mesh).await;
     mesh.origin.always(&path, Reply::fresh(3600, "new"));
@@ -112,7 +117,9 @@ async fn nor_when_that_one_leaves_and_hands_it_over() {
 async fn what_is_handed_over_keeps_its_age_and_its_variants() {
     let mut mesh = Mesh::of(2, 0).start_cold().await;
     let path = mesh.owned_by(0, SHOP, "/variants");
-    mesh.origin.on(&path, |received| Reply::fresh(3600, received.header("x-lang")).header("vary", "x-lang").header("age", "100"));
+    mesh.origin.on(&path, |received| {
+        Reply::fresh(3600, received.header("x-lang")).header("vary", "x-lang").header("age", "100")
+    });
     let short = mesh.owned_by(0, SHOP, "/short");
     mesh.origin.always(&short, Reply::ok("short").header("cache-control", "max-age=1"));
     let of = |lang: &str| Ask::get(SHOP, &path).header("x-lang", lang);
@@ -153,11 +160,18 @@ async fn words_pushes_and_peeks_need_the_token_and_are_read_strictly() {
     let mesh = Mesh::of(2, 0).start_cold().await;
     let to = mesh.coordinators.all[0].ports.peer;
     let bearer = format!("Bearer {PEER_TOKEN}");
-    let word = |name: &str, does: &str| format!(r#"{{"peer": {{"name": "{name}", "data": "127.0.0.1:1", "peer": "127.0.0.1:2"}}, "does": "{does}"}}"#);
+    let word = |name: &str, does: &str| {
+        format!(r#"{{"peer": {{"name": "{name}", "data": "127.0.0.1:1", "peer": "127.0.0.1:2"}}, "does": "{does}"}}"#)
+    };
     let (join, own, bad) = (word("new", "join"), word("peer-0", "leave"), word("new", "dance"));
     for (path, body, status, says) in [
         ("word", bad.as_bytes(), 400, "dance"),
-        ("word", br#"{"peer": {"name": "a", "data": "host:1", "peer": "127.0.0.1:2"}, "does": "join"}"#, 400, "bad-address"),
+        (
+            "word",
+            br#"{"peer": {"name": "a", "data": "host:1", "peer": "127.0.0.1:2"}, "does": "join"}"#,
+            400,
+            "bad-address",
+        ),
         ("word", own.as_bytes(), 204, ""),
         ("push", b"", 400, "a frame is cut"),
         ("push", b"\x09rubbish", 400, "version 9 of frames is not the one spoken here (1)"),
@@ -192,7 +206,9 @@ async fn one_that_leaves_says_so_to_whoever_comes() {
     leaving.process.signal(Signal::TERM);
     await_until(async || peers(&mesh, 1).await == 1.0, SOON, "the other one has heard of it").await;
     let joins = r#"{"peer": {"name": "new", "data": "127.0.0.1:1", "peer": "127.0.0.1:2"}, "does": "join"}"#;
-    let ask = Ask::new("POST", "peer-0", "/.meshcache/word").header("authorization", format!("Bearer {PEER_TOKEN}")).body(joins);
+    let ask = Ask::new("POST", "peer-0", "/.meshcache/word")
+        .header("authorization", format!("Bearer {PEER_TOKEN}"))
+        .body(joins);
     let answer = ask.send(leaving.ports.peer).await.unwrap();
     let said: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
     assert_eq!((&said["peer"]["name"], &said["does"]), (&"peer-0".into(), &"leave".into()), "{answer:?}");
@@ -211,7 +227,8 @@ async fn those_who_left_and_are_back_hear_of_one_that_they_do_not_know() {
     for i in [0, 1] {
         mesh.coordinators.restart(i).await;
     }
-    // It does not wait until their last words no longer count, after ten seconds: it would have its own ring, and hear of no purge.
+    // It does not wait until their last words no longer count, after ten seconds: it would have its own ring, and hear
+    // of no purge.
     let agree = async || peers(&mesh, 0).await == 3.0 && peers(&mesh, 1).await == 3.0 && peers(&mesh, 2).await == 3.0;
     await_until(agree, Duration::from_secs(8), "all know of all again").await;
 }
@@ -221,12 +238,19 @@ async fn whoever_comes_takes_that_for_its_word() {
     // A peer that says nothing of its own accord, and answers what one that leaves answers.
     let leaving = Origin::start().await;
     let port = leaving.addr.port();
-    let word = format!(r#"{{"peer": {{"name": "leaving", "data": "127.0.0.1:{port}", "peer": "127.0.0.1:{port}"}}, "does": "leave"}}"#);
+    let word = format!(
+        r#"{{"peer": {{"name": "leaving", "data": "127.0.0.1:{port}", "peer": "127.0.0.1:{port}"}}, "does": "leave"}}"#
+    );
     leaving.always("/.meshcache/word", Reply::ok(word));
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&token, PEER_TOKEN).unwrap();
     let peers = format!("alone=127.0.0.1:1/1,leaving=127.0.0.1:{port}/{port}");
     let arguments = ["--peers", &peers, "--peer-token-file", token.path().to_str().unwrap()];
     let coordinator = Coordinator::in_front_of("http://127.0.0.1:1", &arguments).await;
-    await_until(async || coordinator.metrics().await.get("kubegroup_peers", &[]) == 1.0, SOON, "it is alone in its ring").await;
+    await_until(
+        async || coordinator.metrics().await.get("kubegroup_peers", &[]) == 1.0,
+        SOON,
+        "it is alone in its ring",
+    )
+    .await;
 }

@@ -1,10 +1,11 @@
-//! Chaos: coordinators are killed, frozen, stopped, started and added, the origin is slow, broken, cuts connections and is back, keys are
-//! purged and groups change, all by a seeded schedule, while every single answer is checked. Afterwards nothing is left of it.
+//! Chaos: coordinators are killed, frozen, stopped, started and added, the origin is slow, broken, cuts connections and
+//! is back, keys are purged and groups change, all by a seeded schedule, while every single answer is checked.
+//! Afterwards nothing is left of it.
 //!
 //! `make chaos SEED=7 MINUTES=10` repeats a schedule; a failure prints it.
 //!
-//! The pauses are the schedule itself: how long the world stays as it is until the next blow, and how often a client asks. Nothing is
-//! expected at their ends; what is waited for is waited for by its condition.
+//! The pauses are the schedule itself: how long the world stays as it is until the next blow, and how often a client
+//! asks. Nothing is expected at their ends; what is waited for is waited for by its condition.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -29,7 +30,8 @@ const SLOW: Duration = Duration::from_millis(300);
 const SLACK: Duration = Duration::from_millis(1500);
 /// A purge that was acknowledged so long before a request counts for its answer.
 const PURGED: Duration = Duration::from_secs(1);
-/// How much more memory than before a process may hold afterwards: allocators keep some, and there are other answers in it.
+/// How much more memory than before a process may hold afterwards: allocators keep some, and there are other answers in
+/// it.
 const MEMORY: u64 = 48 << 20;
 /// How many more files it may have open: connections that wait for their next use.
 const FILES: usize = 64;
@@ -98,7 +100,8 @@ impl World {
     fn new() -> Arc<World> {
         let now = Instant::now();
         let things = (0..KEYS).map(|_| Mutex::new(Thing { versions: vec![now], purged: None })).collect();
-        let (broken, slow, cuts, over) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let (broken, slow, cuts, over) =
+            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         let unwell = Mutex::new(now - Duration::from_secs(60));
         Arc::new(World {
             things,
@@ -126,7 +129,14 @@ impl World {
 
     /// Counts what became of a request for a key, by the kind of the key.
     fn tell(&self, key: u64, what: &str) {
-        *self.told.lock().unwrap().entry(format!("{:?}", kind(key))).or_default().entry(what.to_owned()).or_default() += 1;
+        *self
+            .told
+            .lock()
+            .unwrap()
+            .entry(format!("{:?}", kind(key)))
+            .or_default()
+            .entry(what.to_owned())
+            .or_default() += 1;
     }
 
     /// Whether the origin fails some requests.
@@ -147,12 +157,18 @@ impl World {
         if self.broken.load(SeqCst) {
             return Reply::status(500).delay(delay);
         }
-        let Some(key) = received.uri.path().strip_prefix("/chaos/").and_then(|key| key.parse::<u64>().ok()) else { return Reply::status(404) };
+        let Some(key) = received.uri.path().strip_prefix("/chaos/").and_then(|key| key.parse::<u64>().ok()) else {
+            return Reply::status(404);
+        };
         let version = self.things[key as usize].lock().unwrap().versions.len();
-        let body = |of: String| Reply::ok(format!("{key} {version} {of}")).header("surrogate-key", format!("key-{key}")).delay(delay);
+        let body = |of: String| {
+            Reply::ok(format!("{key} {version} {of}")).header("surrogate-key", format!("key-{key}")).delay(delay)
+        };
         match kind(key) {
             Kind::Short => body(String::new()).header("cache-control", "max-age=1"),
-            Kind::Long => body(received.header("x-lang")).header("cache-control", "max-age=3600").header("vary", "x-lang"),
+            Kind::Long => {
+                body(received.header("x-lang")).header("cache-control", "max-age=3600").header("vary", "x-lang")
+            }
             Kind::Private => body(received.header("x-user-id")).header("cache-control", "private, max-age=60"),
             Kind::Forgiving => body(String::new()).header("cache-control", "max-age=1, stale-if-error=3600"),
         }
@@ -166,8 +182,11 @@ impl World {
         }
         let text = answer.text();
         let mut words = text.split(' ');
-        let (own, version, whose) = (words.next(), words.next().and_then(|version| version.parse::<usize>().ok()), words.next());
-        let Some(version) = version.filter(|_| own == Some(&key.to_string()) && whose == Some(of)) else { return Some("another's body".into()) };
+        let (own, version, whose) =
+            (words.next(), words.next().and_then(|version| version.parse::<usize>().ok()), words.next());
+        let Some(version) = version.filter(|_| own == Some(&key.to_string()) && whose == Some(of)) else {
+            return Some("another's body".into());
+        };
         if required.is_some_and(|required| version < required) {
             return Some(format!("older than its purge, which brought version {}", required.unwrap_or_default()));
         }
@@ -200,7 +219,12 @@ impl World {
                 _ => {}
             }
             let begun = Instant::now();
-            let required = self.things[key as usize].lock().unwrap().purged.filter(|(at, _)| *at + PURGED <= begun).map(|(_, version)| version);
+            let required = self.things[key as usize]
+                .lock()
+                .unwrap()
+                .purged
+                .filter(|(at, _)| *at + PURGED <= begun)
+                .map(|(_, version)| version);
             if connection.is_none() {
                 connection = Connection::open(front).await.ok();
             }
@@ -228,8 +252,8 @@ impl World {
         }
     }
 
-    /// A key gets another version and is purged, in one way or another. What the purge's answer says decides what may be asked of later
-    /// answers.
+    /// A key gets another version and is purged, in one way or another. What the purge's answer says decides what may
+    /// be asked of later answers.
     async fn purge(self: Arc<World>, key: u64, at: (usize, SocketAddr), how: &'static str, soft: bool) {
         let version = {
             let mut thing = self.things[key as usize].lock().unwrap();
@@ -245,14 +269,18 @@ impl World {
         if how != "urls" {
             body["group"] = json!("shop");
         }
-        let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(body.to_string());
+        let ask = Ask::new("POST", "admin", "/purge")
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .body(body.to_string());
         let answer = tokio::time::timeout(Duration::from_secs(10), ask.send(at.1)).await;
-        let done = answer
-            .ok()
-            .and_then(Result::ok)
-            .filter(|answer| answer.status == 200)
-            .is_some_and(|answer| serde_json::from_slice::<Value>(&answer.body).is_ok_and(|report| report["unreached"] == json!([])));
-        self.note(&format!("purge of /chaos/{key} by {how} at peer-{}: {}", at.0, if done { "done" } else { "not everywhere" }));
+        let done = answer.ok().and_then(Result::ok).filter(|answer| answer.status == 200).is_some_and(|answer| {
+            serde_json::from_slice::<Value>(&answer.body).is_ok_and(|report| report["unreached"] == json!([]))
+        });
+        self.note(&format!(
+            "purge of /chaos/{key} by {how} at peer-{}: {}",
+            at.0,
+            if done { "done" } else { "not everywhere" }
+        ));
         let purged = &mut self.things[key as usize].lock().unwrap().purged;
         // Another one of the same key may have ended first.
         if done && !soft && purged.is_none_or(|(_, before)| before < version) {
@@ -264,7 +292,10 @@ impl World {
 /// What an answer's Cache-Status says of how it came about, without what differs from one answer to the next.
 fn said(answer: &Answer) -> String {
     let status = answer.cache_status();
-    let words: Vec<&str> = status.split("; ").filter(|word| *word == "hit" || ["fwd=", "detail="].iter().any(|start| word.starts_with(start))).collect();
+    let words: Vec<&str> = status
+        .split("; ")
+        .filter(|word| *word == "hit" || ["fwd=", "detail="].iter().any(|start| word.starts_with(start)))
+        .collect();
     words.join(" ")
 }
 
@@ -305,7 +336,9 @@ async fn chaos(seed: u64, length: Duration) {
         .await;
     let origin = world.clone();
     mesh.origin.forget_heads().on("*", move |received| origin.reply(received));
-    let clients: Vec<_> = (0..CLIENTS).map(|i| tokio::spawn(world.clone().client(mesh.fronts(), seed.wrapping_mul(31).wrapping_add(i)))).collect();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|i| tokio::spawn(world.clone().client(mesh.fronts(), seed.wrapping_mul(31).wrapping_add(i))))
+        .collect();
     // What it takes when it runs: each client has asked a good part of the keys.
     let running = async || world.asked.load(SeqCst) as u64 > 2 * KEYS;
     await_until(running, SOON, "clients have asked").await;
@@ -353,7 +386,11 @@ async fn chaos(seed: u64, length: Duration) {
             (7, _) if world.cuts.load(SeqCst) || dice.roll(2) == 0 => {
                 let cuts = !world.cuts.fetch_xor(true, SeqCst);
                 *world.unwell.lock().unwrap() = Instant::now();
-                world.note(if cuts { "the origin cuts off half of all requests" } else { "the origin cuts off nobody" });
+                world.note(if cuts {
+                    "the origin cuts off half of all requests"
+                } else {
+                    "the origin cuts off nobody"
+                });
             }
             (6, _) => {
                 let ttl = 1 + dice.roll(10);
@@ -365,7 +402,12 @@ async fn chaos(seed: u64, length: Duration) {
                 let (soft, key) = (dice.roll(4) == 0, dice.roll(KEYS));
                 let how = ["urls", "paths", "prefixes", "tags"][dice.roll(4) as usize];
                 // Not waited for: what befalls anybody next befalls the purge.
-                purges.push(tokio::spawn(world.clone().purge(key, (i, mesh.coordinators.all[i].ports.admin), how, soft)));
+                purges.push(tokio::spawn(world.clone().purge(
+                    key,
+                    (i, mesh.coordinators.all[i].ports.admin),
+                    how,
+                    soft,
+                )));
             }
             _ => {}
         }
@@ -392,7 +434,8 @@ async fn chaos(seed: u64, length: Duration) {
     let failures = world.failures.lock().unwrap().clone();
     if !failures.is_empty() {
         let schedule = world.schedule.lock().unwrap().join("\n");
-        let logs: Vec<String> = mesh.coordinators.all.iter().map(|of| format!("{}:\n{}", of.name, of.process.log_tail(15))).collect();
+        let logs: Vec<String> =
+            mesh.coordinators.all.iter().map(|of| format!("{}:\n{}", of.name, of.process.log_tail(15))).collect();
         panic!(
             "SEED={seed}\n{schedule}\n{} failures, the first of them:\n{}\n{}",
             failures.len(),
@@ -402,7 +445,9 @@ async fn chaos(seed: u64, length: Duration) {
     }
     [&world.broken, &world.cuts, &world.slow].into_iter().for_each(|trouble| trouble.store(false, SeqCst));
     for front in mesh.fronts() {
-        let caches = async || Ask::get(SHOP, "/chaos/1").send(front).await.is_ok_and(|answer| answer.cache_status().contains("; hit"));
+        let caches = async || {
+            Ask::get(SHOP, "/chaos/1").send(front).await.is_ok_and(|answer| answer.cache_status().contains("; hit"))
+        };
         await_until(caches, SOON, &format!("SEED={seed}: the cache caches again")).await;
     }
     let quiet = async || mesh.origin.under_way() == 0 && mesh.coordinators.sum("meshcache_flights", &[]).await == 0.0;
@@ -412,11 +457,18 @@ async fn chaos(seed: u64, length: Duration) {
     let events = world.schedule.lock().unwrap().len();
     println!("{:#?}", world.told.lock().unwrap());
     println!("held before {before:?}, after {:?}", held(&mesh));
-    println!("SEED={seed}: {events} events, {} answers, {} loads, no failure", world.asked.load(SeqCst), world.loads.load(SeqCst));
+    println!(
+        "SEED={seed}: {events} events, {} answers, {} loads, no failure",
+        world.asked.load(SeqCst),
+        world.loads.load(SeqCst)
+    );
 }
 
 fn number(variable: &str, default: f64) -> f64 {
-    std::env::var(variable).ok().filter(|text| !text.is_empty()).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+    std::env::var(variable)
+        .ok()
+        .filter(|text| !text.is_empty())
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! What the parts around meshcache really do, and that nobody meets it: the rows of docs/compatibility.md that no other test holds.
+//! What the parts around meshcache really do, and that nobody meets it: the rows of docs/compatibility.md that no other
+//! test holds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -24,7 +25,8 @@ async fn until_closed(to: SocketAddr, ask: &Ask) -> Duration {
 
 /// Asks until the proxy answers from its own memory.
 async fn make_hot(mesh: &Mesh, ask: &Ask) {
-    let hot = async || ask.send(mesh.fronts()[0]).await.is_ok_and(|answer| answer.cache_status().ends_with("detail=proxy"));
+    let hot =
+        async || ask.send(mesh.fronts()[0]).await.is_ok_and(|answer| answer.cache_status().ends_with("detail=proxy"));
     await_until(hot, SOON, "it is in the hot cache").await;
 }
 
@@ -38,7 +40,8 @@ fn who_reads_to_the_end_of_the_connection_has_a_hot_answer_sooner_than_a_miss() 
         let (mut hits, mut misses) = (Vec::new(), Vec::new());
         for n in 0..5 {
             hits.push(until_closed(mesh.fronts()[0], &ask("/hot").header("connection", "close")).await);
-            misses.push(until_closed(mesh.fronts()[0], &ask(&format!("/miss/{n}")).header("connection", "close")).await);
+            misses
+                .push(until_closed(mesh.fronts()[0], &ask(&format!("/miss/{n}")).header("connection", "close")).await);
         }
         hits.sort();
         misses.sort();
@@ -83,7 +86,8 @@ impl Plugin {
     /// Takes it out of a configuration.
     fn of(mut envoy: EnvoyConfig) -> (Plugin, EnvoyConfig) {
         let folder = tempfile::tempdir().unwrap();
-        let filters = &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
+        let filters = &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+            ["http_filters"];
         let typed_config = filters[0]["typed_config"].take();
         let source = json!({"resource_api_version": "V3", "path_config_source": {"path": folder.path().join("plugin.json"), "watched_directory": {"path": folder.path()}}});
         filters[0] = json!({"name": "meshcache", "config_discovery": {"config_source": source, "type_urls": [typed_config["@type"]]}});
@@ -107,7 +111,11 @@ impl Plugin {
     fn module(&self, name: &str) -> std::path::PathBuf {
         let file = self.folder.path().join(format!("{name}.wasm"));
         let length = name.len() as u8;
-        std::fs::write(&file, [&std::fs::read(artifact::filter()).unwrap(), &[0, length + 1, length][..], name.as_bytes()].concat()).unwrap();
+        std::fs::write(
+            &file,
+            [&std::fs::read(artifact::filter()).unwrap(), &[0, length + 1, length][..], name.as_bytes()].concat(),
+        )
+        .unwrap();
         file
     }
 }
@@ -133,7 +141,12 @@ fn the_gauges_are_right_again_after_each_replacement_of_the_filter() {
                 make_hot(&mesh, ask).await;
             }
             // At times the probe by which the mesh was found ready is hot, too.
-            await_until(async || (40.0..=41.0).contains(&held().await.0), SOON, &format!("what is hot is counted once, before the {module} module")).await;
+            await_until(
+                async || (40.0..=41.0).contains(&held().await.0),
+                SOON,
+                &format!("what is hot is counted once, before the {module} module"),
+            )
+            .await;
             assert!((800_000.0..900_000.0).contains(&held().await.1), "{:?}", held().await);
             plugin.replace(module);
             await_until(async || held().await.0 <= 1.0, SOON, "what the VMs before held is gone with them").await;
@@ -155,7 +168,10 @@ fn the_age_of_a_cache_behind_counts_for_a_miss_a_join_and_a_hit() {
             assert_eq!(mesh.origin.hits(&path), 1);
             for answer in [miss.unwrap(), join.unwrap(), hit.unwrap()] {
                 let age: u64 = answer.header("age").parse().unwrap();
-                assert!((100..=160).contains(&age), "whoever caches it next would keep it for 100 s too long: {answer:?}");
+                assert!(
+                    (100..=160).contains(&age),
+                    "whoever caches it next would keep it for 100 s too long: {answer:?}"
+                );
             }
         }
     });
@@ -164,20 +180,27 @@ fn the_age_of_a_cache_behind_counts_for_a_miss_a_join_and_a_hit() {
 #[test]
 fn two_lines_of_a_header_in_the_key_are_neither_the_first_of_them_nor_any_other_text() {
     run(async {
-        let mesh = Mesh::of(1, 1).groups(|groups| groups.set("shop", "/key/headers", json!(["x-tenant"]))).start().await;
+        let mesh =
+            Mesh::of(1, 1).groups(|groups| groups.set("shop", "/key/headers", json!(["x-tenant"]))).start().await;
         for (n, to) in [mesh.fronts()[0], mesh.coordinators.data()[0]].into_iter().enumerate() {
             let path = format!("/lines/{n}");
             mesh.origin.on("*", |request| {
-                let lines: Vec<String> = request.headers.get_all("x-tenant").iter().map(|line| line.to_str().unwrap().to_owned()).collect();
+                let lines: Vec<String> =
+                    request.headers.get_all("x-tenant").iter().map(|line| line.to_str().unwrap().to_owned()).collect();
                 Reply::fresh(600, lines.join("|"))
             });
-            let ask = |lines: &[&str]| lines.iter().fold(Ask::get(SHOP, &path), |ask, line| ask.header("x-tenant", line));
+            let ask =
+                |lines: &[&str]| lines.iter().fold(Ask::get(SHOP, &path), |ask, line| ask.header("x-tenant", line));
             for lines in [&["a"][..], &["a", "b"], &["b", "a"], &["b"], &[]] {
                 // Each is asked for often enough to be hot, where there is a proxy.
                 for _ in 0..4 {
                     let answer = ask(lines).send(to).await.unwrap();
                     // Envoy may send two lines on as one.
-                    assert_eq!(answer.text().replace(", ", "|").replace(',', "|"), lines.join("|"), "{lines:?}: {answer:?}");
+                    assert_eq!(
+                        answer.text().replace(", ", "|").replace(',', "|"),
+                        lines.join("|"),
+                        "{lines:?}: {answer:?}"
+                    );
                 }
             }
         }
@@ -188,7 +211,11 @@ fn two_lines_of_a_header_in_the_key_are_neither_the_first_of_them_nor_any_other_
 fn the_filter_reads_the_requests_headers_at_one_place_which_comes_before_the_response() {
     let folder = artifact::file("filter/src");
     let mut reads = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "rs")) {
+    for entry in std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "rs"))
+    {
         let text = std::fs::read_to_string(entry.path()).unwrap();
         reads.extend(text.lines().filter(|line| line.contains("header_map(Map::Request)")).map(|_| entry.file_name()));
     }

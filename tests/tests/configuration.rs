@@ -53,7 +53,10 @@ async fn a_wrong_configuration_is_one_line_that_names_file_line_and_field_and_ex
             assert_eq!(status.code(), Some(2), "{arguments:?} of\n{text}said: {said}");
             assert_eq!(said.trim().lines().count(), 1, "{arguments:?} of\n{text}said more than one line: {said}");
             assert!(said.contains(file) && said.contains(field), "`{line}` of {file}: {said}");
-            assert!(said.contains(&format!(":{at}")) || said.contains(&format!("line {at}")), "no line {at} of\n{text}in: {said}");
+            assert!(
+                said.contains(&format!(":{at}")) || said.contains(&format!("line {at}")),
+                "no line {at} of\n{text}in: {said}"
+            );
         }
     }
 }
@@ -101,7 +104,9 @@ async fn a_wrong_configuration_at_reload_leaves_the_old_one_in_force() {
         all.iter().all(|of| of.get("meshcache_config_last_reload_successful", &[]) == value)
     };
     assert!(succeeded(1.0).await);
-    for bad in ["", "nonsense", "version: 1\ngroups:\n- name: a\n", "{\"version\": 1, \"groups\": [{\"name\": \"shop\"}]}"] {
+    for bad in
+        ["", "nonsense", "version: 1\ngroups:\n- name: a\n", "{\"version\": 1, \"groups\": [{\"name\": \"shop\"}]}"]
+    {
         mesh.coordinators.configure(bad);
         await_until(async || succeeded(0.0).await, SOON, "the metric tells of the failure").await;
         mesh.origin.always("/still", Reply::fresh(60, "still"));
@@ -139,7 +144,10 @@ async fn the_mode_of_a_group_reaches_the_proxies_by_the_feed() {
     let (hits, before) = (mesh.origin.hits("/modal"), counted().await);
     for i in 1..=20 {
         let answer = ask().await;
-        assert!(answer.text() == "x" && !answer.has("cache-status") && !answer.has("age"), "observing shows: {answer:?}");
+        assert!(
+            answer.text() == "x" && !answer.has("cache-status") && !answer.has("age"),
+            "observing shows: {answer:?}"
+        );
         assert_eq!(mesh.origin.hits("/modal"), hits + i, "observing answers nothing");
     }
     await_until(async || counted().await >= before + 20.0, SOON, "what it would have done is counted").await;
@@ -152,12 +160,17 @@ async fn off_reaches_every_proxy_within_a_second_of_the_coordinators() {
     const SECOND: Duration = Duration::from_secs(1);
     let mesh = Mesh::of(2, 2).groups(|groups| groups.plus("switch", json!({}))).start().await;
     mesh.origin.always("/switch", Reply::fresh(3600, "x"));
-    let served = async |by: SocketAddr| Ask::get("switch.test", "/switch").send(by).await.unwrap().cache_status().contains("; hit");
+    let served = async |by: SocketAddr| {
+        Ask::get("switch.test", "/switch").send(by).await.unwrap().cache_status().contains("; hit")
+    };
     let digests = async || -> BTreeSet<String> {
         let all = mesh.coordinators.metrics().await;
-        all.iter().flat_map(|of| of.0.keys().filter(|series| series.starts_with("meshcache_config_info")).cloned()).collect()
+        all.iter()
+            .flat_map(|of| of.0.keys().filter(|series| series.starts_with("meshcache_config_info")).cloned())
+            .collect()
     };
-    let mode = |mode: &str| mesh.coordinators.configure(&mesh.groups.clone().set("switch", "/mode", json!(mode)).yaml());
+    let mode =
+        |mode: &str| mesh.coordinators.configure(&mesh.groups.clone().set("switch", "/mode", json!(mode)).yaml());
     let mut took = Vec::new();
     // A machine that is busy with other things may take its time once, but not each time.
     for _ in 0..10 {

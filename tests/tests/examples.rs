@@ -48,7 +48,10 @@ async fn the_coordinator_accepts_the_example_groups() {
 #[tokio::test]
 async fn in_kubernetes_an_envoy_reaches_the_owners_by_the_headless_name() {
     let mounted = artifact::filter();
-    let mesh = Mesh::of(3, 1).envoy(|_| EnvoyConfig::example("kubernetes.yaml").replace(MOUNTED, mounted.to_str().unwrap())).start().await;
+    let mesh = Mesh::of(3, 1)
+        .envoy(|_| EnvoyConfig::example("kubernetes.yaml").replace(MOUNTED, mounted.to_str().unwrap()))
+        .start()
+        .await;
     mesh.origin.on("*", |request| Reply::fresh(600, format!("answer {}", request.nth)));
     for path in ["/a", "/b", "/c"] {
         assert_eq!(mesh.owner(path).await, mesh.order(SHOP, path)[0], "who loads {path}");
@@ -56,7 +59,10 @@ async fn in_kubernetes_an_envoy_reaches_the_owners_by_the_headless_name() {
     // The names that the file has are those that the chart gives.
     let objects = chart::release("meshcache", "meshcache", &[], "").unwrap();
     let headless = objects.iter().find(|object| object["spec"]["clusterIP"] == "None").unwrap();
-    assert_eq!((&headless["metadata"]["name"], &headless["metadata"]["namespace"]), (&"meshcache-peers".into(), &"meshcache".into()));
+    assert_eq!(
+        (&headless["metadata"]["name"], &headless["metadata"]["namespace"]),
+        (&"meshcache-peers".into(), &"meshcache".into())
+    );
     let example = std::fs::read_to_string(artifact::file("envoy/kubernetes.yaml")).unwrap();
     assert!(example.contains("address: meshcache-peers.meshcache.svc.cluster.local, port_value: 8080"));
 }
@@ -89,8 +95,12 @@ fn every_proxy_finds_a_dead_connection_within_12_s_and_gives_a_busy_coordinator_
     rendered.iter().for_each(|object| keepalives(object, &mut all));
     assert_eq!(all.len(), 3 + 2 + 1, "three files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
     for keepalive in all {
-        let seconds =
-            |name: &str| keepalive[name].as_str().and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok()).unwrap_or_else(|| panic!("{keepalive}"));
+        let seconds = |name: &str| {
+            keepalive[name]
+                .as_str()
+                .and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok())
+                .unwrap_or_else(|| panic!("{keepalive}"))
+        };
         // Envoy adds up to 15 % to the interval.
         assert!(1.15 * seconds("interval") + seconds("timeout") <= 12.0 && seconds("timeout") >= 5.0, "{keepalive}");
     }
@@ -119,10 +129,12 @@ async fn relay(to: SocketAddr) -> (SocketAddr, Arc<Notify>) {
 
 /// The example, in front of this mesh, with another keepalive of its connections to coordinators.
 fn front(mesh: &Mesh, coordinator: SocketAddr, change: impl Fn(&mut Value)) -> EnvoyConfig {
-    let mut config = EnvoyConfig::example("front.yaml").cluster("service", &[mesh.origin.addr]).cluster("meshcache", &[coordinator]);
+    let mut config =
+        EnvoyConfig::example("front.yaml").cluster("service", &[mesh.origin.addr]).cluster("meshcache", &[coordinator]);
     let clusters = config.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
     let cluster = clusters.iter_mut().find(|cluster| cluster["name"] == "meshcache").unwrap();
-    let options = &mut cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    let options =
+        &mut cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
     change(options.pointer_mut("/explicit_http_config/http2_protocol_options/connection_keepalive").unwrap());
     config
 }
@@ -151,7 +163,8 @@ async fn a_connection_to_a_coordinator_that_falls_silent_is_replaced() {
     mesh.origin.on("*", |request| Reply::fresh(600, format!("answer {}", request.nth)));
     let (through, silence) = relay(mesh.coordinators.data()[0]).await;
     // As in the file, only sooner.
-    let envoy = front(&mesh, through, |keepalive| *keepalive = json!({"interval": "0.4s", "timeout": "0.4s"})).start().await;
+    let envoy =
+        front(&mesh, through, |keepalive| *keepalive = json!({"interval": "0.4s", "timeout": "0.4s"})).start().await;
     let next = std::sync::atomic::AtomicUsize::new(0);
     let is_cached = async || {
         let path = format!("/{}", next.fetch_add(1, std::sync::atomic::Ordering::SeqCst));

@@ -27,12 +27,19 @@ fn impatient(groups: Groups) -> Groups {
 async fn waiting_herd(mesh: &Mesh, n: usize, path: &str) -> tokio::task::JoinHandle<herd::Herd> {
     let waiting = Gathered::gather(n, &mesh.fronts(), |_| Ask::get(SHOP, path)).await;
     let herd = tokio::spawn(waiting.go());
-    let active = async || mesh.envoys[0].stats().await.sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")]);
-    await_until(async || active().await == n as f64 && mesh.origin.hits(path) == 1, SOON, "all wait for one load").await;
+    let active = async || {
+        mesh.envoys[0]
+            .stats()
+            .await
+            .sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")])
+    };
+    await_until(async || active().await == n as f64 && mesh.origin.hits(path) == 1, SOON, "all wait for one load")
+        .await;
     herd
 }
 
-/// Strikes a key's owner while a herd waits for its load: the next peer loads it within that time, once, and all have their answer.
+/// Strikes a key's owner while a herd waits for its load: the next peer loads it within that time, once, and all have
+/// their answer.
 async fn strike_in_flight(mesh: &mut Mesh, stem: &str, strike: impl FnOnce(&mut Coordinator), within: Duration) {
     let path = mesh.owned_by(0, SHOP, stem);
     let gate = Gate::shut();
@@ -94,7 +101,13 @@ async fn a_frozen_owner_is_waited_for_no_longer_than_the_patience() {
     mesh.origin.always(&path, Reply::fresh(60, "alive"));
     let back = async || {
         Ask::get(SHOP, &path).send(mesh.fronts()[0]).await.unwrap();
-        Ask::get(SHOP, &path).header("cache-control", "only-if-cached").send(mesh.coordinators.data()[0]).await.unwrap().status == 200
+        Ask::get(SHOP, &path)
+            .header("cache-control", "only-if-cached")
+            .send(mesh.coordinators.data()[0])
+            .await
+            .unwrap()
+            .status
+            == 200
     };
     await_until(back, SOON, "the owner is asked again when it lives").await;
 }
@@ -135,7 +148,9 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
     await_until(ended, SOON, "the hot copy is used no more").await;
     assert!(down.elapsed() < Duration::from_secs(3) + SLACK, "hot copies were used for {:?}", down.elapsed());
     // It asks none of them now for each request: only whether they are back.
-    let asked = async || mesh.envoys[0].stats().await.sum("envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "meshcache")]);
+    let asked = async || {
+        mesh.envoys[0].stats().await.sum("envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "meshcache")])
+    };
     let before = asked().await;
     let load = load(&[front], &[Ask::get(SHOP, "/other")], 4, Until::Requests(500)).await;
     assert_eq!((load.requests, load.errors), (500, vec![]));
@@ -161,19 +176,29 @@ async fn a_proxy_whose_coordinators_were_all_replaced_finds_the_new_ones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_any_coordinator_a_hot_copy_stands_in_for_a_service_that_fails_for_three_seconds() {
-    let brief = |groups: Groups| groups.set("shop", "/freshness/staleIfError", json!("1h")).set("shop", "/hot/ttl", json!("200ms"));
+    let brief = |groups: Groups| {
+        groups.set("shop", "/freshness/staleIfError", json!("1h")).set("shop", "/hot/ttl", json!("200ms"))
+    };
     let mut mesh = Mesh::of(2, 1).groups(brief).start().await;
     let front = mesh.fronts()[0];
     let ask = async |path: &str| Ask::get(SHOP, path).send(front).await.unwrap();
-    mesh.origin.always("/spare", Reply::fresh(1, "spare")).always("/strict", Reply::ok("strict").header("cache-control", "max-age=1, stale-if-error=0"));
-    let hot = async || ask("/strict").await.cache_status().contains("detail=proxy") && ask("/spare").await.cache_status().contains("detail=proxy");
+    mesh.origin
+        .always("/spare", Reply::fresh(1, "spare"))
+        .always("/strict", Reply::ok("strict").header("cache-control", "max-age=1, stale-if-error=0"));
+    let hot = async || {
+        ask("/strict").await.cache_status().contains("detail=proxy")
+            && ask("/spare").await.cache_status().contains("detail=proxy")
+    };
     await_until(hot, SOON, "both are hot").await;
     mesh.coordinators.all.iter_mut().for_each(Coordinator::kill);
     let down = Instant::now();
     // The service is well: its own answers are better than what is hot and old.
     let passes = async || ask("/spare").await.cache_status().contains("fwd=bypass");
     await_until(passes, SOON, "the service is asked").await;
-    mesh.origin.always("*", Reply::status(503)).always("/spare", Reply::status(503)).always("/strict", Reply::status(503));
+    mesh.origin
+        .always("*", Reply::status(503))
+        .always("/spare", Reply::status(503))
+        .always("/strict", Reply::status(503));
     let (mut stood_in, mut last) = (0, down);
     loop {
         let asked = Instant::now();
@@ -183,7 +208,11 @@ async fn without_any_coordinator_a_hot_copy_stands_in_for_a_service_that_fails_f
             break;
         }
         if spare.status == 200 {
-            assert_eq!((spare.text(), spare.cache_status().contains("; hit; ttl=")), ("spare".to_owned(), true), "{spare:?}");
+            assert_eq!(
+                (spare.text(), spare.cache_status().contains("; hit; ttl=")),
+                ("spare".to_owned(), true),
+                "{spare:?}"
+            );
             assert_eq!(spare.header("cache-control"), "max-age=1", "{spare:?}");
             stood_in += usize::from(spare.cache_status().contains("detail=origin-error"));
             last = asked;
@@ -207,13 +236,21 @@ async fn a_slow_origin_is_waited_for_and_never_asked_twice() {
     assert!(herd.answers().all(|answer| answer.text() == "at last"));
     assert!(herd.elapsed < Duration::from_secs(5) + SLACK, "{:?}", herd.elapsed);
     assert_eq!(mesh.origin.hits(&path), 1);
-    let loads: Vec<f64> = mesh.coordinators.metrics().await.iter().map(|of| of.sum("groupcache_local_load_total", &[("group", "slow")])).collect();
+    let loads: Vec<f64> = mesh
+        .coordinators
+        .metrics()
+        .await
+        .iter()
+        .map(|of| of.sum("groupcache_local_load_total", &[("group", "slow")]))
+        .collect();
     assert_eq!(loads, [1.0, 0.0, 0.0], "it was its owner's load");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn coordinators_that_do_not_agree_who_is_there_load_once_for_each_view() {
-    for (views, most) in [([&[0, 1, 2][..], &[0, 1], &[0, 1, 2]], 2), ([&[0, 1], &[1, 2], &[2, 0]], 3), ([&[0], &[1], &[2]], 3)] {
+    for (views, most) in
+        [([&[0, 1, 2][..], &[0, 1], &[0, 1, 2]], 2), ([&[0, 1], &[1, 2], &[2, 0]], 3), ([&[0], &[1], &[2]], 3)]
+    {
         let mesh = Mesh::of(3, 1).views(&views).start().await;
         let targets = [mesh.fronts(), mesh.coordinators.data()].concat();
         for i in 0..10 {
@@ -240,7 +277,8 @@ async fn a_coordinator_that_is_told_to_stop_ends_what_it_has_begun() {
     await_until(async || mesh.origin.hits("/last") == 1, SOON, "it is loading").await;
     let coordinator = &mut mesh.coordinators.all[0];
     coordinator.process.signal(Signal::TERM);
-    let leaving = async || !client::get(coordinator.ports.status, "/readyz").await.is_ok_and(|answer| answer.status == 200);
+    let leaving =
+        async || !client::get(coordinator.ports.status, "/readyz").await.is_ok_and(|answer| answer.status == 200);
     await_until(leaving, SOON, "it is ready no more").await;
     assert!(coordinator.process.exited().is_none(), "it did not wait for what it had begun");
     gate.open();

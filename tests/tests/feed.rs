@@ -24,7 +24,9 @@ impl Scene {
     async fn set() -> Scene {
         let (coordinator, service) = (Origin::start().await, Origin::start().await);
         service.always("*", Reply::fresh(3600, "from the service"));
-        let config = EnvoyConfig::example("front.yaml").cluster("service", &[service.addr]).cluster("meshcache", &[coordinator.addr]);
+        let config = EnvoyConfig::example("front.yaml")
+            .cluster("service", &[service.addr])
+            .cluster("meshcache", &[coordinator.addr]);
         Scene { envoy: config.start().await, coordinator, service }
     }
 
@@ -48,7 +50,8 @@ impl Scene {
         self.coordinator.on(FEED, move |request| {
             let question: Value = serde_json::from_slice(&request.body).expect("the feed's question is JSON");
             let known = question["version"] == "v1";
-            let answer = if known { json!({"wire": 1, "peer": "scripted", "version": "v1"}).to_string() } else { news.clone() };
+            let answer =
+                if known { json!({"wire": 1, "peer": "scripted", "version": "v1"}).to_string() } else { news.clone() };
             let delay = if known { Duration::from_secs(1) } else { Duration::ZERO };
             Reply::ok(answer).header("content-type", "application/json").header("meshcache-self", &addr).delay(delay)
         });
@@ -105,13 +108,20 @@ async fn as_long_as_the_feed_makes_no_sense_everything_passes() {
         ("no version", with("/state", Value::Null)),
     ];
     for (what, reply) in broken {
-        scene.coordinator.always(FEED, reply.header("content-type", "application/json").delay(Duration::from_millis(20)));
+        scene
+            .coordinator
+            .always(FEED, reply.header("content-type", "application/json").delay(Duration::from_millis(20)));
         scene.fed().await;
         scene.is_passed("/passes").await;
         assert_eq!(scene.coordinator.hits("/passes"), 0, "{what}");
     }
     scene.heal();
-    await_until(async || scene.ask("/served").await.text() == "from the owner", SOON, "it recovers as soon as the feed makes sense").await;
+    await_until(
+        async || scene.ask("/served").await.text() == "from the owner",
+        SOON,
+        "it recovers as soon as the feed makes sense",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +137,11 @@ async fn when_the_feed_breaks_the_groups_stay_and_hot_copies_are_used_for_3_seco
         scene.coordinator.always(FEED, broken);
         await_until(async || !hot().await, SOON, "hot copies are used no more").await;
         // The last sign of life may be a second older than the moment when it broke.
-        assert!((TRUST - Duration::from_millis(1_500)..TRUST + Duration::from_millis(2_500)).contains(&was.elapsed()), "{:?}", was.elapsed());
+        assert!(
+            (TRUST - Duration::from_millis(1_500)..TRUST + Duration::from_millis(2_500)).contains(&was.elapsed()),
+            "{:?}",
+            was.elapsed()
+        );
         let questions = scene.coordinator.hits("/hot");
         for i in 1..=10 {
             let answer = scene.ask("/hot").await;
@@ -144,16 +158,25 @@ async fn an_answer_that_makes_no_sense_is_none() {
     let scene = Scene::set().await;
     scene.heal();
     scene.answer("hit; ttl=60000; age=0; shared; stored");
-    await_until(async || scene.ask("/known").await.text() == "from the owner", SOON, "the filter knows its groups").await;
-    for (i, outcome) in ["", "nonsense", "hit; ttl=many", "pass; reason=private; for=10", "error; reason=refused", "\u{e9}"].iter().enumerate() {
+    await_until(async || scene.ask("/known").await.text() == "from the owner", SOON, "the filter knows its groups")
+        .await;
+    for (i, outcome) in
+        ["", "nonsense", "hit; ttl=many", "pass; reason=private; for=10", "error; reason=refused", "\u{e9}"]
+            .iter()
+            .enumerate()
+    {
         scene.answer(outcome);
         scene.is_passed(&format!("/answers/{i}")).await;
     }
     scene.coordinator.always("*", Reply::ok("an answer that is no coordinator's"));
     scene.is_passed("/answers/of-others").await;
-    scene.coordinator.always("*", Reply::ok(vec![b'x'; 1 << 20]).header("meshcache-outcome", "hit; ttl=60000; age=0").cut());
+    scene
+        .coordinator
+        .always("*", Reply::ok(vec![b'x'; 1 << 20]).header("meshcache-outcome", "hit; ttl=60000; age=0").cut());
     scene.is_passed("/answers/cut").await;
     // More than a callout can take.
-    scene.coordinator.always("*", Reply::ok(vec![b'x'; 1 << 20]).repeated(33).header("meshcache-outcome", "hit; ttl=60000; age=0"));
+    scene
+        .coordinator
+        .always("*", Reply::ok(vec![b'x'; 1 << 20]).repeated(33).header("meshcache-outcome", "hit; ttl=60000; age=0"));
     scene.is_passed("/answers/huge").await;
 }

@@ -32,7 +32,9 @@ async fn a_herd_through_a_plain_envoy_reaches_the_origin_in_full() {
     assert!(herd.answers().all(|answer| answer.text() == "the answer"));
     assert_eq!(origin.latest("/cold").header("host"), "shop.example.com");
     let (first, second) = (one.stats().await, two.stats().await);
-    let requests = |stats: &meshcache_tests::Metrics| stats.sum("envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "service")]);
+    let requests = |stats: &meshcache_tests::Metrics| {
+        stats.sum("envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "service")])
+    };
     assert_eq!((requests(&first), requests(&second)), (100.0, 100.0));
     one.stop().await;
 }
@@ -83,7 +85,8 @@ async fn an_origin_can_be_cut_in_the_middle_of_a_body() {
 async fn bad_origins_are_bad() {
     assert!(client::get(Refused::new().addr, "/").await.is_err());
     let nonsense = BadOrigin::start(Manner::Says(b"HTTP/9.9 nonsense\r\n\r\n".to_vec())).await;
-    let silent = BadOrigin::start(Manner::SaysThenSilence(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".to_vec())).await;
+    let silent =
+        BadOrigin::start(Manner::SaysThenSilence(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".to_vec())).await;
     for manner in [Manner::Reset, Manner::ResetAfterRequest, Manner::EndlessHeaders] {
         let origin = BadOrigin::start(manner).await;
         assert!(client::get(origin.addr, "/").await.is_err());
@@ -98,12 +101,15 @@ async fn bad_origins_are_bad() {
 #[tokio::test]
 async fn an_origin_speaks_http2_and_large_bodies() {
     let origin = Origin::start().await;
-    origin.always("/large", Reply::ok(vec![b'x'; 1 << 20]).repeated(8)).always("/open", Reply::ok("ab").repeated(3).unannounced());
+    origin
+        .always("/large", Reply::ok(vec![b'x'; 1 << 20]).repeated(8))
+        .always("/open", Reply::ok("ab").repeated(3).unannounced());
     let stream = tokio::net::TcpStream::connect(origin.addr).await.unwrap();
     let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
     let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
     tokio::spawn(connection);
-    let request = http::Request::get("http://shop.example.com/large").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+    let request =
+        http::Request::get("http://shop.example.com/large").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
     let response = sender.send_request(request).await.unwrap();
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     assert_eq!((body.len(), origin.latest("/large").version), (8 << 20, http::Version::HTTP_2));
@@ -142,7 +148,11 @@ async fn an_https_origin_is_trusted_by_those_who_know_its_authority() {
     let authority = folder.path().join("ca.pem");
     std::fs::write(&authority, origin.authority()).unwrap();
     let curl = async |arguments: &[&str]| {
-        let arguments = [&["--silent", "--noproxy", "*", &origin.url()], arguments].concat().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let arguments = [&["--silent", "--noproxy", "*", &origin.url()], arguments]
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
         let run = move || std::process::Command::new("curl").args(arguments).output().unwrap();
         String::from_utf8(tokio::task::spawn_blocking(run).await.unwrap().stdout).unwrap()
     };

@@ -1,4 +1,5 @@
-//! Answers whose heads are as large as Envoy takes: through the cache they are what they are without it, and nobody else's keys suffer.
+//! Answers whose heads are as large as Envoy takes: through the cache they are what they are without it, and nobody
+//! else's keys suffer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +8,8 @@ use meshcache_tests::wait::SOON;
 use meshcache_tests::{Answer, Ask, EnvoyConfig, Mesh, Reply, await_until};
 use serde_json::json;
 
-/// Beside the fields that are named, an origin's answer has Cache-Control, Date and Content-Length, and Envoy's takes `:status`.
+/// Beside the fields that are named, an origin's answer has Cache-Control, Date and Content-Length, and Envoy's takes
+/// `:status`.
 fn lines(n: usize) -> Reply {
     (0..n).fold(Reply::fresh(60, "many"), |reply, i| reply.header(&format!("x-{i}"), "v"))
 }
@@ -18,8 +20,10 @@ fn long(kib: usize) -> Reply {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_with_as_large_a_head_as_envoy_takes_costs_no_other_key_anything() {
-    let mesh = Mesh::of(3, 1).envoy(|envoy| envoy.filter(|filter| filter["hot_bytes_per_worker"] = json!(0))).start().await;
-    let alone = EnvoyConfig::example("front.yaml").without_filter().cluster("service", &[mesh.origin.addr]).start().await;
+    let mesh =
+        Mesh::of(3, 1).envoy(|envoy| envoy.filter(|filter| filter["hot_bytes_per_worker"] = json!(0))).start().await;
+    let alone =
+        EnvoyConfig::example("front.yaml").without_filter().cluster("service", &[mesh.origin.addr]).start().await;
     // Question and answer have some lines more than the service's own answer: on both sides of the limit.
     let (fit, more) = ([90, 92, 93].map(|n| ("lines", n, lines(n))), [94, 95, 97].map(|n| ("lines", n, lines(n))));
     let (fit_long, longer) = ([57, 59].map(|n| ("long", n, long(n))), [60, 62].map(|n| ("long", n, long(n))));
@@ -30,8 +34,18 @@ async fn an_answer_with_as_large_a_head_as_envoy_takes_costs_no_other_key_anythi
         mesh.origin.always(other, Reply::fresh(60, "other"));
         ask(other).await;
     }
-    let own = |answer: &Answer| answer.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-") && !name.as_str().starts_with("x-envoy")).count();
-    let all = fit.into_iter().chain(fit_long).map(|case| (case, true)).chain(more.into_iter().chain(longer).map(|case| (case, false)));
+    let own = |answer: &Answer| {
+        answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with("x-") && !name.as_str().starts_with("x-envoy"))
+            .count()
+    };
+    let all = fit
+        .into_iter()
+        .chain(fit_long)
+        .map(|case| (case, true))
+        .chain(more.into_iter().chain(longer).map(|case| (case, false)));
     for ((what, n, reply), is_stored) in all {
         let path = format!("/{what}-{n}");
         mesh.origin.always(&path, reply);
@@ -39,11 +53,24 @@ async fn an_answer_with_as_large_a_head_as_envoy_takes_costs_no_other_key_anythi
         assert_eq!(without.status, 200, "{path} without the cache");
         for asked in ["first", "again", "and again"] {
             let answer = ask(&path).await;
-            assert_eq!((answer.status, answer.text(), own(&answer)), (200, without.text(), own(&without)), "{path}, {asked}");
-            assert_eq!(answer.cache_status().contains("fwd=bypass"), !is_stored, "{path}, {asked}: {}", answer.cache_status());
+            assert_eq!(
+                (answer.status, answer.text(), own(&answer)),
+                (200, without.text(), own(&without)),
+                "{path}, {asked}"
+            );
+            assert_eq!(
+                answer.cache_status().contains("fwd=bypass"),
+                !is_stored,
+                "{path}, {asked}: {}",
+                answer.cache_status()
+            );
             for other in &others {
                 let answer = ask(other).await;
-                assert!(answer.cache_status().contains("; hit"), "{other} after {path}, {asked}: {}", answer.cache_status());
+                assert!(
+                    answer.cache_status().contains("; hit"),
+                    "{other} after {path}, {asked}: {}",
+                    answer.cache_status()
+                );
             }
         }
     }

@@ -24,7 +24,11 @@ async fn mesh() -> (Arc<Mesh>, MutexGuard<'static, ()>) {
     // With all of a small machine's time gone into clients, a second of silence says nothing about an owner.
     let fields = json!({"patience": "10s"});
     let groups = ["crowd", "mixed", "hangup", "private"];
-    let mesh = || Mesh::of(3, 2).envoy(|envoy| envoy.concurrency(2)).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, fields.clone())));
+    let mesh = || {
+        Mesh::of(3, 2)
+            .envoy(|envoy| envoy.concurrency(2))
+            .groups(|all| groups.iter().fold(all, |all, name| all.plus(name, fields.clone())))
+    };
     let mesh = MESH.get(async || mesh().start().await).await;
     (mesh, ALONE.lock().await)
 }
@@ -59,12 +63,19 @@ fn a_hundred_cold_keys_mixed_are_a_hundred_loads() {
     });
 }
 
-/// One client asks, a hundred join its question when its load has begun, and the answer may not be used again without validation.
-async fn the_others_share_the_next_load(mesh: &Mesh, path: &'static str, fields: &'static [(&'static str, &'static str)]) {
+/// One client asks, a hundred join its question when its load has begun, and the answer may not be used again without
+/// validation.
+async fn the_others_share_the_next_load(
+    mesh: &Mesh,
+    path: &'static str,
+    fields: &'static [(&'static str, &'static str)],
+) {
     let (gate, front) = (Gate::shut(), mesh.fronts()[0]);
     let first = gate.clone();
     mesh.origin.on(path, move |request| {
-        let reply = fields.iter().fold(Reply::ok(format!("edition {}", request.nth)), |reply, (name, value)| reply.header(name, *value));
+        let reply = fields
+            .iter()
+            .fold(Reply::ok(format!("edition {}", request.nth)), |reply, (name, value)| reply.header(name, *value));
         if request.nth == 1 { reply.behind(&first) } else { reply.delay(Duration::from_millis(50)) }
     });
     let ask = Ask::get("crowd.test", path);
@@ -73,7 +84,12 @@ async fn the_others_share_the_next_load(mesh: &Mesh, path: &'static str, fields:
         tokio::spawn(async move { leader.send(&ask).await.unwrap() })
     };
     await_until(async || mesh.origin.hits(path) == 1, SOON, "the first one's load is at the origin").await;
-    let active = async || mesh.envoys[0].stats().await.sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")]);
+    let active = async || {
+        mesh.envoys[0]
+            .stats()
+            .await
+            .sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")])
+    };
     let others = tokio::spawn(Gathered::gather(100, &[front], |_| ask.clone()).await.go());
     await_until(async || active().await == 101.0, SOON, "the others wait").await;
     gate.open();
@@ -82,7 +98,12 @@ async fn the_others_share_the_next_load(mesh: &Mesh, path: &'static str, fields:
     assert_eq!(leader.await.unwrap().text(), "edition 1");
     let mut editions = BTreeMap::new();
     others.answers().for_each(|answer| *editions.entry(answer.text()).or_insert(0) += 1);
-    assert_eq!((editions, mesh.origin.hits(path)), ([("edition 2".to_owned(), 100)].into(), 2), "{fields:?}: {}", mesh.counts().await);
+    assert_eq!(
+        (editions, mesh.origin.hits(path)),
+        ([("edition 2".to_owned(), 100)].into(), 2),
+        "{fields:?}: {}",
+        mesh.counts().await
+    );
 }
 
 #[test]
@@ -106,13 +127,29 @@ fn through_an_envoy_who_comes_when_a_load_has_begun_shares_the_next_for_what_mus
         // One worker, and so one question.
         let mesh = Mesh::of(3, 1).groups(|groups| groups.plus("crowd", json!({"patience": "10s"}))).start().await;
         the_others_share_the_next_load(&mesh, "/validated-etag", &[("etag", "\"e\"")]).await;
-        the_others_share_the_next_load(&mesh, "/validated-max-age", &[("cache-control", "max-age=0"), ("etag", "\"e\"")]).await;
-        the_others_share_the_next_load(&mesh, "/validated-no-cache", &[("cache-control", "max-age=60, no-cache"), ("etag", "\"e\"")]).await;
+        the_others_share_the_next_load(
+            &mesh,
+            "/validated-max-age",
+            &[("cache-control", "max-age=0"), ("etag", "\"e\"")],
+        )
+        .await;
+        the_others_share_the_next_load(
+            &mesh,
+            "/validated-no-cache",
+            &[("cache-control", "max-age=60, no-cache"), ("etag", "\"e\"")],
+        )
+        .await;
     });
 }
 
 /// One client asks, a hundred join it, the first hangs up, and only then the origin answers.
-async fn the_first_of_101_hangs_up(mesh: &Mesh, to: SocketAddr, path: &str, asked: impl AsyncFn() -> f64, connections: impl AsyncFn() -> f64) {
+async fn the_first_of_101_hangs_up(
+    mesh: &Mesh,
+    to: SocketAddr,
+    path: &str,
+    asked: impl AsyncFn() -> f64,
+    connections: impl AsyncFn() -> f64,
+) {
     let gate = Gate::shut();
     mesh.origin.always(path, Reply::fresh(60, "for all").behind(&gate));
     let ask = Ask::get("hangup.test", path);
@@ -140,7 +177,8 @@ async fn the_first_of_101_hangs_up(mesh: &Mesh, to: SocketAddr, path: &str, aske
 fn through_an_envoy_the_first_of_101_hangs_up_and_the_others_have_their_answer_from_its_load() {
     run(async {
         let (mesh, _alone) = mesh().await;
-        let of = async |name: &str| mesh.envoys[0].stats().await.sum(name, &[("envoy_http_conn_manager_prefix", "front")]);
+        let of =
+            async |name: &str| mesh.envoys[0].stats().await.sum(name, &[("envoy_http_conn_manager_prefix", "front")]);
         let asked = async || of("envoy_http_downstream_rq_total").await;
         let connections = async || of("envoy_http_downstream_cx_active").await;
         the_first_of_101_hangs_up(&mesh, mesh.fronts()[0], "/hangup", asked, connections).await;
@@ -171,7 +209,9 @@ async fn each_its_own(mesh: &Mesh, targets: &[SocketAddr], path: &str) {
         let path = format!("{path}-{attempt}");
         mesh.origin.on(&path, private).on("/alone", private);
         // An origin time is what the same thousand wait for when each asks the origin itself.
-        let alone = herd(1_000, &[mesh.origin.addr], |i| Ask::get("private.test", "/alone").header("x-client", i.to_string())).await;
+        let alone =
+            herd(1_000, &[mesh.origin.addr], |i| Ask::get("private.test", "/alone").header("x-client", i.to_string()))
+                .await;
         let herd = herd(1_000, targets, |i| Ask::get("private.test", &path).header("x-client", i.to_string())).await;
         herd.expect_all_ok();
         for (i, (answer, _)) in herd.results.iter().enumerate() {

@@ -15,7 +15,11 @@ static MESH: Shared<Mesh> = Shared::new();
 /// A group for each test, so that its counters are its own.
 async fn mesh() -> Arc<Mesh> {
     let groups = ["still", "aging", "ending", "head", "vary", "passing", "attacked", "status"];
-    let mesh = || Mesh::of(3, 1).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("short", json!({"hot": {"ttl": "1s"}})));
+    let mesh = || {
+        Mesh::of(3, 1).groups(|all| {
+            groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("short", json!({"hot": {"ttl": "1s"}}))
+        })
+    };
     MESH.get(async || mesh().start().await).await
 }
 
@@ -77,10 +81,12 @@ fn requests_that_make_an_answer_private_do_not_switch_the_key_off_for_the_others
             let control = if request.header("x-attack").is_empty() { "max-age=1" } else { "private" };
             Reply::ok("here").header("vary", "x-attack").header("cache-control", control)
         });
-        let (honest, attack) = (Ask::get("attacked.test", "/attacked"), Ask::get("attacked.test", "/attacked").header("x-attack", "1"));
+        let (honest, attack) =
+            (Ask::get("attacked.test", "/attacked"), Ask::get("attacked.test", "/attacked").header("x-attack", "1"));
         let front = mesh.fronts()[0];
         let begun = Instant::now();
-        // Each attack beside ten honest requests, for longer than the pass of one is remembered: the proxy tries it again and again.
+        // Each attack beside ten honest requests, for longer than the pass of one is remembered: the proxy tries it
+        // again and again.
         while begun.elapsed() < Duration::from_secs(3) {
             assert_eq!(attack.send(front).await.unwrap().text(), "here");
             for _ in 0..10 {
@@ -88,7 +94,12 @@ fn requests_that_make_an_answer_private_do_not_switch_the_key_off_for_the_others
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let loads = mesh.origin.received().iter().filter(|request| request.uri.path() == "/attacked" && request.header("x-attack").is_empty()).count();
+        let loads = mesh
+            .origin
+            .received()
+            .iter()
+            .filter(|request| request.uri.path() == "/attacked" && request.header("x-attack").is_empty())
+            .count();
         // Without the attack it is one load each second, and the first.
         assert!(loads as f64 <= 3.0 * (seconds + 1.0), "{loads} honest loads in {seconds} s{}", mesh.counts().await);
     });
@@ -119,7 +130,8 @@ fn a_hot_hit_sends_no_packet_to_a_coordinator() {
         assert_eq!(asked().await, before);
         assert_eq!(mesh.origin.hits("/still"), 1);
         // What the proxy did by itself is known all the same: it rides on the feed.
-        let told = async || mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "still")]).await >= 200.0;
+        let told =
+            async || mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "still")]).await >= 200.0;
         await_until(told, SOON, "the coordinators hear of the proxy's hits").await;
     });
 }
@@ -152,8 +164,13 @@ fn cache_status_tells_where_an_answer_came_from() {
         let ask = Ask::get("status.test", "/status");
         let first = ask.send(mesh.fronts()[0]).await.unwrap();
         let members = first.header("cache-status");
-        let own = members.strip_prefix("nearer; hit, ").unwrap_or_else(|| panic!("not behind the nearer cache's own: {members}"));
-        assert!(own.starts_with("meshcache; fwd=uri-miss") && own.contains("; fwd-status=200") && own.contains("; stored"), "{own}");
+        let own = members
+            .strip_prefix("nearer; hit, ")
+            .unwrap_or_else(|| panic!("not behind the nearer cache's own: {members}"));
+        assert!(
+            own.starts_with("meshcache; fwd=uri-miss") && own.contains("; fwd-status=200") && own.contains("; stored"),
+            "{own}"
+        );
         let second = ask.send(mesh.fronts()[0]).await.unwrap();
         assert!(second.cache_status().starts_with("meshcache; hit; ttl=3"), "{second:?}");
         let hot = make_hot(&mesh, &ask).await;
@@ -218,8 +235,15 @@ fn a_head_is_answered_from_a_stored_get() {
         let (hot, owner) = (mesh.fronts()[0], mesh.coordinators.data()[0]);
         for to in [hot, owner] {
             let head = Ask::new("HEAD", "head.test", "/head").send(to).await.unwrap();
-            assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, "12".to_owned()), "{head:?}");
-            assert_eq!((head.header("etag"), head.header("cache-control")), (get.header("etag"), get.header("cache-control")));
+            assert_eq!(
+                (head.status, head.body.len(), head.header("content-length")),
+                (200, 0, "12".to_owned()),
+                "{head:?}"
+            );
+            assert_eq!(
+                (head.header("etag"), head.header("cache-control")),
+                (get.header("etag"), get.header("cache-control"))
+            );
             assert!(head.cache_status().contains("; hit"), "{head:?}");
         }
         assert_eq!(mesh.origin.hits("/head"), 1);
@@ -230,7 +254,9 @@ fn a_head_is_answered_from_a_stored_get() {
 fn a_proxy_keeps_the_variants_of_a_key_apart() {
     run(async {
         let mesh = mesh().await;
-        mesh.origin.on("/vary", |request| Reply::fresh(3600, request.header("accept-language")).header("vary", "accept-language"));
+        mesh.origin.on("/vary", |request| {
+            Reply::fresh(3600, request.header("accept-language")).header("vary", "accept-language")
+        });
         let ask = |language: &str| Ask::get("vary.test", "/vary").header("accept-language", language);
         for language in ["de", "en", "fr"] {
             assert_eq!(make_hot(&mesh, &ask(language)).await.text(), language);
@@ -249,7 +275,8 @@ fn a_proxy_keeps_the_variants_of_a_key_apart() {
 /// Several thousand keys, many times as much as the hot cache may hold, each asked for often enough to be wanted in it.
 async fn sweep(mesh: &Mesh) {
     mesh.origin.forget_heads().always("*", Reply::fresh(3600, vec![b'x'; 16 * 1024]));
-    let asks: Vec<Ask> = (0..2_000).flat_map(|i| (0..3).map(move |_| Ask::get("shop.example.com", &format!("/swept/{i}")))).collect();
+    let asks: Vec<Ask> =
+        (0..2_000).flat_map(|i| (0..3).map(move |_| Ask::get("shop.example.com", &format!("/swept/{i}")))).collect();
     let load = load(&mesh.fronts(), &asks, 4, Until::Requests(8_000)).await;
     assert_eq!((load.requests, load.errors), (8_000, vec![]));
 }

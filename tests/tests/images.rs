@@ -1,5 +1,6 @@
 //! The images as `scripts/image --oci` leaves them: what a kubelet, Istio's agent and Envoy Gateway find inside.
-//! `make test` builds them and says where (MESHCACHE_IMAGES); where they cannot be built it says so, and there is nothing to look into.
+//! `make test` builds them and says where (MESHCACHE_IMAGES); where they cannot be built it says so, and there is
+//! nothing to look into.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -33,7 +34,10 @@ impl Image {
         let images = index["manifests"].as_array().unwrap().iter().map(|one| {
             let image = Image::of(layout, one);
             // By this a node takes its own.
-            assert_eq!((&one["platform"]["os"], &one["platform"]["architecture"]), (&json!("linux"), &image.config["architecture"]));
+            assert_eq!(
+                (&one["platform"]["os"], &one["platform"]["architecture"]),
+                (&json!("linux"), &image.config["architecture"])
+            );
             image
         });
         images.collect()
@@ -47,7 +51,8 @@ impl Image {
         let layers = manifest["layers"].as_array().unwrap();
         assert_eq!((layers.len(), &layers[0]["mediaType"]), (1, &json!("application/vnd.oci.image.layer.v1.tar+gzip")));
         let root = tempfile::tempdir().unwrap();
-        let unpacked = Command::new("tar").arg("-xzf").arg(blob(layout, &layers[0])).arg("-C").arg(root.path()).status().unwrap();
+        let unpacked =
+            Command::new("tar").arg("-xzf").arg(blob(layout, &layers[0])).arg("-C").arg(root.path()).status().unwrap();
         assert!(unpacked.success());
         Image { config: json(blob(layout, &manifest["config"])), root }
     }
@@ -81,21 +86,26 @@ fn images(name: &str) -> Vec<Image> {
     all
 }
 
-/// How a program of this architecture is run here, if at all: by itself, or by an emulator that is installed (Debian: qemu-user-static).
+/// How a program of this architecture is run here, if at all: by itself, or by an emulator that is installed (Debian:
+/// qemu-user-static).
 fn runner(architecture: &str) -> Option<Command> {
     let (machine, own) = match architecture {
         "amd64" => ("x86_64", cfg!(target_arch = "x86_64")),
         "arm64" => ("aarch64", cfg!(target_arch = "aarch64")),
         other => panic!("an image for {other}"),
     };
-    let emulator = std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(format!("qemu-{machine}-static"))).find(|path| path.exists());
+    let emulator = std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(format!("qemu-{machine}-static")))
+        .find(|path| path.exists());
     if own { Some(Command::new("env")) } else { emulator.map(Command::new) }
 }
 
 /// The segments of a program (ELF, 64 bits): their types.
 fn segments(program: &[u8]) -> Vec<u32> {
     assert_eq!(program[..6], *b"\x7fELF\x02\x01", "an ELF program of 64 bits");
-    let number = |at: usize, bytes: usize| program[at..at + bytes].iter().rev().fold(0_usize, |n, byte| n << 8 | usize::from(*byte));
+    let number = |at: usize, bytes: usize| {
+        program[at..at + bytes].iter().rev().fold(0_usize, |n, byte| n << 8 | usize::from(*byte))
+    };
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).map(|i| number(table + i * size, 4) as u32).collect()
 }
@@ -118,7 +128,11 @@ fn looks_right(image: &Image) {
     let program = image.bytes("meshcache-coordinator");
     let (interpreter, dynamic_tls) = (3, 7);
     assert!(!segments(&program).contains(&interpreter), "nothing else is there that it could be linked with");
-    assert!(segments(&program).contains(&dynamic_tls) && segments(&std::fs::read("/bin/sh").unwrap()).contains(&interpreter), "segments are read");
+    assert!(
+        segments(&program).contains(&dynamic_tls)
+            && segments(&std::fs::read("/bin/sh").unwrap()).contains(&interpreter),
+        "segments are read"
+    );
     let architecture = image.config["architecture"].as_str().unwrap();
     assert_eq!(program[18], if architecture == "arm64" { 183 } else { 62 }, "{architecture}");
     let Some(mut run) = runner(architecture) else {
@@ -126,7 +140,10 @@ fn looks_right(image: &Image) {
         return;
     };
     let said = run.arg(image.root.path().join("meshcache-coordinator")).arg("--version").output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), format!("meshcache-coordinator {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        String::from_utf8_lossy(&said.stdout).trim(),
+        format!("meshcache-coordinator {}", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -134,6 +151,9 @@ fn the_filters_image_is_the_module_and_nothing_else() {
     // One for all architectures: else Istio's agent would have to choose.
     for image in images("filter") {
         assert_eq!(image.files(), ["plugin.wasm"].map(str::to_owned).into());
-        assert!(image.bytes("plugin.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
+        assert!(
+            image.bytes("plugin.wasm") == std::fs::read(artifact::filter()).unwrap(),
+            "the module that the tests run"
+        );
     }
 }

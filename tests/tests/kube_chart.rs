@@ -1,4 +1,5 @@
-//! The chart in a real API server: every object accepted under the `restricted` level without a warning, installed and removed by helm.
+//! The chart in a real API server: every object accepted under the `restricted` level without a warning, installed and
+//! removed by helm.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,8 +10,10 @@ use meshcache_tests::helm::helm;
 use meshcache_tests::kube::Cluster;
 use meshcache_tests::wait::{LONG, await_until};
 
-const RESTRICTED: [&str; 2] = ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];
-const GROUP: &str = "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://s.n:80\"}, freshness: {default: 30s}}]\n";
+const RESTRICTED: [&str; 2] =
+    ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];
+const GROUP: &str =
+    "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://s.n:80\"}, freshness: {default: 30s}}]\n";
 
 #[test]
 #[ignore = "needs a Kubernetes API: make test-kube"]
@@ -40,7 +43,11 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
     let chart = folder.to_str().unwrap();
     let objects = || {
         cluster
-            .kubectl(&["get", "all,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets", "--output=name"])
+            .kubectl(&[
+                "get",
+                "all,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets",
+                "--output=name",
+            ])
             .lines()
             .map(str::to_owned)
             .collect::<BTreeSet<_>>()
@@ -60,7 +67,12 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
     assert_eq!(cluster.kubectl(&["get", "statefulset", "cache-meshcache", "--output=jsonpath={.spec.replicas}"]), "4");
 
     helm(&cluster, &["uninstall", "cache"]).await;
-    let left =
-        || objects().difference(&before).filter(|name| !name.starts_with("pod/") && !name.starts_with("controllerrevision")).cloned().collect::<Vec<_>>();
+    let left = || {
+        objects()
+            .difference(&before)
+            .filter(|name| !name.starts_with("pod/") && !name.starts_with("controllerrevision"))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     await_until(async || left().is_empty(), LONG, "nothing is left").await;
 }

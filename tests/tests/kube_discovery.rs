@@ -42,7 +42,11 @@ impl Member {
     /// How many peers there are in its ring, and which ring it is.
     async fn ring(&self) -> Option<(f64, String)> {
         let metrics = self.metrics().await?;
-        let version = metrics.0.iter().find(|(series, value)| series.starts_with("meshcache_ring_info{") && **value == 1.0).map(|(series, _)| series.clone());
+        let version = metrics
+            .0
+            .iter()
+            .find(|(series, value)| series.starts_with("meshcache_ring_info{") && **value == 1.0)
+            .map(|(series, _)| series.clone());
         Some((metrics.get("kubegroup_peers", &[]), version.unwrap_or_default()))
     }
 }
@@ -63,7 +67,8 @@ impl Ring {
         let cluster = Cluster::namespace("discovery", &[]);
         let objects = chart::objects_in(&cluster.namespace, "auth: {existingSecret: none}").unwrap();
         let kinds = ["ServiceAccount", "Role", "RoleBinding", "Service"];
-        let wanted: Vec<&Value> = objects.iter().filter(|object| kinds.iter().any(|kind| object["kind"] == *kind)).collect();
+        let wanted: Vec<&Value> =
+            objects.iter().filter(|object| kinds.iter().any(|kind| object["kind"] == *kind)).collect();
         cluster.apply(&wanted, &[]).unwrap();
         let origin = Origin::start().await;
         origin.always("/answer", Reply::ok("answer").header("cache-control", "max-age=60"));
@@ -166,14 +171,18 @@ impl Ring {
             "http-status" => 8082,
             _ => 8083,
         };
-        let ports: Vec<Value> = ports.iter().map(|name| json!({"name": name, "port": number(name), "protocol": "TCP"})).collect();
+        let ports: Vec<Value> =
+            ports.iter().map(|name| json!({"name": name, "port": number(name), "protocol": "TCP"})).collect();
         let metadata = json!({"name": name, "namespace": self.cluster.namespace, "labels": labels});
         json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "addressType": family, "ports": ports, "endpoints": endpoints})
     }
 
     /// How many problems of a kind the first coordinator has.
     async fn problems(&self, kind: &str) -> f64 {
-        self.members[0].metrics().await.map_or(-1.0, |metrics| metrics.get("meshcache_discovery_problems", &[("problem", kind)]))
+        self.members[0]
+            .metrics()
+            .await
+            .map_or(-1.0, |metrics| metrics.get("meshcache_discovery_problems", &[("problem", kind)]))
     }
 }
 
@@ -224,7 +233,8 @@ async fn every_ring_follows_who_is_ready_within_two_seconds_and_requests_go_on()
     ring.agree(3.0, "at the start").await;
     let client = Client::start(ring.members[0].address);
 
-    // On a busy machine the API server and its controllers take longer than the coordinators: the fastest of some rounds counts.
+    // On a busy machine the API server and its controllers take longer than the coordinators: the fastest of some
+    // rounds counts.
     let mut slow = BTreeSet::from(["not ready", "ready again", "added", "terminates", "gone"]);
     let mut took = Vec::new();
     ring.origin.on("*", |_| Reply::fresh(600, "answer"));
@@ -246,7 +256,10 @@ async fn every_ring_follows_who_is_ready_within_two_seconds_and_requests_go_on()
         took.push(("terminates", ring.agree(3.0, "one terminates").await));
         // Its keys have other owners now, who ask it for what it has.
         ring.ask_many(round).await;
-        assert!(ring.sum("meshcache_peeks_total", &[("outcome", "found")]).await > found, "who terminates is not asked for what it has");
+        assert!(
+            ring.sum("meshcache_peeks_total", &[("outcome", "found")]).await > found,
+            "who terminates is not asked for what it has"
+        );
         ring.members.last().unwrap().process.signal(Signal::TERM);
         ring.cluster.remove(&last);
         ring.members.pop();
@@ -289,7 +302,10 @@ async fn an_api_server_that_goes_away_leaves_the_ring_and_is_followed_when_it_is
 
     // One that starts without an API server says what it waits for, and is not ready.
     let late = ring.launch(3);
-    let said = async || late.readiness().await.0 == 503 && late.readiness().await.1.contains(": cannot list endpointslices.discovery.k8s.io: ");
+    let said = async || {
+        late.readiness().await.0 == 503
+            && late.readiness().await.1.contains(": cannot list endpointslices.discovery.k8s.io: ")
+    };
     await_until(said, LONG, "readiness says what is missing").await;
 
     kube::api_server(true);
@@ -299,14 +315,22 @@ async fn an_api_server_that_goes_away_leaves_the_ring_and_is_followed_when_it_is
     // The controller that writes the slices comes back in its own time.
     let written = async || {
         ring.cluster
-            .kubectl(&["get", "endpointslices", "--output=json", "--selector", &format!("kubernetes.io/service-name={SERVICE}")])
+            .kubectl(&[
+                "get",
+                "endpointslices",
+                "--output=json",
+                "--selector",
+                &format!("kubernetes.io/service-name={SERVICE}"),
+            ])
             .matches("\"ready\": true")
             .count()
             == 2
     };
     await_until(written, LONG, "the slice says who is ready").await;
     ring.agree(2.0, "a change after the API server is back").await;
-    let young = async || ring.members[0].metrics().await.is_some_and(|metrics| metrics.get("meshcache_ring_age_seconds", &[]) == 0.0);
+    let young = async || {
+        ring.members[0].metrics().await.is_some_and(|metrics| metrics.get("meshcache_ring_age_seconds", &[]) == 0.0)
+    };
     await_until(young, LONG, "the ring is confirmed").await;
     await_until(async || late.readiness().await.0 == 200, LONG, "the late one is ready").await;
     client.expect_no_failure();
@@ -324,14 +348,18 @@ async fn rights_that_are_missing_are_named_and_readiness_says_so() {
     ring.cluster.kubectl(&["delete", "rolebinding", SERVICE]);
 
     let late = ring.launch(2);
-    let said = async || late.readiness().await.0 == 503 && late.readiness().await.1.contains("no right to list endpointslices.discovery.k8s.io");
+    let said = async || {
+        late.readiness().await.0 == 503
+            && late.readiness().await.1.contains("no right to list endpointslices.discovery.k8s.io")
+    };
     await_until(said, LONG, "readiness names verb and resource").await;
     assert!(late.process.log().contains("no right to list endpointslices.discovery.k8s.io"), "{}", late.process.log());
     // Those that know a ring keep it, and are ready; when their watch ends they say what is missing.
     let told = async || {
         let (status, line) = ring.members[0].readiness().await;
         assert_eq!(status, 200, "{line}");
-        line.starts_with("ready, with a ring that is ") && line.contains(" no right to list endpointslices.discovery.k8s.io ")
+        line.starts_with("ready, with a ring that is ")
+            && line.contains(" no right to list endpointslices.discovery.k8s.io ")
     };
     await_until(told, LONG, "who has a ring names verb and resource, too").await;
     let line = "no right to list endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it)";
@@ -359,7 +387,9 @@ async fn bad_endpoints_are_named_and_counted_a_thousand_are_taken_and_the_rest_i
     let pod = |name: &str, address: &str| json!({"addresses": [address], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": name}});
 
     // What the API itself refuses can never reach a coordinator.
-    for (addresses, why) in [(json!([]), "addresses"), (json!(["cache.example"]), "addresses"), (json!(["127.0.0.1"]), "addresses")] {
+    for (addresses, why) in
+        [(json!([]), "addresses"), (json!(["cache.example"]), "addresses"), (json!(["127.0.0.1"]), "addresses")]
+    {
         let endpoint = json!({"addresses": addresses, "targetRef": {"kind": "Pod", "name": "bare"}});
         let refused = ring.cluster.apply(&[&ring.slice("refused", "IPv4", &PORTS, vec![endpoint])], &[]).unwrap_err();
         assert!(refused.contains("invalid") && refused.contains(why), "{refused}");
@@ -367,12 +397,20 @@ async fn bad_endpoints_are_named_and_counted_a_thousand_are_taken_and_the_rest_i
 
     let nobody = json!({"addresses": ["10.244.99.1"], "conditions": {"ready": true}});
     let node = json!({"addresses": ["10.244.99.2"], "targetRef": {"kind": "Node", "name": "node"}});
-    let bad =
-        [ring.slice("nobodys", "IPv4", &PORTS, vec![nobody.clone(), node]), ring.slice("portless", "IPv4", &PORTS[..2], vec![pod("portless", "10.244.99.3")])];
+    let bad = [
+        ring.slice("nobodys", "IPv4", &PORTS, vec![nobody.clone(), node]),
+        ring.slice("portless", "IPv4", &PORTS[..2], vec![pod("portless", "10.244.99.3")]),
+    ];
     ring.cluster.apply(&[&bad[0], &bad[1]], &[]).unwrap();
-    let warned = ring.cluster.apply(&[&ring.slice("named", "FQDN", &PORTS, vec![pod("named", "cache.example")])], &[]).unwrap_err();
+    let warned = ring
+        .cluster
+        .apply(&[&ring.slice("named", "FQDN", &PORTS, vec![pod("named", "cache.example")])], &[])
+        .unwrap_err();
     assert!(warned.contains("FQDN endpoints are deprecated"), "{warned}");
-    let counted = async || (ring.problems("no-target").await, ring.problems("no-port").await, ring.problems("bad-address").await) == (2.0, 1.0, 1.0);
+    let counted = async || {
+        (ring.problems("no-target").await, ring.problems("no-port").await, ring.problems("bad-address").await)
+            == (2.0, 1.0, 1.0)
+    };
     await_until(counted, LONG, "each problem is counted").await;
     for line in [
         "EndpointSlice nobodys: endpoint 10.244.99.1 names no Pod and is left out",
@@ -388,7 +426,9 @@ async fn bad_endpoints_are_named_and_counted_a_thousand_are_taken_and_the_rest_i
     // A thousand in ten slices, one in each without a Pod.
     let many: Vec<Value> = (0..10)
         .map(|s| {
-            let one = |e| if e == 50 { nobody.clone() } else { pod(&format!("pod-{s}-{e}"), &format!("10.244.{}.{e}", 100 + s)) };
+            let one = |e| {
+                if e == 50 { nobody.clone() } else { pod(&format!("pod-{s}-{e}"), &format!("10.244.{}.{e}", 100 + s)) }
+            };
             ring.slice(&format!("many-{s}"), "IPv4", &PORTS, (0..100).map(one).collect())
         })
         .collect();
@@ -424,7 +464,8 @@ async fn a_pod_may_have_two_families_and_may_come_back_at_another_address() {
     ring.agree(2.0, "one has moved").await;
     assert!(ring.peers().await.contains(&format!("{}:8083", ring.address(77))), "{}", ring.peers().await);
 
-    // Dual stack is two slices. Who is in both is asked by the sixth version: by the other this one could not be reached.
+    // Dual stack is two slices. Who is in both is asked by the sixth version: by the other this one could not be
+    // reached.
     let Some(six) = kube::network6() else {
         eprintln!("left out: this machine has no IPv6");
         return client.expect_no_failure();
@@ -433,7 +474,8 @@ async fn a_pod_may_have_two_families_and_may_come_back_at_another_address() {
     await_until(async || both.readiness().await.0 == 200, LONG, "it is ready").await;
     let endpoint = |address: IpAddr| json!({"addresses": [address], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": both.name}});
     let ports = ["http2", "http-status", "tcp-peer"];
-    let slices = [("four", "IPv4", ring.address(78)), ("six", "IPv6", six)].map(|(name, family, at)| ring.slice(name, family, &ports, vec![endpoint(at)]));
+    let slices = [("four", "IPv4", ring.address(78)), ("six", "IPv6", six)]
+        .map(|(name, family, at)| ring.slice(name, family, &ports, vec![endpoint(at)]));
     ring.cluster.apply(&[&slices[0], &slices[1]], &[]).unwrap();
     ring.members.push(both);
     ring.agree(3.0, "one is in two families").await;
@@ -478,7 +520,8 @@ async fn the_filter_is_attached_when_every_coordinator_serves_it_and_taken_off_a
     let service = format!("--service={}/{SERVICE}", ring.cluster.namespace);
     let filter = |name: &str| format!("--filter={}", folder.join(name).display());
     let hook = |arguments: &[&str]| {
-        let output = Command::new(artifact::coordinator()).args(arguments).env("KUBECONFIG", &account).output().unwrap();
+        let output =
+            Command::new(artifact::coordinator()).args(arguments).env("KUBECONFIG", &account).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let there = || platform.kubectl(&["get", "wasmplugins", "--output=jsonpath={.items[*].spec.url}"]);

@@ -1,4 +1,5 @@
-//! The whole thing in a real mesh: istiod, sidecars under STRICT mTLS that take all traffic of their Pods, the chart's own objects.
+//! The whole thing in a real mesh: istiod, sidecars under STRICT mTLS that take all traffic of their Pods, the chart's
+//! own objects.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -88,7 +89,8 @@ impl Client {
     /// Waits until so many more have been answered.
     async fn goes_on(&self, more: usize) {
         let from = self.answered.load(Ordering::Relaxed);
-        let answered = || self.answered.load(Ordering::Relaxed) >= from + more || !self.failed.lock().unwrap().is_empty();
+        let answered =
+            || self.answered.load(Ordering::Relaxed) >= from + more || !self.failed.lock().unwrap().is_empty();
         await_until(async || answered(), LONG, "requests go on").await;
         self.expect_no_failure();
     }
@@ -101,14 +103,22 @@ impl Client {
 
     fn expect_no_failure(&self) {
         let failed = self.failed.lock().unwrap();
-        assert!(failed.is_empty(), "{} failed, {} were answered; the first: {}", failed.len(), self.answered.load(Ordering::Relaxed), failed[0]);
+        assert!(
+            failed.is_empty(),
+            "{} failed, {} were answered; the first: {}",
+            failed.len(),
+            self.answered.load(Ordering::Relaxed),
+            failed[0]
+        );
     }
 }
 
 /// A hundred ask at once in this Pod; how many have the right answer.
 async fn herd(pod: &Pod, ask: Ask, to: SocketAddr, right: &'static str) -> usize {
     pod.run(async move {
-        let one = move |ask: Ask| async move { ask.send(to).await.is_ok_and(|answer| answer.status == 200 && answer.text() == right) };
+        let one = move |ask: Ask| async move {
+            ask.send(to).await.is_ok_and(|answer| answer.status == 200 && answer.text() == right)
+        };
         let all: Vec<_> = (0..100).map(|_| tokio::spawn(one(ask.clone()))).collect();
         let mut good = 0;
         for one in all {
@@ -159,12 +169,19 @@ async fn is_hot(pod: &Pod, ask: &Ask, to: SocketAddr) {
     let hot = async || {
         let answer = pod.ask(ask, to).await;
         *last.lock().unwrap() = format!("{answer:?}");
-        // Its last word: the first may be that of the filter before the service, which lets the coordinators' own requests pass.
+        // Its last word: the first may be that of the filter before the service, which lets the coordinators' own
+        // requests pass.
         answer.is_ok_and(|answer| answer.header("cache-status").ends_with("detail=proxy"))
     };
     let end = Instant::now() + LONG;
     while !hot().await {
-        assert!(Instant::now() < end, "{} is not kept; the last answer of {}: {}", ask.path(), pod.name, last.lock().unwrap());
+        assert!(
+            Instant::now() < end,
+            "{} is not kept; the last answer of {}: {}",
+            ask.path(),
+            pod.name,
+            last.lock().unwrap()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -177,7 +194,8 @@ async fn a_herd_is_one_load_hits_stay_in_the_sidecars_and_the_plugin_comes_chang
     }
     let shop = Shop::start(1).await;
     let (host, group) = (shop.host(), shop.group(&["*".into()]));
-    let release = async |attach: Value, more: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, more)).await;
+    let release =
+        async |attach: Value, more: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, more)).await;
     let attach = |bytes: &str| json!([{"name": "shop", "namespace": shop.mesh.apps.namespace, "selector": {"app": "client"}, "mode": "CLIENT", "groups": ["shop"], "hotBytesPerWorker": bytes}]);
     // Install first, attach second.
     release(json!([]), json!({})).await;
@@ -194,7 +212,8 @@ async fn a_herd_is_one_load_hits_stay_in_the_sidecars_and_the_plugin_comes_chang
     // The herd: one load, however many ask through however many sidecars.
     let before = loads(&members).await;
     shop.origin.always("/cold", Reply::fresh(600, "slow").delay(Duration::from_millis(300)));
-    let good = tokio::join!(herd(&one, shop.get("/cold"), shop.at, "slow"), herd(&other, shop.get("/cold"), shop.at, "slow"));
+    let good =
+        tokio::join!(herd(&one, shop.get("/cold"), shop.at, "slow"), herd(&other, shop.get("/cold"), shop.at, "slow"));
     assert_eq!(good, (100, 100));
     assert_eq!((shop.origin.hits("/cold"), loads(&members).await - before), (1, 1.0));
     // The origin was asked with the coordinators' certificate.
@@ -216,7 +235,9 @@ async fn a_herd_is_one_load_hits_stay_in_the_sidecars_and_the_plugin_comes_chang
     for path in &paths {
         assert_eq!(other.ask(&shop.get(path), shop.at).await.unwrap().status, 200);
     }
-    let grown = |now: Vec<Metrics>, name: &str| now.iter().zip(&before).map(|(now, before)| now.since(before).sum(name, &[])).collect::<Vec<_>>();
+    let grown = |now: Vec<Metrics>, name: &str| {
+        now.iter().zip(&before).map(|(now, before)| now.since(before).sum(name, &[])).collect::<Vec<_>>()
+    };
     assert_eq!(grown(numbers(&members).await, "groupcache_local_load_total"), owned(&group, &host, &paths));
     assert_eq!(grown(numbers(&members).await, "groupcache_server_requests_total"), [0.0; 3]);
 
@@ -241,7 +262,9 @@ async fn a_herd_is_one_load_hits_stay_in_the_sidecars_and_the_plugin_comes_chang
     is_hot(&one, &shop.get("/warm"), shop.at).await;
     let gone = async || {
         for pod in [&one, &other] {
-            let gone = async || pod.ask(&shop.get("/warm"), shop.at).await.is_ok_and(|answer| answer.cache_status().is_empty());
+            let gone = async || {
+                pod.ask(&shop.get("/warm"), shop.at).await.is_ok_and(|answer| answer.cache_status().is_empty())
+            };
             await_until(gone, LONG, "the filter is gone").await;
         }
         client.goes_on(50).await;
@@ -275,7 +298,8 @@ async fn whom_the_service_refuses_gets_nothing_from_sidecar_coordinator_or_neigh
     let principals = [format!("cluster.local/ns/{apps}/sa/friend"), format!("cluster.local/ns/{cache}/sa/{CACHE}")];
     shop.mesh.put(&json!({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "shop", "namespace": apps},
         "spec": {"selector": {"matchLabels": {"app": "shop"}}, "rules": [{"from": [{"source": {"principals": principals}}]}]}}));
-    // Clients cannot choose a Host of their own, since proxies route by it; but a VirtualService can, and so does one with a proxy of their own.
+    // Clients cannot choose a Host of their own, since proxies route by it; but a VirtualService can, and so does one
+    // with a proxy of their own.
     let disguised = |name: &str, port: u16| {
         json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": name.split('.').next().unwrap(), "namespace": apps},
         "spec": {"hosts": [name], "http": [{"rewrite": {"authority": host}, "route": [{"destination": {"host": name, "port": {"number": port}}}]}]}})
@@ -290,11 +314,15 @@ async fn whom_the_service_refuses_gets_nothing_from_sidecar_coordinator_or_neigh
     let entry = |app: &str| json!({"name": app, "namespace": apps, "selector": {"app": app}, "groups": [app]});
     shop.mesh.release(&values(&[group, other], json!([entry("shop"), entry("open")]), json!({}))).await;
 
-    // The friend makes it hot in the service's own sidecar; the stranger is refused by the service's policy, cache or no cache.
+    // The friend makes it hot in the service's own sidecar; the stranger is refused by the service's policy, cache or
+    // no cache.
     is_hot(&friend, &shop.get("/secret"), shop.at).await;
     is_hot(&stranger, &Ask::get(&open, "/secret"), open_at).await;
     let refused = stranger.ask(&shop.get("/secret"), shop.at).await.unwrap();
-    assert_eq!((refused.status, refused.text().as_str(), refused.cache_status().as_str()), (403, "RBAC: access denied", ""));
+    assert_eq!(
+        (refused.status, refused.text().as_str(), refused.cache_status().as_str()),
+        (403, "RBAC: access denied", "")
+    );
 
     // By a neighbour, whose sidecar has the filter too, with the Host of the one that refuses.
     shop.mesh.put(&disguised(&neighbour, 80));
@@ -309,8 +337,12 @@ async fn whom_the_service_refuses_gets_nothing_from_sidecar_coordinator_or_neigh
     // By a coordinator: who may ask it has its answer, who may not has none.
     shop.mesh.put(&disguised(&coordinators, 8080));
     let to_coordinator = Ask::get(&coordinators, "/secret");
-    let served =
-        async || friend.ask(&to_coordinator, shop.mesh.cache_service()).await.is_ok_and(|answer| answer.header("cache-status").ends_with("detail=owner"));
+    let served = async || {
+        friend
+            .ask(&to_coordinator, shop.mesh.cache_service())
+            .await
+            .is_ok_and(|answer| answer.header("cache-status").ends_with("detail=owner"))
+    };
     await_until(served, LONG, "a coordinator answers who may have it").await;
     for ask in [
         to_coordinator.clone(),
@@ -324,10 +356,14 @@ async fn whom_the_service_refuses_gets_nothing_from_sidecar_coordinator_or_neigh
     assert_eq!(istio::istiod().await.sum("pilot_total_xds_rejects", &[]), 0.0);
 }
 
-/// The chart's plugins for these entries, as somebody has them who does not wait for the hook: with the module's digest, or a URL of one's own.
+/// The chart's plugins for these entries, as somebody has them who does not wait for the hook: with the module's
+/// digest, or a URL of one's own.
 fn plugins(mesh: &Mesh, values: &str, digest: &str) -> Vec<Value> {
     let objects = chart::objects_in(&mesh.cache.namespace, values).unwrap();
-    let of_the_hook = objects.iter().find_map(|object| object["data"]["plugins.json"].as_str()).map_or("[]".to_owned(), |json| json.replace("SHA256", digest));
+    let of_the_hook = objects
+        .iter()
+        .find_map(|object| object["data"]["plugins.json"].as_str())
+        .map_or("[]".to_owned(), |json| json.replace("SHA256", digest));
     let of_the_hook: Vec<Value> = serde_json::from_str(&of_the_hook).unwrap();
     of_the_hook.into_iter().chain(objects.into_iter().filter(|object| object["kind"] == "WasmPlugin")).collect()
 }
@@ -341,7 +377,8 @@ async fn a_plugin_that_is_there_a_minute_before_the_coordinators_fails_no_reques
     let shop = Shop::start(3).await;
     let (apps, group) = (shop.mesh.apps.namespace.clone(), shop.group(&["*".into()]));
     let attach = |app: &str| json!([{"name": app, "namespace": apps, "selector": {"app": app}, "mode": "CLIENT", "groups": ["shop"]}]);
-    let release = async |attach: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, json!({}))).await;
+    let release =
+        async |attach: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, json!({}))).await;
     release(json!([])).await;
     let (here, fetching) = (shop.mesh.app("here", "here-0").await, shop.mesh.app("fetching", "fetching-0").await);
     let mut clients = Vec::new();
@@ -349,13 +386,18 @@ async fn a_plugin_that_is_there_a_minute_before_the_coordinators_fails_no_reques
         clients.push(Client::start(pod, shop.get("/early"), shop.at).await);
     }
 
-    // One by a URL of one's own, as from a registry: the module can be had, there are only no coordinators. One with theirs: it cannot be had.
+    // One by a URL of one's own, as from a registry: the module can be had, there are only no coordinators. One with
+    // theirs: it cannot be had.
     let module = std::fs::read(artifact::filter()).unwrap();
     let digest = sha256(&artifact::filter());
-    let registry = Origin::start_at((std::env::var("KUBE_ADDRESS").unwrap().parse::<IpAddr>().unwrap(), 0).into()).await;
+    let registry =
+        Origin::start_at((std::env::var("KUBE_ADDRESS").unwrap().parse::<IpAddr>().unwrap(), 0).into()).await;
     registry.always("/filter.wasm", Reply::ok(module));
     let own = json!({"module": {"url": format!("{}/filter.wasm", registry.url()), "sha256": digest}});
-    let early = [values(std::slice::from_ref(&group), attach("fetching"), own), values(std::slice::from_ref(&group), attach("here"), json!({}))];
+    let early = [
+        values(std::slice::from_ref(&group), attach("fetching"), own),
+        values(std::slice::from_ref(&group), attach("here"), json!({})),
+    ];
     let made: Vec<Value> = early.iter().flat_map(|values| plugins(&shop.mesh, values, &digest)).collect();
     assert_eq!(made.len(), 2);
     // As the hook of a release before has applied it: the very same again would be no change.
@@ -401,10 +443,14 @@ async fn a_sidecar_that_limits_egress_names_the_coordinators_else_all_passes_and
     let (apps, cache) = (&shop.mesh.apps, &shop.mesh.cache);
     // What docs/istio.md says of both namespaces; the first lacks what NOTES.txt asks for.
     shop.mesh.limit_egress(apps, &["./*".into()]);
-    shop.mesh.limit_egress(cache, &["./*".into(), format!("{}/*", apps.namespace), "default/kubernetes.default.svc.cluster.local".into()]);
+    shop.mesh.limit_egress(
+        cache,
+        &["./*".into(), format!("{}/*", apps.namespace), "default/kubernetes.default.svc.cluster.local".into()],
+    );
     let one = shop.mesh.app("client", "client-0").await;
     let group = shop.group(&["*".into()]);
-    let release = async |attach: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, json!({}))).await;
+    let release =
+        async |attach: Value| shop.mesh.release(&values(std::slice::from_ref(&group), attach, json!({}))).await;
     release(json!([])).await;
     let members = shop.mesh.members(2).await;
     let load = Client::start(&one, shop.get("/limited"), shop.at).await;
@@ -450,7 +496,13 @@ async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_n
     let group = json!({"name": "shop", "match": {"service": format!("shop.{apps}")}, "origin": {"url": "http://shop"}, "callers": ["*"]});
     let entry = |name: &str| json!({"name": name, "namespace": apps, "selector": {"app": name}, "groups": ["shop"]});
     let both = json!([entry("one"), entry("other")]);
-    let there = || mesh.apps.kubectl(&["get", "wasmplugins", "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.url} {end}"]);
+    let there = || {
+        mesh.apps.kubectl(&[
+            "get",
+            "wasmplugins",
+            "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.url} {end}",
+        ])
+    };
     mesh.release(&values(std::slice::from_ref(&group), json!([]), json!({}))).await;
     let _members = mesh.members(2).await;
 
@@ -458,10 +510,19 @@ async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_n
     assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
     // The values that it has, and nothing else: as people type it.
     let folder = chart::folder();
-    let again = helm(&mesh.cache, &["upgrade", "cache", folder.to_str().unwrap(), "--reset-then-reuse-values", "--set", "replicas=4"]).await;
+    let again = helm(
+        &mesh.cache,
+        &["upgrade", "cache", folder.to_str().unwrap(), "--reset-then-reuse-values", "--set", "replicas=4"],
+    )
+    .await;
     assert!(again.contains("on 2 places"), "{again}");
     // An image of one's own takes over what the hook made, and the hook what helm made.
-    mesh.release(&values(std::slice::from_ref(&group), both.clone(), json!({"module": {"url": "oci://registry.example/filter:1"}}))).await;
+    mesh.release(&values(
+        std::slice::from_ref(&group),
+        both.clone(),
+        json!({"module": {"url": "oci://registry.example/filter:1"}}),
+    ))
+    .await;
     assert_eq!(there(), "one oci://registry.example/filter:1 other oci://registry.example/filter:1 ");
     mesh.release(&values(std::slice::from_ref(&group), both, json!({}))).await;
     assert!(there().starts_with("one http://") && there().contains(" other http://"), "{}", there());
@@ -488,10 +549,11 @@ async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_n
     assert_eq!(there(), "other oci://registry.example/theirs:1 ");
 
     // Nothing else is left.
-    let kinds =
-        "envoyfilters,destinationrules,peerauthentications,authorizationpolicies,roles,rolebindings,serviceaccounts,configmaps,services,statefulsets,jobs";
+    let kinds = "envoyfilters,destinationrules,peerauthentications,authorizationpolicies,roles,rolebindings,serviceaccounts,configmaps,services,statefulsets,jobs";
     let left = || {
-        let of = |cluster: &Cluster| cluster.kubectl(&["get", kinds, "--selector=app.kubernetes.io/instance=cache", "--output=name"]);
+        let of = |cluster: &Cluster| {
+            cluster.kubectl(&["get", kinds, "--selector=app.kubernetes.io/instance=cache", "--output=name"])
+        };
         let root = mesh.cache.kubectl(&["get", "envoyfilters", "--namespace=istio-system", "--output=name"]);
         let root = root.lines().filter(|name| name.contains(&mesh.cache.namespace)).collect::<String>();
         [of(&mesh.apps), of(&mesh.cache), root].concat()

@@ -1,4 +1,5 @@
-//! The chart's alerts and dashboard ask only for metrics, labels and words that docs/metrics.md has; coordinators are held to that list elsewhere.
+//! The chart's alerts and dashboard ask only for metrics, labels and words that docs/metrics.md has; coordinators are
+//! held to that list elsewhere.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -34,8 +35,14 @@ fn documented() -> BTreeMap<String, Row> {
 
 /// All expressions: of the alerts, of the panels, of the dashboard's variables.
 fn expressions() -> Vec<String> {
-    let objects = chart::objects("monitoring: {prometheusRule: {enabled: true, expectedProxies: 4}, dashboard: {enabled: true}}\n").unwrap();
-    let rules = objects.iter().filter(|object| object["kind"] == "PrometheusRule").flat_map(|rule| rule["spec"]["groups"][0]["rules"].as_array().unwrap());
+    let objects = chart::objects(
+        "monitoring: {prometheusRule: {enabled: true, expectedProxies: 4}, dashboard: {enabled: true}}\n",
+    )
+    .unwrap();
+    let rules = objects
+        .iter()
+        .filter(|object| object["kind"] == "PrometheusRule")
+        .flat_map(|rule| rule["spec"]["groups"][0]["rules"].as_array().unwrap());
     let mut all: Vec<String> = rules.map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect();
     assert!(all.len() >= 9, "{all:?}");
     let dashboard = objects.iter().find_map(|object| object["data"]["meshcache.json"].as_str()).unwrap();
@@ -68,7 +75,9 @@ impl ExprVisitor for Asked {
         match expression {
             Expr::VectorSelector(series) => self.add(series),
             Expr::MatrixSelector(range) => self.add(&range.vs),
-            Expr::Aggregate(aggregate) => self.labels.extend(aggregate.modifier.iter().flat_map(|by| by.labels().labels.clone())),
+            Expr::Aggregate(aggregate) => {
+                self.labels.extend(aggregate.modifier.iter().flat_map(|by| by.labels().labels.clone()))
+            }
             Expr::Binary(both) => {
                 let matching = both.modifier.as_ref().and_then(|modifier| modifier.matching.as_ref());
                 self.labels.extend(matching.iter().flat_map(|on| on.labels().labels.clone()));
@@ -114,7 +123,10 @@ fn every_expression_asks_for_what_a_coordinator_exports() {
                 let label = &matcher.name;
                 assert!(row.labels.contains(label), "{name} has no label {label}: `{expression}`");
                 for value in matcher.value.split('|').filter(|value| !value.starts_with('$')) {
-                    assert!(row.words.contains(value), "docs/metrics.md does not say that {label} of {name} may be `{value}`: `{expression}`");
+                    assert!(
+                        row.words.contains(value),
+                        "docs/metrics.md does not say that {label} of {name} may be `{value}`: `{expression}`"
+                    );
                 }
             }
         }
@@ -127,12 +139,18 @@ fn every_expression_asks_for_what_a_coordinator_exports() {
 #[test]
 fn what_is_shown_or_alerted_on_is_of_one_release_where_two_share_a_namespace() {
     let one_release = |matchers: &[Matcher]| {
-        let of = |label: &str| matchers.iter().find(|matcher| matcher.name == label).map(|matcher| matcher.value.as_str());
+        let of =
+            |label: &str| matchers.iter().find(|matcher| matcher.name == label).map(|matcher| matcher.value.as_str());
         // Pods of `cache` and of `cache-two` begin alike.
         of("namespace").is_some() && of("pod").is_some_and(|pod| pod.ends_with("-[0-9]+"))
     };
-    for expression in expressions().iter().filter(|expression| !expression.starts_with("label_values(meshcache_build_info")) {
-        let series = expression.strip_prefix("label_values(").and_then(|list| list.rsplit_once(", ")).map_or(expression.as_str(), |(series, _)| series);
+    for expression in
+        expressions().iter().filter(|expression| !expression.starts_with("label_values(meshcache_build_info"))
+    {
+        let series = expression
+            .strip_prefix("label_values(")
+            .and_then(|list| list.rsplit_once(", "))
+            .map_or(expression.as_str(), |(series, _)| series);
         for (name, matchers) in Asked::read(series).series {
             assert!(one_release(&matchers), "{name} in `{expression}`");
         }
@@ -141,7 +159,9 @@ fn what_is_shown_or_alerted_on_is_of_one_release_where_two_share_a_namespace() {
 
 #[test]
 fn every_part_of_an_expression_is_looked_at() {
-    let asked = Asked::read(r#"sum by (le) (rate(a_bucket{reason=~"b|c"}[5m])) / on (group) (d or min by (pod) (max_over_time(e[1h:5m])))"#);
+    let asked = Asked::read(
+        r#"sum by (le) (rate(a_bucket{reason=~"b|c"}[5m])) / on (group) (d or min by (pod) (max_over_time(e[1h:5m])))"#,
+    );
     let series: Vec<&str> = asked.series.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(series, ["a_bucket", "d", "e"]);
     assert_eq!((asked.series[0].1[0].name.as_str(), asked.series[0].1[0].value.as_str()), ("reason", "b|c"));

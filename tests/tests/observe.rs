@@ -1,4 +1,5 @@
-//! `mode: observe`: a service that answers by what its key lacks is found out before anything is shared, and an honest one is not accused.
+//! `mode: observe`: a service that answers by what its key lacks is found out before anything is shared, and an honest
+//! one is not accused.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,7 +19,9 @@ async fn mesh() -> Arc<Mesh> {
     let groups = |mode: &'static str| json!({"mode": mode, "limits": {"object": "64KiB"}});
     let keyed = json!({"mode": "observe", "key": {"headers": ["x-tenant"]}});
     let mesh = || {
-        let mesh = Mesh::of(2, 1).groups(|all| all.plus("tenants", groups("observe")).plus("honest", groups("observe")).plus("keyed", keyed.clone()));
+        let mesh = Mesh::of(2, 1).groups(|all| {
+            all.plus("tenants", groups("observe")).plus("honest", groups("observe")).plus("keyed", keyed.clone())
+        });
         mesh.groups(|all| all.plus("plain", groups("observe")).plus("fair", groups("observe")))
     };
     MESH.get(async || mesh().start().await).await
@@ -34,7 +37,10 @@ async fn ask(mesh: &Mesh, to: SocketAddr, host: &str, path: &str) {
         for tenant in ["a", "b"] {
             let before = mesh.origin.hits(path);
             let answer = Ask::get(host, path).header("x-tenant", tenant).send(to).await.unwrap();
-            assert!(answer.status == 200 && answer.text().starts_with(&mesh.origin.latest(path).header("x-tenant")), "{answer:?}");
+            assert!(
+                answer.status == 200 && answer.text().starts_with(&mesh.origin.latest(path).header("x-tenant")),
+                "{answer:?}"
+            );
             assert_eq!(mesh.origin.hits(path), before + 1, "nothing is answered from a cache");
         }
     }
@@ -48,13 +54,22 @@ fn a_tenant_that_is_missing_in_the_key_is_found_out() {
         let front = mesh.fronts()[0];
         ask(&mesh, front, "tenants.test", "/who").await;
         // Those who would have had the answer of the tenant who came first.
-        await_until(async || mismatches(&mesh, "tenants").await == TIMES as f64, SOON, "the coordinators tell how often").await;
+        await_until(
+            async || mismatches(&mesh, "tenants").await == TIMES as f64,
+            SOON,
+            "the coordinators tell how often",
+        )
+        .await;
 
         // With the tenant in the key, or in Vary, nothing differs.
         mesh.origin.on("/varies", |request| Reply::fresh(3600, request.header("x-tenant")).header("vary", "x-tenant"));
         ask(&mesh, front, "keyed.test", "/who").await;
         ask(&mesh, front, "keyed.test", "/varies").await;
-        let seen = async || mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "keyed"), ("outcome", "observed")]).await;
+        let seen = async || {
+            mesh.coordinators
+                .sum("meshcache_proxy_requests_total", &[("group", "keyed"), ("outcome", "observed")])
+                .await
+        };
         await_until(async || seen().await >= 4.0 * TIMES as f64, SOON, "all are counted").await;
         assert_eq!(mismatches(&mesh, "keyed").await, 0.0);
     });
@@ -65,13 +80,19 @@ fn an_honest_service_is_not_accused() {
     run(async {
         let mesh = mesh().await;
         let (front, host) = (mesh.fronts()[0], "honest.test");
-        // The same for all; and what is nobody else's, what is in parts or too large, what fails: all of them other bytes each time.
+        // The same for all; and what is nobody else's, what is in parts or too large, what fails: all of them other
+        // bytes each time.
         mesh.origin.on("/same", |_| Reply::fresh(3600, "the same for everybody"));
-        mesh.origin.on("/private", |request| Reply::ok(request.nth.to_string()).header("cache-control", "private, max-age=60"));
+        mesh.origin.on("/private", |request| {
+            Reply::ok(request.nth.to_string()).header("cache-control", "private, max-age=60")
+        });
         mesh.origin.on("/nothing", |request| Reply::ok(request.nth.to_string()));
         mesh.origin.on("/large", |request| Reply::fresh(3600, format!("{:09}", request.nth).repeat(1000)).repeated(10));
         mesh.origin.on("/range", |request| {
-            Reply::ok(request.nth.to_string()).with_status(206).header("cache-control", "max-age=60").header("content-range", "bytes 0-0/9")
+            Reply::ok(request.nth.to_string())
+                .with_status(206)
+                .header("cache-control", "max-age=60")
+                .header("content-range", "bytes 0-0/9")
         });
         mesh.origin.on("/fails", |request| match request.nth % 2 {
             0 => Reply::ok(request.nth.to_string()).with_status(503),
@@ -98,7 +119,11 @@ fn an_honest_service_is_not_accused() {
         observed += 2.0;
         let large = Ask::get(host, "/large").send(front).await.unwrap();
         assert_eq!(large.body.len(), 90_000);
-        let counted = async || mesh.coordinators.sum("meshcache_proxy_requests_total", &[("group", "honest"), ("outcome", "observed")]).await;
+        let counted = async || {
+            mesh.coordinators
+                .sum("meshcache_proxy_requests_total", &[("group", "honest"), ("outcome", "observed")])
+                .await
+        };
         await_until(async || counted().await >= observed, SOON, "all are counted").await;
         assert_eq!(mismatches(&mesh, "honest").await, 0.0);
     });
@@ -109,13 +134,22 @@ fn what_passes_a_coordinator_for_plain_clients_is_watched_too() {
     run(async {
         let mesh = mesh().await;
         mesh.origin.on("/plain", |request| Reply::fresh(3600, request.header("x-tenant")));
-        mesh.origin.on("/chunks", |request| Reply::fresh(3600, format!("{} ", request.header("x-tenant"))).repeated(3).header("vary", "x-tenant"));
+        mesh.origin.on("/chunks", |request| {
+            Reply::fresh(3600, format!("{} ", request.header("x-tenant"))).repeated(3).header("vary", "x-tenant")
+        });
         let to = mesh.coordinators.data()[0];
         ask(&mesh, to, "plain.test", "/plain").await;
-        assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_observe_mismatch_total", &[("group", "plain")]), TIMES as f64);
+        assert_eq!(
+            mesh.coordinators.all[0].metrics().await.get("meshcache_observe_mismatch_total", &[("group", "plain")]),
+            TIMES as f64
+        );
         ask(&mesh, to, "fair.test", "/chunks").await;
         assert_eq!(mismatches(&mesh, "fair").await, 0.0);
         let outcomes = mesh.coordinators.all[0].metrics().await;
-        assert!(outcomes.get("meshcache_requests_total", &[("group", "fair"), ("outcome", "hit"), ("reason", "observe")]) > 0.0, "{outcomes:?}");
+        assert!(
+            outcomes.get("meshcache_requests_total", &[("group", "fair"), ("outcome", "hit"), ("reason", "observe")])
+                > 0.0,
+            "{outcomes:?}"
+        );
     });
 }

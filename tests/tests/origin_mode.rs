@@ -49,7 +49,10 @@ async fn it_caches_what_the_origin_lets_it_cache() {
         ("/nothing", Reply::ok("x")),
         ("/no-store", Reply::ok("x").header("cache-control", "no-store, max-age=60")),
         ("/private", Reply::ok("x").header("cache-control", "private, max-age=60")),
-        ("/cookie", Reply::ok("x").header("last-modified", "Mon, 01 Jan 2024 00:00:00 GMT").header("set-cookie", "session=1")),
+        (
+            "/cookie",
+            Reply::ok("x").header("last-modified", "Mon, 01 Jan 2024 00:00:00 GMT").header("set-cookie", "session=1"),
+        ),
         ("/vary", Reply::fresh(60, "x").header("vary", "*")),
         ("/expired", Reply::ok("x").header("expires", "0")),
         ("/teapot", Reply::ok("x").with_status(418)),
@@ -95,7 +98,11 @@ async fn a_crowd_for_one_cold_page_is_one_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn methods_bodies_redirects_and_errors_go_through() {
     let (origin, cache) = cache(&[]).await;
-    origin.on("/echo", |request| Reply::ok(request.body.clone()).header("x-method", request.method.as_str()).header("x-type", request.header("content-type")));
+    origin.on("/echo", |request| {
+        Reply::ok(request.body.clone())
+            .header("x-method", request.method.as_str())
+            .header("x-type", request.header("content-type"))
+    });
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
         let ask = Ask::new(method, HOST, "/echo").header("content-type", "text/x").body(format!("by {method}"));
         for i in 1..=2 {
@@ -141,7 +148,11 @@ async fn heads_ranges_and_conditions_are_answered_as_the_origin_would() {
         let head = Ask::new("HEAD", HOST, "/page").send(to).await.unwrap();
         assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, "10".to_owned()), "{round}");
         let part = page.clone().header("range", "bytes=2-4").send(to).await.unwrap();
-        assert_eq!((part.status, part.text(), part.header("content-range")), (206, "cde".to_owned(), "bytes 2-4/10".to_owned()), "{round}");
+        assert_eq!(
+            (part.status, part.text(), part.header("content-range")),
+            (206, "cde".to_owned(), "bytes 2-4/10".to_owned()),
+            "{round}"
+        );
         let beyond = page.clone().header("range", "bytes=99-").send(to).await.unwrap();
         assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */10".to_owned()), "{round}");
         let same = page.clone().header("if-none-match", "\"e\"").send(to).await.unwrap();
@@ -172,7 +183,8 @@ async fn it_speaks_http2_without_tls() {
     let (origin, cache) = cache(&[]).await;
     origin.always("/two", Reply::fresh(60, "over two"));
     let stream = TcpStream::connect(cache.ports.data).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     for _ in 0..3 {
         let request = http::Request::get("http://anything.test/two").body(Empty::<Bytes>::new()).unwrap();
@@ -187,7 +199,10 @@ async fn it_speaks_http2_without_tls() {
 /// Reads an answer without keeping it: how many bytes of body there were.
 async fn swallow(to: SocketAddr, path: &str) -> usize {
     let mut stream = TcpStream::connect(to).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let (mut all, mut head, mut buffer) = (0, None, vec![0; 1 << 20]);
     loop {
         let read = stream.read(&mut buffer).await.unwrap();
@@ -195,7 +210,8 @@ async fn swallow(to: SocketAddr, path: &str) -> usize {
             return all - head.unwrap_or_default();
         }
         if head.is_none() {
-            let end = buffer[..read].windows(4).position(|four| four == b"\r\n\r\n").expect("the head comes in one piece");
+            let end =
+                buffer[..read].windows(4).position(|four| four == b"\r\n\r\n").expect("the head comes in one piece");
             assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..end]));
             head = Some(end + 4);
         }
@@ -206,7 +222,10 @@ async fn swallow(to: SocketAddr, path: &str) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_larger_than_the_cache_streams_and_evicts_nothing() {
     let (origin, cache) = cache(&["--store-bytes", "100MiB"]).await;
-    origin.forget_heads().always("*", Reply::fresh(3600, vec![b'x'; 1024])).always("/large", Reply::fresh(3600, vec![b'x'; 1 << 20]).repeated(200));
+    origin
+        .forget_heads()
+        .always("*", Reply::fresh(3600, vec![b'x'; 1024]))
+        .always("/large", Reply::fresh(3600, vec![b'x'; 1 << 20]).repeated(200));
     let asks: Vec<Ask> = (0..5_000).map(|i| Ask::get(HOST, &format!("/small/{i}"))).collect();
     let to = cache.ports.data;
     let filled = load(&[to], &asks, 8, Until::Requests(5_000)).await;
@@ -241,7 +260,10 @@ async fn a_request_body_streams_too() {
     cache.process.reset_peak_rss();
     let before = cache.process.rss();
     let mut stream = TcpStream::connect(cache.ports.data).await.unwrap();
-    stream.write_all(format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let piece = vec![b'x'; 1 << 20];
     for _ in 0..200 {
         stream.write_all(&piece).await.unwrap();
@@ -259,7 +281,13 @@ async fn a_client_that_waits_for_leave_to_send_gets_it() {
     let (origin, cache) = cache(&[]).await;
     origin.on("/expects", |request| Reply::ok(request.body.clone()));
     let mut stream = TcpStream::connect(cache.ports.data).await.unwrap();
-    stream.write_all(format!("POST /expects HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(
+            format!("POST /expects HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+                .as_bytes(),
+        )
+        .await
+        .unwrap();
     let mut all = Vec::new();
     let leave = async |stream: &mut TcpStream, all: &mut Vec<u8>, end: &[u8]| {
         while !all.ends_with(end) {
@@ -284,7 +312,12 @@ async fn an_origin_that_is_not_there_is_a_502() {
     assert_eq!(post.status, 502, "{post:?}");
     let back = Origin::takes(gone.listen()).await;
     back.always("/", Reply::fresh(60, "back"));
-    await_until(async || Ask::get(HOST, "/").send(cache.ports.data).await.unwrap().text() == "back", SOON, "it is asked again").await;
+    await_until(
+        async || Ask::get(HOST, "/").send(cache.ports.data).await.unwrap().text() == "back",
+        SOON,
+        "it is asked again",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -295,7 +328,9 @@ async fn the_log_says_when_an_origin_fails_why_and_when_it_is_back() {
     for path in ["/1", "/2", "/3"] {
         assert_eq!(ask(path).await, 502);
     }
-    let lines = |what: &str| cache.process.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect::<Vec<_>>();
+    let lines = |what: &str| {
+        cache.process.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect::<Vec<_>>()
+    };
     let fails = lines("origin does not answer");
     assert_eq!(fails.len(), 1, "{fails:?}");
     for part in ["WARN", "group=default", &refused.addr.to_string(), "reason=connect", "Connection refused"] {

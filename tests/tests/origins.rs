@@ -1,4 +1,5 @@
-//! Origins that fail: the right error or the service's own answer for everybody who waits, nothing bad stored, nothing left behind.
+//! Origins that fail: the right error or the service's own answer for everybody who waits, nothing bad stored, nothing
+//! left behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,7 +28,11 @@ fn manners() -> Vec<(&'static str, Manner, &'static [u16])> {
         ("half-head-silence", Manner::SaysThenSilence(b"HTTP/1.1 200 OK\r\ncache-con".to_vec()), &[504]),
         ("half-body", says(&format!("{good}content-length: 100\n\nhalf")), &[502, 0]),
         ("half-chunk", says(&format!("{good}transfer-encoding: chunked\n\n64\nhalf")), &[502, 0]),
-        ("half-body-silence", Manner::SaysThenSilence(format!("{good}content-length: 100\n\nhalf").replace('\n', "\r\n").into_bytes()), &[504, 0]),
+        (
+            "half-body-silence",
+            Manner::SaysThenSilence(format!("{good}content-length: 100\n\nhalf").replace('\n', "\r\n").into_bytes()),
+            &[504, 0],
+        ),
         ("bad-chunk", says(&format!("{good}transfer-encoding: chunked\n\nnonsense\n")), &[502, 0]),
         ("endless", Manner::EndlessHeaders, &[502]),
         ("no-http", says("nonsense\n\n"), &[502]),
@@ -47,12 +52,15 @@ async fn whatever_an_origin_does_everybody_has_an_answer_and_nothing_is_stored_o
     for (name, manner, expected) in manners() {
         let origin = BadOrigin::start(manner).await;
         let addr = origin.addr;
-        let fields = json!({"freshness": {"default": "1h"}, "origin": {"url": origin.url(), "timeout": timeout["timeout"]}});
-        mesh = mesh.groups(|groups| groups.plus(name, fields)).envoy(|envoy| envoy.route(&format!("{name}.test"), addr));
+        let fields =
+            json!({"freshness": {"default": "1h"}, "origin": {"url": origin.url(), "timeout": timeout["timeout"]}});
+        mesh =
+            mesh.groups(|groups| groups.plus(name, fields)).envoy(|envoy| envoy.route(&format!("{name}.test"), addr));
         origins.push((name, Some(origin), expected));
     }
     let fields = json!({"origin": {"url": format!("http://{}", refusing.addr)}});
-    mesh = mesh.groups(|groups| groups.plus("refused", fields)).envoy(|envoy| envoy.route("refused.test", refusing.addr));
+    mesh =
+        mesh.groups(|groups| groups.plus("refused", fields)).envoy(|envoy| envoy.route("refused.test", refusing.addr));
     origins.push(("refused", None, &[502]));
     let mesh = mesh.start().await;
     mesh.origin.always("/well", Reply::fresh(3600, "well"));
@@ -66,13 +74,25 @@ async fn whatever_an_origin_does_everybody_has_an_answer_and_nothing_is_stored_o
         let host = format!("{name}.test");
         for round in 0..2 {
             let plain = herd(10, &mesh.coordinators.data(), |_| Ask::get(&host, "/bad")).await;
-            assert!(plain.statuses().keys().all(|status| expected.contains(status)), "{name}, round {round}: {:?}", plain.statuses());
+            assert!(
+                plain.statuses().keys().all(|status| expected.contains(status)),
+                "{name}, round {round}: {:?}",
+                plain.statuses()
+            );
             assert!(plain.elapsed < Duration::from_secs(3), "{name}: {:?}", plain.elapsed);
-            assert!(plain.answers().all(|answer| !answer.cache_status().contains("; hit") && !answer.text().contains("half")));
+            assert!(
+                plain
+                    .answers()
+                    .all(|answer| !answer.cache_status().contains("; hit") && !answer.text().contains("half"))
+            );
         }
         // Through Envoy it is the service's own answer: here Envoy's error for the same origin, or a cut connection.
         let proxied = herd(10, &mesh.fronts(), |_| Ask::get(&host, "/bad")).await;
-        assert!(proxied.statuses().keys().all(|status| [0, 502, 503, 504].contains(status)), "{name}: {:?}", proxied.statuses());
+        assert!(
+            proxied.statuses().keys().all(|status| [0, 502, 503, 504].contains(status)),
+            "{name}: {:?}",
+            proxied.statuses()
+        );
         assert!(proxied.elapsed < Duration::from_secs(5), "{name}: {:?}", proxied.elapsed);
     }
     for (name, origin, _) in &origins {
@@ -92,8 +112,13 @@ async fn mesh() -> Arc<Mesh> {
     let small = json!({"limits": {"object": "64KiB"}});
     let status = json!({"freshness": {"default": "1h", "status": {"404": "1h", "5xx": "1s"}}});
     let mesh = || {
-        Mesh::of(3, 1)
-            .groups(|groups| groups.plus("small", small).plus("errors", json!({})).plus("listed", status).plus("never", json!({"origin": {"timeout": "1s"}})))
+        Mesh::of(3, 1).groups(|groups| {
+            groups
+                .plus("small", small)
+                .plus("errors", json!({}))
+                .plus("listed", status)
+                .plus("never", json!({"origin": {"timeout": "1s"}}))
+        })
     };
     MESH.get(async || mesh().start().await).await
 }
@@ -103,7 +128,9 @@ fn a_body_over_the_limit_is_served_and_never_stored() {
     run(async {
         let mesh = mesh().await;
         let body = vec![b'x'; 64 << 10];
-        mesh.origin.always("/fits", Reply::fresh(3600, body.clone()).unannounced()).always("/fits-too", Reply::fresh(3600, body.clone()));
+        mesh.origin
+            .always("/fits", Reply::fresh(3600, body.clone()).unannounced())
+            .always("/fits-too", Reply::fresh(3600, body.clone()));
         let large = Reply::fresh(3600, body).repeated(16);
         mesh.origin.always("/large", large.clone()).always("/large-unannounced", large.unannounced());
         let targets = [mesh.fronts(), mesh.coordinators.data()].concat();
@@ -116,7 +143,10 @@ fn a_body_over_the_limit_is_served_and_never_stored() {
                     let before = mesh.origin.hits(path);
                     let answer = Ask::get("small.test", path).send(*to).await.unwrap();
                     assert_eq!((answer.status, answer.body.len()), (200, 1 << 20), "{path} at {to}");
-                    assert!(!answer.cache_status().contains("; hit") && !answer.cache_status().contains("; stored"), "{answer:?}");
+                    assert!(
+                        !answer.cache_status().contains("; hit") && !answer.cache_status().contains("; stored"),
+                        "{answer:?}"
+                    );
                     assert!(mesh.origin.hits(path) > before);
                 }
             }
@@ -139,7 +169,10 @@ fn an_error_of_the_origin_is_given_as_it_is_and_not_stored() {
         let targets = [mesh.fronts()[0], mesh.coordinators.data()[0], mesh.coordinators.data()[1]];
         for status in [400, 403, 404, 410, 429, 500, 502, 503, 504] {
             let path = format!("/error/{status}");
-            mesh.origin.always(&path, Reply::fresh(3600, "its own words").with_status(status).header("x-own", "1").header("retry-after", "7"));
+            mesh.origin.always(
+                &path,
+                Reply::fresh(3600, "its own words").with_status(status).header("x-own", "1").header("retry-after", "7"),
+            );
             for to in targets {
                 for _ in 0..2 {
                     let before = mesh.origin.hits(&path);
@@ -159,14 +192,24 @@ fn an_error_of_the_origin_is_given_as_it_is_and_not_stored() {
 fn an_error_that_the_group_lists_is_stored_for_as_long_as_it_says() {
     run(async {
         let mesh = mesh().await;
-        mesh.origin.always("/missing", Reply::ok("none here").with_status(404)).always("/broken", Reply::ok("broken").with_status(500));
+        mesh.origin
+            .always("/missing", Reply::ok("none here").with_status(404))
+            .always("/broken", Reply::ok("broken").with_status(500));
         let ask = async |path: &str| Ask::get("listed.test", path).send(mesh.fronts()[0]).await.unwrap();
         for _ in 0..5 {
             let missing = ask("/missing").await;
-            assert_eq!((missing.status, missing.text(), mesh.origin.hits("/missing")), (404, "none here".to_owned(), 1));
+            assert_eq!(
+                (missing.status, missing.text(), mesh.origin.hits("/missing")),
+                (404, "none here".to_owned(), 1)
+            );
         }
         assert_eq!(ask("/broken").await.status, 500);
-        await_until(async || ask("/broken").await.status == 500 && mesh.origin.hits("/broken") > 1, SOON, "a stored 500 ends").await;
+        await_until(
+            async || ask("/broken").await.status == 500 && mesh.origin.hits("/broken") > 1,
+            SOON,
+            "a stored 500 ends",
+        )
+        .await;
     });
 }
 
@@ -175,7 +218,11 @@ async fn an_origin_that_is_down_is_an_error_until_it_is_back() {
     let origin = Origin::start_at(port::unused()).await;
     let (addr, url) = (origin.addr, origin.url());
     let down = json!({"freshness": {"default": "1h"}, "origin": {"url": url}});
-    let mesh = Mesh::of(3, 1).groups(|groups| groups.plus("down", down)).envoy(|envoy| envoy.route("down.test", addr)).start().await;
+    let mesh = Mesh::of(3, 1)
+        .groups(|groups| groups.plus("down", down))
+        .envoy(|envoy| envoy.route("down.test", addr))
+        .start()
+        .await;
     origin.always("/kept", Reply::fresh(3600, "kept"));
     let targets = [mesh.fronts(), mesh.coordinators.data()].concat();
     for to in &targets {
@@ -204,7 +251,11 @@ fn an_origin_that_never_answers_is_not_asked_by_all_who_wait() {
         let targets = [mesh.fronts(), mesh.coordinators.data()].concat();
         let herd = herd(40, &targets, |_| Ask::get("never.test", "/never")).await;
         assert_eq!(herd.statuses(), [(504, 40)].into());
-        assert!(mesh.origin.hits("/never") < 5, "the herd was let loose on it: {} requests", mesh.origin.hits("/never"));
+        assert!(
+            mesh.origin.hits("/never") < 5,
+            "the herd was let loose on it: {} requests",
+            mesh.origin.hits("/never")
+        );
     });
 }
 
@@ -221,10 +272,19 @@ fn half_a_body_is_never_taken_for_the_whole() {
                 if cuts.load(std::sync::atomic::Ordering::SeqCst) { reply.cut() } else { reply }
             });
             let broken = herd(20, &targets, |_| Ask::get("small.test", path)).await;
-            assert!(broken.statuses().keys().all(|status| [0, 502, 503].contains(status)), "{path}: {:?}", broken.statuses());
+            assert!(
+                broken.statuses().keys().all(|status| [0, 502, 503].contains(status)),
+                "{path}: {:?}",
+                broken.statuses()
+            );
             cut.store(false, std::sync::atomic::Ordering::SeqCst);
             for to in &targets {
-                let whole = async || Ask::get("small.test", path).send(*to).await.is_ok_and(|answer| answer.status == 200 && answer.body.len() == size);
+                let whole = async || {
+                    Ask::get("small.test", path)
+                        .send(*to)
+                        .await
+                        .is_ok_and(|answer| answer.status == 200 && answer.body.len() == size)
+                };
                 await_until(whole, SOON, "the whole is served when there is one").await;
             }
         }

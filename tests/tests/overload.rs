@@ -26,7 +26,12 @@ async fn what_finds_no_place_in_time_goes_to_the_service_by_itself() {
                 mesh.origin.always(&path(i), Reply::fresh(60, path(i)).behind(&gate));
             });
             let herd = tokio::spawn(Gathered::gather(20, &[to], |i| Ask::get("busy.test", &path(i))).await.go());
-            await_until(async || mesh.origin.under_way() == 20, SOON, "all are at the origin: two as loads, the others by themselves").await;
+            await_until(
+                async || mesh.origin.under_way() == 20,
+                SOON,
+                "all are at the origin: two as loads, the others by themselves",
+            )
+            .await;
             gate.open();
             let herd = herd.await.unwrap();
             herd.expect_all_ok();
@@ -38,8 +43,12 @@ async fn what_finds_no_place_in_time_goes_to_the_service_by_itself() {
                 let answer = Ask::get("busy.test", &path(i)).send(to).await.unwrap();
                 assert_eq!((answer.status, answer.text()), (200, path(i)));
             }
-            await_until(async || Ask::get("busy.test", &path(0)).send(to).await.unwrap().cache_status().contains("; hit"), SOON, "the cache caches again")
-                .await;
+            await_until(
+                async || Ask::get("busy.test", &path(0)).send(to).await.unwrap().cache_status().contains("; hit"),
+                SOON,
+                "the cache caches again",
+            )
+            .await;
         }
     }
 }
@@ -76,7 +85,12 @@ async fn a_group_that_refuses_says_when_to_come_back_and_spares_its_origin() {
         assert_eq!(mesh.origin.under_way(), 2, "nothing of it goes to the origin");
         gate.open();
         first.await.unwrap().expect_all_ok();
-        await_until(async || Ask::get("busy.test", &path(5)).send(to).await.unwrap().status == 200, SOON, "it serves again").await;
+        await_until(
+            async || Ask::get("busy.test", &path(5)).send(to).await.unwrap().status == 200,
+            SOON,
+            "it serves again",
+        )
+        .await;
     }
     assert!(mesh.coordinators.all[0].process.log().contains("more loads than maxLoads"));
 }
@@ -119,21 +133,29 @@ async fn those_who_are_let_go_together_do_not_arrive_together() {
     let herd = meshcache_tests::herd(20, &[to], |i| Ask::get("busy.test", &format!("/goes/{i}"))).await;
     herd.expect_all_ok();
     let (first, last) = (herd.within(0.0), herd.within(1.0));
-    assert!(first >= Duration::from_millis(250) && last - first >= Duration::from_millis(80), "from {first:?} to {last:?}");
+    assert!(
+        first >= Duration::from_millis(250) && last - first >= Duration::from_millis(80),
+        "from {first:?} to {last:?}"
+    );
     gate.open();
     holding.await.unwrap().expect_all_ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jitter_lets_what_came_together_end_apart() {
-    let mesh = Mesh::of(1, 1).groups(|groups| groups.plus("apart", json!({"freshness": {"jitter": "50%"}}))).start().await;
+    let mesh =
+        Mesh::of(1, 1).groups(|groups| groups.plus("apart", json!({"freshness": {"jitter": "50%"}}))).start().await;
     mesh.origin.always("*", Reply::fresh(1000, "x"));
     let mut left = std::collections::BTreeSet::new();
     for i in 0..20 {
         let ask = async || Ask::get("apart.test", &format!("/{i}")).send(mesh.fronts()[0]).await.unwrap();
         ask().await;
         let answer = ask().await;
-        let ttl = answer.cache_status().split("ttl=").nth(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u64>().unwrap());
+        let ttl = answer
+            .cache_status()
+            .split("ttl=")
+            .nth(1)
+            .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u64>().unwrap());
         let ttl = ttl.unwrap_or_else(|| panic!("{answer:?}"));
         assert!((490..=1000).contains(&ttl), "{ttl}");
         left.insert(ttl / 50);

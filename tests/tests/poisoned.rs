@@ -20,7 +20,14 @@ async fn mesh() -> Arc<Mesh> {
     let client = json!({"match": {"hosts": ["client.test"]}, "origin": {"host": "client"}});
     let service = json!({"match": {"service": "cart.apps"}, "origin": {"host": "client"}});
     let lang = json!({"key": {"cookies": ["lang"]}, "share": {"cookie": true}});
-    let groups = |groups: Groups| groups.plus("poison", errors).plus("tenant", tenant).plus("client", client).plus("cart", service).plus("lang", lang);
+    let groups = |groups: Groups| {
+        groups
+            .plus("poison", errors)
+            .plus("tenant", tenant)
+            .plus("client", client)
+            .plus("cart", service)
+            .plus("lang", lang)
+    };
     let mesh = || Mesh::of(2, 1).groups(groups);
     MESH.get(async || mesh().start().await).await
 }
@@ -99,7 +106,11 @@ async fn nor_with_origin_but_to_the_letter_of_the_rfc() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_clients_cookie_is_set_for_nobody_else_unless_the_answer_says_public() {
     let origin = Origin::start().await;
-    let reply = |control: &'static str| move |request: &Received| Reply::ok("x").header("cache-control", control).header("set-cookie", request.nth.to_string());
+    let reply = |control: &'static str| {
+        move |request: &Received| {
+            Reply::ok("x").header("cache-control", control).header("set-cookie", request.nth.to_string())
+        }
+    };
     for (path, control) in [("/private", "max-age=60"), ("/public", "public, max-age=60")] {
         origin.on(path, reply(control));
     }
@@ -109,7 +120,11 @@ async fn one_clients_cookie_is_set_for_nobody_else_unless_the_answer_says_public
         let to = cache.ports.data;
         let (first, again) = (cookie(to, "/private").await, cookie(to, "/private").await);
         assert_eq!((again.as_str(), first == again), (second, rules == "rfc9111"), "{rules}");
-        assert_eq!(cookie(to, "/public").await, cookie(to, "/public").await, "{rules}: what is for everybody is stored with all its fields");
+        assert_eq!(
+            cookie(to, "/public").await,
+            cookie(to, "/public").await,
+            "{rules}: what is for everybody is stored with all its fields"
+        );
     }
 }
 
@@ -123,10 +138,13 @@ async fn origin_rules_are_for_origin() {
 fn languages_of_equal_weight_are_two_answers_in_two_orders() {
     run(async {
         let mesh = mesh().await;
-        mesh.origin.on("/language", |request| Reply::fresh(60, request.header("accept-language")).header("vary", "accept-language"));
+        mesh.origin.on("/language", |request| {
+            Reply::fresh(60, request.header("accept-language")).header("vary", "accept-language")
+        });
         for to in ways(&mesh) {
             for language in ["en, de", "de, en"] {
-                let answer = Ask::get("poison.test", "/language").header("accept-language", language).send(to).await.unwrap();
+                let answer =
+                    Ask::get("poison.test", "/language").header("accept-language", language).send(to).await.unwrap();
                 assert_eq!(answer.text(), language);
             }
         }
@@ -138,7 +156,9 @@ fn what_connection_names_in_a_request_counts_neither_for_the_key_nor_for_vary() 
     run(async {
         let mesh = mesh().await;
         for (n, to) in ways(&mesh).into_iter().enumerate() {
-            for (host, name, vary) in [("poison.test", "accept-language", "accept-language"), ("tenant.test", "x-tenant", "")] {
+            for (host, name, vary) in
+                [("poison.test", "accept-language", "accept-language"), ("tenant.test", "x-tenant", "")]
+            {
                 let path = format!("/named-{n}");
                 mesh.origin.on(&path, move |request| {
                     let reply = Reply::fresh(60, format!("for [{}]", request.header(name)));
@@ -163,10 +183,15 @@ fn what_is_for_every_recipient_cannot_be_named_by_a_connection() {
             // Of an answer: what forbids to share it, and what tells variants apart.
             let (private, varies, cookie) = (format!("/private-{n}"), format!("/varies-{n}"), format!("/cookie-{n}"));
             mesh.origin.on(&private, |request| {
-                Reply::ok(request.nth.to_string()).header("cache-control", "private, max-age=60").header("connection", "cache-control")
+                Reply::ok(request.nth.to_string())
+                    .header("cache-control", "private, max-age=60")
+                    .header("connection", "cache-control")
             });
             mesh.origin.on(&varies, |request| {
-                Reply::fresh(60, request.header("x-lang")).header("vary", "x-lang").header("connection", "vary, content-type").header("content-type", "text/x")
+                Reply::fresh(60, request.header("x-lang"))
+                    .header("vary", "x-lang")
+                    .header("connection", "vary, content-type")
+                    .header("content-type", "text/x")
             });
             let (first, second) = (get(to, &private).await, get(to, &private).await);
             assert!(first.text() != second.text() && second.header("cache-control").contains("private"), "{second:?}");
@@ -178,7 +203,12 @@ fn what_is_for_every_recipient_cannot_be_named_by_a_connection() {
             mesh.origin.on(&cookie, |request| Reply::fresh(60, request.header("cookie")));
             if to != mesh.fronts()[0] {
                 // Envoy refuses such a request.
-                let mine = Ask::get("poison.test", &cookie).header("cookie", "me=1").header("connection", "cookie").send(to).await.unwrap();
+                let mine = Ask::get("poison.test", &cookie)
+                    .header("cookie", "me=1")
+                    .header("connection", "cookie")
+                    .send(to)
+                    .await
+                    .unwrap();
                 assert_eq!(mine.text(), "me=1");
             }
             assert_eq!(get(to, &cookie).await.text(), "");
@@ -192,17 +222,29 @@ fn what_a_load_says_of_the_scheme_is_what_is_keyed() {
         let mesh = mesh().await;
         mesh.origin.on("/scheme", |request| Reply::fresh(60, request.header("x-forwarded-proto")));
         let to = mesh.coordinators.data()[0];
-        let ask = |method: &str, said: &[&str]| said.iter().fold(Ask::new(method, "poison.test", "/scheme"), |ask, said| ask.header("x-forwarded-proto", said));
-        for (said, expected) in
-            [(&["http"][..], "http"), (&[], "http"), (&["HTTPS"], "https"), (&["ftp"], "http"), (&["https"], "https"), (&["https", "http"], "http")]
-        {
+        let ask = |method: &str, said: &[&str]| {
+            said.iter()
+                .fold(Ask::new(method, "poison.test", "/scheme"), |ask, said| ask.header("x-forwarded-proto", said))
+        };
+        for (said, expected) in [
+            (&["http"][..], "http"),
+            (&[], "http"),
+            (&["HTTPS"], "https"),
+            (&["ftp"], "http"),
+            (&["https"], "https"),
+            (&["https", "http"], "http"),
+        ] {
             assert_eq!(ask("GET", said).send(to).await.unwrap().text(), expected, "{said:?}");
         }
         assert_eq!(mesh.origin.hits("/scheme"), 2, "two schemes, two keys");
         // A HEAD may update what is stored: it is asked in the same way.
-        mesh.origin.on("/scheme-head", |request| Reply::ok("x").header("x-said", request.header("x-forwarded-proto")).header("cache-control", "no-store"));
+        mesh.origin.on("/scheme-head", |request| {
+            Reply::ok("x").header("x-said", request.header("x-forwarded-proto")).header("cache-control", "no-store")
+        });
         for (said, expected) in [(&["ftp"][..], "http"), (&["https"], "https"), (&[], "http")] {
-            let head = said.iter().fold(Ask::new("HEAD", "poison.test", "/scheme-head"), |ask, said| ask.header("x-forwarded-proto", said));
+            let head = said.iter().fold(Ask::new("HEAD", "poison.test", "/scheme-head"), |ask, said| {
+                ask.header("x-forwarded-proto", said)
+            });
             assert_eq!(head.send(to).await.unwrap().header("x-said"), expected, "{said:?}");
         }
     });
@@ -214,7 +256,17 @@ fn with_the_clients_host_a_load_sends_the_one_that_is_keyed() {
         let mesh = mesh().await;
         for (n, to) in ways(&mesh).into_iter().enumerate() {
             for (spellings, keyed) in [
-                (&["CLIENT.test", "client.test:80", "client.test:0080", "client.test:", "client.test.", "client.test"][..], "client.test"),
+                (
+                    &[
+                        "CLIENT.test",
+                        "client.test:80",
+                        "client.test:0080",
+                        "client.test:",
+                        "client.test.",
+                        "client.test",
+                    ][..],
+                    "client.test",
+                ),
                 (&["cart.apps:1337", "cart.apps.svc.cluster.local", "Cart.apps.svc:80", "cart.apps"], "cart.apps"),
             ] {
                 for (m, host) in spellings.iter().enumerate() {
@@ -223,7 +275,11 @@ fn with_the_clients_host_a_load_sends_the_one_that_is_keyed() {
                     mesh.origin.on(&path, |request| Reply::fresh(60, request.header("host")));
                     assert_eq!(Ask::get(host, &path).send(to).await.unwrap().text(), keyed, "{host} at {to}");
                     let other = Ask::get(keyed, &path).send(to).await.unwrap();
-                    assert_eq!((other.text().as_str(), other.cache_status().contains("; hit")), (keyed, true), "after {host}: {other:?}");
+                    assert_eq!(
+                        (other.text().as_str(), other.cache_status().contains("; hit")),
+                        (keyed, true),
+                        "after {host}: {other:?}"
+                    );
                 }
             }
         }
@@ -237,7 +293,13 @@ fn a_cookie_of_the_key_that_may_be_read_in_two_ways_is_passed() {
     run(async {
         let mesh = mesh().await;
         for (n, to) in ways(&mesh).into_iter().enumerate() {
-            let ambiguous = [&["lang=en; lang=fr"][..], &["lang=en", "lang=fr"], &["a=b", "lang=fr"], &["lang =fr"], &["lang=en,lang=fr"]];
+            let ambiguous = [
+                &["lang=en; lang=fr"][..],
+                &["lang=en", "lang=fr"],
+                &["a=b", "lang=fr"],
+                &["lang =fr"],
+                &["lang=en,lang=fr"],
+            ];
             for (m, cookies) in ambiguous.into_iter().enumerate() {
                 let path = format!("/cookie-{n}-{m}");
                 // A service that reads them in its own way.
@@ -254,14 +316,23 @@ fn a_cookie_of_the_key_that_may_be_read_in_two_ways_is_passed() {
                         },
                     )
                 });
-                let both = cookies.iter().fold(Ask::get("lang.test", &path), |ask, cookie| ask.header("cookie", cookie));
+                let both =
+                    cookies.iter().fold(Ask::get("lang.test", &path), |ask, cookie| ask.header("cookie", cookie));
                 for _ in 0..2 {
                     let answer = both.send(to).await.unwrap();
-                    assert_eq!((answer.text().as_str(), answer.cache_status().contains("; hit")), ("fr", false), "{cookies:?}: {answer:?}");
+                    assert_eq!(
+                        (answer.text().as_str(), answer.cache_status().contains("; hit")),
+                        ("fr", false),
+                        "{cookies:?}: {answer:?}"
+                    );
                 }
                 assert_eq!(Ask::get("lang.test", &path).send(to).await.unwrap().text(), "none", "after {cookies:?}");
                 for hits in [3, 3] {
-                    assert_eq!(Ask::get("lang.test", &path).header("cookie", "a=b; lang=en").send(to).await.unwrap().text(), "en", "after {cookies:?}");
+                    assert_eq!(
+                        Ask::get("lang.test", &path).header("cookie", "a=b; lang=en").send(to).await.unwrap().text(),
+                        "en",
+                        "after {cookies:?}"
+                    );
                     assert_eq!(mesh.origin.hits(&path), hits + 1, "one value is cached");
                 }
             }
@@ -291,7 +362,9 @@ fn equivalent_urls_are_one_answer_that_is_loaded_in_its_normal_form() {
         let mesh = mesh().await;
         for (n, to) in ways(&mesh).into_iter().enumerate() {
             let normal = format!("/~me-{n}/%C3%BC");
-            mesh.origin.on(&normal, |request| Reply::fresh(60, format!("{} {}", request.nth, request.uri.query().unwrap_or_default())));
+            mesh.origin.on(&normal, |request| {
+                Reply::fresh(60, format!("{} {}", request.nth, request.uri.query().unwrap_or_default()))
+            });
             let spellings = [
                 format!("/%7Eme-{n}/%c3%bc?q=%c3"),
                 format!("/%7eme-{n}/%C3%BC?q=%C3"),
@@ -304,9 +377,15 @@ fn equivalent_urls_are_one_answer_that_is_loaded_in_its_normal_form() {
                 }
             }
             // Who knows it by another spelling purges it.
-            let (status, said) = order(&mesh.coordinators.all[0], &format!(r#"{{"urls": ["http://poison.test./%7Eme-{n}/%c3%bc?q=%c3"]}}"#)).await;
+            let (status, said) = order(
+                &mesh.coordinators.all[0],
+                &format!(r#"{{"urls": ["http://poison.test./%7Eme-{n}/%c3%bc?q=%c3"]}}"#),
+            )
+            .await;
             assert_eq!(status, 200, "{said}");
-            let newer = async |nth: &str| Ask::get("poison.test", &spellings[0]).send(to).await.unwrap().text().starts_with(nth);
+            let newer = async |nth: &str| {
+                Ask::get("poison.test", &spellings[0]).send(to).await.unwrap().text().starts_with(nth)
+            };
             await_until(async || newer("2 ").await, SOON, "it was purged").await;
             // So does who changes it, whose own request goes as it came.
             mesh.origin.always(&format!("/%7Eme-{n}/%c3%bc"), Reply::status(204));
@@ -336,15 +415,23 @@ fn what_is_changed_through_a_gateway_is_invalid_with_and_without_what_the_gatewa
         let mesh = mesh().await;
         for (n, to) in ways(&mesh).into_iter().enumerate() {
             let path = format!("/changed-{n}");
-            mesh.origin.on(&path, |request| if request.method == "POST" { Reply::status(204) } else { Reply::fresh(60, request.nth.to_string()) });
+            mesh.origin.on(&path, |request| {
+                if request.method == "POST" { Reply::status(204) } else { Reply::fresh(60, request.nth.to_string()) }
+            });
             let plain = Ask::get("poison.test", &path);
             let routed = plain.clone().header("x-forwarded-port", "443");
             let text = async |ask: &Ask| ask.send(to).await.unwrap().text();
-            assert_eq!([text(&plain).await, text(&routed).await, text(&plain).await, text(&routed).await], ["1", "2", "1", "2"]);
-            let change = Ask::new("POST", "poison.test", &path).header("x-forwarded-port", "443").header("x-http-method-override", "PUT");
+            assert_eq!(
+                [text(&plain).await, text(&routed).await, text(&plain).await, text(&routed).await],
+                ["1", "2", "1", "2"]
+            );
+            let change = Ask::new("POST", "poison.test", &path)
+                .header("x-forwarded-port", "443")
+                .header("x-http-method-override", "PUT");
             assert_eq!(change.body("x").send(to).await.unwrap().status, 204);
             for ask in [plain, routed] {
-                await_until(async || !["1", "2"].contains(&text(&ask).await.as_str()), SOON, "both are loaded again").await;
+                await_until(async || !["1", "2"].contains(&text(&ask).await.as_str()), SOON, "both are loaded again")
+                    .await;
             }
         }
     });

@@ -17,13 +17,20 @@ static MESH: Shared<Mesh> = Shared::new();
 async fn mesh() -> Arc<Mesh> {
     let groups = ["urls", "paths", "prefixes", "whole", "other", "flight", "variants", "tags", "dry"];
     let soft = json!({"freshness": {"staleWhileRevalidate": "60s", "staleIfError": "60s"}});
-    let mesh = || Mesh::of(3, 2).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("soft", soft));
+    let mesh = || {
+        Mesh::of(3, 2).groups(|all| groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("soft", soft))
+    };
     MESH.get(async || mesh().start().await).await
 }
 
 async fn post(mesh: &Mesh, coordinator: usize, body: &str) -> (u16, Value) {
     let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-    let answer = ask.header("content-type", "application/json").body(body.to_owned()).send(mesh.coordinators.all[coordinator].ports.admin).await.unwrap();
+    let answer = ask
+        .header("content-type", "application/json")
+        .body(body.to_owned())
+        .send(mesh.coordinators.all[coordinator].ports.admin)
+        .await
+        .unwrap();
     (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
 }
 
@@ -58,18 +65,34 @@ impl Stock<'_> {
         let (status, report) = post(self.mesh, coordinator, &body.to_string()).await;
         assert_eq!(status, 200, "{body}: {report}");
         assert!(report["id"].is_string() && report["unreached"] == json!([]), "{report}");
-        assert!(report["entries"].as_u64() >= Some(gone.len() as u64) && report["bytes"].as_u64() > Some(0), "{report}");
+        assert!(
+            report["entries"].as_u64() >= Some(gone.len() as u64) && report["bytes"].as_u64() > Some(0),
+            "{report}"
+        );
         for ((host, target), version) in &self.versions {
             let gone = gone.contains(&(host, target));
             for coordinator in self.mesh.coordinators.data() {
-                assert_eq!(ask(coordinator, host, target).await.0 != *version, gone, "{host}{target} at {coordinator} after {body}");
+                assert_eq!(
+                    ask(coordinator, host, target).await.0 != *version,
+                    gone,
+                    "{host}{target} at {coordinator} after {body}"
+                );
             }
         }
         for ((host, target), version) in &self.versions {
             for front in self.mesh.fronts() {
                 if gone.contains(&(host, target)) {
-                    await_until(async || ask(front, host, target).await.0 != *version, SOON, "it is gone from the hot cache").await;
-                    assert!(begun.elapsed() < Duration::from_secs(2), "gone from the hot cache after {:?}", begun.elapsed());
+                    await_until(
+                        async || ask(front, host, target).await.0 != *version,
+                        SOON,
+                        "it is gone from the hot cache",
+                    )
+                    .await;
+                    assert!(
+                        begun.elapsed() < Duration::from_secs(2),
+                        "gone from the hot cache after {:?}",
+                        begun.elapsed()
+                    );
                 } else {
                     assert_eq!(ask(front, host, target).await.0, *version, "{host}{target} was to stay after {body}");
                 }
@@ -93,7 +116,9 @@ fn urls_go_whichever_group_they_are_in() {
         let stock = Stock::of(&mesh, &[query, plain, other]).await;
         stock.purge(0, json!({"urls": ["http://urls.test/urls?a=1"]}), &[query]).await;
         let stock = Stock::of(&mesh, &[query, plain, other]).await;
-        stock.purge(1, json!({"urls": ["http://URLS.test:80/urls", "http://other.test/urls-other"]}), &[plain, other]).await;
+        stock
+            .purge(1, json!({"urls": ["http://URLS.test:80/urls", "http://other.test/urls-other"]}), &[plain, other])
+            .await;
     });
 }
 
@@ -113,7 +138,12 @@ fn paths_go_with_exactly_their_query() {
 fn prefixes_take_all_below_them() {
     run(async {
         let mesh = mesh().await;
-        let all = [("prefixes.test", "/p/a"), ("prefixes.test", "/p/b?c"), ("prefixes.test", "/p2/a"), ("other.test", "/p/other")];
+        let all = [
+            ("prefixes.test", "/p/a"),
+            ("prefixes.test", "/p/b?c"),
+            ("prefixes.test", "/p2/a"),
+            ("other.test", "/p/other"),
+        ];
         let stock = Stock::of(&mesh, &all).await;
         stock.purge(0, json!({"group": "prefixes", "prefixes": ["/p/b?c"]}), &all[1..2]).await;
         let stock = Stock::of(&mesh, &all).await;
@@ -146,8 +176,17 @@ fn all_is_everything() {
 fn all_variants_of_a_url_go() {
     run(async {
         let mesh = mesh().await;
-        mesh.origin.on("/variants", |request| Reply::fresh(3600, format!("{} {}", request.header("x-v"), request.nth)).header("vary", "x-v"));
-        let ask = async |v: &str| Ask::get("variants.test", "/variants").header("x-v", v).send(mesh.coordinators.data()[0]).await.unwrap().text();
+        mesh.origin.on("/variants", |request| {
+            Reply::fresh(3600, format!("{} {}", request.header("x-v"), request.nth)).header("vary", "x-v")
+        });
+        let ask = async |v: &str| {
+            Ask::get("variants.test", "/variants")
+                .header("x-v", v)
+                .send(mesh.coordinators.data()[0])
+                .await
+                .unwrap()
+                .text()
+        };
         let before = [ask("a").await, ask("b").await];
         assert_eq!(before, [ask("a").await, ask("b").await]);
         let (status, report) = post(&mesh, 1, r#"{"urls": ["http://variants.test/variants"]}"#).await;
@@ -163,7 +202,8 @@ fn what_has_a_tag_goes() {
         let mesh = mesh().await;
         let all = [("/t/1", "red, round"), ("/t/2", "blue round"), ("/t/3", "blue"), ("/t/4", "")];
         for (path, tags) in all {
-            mesh.origin.on(path, move |request| Reply::fresh(3600, request.nth.to_string()).header("surrogate-key", tags));
+            mesh.origin
+                .on(path, move |request| Reply::fresh(3600, request.nth.to_string()).header("surrogate-key", tags));
         }
         let ask_all = async |to| {
             let mut bodies = Vec::new();
@@ -182,7 +222,11 @@ fn what_has_a_tag_goes() {
         for to in mesh.coordinators.data() {
             assert_eq!(ask_all(to).await, ["2", "2", "1", "1"]);
         }
-        assert_eq!(post(&mesh, 2, r#"{"group": "other", "tags": ["blue"]}"#).await.1["entries"], json!(0), "tags are their group's own");
+        assert_eq!(
+            post(&mesh, 2, r#"{"group": "other", "tags": ["blue"]}"#).await.1["entries"],
+            json!(0),
+            "tags are their group's own"
+        );
     });
 }
 
@@ -192,7 +236,11 @@ fn a_dry_run_counts_and_nothing_goes() {
         let mesh = mesh().await;
         let thing = ("dry.test", "/dry");
         let stock = Stock::of(&mesh, &[thing]).await;
-        for body in [json!({"group": "dry"}), json!({"group": "dry", "paths": ["/dry"]}), json!({"urls": ["http://dry.test/dry"]})] {
+        for body in [
+            json!({"group": "dry"}),
+            json!({"group": "dry", "paths": ["/dry"]}),
+            json!({"urls": ["http://dry.test/dry"]}),
+        ] {
             let (mut body, gone) = (body, 1);
             body["dryRun"] = json!(true);
             let (status, report) = post(&mesh, 1, &body.to_string()).await;
@@ -295,18 +343,26 @@ fn what_is_no_purge_is_refused_and_does_nothing() {
         assert_eq!(status, 404, "{report}");
         let admin = mesh.coordinators.all[0].ports.admin;
         for (authorization, expected) in [("", 401), ("Bearer wrong", 401), ("Basic wrong", 401)] {
-            let ask = Ask::new("POST", "admin", "/purge").header("authorization", authorization).body(r#"{"all": true}"#);
+            let ask =
+                Ask::new("POST", "admin", "/purge").header("authorization", authorization).body(r#"{"all": true}"#);
             assert_eq!(ask.send(admin).await.unwrap().status, expected);
         }
-        let get = Ask::get("admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).send(admin).await.unwrap();
+        let get = Ask::get("admin", "/purge")
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .send(admin)
+            .await
+            .unwrap();
         assert_eq!(get.status, 405);
         let huge = format!(r#"{{"urls": ["http://other.test/{}"]}}"#, "x".repeat(64 << 20));
-        let huge = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(huge);
+        let huge =
+            Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(huge);
         // It may be refused before it has been sent in full.
         assert!([400, 413, 0].contains(&raw::status(admin, &huge.wire()).await));
         // Neither of the other ports takes a purge.
         for port in [mesh.coordinators.all[0].ports.status, mesh.coordinators.all[0].ports.data] {
-            let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}")).body(r#"{"all": true}"#);
+            let ask = Ask::new("POST", "admin", "/purge")
+                .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+                .body(r#"{"all": true}"#);
             assert!([404, 405, 421].contains(&ask.send(port).await.unwrap().status));
         }
         for ((host, target), version) in &stock.versions {

@@ -53,7 +53,8 @@ async fn stored(mesh: &Mesh, owner: usize, stem: &str) -> Vec<String> {
 async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     let mesh = Mesh::of(3, 1).start().await;
     let paths = stored(&mesh, 0, "/slept").await;
-    // Connections that are there before, and questions that wait when it wakes: nothing of theirs may be answered from before.
+    // Connections that are there before, and questions that wait when it wakes: nothing of theirs may be answered from
+    // before.
     let at = mesh.coordinators.data()[0];
     let mut waiting = Vec::new();
     for path in &paths {
@@ -70,7 +71,10 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     }
     let (status, _) = order(&mesh.coordinators.all[2], r#"{"group": "shop", "prefixes": ["/slept"]}"#).await;
     assert_eq!(status, 202);
-    let asked: Vec<_> = waiting.into_iter().map(|(mut connection, path)| tokio::spawn(async move { connection.send(&Ask::get(SHOP, &path)).await })).collect();
+    let asked: Vec<_> = waiting
+        .into_iter()
+        .map(|(mut connection, path)| tokio::spawn(async move { connection.send(&Ask::get(SHOP, &path)).await }))
+        .collect();
     mesh.coordinators.all[0].thaw();
     for path in paths.iter().rev() {
         assert_ne!(body(at, path).await, "1");
@@ -83,7 +87,11 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     await_until(back, SOON, "it caches again").await;
     let log = mesh.coordinators.all[0].process.log();
     assert!(log.contains("purges are known again"), "{log}");
-    assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_emptied_total", &[]), 0.0, "it was told what it missed");
+    assert_eq!(
+        mesh.coordinators.all[0].metrics().await.get("meshcache_emptied_total", &[]),
+        0.0,
+        "it was told what it missed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,13 +105,17 @@ async fn a_frozen_peer_does_not_keep_the_others_from_answering() {
     while Instant::now() < end {
         for path in &paths {
             let answer = Ask::get(SHOP, path).send(mesh.coordinators.data()[1]).await.unwrap();
-            assert!(answer.text() == "1" && answer.cache_status().contains("; hit"), "two of three are enough: {answer:?}");
+            assert!(
+                answer.text() == "1" && answer.cache_status().contains("; hit"),
+                "two of three are enough: {answer:?}"
+            );
         }
     }
     // Nor from purging: it is named, and has long since ceased to answer from its store.
     let begun = Instant::now();
     for path in &paths {
-        let (status, report) = order(&mesh.coordinators.all[1], &json!({"group": "shop", "paths": [path]}).to_string()).await;
+        let (status, report) =
+            order(&mesh.coordinators.all[1], &json!({"group": "shop", "paths": [path]}).to_string()).await;
         assert_eq!((status, &report["unreached"], report.get("asked")), (202, &json!(["peer-0"]), None), "{report}");
         assert_ne!(body(mesh.coordinators.data()[2], path).await, "1");
     }
@@ -155,7 +167,12 @@ async fn who_starts_anew_does_not_bring_back_what_was_purged() {
     mesh.coordinators.restart(0).await;
     for path in &paths {
         assert_ne!(body(mesh.coordinators.data()[0], path).await, "1");
-        await_until(async || body(front, path).await != "1", Duration::from_millis(1_300), "nor does a hot cache, though its coordinator was killed").await;
+        await_until(
+            async || body(front, path).await != "1",
+            Duration::from_millis(1_300),
+            "nor does a hot cache, though its coordinator was killed",
+        )
+        .await;
     }
     // It numbers its own purges anew: they are no less heard for that.
     for path in &paths {
@@ -171,7 +188,8 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
     let mesh = Mesh::of(2, 0).start().await;
     let paths = stored(&mesh, 0, "/ahead").await;
     let at = mesh.coordinators.data()[0];
-    let outcome = async |purges: &str| telling(&mesh, &paths[0], purges).send(at).await.unwrap().header("meshcache-outcome");
+    let outcome =
+        async |purges: &str| telling(&mesh, &paths[0], purges).send(at).await.unwrap().header("meshcache-outcome");
     assert!(outcome("").await.starts_with("hit"));
     let (_, report) = order(&mesh.coordinators.all[1], &url("/ahead/elsewhere")).await;
     let known = report["id"].as_str().unwrap();
@@ -182,7 +200,12 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
     }
     assert!(outcome("").await.starts_with("hit"), "which is nobody else's business");
     let lost = async || outcome("peer-9.00000000000000ff:1").await.starts_with("hit");
-    await_until(lost, SOON, "a purge of one who is gone, that nobody knows who is there, keeps nobody from the cache for ever").await;
+    await_until(
+        lost,
+        SOON,
+        "a purge of one who is gone, that nobody knows who is there, keeps nobody from the cache for ever",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,7 +213,10 @@ async fn a_purge_that_only_a_frozen_peer_may_know_costs_the_store_and_not_the_ca
     let mesh = Mesh::of(3, 0).start_cold().await;
     let paths = stored(&mesh, 0, "/hopeless").await;
     mesh.coordinators.all[2].freeze();
-    let (told, invented) = (telling(&mesh, &paths[0], &marked("peer-2.00000000000000ff:7")), telling(&mesh, &paths[0], "peer-2.00000000000000ff:8"));
+    let (told, invented) = (
+        telling(&mesh, &paths[0], &marked("peer-2.00000000000000ff:7")),
+        telling(&mesh, &paths[0], "peer-2.00000000000000ff:8"),
+    );
     let of = async |ask: &Ask, coordinator: usize| {
         let answer = ask.send(mesh.coordinators.data()[coordinator]).await.unwrap();
         (answer.header("meshcache-outcome"), answer.text())
@@ -199,12 +225,22 @@ async fn a_purge_that_only_a_frozen_peer_may_know_costs_the_store_and_not_the_ca
     let behind = ("pass; reason=behind".to_owned(), String::new());
     assert_eq!(of(&invented, 0).await, behind, "told first");
     assert_eq!(answer().await, ("pass; reason=behind".to_owned(), String::new()), "the frozen one may know");
-    await_until(async || answer().await.0.starts_with("hit"), SOON, "the cache answers, though that one is still frozen").await;
+    await_until(
+        async || answer().await.0.starts_with("hit"),
+        SOON,
+        "the cache answers, though that one is still frozen",
+    )
+    .await;
     assert_eq!(answer().await.1, "2", "and nothing of before");
     assert_eq!(of(&invented, 0).await, behind, "nobody else can tell of that one");
     assert_eq!(answer().await.1, "2", "and it costs nothing");
     mesh.coordinators.all[2].thaw();
-    await_until(async || order(&mesh.coordinators.all[2], &url("/hopeless")).await.0 == 200, SOON, "it is one of them again").await;
+    await_until(
+        async || order(&mesh.coordinators.all[2], &url("/hopeless")).await.0 == 200,
+        SOON,
+        "it is one of them again",
+    )
+    .await;
     assert_eq!(answer().await.1, "2", "nothing was lost by that");
 }
 
@@ -214,7 +250,12 @@ async fn no_answer_is_older_than_a_purge_a_second_after_it() {
     // MESHCACHE_PURGES=10000: as many, under as much load as a small machine can.
     let wanted = std::env::var("MESHCACHE_PURGES").ok().map(|n| n.parse().expect("MESHCACHE_PURGES is a number"));
     let gentle = Storm { purges: 200, every: Duration::from_millis(20), clients: 8, pause: Duration::from_millis(2) };
-    let storm = wanted.map_or(gentle, |purges| Storm { purges, every: Duration::from_millis(10), clients: 48, pause: Duration::from_millis(3) });
+    let storm = wanted.map_or(gentle, |purges| Storm {
+        purges,
+        every: Duration::from_millis(10),
+        clients: 48,
+        pause: Duration::from_millis(3),
+    });
     let purges = storm.purges as u64;
     let storm = storm.blow(&mesh).await;
     println!(

@@ -12,16 +12,19 @@ fn text(file: &str) -> String {
 
 /// The words that follow `before` wherever it stands in code.
 fn words_after(text: &str, before: &str) -> BTreeSet<String> {
-    let word = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>();
+    let word =
+        |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>();
     text.split(before).skip(1).map(word).filter(|word| !word.is_empty()).collect()
 }
 
 #[test]
 fn every_make_command_in_the_readme_is_a_target() {
     let makefile = text("Makefile");
-    let targets: BTreeSet<&str> = makefile.lines().filter_map(|line| line.split_once(':')).map(|(target, _)| target).collect();
+    let targets: BTreeSet<&str> =
+        makefile.lines().filter_map(|line| line.split_once(':')).map(|(target, _)| target).collect();
     let readme = text("README.md");
-    let commands: BTreeSet<String> = ["`make ", "$ make "].iter().flat_map(|before| words_after(&readme, before)).collect();
+    let commands: BTreeSet<String> =
+        ["`make ", "$ make "].iter().flat_map(|before| words_after(&readme, before)).collect();
     assert!(commands.contains("demo") && commands.contains("test"), "{commands:?}");
     let missing: Vec<_> = commands.iter().filter(|command| !targets.contains(command.as_str())).collect();
     assert!(missing.is_empty(), "the Makefile has no {missing:?}");
@@ -29,10 +32,20 @@ fn every_make_command_in_the_readme_is_a_target() {
 
 #[test]
 fn every_metric_in_what_people_read_is_in_the_list_that_is_held_against_a_coordinator() {
-    let names =
-        |file: &str| ["`meshcache_", "`groupcache_", "`kubegroup_"].iter().flat_map(|before| words_after(&text(file), before)).collect::<BTreeSet<String>>();
+    let names = |file: &str| {
+        ["`meshcache_", "`groupcache_", "`kubegroup_"]
+            .iter()
+            .flat_map(|before| words_after(&text(file), before))
+            .collect::<BTreeSet<String>>()
+    };
     let list = names("docs/metrics.md");
-    for (file, least) in [("README.md", 10), ("docs/kubernetes.md", 10), ("docs/istio.md", 3), ("docs/overload.md", 1), ("docs/purge.md", 1)] {
+    for (file, least) in [
+        ("README.md", 10),
+        ("docs/kubernetes.md", 10),
+        ("docs/istio.md", 3),
+        ("docs/overload.md", 1),
+        ("docs/purge.md", 1),
+    ] {
         let told = names(file);
         assert!(told.len() >= least, "{file}: {told:?}");
         // Those of `meshcache_filter_` are on each Envoy's own page.
@@ -47,9 +60,13 @@ async fn every_flag_in_the_readme_is_in_the_help() {
     assert!(status.success(), "{help}");
     let known = words_after(&help, "--");
     let readme = text("README.md");
-    let flags: BTreeSet<String> =
-        readme.lines().filter(|line| line.contains("meshcache-coordinator") || line.contains("| `--")).flat_map(|line| words_after(line, "--")).collect();
-    let missing: Vec<_> = flags.iter().filter(|flag| flag.chars().any(char::is_alphabetic) && !known.contains(*flag)).collect();
+    let flags: BTreeSet<String> = readme
+        .lines()
+        .filter(|line| line.contains("meshcache-coordinator") || line.contains("| `--"))
+        .flat_map(|line| words_after(line, "--"))
+        .collect();
+    let missing: Vec<_> =
+        flags.iter().filter(|flag| flag.chars().any(char::is_alphabetic) && !known.contains(*flag)).collect();
     assert!(missing.is_empty(), "--help has no {missing:?}");
 }
 

@@ -1,4 +1,5 @@
-//! Why a request passed is in Cache-Status, through a coordinator as through Envoy: at the first request as at those after it.
+//! Why a request passed is in Cache-Status, through a coordinator as through Envoy: at the first request as at those
+//! after it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +13,8 @@ const HOST: &str = "why.test";
 async fn every_request_that_passes_says_why_at_a_proxy_too() {
     let group = json!({"match": {"hosts": [HOST], "exclude": [{"prefix": "/none"}]}, "bypass": {"headers": ["x-past"], "query": ["past"]}});
     let mesh = Mesh::of(1, 1).groups(|groups| groups.plus("why", group)).start().await;
-    let private = |path: &str, control: &str| mesh.origin.always(path, Reply::ok("own").header("cache-control", control));
+    let private =
+        |path: &str, control: &str| mesh.origin.always(path, Reply::ok("own").header("cache-control", control));
     private("/private", "private");
     private("/no-store", "no-store");
     mesh.origin.always("/cookie", Reply::fresh(60, "own").header("set-cookie", "a=b"));

@@ -1,4 +1,5 @@
-//! A caller whom a service refuses gets nothing of what is cached of it, whomever it asks: real Envoys with mTLS and RBAC, as in a mesh.
+//! A caller whom a service refuses gets nothing of what is cached of it, whomever it asks: real Envoys with mTLS and
+//! RBAC, as in a mesh.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,7 +7,9 @@ use std::net::SocketAddr;
 
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Authority, Coordinators, Envoy, EnvoyConfig, Groups, Identity, Origin, Reply, await_until};
+use meshcache_tests::{
+    Answer, Ask, Authority, Coordinators, Envoy, EnvoyConfig, Groups, Identity, Origin, Reply, await_until,
+};
 use serde_json::{Value, json};
 
 const HOST: &str = "config-server.platform";
@@ -14,13 +17,32 @@ const PATH: &str = "/develop/secret.yaml";
 const SECRET: &str = "the secret of the config server";
 
 fn cluster<'c>(config: &'c mut EnvoyConfig, name: &str) -> &'c mut Value {
-    config.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().iter_mut().find(|cluster| cluster["name"] == name).unwrap()
+    config.bootstrap["static_resources"]["clusters"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .find(|cluster| cluster["name"] == name)
+        .unwrap()
 }
 
-/// An inbound sidecar of a workload: mTLS, then who may call (`None`: everybody), then the filter with these groups (none: no filter), then `to`.
-async fn inbound(me: &Identity, callers: Option<&[&Identity]>, groups: &[&str], to: SocketAddr, coordinators: SocketAddr) -> Envoy {
-    let config = EnvoyConfig::example("sidecar.yaml").listeners_only(&["inbound"]).cluster("application", &[to]).cluster("meshcache", &[coordinators]);
-    let mut config = if groups.is_empty() { config.without_filter() } else { config.filter(|filter| filter["groups"] = json!(groups)) };
+/// An inbound sidecar of a workload: mTLS, then who may call (`None`: everybody), then the filter with these groups
+/// (none: no filter), then `to`.
+async fn inbound(
+    me: &Identity,
+    callers: Option<&[&Identity]>,
+    groups: &[&str],
+    to: SocketAddr,
+    coordinators: SocketAddr,
+) -> Envoy {
+    let config = EnvoyConfig::example("sidecar.yaml")
+        .listeners_only(&["inbound"])
+        .cluster("application", &[to])
+        .cluster("meshcache", &[coordinators]);
+    let mut config = if groups.is_empty() {
+        config.without_filter()
+    } else {
+        config.filter(|filter| filter["groups"] = json!(groups))
+    };
     cluster(&mut config, "meshcache")["transport_socket"] = me.upstream("h2");
     let chain = &mut config.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0];
     chain["transport_socket"] = me.downstream();
@@ -29,24 +51,32 @@ async fn inbound(me: &Identity, callers: Option<&[&Identity]>, groups: &[&str], 
     manager["forward_client_cert_details"] = json!("SANITIZE_SET");
     manager["set_current_client_cert_details"] = json!({"uri": true});
     if let Some(callers) = callers {
-        let principals: Vec<Value> = callers.iter().map(|caller| json!({"authenticated": {"principal_name": {"exact": caller.name}}})).collect();
+        let principals: Vec<Value> =
+            callers.iter().map(|caller| json!({"authenticated": {"principal_name": {"exact": caller.name}}})).collect();
         let policy = json!({"permissions": [{"any": true}], "principals": principals});
         let rbac = json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC", "rules": {"policies": {"callers": policy}}});
-        manager["http_filters"].as_array_mut().unwrap().insert(0, json!({"name": "envoy.filters.http.rbac", "typed_config": rbac}));
+        manager["http_filters"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, json!({"name": "envoy.filters.http.rbac", "typed_config": rbac}));
     }
     config.start().await
 }
 
 #[track_caller]
 fn has_nothing(answer: &Answer) {
-    assert!(!answer.text().contains(SECRET) && !answer.has("age") && !answer.cache_status().contains("hit"), "{answer:?}");
+    assert!(
+        !answer.text().contains(SECRET) && !answer.has("age") && !answer.cache_status().contains("hit"),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_caller_gets_nothing_from_anybody() {
     let authority = Authority::default();
     let [web, evil, server, shop, cache] =
-        [("shop", "web"), ("evil", "web"), ("platform", "config-server"), ("shop", "shop"), ("meshcache", "meshcache")].map(|(ns, sa)| authority.of(ns, sa));
+        [("shop", "web"), ("evil", "web"), ("platform", "config-server"), ("shop", "shop"), ("meshcache", "meshcache")]
+            .map(|(ns, sa)| authority.of(ns, sa));
     let (secrets, goods) = (Origin::start().await, Origin::start().await);
     secrets.always(PATH, Reply::ok(SECRET));
     goods.always("*", Reply::fresh(3600, "goods for everybody"));
@@ -60,13 +90,15 @@ async fn a_refused_caller_gets_nothing_from_anybody() {
     let neighbour = inbound(&shop, None, &["shop"], goods.addr, cached).await;
     let (service, neighbour) = (service.listener("inbound"), neighbour.listener("inbound"));
     // The refused one's own proxy, with every group in it.
-    let outbound = EnvoyConfig::example("sidecar.yaml").listeners_only(&["outbound"]).cluster("config-server", &[service]).cluster("meshcache", &[cached]);
+    let outbound = EnvoyConfig::example("sidecar.yaml")
+        .listeners_only(&["outbound"])
+        .cluster("config-server", &[service])
+        .cluster("meshcache", &[cached]);
     let mut outbound = outbound.cluster("shop", &[neighbour]);
     for (name, protocol) in [("config-server", "http/1.1"), ("meshcache", "h2"), ("shop", "http/1.1")] {
         cluster(&mut outbound, name)["transport_socket"] = evil.upstream(protocol);
     }
-    outbound.bootstrap["node"] =
-        json!({"id": "evil", "cluster": "evil", "metadata": {"NAMESPACE": "evil", "SERVICE_ACCOUNT": "web", "MESH_ID": "cluster.local"}});
+    outbound.bootstrap["node"] = json!({"id": "evil", "cluster": "evil", "metadata": {"NAMESPACE": "evil", "SERVICE_ACCOUNT": "web", "MESH_ID": "cluster.local"}});
     let outbound = outbound.start().await;
     let outbound = outbound.listener("outbound");
 

@@ -20,7 +20,8 @@ async fn mesh() -> Arc<Mesh> {
     MESH.get(async || mesh().start().await).await
 }
 
-/// An honest origin with users, encodings, ranges and conditions. It says Vary for encodings only: who asks is what a cache has to know by itself.
+/// An honest origin with users, encodings, ranges and conditions. It says Vary for encodings only: who asks is what a
+/// cache has to know by itself.
 fn service(request: &Received) -> Reply {
     let user = ["cookie", "authorization", "x-user-id"].map(|name| request.header(name)).concat();
     let coding = match request.header("accept-encoding") {
@@ -32,14 +33,20 @@ fn service(request: &Received) -> Reply {
     let tag = format!("\"{user}-{coding}\"");
     let reply = if request.header("if-none-match") == tag {
         Reply::status(304)
-    } else if request.header("range") == "bytes=0-3" && ["", tag.as_str()].contains(&request.header("if-range").as_str()) {
+    } else if request.header("range") == "bytes=0-3"
+        && ["", tag.as_str()].contains(&request.header("if-range").as_str())
+    {
         let part = format!("bytes 0-3/{}", body.len());
         Reply::ok(body[..4].to_owned()).with_status(206).header("content-range", part)
     } else {
         Reply::ok(body)
     };
     let reply = if coding.is_empty() { reply } else { reply.header("content-encoding", coding) };
-    reply.header("vary", "Accept-Encoding").header("cache-control", "max-age=60").header("etag", tag).delay(Duration::from_millis(200))
+    reply
+        .header("vary", "Accept-Encoding")
+        .header("cache-control", "max-age=60")
+        .header("etag", tag)
+        .delay(Duration::from_millis(200))
 }
 
 /// The `i`th of the clients: 13 ways to ask, and users who differ in all that tells them apart.
@@ -66,12 +73,15 @@ fn way(i: usize, path: &str) -> Ask {
 /// What of an answer a client lives by.
 fn essence(answer: &Answer) -> BTreeMap<String, String> {
     let headers = ["content-length", "content-range", "content-encoding", "etag", "vary", "cache-control"];
-    let mut essence: BTreeMap<String, String> = headers.iter().map(|name| (name.to_string(), answer.header(name))).collect();
+    let mut essence: BTreeMap<String, String> =
+        headers.iter().map(|name| (name.to_string(), answer.header(name))).collect();
     essence.insert("status".to_owned(), answer.status.to_string());
     essence.insert("body".to_owned(), answer.text());
     if answer.status == 304 {
         // A 304 need not repeat what the client has.
-        ["content-length", "content-encoding", "vary", "cache-control"].iter().for_each(|name| drop(essence.remove(*name)));
+        ["content-length", "content-encoding", "vary", "cache-control"]
+            .iter()
+            .for_each(|name| drop(essence.remove(*name)));
     }
     essence
 }
@@ -109,14 +119,20 @@ fn variants_are_kept_side_by_side() {
     run(async {
         let mesh = mesh().await;
         mesh.origin.on("/ways-by-encoding", service);
-        let coding = |i: usize| Ask::get("ways.test", "/ways-by-encoding").header("accept-encoding", ["gzip", "br", "identity"][i % 3]);
-        // Who joined a load whose Vary then names another variant goes on by itself, and a key is passed for a while after that.
+        let coding = |i: usize| {
+            Ask::get("ways.test", "/ways-by-encoding").header("accept-encoding", ["gzip", "br", "identity"][i % 3])
+        };
+        // Who joined a load whose Vary then names another variant goes on by itself, and a key is passed for a while
+        // after that.
         let kept = async || {
             let before = mesh.origin.hits("/ways-by-encoding");
             let herd = herd(30, &mesh.fronts(), coding).await;
             herd.expect_all_ok();
             for (i, (answer, _)) in herd.results.iter().enumerate() {
-                assert_eq!(answer.as_ref().unwrap().text(), format!("the page for [] as [{}]", ["gzip", "br", ""][i % 3]));
+                assert_eq!(
+                    answer.as_ref().unwrap().text(),
+                    format!("the page for [] as [{}]", ["gzip", "br", ""][i % 3])
+                );
             }
             mesh.origin.hits("/ways-by-encoding") == before
         };

@@ -1,5 +1,5 @@
-//! Answers that must be validated each time, through Envoy, from origins that are quick and slow: as fast as without the cache, and loaded once.
-//! What plain clients and other coordinators see is in coordinator/tests/validated.rs.
+//! Answers that must be validated each time, through Envoy, from origins that are quick and slow: as fast as without
+//! the cache, and loaded once. What plain clients and other coordinators see is in coordinator/tests/validated.rs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -33,8 +33,17 @@ async fn cell(mesh: Arc<Mesh>, group: &'static str, name: &'static str, reply: R
     let (host, front) = (format!("{group}.test"), mesh.fronts()[0]);
     let paths = ["one", "herd", "alone"].map(|which| format!("/{group}/{name}/{}/{which}", time.as_millis()));
     for path in &paths {
-        let (reply, confirmed) = (reply.clone(), Reply::status(304).delay(time).header("etag", "\"a\"").header("cache-control", "max-age=0"));
-        mesh.origin.on(path, move |request| if name == "confirmed" && !request.header("if-none-match").is_empty() { confirmed.clone() } else { reply.clone() });
+        let (reply, confirmed) = (
+            reply.clone(),
+            Reply::status(304).delay(time).header("etag", "\"a\"").header("cache-control", "max-age=0"),
+        );
+        mesh.origin.on(path, move |request| {
+            if name == "confirmed" && !request.header("if-none-match").is_empty() {
+                confirmed.clone()
+            } else {
+                reply.clone()
+            }
+        });
     }
     let [one, herd, alone] = paths;
     let began = Instant::now();
@@ -66,20 +75,30 @@ async fn cell(mesh: Arc<Mesh>, group: &'static str, name: &'static str, reply: R
     }
     let (took, loads) = (began.elapsed(), mesh.origin.hits(&herd));
     // How long ago a load began is known to a proxy but for the time that its answer was on the way.
-    assert!((1..=2).contains(&loads), "the first, and one for all who came since, not {loads}: {herd}{}", mesh.counts().await);
+    assert!(
+        (1..=2).contains(&loads),
+        "the first, and one for all who came since, not {loads}: {herd}{}",
+        mesh.counts().await
+    );
     assert!(took < alone * 3 + Duration::from_millis(800), "{took:?}, alone {alone:?}: {herd}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_envoy_what_must_be_validated_takes_the_origins_own_time_and_one_load() {
-    let groups = [("usual", json!({})), ("patient", json!({"patience": "5s"})), ("hedged", json!({"hedge": "400ms", "patience": "2s"}))];
+    let groups = [
+        ("usual", json!({})),
+        ("patient", json!({"patience": "5s"})),
+        ("hedged", json!({"hedge": "400ms", "patience": "2s"})),
+    ];
     let mesh = Mesh::of(2, 1).envoy(|envoy| envoy.concurrency(2));
     let mesh = mesh.groups(|all| groups.iter().fold(all, |all, (name, fields)| all.plus(name, fields.clone())));
     let mesh = Arc::new(mesh.start().await);
     let mut all = JoinSet::new();
     for (group, _) in groups {
         for time in [100, 760, 1000].map(Duration::from_millis) {
-            for (name, reply) in kinds(time).into_iter().filter(|(name, _)| group == "usual" || matches!(*name, "etag" | "no-cache")) {
+            for (name, reply) in
+                kinds(time).into_iter().filter(|(name, _)| group == "usual" || matches!(*name, "etag" | "no-cache"))
+            {
                 all.spawn(cell(mesh.clone(), group, name, reply, time));
             }
         }

@@ -39,6 +39,11 @@ async fn a_mesh_with_a_tenth_of_its_cpu_does_not_let_go_of_the_herd() {
             assert_eq!(answer.as_ref().unwrap().text(), path(i));
         }
         let loads: usize = (0..KEYS).map(|i| mesh.origin.hits(&path(i))).sum();
-        assert!(loads * 10 <= KEYS * 12, "round {round}: {loads} loads of {KEYS} keys in {:?}{}", herd.elapsed, mesh.counts().await);
+        assert!(
+            loads * 10 <= KEYS * 12,
+            "round {round}: {loads} loads of {KEYS} keys in {:?}{}",
+            herd.elapsed,
+            mesh.counts().await
+        );
     }
 }

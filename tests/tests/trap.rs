@@ -15,10 +15,16 @@ use meshcache_tests::{Ask, Gate, Mesh, Reply, artifact, await_until};
 const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
 
 async fn nobody_hangs(trap: &str) {
-    let mesh = Mesh::of(2, 1).envoy(|envoy| envoy.replace(FILTER, artifact::trapping().to_str().unwrap())).start().await;
+    let mesh =
+        Mesh::of(2, 1).envoy(|envoy| envoy.replace(FILTER, artifact::trapping().to_str().unwrap())).start().await;
     let gate = Gate::shut();
     mesh.origin.always("/held", Reply::fresh(60, "held").behind(&gate)).always("/later", Reply::fresh(60, "later"));
-    let active = async || mesh.envoys[0].stats().await.sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")]);
+    let active = async || {
+        mesh.envoys[0]
+            .stats()
+            .await
+            .sum("envoy_http_downstream_rq_active", &[("envoy_http_conn_manager_prefix", "front")])
+    };
     let waiting = tokio::spawn(Gathered::gather(50, &mesh.fronts(), |_| Ask::get(SHOP, "/held")).await.go());
     await_until(async || active().await == 50.0, SOON, "fifty are paused").await;
     let begun = Instant::now();

@@ -9,7 +9,9 @@ use meshcache_tests::coordinator::{ADMIN_TOKEN, PEER_TOKEN};
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::process::Process;
 use meshcache_tests::wait::{SOON, await_some};
-use meshcache_tests::{Ask, Coordinator, Coordinators, EnvoyConfig, Groups, Mesh, Origin, Reply, Shared, await_until, run};
+use meshcache_tests::{
+    Ask, Coordinator, Coordinators, EnvoyConfig, Groups, Mesh, Origin, Reply, Shared, await_until, run,
+};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();
@@ -19,16 +21,19 @@ async fn mesh() -> Arc<Mesh> {
     // What a coordinator does not send on at all is in `deputy.rs`.
     let other = json!({"otherPaths": true});
     let only_a = json!({"match": {"hosts": ["paths.test"], "paths": [{"prefix": "/a"}]}, "passThrough": other});
-    let spelled =
-        |prefix: &str, callers: &[&str]| json!({"match": {"hosts": ["spelled.test"], "paths": [{"prefix": prefix}]}, "callers": callers, "passThrough": other});
-    let left_out = json!({"match": {"hosts": ["left-out.test"], "exclude": [{"prefix": "/pr%6fd"}]}, "passThrough": other});
+    let spelled = |prefix: &str, callers: &[&str]| json!({"match": {"hosts": ["spelled.test"], "paths": [{"prefix": prefix}]}, "callers": callers, "passThrough": other});
+    let left_out =
+        json!({"match": {"hosts": ["left-out.test"], "exclude": [{"prefix": "/pr%6fd"}]}, "passThrough": other});
     let groups = |groups: Groups| {
         let groups = groups
             .set("shop", "/passThrough", json!({"methods": ["*"], "otherPaths": true}))
             .plus("guarded", guarded)
             .plus("paths", only_a)
             .plus("loop", json!({}));
-        groups.plus("prod", spelled("/prod", &["spiffe://x/ns/x/sa/admin"])).plus("develop", spelled("/develop", &[])).plus("left-out", left_out)
+        groups
+            .plus("prod", spelled("/prod", &["spiffe://x/ns/x/sa/admin"]))
+            .plus("develop", spelled("/develop", &[]))
+            .plus("left-out", left_out)
     };
     let mesh = || Mesh::of(2, 1).groups(groups).arguments(&["--identity", "xfcc"]);
     MESH.get(async || mesh().start().await).await
@@ -47,13 +52,26 @@ async fn an_inbound_listener_serves_only_the_groups_it_names() {
     let groups = Groups::example().origin("shop", &other.url()).origin("config-server", &application.url());
     let coordinators = Coordinators::start(2, &groups.yaml(), &[]).await;
     let config = EnvoyConfig::example("sidecar.yaml").cluster("meshcache", &coordinators.data());
-    let config = config.cluster("application", &[application.addr]).cluster("config-server", &[application.addr]).cluster("shop", &[other.addr]);
+    let config = config
+        .cluster("application", &[application.addr])
+        .cluster("config-server", &[application.addr])
+        .cluster("shop", &[other.addr]);
     let envoy = config.start().await;
     let (inbound, outbound) = (envoy.listener("inbound"), envoy.listener("outbound"));
     let secret = Ask::get(SHOP, "/secret");
-    await_until(async || secret.send(outbound).await.unwrap().cache_status().contains("detail=proxy"), SOON, "the secret is hot, outbound").await;
+    await_until(
+        async || secret.send(outbound).await.unwrap().cache_status().contains("detail=proxy"),
+        SOON,
+        "the secret is hot, outbound",
+    )
+    .await;
     let own = Ask::get("config-server.platform", "/develop/app.yaml");
-    await_until(async || own.send(inbound).await.unwrap().cache_status().contains("detail=proxy"), SOON, "the application's own is hot, inbound").await;
+    await_until(
+        async || own.send(inbound).await.unwrap().cache_status().contains("detail=proxy"),
+        SOON,
+        "the application's own is hot, inbound",
+    )
+    .await;
     // With the other's Host it is still the application that answers, each time.
     let (secrets, asked) = (other.hits("/secret"), application.hits("/secret"));
     for i in 1..=10 {
@@ -69,8 +87,10 @@ async fn an_inbound_listener_serves_only_the_groups_it_names() {
 async fn a_configuration_that_names_the_wrong_side_serves_nothing() {
     let application = Origin::start().await;
     application.always("*", Reply::fresh(3600, "the application"));
-    let coordinators = Coordinators::start(1, &Groups::example().origin("config-server", &application.url()).yaml(), &[]).await;
-    let config = EnvoyConfig::example("sidecar.yaml").listeners_only(&["inbound"]).cluster("meshcache", &coordinators.data());
+    let coordinators =
+        Coordinators::start(1, &Groups::example().origin("config-server", &application.url()).yaml(), &[]).await;
+    let config =
+        EnvoyConfig::example("sidecar.yaml").listeners_only(&["inbound"]).cluster("meshcache", &coordinators.data());
     let config = config.cluster("application", &[application.addr]).filter(|filter| filter["side"] = json!("outbound"));
     let envoy = config.start().await;
     let own = Ask::get("config-server.platform", "/develop/app.yaml");
@@ -89,19 +109,37 @@ async fn a_configuration_that_names_the_wrong_side_serves_nothing() {
 fn control_headers_of_clients_reach_no_service_and_those_of_services_no_client() {
     run(async {
         let mesh = mesh().await;
-        let reply = Reply::fresh(60, "x").header("meshcache-outcome", "hit; ttl=1000000; age=0; shared").header("meshcache-spy", "1").header("x-own", "1");
-        mesh.origin.always("/controls", reply.clone()).always("/controls-post", reply.clone()).always("/account/controls", reply);
+        let reply = Reply::fresh(60, "x")
+            .header("meshcache-outcome", "hit; ttl=1000000; age=0; shared")
+            .header("meshcache-spy", "1")
+            .header("x-own", "1");
+        mesh.origin
+            .always("/controls", reply.clone())
+            .always("/controls-post", reply.clone())
+            .always("/account/controls", reply);
         for to in ways(&mesh) {
-            for ask in [Ask::get(SHOP, "/controls"), Ask::new("POST", SHOP, "/controls-post").body("x"), Ask::get(SHOP, "/account/controls")] {
+            for ask in [
+                Ask::get(SHOP, "/controls"),
+                Ask::new("POST", SHOP, "/controls-post").body("x"),
+                Ask::get(SHOP, "/account/controls"),
+            ] {
                 // Twice, so that what is stored is seen too.
                 for _ in 0..2 {
-                    let names = ["meshcache-route", "meshcache-peer", "meshcache-scheme", "meshcache-authority", "meshcache-whatever"];
+                    let names = [
+                        "meshcache-route",
+                        "meshcache-peer",
+                        "meshcache-scheme",
+                        "meshcache-authority",
+                        "meshcache-whatever",
+                    ];
                     let ask = names.iter().fold(ask.clone(), |ask, name| ask.header(name, "1")).header("x-client", "1");
                     let answer = ask.send(to).await.unwrap();
-                    let leaked: Vec<_> = answer.headers.iter().filter(|(name, _)| name.starts_with("meshcache-")).collect();
+                    let leaked: Vec<_> =
+                        answer.headers.iter().filter(|(name, _)| name.starts_with("meshcache-")).collect();
                     assert!(leaked.is_empty() && answer.status == 200 && answer.has("x-own"), "{answer:?}");
                     let asked = mesh.origin.latest(ask.path());
-                    let leaked: Vec<_> = asked.headers.keys().filter(|name| name.as_str().starts_with("meshcache-")).collect();
+                    let leaked: Vec<_> =
+                        asked.headers.keys().filter(|name| name.as_str().starts_with("meshcache-")).collect();
                     assert!(leaked.is_empty() && asked.header("x-client") == "1", "{leaked:?} in {asked:?}");
                 }
             }
@@ -115,14 +153,22 @@ fn a_load_carries_the_clients_own_headers_and_none_that_an_origin_would_trust() 
         let mesh = mesh().await;
         mesh.origin.on("/carried", |request| Reply::ok(request.header("x-tenant")).header("cache-control", "no-store"));
         for to in ways(&mesh) {
-            let ask = Ask::get(SHOP, "/carried").header("x-tenant", "t").header("traceparent", "00-1-2-01").header("x-forwarded-client-cert", "URI=spiffe://x");
+            let ask = Ask::get(SHOP, "/carried")
+                .header("x-tenant", "t")
+                .header("traceparent", "00-1-2-01")
+                .header("x-forwarded-client-cert", "URI=spiffe://x");
             assert_eq!(ask.header("x-envoy-internal", "true").send(to).await.unwrap().text(), "t");
         }
-        let own = Ask::get(SHOP, "/carried-and-stored").header("x-forwarded-client-cert", "URI=spiffe://x").header("x-envoy-internal", "true");
+        let own = Ask::get(SHOP, "/carried-and-stored")
+            .header("x-forwarded-client-cert", "URI=spiffe://x")
+            .header("x-envoy-internal", "true");
         mesh.origin.always("/carried-and-stored", Reply::fresh(60, "x"));
         own.send(mesh.coordinators.data()[1]).await.unwrap();
         let asked = mesh.origin.latest("/carried-and-stored");
-        assert!(!asked.headers.contains_key("x-forwarded-client-cert") && !asked.headers.contains_key("x-envoy-internal"), "{asked:?}");
+        assert!(
+            !asked.headers.contains_key("x-forwarded-client-cert") && !asked.headers.contains_key("x-envoy-internal"),
+            "{asked:?}"
+        );
         assert_eq!(asked.header("cdn-loop"), "meshcache");
         Ask::get(SHOP, "/carried-by-callout").send(mesh.fronts()[0]).await.unwrap();
         let asked = mesh.origin.latest("/carried-by-callout");
@@ -135,7 +181,12 @@ fn a_load_carries_the_clients_own_headers_and_none_that_an_origin_would_trust() 
 fn a_clients_own_control_path_goes_to_the_service() {
     run(async {
         let mesh = mesh().await;
-        for (path, method) in [("/.meshcache/feed", "POST"), ("/.meshcache/feed", "GET"), ("/.meshcache/invalidate", "POST"), ("/.meshcache/", "GET")] {
+        for (path, method) in [
+            ("/.meshcache/feed", "POST"),
+            ("/.meshcache/feed", "GET"),
+            ("/.meshcache/invalidate", "POST"),
+            ("/.meshcache/", "GET"),
+        ] {
             mesh.origin.always(path, Reply::fresh(60, "the service's own"));
             for _ in 0..2 {
                 let before = mesh.origin.hits(path);
@@ -155,9 +206,13 @@ fn the_peer_and_admin_ports_tell_nothing_without_their_token() {
         Ask::get(SHOP, "/told").send(mesh.coordinators.data()[0]).await.unwrap();
         let ports = mesh.coordinators.all[0].ports;
         let peer = |path: &str| {
-            Ask::get("peer-0", path).header("meshcache-wire", "1; group=shop; hop").header("meshcache-authority", SHOP).header("meshcache-scheme", "http")
+            Ask::get("peer-0", path)
+                .header("meshcache-wire", "1; group=shop; hop")
+                .header("meshcache-authority", SHOP)
+                .header("meshcache-scheme", "http")
         };
-        let purge = Ask::new("POST", "admin", "/purge").header("content-type", "application/json").body(r#"{"all": true}"#);
+        let purge =
+            Ask::new("POST", "admin", "/purge").header("content-type", "application/json").body(r#"{"all": true}"#);
         let asks = [
             (ports.peer, peer("/told"), ADMIN_TOKEN),
             (ports.peer, Ask::get(SHOP, "/told"), ADMIN_TOKEN),
@@ -170,9 +225,16 @@ fn the_peer_and_admin_ports_tell_nothing_without_their_token() {
             (ports.admin, Ask::get("admin", "/nowhere"), PEER_TOKEN),
         ];
         for (port, ask, others) in asks {
-            let wrong = [None, Some(others.to_owned()), Some(format!("{others}x")), Some(String::new()), Some(PEER_TOKEN[..5].to_owned())];
+            let wrong = [
+                None,
+                Some(others.to_owned()),
+                Some(format!("{others}x")),
+                Some(String::new()),
+                Some(PEER_TOKEN[..5].to_owned()),
+            ];
             for token in wrong {
-                let ask = token.iter().fold(ask.clone(), |ask, token| ask.header("authorization", format!("Bearer {token}")));
+                let ask =
+                    token.iter().fold(ask.clone(), |ask, token| ask.header("authorization", format!("Bearer {token}")));
                 let answer = ask.send(port).await.unwrap();
                 assert_eq!(answer.status, 401, "{token:?}: {answer:?}");
                 assert!(answer.body.len() < 100 && !answer.text().contains("told"), "it tells {answer:?}");
@@ -187,7 +249,8 @@ fn the_peer_and_admin_ports_tell_nothing_without_their_token() {
         assert_eq!((hop.status, hop.text()), (200, "told to nobody".to_owned()), "{hop:?}");
         assert_eq!(bearer(Ask::get("admin", "/groups"), ADMIN_TOKEN).send(ports.admin).await.unwrap().status, 200);
         // A browser has Basic.
-        let basic = Ask::get("admin", "/").header("authorization", "Basic YW55Ym9keTphZG1pbi10b2tlbi1vZi10aGUtdGVzdHM=");
+        let basic =
+            Ask::get("admin", "/").header("authorization", "Basic YW55Ym9keTphZG1pbi10b2tlbi1vZi10aGUtdGVzdHM=");
         assert_eq!(basic.send(ports.admin).await.unwrap().status, 200);
         assert_eq!(mesh.origin.hits("/told"), 1);
     });
@@ -198,7 +261,10 @@ async fn without_configured_tokens_peers_are_refused_and_admin_is_for_loopback_o
     let origin = Origin::start().await;
     let alone = Coordinator::in_front_of(&origin.url(), &[]).await;
     for token in ["", "Bearer ", "Bearer x"] {
-        let hop = Ask::get("alone", "/").header("authorization", token).header("meshcache-wire", "1; hop").header("meshcache-authority", "o");
+        let hop = Ask::get("alone", "/")
+            .header("authorization", token)
+            .header("meshcache-wire", "1; hop")
+            .header("meshcache-authority", "o");
         assert_eq!(hop.send(alone.ports.peer).await.unwrap().status, 401);
     }
     assert_eq!(origin.total(), 0);
@@ -225,7 +291,11 @@ async fn an_admin_port_for_everybody_needs_a_token() {
         None => process.give_up("it neither runs nor refuses to"),
     };
     let port: SocketAddr = known["admin"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1").parse().unwrap();
-    for ask in [Ask::get("admin", "/"), Ask::get("admin", "/groups"), Ask::new("POST", "admin", "/purge").body(r#"{"all": true}"#)] {
+    for ask in [
+        Ask::get("admin", "/"),
+        Ask::get("admin", "/groups"),
+        Ask::new("POST", "admin", "/purge").body(r#"{"all": true}"#),
+    ] {
         assert_eq!(ask.send(port).await.unwrap().status, 401);
     }
 }
@@ -234,12 +304,19 @@ async fn an_admin_port_for_everybody_needs_a_token() {
 fn a_host_that_no_group_names_is_never_fetched() {
     run(async {
         let mesh = mesh().await;
-        let hosts = ["unknown.test", "127.0.0.1", "localhost:9000", "shop.example.com.evil.test", &mesh.origin.addr.to_string()];
+        let hosts = [
+            "unknown.test",
+            "127.0.0.1",
+            "localhost:9000",
+            "shop.example.com.evil.test",
+            &mesh.origin.addr.to_string(),
+        ];
         for host in hosts {
             let ask = Ask::get(host, "/anything");
             let answer = ask.send(mesh.coordinators.data()[0]).await.unwrap();
             assert_eq!(answer.status, 421, "{host}: {answer:?}");
-            let question = ask.header("meshcache-wire", "1; group=shop").send(mesh.coordinators.data()[0]).await.unwrap();
+            let question =
+                ask.header("meshcache-wire", "1; group=shop").send(mesh.coordinators.data()[0]).await.unwrap();
             assert_ne!(question.status, 200, "{host}: {question:?}");
         }
         assert_eq!(mesh.origin.hits("/anything"), 0);
@@ -256,7 +333,10 @@ fn a_host_that_no_group_names_is_never_fetched() {
 fn a_path_that_no_group_of_its_host_names_is_passed_and_not_stored() {
     run(async {
         let mesh = mesh().await;
-        mesh.origin.always("/b/x", Reply::fresh(3600, "b")).always("/a/x", Reply::fresh(3600, "a")).always("/ab", Reply::fresh(3600, "ab"));
+        mesh.origin
+            .always("/b/x", Reply::fresh(3600, "b"))
+            .always("/a/x", Reply::fresh(3600, "a"))
+            .always("/ab", Reply::fresh(3600, "ab"));
         for path in ["/b/x", "/ab"] {
             for to in ways(&mesh) {
                 let before = mesh.origin.hits(path);
@@ -280,10 +360,16 @@ fn a_group_with_callers_answers_nobody_else() {
         mesh.origin.always("/guarded", Reply::fresh(3600, "for the shop"));
         let coordinator = mesh.coordinators.data()[0];
         let ask = |xfcc: &str| {
-            if xfcc.is_empty() { Ask::get("guarded.test", "/guarded") } else { Ask::get("guarded.test", "/guarded").header("x-forwarded-client-cert", xfcc) }
+            if xfcc.is_empty() {
+                Ask::get("guarded.test", "/guarded")
+            } else {
+                Ask::get("guarded.test", "/guarded").header("x-forwarded-client-cert", xfcc)
+            }
         };
-        let (good, bad) =
-            ("By=spiffe://cluster.local/ns/m/sa/m;Hash=abc;URI=spiffe://cluster.local/ns/shop/sa/web", "By=x;URI=spiffe://cluster.local/ns/evil/sa/web");
+        let (good, bad) = (
+            "By=spiffe://cluster.local/ns/m/sa/m;Hash=abc;URI=spiffe://cluster.local/ns/shop/sa/web",
+            "By=x;URI=spiffe://cluster.local/ns/evil/sa/web",
+        );
         let status = async |xfcc: &str| ask(xfcc).send(coordinator).await.unwrap().status;
         assert_eq!(status(good).await, 200);
         for refused in [
@@ -303,7 +389,10 @@ fn a_group_with_callers_answers_nobody_else() {
         // A question gives no right either, whatever it says of itself.
         let question = ask("").header("meshcache-wire", "1; group=guarded; verified; hop");
         let answer = question.send(coordinator).await.unwrap();
-        assert!(!answer.text().contains("for the shop") && answer.header("meshcache-outcome").starts_with("pass"), "{answer:?}");
+        assert!(
+            !answer.text().contains("for the shop") && answer.header("meshcache-outcome").starts_with("pass"),
+            "{answer:?}"
+        );
         // This Envoy has no identity: its filter passes, and the service decides.
         for i in 2..=3 {
             let passed = ask("").send(mesh.fronts()[0]).await.unwrap();
@@ -355,7 +444,8 @@ fn what_has_been_through_this_installation_passes() {
         for to in ways(&mesh) {
             let before = mesh.origin.hits("/loop");
             for i in 1..=2 {
-                let looped = Ask::get("loop.test", "/loop").header("cdn-loop", "other; v=1, meshcache").send(to).await.unwrap();
+                let looped =
+                    Ask::get("loop.test", "/loop").header("cdn-loop", "other; v=1, meshcache").send(to).await.unwrap();
                 assert!(looped.status == 200 && !looped.cache_status().contains("; hit"), "{looped:?}");
                 assert_eq!(mesh.origin.hits("/loop"), before + i);
             }
@@ -363,7 +453,11 @@ fn what_has_been_through_this_installation_passes() {
             assert_eq!(other.status, 200);
         }
         let all = mesh.origin.received();
-        let loads: Vec<String> = all.iter().filter(|request| request.uri.path() == "/loop").map(|request| request.header("cdn-loop")).collect();
+        let loads: Vec<String> = all
+            .iter()
+            .filter(|request| request.uri.path() == "/loop")
+            .map(|request| request.header("cdn-loop"))
+            .collect();
         assert_eq!(loads.iter().filter(|names| *names == "other, meshcache").count(), 1, "{loads:?}");
         assert_eq!(loads.len(), 5, "{loads:?}");
     });
@@ -373,16 +467,30 @@ fn what_has_been_through_this_installation_passes() {
 fn what_another_part_of_the_cache_asks_for_goes_through_a_filter_untouched() {
     run(async {
         let mesh = mesh().await;
-        let targeted = Reply::ok("x").header("cache-control", "no-store").header("meshcache-control", "max-age=60").header("meshcache-spy", "1");
+        let targeted = Reply::ok("x")
+            .header("cache-control", "no-store")
+            .header("meshcache-control", "max-age=60")
+            .header("meshcache-spy", "1");
         mesh.origin.always("/targeted", targeted);
         let ask = Ask::get("loop.test", "/targeted").header("cdn-loop", "other, meshcache");
         let answer = ask.send(mesh.fronts()[0]).await.unwrap();
-        assert_eq!((answer.header("meshcache-control"), answer.header("cache-status")), ("max-age=60".to_owned(), String::new()), "{answer:?}");
+        assert_eq!(
+            (answer.header("meshcache-control"), answer.header("cache-status")),
+            ("max-age=60".to_owned(), String::new()),
+            "{answer:?}"
+        );
         // A client has what is for caches beyond this one, and nothing of the wire's.
         let client = Ask::get(SHOP, "/account/targeted");
-        mesh.origin.always("/account/targeted", Reply::ok("x").header("meshcache-control", "no-store").header("meshcache-spy", "1"));
+        mesh.origin.always(
+            "/account/targeted",
+            Reply::ok("x").header("meshcache-control", "no-store").header("meshcache-spy", "1"),
+        );
         let answer = client.send(mesh.fronts()[0]).await.unwrap();
-        assert_eq!((answer.header("meshcache-control"), answer.has("meshcache-spy")), ("no-store".to_owned(), false), "{answer:?}");
+        assert_eq!(
+            (answer.header("meshcache-control"), answer.has("meshcache-spy")),
+            ("no-store".to_owned(), false),
+            "{answer:?}"
+        );
     });
 }
 
@@ -416,7 +524,11 @@ fn no_spelling_of_a_path_gets_past_callers_and_exclude() {
         let total = || mesh.origin.received().iter().filter(|received| received.uri.query() == Some("spelled")).count();
         let ask = |host: &str, path: &str, caller: &str| {
             let ask = Ask::get(host, &format!("{path}?spelled"));
-            if caller.is_empty() { ask } else { ask.header("x-forwarded-client-cert", format!("URI=spiffe://x/ns/x/sa/{caller}")) }
+            if caller.is_empty() {
+                ask
+            } else {
+                ask.header("x-forwarded-client-cert", format!("URI=spiffe://x/ns/x/sa/{caller}"))
+            }
         };
         for path in EQUAL.iter().chain(&AMBIGUOUS) {
             // Nobody gets there in the coordinator's name who may not.
@@ -434,11 +546,19 @@ fn no_spelling_of_a_path_gets_past_callers_and_exclude() {
                 };
                 // Two: the first may have loaded it.
                 let first = send(coordinator).await;
-                assert_eq!((first.0, send(coordinator).await), (200, (200, cached, usize::from(!cached))), "{host}{path}");
+                assert_eq!(
+                    (first.0, send(coordinator).await),
+                    (200, (200, cached, usize::from(!cached))),
+                    "{host}{path}"
+                );
                 // Its Envoy has no identity: the service decides, and if Envoy itself refuses a path, so it does.
                 for _ in 0..2 {
                     let (status, hit, asked) = send(mesh.fronts()[0]).await;
-                    assert_eq!((hit, asked), (false, usize::from(status == 200)), "{host}{path} through Envoy: {status}");
+                    assert_eq!(
+                        (hit, asked),
+                        (false, usize::from(status == 200)),
+                        "{host}{path} through Envoy: {status}"
+                    );
                 }
             }
         }
@@ -446,7 +566,11 @@ fn no_spelling_of_a_path_gets_past_callers_and_exclude() {
         let paths: Vec<_> = mesh.origin.received().iter().map(|received| received.uri.path().to_owned()).collect();
         assert!(AMBIGUOUS.iter().all(|path| paths.iter().any(|sent| sent == path)), "{paths:?}");
         for path in ["/%2emeshcache/feed", "/.mesh%63ache/peek"] {
-            assert_eq!(ask("left-out.test", path, "web").send(coordinator).await.unwrap().status, 404, "{path}: a control path is no resource");
+            assert_eq!(
+                ask("left-out.test", path, "web").send(coordinator).await.unwrap().status,
+                404,
+                "{path}: a control path is no resource"
+            );
         }
     });
 }

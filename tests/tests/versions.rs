@@ -22,7 +22,11 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
         let told: Value = serde_json::from_slice(&feed(speaks).await.body).unwrap();
         assert_eq!((&told["wire"], &told["state"]["installation"]), (&json!(is_told), &json!("meshcache")));
         let group = &told["state"]["config"]["groups"][0];
-        assert_eq!((&group["origin"]["url"], &group["freshness"]["requestDirectives"]), (&json!("http://hidden"), &json!("obey")), "what a proxy decides by");
+        assert_eq!(
+            (&group["origin"]["url"], &group["freshness"]["requestDirectives"]),
+            (&json!("http://hidden"), &json!("obey")),
+            "what a proxy decides by"
+        );
     }
     assert_eq!(feed(0).await.status, 400);
 
@@ -30,7 +34,11 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
     let host = origin.addr.to_string();
     let question = |wire: &str| Ask::get(&host, "/").header("meshcache-wire", wire);
     let back = question("2; group=default").send(at).await.unwrap();
-    assert!(back.header("meshcache-outcome").starts_with("pass") && back.header("meshcache-outcome").contains("wire-version"), "{back:?}");
+    assert!(
+        back.header("meshcache-outcome").starts_with("pass")
+            && back.header("meshcache-outcome").contains("wire-version"),
+        "{back:?}"
+    );
     assert_eq!(origin.total(), 0);
     // Words of later within this version are passed over.
     let answer = question("1; group=default; a-word-of-later=7").send(at).await.unwrap();
@@ -43,7 +51,14 @@ async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
     mesh.origin.on("/x", |request| Reply::fresh(3600, request.nth.to_string()));
     let hot = async || Ask::get(SHOP, "/x").send(front).await.unwrap().cache_status().contains("detail=proxy");
     await_until(hot, SOON, "what it was answered is kept: the rules' digests agree").await;
-    for (nth, purge) in [json!({"urls": [format!("http://{SHOP}/x")]}), json!({"group": "shop", "prefixes": ["/x"]}), json!({"all": true})].iter().enumerate() {
+    for (nth, purge) in [
+        json!({"urls": [format!("http://{SHOP}/x")]}),
+        json!({"group": "shop", "prefixes": ["/x"]}),
+        json!({"all": true}),
+    ]
+    .iter()
+    .enumerate()
+    {
         let (status, report) = order(&mesh.coordinators.all[1], &purge.to_string()).await;
         assert_eq!(status, 200, "{report}");
         let newer = async || Ask::get(SHOP, "/x").send(front).await.unwrap().text() == (nth + 2).to_string();
@@ -58,7 +73,9 @@ async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
 async fn a_filter_of_the_version_before_is_answered_kept_hot_and_purged() {
     const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
     let mesh = Mesh::of(2, 1)
-        .groups(|groups| groups.set("shop", "/origin/passTimeout", json!("5m")).set("shop", "/origin/idle", json!("2s")))
+        .groups(|groups| {
+            groups.set("shop", "/origin/passTimeout", json!("5m")).set("shop", "/origin/idle", json!("2s"))
+        })
         .envoy(|envoy| envoy.replace(FILTER, artifact::version_1().to_str().unwrap()));
     is_answered_kept_hot_and_purged(mesh.start().await).await;
 }

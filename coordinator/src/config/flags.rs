@@ -104,15 +104,18 @@ pub struct CheckFlags {
 /// How to serve.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// Data port: questions from proxies, plain HTTP clients, the feed (HTTP/1.1 and h2c on one port). Whoever reaches it may ask. [::] is every IPv6 and IPv4 address; IPv4 only where there is no IPv6. :8080 is [::]:8080
+    /// Data port: questions from proxies, plain HTTP clients, the feed (HTTP/1.1 and h2c on one port). Whoever reaches
+    /// it may ask. [::] is every IPv6 and IPv4 address; IPv4 only where there is no IPv6. :8080 is [::]:8080
     #[arg(long, env = "MESHCACHE_LISTEN", default_value = "[::]:8080", value_name = "IP:PORT", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// Admin port: /purge, /peers, /groups and the status page at / (admin token). Without --admin-token-file it listens on loopback only, and answers without a token there
+    /// Admin port: /purge, /peers, /groups and the status page at / (admin token). Without --admin-token-file it
+    /// listens on loopback only, and answers without a token there
     #[arg(long, env = "MESHCACHE_ADMIN", default_value = "[::]:8081", value_name = "IP:PORT", value_parser = address)]
     pub admin: SocketAddr,
 
-    /// Status port: /healthz, /readyz, /metrics and /filter/SHA256.wasm. Plain, read-only, no token: for the kubelet, Prometheus and proxies that fetch the filter
+    /// Status port: /healthz, /readyz, /metrics and /filter/SHA256.wasm. Plain, read-only, no token: for the kubelet,
+    /// Prometheus and proxies that fetch the filter
     #[arg(long, env = "MESHCACHE_STATUS", default_value = "[::]:8082", value_name = "IP:PORT", value_parser = address)]
     pub status: SocketAddr,
 
@@ -120,11 +123,13 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_PEER_LISTEN", default_value = "[::]:8083", value_name = "IP:PORT", value_parser = address)]
     pub peer_listen: SocketAddr,
 
-    /// The groups (YAML): a file, or a directory whose *.yaml files are taken together in the order of their names. Read again when it changes and on SIGHUP; a bad one is refused and the one before it stays
+    /// The groups (YAML): a file, or a directory whose *.yaml files are taken together in the order of their names.
+    /// Read again when it changes and on SIGHUP; a bad one is refused and the one before it stays
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: Option<PathBuf>,
 
-    /// Instead of --config: one group `default` for every host and path, loaded from this origin, that obeys RFC 9111. The origin is sent its own Host, as by nginx; for the client's write a group with `origin.host: client`
+    /// Instead of --config: one group `default` for every host and path, loaded from this origin, that obeys RFC 9111.
+    /// The origin is sent its own Host, as by nginx; for the client's write a group with `origin.host: client`
     #[arg(long, env = "MESHCACHE_ORIGIN", value_name = "URL")]
     pub origin: Option<OriginUrl>,
 
@@ -132,15 +137,25 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_ORIGIN_TIMEOUT", default_value = "60s", value_name = "DURATION")]
     pub origin_timeout: Span,
 
-    /// With --origin: the same for what goes past the cache (uploads, other methods than GET, event streams), from the last byte of the request on. 0s: as long as the client waits
+    /// With --origin: the same for what goes past the cache (uploads, other methods than GET, event streams), from the
+    /// last byte of the request on. 0s: as long as the client waits
     #[arg(long, env = "MESHCACHE_ORIGIN_PASS_TIMEOUT", default_value = "0s", value_name = "DURATION")]
     pub origin_pass_timeout: Span,
 
-    /// What --origin stores of what RFC 9111 lets be stored. safe: no answer that a request brought upon itself (400, 412, 416, 429 and their like), one with Set-Cookie only where it says public, and languages of equal weight count in their order. rfc9111: all of it, to the letter
-    #[arg(long, env = "MESHCACHE_ORIGIN_RULES", default_value = "safe", requires = "origin", value_name = "safe|rfc9111")]
+    /// What --origin stores of what RFC 9111 lets be stored. safe: no answer that a request brought upon itself (400,
+    /// 412, 416, 429 and their like), one with Set-Cookie only where it says public, and languages of equal weight
+    /// count in their order. rfc9111: all of it, to the letter
+    #[arg(
+        long,
+        env = "MESHCACHE_ORIGIN_RULES",
+        default_value = "safe",
+        requires = "origin",
+        value_name = "safe|rfc9111"
+    )]
     pub origin_rules: OriginRules,
 
-    /// This peer's stable name, the same after a restart: it decides which keys are its own. Default: the host name, which in a StatefulSet is the pod's
+    /// This peer's stable name, the same after a restart: it decides which keys are its own. Default: the host name,
+    /// which in a StatefulSet is the pod's
     #[arg(long, env = "MESHCACHE_NAME", value_name = "NAME")]
     pub name: Option<String>,
 
@@ -148,27 +163,35 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube")]
     pub discovery: Discovery,
 
-    /// All coordinators, this one among them: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts are resolved at start and again every 5 s. Every peer needs the same list: meshcache_peer_list_problems says where one differs. Without it this one is alone
+    /// All coordinators, this one among them: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
+    /// are resolved at start and again every 5 s. Every peer needs the same list: meshcache_peer_list_problems says
+    /// where one differs. Without it this one is alone
     #[arg(long, env = "MESHCACHE_PEERS", value_name = "NAME=HOST:PORT/PEERPORT,...", value_parser = members_list)]
     pub peers: Option<Members>,
 
-    /// The Service whose ready endpoints are the coordinators, for --discovery kube; its ports `http2` (data) and `tcp-peer` count. Needs the rights to list and watch EndpointSlices in its namespace
+    /// The Service whose ready endpoints are the coordinators, for --discovery kube; its ports `http2` (data) and
+    /// `tcp-peer` count. Needs the rights to list and watch EndpointSlices in its namespace
     #[arg(long, env = "MESHCACHE_DISCOVERY_SERVICE", value_name = "[NAMESPACE/]NAME")]
     pub discovery_service: Option<ServiceRef>,
 
-    /// What the store may take, bookkeeping included; the process needs about a quarter more, and its connections. Default: half of the cgroup's memory limit, 1GiB where there is none
+    /// What the store may take, bookkeeping included; the process needs about a quarter more, and its connections.
+    /// Default: half of the cgroup's memory limit, 1GiB where there is none
     #[arg(long, env = "MESHCACHE_STORE_BYTES", value_name = "SIZE")]
     pub store_bytes: Option<Size>,
 
-    /// Tokens of the calls between coordinators, one a line: the first is sent, all are accepted, so that they can be changed one after another. Read again on change; a file that is gone or empty for 10s revokes those before. Without it the peer port refuses all
+    /// Tokens of the calls between coordinators, one a line: the first is sent, all are accepted, so that they can be
+    /// changed one after another. Read again on change; a file that is gone or empty for 10s revokes those before.
+    /// Without it the peer port refuses all
     #[arg(long, env = "MESHCACHE_PEER_TOKEN_FILE", value_name = "FILE")]
     pub peer_token_file: Option<PathBuf>,
 
-    /// Tokens of the admin port, one a line: `Authorization: Bearer TOKEN`, or as the password of Basic, for a browser. Read again on change; a file that is gone or empty for 10s revokes those before
+    /// Tokens of the admin port, one a line: `Authorization: Bearer TOKEN`, or as the password of Basic, for a
+    /// browser. Read again on change; a file that is gone or empty for 10s revokes those before
     #[arg(long, env = "MESHCACHE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
-    /// Where a caller's mTLS identity is read. xfcc: the last element of x-forwarded-client-cert; only behind a proxy that sets it, for else a caller says who it is
+    /// Where a caller's mTLS identity is read. xfcc: the last element of x-forwarded-client-cert; only behind a proxy
+    /// that sets it, for else a caller says who it is
     #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
     pub identity: Identity,
 
@@ -176,11 +199,13 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
     pub filter: Option<PathBuf>,
 
-    /// Our name in CDN-Loop and Cache-Status. Two installations that a request passes one after the other need different ones
+    /// Our name in CDN-Loop and Cache-Status. Two installations that a request passes one after the other need
+    /// different ones
     #[arg(long, env = "MESHCACHE_INSTALLATION", default_value = "meshcache", value_name = "NAME", value_parser = installation)]
     pub installation: String,
 
-    /// How long handing entries over and requests under way may take after SIGTERM before they are cut. Less than what stops the process for good (terminationGracePeriodSeconds)
+    /// How long handing entries over and requests under way may take after SIGTERM before they are cut. Less than what
+    /// stops the process for good (terminationGracePeriodSeconds)
     #[arg(long, env = "MESHCACHE_DRAIN_TIMEOUT", default_value = "30s", value_name = "DURATION")]
     pub drain_timeout: Span,
 
@@ -283,5 +308,9 @@ fn installation(text: &str) -> Result<String, String> {
     let fits = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
         && text.len() <= 63
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if fits { Ok(text.to_owned()) } else { Err("expected a letter and then at most 62 letters, digits, `-`, `_` or `.`".into()) }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a letter and then at most 62 letters, digits, `-`, `_` or `.`".into())
+    }
 }

@@ -93,9 +93,8 @@ impl Source {
     pub fn load(&self, files: &Files, identity: Identity) -> Result<Loaded, Wrong> {
         match self {
             Self::Path(_) => files.load(identity),
-            Self::Origin { url, rules, timeout, pass_timeout } => {
-                everything(url, *rules, *timeout, *pass_timeout).map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what })
-            }
+            Self::Origin { url, rules, timeout, pass_timeout } => everything(url, *rules, *timeout, *pass_timeout)
+                .map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what }),
         }
     }
 }
@@ -124,8 +123,16 @@ impl Files {
             if identity == Identity::None
                 && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
             {
-                let what = format!("`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches", String::from(never.clone()));
-                return Err(Wrong { file: file.clone(), line: places.line_of("debuggers"), field: "debuggers".into(), what });
+                let what = format!(
+                    "`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
+                    String::from(never.clone())
+                );
+                return Err(Wrong {
+                    file: file.clone(),
+                    line: places.line_of("debuggers"),
+                    field: "debuggers".into(),
+                    what,
+                });
             }
             let places = Arc::new(places);
             origins.extend((0..config.groups.len()).map(|n| (file.clone(), n, places.clone())));
@@ -183,7 +190,8 @@ fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Re
     let name = path.display().to_string();
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
     let listed = match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => std::fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()),
+        Ok(meta) if meta.is_dir() => std::fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()),
         Ok(_) => Ok(vec![path.to_owned()]),
         Err(error) => Err(error),
     };
@@ -193,7 +201,9 @@ fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Re
     };
     if listed != [path] {
         let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        listed.retain(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml") && !hidden(path) && path.is_file());
+        listed.retain(|path| {
+            path.extension().is_some_and(|end| end == "yaml" || end == "yml") && !hidden(path) && path.is_file()
+        });
         listed.sort();
     }
     if listed.is_empty() {
@@ -229,7 +239,11 @@ fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, Places)
         }
     })?;
     if config.version != 1 {
-        return Err(wrong(places.line_of("version"), "version", format!("{} is not a version of this format (1)", config.version)));
+        return Err(wrong(
+            places.line_of("version"),
+            "version",
+            format!("{} is not a version of this format (1)", config.version),
+        ));
     }
     Ok((config, places))
 }

@@ -16,8 +16,12 @@ pub fn memory_limit(root: &Path) -> Option<u64> {
         } else {
             return None;
         };
-        // In a container the path may be the host's: what is not there is passed over, and the mount itself is the container's own.
-        Path::new(path.trim_start_matches('/')).ancestors().filter_map(|path| limit(&root.join(mount).join(path).join(file))).min()
+        // In a container the path may be the host's: what is not there is passed over, and the mount itself is the
+        // container's own.
+        Path::new(path.trim_start_matches('/'))
+            .ancestors()
+            .filter_map(|path| limit(&root.join(mount).join(path).join(file)))
+            .min()
     });
     limits.min()
 }
@@ -44,7 +48,11 @@ mod tests {
     #[test]
     fn the_least_limit_around_the_process_counts() {
         assert_eq!(
-            system(&[("proc/self/cgroup", "0::/a/b\n"), ("sys/fs/cgroup/a/memory.max", "1000\n"), ("sys/fs/cgroup/a/b/memory.max", "max\n")]),
+            system(&[
+                ("proc/self/cgroup", "0::/a/b\n"),
+                ("sys/fs/cgroup/a/memory.max", "1000\n"),
+                ("sys/fs/cgroup/a/b/memory.max", "max\n")
+            ]),
             Some(1000)
         );
         assert_eq!(system(&[("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "2000\n")]), Some(2000));
@@ -55,7 +63,16 @@ mod tests {
     #[test]
     fn the_first_version_of_cgroups_is_read_too() {
         let own = "5:cpu,cpuacct:/x\n4:memory:/kubepods/pod1\n";
-        assert_eq!(system(&[("proc/self/cgroup", own), ("sys/fs/cgroup/memory/memory.limit_in_bytes", "3000\n")]), Some(3000));
-        assert_eq!(system(&[("proc/self/cgroup", own), ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")]), None);
+        assert_eq!(
+            system(&[("proc/self/cgroup", own), ("sys/fs/cgroup/memory/memory.limit_in_bytes", "3000\n")]),
+            Some(3000)
+        );
+        assert_eq!(
+            system(&[
+                ("proc/self/cgroup", own),
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
+            ]),
+            None
+        );
     }
 }

@@ -75,7 +75,11 @@ impl Node {
             Kind::Fields(fields) => {
                 for (name, node) in fields {
                     let inner = if field.is_empty() { name.value.clone() } else { format!("{field}.{}", name.value) };
-                    places.push(Place { field: inner.clone(), line: name.referenced.line(), column: name.referenced.column() });
+                    places.push(Place {
+                        field: inner.clone(),
+                        line: name.referenced.line(),
+                        column: name.referenced.column(),
+                    });
                     node.walk(&inner, places);
                 }
             }
@@ -148,14 +152,19 @@ impl<'de> Deserialize<'de> for Kind {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "version: 1\ngroups:\n  - name: a\n    match: {hosts: [x, y]}\n  - name: b\n    origin:\n      url: http://o\n";
+    const TEXT: &str =
+        "version: 1\ngroups:\n  - name: a\n    match: {hosts: [x, y]}\n  - name: b\n    origin:\n      url: http://o\n";
 
     #[test]
     fn a_place_tells_its_field() {
         let places = Places::of(TEXT);
-        for (line, column, field) in
-            [(1, 10, "version"), (3, 5, "groups[0].name"), (4, 24, "groups[0].match.hosts[1]"), (7, 12, "groups[1].origin.url"), (9, 1, "groups[1].origin.url")]
-        {
+        for (line, column, field) in [
+            (1, 10, "version"),
+            (3, 5, "groups[0].name"),
+            (4, 24, "groups[0].match.hosts[1]"),
+            (7, 12, "groups[1].origin.url"),
+            (9, 1, "groups[1].origin.url"),
+        ] {
             assert_eq!(places.field_at(line, column), Some(field), "{line}:{column}");
         }
         assert_eq!(Places::of("a: [").field_at(1, 1), None);
@@ -164,8 +173,13 @@ mod tests {
     #[test]
     fn a_field_tells_its_line_or_that_of_what_is_around_it() {
         let places = Places::of(TEXT);
-        for (field, line) in [("groups[1].origin.url", 7), ("groups[1].origin.timeout", 6), ("groups[1].patience", 5), ("groups[7].name", 2), ("debuggers", 1)]
-        {
+        for (field, line) in [
+            ("groups[1].origin.url", 7),
+            ("groups[1].origin.timeout", 6),
+            ("groups[1].patience", 5),
+            ("groups[7].name", 2),
+            ("debuggers", 1),
+        ] {
             assert_eq!(places.line_of(field), line, "{field}");
         }
     }

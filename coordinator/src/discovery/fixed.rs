@@ -31,7 +31,9 @@ pub struct Member {
 pub fn members(text: &str) -> Result<Vec<Member>, String> {
     let mut all: Vec<Member> = Vec::new();
     for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-        let member = member(one).ok_or_else(|| format!("`{one}` is not NAME=HOST:PORT/PEERPORT (example: cache-0=cache-0.cache:8080/8083)"))?;
+        let member = member(one).ok_or_else(|| {
+            format!("`{one}` is not NAME=HOST:PORT/PEERPORT (example: cache-0=cache-0.cache:8080/8083)")
+        })?;
         if all.iter().any(|other| other.name == member.name) {
             return Err(format!("two peers have the name `{}`", member.name));
         }
@@ -46,8 +48,14 @@ fn member(text: &str) -> Option<Member> {
     let (host, data) = split_port(address);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = |port: u16| (port != 0).then_some(port);
-    let fits = !name.is_empty() && !host.is_empty() && !name.contains(char::is_whitespace) && !host.contains(['/', ' ', '=']);
-    fits.then_some(Member { name: name.to_owned(), host: host.to_owned(), data: port(data?)?, peer: port(peer.parse().ok()?)? })
+    let fits =
+        !name.is_empty() && !host.is_empty() && !name.contains(char::is_whitespace) && !host.contains(['/', ' ', '=']);
+    fits.then_some(Member {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        data: port(data?)?,
+        peer: port(peer.parse().ok()?)?,
+    })
 }
 
 /// Knows the members' addresses.
@@ -62,15 +70,19 @@ impl Fixed {
         Self { members, known: HashMap::new() }
     }
 
-    /// Asks for all addresses, and gives the peers whose address is known. One that does not resolve keeps its last one.
+    /// Asks for all addresses, and gives the peers whose address is known. One that does not resolve keeps its last
+    /// one.
     pub async fn resolve(&mut self) -> Vec<Peer> {
-        let asked: Vec<_> = self.members.iter().map(|member| tokio::spawn(lookup(member.host.clone(), member.data))).collect();
+        let asked: Vec<_> =
+            self.members.iter().map(|member| tokio::spawn(lookup(member.host.clone(), member.data))).collect();
         for (member, answer) in self.members.iter().zip(asked) {
             let found = match answer.await {
                 Ok(found) => found,
                 Err(error) => Err(io::Error::other(error)),
             };
-            match found.and_then(|found| choose(&found, self.known.get(&member.host).copied()).ok_or_else(|| io::Error::other("no address"))) {
+            match found.and_then(|found| {
+                choose(&found, self.known.get(&member.host).copied()).ok_or_else(|| io::Error::other("no address"))
+            }) {
                 Ok(address) => {
                     self.known.insert(member.host.clone(), address);
                 }
@@ -99,11 +111,12 @@ async fn lookup(host: String, port: u16) -> io::Result<Vec<IpAddr>> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// One address, the same one on every peer and each time: the last one while it is among them, else the least of the family
-/// that the system puts first (RFC 6724: IPv6 where it works).
+/// One address, the same one on every peer and each time: the last one while it is among them, else the least of the
+/// family that the system puts first (RFC 6724: IPv6 where it works).
 fn choose(found: &[IpAddr], last: Option<IpAddr>) -> Option<IpAddr> {
     let first = found.first()?;
-    last.filter(|last| found.contains(last)).or_else(|| found.iter().filter(|ip| ip.is_ipv6() == first.is_ipv6()).min().copied())
+    last.filter(|last| found.contains(last))
+        .or_else(|| found.iter().filter(|ip| ip.is_ipv6() == first.is_ipv6()).min().copied())
 }
 
 #[cfg(test)]
@@ -117,7 +130,19 @@ mod tests {
             read.iter().map(|m| (m.name.as_str(), m.host.as_str(), m.data, m.peer)).collect::<Vec<_>>(),
             [("a", "cache-0.cache", 8080, 8083), ("b", "::1", 80, 81), ("c", "10.0.0.1", 1, 2)]
         );
-        for bad in ["", "a", "a=h", "a=h:1", "a=h/1", "=h:1/2", "a=:1/2", "a=h:0/2", "a=h:1/x", "a=h:1/2,a=h:3/4", "a=h:99999/1"] {
+        for bad in [
+            "",
+            "a",
+            "a=h",
+            "a=h:1",
+            "a=h/1",
+            "=h:1/2",
+            "a=:1/2",
+            "a=h:0/2",
+            "a=h:1/x",
+            "a=h:1/2,a=h:3/4",
+            "a=h:99999/1",
+        ] {
             assert!(members(bad).is_err(), "{bad}");
         }
     }
@@ -136,7 +161,8 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_does_not_resolve_keeps_its_last_address() {
         let mut fixed = Fixed::new(members("a=127.0.0.1:1/2,b=name.invalid:3/4").unwrap());
-        let names = |peers: Vec<Peer>| peers.into_iter().map(|peer| format!("{}={}", peer.name, peer.data)).collect::<Vec<_>>();
+        let names =
+            |peers: Vec<Peer>| peers.into_iter().map(|peer| format!("{}={}", peer.name, peer.data)).collect::<Vec<_>>();
         assert_eq!(names(fixed.resolve().await), ["a=127.0.0.1:1"]);
         fixed.known.insert("name.invalid".into(), IpAddr::from([10, 0, 0, 1]));
         assert_eq!(names(fixed.resolve().await), ["a=127.0.0.1:1", "b=10.0.0.1:3"]);

@@ -1,4 +1,5 @@
-//! Whether the lists of `--peers` agree, and who of the own one is not heard. The list stays what it is: people are told.
+//! Whether the lists of `--peers` agree, and who of the own one is not heard. The list stays what it is: people are
+//! told.
 //!
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
@@ -64,7 +65,13 @@ struct Heard {
 impl Lists {
     /// The list of this peer. It is one of them.
     pub fn new(me: &str, own: impl IntoIterator<Item = String>, now: u64) -> Self {
-        Self { me: me.to_owned(), own: own.into_iter().collect(), since: now, heard: BTreeMap::new(), known: BTreeMap::new() }
+        Self {
+            me: me.to_owned(),
+            own: own.into_iter().collect(),
+            since: now,
+            heard: BTreeMap::new(),
+            known: BTreeMap::new(),
+        }
     }
 
     /// The names, as the others are told.
@@ -86,11 +93,13 @@ impl Lists {
     pub fn settle(&mut self, now: u64) -> Vec<Change> {
         self.heard.retain(|_, heard| heard.at.saturating_add(COUNTS) > now);
         let is = self.problems(now);
-        let over = self.known.keys().filter(|key| !is.contains_key(*key)).map(|(peer, problem)| Change { peer: peer.clone(), problem: *problem, begins: None });
-        let begun = is.iter().filter(|(key, _)| !self.known.contains_key(*key)).map(|((peer, problem), missing)| Change {
+        let over = self.known.keys().filter(|key| !is.contains_key(*key)).map(|(peer, problem)| Change {
             peer: peer.clone(),
             problem: *problem,
-            begins: Some(missing.clone()),
+            begins: None,
+        });
+        let begun = is.iter().filter(|(key, _)| !self.known.contains_key(*key)).map(|((peer, problem), missing)| {
+            Change { peer: peer.clone(), problem: *problem, begins: Some(missing.clone()) }
         });
         let changes = over.chain(begun).collect();
         self.known = is;
@@ -100,9 +109,17 @@ impl Lists {
     fn problems(&self, now: u64) -> BTreeMap<(String, Problem), String> {
         let is_late = self.since.saturating_add(COUNTS) <= now;
         let others = self.own.iter().filter(|name| **name != self.me);
-        let unheard = others.filter(|name| is_late && !self.heard.contains_key(*name)).map(|name| ((name.clone(), Problem::Unheard), String::new()));
-        let here = self.heard.iter().filter(|(_, heard)| !heard.ended).flat_map(|(name, heard)| heard.list.iter().chain([name]));
-        let here = here.filter(|name| !self.own.contains(*name)).map(|name| ((name.clone(), Problem::NotListedHere), String::new()));
+        let unheard = others
+            .filter(|name| is_late && !self.heard.contains_key(*name))
+            .map(|name| ((name.clone(), Problem::Unheard), String::new()));
+        let here = self
+            .heard
+            .iter()
+            .filter(|(_, heard)| !heard.ended)
+            .flat_map(|(name, heard)| heard.list.iter().chain([name]));
+        let here = here
+            .filter(|name| !self.own.contains(*name))
+            .map(|name| ((name.clone(), Problem::NotListedHere), String::new()));
         let there = self.heard.iter().filter(|(_, heard)| !heard.list.is_empty()).filter_map(|(name, heard)| {
             let missing: Vec<&str> = self.own.difference(&heard.list).map(String::as_str).collect();
             (!missing.is_empty()).then(|| ((name.clone(), Problem::NotListedThere), missing.join(",")))

@@ -48,7 +48,9 @@ impl Word {
     /// What is wrong with it, in a word.
     pub fn problem(&self) -> Option<&'static str> {
         let Peer { name, data, peer } = &self.peer;
-        let is_bad = |name: &String| name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control());
+        let is_bad = |name: &String| {
+            name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control())
+        };
         if is_bad(name) || self.list.iter().any(is_bad) {
             return Some("bad-name");
         }
@@ -61,7 +63,8 @@ impl Word {
 pub struct Told(BTreeMap<String, (Peer, Does, u64)>);
 
 impl Told {
-    /// Takes a word, unless discovery has seen the change. Whether that may make another ring: most words only say again what is known.
+    /// Takes a word, unless discovery has seen the change. Whether that may make another ring: most words only say
+    /// again what is known.
     pub fn hear(&mut self, peer: Peer, does: Does, discovered: &[Peer], now: u64) -> bool {
         if !is_news(&peer.name, does, discovered) {
             return self.0.remove(&peer.name).is_some();
@@ -80,8 +83,8 @@ impl Told {
         }
     }
 
-    /// Discovery has its say: where it has seen the change, it decides from now on. What nobody has said again is forgotten. Whether
-    /// anything was.
+    /// Discovery has its say: where it has seen the change, it decides from now on. What nobody has said again is
+    /// forgotten. Whether anything was.
     pub fn settle(&mut self, discovered: &[Peer], now: u64) -> bool {
         let before = self.0.len();
         self.0.retain(|name, (_, does, until)| *until > now && is_news(name, *does, discovered));
@@ -94,10 +97,14 @@ impl Told {
         Some(Word { peer: peer.clone(), does: *does, stood_in: false, list: Vec::new() })
     }
 
-    /// The ring: what discovery has, less who leaves, and who comes. Where discovery knows a peer, its address is discovery's.
+    /// The ring: what discovery has, less who leaves, and who comes. Where discovery knows a peer, its address is
+    /// discovery's.
     pub fn ring(&self, discovered: &[Peer]) -> Vec<Peer> {
         let leaves = |peer: &Peer| self.0.get(&peer.name).is_some_and(|(_, does, _)| *does != Does::Join);
-        let comes = self.0.values().filter(|(peer, does, _)| *does == Does::Join && discovered.iter().all(|known| known.name != peer.name));
+        let comes = self
+            .0
+            .values()
+            .filter(|(peer, does, _)| *does == Does::Join && discovered.iter().all(|known| known.name != peer.name));
         discovered.iter().filter(|peer| !leaves(peer)).chain(comes.map(|(peer, ..)| peer)).cloned().collect()
     }
 }
@@ -171,8 +178,12 @@ mod tests {
             list: Vec::new(),
         };
         assert_eq!(word("a", "1.2.3.4:5").problem(), None);
-        for (name, data, problem) in [("", "1.2.3.4:5", "bad-name"), ("a b", "1.2.3.4:5", "bad-name"), ("a", "host:5", "bad-address"), ("a", "", "bad-address")]
-        {
+        for (name, data, problem) in [
+            ("", "1.2.3.4:5", "bad-name"),
+            ("a b", "1.2.3.4:5", "bad-name"),
+            ("a", "host:5", "bad-address"),
+            ("a", "", "bad-address"),
+        ] {
             assert_eq!(word(name, data).problem(), Some(problem));
         }
         let mut told = Told::default();

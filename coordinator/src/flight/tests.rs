@@ -45,7 +45,8 @@ async fn what_the_flight_before_has_left_is_not_loaded_again() {
     assert_eq!(seat.wait(soon()).await, Waited::Landed("left"));
     assert_eq!(flights.counts(), (0, 0), "nobody else is given it");
     let (_seat, flying) = flights.join(&key(1), Wants::default(), nothing).unwrap();
-    let (_other, none) = flights.join(&key(1), Wants::default(), || panic!("the store is not asked while one flies")).unwrap();
+    let (_other, none) =
+        flights.join(&key(1), Wants::default(), || panic!("the store is not asked while one flies")).unwrap();
     assert!(flying.is_some() && none.is_none());
 }
 
@@ -196,12 +197,18 @@ async fn what_lands_while_somebody_is_on_the_way_back_is_kept_for_it() {
         assert_eq!((wants.leads(seat.number), wants.is_in_time_for(seat.number)), (leads, leads));
         assert_eq!(seat.wait(soon()).await, Waited::Landed("x"));
     }
-    assert!(flights.join(&key(1), Wants { newer: Some(Instant::now()), told: joined }, nothing).unwrap().1.is_some(), "who came late wants a newer one");
+    assert!(
+        flights.join(&key(1), Wants { newer: Some(Instant::now()), told: joined }, nothing).unwrap().1.is_some(),
+        "who came late wants a newer one"
+    );
     assert!(flights.join(&key(1), Wants::default(), nothing).unwrap().1.is_some(), "nobody else is given it");
     advance(KEPT).await;
     flights.expire();
     assert_eq!(flights.inner.table.lock().kept_bytes, 0);
-    assert!(flights.join(&key(1), Wants { newer: None, told: leader }, nothing).unwrap().1.is_some(), "it did not come back in time");
+    assert!(
+        flights.join(&key(1), Wants { newer: None, told: leader }, nothing).unwrap().1.is_some(),
+        "it did not come back in time"
+    );
 }
 
 #[tokio::test]

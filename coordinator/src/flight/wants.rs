@@ -10,8 +10,8 @@ use tokio::time::Instant;
 /// From one flight's number to the next one's.
 const STEP: u64 = 4;
 
-/// Numbers flights in the order in which they are begun, and further from one run of the process to the next. Those that follow a number
-/// are for those who wait for the flight: see [`Waits`].
+/// Numbers flights in the order in which they are begun, and further from one run of the process to the next. Those
+/// that follow a number are for those who wait for the flight: see [`Waits`].
 #[derive(Clone)]
 pub(crate) struct Numbers(Arc<AtomicU64>);
 
@@ -73,7 +73,8 @@ impl Wants {
 
     pub(super) fn admits<T>(&self, flight: &Flight<T>) -> bool {
         // One that waits for the one before it begins later than any who ask.
-        self.newer.is_none_or(|newer| flight.began.is_none_or(|began| began >= newer)) || self.is_in_time_for(flight.number)
+        self.newer.is_none_or(|newer| flight.began.is_none_or(|began| began >= newer))
+            || self.is_in_time_for(flight.number)
     }
 
     /// Whether it is to come back for what has landed.

@@ -60,26 +60,39 @@ impl Admin {
 
     fn refuses(&self, request: &Request<Incoming>) -> Option<Response> {
         let headers = request.headers();
-        let admitted = if self.tokens.is_configured() { self.tokens.admit_browser(headers) } else { self.loopback && is_local(host(request)) };
+        let admitted = if self.tokens.is_configured() {
+            self.tokens.admit_browser(headers)
+        } else {
+            self.loopback && is_local(host(request))
+        };
         if !admitted {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { LOCAL_ONLY };
             return Some((StatusCode::UNAUTHORIZED, AppendHeaders(CHALLENGES), what).into_response());
         }
-        // A browser sends a password that it knows, and reaches loopback, for any page that it shows: only our own page may purge.
-        let foreign = request.method() != Method::GET && headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origin.as_bytes(), host(request)));
+        // A browser sends a password that it knows, and reaches loopback, for any page that it shows: only our own page
+        // may purge.
+        let foreign = request.method() != Method::GET
+            && headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origin.as_bytes(), host(request)));
         foreign.then(|| StatusCode::FORBIDDEN.into_response())
     }
 }
 
-/// A line each, and Basic first: Chromium reads no scheme behind the first one of a line, and shows the page only when it knows one.
-const CHALLENGES: [(header::HeaderName, &str); 2] =
-    [(header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", charset=\"UTF-8\""), (header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\"")];
-const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
+/// A line each, and Basic first: Chromium reads no scheme behind the first one of a line, and shows the page only when
+/// it knows one.
+const CHALLENGES: [(header::HeaderName, &str); 2] = [
+    (header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", charset=\"UTF-8\""),
+    (header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\""),
+];
+const WITH_TOKEN: &str =
+    "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
 const LOCAL_ONLY: &str = "Without --admin-token-file only this machine is answered, as localhost or by a loopback address. To open the port to others, start the coordinator with --admin-token-file.\n";
 
 /// The page works without anything from elsewhere, and nothing else may show it.
 const PAGE_HEADERS: [(&str, &str); 2] = [
-    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'"),
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
+    ),
     ("cache-control", "no-store"),
 ];
 
@@ -103,8 +116,11 @@ impl Answer for Routes {
 
 async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
     let ring = admin.cache.ring();
-    let peers: Vec<Value> =
-        ring.peers().iter().map(|peer| json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "self": peer.name == admin.me})).collect();
+    let peers: Vec<Value> = ring
+        .peers()
+        .iter()
+        .map(|peer| json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "self": peer.name == admin.me}))
+        .collect();
     Json(json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers}))
 }
 
@@ -141,7 +157,12 @@ async fn purge(State(admin): State<Arc<Admin>>, request: Request<Body>) -> Respo
 
 /// The authority that a request names; empty where it names none.
 fn host(request: &Request<Incoming>) -> &str {
-    request.uri().authority().map(http::uri::Authority::as_str).or_else(|| request.headers().get(header::HOST)?.to_str().ok()).unwrap_or_default()
+    request
+        .uri()
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| request.headers().get(header::HOST)?.to_str().ok())
+        .unwrap_or_default()
 }
 
 /// Whether a page of that origin came from this very port.
@@ -165,7 +186,9 @@ mod tests {
 
     #[test]
     fn only_this_machine_by_its_own_names_is_local() {
-        for local in ["localhost", "localhost:8081", "LOCALHOST:1", "127.0.0.1:8081", "127.8.8.8", "[::1]:8081", "[::1]"] {
+        for local in
+            ["localhost", "localhost:8081", "LOCALHOST:1", "127.0.0.1:8081", "127.8.8.8", "[::1]:8081", "[::1]"]
+        {
             assert!(is_local(local), "{local}");
         }
         for other in ["", "evil.example:8081", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example"] {
@@ -176,9 +199,12 @@ mod tests {
     #[test]
     fn a_page_of_another_origin_is_not_our_own() {
         assert!(is_own(b"http://localhost:8081", "localhost:8081"));
-        for (origin, host) in
-            [("null", "localhost:8081"), ("http://evil.example", "localhost:8081"), ("http://localhost:9999", "localhost:8081"), ("http://", "")]
-        {
+        for (origin, host) in [
+            ("null", "localhost:8081"),
+            ("http://evil.example", "localhost:8081"),
+            ("http://localhost:9999", "localhost:8081"),
+            ("http://", ""),
+        ] {
             assert!(!is_own(origin.as_bytes(), host), "{origin}");
         }
     }

@@ -14,12 +14,14 @@ use std::{
 };
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-/// A client that for so long neither completes a request's head nor takes anything of its answer is let go, after at most twice that.
+/// A client that for so long neither completes a request's head nor takes anything of its answer is let go, after at
+/// most twice that.
 const SLOW: Duration = Duration::from_secs(30);
 /// A connection that was taken while the process stops has so long for its one request.
 const LATE: Duration = Duration::from_secs(1);
 
-/// While the process stops, a connection on which nothing happens for so long is not waited for: its client may be frozen, and say no farewell.
+/// While the process stops, a connection on which nothing happens for so long is not waited for: its client may be
+/// frozen, and say no farewell.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// What a connection has done so far. Looked at now and then, so that a request costs no timer.
@@ -38,14 +40,16 @@ impl Activity {
         (activity.clone(), Watched { io, activity })
     }
 
-    /// Notes that a request's head is complete; dropping what comes back, that its answer's head is there or nobody waits for it.
+    /// Notes that a request's head is complete; dropping what comes back, that its answer's head is there or nobody
+    /// waits for it.
     pub(super) fn begin(self: &Arc<Self>, version: http::Version) -> Busy {
         self.begun.fetch_add(1, Relaxed);
         self.http2.fetch_or(version == http::Version::HTTP_2, Relaxed);
         Busy(self.clone())
     }
 
-    /// A number that changes with everything that a client in good faith does; `None` while there is no need to do anything.
+    /// A number that changes with everything that a client in good faith does; `None` while there is no need to do
+    /// anything.
     fn progress(&self) -> Option<u64> {
         let (begun, ended) = (self.begun.load(Relaxed), self.ended.load(Relaxed));
         // HTTP/2 has its own pings, and proxies keep such connections open for hours.
@@ -90,7 +94,11 @@ impl Ended {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<I, S, B>(connection: Connection<'_, I, S>, activity: &Activity, mut drain: watch::Receiver<bool>) -> Ended
+pub(super) async fn serve<I, S, B>(
+    connection: Connection<'_, I, S>,
+    activity: &Activity,
+    mut drain: watch::Receiver<bool>,
+) -> Ended
 where
     I: Read + Write + Unpin + 'static,
     S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
@@ -179,7 +187,11 @@ impl<I: Write + Unpin> Write for Watched<I> {
         self.io.is_write_vectored()
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.note(written)
     }

@@ -68,15 +68,28 @@ impl Data {
             Ok(question) => question,
             Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
         };
-        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands that.
+        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
+        // that.
         if question.wire < wire::OLDEST {
-            return text(StatusCode::BAD_REQUEST, format!("wire version {} is not spoken here ({} and later)", question.wire, wire::OLDEST));
+            return text(
+                StatusCode::BAD_REQUEST,
+                format!("wire version {} is not spoken here ({} and later)", question.wire, wire::OLDEST),
+            );
         }
         let answer = match self.feed.answer(question).await {
             Ok(answer) => answer,
-            Err(Unanswered::Unsure) => return text(StatusCode::SERVICE_UNAVAILABLE, "the other coordinators are not heard: ask one of them".into()),
+            Err(Unanswered::Unsure) => {
+                return text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the other coordinators are not heard: ask one of them".into(),
+                );
+            }
             Err(Unanswered::Full) => {
-                return with(text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()), header::RETRY_AFTER, "1");
+                return with(
+                    text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()),
+                    header::RETRY_AFTER,
+                    "1",
+                );
             }
         };
         let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");

@@ -1,4 +1,5 @@
-//! Interim answers (1xx) of an origin on their way to a client: hyper's server knows none, so they are written between two of its answers.
+//! Interim answers (1xx) of an origin on their way to a client: hyper's server knows none, so they are written between
+//! two of its answers.
 //!
 //! HTTP/1.1 only: one request at a time is answered there, and until its answer begins the connection is free.
 
@@ -77,7 +78,8 @@ impl Interim {
 
     /// Sends one, for the client to see before its answer.
     pub(crate) fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();
+        let mut text =
+            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();
         for (name, value) in headers {
             text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
@@ -95,7 +97,8 @@ impl Interim {
 pub(super) struct Answering(Interim);
 
 impl Answering {
-    /// The answer; meanwhile whoever waits for it is woken for each interim one, and so writes it. It stays where it is: such futures are large.
+    /// The answer; meanwhile whoever waits for it is woken for each interim one, and so writes it. It stays where it
+    /// is: such futures are large.
     pub(super) async fn until<T>(self, mut answer: Pin<&mut impl Future<Output = T>>) -> T {
         loop {
             tokio::select! {
@@ -138,7 +141,8 @@ impl<I: Write + Unpin> Between<I> {
         }
     }
 
-    /// Before a write of hyper's: what waits comes first. In the middle of an answer nobody can tell where that ends: then it is left out.
+    /// Before a write of hyper's: what waits comes first. In the middle of an answer nobody can tell where that ends:
+    /// then it is left out.
     fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_between {
             ready!(self.poll_interims(cx))?;
@@ -176,7 +180,11 @@ impl<I: Write + Unpin> Write for Between<I> {
         self.io.is_write_vectored()
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         ready!(self.poll_before(cx))?;
         Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
@@ -195,7 +203,8 @@ mod tests {
 
     const SIZE: usize = 5000;
 
-    /// A connection with a pipe of so many bytes; each request comes out with where its interim answers go, and is answered when that is sent back.
+    /// A connection with a pipe of so many bytes; each request comes out with where its interim answers go, and is
+    /// answered when that is sent back.
     fn connect(pipe: usize) -> (DuplexStream, mpsc::UnboundedReceiver<(Interim, tokio::sync::oneshot::Sender<()>)>) {
         let (client, server) = tokio::io::duplex(pipe);
         let (asked, requests) = mpsc::unbounded_channel();
@@ -218,7 +227,10 @@ mod tests {
     }
 
     fn hint(interim: &Interim, n: usize) {
-        interim.send(StatusCode::EARLY_HINTS, &HeaderMap::from_iter([(http::header::LINK, n.to_string().parse().unwrap())]));
+        interim.send(
+            StatusCode::EARLY_HINTS,
+            &HeaderMap::from_iter([(http::header::LINK, n.to_string().parse().unwrap())]),
+        );
     }
 
     async fn read_until(client: &mut DuplexStream, end: &str) -> String {
@@ -237,7 +249,10 @@ mod tests {
             let (interim, go) = requests.recv().await.unwrap();
             for n in 0..3 {
                 hint(&interim, n);
-                assert_eq!(read_until(&mut client, "\r\n\r\n").await, format!("HTTP/1.1 103 Early Hints\r\nlink: {n}\r\n\r\n"));
+                assert_eq!(
+                    read_until(&mut client, "\r\n\r\n").await,
+                    format!("HTTP/1.1 103 Early Hints\r\nlink: {n}\r\n\r\n")
+                );
             }
             hint(&interim, 3);
             go.send(()).unwrap();
@@ -277,7 +292,10 @@ mod tests {
             let mut answers = 0;
             while !rest.is_empty() {
                 let (head, after) = rest.split_once("\r\n\r\n").unwrap();
-                assert!(head.starts_with("HTTP/1.1 103 Early Hints\r\nlink: ") || head.starts_with("HTTP/1.1 200 OK\r\n"), "{pipe}: {head}");
+                assert!(
+                    head.starts_with("HTTP/1.1 103 Early Hints\r\nlink: ") || head.starts_with("HTTP/1.1 200 OK\r\n"),
+                    "{pipe}: {head}"
+                );
                 let is_answer = head.starts_with("HTTP/1.1 200");
                 answers += usize::from(is_answer);
                 rest = if is_answer { after.strip_prefix(&*"x".repeat(SIZE)).unwrap() } else { after };

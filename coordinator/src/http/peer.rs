@@ -24,7 +24,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, with a token of both sides' --peer-token-file\n";
-const WITHOUT: &str = "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
+const WITHOUT: &str =
+    "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
 
 /// The longest purge, and what it grows by on its way.
 const CALL: usize = 2 * 1024 * 1024;
@@ -56,7 +57,11 @@ impl Answer for PeerPort {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if !self.tokens.admit_bearer(request.headers()) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
-            return with(text(StatusCode::UNAUTHORIZED, what.into()), header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\"");
+            return with(
+                text(StatusCode::UNAUTHORIZED, what.into()),
+                header::WWW_AUTHENTICATE,
+                "Bearer realm=\"meshcache\"",
+            );
         }
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
@@ -75,7 +80,9 @@ impl PeerPort {
             return self.cache.invalidated(Door::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (purge::PATH | watch::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method) if method != Method::POST => {
+            (purge::PATH | watch::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
+                if method != Method::POST =>
+            {
                 with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
             (purge::PATH, _) => self.purge(request).await,
@@ -111,7 +118,11 @@ impl PeerPort {
 
     /// What is here of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
-        let said = request.headers().get(wire::header::WIRE).and_then(|value| wire::Question::parse(value.to_str().ok()?).ok()).unwrap_or_default();
+        let said = request
+            .headers()
+            .get(wire::header::WIRE)
+            .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
+            .unwrap_or_default();
         let key = match self.cache.unread_of_peers.whole(request, KEY).await {
             Ok(key) => key,
             Err(unreadable) => return unreadable.response(),
@@ -143,7 +154,10 @@ impl PeerPort {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
-        match serde_json::from_slice::<Word>(&body).map_err(|error| error.to_string()).and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into()))) {
+        match serde_json::from_slice::<Word>(&body)
+            .map_err(|error| error.to_string())
+            .and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into())))
+        {
             Ok(word) => {
                 self.rings.hear(&word);
                 self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))

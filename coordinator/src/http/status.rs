@@ -110,7 +110,10 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
 async fn filter(State(status): State<Arc<Status>>, PathOf(name): PathOf<String>) -> Response {
     match &status.filter {
         Some(filter) if name.strip_suffix(".wasm") == Some(&filter.digest) => {
-            let headers = [(header::CONTENT_TYPE, "application/wasm"), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+            let headers = [
+                (header::CONTENT_TYPE, "application/wasm"),
+                (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+            ];
             (headers, filter.module.clone()).into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),

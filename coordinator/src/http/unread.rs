@@ -1,4 +1,5 @@
-//! Bodies of control calls while they are read. What has not come to its end is bounded: of one, of one connection, of all.
+//! Bodies of control calls while they are read. What has not come to its end is bounded: of one, of one connection, of
+//! all.
 
 use super::data::{text, with};
 use crate::{
@@ -24,7 +25,8 @@ const LONG: usize = 8;
 const ALL: u64 = 8 << 20;
 /// How long a body may take.
 const SLOW: Duration = Duration::from_secs(10);
-/// Bodies that are read at once on one connection. Those above it wait for a moment: who sends in good faith has sent them with their heads.
+/// Bodies that are read at once on one connection. Those above it wait for a moment: who sends in good faith has sent
+/// them with their heads.
 const STREAMS: usize = 16;
 const MOMENT: Duration = Duration::from_secs(1);
 /// What is taken first.
@@ -64,12 +66,15 @@ impl Unreadable {
     /// What its sender is told.
     pub(super) fn answer(&self) -> (StatusCode, String) {
         match self {
-            Self::TooLong(longest) => (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} KiB\n", longest / 1024)),
+            Self::TooLong(longest) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} KiB\n", longest / 1024))
+            }
             Self::Broken => (StatusCode::BAD_REQUEST, "the body broke off\n".into()),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {} s\n", SLOW.as_secs())),
-            Self::Full(Limit::BodiesOfConnection) => {
-                (StatusCode::SERVICE_UNAVAILABLE, format!("more than {STREAMS} bodies on this connection have not come to their end\n"))
-            }
+            Self::Full(Limit::BodiesOfConnection) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("more than {STREAMS} bodies on this connection have not come to their end\n"),
+            ),
             Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many bodies have not come to their end\n".into()),
         }
     }
@@ -96,7 +101,11 @@ impl Unread {
     }
 
     /// A call's whole body.
-    pub(super) async fn whole<B: http_body::Body<Data = Piece> + Unpin>(&self, request: Request<B>, longest: usize) -> Result<Vec<u8>, Unreadable> {
+    pub(super) async fn whole<B: http_body::Body<Data = Piece> + Unpin>(
+        &self,
+        request: Request<B>,
+        longest: usize,
+    ) -> Result<Vec<u8>, Unreadable> {
         let end = Instant::now() + SLOW;
         let (mut head, body) = request.into_parts();
         let read = async {
@@ -120,7 +129,11 @@ impl Unread {
         read
     }
 
-    async fn read<B: http_body::Body<Data = Piece> + Unpin>(&self, mut body: B, longest: usize) -> Result<Vec<u8>, Unreadable> {
+    async fn read<B: http_body::Body<Data = Piece> + Unpin>(
+        &self,
+        mut body: B,
+        longest: usize,
+    ) -> Result<Vec<u8>, Unreadable> {
         if body.size_hint().lower() > longest as u64 {
             return Err(Unreadable::TooLong(longest));
         }
@@ -173,7 +186,9 @@ mod tests {
         (metrics.clone(), Arc::new(Unread::new(metrics)))
     }
 
-    fn unfinished(first: usize) -> (mpsc::Sender<()>, Request<impl http_body::Body<Data = Piece, Error = Infallible> + Unpin + Send>) {
+    fn unfinished(
+        first: usize,
+    ) -> (mpsc::Sender<()>, Request<impl http_body::Body<Data = Piece, Error = Infallible> + Unpin + Send>) {
         let (open, mut end) = mpsc::channel::<()>(1);
         let first = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(Piece::from(vec![b'x'; first])))]);
         let never = futures_util::stream::poll_fn(move |cx| end.poll_recv(cx).map(|_| None));
@@ -232,9 +247,15 @@ mod tests {
             .collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
         let begun = Instant::now();
-        assert_eq!(unread.whole(Request::new(Full::from(vec![b'a'; EACH])), 512 * 1024).await.map(|all| all.len()), Ok(EACH));
+        assert_eq!(
+            unread.whole(Request::new(Full::from(vec![b'a'; EACH])), 512 * 1024).await.map(|all| all.len()),
+            Ok(EACH)
+        );
         assert!(begun.elapsed().is_zero());
-        assert_eq!(unread.whole(Request::new(Full::from(vec![b'a'; EACH + 1])), 512 * 1024).await.map(|all| all.len()), Ok(EACH + 1));
+        assert_eq!(
+            unread.whole(Request::new(Full::from(vec![b'a'; EACH + 1])), 512 * 1024).await.map(|all| all.len()),
+            Ok(EACH + 1)
+        );
         assert_eq!(begun.elapsed(), SLOW - Duration::from_secs(1));
         for task in long {
             assert_eq!(task.await.unwrap(), Err(Unreadable::Slow));

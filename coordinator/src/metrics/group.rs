@@ -46,26 +46,76 @@ impl Families {
     pub(super) fn new(to: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             gets: counters(to, "groupcache_gets_total", "Requests looked up.", &["group"])?,
-            hits: counters(to, "groupcache_hits_total", "Requests answered from this coordinator's store.", &["group"])?,
-            peer_loads: counters(to, "groupcache_peer_loads_total", "Answers that another coordinator gave.", &["group"])?,
-            peer_errors: counters(to, "groupcache_peer_errors_total", "Questions to another coordinator that failed.", &["group"])?,
+            hits: counters(
+                to,
+                "groupcache_hits_total",
+                "Requests answered from this coordinator's store.",
+                &["group"],
+            )?,
+            peer_loads: counters(
+                to,
+                "groupcache_peer_loads_total",
+                "Answers that another coordinator gave.",
+                &["group"],
+            )?,
+            peer_errors: counters(
+                to,
+                "groupcache_peer_errors_total",
+                "Questions to another coordinator that failed.",
+                &["group"],
+            )?,
             loads: counters(to, "groupcache_loads_total", "Lookups that the store could not answer.", &["group"])?,
-            loads_deduped: counters(to, "groupcache_loads_deduped_total", "Loads that were really begun: lookups that joined one do not count.", &["group"])?,
-            local_load: counters(to, "groupcache_local_load_total", "Loads from the origin that succeeded.", &["group"])?,
-            local_load_errs: counters(to, "groupcache_local_load_errs_total", "Loads from the origin that failed.", &["group"])?,
-            server_requests: counters(to, "groupcache_server_requests_total", "Questions that came from other coordinators.", &["group"])?,
+            loads_deduped: counters(
+                to,
+                "groupcache_loads_deduped_total",
+                "Loads that were really begun: lookups that joined one do not count.",
+                &["group"],
+            )?,
+            local_load: counters(
+                to,
+                "groupcache_local_load_total",
+                "Loads from the origin that succeeded.",
+                &["group"],
+            )?,
+            local_load_errs: counters(
+                to,
+                "groupcache_local_load_errs_total",
+                "Loads from the origin that failed.",
+                &["group"],
+            )?,
+            server_requests: counters(
+                to,
+                "groupcache_server_requests_total",
+                "Questions that came from other coordinators.",
+                &["group"],
+            )?,
             slowest_peer: gauges(
                 to,
                 "groupcache_get_from_peers_latency_slowest_milliseconds",
                 "The longest that another coordinator took to answer.",
                 &["group"],
             )?,
-            loading: gauges(to, "meshcache_loads", "Loads from the origin under way: what maxLoads bounds.", &["group"])?,
+            loading: gauges(
+                to,
+                "meshcache_loads",
+                "Loads from the origin under way: what maxLoads bounds.",
+                &["group"],
+            )?,
             waiting: gauges(to, "meshcache_loads_waiting", "Loads that wait for a place among them.", &["group"])?,
-            cache_bytes: gauges(to, "groupcache_cache_bytes", "Bytes held: key, headers, body and bookkeeping.", &["group", "type"])?,
+            cache_bytes: gauges(
+                to,
+                "groupcache_cache_bytes",
+                "Bytes held: key, headers, body and bookkeeping.",
+                &["group", "type"],
+            )?,
             cache_items: gauges(to, "groupcache_cache_items", "Answers held.", &["group", "type"])?,
             cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
-            cache_hits: counters(to, "groupcache_cache_hits_total", "Lookups in the store that found a fresh answer.", &["group", "type"])?,
+            cache_hits: counters(
+                to,
+                "groupcache_cache_hits_total",
+                "Lookups in the store that found a fresh answer.",
+                &["group", "type"],
+            )?,
             cache_evictions: counters(
                 to,
                 "groupcache_cache_evictions_total",
@@ -78,8 +128,18 @@ impl Families {
                 "Answers dropped for want of room while they were of use.",
                 &["group", "type"],
             )?,
-            requests: counters(to, "meshcache_requests_total", "Requests answered, by outcome and its reason.", &["group", "outcome", "reason"])?,
-            not_stored: counters(to, "meshcache_not_stored_total", "Answers that were not stored, by reason.", &["group", "reason"])?,
+            requests: counters(
+                to,
+                "meshcache_requests_total",
+                "Requests answered, by outcome and its reason.",
+                &["group", "outcome", "reason"],
+            )?,
+            not_stored: counters(
+                to,
+                "meshcache_not_stored_total",
+                "Answers that were not stored, by reason.",
+                &["group", "reason"],
+            )?,
             origin_failures: counters(
                 to,
                 "meshcache_origin_failures_total",
@@ -104,8 +164,16 @@ impl Families {
                 "Requests that reached the service for them: loads, refreshes in the background, and what passed.",
                 &["group", "cause"],
             )?,
-            request_seconds: histograms(to, "meshcache_request_duration_seconds", "From a request's head to its answer's head.")?,
-            origin_seconds: histograms(to, "meshcache_origin_duration_seconds", "From a load's begin to its answer's head.")?,
+            request_seconds: histograms(
+                to,
+                "meshcache_request_duration_seconds",
+                "From a request's head to its answer's head.",
+            )?,
+            origin_seconds: histograms(
+                to,
+                "meshcache_origin_duration_seconds",
+                "From a load's begin to its answer's head.",
+            )?,
         })
     }
 }
@@ -182,7 +250,8 @@ impl GroupMetrics {
             evictions: families.cache_evictions.with_label_values(&[name, kind]),
             evictions_nonexpired: families.cache_evictions_nonexpired.with_label_values(&[name, kind]),
         };
-        // groupcache's hot cache holds what another peer owns. Here that is in the proxies: always 0, so that dashboards find their series.
+        // groupcache's hot cache holds what another peer owns. Here that is in the proxies: always 0, so that
+        // dashboards find their series.
         cache("hot");
         // There before the first one: an alert sees it rise.
         for reason in [Reason::Connect, Reason::Dns, Reason::Tls, Reason::Timeout, Reason::Reset] {
@@ -227,8 +296,9 @@ impl GroupMetrics {
         self.requests.inc([outcome, ""]);
     }
 
-    /// How many requests clients have made, and how many of them the service did not see. Less than none where it has seen more than that:
-    /// loads here may be for what was asked elsewhere, so only the sum over all coordinators is the truth.
+    /// How many requests clients have made, and how many of them the service did not see. Less than none where it has
+    /// seen more than that: loads here may be for what was asked elsewhere, so only the sum over all coordinators
+    /// is the truth.
     pub fn saved(&self) -> (u64, i64) {
         let sum = |counters: &[&IntCounter]| counters.iter().map(|counter| counter.get()).sum::<u64>();
         let requests = sum(&[&self.from_clients, &self.from_proxies]);

@@ -36,8 +36,8 @@ use tower_service::Service;
 
 /// A connection is there in this time, its TLS, too.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The system asks a connection that has been silent for so long whether it is still there, then so often again, and gives it up; and it
-/// gives one up whose bytes nobody has acknowledged for [`UNACKNOWLEDGED`]: both within 12 s.
+/// The system asks a connection that has been silent for so long whether it is still there, then so often again, and
+/// gives it up; and it gives one up whose bytes nobody has acknowledged for [`UNACKNOWLEDGED`]: both within 12 s.
 const PROBES: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
@@ -68,8 +68,9 @@ impl Trust {
             Some(pem) => roots(pem)?,
             None => systems()?,
         };
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| e.to_string())?;
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         if *http2 {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -115,7 +116,11 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Connector {
-    pub(super) fn new(authority: &Authority, tls: Option<Arc<ClientConfig>>, resolver: Resolver) -> Result<Self, String> {
+    pub(super) fn new(
+        authority: &Authority,
+        tls: Option<Arc<ClientConfig>>,
+        resolver: Resolver,
+    ) -> Result<Self, String> {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -127,7 +132,12 @@ impl Connector {
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let uri = Uri::builder().scheme(scheme).authority(authority.clone()).path_and_query("/").build().map_err(|error| error.to_string())?;
+        let uri = Uri::builder()
+            .scheme(scheme)
+            .authority(authority.clone())
+            .path_and_query("/")
+            .build()
+            .map_err(|error| error.to_string())?;
         let name = || {
             let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
             ServerName::try_from(host).map_err(|_| format!("`{}` is no name that a certificate has", authority.host()))
@@ -143,14 +153,18 @@ impl Connector {
     }
 
     pub(super) async fn open(&self, seat: Seat) -> Result<Opened, Missed> {
-        timeout(CONNECT, self.connect(seat)).await.unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
+        timeout(CONNECT, self.connect(seat))
+            .await
+            .unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
     }
 
     async fn connect(&self, seat: Seat) -> Result<Opened, Missed> {
         let connected = self.tcp.clone().call(self.uri.clone()).await;
         let wire = Wire::new(connected.map_err(|error| Missed::new(unconnected(&error), &error))?.into_inner(), seat);
         let tcp = wire.socket();
-        let Some((tls, name)) = &self.tls else { return Ok(Opened { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false }) };
+        let Some((tls, name)) = &self.tls else {
+            return Ok(Opened { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
+        };
         let stream = tls.connect(name.clone(), wire).await.map_err(|error| Missed::new(Failure::Tls, &error))?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Opened { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
@@ -161,7 +175,8 @@ fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
     if causes(error).any(|cause| cause.is::<Unresolved>()) {
         return Failure::Dns;
     }
-    let timed_out = causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
+    let timed_out = causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
     if timed_out { Failure::Timeout } else { Failure::Connect }
 }
 
@@ -204,7 +219,9 @@ impl Service<Name> for Resolver {
         let addresses = (self.0)(name.clone());
         Box::pin(async move {
             match addresses.await {
-                Ok(addresses) if addresses.is_empty() => Err(Unresolved { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") }),
+                Ok(addresses) if addresses.is_empty() => {
+                    Err(Unresolved { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") })
+                }
                 Ok(addresses) => Ok(addresses.into_iter()),
                 Err(source) => Err(Unresolved { name, source }),
             }

@@ -107,22 +107,33 @@ pub(super) enum Seen {
 }
 
 impl Connection {
-    /// Speaks HTTP over what was opened. `alive`: after so long a silence an HTTP/2 connection is asked for a sign of life, and given up
-    /// after so long again.
+    /// Speaks HTTP over what was opened. `alive`: after so long a silence an HTTP/2 connection is asked for a sign of
+    /// life, and given up after so long again.
     pub(super) async fn over(opened: Opened, until: Instant, alive: (Duration, Duration)) -> Result<Self, Missed> {
         let missed = |error: hyper::Error| Missed::new(Failure::by(&error), &error);
         if !opened.is_http2 {
             let mut http = http1::Builder::new();
-            let (sender, driver) = http.max_buf_size(2 * LARGEST_HEAD).max_headers(READ_FIELDS).handshake(opened.stream).await.map_err(missed)?;
+            let (sender, driver) = http
+                .max_buf_size(2 * LARGEST_HEAD)
+                .max_headers(READ_FIELDS)
+                .handshake(opened.stream)
+                .await
+                .map_err(missed)?;
             tokio::spawn(driver);
             return Ok(Self::One(One { sender, tcp: opened.tcp, until }));
         }
         let mut http = http2::Builder::new(TokioExecutor::new());
-        http.timer(TokioTimer::new()).keep_alive_interval(alive.0).keep_alive_timeout(alive.1).keep_alive_while_idle(true);
+        http.timer(TokioTimer::new())
+            .keep_alive_interval(alive.0)
+            .keep_alive_timeout(alive.1)
+            .keep_alive_while_idle(true);
         http.adaptive_window(true).max_header_list_size(LARGEST_HEAD as u32);
         let (sender, driver) = http.handshake(opened.stream).await.map_err(missed)?;
-        let shared =
-            Arc::new(Shared { retired: AtomicBool::new(false), most: AtomicUsize::new(driver.current_max_send_streams()), driver: AtomicWaker::new() });
+        let shared = Arc::new(Shared {
+            retired: AtomicBool::new(false),
+            most: AtomicUsize::new(driver.current_max_send_streams()),
+            driver: AtomicWaker::new(),
+        });
         let told = Arc::downgrade(&shared);
         tokio::spawn(async move {
             let mut driver = pin!(driver);
@@ -139,8 +150,13 @@ impl Connection {
         Ok(Self::Two(Two { sender, born: Instant::now(), until, stream: Stream(shared) }))
     }
 
-    /// Sends a request. What an HTTP/1.1 connection is free for afterwards is `back`'s to say; the answer of an HTTP/2 one comes with its stream.
-    pub(super) async fn send(self, request: Request<Body>, back: impl FnOnce(One, &HeaderMap)) -> Result<(Response<Incoming>, Option<Stream>), Broke> {
+    /// Sends a request. What an HTTP/1.1 connection is free for afterwards is `back`'s to say; the answer of an HTTP/2
+    /// one comes with its stream.
+    pub(super) async fn send(
+        self,
+        request: Request<Body>,
+        back: impl FnOnce(One, &HeaderMap),
+    ) -> Result<(Response<Incoming>, Option<Stream>), Broke> {
         match self {
             Self::One(mut one) => {
                 let uri = request.uri().clone();
@@ -206,11 +222,15 @@ impl Broke {
         });
         let error = error.into_error();
         let missed = Missed::new(Failure::by(&error), &error);
-        // Above the last stream that a GOAWAY names (RFC 9113 section 6.8), or refused (section 8.7): nothing has been done for it.
+        // Above the last stream that a GOAWAY names (RFC 9113 section 6.8), or refused (section 8.7): nothing has been
+        // done for it.
         let untouched = |cause: &(dyn std::error::Error + 'static)| {
-            cause.downcast_ref::<h2::Error>().is_some_and(|h2| h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM)))
+            cause.downcast_ref::<h2::Error>().is_some_and(|h2| {
+                h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM))
+            })
         };
-        let seen = if message.is_some() || causes(&error).any(untouched) { Seen::Nothing(message) } else { Seen::Perhaps };
+        let seen =
+            if message.is_some() || causes(&error).any(untouched) { Seen::Nothing(message) } else { Seen::Perhaps };
         Self { missed, seen }
     }
 }
@@ -222,7 +242,11 @@ fn origin_form(mut request: Request<Body>) -> Request<Body> {
         && let Some(authority) = uri.authority()
     {
         let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        let host = if authority.port_u16().is_some_and(|port| port != default) { authority.as_str() } else { authority.host() };
+        let host = if authority.port_u16().is_some_and(|port| port != default) {
+            authority.as_str()
+        } else {
+            authority.host()
+        };
         if let Ok(host) = HeaderValue::from_str(host) {
             request.headers_mut().insert(HOST, host);
         }

@@ -69,15 +69,27 @@ impl Failure {
         match self {
             Self::Connect | Self::Dns | Self::Tls => Some(Failing::Origin),
             Self::Timeout | Self::Reset | Self::IncompleteBody => Some(Failing::Key { retry_after: 0 }),
-            Self::BadResponse | Self::TooManyHeaders | Self::HeadTooLarge | Self::UnaskedUpgrade => Some(Failing::Key { retry_after: 0 }),
+            Self::BadResponse | Self::TooManyHeaders | Self::HeadTooLarge | Self::UnaskedUpgrade => {
+                Some(Failing::Key { retry_after: 0 })
+            }
             Self::Refused | Self::IncompleteRequest | Self::Overload | Self::Unvalidated | Self::Internal => None,
         }
     }
 
-    /// Whether the origin gave no answer at all, or half of one: all who wait share that, and nobody asks again at once. What it said that was
-    /// no good for us, or what is our own fault, another may understand.
+    /// Whether the origin gave no answer at all, or half of one: all who wait share that, and nobody asks again at
+    /// once. What it said that was no good for us, or what is our own fault, another may understand.
     pub(crate) const fn is_no_answer(self) -> bool {
-        matches!(self, Self::Connect | Self::Dns | Self::Tls | Self::Timeout | Self::Reset | Self::IncompleteBody | Self::Overload | Self::Unvalidated)
+        matches!(
+            self,
+            Self::Connect
+                | Self::Dns
+                | Self::Tls
+                | Self::Timeout
+                | Self::Reset
+                | Self::IncompleteBody
+                | Self::Overload
+                | Self::Unvalidated
+        )
     }
 
     /// The reason that is said.

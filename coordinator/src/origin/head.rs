@@ -26,19 +26,33 @@ pub(crate) enum Purpose<'a> {
 }
 
 /// Conditions and ranges: one client's, never a shared load's.
-pub(crate) const PARTIAL: [&str; 6] = ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
+pub(crate) const PARTIAL: [&str; 6] =
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
-/// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as they came, since a
-/// shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme that is in the key: its absence and `http` are one key.
-pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation: &str, purpose: Purpose<'_>) -> Option<Request<Body>> {
+/// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as
+/// they came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme that is in the
+/// key: its absence and `http` are one key.
+pub(crate) fn outgoing(
+    origin: &Origin,
+    group: &Group,
+    head: &Head,
+    installation: &str,
+    purpose: Purpose<'_>,
+) -> Option<Request<Body>> {
     let is_load = matches!(purpose, Purpose::Load(_));
     let target = if is_load { keyed_target(group, head) } else { target(group, head) };
     let target = PathAndQuery::try_from(target.as_ref()).ok()?;
-    let uri = Uri::builder().scheme(origin.scheme.clone()).authority(origin.authority.clone()).path_and_query(target).build().ok()?;
+    let uri = Uri::builder()
+        .scheme(origin.scheme.clone())
+        .authority(origin.authority.clone())
+        .path_and_query(target)
+        .build()
+        .ok()?;
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 4);
     for (name, value) in head.headers() {
         let text = name.as_str();
-        let is_clients_own = wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
+        let is_clients_own =
+            wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
         if is_clients_own || connection::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
             continue;
         }
@@ -50,7 +64,11 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
     headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);
     headers.append(VIA, via(head.version(), installation)?);
     if origin.host == OriginHost::Client {
-        let host = if is_load { HeaderValue::try_from(keyed_authority(group, head)?) } else { HeaderValue::from_bytes(head.authority()) };
+        let host = if is_load {
+            HeaderValue::try_from(keyed_authority(group, head)?)
+        } else {
+            HeaderValue::from_bytes(head.authority())
+        };
         headers.insert(HOST, host.ok()?);
     }
     let body = match purpose {
@@ -72,15 +90,24 @@ pub(crate) fn outgoing(origin: &Origin, group: &Group, head: &Head, installation
     Some(request)
 }
 
-/// Interim answers go on to who has asked (RFC 9110 section 15.2). Not 100: nobody was asked to wait for it; 101 is none that is passed on.
+/// Interim answers go on to who has asked (RFC 9110 section 15.2). Not 100: nobody was asked to wait for it; 101 is
+/// none that is passed on.
 fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation: String) {
     hyper::ext::on_informational(request, move |response| {
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
-        let is_of_connection = |name: &[u8]| connection::is_hop_by_hop(name) || connection::is_named_in_response(lines(response.headers()), name);
-        let is_passed_on = |name: &HeaderName| !is_of_connection(name.as_str().as_bytes()) && !name.as_str().starts_with(wire::PREFIX);
-        let mut headers: HeaderMap = response.headers().iter().filter(|(name, _)| is_passed_on(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let is_of_connection = |name: &[u8]| {
+            connection::is_hop_by_hop(name) || connection::is_named_in_response(lines(response.headers()), name)
+        };
+        let is_passed_on =
+            |name: &HeaderName| !is_of_connection(name.as_str().as_bytes()) && !name.as_str().starts_with(wire::PREFIX);
+        let mut headers: HeaderMap = response
+            .headers()
+            .iter()
+            .filter(|(name, _)| is_passed_on(name))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
         if let Some(via) = via(response.version(), &installation) {
             headers.append(VIA, via);
         }
@@ -88,12 +115,18 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
     });
 }
 
-/// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets origins say.
+/// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets
+/// origins say.
 pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
     let targets = &group.config().freshness.targets;
-    let is_ours = |name: &HeaderName| name.as_str().starts_with(wire::PREFIX) && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()));
-    let is_of_connection = |name: &HeaderName| connection::strips_from_response(group, lines(headers), name.as_str().as_bytes());
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
+    let is_ours = |name: &HeaderName| {
+        name.as_str().starts_with(wire::PREFIX)
+            && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()))
+    };
+    let is_of_connection =
+        |name: &HeaderName| connection::strips_from_response(group, lines(headers), name.as_str().as_bytes());
+    let gone: Vec<HeaderName> =
+        headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
@@ -109,8 +142,8 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{version} {installation}")).ok()
 }
 
-/// Whether a request that passes goes to the origin in the form that is keyed. What the origin answers to another spelling is for that
-/// one alone.
+/// Whether a request that passes goes to the origin in the form that is keyed. What the origin answers to another
+/// spelling is for that one alone.
 pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &Head) -> bool {
     let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
@@ -152,7 +185,8 @@ fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 /// The protocol's view of response headers.
 pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
-    let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    let fields: Vec<Field<'_>> =
+        headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     see(&fields)
 }
 
@@ -179,7 +213,11 @@ mod tests {
             ("/%61?b", "/%61?b", "/a?b"),
         ] {
             let head = head("h", sent);
-            assert_eq!((target(&group, &head).as_ref(), keyed_target(&group, &head).as_ref()), (passed, keyed), "{sent}");
+            assert_eq!(
+                (target(&group, &head).as_ref(), keyed_target(&group, &head).as_ref()),
+                (passed, keyed),
+                "{sent}"
+            );
         }
     }
 
@@ -195,7 +233,11 @@ mod tests {
         ] {
             assert_eq!(keyed_authority(&hosts, &head(sent, "/")).as_deref(), Some(keyed), "{sent}");
         }
-        assert_eq!(keyed_authority(&hosts, &head("shop.apps:1337", "/")).as_deref(), Some("shop.apps:1337"), "another port is another key");
+        assert_eq!(
+            keyed_authority(&hosts, &head("shop.apps:1337", "/")).as_deref(),
+            Some("shop.apps:1337"),
+            "another port is another key"
+        );
         for sent in ["shop.apps:1337", "shop.apps.svc.cluster.local", "Shop.Apps.svc"] {
             assert_eq!(keyed_authority(&service, &head(sent, "/")).as_deref(), Some("shop.apps"), "{sent}");
         }

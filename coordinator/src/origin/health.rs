@@ -41,7 +41,13 @@ impl Health {
         // What the client did, or we did, says nothing of the origin.
         let is_origins = !matches!(missed.failure, Failure::IncompleteRequest | Failure::Internal);
         if is_origins && self.outage.lock().fails(Instant::now()) {
-            tracing::warn!(group = self.group, origin = self.origin, reason = missed.failure.label(), cause = missed.cause, "origin does not answer");
+            tracing::warn!(
+                group = self.group,
+                origin = self.origin,
+                reason = missed.failure.label(),
+                cause = missed.cause,
+                "origin does not answer"
+            );
         }
     }
 }
@@ -90,7 +96,9 @@ mod tests {
         let start = Instant::now();
         let at = |tenths: u64| start + Duration::from_millis(tenths * 100);
         let mut origin = Outage::default();
-        let lines: usize = (0..200).map(|n| usize::from(origin.fails(at(2 * n))) + usize::from(origin.ends(at(2 * n + 1)).is_some())).sum();
+        let lines: usize = (0..200)
+            .map(|n| usize::from(origin.fails(at(2 * n))) + usize::from(origin.ends(at(2 * n + 1)).is_some()))
+            .sum();
         assert_eq!(lines, 8, "in 40 s: a pair of lines each 10 s");
         assert!(origin.fails(at(600)), "a new outage after a while is news");
     }

@@ -1,4 +1,5 @@
-//! Loads from origins: the one place, beside peers, of the HTTP client. It follows no redirect, decodes no body and knows no proxy.
+//! Loads from origins: the one place, beside peers, of the HTTP client. It follows no redirect, decodes no body and
+//! knows no proxy.
 
 mod connect;
 mod connection;
@@ -96,7 +97,8 @@ impl Clients {
     pub(crate) fn origins(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
         let before = self.known.lock().clone();
         let mut now = Known::default();
-        let origins: Result<_, _> = groups.iter().map(|group| now.origin(group, &before, metrics, &self.seats)).collect();
+        let origins: Result<_, _> =
+            groups.iter().map(|group| now.origin(group, &before, metrics, &self.seats)).collect();
         if origins.is_ok() {
             // What no group needs any more goes, with its connections.
             *self.known.lock() = now;
@@ -110,7 +112,8 @@ impl Known {
         let of = &group.config().origin;
         let bad = |what: String| BadCa { group: group.name().to_owned(), what };
         let trust = Trust::of(of).map_err(bad)?;
-        let authority: Authority = of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
+        let authority: Authority =
+            of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
         let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
             Some(tls) => tls.clone(),
             None => trust.config().map_err(bad)?,
@@ -151,8 +154,13 @@ impl Origin {
         self.pass_timeout
     }
 
-    /// Sends a request. From its last byte on, it may take `limit` until the answer's head is there, and between two pieces of its body.
-    pub(crate) async fn send(&self, request: Request<Body>, limit: Option<Duration>) -> Result<Response<Paced>, Failure> {
+    /// Sends a request. From its last byte on, it may take `limit` until the answer's head is there, and between two
+    /// pieces of its body.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<Response<Paced>, Failure> {
         match self.exchange(request, limit).await {
             Ok((response, stream)) => {
                 self.health.answered();
@@ -168,7 +176,11 @@ impl Origin {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>, limit: Option<Duration>) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
         let (request, sent) = Sent::of(request);
         let on = On::new(self.patience);
         let exchanged = self.pool.send(request, &on);
@@ -188,7 +200,10 @@ impl Origin {
             return Err(Missed::because(Failure::UnaskedUpgrade, "101, and nobody asked for another protocol"));
         }
         if fields > MOST_FIELDS {
-            return Err(Missed::because(Failure::TooManyHeaders, format!("{fields} header fields, more than {MOST_FIELDS}")));
+            return Err(Missed::because(
+                Failure::TooManyHeaders,
+                format!("{fields} header fields, more than {MOST_FIELDS}"),
+            ));
         }
         Ok((response, stream))
     }

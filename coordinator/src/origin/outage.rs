@@ -1,12 +1,13 @@
-//! An origin that does not answer, remembered for a moment that grows: meanwhile what is stale is given without waiting for it, and one load in
-//! all tries. What has no stale answer is loaded as ever.
+//! An origin that does not answer, remembered for a moment that grows: meanwhile what is stale is given without waiting
+//! for it, and one load in all tries. What has no stale answer is loaded as ever.
 
 use crate::recent::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
 
-/// How long an origin is left alone after its first failure, milliseconds; doubled with each try that fails, up to [`LONGEST`].
+/// How long an origin is left alone after its first failure, milliseconds; doubled with each try that fails, up to
+/// [`LONGEST`].
 const FIRST: u64 = 500;
 /// The longest that it is left alone, milliseconds, if it does not ask for more itself.
 const LONGEST: u64 = 10_000;
@@ -22,7 +23,8 @@ const MOST: usize = 4096;
 pub(crate) enum Failing {
     /// No connection could be made: it holds for every key.
     Origin,
-    /// A connection, but no good answer: it may be this key's fault. How long the origin asks to be left alone, milliseconds.
+    /// A connection, but no good answer: it may be this key's fault. How long the origin asks to be left alone,
+    /// milliseconds.
     Key { retry_after: u64 },
 }
 

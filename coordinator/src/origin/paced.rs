@@ -19,7 +19,8 @@ pub(crate) struct Paced {
     pause: Option<Duration>,
     // Made when the body first keeps us waiting: most bodies are there with their heads.
     alarm: Option<Pin<Box<Sleep>>>,
-    // Whoever takes a piece and is slow to ask for the next makes that pause itself: only while this is set does the alarm count.
+    // Whoever takes a piece and is slow to ask for the next makes that pause itself: only while this is set does the
+    // alarm count.
     waits: bool,
     // On an HTTP/2 connection: what counts there until the body is through.
     stream: Option<Stream>,

@@ -32,7 +32,8 @@ const JUST_NOW: Duration = Duration::from_millis(500);
 pub(super) struct Ages {
     /// An HTTP/1.1 connection that nobody uses: less than servers keep them.
     pub(super) idle: Duration,
-    /// Any connection, up to a fifth less: then it takes no new request, and the name is resolved again for the next one.
+    /// Any connection, up to a fifth less: then it takes no new request, and the name is resolved again for the next
+    /// one.
     pub(super) most: Duration,
     /// After so long a silence an HTTP/2 connection is asked for a sign of life, and given up after so long again.
     pub(super) alive: (Duration, Duration),
@@ -92,8 +93,8 @@ impl On {
         Self { place: Mutex::default(), patience }
     }
 
-    /// The request was left without an answer for too long: an HTTP/2 connection takes no further one; and where a kept one is silent, those
-    /// that were kept beside it may be, too.
+    /// The request was left without an answer for too long: an HTTP/2 connection takes no further one; and where a kept
+    /// one is silent, those that were kept beside it may be, too.
     pub(super) fn retire(&self) {
         match std::mem::take(&mut *self.place.lock()) {
             Where::Own => {}
@@ -116,7 +117,11 @@ impl Pool {
     }
 
     /// Sends a request, at most twice: once more on a new connection where the first has broken and that does no harm.
-    pub(super) async fn send(self: &Arc<Self>, request: Request<Body>, on: &On) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        on: &On,
+    ) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
         let is_safe = is_safe(request.method());
         let again = copy(&request);
         let kept = self.take(is_safe);
@@ -135,7 +140,9 @@ impl Pool {
             Seen::Perhaps => again.filter(|_| was_kept && is_safe && missed.failure == Failure::Reset),
         };
         match again {
-            Some(again) => self.once(self.open(on.patience).await?, false, again, on).await.map_err(|broke| broke.missed),
+            Some(again) => {
+                self.once(self.open(on.patience).await?, false, again, on).await.map_err(|broke| broke.missed)
+            }
             None => Err(missed),
         }
     }
@@ -281,10 +288,12 @@ impl Idle {
     }
 }
 
-/// How long the server says that it keeps the connection (`Keep-Alive: timeout=5`), with what the way to it takes taken off.
+/// How long the server says that it keeps the connection (`Keep-Alive: timeout=5`), with what the way to it takes taken
+/// off.
 fn said(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(HeaderName::from_static("keep-alive"))?.to_str().ok()?;
-    let seconds = field.split(',').find_map(|word| word.trim().strip_prefix("timeout=")?.trim_matches('"').parse().ok())?;
+    let seconds =
+        field.split(',').find_map(|word| word.trim().strip_prefix("timeout=")?.trim_matches('"').parse().ok())?;
     let said = Duration::from_secs(seconds);
     Some(said - (said / 2).min(Duration::from_secs(1)))
 }
@@ -313,10 +322,15 @@ mod tests {
 
     #[test]
     fn a_server_that_keeps_connections_for_less_is_believed() {
-        for (field, expected) in
-            [("timeout=5, max=100", Some(4000)), ("max=9,timeout=2", Some(1000)), ("timeout=1", Some(500)), ("timeout=0", Some(0)), ("max=9", None)]
-        {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static("keep-alive"), http::HeaderValue::from_static(field))]);
+        for (field, expected) in [
+            ("timeout=5, max=100", Some(4000)),
+            ("max=9,timeout=2", Some(1000)),
+            ("timeout=1", Some(500)),
+            ("timeout=0", Some(0)),
+            ("max=9", None),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("keep-alive"), http::HeaderValue::from_static(field))]);
             assert_eq!(said(&headers), expected.map(Duration::from_millis), "{field}");
         }
     }

@@ -1,5 +1,5 @@
-//! Descriptors for connections to origins: a part of the process's, so that clients who have theirs are answered. A connection has one for
-//! as long as it is open.
+//! Descriptors for connections to origins: a part of the process's, so that clients who have theirs are answered. A
+//! connection has one for as long as it is open.
 
 use super::{
     failure::{Failure, Missed},
@@ -37,7 +37,12 @@ pub(crate) struct Seats {
 
 impl Seats {
     pub(super) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { free: Arc::new(Semaphore::new(most)), waiting: AtomicUsize::new(0), pools: Mutex::default(), metrics })
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(most)),
+            waiting: AtomicUsize::new(0),
+            pools: Mutex::default(),
+            metrics,
+        })
     }
 
     /// A quarter of what this process may have.

@@ -41,7 +41,11 @@ fn ages() -> Ages {
 }
 
 fn pool(origin: &Authority, trust: &Trust, ages: Ages, resolver: Resolver) -> Arc<Pool> {
-    Pool::new(Connector::new(origin, trust.config().unwrap(), resolver).unwrap(), ages, Seats::new(1000, Metrics::new().unwrap()))
+    Pool::new(
+        Connector::new(origin, trust.config().unwrap(), resolver).unwrap(),
+        ages,
+        Seats::new(1000, Metrics::new().unwrap()),
+    )
 }
 
 fn plain(origin: SocketAddr, ages: Ages) -> Arc<Pool> {
@@ -116,7 +120,8 @@ async fn heard(stream: &mut TcpStream) -> bool {
 }
 
 async fn says(stream: &mut TcpStream, body: &str) {
-    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+    let _ =
+        stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
 }
 
 #[tokio::test]
@@ -152,7 +157,11 @@ async fn sixteen_connections_that_died_unseen_cost_no_request() {
     assert_eq!((seen.load(SeqCst), connections.load(SeqCst)), (16, 16));
     for n in 1..=16 {
         assert_eq!(send(&pool, "GET").await.unwrap(), "ok");
-        assert_eq!((seen.load(SeqCst), connections.load(SeqCst)), (16 + 2 * n, 16 + n), "sent twice, the second time on a new connection");
+        assert_eq!(
+            (seen.load(SeqCst), connections.load(SeqCst)),
+            (16 + 2 * n, 16 + n),
+            "sent twice, the second time on a new connection"
+        );
     }
 }
 
@@ -180,7 +189,11 @@ async fn a_request_that_breaks_twice_or_may_not_be_repeated_is_not_sent_again() 
     .await;
     let pool = plain(address, ages());
     send(&pool, "POST").await.unwrap();
-    assert_eq!(send(&pool, "POST").await.unwrap_err().failure, Failure::Reset, "nobody knows whether it was carried out");
+    assert_eq!(
+        send(&pool, "POST").await.unwrap_err().failure,
+        Failure::Reset,
+        "nobody knows whether it was carried out"
+    );
     assert_eq!(connections.load(SeqCst), 1);
 }
 
@@ -319,7 +332,9 @@ async fn a_name_that_moves_is_followed_although_its_connection_is_busy() {
         assert_eq!(send(pool, "GET").await.unwrap(), "old");
     }
     has_moved.store(true, SeqCst);
-    timeout(Duration::from_secs(20), async { while send(&young, "GET").await.unwrap() == "old" {} }).await.expect("it is never left");
+    timeout(Duration::from_secs(20), async { while send(&young, "GET").await.unwrap() == "old" {} })
+        .await
+        .expect("it is never left");
     assert_eq!(send(&ageless, "GET").await.unwrap(), "old", "the connection is as good as ever");
     assert_eq!(old.load(SeqCst), 2);
 }
@@ -351,8 +366,11 @@ fn certified(protocol: &[u8]) -> (Trust, TlsAcceptor) {
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
     config.alpn_protocols = vec![protocol.to_vec()];
@@ -383,7 +401,11 @@ async fn secured<F: Future<Output = ()> + Send + 'static>(
 type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
 /// Speaks HTTP/2, with so many streams at once.
-async fn serve<F: Future<Output = Answer> + Send + 'static>(stream: TlsStream<TcpStream>, streams: u32, answer: impl Fn(Request<Incoming>) -> F) {
+async fn serve<F: Future<Output = Answer> + Send + 'static>(
+    stream: TlsStream<TcpStream>,
+    streams: u32,
+    answer: impl Fn(Request<Incoming>) -> F,
+) {
     let mut http = http2::Builder::new(TokioExecutor::new());
     let _ = http.max_concurrent_streams(streams).serve_connection(TokioIo::new(stream), service_fn(answer)).await;
 }
@@ -395,7 +417,8 @@ async fn serve_until(silent: Arc<AtomicBool>, n: usize, stream: TlsStream<TcpStr
         return answering.await;
     }
     let mut answering = std::pin::pin!(answering);
-    std::future::poll_fn(|cx| if silent.load(SeqCst) { std::task::Poll::Pending } else { answering.as_mut().poll(cx) }).await;
+    std::future::poll_fn(|cx| if silent.load(SeqCst) { std::task::Poll::Pending } else { answering.as_mut().poll(cx) })
+        .await;
 }
 
 #[tokio::test]
@@ -484,7 +507,8 @@ async fn requests_share_http2_connections_as_far_as_the_origin_lets_them() {
 
 #[tokio::test]
 async fn a_herd_opens_one_http2_connection_and_hears_once_that_there_is_none() {
-    let (pool, connections) = secured(b"h2", ages(), |_, stream| serve(stream, 100, |_| async { Ok(Response::new(Full::from("ok"))) })).await;
+    let (pool, connections) =
+        secured(b"h2", ages(), |_, stream| serve(stream, 100, |_| async { Ok(Response::new(Full::from("ok"))) })).await;
     let herd = |pool: &Arc<Pool>| {
         (0..50)
             .map(|_| {
@@ -530,7 +554,11 @@ async fn an_https_origin_that_speaks_http_1_is_asked_that_way() {
 /// A pool that has its descriptors from these.
 fn seated(origin: SocketAddr, seats: &Arc<Seats>) -> Arc<Pool> {
     let authority: Authority = origin.to_string().parse().unwrap();
-    Pool::new(Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system()).unwrap(), ages(), seats.clone())
+    Pool::new(
+        Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system()).unwrap(),
+        ages(),
+        seats.clone(),
+    )
 }
 
 #[tokio::test]
@@ -569,7 +597,8 @@ async fn an_idle_connection_is_closed_for_one_to_another_origin() {
     let seats = Seats::new(1, Metrics::new().unwrap());
     let (one, other) = (seated(one, &seats), seated(other, &seats));
     for pool in [&one, &other, &one] {
-        let answered = timeout(Duration::from_secs(5), send_on(pool, "GET", &On::new(LONG))).await.expect("it waits for nobody");
+        let answered =
+            timeout(Duration::from_secs(5), send_on(pool, "GET", &On::new(LONG))).await.expect("it waits for nobody");
         assert!(answered.is_ok());
     }
 }

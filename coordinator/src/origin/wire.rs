@@ -29,7 +29,11 @@ impl Wire {
         Arc::downgrade(&self.0)
     }
 
-    fn write(&self, cx: &mut Context<'_>, mut write: impl FnMut(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+    fn write(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_write_ready(cx))?;
             match write(&self.0) {
@@ -42,7 +46,9 @@ impl Wire {
 
 /// Whether an idle connection is open with nothing to read: no end, no answer that nobody asked for.
 pub(super) fn is_quiet(socket: &Weak<TcpStream>) -> bool {
-    let look = |tcp: Arc<TcpStream>| recv(&*tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::WOULDBLOCK);
+    let look = |tcp: Arc<TcpStream>| {
+        recv(&*tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::WOULDBLOCK)
+    };
     socket.upgrade().is_some_and(look)
 }
 
@@ -63,7 +69,11 @@ impl AsyncWrite for Wire {
         self.write(cx, |tcp| tcp.try_write(buf))
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.write(cx, |tcp| tcp.try_write_vectored(bufs))
     }
 

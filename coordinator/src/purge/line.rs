@@ -39,8 +39,14 @@ impl Line {
         Self { peer: peer.clone(), sender: None }
     }
 
-    /// Asks, and reads the whole answer. Without a limit in time: that is the caller's. What was dropped half way leaves no half behind.
-    pub(super) async fn ask<A: DeserializeOwned>(&mut self, path: &str, question: &impl Serialize, token: &str) -> Result<A, Unheard> {
+    /// Asks, and reads the whole answer. Without a limit in time: that is the caller's. What was dropped half way
+    /// leaves no half behind.
+    pub(super) async fn ask<A: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        question: &impl Serialize,
+        token: &str,
+    ) -> Result<A, Unheard> {
         let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
             Some(sender) => sender,
             None => self.connect().await?,

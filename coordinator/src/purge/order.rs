@@ -45,7 +45,12 @@ impl Order {
             Ok(written) => written,
             Err(error) => return bad(error.to_string()),
         };
-        let lists = [("urls", &written.urls), ("paths", &written.paths), ("prefixes", &written.prefixes), ("tags", &written.tags)];
+        let lists = [
+            ("urls", &written.urls),
+            ("paths", &written.paths),
+            ("prefixes", &written.prefixes),
+            ("tags", &written.tags),
+        ];
         if let Some((name, _)) = lists.iter().find(|(_, list)| list.as_ref().is_some_and(Vec::is_empty)) {
             return bad(format!("{name}: is empty"));
         }
@@ -54,7 +59,11 @@ impl Order {
             (true, false, false) if within == 0 => {}
             (false, true, false) if within <= 1 => {}
             (false, false, true) if within == 0 => {}
-            _ => return bad("name what goes in one way: urls, or group, or group with paths, prefixes or tags, or all".into()),
+            _ => {
+                return bad(
+                    "name what goes in one way: urls, or group, or group with paths, prefixes or tags, or all".into()
+                );
+            }
         }
         if let Some(url) = written.urls.iter().flatten().find(|url| !is_url(url)) {
             return bad(format!("urls: `{url}` is not an absolute URL (http://host/path?query)"));
@@ -87,7 +96,8 @@ fn is_url(text: &str) -> bool {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // What an origin may be called is what a host may be called: without user, path and query.
-    format!("{}://{authority}", scheme.to_ascii_lowercase()).parse::<OriginUrl>().is_ok() && is_path(&format!("/{path}"))
+    format!("{}://{authority}", scheme.to_ascii_lowercase()).parse::<OriginUrl>().is_ok()
+        && is_path(&format!("/{path}"))
 }
 
 fn is_path(text: &str) -> bool {

@@ -33,11 +33,13 @@ impl Told {
         &self.left
     }
 
-    /// Whether those who are left have ceased to answer from their stores, so that waiting for the end of their leases is waiting for nothing:
-    /// they are silent, and have asked nobody who has the purge (`here`: this one) within a lease. Too few are left to have a lease from.
+    /// Whether those who are left have ceased to answer from their stores, so that waiting for the end of their leases
+    /// is waiting for nothing: they are silent, and have asked nobody who has the purge (`here`: this one) within a
+    /// lease. Too few are left to have a lease from.
     pub(super) fn have_ceased(&self, silent: &BTreeSet<String>, here: &BTreeSet<String>) -> bool {
         let has_asked = |name: &String| here.contains(name) || self.asked.iter().flatten().any(|asked| asked == name);
-        // A lease rests on half of the others, rounded up. Each of those left sees as many others as are told, with this one in its own place.
+        // A lease rests on half of the others, rounded up. Each of those left sees as many others as are told, with
+        // this one in its own place.
         let unknowing = self.others.saturating_sub(1 + self.asked.len());
         unknowing < self.others.div_ceil(2) && self.left.iter().all(|name| silent.contains(name) && !has_asked(name))
     }
@@ -67,7 +69,10 @@ mod tests {
         assert!(!both.have_ceased(&nobody, &nobody), "it may just be slow");
         assert!(!both.have_ceased(&frozen, &frozen), "it has asked here, just before it froze");
         assert!(!told(&["b", "c"], &[("b", Some(&["c"]))]).have_ceased(&frozen, &nobody), "it has asked the other");
-        assert!(!told(&["b", "c"], &[]).have_ceased(&frozen, &nobody), "the other has not answered yet, and is not silent");
+        assert!(
+            !told(&["b", "c"], &[]).have_ceased(&frozen, &nobody),
+            "the other has not answered yet, and is not silent"
+        );
         assert!(told(&["c"], &[]).have_ceased(&frozen, &nobody), "of two, there is nobody else to ask");
     }
 

@@ -1,5 +1,5 @@
-//! Listens to the other coordinators: each is asked again and again what it has heard of purges, so that who missed one catches up
-//! before it answers, and who hears nobody knows it.
+//! Listens to the other coordinators: each is asked again and again what it has heard of purges, so that who missed one
+//! catches up before it answers, and who hears nobody knows it.
 
 use super::{
     Purger,
@@ -20,8 +20,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// How often a peer is asked: three times while an answer is good for. With more than a hundred peers less often, so that a coordinator asks
-/// 250 questions a second, and a thousand with more than a thousand peers: that an answer is lost matters less, as most of them are enough.
+/// How often a peer is asked: three times while an answer is good for. With more than a hundred peers less often, so
+/// that a coordinator asks 250 questions a second, and a thousand with more than a thousand peers: that an answer is
+/// lost matters less, as most of them are enough.
 pub(crate) fn beat(ring: usize) -> Duration {
     Duration::from_millis(u64::try_from(ring).unwrap_or(u64::MAX).saturating_mul(4).clamp(400, 1000))
 }
@@ -31,8 +32,8 @@ pub(crate) fn soon(ring: usize) -> Duration {
     Duration::from_millis(u64::try_from(ring).unwrap_or(u64::MAX).clamp(20, 200))
 }
 
-/// When a peer is asked for the second time: somewhere within a beat, for each pair elsewhere. They all hear of a ring at once, and would
-/// all ask at once ever after.
+/// When a peer is asked for the second time: somewhere within a beat, for each pair elsewhere. They all hear of a ring
+/// at once, and would all ask at once ever after.
 pub(crate) fn second(ring: usize, me: &str, peer: &str) -> Duration {
     let at = Hash::of(format!("{me} {peer}").as_bytes()).low() % 1024;
     beat(ring).mul_f64(at as f64 / 1024.0)
@@ -92,7 +93,9 @@ impl Purger {
                 }
             });
             for peer in others() {
-                peers.entry(peer.name.clone()).or_insert_with(|| (peer.clone(), tasks.spawn(self.clone().listen_to(peer.clone()))));
+                peers
+                    .entry(peer.name.clone())
+                    .or_insert_with(|| (peer.clone(), tasks.spawn(self.clone().listen_to(peer.clone()))));
             }
             tokio::select! {
                 _ = rings.changed() => {}

@@ -21,10 +21,11 @@ pub(super) struct Figures {
     pub(super) keys: u64,
     pub(super) loads: u64,
     pub(super) most_loads: u64,
-    /// Answers of coordinators older than a purge that was acknowledged before they were asked, or a second before their request began: it
-    /// may have joined a question.
+    /// Answers of coordinators older than a purge that was acknowledged before they were asked, or a second before
+    /// their request began: it may have joined a question.
     pub(super) stale_from_coordinators: u64,
-    /// Answers of hot caches older than a purge acknowledged a second before, in proxies that have heard a coordinator since.
+    /// Answers of hot caches older than a purge acknowledged a second before, in proxies that have heard a coordinator
+    /// since.
     pub(super) stale_from_proxies: u64,
     /// Answers of hot caches older than a purge acknowledged 3 s before, whatever befell the proxy.
     pub(super) stale_from_deaf_proxies: u64,
@@ -56,7 +57,9 @@ impl World {
     /// Judges an answer to a request that began then.
     pub(super) fn check(&mut self, proxy: usize, key: usize, begun: u64, version: u64, from: From) {
         let second = begun - 1000;
-        let before = |time: u64| self.things[key].purged.iter().filter(|(at, _)| *at < time).map(|(_, least)| *least).max().unwrap_or(0);
+        let before = |time: u64| {
+            self.things[key].purged.iter().filter(|(at, _)| *at < time).map(|(_, least)| *least).max().unwrap_or(0)
+        };
         let heard = self.proxies[proxy].heard.saturating_sub(LATENCY);
         let figures = &mut self.figures;
         match from {

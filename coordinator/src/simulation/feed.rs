@@ -12,7 +12,8 @@ impl World {
         let node = &mut self.nodes[at];
         node.feed.publish();
         let feed = node.feed.clone();
-        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut node.polls).into_iter().partition(|(_, question, _)| feed.has_news(question));
+        let (due, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut node.polls).into_iter().partition(|(_, question, _)| feed.has_news(question));
         node.polls = rest;
         for (_, question, back) in due {
             self.feed_answers(at, &question, back);

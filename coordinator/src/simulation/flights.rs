@@ -31,7 +31,10 @@ impl World {
         let rules = cache.rules();
         let now = cache.now();
         let entry = cache.store.get(&rules.named("g")?.share, &self.keys[key], now, |_| true)?;
-        Some((std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?, entry.stored.age(entry.resident(now))))
+        Some((
+            std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?,
+            entry.stored.age(entry.resident(now)),
+        ))
     }
 
     /// Waits for the key's flight, and starts it where there is none.
@@ -48,8 +51,15 @@ impl World {
         let load = cache.store.begin(self.keys[key].clone(), cache.history.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
         let is_owner = cache.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
-        let before = if is_owner { cache.former.lock().owners(self.keys[key].hash(), me, None, cache.now()) } else { Vec::new() };
-        let before = before.iter().filter_map(|name| name.strip_prefix('p')?.parse().ok()).find(|other| self.nodes[at].admits(*other, now));
+        let before = if is_owner {
+            cache.former.lock().owners(self.keys[key].hash(), me, None, cache.now())
+        } else {
+            Vec::new()
+        };
+        let before = before
+            .iter()
+            .filter_map(|name| name.strip_prefix('p')?.parse().ok())
+            .find(|other| self.nodes[at].admits(*other, now));
         let Some(other): Option<usize> = before else { return self.load(at, key, turn, load) };
         self.call(
             Place::Node(at),
@@ -69,7 +79,8 @@ impl World {
                 {
                     let (there, rules) = (Arc::new(there), cache.rules());
                     for frame in &frames {
-                        let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, PATIENCE / 2, &there, Comes::Peeked);
+                        let _ =
+                            cache.take_in(rules.named("g").unwrap(), &load, frame, PATIENCE / 2, &there, Comes::Peeked);
                     }
                 }
                 match world.stored(at, key) {
@@ -97,7 +108,9 @@ impl World {
             back.send(world, message);
         };
         match self.nodes[at].flights.get(&key).copied() {
-            Some(flight) => self.nodes[at].waiters.entry(flight).or_default().push(Box::new(move |world, _| write(world, back))),
+            Some(flight) => {
+                self.nodes[at].waiters.entry(flight).or_default().push(Box::new(move |world, _| write(world, back)))
+            }
             None => write(self, back),
         }
     }

@@ -27,15 +27,20 @@ impl World {
         let ring = self.rings.entry(ring.version()).or_insert_with(|| Arc::new(ring)).clone();
         self.figures.rings += 1;
         drop(node.cache.note_ring(&ring));
-        let others: Vec<usize> = ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
-        let renewal = node.cache.lease.set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
+        let others: Vec<usize> =
+            ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
+        let renewal = node
+            .cache
+            .lease
+            .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
         if renewal == Renewal::Empty {
             self.figures.emptied += u64::from(node.cache.start_over().entries > 0);
         }
         node.ring.fill(false);
         others.iter().for_each(|other| node.ring[*other] = true);
         node.breakers.retain(|other, _| node.ring[*other]);
-        let (life, new): (u64, Vec<usize>) = (node.life, others.into_iter().filter(|other| node.listens.insert(*other)).collect());
+        let (life, new): (u64, Vec<usize>) =
+            (node.life, others.into_iter().filter(|other| node.listens.insert(*other)).collect());
         self.publish(at);
         for other in new {
             let phase = self.dice.below(20);
@@ -67,8 +72,8 @@ impl World {
         self.nodes[at].told.hear(self.peers[of].clone(), does, &self.peers[..self.discovered], self.now)
     }
 
-    /// Says something of itself: to all it knows, who comes to those who left, too; or, as one whom an API makes known, only to those for
-    /// whom it has answered.
+    /// Says something of itself: to all it knows, who comes to those who left, too; or, as one whom an API makes known,
+    /// only to those for whom it has answered.
     fn say(&mut self, at: usize, does: Does) {
         if does != Does::End && self.hears(at, at, does) {
             self.settle(at);
@@ -78,7 +83,8 @@ impl World {
         let is_known = does == Does::Join && self.nodes[at].life == 0;
         let told = if does == Does::Join && !is_known { self.discovered } else { 0 };
         let left = self.peers.iter().take(told).filter(|peer| ring.peer(&peer.name).is_none());
-        let all: Vec<usize> = ring.peers().iter().chain(left).filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
+        let all: Vec<usize> =
+            ring.peers().iter().chain(left).filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
         for other in all {
             let stood_in = does == Does::Join && stood_in.contains(self.name(other));
             if is_known && !stood_in {
@@ -126,7 +132,9 @@ impl World {
         let (ring, rules, now) = (cache.ring(), cache.rules(), cache.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
         for place in cache.store.by_use() {
-            let (Some(owner), Some((key, entries, used))) = (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.at(&place, now)) else {
+            let (Some(owner), Some((key, entries, used))) =
+                (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.at(&place, now))
+            else {
                 continue;
             };
             let message = messages.entry(owner).or_insert_with(|| frame::message(&cache.history.position()));

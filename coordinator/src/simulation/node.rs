@@ -1,4 +1,5 @@
-//! Coordinators: all that they decide with as it is, and in place of their tasks and sockets what happens one after another.
+//! Coordinators: all that they decide with as it is, and in place of their tasks and sockets what happens one after
+//! another.
 
 use super::{feed::Poll, flights::Waiter, net::Run, world::World};
 use crate::{

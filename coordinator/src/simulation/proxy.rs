@@ -144,10 +144,12 @@ impl World {
             ask.timeout,
             move |world, back: Back<Option<Bytes>>| world.feed_asked(to, question, back),
             move |world, answer| {
-                let (moment, said) = (world.moment(), answer.ok().flatten().map(|body| (body.clone(), world.read(body))));
+                let (moment, said) =
+                    (world.moment(), answer.ok().flatten().map(|body| (body.clone(), world.read(body))));
                 let Proxy { worker, feed, memory, heard, .. } = &mut world.proxies[at];
                 *heard = said.as_ref().map_or(*heard, |_| moment.now);
-                let (_, next) = feed.takes(worker, memory, said.as_ref().map(|(body, said)| (&body[..], said.clone())), moment);
+                let (_, next) =
+                    feed.takes(worker, memory, said.as_ref().map(|(body, said)| (&body[..], said.clone())), moment);
                 if let Some(ask) = next {
                     world.ask_feed(at, ask);
                 }
@@ -181,7 +183,8 @@ impl World {
     /// A client asks.
     pub(super) fn request(&mut self, at: usize, key: usize) {
         let path = format!("/{key}");
-        let all: [Field<'_>; 4] = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h"), (b":path", path.as_bytes())];
+        let all: [Field<'_>; 4] =
+            [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h"), (b":path", path.as_bytes())];
         let map = pairs::write(all.iter().copied());
         let now = self.now;
         let proxy = &mut self.proxies[at];
@@ -190,7 +193,11 @@ impl World {
         proxy.streams += 1;
         let stream = proxy.streams;
         proxy.waiting.insert(stream, (key, now));
-        let step = Exchange { worker: &mut proxy.worker, now }.start(&proxy.site, Arrival { stream, map: &map, head: &head, whole: true }, &Known);
+        let step = Exchange { worker: &mut proxy.worker, now }.start(
+            &proxy.site,
+            Arrival { stream, map: &map, head: &head, whole: true },
+            &Known,
+        );
         let done = done(step, true);
         self.goes_on(at, stream, done);
     }
@@ -205,7 +212,8 @@ impl World {
             }
             Done::Given(body, hot) => {
                 let Some((key, begun)) = self.proxies[at].waiting.remove(&stream) else { return };
-                let (own, version) = std::str::from_utf8(&body).ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+                let (own, version) =
+                    std::str::from_utf8(&body).ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
                 assert_eq!(own, key.to_string(), "another's answer");
                 self.check(at, key, begun, version.parse().unwrap(), if hot { From::Hot } else { From::Coordinator });
                 self.count(if hot { "hot" } else { "answered" });
@@ -219,8 +227,12 @@ impl World {
         let (Some(question), Some(known)) = (worker.questions.get(ask.question), worker.known()) else { return };
         let Some(headers) = message::compose(question, known, worker.told(), None) else { return };
         let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let (said, path) = (wire::Question::read(&fields).unwrap(), headers.iter().find(|(name, _)| *name == ":path").unwrap().1.to_string());
-        let (call, patience, key) = (Call::new(ask.question, question), question.patience(), path.trim_start_matches('/').parse().unwrap());
+        let (said, path) = (
+            wire::Question::read(&fields).unwrap(),
+            headers.iter().find(|(name, _)| *name == ":path").unwrap().1.to_string(),
+        );
+        let (call, patience, key) =
+            (Call::new(ask.question, question), question.patience(), path.trim_start_matches('/').parse().unwrap());
         // Whom the ring of before names may be gone.
         let (to, asked) = (index(&call.peer.address).unwrap(), self.now);
         // Nobody is starved here: who is silent for that long is given up.
@@ -230,7 +242,9 @@ impl World {
             patience,
             move |world, back: Back<Answered>| world.asked(to, key, Door::Data, &said, back),
             move |world, answer| {
-                if let Some((_, version)) = answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' ')) {
+                if let Some((_, version)) =
+                    answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' '))
+                {
                     world.check_question(key, asked, version.parse().unwrap());
                 }
                 world.answered(at, &call, answer.ok());
@@ -242,7 +256,11 @@ impl World {
         let now = self.now;
         let answer = answer.ok_or(Failure::Peer).and_then(|Answered { verdict, body }| {
             let length = body.len().to_string();
-            let all: [Field<'_>; 3] = [(b":status", b"200"), (b"content-length", length.as_bytes()), (b"meshcache-outcome", verdict.as_bytes())];
+            let all: [Field<'_>; 3] = [
+                (b":status", b"200"),
+                (b"content-length", length.as_bytes()),
+                (b"meshcache-outcome", verdict.as_bytes()),
+            ];
             Answer::read(&pairs::write(all.into_iter()), body, false)
         });
         let worker = &mut self.proxies[at].worker;

@@ -38,7 +38,9 @@ impl World {
         let next = self.now + pause.as_millis() as u64;
         self.beat(at, other, life, move |world| {
             let wait = next.saturating_sub(world.now);
-            world.after(wait, move |world| world.arrive_at(at, move |world| world.go_on_listening(at, other, life, None)));
+            world.after(wait, move |world| {
+                world.arrive_at(at, move |world| world.go_on_listening(at, other, life, None))
+            });
         });
     }
 
@@ -67,7 +69,11 @@ impl World {
         let renewal = match answer {
             Ok(answer) => {
                 let mut carried = Vec::new();
-                let caught = if self.deaf { Caught::Up } else { cache.catch_up(&answer, |purge, _| carried.push(purge.what.clone())) };
+                let caught = if self.deaf {
+                    Caught::Up
+                } else {
+                    cache.catch_up(&answer, |purge, _| carried.push(purge.what.clone()))
+                };
                 carried.iter().for_each(|what| self.carried_out(at, what));
                 if caught == Caught::Behind {
                     return;

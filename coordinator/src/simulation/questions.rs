@@ -50,7 +50,8 @@ impl World {
         });
     }
 
-    /// Somebody asks a node who says that he has heard of a purge that never was. What becomes of his own question nobody counts.
+    /// Somebody asks a node who says that he has heard of a purge that never was. What becomes of his own question
+    /// nobody counts.
     pub(super) fn forge(&mut self, at: usize) {
         let node = &self.nodes[at];
         if !node.is_up || node.is_frozen {
@@ -100,7 +101,8 @@ impl World {
             back.send(world, Answered { verdict, body });
         });
         let ring = self.nodes[at].cache.ring();
-        let order: Vec<usize> = ring.order(self.keys[key].hash()).into_iter().filter_map(|peer| index(&peer.data)).collect();
+        let order: Vec<usize> =
+            ring.order(self.keys[key].hash()).into_iter().filter_map(|peer| index(&peer.data)).collect();
         if hop || order.first() == Some(&at) {
             return self.fly(at, key, waiter);
         }
@@ -116,7 +118,13 @@ impl World {
         }
         let to = peers.remove(0);
         let purge = self.nodes[at].cache.history.told().to_string();
-        let question = wire::Question { wire: wire::VERSION, hop: true, patience: PATIENCE / 4 * 3, purge, ..wire::Question::default() };
+        let question = wire::Question {
+            wire: wire::VERSION,
+            hop: true,
+            patience: PATIENCE / 4 * 3,
+            purge,
+            ..wire::Question::default()
+        };
         let life = self.nodes[at].life;
         self.call(
             Place::Node(at),
@@ -138,7 +146,8 @@ impl World {
                     wire::Outcome::Loading => world.ask_peers(at, key, [&[to][..], &peers].concat(), waiter),
                     wire::Outcome::Pass => waiter(world, None),
                     _ => {
-                        let version = std::str::from_utf8(&answer.body).unwrap().split_once(' ').unwrap().1.parse().unwrap();
+                        let version =
+                            std::str::from_utf8(&answer.body).unwrap().split_once(' ').unwrap().1.parse().unwrap();
                         waiter(world, Some((version, false)));
                     }
                 }

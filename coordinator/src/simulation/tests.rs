@@ -6,7 +6,10 @@ use super::{
 };
 
 fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().filter(|text| !text.is_empty()).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+    std::env::var(variable)
+        .ok()
+        .filter(|text| !text.is_empty())
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
 /// Small; what befalls a mesh may be larger, as the environment has it.
@@ -35,7 +38,11 @@ fn run(name: &str, plan: Plan) -> Figures {
     let begun = std::time::Instant::now();
     let figures = World::run(plan);
     println!("{name}: {plan:?} took {:?}\n{figures:#?}", begun.elapsed());
-    assert_eq!((figures.stale_from_coordinators, figures.stale_from_proxies, figures.stale_from_deaf_proxies), (0, 0, 0), "{figures:?}");
+    assert_eq!(
+        (figures.stale_from_coordinators, figures.stale_from_proxies, figures.stale_from_deaf_proxies),
+        (0, 0, 0),
+        "{figures:?}"
+    );
     figures
 }
 
@@ -53,21 +60,29 @@ fn in_quiet_times_each_key_is_loaded_once_and_once_more_for_each_purge() {
 fn who_comes_and_who_leaves_one_after_another_costs_few_loads() {
     for seed in 1..=3 {
         let figures = run("changes", Plan { seed, changes: 5000, lasts: 30_000, ..plan() });
-        // Who has just started has not heard yet of one who came before: for three seconds it may peek at the wrong one.
+        // Who has just started has not heard yet of one who came before: for three seconds it may peek at the wrong
+        // one.
         assert!(figures.changes > 5 && figures.loads <= figures.keys + figures.keys / 10, "{figures:?}");
     }
 }
 
 #[test]
 fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_and_messages_are_few() {
-    let plan = sized(number("MESHCACHE_SIMULATION_PEERS", 7), number("MESHCACHE_SIMULATION_PROXIES", 40), number("MESHCACHE_SIMULATION_SECONDS", 15));
+    let plan = sized(
+        number("MESHCACHE_SIMULATION_PEERS", 7),
+        number("MESHCACHE_SIMULATION_PROXIES", 40),
+        number("MESHCACHE_SIMULATION_SECONDS", 15),
+    );
     let peers = plan.peers as u64;
     for seed in plan.seed..plan.seed + number("MESHCACHE_SIMULATION_SEEDS", 3) {
         let figures = run("blows", Plan { seed, loses: 5, purges: peers.max(50), blows: 2000, changes: 3000, ..plan });
         let due = figures.keys + figures.purges;
         let per = |messages: u64, changes: u64| messages as f64 / (changes * peers) as f64;
         let (calls, words) = (per(figures.purge_calls, figures.purges), per(figures.words, figures.changes));
-        println!("{} loads where {due} were due; messages for each peer: {calls:.2} a purge, {words:.2} a change of the ring", figures.loads);
+        println!(
+            "{} loads where {due} were due; messages for each peer: {calls:.2} a purge, {words:.2} a change of the ring",
+            figures.loads
+        );
         // Who dies has lost its keys, and who is cut off loads for itself.
         assert!(figures.loads <= 5 * due, "{} loads where {due} were due", figures.loads);
         // Who is down, frozen or cut off is told again and again, for two seconds. A word is said again every three.

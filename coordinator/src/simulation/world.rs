@@ -88,7 +88,9 @@ impl World {
         let config: Config = serde_json::from_value(config).unwrap();
         let groups = Arc::new(Groups::new(config.clone()).unwrap());
         let group = groups.named("g").unwrap().clone();
-        let key = |n: usize| Key::of(&group, &Request::read(b"GET", b"http", b"h", format!("/{n}").as_bytes(), &[]).unwrap(), None);
+        let key = |n: usize| {
+            Key::of(&group, &Request::read(b"GET", b"http", b"h", format!("/{n}").as_bytes(), &[]).unwrap(), None)
+        };
         let mut world = Self {
             now: 1_000_000,
             turn: 0,
@@ -190,7 +192,8 @@ impl World {
 
     fn purges(&mut self, plan: Plan) {
         // Whoever purges knows some of the coordinators.
-        let (at, key) = (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
+        let (at, key) =
+            (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
         self.purge(at, key);
         self.after(plan.purges, move |world| world.purges(plan));
     }

@@ -1,4 +1,5 @@
-//! When which key of a shard is of no use any more: a heap with one item for each live key, and few that are out of date.
+//! When which key of a shard is of no use any more: a heap with one item for each live key, and few that are out of
+//! date.
 
 use meshcache_protocol::Hash;
 use std::{cmp::Reverse, collections::BinaryHeap};
@@ -47,7 +48,8 @@ impl Deadlines {
         self.0.pop().map(|Reverse(due)| due)
     }
 
-    /// Forgets what is out of date once that is more than what is live, so that it never outgrows the keys that are there.
+    /// Forgets what is out of date once that is more than what is live, so that it never outgrows the keys that are
+    /// there.
     pub(super) fn compact(&mut self, live: usize, is_live: impl Fn(&Due) -> bool) {
         if self.0.len() > live.saturating_mul(2).saturating_add(64) {
             self.0.retain(|Reverse(due)| is_live(due));

@@ -62,17 +62,32 @@ impl Entry {
         for (name, value) in &fields {
             let range = at..at + value.len();
             at = range.end;
-            // The body's length is said by whoever sends it; fields came out of a parsed head, so both conversions succeed.
+            // The body's length is said by whoever sends it; fields came out of a parsed head, so both conversions
+            // succeed.
             if name == b"content-length" {
                 continue;
             }
-            let (Ok(header), Ok(text)) = (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(values.slice(range))) else { continue };
+            let (Ok(header), Ok(text)) =
+                (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(values.slice(range)))
+            else {
+                continue;
+            };
             if !is_standard(&header) {
                 names += class(name.len()) + SHARED;
             }
             if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
         }
-        let mut entry = Self { status, fields: kept.into_boxed_slice(), tags: tags.into_boxed_slice(), body, selecting, stored, arrived, position, bytes: 0 };
+        let mut entry = Self {
+            status,
+            fields: kept.into_boxed_slice(),
+            tags: tags.into_boxed_slice(),
+            body,
+            selecting,
+            stored,
+            arrived,
+            position,
+            bytes: 0,
+        };
         entry.bytes = names + class(values.len()) + SHARED + entry.own_bytes();
         entry
     }
@@ -106,7 +121,8 @@ impl Entry {
 
     /// Whether there is no more use for another one with it there: it is for the same requests, and has as much.
     pub(crate) fn replaces(&self, other: &Self) -> bool {
-        let has_all = || self.extent().zip(other.extent()).is_some_and(|(own, others)| own.has(others.first, others.last));
+        let has_all =
+            || self.extent().zip(other.extent()).is_some_and(|(own, others)| own.has(others.first, others.last));
         self.selecting == other.selecting && (!self.is_part() || has_all())
     }
 
@@ -117,10 +133,14 @@ impl Entry {
 
     /// Its purge tags.
     pub(crate) fn tag_words(&self) -> impl Iterator<Item = &[u8]> {
-        self.tags.iter().flat_map(|(_, value)| value.as_bytes().split(|b| matches!(b, b' ' | b',' | b'\t'))).filter(|word| !word.is_empty())
+        self.tags
+            .iter()
+            .flat_map(|(_, value)| value.as_bytes().split(|b| matches!(b, b' ' | b',' | b'\t')))
+            .filter(|word| !word.is_empty())
     }
 
-    /// The same, stale from now on: it may be given as what is stale may be given, and be revalidated. None where that is of no use.
+    /// The same, stale from now on: it may be given as what is stale may be given, and be revalidated. None where that
+    /// is of no use.
     pub(crate) fn stale_from(&self, now: u64) -> Option<Self> {
         let mut stale = self.clone();
         stale.stored.lifetime = stale.stored.lifetime.min(stale.stored.age(self.resident(now)));
@@ -135,11 +155,17 @@ impl Entry {
 
 /// The protocol's view of a stored response.
 pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(Response<'_>) -> T) -> T {
-    let fields: Vec<Field<'_>> = entry.fields.iter().chain(&entry.tags).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    let fields: Vec<Field<'_>> = entry
+        .fields
+        .iter()
+        .chain(&entry.tags)
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+        .collect();
     see(Response { status: entry.stored.status, fields: &fields })
 }
 
-/// Whether a name is known to the `http` crate, and so takes no memory of its own. A known one that is not listed here only counts for too much.
+/// Whether a name is known to the `http` crate, and so takes no memory of its own. A known one that is not listed here
+/// only counts for too much.
 fn is_standard(name: &HeaderName) -> bool {
     use http::header::*;
     const KNOWN: [HeaderName; 16] = [

@@ -1,12 +1,14 @@
-//! What was removed because it is true no more, and when: other coordinators may still have it, and would bring it back.
+//! What was removed because it is true no more, and when: other coordinators may still have it, and would bring it
+//! back.
 
 use crate::recent::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
 
-/// How many are remembered, about 70 bytes each once there are so many. Of more than that, those that were removed longest ago are
-/// forgotten, as all are when the process ends: then a copy that another coordinator still has may come back until it is stale.
+/// How many are remembered, about 70 bytes each once there are so many. Of more than that, those that were removed
+/// longest ago are forgotten, as all are when the process ends: then a copy that another coordinator still has may come
+/// back until it is stale.
 const MOST: usize = 65_536;
 
 /// When what was removed, by the store's clock.

@@ -26,10 +26,12 @@ impl Mark {
     }
 }
 
-/// What a node of the tree takes for each pair: 11 places of 24 bytes and a head, two thirds full on the average, and the nodes above.
+/// What a node of the tree takes for each pair: 11 places of 24 bytes and a head, two thirds full on the average, and
+/// the nodes above.
 const PAIR: u64 = 50;
 
-/// Which keys have which mark, of one group in one shard. In one tree, since most paths have one key and many tags have few.
+/// Which keys have which mark, of one group in one shard. In one tree, since most paths have one key and many tags have
+/// few.
 #[derive(Default)]
 pub(super) struct Marks(BTreeSet<(Mark, u64, u64)>);
 
@@ -63,7 +65,9 @@ impl Marks {
 
     /// The keys with a mark.
     pub(super) fn find(&self, mark: Mark) -> impl Iterator<Item = Hash> {
-        self.0.range((mark, 0, 0)..=(mark, u64::MAX, u64::MAX)).map(|(_, high, low)| Hash((u128::from(*high) << 64) | u128::from(*low)))
+        self.0
+            .range((mark, 0, 0)..=(mark, u64::MAX, u64::MAX))
+            .map(|(_, high, low)| Hash((u128::from(*high) << 64) | u128::from(*low)))
     }
 
     /// The bytes that it takes.

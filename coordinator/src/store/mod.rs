@@ -60,7 +60,15 @@ impl Store {
     /// An empty store that takes at most so many bytes.
     pub(crate) fn new(limit: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, limit, used: AtomicI64::new(0), shares: RwLock::default(), hand: AtomicUsize::new(0), under_way: Arc::default(), gone: Gone::default() }
+        Self {
+            shards,
+            limit,
+            used: AtomicI64::new(0),
+            shares: RwLock::default(),
+            hand: AtomicUsize::new(0),
+            under_way: Arc::default(),
+            gone: Gone::default(),
+        }
     }
 
     /// What it may take.
@@ -76,7 +84,11 @@ impl Store {
     /// The shares of these groups and limits. What a group had that is not among them is freed.
     pub(crate) fn shares(&self, groups: &[(&str, u64)]) -> Vec<Arc<Share>> {
         let mut all = self.shares.write();
-        let gone: Vec<u32> = all.iter().filter(|share| groups.iter().all(|(name, _)| *name != share.name)).map(|share| share.id).collect();
+        let gone: Vec<u32> = all
+            .iter()
+            .filter(|share| groups.iter().all(|(name, _)| *name != share.name))
+            .map(|share| share.id)
+            .collect();
         for share in gone {
             self.remove_share(share, &all);
         }
@@ -120,7 +132,8 @@ impl Store {
 
     /// The places of all keys, the most used first.
     pub(crate) fn by_use(&self) -> Vec<Place> {
-        let mut places: Vec<Place> = self.shards.iter().flat_map(|shard| shard.lock().places().collect::<Vec<_>>()).collect();
+        let mut places: Vec<Place> =
+            self.shards.iter().flat_map(|shard| shard.lock().places().collect::<Vec<_>>()).collect();
         places.sort_unstable_by(|a, b| b.cmp(a));
         places
     }
@@ -183,8 +196,8 @@ impl Store {
         }
     }
 
-    /// Remembers that what arrived up to now is true no more: of a key, or of whatever has this hash. Before loads are kept out, so that one
-    /// that has begun after that finds it.
+    /// Remembers that what arrived up to now is true no more: of a key, or of whatever has this hash. Before loads are
+    /// kept out, so that one that has begun after that finds it.
     pub(crate) fn note_gone(&self, what: Hash, now: u64) {
         self.gone.note(what, now);
     }
@@ -246,7 +259,9 @@ impl Store {
                 return true;
             }
             let at = self.hand.fetch_add(1, Relaxed) % SHARDS;
-            let Some((id, slot)) = self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(share.id), used)) else {
+            let Some((id, slot)) =
+                self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(share.id), used))
+            else {
                 misses += 1;
                 // Nothing left to evict anywhere: it cannot fit.
                 if misses > 2 * SHARDS {
@@ -259,7 +274,8 @@ impl Store {
             if let Some(of) = of {
                 let freed = self.freed(&of, &slot);
                 of.evictions.fetch_add(freed.entries, Relaxed);
-                of.evictions_nonexpired.fetch_add(slot.variants.iter().filter(|entry| entry.deadline() > now).count() as u64, Relaxed);
+                of.evictions_nonexpired
+                    .fetch_add(slot.variants.iter().filter(|entry| entry.deadline() > now).count() as u64, Relaxed);
             }
         }
     }

@@ -47,7 +47,8 @@ impl Store {
                 continue;
             }
             for shard in &self.shards {
-                // What comes while others have the lock is not older than the purge: it keeps out loads that began before it.
+                // What comes while others have the lock is not older than the purge: it keeps out loads that began
+                // before it.
                 let candidates = shard.lock().candidates(share.flatten(), marks);
                 for among in candidates.chunks(BATCH) {
                     let mut shard = shard.lock();

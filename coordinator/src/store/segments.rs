@@ -40,8 +40,8 @@ impl Segments {
         self.protected.peek(&hash).or_else(|| self.probation.peek(&hash))
     }
 
-    /// The slot of a key that is asked for. The second time it is protected, and while there is more protected than `room` the one least
-    /// lately used goes back on probation.
+    /// The slot of a key that is asked for. The second time it is protected, and while there is more protected than
+    /// `room` the one least lately used goes back on probation.
     pub(super) fn ask(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
         if self.probation.contains(&hash) {
             let slot = self.probation.pop(&hash)?;
@@ -88,8 +88,8 @@ impl Segments {
         self.note_peaks();
     }
 
-    /// A new slot from elsewhere, that was asked for so long ago: where `warm`, it is protected, if there is room for it; and it goes before
-    /// all that were asked for later.
+    /// A new slot from elsewhere, that was asked for so long ago: where `warm`, it is protected, if there is room for
+    /// it; and it goes before all that were asked for later.
     pub(super) fn insert_used(&mut self, hash: Hash, slot: Slot, warm: bool, room: u64) {
         self.marks.add(hash, &slot);
         let protected = warm && self.protected_bytes + slot.bytes() <= room;
@@ -126,7 +126,8 @@ impl Segments {
         Some(slot)
     }
 
-    /// The key that has to go first, with its place in that order: on probation before protected, then by when it was last asked for.
+    /// The key that has to go first, with its place in that order: on probation before protected, then by when it was
+    /// last asked for.
     pub(super) fn first_out(&self) -> Option<(Hash, (bool, u64))> {
         let first = |order: &Order, protected| order.peek_lru().map(|(hash, slot)| (*hash, (protected, slot.touched)));
         first(&self.probation, false).or_else(|| first(&self.protected, true))

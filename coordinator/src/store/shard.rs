@@ -22,7 +22,8 @@ pub(super) struct Shard {
     told: u64,
 }
 
-/// What a change did to a slot: its bytes and variants before and after, and what is no longer needed, to be dropped outside of the lock.
+/// What a change did to a slot: its bytes and variants before and after, and what is no longer needed, to be dropped
+/// outside of the lock.
 #[derive(Default)]
 pub(super) struct Changed {
     pub(super) bytes: i64,
@@ -60,7 +61,14 @@ pub(crate) struct Place {
 
 impl Shard {
     /// The newest variant of a key that fits, if it is still of use.
-    pub(super) fn ask(&mut self, share: u32, key: &Key, now: u64, room: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
+    pub(super) fn ask(
+        &mut self,
+        share: u32,
+        key: &Key,
+        now: u64,
+        room: u64,
+        fits: impl Fn(&Entry) -> bool,
+    ) -> Option<Arc<Entry>> {
         let slot = self.segments.get_mut(share as usize)?.ask(key.hash(), room)?;
         if slot.key != *key {
             return None;
@@ -78,14 +86,27 @@ impl Shard {
     /// Every key's place, in no order.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         let of = |(segments, share): (&'_ Segments, u32)| {
-            let place = move |(hash, slot, warm): (&Hash, &Slot, bool)| Place { warm, touched: slot.touched, share, hash: *hash };
+            let place = move |(hash, slot, warm): (&Hash, &Slot, bool)| Place {
+                warm,
+                touched: slot.touched,
+                share,
+                hash: *hash,
+            };
             segments.iter_warm().map(place).collect::<Vec<_>>()
         };
         self.segments.iter().zip(0u32..).flat_map(of)
     }
 
-    /// Stores a variant. What was stored for the same requests goes. `used`: it comes from another store, where its key was asked for then.
-    pub(super) fn put(&mut self, share: u32, key: &Key, entry: Arc<Entry>, now: u64, used: Option<(Used, u64)>) -> Changed {
+    /// Stores a variant. What was stored for the same requests goes. `used`: it comes from another store, where its key
+    /// was asked for then.
+    pub(super) fn put(
+        &mut self,
+        share: u32,
+        key: &Key,
+        entry: Arc<Entry>,
+        now: u64,
+        used: Option<(Used, u64)>,
+    ) -> Changed {
         let at = share as usize;
         if self.segments.len() <= at {
             self.segments.resize_with(at + 1, Segments::default);
@@ -112,8 +133,10 @@ impl Shard {
                     parts += usize::from(old.is_part());
                     entry.is_part() && old.is_part() && parts >= PARTS
                 };
-                let (old, kept): (Variants, Variants) =
-                    slot.variants.drain(..).partition(|old| entry.replaces(old) || old.deadline() <= now || crowds_out(old));
+                let (old, kept): (Variants, Variants) = slot
+                    .variants
+                    .drain(..)
+                    .partition(|old| entry.replaces(old) || old.deadline() <= now || crowds_out(old));
                 gone.extend(old);
                 slot.variants = kept;
                 slot.variants.insert(0, entry);
@@ -147,12 +170,13 @@ impl Shard {
         Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
     }
 
-    /// Takes out the key that has to go first: of one share, or of all; what is on probation before what is not, then what was asked for longest ago.
-    /// For what comes `used` from elsewhere only what was used less goes.
+    /// Takes out the key that has to go first: of one share, or of all; what is on probation before what is not, then
+    /// what was asked for longest ago. For what comes `used` from elsewhere only what was used less goes.
     pub(super) fn evict(&mut self, share: Option<u32>, used: Option<Used>) -> Option<(u32, Slot)> {
         let candidates = self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id));
-        let (order, id, hash) =
-            candidates.filter_map(|(segments, id)| segments.first_out().map(|(hash, order)| (order, id, hash))).min_by_key(|(order, ..)| *order)?;
+        let (order, id, hash) = candidates
+            .filter_map(|(segments, id)| segments.first_out().map(|(hash, order)| (order, id, hash)))
+            .min_by_key(|(order, ..)| *order)?;
         if used.is_some_and(|used| order >= (used.warm, used.touched)) {
             return None;
         }
@@ -167,11 +191,14 @@ impl Shard {
             && let Some(due) = self.deadlines.pop(now)
         {
             seen += 1;
-            let Some(segments) = self.segments.get_mut(due.share as usize).filter(|segments| segments.has(&due)) else { continue };
+            let Some(segments) = self.segments.get_mut(due.share as usize).filter(|segments| segments.has(&due)) else {
+                continue;
+            };
             let hash = due.hash();
             let change = segments.change(hash, |slot| {
                 let before = measure(slot);
-                let (gone, kept): (Variants, Variants) = slot.variants.drain(..).partition(|entry| entry.deadline() <= now);
+                let (gone, kept): (Variants, Variants) =
+                    slot.variants.drain(..).partition(|entry| entry.deadline() <= now);
                 slot.variants = kept;
                 let again = Due::new(slot.deadline(), due.share, hash);
                 slot.tick = again.tick;
@@ -197,7 +224,9 @@ impl Shard {
         for (segments, id) in self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id)) {
             match marks {
                 None => found.extend(segments.iter().map(|(hash, _)| (id, *hash))),
-                Some(marks) => found.extend(marks.iter().flat_map(|mark| segments.marked(*mark)).map(|hash| (id, hash))),
+                Some(marks) => {
+                    found.extend(marks.iter().flat_map(|mark| segments.marked(*mark)).map(|hash| (id, hash)))
+                }
             }
         }
         found.sort_unstable();
@@ -206,7 +235,12 @@ impl Shard {
     }
 
     /// Does with every one of these keys that is named as the purge wants it.
-    pub(super) fn purge(&mut self, among: &[(u32, Hash)], fate: Fate, is: impl Fn(&Key, &[Arc<Entry>]) -> bool) -> (Purged, Vec<(u32, Changed)>) {
+    pub(super) fn purge(
+        &mut self,
+        among: &[(u32, Hash)],
+        fate: Fate,
+        is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
+    ) -> (Purged, Vec<(u32, Changed)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
         let deadlines = &mut self.deadlines;
         for (id, hash) in among.iter().copied() {
@@ -216,7 +250,11 @@ impl Shard {
                 purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
                 let changed = match fate {
                     Fate::Counted => None,
-                    Fate::Gone => segments.remove(hash).map(|slot| Changed { bytes: -bytes, items: -items, _gone: slot.variants.into_vec() }),
+                    Fate::Gone => segments.remove(hash).map(|slot| Changed {
+                        bytes: -bytes,
+                        items: -items,
+                        _gone: slot.variants.into_vec(),
+                    }),
                     Fate::Stale(now) => make_stale(segments, deadlines, id, hash, now),
                 };
                 changes.extend(changed.map(|changed| (id, changed)));
@@ -234,7 +272,12 @@ impl Shard {
     }
 
     /// Takes out those variants of a key that are named.
-    pub(super) fn remove_variants(&mut self, share: u32, key: &Key, is_named: impl Fn(&Entry) -> bool) -> Option<Changed> {
+    pub(super) fn remove_variants(
+        &mut self,
+        share: u32,
+        key: &Key,
+        is_named: impl Fn(&Entry) -> bool,
+    ) -> Option<Changed> {
         let (hash, segments) = (key.hash(), self.segments.get_mut(share as usize)?);
         if segments.peek(hash)?.key != *key {
             return None;

@@ -32,7 +32,8 @@ impl Slot {
 
     /// The bytes that it takes, its variants included.
     pub(super) fn bytes(&self) -> u64 {
-        let spilled = if self.variants.spilled() { size::class(self.variants.capacity() * size_of::<usize>()) } else { 0 };
+        let spilled =
+            if self.variants.spilled() { size::class(self.variants.capacity() * size_of::<usize>()) } else { 0 };
         Self::bare(&self.key) + spilled + self.variants.iter().map(|entry| entry.bytes()).sum::<u64>()
     }
 

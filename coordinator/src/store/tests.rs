@@ -37,7 +37,11 @@ fn key(n: usize) -> Key {
 fn entry(body: usize, keep: u64, arrived: u64, variant: Option<&str>) -> Arc<Entry> {
     let fields = variant.map(|v| [(&b"x-v"[..], v.as_bytes())]).unwrap_or([(b"x-none", b"")]);
     let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
-    let vary = if variant.is_some() { Vary::of(&Response { status: 200, fields: &[(b"vary", b"x-v")] }) } else { Vary::Nothing };
+    let vary = if variant.is_some() {
+        Vary::of(&Response { status: 200, fields: &[(b"vary", b"x-v")] })
+    } else {
+        Vary::Nothing
+    };
     let stored = fresh(keep);
     let fields = vec![(b"content-type".to_vec(), b"text/plain".to_vec()), (b"x-custom".to_vec(), b"1".to_vec())];
     Arc::new(Entry::new(Parts {
@@ -109,7 +113,10 @@ fn what_has_expired_is_freed_without_being_asked_for() {
     assert!((4000..=5000).contains(&left), "a deadline is at most a second late: {left}");
     assert!(!has(&store, &share, 4000, 6999) && has(&store, &share, 7000, 6999));
     expire(&store, 20_000);
-    assert_eq!((store.usage()[0].items, store.usage()[0].evictions, store.usage()[0].evictions_nonexpired), (0, 10_000, 0));
+    assert_eq!(
+        (store.usage()[0].items, store.usage()[0].evictions, store.usage()[0].evictions_nonexpired),
+        (0, 10_000, 0)
+    );
 }
 
 #[test]
@@ -226,7 +233,16 @@ fn tagged(path: &str, tags: &str, stale: u64) -> (Key, Arc<Entry>) {
     let stored = Stored { if_error: stale, ..like.stored.clone() };
     let fields = vec![(b"surrogate-key".to_vec(), tags.as_bytes().to_vec())];
     let selecting = like.selecting.clone();
-    let parts = Parts { status: like.status, fields, tags: "surrogate-key", body: Bytes::new(), selecting, stored, arrived: 0, position: Arc::default() };
+    let parts = Parts {
+        status: like.status,
+        fields,
+        tags: "surrogate-key",
+        body: Bytes::new(),
+        selecting,
+        stored,
+        arrived: 0,
+        position: Arc::default(),
+    };
     (key, Arc::new(Entry::new(parts)))
 }
 
@@ -238,16 +254,28 @@ fn by(mark: Mark) -> [Where; 1] {
 fn what_has_a_mark_is_found_by_it_as_long_as_it_is_there() {
     let (store, share) = store(64 * MIB);
     let all = || (0..100).map(|n| tagged(&format!("/{n}"), &format!("all, t{} t{}", n % 10, n % 3), 0));
-    let store_all = || all().for_each(|(key, entry)| assert!(store.put(&share, &store.begin(key, Arc::default()), entry, 0)));
+    let store_all =
+        || all().for_each(|(key, entry)| assert!(store.put(&share, &store.begin(key, Arc::default()), entry, 0)));
     let found = |mark| store.purge(&by(mark), Fate::Counted, |_, _| true).entries;
     store_all();
     let full = store.used();
-    assert_eq!([Mark::tag(b"all"), Mark::tag(b"t7"), Mark::tag(b"t1"), Mark::path("/7"), Mark::tag(b"/7")].map(found), [100, 10, 39, 1, 0]);
+    assert_eq!(
+        [Mark::tag(b"all"), Mark::tag(b"t7"), Mark::tag(b"t1"), Mark::path("/7"), Mark::tag(b"/7")].map(found),
+        [100, 10, 39, 1, 0]
+    );
     assert_eq!(store.purge(&by(Mark::tag(b"t7")), Fate::Gone, |_, _| true).entries, 10);
     assert_eq!([Mark::tag(b"all"), Mark::tag(b"t7"), Mark::path("/7")].map(found), [90, 0, 0]);
     let marks = vec![Mark::tag(b"t1"), Mark::tag(b"t1"), Mark::tag(b"all")];
-    assert_eq!(store.purge(&[Where::Marked("g".into(), marks)], Fate::Counted, |_, _| true).entries, 90, "none is counted twice");
-    assert_eq!(store.purge(&by(Mark::tag(b"t1")), Fate::Gone, |key, _| key.parts().unwrap().path == "/1").entries, 1, "not all under a mark are meant");
+    assert_eq!(
+        store.purge(&[Where::Marked("g".into(), marks)], Fate::Counted, |_, _| true).entries,
+        90,
+        "none is counted twice"
+    );
+    assert_eq!(
+        store.purge(&by(Mark::tag(b"t1")), Fate::Gone, |key, _| key.parts().unwrap().path == "/1").entries,
+        1,
+        "not all under a mark are meant"
+    );
     // Stored anew with other tags: the old ones lead nowhere.
     let (key, entry) = tagged("/2", "other", 0);
     store.put(&share, &store.begin(key, Arc::default()), entry, 0);
@@ -257,7 +285,10 @@ fn what_has_a_mark_is_found_by_it_as_long_as_it_is_there() {
     assert_eq!(store.usage()[0].bytes, 0);
     store_all();
     assert_eq!(store.used(), full, "marks are counted when they come and when they go");
-    assert_eq!(store.purge(&[Where::Marked("nobody".into(), vec![Mark::tag(b"all")])], Fate::Gone, |_, _| true).entries, 0);
+    assert_eq!(
+        store.purge(&[Where::Marked("nobody".into(), vec![Mark::tag(b"all")])], Fate::Gone, |_, _| true).entries,
+        0
+    );
 }
 
 #[test]
@@ -300,7 +331,8 @@ fn a_purge_by_tag_keeps_out_only_loads_that_bring_it() {
     let (store, share) = store(64 * MIB);
     let loads = ["/a", "/b"].map(|path| store.begin(tagged(path, "", 0).0, Arc::default()));
     store.keep_out(|_| Meant::ByTag(["t".to_owned()].into()));
-    let stored = [(&loads[0], "s t"), (&loads[1], "s")].map(|(load, tags)| store.put(&share, load, tagged("/", tags, 0).1, 0));
+    let stored =
+        [(&loads[0], "s t"), (&loads[1], "s")].map(|(load, tags)| store.put(&share, load, tagged("/", tags, 0).1, 0));
     assert_eq!(stored, [false, true]);
 }
 
@@ -357,7 +389,16 @@ fn a_part_takes_the_place_of_what_it_has_and_parts_crowd_out_only_parts() {
         let fields = vec![(b"content-range".to_vec(), format!("bytes {first}-{last}/1000").into_bytes())];
         let (status, body) = (StatusCode::PARTIAL_CONTENT, Bytes::from(vec![7; (last - first + 1) as usize]));
         let (selecting, position) = (Selecting::default(), Arc::default());
-        Arc::new(Entry::new(Parts { status, fields, tags: "surrogate-key", body, selecting, stored, arrived, position }))
+        Arc::new(Entry::new(Parts {
+            status,
+            fields,
+            tags: "surrogate-key",
+            body,
+            selecting,
+            stored,
+            arrived,
+            position,
+        }))
     };
     let extents = || {
         let (held, _) = store.peek(&share, &key(1), 10).unwrap();
@@ -367,7 +408,11 @@ fn a_part_takes_the_place_of_what_it_has_and_parts_crowd_out_only_parts() {
     for (first, last) in [(0, 9), (20, 29), (0, 14), (40, 49), (60, 69), (80, 89)] {
         assert!(put(&store, &share, 1, part(first, last, 1), 1));
     }
-    assert_eq!(extents(), [Some((80, 89)), Some((60, 69)), Some((40, 49)), Some((0, 14)), None], "the oldest went, and the one that another has");
+    assert_eq!(
+        extents(),
+        [Some((80, 89)), Some((60, 69)), Some((40, 49)), Some((0, 14)), None],
+        "the oldest went, and the one that another has"
+    );
     assert!(put(&store, &share, 1, entry(10, 1000, 2, None), 2));
     assert_eq!(extents(), [None, None], "the whole takes the place of its parts");
 }

@@ -16,7 +16,8 @@ use std::{
 pub(super) struct UnderWay {
     loads: Mutex<HashMap<u64, Arc<Inner>>>,
     next: AtomicU64,
-    /// Held shared while a load is checked and stored, alone while a purge marks loads: so a load is either marked, or stored before the purge removes.
+    /// Held shared while a load is checked and stored, alone while a purge marks loads: so a load is either marked, or
+    /// stored before the purge removes.
     gate: RwLock<()>,
 }
 
@@ -67,7 +68,9 @@ impl Load {
 
     /// Whether a purge since it began means what it brought.
     pub(crate) fn is_purged(&self, entry: &Entry) -> bool {
-        let is_tagged = |tags: &Arc<[String]>| entry.tag_words().any(|word| tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok());
+        let is_tagged = |tags: &Arc<[String]>| {
+            entry.tag_words().any(|word| tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok())
+        };
         self.inner.purged.load(Ordering::Acquire) || self.inner.tags.lock().iter().any(is_tagged)
     }
 }

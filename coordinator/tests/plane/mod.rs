@@ -1,5 +1,13 @@
 //! A real origin, a real cache before it, and clients, all on loopback.
-#![allow(dead_code, unused_imports, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    unused_imports,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 #[path = "../../../tests/src/port.rs"]
 pub mod port;
@@ -57,7 +65,9 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub async fn new<F: Future<Output = Response<Body>> + Send + 'static>(answer: impl Fn(Seen) -> F + Send + Sync + 'static) -> Self {
+    pub async fn new<F: Future<Output = Response<Body>> + Send + 'static>(
+        answer: impl Fn(Seen) -> F + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
@@ -71,13 +81,22 @@ impl Origin {
                         let (n, answer) = (count.fetch_add(1, Ordering::SeqCst), answer.clone());
                         async move {
                             let (head, body) = request.into_parts();
-                            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                            let body =
+                                body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                             Ok::<_, Infallible>(
-                                answer(Seen { method: head.method.to_string(), target: head.uri.to_string(), headers: head.headers, body, n }).await,
+                                answer(Seen {
+                                    method: head.method.to_string(),
+                                    target: head.uri.to_string(),
+                                    headers: head.headers,
+                                    body,
+                                    n,
+                                })
+                                .await,
                             )
                         }
                     });
-                    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ =
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
@@ -119,8 +138,11 @@ impl Origin {
         Self { address, count }
     }
 
-    /// An origin that does with each connection what the test says; what it counts is connections. The number: how many came before.
-    pub async fn scripted<F: Future<Output = ()> + Send + 'static>(on: impl Fn(usize, TcpStream) -> F + Send + 'static) -> Self {
+    /// An origin that does with each connection what the test says; what it counts is connections. The number: how many
+    /// came before.
+    pub async fn scripted<F: Future<Output = ()> + Send + 'static>(
+        on: impl Fn(usize, TcpStream) -> F + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
@@ -195,10 +217,20 @@ impl Front {
         Self::with(origin, group, 64 * MIB, "me", Identity::None).await
     }
 
-    pub async fn with(origin: &Origin, group: serde_json::Value, store_bytes: u64, me: &str, identity: Identity) -> Self {
+    pub async fn with(
+        origin: &Origin,
+        group: serde_json::Value,
+        store_bytes: u64,
+        me: &str,
+        identity: Identity,
+    ) -> Self {
         let metrics = Metrics::new().unwrap();
-        let cache = Cache::new(Settings { me: me.into(), installation: "meshcache".into(), store_bytes, identity }, metrics.clone());
-        let front = Self { data: serve(&cache, Door::Data).await, peer: serve(&cache, Door::Peer).await, cache, metrics };
+        let cache = Cache::new(
+            Settings { me: me.into(), installation: "meshcache".into(), store_bytes, identity },
+            metrics.clone(),
+        );
+        let front =
+            Self { data: serve(&cache, Door::Data).await, peer: serve(&cache, Door::Peer).await, cache, metrics };
         front.reload(origin, group);
         front
     }
@@ -252,7 +284,10 @@ impl Front {
 
 /// Makes these caches one ring.
 pub fn ring(fronts: &[(&str, &Front)]) {
-    let peers = fronts.iter().map(|(name, front)| Peer { name: (*name).into(), data: front.data.to_string(), peer: front.peer.to_string() }).collect();
+    let peers = fronts
+        .iter()
+        .map(|(name, front)| Peer { name: (*name).into(), data: front.data.to_string(), peer: front.peer.to_string() })
+        .collect();
     let ring = Arc::new(Ring::new(peers));
     for (_, front) in fronts {
         front.cache.set_ring(ring.clone());
@@ -308,7 +343,13 @@ thread_local! {
     };
 }
 
-pub fn request(address: SocketAddr, method: &str, target: &str, fields: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
+pub fn request(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+    body: Bytes,
+) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri(format!("http://{address}{target}"));
     for (name, value) in fields {
         request = request.header(*name, *value);

@@ -1,4 +1,5 @@
-//! What the coordinator's own tests share: a coordinator on ports of its own, a client, an origin, and waiting for a condition.
+//! What the coordinator's own tests share: a coordinator on ports of its own, a client, an origin, and waiting for a
+//! condition.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 #[path = "../../../tests/src/port.rs"]
@@ -102,7 +103,8 @@ impl Reply {
 }
 
 pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(TcpStream::connect(to).await.unwrap())).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(TcpStream::connect(to).await.unwrap())).await.unwrap();
     tokio::spawn(connection);
     let mut request = http::Request::builder().method(method).uri(path);
     if !headers.iter().any(|(name, _)| *name == "host") {
@@ -111,7 +113,8 @@ pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let (head, body) = sender.send_request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap().into_parts();
+    let (head, body) =
+        sender.send_request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Reply { status: head.status.as_u16(), headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
@@ -120,7 +123,8 @@ pub async fn get(to: SocketAddr, path: &str) -> Reply {
     send(to, "GET", path, &[], "").await
 }
 
-/// An origin that counts what it is asked. `/private` is private, `/wait` answers when `released` says so, all else may be stored.
+/// An origin that counts what it is asked. `/private` is private, `/wait` answers when `released` says so, all else may
+/// be stored.
 pub struct Origin {
     pub url: String,
     pub asked: Arc<AtomicUsize>,
@@ -145,11 +149,20 @@ impl Origin {
                             released.notified().await;
                         }
                         let control = if request.uri().path() == "/private" { "private" } else { "max-age=60" };
-                        Ok::<_, Infallible>(http::Response::builder().header("cache-control", control).body(Full::new(Bytes::from("hello"))).unwrap())
+                        Ok::<_, Infallible>(
+                            http::Response::builder()
+                                .header("cache-control", control)
+                                .body(Full::new(Bytes::from("hello")))
+                                .unwrap(),
+                        )
                     }
                 });
                 // It takes what a coordinator takes, and what that adds.
-                tokio::spawn(hyper::server::conn::http1::Builder::new().max_headers(512).serve_connection(TokioIo::new(stream), answer));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .max_headers(512)
+                        .serve_connection(TokioIo::new(stream), answer),
+                );
             }
         });
         origin

@@ -76,7 +76,12 @@ fn done(step: Step<'_>) -> Done {
         Step::Pass(pass) => Done::Pass(pass.reason),
         Step::Watch(_) => Done::Pass(Reason::Observe),
         Step::Reply(reply) => {
-            let said = fields_of(&reply.head).into_iter().filter(|(name, _)| name == "cache-status").map(|(_, value)| value).collect::<Vec<_>>().join(", ");
+            let said = fields_of(&reply.head)
+                .into_iter()
+                .filter(|(name, _)| name == "cache-status")
+                .map(|(_, value)| value)
+                .collect::<Vec<_>>()
+                .join(", ");
             Done::Reply(reply.status, reply.body.to_vec(), said)
         }
         Step::Ask(ask) => Done::Ask(ask),
@@ -93,7 +98,8 @@ fn known(group: &str) -> Known {
     let over: serde_json::Value = serde_json::from_str(group).unwrap();
     over.as_object().unwrap().iter().for_each(|(name, value)| config[name] = value.clone());
     let config = serde_json::json!({"version": 1, "debuggers": ["spiffe://d/ns/n/sa/dev"], "groups": [config]});
-    let peers = ["a", "b", "c"].map(|name| Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") });
+    let peers =
+        ["a", "b", "c"].map(|name| Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") });
     Known {
         version: "v".into(),
         installation: "meshcache".into(),
@@ -109,7 +115,18 @@ impl Proxy {
         worker.purge(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.hears(0);
         let site = Site::new(None, None, Some("ns".into()));
-        Self { worker, site, side: Side::Outbound, caller: None, verified: false, cluster: Some("service"), now: 0, streams: 0, tokens: 0, last: None }
+        Self {
+            worker,
+            site,
+            side: Side::Outbound,
+            caller: None,
+            verified: false,
+            cluster: Some("service"),
+            now: 0,
+            streams: 0,
+            tokens: 0,
+            last: None,
+        }
     }
 
     fn ask(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Done {
@@ -126,14 +143,19 @@ impl Proxy {
 
     fn step_whole(&mut self, method: &str, target: &str, fields: &[(&str, &str)], whole: bool) -> Step<'_> {
         let pseudo = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", target)];
-        let all: Vec<Field<'_>> = pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let all: Vec<Field<'_>> =
+            pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let map = pairs::write(all.iter().copied());
         let head = Head::read(&map).unwrap();
         self.site.learn(self.worker.known());
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, map: &map, head: &head, whole };
         let exchange = Exchange { worker: &mut self.worker, now: self.now };
-        exchange.start(&self.site, arrival, &Told { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster })
+        exchange.start(
+            &self.site,
+            arrival,
+            &Told { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster },
+        )
     }
 
     fn get(&mut self, target: &str) -> Done {
@@ -153,8 +175,12 @@ impl Proxy {
     }
 
     fn answer(&mut self, question: u32, outcome: &str, fields: &[(&str, &str)], body: &str) -> Vec<(u32, Done)> {
-        let first = [(":status", if fields.iter().any(|(name, _)| *name == "content-range") { "206" } else { "200" }), ("meshcache-outcome", outcome)];
-        let all: Vec<Field<'_>> = first.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let first = [
+            (":status", if fields.iter().any(|(name, _)| *name == "content-range") { "206" } else { "200" }),
+            ("meshcache-outcome", outcome),
+        ];
+        let all: Vec<Field<'_>> =
+            first.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let map = pairs::write(all.iter().copied());
         let answer = Answer::read(&map, body.as_bytes().to_vec(), false);
         assert!(answer.is_ok(), "{outcome}");
@@ -171,8 +197,15 @@ impl Proxy {
         self.came_back(question, peer, false, answer.ok_or(Failure::Peer))
     }
 
-    fn came_back(&mut self, question: u32, peer: &Choice, given_up: bool, answer: Result<Answer, Failure>) -> Vec<(u32, Done)> {
-        let mut call = self.worker.questions.get(question).map(|asked| Call::new(question, asked)).or(self.last.clone()).unwrap();
+    fn came_back(
+        &mut self,
+        question: u32,
+        peer: &Choice,
+        given_up: bool,
+        answer: Result<Answer, Failure>,
+    ) -> Vec<(u32, Done)> {
+        let mut call =
+            self.worker.questions.get(question).map(|asked| Call::new(question, asked)).or(self.last.clone()).unwrap();
         self.last = Some(call.clone());
         (call.question, call.peer, call.given_up) = (question, peer.clone(), given_up);
         let next = Exchange { worker: &mut self.worker, now: self.now }.answered(&call, answer);
@@ -250,7 +283,10 @@ fn a_miss_asks_the_owner_and_its_answer_is_hot_afterwards() {
     let Done::Ask(ask) = proxy.get("/x") else { panic!() };
     assert_eq!(ask.timeout, 10_000);
     let replied = proxy.answer(ask.question, SHARED, &[("cache-status", "near; hit")], "body");
-    assert_eq!(replied, [(1, Done::Reply(200, "body".into(), "near; hit, meshcache; fwd=uri-miss; fwd-status=200; stored".into()))]);
+    assert_eq!(
+        replied,
+        [(1, Done::Reply(200, "body".into(), "near; hit, meshcache; fwd=uri-miss; fwd-status=200; stored".into()))]
+    );
     assert_eq!(proxy.get("/x"), Done::Reply(200, "body".into(), format!("near; hit, {HOT}")));
     assert!(matches!(proxy.get("/y"), Done::Ask(_)));
     assert!(proxy.worker.questions.len() == 1);
@@ -259,15 +295,31 @@ fn a_miss_asks_the_owner_and_its_answer_is_hot_afterwards() {
 #[test]
 fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     let mut proxy = Proxy::new("{}");
-    let Done::Ask(ask) =
-        proxy.ask("GET", "/x?y", &[("accept", "a"), ("x-envoy-retry-on", "5xx"), ("te", "trailers"), ("meshcache-hop", "1"), ("traceparent", "t")])
-    else {
+    let Done::Ask(ask) = proxy.ask(
+        "GET",
+        "/x?y",
+        &[
+            ("accept", "a"),
+            ("x-envoy-retry-on", "5xx"),
+            ("te", "trailers"),
+            ("meshcache-hop", "1"),
+            ("traceparent", "t"),
+        ],
+    ) else {
         panic!()
     };
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
-    let headers = message::compose(question, &known, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
-    let get = |wanted: &str| headers.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("|");
+    let headers =
+        message::compose(question, &known, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
+    let get = |wanted: &str| {
+        headers
+            .iter()
+            .filter(|(name, _)| *name == wanted)
+            .map(|(_, value)| value.to_string())
+            .collect::<Vec<_>>()
+            .join("|")
+    };
     for (name, value) in [
         (":method", "GET"),
         (":path", "/x?y"),
@@ -280,7 +332,11 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
         ("meshcache-hop", ""),
         (
             "meshcache-wire",
-            &format!("1; group=g; namespace=ns; rules={}; purge=p; marks=m; ring={:016x}; patience=100", question.group.digest(), known.ring.version()),
+            &format!(
+                "1; group=g; namespace=ns; rules={}; purge=p; marks=m; ring={:016x}; patience=100",
+                question.group.digest(),
+                known.ring.version()
+            ),
         ),
         ("meshcache-scheme", "http"),
         ("meshcache-peer", &question.peer.address),
@@ -298,7 +354,8 @@ fn requests_for_one_key_share_one_question() {
     }
     let replied = proxy.answer(question, SHARED, &[], "body");
     assert_eq!(replied.len(), 101);
-    let said = |done: &Done| matches!(done, Done::Reply(200, body, said) if body == b"body" && said.ends_with("; collapsed"));
+    let said =
+        |done: &Done| matches!(done, Done::Reply(200, body, said) if body == b"body" && said.ends_with("; collapsed"));
     assert!(replied.iter().all(|(stream, done)| said(done) == (*stream != 1)));
     assert!(proxy.worker.questions.is_empty());
 }
@@ -330,7 +387,9 @@ fn an_answer_that_is_not_shared_is_its_askers_alone_and_the_others_ask_side_by_s
     proxy.get("/x");
     proxy.get("/x");
     let replied = proxy.answer(question, "miss; ttl=60000; age=0", &[], "mine");
-    assert!(matches!(&replied[..], [(1, Done::Reply(..)), (2, Done::Ask(one)), (3, Done::Ask(two))] if one.question != two.question));
+    assert!(
+        matches!(&replied[..], [(1, Done::Reply(..)), (2, Done::Ask(one)), (3, Done::Ask(two))] if one.question != two.question)
+    );
     assert!(matches!(proxy.get("/x"), Done::Ask(_)), "it is not kept either");
 }
 
@@ -366,7 +425,13 @@ fn an_answer_with_vary_star_is_shared_with_nobody() {
 fn what_names_its_user_or_wants_a_part_asks_for_itself() {
     let mut proxy = Proxy::new("{}");
     proxy.question("/x");
-    for field in [("authorization", "a"), ("cookie", "a=b"), ("range", "bytes=0-1"), ("if-none-match", "\"a\""), ("cache-control", "only-if-cached")] {
+    for field in [
+        ("authorization", "a"),
+        ("cookie", "a=b"),
+        ("range", "bytes=0-1"),
+        ("if-none-match", "\"a\""),
+        ("cache-control", "only-if-cached"),
+    ] {
         assert!(matches!(proxy.ask("GET", "/x", &[field]), Done::Ask(_)), "{field:?}");
     }
     assert!(matches!(proxy.ask("HEAD", "/x", &[]), Done::Ask(_)));
@@ -501,10 +566,16 @@ fn when_the_owner_does_not_answer_the_next_peer_is_asked_once_and_then_all_pass(
     assert_eq!(proxy.answered(question, None), [(1, Done::Ask(Ask { question, timeout: 10_000 }))]);
     let next = proxy.peer(question);
     assert!(!owner.hop && next.hop && owner.address != next.address);
-    assert_eq!(proxy.answered(question, None), [(1, Done::Pass(Reason::PeersFailed)), (2, Done::Pass(Reason::PeersFailed))]);
+    assert_eq!(
+        proxy.answered(question, None),
+        [(1, Done::Pass(Reason::PeersFailed)), (2, Done::Pass(Reason::PeersFailed))]
+    );
     let third = proxy.question("/x");
     let third = proxy.peer(third);
-    assert!(third.hop && third.address != next.address && third.address != owner.address, "its first two peers rest for a second");
+    assert!(
+        third.hop && third.address != next.address && third.address != owner.address,
+        "its first two peers rest for a second"
+    );
 }
 
 #[test]
@@ -542,11 +613,18 @@ fn a_group_that_hedges_asks_the_next_peer_too_when_the_owner_is_silent() {
     // The owner fails at last: the next one is waited for.
     proxy.now = 400;
     assert!(proxy.answered_by(question, &owner, None).is_empty());
-    assert!(matches!(&proxy.answered_by(question, &next, Answer::read(&message(SHARED), Vec::new(), false).ok())[..], [(1, Done::Reply(..))]));
+    assert!(matches!(
+        &proxy.answered_by(question, &next, Answer::read(&message(SHARED), Vec::new(), false).ok())[..],
+        [(1, Done::Reply(..))]
+    ));
     // Whoever answers later answers nobody, and has answered.
     assert!(proxy.answered_by(question, &owner, Answer::read(&message(SHARED), Vec::new(), false).ok()).is_empty());
     assert_eq!(
-        proxy.worker.peers.choose(&proxy.worker.known().unwrap().clone().ring, meshcache_protocol::Hash::of(b"any"), 401).map(|choice| choice.hop),
+        proxy
+            .worker
+            .peers
+            .choose(&proxy.worker.known().unwrap().clone().ring, meshcache_protocol::Hash::of(b"any"), 401)
+            .map(|choice| choice.hop),
         Some(false)
     );
 }
@@ -555,7 +633,11 @@ fn a_group_that_hedges_asks_the_next_peer_too_when_the_owner_is_silent() {
 fn an_owner_that_is_loading_is_not_silent() {
     let mut proxy = Proxy::new(r#"{"hedge": "50ms", "patience": "400ms"}"#);
     let question = proxy.question("/x");
-    assert_eq!(proxy.worker.questions.get(question).unwrap().told_patience(), 36, "it says so before the next is asked");
+    assert_eq!(
+        proxy.worker.questions.get(question).unwrap().told_patience(),
+        36,
+        "it says so before the next is asked"
+    );
     proxy.attends_until(40);
     proxy.answer(question, "loading", &[], "");
     assert_eq!(proxy.worker.questions.get(question).unwrap().told_patience(), 300);
@@ -596,7 +678,9 @@ fn hot_answers_are_given_only_while_a_coordinator_is_heard() {
 #[test]
 fn without_coordinators_a_hot_answer_past_its_time_stands_in_for_a_service_that_fails() {
     let mut proxy = Proxy::new(r#"{"hot": {"ttl": "1s"}}"#);
-    for (target, verdict) in [("/spare", "hit; ttl=1500; age=0; if-error=60000; shared"), ("/strict", "hit; ttl=1500; age=0; shared")] {
+    for (target, verdict) in
+        [("/spare", "hit; ttl=1500; age=0; if-error=60000; shared"), ("/strict", "hit; ttl=1500; age=0; shared")]
+    {
         let question = proxy.question(target);
         proxy.answer(question, verdict, &[], "body");
     }
@@ -619,7 +703,8 @@ fn without_coordinators_a_hot_answer_past_its_time_stands_in_for_a_service_that_
         let mut spare = pass.spare.clone().unwrap();
         spare.reply(service, &proxy.worker, proxy.now).map(|reply| done(Step::Reply(reply)))
     };
-    let given = |ttl: i32| Some(Done::Reply(200, b"body".to_vec(), format!("meshcache; hit; ttl={ttl}; detail=origin-error")));
+    let given =
+        |ttl: i32| Some(Done::Reply(200, b"body".to_vec(), format!("meshcache; hit; ttl={ttl}; detail=origin-error")));
     proxy.now = 1_000;
     assert_eq!(fail(&mut proxy, "/strict").spare, None, "neither group nor response allows it");
     proxy.worker.peers.clear();
@@ -652,7 +737,9 @@ fn a_hot_answer_lives_as_long_as_the_group_says_and_never_longer_than_it_is_fres
         proxy.now = last + 1;
         assert!(matches!(proxy.get(target), Done::Ask(_)), "{target}");
     }
-    for (target, outcome) in [("/1", "stale; ttl=-1; age=9; shared"), ("/2", "hit; ttl=0; age=0; shared"), ("/3", "miss; ttl=9000; age=0")] {
+    for (target, outcome) in
+        [("/1", "stale; ttl=-1; age=9; shared"), ("/2", "hit; ttl=0; age=0; shared"), ("/3", "miss; ttl=9000; age=0")]
+    {
         let question = proxy.question(target);
         proxy.answer(question, outcome, &[], "body");
         assert!(matches!(proxy.get(target), Done::Ask(_)), "{outcome}");
@@ -664,7 +751,8 @@ fn a_purge_that_comes_while_a_question_is_under_way_wins() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/old", &[], "old");
     let question = proxy.question("/x");
-    let purge = Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+    let purge =
+        Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
     let news = |since: &str| News {
         since: Position::parse(since).unwrap(),
         position: Position::parse("a.1:1").unwrap(),
@@ -685,7 +773,8 @@ fn who_comes_after_a_purge_does_not_join_a_question_from_before_it() {
     let mut proxy = Proxy::new("{}");
     let before = proxy.question("/x");
     assert_eq!(proxy.get("/x"), Done::Wait);
-    let purge = Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+    let purge =
+        Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
     proxy.worker.purge(News {
         since: Position::parse("p.0:1").unwrap(),
         position: Position::parse("a.1:1,p.0:1").unwrap(),
@@ -694,8 +783,10 @@ fn who_comes_after_a_purge_does_not_join_a_question_from_before_it() {
     });
     let after = proxy.question("/x");
     assert_eq!(proxy.get("/x"), Done::Wait);
-    let given =
-        |all: Vec<(u32, Done)>, body: &str| all.len() == 2 && all.iter().all(|(_, done)| matches!(done, Done::Reply(_, given, _) if given == body.as_bytes()));
+    let given = |all: Vec<(u32, Done)>, body: &str| {
+        all.len() == 2
+            && all.iter().all(|(_, done)| matches!(done, Done::Reply(_, given, _) if given == body.as_bytes()))
+    };
     assert!(given(proxy.answer(before, SHARED, &[], "before"), "before"));
     assert!(given(proxy.answer(after, SHARED, &[], "after"), "after"));
 }
@@ -768,7 +859,8 @@ fn a_side_that_is_configured_is_believed_while_envoy_agrees() {
     proxy.site = Site::new(None, Some(Side::Outbound), None);
     proxy.heat("/x", &[], "body");
     assert_eq!(proxy.get("/x"), hot("body"));
-    // The same configuration on a listener of the other side: found out within a second, and nothing is served from then on.
+    // The same configuration on a listener of the other side: found out within a second, and nothing is served from
+    // then on.
     proxy.side = Side::Inbound;
     proxy.now += 1000;
     assert_eq!(proxy.get("/y"), Done::Pass(Reason::NoGroup));
@@ -785,7 +877,9 @@ fn a_side_that_is_configured_is_believed_while_envoy_agrees() {
 #[test]
 fn a_guarded_group_answers_only_its_callers() {
     let mut proxy = Proxy::new(r#"{"callers": ["spiffe://d/ns/shop/sa/*"]}"#);
-    for (caller, may) in [(None, false), (Some("spiffe://d/ns/bank/sa/web"), false), (Some("spiffe://d/ns/shop/sa/web"), true)] {
+    for (caller, may) in
+        [(None, false), (Some("spiffe://d/ns/bank/sa/web"), false), (Some("spiffe://d/ns/shop/sa/web"), true)]
+    {
         proxy.caller = caller;
         assert_eq!(proxy.get("/x") != Done::Pass(Reason::Caller), may, "{caller:?}");
     }
@@ -802,7 +896,11 @@ fn a_debuggers_wishes_are_believed_and_nobody_elses() {
     assert_eq!(wish(&mut proxy, "meshcache-bypass"), Done::Pass(Reason::Debugger));
     assert_eq!(
         wish(&mut proxy, "meshcache-debug"),
-        Done::Reply(200, "body".into(), "meshcache; hit; ttl=60; detail=\"proxy why=max-age\"; key=\"g http://h/x\"".into())
+        Done::Reply(
+            200,
+            "body".into(),
+            "meshcache; hit; ttl=60; detail=\"proxy why=max-age\"; key=\"g http://h/x\"".into()
+        )
     );
 }
 
@@ -851,7 +949,8 @@ fn more_than_a_worker_holds_passes() {
 #[test]
 fn a_value_that_is_no_text_passes_instead_of_being_asked() {
     let mut proxy = Proxy::new("{}");
-    let fields: [Field<'_>; 5] = [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/x"), (b":scheme", b"http"), (b"x", b"\xff")];
+    let fields: [Field<'_>; 5] =
+        [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/x"), (b":scheme", b"http"), (b"x", b"\xff")];
     let map = pairs::write(fields.into_iter());
     let head = Head::read(&map).unwrap();
     proxy.site.learn(proxy.worker.known());
@@ -933,12 +1032,18 @@ fn those_who_ask_again_together_share_with_who_has_asked_meanwhile() {
     proxy.now = 500;
     let call = Call::new(question, proxy.worker.questions.get(question).unwrap());
     let answer = Answer::read(&message("revalidated; ttl=-5; age=5; shared"), b"first".to_vec(), false);
-    let Next::Deliver(mut delivery) = Exchange { worker: &mut proxy.worker, now: 500 }.answered(&call, answer) else { panic!() };
+    let Next::Deliver(mut delivery) = Exchange { worker: &mut proxy.worker, now: 500 }.answered(&call, answer) else {
+        panic!()
+    };
     assert!(matches!(delivery.next(&mut proxy.worker, 500), Some((1, Step::Reply(_)))));
     let newer = proxy.question("/x");
     assert!(matches!(delivery.next(&mut proxy.worker, 500), Some((2, Step::Wait))));
     assert!(matches!(delivery.next(&mut proxy.worker, 500), Some((3, Step::Wait))));
-    assert_eq!(replied(&proxy.answer(newer, "miss; ttl=0; age=0; shared", &[], "second"), "second"), [4, 2, 3], "they came before it was asked");
+    assert_eq!(
+        replied(&proxy.answer(newer, "miss; ttl=0; age=0; shared", &[], "second"), "second"),
+        [4, 2, 3],
+        "they came before it was asked"
+    );
 }
 
 #[test]
@@ -948,7 +1053,10 @@ fn an_owner_that_does_not_say_when_it_loaded_is_asked_again_by_all_who_joined() 
     proxy.now = 1;
     proxy.get("/x");
     let all = proxy.answer(question, "miss; ttl=0; age=0; shared", &[], "first");
-    assert!(matches!(&all[..], [(1, Done::Reply(..)), (2, Done::Ask(ask))] if said(&proxy, ask.question).waited == 0), "{all:?}");
+    assert!(
+        matches!(&all[..], [(1, Done::Reply(..)), (2, Done::Ask(ask))] if said(&proxy, ask.question).waited == 0),
+        "{all:?}"
+    );
 }
 
 #[test]
@@ -973,7 +1081,9 @@ fn what_is_fresh_or_stored_or_for_all_who_wait_is_given_whenever_they_came() {
 #[test]
 fn a_failure_is_for_all_who_wait_once_a_second_load_has_brought_it_too() {
     let fails = |proxy: &mut Proxy, question: u32, status: &str, outcome: &str| {
-        let map = pairs::write([(&b":status"[..], status.as_bytes()), (b"meshcache-outcome", outcome.as_bytes())].into_iter());
+        let map = pairs::write(
+            [(&b":status"[..], status.as_bytes()), (b"meshcache-outcome", outcome.as_bytes())].into_iter(),
+        );
         let answer = Answer::read(&map, b"failed".to_vec(), false).ok();
         proxy.answered(question, answer)
     };
@@ -983,7 +1093,9 @@ fn a_failure_is_for_all_who_wait_once_a_second_load_has_brought_it_too() {
         let question = proxy.question("/x");
         (0..3).for_each(|_| assert_eq!(proxy.get("/x"), Done::Wait));
         let all = fails(&mut proxy, question, "503", FIRST);
-        let [(1, Done::Reply(503, ..)), (2, Done::Ask(ask)), (3, Done::Wait), (4, Done::Wait)] = &all[..] else { panic!("{all:?}") };
+        let [(1, Done::Reply(503, ..)), (2, Done::Ask(ask)), (3, Done::Wait), (4, Done::Wait)] = &all[..] else {
+            panic!("{all:?}")
+        };
         assert_eq!(proxy.get("/x"), Done::Wait);
         let all = fails(&mut proxy, ask.question, "404", second);
         let given = all.iter().filter(|(_, done)| matches!(done, Done::Reply(404, ..))).count();
@@ -996,10 +1108,17 @@ fn a_failure_is_for_all_who_wait_once_a_second_load_has_brought_it_too() {
 fn the_flight_that_an_owner_names_is_said_when_it_is_asked_again_and_to_nobody_else() {
     let mut proxy = Proxy::new("{}");
     let question = proxy.question("/x");
-    assert_eq!((said(&proxy, question).patience, said(&proxy, question).flight), (100, 0), "the first word is wanted soon");
+    assert_eq!(
+        (said(&proxy, question).patience, said(&proxy, question).flight),
+        (100, 0),
+        "the first word is wanted soon"
+    );
     proxy.now = 100;
     proxy.answer(question, "loading; flight=7", &[], "");
-    assert_eq!((said(&proxy, question).patience, said(&proxy, question).flight, said(&proxy, question).waited), (750, 7, 100));
+    assert_eq!(
+        (said(&proxy, question).patience, said(&proxy, question).flight, said(&proxy, question).waited),
+        (750, 7, 100)
+    );
     proxy.answer(question, "loading; flight=9", &[], "");
     assert_eq!(said(&proxy, question).flight, 9);
     proxy.answered(question, None);
@@ -1024,7 +1143,10 @@ fn a_silent_owner_is_given_up_after_its_patience_and_may_still_answer() {
     proxy.worker.peers.answered(&owner.address);
     assert!(proxy.came_back(question, &owner, true, Err(Failure::Peer)).is_empty());
     let ring = proxy.worker.known().unwrap().ring.clone();
-    assert_eq!(proxy.worker.peers.choose(&ring, proxy.worker.questions.get(question).unwrap().key.hash(), proxy.now), Some(owner.clone()));
+    assert_eq!(
+        proxy.worker.peers.choose(&ring, proxy.worker.questions.get(question).unwrap().key.hash(), proxy.now),
+        Some(owner.clone())
+    );
     let late = Answer::read(&message(SHARED), b"late".to_vec(), false);
     assert_eq!(replied(&proxy.came_back(question, &owner, true, late), "late"), [1]);
     assert!(proxy.worker.questions.by_token(second).is_some() && proxy.worker.questions.is_empty());
@@ -1127,7 +1249,9 @@ fn a_pass_is_for_its_variant_and_drops_nothing_hot_and_ends_with_an_answer_that_
     assert_eq!(asks(&mut proxy, "en"), Done::Wait);
     proxy.answer(english.question, "pass; reason=private; for=10000; vary=accept-language", &[], "");
     proxy.now = 10_500;
-    let Done::Ask(of_user) = proxy.ask("GET", "/x", &[("accept-language", "en"), ("authorization", "me")]) else { panic!() };
+    let Done::Ask(of_user) = proxy.ask("GET", "/x", &[("accept-language", "en"), ("authorization", "me")]) else {
+        panic!()
+    };
     proxy.answer(of_user.question, "hit; ttl=60000; age=0; shared; everybody", &vary, "hello");
     assert_eq!(asks(&mut proxy, "en"), hot("hello"));
     proxy.worker.hot.clear();
@@ -1167,7 +1291,8 @@ fn no_spelling_of_a_path_is_answered_for_who_may_not_have_it() {
     ];
     // One group for everybody, with what is another's left out; and one for its callers.
     let left_out = r#"{"match": {"hosts": ["h"], "exclude": [{"prefix": "/prod"}]}}"#;
-    let callers = r#"{"match": {"hosts": ["h"], "paths": [{"prefix": "/%70rod"}]}, "callers": ["spiffe://d/ns/n/sa/admin"]}"#;
+    let callers =
+        r#"{"match": {"hosts": ["h"], "paths": [{"prefix": "/%70rod"}]}, "callers": ["spiffe://d/ns/n/sa/admin"]}"#;
     for group in [left_out, callers] {
         let mut proxy = Proxy::new(group);
         proxy.caller = Some(ADMIN);
@@ -1175,11 +1300,19 @@ fn no_spelling_of_a_path_is_answered_for_who_may_not_have_it() {
             proxy.heat("/prod/x", &[], "for the admin");
         }
         for path in equal {
-            assert_eq!(proxy.get(path), if group == callers { hot("for the admin") } else { Done::Pass(Reason::NoPath) }, "{path}");
+            assert_eq!(
+                proxy.get(path),
+                if group == callers { hot("for the admin") } else { Done::Pass(Reason::NoPath) },
+                "{path}"
+            );
         }
         proxy.caller = Some("spiffe://d/ns/n/sa/web");
         for path in equal {
-            assert_eq!(proxy.get(path), Done::Pass(if group == callers { Reason::Caller } else { Reason::NoPath }), "{path}");
+            assert_eq!(
+                proxy.get(path),
+                Done::Pass(if group == callers { Reason::Caller } else { Reason::NoPath }),
+                "{path}"
+            );
         }
         for path in ambiguous {
             assert_eq!(proxy.get(path), Done::Pass(Reason::AmbiguousPath), "{path}");
@@ -1199,7 +1332,10 @@ fn a_control_path_in_any_spelling_is_the_services() {
 fn a_cookie_of_the_key_that_may_be_read_in_two_ways_passes() {
     let mut proxy = Proxy::new(r#"{"key": {"cookies": ["lang"]}, "share": {"cookie": true}}"#);
     assert_eq!(proxy.ask("GET", "/x", &[("cookie", "lang=en; lang=fr")]), Done::Pass(Reason::AmbiguousCookie));
-    assert_eq!(proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]), Done::Pass(Reason::AmbiguousCookie));
+    assert_eq!(
+        proxy.ask("GET", "/x", &[("cookie", "a=b"), ("cookie", "lang=fr")]),
+        Done::Pass(Reason::AmbiguousCookie)
+    );
     assert!(matches!(proxy.ask("GET", "/x", &[("cookie", "a=b; lang=fr")]), Done::Ask(_)));
 }
 
@@ -1250,7 +1386,8 @@ fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
 #[test]
 fn what_an_owner_would_answer_is_held_against_what_passes() {
     const FRESH: &[(&str, &str)] = &[(":status", "200"), ("cache-control", "max-age=60")];
-    let map = |fields: &[(&str, &str)]| pairs::write(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let map =
+        |fields: &[(&str, &str)]| pairs::write(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     // An owner's answer, and how many mismatches it is after one "as it is" has passed.
     let mismatches = |outcome: &str, body: &str, purged: bool| {
         let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
@@ -1260,7 +1397,8 @@ fn what_an_owner_would_answer_is_held_against_what_passes() {
             let map = map(FRESH);
             let fields: Vec<_> = pairs::Pairs::of(&map).unwrap().collect();
             let mut exchange = Exchange { worker: &mut proxy.worker, now: 0 };
-            let watched = exchange.watched(*watch, &meshcache_protocol::Response { status: 200, fields: &fields }, 0).unwrap();
+            let watched =
+                exchange.watched(*watch, &meshcache_protocol::Response { status: 200, fields: &fields }, 0).unwrap();
             exchange.passed(watched.piece(b"as it is").unwrap());
         }
         let question = proxy.worker.samples.take().unwrap();
@@ -1269,7 +1407,8 @@ fn what_an_owner_would_answer_is_held_against_what_passes() {
             proxy.worker.observed.clear();
             proxy.worker.purge(News { position: Position::parse("p.0:2").unwrap(), ..News::default() });
         }
-        let answer = Answer::read(&map(&[FRESH, &[("meshcache-outcome", outcome)]].concat()), body.as_bytes().to_vec(), false);
+        let answer =
+            Answer::read(&map(&[FRESH, &[("meshcache-outcome", outcome)]].concat()), body.as_bytes().to_vec(), false);
         Exchange { worker: &mut proxy.worker, now: 0 }.sampled(&question, answer, 0);
         let mut counted = 0;
         proxy.worker.counts.take_metrics(|at, n| counted += if at == Outcome::Mismatch as usize { n } else { 0 });

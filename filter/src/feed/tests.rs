@@ -13,14 +13,28 @@ fn at(now: u64) -> Moment {
 fn state(version: &str) -> Vec<u8> {
     let state = State {
         installation: "meshcache".into(),
-        peers: ["a", "b"].map(|name| meshcache_protocol::Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") }).to_vec(),
+        peers: ["a", "b"]
+            .map(|name| meshcache_protocol::Peer {
+                name: name.into(),
+                data: format!("{name}:1"),
+                peer: format!("{name}:2"),
+            })
+            .to_vec(),
         ..State::default()
     };
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: Some(state), news: None }).unwrap()
+    serde_json::to_vec(&FeedAnswer {
+        wire: 1,
+        peer: "a".into(),
+        version: version.into(),
+        state: Some(state),
+        news: None,
+    })
+    .unwrap()
 }
 
 fn same(version: &str) -> Vec<u8> {
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None }).unwrap()
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None })
+        .unwrap()
 }
 
 fn question(ask: &FeedAsk) -> FeedQuestion {
@@ -36,7 +50,11 @@ struct Two {
 
 impl Two {
     fn new() -> Self {
-        Self { feeds: [1, 2].map(|holder| Feed::new(holder, "proxy", "c")), workers: [0, 0].map(Worker::new), memory: Memory::default() }
+        Self {
+            feeds: [1, 2].map(|holder| Feed::new(holder, "proxy", "c")),
+            workers: [0, 0].map(Worker::new),
+            memory: Memory::default(),
+        }
     }
 
     /// The first has asked, and has had the state's version v1 at 0.
@@ -63,7 +81,10 @@ fn one_worker_asks_and_the_others_take_the_state_from_it() {
     assert_eq!((question(&ask).version, ask.peer, ask.timeout), (String::new(), None, TIMEOUT));
     assert_eq!((two.tick(1, 1), two.tick(0, 250)), (None, None));
     let (line, next) = two.answered(0, Some(&state("v1")), 300);
-    assert_eq!((line, next.clone().unwrap().peer, question(&next.unwrap()).version), (None, Some("a:1".into()), "v1".into()));
+    assert_eq!(
+        (line, next.clone().unwrap().peer, question(&next.unwrap()).version),
+        (None, Some("a:1".into()), "v1".into())
+    );
     assert_eq!(two.workers[1].version(), "");
     two.tick(1, 310);
     assert_eq!(two.workers[1].version(), "v1");
@@ -128,7 +149,8 @@ fn when_no_coordinator_answers_the_feed_rests_between_its_questions() {
 
 #[test]
 fn after_an_outage_proxies_come_back_over_a_second() {
-    // When the first fails, others are asked soon; when these are gone, too, each proxy waits for as long as its dice say.
+    // When the first fails, others are asked soon; when these are gone, too, each proxy waits for as long as its dice
+    // say.
     for (random, rest) in [(0, 250), (500, 750), (999, 1249)] {
         let mut two = Two::new();
         let at = |now| Moment { now, random };
@@ -138,7 +160,11 @@ fn after_an_outage_proxies_come_back_over_a_second() {
             *waits = feed.tick(worker, memory, at(now)).unwrap().timeout;
             feed.answered(worker, memory, None, at(now));
         }
-        assert_eq!(waits, [TIMEOUT, TIMEOUT - 1000, TIMEOUT - 1000, TIMEOUT], "for frozen ones no longer than for one that answers at once");
+        assert_eq!(
+            waits,
+            [TIMEOUT, TIMEOUT - 1000, TIMEOUT - 1000, TIMEOUT],
+            "for frozen ones no longer than for one that answers at once"
+        );
         assert_eq!(feed.tick(worker, memory, at(300 + rest - 1)), None);
         assert!(feed.tick(worker, memory, at(300 + rest)).is_some());
     }
@@ -183,12 +209,20 @@ fn counters_of_all_workers_ride_along_until_an_answer_comes() {
     two.tick(0, 20);
     let ask = two.tick(1, 260).unwrap();
     let sent = question(&ask).requests;
-    assert_eq!(serde_json::to_string(&sent).unwrap(), r#"{"g":{"hot":1}}"#, "what worker 1 had counted went with the first question");
+    assert_eq!(
+        serde_json::to_string(&sent).unwrap(),
+        r#"{"g":{"hot":1}}"#,
+        "what worker 1 had counted went with the first question"
+    );
     two.workers[0].counts.outcome("g", Outcome::Miss);
     two.tick(0, 270);
     two.answered(1, None, 300);
     let ask = two.tick(1, 700).unwrap();
-    assert_eq!(serde_json::to_string(&question(&ask).requests).unwrap(), r#"{"g":{"hot":1,"miss":1}}"#, "a lost answer loses nothing");
+    assert_eq!(
+        serde_json::to_string(&question(&ask).requests).unwrap(),
+        r#"{"g":{"hot":1,"miss":1}}"#,
+        "a lost answer loses nothing"
+    );
     let (_, next) = two.answered(1, Some(&same("v1")), 2200);
     assert!(question(&next.unwrap()).requests.is_empty());
 }
@@ -218,11 +252,13 @@ fn at_position(text: &str) -> Position {
 /// A sign of life with news: these purges of `a.1` lead from there to here.
 fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
     let what = What { all: true, ..What::default() };
-    let purges = purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, what: what.clone(), soft: false }).collect();
+    let purges =
+        purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, what: what.clone(), soft: false }).collect();
     let position = at_position(position);
     let marks = write(&position, |_, n| Some(Mark(n)));
     let news = News { since: at_position(since), position, marks, purges };
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) }).unwrap()
+    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) })
+        .unwrap()
 }
 
 fn marked(position: &str, mark: u64) -> Marked {
@@ -235,15 +271,30 @@ fn a_proxy_sends_marks_back_as_they_were_told_and_none_where_none_was() {
     two.tick(1, 10);
     let bare = |position: &str| {
         let news = News { position: at_position(position), ..News::default() };
-        serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) }).unwrap()
+        serde_json::to_vec(&FeedAnswer {
+            wire: 1,
+            peer: "a".into(),
+            version: "v1".into(),
+            state: None,
+            news: Some(news),
+        })
+        .unwrap()
     };
     two.answered(0, Some(&news("a.1:7", "a.1:7", &[])), 500);
     two.answered(0, Some(&bare("b.1:2")), 600);
     two.tick(1, 610);
     let both = Marked { position: "a.1:7,b.1:2".into(), marks: format!("{},", Mark(7)) };
-    assert_eq!([two.workers[0].told(), two.workers[1].told()], [&both, &both], "a coordinator of an older version tells no marks");
+    assert_eq!(
+        [two.workers[0].told(), two.workers[1].told()],
+        [&both, &both],
+        "a coordinator of an older version tells no marks"
+    );
     two.answered(0, Some(&bare("a.1:8,b.1:2")), 700);
-    assert_eq!(two.workers[0].told(), &Marked { position: "a.1:8,b.1:2".into(), marks: String::new() }, "a mark is for one number");
+    assert_eq!(
+        two.workers[0].told(),
+        &Marked { position: "a.1:8,b.1:2".into(), marks: String::new() },
+        "a mark is for one number"
+    );
 }
 
 #[test]
@@ -253,14 +304,22 @@ fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_sign_of_life(
     let count = |two: &Two| [two.workers[0].purges(), two.workers[1].purges()];
     let next = two.answered(0, Some(&news("", "a.1:2", &[1, 2])), 500).1.unwrap();
     assert_eq!((count(&two), question(&next).position), ([2, 0], at_position("a.1:2")));
-    assert_eq!((two.workers[0].told(), &question(&next).told), (&marked("a.1:2", 2), &marked("a.1:2", 2)), "with its mark");
+    assert_eq!(
+        (two.workers[0].told(), &question(&next).told),
+        (&marked("a.1:2", 2), &marked("a.1:2", 2)),
+        "with its mark"
+    );
     two.tick(1, 510);
     assert_eq!(count(&two), [2, 2]);
     // Another coordinator tells it again, with what came since; a third is behind.
     two.answered(0, Some(&news("", "a.1:3", &[1, 2, 3])), 1000);
     two.answered(0, Some(&news("", "a.1:1", &[1])), 1500);
     two.tick(1, 1510);
-    assert_eq!((count(&two), two.workers[1].told()), ([3, 3], &marked("a.1:3", 3)), "twice is once, and nobody is sent back in time");
+    assert_eq!(
+        (count(&two), two.workers[1].told()),
+        ([3, 3], &marked("a.1:3", 3)),
+        "twice is once, and nobody is sent back in time"
+    );
 }
 
 #[test]

@@ -35,7 +35,15 @@ fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant 
     let fields: Vec<Field<'_>> = language.map(|language| (&b"accept-language"[..], language)).into_iter().collect();
     let vary: Vec<Field<'_>> = language.map(|_| (&b"vary"[..], &b"accept-language"[..])).into_iter().collect();
     let selecting = Selecting::of(&Vary::of(&Response { status: 200, fields: &vary }), &request(&fields));
-    Variant::new("rules".into(), stored, selecting, Block::new(vary.iter().copied()), Rc::new(vec![b'x'; body]), 0, until)
+    Variant::new(
+        "rules".into(),
+        stored,
+        selecting,
+        Block::new(vary.iter().copied()),
+        Rc::new(vec![b'x'; body]),
+        0,
+        until,
+    )
 }
 
 impl Hot {
@@ -48,7 +56,12 @@ impl Hot {
     }
 
     fn weighed(&self) -> usize {
-        self.entries.iter().map(|(_, entry)| entry.variants.iter().map(Variant::bytes).sum::<usize>() + entry.key.bytes().len() + ENTRY).sum()
+        self.entries
+            .iter()
+            .map(|(_, entry)| {
+                entry.variants.iter().map(Variant::bytes).sum::<usize>() + entry.key.bytes().len() + ENTRY
+            })
+            .sum()
     }
 }
 
@@ -115,8 +128,12 @@ fn variants_live_side_by_side_and_at_most_sixteen() {
         assert!(hot.keep(Side::Outbound, &key(1), variant(10, Some(language), 1000), 0));
         assert!(hot.keep(Side::Outbound, &key(1), variant(20, Some(language), 1000), 0), "in its place");
     }
-    let found =
-        languages.iter().filter(|language| hot.find(Side::Outbound, &key(1), "rules", &request(&[(b"accept-language", language)]), 0).is_some()).count();
+    let found = languages
+        .iter()
+        .filter(|language| {
+            hot.find(Side::Outbound, &key(1), "rules", &request(&[(b"accept-language", language)]), 0).is_some()
+        })
+        .count();
     assert_eq!((found, hot.len(), hot.bytes()), (16, 1, hot.weighed()));
     assert!(!hot.has(1, 0));
 }
@@ -136,7 +153,10 @@ fn age_and_freshness_are_told_by_the_second() {
     let mut variant = variant(1, None, 60_000);
     let mut told = |now| {
         let map = variant.tell("m", now).as_bytes().to_vec();
-        let all: Vec<_> = crate::pairs::Pairs::of(&map).unwrap().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap()).collect();
+        let all: Vec<_> = crate::pairs::Pairs::of(&map)
+            .unwrap()
+            .map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+            .collect();
         all.join(" ")
     };
     assert_eq!(told(0), "1 m; hit; ttl=58; detail=proxy");

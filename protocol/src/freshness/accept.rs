@@ -10,7 +10,8 @@ const MOST: usize = 32;
 /// How members of equal weight are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Equals {
-    /// By what the field is for: in their order in Accept-Language, where some take it for a preference (RFC 9110 section 12.5.4).
+    /// By what the field is for: in their order in Accept-Language, where some take it for a preference (RFC 9110
+    /// section 12.5.4).
     Usual,
     /// In no field by their order (RFC 9110 section 12.4.2).
     Unordered,
@@ -41,7 +42,9 @@ fn plain(request: &Request<'_>, name: &str, say: &mut impl FnMut(&[u8])) {
 }
 
 fn by_weight_and_name(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
-    b.weight.cmp(&a.weight).then_with(|| a.name.iter().map(u8::to_ascii_lowercase).cmp(b.name.iter().map(u8::to_ascii_lowercase)))
+    b.weight
+        .cmp(&a.weight)
+        .then_with(|| a.name.iter().map(u8::to_ascii_lowercase).cmp(b.name.iter().map(u8::to_ascii_lowercase)))
 }
 
 fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl FnMut(&[u8])) {
@@ -49,7 +52,9 @@ fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl Fn
     let mut count: usize = 0;
     for member in request.values(field).flat_map(members) {
         match (all.get_mut(count), weigh(member)) {
-            (Some(slot), Some(one)) => *slot = if field == "accept-encoding" { Weighed { name: coding(one.name), ..one } } else { one },
+            (Some(slot), Some(one)) => {
+                *slot = if field == "accept-encoding" { Weighed { name: coding(one.name), ..one } } else { one }
+            }
             // A weight that cannot be read, or too many members: as they stand.
             _ => return plain(request, field, say),
         }
@@ -62,7 +67,9 @@ fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl Fn
     }
     let mut last: Option<Weighed<'_>> = None;
     for one in all.iter() {
-        if last.is_some_and(|last| by_weight_and_name(&last, one) == Ordering::Equal && last.name.eq_ignore_ascii_case(one.name)) {
+        if last.is_some_and(|last| {
+            by_weight_and_name(&last, one) == Ordering::Equal && last.name.eq_ignore_ascii_case(one.name)
+        }) {
             continue;
         }
         last = Some(*one);

@@ -76,7 +76,10 @@ mod tests {
     fn of_several_ages_the_first_counts_and_of_several_dates_the_oldest() {
         assert_eq!(age(&[(b"age", b"30, 5")], AT_ONCE), 30_000);
         assert_eq!(age(&[(b"age", b"5"), (b"age", b"30")], AT_ONCE), 5_000);
-        assert_eq!(age(&[(b"date", b"Sun, 06 Nov 1994 08:49:27 GMT"), (b"date", b"Sun, 06 Nov 1994 08:49:17 GMT")], AT_ONCE), 20_000);
+        assert_eq!(
+            age(&[(b"date", b"Sun, 06 Nov 1994 08:49:27 GMT"), (b"date", b"Sun, 06 Nov 1994 08:49:17 GMT")], AT_ONCE),
+            20_000
+        );
     }
 
     #[test]

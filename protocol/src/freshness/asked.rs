@@ -43,7 +43,8 @@ impl Asked {
         }
         // Pragma counts only where there is no Cache-Control (RFC 9111 section 5.4).
         if !request.marks.any(Marks::CACHE_CONTROL) {
-            asked.no_cache = request.values("pragma").flat_map(directives).any(|(name, _)| name.eq_ignore_ascii_case(b"no-cache"));
+            asked.no_cache =
+                request.values("pragma").flat_map(directives).any(|(name, _)| name.eq_ignore_ascii_case(b"no-cache"));
         }
         asked
     }
@@ -85,7 +86,10 @@ mod tests {
 
     #[test]
     fn a_request_is_obeyed_only_where_the_group_says_so_but_for_only_if_cached() {
-        let fields: [(&[u8], &[u8]); 1] = [(b"cache-control", b"no-cache, no-store, max-age=0, only-if-cached, max-stale, min-fresh=1, stale-if-error=5")];
+        let fields: [(&[u8], &[u8]); 1] = [(
+            b"cache-control",
+            b"no-cache, no-store, max-age=0, only-if-cached, max-stale, min-fresh=1, stale-if-error=5",
+        )];
         assert_eq!(asked("{}", &fields), Asked { only_if_cached: true, ..Asked::default() });
         let all = asked(OBEY, &fields);
         assert_eq!(
@@ -112,7 +116,13 @@ mod tests {
 
     #[test]
     fn what_a_request_asks_in_a_way_that_cannot_be_read_is_read_strictly() {
-        let all = asked(OBEY, &[(b"cache-control", b"max-age=x, min-fresh=x, max-stale=x"), (b"cache-control", b"max-age=5, min-fresh=5, max-stale=5")]);
+        let all = asked(
+            OBEY,
+            &[
+                (b"cache-control", b"max-age=x, min-fresh=x, max-stale=x"),
+                (b"cache-control", b"max-age=5, min-fresh=5, max-stale=5"),
+            ],
+        );
         assert_eq!((all.max_age, all.min_fresh, all.max_stale), (Some(0), Some(u64::MAX), Some(0)));
     }
 }

@@ -9,11 +9,9 @@ use crate::{
 /// Sun, 06 Nov 1994 08:49:37 GMT: when the response arrives.
 pub(super) const NOW: u64 = 784_111_777_000;
 /// The group that `--origin` makes.
-pub(super) const SAFE: &str =
-    r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "safe", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
+pub(super) const SAFE: &str = r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "safe", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
 /// The group that it makes with `--origin-rules rfc9111`.
-pub(super) const LETTER: &str =
-    r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "rfc9111", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
+pub(super) const LETTER: &str = r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "rfc9111", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
 
 type Text<'a> = (&'a str, &'a str);
 
@@ -58,7 +56,14 @@ impl<'a> Case<'a> {
         let (asked, fields) = (bytes(self.asked), bytes(self.fields));
         let request = Request::read(self.method.as_bytes(), b"http", b"h", b"/", &asked).unwrap();
         let response = Response { status: self.status, fields: &fields };
-        store(&Group::for_tests(self.group), &request, self.verified, &response, Times { requested: NOW, responded: NOW }, self.random)
+        store(
+            &Group::for_tests(self.group),
+            &request,
+            self.verified,
+            &response,
+            Times { requested: NOW, responded: NOW },
+            self.random,
+        )
     }
 
     pub(super) fn why_not(&self) -> NotStored {
@@ -75,13 +80,25 @@ impl<'a> Case<'a> {
     pub(super) fn later(&self, asked: &[Text<'_>], seconds: u64) -> Reuse {
         let asked = bytes(asked);
         let request = Request::read(b"GET", b"http", b"h", b"/", &asked).unwrap();
-        reuse(&Group::for_tests(self.group), &request, false, Some(&self.store().unwrap()), seconds.saturating_mul(1000))
+        reuse(
+            &Group::for_tests(self.group),
+            &request,
+            false,
+            Some(&self.store().unwrap()),
+            seconds.saturating_mul(1000),
+        )
     }
 
     /// Whether a later request gets it when the origin fails.
     pub(super) fn on_error(&self, asked: &[Text<'_>], seconds: u64) -> bool {
         let asked = bytes(asked);
         let request = Request::read(b"GET", b"http", b"h", b"/", &asked).unwrap();
-        reuse_on_error(&Group::for_tests(self.group), &request, false, &self.store().unwrap(), seconds.saturating_mul(1000))
+        reuse_on_error(
+            &Group::for_tests(self.group),
+            &request,
+            false,
+            &self.store().unwrap(),
+            seconds.saturating_mul(1000),
+        )
     }
 }

@@ -84,7 +84,9 @@ impl Control {
     /// holds for the whole response. The same where it names a field that decides who may have the response.
     fn names(&mut self, argument: Argument<'_>) -> bool {
         let (Argument::Token(text) | Argument::Quoted(text)) = argument else { return false };
-        let whole = |name: &[u8]| !is_token(name) || name.eq_ignore_ascii_case(b"vary") || name.eq_ignore_ascii_case(b"cache-control");
+        let whole = |name: &[u8]| {
+            !is_token(name) || name.eq_ignore_ascii_case(b"vary") || name.eq_ignore_ascii_case(b"cache-control")
+        };
         if members(text).next().is_none() || members(text).any(whole) {
             return false;
         }
@@ -120,7 +122,13 @@ mod tests {
     #[test]
     fn field_names_are_read_from_private_and_no_cache() {
         let control = read(&[r#"private="X-User, set-cookie", no-cache=x-other, max-age=60"#]);
-        assert!(!control.private && !control.no_cache && control.excludes(b"x-user") && control.excludes(b"set-cookie") && control.excludes(b"x-other"));
+        assert!(
+            !control.private
+                && !control.no_cache
+                && control.excludes(b"x-user")
+                && control.excludes(b"set-cookie")
+                && control.excludes(b"x-other")
+        );
         for whole in [
             r#"private="""#,
             r#"private=",""#,
@@ -139,9 +147,15 @@ mod tests {
 
     #[test]
     fn a_restriction_counts_however_it_is_written() {
-        for text in
-            ["no-store", "No-Store=1", r#"no-store="x""#, "no-store; max-age=60", "no-store =", "max-age=60 no-store, no-store foo", r#"x="a, no-store"#]
-        {
+        for text in [
+            "no-store",
+            "No-Store=1",
+            r#"no-store="x""#,
+            "no-store; max-age=60",
+            "no-store =",
+            "max-age=60 no-store, no-store foo",
+            r#"x="a, no-store"#,
+        ] {
             assert!(read(&[text]).no_store, "{text}");
         }
         assert!(
@@ -175,7 +189,11 @@ mod tests {
         for text in ["public", "must-revalidate", "s-maxage=0"] {
             assert!(read(&[text]).permits, "{text}");
         }
-        assert!(!read(&["immutable=1"]).immutable && !read(&["must-understand=x"]).lifts_no_store && !read(&["public=1"]).public);
+        assert!(
+            !read(&["immutable=1"]).immutable
+                && !read(&["must-understand=x"]).lifts_no_store
+                && !read(&["public=1"]).public
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! HTTP dates: all three formats are read, IMF-fixdate is written (RFC 9110 section 5.6.7).
 
-const MONTHS: [&[u8; 3]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+const MONTHS: [&[u8; 3]; 12] =
+    [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 const DAYS: [&[u8]; 7] = [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 
 /// A date in a two-digit year that is further ahead is one of the century before.
@@ -14,7 +15,11 @@ pub(super) fn parse(value: &[u8], now: i64) -> Option<i64> {
 }
 
 fn imf(value: &[u8]) -> Option<i64> {
-    let [w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', time @ .., b' ', g, m, t] = value else { return None };
+    let [w1, w2, w3, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', time @ .., b' ', g, m, t] =
+        value
+    else {
+        return None;
+    };
     weekday(&[*w1, *w2, *w3], true)?;
     gmt([*g, *m, *t])?;
     moment(digits(&[*y1, *y2, *y3, *y4])?, month([*m1, *m2, *m3])?, digits(&[*d1, *d2])?, time)
@@ -24,16 +29,24 @@ fn rfc850(value: &[u8], now: i64) -> Option<i64> {
     let comma = value.iter().position(|b| *b == b',')?;
     let (day, rest) = value.split_at_checked(comma)?;
     weekday(day, false)?;
-    let [b',', b' ', d1, d2, b'-', m1, m2, m3, b'-', y1, y2, b' ', time @ .., b' ', g, m, t] = rest else { return None };
+    let [b',', b' ', d1, d2, b'-', m1, m2, m3, b'-', y1, y2, b' ', time @ .., b' ', g, m, t] = rest else {
+        return None;
+    };
     gmt([*g, *m, *t])?;
     let (year, month, day) = (digits(&[*y1, *y2])?, month([*m1, *m2, *m3])?, digits(&[*d1, *d2])?);
     let century = year_of(now).saturating_sub(year_of(now).rem_euclid(100));
     let at = moment(century.saturating_add(year), month, day, time)?;
-    if at > now.saturating_add(FIFTY_YEARS) { moment(century.saturating_add(year).saturating_sub(100), month, day, time) } else { Some(at) }
+    if at > now.saturating_add(FIFTY_YEARS) {
+        moment(century.saturating_add(year).saturating_sub(100), month, day, time)
+    } else {
+        Some(at)
+    }
 }
 
 fn asctime(value: &[u8]) -> Option<i64> {
-    let [w1, w2, w3, b' ', m1, m2, m3, b' ', d1, d2, b' ', time @ .., b' ', y1, y2, y3, y4] = value else { return None };
+    let [w1, w2, w3, b' ', m1, m2, m3, b' ', d1, d2, b' ', time @ .., b' ', y1, y2, y3, y4] = value else {
+        return None;
+    };
     weekday(&[*w1, *w2, *w3], true)?;
     let day = if *d1 == b' ' { digits(&[*d2])? } else { digits(&[*d1, *d2])? };
     moment(digits(&[*y1, *y2, *y3, *y4])?, month([*m1, *m2, *m3])?, day, time)
@@ -52,13 +65,25 @@ pub(super) fn format(unix: i64) -> String {
         name
     };
     // 1970-01-01 was a Thursday.
-    let weekday = usize::try_from(days.saturating_add(3).rem_euclid(7)).ok().and_then(|n| DAYS.get(n).copied()).unwrap_or(DAYS[0]);
+    let weekday = usize::try_from(days.saturating_add(3).rem_euclid(7))
+        .ok()
+        .and_then(|n| DAYS.get(n).copied())
+        .unwrap_or(DAYS[0]);
     let month = usize::try_from(month.saturating_sub(1)).ok().and_then(|n| MONTHS.get(n).copied()).unwrap_or(MONTHS[0]);
-    format!("{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT", capital(weekday), capital(month), second / 3600, second / 60 % 60, second % 60)
+    format!(
+        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        capital(weekday),
+        capital(month),
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 fn weekday(name: &[u8], short: bool) -> Option<()> {
-    DAYS.iter().any(|day| if short { day.get(..3) } else { Some(*day) }.is_some_and(|day| day.eq_ignore_ascii_case(name))).then_some(())
+    DAYS.iter()
+        .any(|day| if short { day.get(..3) } else { Some(*day) }.is_some_and(|day| day.eq_ignore_ascii_case(name)))
+        .then_some(())
 }
 
 fn month(name: [u8; 3]) -> Option<i64> {
@@ -71,7 +96,9 @@ fn gmt(zone: [u8; 3]) -> Option<()> {
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0_i64, |n, b| b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(i64::from(b.saturating_sub(b'0')))))
+    text.iter().try_fold(0_i64, |n, b| {
+        b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(i64::from(b.saturating_sub(b'0'))))
+    })
 }
 
 fn moment(year: i64, month: i64, day: i64, time: &[u8]) -> Option<i64> {
@@ -82,20 +109,27 @@ fn moment(year: i64, month: i64, day: i64, time: &[u8]) -> Option<i64> {
     if civil(days) != (year, month, day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    Some(days.saturating_mul(86_400).saturating_add(hour.saturating_mul(3600)).saturating_add(minute.saturating_mul(60)).saturating_add(second))
+    Some(
+        days.saturating_mul(86_400)
+            .saturating_add(hour.saturating_mul(3600))
+            .saturating_add(minute.saturating_mul(60))
+            .saturating_add(second),
+    )
 }
 
 fn year_of(unix: i64) -> i64 {
     civil(unix.div_euclid(86_400)).0
 }
 
-/// Days since 1970-01-01 of a day in the Gregorian calendar (Hinnant's algorithm: years begin in March, eras have 400 years).
+/// Days since 1970-01-01 of a day in the Gregorian calendar (Hinnant's algorithm: years begin in March, eras have 400
+/// years).
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year.saturating_sub(1) } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let march = month.saturating_add(9) % 12;
     let of_year = (march.saturating_mul(153).saturating_add(2) / 5).saturating_add(day).saturating_sub(1);
-    let day_of_era = of_era.saturating_mul(365).saturating_add(of_era / 4).saturating_sub(of_era / 100).saturating_add(of_year);
+    let day_of_era =
+        of_era.saturating_mul(365).saturating_add(of_era / 4).saturating_sub(of_era / 100).saturating_add(of_year);
     era.saturating_mul(146_097).saturating_add(day_of_era).saturating_sub(719_468)
 }
 
@@ -103,8 +137,11 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days.saturating_add(719_468);
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = of_era.saturating_sub(of_era / 1460).saturating_add(of_era / 36_524).saturating_sub(of_era / 146_096) / 365;
-    let of_year = of_era.saturating_sub(year_of_era.saturating_mul(365).saturating_add(year_of_era / 4).saturating_sub(year_of_era / 100));
+    let year_of_era =
+        of_era.saturating_sub(of_era / 1460).saturating_add(of_era / 36_524).saturating_sub(of_era / 146_096) / 365;
+    let of_year = of_era.saturating_sub(
+        year_of_era.saturating_mul(365).saturating_add(year_of_era / 4).saturating_sub(year_of_era / 100),
+    );
     let march = of_year.saturating_mul(5).saturating_add(2) / 153;
     let day = of_year.saturating_sub(march.saturating_mul(153).saturating_add(2) / 5).saturating_add(1);
     let month = if march < 10 { march.saturating_add(3) } else { march.saturating_sub(9) };

@@ -66,7 +66,9 @@ impl Delta {
     /// Reads delta-seconds, as a token or quoted. What is too large is as large as can be.
     pub(super) fn of(argument: Argument<'_>) -> Self {
         match argument {
-            Argument::Token(text) | Argument::Quoted(text) => seconds(text).map_or(Self::Bad, |s| Self::Millis(s.saturating_mul(1000))),
+            Argument::Token(text) | Argument::Quoted(text) => {
+                seconds(text).map_or(Self::Bad, |s| Self::Millis(s.saturating_mul(1000)))
+            }
             Argument::None | Argument::Bad => Self::Bad,
         }
     }
@@ -95,7 +97,9 @@ pub(super) fn seconds(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u64, |n, b| b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b.saturating_sub(b'0'))).min(MOST)))
+    text.iter().try_fold(0_u64, |n, b| {
+        b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b.saturating_sub(b'0'))).min(MOST))
+    })
 }
 
 #[cfg(test)]
@@ -111,7 +115,14 @@ mod tests {
     #[test]
     fn directives_are_read_in_any_case_and_with_any_space_around_commas() {
         let read: Vec<_> = directives(b"  MAX-Age=60 ,\tPublic,,x=\"a, \\\"b\"").collect();
-        assert_eq!(read, [(&b"MAX-Age"[..], Argument::Token(b"60")), (b"Public", Argument::None), (b"x", Argument::Quoted(b"a, \\\"b"))]);
+        assert_eq!(
+            read,
+            [
+                (&b"MAX-Age"[..], Argument::Token(b"60")),
+                (b"Public", Argument::None),
+                (b"x", Argument::Quoted(b"a, \\\"b"))
+            ]
+        );
         assert_eq!(max_age("x, MAX-Age=60\t, public"), Delta::Millis(60_000));
     }
 
@@ -123,7 +134,12 @@ mod tests {
 
     #[test]
     fn numbers_that_overflow_are_as_large_as_can_be() {
-        for text in ["max-age=2147483648", "max-age=4294967296", "max-age=18446744073709551616", "max-age=99999999999999999999999999999999"] {
+        for text in [
+            "max-age=2147483648",
+            "max-age=4294967296",
+            "max-age=18446744073709551616",
+            "max-age=99999999999999999999999999999999",
+        ] {
             assert_eq!(max_age(text), Delta::Millis(2_147_483_648_000), "{text}");
         }
     }

@@ -3,23 +3,26 @@
 use super::{date, store::NotStored};
 use crate::groups::Group;
 
-/// Whether those who wait for a load may have its answer although it is not stored: it says that the origin fails, or that there is nothing, and
-/// nothing but the lack of a freshness of its own kept it out of the store. By RFC 9111 (section 4) only what is stored or could be is
-/// shared: so no 5xx where a group goes by that.
+/// Whether those who wait for a load may have its answer although it is not stored: it says that the origin fails, or
+/// that there is nothing, and nothing but the lack of a freshness of its own kept it out of the store. By RFC 9111
+/// (section 4) only what is stored or could be is shared: so no 5xx where a group goes by that.
 pub fn is_shared_failure(group: &Group, status: u16, not: NotStored) -> bool {
     let by_rfc = group.config().freshness.errors.by_rfc();
     let fails = matches!(status, 404 | 410) || (matches!(status, 500 | 502 | 503 | 504) && !by_rfc);
     fails && matches!(not, NotStored::Status | NotStored::NoFreshness)
 }
 
-/// How long a failing origin asks to be left alone (Retry-After, RFC 9110 section 10.2.3), milliseconds: seconds, or a date. 0 where it
-/// cannot be read. `now`: Unix milliseconds.
+/// How long a failing origin asks to be left alone (Retry-After, RFC 9110 section 10.2.3), milliseconds: seconds, or a
+/// date. 0 where it cannot be read. `now`: Unix milliseconds.
 pub fn retry_after(value: &[u8], now: u64) -> u64 {
     match std::str::from_utf8(value).map(str::trim).unwrap_or_default() {
-        text if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => text.parse().map_or(u64::MAX, |seconds: u64| seconds.saturating_mul(1000)),
+        text if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            text.parse().map_or(u64::MAX, |seconds: u64| seconds.saturating_mul(1000))
+        }
         _ => {
             let now = i64::try_from(now / 1000).unwrap_or(i64::MAX);
-            date::parse(value, now).map_or(0, |date| u64::try_from(date.saturating_sub(now)).unwrap_or(0).saturating_mul(1000))
+            date::parse(value, now)
+                .map_or(0, |date| u64::try_from(date.saturating_sub(now)).unwrap_or(0).saturating_mul(1000))
         }
     }
 }
@@ -40,7 +43,9 @@ mod tests {
             for by_rfc in [LETTER, r#"{"freshness": {"errors": "safe"}}"#] {
                 assert_eq!(shared(by_rfc, status, &[]), status < 500, "{status}");
             }
-            for forbids in [("cache-control", "private"), ("cache-control", "no-store"), ("set-cookie", "a=b"), ("vary", "*")] {
+            for forbids in
+                [("cache-control", "private"), ("cache-control", "no-store"), ("set-cookie", "a=b"), ("vary", "*")]
+            {
                 assert!(!shared("{}", status, &[forbids]), "{status} {forbids:?}");
             }
         }

@@ -9,14 +9,16 @@ use crate::{
 };
 
 /// The fields of a response that are stored: without hop-by-hop fields and those that Connection names, without what
-/// `no-cache="..."` and `private="..."` name, without Set-Cookie where the group shares such answers, without meshcache-*
-/// (but for the group's targets, which later decisions need) and Age, with a Date (RFC 9110 section 6.6.1) where there
-/// was none that can be read (`responded`: Unix milliseconds).
+/// `no-cache="..."` and `private="..."` name, without Set-Cookie where the group shares such answers, without
+/// meshcache-* (but for the group's targets, which later decisions need) and Age, with a Date (RFC 9110 section 6.6.1)
+/// where there was none that can be read (`responded`: Unix milliseconds).
 pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (control, _) = targeted::control(group, response);
     let arrived = Times { requested: responded, responded }.arrived();
     let dated = response.values("date").any(|value| date::parse(value, arrived).is_some());
-    let target = |name: &[u8]| group.config().freshness.targets.iter().any(|target| target.as_bytes().eq_ignore_ascii_case(name));
+    let target = |name: &[u8]| {
+        group.config().freshness.targets.iter().any(|target| target.as_bytes().eq_ignore_ascii_case(name))
+    };
     let cookie = |name: &[u8]| group.config().share.set_cookie && (name == b"set-cookie" || name == b"set-cookie2");
     let kept = |name: &[u8]| {
         !strips_from_response(group, response.values("connection"), name)
@@ -26,29 +28,33 @@ pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(
             && name != b"age"
             && (dated || name != b"date")
     };
-    let mut fields: Vec<_> = response.fields.iter().filter(|(name, _)| kept(name)).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    let mut fields: Vec<_> =
+        response.fields.iter().filter(|(name, _)| kept(name)).map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
     if !dated {
         fields.push((b"date".to_vec(), date::format(arrived).into_bytes()));
     }
     fields
 }
 
-/// The fields of a stored response after a 304 (or the HEAD of the same representation) brought `new` (RFC 9111 section 3.2):
-/// each of the new fields in place of the stored ones of its name, but for Content-Length, Content-Range, hop-by-hop fields.
+/// The fields of a stored response after a 304 (or the HEAD of the same representation) brought `new` (RFC 9111 section
+/// 3.2): each of the new fields in place of the stored ones of its name, but for Content-Length, Content-Range,
+/// hop-by-hop fields.
 ///
 /// `new` is as it came, Age included; the result is for [`super::store`] and then [`storable`], as if it had come so.
 pub fn freshened(stored: &[Field<'_>], new: &[Field<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let is_of_connection = |name: &[u8]| is_hop_by_hop(name) || is_named_in_response(values(new, "connection"), name);
     let taken = |name: &[u8]| !is_of_connection(name) && name != b"content-length" && name != b"content-range";
     // A response without a Date is of the time at which it came: the stored one's would make it older.
-    let replaced = |name: &[u8]| (taken(name) && new.iter().any(|(n, _)| *n == name)) || name == b"date" || name == b"age";
+    let replaced =
+        |name: &[u8]| (taken(name) && new.iter().any(|(n, _)| *n == name)) || name == b"date" || name == b"age";
     let old = stored.iter().filter(|(name, _)| !replaced(name));
     let new = new.iter().filter(|(name, _)| taken(name));
     old.chain(new).map(|(n, v)| (n.to_vec(), v.to_vec())).collect()
 }
 
 /// Whether a 304 confirms the stored response that its request was made from (RFC 9111 section 4.3.4): a validator that
-/// it carries has to be the stored one's. Where it does not, nothing is updated, and the load is made again without conditions.
+/// it carries has to be the stored one's. Where it does not, nothing is updated, and the load is made again without
+/// conditions.
 pub fn confirms(stored: &Response<'_>, not_modified: &Response<'_>) -> bool {
     let now = validator::near(not_modified);
     let dates = (validator::modified(stored, validator::near(stored)), validator::modified(not_modified, now));
@@ -65,7 +71,8 @@ pub fn confirms(stored: &Response<'_>, not_modified: &Response<'_>) -> bool {
 /// stored response counts as stale (RFC 9111 section 4.3.5).
 pub fn same_representation(stored: &Response<'_>, length: u64, head: &Response<'_>) -> bool {
     let agrees = |name: &str| head.values(name).all(|value| stored.values(name).any(|had| had == value));
-    let long = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u64>().ok()) == Some(length);
+    let long =
+        |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u64>().ok()) == Some(length);
     agrees("etag") && agrees("last-modified") && head.values("content-length").all(long)
 }
 
@@ -73,18 +80,21 @@ pub fn same_representation(stored: &Response<'_>, length: u64, head: &Response<'
 /// whatever of it there is (RFC 9111 section 4.3.1).
 pub fn conditions(stored: &Response<'_>) -> Vec<(&'static str, Vec<u8>)> {
     let tag = validator::raw_tag(stored).map(|tag| ("if-none-match", tag.to_vec()));
-    let date = validator::raw_modified(stored, validator::near(stored)).map(|date| ("if-modified-since", date.to_vec()));
+    let date =
+        validator::raw_modified(stored, validator::near(stored)).map(|date| ("if-modified-since", date.to_vec()));
     tag.into_iter().chain(date).collect()
 }
 
-/// The response's entity tag as it came, where it is a strong one with its quotes: what tells variants apart, in a list, too.
+/// The response's entity tag as it came, where it is a strong one with its quotes: what tells variants apart, in a
+/// list, too.
 pub fn strong_tag(response: &Response<'_>) -> Option<Vec<u8>> {
     let tag = validator::raw_tag(response)?.trim_ascii();
     tag.starts_with(b"\"").then(|| tag.to_vec())
 }
 
 /// Whether a field of a stored response goes into the 304 that is made of it: all but metadata of the representation,
-/// which the client has (RFC 9110 section 15.4.5). Last-Modified goes along, for clients that have it as their validator.
+/// which the client has (RFC 9110 section 15.4.5). Last-Modified goes along, for clients that have it as their
+/// validator.
 pub fn not_modified(name: &[u8]) -> bool {
     !matches!(
         name,
@@ -155,7 +165,14 @@ mod tests {
     #[test]
     fn what_is_meant_for_every_recipient_is_stored_though_connection_names_it() {
         let date = format!("date: {DATE}");
-        let text = ["connection: cache-control, vary, date, etag, content-type", "cache-control: max-age=5", "vary: a", "etag: x", "content-type: t", &date];
+        let text = [
+            "connection: cache-control, vary, date, etag, content-type",
+            "cache-control: max-age=5",
+            "vary: a",
+            "etag: x",
+            "content-type: t",
+            &date,
+        ];
         assert_eq!(kept("{}", &text), &text[1..]);
         assert_eq!(updated(&["vary: a"], &["connection: vary, x-one", "vary: b", "x-one: 1"]), ["vary: b"]);
     }
@@ -170,8 +187,17 @@ mod tests {
     #[test]
     fn fields_that_a_directive_names_are_not_stored() {
         let date = format!("date: {DATE}");
-        let text = ["cache-control: private=\"X-User\", no-cache=\"set-cookie\", max-age=9", "x-user: 7", "set-cookie: a=b", "x-other: 1", &date];
-        assert_eq!(kept("{}", &text), ["cache-control: private=\"X-User\", no-cache=\"set-cookie\", max-age=9", "x-other: 1", &date]);
+        let text = [
+            "cache-control: private=\"X-User\", no-cache=\"set-cookie\", max-age=9",
+            "x-user: 7",
+            "set-cookie: a=b",
+            "x-other: 1",
+            &date,
+        ];
+        assert_eq!(
+            kept("{}", &text),
+            ["cache-control: private=\"X-User\", no-cache=\"set-cookie\", max-age=9", "x-other: 1", &date]
+        );
     }
 
     #[test]
@@ -184,7 +210,10 @@ mod tests {
     #[test]
     fn age_and_our_own_fields_are_not_stored_but_for_targets() {
         let date = format!("date: {DATE}");
-        assert_eq!(kept("{}", &["age: 7", "meshcache-outcome: hit", "meshcache-control: max-age=5", &date]), ["meshcache-control: max-age=5", &*date]);
+        assert_eq!(
+            kept("{}", &["age: 7", "meshcache-outcome: hit", "meshcache-control: max-age=5", &date]),
+            ["meshcache-control: max-age=5", &*date]
+        );
     }
 
     #[test]
@@ -195,7 +224,16 @@ mod tests {
 
     #[test]
     fn a_validation_replaces_each_field_that_it_brings() {
-        let stored = ["etag: \"a\"", "x-a: 1", "x-a: 2", "x-b: 1", "content-type: text/plain", "content-encoding: gzip", "content-length: 5", "date: then"];
+        let stored = [
+            "etag: \"a\"",
+            "x-a: 1",
+            "x-a: 2",
+            "x-b: 1",
+            "content-type: text/plain",
+            "content-encoding: gzip",
+            "content-length: 5",
+            "date: then",
+        ];
         let new = [
             "etag: \"a\"",
             "x-a: 3",
@@ -212,7 +250,17 @@ mod tests {
         ];
         assert_eq!(
             updated(&stored, &new),
-            ["x-b: 1", "content-length: 5", "etag: \"a\"", "x-a: 3", "x-c: 4", "content-type: text/html", "content-encoding: br", "date: now", "age: 3"]
+            [
+                "x-b: 1",
+                "content-length: 5",
+                "etag: \"a\"",
+                "x-a: 3",
+                "x-c: 4",
+                "content-type: text/html",
+                "content-encoding: br",
+                "date: now",
+                "age: 3"
+            ]
         );
     }
 
@@ -234,7 +282,10 @@ mod tests {
                 && confirmed(&["etag: W/\"a\""], &["etag: W/\"a\""])
                 && confirmed(&["etag: \"a\""], &["etag: W/\"a\""])
         );
-        assert!(confirmed(&[modified], &[modified]) && !confirmed(&[modified], &["last-modified: Sun, 06 Nov 1994 08:00:01 GMT"]));
+        assert!(
+            confirmed(&[modified], &[modified])
+                && !confirmed(&[modified], &["last-modified: Sun, 06 Nov 1994 08:00:01 GMT"])
+        );
         assert!(!confirmed(&["x: 1"], &["etag: \"a\""]) && confirmed(&[modified], &["etag: \"a\"", modified]));
         assert!(confirmed(&["etag: \"a\""], &[]) && confirmed(&[modified], &["x: 1"]));
     }
@@ -244,7 +295,12 @@ mod tests {
         let stored = Response { status: 200, fields: &fields(&["etag: \"a\"", "last-modified: x"]) };
         let same = |text: &[&str]| same_representation(&stored, 5, &Response { status: 200, fields: &fields(text) });
         assert!(same(&[]) && same(&["etag: \"a\"", "content-length: 5"]) && same(&["last-modified: x"]));
-        assert!(!same(&["etag: \"b\""]) && !same(&["content-length: 6"]) && !same(&["last-modified: y"]) && !same(&["content-length: x"]));
+        assert!(
+            !same(&["etag: \"b\""])
+                && !same(&["content-length: 6"])
+                && !same(&["last-modified: y"])
+                && !same(&["content-length: x"])
+        );
     }
 
     #[test]
@@ -260,9 +316,18 @@ mod tests {
 
     #[test]
     fn a_304_has_what_guides_caches_and_no_metadata_of_the_content() {
-        for name in
-            ["cache-control", "content-location", "date", "etag", "expires", "vary", "last-modified", "set-cookie", "access-control-allow-origin", "x-any"]
-        {
+        for name in [
+            "cache-control",
+            "content-location",
+            "date",
+            "etag",
+            "expires",
+            "vary",
+            "last-modified",
+            "set-cookie",
+            "access-control-allow-origin",
+            "x-any",
+        ] {
             assert!(not_modified(name.as_bytes()), "{name}");
         }
         for name in ["content-type", "content-encoding", "content-language", "content-length", "content-range"] {
@@ -282,6 +347,8 @@ mod tests {
 
     #[test]
     fn a_206_has_no_field_that_describes_the_whole_content() {
-        assert!(partial(b"content-type") && partial(b"etag") && !partial(b"content-length") && !partial(b"content-digest"));
+        assert!(
+            partial(b"content-type") && partial(b"etag") && !partial(b"content-length") && !partial(b"content-digest")
+        );
     }
 }

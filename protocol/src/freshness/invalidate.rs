@@ -8,7 +8,10 @@ use crate::{
 /// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
 /// IANA registry).
 pub fn is_unsafe(method: &[u8]) -> bool {
-    !matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PRI" | b"PROPFIND" | b"QUERY" | b"REPORT" | b"SEARCH")
+    !matches!(
+        method,
+        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PRI" | b"PROPFIND" | b"QUERY" | b"REPORT" | b"SEARCH"
+    )
 }
 
 /// The targets (path and query) on the request's own origin whose stored responses are invalid after this response: the
@@ -29,22 +32,33 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
     targets
 }
 
-/// The fields with which a resource that a request has changed may be keyed: without any that may reroute, and, where there are some, with
-/// those that came (a gateway may add them to all requests), but for what gives this one another method.
+/// The fields with which a resource that a request has changed may be keyed: without any that may reroute, and, where
+/// there are some, with those that came (a gateway may add them to all requests), but for what gives this one another
+/// method.
 pub fn keyed_with<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
-    let but = |left_out: &dyn Fn(&[u8]) -> bool| request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>();
+    let but = |left_out: &dyn Fn(&[u8]) -> bool| {
+        request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>()
+    };
     let plain = but(&|name| REROUTING.contains(&name));
     let routed = but(&|name| METHODS.contains(&name));
     if routed == plain { vec![plain] } else { vec![routed, plain] }
 }
 
-/// Whether the response to a POST says that it is what a GET of the same target would bring: its Content-Location is that target.
+/// Whether the response to a POST says that it is what a GET of the same target would bring: its Content-Location is
+/// that target.
 pub(super) fn answers_get(request: &Request<'_>, response: &Response<'_>) -> bool {
     let own = own(request);
     let mut said = response.values("content-location");
-    let is_own =
-        |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| resolve(request, text.trim())).is_some_and(|other| normal_target(&other) == own);
-    request.method == b"POST" && (200..300).contains(&response.status) && said.next().is_some_and(is_own) && said.next().is_none()
+    let is_own = |value: &[u8]| {
+        std::str::from_utf8(value)
+            .ok()
+            .and_then(|text| resolve(request, text.trim()))
+            .is_some_and(|other| normal_target(&other) == own)
+    };
+    request.method == b"POST"
+        && (200..300).contains(&response.status)
+        && said.next().is_some_and(is_own)
+        && said.next().is_none()
 }
 
 /// A request's own target, as keys have it.
@@ -136,7 +150,10 @@ mod tests {
     fn what_is_changed_is_keyed_with_and_without_what_a_gateway_adds() {
         let with = |fields: &[Field<'_>]| -> Vec<Vec<String>> {
             let request = Request::read(b"POST", b"http", b"h", b"/", fields).unwrap();
-            keyed_with(&request).iter().map(|fields| fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()).collect()
+            keyed_with(&request)
+                .iter()
+                .map(|fields| fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
+                .collect()
         };
         assert_eq!(with(&[(b"accept", b"*/*")]), [["accept"]]);
         assert_eq!(with(&[(b"accept", b"*/*"), (b"x-http-method-override", b"PUT")]), [["accept"]]);

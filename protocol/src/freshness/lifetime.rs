@@ -1,7 +1,7 @@
 //! How long a response is fresh: the origin's word, then the group's (RFC 9111 section 4.2.1).
 //!
-//! One order: a targeted field, `s-maxage`, `max-age`, Expires, the heuristic, the group's `default`; then `min`, `max`,
-//! `force`; `jitter` last. What the group gives counts from the response's arrival.
+//! One order: a targeted field, `s-maxage`, `max-age`, Expires, the heuristic, the group's `default`; then `min`,
+//! `max`, `force`; `jitter` last. What the group gives counts from the response's arrival.
 
 use super::{age, age::Times, control::Control, date, directive::Delta, provoked::is_provoked};
 use crate::{
@@ -37,8 +37,18 @@ pub enum Why {
 }
 
 impl Why {
-    const ALL: [Self; 10] =
-        [Self::Targeted, Self::SMaxage, Self::MaxAge, Self::Expires, Self::Heuristic, Self::Default, Self::Min, Self::Max, Self::Force, Self::Status];
+    const ALL: [Self; 10] = [
+        Self::Targeted,
+        Self::SMaxage,
+        Self::MaxAge,
+        Self::Expires,
+        Self::Heuristic,
+        Self::Default,
+        Self::Min,
+        Self::Max,
+        Self::Force,
+        Self::Status,
+    ];
 
     /// The rule of this word.
     pub fn of(label: &str) -> Option<Self> {
@@ -86,7 +96,9 @@ pub(super) struct Subject<'a> {
 impl Subject<'_> {
     /// What the origin says. `None`: nothing.
     pub(super) fn explicit(&self) -> Option<Lifetime> {
-        let from = |millis: Option<u64>, why| millis.map(|millis| Lifetime { millis, why: if self.targeted { Why::Targeted } else { why } });
+        let from = |millis: Option<u64>, why| {
+            millis.map(|millis| Lifetime { millis, why: if self.targeted { Why::Targeted } else { why } })
+        };
         from(self.control.s_maxage.value(), Why::SMaxage)
             .or_else(|| from(self.control.max_age.value(), Why::MaxAge))
             .or_else(|| if self.targeted { None } else { from(self.expires(), Why::Expires) })
@@ -144,7 +156,10 @@ impl Subject<'_> {
     fn says_so(&self) -> bool {
         let Control { public, s_maxage, max_age, .. } = self.control;
         let number = matches!(s_maxage, Delta::Millis(_)) || matches!(max_age, Delta::Millis(_));
-        *public || number || heuristically_cacheable(self.response.status) || (!self.targeted && self.response.value("expires").is_some())
+        *public
+            || number
+            || heuristically_cacheable(self.response.status)
+            || (!self.targeted && self.response.value("expires").is_some())
     }
 
     /// For a response that says nothing about its freshness.
@@ -165,12 +180,14 @@ impl Subject<'_> {
             return None;
         }
         let all = &self.group.config().freshness.status;
-        let span = all.get(&Status::Exactly(status)).or_else(|| if never_stored(status) { None } else { all.get(&Status::Class(status / 100)) });
+        let span = all
+            .get(&Status::Exactly(status))
+            .or_else(|| if never_stored(status) { None } else { all.get(&Status::Class(status / 100)) });
         span.filter(|span| !span.is_zero()).map(|span| span.as_millis())
     }
 
-    /// Whether an error may be stored at all: as `status` lists it, else as RFC 9111 has it where the group says so. What a request
-    /// brought upon itself is nobody else's, whatever `status` lists.
+    /// Whether an error may be stored at all: as `status` lists it, else as RFC 9111 has it where the group says so.
+    /// What a request brought upon itself is nobody else's, whatever `status` lists.
     pub(super) fn admits_status(&self) -> bool {
         let (status, errors) = (self.response.status, self.group.config().freshness.errors);
         if is_provoked(status) && !errors.to_the_letter() {
@@ -215,7 +232,13 @@ mod tests {
     fn the_first_that_is_there_gives_the_lifetime() {
         let modified = ("last-modified", "Sun, 06 Nov 1994 08:32:57 GMT");
         let group = r#"{"freshness": {"default": "9s", "heuristic": true}}"#;
-        let all = [("meshcache-control", "max-age=10, s-maxage=7"), control("s-maxage=20, max-age=30"), IN_100, modified, DATE];
+        let all = [
+            ("meshcache-control", "max-age=10, s-maxage=7"),
+            control("s-maxage=20, max-age=30"),
+            IN_100,
+            modified,
+            DATE,
+        ];
         assert_eq!(case(&all).by(group).fresh(), ("targeted", 7000));
         assert_eq!(case(&all[1..]).by(group).fresh(), ("s-maxage", 20_000));
         assert_eq!(case(&[control("max-age=30"), IN_100, modified, DATE]).by(group).fresh(), ("max-age", 30_000));
@@ -226,15 +249,23 @@ mod tests {
 
     #[test]
     fn a_targeted_field_makes_cache_control_and_expires_count_for_nothing() {
-        assert_eq!(case(&[("meshcache-control", "foo"), control("no-store, max-age=30"), IN_100, ETAG]).fresh(), ("default", 0));
-        assert_eq!(case(&[("cdn-cache-control", "max-age=10"), control("max-age=30")]).letter().fresh(), ("targeted", 10_000));
+        assert_eq!(
+            case(&[("meshcache-control", "foo"), control("no-store, max-age=30"), IN_100, ETAG]).fresh(),
+            ("default", 0)
+        );
+        assert_eq!(
+            case(&[("cdn-cache-control", "max-age=10"), control("max-age=30")]).letter().fresh(),
+            ("targeted", 10_000)
+        );
         assert_eq!(case(&[("cdn-cache-control", "max-age=10"), control("max-age=30")]).fresh(), ("max-age", 30_000));
         assert!(case(&[("meshcache-control", "foo"), control("public"), IN_100, ETAG]).status(302).store().is_err());
     }
 
     #[test]
     fn a_lifetime_that_cannot_be_read_is_none_and_nothing_after_it_counts() {
-        for text in ["max-age=x", "s-maxage=x, max-age=60", "max-age", "max-age=-1", "max-age=1.5", "max-age=60, max-age=x"] {
+        for text in
+            ["max-age=x", "s-maxage=x, max-age=60", "max-age", "max-age=-1", "max-age=1.5", "max-age=60, max-age=x"]
+        {
             assert_eq!(case(&[control(text), IN_100, ETAG]).letter().store().unwrap().lifetime, 0, "{text}");
         }
     }
@@ -249,7 +280,16 @@ mod tests {
 
     #[test]
     fn expires_that_is_no_date_has_passed_and_of_several_the_first_in_time_counts() {
-        for text in ["0", "-1", "", "soon", "Sun, 06 Nov 1994 08:51:17", "Sun, 06 Nov 1994 08:51:17 CET", "784111877", "Sat, 05 Nov 1994 08:51:17 GMT"] {
+        for text in [
+            "0",
+            "-1",
+            "",
+            "soon",
+            "Sun, 06 Nov 1994 08:51:17",
+            "Sun, 06 Nov 1994 08:51:17 CET",
+            "784111877",
+            "Sat, 05 Nov 1994 08:51:17 GMT",
+        ] {
             assert_eq!(case(&[("expires", text), DATE, ETAG]).letter().fresh(), ("expires", 0), "{text}");
         }
         assert_eq!(case(&[IN_100, ("expires", "Sun, 06 Nov 1994 08:50:17 GMT")]).fresh(), ("expires", 40_000));
@@ -259,7 +299,10 @@ mod tests {
     #[test]
     fn the_age_on_arrival_is_taken_from_the_lifetime() {
         assert_eq!(case(&[control("max-age=60"), ("age", "15")]).fresh(), ("max-age", 45_000));
-        assert_eq!(case(&[control("max-age=60"), ("date", "Sun, 06 Nov 1994 08:49:17 GMT")]).fresh(), ("max-age", 40_000));
+        assert_eq!(
+            case(&[control("max-age=60"), ("date", "Sun, 06 Nov 1994 08:49:17 GMT")]).fresh(),
+            ("max-age", 40_000)
+        );
         assert_eq!(case(&[control("max-age=60"), ("age", "70"), ETAG]).fresh(), ("max-age", -10_000));
     }
 
@@ -312,7 +355,8 @@ mod tests {
 
     #[test]
     fn jitter_shortens_what_is_left_by_up_to_its_share() {
-        let mut jittered = case(&[("cache-control", "max-age=110"), ("age", "10")]).by(r#"{"freshness": {"jitter": "20%"}}"#);
+        let mut jittered =
+            case(&[("cache-control", "max-age=110"), ("age", "10")]).by(r#"{"freshness": {"jitter": "20%"}}"#);
         for (random, left) in [(0, 100_000), (u64::MAX / 2, 90_001), (u64::MAX, 80_001)] {
             jittered.random = random;
             assert_eq!(jittered.fresh(), ("max-age", left));

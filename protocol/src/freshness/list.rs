@@ -1,4 +1,5 @@
-//! Comma lists as header fields have them: members outside of quoted strings, trimmed, empty ones left out (RFC 9110 section 5.6.1).
+//! Comma lists as header fields have them: members outside of quoted strings, trimmed, empty ones left out (RFC 9110
+//! section 5.6.1).
 
 /// The members of one field line. In a line with a quote that is never closed, quotes hide no commas.
 #[derive(Clone, Debug)]
@@ -86,7 +87,11 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 
 /// Whether a byte may stand in a token.
 pub(super) fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+    b.is_ascii_alphanumeric()
+        || matches!(
+            b,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 #[cfg(test)]

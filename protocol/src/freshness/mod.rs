@@ -4,8 +4,9 @@
 //! Times on the wall (Unix milliseconds) serve only for Date, Expires and Last-Modified; how long something has been
 //! stored (`resident`) comes from a clock that never jumps. `docs/http.md` has each rule with its test.
 //!
-//! A response that arrives: [`store`], then [`storable`] and [`Selecting::of`]. A 304: [`confirms`], then [`freshened`],
-//! and its result as a response that arrives. A request: [`Selecting::matches`], [`reuse`], then [`part`].
+//! A response that arrives: [`store`], then [`storable`] and [`Selecting::of`]. A 304: [`confirms`], then
+//! [`freshened`], and its result as a response that arrives. A request: [`Selecting::matches`], [`reuse`], then
+//! [`part`].
 
 mod accept;
 mod age;

@@ -16,7 +16,8 @@ pub enum Part {
     Ranges(Vec<(u64, u64)>),
     /// 416; Content-Range names the length.
     Unsatisfiable,
-    /// Only the origin may answer: If-Match or If-Unmodified-Since (RFC 9110 section 13.1.1), or a stored 206 does not have what is asked for.
+    /// Only the origin may answer: If-Match or If-Unmodified-Since (RFC 9110 section 13.1.1), or a stored 206 does not
+    /// have what is asked for.
     Origin,
 }
 
@@ -45,15 +46,19 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
     }
 }
 
-/// Whether a stored response has what a request asks for: a 206 only has it for a range within its own (RFC 9111 section 3.4).
+/// Whether a stored response has what a request asks for: a 206 only has it for a range within its own (RFC 9111
+/// section 3.4).
 pub fn covers(request: &Request<'_>, stored: &Response<'_>) -> bool {
     stored.status != 206 || part_of_part(request, stored) != Part::Origin
 }
 
-/// What a stored 206 answers: a GET for one range, all of which it has. Not one with If-Range, whose answer may be everything.
+/// What a stored 206 answers: a GET for one range, all of which it has. Not one with If-Range, whose answer may be
+/// everything.
 fn part_of_part(request: &Request<'_>, stored: &Response<'_>) -> Part {
     let mut ranges = request.values("range");
-    let (Some(extent), Some(one), None) = (Extent::of(stored), ranges.next(), ranges.next()) else { return Part::Origin };
+    let (Some(extent), Some(one), None) = (Extent::of(stored), ranges.next(), ranges.next()) else {
+        return Part::Origin;
+    };
     if !request.is_get() || request.value("if-range").is_some() {
         return Part::Origin;
     }
@@ -77,7 +82,11 @@ fn is_not_modified(request: &Request<'_>, stored: &Response<'_>) -> bool {
     let (Some(one), None) = (since.next(), since.next()) else { return false };
     let Some(since) = date::parse(one, near) else { return false };
     // Without Last-Modified the stored Date counts (RFC 9111 section 4.3.2).
-    let modified = if stored.value("last-modified").is_some() { validator::modified(stored, near) } else { validator::dated(stored) };
+    let modified = if stored.value("last-modified").is_some() {
+        validator::modified(stored, near)
+    } else {
+        validator::dated(stored)
+    };
     modified.is_some_and(|modified| modified <= since)
 }
 
@@ -91,7 +100,9 @@ fn if_range(request: &Request<'_>, stored: &Response<'_>) -> bool {
     }
     if date::parse(condition, near).is_some() {
         // A date is strong where the response was made at least a second after it (section 8.8.2.2).
-        let strong = validator::modified(stored, near).zip(validator::dated(stored)).is_some_and(|(modified, dated)| modified < dated);
+        let strong = validator::modified(stored, near)
+            .zip(validator::dated(stored))
+            .is_some_and(|(modified, dated)| modified < dated);
         return strong && stored.value("last-modified") == Some(condition);
     }
     Tag::read(condition).zip(validator::tag(stored)).is_some_and(|(asked, has)| asked.matches_strongly(has))
@@ -103,7 +114,8 @@ mod tests {
     use crate::request::Field;
 
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const STORED: [(&str, &str); 3] = [("etag", "\"a\""), ("last-modified", MODIFIED), ("date", "Sun, 06 Nov 1994 09:00:00 GMT")];
+    const STORED: [(&str, &str); 3] =
+        [("etag", "\"a\""), ("last-modified", MODIFIED), ("date", "Sun, 06 Nov 1994 09:00:00 GMT")];
 
     fn bytes<'a>(fields: &[(&'a str, &'a str)]) -> Vec<Field<'a>> {
         fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect()
@@ -111,7 +123,11 @@ mod tests {
 
     fn ask(method: &str, asked: &[(&str, &str)], status: u16, stored: &[(&str, &str)]) -> Part {
         let (asked, stored) = (bytes(asked), bytes(stored));
-        part(&Request::read(method.as_bytes(), b"http", b"h", b"/", &asked).unwrap(), &Response { status, fields: &stored }, 10)
+        part(
+            &Request::read(method.as_bytes(), b"http", b"h", b"/", &asked).unwrap(),
+            &Response { status, fields: &stored },
+            10,
+        )
     }
 
     fn get(asked: &[(&str, &str)]) -> Part {
@@ -125,7 +141,16 @@ mod tests {
         for (range, part) in [("bytes=10-19", (10, 19)), ("bytes=12-12", (12, 12)), ("bytes=15-19", (15, 19))] {
             assert_eq!(get(&[("range", range)]), Part::Range(part.0, part.1), "{range}");
         }
-        for range in ["bytes=9-12", "bytes=15-20", "bytes=10-", "bytes=-5", "bytes=10-11,99-99", "bytes=100-", "bytes=x", "lines=10-11"] {
+        for range in [
+            "bytes=9-12",
+            "bytes=15-20",
+            "bytes=10-",
+            "bytes=-5",
+            "bytes=10-11,99-99",
+            "bytes=100-",
+            "bytes=x",
+            "lines=10-11",
+        ] {
             assert_eq!(get(&[("range", range)]), Part::Origin, "{range}");
         }
         assert_eq!(get(&[]), Part::Origin);
@@ -158,10 +183,18 @@ mod tests {
 
     #[test]
     fn if_modified_since_is_read_in_all_formats_and_compared_with_last_modified() {
-        for text in [MODIFIED, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:38 GMT"] {
+        for text in
+            [MODIFIED, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:38 GMT"]
+        {
             assert_eq!(get(&[("if-modified-since", text)]), Part::NotModified, "{text}");
         }
-        for text in ["Sun, 06 Nov 1994 08:49:36 GMT", "0", "", "now", "Sun, 06 Nov 1994 08:49:38 GMT, Sun, 06 Nov 1994 08:49:38 GMT"] {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:36 GMT",
+            "0",
+            "",
+            "now",
+            "Sun, 06 Nov 1994 08:49:38 GMT, Sun, 06 Nov 1994 08:49:38 GMT",
+        ] {
             assert_eq!(get(&[("if-modified-since", text)]), Part::Whole, "{text}");
         }
         assert_eq!(get(&[("if-modified-since", MODIFIED), ("if-modified-since", MODIFIED)]), Part::Whole);
@@ -172,13 +205,24 @@ mod tests {
         let stored = [("date", MODIFIED)];
         assert_eq!(ask("GET", &[("if-modified-since", MODIFIED)], 200, &stored), Part::NotModified);
         assert_eq!(ask("GET", &[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")], 200, &stored), Part::Whole);
-        assert_eq!(ask("GET", &[("if-modified-since", MODIFIED)], 200, &[("date", MODIFIED), ("last-modified", "?")]), Part::Whole);
+        assert_eq!(
+            ask("GET", &[("if-modified-since", MODIFIED)], 200, &[("date", MODIFIED), ("last-modified", "?")]),
+            Part::Whole
+        );
     }
 
     #[test]
     fn if_none_match_wins_over_if_modified_since() {
         assert_eq!(get(&[("if-modified-since", MODIFIED), ("if-none-match", "\"b\"")]), Part::Whole);
-        assert_eq!(ask("GET", &[("if-modified-since", MODIFIED), ("if-none-match", "\"b\"")], 200, &[("last-modified", MODIFIED)]), Part::Whole);
+        assert_eq!(
+            ask(
+                "GET",
+                &[("if-modified-since", MODIFIED), ("if-none-match", "\"b\"")],
+                200,
+                &[("last-modified", MODIFIED)]
+            ),
+            Part::Whole
+        );
     }
 
     #[test]
@@ -217,8 +261,19 @@ mod tests {
         for text in ["\"b\"", "W/\"a\"", "*", "", "Sun, 06 Nov 1994 08:49:38 GMT", "Sunday, 06-Nov-94 08:49:37 GMT"] {
             assert_eq!(with(text), Part::Whole, "{text}");
         }
-        assert_eq!(ask("GET", &[("range", "bytes=2-3"), ("if-range", "W/\"a\"")], 200, &[("etag", "W/\"a\"")]), Part::Whole);
-        assert_eq!(ask("GET", &[("range", "bytes=2-3"), ("if-range", MODIFIED)], 200, &[("last-modified", MODIFIED), ("date", MODIFIED)]), Part::Whole);
+        assert_eq!(
+            ask("GET", &[("range", "bytes=2-3"), ("if-range", "W/\"a\"")], 200, &[("etag", "W/\"a\"")]),
+            Part::Whole
+        );
+        assert_eq!(
+            ask(
+                "GET",
+                &[("range", "bytes=2-3"), ("if-range", MODIFIED)],
+                200,
+                &[("last-modified", MODIFIED), ("date", MODIFIED)]
+            ),
+            Part::Whole
+        );
         assert_eq!(get(&[("if-range", "\"b\"")]), Part::Whole);
     }
 }

@@ -1,10 +1,12 @@
-//! Statuses that a request brings upon itself, by its conditions, its range, its expectation, its headers or how often it comes.
+//! Statuses that a request brings upon itself, by its conditions, its range, its expectation, its headers or how often
+//! it comes.
 
-/// Whether a response of this status says something about its request and not about the resource: it is for the one who asked, whatever
-/// freshness it claims, and what is stored of the resource is as good as before.
+/// Whether a response of this status says something about its request and not about the resource: it is for the one who
+/// asked, whatever freshness it claims, and what is stored of the resource is as good as before.
 ///
-/// RFC 9110 sections 15.5.1 (400), 15.5.7 (406), 15.5.9 (408), 15.5.12 (411), 15.5.13 (412), 15.5.14 (413), 15.5.16 (415), 15.5.17 (416),
-/// 15.5.18 (417), 15.5.20 (421), 15.5.21 (422), 15.5.22 (426); RFC 8470 (425); RFC 6585 (428, 429, 431).
+/// RFC 9110 sections 15.5.1 (400), 15.5.7 (406), 15.5.9 (408), 15.5.12 (411), 15.5.13 (412), 15.5.14 (413), 15.5.16
+/// (415), 15.5.17 (416), 15.5.18 (417), 15.5.20 (421), 15.5.21 (422), 15.5.22 (426); RFC 8470 (425); RFC 6585 (428,
+/// 429, 431).
 pub const fn is_provoked(status: u16) -> bool {
     matches!(status, 400 | 406 | 408 | 411..=413 | 415..=417 | 421 | 422 | 425 | 426 | 428 | 429 | 431)
 }

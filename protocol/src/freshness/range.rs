@@ -23,7 +23,8 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// What a 206 says that it has. `None`: another status, several parts, an unknown length, or nothing that can be read.
+    /// What a 206 says that it has. `None`: another status, several parts, an unknown length, or nothing that can be
+    /// read.
     pub fn of(response: &Response<'_>) -> Option<Self> {
         let mut said = response.values("content-range");
         let (Some(one), None) = (said.next(), said.next()) else { return None };
@@ -33,7 +34,10 @@ impl Extent {
         let dash = bytes.iter().position(|b| *b == b'-')?;
         let (first, last) = bytes.split_at_checked(dash)?;
         let extent = Self { first: number(first)?, last: number(last.get(1..)?)?, length: number(length.get(1..)?)? };
-        let fits = response.status == 206 && unit.eq_ignore_ascii_case(b"bytes ") && extent.first <= extent.last && extent.last < extent.length;
+        let fits = response.status == 206
+            && unit.eq_ignore_ascii_case(b"bytes ")
+            && extent.first <= extent.last
+            && extent.last < extent.length;
         fits.then_some(extent)
     }
 
@@ -52,7 +56,9 @@ impl Extent {
 pub(super) fn select(value: &[u8], length: u64) -> Part {
     let Some(at) = value.iter().position(|b| *b == b'=') else { return Part::Whole };
     let (unit, set) = value.split_at_checked(at).unwrap_or((value, b""));
-    let specs = || set.get(1..).unwrap_or_default().split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty());
+    let specs = || {
+        set.get(1..).unwrap_or_default().split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty())
+    };
     // Of an empty body everything is nothing.
     if !unit.trim_ascii_start().eq_ignore_ascii_case(b"bytes") || length == 0 || specs().nth(MOST).is_some() {
         return Part::Whole;
@@ -65,10 +71,12 @@ pub(super) fn select(value: &[u8], length: u64) -> Part {
             Some(None) => Part::Unsatisfiable,
             Some(Some((first, last))) => Part::Range(first, last),
         },
-        (Some(one), Some(two)) => match [one, two].into_iter().chain(specs).map(|spec| read(spec, length)).collect::<Option<Vec<Bytes>>>() {
-            None => Part::Whole,
-            Some(ranges) => several(&ranges.into_iter().flatten().collect::<Vec<_>>()),
-        },
+        (Some(one), Some(two)) => {
+            match [one, two].into_iter().chain(specs).map(|spec| read(spec, length)).collect::<Option<Vec<Bytes>>>() {
+                None => Part::Whole,
+                Some(ranges) => several(&ranges.into_iter().flatten().collect::<Vec<_>>()),
+            }
+        }
     }
 }
 
@@ -93,7 +101,11 @@ fn read(spec: &[u8], length: u64) -> Option<Bytes> {
 /// Puts together what overlaps or nearly touches, in the order in which it was asked for.
 fn several(asked: &[(u64, u64)]) -> Part {
     let overlap = |a: &(u64, u64), b: &(u64, u64)| a.0 <= b.1 && b.0 <= a.1;
-    let crowded = asked.iter().enumerate().filter(|(n, a)| asked.iter().enumerate().any(|(m, b)| m != *n && overlap(a, b))).count();
+    let crowded = asked
+        .iter()
+        .enumerate()
+        .filter(|(n, a)| asked.iter().enumerate().any(|(m, b)| m != *n && overlap(a, b)))
+        .count();
     if crowded > 2 {
         return Part::Whole;
     }
@@ -120,7 +132,9 @@ fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u64, |n, b| b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b.saturating_sub(b'0')))))
+    text.iter().try_fold(0_u64, |n, b| {
+        b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b.saturating_sub(b'0'))))
+    })
 }
 
 #[cfg(test)]
@@ -196,13 +210,18 @@ mod tests {
     fn ranges_that_overlap_or_nearly_touch_are_sent_as_one() {
         assert_eq!(of("bytes=0-9, 5-19", 1000), Part::Range(0, 19));
         assert_eq!(of("bytes=0-9, 50-59", 1000), Part::Range(0, 59));
-        assert_eq!(of("bytes=0-9, 300-309, 100-109, 600-", 1000), Part::Ranges(vec![(0, 9), (300, 309), (100, 109), (600, 999)]));
+        assert_eq!(
+            of("bytes=0-9, 300-309, 100-109, 600-", 1000),
+            Part::Ranges(vec![(0, 9), (300, 309), (100, 109), (600, 999)])
+        );
         assert_eq!(of("bytes=0-9, 100-109, 50-59", 1000), Part::Range(0, 109));
     }
 
     #[test]
     fn sets_that_are_made_to_hurt_are_answered_with_everything() {
-        let many = |n: u64| format!("bytes={}", (0..n).map(|n| format!("{}-{}", n * 1000, n * 1000)).collect::<Vec<_>>().join(","));
+        let many = |n: u64| {
+            format!("bytes={}", (0..n).map(|n| format!("{}-{}", n * 1000, n * 1000)).collect::<Vec<_>>().join(","))
+        };
         assert!(matches!(of(&many(16), 100_000), Part::Ranges(all) if all.len() == 16));
         assert_eq!(of(&many(17), 100_000), Part::Whole);
         assert_eq!(of("bytes=0-,0-,0-", 1000), Part::Whole);

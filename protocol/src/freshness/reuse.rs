@@ -8,9 +8,11 @@ use crate::{groups::Group, request::Request};
 pub enum Reuse {
     /// Give it.
     Fresh,
-    /// Give it although it is stale, and refresh it in the background where nobody does yet (stale-while-revalidate, max-stale).
+    /// Give it although it is stale, and refresh it in the background where nobody does yet (stale-while-revalidate,
+    /// max-stale).
     Stale,
-    /// Ask the origin first, on condition where it has a validator. The reason, for Cache-Status (`fwd=`): `uri-miss`, `stale`, `request`.
+    /// Ask the origin first, on condition where it has a validator. The reason, for Cache-Status (`fwd=`): `uri-miss`,
+    /// `stale`, `request`.
     Validate(&'static str),
     /// Never for this request: it names its user, and the response is not for everybody.
     Refuse,
@@ -62,7 +64,8 @@ fn one(asked: &Asked, stored: &Stored, resident: u64) -> Reuse {
     if client || window { Reuse::Stale } else { Reuse::Validate("stale") }
 }
 
-/// Whether a stale response may be given because the origin failed: no answer at all, or 500, 502, 503 or 504 (RFC 5861 section 4).
+/// Whether a stale response may be given because the origin failed: no answer at all, or 500, 502, 503 or 504 (RFC 5861
+/// section 4).
 pub fn reuse_on_error(group: &Group, request: &Request<'_>, verified: bool, stored: &Stored, resident: u64) -> bool {
     let asked = Asked::of(group, request);
     if asked.no_cache || stored.always_validate || (!stored.for_everybody && names_user(group, request, verified)) {
@@ -73,7 +76,8 @@ pub fn reuse_on_error(group: &Group, request: &Request<'_>, verified: bool, stor
         return true;
     }
     let stale = stored.staleness(resident);
-    let window = stored.while_revalidate.max(stored.if_error).max(asked.if_error.unwrap_or(0)).max(asked.max_stale.unwrap_or(0));
+    let window =
+        stored.while_revalidate.max(stored.if_error).max(asked.if_error.unwrap_or(0)).max(asked.max_stale.unwrap_or(0));
     !stored.must_revalidate && (stored.disconnected || stale < window)
 }
 
@@ -107,8 +111,9 @@ mod tests {
     #[test]
     fn what_is_not_there_is_a_miss() {
         let group = Group::for_tests("{}");
-        let ask =
-            |fields: &'static [(&'static [u8], &'static [u8])]| reuse(&group, &Request::read(b"GET", b"http", b"h", b"/", fields).unwrap(), false, None, 0);
+        let ask = |fields: &'static [(&'static [u8], &'static [u8])]| {
+            reuse(&group, &Request::read(b"GET", b"http", b"h", b"/", fields).unwrap(), false, None, 0)
+        };
         assert_eq!(ask(&[]), Reuse::Validate("uri-miss"));
         assert_eq!(ask(&[(b"cache-control", b"Only-If-Cached")]), Reuse::OnlyIfCached);
     }
@@ -128,7 +133,10 @@ mod tests {
             assert_eq!(minute(&[("cache-control", "max-age=60")]).later(&[asked], 0), REQUEST, "{asked:?}");
             assert_eq!(case(&[("cache-control", "max-age=60")]).later(&[asked], 0), Reuse::Fresh, "{asked:?}");
         }
-        assert_eq!(minute(&[("cache-control", "max-age=60")]).later(&[("pragma", "no-cache"), control("max-age=60")], 0), Reuse::Fresh);
+        assert_eq!(
+            minute(&[("cache-control", "max-age=60")]).later(&[("pragma", "no-cache"), control("max-age=60")], 0),
+            Reuse::Fresh
+        );
     }
 
     #[test]
@@ -196,7 +204,10 @@ mod tests {
     #[test]
     fn a_request_may_ask_for_stale_if_error() {
         let fields = [("cache-control", "max-age=60, stale-if-error=0"), ETAG];
-        assert!(minute(&fields).on_error(&[control("stale-if-error=10")], 69) && !minute(&fields).on_error(&[control("stale-if-error=10")], 70));
+        assert!(
+            minute(&fields).on_error(&[control("stale-if-error=10")], 69)
+                && !minute(&fields).on_error(&[control("stale-if-error=10")], 70)
+        );
         assert!(!minute(&fields).on_error(&[], 61) && !case(&fields).on_error(&[control("stale-if-error=10")], 61));
     }
 
@@ -225,7 +236,10 @@ mod tests {
             assert_eq!(stored.later(&[control("only-if-cached")], 60), Reuse::OnlyIfCached);
             assert_eq!(stored.later(&[control("only-if-cached"), ("authorization", "x")], 10), Reuse::OnlyIfCached);
         }
-        assert_eq!(minute(&[("cache-control", "max-age=60"), ETAG]).later(&[control("only-if-cached, max-stale")], 70), Reuse::Stale);
+        assert_eq!(
+            minute(&[("cache-control", "max-age=60"), ETAG]).later(&[control("only-if-cached, max-stale")], 70),
+            Reuse::Stale
+        );
     }
 
     #[test]

@@ -66,22 +66,25 @@ pub enum Since {
     Now,
 }
 
-/// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if the load begins after
-/// it; one on condition, since the cache judges that by what the load brings (RFC 9111 section 4.3.2); and, where a stored response is going
-/// to be validated (`validates`), one for a part.
+/// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if
+/// the load begins after it; one on condition, since the cache judges that by what the load brings (RFC 9111 section
+/// 4.3.2); and, where a stored response is going to be validated (`validates`), one for a part.
 pub fn shares(group: &Group, request: &Request<'_>, verified: bool, validates: bool) -> Result<Since, Alone> {
     let asked = Asked::of(group, request);
     let is_judged_here = || !asked.no_store && !is_for_origin(request);
     match joins(group, request, verified) {
         Ok(()) => Ok(Since::Ever),
         Err(Alone::Conditional) if is_judged_here() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
-        Err(Alone::Range) if validates && is_judged_here() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
+        Err(Alone::Range) if validates && is_judged_here() => {
+            Ok(if asked.reloads() { Since::Now } else { Since::Ever })
+        }
         Err(Alone::Directive) if asked.reloads() && !asked.no_store => Ok(Since::Now),
         Err(alone) => Err(alone),
     }
 }
 
-/// Whether a load of the whole would answer a request for the head or for a part alone, in a way that a cache may judge.
+/// Whether a load of the whole would answer a request for the head or for a part alone, in a way that a cache may
+/// judge.
 pub fn wants_less(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let asked = Asked::of(group, request);
     (request.is_head() || (request.is_get() && request.marks.any(Marks::RANGE)))
@@ -93,7 +96,8 @@ pub fn wants_less(group: &Group, request: &Request<'_>, verified: bool) -> bool 
 
 /// Whether a request has a condition that only the origin may judge.
 fn is_for_origin(request: &Request<'_>) -> bool {
-    request.marks.any(Marks::CONDITIONAL) && (request.value("if-match").is_some() || request.value("if-unmodified-since").is_some())
+    request.marks.any(Marks::CONDITIONAL)
+        && (request.value("if-match").is_some() || request.value("if-unmodified-since").is_some())
 }
 
 /// Whether a request names its user: it has Authorization, Cookie, one of the group's identity headers, or a token that
@@ -157,13 +161,19 @@ mod tests {
     #[test]
     fn conditions_share_any_load_and_parts_a_validation() {
         let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
-        let fields: [Field<'_>; 3] = [(b"if-none-match", b"\"a\""), (b"range", b"bytes=0-1"), (b"cache-control", b"max-age=0")];
-        for (count, unstored, since) in [(1, Ok(Since::Ever), Since::Ever), (2, Err(Alone::Range), Since::Ever), (3, Err(Alone::Range), Since::Now)] {
+        let fields: [Field<'_>; 3] =
+            [(b"if-none-match", b"\"a\""), (b"range", b"bytes=0-1"), (b"cache-control", b"max-age=0")];
+        for (count, unstored, since) in
+            [(1, Ok(Since::Ever), Since::Ever), (2, Err(Alone::Range), Since::Ever), (3, Err(Alone::Range), Since::Now)]
+        {
             let request = ask(b"GET", fields.get(..count).unwrap_or_default());
             assert_eq!(shares(&obey, &request, false, false), unstored, "nothing is stored");
             assert_eq!(shares(&obey, &request, false, true), Ok(since));
         }
-        for fields in [[(&b"if-match"[..], &b"\"a\""[..]), (b"range", b"x")], [(b"if-none-match", b"*"), (b"cache-control", b"no-store")]] {
+        for fields in [
+            [(&b"if-match"[..], &b"\"a\""[..]), (b"range", b"x")],
+            [(b"if-none-match", b"*"), (b"cache-control", b"no-store")],
+        ] {
             assert!(shares(&obey, &ask(b"GET", &fields), false, true).is_err());
         }
         assert!(shares(&obey, &ask(b"HEAD", &[]), false, true).is_err());
@@ -190,10 +200,15 @@ mod tests {
     #[test]
     fn reloads_share_only_loads_that_begin_after_them() {
         let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
-        for (value, reload) in [(&b"no-cache"[..], true), (b"max-age=0", true), (b"no-store", false), (b"no-cache, no-store", false)] {
+        for (value, reload) in
+            [(&b"no-cache"[..], true), (b"max-age=0", true), (b"no-store", false), (b"no-cache, no-store", false)]
+        {
             let fields = [(&b"cache-control"[..], value)];
             assert_eq!(joins(&obey, &ask(b"GET", &fields), false), Err(Alone::Directive));
-            assert_eq!(shares(&obey, &ask(b"GET", &fields), false, false), if reload { Ok(Since::Now) } else { Err(Alone::Directive) });
+            assert_eq!(
+                shares(&obey, &ask(b"GET", &fields), false, false),
+                if reload { Ok(Since::Now) } else { Err(Alone::Directive) }
+            );
             assert_eq!(shares(&group("{}"), &ask(b"GET", &fields), false, false), Ok(Since::Ever));
         }
         assert_eq!(joins(&obey, &ask(b"GET", &[(b"pragma", b"no-cache")]), false), Err(Alone::Directive));

@@ -12,8 +12,9 @@ pub fn is_forwarded(reason: &str) -> bool {
     FORWARDED.contains(&reason)
 }
 
-/// The member that we append: `meshcache; hit; ttl=27; detail=proxy`, `meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed`.
-/// `detail`: who answered (`proxy`, `owner`), else the verdict's reason where there is one. `key`: for debuggers only.
+/// The member that we append: `meshcache; hit; ttl=27; detail=proxy`, `meshcache; fwd=uri-miss; fwd-status=200; stored;
+/// collapsed`. `detail`: who answered (`proxy`, `owner`), else the verdict's reason where there is one. `key`: for
+/// debuggers only.
 ///
 /// A reason that is one of RFC 9211's words for `fwd` is said there.
 pub fn cache_status(installation: &str, verdict: &Verdict, detail: &str, key: Option<&str>) -> String {
@@ -69,7 +70,11 @@ pub fn detail(who: &str, verdict: &Verdict, tags: &[&[u8]]) -> String {
 /// A token where it is one (RFC 9651 section 3.3.4), else a string.
 fn item(text: &mut String, value: &str) {
     let begins = value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'*');
-    if begins && value.bytes().all(|b| is_token_byte(b) || b == b':' || b == b'/') { text.push_str(value) } else { string(text, value) }
+    if begins && value.bytes().all(|b| is_token_byte(b) || b == b':' || b == b'/') {
+        text.push_str(value)
+    } else {
+        string(text, value)
+    }
 }
 
 /// A string (RFC 9651 section 3.3.3): visible ASCII; every other byte as `%` and two digits.
@@ -109,10 +114,16 @@ mod tests {
     fn a_forwarded_request_says_why_and_what_came_of_it() {
         let mut miss = verdict(Outcome::Miss, "uri-miss");
         (miss.fwd_status, miss.stored, miss.collapsed) = (200, true, true);
-        assert_eq!(cache_status("meshcache", &miss, "", None), "meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed");
+        assert_eq!(
+            cache_status("meshcache", &miss, "", None),
+            "meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed"
+        );
         assert_eq!(cache_status("m", &verdict(Outcome::Revalidated, ""), "", None), "m; fwd=stale");
         assert_eq!(cache_status("m", &verdict(Outcome::Revalidated, "request"), "", None), "m; fwd=request");
-        assert_eq!(cache_status("m", &verdict(Outcome::Miss, "vary-miss"), "owner", None), "m; fwd=vary-miss; detail=owner");
+        assert_eq!(
+            cache_status("m", &verdict(Outcome::Miss, "vary-miss"), "owner", None),
+            "m; fwd=vary-miss; detail=owner"
+        );
         assert_eq!(cache_status("m", &verdict(Outcome::Miss, ""), "", None), "m; fwd=uri-miss");
     }
 
@@ -120,7 +131,10 @@ mod tests {
     fn a_reason_of_ours_is_the_detail() {
         assert_eq!(cache_status("m", &verdict(Outcome::Pass, "private"), "", None), "m; fwd=bypass; detail=private");
         assert_eq!(cache_status("m", &verdict(Outcome::Pass, "method"), "", None), "m; fwd=method");
-        assert_eq!(cache_status("m", &verdict(Outcome::Error, "origin-refused"), "", None), "m; fwd=miss; detail=origin-refused");
+        assert_eq!(
+            cache_status("m", &verdict(Outcome::Error, "origin-refused"), "", None),
+            "m; fwd=miss; detail=origin-refused"
+        );
     }
 
     #[test]
@@ -128,13 +142,19 @@ mod tests {
         let mut hit = verdict(Outcome::Hit, "");
         hit.why = Some(crate::freshness::Why::SMaxage);
         assert_eq!(detail("owner", &hit, &[b"a", b"b"]), "owner why=s-maxage tags=a,b");
-        assert_eq!(cache_status("m", &hit, &detail("owner", &hit, &[]), Some("k")), "m; hit; ttl=0; detail=\"owner why=s-maxage\"; key=\"k\"");
+        assert_eq!(
+            cache_status("m", &hit, &detail("owner", &hit, &[]), Some("k")),
+            "m; hit; ttl=0; detail=\"owner why=s-maxage\"; key=\"k\""
+        );
     }
 
     #[test]
     fn the_key_is_a_string_and_names_are_tokens_where_they_can_be() {
         let hit = verdict(Outcome::Hit, "");
-        assert_eq!(cache_status("m", &hit, "", Some("g http://h/a\"b\\\u{e9}")), "m; hit; ttl=0; key=\"g http://h/a\\\"b\\\\%c3%a9\"");
+        assert_eq!(
+            cache_status("m", &hit, "", Some("g http://h/a\"b\\\u{e9}")),
+            "m; hit; ttl=0; key=\"g http://h/a\\\"b\\\\%c3%a9\""
+        );
         assert_eq!(cache_status("my cache", &hit, "two words", None), "\"my cache\"; hit; ttl=0; detail=\"two words\"");
         assert_eq!(cache_status("1st", &hit, "", None), "\"1st\"; hit; ttl=0");
     }

@@ -42,7 +42,8 @@ pub enum NotStored {
     NoFreshness,
     /// A body larger than the group's limit.
     TooLarge,
-    /// The response or its body is not complete, or of a kind that is never stored (event streams, a 206 that was not asked for or has several parts).
+    /// The response or its body is not complete, or of a kind that is never stored (event streams, a 206 that was not
+    /// asked for or has several parts).
     Incomplete,
 }
 
@@ -64,7 +65,8 @@ impl NotStored {
         }
     }
 
-    /// How long a key is remembered as `pass` after such a response, milliseconds. Short for errors, which may be over at once.
+    /// How long a key is remembered as `pass` after such a response, milliseconds. Short for errors, which may be over
+    /// at once.
     pub const fn remember(self) -> u64 {
         match self {
             Self::Status | Self::Incomplete => 1000,
@@ -73,10 +75,18 @@ impl NotStored {
     }
 }
 
-/// Decides whether a response to a GET is stored, or one to a POST that says that it answers a GET (RFC 9110 section 9.3.3). `verified`: a proxy verified a token of the request. `random`: for `jitter`.
+/// Decides whether a response to a GET is stored, or one to a POST that says that it answers a GET (RFC 9110 section
+/// 9.3.3). `verified`: a proxy verified a token of the request. `random`: for `jitter`.
 ///
 /// After a 304 (or the HEAD of the same representation) it is asked again, with what [`super::freshened`] made.
-pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Response<'_>, times: Times, random: u64) -> Result<Stored, NotStored> {
+pub fn store(
+    group: &Group,
+    request: &Request<'_>,
+    verified: bool,
+    response: &Response<'_>,
+    times: Times,
+    random: u64,
+) -> Result<Stored, NotStored> {
     let (control, targeted) = targeted::control(group, response);
     let named = share::names_user(group, request, verified);
     let age = age::initial(response, times);
@@ -109,7 +119,10 @@ pub fn store(group: &Group, request: &Request<'_>, verified: bool, response: &Re
         disconnected: by_rfc && stale_ok && control.if_error == Delta::Absent && response.status < 500,
         why: lifetime.why,
     };
-    let useful = (stored.is_fresh(0) && !stored.always_validate) || stored.validator || stored.while_revalidate > 0 || stored.if_error > 0;
+    let useful = (stored.is_fresh(0) && !stored.always_validate)
+        || stored.validator
+        || stored.while_revalidate > 0
+        || stored.if_error > 0;
     if useful { Ok(stored) } else { Err(NotStored::NoFreshness) }
 }
 
@@ -134,15 +147,16 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(is_larger(response, group.config().limits.object.0), NotStored::TooLarge)
 }
 
-/// Whether a response may be to what its request alone asked, a condition, a range or an expectation, and not to its target: any but
-/// a success, which is the whole (or a part that says of what) whoever asks.
+/// Whether a response may be to what its request alone asked, a condition, a range or an expectation, and not to its
+/// target: any but a success, which is the whole (or a part that says of what) whoever asks.
 fn answers_conditions(request: &Request<'_>, response: &Response<'_>) -> bool {
-    request.marks.any(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT)) && !(200..300).contains(&response.status)
+    request.marks.any(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT))
+        && !(200..300).contains(&response.status)
 }
 
 /// Whether a Set-Cookie keeps a response out of the store: always, unless the group stores such ones without it or the
-/// origin says so (`private="set-cookie"`). RFC 9111 (section 7.3) lets it be: to the letter where the origin gave a freshness, else
-/// only where it says that the response is for everybody.
+/// origin says so (`private="set-cookie"`). RFC 9111 (section 7.3) lets it be: to the letter where the origin gave a
+/// freshness, else only where it says that the response is for everybody.
 fn sets_cookie(subject: &Subject<'_>, errors: Errors) -> bool {
     let Subject { group, response, control, .. } = *subject;
     let sets = |name: &str| response.value(name).is_some() && !control.excludes(name.as_bytes());
@@ -156,13 +170,19 @@ fn is_part(request: &Request<'_>, response: &Response<'_>) -> bool {
 }
 
 fn is_event_stream(response: &Response<'_>) -> bool {
-    response
-        .values("content-type")
-        .any(|value| value.split(|b| *b == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")))
+    response.values("content-type").any(|value| {
+        value
+            .split(|b| *b == b';')
+            .next()
+            .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+    })
 }
 
 fn is_larger(response: &Response<'_>, limit: u64) -> bool {
-    response.value("content-length").and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok()).is_some_and(|length| length > limit)
+    response
+        .value("content-length")
+        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok())
+        .is_some_and(|length| length > limit)
 }
 
 #[cfg(test)]
@@ -205,7 +225,11 @@ mod tests {
             &[fresh][..],
             &[fresh, ("content-location", "/b")],
             &[fresh, ("content-location", "http://other/")],
-            &[("cache-control", "public"), ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT"), ("content-location", "/")],
+            &[
+                ("cache-control", "public"),
+                ("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT"),
+                ("content-location", "/"),
+            ],
         ] {
             assert_eq!(post(no), Err(NotStored::Method), "{no:?}");
         }
@@ -215,14 +239,34 @@ mod tests {
     fn what_is_not_complete_or_never_ends_is_not_stored() {
         for group in ["{}", LETTER] {
             let (said, one) = (("content-range", "bytes 0-3/10"), [("range", "bytes=0-3")]);
-            assert_eq!(case(&[PUBLIC, said]).by(group).status(206).why_not(), NotStored::Incomplete, "nobody asked for a part");
-            for no in ["bytes 0-3/*", "bytes 3-0/10", "bytes 0-10/10", "bytes */10", "lines 0-3/10", "bytes 0-3", "bytes -3/10", ""] {
-                assert_eq!(case(&[PUBLIC, ("content-range", no)]).by(group).asking(&one).status(206).why_not(), NotStored::Incomplete, "{no}");
+            assert_eq!(
+                case(&[PUBLIC, said]).by(group).status(206).why_not(),
+                NotStored::Incomplete,
+                "nobody asked for a part"
+            );
+            for no in [
+                "bytes 0-3/*",
+                "bytes 3-0/10",
+                "bytes 0-10/10",
+                "bytes */10",
+                "lines 0-3/10",
+                "bytes 0-3",
+                "bytes -3/10",
+                "",
+            ] {
+                assert_eq!(
+                    case(&[PUBLIC, ("content-range", no)]).by(group).asking(&one).status(206).why_not(),
+                    NotStored::Incomplete,
+                    "{no}"
+                );
             }
             assert_eq!(case(&[PUBLIC]).by(group).asking(&one).status(206).why_not(), NotStored::Incomplete);
             let fields = [PUBLIC, said, ETAG, ("cache-control", "stale-while-revalidate=9, stale-if-error=9")];
             let stored = case(&fields).by(group).asking(&one).status(206).store().unwrap();
-            assert!(stored.must_revalidate && !stored.validator && !stored.disconnected, "a part is given while it is fresh, and no longer");
+            assert!(
+                stored.must_revalidate && !stored.validator && !stored.disconnected,
+                "a part is given while it is fresh, and no longer"
+            );
             assert_eq!((stored.while_revalidate, stored.if_error), (0, 0));
             for kind in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
                 assert_eq!(case(&[PUBLIC, ("content-type", kind)]).by(group).why_not(), NotStored::Incomplete);
@@ -268,8 +312,18 @@ mod tests {
     #[test]
     fn an_answer_to_a_request_with_authorization_is_stored_only_where_it_says_so() {
         for group in ["{}", LETTER] {
-            for text in ["max-age=60", "max-age=60, proxy-revalidate", "no-cache", "public=1, max-age=60", "immutable, max-age=60"] {
-                assert_eq!(case(&[("cache-control", text), ETAG]).by(group).asking(&USER).why_not(), NotStored::Identity, "{text}");
+            for text in [
+                "max-age=60",
+                "max-age=60, proxy-revalidate",
+                "no-cache",
+                "public=1, max-age=60",
+                "immutable, max-age=60",
+            ] {
+                assert_eq!(
+                    case(&[("cache-control", text), ETAG]).by(group).asking(&USER).why_not(),
+                    NotStored::Identity,
+                    "{text}"
+                );
             }
             for text in ["public, max-age=60", "s-maxage=60", "must-revalidate, max-age=60"] {
                 let stored = case(&[("cache-control", text)]).by(group).asking(&USER).store().unwrap();
@@ -301,7 +355,13 @@ mod tests {
         assert_eq!(named.fresh(), ("max-age", 7000));
         assert_eq!(case(&[("cache-control", "public")]).by(group).asking(&USER).why_not(), NotStored::NoFreshness);
         assert_eq!(named.status(404).why_not(), NotStored::Status);
-        assert_eq!(case(&[]).by(r#"{"freshness": {"default": "50s"}, "share": {"authorization": true}}"#).asking(&USER).fresh(), ("default", 50_000));
+        assert_eq!(
+            case(&[])
+                .by(r#"{"freshness": {"default": "50s"}, "share": {"authorization": true}}"#)
+                .asking(&USER)
+                .fresh(),
+            ("default", 50_000)
+        );
     }
 
     #[test]
@@ -330,7 +390,10 @@ mod tests {
     fn to_the_letter_a_cookie_does_not_matter_where_the_origin_gave_a_freshness() {
         let cookie = ("set-cookie", "a=b");
         assert!(case(&[FRESH, cookie]).letter().store().is_ok());
-        assert_eq!(case(&[("last-modified", "Sun, 06 Nov 1994 00:00:00 GMT"), cookie]).letter().why_not(), NotStored::SetCookie);
+        assert_eq!(
+            case(&[("last-modified", "Sun, 06 Nov 1994 00:00:00 GMT"), cookie]).letter().why_not(),
+            NotStored::SetCookie
+        );
     }
 
     #[test]
@@ -356,11 +419,16 @@ mod tests {
     #[test]
     fn must_understand_stores_what_is_understood_even_with_no_store_and_nothing_else() {
         let both = [("cache-control", "must-understand, no-store, max-age=60")];
-        for (status, ok) in [(200, true), (204, true), (404, true), (503, true), (226, false), (299, false), (418, false), (599, false)] {
+        for (status, ok) in
+            [(200, true), (204, true), (404, true), (503, true), (226, false), (299, false), (418, false), (599, false)]
+        {
             let result = case(&both).letter().status(status).store();
             assert_eq!(result.map(|_| ()), if ok { Ok(()) } else { Err(NotStored::Status) }, "{status}");
         }
-        assert_eq!(case(&[("cache-control", "must-understand, max-age=60")]).letter().status(599).why_not(), NotStored::Status);
+        assert_eq!(
+            case(&[("cache-control", "must-understand, max-age=60")]).letter().status(599).why_not(),
+            NotStored::Status
+        );
     }
 
     #[test]
@@ -373,7 +441,8 @@ mod tests {
 
     #[test]
     fn an_error_is_stored_only_as_the_group_lists_it() {
-        let group = r#"{"freshness": {"status": {"404": "10s", "4xx": "5s", "410": "0s"}, "min": "50s", "force": "70s"}}"#;
+        let group =
+            r#"{"freshness": {"status": {"404": "10s", "4xx": "5s", "410": "0s"}, "min": "50s", "force": "70s"}}"#;
         assert_eq!(case(&[PUBLIC]).by(group).status(404).fresh(), ("status", 10_000));
         assert_eq!(case(&[]).by(group).status(403).fresh(), ("status", 5000));
         assert_eq!(case(&[("age", "100")]).by(group).status(404).fresh(), ("status", 10_000));
@@ -397,19 +466,32 @@ mod tests {
             assert!(case(&[PUBLIC]).letter().status(status).store().is_ok(), "to the letter: {status}");
         }
         for status in [403, 404, 405, 410, 414, 451] {
-            assert!(case(&[PUBLIC]).by(SAFE).status(status).store().is_ok() && case(&[]).by(listed).status(status).store().is_ok(), "{status}");
+            assert!(
+                case(&[PUBLIC]).by(SAFE).status(status).store().is_ok()
+                    && case(&[]).by(listed).status(status).store().is_ok(),
+                "{status}"
+            );
         }
     }
 
     #[test]
     fn of_answers_to_conditions_ranges_and_expectations_only_successes_are_stored() {
         let listed = r#"{"freshness": {"status": {"4xx": "5s"}}}"#;
-        for asked in
-            [("if-match", "\"a\""), ("if-none-match", "\"a\""), ("if-unmodified-since", "x"), ("range", "bytes=0-1"), ("if-range", "x"), ("expect", "x")]
-        {
+        for asked in [
+            ("if-match", "\"a\""),
+            ("if-none-match", "\"a\""),
+            ("if-unmodified-since", "x"),
+            ("range", "bytes=0-1"),
+            ("if-range", "x"),
+            ("expect", "x"),
+        ] {
             for group in [listed, SAFE] {
                 for status in [404, 409, 302] {
-                    assert_eq!(case(&[PUBLIC]).by(group).asking(&[asked]).status(status).why_not(), NotStored::Status, "{asked:?} {status}");
+                    assert_eq!(
+                        case(&[PUBLIC]).by(group).asking(&[asked]).status(status).why_not(),
+                        NotStored::Status,
+                        "{asked:?} {status}"
+                    );
                 }
                 assert!(case(&[PUBLIC]).by(group).asking(&[asked]).store().is_ok(), "{asked:?}");
             }
@@ -421,14 +503,24 @@ mod tests {
     fn statuses_that_rfc_6585_forbids_are_stored_only_where_the_group_lists_them_one_by_one() {
         for status in [428, 429, 431, 511] {
             assert_eq!(case(&[PUBLIC]).letter().status(status).why_not(), NotStored::Status, "{status}");
-            assert_eq!(case(&[PUBLIC]).by(r#"{"freshness": {"status": {"4xx": "5s", "5xx": "5s"}}}"#).status(status).why_not(), NotStored::Status, "{status}");
+            assert_eq!(
+                case(&[PUBLIC]).by(r#"{"freshness": {"status": {"4xx": "5s", "5xx": "5s"}}}"#).status(status).why_not(),
+                NotStored::Status,
+                "{status}"
+            );
         }
         assert_eq!(case(&[]).by(r#"{"freshness": {"status": {"511": "1s"}}}"#).status(511).fresh(), ("status", 1000));
     }
 
     #[test]
     fn what_could_never_be_given_is_not_stored() {
-        for fields in [&[][..], &[("cache-control", "max-age=0")], &[("expires", "0")], &[FRESH, ("age", "60")], &[("cache-control", "no-cache, max-age=60")]] {
+        for fields in [
+            &[][..],
+            &[("cache-control", "max-age=0")],
+            &[("expires", "0")],
+            &[FRESH, ("age", "60")],
+            &[("cache-control", "no-cache, max-age=60")],
+        ] {
             assert_eq!(case(fields).why_not(), NotStored::NoFreshness, "{fields:?}");
             let validated: Vec<_> = fields.iter().copied().chain([ETAG]).collect();
             assert!(case(&validated).store().is_ok(), "{fields:?}");
@@ -447,7 +539,9 @@ mod tests {
     #[test]
     fn stale_windows_are_the_responses_else_the_groups() {
         let group = r#"{"freshness": {"staleWhileRevalidate": "5s", "staleIfError": "7s"}}"#;
-        let windows = |text: &str| case(&[("cache-control", text)]).by(group).store().map(|s| (s.while_revalidate, s.if_error)).unwrap();
+        let windows = |text: &str| {
+            case(&[("cache-control", text)]).by(group).store().map(|s| (s.while_revalidate, s.if_error)).unwrap()
+        };
         assert_eq!(windows("max-age=60"), (5000, 7000));
         assert_eq!(windows("max-age=60, stale-while-revalidate=9, stale-if-error=0"), (9000, 0));
         assert_eq!(windows("max-age=60, stale-while-revalidate=x, stale-if-error"), (0, 0));
@@ -459,7 +553,11 @@ mod tests {
         ] {
             assert_eq!(windows(text), (0, 0), "{text}");
         }
-        let failure = case(&[FRESH]).by(r#"{"freshness": {"staleIfError": "7s", "status": {"503": "1s"}}}"#).status(503).store().unwrap();
+        let failure = case(&[FRESH])
+            .by(r#"{"freshness": {"staleIfError": "7s", "status": {"503": "1s"}}}"#)
+            .status(503)
+            .store()
+            .unwrap();
         assert_eq!((failure.while_revalidate, failure.if_error), (0, 0));
     }
 }

@@ -36,8 +36,9 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say: what is left is
-    /// how long it is fresh, for how long after that it stands in for a service that fails, and for whom.
+    /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say:
+    /// what is left is how long it is fresh, for how long after that it stands in for a service that fails, and for
+    /// whom.
     pub fn told(verdict: &Verdict, status: u16) -> Self {
         Self {
             status,
@@ -62,7 +63,9 @@ impl Stored {
 
     /// How much longer it is fresh; 0 or negative: so long stale.
     pub fn ttl(&self, resident: u64) -> i64 {
-        i64::try_from(self.lifetime).unwrap_or(i64::MAX).saturating_sub(i64::try_from(self.age(resident)).unwrap_or(i64::MAX))
+        i64::try_from(self.lifetime)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(self.age(resident)).unwrap_or(i64::MAX))
     }
 
     /// Whether it is fresh after so long in a store: its age is less than its lifetime (RFC 9111 section 4.2).
@@ -76,7 +79,8 @@ impl Stored {
     }
 
     /// How long after it arrived it is of any use: freshness, stale windows and, with a validator, one more
-    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation; the same where it may be given while the origin is away.
+    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation; the same where it may be given while the
+    /// origin is away.
     pub fn keep(&self) -> u64 {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.while_revalidate.max(self.if_error);
@@ -96,7 +100,10 @@ mod tests {
     fn age_counts_on_and_ttl_goes_down_with_it() {
         let stored = case(&[FRESH, ("age", "10")]).store().unwrap();
         assert_eq!((stored.age(0), stored.age(49_999), stored.age(u64::MAX)), (10_000, 59_999, u64::MAX));
-        assert_eq!((stored.ttl(0), stored.ttl(49_999), stored.ttl(50_000), stored.ttl(70_000)), (50_000, 1, 0, -20_000));
+        assert_eq!(
+            (stored.ttl(0), stored.ttl(49_999), stored.ttl(50_000), stored.ttl(70_000)),
+            (50_000, 1, 0, -20_000)
+        );
         assert_eq!((stored.is_fresh(49_999), stored.is_fresh(50_000)), (true, false));
         assert_eq!((stored.staleness(40_000), stored.staleness(50_000), stored.staleness(70_000)), (0, 0, 20_000));
     }

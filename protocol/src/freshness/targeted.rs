@@ -32,7 +32,9 @@ fn read(field: &[u8]) -> Option<Control> {
             Value::Flag(false) => {}
             Value::Number(n) => control.take(name.as_bytes(), Argument::Token(n.to_string().as_bytes())),
             // A directive with a list of names is a String; a number in a String is of the wrong type (section 2.1).
-            Value::Text(names) if name == "private" || name == "no-cache" => control.take(name.as_bytes(), Argument::Quoted(names.as_bytes())),
+            Value::Text(names) if name == "private" || name == "no-cache" => {
+                control.take(name.as_bytes(), Argument::Quoted(names.as_bytes()))
+            }
             Value::Text(_) | Value::Other => control.take(name.as_bytes(), Argument::Bad),
         }
     }
@@ -83,7 +85,10 @@ impl<'de> visitor::ItemVisitor<'de> for Member<'_> {
     type Out = ();
     type Error = Infallible;
 
-    fn bare_item(self, item: BareItemFromInput<'de>) -> Result<impl visitor::ParameterVisitor<'de, Out = ()>, Infallible> {
+    fn bare_item(
+        self,
+        item: BareItemFromInput<'de>,
+    ) -> Result<impl visitor::ParameterVisitor<'de, Out = ()>, Infallible> {
         *self.0 = match item {
             BareItemFromInput::Boolean(flag) => Value::Flag(flag),
             BareItemFromInput::Integer(n) => Value::Number(n.into()),
@@ -108,8 +113,14 @@ mod tests {
 
     #[test]
     fn a_target_replaces_cache_control_in_the_order_of_the_list() {
-        let both =
-            of(TARGETS, &[(b"cache-control", b"no-store"), (b"cdn-cache-control", b"max-age=10"), (b"meshcache-control", b"max-age=20, must-revalidate")]);
+        let both = of(
+            TARGETS,
+            &[
+                (b"cache-control", b"no-store"),
+                (b"cdn-cache-control", b"max-age=10"),
+                (b"meshcache-control", b"max-age=20, must-revalidate"),
+            ],
+        );
         assert!(both.1 && both.0.max_age == Delta::Millis(20_000) && both.0.must_revalidate && !both.0.no_store);
         let second = of(TARGETS, &[(b"cache-control", b"no-store"), (b"cdn-cache-control", b"max-age=10")]);
         assert!(second.1 && second.0.max_age == Delta::Millis(10_000) && !second.0.no_store);
@@ -119,7 +130,17 @@ mod tests {
 
     #[test]
     fn a_target_that_is_empty_or_no_structured_field_is_as_if_it_were_not_there() {
-        for text in [&b""[..], b"  ", b"max-age=10,", b"Max-Age=10", b"max-age=10; =", b"max-age=\"10", b"max-age=1 2", b"max-age=9999999999999999", b"\xff"] {
+        for text in [
+            &b""[..],
+            b"  ",
+            b"max-age=10,",
+            b"Max-Age=10",
+            b"max-age=10; =",
+            b"max-age=\"10",
+            b"max-age=1 2",
+            b"max-age=9999999999999999",
+            b"\xff",
+        ] {
             let fields = [(&b"cache-control"[..], &b"max-age=5"[..]), (b"cdn-cache-control", text)];
             let (control, targeted) = control(&Group::for_tests(TARGETS), &Response { status: 200, fields: &fields });
             assert!(!targeted && control.max_age == Delta::Millis(5000), "{}", text.escape_ascii());
@@ -134,7 +155,15 @@ mod tests {
 
     #[test]
     fn values_of_the_wrong_type_are_read_strictly() {
-        for text in [&b"max-age=\"10\""[..], b"max-age=ten", b"max-age=1.5", b"max-age=-1", b"max-age", b"max-age=(1 2)", b"max-age=:MQ==:"] {
+        for text in [
+            &b"max-age=\"10\""[..],
+            b"max-age=ten",
+            b"max-age=1.5",
+            b"max-age=-1",
+            b"max-age",
+            b"max-age=(1 2)",
+            b"max-age=:MQ==:",
+        ] {
             let fields = [(&b"cdn-cache-control"[..], text)];
             let (control, targeted) = control(&Group::for_tests(TARGETS), &Response { status: 200, fields: &fields });
             assert!(targeted && control.max_age == Delta::Bad, "{}", text.escape_ascii());
@@ -145,7 +174,14 @@ mod tests {
 
     #[test]
     fn parameters_are_ignored_and_the_last_of_a_name_counts() {
-        let control = of(TARGETS, &[(b"cdn-cache-control", b"max-age=10;x=\"y\", no-store=?0, max-age=30"), (b"cdn-cache-control", b"public")]).0;
+        let control = of(
+            TARGETS,
+            &[
+                (b"cdn-cache-control", b"max-age=10;x=\"y\", no-store=?0, max-age=30"),
+                (b"cdn-cache-control", b"public"),
+            ],
+        )
+        .0;
         assert!(control.max_age == Delta::Millis(30_000) && control.public && !control.no_store);
     }
 }

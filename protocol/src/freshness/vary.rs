@@ -76,12 +76,21 @@ impl Selecting {
 
     /// The same as a group has it: to the letter of RFC 9111, languages of equal weight have no order.
     pub fn in_group(group: &Group, vary: &Vary, request: &Request<'_>) -> Self {
-        Self::by(vary, request, if group.config().freshness.errors.to_the_letter() { Equals::Unordered } else { Equals::Usual })
+        Self::by(
+            vary,
+            request,
+            if group.config().freshness.errors.to_the_letter() { Equals::Unordered } else { Equals::Usual },
+        )
     }
 
     fn by(vary: &Vary, request: &Request<'_>, equals: Equals) -> Self {
         match vary {
-            Vary::By(names) => Self(names.iter().map(|name| (name.clone(), is_there(request, name).then(|| canonical(request, name, equals)))).collect()),
+            Vary::By(names) => Self(
+                names
+                    .iter()
+                    .map(|name| (name.clone(), is_there(request, name).then(|| canonical(request, name, equals))))
+                    .collect(),
+            ),
             Vary::Nothing | Vary::Everything => Self::default(),
         }
     }
@@ -101,7 +110,10 @@ impl Selecting {
 
     /// Bytes that it takes in memory, with its allocations.
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(|(name, value)| 64_usize.saturating_add(name.len()).saturating_add(value.as_ref().map_or(0, Vec::len))).sum()
+        self.0
+            .iter()
+            .map(|(name, value)| 64_usize.saturating_add(name.len()).saturating_add(value.as_ref().map_or(0, Vec::len)))
+            .sum()
     }
 }
 
@@ -120,7 +132,8 @@ fn canonical(request: &Request<'_>, name: &str, equals: Equals) -> Vec<u8> {
 }
 
 fn agrees(request: &Request<'_>, name: &str, value: &[u8]) -> bool {
-    let (value, equals) = value.strip_prefix(&[UNORDERED]).map_or((value, Equals::Usual), |value| (value, Equals::Unordered));
+    let (value, equals) =
+        value.strip_prefix(&[UNORDERED]).map_or((value, Equals::Usual), |value| (value, Equals::Unordered));
     let mut rest = Some(value);
     accept::each(request, name, equals, |part| rest = rest.and_then(|rest| rest.strip_prefix(part)));
     rest.is_some_and(<[u8]>::is_empty)
@@ -137,7 +150,9 @@ mod tests {
     }
 
     fn agree(name: &str, one: &[&str], two: &[&str]) -> bool {
-        let fields = |values: &[&str]| -> Vec<(Vec<u8>, Vec<u8>)> { values.iter().map(|v| (name.as_bytes().to_vec(), v.as_bytes().to_vec())).collect() };
+        let fields = |values: &[&str]| -> Vec<(Vec<u8>, Vec<u8>)> {
+            values.iter().map(|v| (name.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+        };
         let (one, two) = (fields(one), fields(two));
         let borrowed = |fields: &[(Vec<u8>, Vec<u8>)]| -> Vec<(&'static [u8], &'static [u8])> {
             fields.iter().map(|(n, v)| (&*n.clone().leak(), &*v.clone().leak())).collect()
@@ -179,7 +194,12 @@ mod tests {
     #[test]
     fn a_field_matches_itself_and_absence_matches_absence() {
         assert!(agree("foo", &["1"], &["1"]) && !agree("foo", &["1"], &["2"]));
-        assert!(agree("foo", &[], &[]) && !agree("foo", &[], &["1"]) && !agree("foo", &[], &[""]) && agree("foo", &[""], &[""]));
+        assert!(
+            agree("foo", &[], &[])
+                && !agree("foo", &[], &["1"])
+                && !agree("foo", &[], &[""])
+                && agree("foo", &[""], &[""])
+        );
         assert!(!agree("foo", &["1"], &["11"]) && !agree("foo", &["a"], &["A"]));
     }
 
@@ -198,10 +218,15 @@ mod tests {
         assert!(same("gzip;q=0.50", "gzip; Q=0.5"));
         assert!(same("gzip, gzip", "gzip"));
         assert!(
-            !same("gzip", "br") && !same("gzip", "gzip, br") && !same("gzip;q=0", "gzip") && !same("gzip;q=0.5, br", "gzip, br;q=0.5") && !same("", "gzip")
+            !same("gzip", "br")
+                && !same("gzip", "gzip, br")
+                && !same("gzip;q=0", "gzip")
+                && !same("gzip;q=0.5, br", "gzip, br;q=0.5")
+                && !same("", "gzip")
         );
         assert!(!same("gzip;q=x", "gzip") && same("gzip;q=x", "gzip;q=x") && !same("gzip;q=0.5", "gzip;q=500"));
-        let many = |order: &mut dyn Iterator<Item = usize>| order.map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+        let many =
+            |order: &mut dyn Iterator<Item = usize>| order.map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
         assert!(agree("accept-encoding", &[&many(&mut (0..40))], &[&many(&mut (0..40))]));
     }
 
@@ -216,11 +241,14 @@ mod tests {
     #[test]
     fn languages_of_equal_weight_keep_their_order_but_to_the_letter() {
         let same = |a, b| agree("accept-language", &[a], &[b]);
-        assert!(!same("en, de", "DE,en") && same("en, de", "EN,de;q=1.0") && same("fr;q=0.1, en, de", "en, de, fr;q=0.1"));
+        assert!(
+            !same("en, de", "DE,en") && same("en, de", "EN,de;q=1.0") && same("fr;q=0.1, en, de", "en, de, fr;q=0.1")
+        );
         assert!(!same("en;q=0.5, de;q=0.5", "de;q=0.5, en;q=0.5"));
         let letter = Group::for_tests(r#"{"freshness": {"errors": "rfc9111"}}"#);
         let ask = |fields| Request::read(b"GET", b"http", b"h", b"/", fields).unwrap();
-        let (one, two): ([Field<'_>; 1], [Field<'_>; 1]) = ([(b"accept-language", b"en, de")], [(b"accept-language", b"DE,en")]);
+        let (one, two): ([Field<'_>; 1], [Field<'_>; 1]) =
+            ([(b"accept-language", b"en, de")], [(b"accept-language", b"DE,en")]);
         for (group, agrees) in [(&letter, true), (&Group::for_tests("{}"), false)] {
             assert_eq!(Selecting::in_group(group, &vary(&["accept-language"]), &ask(&one)).matches(&ask(&two)), agrees);
         }
@@ -230,10 +258,15 @@ mod tests {
     fn accept_is_compared_without_space_and_by_its_weights() {
         let same = |a, b| agree("accept", &[a], &[b]);
         assert!(same("text/html;level=1, */*; q=0.1", "*/*;q=0.1, text/html ; level=1"));
-        assert!(same("text/html;x=\"a;q=1\", */*;q=0.1", "*/*;q=0.1, text/html;x=\"a;q=1\"") && same("a;x=\"b;c\" ; y=1, c;q=0.1", "c;q=0.1, a;x=\"b;c\";y=1"));
+        assert!(
+            same("text/html;x=\"a;q=1\", */*;q=0.1", "*/*;q=0.1, text/html;x=\"a;q=1\"")
+                && same("a;x=\"b;c\" ; y=1, c;q=0.1", "c;q=0.1, a;x=\"b;c\";y=1")
+        );
         assert!(!same("a;x=\"b; c\"", "a;x=\"b;c\""));
         assert!(
-            !same("text/html", "text/plain") && !same("text/html;level=1", "text/html;level=2") && !same("text/html;x=\"a;q=0.5\"", "text/html;x=\"a\";q=0.5")
+            !same("text/html", "text/plain")
+                && !same("text/html;level=1", "text/html;level=2")
+                && !same("text/html;x=\"a;q=0.5\"", "text/html;x=\"a\";q=0.5")
         );
     }
 
@@ -241,7 +274,9 @@ mod tests {
     fn host_is_the_authority() {
         let by = vary(&["Host"]);
         let ask = |authority: &'static str| Request::read(b"GET", b"http", authority.as_bytes(), b"/", &[]).unwrap();
-        assert!(Selecting::of(&by, &ask("A:80")).matches(&ask("a:80")) && !Selecting::of(&by, &ask("a")).matches(&ask("b")));
+        assert!(
+            Selecting::of(&by, &ask("A:80")).matches(&ask("a:80")) && !Selecting::of(&by, &ask("a")).matches(&ask("b"))
+        );
     }
 
     #[test]

@@ -45,7 +45,11 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         }
         for (field, rules) in [("match.paths", &of.paths), ("match.exclude", &of.exclude)] {
             if let Some(bad) = rules.iter().find_map(|rule| match rule {
-                PathRule::Prefix(path) | PathRule::Exact(path) if !path.starts_with('/') || path.contains(['?', '#']) => Some(path),
+                PathRule::Prefix(path) | PathRule::Exact(path)
+                    if !path.starts_with('/') || path.contains(['?', '#']) =>
+                {
+                    Some(path)
+                }
                 _ => None,
             }) {
                 return problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
@@ -59,7 +63,13 @@ pub fn check(config: &Config) -> Result<(), Problem> {
             return problem("patience", format!("{} is less than 10ms", group.patience));
         }
         if !group.hedge.is_zero() && group.hedge >= group.patience {
-            return problem("hedge", format!("{} is not less than the patience ({}): nobody would be asked earlier", group.hedge, group.patience));
+            return problem(
+                "hedge",
+                format!(
+                    "{} is not less than the patience ({}): nobody would be asked earlier",
+                    group.hedge, group.patience
+                ),
+            );
         }
         if group.origin.timeout.is_zero() {
             return problem("origin.timeout", "0s would fail every load".into());
@@ -79,8 +89,8 @@ pub fn check(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What is worth a warning: a group that can never match, because one before it takes everything that it names, a status
-/// that is never stored, and a path that no group caches.
+/// What is worth a warning: a group that can never match, because one before it takes everything that it names, a
+/// status that is never stored, and a path that no group caches.
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let takes_all = |earlier: &Match, later: &Match| {
         let hosts = match (&earlier.service, &later.service) {
@@ -89,14 +99,17 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             (None, Some(_)) => earlier.hosts.iter().any(super::Host::is_any),
             _ => false,
         };
-        let paths = earlier.paths.is_empty() || (!later.paths.is_empty() && later.paths.iter().all(|path| earlier.paths.contains(path)));
+        let paths = earlier.paths.is_empty()
+            || (!later.paths.is_empty() && later.paths.iter().all(|path| earlier.paths.contains(path)));
         hosts && paths && earlier.exclude.is_empty()
     };
     let shadowed = |n: usize, group: &GroupConfig| {
-        config.groups.iter().take(n).find(|earlier| takes_all(&earlier.r#match, &group.r#match)).map(|earlier| Problem {
-            group: Some(n),
-            field: "match".into(),
-            what: format!("`{}` can never match: `{}` before it takes all that it names", group.name, earlier.name),
+        config.groups.iter().take(n).find(|earlier| takes_all(&earlier.r#match, &group.r#match)).map(|earlier| {
+            Problem {
+                group: Some(n),
+                field: "match".into(),
+                what: format!("`{}` can never match: `{}` before it takes all that it names", group.name, earlier.name),
+            }
         })
     };
     let provoked = |n: usize, group: &GroupConfig| {
@@ -110,7 +123,10 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
     let ambiguous = |n: usize, group: &GroupConfig| {
         let of = &group.r#match;
         let fields = [("match.paths", &of.paths), ("match.exclude", &of.exclude)];
-        let (field, path) = fields.into_iter().flat_map(|(field, rules)| rules.iter().map(move |rule| (field, rule))).find_map(|(field, rule)| match rule {
+        let (field, path) = fields
+            .into_iter()
+            .flat_map(|(field, rules)| rules.iter().map(move |rule| (field, rule)))
+            .find_map(|(field, rule)| match rule {
             PathRule::Prefix(path) | PathRule::Exact(path) if !is_plain(path) => Some((field, path)),
             _ => None,
         })?;

@@ -1,6 +1,7 @@
 //! The groups as people write them. Every field is checked while it is read; what is not written has the value shown.
 //!
-//! A field that is not known is an error where people write it. In the filter (wasm) it is passed over: a later coordinator may tell of it.
+//! A field that is not known is an error where people write it. In the filter (wasm) it is passed over: a later
+//! coordinator may tell of it.
 
 use super::patterns::*;
 use crate::units::{Percent, Size, Span};
@@ -45,8 +46,8 @@ pub struct GroupConfig {
     /// SPIFFE patterns that may have answers of this group; empty or `*`: all who can reach it.
     #[serde(default)]
     pub callers: Vec<CallerPattern>,
-    /// What of plain clients' requests a coordinator sends on to the origin, when no cache answers them. Proxies are not told of it: what
-    /// they pass goes its own way.
+    /// What of plain clients' requests a coordinator sends on to the origin, when no cache answers them. Proxies are
+    /// not told of it: what they pass goes its own way.
     #[serde(default, skip_serializing)]
     pub pass_through: PassThrough,
     /// What beside group, scheme, authority, path and query tells answers apart.
@@ -152,7 +153,8 @@ pub struct Match {
     /// Every DNS name of this Kubernetes service, any port, as one authority: `name.namespace`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
-    /// Hosts: `example.com` (any port), `example.com:8080`, `*.example.com`, `*`. The authority is then part of the key.
+    /// Hosts: `example.com` (any port), `example.com:8080`, `*.example.com`, `*`. The authority is then part of the
+    /// key.
     pub hosts: Vec<Host>,
     /// Paths; none: every path.
     pub paths: Vec<PathRule>,
@@ -186,8 +188,8 @@ pub struct Bypass {
     pub query: Vec<String>,
 }
 
-/// What a coordinator sends on to the origin although no cache answers it. The default of a field that is not written depends on who may
-/// ask: [`super::Group::passes_through`].
+/// What a coordinator sends on to the origin although no cache answers it. The default of a field that is not written
+/// depends on who may ask: [`super::Group::passes_through`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
@@ -238,13 +240,16 @@ pub struct Origin {
     /// How long a load may take until its head is there, and between two pieces of its body. Others may wait for it.
     #[serde(default = "origin_timeout")]
     pub timeout: Span,
-    /// The same for what goes past the cache for one client, from the last byte of its request on; 0s: as long as that client waits.
+    /// The same for what goes past the cache for one client, from the last byte of its request on; 0s: as long as that
+    /// client waits.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pass_timeout: Span,
-    /// How long an HTTP/1.1 connection is kept that nobody uses: less than the origin keeps it. 0s: each request has its own.
+    /// How long an HTTP/1.1 connection is kept that nobody uses: less than the origin keeps it. 0s: each request has
+    /// its own.
     #[serde(default = "origin_idle", skip_serializing_if = "is_origin_idle")]
     pub idle: Span,
-    /// The longest that a connection takes requests, less up to a fifth. The origin's name is resolved again for the next one.
+    /// The longest that a connection takes requests, less up to a fifth. The origin's name is resolved again for the
+    /// next one.
     #[serde(default = "max_connection_age", skip_serializing_if = "is_max_connection_age")]
     pub max_connection_age: Span,
     /// Flights' loads under way at one coordinator.
@@ -378,9 +383,11 @@ pub struct Freshness {
     pub force: Force,
     /// Freshness by status for errors: `"404"`, `"4xx"`, `"5xx"`. Without it an error is not stored.
     pub status: BTreeMap<Status, Span>,
-    /// How errors that `status` does not list are treated: not stored, as other answers, or to the letter of RFC 9111 (`--origin-rules`).
+    /// How errors that `status` does not list are treated: not stored, as other answers, or to the letter of RFC 9111
+    /// (`--origin-rules`).
     pub errors: Errors,
-    /// Whether an answer without a freshness of its own gets a tenth of its Last-Modified's age (RFC 9111 section 4.2.2).
+    /// Whether an answer without a freshness of its own gets a tenth of its Last-Modified's age (RFC 9111 section
+    /// 4.2.2).
     pub heuristic: bool,
     /// How long past its freshness an answer is still given while one load refreshes it (RFC 5861).
     pub stale_while_revalidate: Span,
@@ -420,8 +427,8 @@ pub enum Errors {
     /// They are not stored.
     #[default]
     Status,
-    /// As RFC 9111 treats any response, but for what it lets one client do to the others: an answer that a request brought upon
-    /// itself is not stored, and one that sets a cookie only where it says public.
+    /// As RFC 9111 treats any response, but for what it lets one client do to the others: an answer that a request
+    /// brought upon itself is not stored, and one that sets a cookie only where it says public.
     Safe,
     /// As RFC 9111 treats any response, to the letter.
     Rfc9111,

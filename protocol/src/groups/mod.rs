@@ -5,7 +5,9 @@ mod config;
 mod patterns;
 
 pub use config::*;
-pub use patterns::{CallerPattern, Force, Host, MethodPattern, Name, NamePattern, OriginUrl, PathRegex, Service, Status};
+pub use patterns::{
+    CallerPattern, Force, Host, MethodPattern, Name, NamePattern, OriginUrl, PathRegex, Service, Status,
+};
 
 use crate::{
     feed,
@@ -92,7 +94,11 @@ impl Groups {
     }
 
     /// All groups that name a request's host, whatever its path.
-    pub fn of_host<'g>(&'g self, request: &Request<'_>, namespace: Option<&str>) -> impl Iterator<Item = &'g Arc<Group>> {
+    pub fn of_host<'g>(
+        &'g self,
+        request: &Request<'_>,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = &'g Arc<Group>> {
         let (host, port) = request.host_port();
         self.groups.iter().filter(move |group| group.config.r#match.names_host(&host, port, request.scheme, namespace))
     }
@@ -141,7 +147,8 @@ impl Group {
     #[doc(hidden)]
     #[allow(clippy::unwrap_used)]
     pub fn for_tests(json: &str) -> Self {
-        let mut value = serde_json::json!({"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://origin:80"}});
+        let mut value =
+            serde_json::json!({"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://origin:80"}});
         let over: serde_json::Value = serde_json::from_str(json).unwrap();
         for (name, field) in over.as_object().unwrap() {
             value.as_object_mut().unwrap().insert(name.clone(), field.clone());
@@ -164,7 +171,8 @@ impl Group {
         &self.digest
     }
 
-    /// Whether a digest is that of these rules, as this coordinator has them or as a proxy makes it that speaks an older version of the feed.
+    /// Whether a digest is that of these rules, as this coordinator has them or as a proxy makes it that speaks an
+    /// older version of the feed.
     pub fn agrees(&self, digest: &str) -> bool {
         digest == self.digest || digest == self.older
     }
@@ -202,7 +210,8 @@ impl Group {
         if rules.exclude.is_empty() && !rules.sort {
             return Some(Cow::Borrowed(query));
         }
-        let mut kept: Vec<&str> = query.split('&').filter(|pair| !rules.exclude.iter().any(|name| name.matches(parameter(pair)))).collect();
+        let mut kept: Vec<&str> =
+            query.split('&').filter(|pair| !rules.exclude.iter().any(|name| name.matches(parameter(pair)))).collect();
         if rules.sort {
             // By name only and stable: the order of values of one name means something to services.
             kept.sort_by(|a, b| parameter(a).cmp(parameter(b)));
@@ -219,11 +228,16 @@ impl Group {
         if bypass.cookies.iter().any(|name| request.cookie(name) != Cookie::Absent) {
             return Some(Reason::BypassCookie);
         }
-        let query = || request.normal_query().is_some_and(|q| q.split('&').any(|pair| bypass.query.iter().any(|name| name == parameter(pair))));
+        let query = || {
+            request
+                .normal_query()
+                .is_some_and(|q| q.split('&').any(|pair| bypass.query.iter().any(|name| name == parameter(pair))))
+        };
         (!bypass.query.is_empty() && query()).then_some(Reason::BypassQuery)
     }
 
-    /// Whether a cookie of the key is there in a way that not every server reads the same: such a request is none of the cache's business.
+    /// Whether a cookie of the key is there in a way that not every server reads the same: such a request is none of
+    /// the cache's business.
     pub fn confuses(&self, request: &Request<'_>) -> bool {
         self.key_cookies().any(|name| request.cookie(name) == Cookie::Ambiguous)
     }
@@ -233,8 +247,9 @@ impl Group {
         !self.is_guarded() || self.config.callers.iter().any(|pattern| pattern.matches(caller))
     }
 
-    /// Whether a coordinator sends a plain client's request on to the origin that no cache answers: it is the coordinator's own call there, and
-    /// may be one that its client could not make. `other_path`: the group may not name its path. `identified`: callers have an identity here.
+    /// Whether a coordinator sends a plain client's request on to the origin that no cache answers: it is the
+    /// coordinator's own call there, and may be one that its client could not make. `other_path`: the group may not
+    /// name its path. `identified`: callers have an identity here.
     pub fn passes_through(&self, method: &str, other_path: bool, identified: bool) -> Result<(), NotPassed> {
         // Where nobody is told apart, this is a plain caching proxy.
         let open = self.config.callers.is_empty() && !identified;
@@ -269,7 +284,8 @@ fn parameter(pair: &str) -> &str {
 
 /// A digest of some configuration: of its JSON, whose fields have one order.
 fn digest(config: &impl serde::Serialize) -> String {
-    // A configuration of strings, numbers and lists always serialises; if it ever did not, nothing would agree with the empty digest's owner but itself.
+    // A configuration of strings, numbers and lists always serialises; if it ever did not, nothing would agree with the
+    // empty digest's owner but itself.
     let json = serde_json::to_vec(config).unwrap_or_default();
     format!("{:016x}", Hash::of(&json).low())
 }
@@ -283,7 +299,9 @@ mod tests {
     }
 
     fn found(groups: &Groups, authority: &'static str, path: &'static str, namespace: Option<&str>) -> String {
-        match groups.find(&Request::read(b"GET", b"http", authority.as_bytes(), path.as_bytes(), &[]).unwrap(), namespace) {
+        match groups
+            .find(&Request::read(b"GET", b"http", authority.as_bytes(), path.as_bytes(), &[]).unwrap(), namespace)
+        {
             Found::Group(g) => g.name().to_owned(),
             Found::HostOnly(g) => format!("({})", g.name()),
             Found::Nothing => String::new(),
@@ -327,9 +345,14 @@ mod tests {
 
     #[test]
     fn bypass_and_callers_are_what_the_group_says() {
-        let group = Group::for_tests(r#"{"bypass": {"query": ["nocache"], "cookies": ["session"]}, "callers": ["spiffe://*/ns/shop/sa/*"]}"#);
+        let group = Group::for_tests(
+            r#"{"bypass": {"query": ["nocache"], "cookies": ["session"]}, "callers": ["spiffe://*/ns/shop/sa/*"]}"#,
+        );
         let request = |target: &'static str| Request::read(b"GET", b"http", b"h", target.as_bytes(), &[]).unwrap();
-        assert_eq!((group.bypasses(&request("/?nocache")), group.bypasses(&request("/?nocache2"))), (Some(Reason::BypassQuery), None));
+        assert_eq!(
+            (group.bypasses(&request("/?nocache")), group.bypasses(&request("/?nocache2"))),
+            (Some(Reason::BypassQuery), None)
+        );
         assert!(group.admits(Some("spiffe://cluster.local/ns/shop/sa/web")));
         assert!(!group.admits(Some("spiffe://cluster.local/ns/bank/sa/web")) && !group.admits(None));
         assert!(Group::for_tests(r#"{"callers": ["*"]}"#).admits(None));

@@ -42,7 +42,11 @@ impl Name {
 impl std::str::FromStr for Name {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if is_label(text) { Ok(Self(text.into())) } else { Err(format!("`{text}` is not a name (at most 63 of a-z, 0-9 and `-`, no `-` at either end)")) }
+        if is_label(text) {
+            Ok(Self(text.into()))
+        } else {
+            Err(format!("`{text}` is not a name (at most 63 of a-z, 0-9 and `-`, no `-` at either end)"))
+        }
     }
 }
 
@@ -54,7 +58,10 @@ impl fmt::Display for Name {
 
 fn is_label(text: &str) -> bool {
     let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    text.len() <= 63 && text.bytes().all(|b| ok(b) || b == b'-') && text.bytes().next().is_some_and(ok) && text.bytes().last().is_some_and(ok)
+    text.len() <= 63
+        && text.bytes().all(|b| ok(b) || b == b'-')
+        && text.bytes().next().is_some_and(ok)
+        && text.bytes().last().is_some_and(ok)
 }
 
 /// A Kubernetes service: `name.namespace`.
@@ -85,7 +92,9 @@ impl std::str::FromStr for Service {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('.') {
-            Some((name, namespace)) if is_label(name) && is_label(namespace) => Ok(Self { full: text.into(), dot: name.len() }),
+            Some((name, namespace)) if is_label(name) && is_label(namespace) => {
+                Ok(Self { full: text.into(), dot: name.len() })
+            }
             _ => Err(format!("`{text}` is not a service (name.namespace, for example config-server.platform)")),
         }
     }
@@ -114,7 +123,8 @@ impl Host {
 
     /// `port`: the request's, `None` where it is the scheme's own.
     fn matches(&self, host: &str, port: Option<u16>, scheme: &str) -> bool {
-        let host_fits = if self.any_label { host.len() > self.host.len() && host.ends_with(&self.host) } else { host == self.host };
+        let host_fits =
+            if self.any_label { host.len() > self.host.len() && host.ends_with(&self.host) } else { host == self.host };
         host_fits && self.port.is_none_or(|wanted| wanted == port.unwrap_or_else(|| default_port(scheme)))
     }
 }
@@ -125,8 +135,15 @@ impl std::str::FromStr for Host {
         let wrong = || Err(format!("`{text}` is not a host (examples: example.com, example.com:8080, *.example.com)"));
         let (any_label, rest) = text.strip_prefix('*').map_or((false, text), |rest| (true, rest));
         let (host, port) = split_port(rest);
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']') || (b == b':' && host.starts_with('['));
-        if !host.bytes().all(fits) || (host.is_empty() && !any_label) || (any_label && !host.is_empty() && !host.starts_with('.')) {
+        let fits = |b: u8| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'.' | b'-' | b'_' | b'[' | b']')
+                || (b == b':' && host.starts_with('['))
+        };
+        if !host.bytes().all(fits)
+            || (host.is_empty() && !any_label)
+            || (any_label && !host.is_empty() && !host.starts_with('.'))
+        {
             return wrong();
         }
         Ok(Self { any_label, host: host.to_ascii_lowercase(), port })
@@ -216,7 +233,8 @@ impl CallerPattern {
     }
 }
 
-/// `*` stands for any characters but `/`: an id's parts are of one kind each. Linear: the last star is the only one to come back to.
+/// `*` stands for any characters but `/`: an id's parts are of one kind each. Linear: the last star is the only one to
+/// come back to.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t, mut back) = (0, 0, None);
     while let Some(c) = text.get(t) {
@@ -247,7 +265,9 @@ impl std::str::FromStr for CallerPattern {
         if text == "*" || (text.starts_with("spiffe://") && text.bytes().all(|b| b.is_ascii_graphic())) {
             Ok(Self(text.into()))
         } else {
-            Err(format!("`{text}` is not a caller (examples: spiffe://cluster.local/ns/shop/sa/web, spiffe://*/ns/shop/sa/*, *)"))
+            Err(format!(
+                "`{text}` is not a caller (examples: spiffe://cluster.local/ns/shop/sa/web, spiffe://*/ns/shop/sa/*, *)"
+            ))
         }
     }
 }
@@ -274,7 +294,8 @@ impl std::str::FromStr for MethodPattern {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         // Methods are case-sensitive (RFC 9110 section 9.1): `get` would be another one than GET, and is a mistake.
-        if is_field_name(text) && !text.bytes().any(|b| b.is_ascii_lowercase()) && (text == "*" || !text.contains('*')) {
+        if is_field_name(text) && !text.bytes().any(|b| b.is_ascii_lowercase()) && (text == "*" || !text.contains('*'))
+        {
             Ok(Self(text.into()))
         } else {
             Err(format!("`{text}` is not a method (examples: GET, POST, *)"))
@@ -316,7 +337,8 @@ impl OriginUrl {
 impl std::str::FromStr for OriginUrl {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not an origin's URL (http://host:port or https://host:port, without a path)");
+        let wrong =
+            || format!("`{text}` is not an origin's URL (http://host:port or https://host:port, without a path)");
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
@@ -324,7 +346,11 @@ impl std::str::FromStr for OriginUrl {
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split_port(authority);
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_') || (host.starts_with('[') && matches!(b, b'[' | b']' | b':'));
+        let fits = |b: u8| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'.' | b'-' | b'_')
+                || (host.starts_with('[') && matches!(b, b'[' | b']' | b':'))
+        };
         if host.is_empty() || !host.bytes().all(fits) || port == Some(0) || authority.ends_with(':') {
             return Err(wrong());
         }
@@ -425,12 +451,14 @@ impl fmt::Display for Status {
 impl Match {
     /// Whether a host (lower case, the port `None` where it is the scheme's own) is named, seen from a namespace.
     pub(super) fn names_host(&self, host: &str, port: Option<u16>, scheme: &str, namespace: Option<&str>) -> bool {
-        self.service.as_ref().is_some_and(|service| service.is_named(host, namespace)) || self.hosts.iter().any(|pattern| pattern.matches(host, port, scheme))
+        self.service.as_ref().is_some_and(|service| service.is_named(host, namespace))
+            || self.hosts.iter().any(|pattern| pattern.matches(host, port, scheme))
     }
 
     /// Whether a path is named and not left out again.
     pub(super) fn names_path(&self, path: &str) -> bool {
-        (self.paths.is_empty() || self.paths.iter().any(|rule| rule.matches(path))) && !self.exclude.iter().any(|rule| rule.matches(path))
+        (self.paths.is_empty() || self.paths.iter().any(|rule| rule.matches(path)))
+            && !self.exclude.iter().any(|rule| rule.matches(path))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The least that a Wasm filter can do: floors under the cost of the real one.
 //!
-//! Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the cluster `owner` and hands on the body
-//! that comes. Any other configuration is the body of its answer to all requests.
+//! Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the cluster `owner` and
+//! hands on the body that comes. Any other configuration is the body of its answer to all requests.
 
 #![cfg(target_family = "wasm")]
 // The crate is a module and nothing else: the macro's exports are its interface.
@@ -87,7 +87,8 @@ impl HttpContext for Request {
             Role::Reply(body) => self.reply(if path().is_some() { 200 } else { 400 }, Some(body)),
             Role::Ask => {
                 let (path, authority) = (path().unwrap_or_default(), self.header(":authority").unwrap_or_default());
-                let head = vec![(":method", "GET"), (":scheme", "http"), (":authority", &*authority), (":path", &*path)];
+                let head =
+                    vec![(":method", "GET"), (":scheme", "http"), (":authority", &*authority), (":path", &*path)];
                 match self.dispatch_http_call("owner", head, None, vec![], Duration::from_secs(1)) {
                     Ok(_) => Action::Pause,
                     Err(_) => self.reply(503, None),

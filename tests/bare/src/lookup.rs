@@ -26,7 +26,8 @@ pub(crate) fn time_all() {
         let took = now().saturating_sub(begun).as_nanos() * 1000 / lookups as u128;
         let name = format!("bare_ring_{peers}_picoseconds");
         // A gauge that cannot be set leaves the benchmark waiting, and it says so.
-        let _ = hostcalls::define_metric(MetricType::Gauge, &name).and_then(|id| hostcalls::record_metric(id, took as u64));
+        let _ =
+            hostcalls::define_metric(MetricType::Gauge, &name).and_then(|id| hostcalls::record_metric(id, took as u64));
     }
 }
 
@@ -36,6 +37,7 @@ fn now() -> Duration {
 }
 
 fn ring(peers: usize) -> Ring {
-    let peer = |n: usize| Peer { name: format!("peer-{n}"), data: format!("10.0.0.1:{n}"), peer: format!("10.0.0.2:{n}") };
+    let peer =
+        |n: usize| Peer { name: format!("peer-{n}"), data: format!("10.0.0.1:{n}"), peer: format!("10.0.0.2:{n}") };
     Ring::new((0..peers).map(peer).collect())
 }

@@ -53,7 +53,10 @@ impl Coordinators {
         panic!("found no free ports {TRIES} times");
     }
 
-    async fn try_start(views: &[Vec<usize>], arguments: &[String]) -> Result<(Vec<Coordinator>, Vec<Vec<String>>), String> {
+    async fn try_start(
+        views: &[Vec<usize>],
+        arguments: &[String],
+    ) -> Result<(Vec<Coordinator>, Vec<Vec<String>>), String> {
         let ports: Vec<Ports> = views.iter().map(|_| reserve()).collect();
         let peer = |i: &usize| format!("peer-{i}={}/{}", ports[*i].data, ports[*i].peer.port());
         let told = |view: &Vec<usize>| {
@@ -80,7 +83,8 @@ impl Coordinators {
         let old = &mut self.all[i];
         old.kill();
         let (name, ports) = (old.name.clone(), old.ports);
-        let started = Coordinator::try_start(&name, Some(ports), &self.arguments[i], tempfile::tempdir().unwrap()).await;
+        let started =
+            Coordinator::try_start(&name, Some(ports), &self.arguments[i], tempfile::tempdir().unwrap()).await;
         self.all[i] = started.unwrap_or_else(|(_, log)| panic!("{name} does not start again; its log:\n{log}"));
     }
 
@@ -102,7 +106,8 @@ impl Coordinators {
         let mut all = Vec::new();
         for coordinator in &self.all {
             // A frozen one takes the connection and never answers.
-            let page = tokio::time::timeout(Duration::from_secs(1), client::get(coordinator.ports.status, "/metrics")).await;
+            let page =
+                tokio::time::timeout(Duration::from_secs(1), client::get(coordinator.ports.status, "/metrics")).await;
             all.push(page.ok().and_then(Result::ok).map(|page| Metrics::parse(&page.text())).unwrap_or_default());
         }
         all

@@ -83,7 +83,9 @@ async fn misbehave(mut stream: TcpStream, manner: Manner) -> std::io::Result<()>
     }
     match manner {
         // Linger of zero makes close a reset.
-        Manner::Reset | Manner::ResetAfterRequest => rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?,
+        Manner::Reset | Manner::ResetAfterRequest => {
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?
+        }
         Manner::Says(bytes) => {
             stream.write_all(&bytes).await?;
             stream.shutdown().await?;

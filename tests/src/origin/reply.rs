@@ -116,7 +116,15 @@ impl Reply {
         }
         let length = self.announced.then_some((self.chunk.len() * self.chunks) as u64);
         let trailers = Some(self.trailers).filter(|trailers| !trailers.is_empty());
-        let body = Body { chunk: self.chunk, left: self.chunks, length, cut: self.cut, flushed: false, trailers, _guard: Box::new(guard) };
+        let body = Body {
+            chunk: self.chunk,
+            left: self.chunks,
+            length,
+            cut: self.cut,
+            flushed: false,
+            trailers,
+            _guard: Box::new(guard),
+        };
         Ok(response.body(body).unwrap())
     }
 }

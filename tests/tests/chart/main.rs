@@ -1,4 +1,5 @@
-//! The chart without a cluster: linted, rendered over a matrix of values, every object looked at, misspelt values refused.
+//! The chart without a cluster: linted, rendered over a matrix of values, every object looked at, misspelt values
+//! refused.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -45,7 +46,10 @@ fn matrix() -> Vec<String> {
     ];
     let mut all: Vec<String> = more.iter().map(|one| format!("{GROUP}{one}")).collect();
     all.push(String::new());
-    all.push(format!("{GROUP}{}", more.iter().filter(|one| !one.contains("existingSecret")).copied().collect::<String>()));
+    all.push(format!(
+        "{GROUP}{}",
+        more.iter().filter(|one| !one.contains("existingSecret")).copied().collect::<String>()
+    ));
     for module in [
         "",
         "  module: {url: \"oci://registry.example/filter:1\", sha256: \"1111111111111111111111111111111111111111111111111111111111111111\", pullSecret: pull}\n",
@@ -70,14 +74,17 @@ fn hook(object: &Value) -> &str {
 
 /// The template of each Pod that the objects make.
 fn pods(objects: &[Value]) -> Vec<&Value> {
-    let specs = objects.iter().map(|object| if object["kind"] == "Pod" { &object["spec"] } else { &object["spec"]["template"]["spec"] });
+    let specs = objects
+        .iter()
+        .map(|object| if object["kind"] == "Pod" { &object["spec"] } else { &object["spec"]["template"]["spec"] });
     specs.filter(|spec| spec["containers"].is_array()).collect()
 }
 
 #[test]
 fn lint_has_nothing_to_say() {
     for values in matrix() {
-        let said = chart::run(&["lint", "--strict"], &values).unwrap_or_else(|error| panic!("{error}\nvalues:\n{values}"));
+        let said =
+            chart::run(&["lint", "--strict"], &values).unwrap_or_else(|error| panic!("{error}\nvalues:\n{values}"));
         assert!(said.contains("0 chart(s) failed"), "{said}");
     }
 }
@@ -88,9 +95,23 @@ fn every_object_is_whole_and_no_two_have_one_name() {
         let objects = chart::objects(&values).unwrap_or_else(|error| panic!("{error}\nvalues:\n{values}"));
         let mut seen = std::collections::HashSet::new();
         for object in &objects {
-            let part =
-                |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).unwrap_or_else(|| panic!("{path} in {object:#}"));
-            assert!(seen.insert(format!("{} {}/{} {}", part("/kind"), part("/metadata/namespace"), part("/metadata/name"), hook(object))), "twice: {object:#}");
+            let part = |path: &str| {
+                object
+                    .pointer(path)
+                    .and_then(Value::as_str)
+                    .filter(|text| !text.is_empty())
+                    .unwrap_or_else(|| panic!("{path} in {object:#}"))
+            };
+            assert!(
+                seen.insert(format!(
+                    "{} {}/{} {}",
+                    part("/kind"),
+                    part("/metadata/namespace"),
+                    part("/metadata/name"),
+                    hook(object)
+                )),
+                "twice: {object:#}"
+            );
             part("/apiVersion");
         }
     }
@@ -103,14 +124,22 @@ fn every_pod_fits_the_restricted_level_and_has_a_memory_limit_but_none_for_cpu()
         assert!(pods(&objects).len() >= 2);
         for pod in pods(&objects) {
             let security = &pod["securityContext"];
-            assert_eq!((&security["runAsNonRoot"], &security["seccompProfile"]["type"]), (&true.into(), &"RuntimeDefault".into()), "{pod:#}");
+            assert_eq!(
+                (&security["runAsNonRoot"], &security["seccompProfile"]["type"]),
+                (&true.into(), &"RuntimeDefault".into()),
+                "{pod:#}"
+            );
             assert_eq!(pod["enableServiceLinks"], false);
             for container in pod["containers"].as_array().unwrap() {
                 let security = &container["securityContext"];
                 assert_eq!(security["allowPrivilegeEscalation"], false);
                 assert_eq!(security["readOnlyRootFilesystem"], true);
                 assert_eq!(security["capabilities"]["drop"][0], "ALL");
-                assert!(container["resources"]["limits"]["memory"].is_string() && container["resources"]["limits"]["cpu"].is_null(), "{container:#}");
+                assert!(
+                    container["resources"]["limits"]["memory"].is_string()
+                        && container["resources"]["limits"]["cpu"].is_null(),
+                    "{container:#}"
+                );
             }
         }
     }
@@ -127,10 +156,18 @@ fn the_coordinators_have_stable_names_a_service_for_the_ring_and_a_grace_longer_
     assert!(arguments.contains("--discovery-service=$(POD_NAMESPACE)/cache-meshcache\""), "{arguments}");
     let services = of_kind(&objects, "Service");
     let ports = |service: &Value| {
-        service["spec"]["ports"].as_array().unwrap().iter().map(|port| format!("{} {}", port["name"].as_str().unwrap(), port["port"])).collect::<Vec<_>>()
+        service["spec"]["ports"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|port| format!("{} {}", port["name"].as_str().unwrap(), port["port"]))
+            .collect::<Vec<_>>()
     };
     assert_eq!(ports(services[0]), ["http2 8080", "http-status 8082", "tcp-peer 8083"]);
-    assert_eq!((&services[0]["spec"]["publishNotReadyAddresses"], &services[0]["spec"]["clusterIP"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&services[0]["spec"]["publishNotReadyAddresses"], &services[0]["spec"]["clusterIP"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(services[0]["spec"]["ports"][0]["appProtocol"], "kubernetes.io/h2c");
     assert_eq!(
         (ports(services[1]), &services[1]["spec"]["clusterIP"], &services[1]["spec"]["publishNotReadyAddresses"]),
@@ -143,7 +180,10 @@ fn a_coordinator_may_list_and_watch_endpoint_slices_of_its_own_namespace_and_not
     let objects = chart::objects(&format!("{GROUP}auth: {{existingSecret: mine}}")).unwrap();
     let roles = of_kind(&objects, "Role");
     assert_eq!(roles.len(), 1);
-    assert_eq!(roles[0]["rules"], serde_json::json!([{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}]));
+    assert_eq!(
+        roles[0]["rules"],
+        serde_json::json!([{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}])
+    );
     assert!(of_kind(&objects, "ClusterRole").is_empty());
 }
 
@@ -151,10 +191,12 @@ fn a_coordinator_may_list_and_watch_endpoint_slices_of_its_own_namespace_and_not
 async fn the_program_accepts_the_groups_as_the_chart_writes_them() {
     let groups = GROUP.replace("freshness: {default: 30s", "mode: off\n  freshness: {default: 30s, force: off");
     let objects = chart::objects(&groups).unwrap();
-    let text = of_kind(&objects, "ConfigMap").iter().find_map(|map| map["data"]["groups.yaml"].as_str()).unwrap().to_owned();
+    let text =
+        of_kind(&objects, "ConfigMap").iter().find_map(|map| map["data"]["groups.yaml"].as_str()).unwrap().to_owned();
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
-    let (status, said) = Coordinator::run(&["check", "--identity", "xfcc", "--config", file.path().to_str().unwrap()]).await;
+    let (status, said) =
+        Coordinator::run(&["check", "--identity", "xfcc", "--config", file.path().to_str().unwrap()]).await;
     assert!(status.success(), "{said}\n{text}");
 }
 
@@ -163,10 +205,20 @@ async fn the_program_knows_every_argument_that_the_chart_gives_it() {
     for values in matrix() {
         let objects = chart::objects(&values).unwrap();
         for pod in pods(&objects) {
-            let arguments: Vec<&str> = pod["containers"][0]["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap()).collect();
+            let arguments: Vec<&str> = pod["containers"][0]["args"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|argument| argument.as_str().unwrap())
+                .collect();
             // `--help` at the end wins over doing anything, and unknown flags over `--help`.
-            let known: Vec<&str> = arguments.iter().filter(|argument| argument.starts_with("--")).map(|argument| argument.split('=').next().unwrap()).collect();
-            let verb: Vec<&str> = arguments.iter().take_while(|argument| !argument.starts_with("--")).take(1).copied().collect();
+            let known: Vec<&str> = arguments
+                .iter()
+                .filter(|argument| argument.starts_with("--"))
+                .map(|argument| argument.split('=').next().unwrap())
+                .collect();
+            let verb: Vec<&str> =
+                arguments.iter().take_while(|argument| !argument.starts_with("--")).take(1).copied().collect();
             let (status, help) = Coordinator::run(&[verb.as_slice(), &["--help"]].concat()).await;
             assert!(status.success(), "{verb:?}: {help}");
             for flag in known {
@@ -193,7 +245,10 @@ fn a_change_of_groups_restarts_nothing() {
     assert_eq!(set(GROUP), set(&GROUP.replace("30s", "60s")));
     let pod = &set(GROUP)["spec"]["template"]["spec"];
     // A file that is mounted by itself would never change.
-    assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().all(|mount| mount["subPath"].is_null()), "{pod:#}");
+    assert!(
+        pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().all(|mount| mount["subPath"].is_null()),
+        "{pod:#}"
+    );
 }
 
 #[test]
@@ -205,7 +260,8 @@ fn a_sync_renders_what_the_last_one_did() {
 
 #[test]
 fn probes_ask_the_status_port_and_only_readiness_asks_more_than_whether_the_process_lives() {
-    let container = |objects: &[Value]| of_kind(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0].clone();
+    let container =
+        |objects: &[Value]| of_kind(objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0].clone();
     let container = container(&chart::objects(GROUP).unwrap());
     for (probe, path) in [("startupProbe", "/healthz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")] {
         assert_eq!(container[probe]["httpGet"], serde_json::json!({"path": path, "port": "http-status"}), "{probe}");
@@ -217,12 +273,19 @@ fn memory_is_one_value_and_the_grace_follows_the_drain() {
     let objects = chart::objects("memory: 2Gi\ndrainSeconds: 60\nistio: {enabled: true}\n").unwrap();
     let template = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"];
     let container = &template["spec"]["containers"][0];
-    assert_eq!((&container["resources"]["requests"]["memory"], &container["resources"]["limits"]["memory"]), (&"2Gi".into(), &"2Gi".into()));
+    assert_eq!(
+        (&container["resources"]["requests"]["memory"], &container["resources"]["limits"]["memory"]),
+        (&"2Gi".into(), &"2Gi".into())
+    );
     let arguments = container["args"].to_string();
     assert!(!arguments.contains("--store-bytes") && arguments.contains("--drain-timeout=60s"), "{arguments}");
     assert_eq!(template["spec"]["terminationGracePeriodSeconds"], 75);
-    let sidecar: Value = serde_json::from_str(template["metadata"]["annotations"]["proxy.istio.io/config"].as_str().unwrap()).unwrap();
-    assert_eq!(sidecar, serde_json::json!({"holdApplicationUntilProxyStarts": true, "terminationDrainDuration": "65s"}));
+    let sidecar: Value =
+        serde_json::from_str(template["metadata"]["annotations"]["proxy.istio.io/config"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        sidecar,
+        serde_json::json!({"holdApplicationUntilProxyStarts": true, "terminationDrainDuration": "65s"})
+    );
     // A large number is written as one, not as 6.3e+08.
     let objects = chart::objects("storeBytes: 629145600\n").unwrap();
     assert!(of_kind(&objects, "StatefulSet")[0].to_string().contains("--store-bytes=629145600\""));
@@ -240,7 +303,9 @@ fn disruptions_come_one_at_a_time_also_where_there_is_only_one() {
 
 #[test]
 fn pods_are_spread_unless_somebody_says_how() {
-    let spread = |values: &str| of_kind(&chart::objects(values).unwrap(), "StatefulSet")[0]["spec"]["template"]["spec"]["topologySpreadConstraints"].clone();
+    let spread = |values: &str| {
+        of_kind(&chart::objects(values).unwrap(), "StatefulSet")[0]["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
+    };
     let keys: Vec<Value> = spread("").as_array().unwrap().iter().map(|one| one["topologyKey"].clone()).collect();
     assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
     let own = serde_json::json!([{"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]);
@@ -264,10 +329,16 @@ fn the_usual_keys_reach_the_pods() {
         );
     }
     let template = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"];
-    assert_eq!((&template["spec"]["priorityClassName"], &template["spec"]["affinity"]), (&"high".into(), &serde_json::json!({"podAntiAffinity": {}})));
+    assert_eq!(
+        (&template["spec"]["priorityClassName"], &template["spec"]["affinity"]),
+        (&"high".into(), &serde_json::json!({"podAntiAffinity": {}}))
+    );
     assert!(template["spec"]["containers"][0]["env"].to_string().contains("{\"name\":\"A\",\"value\":\"b\"}"));
     // Own annotations win; own labels cannot take a pod away from its Services.
-    assert_eq!((&template["metadata"]["annotations"]["prometheus.io/scrape"], &template["metadata"]["labels"]["team"]), (&"false".into(), &"x".into()));
+    assert_eq!(
+        (&template["metadata"]["annotations"]["prometheus.io/scrape"], &template["metadata"]["labels"]["team"]),
+        (&"false".into(), &"x".into())
+    );
     assert_eq!(template["metadata"]["labels"]["app.kubernetes.io/instance"], "cache");
     let tag = chart::objects("image: {tag: v1}").unwrap();
     assert_eq!(pods(&tag)[0]["containers"][0]["image"], "meshcache/coordinator:v1");
@@ -291,14 +362,28 @@ fn the_network_lets_in_by_port() {
         assert_eq!(spec["policyTypes"], serde_json::json!(["Ingress"]));
         let rules = spec["ingress"].as_array().unwrap().iter();
         rules
-            .map(|rule| (rule["ports"].as_array().unwrap().iter().map(|port| port["port"].as_u64().unwrap()).collect(), rule["from"].clone()))
+            .map(|rule| {
+                (
+                    rule["ports"].as_array().unwrap().iter().map(|port| port["port"].as_u64().unwrap()).collect(),
+                    rule["from"].clone(),
+                )
+            })
             .collect::<Vec<(Vec<u64>, Value)>>()
     };
     let own = serde_json::json!([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "meshcache", "app.kubernetes.io/instance": "cache", "app.kubernetes.io/component": "coordinator"}}}]);
-    let (clients, admins) = (serde_json::json!([{"namespaceSelector": {}}]), serde_json::json!([{"podSelector": {"matchLabels": {"app": "ci"}}}]));
-    assert_eq!(ingress(values), [(vec![8080], clients), (vec![8082], Value::Null), (vec![8083], own), (vec![8081], admins)]);
+    let (clients, admins) = (
+        serde_json::json!([{"namespaceSelector": {}}]),
+        serde_json::json!([{"podSelector": {"matchLabels": {"app": "ci"}}}]),
+    );
+    assert_eq!(
+        ingress(values),
+        [(vec![8080], clients), (vec![8082], Value::Null), (vec![8083], own), (vec![8081], admins)]
+    );
     // Nobody is an administrator unless it is said; in a mesh the sidecar's own ports, and the tunnel's.
-    let mesh: Vec<Vec<u64>> = ingress("networkPolicy: {enabled: true}\nistio: {enabled: true}\n").into_iter().map(|(ports, _)| ports).collect();
+    let mesh: Vec<Vec<u64>> = ingress("networkPolicy: {enabled: true}\nistio: {enabled: true}\n")
+        .into_iter()
+        .map(|(ports, _)| ports)
+        .collect();
     assert_eq!(mesh, [vec![8080, 15008], vec![8082, 15020, 15021, 15090], vec![8083, 15008]]);
 }
 
@@ -306,9 +391,14 @@ fn the_network_lets_in_by_port() {
 fn tokens_are_made_once_by_a_hook_of_install_and_upgrade_that_may_do_nothing_else() {
     let objects = chart::objects(GROUP).unwrap();
     assert!(of_kind(&objects, "Secret").is_empty(), "a template would make another one at each sync");
-    let of_hook = |kind: &str, name: &str| of_kind(&objects, kind).into_iter().find(|object| object["metadata"]["name"] == name).unwrap().clone();
+    let of_hook = |kind: &str, name: &str| {
+        of_kind(&objects, kind).into_iter().find(|object| object["metadata"]["name"] == name).unwrap().clone()
+    };
     let rules = |name: &str| of_hook("Role", name)["rules"].clone();
-    assert_eq!(rules("cache-meshcache-tokens"), serde_json::json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}]));
+    assert_eq!(
+        rules("cache-meshcache-tokens"),
+        serde_json::json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}])
+    );
     assert_eq!(
         rules("cache-meshcache-tokens-delete"),
         serde_json::json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["delete"], "resourceNames": ["cache-meshcache-tokens"]}])

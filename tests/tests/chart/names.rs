@@ -9,7 +9,9 @@ use crate::{ATTACH, GROUP, hook, of_kind};
 
 /// Everything that can be turned on at once.
 fn all() -> String {
-    format!("{GROUP}service: {{admin: true}}\nautoscaling: {{enabled: true}}\nnetworkPolicy: {{enabled: true}}\nistio:\n  enabled: true\n{ATTACH}")
+    format!(
+        "{GROUP}service: {{admin: true}}\nautoscaling: {{enabled: true}}\nnetworkPolicy: {{enabled: true}}\nistio:\n  enabled: true\n{ATTACH}"
+    )
 }
 
 fn release(name: &str, namespace: &str, values: &str) -> Vec<Value> {
@@ -32,7 +34,10 @@ fn names_fit_whatever_the_release_is_called() {
             let (kind, name) = (&object["kind"], object["metadata"]["name"].as_str().unwrap());
             // The names of Jobs and Services are labels, too.
             assert!(name.len() <= 63, "{kind} {name}");
-            assert!(kind != "Service" || name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.contains('.'), "{name}");
+            assert!(
+                kind != "Service" || name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.contains('.'),
+                "{name}"
+            );
         }
     }
     assert!(chart::release("2cache", "mesh", &[], "").unwrap_err().contains("set fullnameOverride"));
@@ -49,8 +54,21 @@ fn a_name_of_digits_is_a_name() {
     for module in ["", ", module: {url: \"oci://r/f\", pullSecret: \"9\"}"] {
         let objects = release("1", "2", &format!("{GROUP}{more}istio: {{enabled: true, {attach}{module}}}\n"));
         // Only these are numbers in what is rendered here.
-        let numbers =
-            ["port", "Port", "weight", "number", "replicas", "Seconds", "Threshold", "Limit", "maxSkew", "maxUnavailable", "defaultMode", "runAs", "fsGroup"];
+        let numbers = [
+            "port",
+            "Port",
+            "weight",
+            "number",
+            "replicas",
+            "Seconds",
+            "Threshold",
+            "Limit",
+            "maxSkew",
+            "maxUnavailable",
+            "defaultMode",
+            "runAs",
+            "fsGroup",
+        ];
         fn wrong<'a>(value: &'a Value, at: &str, may: &dyn Fn(&str) -> bool, all: &mut Vec<(String, &'a Value)>) {
             match value {
                 Value::Object(fields) => fields.iter().for_each(|(name, value)| wrong(value, name, may, all)),
@@ -60,20 +78,25 @@ fn a_name_of_digits_is_a_name() {
             }
         }
         let mut all = Vec::new();
-        objects.iter().for_each(|object| wrong(object, "", &|at| numbers.iter().any(|name| at.contains(name)), &mut all));
+        objects
+            .iter()
+            .for_each(|object| wrong(object, "", &|at| numbers.iter().any(|name| at.contains(name)), &mut all));
         assert!(all.is_empty(), "{all:?}");
     }
 }
 
 /// What an API server tells objects apart by.
 fn places(objects: &[Value]) -> BTreeSet<String> {
-    let place = |object: &Value| format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"]);
+    let place = |object: &Value| {
+        format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"])
+    };
     objects.iter().map(place).collect()
 }
 
 #[test]
 fn two_releases_live_in_one_cluster_under_one_name_and_in_one_namespace() {
-    let (one, other, beside) = (release("cache", "one", &all()), release("cache", "other", &all()), release("second", "one", &all()));
+    let (one, other, beside) =
+        (release("cache", "one", &all()), release("cache", "other", &all()), release("second", "one", &all()));
     for objects in [&other, &beside] {
         let both: Vec<String> = places(&one).intersection(&places(objects)).cloned().collect();
         assert!(both.is_empty(), "{both:?}");

@@ -11,8 +11,14 @@ fn what_no_value_can_be_is_refused_by_name() {
         ("image: {tagg: x}", "tagg"),
         ("istio: {atach: []}", "atach"),
         ("istio: {attach: [{naem: x, namespace: y}]}", "naem"),
-        ("groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, freshnes: {default: 1s}}]", "freshnes"),
-        ("groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, freshness: {default: 1x}}]", "default"),
+        (
+            "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, freshnes: {default: 1s}}]",
+            "freshnes",
+        ),
+        (
+            "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, freshness: {default: 1x}}]",
+            "default",
+        ),
         ("groups: [{name: g, match: {service: s.n}}]", "origin"),
         ("memory: lots", "memory"),
         ("identity: xfc", "identity"),
@@ -21,13 +27,22 @@ fn what_no_value_can_be_is_refused_by_name() {
         ("groups: [{name: g, match: {service: s.n, paths: [{prefx: /a}]}, origin: {url: \"http://o\"}}]", "prefx"),
         ("groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\", maxLoad: 1}}]", "maxLoad"),
         ("groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, key: {header: [a]}}]", "header"),
-        ("groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, share: {authorisation: true}}]", "authorisation"),
+        (
+            "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, share: {authorisation: true}}]",
+            "authorisation",
+        ),
         ("envoyGateway: {targets: [{kind: Gatway, name: eg}]}", "kind"),
         ("fullnameOverride: 9lives", "fullnameOverride"),
         ("replicas: 0", "replicas"),
         // Istio compares principals without the scheme: with it nobody would be one. None at all would be everybody.
-        ("istio: {authorizationPolicy: {clients: [\"spiffe://cluster.local/ns/p/sa/s\"]}}", "/istio/authorizationPolicy/clients/0"),
-        ("istio: {authorizationPolicy: {admins: [\"spiffe://cluster.local/ns/p/sa/s\"]}}", "/istio/authorizationPolicy/admins/0"),
+        (
+            "istio: {authorizationPolicy: {clients: [\"spiffe://cluster.local/ns/p/sa/s\"]}}",
+            "/istio/authorizationPolicy/clients/0",
+        ),
+        (
+            "istio: {authorizationPolicy: {admins: [\"spiffe://cluster.local/ns/p/sa/s\"]}}",
+            "/istio/authorizationPolicy/admins/0",
+        ),
         ("istio: {authorizationPolicy: {clients: []}}", "clients"),
         ("istio: {authorizationPolicy: {clients: null}}", "clients"),
         // Two objects of one name, or two entries of one port.
@@ -65,12 +80,33 @@ fn a_filter_where_it_must_not_be_is_refused() {
         (istio(GROUP, "{name: a, namespace: platform, groups: [other]}"), "there is no group `other`"),
         (istio(GROUP, "{name: a, namespace: istio-system, mode: CLIENT}"), "every proxy of the mesh"),
         (istio(GROUP, "{name: a, namespace: mesh, mode: CLIENT}"), "the coordinators' own proxies"),
-        (istio(GROUP, "{name: a, namespace: mesh, mode: CLIENT, selector: {app.kubernetes.io/component: coordinator}}"), "the coordinators' own pods"),
-        (istio(&format!("{GROUP}podLabels: {{team: x}}\n"), "{name: a, namespace: mesh, mode: CLIENT, selector: {team: x}}"), "the coordinators' own pods"),
-        (istio(GROUP, "{name: a, namespace: p, mode: CLIENT}, {name: a, namespace: p, mode: CLIENT}"), "two entries are p/a"),
-        (istio(GROUP, "{name: a, namespace: p, selector: {a: b}, gateway: g}"), "one of selector, gateway and waypoint"),
+        (
+            istio(
+                GROUP,
+                "{name: a, namespace: mesh, mode: CLIENT, selector: {app.kubernetes.io/component: coordinator}}",
+            ),
+            "the coordinators' own pods",
+        ),
+        (
+            istio(
+                &format!("{GROUP}podLabels: {{team: x}}\n"),
+                "{name: a, namespace: mesh, mode: CLIENT, selector: {team: x}}",
+            ),
+            "the coordinators' own pods",
+        ),
+        (
+            istio(GROUP, "{name: a, namespace: p, mode: CLIENT}, {name: a, namespace: p, mode: CLIENT}"),
+            "two entries are p/a",
+        ),
+        (
+            istio(GROUP, "{name: a, namespace: p, selector: {a: b}, gateway: g}"),
+            "one of selector, gateway and waypoint",
+        ),
         (istio(GROUP, "{name: a, namespace: p, gateway: g, mode: SERVER}"), "has no `mode`"),
-        (istio(GROUP, "{name: a, namespace: p, gateway: g, groups: [config-server]}"), "istio.attach p/a: write `routes`"),
+        (
+            istio(GROUP, "{name: a, namespace: p, gateway: g, groups: [config-server]}"),
+            "istio.attach p/a: write `routes`",
+        ),
         (istio(GROUP, "{name: a, namespace: p, mode: CLIENT, hotBytesPerWorker: 1GiB}"), "at most 512MiB"),
     ]);
     chart::objects(&istio(GROUP, "{name: a, namespace: mesh, mode: CLIENT, selector: {app: other}}")).unwrap();
@@ -78,8 +114,14 @@ fn a_filter_where_it_must_not_be_is_refused() {
 
 #[test]
 fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
-    let closed = |more: &str| format!("{}istio: {{enabled: true, authorizationPolicy: {{clients: [cluster.local/ns/p/sa/s]}}, attach: [{more}]}}\n", open());
-    let asked_by = |clients: &str| format!("{}istio: {{enabled: true, authorizationPolicy: {{clients: [{clients}]}}}}\n", open());
+    let closed = |more: &str| {
+        format!(
+            "{}istio: {{enabled: true, authorizationPolicy: {{clients: [cluster.local/ns/p/sa/s]}}, attach: [{more}]}}\n",
+            open()
+        )
+    };
+    let asked_by =
+        |clients: &str| format!("{}istio: {{enabled: true, authorizationPolicy: {{clients: [{clients}]}}}}\n", open());
     let by_itself = "existingConfigMap: mine\n";
     let said = "write the `callers` of group `config-server`";
     refused(&[
@@ -87,7 +129,8 @@ fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
         (istio(&open(), ""), said),
         (istio(&open(), "{name: a, namespace: platform, groups: [config-server]}"), said),
         (format!("{}istio: {{enabled: true, authorizationPolicy: {{enabled: false, clients: [x]}}}}\n", open()), said),
-        // Each of two that may ask could ask for what the other's service gives nobody else; and a pattern may be any number of them.
+        // Each of two that may ask could ask for what the other's service gives nobody else; and a pattern may be any
+        // number of them.
         (asked_by("cluster.local/ns/p/sa/s, cluster.local/ns/p/sa/t"), said),
         (asked_by("cluster.local/*"), said),
         (asked_by("\"*/sa/s\""), said),
@@ -103,7 +146,11 @@ fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
     chart::objects(&asked_by("cluster.local/ns/p/sa/s, cluster.local/ns/p/sa/s")).unwrap();
     chart::objects(&closed("{name: a, namespace: platform, groups: [config-server]}")).unwrap();
     chart::objects(&closed("{name: a, namespace: platform, waypoint: w, groups: [config-server]}")).unwrap();
-    chart::objects(&istio(&format!("{by_itself}callersAreWritten: true\n"), "{name: a, namespace: gateways, routes: plain, gateway: g}")).unwrap();
+    chart::objects(&istio(
+        &format!("{by_itself}callersAreWritten: true\n"),
+        "{name: a, namespace: gateways, routes: plain, gateway: g}",
+    ))
+    .unwrap();
 }
 
 #[test]
@@ -116,7 +163,10 @@ fn what_coordinators_would_refuse_at_their_start_is_refused_before() {
         (format!("{GROUP}existingConfigMap: mine\n"), "write only one of them"),
         ("storeBytes: 900MiB\n".into(), "storeBytes 900MiB does not fit into memory 1Gi"),
         ("memory: 1G\nstoreBytes: 858993459\n".into(), "does not fit"),
-        ("autoscaling: {enabled: true, minReplicas: 4, maxReplicas: 3}\n".into(), "minReplicas 4 is more than maxReplicas 3"),
+        (
+            "autoscaling: {enabled: true, minReplicas: 4, maxReplicas: 3}\n".into(),
+            "minReplicas 4 is more than maxReplicas 3",
+        ),
     ]);
     chart::objects(&format!("{callers}identity: xfcc\nmemory: 1.5Gi\nstoreBytes: 1GiB\n")).unwrap();
 }

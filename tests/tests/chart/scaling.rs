@@ -13,8 +13,14 @@ const AUTOSCALING: &str = "autoscaling: {enabled: true, maxReplicas: 5}\n";
 fn the_autoscaler_looks_at_the_coordinator_and_not_at_its_sidecar() {
     let objects = chart::objects(AUTOSCALING).unwrap();
     let scaler = &of_kind(&objects, "HorizontalPodAutoscaler")[0]["spec"];
-    assert_eq!((&scaler["scaleTargetRef"]["kind"], &scaler["minReplicas"], &scaler["maxReplicas"]), (&"StatefulSet".into(), &3.into(), &5.into()));
-    assert_eq!((&scaler["metrics"][0]["containerResource"]["container"], scaler["metrics"].as_array().unwrap().len()), (&"coordinator".into(), 1));
+    assert_eq!(
+        (&scaler["scaleTargetRef"]["kind"], &scaler["minReplicas"], &scaler["maxReplicas"]),
+        (&"StatefulSet".into(), &3.into(), &5.into())
+    );
+    assert_eq!(
+        (&scaler["metrics"][0]["containerResource"]["container"], scaler["metrics"].as_array().unwrap().len()),
+        (&"coordinator".into(), 1)
+    );
 }
 
 /// An API server in which this is the StatefulSet.
@@ -23,16 +29,22 @@ async fn api(set: Value) -> Origin {
     let json = |body: Value| Reply::ok(body.to_string()).header("content-type", "application/json");
     // It has every kind that the chart renders.
     let objects = chart::objects(AUTOSCALING).unwrap();
-    let kinds: BTreeSet<(&str, &str)> = objects.iter().map(|object| (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap())).collect();
+    let kinds: BTreeSet<(&str, &str)> = objects
+        .iter()
+        .map(|object| (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap()))
+        .collect();
     let versions: BTreeSet<&str> = kinds.iter().map(|(version, _)| *version).collect();
     let mut groups = Vec::new();
     for version in versions {
         let resource = |kind: &str| json!({"name": format!("{}s", kind.to_lowercase()), "namespaced": true, "kind": kind, "verbs": ["get"]});
-        let resources: Vec<Value> = kinds.iter().filter(|(of, _)| *of == version).map(|(_, kind)| resource(kind)).collect();
+        let resources: Vec<Value> =
+            kinds.iter().filter(|(of, _)| *of == version).map(|(_, kind)| resource(kind)).collect();
         let list = json!({"kind": "APIResourceList", "groupVersion": version, "resources": resources});
         let group = version.split_once('/');
         api.always(&format!("/{}/{version}", if group.is_some() { "apis" } else { "api" }), json(list));
-        groups.extend(group.map(|(name, short)| json!({"name": name, "versions": [{"groupVersion": version, "version": short}]})));
+        groups.extend(
+            group.map(|(name, short)| json!({"name": name, "versions": [{"groupVersion": version, "version": short}]})),
+        );
     }
     api.always("/version", json(json!({"major": "1", "minor": "36", "gitVersion": "v1.36.0"})));
     api.always("/api", json(json!({"kind": "APIVersions", "versions": ["v1"]})));
@@ -63,8 +75,7 @@ async fn as_many_stay_as_there_are_when_the_autoscaler_takes_over_and_from_then_
         (json!([owner("Update", true), status]), json!(7)),
         (json!([owner("Update", false), scaler, status]), json!(7)),
     ] {
-        let set =
-            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "cache-meshcache", "managedFields": fields}, "spec": {"replicas": 7}});
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "cache-meshcache", "managedFields": fields}, "spec": {"replicas": 7}});
         let api = api(set).await;
         assert_eq!(replicas(&chart::upgraded(&api.url(), AUTOSCALING).unwrap()), expected, "{fields}");
         assert_eq!(replicas(&chart::upgraded(&api.url(), "").unwrap()), 3);

@@ -20,9 +20,9 @@ fn schema() -> Value {
 /// Each value that is no group of values, by its path.
 fn leaves(value: &Value, at: &str, all: &mut Vec<(String, Value)>) {
     match value.as_object() {
-        Some(fields) if !fields.is_empty() && !at.ends_with("labels") => {
-            fields.iter().for_each(|(name, inner)| leaves(inner, &if at.is_empty() { name.clone() } else { format!("{at}.{name}") }, all))
-        }
+        Some(fields) if !fields.is_empty() && !at.ends_with("labels") => fields.iter().for_each(|(name, inner)| {
+            leaves(inner, &if at.is_empty() { name.clone() } else { format!("{at}.{name}") }, all)
+        }),
         _ => all.push((at.to_owned(), value.clone())),
     }
 }
@@ -67,7 +67,10 @@ fn a_misspelt_value_is_refused_at_every_level() {
     for level in all {
         let wrong = level.iter().rev().fold(json!({"misspelt": true}), |inner, name| json!({name: inner}));
         let error = chart::objects(&wrong.to_string()).expect_err(&wrong.to_string());
-        assert!(error.contains("misspelt") && level.iter().all(|name| error.contains(name.as_str())), "{wrong}: {error}");
+        assert!(
+            error.contains("misspelt") && level.iter().all(|name| error.contains(name.as_str())),
+            "{wrong}: {error}"
+        );
     }
 }
 
@@ -92,7 +95,9 @@ async fn the_schema_has_the_fields_of_a_group_that_the_program_has() {
         file.write_all(json!({"version": 1, "groups": [group]}).to_string().as_bytes()).unwrap();
         let (_, said) = Coordinator::run(&["check", "--config", file.path().to_str().unwrap()]).await;
         // The program says which fields there are.
-        let (_, expected) = said.split_once("unknown field `misspelt`, expected one of ").unwrap_or_else(|| panic!("{level:?}: {said}"));
+        let (_, expected) = said
+            .split_once("unknown field `misspelt`, expected one of ")
+            .unwrap_or_else(|| panic!("{level:?}: {said}"));
         assert_eq!(fields, expected.trim().split(", ").map(str::to_owned).collect(), "{level:?}");
     }
 }
@@ -114,12 +119,16 @@ fn every_value_that_the_pages_name_is_one() {
         // In code, dotted, in the chart's way of writing: `istio.module.url`, `key.route: true`.
         for code in text.split('`').skip(1).step_by(2) {
             let name = code.split(':').next().unwrap_or_default();
-            let dotted = name.contains('.') && name.split('.').all(|part| !part.is_empty() && part.chars().all(char::is_alphanumeric));
+            let dotted = name.contains('.')
+                && name.split('.').all(|part| !part.is_empty() && part.chars().all(char::is_alphanumeric));
             let file = ["yaml", "md", "rs", "io", "wasm", "txt"].iter().any(|end| name.rsplit('.').next() == Some(end));
             // Files, and names of Envoy's filters, are dotted too.
             if dotted && !file && !name.starts_with("envoy.") {
                 named += 1;
-                assert!(all.iter().any(|path| path.ends_with(&format!(".{name}"))), "{page} names `{name}`, which is no value");
+                assert!(
+                    all.iter().any(|path| path.ends_with(&format!(".{name}"))),
+                    "{page} names `{name}`, which is no value"
+                );
             }
         }
     }
@@ -130,25 +139,47 @@ fn every_value_that_the_pages_name_is_one() {
 fn a_file_of_ones_own_can_be_mounted_for_origin_ca_and_a_registry_may_end_in_a_slash() {
     let values = "image: {registry: registry.example/}\nextraVolumes: [{name: ca, configMap: {name: origin-ca}}]\nextraVolumeMounts: [{name: ca, mountPath: /etc/meshcache/ca, readOnly: true}]\n";
     let objects = chart::objects(values).unwrap();
-    let pod = objects.iter().find(|object| object["kind"] == "StatefulSet").unwrap()["spec"]["template"]["spec"].clone();
+    let pod =
+        objects.iter().find(|object| object["kind"] == "StatefulSet").unwrap()["spec"]["template"]["spec"].clone();
     let container = &pod["containers"][0];
-    assert!(pod["volumes"].as_array().unwrap().contains(&json!({"name": "ca", "configMap": {"name": "origin-ca"}})), "{pod:#}");
-    assert!(container["volumeMounts"].as_array().unwrap().contains(&json!({"name": "ca", "mountPath": "/etc/meshcache/ca", "readOnly": true})));
+    assert!(
+        pod["volumes"].as_array().unwrap().contains(&json!({"name": "ca", "configMap": {"name": "origin-ca"}})),
+        "{pod:#}"
+    );
+    assert!(
+        container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"name": "ca", "mountPath": "/etc/meshcache/ca", "readOnly": true}))
+    );
     let image = container["image"].as_str().unwrap();
     assert!(image.starts_with("registry.example/meshcache/coordinator:"), "{image}");
 }
 
 #[test]
 fn what_comments_refer_to_is_there() {
-    for file in ["charts/meshcache/values.yaml", "envoy/groups.yaml", "envoy/front.yaml", "envoy/sidecar.yaml", "envoy/kubernetes.yaml"] {
+    for file in [
+        "charts/meshcache/values.yaml",
+        "envoy/groups.yaml",
+        "envoy/front.yaml",
+        "envoy/sidecar.yaml",
+        "envoy/kubernetes.yaml",
+    ] {
         let text = std::fs::read_to_string(artifact::file(file)).unwrap();
-        let pages: Vec<&str> =
-            text.split([' ', '(', ')', '\n']).map(|word| word.trim_end_matches([',', ':', ';', '.'])).filter(|word| word.ends_with(".md")).collect();
+        let pages: Vec<&str> = text
+            .split([' ', '(', ')', '\n'])
+            .map(|word| word.trim_end_matches([',', ':', ';', '.']))
+            .filter(|word| word.ends_with(".md"))
+            .collect();
         for page in pages {
-            let whole = std::fs::read_to_string(artifact::file(page)).unwrap_or_else(|error| panic!("{file} refers to {page}: {error}"));
+            let whole = std::fs::read_to_string(artifact::file(page))
+                .unwrap_or_else(|error| panic!("{file} refers to {page}: {error}"));
             // `README.md, "A heading", has ..`
             let after = text.split(&format!("{page}, \"")).nth(1);
-            assert!(after.is_none_or(|after| whole.contains(&format!("## {}", after.split('"').next().unwrap()))), "{file}: {page} has no such heading");
+            assert!(
+                after.is_none_or(|after| whole.contains(&format!("## {}", after.split('"').next().unwrap()))),
+                "{file}: {page} has no such heading"
+            );
         }
         assert!(!text.contains("--help` names"), "{file}: the help has flags, and no fields of groups");
     }

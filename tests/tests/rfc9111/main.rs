@@ -1,5 +1,6 @@
-//! RFC 9111 and its family, end to end: a table of requests against an origin that each row scripts, once through a coordinator
-//! alone (`--origin-rules rfc9111`), once through Envoy with the filter in a group that follows the RFC to the letter.
+//! RFC 9111 and its family, end to end: a table of requests against an origin that each row scripts, once through a
+//! coordinator alone (`--origin-rules rfc9111`), once through Envoy with the filter in a group that follows the RFC to
+//! the letter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -19,10 +20,18 @@ use row::{Row, Way};
 use serde_json::json;
 
 fn rows() -> Vec<Row> {
-    [storing::rows(), freshness::rows(), answering::rows(), validating::rows(), unsafe_methods::rows(), ranges::rows(), neighbours::rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        storing::rows(),
+        freshness::rows(),
+        answering::rows(),
+        validating::rows(),
+        unsafe_methods::rows(),
+        ranges::rows(),
+        neighbours::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 async fn all(way: Way, to: std::net::SocketAddr, origin: &Origin) {

@@ -3,13 +3,25 @@
 use super::row::{Row, date, get, head, ok, row, says};
 
 pub(crate) fn rows() -> Vec<Row> {
-    let whole = || ok(&[("cache-control", "max-age=60"), ("etag", "\"a\""), ("content-type", "text/x")]).body("abcdefghij");
-    let bit = |said: &'static str, body: &'static str| says(206, &[("cache-control", "max-age=60"), ("etag", "\"a\""), ("content-range", said)]).body(body);
+    let whole =
+        || ok(&[("cache-control", "max-age=60"), ("etag", "\"a\""), ("content-type", "text/x")]).body("abcdefghij");
+    let bit = |said: &'static str, body: &'static str| {
+        says(206, &[("cache-control", "max-age=60"), ("etag", "\"a\""), ("content-range", said)]).body(body)
+    };
     let part = |range: &'static str, text: &'static str, said: &'static str| {
         let name = Box::leak(format!("9110 14.1.2 {range}").into_boxed_str());
         row(
             name,
-            [get().origin(whole()), get().with("range", range).status(206).text(text).field("content-range", said).field("content-type", "text/x").has("etag")],
+            [
+                get().origin(whole()),
+                get()
+                    .with("range", range)
+                    .status(206)
+                    .text(text)
+                    .field("content-range", said)
+                    .field("content-type", "text/x")
+                    .has("etag"),
+            ],
         )
     };
     let all = |range: &'static str| {

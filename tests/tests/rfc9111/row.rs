@@ -1,7 +1,8 @@
-//! A row of the table: requests one after another, what the origin answers if it is asked, what the client must see and the origin must be asked.
+//! A row of the table: requests one after another, what the origin answers if it is asked, what the client must see and
+//! the origin must be asked.
 //!
-//! A step with an answer of the origin expects that the origin is asked once and that the client sees this answer; one without
-//! expects that the origin is not asked and that the client sees the last whole answer again. All else is said.
+//! A step with an answer of the origin expects that the origin is asked once and that the client sees this answer; one
+//! without expects that the origin is not asked and that the client sees the last whole answer again. All else is said.
 
 use std::net::SocketAddr;
 
@@ -95,8 +96,10 @@ pub(crate) fn ok(fields: &[(&'static str, &str)]) -> Says {
 /// Storable, but stale as it comes.
 pub(crate) fn stale(more: &[(&'static str, &str)]) -> Says {
     let stale = ok(&[("cache-control", "max-age=10"), ("age", "20"), ("etag", "\"a\"")]);
-    let more: Vec<(&'static str, Vec<u8>)> = more.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect();
-    let kept = stale.fields.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name)).collect::<Vec<_>>();
+    let more: Vec<(&'static str, Vec<u8>)> =
+        more.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect();
+    let kept =
+        stale.fields.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name)).collect::<Vec<_>>();
     Says { fields: [kept, more].concat(), ..ok(&[]) }
 }
 
@@ -130,7 +133,10 @@ impl Says {
         if self.kind == Kind::Gone {
             return Reply::gone();
         }
-        let fill = |value: &[u8]| String::from_utf8(value.to_vec()).map_or_else(|bad| bad.into_bytes(), |text| text.replace("{path}", path).into_bytes());
+        let fill = |value: &[u8]| {
+            String::from_utf8(value.to_vec())
+                .map_or_else(|bad| bad.into_bytes(), |text| text.replace("{path}", path).into_bytes())
+        };
         let body = self.text(step);
         let reply = if body.is_empty() { Reply::status(self.status) } else { Reply::ok(body).with_status(self.status) };
         let reply = self.fields.iter().fold(reply, |reply, (name, value)| reply.header(name, fill(value)));
@@ -147,7 +153,18 @@ pub(crate) fn head() -> Step {
 }
 
 pub(crate) fn method(method: &'static str) -> Step {
-    Step { method, suffix: "", fields: vec![], body: "", says: None, asked: Asked::Never, status: None, text: None, wants: vec![], through: Through::Both }
+    Step {
+        method,
+        suffix: "",
+        fields: vec![],
+        body: "",
+        says: None,
+        asked: Asked::Never,
+        status: None,
+        text: None,
+        wants: vec![],
+        through: Through::Both,
+    }
 }
 
 impl Step {
@@ -262,7 +279,15 @@ impl Row {
 }
 
 impl Step {
-    async fn run(&self, way: Way, to: SocketAddr, origin: &Origin, path: &str, number: usize, last: &mut String) -> Vec<String> {
+    async fn run(
+        &self,
+        way: Way,
+        to: SocketAddr,
+        origin: &Origin,
+        path: &str,
+        number: usize,
+        last: &mut String,
+    ) -> Vec<String> {
         let mut wrong = Vec::new();
         let target = format!("{path}{}", self.suffix);
         let resource = target.split('?').next().unwrap().to_owned();
@@ -271,7 +296,8 @@ impl Step {
             None => origin.always(&resource, Reply::ok("unexpected").with_status(555)),
         };
         let before = origin.hits(&resource);
-        let ask = self.fields.iter().fold(Ask::new(self.method, HOST, &target), |ask, (name, value)| ask.header(name, value));
+        let ask =
+            self.fields.iter().fold(Ask::new(self.method, HOST, &target), |ask, (name, value)| ask.header(name, value));
         let ask = if self.body.is_empty() { ask } else { ask.body(self.body) };
         let answer = match ask.send(to).await {
             Ok(answer) => with_known_boundary(answer),
@@ -279,7 +305,12 @@ impl Step {
         };
         let seen = |what: String| format!("{what}; the answer: {answer:?}");
         if self.asked == Asked::Behind {
-            await_until(async || origin.hits(&resource) > before && origin.under_way() == 0, SOON, &format!("{target} is refreshed")).await;
+            await_until(
+                async || origin.hits(&resource) > before && origin.under_way() == 0,
+                SOON,
+                &format!("{target} is refreshed"),
+            )
+            .await;
         }
         let asked = origin.hits(&resource) - before;
         let expected = usize::from(self.asked != Asked::Never);
@@ -296,30 +327,51 @@ impl Step {
             wrong.push(seen(format!("status {} and not {status}", answer.status)));
         }
         let own = came.map(|says| says.text(number));
-        let text = self.text.clone().or(if status == 304 || self.method == "HEAD" { Some(String::new()) } else { None });
+        let text =
+            self.text.clone().or(if status == 304 || self.method == "HEAD" { Some(String::new()) } else { None });
         let text = text.or_else(|| own.clone()).unwrap_or_else(|| last.clone());
         if status < 500 && answer.text() != text {
             wrong.push(seen(format!("body {:?} and not {text:?}", answer.text())));
         }
-        if let Some(says) = self.says.as_ref().filter(|says| !says.text(number).is_empty() && says.kind == Kind::Whole && says.status != 206) {
+        if let Some(says) = self
+            .says
+            .as_ref()
+            .filter(|says| !says.text(number).is_empty() && says.kind == Kind::Whole && says.status != 206)
+        {
             *last = says.text(number);
         }
         let sent = (asked > 0).then(|| origin.latest(&resource));
-        let lines = |name: &str| answer.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value.clone()).collect::<Vec<_>>().join(&b", "[..]);
+        let lines = |name: &str| {
+            answer
+                .headers
+                .iter()
+                .filter(|(own, _)| own == name)
+                .map(|(_, value)| value.clone())
+                .collect::<Vec<_>>()
+                .join(&b", "[..])
+        };
         for want in self.wants.iter().filter(|_| way == Way::Coordinator || self.through == Through::Both) {
             let fault = match (want, &sent) {
-                (Want::Field(name, value), _) => (lines(name) != *value)
-                    .then(|| format!("{name}: {:?} and not {:?}", lines(name).escape_ascii().to_string(), value.escape_ascii().to_string())),
+                (Want::Field(name, value), _) => (lines(name) != *value).then(|| {
+                    format!(
+                        "{name}: {:?} and not {:?}",
+                        lines(name).escape_ascii().to_string(),
+                        value.escape_ascii().to_string()
+                    )
+                }),
                 (Want::Has(name), _) => (!answer.has(name)).then(|| format!("no {name}")),
                 (Want::Lacks(name), _) => answer.has(name).then(|| format!("there is {name}")),
-                (Want::Status(text), _) => {
-                    (!format!("{};", answer.cache_status()).contains(&format!("; {text};"))).then(|| format!("Cache-Status without {text}"))
-                }
-                (Want::AgeAtLeast(seconds), _) => (answer.header("age").parse::<u64>().unwrap_or(0) < *seconds).then(|| format!("an age under {seconds}")),
-                (Want::Sent(name, value), Some(sent)) => (sent.header(name).as_bytes() != value)
-                    .then(|| format!("sent {name}: {:?} and not {:?}", sent.header(name), String::from_utf8_lossy(value))),
+                (Want::Status(text), _) => (!format!("{};", answer.cache_status()).contains(&format!("; {text};")))
+                    .then(|| format!("Cache-Status without {text}")),
+                (Want::AgeAtLeast(seconds), _) => (answer.header("age").parse::<u64>().unwrap_or(0) < *seconds)
+                    .then(|| format!("an age under {seconds}")),
+                (Want::Sent(name, value), Some(sent)) => (sent.header(name).as_bytes() != value).then(|| {
+                    format!("sent {name}: {:?} and not {:?}", sent.header(name), String::from_utf8_lossy(value))
+                }),
                 (Want::Unsent(name), Some(sent)) => sent.headers.contains_key(*name).then(|| format!("sent {name}")),
-                (Want::Method(method), Some(sent)) => (sent.method != *method).then(|| format!("sent as {}", sent.method)),
+                (Want::Method(method), Some(sent)) => {
+                    (sent.method != *method).then(|| format!("sent as {}", sent.method))
+                }
                 (Want::Sent(..) | Want::Unsent(_) | Want::Method(_), None) => Some("nothing was sent".to_owned()),
             };
             wrong.extend(fault.map(seen));
@@ -332,10 +384,16 @@ impl Step {
 /// What stands between several ranges is another word in each answer: here it is always `BOUNDARY`.
 fn with_known_boundary(mut answer: Answer) -> Answer {
     let kind = answer.header("content-type");
-    if let Some(boundary) = kind.strip_prefix("multipart/byteranges; boundary=").filter(|own| own.starts_with("meshcache-")) {
+    if let Some(boundary) =
+        kind.strip_prefix("multipart/byteranges; boundary=").filter(|own| own.starts_with("meshcache-"))
+    {
         answer.body = answer.text().replace(boundary, "BOUNDARY").into();
         let known = kind.replace(boundary, "BOUNDARY").into_bytes();
-        answer.headers.iter_mut().filter(|(name, _)| name == "content-type").for_each(|(_, value)| *value = known.clone());
+        answer
+            .headers
+            .iter_mut()
+            .filter(|(name, _)| name == "content-type")
+            .for_each(|(_, value)| *value = known.clone());
     }
     answer
 }

@@ -25,12 +25,15 @@ impl Followed {
         Self { service, known }
     }
 
-    /// What /readyz says. Ready is who has had an answer once: the last ring is better than none. The error says what is missing.
+    /// What /readyz says. Ready is who has had an answer once: the last ring is better than none. The error says what
+    /// is missing.
     pub fn readiness(&self) -> Result<String, String> {
         let known = self.known.borrow();
         match (&known.view, &known.trouble) {
             (Some(_), None) => Ok("ready".into()),
-            (Some(_), Some(trouble)) => Ok(format!("ready, with a ring that is {} s old: {}", age(trouble.since), trouble.line)),
+            (Some(_), Some(trouble)) => {
+                Ok(format!("ready, with a ring that is {} s old: {}", age(trouble.since), trouble.line))
+            }
             (None, None) => Err(format!("waiting for the endpoints of {}", self.service)),
             (None, Some(trouble)) => Err(format!("waiting for the endpoints of {}: {}", self.service, trouble.line)),
         }
@@ -50,7 +53,8 @@ impl Followed {
                 changed = self.known.changed() => if changed.is_err() { return },
                 _ = look.tick() => {}
             }
-            // What is new is told from what was taken before, not from who woke this: a change may come together with a tick.
+            // What is new is told from what was taken before, not from who woke this: a change may come together with a
+            // tick.
             let known = self.known.borrow_and_update();
             rings.metrics.discovery_events.inc_by(known.events.saturating_sub(events));
             events = known.events;
@@ -67,7 +71,10 @@ impl Followed {
             drop(known);
             tell(&now.problems, &view.problems);
             for fault in Fault::ALL {
-                rings.metrics.set_discovery_problems(fault.word(), now.problems.iter().filter(|problem| problem.fault == fault).count());
+                rings.metrics.set_discovery_problems(
+                    fault.word(),
+                    now.problems.iter().filter(|problem| problem.fault == fault).count(),
+                );
             }
             rings.replace(now.ready.clone());
             view = now;
@@ -107,7 +114,9 @@ mod tests {
         tokio::task::yield_now().await;
         for peers in 1..40 {
             let peer = |n| Peer { name: format!("p-{n}"), data: "10.0.0.1:1".into(), peer: "10.0.0.1:2".into() };
-            told.send_modify(|known| known.view = Some(View { ready: (0..peers).map(peer).collect(), problems: Vec::new() }));
+            told.send_modify(|known| {
+                known.view = Some(View { ready: (0..peers).map(peer).collect(), problems: Vec::new() })
+            });
             tokio::time::advance(LOOK).await;
             assert_eq!(cache.ring().peers().len(), peers);
         }

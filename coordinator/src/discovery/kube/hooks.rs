@@ -20,8 +20,9 @@ use tokio::time::{Instant, sleep};
 
 /// What stands in a plugin for the digest of the module.
 const DIGEST: &str = "SHA256";
-/// When a plugin was last attached, Unix milliseconds. Istio's agents give up on a module that they could not fetch, and try again only when
-/// a plugin changes; of annotations, some versions of Istio look only at those that have its name.
+/// When a plugin was last attached, Unix milliseconds. Istio's agents give up on a module that they could not fetch,
+/// and try again only when a plugin changes; of annotations, some versions of Istio look only at those that have its
+/// name.
 const ATTACHED: &str = "meshcache.istio.io/attached";
 /// What helm writes on what is a release's own.
 const RELEASE: [&str; 2] = ["meta.helm.sh/release-name", "meta.helm.sh/release-namespace"];
@@ -52,9 +53,14 @@ pub async fn delete_tokens(secret: &ServiceRef) -> Result<bool, String> {
     }
 }
 
-/// Puts the filter on proxies: waits until every ready coordinator serves the module with this digest, then applies each plugin.
-/// The plugins' names.
-pub async fn attach(plugins: &Path, service: &ServiceRef, digest: &str, patience: Duration) -> Result<Vec<String>, String> {
+/// Puts the filter on proxies: waits until every ready coordinator serves the module with this digest, then applies
+/// each plugin. The plugins' names.
+pub async fn attach(
+    plugins: &Path,
+    service: &ServiceRef,
+    digest: &str,
+    patience: Duration,
+) -> Result<Vec<String>, String> {
     let plugins = read(plugins)?;
     let (client, namespace) = client(service.namespace.as_deref()).await?;
     let end = Instant::now() + patience;
@@ -70,17 +76,21 @@ pub async fn attach(plugins: &Path, service: &ServiceRef, digest: &str, patience
         let at = place(&plugin);
         let api = api(&client, &plugin);
         if let Some(whose) = foreign(&api, &plugin).await.map_err(|error| failed("read WasmPlugin", &at, &error))? {
-            return Err(format!("WasmPlugin {at} belongs to somebody else ({whose}): it is left as it is; give the entry of istio.attach another name"));
+            return Err(format!(
+                "WasmPlugin {at} belongs to somebody else ({whose}): it is left as it is; give the entry of istio.attach another name"
+            ));
         }
         let parameters = PatchParams::apply("meshcache").force();
-        api.patch(&plugin.name_any(), &parameters, &Patch::Apply(&plugin)).await.map_err(|error| failed("apply WasmPlugin", &at, &error))?;
+        api.patch(&plugin.name_any(), &parameters, &Patch::Apply(&plugin))
+            .await
+            .map_err(|error| failed("apply WasmPlugin", &at, &error))?;
         done.push(at);
     }
     Ok(done)
 }
 
-/// Takes the filter off proxies: removes each plugin that is not to be kept. The names of those that were there. One that is somebody else's
-/// stays; one that cannot be removed keeps no other from being.
+/// Takes the filter off proxies: removes each plugin that is not to be kept. The names of those that were there. One
+/// that is somebody else's stays; one that cannot be removed keeps no other from being.
 pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, String> {
     // The first release, or one without plugins, leaves no file.
     let plugins = if plugins.exists() { read(plugins)? } else { Vec::new() };
@@ -101,9 +111,14 @@ pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, Stri
             Ok(None) => done.push(at),
             Ok(Some(whose)) => tracing::warn!(plugin = at, whose, "is somebody else's: it stays"),
             Err(Error::Api(status)) if status.code == 404 => {}
-            // Its Role is in its own namespace: where that was deleted, both are gone, and the API asks for the right first.
+            // Its Role is in its own namespace: where that was deleted, both are gone, and the API asks for the right
+            // first.
             Err(Error::Api(status)) if status.code == 403 => {
-                tracing::warn!(plugin = at, error = status.message, "no right to remove it: it is gone if its namespace is; else remove it by hand");
+                tracing::warn!(
+                    plugin = at,
+                    error = status.message,
+                    "no right to remove it: it is gone if its namespace is; else remove it by hand"
+                );
             }
             Err(error) => failures.push(failed("delete WasmPlugin", &at, &error)),
         }
@@ -125,15 +140,20 @@ async fn foreign(api: &Api<DynamicObject>, plugin: &DynamicObject) -> Result<Opt
 fn another(there: &DynamicObject, ours: &DynamicObject) -> Option<String> {
     let of = |plugin: &DynamicObject| RELEASE.map(|name| plugin.annotations().get(name).cloned());
     let [name, namespace] = of(there);
-    let whose = || name.zip(namespace).map_or_else(|| "of no release".to_owned(), |(name, namespace)| format!("of release {name} in {namespace}"));
+    let whose = || {
+        name.zip(namespace)
+            .map_or_else(|| "of no release".to_owned(), |(name, namespace)| format!("of release {name} in {namespace}"))
+    };
     (of(there) != of(ours)).then(whose)
 }
 
 /// Whether there are ready coordinators and all of them serve the module; why not.
 async fn all_serve(client: &Client, namespace: &str, service: &ServiceRef, digest: &str) -> Result<(), String> {
     let labels = ListParams::default().labels(&super::selector(service));
-    let slices =
-        Api::<EndpointSlice>::namespaced(client.clone(), namespace).list(&labels).await.map_err(|error| failed("list the endpoints of", service, &error))?;
+    let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace)
+        .list(&labels)
+        .await
+        .map_err(|error| failed("list the endpoints of", service, &error))?;
     let all = status_ports(&slices.items);
     if all.is_empty() {
         return Err(format!("{service} has no ready endpoint"));
@@ -178,7 +198,10 @@ fn stamped(mut plugin: DynamicObject, now: u64) -> DynamicObject {
 }
 
 fn api(client: &Client, plugin: &DynamicObject) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("extensions.istio.io", "v1alpha1", "WasmPlugin"), "wasmplugins");
+    let kind = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("extensions.istio.io", "v1alpha1", "WasmPlugin"),
+        "wasmplugins",
+    );
     Api::namespaced_with(client.clone(), &plugin.namespace().unwrap_or_default(), &kind)
 }
 
@@ -189,7 +212,10 @@ fn place(plugin: &DynamicObject) -> String {
 /// 256 bits that nobody can guess.
 fn token() -> Result<ByteString, String> {
     let mut bytes = [0; 32];
-    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| "the system gives no random bytes".to_owned())?;
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| "the system gives no random bytes".to_owned())?;
     Ok(ByteString(bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()))
 }
 
@@ -213,8 +239,14 @@ mod tests {
             )
             .unwrap()
         };
-        let plugin = with_digest(read(json!({"url": "http://c:8082/filter/SHA256.wasm", "sha256": "SHA256", "phase": "STATS"})), "abc");
-        assert_eq!(plugin.data["spec"], json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"}));
+        let plugin = with_digest(
+            read(json!({"url": "http://c:8082/filter/SHA256.wasm", "sha256": "SHA256", "phase": "STATS"})),
+            "abc",
+        );
+        assert_eq!(
+            plugin.data["spec"],
+            json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"})
+        );
         assert_eq!(place(&plugin), "n/p");
         assert_eq!(stamped(plugin, 7).annotations()[ATTACHED], "7");
     }
@@ -223,7 +255,10 @@ mod tests {
     fn a_plugin_belongs_to_the_release_whose_name_is_on_it() {
         let plugin = |annotations: Value| -> DynamicObject {
             let metadata = json!({"name": "p", "namespace": "n", "annotations": annotations});
-            serde_json::from_value(json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": metadata})).unwrap()
+            serde_json::from_value(
+                json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": metadata}),
+            )
+            .unwrap()
         };
         let of = |name: &str, namespace: &str| plugin(json!({RELEASE[0]: name, RELEASE[1]: namespace, ATTACHED: "7"}));
         let ours = of("m", "meshcache");

@@ -1,4 +1,5 @@
-//! Discovery by the Kubernetes API: the ready endpoints of one Service are the ring. The one place that knows the crate `kube`.
+//! Discovery by the Kubernetes API: the ready endpoints of one Service are the ring. The one place that knows the crate
+//! `kube`.
 
 mod followed;
 pub mod hooks;
@@ -37,7 +38,9 @@ impl FromStr for ServiceRef {
             None => (None, text),
         };
         match [namespace.unwrap_or(name), name].into_iter().find(|part| !is_label(part)) {
-            Some(part) => Err(format!("`{text}` is not [NAMESPACE/]NAME of a Service: `{part}` is no name (lower case letters, digits, `-`)")),
+            Some(part) => Err(format!(
+                "`{text}` is not [NAMESPACE/]NAME of a Service: `{part}` is no name (lower case letters, digits, `-`)"
+            )),
             None => Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned() }),
         }
     }
@@ -51,7 +54,8 @@ impl fmt::Display for ServiceRef {
     }
 }
 
-/// A DNS label, as names of namespaces and Services are. It goes into a label selector, where a comma would be one more condition.
+/// A DNS label, as names of namespaces and Services are. It goes into a label selector, where a comma would be one more
+/// condition.
 fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
@@ -67,7 +71,10 @@ impl Cluster {
     /// Finds the cluster. Nothing is asked of it yet: an API server that is down is no reason not to start.
     pub async fn find(service: ServiceRef) -> Result<Self, String> {
         let (client, namespace) = client(service.namespace.as_deref()).await?;
-        Ok(Self { slices: Api::namespaced(client, &namespace), service: ServiceRef { namespace: Some(namespace), ..service } })
+        Ok(Self {
+            slices: Api::namespaced(client, &namespace),
+            service: ServiceRef { namespace: Some(namespace), ..service },
+        })
     }
 
     /// Follows the Service in a task of its own, for as long as anybody wants to know.
@@ -91,7 +98,9 @@ fn selector(service: &ServiceRef) -> String {
 async fn client(namespace: Option<&str>) -> Result<(Client, String), String> {
     let mut config = match kube::Config::incluster_env() {
         Ok(config) => config,
-        Err(inside) => kube::Config::infer().await.map_err(|error| format!("no Kubernetes API: neither as a Pod ({inside}) nor by KUBECONFIG ({error})"))?,
+        Err(inside) => kube::Config::infer()
+            .await
+            .map_err(|error| format!("no Kubernetes API: neither as a Pod ({inside}) nor by KUBECONFIG ({error})"))?,
     };
     config.connect_timeout = Some(CONNECT);
     // Longer than a watch may be silent.
@@ -110,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_service_is_named_with_or_without_its_namespace() {
-        let read = |text: &str| text.parse::<ServiceRef>().map(|s| (s.namespace.clone(), s.name.clone(), s.to_string()));
+        let read =
+            |text: &str| text.parse::<ServiceRef>().map(|s| (s.namespace.clone(), s.name.clone(), s.to_string()));
         assert_eq!(read("cache"), Ok((None, "cache".into(), "cache".into())));
         assert_eq!(read("mesh/cache-2"), Ok((Some("mesh".into()), "cache-2".into(), "mesh/cache-2".into())));
         for bad in ["", "/", "a/", "/a", "a/b/c", "A", "a,b=c", "-a", "a-", "a.b", &"a".repeat(64)] {

@@ -66,15 +66,19 @@ impl fmt::Display for Problem {
         let Self { fault, slice, about } = self;
         match fault {
             Fault::NoTarget => write!(f, "EndpointSlice {slice}: endpoint {about} names no Pod and is left out"),
-            Fault::NoAddress => write!(f, "EndpointSlice {slice}: the endpoint of Pod {about} has no address and is left out"),
+            Fault::NoAddress => {
+                write!(f, "EndpointSlice {slice}: the endpoint of Pod {about} has no address and is left out")
+            }
             Fault::BadAddress => write!(f, "EndpointSlice {slice}: `{about}` is no IP address and is left out"),
-            Fault::NoPort => write!(f, "EndpointSlice {slice} has no TCP port named {about}: its endpoints are left out"),
+            Fault::NoPort => {
+                write!(f, "EndpointSlice {slice} has no TCP port named {about}: its endpoints are left out")
+            }
         }
     }
 }
 
-/// One place where a Pod can be reached, ordered by preference. Two coordinators that see the same slices choose the same place,
-/// in whatever order they saw them, so that their rings agree.
+/// One place where a Pod can be reached, ordered by preference. Two coordinators that see the same slices choose the
+/// same place, in whatever order they saw them, so that their rings agree.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     v4: bool,
@@ -89,8 +93,10 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
     let mut problems = Vec::new();
     for slice in slices {
         let name = slice.metadata.name.as_deref().unwrap_or_default();
-        let mut problem = |fault, about: &str| problems.push(Problem { fault, slice: name.to_owned(), about: about.to_owned() });
-        let ready: Vec<&Endpoint> = slice.endpoints.iter().filter(|endpoint| is_ready(endpoint.conditions.as_ref())).collect();
+        let mut problem =
+            |fault, about: &str| problems.push(Problem { fault, slice: name.to_owned(), about: about.to_owned() });
+        let ready: Vec<&Endpoint> =
+            slice.endpoints.iter().filter(|endpoint| is_ready(endpoint.conditions.as_ref())).collect();
         // A Service without endpoints has a placeholder without ports. That is no problem: nothing is left out.
         if ready.is_empty() {
             continue;
@@ -130,8 +136,9 @@ impl Place {
     }
 }
 
-/// What is not said has the meaning that the API gives it: ready. A Service with publishNotReadyAddresses calls all ready, those that
-/// terminate too: these are told by `terminating`. They own no keys; who knew them asks them for what they still have.
+/// What is not said has the meaning that the API gives it: ready. A Service with publishNotReadyAddresses calls all
+/// ready, those that terminate too: these are told by `terminating`. They own no keys; who knew them asks them for what
+/// they still have.
 pub(super) fn is_ready(conditions: Option<&EndpointConditions>) -> bool {
     conditions.and_then(|c| c.ready).unwrap_or(true) && !conditions.and_then(|c| c.terminating).unwrap_or(false)
 }
@@ -172,7 +179,10 @@ mod tests {
         let one = slice("s-1", "IPv4", json!([pod("c-1", "10.0.0.2", ready()), pod("c-0", "10.0.0.1", ready())]));
         let two = slice("s-2", "IPv4", json!([pod("c-2", "10.0.0.3", ready()), pod("c-0", "10.0.0.1", ready())]));
         let seen = view([&one, &two]);
-        assert_eq!(told(&seen.ready), ["c-0 10.0.0.1:8080 10.0.0.1:8083", "c-1 10.0.0.2:8080 10.0.0.2:8083", "c-2 10.0.0.3:8080 10.0.0.3:8083"]);
+        assert_eq!(
+            told(&seen.ready),
+            ["c-0 10.0.0.1:8080 10.0.0.1:8083", "c-1 10.0.0.2:8080 10.0.0.2:8083", "c-2 10.0.0.3:8080 10.0.0.3:8083"]
+        );
         assert_eq!(seen, view([&two, &one]));
         assert!(seen.problems.is_empty());
     }
@@ -181,7 +191,10 @@ mod tests {
     fn of_two_families_the_sixth_comes_first() {
         let four = slice("s-4", "IPv4", json!([pod("c-0", "10.0.0.1", ready()), pod("c-1", "10.0.0.2", ready())]));
         let six = slice("s-6", "IPv6", json!([pod("c-0", "fd00::1", ready())]));
-        assert_eq!(told(&view([&four, &six]).ready), ["c-0 [fd00::1]:8080 [fd00::1]:8083", "c-1 10.0.0.2:8080 10.0.0.2:8083"]);
+        assert_eq!(
+            told(&view([&four, &six]).ready),
+            ["c-0 [fd00::1]:8080 [fd00::1]:8083", "c-1 10.0.0.2:8080 10.0.0.2:8083"]
+        );
     }
 
     #[test]
@@ -204,7 +217,11 @@ mod tests {
 
     #[test]
     fn a_pod_that_came_back_under_its_name_is_where_it_is_ready() {
-        let old = slice("a", "IPv6", json!([pod("c-0", "fd00::1", json!({"ready": false, "serving": true, "terminating": true}))]));
+        let old = slice(
+            "a",
+            "IPv6",
+            json!([pod("c-0", "fd00::1", json!({"ready": false, "serving": true, "terminating": true}))]),
+        );
         let new = slice("b", "IPv4", json!([pod("c-0", "10.0.0.9", ready())]));
         let seen = view([&old, &new]);
         assert_eq!(told(&seen.ready), ["c-0 10.0.0.9:8080 10.0.0.9:8083"]);
@@ -255,13 +272,21 @@ mod tests {
             let mut one = slice("s", "IPv4", json!([pod("c", "10.0.0.1", ready())]));
             one.ports = serde_json::from_value(ports).unwrap();
             let seen = view([&one]);
-            assert!(seen.ready.is_empty() && seen.problems.iter().all(|p| p.fault == Fault::NoPort) && !seen.problems.is_empty(), "{seen:?}");
+            assert!(
+                seen.ready.is_empty()
+                    && seen.problems.iter().all(|p| p.fault == Fault::NoPort)
+                    && !seen.problems.is_empty(),
+                "{seen:?}"
+            );
         }
     }
 
     #[test]
     fn the_placeholder_of_a_service_without_endpoints_is_no_problem() {
-        let placeholder = serde_json::from_value(json!({"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": null, "ports": null})).unwrap();
+        let placeholder = serde_json::from_value(
+            json!({"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": null, "ports": null}),
+        )
+        .unwrap();
         assert_eq!(view([&placeholder]), View::default());
         assert_eq!(view([]), View::default());
     }
@@ -271,7 +296,13 @@ mod tests {
         let slices: Vec<EndpointSlice> = (0..10)
             .map(|s| {
                 let endpoints: Vec<Value> = (0..100)
-                    .map(|e| if e == 50 { json!({"addresses": ["10.9.9.9"]}) } else { pod(&format!("c-{s}-{e}"), &format!("10.0.{s}.{e}"), ready()) })
+                    .map(|e| {
+                        if e == 50 {
+                            json!({"addresses": ["10.9.9.9"]})
+                        } else {
+                            pod(&format!("c-{s}-{e}"), &format!("10.0.{s}.{e}"), ready())
+                        }
+                    })
                     .collect();
                 slice(&format!("s-{s}"), "IPv4", endpoints.into())
             })

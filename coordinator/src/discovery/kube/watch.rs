@@ -1,4 +1,5 @@
-//! Follows the EndpointSlices of one Service: events become views, bursts become one, and trouble leaves the last view as it is.
+//! Follows the EndpointSlices of one Service: events become views, bursts become one, and trouble leaves the last view
+//! as it is.
 
 use super::slices::{View, view};
 use futures_util::{Stream, StreamExt};
@@ -46,8 +47,8 @@ pub struct Trouble {
 
 /// Follows the watches that `open` gives, one after another, for as long as anybody listens.
 ///
-/// Each watch begins with a list, so that one which follows trouble also confirms what has not changed: kube's watcher would
-/// resume in silence, and nobody could tell an old view from a current one.
+/// Each watch begins with a list, so that one which follows trouble also confirms what has not changed: kube's watcher
+/// would resume in silence, and nobody could tell an old view from a current one.
 pub(super) async fn follow<S>(open: impl Fn() -> S, told: &watch::Sender<Known>)
 where
     S: Stream<Item = Result<Event<EndpointSlice>, Error>>,
@@ -72,8 +73,8 @@ where
     }
 }
 
-/// Follows one watch until it fails or nobody listens. `listed`: when it has told everything once. `doubtful`: those before it told that and
-/// no more, so it has to live on for the trouble to be over.
+/// Follows one watch until it fails or nobody listens. `listed`: when it has told everything once. `doubtful`: those
+/// before it told that and no more, so it has to live on for the trouble to be over.
 async fn one_watch(
     events: impl Stream<Item = Result<Event<EndpointSlice>, Error>>,
     told: &watch::Sender<Known>,
@@ -127,7 +128,8 @@ async fn one_watch(
     }
 }
 
-/// Tells a view that the API server has just confirmed. Listeners are woken where something has changed. `doubtful`: trouble is not over by it.
+/// Tells a view that the API server has just confirmed. Listeners are woken where something has changed. `doubtful`:
+/// trouble is not over by it.
 fn tell(told: &watch::Sender<Known>, view: View, doubtful: bool) {
     told.send_if_modified(|known| {
         let changed = (known.trouble.is_some() && !doubtful) || known.view.as_ref() != Some(&view);
@@ -183,8 +185,8 @@ impl Slices {
     }
 }
 
-/// How long to wait after so many failures in a row. Short at first, so that a restart of the API server is hardly noticed;
-/// spread, so that coordinators do not come back all at once.
+/// How long to wait after so many failures in a row. Short at first, so that a restart of the API server is hardly
+/// noticed; spread, so that coordinators do not come back all at once.
 fn pause(failed: u32, random: u64) -> Duration {
     let limit = if failed < 20 { Duration::from_millis(1500) } else { Duration::from_secs(10) };
     let longest = Duration::from_millis(200).saturating_mul(1 << failed.clamp(1, 10) >> 1).min(limit);
@@ -197,14 +199,23 @@ fn explain(error: &Error) -> String {
     let (verb, cause) = match error {
         Error::InitialListFailed(cause) => ("list", cause),
         Error::WatchStartFailed(cause) | Error::WatchFailed(cause) => ("watch", cause),
-        Error::WatchError(status) => return format!("cannot watch endpointslices.discovery.k8s.io: {}", status.message),
-        Error::NoResourceVersion => return "cannot watch endpointslices.discovery.k8s.io: the API server tells no resourceVersion".into(),
+        Error::WatchError(status) => {
+            return format!("cannot watch endpointslices.discovery.k8s.io: {}", status.message);
+        }
+        Error::NoResourceVersion => {
+            return "cannot watch endpointslices.discovery.k8s.io: the API server tells no resourceVersion".into();
+        }
     };
     match cause {
         kube::Error::Api(status) if status.code == 403 => {
-            format!("no right to {verb} endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {}", status.message)
+            format!(
+                "no right to {verb} endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {}",
+                status.message
+            )
         }
-        kube::Error::Api(status) => format!("cannot {verb} endpointslices.discovery.k8s.io: {} ({})", status.message, status.code),
+        kube::Error::Api(status) => {
+            format!("cannot {verb} endpointslices.discovery.k8s.io: {} ({})", status.message, status.code)
+        }
         other => format!("cannot {verb} endpointslices.discovery.k8s.io: {}", chain(other)),
     }
 }

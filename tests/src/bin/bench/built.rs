@@ -7,13 +7,23 @@ use meshcache_tests::artifact;
 
 const WASM: [&str; 4] = ["--profile", "wasm", "--target", "wasm32-wasip1"];
 
-/// Builds filter, yardstick filter and coordinator; what a variable names already is left alone. Must run before the first thread.
+/// Builds filter, yardstick filter and coordinator; what a variable names already is left alone. Must run before the
+/// first thread.
 pub(crate) fn build() {
-    let target = std::env::current_exe().ok().and_then(|program| program.parent()?.parent().map(Path::to_owned)).expect("the benchmark lies in TARGET/release");
+    let target = std::env::current_exe()
+        .ok()
+        .and_then(|program| program.parent()?.parent().map(Path::to_owned))
+        .expect("the benchmark lies in TARGET/release");
     let wasm = target.join("wasm32-wasip1/wasm");
     built("MESHCACHE_BARE_WASM", "meshcache-bare", &WASM, &target, wasm.join("meshcache_bare.wasm"));
     built("MESHCACHE_FILTER_WASM", "meshcache-filter", &WASM, &target, wasm.join("meshcache_filter.wasm"));
-    built("MESHCACHE_COORDINATOR_BIN", "meshcache-coordinator", &["--release"], &target, target.join("release/meshcache-coordinator"));
+    built(
+        "MESHCACHE_COORDINATOR_BIN",
+        "meshcache-coordinator",
+        &["--release"],
+        &target,
+        target.join("release/meshcache-coordinator"),
+    );
 }
 
 fn built(variable: &str, package: &str, how: &[&str], target: &Path, product: PathBuf) {
@@ -23,7 +33,12 @@ fn built(variable: &str, package: &str, how: &[&str], target: &Path, product: Pa
     println!("building {package}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(artifact::repository()).args(["build", "--quiet", "-p", package]).args(how).arg("--target-dir").arg(target);
+    command
+        .current_dir(artifact::repository())
+        .args(["build", "--quiet", "-p", package])
+        .args(how)
+        .arg("--target-dir")
+        .arg(target);
     let status = command.status().expect("cargo starts");
     // A figure that does not need it can be measured all the same; the others say what is missing.
     if !status.success() {

@@ -1,4 +1,5 @@
-//! CPU time of a process to the nanosecond: `/proc/PID/stat` counts in ticks of 10 ms, a hundredth of what one round measures.
+//! CPU time of a process to the nanosecond: `/proc/PID/stat` counts in ticks of 10 ms, a hundredth of what one round
+//! measures.
 
 use std::time::Duration;
 

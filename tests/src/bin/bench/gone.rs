@@ -10,13 +10,20 @@ use crate::rounds::{Side, take};
 
 /// Beside the same filter with nothing to do but to pass.
 pub(crate) async fn run(report: &Report) {
-    report.step("no coordinator is left, 1 KiB: the filter whose group nobody serves, the filter without a group that matches");
+    report.step(
+        "no coordinator is left, 1 KiB: the filter whose group nobody serves, the filter without a group that matches",
+    );
     let origin = Nginx::origin().await;
     let passing = Mesh::start(origin.addr, Shape { matches: false, ..Shape::default() }).await;
     let mut gone = Mesh::start(origin.addr, Shape::default()).await;
     gone.coordinators.all.iter_mut().for_each(Coordinator::kill);
     let (front, asks) = (gone.fronts()[0], [ask("/1k")]);
-    let passes = async || asks[0].send(front).await.is_ok_and(|answer| answer.status == 200 && answer.cache_status().contains("detail=no-peer"));
+    let passes = async || {
+        asks[0]
+            .send(front)
+            .await
+            .is_ok_and(|answer| answer.status == 200 && answer.cache_status().contains("detail=no-peer"))
+    };
     await_until(passes, SOON, "the filter asks nobody any more").await;
     let sides = [
         Side::new("no coordinator", front, &asks, &[&gone.envoys[0].process]),
@@ -24,6 +31,11 @@ pub(crate) async fn run(report: &Report) {
     ];
     let costs = take(sides, report.effort).await;
     let [without, passed] = &costs;
-    report.add(Figure::new("no coordinator left / passing", Unit::Ratio, without.over(passed), Target::AtMost(1.1, None)));
+    report.add(Figure::new(
+        "no coordinator left / passing",
+        Unit::Ratio,
+        without.over(passed),
+        Target::AtMost(1.1, None),
+    ));
     report.bars("gone", "Envoy CPU for a proxied request of 1 KiB, us", &costs);
 }

@@ -24,8 +24,18 @@ pub(crate) async fn run(report: &Report) {
         let herd = herd(clients, &mesh.fronts(), |i| Ask::get(HOST, &format!("/cold/{keys}/{}", i / 2 % keys))).await;
         let failed = clients - herd.statuses().get(&200).copied().unwrap_or(0);
         println!("    by status {:?}; last answer after {:.2} s", herd.statuses(), herd.within(1.0).as_secs_f64());
-        report.add(Figure::once(&format!("herd, {keys} cold keys: loads"), Unit::Count, (origin.total() - before) as f64, Target::Exactly(keys as f64)));
+        report.add(Figure::once(
+            &format!("herd, {keys} cold keys: loads"),
+            Unit::Count,
+            (origin.total() - before) as f64,
+            Target::Exactly(keys as f64),
+        ));
         report.add(Figure::once("  requests that failed", Unit::Count, failed as f64, Target::Exactly(0.0)));
-        report.add(Figure::once("  last answer (the origin takes 0.5 s)", Unit::Seconds, herd.within(1.0).as_secs_f64(), Target::Beside));
+        report.add(Figure::once(
+            "  last answer (the origin takes 0.5 s)",
+            Unit::Seconds,
+            herd.within(1.0).as_secs_f64(),
+            Target::Beside,
+        ));
     }
 }

@@ -15,12 +15,17 @@ pub(crate) async fn run(report: &Report) {
     let url = origin.url();
     let one = Coordinator::with_threads(1, &["--origin", &url]).await;
     let two = Coordinator::with_threads(2, &["--origin", &url]).await;
-    for (size, bytes, target) in [("1k", 1 << 10, Target::AtMost(1.0, Some(0.75))), ("64k", 64 << 10, Target::AtMost(1.3, None))] {
+    for (size, bytes, target) in
+        [("1k", 1 << 10, Target::AtMost(1.0, Some(0.75))), ("64k", 64 << 10, Target::AtMost(1.3, None))]
+    {
         let kib = format!("{} KiB", bytes >> 10);
         report.step(&format!("coordinator hit, {kib}, HTTP/1.1 keep-alive: one thread, two threads, nginx with one worker, nginx at its best"));
         let ask = ask(&format!("/{size}"));
         for coordinator in [&one, &two] {
-            warm(coordinator.ports.data, &ask, "a hit", |answer| answer.cache_status().contains("; hit") && answer.body.len() == bytes).await;
+            warm(coordinator.ports.data, &ask, "a hit", |answer| {
+                answer.cache_status().contains("; hit") && answer.body.len() == bytes
+            })
+            .await;
         }
         let best = Nginx::at_its_best(&origin, bytes).await;
         for nginx in [&nginx, &best] {
@@ -36,10 +41,20 @@ pub(crate) async fn run(report: &Report) {
         let costs = take(sides, report.effort).await;
         let [single, double, peer, best] = &costs;
         report.add(Figure::new(&format!("coordinator hit {kib} / nginx hit"), Unit::Ratio, single.over(peer), target));
-        report.add(Figure::new("  / nginx hit with open_file_cache and the better of sendfile on and off", Unit::Ratio, single.over(best), Target::Beside));
+        report.add(Figure::new(
+            "  / nginx hit with open_file_cache and the better of sendfile on and off",
+            Unit::Ratio,
+            single.over(best),
+            Target::Beside,
+        ));
         report.add(Figure::new("  with 2 threads / nginx hit", Unit::Ratio, double.over(peer), Target::Beside));
         report.add(Figure::new("  rate with 1 thread", Unit::Rate, single.rates.clone(), Target::Beside));
-        report.add(Figure::new("  rate with 2 threads (clients on the same cores)", Unit::Rate, double.rates.clone(), Target::Beside));
+        report.add(Figure::new(
+            "  rate with 2 threads (clients on the same cores)",
+            Unit::Rate,
+            double.rates.clone(),
+            Target::Beside,
+        ));
         report.bars(&format!("hit-{size}"), &format!("CPU for a hit of {kib} over HTTP/1.1, us"), &costs);
     }
 }

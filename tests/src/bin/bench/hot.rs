@@ -1,4 +1,5 @@
-//! Hot hit: what an answer from the filter's own memory costs Envoy, beside Envoy's own cache and the least that it can do.
+//! Hot hit: what an answer from the filter's own memory costs Envoy, beside Envoy's own cache and the least that it can
+//! do.
 
 use meshcache_tests::EnvoyConfig;
 use meshcache_tests::artifact;
@@ -13,15 +14,23 @@ use crate::rounds::{Side, take};
 pub(crate) async fn run(report: &Report) {
     for (size, bytes) in [("1k", 1 << 10), ("64k", 64 << 10)] {
         let kib = format!("{} KiB", bytes >> 10);
-        report.step(&format!("hot hit, {kib}: the filter's memory, Envoy's own cache, a bare Wasm reply, a direct response"));
+        report.step(&format!(
+            "hot hit, {kib}: the filter's memory, Envoy's own cache, a bare Wasm reply, a direct response"
+        ));
         let origin = Nginx::origin().await;
         let yardsticks = EnvoyConfig::load(&artifact::file("tests/envoy/yardsticks.yaml"));
         let yardsticks = yardsticks.listeners_only(&["direct", "cache", "bare"]).replace("BODY", &"x".repeat(bytes));
         let yardsticks = yardsticks.cluster("service", &[origin.addr]).start().await;
         let mesh = Mesh::start(origin.addr, Shape::default()).await;
         let (envoy, ask) = (&mesh.envoys[0], ask(&format!("/{size}")));
-        warm(envoy.listener("front"), &ask, "a hit of this proxy", |answer| answer.cache_status().contains("detail=proxy") && answer.body.len() == bytes).await;
-        warm(yardsticks.listener("cache"), &ask, "a hit of Envoy's cache", |answer| answer.has("age") && answer.body.len() == bytes).await;
+        warm(envoy.listener("front"), &ask, "a hit of this proxy", |answer| {
+            answer.cache_status().contains("detail=proxy") && answer.body.len() == bytes
+        })
+        .await;
+        warm(yardsticks.listener("cache"), &ask, "a hit of Envoy's cache", |answer| {
+            answer.has("age") && answer.body.len() == bytes
+        })
+        .await;
         warm(yardsticks.listener("bare"), &ask, "whole", |answer| answer.body.len() == bytes).await;
         let asks = [ask];
         let sides = [
@@ -32,9 +41,28 @@ pub(crate) async fn run(report: &Report) {
         ];
         let costs = take(sides, report.effort).await;
         let [hot, cache, bare, direct] = &costs;
-        report.add(Figure::new(&format!("hot hit {kib} / Envoy's cache filter"), Unit::Ratio, hot.over(cache), Target::AtMost(1.3, Some(1.15))));
-        report.add(Figure::new(&format!("  bare Wasm reply {kib} / cache filter"), Unit::Ratio, bare.over(cache), Target::Beside));
-        report.add(Figure::new(&format!("  cache filter {kib} / direct_response"), Unit::Ratio, cache.over(direct), Target::Beside));
-        report.bars(&format!("hot-{size}"), &format!("Envoy CPU for an answer of {kib} from its own memory, us"), &costs);
+        report.add(Figure::new(
+            &format!("hot hit {kib} / Envoy's cache filter"),
+            Unit::Ratio,
+            hot.over(cache),
+            Target::AtMost(1.3, Some(1.15)),
+        ));
+        report.add(Figure::new(
+            &format!("  bare Wasm reply {kib} / cache filter"),
+            Unit::Ratio,
+            bare.over(cache),
+            Target::Beside,
+        ));
+        report.add(Figure::new(
+            &format!("  cache filter {kib} / direct_response"),
+            Unit::Ratio,
+            cache.over(direct),
+            Target::Beside,
+        ));
+        report.bars(
+            &format!("hot-{size}"),
+            &format!("Envoy CPU for an answer of {kib} from its own memory, us"),
+            &costs,
+        );
     }
 }

@@ -25,7 +25,10 @@ pub(crate) async fn run(report: &Report) {
     sweep(&[coordinator.ports.data], 16, ENTRIES, |n| format!("/values/1k/{n}")).await;
     let evictions = async || {
         let metrics = coordinator.metrics().await;
-        (metrics.sum("groupcache_cache_evictions_total", &[]), metrics.sum("groupcache_cache_items", &[("type", "main")]))
+        (
+            metrics.sum("groupcache_cache_evictions_total", &[]),
+            metrics.sum("groupcache_cache_items", &[("type", "main")]),
+        )
     };
     let before = evictions().await;
     let watch = Watch::start(coordinator.process.pid());
@@ -35,9 +38,24 @@ pub(crate) async fn run(report: &Report) {
     let rise = coordinator.process.peak_rss().saturating_sub(resident);
     let after = evictions().await;
     println!("    {:.1} s; items before and after: {} and {}", begun.elapsed().as_secs_f64(), before.1, after.1);
-    report.add(Figure::once("200 MB through 100 MB: bytes of body lost", Unit::Count, (BYTES as f64) - received as f64, Target::Exactly(0.0)));
-    report.add(Figure::once("200 MB through 100 MB: peak memory above before", Unit::Bytes, rise as f64, Target::AtMost(10e6, None)));
-    report.add(Figure::once("200 MB through 100 MB: entries evicted", Unit::Count, after.0 - before.0, Target::Exactly(0.0)));
+    report.add(Figure::once(
+        "200 MB through 100 MB: bytes of body lost",
+        Unit::Count,
+        (BYTES as f64) - received as f64,
+        Target::Exactly(0.0),
+    ));
+    report.add(Figure::once(
+        "200 MB through 100 MB: peak memory above before",
+        Unit::Bytes,
+        rise as f64,
+        Target::AtMost(10e6, None),
+    ));
+    report.add(Figure::once(
+        "200 MB through 100 MB: entries evicted",
+        Unit::Count,
+        after.0 - before.0,
+        Target::Exactly(0.0),
+    ));
     report.line("large", "memory of a coordinator while 200 MB stream through, MiB", &watch.stop().await);
 }
 

@@ -37,14 +37,19 @@ mod soak;
 mod store;
 mod sweep;
 
-const FIGURES: [&str; 14] = ["size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "change", "feed"];
+const FIGURES: [&str; 14] = [
+    "size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "change",
+    "feed",
+];
 // Short turns: what disturbs the machine for a while then befalls all sides of a round.
 const FULL: Effort = Effort { rounds: 15, turn: Duration::from_millis(500), connections: 32 };
 const QUICK: Effort = Effort { rounds: 5, turn: Duration::from_millis(300), connections: 32 };
 
 fn main() -> ExitCode {
-    let (options, mut names): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
-    let unknown = names.iter().any(|name| !FIGURES.contains(&name.as_str())) || options.iter().any(|option| option != "--quick");
+    let (options, mut names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
+    let unknown =
+        names.iter().any(|name| !FIGURES.contains(&name.as_str())) || options.iter().any(|option| option != "--quick");
     if unknown {
         eprintln!("usage: bench [--quick] [FIGURE...]\nfigures: {}", FIGURES.join(" "));
         return ExitCode::from(2);
@@ -75,7 +80,9 @@ async fn measure(names: Vec<String>, report: Report) -> bool {
         let (figure_name, own) = (name.clone(), report.clone());
         if let Err(error) = tokio::spawn(async move { figure(&figure_name, &own).await }).await {
             let panic = error.try_into_panic().ok();
-            let text = panic.as_ref().and_then(|panic| panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()));
+            let text = panic.as_ref().and_then(|panic| {
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
+            });
             report.failed(&name, text.unwrap_or("it does not say why"));
         }
     }

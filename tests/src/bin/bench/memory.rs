@@ -42,7 +42,8 @@ fn resident(pid: u32) -> f64 {
     pages * rustix::param::page_size() as f64
 }
 
-/// Linear memories of the Wasm VMs in a process: what may be written at the start of each reservation that is larger than any real memory.
+/// Linear memories of the Wasm VMs in a process: what may be written at the start of each reservation that is larger
+/// than any real memory.
 pub(crate) fn linear(pid: u32) -> Vec<u64> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     let mappings: Vec<Mapping> = maps.lines().filter_map(Mapping::read).collect();

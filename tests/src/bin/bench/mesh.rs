@@ -40,17 +40,21 @@ impl Mesh {
     /// Starts all of it in front of `origin`, and waits until the filters know the group.
     pub(crate) async fn start(origin: SocketAddr, shape: Shape) -> Mesh {
         let host = if shape.matches { HOST } else { "another.example.com" };
-        let groups = format!("version: 1\ngroups:\n- name: bench\n  match: {{hosts: [{host}]}}\n  origin: {{url: \"http://{origin}\"}}\n");
+        let groups = format!(
+            "version: 1\ngroups:\n- name: bench\n  match: {{hosts: [{host}]}}\n  origin: {{url: \"http://{origin}\"}}\n"
+        );
         let coordinators = Coordinators::start(shape.coordinators, &groups, &["--store-bytes", "1GiB"]).await;
         let mut envoys = Vec::new();
         for _ in 0..shape.envoys {
-            let config = EnvoyConfig::example("front.yaml").concurrency(shape.concurrency).cluster("service", &[origin]);
+            let config =
+                EnvoyConfig::example("front.yaml").concurrency(shape.concurrency).cluster("service", &[origin]);
             let config = config.filter(|filter| filter["hot_bytes_per_worker"] = shape.hot_bytes.into());
             envoys.push(config.cluster("meshcache", &coordinators.data()).start().await);
         }
         let mesh = Mesh { coordinators, envoys };
         for at in mesh.fronts() {
-            // The group's own host, whatever is asked later: an answer that carries Cache-Status shows that the feed has come.
+            // The group's own host, whatever is asked later: an answer that carries Cache-Status shows that the feed
+            // has come.
             let knows = async || Ask::get(host, "/1k").send(at).await.is_ok_and(|answer| answer.has("cache-status"));
             await_until(knows, SOON, "the filter knows its group").await;
         }
@@ -83,6 +87,11 @@ pub(crate) async fn warm(at: SocketAddr, ask: &Ask, what: &str, holds: impl Fn(&
         }
         last = Some(answer);
     }
-    let headers = last.map(|answer| (answer.status, answer.headers.iter().map(|(n, v)| format!("{n}: {}", String::from_utf8_lossy(v))).collect::<Vec<_>>()));
+    let headers = last.map(|answer| {
+        (
+            answer.status,
+            answer.headers.iter().map(|(n, v)| format!("{n}: {}", String::from_utf8_lossy(v))).collect::<Vec<_>>(),
+        )
+    });
     panic!("{}: never {what}; the last answer was {headers:?}", ask.path());
 }

@@ -20,7 +20,8 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING`, so many keys as one likes; `/short/1k/ANYTHING` for 15 s; `/200m`.
+    /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING`, so many keys as one likes; `/short/1k/ANYTHING` for 15 s;
+    /// `/200m`.
     pub(crate) async fn origin() -> Nginx {
         let folder = tempfile::tempdir().unwrap();
         let www = folder.path().join("www");
@@ -45,7 +46,8 @@ impl Nginx {
     }
 
     async fn tuned(origin: &Nginx, tuning: &str) -> Nginx {
-        Nginx::start("cache", tempfile::tempdir().unwrap(), &[("ORIGIN", &origin.addr.to_string()), ("TUNING", tuning)]).await
+        Nginx::start("cache", tempfile::tempdir().unwrap(), &[("ORIGIN", &origin.addr.to_string()), ("TUNING", tuning)])
+            .await
     }
 
     /// `http://ADDRESS`, for configurations.

@@ -20,10 +20,16 @@ pub(crate) fn bars(title: &str, costs: &[Cost]) -> String {
     let mut body = String::new();
     for (i, cost) in costs.iter().enumerate() {
         let (y, value) = (TOP + i as f64 * ROW, median(&cost.micros));
-        let (least, most) = (cost.micros.iter().copied().fold(f64::MAX, f64::min), cost.micros.iter().copied().fold(0.0, f64::max));
+        let (least, most) =
+            (cost.micros.iter().copied().fold(f64::MAX, f64::min), cost.micros.iter().copied().fold(0.0, f64::max));
         let (middle, colour) = (y + ROW / 2.0 - 4.0, COLOURS[i.min(COLOURS.len() - 1)]);
         text(&mut body, LABELS - 8.0, middle + 4.0, "end", &cost.name);
-        let _ = write!(body, r#"<rect x="{LABELS}" y="{y}" width="{:.1}" height="{}" fill="{colour}"/>"#, value * scale, ROW - 8.0);
+        let _ = write!(
+            body,
+            r#"<rect x="{LABELS}" y="{y}" width="{:.1}" height="{}" fill="{colour}"/>"#,
+            value * scale,
+            ROW - 8.0
+        );
         let (from, to) = (LABELS + least * scale, LABELS + most * scale);
         let _ = write!(body, r##"<path d="M{from:.1} {middle}H{to:.1}" stroke="#222" stroke-width="1.5"/>"##);
         text(&mut body, to + 8.0, middle + 4.0, "start", &format!("{value:.1}"));
@@ -36,10 +42,17 @@ pub(crate) fn line(title: &str, course: &Course) -> String {
     let (left, height) = (50.0, 200.0);
     let largest = course.iter().map(|point| point.1).fold(1.0, f64::max);
     let length = course.last().map_or(1.0, |point| point.0).max(f64::MIN_POSITIVE);
-    let at = |(seconds, bytes): &(f64, f64)| (left + seconds / length * (WIDTH - left - 20.0), TOP + height * (1.0 - bytes / largest));
+    let at = |(seconds, bytes): &(f64, f64)| {
+        (left + seconds / length * (WIDTH - left - 20.0), TOP + height * (1.0 - bytes / largest))
+    };
     let mut body = String::new();
     let path: Vec<String> = course.iter().map(at).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-    let _ = write!(body, r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="1.5"/>"#, path.join(" "), COLOURS[0]);
+    let _ = write!(
+        body,
+        r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="1.5"/>"#,
+        path.join(" "),
+        COLOURS[0]
+    );
     let _ = write!(body, r##"<path d="M{left} {TOP}V{}H{}" fill="none" stroke="#222"/>"##, TOP + height, WIDTH - 20.0);
     text(&mut body, left - 6.0, TOP + 5.0, "end", &format!("{:.0}", largest / MIB));
     text(&mut body, left - 6.0, TOP + height, "end", "0");

@@ -30,10 +30,15 @@ async fn full(report: &Report) {
     });
     let token = std::env::temp_dir().join(format!("meshcache-bench-{}", std::process::id()));
     std::fs::write(&token, ADMIN_TOKEN).unwrap();
-    let coordinator = Coordinator::in_front_of(&origin.url(), &["--store-bytes", "4GiB", "--admin-token-file", token.to_str().unwrap()]).await;
+    let coordinator = Coordinator::in_front_of(
+        &origin.url(),
+        &["--store-bytes", "4GiB", "--admin-token-file", token.to_str().unwrap()],
+    )
+    .await;
     sweep(&[coordinator.ports.data], 16, values as u64, |n| format!("/{n}")).await;
     let metrics = coordinator.metrics().await;
-    let bytes = metrics.sum("groupcache_cache_bytes", &[("type", "main")]) / metrics.sum("groupcache_cache_items", &[("type", "main")]);
+    let bytes = metrics.sum("groupcache_cache_bytes", &[("type", "main")])
+        / metrics.sum("groupcache_cache_items", &[("type", "main")]);
     println!("    {bytes:.0} bytes a value as it counts");
     let at = &coordinator;
     let timed = async |body: String, expected: usize| {
@@ -63,12 +68,24 @@ async fn load(report: &Report) {
     let storm = Storm { purges, every: Duration::from_millis(10), clients: 32, pause: Duration::from_millis(5) };
     let calm = storm.blow(&mesh).await;
     let rate = calm.answers as f64 / calm.lasted.as_secs_f64();
-    let took = |share: f64| calm.took.get((calm.took.len() as f64 * share) as usize).map_or(0.0, |took| took.as_secs_f64() * 1e6);
-    report.add(Figure::once("purges under load: answers too old a second later", Unit::Count, calm.too_old as f64, Target::Exactly(0.0)));
+    let took = |share: f64| {
+        calm.took.get((calm.took.len() as f64 * share) as usize).map_or(0.0, |took| took.as_secs_f64() * 1e6)
+    };
+    report.add(Figure::once(
+        "purges under load: answers too old a second later",
+        Unit::Count,
+        calm.too_old as f64,
+        Target::Exactly(0.0),
+    ));
     report.add(Figure::once("- failed", Unit::Count, calm.failed as f64, Target::Exactly(0.0)));
     report.add(Figure::once("- acknowledged by all", Unit::Count, calm.acknowledged as f64, Target::Beside));
     report.add(Figure::once("- answers", Unit::Rate, rate, Target::Beside));
     report.add(Figure::once("- until acknowledged, half of them", Unit::Micros, took(0.5), Target::Beside));
     report.add(Figure::once("- until acknowledged, 99 %", Unit::Micros, took(0.99), Target::Beside));
-    report.add(Figure::once("- the last old answer after that", Unit::Seconds, calm.worst.as_secs_f64(), Target::AtMost(1.0, None)));
+    report.add(Figure::once(
+        "- the last old answer after that",
+        Unit::Seconds,
+        calm.worst.as_secs_f64(),
+        Target::AtMost(1.0, None),
+    ));
 }

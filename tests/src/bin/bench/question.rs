@@ -16,7 +16,9 @@ const KEYS: usize = 1000;
 
 /// Beside an ordinary proxied request and nginx's hit.
 pub(crate) async fn run(report: &Report) {
-    report.step("question to the owner, 1 KiB: through the filter, proxied without it, a bare Wasm callout, a hit of nginx");
+    report.step(
+        "question to the owner, 1 KiB: through the filter, proxied without it, a bare Wasm callout, a hit of nginx",
+    );
     let origin = Nginx::origin().await;
     let nginx = Nginx::cache(&origin).await;
     let plain = plain(origin.addr).await;
@@ -26,7 +28,10 @@ pub(crate) async fn run(report: &Report) {
     let callout = EnvoyConfig::load(&artifact::file("tests/envoy/yardsticks.yaml")).listeners_only(&["callout"]);
     let callout = callout.cluster("owner", &mesh.coordinators.data()).start().await;
     warm(callout.listener("callout"), &asks[0], "whole", |answer| answer.body.len() == 1024).await;
-    warm(envoy.listener("front"), &asks[0], "a hit of the owner", |answer| answer.cache_status().contains("detail=owner")).await;
+    warm(envoy.listener("front"), &asks[0], "a hit of the owner", |answer| {
+        answer.cache_status().contains("detail=owner")
+    })
+    .await;
     warm(nginx.addr, &asks[0], "a hit of nginx", |answer| answer.header("x-cache") == "HIT").await;
     let sides = [
         Side::new("question: Envoy and coordinator", envoy.listener("front"), &asks, &[&envoy.process, &owner.process]),
@@ -37,8 +42,18 @@ pub(crate) async fn run(report: &Report) {
     let costs = take(sides, report.effort).await;
     let [question, proxied, bare, hit] = &costs;
     let [in_envoy, at_owner] = &question.processes[..] else { unreachable!("two processes") };
-    report.add(Figure::new("question 1 KiB: Envoy / proxied request", Unit::Ratio, ratios(in_envoy, &proxied.micros), Target::AtMost(1.5, None)));
-    report.add(Figure::new("  a bare Wasm callout: Envoy / proxied request", Unit::Ratio, bare.over(proxied), Target::Beside));
+    report.add(Figure::new(
+        "question 1 KiB: Envoy / proxied request",
+        Unit::Ratio,
+        ratios(in_envoy, &proxied.micros),
+        Target::AtMost(1.5, None),
+    ));
+    report.add(Figure::new(
+        "  a bare Wasm callout: Envoy / proxied request",
+        Unit::Ratio,
+        bare.over(proxied),
+        Target::Beside,
+    ));
     let most = Target::AtMost(150.0 / NGINX_HIT, None);
     report.add(Figure::new("question 1 KiB: Envoy and coordinator / nginx hit", Unit::Ratio, question.over(hit), most));
     report.add(Figure::new("  Envoy and coordinator together", Unit::Micros, question.micros.clone(), Target::Beside));

@@ -50,7 +50,10 @@ impl Report {
 
     /// One more figure.
     pub(crate) fn add(&self, figure: Figure) {
-        println!("    {}", [figure.name.trim(), "=", &figure.measured(), &figure.wanted(), figure.verdict()].join(" ").trim());
+        println!(
+            "    {}",
+            [figure.name.trim(), "=", &figure.measured(), &figure.wanted(), figure.verdict()].join(" ").trim()
+        );
         self.found().figures.push(figure);
     }
 
@@ -65,7 +68,9 @@ impl Report {
     /// A plot of costs side by side.
     pub(crate) fn bars(&self, name: &str, title: &str, costs: &[Cost]) {
         let json = |cost: &Cost| json!({"side": cost.name, "micros": cost.micros, "processes": cost.processes, "rates": cost.rates});
-        self.found().costs.push(json!({"name": name, "title": title, "costs": costs.iter().map(json).collect::<Vec<_>>()}));
+        self.found()
+            .costs
+            .push(json!({"name": name, "title": title, "costs": costs.iter().map(json).collect::<Vec<_>>()}));
         fs::write(self.out.join(format!("{name}.svg")), plot::bars(title, costs)).unwrap();
     }
 
@@ -84,16 +89,22 @@ impl Report {
         let Found { figures, failures, costs } = &*self.found();
         let name = |figure: &Figure| figure.name.chars().count();
         let widest = |of: &dyn Fn(&Figure) -> usize| figures.iter().map(of).max().unwrap_or(0).max(8);
-        let (names, values, targets) = (widest(&name), widest(&|f| f.measured().chars().count()), widest(&|f| f.wanted().chars().count()));
+        let (names, values, targets) =
+            (widest(&name), widest(&|f| f.measured().chars().count()), widest(&|f| f.wanted().chars().count()));
         println!("\n{:names$} | {:values$} | {:targets$} |", "figure", "measured", "target");
         println!("{:-<names$}-|-{:-<values$}-|-{:-<targets$}-|-------", "", "", "");
         for figure in figures {
-            println!("{:names$} | {:values$} | {:targets$} | {}", figure.name, figure.measured(), figure.wanted(), figure.verdict());
+            println!(
+                "{:names$} | {:values$} | {:targets$} | {}",
+                figure.name,
+                figure.measured(),
+                figure.wanted(),
+                figure.verdict()
+            );
         }
         failures.iter().for_each(|failure| println!("FAILED {failure}"));
         let all_figures: Vec<Value> = figures.iter().map(Figure::json).collect();
-        let all =
-            json!({"machine": machine(), "rounds": self.effort.rounds, "scale": self.scale, "figures": all_figures, "costs": costs, "failures": failures});
+        let all = json!({"machine": machine(), "rounds": self.effort.rounds, "scale": self.scale, "figures": all_figures, "costs": costs, "failures": failures});
         fs::write(self.out.join("bench.json"), format!("{all:#}\n")).unwrap();
         println!(
             "\n{:.0} s; medians, with the least and the largest of {} rounds; all of it in out/bench.json, plots in out/*.svg",

@@ -19,15 +19,26 @@ pub(crate) async fn run(report: &Report) {
     report.step("ring: owner and next at 3, 30, 300 and 3,000 peers, native and in Envoy's VM");
     let in_envoy = in_envoy(report.effort.rounds).await;
     for (peers, vm) in PEERS.into_iter().zip(in_envoy) {
-        report.add(Figure::new(&format!("ring lookup, {peers} peers, native"), Unit::Nanos, native(peers, report.effort.rounds), Target::Beside));
+        report.add(Figure::new(
+            &format!("ring lookup, {peers} peers, native"),
+            Unit::Nanos,
+            native(peers, report.effort.rounds),
+            Target::Beside,
+        ));
         report.add(Figure::new("  in Envoy's VM", Unit::Nanos, vm, Target::Beside));
     }
     let largest = largest_over_mean(20, 100_000);
-    report.add(Figure::once("ring: largest load / mean, 20 peers, 100,000 keys", Unit::Ratio, largest, Target::AtMost(1.05, None)));
+    report.add(Figure::once(
+        "ring: largest load / mean, 20 peers, 100,000 keys",
+        Unit::Ratio,
+        largest,
+        Target::AtMost(1.05, None),
+    ));
 }
 
 fn ring(peers: usize) -> Ring {
-    let peer = |n: usize| Peer { name: format!("peer-{n}"), data: format!("10.0.0.1:{n}"), peer: format!("10.0.0.2:{n}") };
+    let peer =
+        |n: usize| Peer { name: format!("peer-{n}"), data: format!("10.0.0.1:{n}"), peer: format!("10.0.0.2:{n}") };
     Ring::new((0..peers).map(peer).collect())
 }
 

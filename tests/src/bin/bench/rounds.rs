@@ -37,7 +37,12 @@ pub(crate) struct Side {
 impl Side {
     /// `processes` serve `asks` at `at`; their CPU time counts.
     pub(crate) fn new(name: &str, at: SocketAddr, asks: &[Ask], processes: &[&Process]) -> Side {
-        Side { name: name.to_owned(), at, asks: asks.to_vec(), processes: processes.iter().map(|process| process.pid()).collect() }
+        Side {
+            name: name.to_owned(),
+            at,
+            asks: asks.to_vec(),
+            processes: processes.iter().map(|process| process.pid()).collect(),
+        }
     }
 
     async fn turn(&self, connections: usize, turn: Duration) -> (Load, Vec<f64>) {
@@ -85,8 +90,12 @@ pub(crate) fn ratios(these: &[f64], those: &[f64]) -> Vec<f64> {
 
 /// Takes the sides in turns, after a first turn that does not count; costs in the order of the sides.
 pub(crate) async fn take<const N: usize>(sides: [Side; N], effort: Effort) -> [Cost; N] {
-    let mut costs =
-        sides.each_ref().map(|side| Cost { name: side.name.clone(), processes: vec![Vec::new(); side.processes.len()], micros: Vec::new(), rates: Vec::new() });
+    let mut costs = sides.each_ref().map(|side| Cost {
+        name: side.name.clone(),
+        processes: vec![Vec::new(); side.processes.len()],
+        micros: Vec::new(),
+        rates: Vec::new(),
+    });
     for side in &sides {
         side.turn(effort.connections, WARM).await;
     }
@@ -99,7 +108,12 @@ pub(crate) async fn take<const N: usize>(sides: [Side; N], effort: Effort) -> [C
         }
     }
     for cost in &costs {
-        println!("    {:<32} {:>8.2} us CPU a request, {:>7.0} requests/s", cost.name, median(&cost.micros), median(&cost.rates));
+        println!(
+            "    {:<32} {:>8.2} us CPU a request, {:>7.0} requests/s",
+            cost.name,
+            median(&cost.micros),
+            median(&cost.rates)
+        );
     }
     costs
 }

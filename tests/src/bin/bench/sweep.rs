@@ -9,13 +9,22 @@ use meshcache_tests::load::answer;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// Asks for `path(0)`, `path(1)` up to `path(count - 1)`, client `i` of `connections` at `targets[i % targets.len()]`. Every answer must be a 200.
-pub(crate) async fn sweep(targets: &[SocketAddr], connections: usize, count: u64, path: impl Fn(u64) -> String + Send + Sync + 'static) {
+/// Asks for `path(0)`, `path(1)` up to `path(count - 1)`, client `i` of `connections` at `targets[i % targets.len()]`.
+/// Every answer must be a 200.
+pub(crate) async fn sweep(
+    targets: &[SocketAddr],
+    connections: usize,
+    count: u64,
+    path: impl Fn(u64) -> String + Send + Sync + 'static,
+) {
     let (taken, path) = (Arc::new(AtomicU64::new(0)), Arc::new(path));
     let clients: Vec<_> = (0..connections)
         .map(|i| {
             let (taken, path, target) = (taken.clone(), path.clone(), targets[i % targets.len()]);
-            tokio::spawn(async move { client(target, || Some(taken.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < count).map(|n| path(n))).await })
+            tokio::spawn(async move {
+                client(target, || Some(taken.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < count).map(|n| path(n)))
+                    .await
+            })
         })
         .collect();
     for client in clients {

@@ -20,7 +20,8 @@ const CLIENTS: usize = 1_000;
 const SERVICE: Duration = Duration::from_millis(500);
 /// What a herd may take in all: the service's time, and as much again for a thousand connections on a small machine.
 const HERD: Duration = Duration::from_millis(1_500);
-/// How many of Envoy's own replies from its configuration a hot hit may cost; `make bench` measures it with more patience.
+/// How many of Envoy's own replies from its configuration a hot hit may cost; `make bench` measures it with more
+/// patience.
 const HOT: f64 = 2.5;
 /// Turns of a second each.
 const ROUNDS: usize = 3;
@@ -43,7 +44,11 @@ async fn story() -> bool {
     tell.chapter("A shop behind two Envoys, with one cache of three coordinators");
     let mut mesh = Mesh::of(3, 2).start().await;
     script(&mesh.origin);
-    tell.step(&format!("the shop's service listens on {} and takes {} for each answer", mesh.origin.addr, millis(SERVICE)));
+    tell.step(&format!(
+        "the shop's service listens on {} and takes {} for each answer",
+        mesh.origin.addr,
+        millis(SERVICE)
+    ));
     for coordinator in &mesh.coordinators.all {
         tell.step(&format!("coordinator {} listens on {}", coordinator.name, coordinator.ports.data));
     }
@@ -80,7 +85,11 @@ async fn the_herd(tell: &mut Telling, mesh: &Mesh) {
     tell.step(&format!("{CLIENTS} clients have connected, half to each Envoy"));
     let herd = clients.go().await;
     let statuses = herd.statuses();
-    tell.step(&format!("the first answer came after {}, the last after {}", millis(herd.within(0.0)), millis(herd.elapsed)));
+    tell.step(&format!(
+        "the first answer came after {}, the last after {}",
+        millis(herd.within(0.0)),
+        millis(herd.elapsed)
+    ));
     let loads = mesh.origin.hits("/cold");
     tell.promise("the service is asked once", format!("{loads} load"), loads == 1);
     let fine = herd.answers().filter(|answer| answer.status == 200 && answer.text() == "/cold of the shop\n").count();
@@ -106,8 +115,16 @@ async fn the_hot_answer(tell: &mut Telling, mesh: &Mesh) {
     let requests = hot.iter().map(|(load, _)| load.requests).sum::<u64>() as f64;
     let errors: usize = hot.iter().chain(&plain).map(|(load, _)| load.errors.len()).sum();
     let ((hot, hot_cpu), (plain, plain_cpu)) = (median(hot), median(plain));
-    tell.step(&format!("hot hit:         {:>8} requests/s, {} of Envoy's CPU each", grouped(hot.rate()), micros(hot_cpu)));
-    tell.step(&format!("direct_response: {:>8} requests/s, {} of Envoy's CPU each", grouped(plain.rate()), micros(plain_cpu)));
+    tell.step(&format!(
+        "hot hit:         {:>8} requests/s, {} of Envoy's CPU each",
+        grouped(hot.rate()),
+        micros(hot_cpu)
+    ));
+    tell.step(&format!(
+        "direct_response: {:>8} requests/s, {} of Envoy's CPU each",
+        grouped(plain.rate()),
+        micros(plain_cpu)
+    ));
     tell.promise("no hot hit fails", format!("{errors} of {}", grouped(requests)), errors == 0);
     // The hot copy ends after the group's `hot.ttl`; then the proxy asks once more.
     tell.promise("next to none leaves the proxy", format!("{left} of {}", grouped(requests)), left * 1000.0 < requests);
@@ -190,7 +207,8 @@ async fn the_end_of_a_ttl(tell: &mut Telling, mesh: &Mesh) {
 /// For who must find out why a promise was broken.
 fn logs(tell: &Telling, mesh: &Mesh) {
     let envoys = mesh.envoys.iter().map(|envoy| ("an Envoy", &envoy.process));
-    let coordinators = mesh.coordinators.all.iter().map(|coordinator| (coordinator.name.as_str(), &coordinator.process));
+    let coordinators =
+        mesh.coordinators.all.iter().map(|coordinator| (coordinator.name.as_str(), &coordinator.process));
     for (name, process) in envoys.chain(coordinators) {
         tell.chapter(&format!("The log of {name} ends"));
         println!("{}", process.log_tail(10));
@@ -204,7 +222,10 @@ async fn keep(tell: &Telling, mesh: &Mesh) {
         println!("curl -i -H 'host: {SHOP}' http://{front}/{word}");
     }
     println!("curl -i -H 'host: {SHOP}' -H 'meshcache-debug: 1' http://{}/anything", mesh.fronts()[0]);
-    println!("curl -i -H 'host: {SHOP}' http://{}/cold        # a coordinator is a plain caching proxy, too", mesh.coordinators.data()[0]);
+    println!(
+        "curl -i -H 'host: {SHOP}' http://{}/cold        # a coordinator is a plain caching proxy, too",
+        mesh.coordinators.data()[0]
+    );
     println!("curl -s http://{}/metrics | grep groupcache", mesh.coordinators.all[0].ports.status);
     println!("curl -s http://{}/stats/prometheus | grep meshcache_filter", mesh.envoys[0].admin);
     std::future::pending().await

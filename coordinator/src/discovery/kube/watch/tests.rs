@@ -13,14 +13,18 @@ fn slice(name: &str, pods: &[(&str, &str)]) -> EndpointSlice {
     let endpoints: Vec<_> =
         pods.iter().map(|(pod, address)| json!({"addresses": [address], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": pod}})).collect();
     let ports = json!([{"name": "http2", "port": 8080}, {"name": "tcp-peer", "port": 8083}]);
-    serde_json::from_value(json!({"metadata": {"name": name}, "addressType": "IPv4", "endpoints": endpoints, "ports": ports})).unwrap()
+    serde_json::from_value(
+        json!({"metadata": {"name": name}, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}),
+    )
+    .unwrap()
 }
 
 fn refused(code: u16, message: &str) -> kube::Error {
     kube::Error::Api(Box::new(Status::failure(message, "Refused").with_code(code)))
 }
 
-/// Discovery that follows watches which the test holds: each gives what is sent into it, and ends when its sender is dropped.
+/// Discovery that follows watches which the test holds: each gives what is sent into it, and ends when its sender is
+/// dropped.
 struct Server {
     watches: mpsc::UnboundedReceiver<mpsc::UnboundedSender<Said>>,
     known: watch::Receiver<Known>,
@@ -164,8 +168,13 @@ async fn a_resource_version_that_is_too_old_is_one_more_list() {
     let watch = server.watch().await;
     list(&watch, &[slice("a", &[("c-0", "10.0.0.1")])]);
     server.next().await;
-    watch.send(Err(Error::WatchError(Box::new(Status::failure("too old resource version", "Expired").with_code(410))))).unwrap();
-    assert_eq!(server.next().await.trouble.unwrap().line, "cannot watch endpointslices.discovery.k8s.io: too old resource version");
+    watch
+        .send(Err(Error::WatchError(Box::new(Status::failure("too old resource version", "Expired").with_code(410)))))
+        .unwrap();
+    assert_eq!(
+        server.next().await.trouble.unwrap().line,
+        "cannot watch endpointslices.discovery.k8s.io: too old resource version"
+    );
     let again = Instant::now();
     list(&server.watch().await, &[slice("a", &[("c-1", "10.0.0.2")])]);
     assert_eq!(names(&server.next().await), ["c-1=10.0.0.2:8080"]);
@@ -201,16 +210,32 @@ async fn lists_without_a_watch_are_taken_ever_more_seldom_and_the_trouble_stays(
 fn a_refusal_names_verb_and_resource() {
     let said = r#"endpointslices.discovery.k8s.io is forbidden: User "u" cannot list resource "endpointslices""#;
     let line = explain(&Error::InitialListFailed(refused(403, said)));
-    assert_eq!(line, format!("no right to list endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {said}"));
-    assert!(explain(&Error::WatchStartFailed(refused(403, said))).starts_with("no right to watch endpointslices.discovery.k8s.io "));
+    assert_eq!(
+        line,
+        format!(
+            "no right to list endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {said}"
+        )
+    );
+    assert!(
+        explain(&Error::WatchStartFailed(refused(403, said)))
+            .starts_with("no right to watch endpointslices.discovery.k8s.io ")
+    );
 }
 
 #[test]
 fn pauses_grow_are_bounded_and_never_nothing() {
     for random in [0, 511, 1023, u64::MAX] {
         assert!(pause(1, random) >= Duration::from_millis(100) && pause(1, random) <= Duration::from_millis(200));
-        assert!((4..20).all(|n| pause(n, random) <= Duration::from_millis(1500) && pause(n, random) >= Duration::from_millis(750)));
-        assert!([20, 31, 32, 33, u32::MAX].iter().all(|n| pause(*n, random) <= Duration::from_secs(10) && pause(*n, random) >= Duration::from_secs(5)));
+        assert!(
+            (4..20)
+                .all(|n| pause(n, random) <= Duration::from_millis(1500)
+                    && pause(n, random) >= Duration::from_millis(750))
+        );
+        assert!(
+            [20, 31, 32, 33, u32::MAX]
+                .iter()
+                .all(|n| pause(*n, random) <= Duration::from_secs(10) && pause(*n, random) >= Duration::from_secs(5))
+        );
     }
 }
 
