@@ -26,6 +26,7 @@ pub mod process;
 pub mod purging;
 pub mod raw;
 pub mod shared;
+pub mod stopwatch;
 pub mod wait;
 
 pub use client::{Answer, Ask, Connection};
@@ -38,4 +39,5 @@ pub use mesh::Mesh;
 pub use metrics::Metrics;
 pub use origin::{Gate, Origin, Reply};
 pub use shared::{Shared, run};
+pub use stopwatch::Stopwatch;
 pub use wait::await_until;

@@ -10,14 +10,14 @@ const MOST_LINES_IN_SRC: usize = 450;
 const MEDIAN_LINES_IN_SRC: usize = 130;
 
 /// A file by its path from the repository on.
-pub struct SourceFile {
-    pub path: String,
-    pub text: String,
-    pub is_in_src: bool,
+pub(crate) struct SourceFile {
+    pub(crate) path: String,
+    pub(crate) text: String,
+    pub(crate) is_in_src: bool,
 }
 
 /// Files that are too long, and a median that is.
-pub fn too_long(files: &[SourceFile]) -> Vec<String> {
+pub(crate) fn too_long(files: &[SourceFile]) -> Vec<String> {
     let mut problems = Vec::new();
     for file in files {
         let lines = file.text.lines().count();
@@ -41,7 +41,7 @@ pub fn too_long(files: &[SourceFile]) -> Vec<String> {
 }
 
 /// Modules as `x.rs` beside `x/`, where the tree has `x/mod.rs`.
-pub fn beside_their_folders(files: &[SourceFile]) -> Vec<String> {
+pub(crate) fn beside_their_folders(files: &[SourceFile]) -> Vec<String> {
     let folders: BTreeSet<&str> =
         files.iter().filter_map(|file| file.path.rsplit_once('/')).map(|(folder, _)| folder).collect();
     let has_folder =

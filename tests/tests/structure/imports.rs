@@ -9,7 +9,7 @@ use crate::source::{Token, tokens};
 use crate::uses::{Used, defined, paths, take_uses};
 
 /// A crate's files and the imports between them.
-pub struct Imports {
+pub(crate) struct Imports {
     name: String,
     files: Vec<File>,
     edges: BTreeMap<(usize, usize), String>,
@@ -36,7 +36,7 @@ enum Target {
 
 impl Imports {
     /// Reads a crate: its name in paths, and `(path below src, text)` of its files.
-    pub fn read(name: &str, files: &[(String, String)]) -> Imports {
+    pub(crate) fn read(name: &str, files: &[(String, String)]) -> Imports {
         let mut imports = Imports { name: name.to_owned(), files: Vec::new(), edges: BTreeMap::new() };
         let roots = ["lib.rs", "main.rs"].iter().filter(|root| files.iter().any(|(path, _)| path == *root));
         for root in roots {
@@ -182,14 +182,14 @@ impl Imports {
     }
 
     /// Imports between files as `(from, to, where)`.
-    pub fn edges(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.edges
             .iter()
             .map(|((from, to), line)| (self.files[*from].path.as_str(), self.files[*to].path.as_str(), line.as_str()))
     }
 
     /// One shortest cycle for each knot of files that import each other: its imports, line by line.
-    pub fn cycles(&self) -> Vec<String> {
+    pub(crate) fn cycles(&self) -> Vec<String> {
         let mut in_one: BTreeSet<usize> = BTreeSet::new();
         let mut cycles = Vec::new();
         for start in 0..self.files.len() {
@@ -222,10 +222,10 @@ impl Imports {
                     cycle.reverse();
                     return Some(cycle);
                 }
-                if !from.contains_key(&to) {
-                    from.insert(to, at);
+                from.entry(to).or_insert_with(|| {
                     queue.push_back(to);
-                }
+                    at
+                });
             }
         }
         None
@@ -254,7 +254,7 @@ mod tests {
             ("a.rs", "use crate::b::{self, Thing, other as too};\nuse std::fmt;"),
             ("b.rs", "fn f() { crate::c::f(super::a::X) } struct Thing;"),
             ("c/mod.rs", "mod d; fn f() { d::g() }"),
-            ("c/d.rs", "pub fn g() { this_crate::a::X; }"),
+            ("c/d.rs", "pub(crate) fn g() { this_crate::a::X; }"),
         ];
         assert_eq!(edges(&files), ["a.rs b.rs", "b.rs a.rs", "b.rs c/mod.rs", "c/mod.rs c/d.rs", "c/d.rs a.rs"]);
     }
@@ -263,7 +263,7 @@ mod tests {
     fn a_module_that_is_only_named_is_no_import_and_what_is_used_of_it_is() {
         let named = ("a.rs", "use crate::c;");
         let used = ("a.rs", "use crate::c;\nfn f() { c::d::g() }");
-        let rest = [("b.rs", ""), ("c/mod.rs", "pub mod d;"), ("c/d.rs", "pub fn g() {}")];
+        let rest = [("b.rs", ""), ("c/mod.rs", "pub mod d;"), ("c/d.rs", "pub(crate) fn g() {}")];
         assert!(edges(&[&[ROOT, named], &rest[..]].concat()).is_empty());
         assert_eq!(edges(&[&[ROOT, used], &rest[..]].concat()), ["a.rs c/d.rs"]);
     }
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_re_export_is_another_name_for_the_childs() {
         let folder = ("c/mod.rs", "mod d;\npub use d::Name;\npub(crate) use d::*;\nstruct Own;");
-        let child = ("c/d.rs", "use super::Own;\npub struct Name; pub fn g() {}");
+        let child = ("c/d.rs", "use super::Own;\npub struct Name; pub(crate) fn g() {}");
         let user = ("a.rs", "use crate::c::{Name, g};\nuse crate::c::Own;");
         assert_eq!(
             edges(&[ROOT, user, ("b.rs", ""), folder, child]),

@@ -1,7 +1,7 @@
 //! What README and docs/architecture.md say about folders and files.
 
 /// The lines below a heading, up to the next one of the same depth.
-pub fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
+pub(crate) fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     let depth = heading.bytes().take_while(|c| *c == b'#').count();
     let is_end = |line: &&str| {
         let hashes = line.bytes().take_while(|c| *c == b'#').count();
@@ -12,7 +12,7 @@ pub fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
 
 /// Paths in the lines' code spans that lead nowhere. A path is looked for from the repository on, in the `src/` folders, and
 /// below the first path of its line.
-pub fn missing(lines: &[&str], sources: &[String], exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+pub(crate) fn missing(lines: &[&str], sources: &[String], exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut missing = Vec::new();
     for line in lines {
         let paths = paths(line);
@@ -30,7 +30,7 @@ pub fn missing(lines: &[&str], sources: &[String], exists: &dyn Fn(&str) -> bool
 }
 
 /// Code spans that are paths: folders with a slash at the end, files with an extension that the repository has.
-pub fn paths(line: &str) -> Vec<&str> {
+pub(crate) fn paths(line: &str) -> Vec<&str> {
     let is_path = |span: &&str| {
         let is_plain =
             span.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c)) && !span.starts_with(['/', '.']);
@@ -41,7 +41,7 @@ pub fn paths(line: &str) -> Vec<&str> {
 }
 
 /// Folders and root files of a crate's `src/` that the page does not name, by its path there or from the repository on.
-pub fn unnamed(page: &str, source: &str, entries: &[String]) -> Vec<String> {
+pub(crate) fn unnamed(page: &str, source: &str, entries: &[String]) -> Vec<String> {
     let named: Vec<&str> = page.lines().flat_map(paths).collect();
     let is_named = |entry: &&String| {
         named.iter().any(|path| *path == *entry || path.strip_prefix(source) == Some(&format!("/{entry}")))

@@ -13,10 +13,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The rows of a crate's table, top to bottom: a room, and what it may use (`None`: all below).
-pub type Rooms = Vec<(String, Option<BTreeSet<String>>)>;
+pub(crate) type Rooms = Vec<(String, Option<BTreeSet<String>>)>;
 
 /// The tables of the page by the crates' `src` folders.
-pub fn tables(page: &str, sources: &[String]) -> BTreeMap<String, Rooms> {
+pub(crate) fn tables(page: &str, sources: &[String]) -> BTreeMap<String, Rooms> {
     let mut tables = BTreeMap::new();
     let mut of = None;
     let mut is_in_table = false;
@@ -44,12 +44,15 @@ pub fn tables(page: &str, sources: &[String]) -> BTreeMap<String, Rooms> {
 }
 
 /// The room of a file of `src/`.
-pub fn room(path: &str) -> String {
+pub(crate) fn room(path: &str) -> String {
     path.split_once('/').map_or_else(|| path.to_owned(), |(folder, _)| format!("{folder}/"))
 }
 
 /// Where the table and the imports `(from, to, where)` differ. `lib.rs` and `main.rs` put the rooms together and need no row.
-pub fn differences<'a>(rooms: &Rooms, imports: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
+pub(crate) fn differences<'a>(
+    rooms: &Rooms,
+    imports: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let place = |name: &str| rooms.iter().position(|(room, _)| room == name);
     let mut shown: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();

@@ -2,13 +2,13 @@
 
 /// A word or a sign, and the line that it stands in.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    pub text: String,
-    pub line: usize,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
 }
 
 /// The tokens of a file outside comments, strings and `#[cfg(test)]` items.
-pub fn tokens(source: &str) -> Vec<Token> {
+pub(crate) fn tokens(source: &str) -> Vec<Token> {
     without_tests(split(&blanked(source)))
 }
 

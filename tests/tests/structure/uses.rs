@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use crate::source::Token;
 
 /// One name that a `use` brings.
-pub struct Used {
-    pub path: Vec<String>,
+pub(crate) struct Used {
+    pub(crate) path: Vec<String>,
     /// Nothing: all names, `*`.
-    pub name: Option<String>,
-    pub line: usize,
-    pub is_public: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) line: usize,
+    pub(crate) is_public: bool,
 }
 
 /// What the file's `use` items bring. They are taken out of its tokens: what is left is code.
-pub fn take_uses(tokens: &mut Vec<Token>) -> Vec<Used> {
+pub(crate) fn take_uses(tokens: &mut Vec<Token>) -> Vec<Used> {
     let mut used = Vec::new();
     let mut code = Vec::new();
     let mut at = 0;
@@ -84,7 +84,7 @@ fn tree(tokens: &[Token], before: &[String], is_public: bool, used: &mut Vec<Use
 }
 
 /// The names that a file defines outside of functions and `impl`s.
-pub fn defined(tokens: &[Token]) -> BTreeSet<String> {
+pub(crate) fn defined(tokens: &[Token]) -> BTreeSet<String> {
     let mut defined = BTreeSet::new();
     // For each open brace, whether it is that of a module.
     let mut open: Vec<bool> = Vec::new();
@@ -94,12 +94,10 @@ pub fn defined(tokens: &[Token]) -> BTreeSet<String> {
             "{" => open.push(at >= 2 && tokens[at - 2].text == "mod"),
             "}" => _ = open.pop(),
             "fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" | "union" | "mod"
-                if open.iter().all(|is_module| *is_module) =>
-            {
                 // `mod x;` is a child, `const fn` comes again.
-                if !(token.text == "mod" && word(2) == ";") {
-                    defined.insert(word(1).to_owned());
-                }
+                if open.iter().all(|is_module| *is_module) && !(token.text == "mod" && word(2) == ";") =>
+            {
+                defined.insert(word(1).to_owned());
             }
             "macro_rules" => _ = defined.insert(word(2).to_owned()),
             _ => {}
@@ -109,7 +107,7 @@ pub fn defined(tokens: &[Token]) -> BTreeSet<String> {
 }
 
 /// The paths of at least two words that stand in code.
-pub fn paths(tokens: &[Token]) -> Vec<(Vec<String>, usize)> {
+pub(crate) fn paths(tokens: &[Token]) -> Vec<(Vec<String>, usize)> {
     let is_name = |at: usize| {
         tokens.get(at).and_then(|token| token.text.chars().next()).is_some_and(|c| c.is_alphabetic() || c == '_')
     };
