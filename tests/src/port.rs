@@ -14,8 +14,10 @@ pub fn unused() -> SocketAddr {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Processes side by side begin at different places.
-    let start = std::process::id().wrapping_mul(257);
+    // Processes side by side begin at different places; those that `scripts/tests` runs have ranges of their own.
+    let slot = std::env::var("TESTS_SLOT").ok().and_then(|slot| slot.parse::<u32>().ok());
+    let spread = std::process::id().wrapping_mul(257);
+    let start = slot.map_or(spread, |slot| slot * 2_000 + spread % 1_000);
     let mut addrs = (0..COUNT).map(|_| {
         let n = (start + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
         SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + n as u16))
