@@ -1,4 +1,4 @@
-//! What the end to end tests, the demo and the benchmark are made of: real Envoys, real coordinators, a scripted
+//! The harness of the end to end tests, the demo and the benchmark: real Envoys, real coordinators, a scripted
 //! origin, clients in herds.
 
 // Here a broken expectation is the result: it must end the test at the line that saw it.

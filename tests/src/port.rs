@@ -1,4 +1,4 @@
-//! Ports of loopback that are known before anybody listens.
+//! Loopback ports that are known before a process listens on them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 /// A port that no process in this run of the tests has had, for processes that must know each other's before they
 /// start, and that die and come back.
 ///
-/// It is not in the range from which the system picks for whoever names none (from 32768 on): a connection of a test
+/// It is not in the range from which the system picks by itself (from 32768 on): a connection of a test
 /// beside this one would take it in the meantime.
 pub fn unused() -> SocketAddr {
     const FIRST: u16 = 12_000;
@@ -25,7 +25,7 @@ pub fn unused() -> SocketAddr {
     addrs.find(|addr| std::net::TcpListener::bind(addr).is_ok()).expect("20,000 ports are in use")
 }
 
-/// A port where connections are refused, for as long as this lives: it is taken, and nobody listens.
+/// A port where connections are refused, for as long as this lives: it is bound, and not listened on.
 pub struct Refused {
     /// The address.
     pub addr: SocketAddr,
@@ -40,7 +40,7 @@ impl Refused {
         Refused { addr: socket.local_addr().unwrap(), socket }
     }
 
-    /// From now on somebody listens.
+    /// Listens from now on.
     pub fn listen(self) -> TcpListener {
         self.socket.listen(4096).unwrap()
     }
