@@ -1,4 +1,4 @@
-//! Where the things under test are: programs and modules that cargo built, the Envoy that scripts/setup fetched, the
+//! Paths of the things under test: programs and modules that cargo built, the Envoy that scripts/setup fetched, the
 //! files of envoy/.
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long a thing that should happen soon may take on a busy machine.
+/// The limit for a thing that should happen soon, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// A longer limit, where a control plane, sidecars and coordinators share the machine.
