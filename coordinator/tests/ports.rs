@@ -1,4 +1,6 @@
 //! What each port answers, and to whom.
+//!
+//! Long: a test for each port.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
