@@ -2,7 +2,7 @@
 //!
 //! The SDK's own wrappers panic where the host says no, and take header values only as UTF-8.
 
-use crate::{reply::Reply, shared::Shared};
+use meshcache_proxy::{request::reply::Reply, state::shared_data::Shared};
 use std::{ptr::null_mut, time::Duration};
 
 /// Which header map.

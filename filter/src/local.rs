@@ -1,20 +1,21 @@
 //! What the listeners of one worker thread share: the worker, its part in the feed, and who still waits for an answer.
 
 use crate::{
-    answer::{Answer, Failure},
-    answered::Next,
-    counts,
-    delivery::Delivery,
-    exchange::{Ask, Exchange, Step},
-    feed::{Feed, FeedAsk, Moment},
-    gauges,
     host::{self, Kind, Level, SharedData},
-    questions::Call,
-    rescue,
     stream::State,
-    worker::Worker,
+    trap,
 };
 use meshcache_protocol::Hash;
+use meshcache_proxy::{
+    feed::{Feed, FeedAsk, Moment},
+    http::peer_response::{Answer, Failure},
+    request::{
+        exchange::{Ask, Exchange, Step},
+        fan_out::Delivery,
+        response::Next,
+    },
+    state::{counters, gauges, pending::Call, worker::Worker},
+};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
@@ -116,7 +117,7 @@ impl Local {
                 Step::Reply(mut reply) => (State::Replied(std::mem::take(&mut reply.restore)), Some(reply)),
             };
             if let Some(place) = self.paused.remove(&stream) {
-                rescue::resumed(place);
+                trap::resumed(place);
             }
             if !host::act_for(stream) {
                 continue;
@@ -212,8 +213,8 @@ pub(crate) fn local(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Local>> {
         }
         let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
         let holder = host::nanoseconds() ^ (Rc::as_ptr(&Rc::new(0)) as usize as u64);
-        let counters = counts::metric_names().map(|name| host::metric(Kind::Counter, &name)).collect();
-        let gauges = counts::GAUGES.map(|name| host::metric(Kind::Gauge, name));
+        let counters = counters::metric_names().map(|name| host::metric(Kind::Counter, &name)).collect();
+        let gauges = counters::GAUGES.map(|name| host::metric(Kind::Gauge, name));
         let local = Rc::new(RefCell::new(Local {
             worker: Worker::new(hot_bytes),
             feed: Feed::new(holder, &proxy, cluster),

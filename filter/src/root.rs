@@ -1,21 +1,23 @@
 //! One listener's filter in one worker thread: configuration, ticks, and the calls that go out and come back.
 
 use crate::{
-    answer::{Answer, Failure},
-    attention::LOOK,
-    config::Config,
-    exchange::{Ask, Exchange},
-    feed::FeedAsk,
     host::{self, Level, Map, SharedData},
-    invalidate,
     local::{Local, TICK, local},
-    message,
-    questions::Question,
-    rescue,
-    site::Site,
     stream::Stream,
+    trap,
 };
 use meshcache_protocol::wire;
+use meshcache_proxy::{
+    config::Config,
+    feed::FeedAsk,
+    http::peer_response::{Answer, Failure},
+    request::{
+        callout,
+        exchange::{Ask, Exchange},
+        invalidation,
+    },
+    state::{attention::LOOK, listener_config::Site, pending::Question},
+};
 use proxy_wasm::{
     hostcalls,
     traits::{Context, HttpContext, RootContext},
@@ -119,7 +121,7 @@ impl Root {
         exchange.share_invalidations(&mut SharedData, &name);
         let Some(known) = local.worker.known() else { return };
         for headers in due.iter().flat_map(|told| told.calls(known)) {
-            let _ = self.call(&headers, None, invalidate::TIMEOUT);
+            let _ = self.call(&headers, None, invalidation::TIMEOUT);
         }
     }
 
@@ -139,12 +141,12 @@ impl Root {
 
     fn question(&self, local: &Local, question: &Question, timeout: u64) -> Option<u32> {
         let changed = local.worker.invalidations.changed(question.key.hash(), question.sent);
-        let headers = message::compose(question, local.worker.known()?, local.worker.told(), changed)?;
+        let headers = callout::compose(question, local.worker.known()?, local.worker.told(), changed)?;
         self.call(&headers, None, timeout).ok()
     }
 
     fn dispatch_feed(&self, local: &mut Local, ask: &FeedAsk) {
-        let mut headers: message::Headers<'_> = vec![
+        let mut headers: callout::Headers<'_> = vec![
             (":method", Cow::Borrowed("POST")),
             (":scheme", Cow::Borrowed("http")),
             (":authority", Cow::Borrowed("meshcache")),
@@ -166,7 +168,7 @@ impl Root {
         };
     }
 
-    fn call(&self, headers: &message::Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, Status> {
+    fn call(&self, headers: &callout::Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, Status> {
         let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         host::act_for(self.id);
         hostcalls::dispatch_http_call(&self.cluster, headers, body, Vec::new(), Duration::from_millis(timeout))
@@ -210,7 +212,8 @@ impl Context for Root {
 }
 
 fn is_ok(map: &[u8]) -> bool {
-    crate::pairs::Pairs::of(map).is_some_and(|mut pairs| pairs.any(|pair| pair == (b":status", b"200")))
+    meshcache_proxy::http::header_map::Pairs::of(map)
+        .is_some_and(|mut pairs| pairs.any(|pair| pair == (b":status", b"200")))
 }
 
 impl RootContext for Root {
@@ -255,6 +258,6 @@ impl RootContext for Root {
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Warn);
-    rescue::on_panic();
+    trap::on_panic();
     proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
 }}

@@ -1,21 +1,26 @@
 //! One request's callbacks: reads its head, acts on the first step, and mends its response.
 
 use crate::{
-    counts::{Event, Reason},
-    exchange::{Arrival, Exchange, Facts, Step},
-    head::Head,
     host::{self, Level, Map},
-    invalidate,
     local::Local,
-    pairs::Pairs,
-    rescue, root,
-    site::{Side, Site},
-    spare::Spare,
-    watch::{Watch, Watched},
+    root, trap,
 };
 use meshcache_protocol::{
     Response,
     wire::{PREFIX, header},
+};
+use meshcache_proxy::{
+    http::{head::Head, header_map::Pairs},
+    request::{
+        exchange::{Arrival, Exchange, Facts, Step},
+        invalidation,
+        observe::{Watch, Watched},
+        stale_fallback::Spare,
+    },
+    state::{
+        counters::{Event, Reason},
+        listener_config::{Side, Site},
+    },
 };
 use proxy_wasm::{
     traits::{Context, HttpContext},
@@ -67,7 +72,7 @@ impl Stream {
         let map = host::header_map(Map::Request)?;
         let head = Head::read(&map)?;
         #[cfg(feature = "trap")]
-        rescue::trap(&head);
+        trap::trap(&head);
         let mut site = self.site.try_borrow_mut().ok()?;
         let mut local = shared.try_borrow_mut().ok()?;
         site.learn(local.worker.known());
@@ -90,7 +95,7 @@ impl Stream {
         match step {
             Step::Pass(pass) => {
                 // Without a note: of a group that only observes.
-                let changes = (pass.note.is_some() || pass.reason == Reason::Method) && invalidate::matters(&head);
+                let changes = (pass.note.is_some() || pass.reason == Reason::Method) && invalidation::matters(&head);
                 drop(head);
                 self.changes = changes.then_some(map);
                 self.state = pass.note.map_or(State::Foreign, |note| State::Passes(Some(note), pass.spare));
@@ -114,7 +119,7 @@ impl Stream {
             Step::Ask(ask) => local.outbox.push(ask),
         }
         self.state = State::Waits;
-        match rescue::paused(self.id) {
+        match trap::paused(self.id) {
             Some(place) => local.paused.insert(self.id, place),
             None => {
                 local.worker.questions.leave(self.id);
@@ -216,7 +221,7 @@ impl Context for Stream {
             local.worker.questions.leave(self.id);
             local.fates.remove(&self.id);
             if let Some(place) = local.paused.remove(&self.id) {
-                rescue::resumed(place);
+                trap::resumed(place);
             }
         }
         true

@@ -7,20 +7,27 @@ use super::{
 };
 use crate::settings::Door;
 use bytes::Bytes;
-use meshcache_filter::{
-    answer::{Answer, Failure},
-    answered::Next,
-    exchange::{Arrival, Ask, Exchange, Facts, Step},
-    feed::{Feed, FeedAsk, Moment},
-    head::Head,
-    known::{self, Said},
-    message, pairs,
-    questions::Call,
-    shared::{Memory, Shared},
-    site::{Side, Site},
-    worker::Worker,
-};
 use meshcache_protocol::{Field, feed::FeedQuestion, wire};
+use meshcache_proxy::{
+    feed::{Feed, FeedAsk, Moment},
+    http::{
+        head::Head,
+        header_map,
+        peer_response::{Answer, Failure},
+    },
+    request::{
+        callout,
+        exchange::{Arrival, Ask, Exchange, Facts, Step},
+        response::Next,
+    },
+    state::{
+        listener_config::{Side, Site},
+        pending::Call,
+        shared_data::{Memory, Shared},
+        snapshot::{self, Said},
+        worker::Worker,
+    },
+};
 use std::collections::BTreeMap;
 
 /// An answer that is longer has the state in it.
@@ -160,12 +167,12 @@ impl World {
     /// Reads what a feed says. Ten thousand proxies are not to read, and have, a ring of a thousand peers each.
     fn read(&mut self, body: Bytes) -> Said {
         if body.len() < STATE {
-            return known::read(&body);
+            return snapshot::read(&body);
         }
         if let Some(said) = self.said.get(&body) {
             return said.clone();
         }
-        let mut said = known::read(&body);
+        let mut said = snapshot::read(&body);
         if let Said::State { known, .. } = &mut said {
             let same = self.said.values().find_map(|said| match said {
                 Said::State { known: other, .. } => (other == known).then(|| other.clone()),
@@ -185,7 +192,7 @@ impl World {
         let path = format!("/{key}");
         let all: [Field<'_>; 4] =
             [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h"), (b":path", path.as_bytes())];
-        let map = pairs::write(all.iter().copied());
+        let map = header_map::write(all.iter().copied());
         let now = self.now;
         let proxy = &mut self.proxies[at];
         let Some(head) = Head::read(&map) else { return };
@@ -225,7 +232,7 @@ impl World {
     fn ask(&mut self, at: usize, ask: Ask) {
         let worker = &self.proxies[at].worker;
         let (Some(question), Some(known)) = (worker.questions.get(ask.question), worker.known()) else { return };
-        let Some(headers) = message::compose(question, known, worker.told(), None) else { return };
+        let Some(headers) = callout::compose(question, known, worker.told(), None) else { return };
         let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let (said, path) = (
             wire::Question::read(&fields).unwrap(),
@@ -261,7 +268,7 @@ impl World {
                 (b"content-length", length.as_bytes()),
                 (b"meshcache-outcome", verdict.as_bytes()),
             ];
-            Answer::read(&pairs::write(all.into_iter()), body, false)
+            Answer::read(&header_map::write(all.into_iter()), body, false)
         });
         let worker = &mut self.proxies[at].worker;
         let mut all = Vec::new();

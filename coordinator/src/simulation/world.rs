@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{clock::simulated, discovery::told::Does};
 use bytes::Bytes;
-use meshcache_filter::known::Said;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};
+use meshcache_proxy::state::snapshot::Said;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// What a run is like.

@@ -1,12 +1,14 @@
 //! `mode: observe` in the proxy: a request that passes and would have been looked up, and its response as it goes by.
 
 use crate::{
-    counts::{Outcome, Reason},
-    exchange::{Arrival, Exchange, Facts, Pass, Step},
-    head::Head,
-    samples::Candidate,
-    site::{Side, Site},
-    worker::Worker,
+    http::head::Head,
+    request::exchange::{Arrival, Exchange, Facts, Pass, Step},
+    state::{
+        counters::{Outcome, Reason},
+        listener_config::{Side, Site},
+        samples::Candidate,
+        worker::Worker,
+    },
 };
 use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times};
 use std::{rc::Rc, sync::Arc};

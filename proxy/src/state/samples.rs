@@ -2,15 +2,21 @@
 //! against what the proxy's route brings: a path or a host that is rewritten on the way shows.
 
 use crate::{
-    answer::{Answer, Failure},
-    counts::Outcome,
-    exchange::{Arrival, Exchange},
-    head::Head,
-    message,
-    passes::Asked,
-    questions::Question,
-    site::{Side, Site},
-    worker::Worker,
+    http::{
+        head::Head,
+        peer_response::{Answer, Failure},
+    },
+    request::{
+        callout,
+        exchange::{Arrival, Exchange},
+    },
+    state::{
+        counters::Outcome,
+        hit_for_pass::Asked,
+        listener_config::{Side, Site},
+        pending::Question,
+        worker::Worker,
+    },
 };
 use meshcache_protocol::{
     Field, Group, Key, Passed, Request, Response, Route,
@@ -98,7 +104,7 @@ impl Candidate<'_> {
         // Nobody's own answer, and nothing that is asked of the service in a way of its own.
         let is_plain =
             alone.is_ok() && !request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL).with(Marks::CACHE_CONTROL));
-        let fits = || message::is_text(request) && message::fits(request, arrival.map, worker.told(), route.as_ref());
+        let fits = || callout::is_text(request) && callout::fits(request, arrival.map, worker.told(), route.as_ref());
         let Some(known) = site.known().filter(|_| is_plain && worker.may_ask() && fits()) else { return };
         if !worker.samples.takes(group.name(), now) {
             return;

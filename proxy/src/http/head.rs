@@ -1,7 +1,7 @@
 //! A request's head as Envoy hands it over: pseudo-headers, fields, and our own headers, which no client may send,
 //! apart.
 
-use crate::pairs::Pairs;
+use crate::http::header_map::Pairs;
 use meshcache_protocol::{
     Field, Request,
     connection::strips_from_request,
@@ -124,7 +124,7 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairs;
+    use crate::http::header_map;
 
     #[test]
     fn the_scheme_is_the_one_that_a_coordinator_would_key() {
@@ -136,7 +136,7 @@ mod tests {
         ] {
             let forwarded = forwarded.map(|value: &str| (&b"x-forwarded-proto"[..], value.as_bytes()));
             let fields = [(&b":scheme"[..], own.as_bytes()), (b":path", b"/"), (b":authority", b"h")];
-            let map = pairs::write(fields.into_iter().chain(forwarded));
+            let map = header_map::write(fields.into_iter().chain(forwarded));
             let head = Head::read(&map).unwrap();
             assert_eq!((head.scheme(), head.request().unwrap().scheme), (expected, expected), "{own} {forwarded:?}");
         }
@@ -152,7 +152,7 @@ mod tests {
             (b"connection", b"cookie"),
             (b"x", b"1"),
         ];
-        let map = pairs::write(fields.into_iter());
+        let map = header_map::write(fields.into_iter());
         let head = Head::read(&map).unwrap();
         let names: Vec<_> = head.fields().iter().map(|(name, _)| *name).collect();
         assert_eq!(names, [&b"connection"[..], b"cookie", b"connection", b"x"]);
@@ -169,7 +169,7 @@ mod tests {
             (b"meshcache-hop", b"1"),
             (b"x", b"1"),
         ];
-        let map = pairs::write(fields.into_iter());
+        let map = header_map::write(fields.into_iter());
         let head = Head::read(&map).unwrap();
         let request = head.request().unwrap();
         assert_eq!(request.fields, [(&b"x"[..], &b"1"[..])]);

@@ -1,6 +1,9 @@
 //! A question as it is sent: the client's own request, and what the owner has to know beside it.
 
-use crate::{head::Head, known::Known, questions::Question};
+use crate::{
+    http::head::Head,
+    state::{pending::Question, snapshot::Known},
+};
 use meshcache_protocol::{
     Request, Route,
     mark::Marked,

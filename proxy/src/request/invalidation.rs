@@ -1,7 +1,11 @@
 //! Unsafe requests that succeeded: what goes from the hot cache, here and in the proxy's other workers, and what the
 //! key's owner and next peer are told (RFC 9111 section 4.4).
 
-use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Shared, site::Site};
+use crate::{
+    http::head::Head,
+    request::{callout, exchange::Exchange},
+    state::{listener_config::Site, shared_data::Shared, snapshot::Known},
+};
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Observed, Request, Response,
@@ -116,13 +120,13 @@ impl Told {
     }
 
     /// The headers of the calls: one for each peer that is told.
-    pub fn calls<'t>(&'t self, known: &'t Known) -> Vec<message::Headers<'t>> {
+    pub fn calls<'t>(&'t self, known: &'t Known) -> Vec<callout::Headers<'t>> {
         let said = wire::Question {
             group: self.group.clone(),
             namespace: self.namespace.clone().unwrap_or_default(),
             ..wire::Question::new()
         };
-        let call = |peer: &'t str| -> message::Headers<'t> {
+        let call = |peer: &'t str| -> callout::Headers<'t> {
             let own = [
                 (":method", Cow::Borrowed("POST")),
                 (":scheme", Cow::Borrowed("http")),
@@ -273,7 +277,10 @@ fn write(count: u64, hashes: &[u128]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{pairs, shared::Memory, worker::Worker};
+    use crate::{
+        http::header_map,
+        state::{shared_data::Memory, worker::Worker},
+    };
     use meshcache_protocol::{Groups, Peer, Ring};
 
     fn worker() -> (Worker, Site) {
@@ -300,7 +307,7 @@ mod tests {
         let pseudo = [(":scheme", "http"), (":authority", "h"), (":path", "/a?b")];
         let fields: Vec<_> =
             pseudo.iter().chain(request).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let map = pairs::write(fields.iter().copied());
+        let map = header_map::write(fields.iter().copied());
         let mut exchange = Exchange { worker, now };
         exchange.answered_by_service(site, &map, &Response { status, fields: &[(b"location", b"/new")] });
         exchange.due_invalidations()
@@ -314,7 +321,7 @@ mod tests {
         assert_eq!(targets, ["/a?b", "/new"]);
         let known = worker.known().unwrap();
         let calls = told[0].calls(known);
-        let of = |call: &message::Headers<'_>, name: &str| {
+        let of = |call: &callout::Headers<'_>, name: &str| {
             call.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_string()).unwrap_or_default()
         };
         let order: Vec<_> = known.ring.order(told[0].hash).into_iter().take(2).map(|peer| peer.data.clone()).collect();

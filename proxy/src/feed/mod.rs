@@ -1,9 +1,9 @@
 //! The feed: one worker of a proxy asks a coordinator, the others take what it heard from the proxy's shared memory.
 
-use crate::{
-    counts::{self, ByGroup, Event},
-    known::{self, Said},
-    shared::Shared,
+use crate::state::{
+    counters::{self, ByGroup, Event},
+    shared_data::Shared,
+    snapshot::{self, Said},
     worker::Worker,
 };
 use meshcache_protocol::{
@@ -113,7 +113,7 @@ impl Feed {
         body: Option<&[u8]>,
         at: Moment,
     ) -> (Option<String>, Option<FeedAsk>) {
-        self.takes(worker, shared, body.map(|body| (body, known::read(body))), at)
+        self.takes(worker, shared, body.map(|body| (body, snapshot::read(body))), at)
     }
 
     /// The same, of an answer that was read before: its body, and what it says.
@@ -166,7 +166,7 @@ impl Feed {
         life.extend_from_slice(worker.version().as_bytes());
         shared.set(&self.life, &life, 0);
         let sent = std::mem::take(&mut self.sent);
-        update(shared, &self.counts, |all| counts::subtract(all, &sent));
+        update(shared, &self.counts, |all| counters::subtract(all, &sent));
         let recovered = std::mem::take(&mut self.complaint);
         let line = (!recovered.is_empty()).then(|| "the feed is back".to_owned());
         let next = if self.holds_lease(shared, at.now) { self.ask(worker, shared, at.now) } else { None };
@@ -242,7 +242,7 @@ impl Feed {
         let Some((heard, version)) = life.split_first_chunk::<8>() else { return };
         let heard = u64::from_le_bytes(*heard);
         if version != worker.version().as_bytes() || version.is_empty() {
-            match shared.get(&self.state).map(|(body, _)| known::read(&body)) {
+            match shared.get(&self.state).map(|(body, _)| snapshot::read(&body)) {
                 Some(Said::State { known, .. }) if known.version.as_bytes() == version => worker.learn(known),
                 Some(Said::Foreign(_)) => return worker.forget(),
                 _ => return,
@@ -260,7 +260,7 @@ impl Feed {
     /// Adds this worker's counters to those of all.
     fn hand_over(&self, worker: &mut Worker, shared: &mut dyn Shared) {
         let mine = worker.counts.groups();
-        if !mine.is_empty() && update(shared, &self.counts, |all| counts::merge(all, &mine)) {
+        if !mine.is_empty() && update(shared, &self.counts, |all| counters::merge(all, &mine)) {
             worker.counts.clear_groups();
         }
     }

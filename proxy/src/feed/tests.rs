@@ -1,5 +1,5 @@
 use super::*;
-use crate::{counts::Outcome, shared::Memory};
+use crate::state::{counters::Outcome, shared_data::Memory};
 use meshcache_protocol::{
     feed::{FeedAnswer, News, State},
     mark::{Mark, Marked, write},

@@ -1,6 +1,9 @@
 //! A reply to a client: of a hot answer, whole or in part, or of what a peer answered.
 
-use crate::{answer::Answer, hot::Variant, pairs};
+use crate::{
+    http::{header_map, peer_response::Answer},
+    state::hot_cache::Variant,
+};
 use meshcache_protocol::{
     Field, Key, Response,
     freshness::{Part, cache_status, detail, not_modified, partial},
@@ -44,7 +47,7 @@ impl<'a> Reply<'a> {
         let length = variant.body.len();
         let with = |more: Option<&str>, keep: fn(&[u8]) -> bool| {
             let range = more.map(|range| (&b"content-range"[..], range.as_bytes()));
-            Cow::Owned(pairs::write(variant.block.fields().filter(|(name, _)| keep(name)).chain(range).chain(end)))
+            Cow::Owned(header_map::write(variant.block.fields().filter(|(name, _)| keep(name)).chain(range).chain(end)))
         };
         let none = Vec::new();
         match part {
@@ -71,7 +74,7 @@ impl<'a> Reply<'a> {
     }
 
     /// A reply made of a whole answer whose block is as it should be.
-    pub fn whole(status: u16, block: &'a pairs::Block, body: &'a [u8]) -> Self {
+    pub fn whole(status: u16, block: &'a header_map::Block, body: &'a [u8]) -> Self {
         Self { status, head: Cow::Borrowed(block.as_bytes()), restore: without_body(block, body, status), body }
     }
 
@@ -86,7 +89,7 @@ impl<'a> Reply<'a> {
 }
 
 /// Envoy takes the content-type from a reply without a body.
-fn without_body(block: &pairs::Block, body: &[u8], status: u16) -> Vec<(&'static str, Vec<u8>)> {
+fn without_body(block: &header_map::Block, body: &[u8], status: u16) -> Vec<(&'static str, Vec<u8>)> {
     if !body.is_empty() || matches!(status, 204 | 304) {
         return Vec::new();
     }

@@ -5,17 +5,21 @@
 //! wait for it. Whatever is in doubt passes.
 
 use crate::{
-    counts::{Event, Outcome, Reason, outcome},
-    head::Head,
-    hot::Spot,
-    message,
-    passes::Asked,
-    questions::{Joined, Joins, Question},
-    reply::Reply,
-    site::{Side, Site},
-    spare::Spare,
-    watch::{Seen, Watch, watch},
-    worker::Worker,
+    http::head::Head,
+    request::{
+        callout,
+        observe::{Seen, Watch, watch},
+        reply::Reply,
+        stale_fallback::Spare,
+    },
+    state::{
+        counters::{Event, Outcome, Reason, outcome},
+        hit_for_pass::Asked,
+        hot_cache::Spot,
+        listener_config::{Side, Site},
+        pending::{Joined, Joins, Question},
+        worker::Worker,
+    },
 };
 use meshcache_protocol::{
     Group, Key, Request, Route,
@@ -272,10 +276,10 @@ impl Ours<'_> {
                 if owners.is_empty() { Reason::Owner.into() } else { owners },
             ));
         }
-        if !message::is_text(self.request) {
+        if !callout::is_text(self.request) {
             return Step::Pass(self.pass(worker, Reason::NotText));
         }
-        if !message::fits(self.request, arrival.map, worker.told(), self.route.as_ref()) {
+        if !callout::fits(self.request, arrival.map, worker.told(), self.route.as_ref()) {
             return Step::Pass(self.pass(worker, Reason::RequestHeadTooLarge));
         }
         if shared {

@@ -1,7 +1,10 @@
 //! Requests that an owner passed a moment ago: nobody asks or queues for such until that is over, or until there is an
 //! answer that may be shared.
 
-use crate::{head::Head, questions::Question, site::Side};
+use crate::{
+    http::head::Head,
+    state::{listener_config::Side, pending::Question},
+};
 use lru::LruCache;
 use meshcache_protocol::{
     Key, Request,

@@ -1,6 +1,6 @@
 //! Where a request came in: one listener's configuration, and what its proxy is.
 
-use crate::known::Known;
+use crate::state::snapshot::Known;
 use meshcache_protocol::{Group, Groups, groups::Mode};
 use serde::Deserialize;
 use std::{cell::Cell, rc::Rc};

@@ -1,6 +1,9 @@
 //! The hot cache: answers in this worker's own memory, bounded in bytes, for the keys that are asked for all the time.
 
-use crate::{pairs::Block, purge::Named, site::Side, sketch::Sketch};
+use crate::{
+    http::header_map::Block,
+    state::{frequency_sketch::Sketch, listener_config::Side, purge::Named},
+};
 use lru::LruCache;
 use meshcache_protocol::{
     Key, Request,

@@ -2,7 +2,11 @@
 //! where the group or the response allows it (stale-if-error, RFC 5861 section 4). An owner would do the same; only
 //! nobody can ask it.
 
-use crate::{hot::Variant, pairs::Block, reply::Reply, worker::Worker};
+use crate::{
+    http::header_map::Block,
+    request::reply::Reply,
+    state::{hot_cache::Variant, worker::Worker},
+};
 use meshcache_protocol::{
     Reason,
     freshness::{Stored, cache_status},

@@ -4,7 +4,8 @@
 //! that fails answer them first, without allocating. (Were they resumed, they would get a 503 too, but only when the
 //! service has answered: Envoy does not let a response through the context of a module that trapped.)
 
-use crate::{host, questions::MOST_WAITERS};
+use crate::host;
+use meshcache_proxy::state::pending::MOST_WAITERS;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
@@ -94,7 +95,7 @@ unsafe impl GlobalAlloc for Allocator {
 /// Traps if the request wishes so.
 #[cfg(feature = "trap")]
 #[allow(clippy::panic)]
-pub(crate) fn trap(head: &crate::head::Head<'_>) {
+pub(crate) fn trap(head: &meshcache_proxy::http::head::Head<'_>) {
     match head.fields().iter().find(|(name, _)| *name == b"x-trap").map(|(_, value)| *value) {
         Some(b"panic") => panic!("a test wished so"),
         Some(b"memory") => loop {

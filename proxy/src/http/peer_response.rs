@@ -1,6 +1,6 @@
 //! What a peer answered: the stored response and how it came about.
 
-use crate::pairs::{Block, Pairs};
+use crate::http::header_map::{Block, Pairs};
 use meshcache_protocol::wire::{HOP_BY_HOP, PREFIX, Verdict, header};
 use std::rc::Rc;
 
@@ -94,7 +94,7 @@ fn is_kept(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairs;
+    use crate::http::header_map;
     use meshcache_protocol::{Field, wire::Outcome};
 
     fn read(map: &[u8], body: &[u8]) -> Result<Answer, Failure> {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn map<'f>(fields: &[Field<'f>]) -> Vec<u8> {
-        pairs::write(fields.iter().copied())
+        header_map::write(fields.iter().copied())
     }
 
     #[test]

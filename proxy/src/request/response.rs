@@ -1,14 +1,20 @@
 //! The second half of the story: a question was answered, and what that means for all who wait for it.
 
 use crate::{
-    answer::{Answer, Failure},
-    counts::{Event, Reason},
-    delivery::Delivery,
-    exchange::{Ask, Exchange},
-    head::Head,
-    hot::Variant,
-    peers::Choice,
-    questions::{Call, Question},
+    http::{
+        head::Head,
+        peer_response::{Answer, Failure},
+    },
+    request::{
+        exchange::{Ask, Exchange},
+        fan_out::Delivery,
+    },
+    state::{
+        counters::{Event, Reason},
+        hot_cache::Variant,
+        peers::Choice,
+        pending::{Call, Question},
+    },
 };
 use meshcache_protocol::{
     freshness::{Selecting, Stored, Vary},

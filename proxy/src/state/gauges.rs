@@ -4,7 +4,7 @@
 //! number. So nobody counts: each worker writes down what it holds, and sets the gauges to the sum. What a VM that is
 //! gone held is in it no longer.
 
-use crate::shared::Shared;
+use crate::state::shared_data::Shared;
 
 /// How many gauges there are.
 pub const COUNT: usize = 2;
@@ -61,7 +61,7 @@ fn plus(one: &[u64; COUNT], other: &[u64; COUNT], i: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::Memory;
+    use crate::state::shared_data::Memory;
 
     #[test]
     fn it_is_the_sum_of_those_that_are_there() {

@@ -1,6 +1,6 @@
 //! Questions under way in this worker, and who waits for their answers. Bounded: over it, requests pass.
 
-use crate::{passes::Asked, peers::Choice, site::Side};
+use crate::state::{hit_for_pass::Asked, listener_config::Side, peers::Choice};
 use meshcache_protocol::{Group, Key, Route};
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! The filter's own configuration; all else arrives with the feed.
 
-use crate::site::{Routes, Side};
+use crate::state::listener_config::{Routes, Side};
 use meshcache_protocol::units::Size;
 use serde::Deserialize;
 

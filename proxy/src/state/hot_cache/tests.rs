@@ -153,7 +153,7 @@ fn age_and_freshness_are_told_by_the_second() {
     let mut variant = variant(1, None, 60_000);
     let mut told = |now| {
         let map = variant.tell("m", now).as_bytes().to_vec();
-        let all: Vec<_> = crate::pairs::Pairs::of(&map)
+        let all: Vec<_> = crate::http::header_map::Pairs::of(&map)
             .unwrap()
             .map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
             .collect();

@@ -3,14 +3,17 @@
 //! A few at a time: Envoy runs what a callback decided only after it, one inside the other, and its stack is bounded.
 
 use crate::{
-    answer::Answer,
-    counts::{Event, Outcome, Reason},
-    exchange::{Ask, Pass, Step, count_pass, pass, spare},
-    head::Head,
-    questions::{Joined, Joins, Question, Waiter},
-    reply::Reply,
-    spare::Spare,
-    worker::Worker,
+    http::{head::Head, peer_response::Answer},
+    request::{
+        exchange::{Ask, Pass, Step, count_pass, pass, spare},
+        reply::Reply,
+        stale_fallback::Spare,
+    },
+    state::{
+        counters::{Event, Outcome, Reason},
+        pending::{Joined, Joins, Question, Waiter},
+        worker::Worker,
+    },
 };
 use meshcache_protocol::{
     freshness::{Selecting, cache_status, detail, is_forwarded},

@@ -1,12 +1,11 @@
 use super::*;
 use crate::{
-    answer::{Answer, Failure},
-    answered::Next,
-    attention::LOOK,
-    known::Known,
-    pairs,
-    peers::Choice,
-    questions::Call,
+    http::{
+        header_map,
+        peer_response::{Answer, Failure},
+    },
+    request::response::Next,
+    state::{attention::LOOK, peers::Choice, pending::Call, snapshot::Known},
 };
 use meshcache_protocol::{
     Field, Groups, Peer, Ring,
@@ -68,7 +67,7 @@ impl Facts for Told {
 
 fn fields_of(map: &[u8]) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    pairs::Pairs::of(map).unwrap().map(|(name, value)| (text(name), text(value))).collect()
+    header_map::Pairs::of(map).unwrap().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn done(step: Step<'_>) -> Done {
@@ -90,7 +89,7 @@ fn done(step: Step<'_>) -> Done {
 }
 
 fn message(outcome: &str) -> Vec<u8> {
-    pairs::write([(&b":status"[..], &b"200"[..]), (b"meshcache-outcome", outcome.as_bytes())].into_iter())
+    header_map::write([(&b":status"[..], &b"200"[..]), (b"meshcache-outcome", outcome.as_bytes())].into_iter())
 }
 
 fn known(group: &str) -> Known {
@@ -145,7 +144,7 @@ impl Proxy {
         let pseudo = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", target)];
         let all: Vec<Field<'_>> =
             pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let map = pairs::write(all.iter().copied());
+        let map = header_map::write(all.iter().copied());
         let head = Head::read(&map).unwrap();
         self.site.learn(self.worker.known());
         self.streams += 1;
@@ -181,7 +180,7 @@ impl Proxy {
         ];
         let all: Vec<Field<'_>> =
             first.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let map = pairs::write(all.iter().copied());
+        let map = header_map::write(all.iter().copied());
         let answer = Answer::read(&map, body.as_bytes().to_vec(), false);
         assert!(answer.is_ok(), "{outcome}");
         self.answered(question, answer.ok())
@@ -311,7 +310,7 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
     let headers =
-        message::compose(question, &known, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
+        callout::compose(question, &known, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
     let get = |wanted: &str| {
         headers
             .iter()
@@ -951,7 +950,7 @@ fn a_value_that_is_no_text_passes_instead_of_being_asked() {
     let mut proxy = Proxy::new("{}");
     let fields: [Field<'_>; 5] =
         [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/x"), (b":scheme", b"http"), (b"x", b"\xff")];
-    let map = pairs::write(fields.into_iter());
+    let map = header_map::write(fields.into_iter());
     let head = Head::read(&map).unwrap();
     proxy.site.learn(proxy.worker.known());
     let arrival = Arrival { stream: 1, map: &map, head: &head, whole: true };
@@ -984,7 +983,7 @@ fn known_is_shared_not_copied() {
 fn said(proxy: &Proxy, question: u32) -> wire::Question {
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(question).unwrap();
-    let headers = message::compose(question, &known, &Marked::default(), None).unwrap();
+    let headers = callout::compose(question, &known, &Marked::default(), None).unwrap();
     let (_, value) = headers.iter().find(|(name, _)| *name == wire::header::WIRE).unwrap();
     wire::Question::parse(value).unwrap()
 }
@@ -1081,7 +1080,7 @@ fn what_is_fresh_or_stored_or_for_all_who_wait_is_given_whenever_they_came() {
 #[test]
 fn a_failure_is_for_all_who_wait_once_a_second_load_has_brought_it_too() {
     let fails = |proxy: &mut Proxy, question: u32, status: &str, outcome: &str| {
-        let map = pairs::write(
+        let map = header_map::write(
             [(&b":status"[..], status.as_bytes()), (b"meshcache-outcome", outcome.as_bytes())].into_iter(),
         );
         let answer = Answer::read(&map, b"failed".to_vec(), false).ok();
@@ -1367,7 +1366,7 @@ fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
         let question = proxy.question("/x");
         let known = proxy.worker.known().unwrap().clone();
         let question = proxy.worker.questions.get(question).unwrap();
-        let headers = message::compose(question, &known, &Marked::default(), None).unwrap();
+        let headers = callout::compose(question, &known, &Marked::default(), None).unwrap();
         let told = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
         (question.key.clone(), told)
     };
@@ -1386,8 +1385,9 @@ fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
 #[test]
 fn what_an_owner_would_answer_is_held_against_what_passes() {
     const FRESH: &[(&str, &str)] = &[(":status", "200"), ("cache-control", "max-age=60")];
-    let map =
-        |fields: &[(&str, &str)]| pairs::write(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let map = |fields: &[(&str, &str)]| {
+        header_map::write(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    };
     // An owner's answer, and how many mismatches it is after one "as it is" has passed.
     let mismatches = |outcome: &str, body: &str, purged: bool| {
         let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
@@ -1395,7 +1395,7 @@ fn what_an_owner_would_answer_is_held_against_what_passes() {
             let Step::Watch(watch) = proxy.step("GET", "/x", &[]) else { panic!("{n}") };
             assert_eq!(proxy.worker.samples.is_idle(), n < 100, "one of a hundred: {n}");
             let map = map(FRESH);
-            let fields: Vec<_> = pairs::Pairs::of(&map).unwrap().collect();
+            let fields: Vec<_> = header_map::Pairs::of(&map).unwrap().collect();
             let mut exchange = Exchange { worker: &mut proxy.worker, now: 0 };
             let watched =
                 exchange.watched(*watch, &meshcache_protocol::Response { status: 200, fields: &fields }, 0).unwrap();

@@ -1,8 +1,11 @@
 //! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
 
 use crate::{
-    attention::Attention, counts::Counts, hot::Hot, invalidate::Invalidations, known::Known, passes::Passes,
-    peers::Peers, purge::Named, questions::Questions, samples::Samples,
+    request::invalidation::Invalidations,
+    state::{
+        attention::Attention, counters::Counts, hit_for_pass::Passes, hot_cache::Hot, peers::Peers, pending::Questions,
+        purge::Named, samples::Samples, snapshot::Known,
+    },
 };
 use meshcache_protocol::{
     Groups, Hash, Observed,

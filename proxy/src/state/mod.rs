@@ -1,0 +1,16 @@
+//! What one worker thread keeps between requests.
+
+pub mod attention;
+pub mod counters;
+pub mod frequency_sketch;
+pub mod gauges;
+pub mod hit_for_pass;
+pub mod hot_cache;
+pub mod listener_config;
+pub mod peers;
+pub mod pending;
+pub mod purge;
+pub mod samples;
+pub mod shared_data;
+pub mod snapshot;
+pub mod worker;
