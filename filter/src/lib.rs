@@ -16,10 +16,10 @@
 #[cfg(target_family = "wasm")]
 mod host;
 #[cfg(target_family = "wasm")]
-mod local;
-#[cfg(target_family = "wasm")]
 mod root;
 #[cfg(target_family = "wasm")]
 mod stream;
 #[cfg(target_family = "wasm")]
 mod trap;
+#[cfg(target_family = "wasm")]
+mod worker_state;

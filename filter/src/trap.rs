@@ -1,39 +1,39 @@
-//! When the module is about to trap: no paused request hangs, each gets its 503 at once.
+//! The trap handler: before the module traps, each paused request gets a 503 at once.
 //!
-//! A trap leaves paused streams to their clients' patience, whatever the failure policy. So a panic and an allocation
-//! that fails answer them first, without allocating. (Were they resumed, they would get a 503 too, but only when the
+//! A trap leaves paused streams waiting for as long as their clients do, whatever the failure policy. So a panic and a
+//! failed allocation reply to them first, without allocating. (A resumed stream would get a 503, too, but only when the
 //! service has answered: Envoy does not let a response through the context of a module that trapped.)
 
 use crate::host;
-use meshcache_proxy::state::pending::MOST_WAITERS;
+use meshcache_proxy::{host::Level, state::pending::MAX_WAITERS};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
 };
 
-/// The paused streams, each in its place; 0: nobody.
-static PLACES: [AtomicU32; MOST_WAITERS] = [const { AtomicU32::new(0) }; MOST_WAITERS];
-/// Places below `USED` that are free again: the first `FREE`.
-static FREED: [AtomicU32; MOST_WAITERS] = [const { AtomicU32::new(0) }; MOST_WAITERS];
+/// The paused streams, each in its place. 0: none.
+static PLACES: [AtomicU32; MAX_WAITERS] = [const { AtomicU32::new(0) }; MAX_WAITERS];
+/// The places below `USED` that are free again: the first `FREE` of these.
+static FREED: [AtomicU32; MAX_WAITERS] = [const { AtomicU32::new(0) }; MAX_WAITERS];
 static FREE: AtomicUsize = AtomicUsize::new(0);
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// A stream is paused: its place. `None`: there is no room, it must not be paused.
-pub(crate) fn paused(stream: u32) -> Option<u32> {
+/// Takes a place for a stream that is paused. Returns `None` if there is no room: it must not be paused.
+pub(crate) fn take_place(stream: u32) -> Option<u32> {
     let free = FREE.load(Relaxed);
     let at = match free.checked_sub(1) {
         Some(last) => {
             FREE.store(last, Relaxed);
             FREED.get(last)?.load(Relaxed)
         }
-        None => u32::try_from(USED.fetch_add(usize::from(USED.load(Relaxed) < MOST_WAITERS), Relaxed)).ok()?,
+        None => u32::try_from(USED.fetch_add(usize::from(USED.load(Relaxed) < MAX_WAITERS), Relaxed)).ok()?,
     };
     PLACES.get(at as usize)?.store(stream, Relaxed);
     Some(at)
 }
 
-/// The stream in that place is no longer paused.
-pub(crate) fn resumed(at: u32) {
+/// Frees the place of a stream that is no longer paused.
+pub(crate) fn free_place(at: u32) {
     let free = FREE.load(Relaxed);
     if let (Some(place), Some(freed)) = (PLACES.get(at as usize), FREED.get(free)) {
         place.store(0, Relaxed);
@@ -42,8 +42,8 @@ pub(crate) fn resumed(at: u32) {
     }
 }
 
-/// Answers every paused stream.
-fn rescue() {
+/// Replies to all paused streams.
+fn refuse_all() {
     for place in PLACES.iter().take(USED.load(Relaxed)) {
         let stream = place.swap(0, Relaxed);
         if stream != 0 && host::act_for(stream) {
@@ -52,11 +52,11 @@ fn rescue() {
     }
 }
 
-/// To be called after the SDK set its own hook.
+/// Sets the panic hook. To be called after the SDK has set its own.
 pub(crate) fn on_panic() {
     std::panic::set_hook(Box::new(|info| {
-        rescue();
-        host::log(host::Level::Critical, &info.to_string());
+        refuse_all();
+        host::log(Level::Critical, &info.to_string());
     }));
 }
 
@@ -65,18 +65,18 @@ struct Allocator;
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-fn rescued(memory: *mut u8) -> *mut u8 {
+fn checked(memory: *mut u8) -> *mut u8 {
     if memory.is_null() {
-        rescue();
-        host::log(host::Level::Critical, "out of memory");
+        refuse_all();
+        host::log(Level::Critical, "out of memory");
     }
     memory
 }
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: the system's allocator does all of it.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        rescued(unsafe { System.alloc(layout) })
+        checked(unsafe { System.alloc(layout) })
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
@@ -84,18 +84,18 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        rescued(unsafe { System.alloc_zeroed(layout) })
+        checked(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        rescued(unsafe { System.realloc(memory, layout, size) })
+        checked(unsafe { System.realloc(memory, layout, size) })
     }
 }
 
-/// Traps if the request wishes so.
+/// Traps if the request asks for it.
 #[cfg(feature = "trap")]
 #[allow(clippy::panic)]
-pub(crate) fn trap(head: &meshcache_proxy::http::head::Head<'_>) {
+pub(crate) fn trap(head: &meshcache_proxy::http::head::RequestHead<'_>) {
     match head.fields().iter().find(|(name, _)| *name == b"x-trap").map(|(_, value)| *value) {
         Some(b"panic") => panic!("a test wished so"),
         Some(b"memory") => loop {

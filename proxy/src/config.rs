@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub struct Config {
     /// The Envoy cluster of the coordinators' data ports.
     pub cluster: String,
-    /// Memory for hot answers in each worker thread; 0: no hot cache. A few MiB hold the keys that a proxy asks for
+    /// InProcessData for hot answers in each worker thread; 0: no hot cache. A few MiB hold the keys that a proxy asks for
     /// all the time.
     pub hot_bytes_per_worker: Size,
     /// The only groups that this proxy serves. `None`: all on an outbound listener, none on an inbound one.

@@ -14,7 +14,10 @@
 )]
 
 pub mod config;
+pub mod driver;
 pub mod feed;
+pub mod host;
 pub mod http;
 pub mod request;
 pub mod state;
+pub mod stream;

@@ -1,9 +1,9 @@
-//! The feed: one worker of a proxy asks a coordinator, the others take what it heard from the proxy's shared memory.
+//! The feed: one worker of a proxy asks a coordinator, and the others read its answers from the proxy's shared data.
 
 use crate::state::{
-    counters::{self, ByGroup, Event},
-    shared_data::Shared,
-    snapshot::{self, Said},
+    counters::{self, Event, GroupCounts},
+    shared_data::SharedData,
+    snapshot::{self, FeedUpdate},
     worker::Worker,
 };
 use meshcache_protocol::{
@@ -11,67 +11,69 @@ use meshcache_protocol::{
     wire,
 };
 
-/// The longest that Envoy waits for an answer, milliseconds. A coordinator answers after a second; were it frozen,
-/// another one's sign of life still comes while hot answers are trusted.
+/// The timeout of a request, milliseconds. A coordinator answers after a second. Should it be frozen, another one answers
+/// while hot responses are still served.
 pub const TIMEOUT: u64 = 1800;
-/// How long a worker that stopped ticking keeps the others from asking.
+/// How long a worker that stopped ticking keeps the others from asking, milliseconds.
 const LEASE: u64 = 1500;
-/// After so many failures the feed rests. Most installations have no more coordinators: one that is there is found in
-/// one round.
+/// The failures after which the feed pauses. Most installations have no more coordinators, so one that is there is found
+/// in one round.
 const ROUND: u32 = 4;
-/// An answer that says nothing new and comes sooner than this is not followed by the next question at once.
-const SOON: u64 = 200;
+/// After an answer without news that came sooner than this, the next request waits as long, milliseconds.
+const MIN_INTERVAL: u64 = 200;
+/// The attempts to change data that other workers write at the same time.
+const ATTEMPTS: usize = 8;
 
-/// A question that goes out now.
+/// A request of the feed, to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedAsk {
-    /// The coordinator to ask; `None`: any.
+pub struct FeedCallout {
+    /// The coordinator to ask. `None`: any.
     pub peer: Option<String>,
-    /// The question.
+    /// The body.
     pub body: Vec<u8>,
-    /// How long to wait for its answer, milliseconds.
+    /// The timeout, milliseconds.
     pub timeout: u64,
 }
 
-/// This moment, and a number nobody can foresee.
+/// The current time, and a random number.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Milliseconds of a clock that never jumps, the same for all workers.
+    /// Milliseconds of a monotonic clock that all workers share.
     pub now: u64,
-    /// For spreading what would otherwise come all at once.
+    /// Spreads what would otherwise happen at once in all proxies.
     pub random: u64,
 }
 
 /// One worker's part in its proxy's feed.
 pub struct Feed {
-    /// This worker.
+    /// This worker's number.
     holder: u64,
-    /// The proxy.
+    /// The proxy's name.
     proxy: String,
-    /// Names in the shared memory: whose turn it is, the state, the last purges, the last sign of life, counters.
+    /// The names in the shared data: the lease, the last state, the last purges, the last contact, the counters.
     lease: String,
     state: String,
     purges: String,
     life: String,
     counts: String,
-    /// The number of the purges in the shared memory that it has heard of.
+    /// The number of the shared purges that this worker has applied.
     purged: u32,
-    /// The coordinator to ask: the one that answered last, after a failure another of the ring. `None`: any.
+    /// The coordinator to ask: the one that answered last, or another one after a failure. `None`: any.
     peer: Option<String>,
-    /// Failures since the last answer.
+    /// The failures since the last answer.
     failures: u32,
-    /// When the question under way was asked.
-    asked: Option<u64>,
-    /// Not before then is asked again.
+    /// When the request in flight was sent.
+    sent_at: Option<u64>,
+    /// The next request waits until then.
     rest: u64,
-    /// The counters that went with the question.
-    sent: ByGroup,
-    /// What the last failure was; said once.
+    /// The counters in the request in flight.
+    sent_counts: GroupCounts,
+    /// The last failure, which is logged once.
     complaint: String,
 }
 
 impl Feed {
-    /// A worker's part: `holder` tells it from the proxy's other workers, `cluster` this feed from others.
+    /// The part of the worker `holder`. `cluster` separates this feed from those of other coordinators.
     pub fn new(holder: u64, proxy: &str, cluster: &str) -> Self {
         let name = |what: &str| format!("meshcache.{cluster}.{what}");
         Self {
@@ -85,56 +87,59 @@ impl Feed {
             purged: 0,
             peer: None,
             failures: 0,
-            asked: None,
+            sent_at: None,
             rest: 0,
-            sent: ByGroup::new(),
+            sent_counts: GroupCounts::new(),
             complaint: String::new(),
         }
     }
 
-    /// Some times a second: hears what others heard, hands over counters, and asks when it is this worker's turn.
-    pub fn tick(&mut self, worker: &mut Worker, shared: &mut dyn Shared, at: Moment) -> Option<FeedAsk> {
-        self.listen(worker, shared);
-        self.hand_over(worker, shared);
-        if !self.holds_lease(shared, at.now) {
+    /// Reads what other workers received and hands over counters. Returns a request if it is this worker's turn. Called
+    /// a few times a second.
+    pub fn tick(&mut self, worker: &mut Worker, shared: &mut dyn SharedData, at: Moment) -> Option<FeedCallout> {
+        self.read_shared(worker, shared);
+        self.hand_over_counters(worker, shared);
+        if !self.try_hold_lease(shared, at.now) {
             return None;
         }
-        if self.asked.is_some_and(|asked| asked.saturating_add(TIMEOUT).saturating_add(LEASE) < at.now) {
-            self.fails(worker, at, "no answer".into());
+        if self.sent_at.is_some_and(|sent| sent.saturating_add(TIMEOUT).saturating_add(LEASE) < at.now) {
+            self.fail(worker, at, "no answer".into());
         }
         self.ask(worker, shared, at.now)
     }
 
-    /// An answer came; `None`: none did. What is worth a line in the log, and the next question.
-    pub fn answered(
+    /// Takes the body of an answer, or `None` if there was none. Returns a line for the log and the next request.
+    pub fn receive(
         &mut self,
         worker: &mut Worker,
-        shared: &mut dyn Shared,
+        shared: &mut dyn SharedData,
         body: Option<&[u8]>,
         at: Moment,
-    ) -> (Option<String>, Option<FeedAsk>) {
-        self.takes(worker, shared, body.map(|body| (body, snapshot::read(body))), at)
+    ) -> (Option<String>, Option<FeedCallout>) {
+        self.apply(worker, shared, body.map(|body| (body, snapshot::read(body))), at)
     }
 
-    /// The same, of an answer that was read before: its body, and what it says.
-    pub fn takes(
+    /// Does what [`Feed::receive`] does, for an answer that was read before.
+    pub fn apply(
         &mut self,
         worker: &mut Worker,
-        shared: &mut dyn Shared,
-        said: Option<(&[u8], Said)>,
+        shared: &mut dyn SharedData,
+        answer: Option<(&[u8], FeedUpdate)>,
         at: Moment,
-    ) -> (Option<String>, Option<FeedAsk>) {
-        let asked = self.asked.take();
-        let Some((body, said)) = said else { return (self.fails(worker, at, "no coordinator answers".into()), None) };
-        match said {
-            Said::Broken(why) => return (self.fails(worker, at, why), None),
-            Said::Foreign(version) => {
-                worker.forget();
+    ) -> (Option<String>, Option<FeedCallout>) {
+        let sent_at = self.sent_at.take();
+        let Some((body, update)) = answer else {
+            return (self.fail(worker, at, "no coordinator answers".into()), None);
+        };
+        match update {
+            FeedUpdate::Invalid(why) => return (self.fail(worker, at, why), None),
+            FeedUpdate::UnknownVersion(version) => {
+                worker.remove_snapshot();
                 shared.set(&self.state, body, 0);
-                // A sign of life of a state that has no version: the other workers read it and forget, too.
+                // A contact without a version: the other workers read the state and remove their snapshots, too.
                 shared.set(&self.life, &at.now.to_le_bytes(), 0);
                 return (
-                    self.fails(
+                    self.fail(
                         worker,
                         at,
                         format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, feed::VERSION),
@@ -142,56 +147,56 @@ impl Feed {
                     None,
                 );
             }
-            Said::State { peer, known, news } => {
-                worker.learn(known);
-                self.peer = next(worker, &peer, at.random);
+            FeedUpdate::Snapshot { peer, snapshot, news } => {
+                worker.install(snapshot);
+                self.peer = next_peer(worker, &peer, at.random);
                 shared.set(&self.state, body, 0);
-                self.purge(worker, shared, news);
+                self.apply_news(worker, shared, news);
             }
-            Said::Same { version, .. } if version != worker.version() => {
-                return (self.fails(worker, at, format!("state {version} was not sent")), None);
+            FeedUpdate::Unchanged { version, .. } if version != worker.version() => {
+                return (self.fail(worker, at, format!("state {version} was not sent")), None);
             }
-            Said::Same { peer, news, .. } => {
-                self.purge(worker, shared, news);
-                self.peer = next(worker, &peer, at.random);
-                if asked.is_some_and(|asked| at.now < asked.saturating_add(SOON)) {
-                    self.rest = at.now.saturating_add(SOON);
+            FeedUpdate::Unchanged { peer, news, .. } => {
+                self.apply_news(worker, shared, news);
+                self.peer = next_peer(worker, &peer, at.random);
+                if sent_at.is_some_and(|sent| at.now < sent.saturating_add(MIN_INTERVAL)) {
+                    self.rest = at.now.saturating_add(MIN_INTERVAL);
                 }
             }
         }
         self.failures = 0;
-        worker.hears(at.now);
-        worker.counts.event(Event::Feed);
+        worker.note_contact(at.now);
+        worker.counters.count_event(Event::Feed);
         let mut life = at.now.to_le_bytes().to_vec();
         life.extend_from_slice(worker.version().as_bytes());
         shared.set(&self.life, &life, 0);
-        let sent = std::mem::take(&mut self.sent);
-        update(shared, &self.counts, |all| counters::subtract(all, &sent));
+        let sent = std::mem::take(&mut self.sent_counts);
+        update_counts(shared, &self.counts, |all| counters::subtract(all, &sent));
         let recovered = std::mem::take(&mut self.complaint);
         let line = (!recovered.is_empty()).then(|| "the feed is back".to_owned());
-        let next = if self.holds_lease(shared, at.now) { self.ask(worker, shared, at.now) } else { None };
+        let next = if self.try_hold_lease(shared, at.now) { self.ask(worker, shared, at.now) } else { None };
         (line, next)
     }
 
-    /// Carries out what was purged, and lets the other workers know.
-    fn purge(&self, worker: &mut Worker, shared: &mut dyn Shared, news: Option<News>) {
+    /// Carries out purges and shares them with the other workers.
+    fn apply_news(&self, worker: &mut Worker, shared: &mut dyn SharedData, news: Option<News>) {
         let Some(news) = news else { return };
-        worker.purge(news);
+        worker.apply_news(news);
         if let Ok(all) = serde_json::to_vec(&worker.news()) {
             shared.set(&self.purges, &all, 0);
         }
     }
 
-    fn ask(&mut self, worker: &Worker, shared: &dyn Shared, now: u64) -> Option<FeedAsk> {
-        if self.asked.is_some() || now < self.rest {
+    fn ask(&mut self, worker: &Worker, shared: &dyn SharedData, now: u64) -> Option<FeedCallout> {
+        if self.sent_at.is_some() || now < self.rest {
             return None;
         }
-        // They stay in the shared memory until an answer comes: a lost answer may count twice, a lost worker loses
-        // nothing.
-        self.sent =
+        // The counters stay in the shared data until an answer arrives: a lost answer may count twice, a lost worker
+        // loses nothing.
+        self.sent_counts =
             shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
-        // Of whom it asks to answer at once it does not wait that second: it may be frozen, and another one there. But
-        // the last of a round has as long as ever: one that is slow is better than none.
+        // After a failure a coordinator is asked to answer at once, and has a second less for it: it may be frozen while
+        // another one is there. The last of a round has the full time: a slow one is better than none.
         let at_once = self.failures > 0;
         let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
         let question = FeedQuestion {
@@ -200,35 +205,35 @@ impl Feed {
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             version: worker.version().to_owned(),
             position: worker.position().clone(),
-            told: worker.told().clone(),
+            told: worker.purge_ack().clone(),
             at_once,
-            requests: self.sent.clone(),
+            requests: self.sent_counts.clone(),
         };
         let body = serde_json::to_vec(&question).ok()?;
-        self.asked = Some(now);
-        Some(FeedAsk {
+        self.sent_at = Some(now);
+        Some(FeedCallout {
             peer: self.peer.clone(),
             body,
             timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT },
         })
     }
 
-    /// The next question is for another coordinator: soon, and after a whole round of failures after a rest, each
-    /// proxy's another. A line for the log, unless it is the last one again.
-    pub fn fails(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
-        worker.counts.event(Event::FeedFailure);
-        self.asked = None;
+    /// Records a failure. The next request goes to another coordinator: soon, or after a pause when a whole round has
+    /// failed. Returns a line for the log, unless the last one was the same.
+    pub fn fail(&mut self, worker: &mut Worker, at: Moment, why: String) -> Option<String> {
+        worker.counters.count_event(Event::FeedFailure);
+        self.sent_at = None;
         self.failures = self.failures.saturating_add(1);
-        // Once all are gone, all proxies wait for the first that is back: they come over a second, and then ask one
-        // after another.
+        // When all coordinators are gone, all proxies wait for the first one that returns. Their requests are spread over
+        // a second.
         let rest =
             if self.failures.is_multiple_of(ROUND) { (at.random % 1000).saturating_add(250) } else { at.random % 100 };
         self.rest = at.now.saturating_add(rest);
-        // The feed alone turns to another. Whether the peer answers questions, they find out themselves, in each worker
-        // alike: which one holds the lease, and it may be the main thread's, must make no difference to an
-        // answer. And if that one does not answer either, to any that Envoy knows of: all that this worker
-        // knows of may be gone.
-        self.peer = self.peer.take().filter(|_| self.failures == 1).and_then(|peer| another(worker, &peer, at.random));
+        // Only the feed turns to another peer. Each worker finds out by itself which peers answer lookups: which worker
+        // holds the lease must make no difference. If the other peer fails, too, any that Envoy knows is asked: all that
+        // this worker knows may be gone.
+        self.peer =
+            self.peer.take().filter(|_| self.failures == 1).and_then(|peer| other_peer(worker, &peer, at.random));
         if self.complaint == why {
             return None;
         }
@@ -236,38 +241,40 @@ impl Feed {
         Some(format!("the feed fails: {}", self.complaint))
     }
 
-    /// Takes what another worker heard.
-    fn listen(&mut self, worker: &mut Worker, shared: &dyn Shared) {
+    /// Takes over what another worker received.
+    fn read_shared(&mut self, worker: &mut Worker, shared: &dyn SharedData) {
         let Some((life, _)) = shared.get(&self.life) else { return };
-        let Some((heard, version)) = life.split_first_chunk::<8>() else { return };
-        let heard = u64::from_le_bytes(*heard);
+        let Some((contact, version)) = life.split_first_chunk::<8>() else { return };
+        let contact = u64::from_le_bytes(*contact);
         if version != worker.version().as_bytes() || version.is_empty() {
             match shared.get(&self.state).map(|(body, _)| snapshot::read(&body)) {
-                Some(Said::State { known, .. }) if known.version.as_bytes() == version => worker.learn(known),
-                Some(Said::Foreign(_)) => return worker.forget(),
+                Some(FeedUpdate::Snapshot { snapshot, .. }) if snapshot.version.as_bytes() == version => {
+                    worker.install(snapshot)
+                }
+                Some(FeedUpdate::UnknownVersion(_)) => return worker.remove_snapshot(),
                 _ => return,
             }
         }
-        // Read after the sign of life, and written before it: it vouches for no more than what is heard here.
+        // Read after the contact and written before it, so that the contact vouches for no more than is read here.
         if let Some((all, number)) = shared.get(&self.purges).filter(|(_, number)| *number != self.purged) {
             let Ok(news) = serde_json::from_slice::<News>(&all) else { return };
             self.purged = number;
-            worker.purge(news);
+            worker.apply_news(news);
         }
-        worker.hears(heard);
+        worker.note_contact(contact);
     }
 
     /// Adds this worker's counters to those of all.
-    fn hand_over(&self, worker: &mut Worker, shared: &mut dyn Shared) {
-        let mine = worker.counts.groups();
-        if !mine.is_empty() && update(shared, &self.counts, |all| counters::merge(all, &mine)) {
-            worker.counts.clear_groups();
+    fn hand_over_counters(&self, worker: &mut Worker, shared: &mut dyn SharedData) {
+        let own = worker.counters.groups();
+        if !own.is_empty() && update_counts(shared, &self.counts, |all| counters::merge(all, &own)) {
+            worker.counters.clear_groups();
         }
     }
 
-    /// Whether it is this worker's turn; takes it over from one that stopped ticking.
-    fn holds_lease(&self, shared: &mut dyn Shared, now: u64) -> bool {
-        let read = |shared: &dyn Shared| {
+    /// Renews the lease, or takes it over from a worker that stopped ticking. Returns whether this worker holds it.
+    fn try_hold_lease(&self, shared: &mut dyn SharedData, now: u64) -> bool {
+        let read = |shared: &dyn SharedData| {
             let (value, number) = shared.get(&self.lease)?;
             let (holder, until) = value.split_first_chunk::<8>()?;
             Some((u64::from_le_bytes(*holder), u64::from_le_bytes(*until.first_chunk::<8>()?), number))
@@ -277,31 +284,30 @@ impl Feed {
             Some((.., number)) => number,
             None => 0,
         };
-        let mine = [self.holder.to_le_bytes(), now.saturating_add(LEASE).to_le_bytes()].concat();
-        // The first value is written without a number to hold it against, perhaps by two: what stands there then
-        // decides.
-        shared.set(&self.lease, &mine, number) && read(shared).is_some_and(|(holder, ..)| holder == self.holder)
+        let own = [self.holder.to_le_bytes(), now.saturating_add(LEASE).to_le_bytes()].concat();
+        // The first value is written unconditionally, perhaps by two workers. The value that remains decides.
+        shared.set(&self.lease, &own, number) && read(shared).is_some_and(|(holder, ..)| holder == self.holder)
     }
 }
 
-/// Whom to ask next: who has answered, unless it has left the ring.
-fn next(worker: &Worker, answered: &str, random: u64) -> Option<String> {
-    let known = worker.known()?;
-    known.ring.peer(answered).map(|peer| peer.data.clone()).or_else(|| another(worker, "", random))
+/// The peer to ask next: the one that answered, unless it has left the ring.
+fn next_peer(worker: &Worker, answered: &str, random: u64) -> Option<String> {
+    let snapshot = worker.snapshot()?;
+    snapshot.ring.peer(answered).map(|peer| peer.data.clone()).or_else(|| other_peer(worker, "", random))
 }
 
-/// Any peer but this one.
-fn another(worker: &Worker, but: &str, random: u64) -> Option<String> {
-    let others: Vec<_> = worker.known()?.ring.peers().iter().filter(|peer| peer.data != but).collect();
+/// Any peer except this one.
+fn other_peer(worker: &Worker, except: &str, random: u64) -> Option<String> {
+    let others: Vec<_> = worker.snapshot()?.ring.peers().iter().filter(|peer| peer.data != except).collect();
     let at = usize::try_from(random).unwrap_or(0).checked_rem(others.len())?;
     others.get(at).map(|peer| peer.data.clone())
 }
 
-/// Changes counters that all workers share. Whether it was done.
-fn update(shared: &mut dyn Shared, name: &str, change: impl Fn(&mut ByGroup)) -> bool {
-    for _ in 0..8 {
+/// Changes counters in the shared data. Returns whether that succeeded.
+fn update_counts(shared: &mut dyn SharedData, name: &str, change: impl Fn(&mut GroupCounts)) -> bool {
+    for _ in 0..ATTEMPTS {
         let (all, number) = shared.get(name).unwrap_or_default();
-        let before: ByGroup = serde_json::from_slice(&all).unwrap_or_default();
+        let before: GroupCounts = serde_json::from_slice(&all).unwrap_or_default();
         let mut after = before.clone();
         change(&mut after);
         if after == before {

@@ -1,7 +1,6 @@
-//! A request's head as Envoy hands it over: pseudo-headers, fields, and our own headers, which no client may send,
-//! apart.
+//! The head of a client's request: pseudo-headers, fields and, apart, our own headers, which no client may send.
 
-use crate::http::header_map::Pairs;
+use crate::http::header_map::{self, HeaderMap};
 use meshcache_protocol::{
     Field, Request,
     connection::strips_from_request,
@@ -10,43 +9,46 @@ use meshcache_protocol::{
 };
 use smallvec::SmallVec;
 
-/// A request's head, read in place.
-pub struct Head<'a> {
+/// A request's head. It borrows from where it was read.
+pub struct RequestHead<'a> {
     method: &'a [u8],
     scheme: &'static str,
     authority: &'a [u8],
     target: &'a [u8],
     fields: SmallVec<[Field<'a>; 32]>,
-    /// The meshcache-* headers that it came with.
-    pub control: Control,
+    /// The meshcache-* headers of the request.
+    pub control: ControlHeaders,
 }
 
 /// The meshcache-* headers of a request. They are not among its fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Control {
-    /// There is one.
+pub struct ControlHeaders {
+    /// The request has at least one of them.
     pub any: bool,
-    /// A wish to go past the cache.
+    /// It asks to bypass the cache.
     pub bypass: bool,
-    /// A wish for reasons and key in Cache-Status.
+    /// It asks for reasons and key in Cache-Status.
     pub debug: bool,
-    /// A question to a coordinator.
-    pub question: bool,
 }
 
-impl<'a> Head<'a> {
-    /// Reads a header map. `None` for bytes that are no map.
+impl<'a> RequestHead<'a> {
+    /// Reads a header map. Returns `None` for bytes that are no map.
     pub fn read(map: &'a [u8]) -> Option<Self> {
+        HeaderMap::parse(map).map(Self::of)
+    }
+
+    /// Reads pseudo-headers and fields in any order.
+    pub fn of(fields: impl Iterator<Item = Field<'a>>) -> Self {
         let mut head = Self {
             method: b"",
             scheme: "http",
             authority: b"",
             target: b"",
             fields: SmallVec::new(),
-            control: Control::default(),
+            control: ControlHeaders::default(),
         };
         let mut own: &[u8] = b"";
-        for (name, value) in Pairs::of(map)? {
+        for (name, value) in fields {
             match name {
                 [b':', ..] => match name {
                     b":method" => head.method = value,
@@ -60,14 +62,13 @@ impl<'a> Head<'a> {
                 _ => head.fields.push((name, value)),
             }
         }
-        head.strip();
+        head.strip_connection();
         head.scheme = scheme(values(&head.fields, FORWARDED_PROTO), own);
-        Some(head)
+        head
     }
 
-    /// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is
-    /// sent.
-    fn strip(&mut self) {
+    /// Removes the fields of the client's connection: key and Vary see what an origin is sent.
+    fn strip_connection(&mut self) {
         let lines: SmallVec<[&[u8]; 2]> =
             self.fields.iter().filter(|(name, _)| *name == b"connection").map(|(_, value)| *value).collect();
         if !lines.is_empty() {
@@ -80,12 +81,12 @@ impl<'a> Head<'a> {
         self.method
     }
 
-    /// All fields but Host and our own.
+    /// All fields except Host and our own.
     pub fn fields(&self) -> &[Field<'a>] {
         &self.fields
     }
 
-    /// The pseudo-headers, as a call needs them.
+    /// The pseudo-headers, as a callout needs them.
     pub fn pseudo(&self) -> [(&'static str, &'a [u8]); 4] {
         [
             (":method", self.method),
@@ -95,29 +96,43 @@ impl<'a> Head<'a> {
         ]
     }
 
-    /// `http` or `https`: what is keyed, and what a coordinator is told.
+    /// `http` or `https`, as it is in the key and as a coordinator gets it.
     pub fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// The request. Our own headers are not in it.
+    /// The request, without our own headers.
     pub fn request(&self) -> Result<Request<'_>, Unfit> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, self.target, &self.fields)
     }
 
-    /// The request for the root of its host, whatever its target: for whose it is where its target cannot be read.
+    /// The request for the root of its host. It finds the group of a host where the target cannot be read.
     pub fn host_only(&self) -> Result<Request<'_>, Unfit> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, b"/", &self.fields)
     }
+
+    /// Copies the head into a header map, for a request that waits. [`RequestHead::read`] reads the same request from
+    /// it.
+    pub fn encode(&self) -> Vec<u8> {
+        header_map::encode(self.all())
+    }
+
+    /// The length of [`RequestHead::encode`].
+    pub fn encoded_len(&self) -> usize {
+        header_map::encoded_len(self.all())
+    }
+
+    fn all(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        self.pseudo().into_iter().map(|(name, value)| (name.as_bytes(), value)).chain(self.fields.iter().copied())
+    }
 }
 
-impl Control {
+impl ControlHeaders {
     fn note(&mut self, name: &[u8], value: &[u8]) {
         self.any = true;
         let is = |wanted: &str| name == wanted.as_bytes();
         self.bypass |= is(header::BYPASS) && value == b"1";
         self.debug |= is(header::DEBUG) && value == b"1";
-        self.question |= is(header::WIRE);
     }
 }
 
@@ -136,8 +151,8 @@ mod tests {
         ] {
             let forwarded = forwarded.map(|value: &str| (&b"x-forwarded-proto"[..], value.as_bytes()));
             let fields = [(&b":scheme"[..], own.as_bytes()), (b":path", b"/"), (b":authority", b"h")];
-            let map = header_map::write(fields.into_iter().chain(forwarded));
-            let head = Head::read(&map).unwrap();
+            let map = header_map::encode(fields.into_iter().chain(forwarded));
+            let head = RequestHead::read(&map).unwrap();
             assert_eq!((head.scheme(), head.request().unwrap().scheme), (expected, expected), "{own} {forwarded:?}");
         }
     }
@@ -152,8 +167,8 @@ mod tests {
             (b"connection", b"cookie"),
             (b"x", b"1"),
         ];
-        let map = header_map::write(fields.into_iter());
-        let head = Head::read(&map).unwrap();
+        let map = header_map::encode(fields.into_iter());
+        let head = RequestHead::read(&map).unwrap();
         let names: Vec<_> = head.fields().iter().map(|(name, _)| *name).collect();
         assert_eq!(names, [&b"connection"[..], b"cookie", b"connection", b"x"]);
     }
@@ -169,14 +184,36 @@ mod tests {
             (b"meshcache-hop", b"1"),
             (b"x", b"1"),
         ];
-        let map = header_map::write(fields.into_iter());
-        let head = Head::read(&map).unwrap();
+        let map = header_map::encode(fields.into_iter());
+        let head = RequestHead::read(&map).unwrap();
         let request = head.request().unwrap();
         assert_eq!(request.fields, [(&b"x"[..], &b"1"[..])]);
         assert_eq!(
             (request.method, request.scheme, request.authority, request.path, request.query),
             (&b"GET"[..], "https", "h", "/a", Some("b"))
         );
-        assert_eq!(head.control, Control { any: true, debug: true, ..Control::default() });
+        assert_eq!(head.control, ControlHeaders { any: true, debug: true, ..ControlHeaders::default() });
+    }
+
+    #[test]
+    fn a_request_is_the_same_after_its_head_was_copied_for_later() {
+        let fields: [Field; 9] = [
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":authority", b"h"),
+            (b":path", b"/a?b"),
+            (b"host", b"other"),
+            (b"x-forwarded-proto", b"https"),
+            (b"connection", b"x-tenant"),
+            (b"x-tenant", b"acme"),
+            (b"meshcache-debug", b"1"),
+        ];
+        let map = header_map::encode(fields.into_iter());
+        let head = RequestHead::read(&map).unwrap();
+        let copy = head.encode();
+        let copied = RequestHead::read(&copy).unwrap();
+        assert_eq!((copied.pseudo(), copied.fields()), (head.pseudo(), head.fields()));
+        assert!(head.control.debug && !copied.control.any, "our own headers are left out");
+        assert_eq!(copy.len(), head.encoded_len());
     }
 }

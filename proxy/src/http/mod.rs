@@ -1,5 +1,6 @@
-//! HTTP messages as the proxy reads and writes them.
+//! HTTP messages as a proxy reads and writes them.
 
+pub mod cached_headers;
 pub mod head;
 pub mod header_map;
 pub mod peer_response;

@@ -1,11 +1,11 @@
-//! A question as it is sent: the client's own request, and what the owner has to know beside it.
+//! The headers of a lookup at a coordinator: the client's own request, and what the owner needs to know besides.
 
 use crate::{
-    http::head::Head,
-    state::{pending::Question, snapshot::Known},
+    http::head::RequestHead,
+    state::{lookup::PeerLookup, snapshot::Snapshot},
 };
 use meshcache_protocol::{
-    Request, Route,
+    Group, Request, Route,
     mark::Marked,
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
@@ -14,75 +14,81 @@ use std::borrow::Cow;
 /// Names and values.
 pub type Headers<'q> = Vec<(&'q str, Cow<'q, str>)>;
 
-/// Whether a request can be sent in a question: Envoy's SDK takes values only as UTF-8.
+/// The most lines that a coordinator takes.
+const MAX_LINES: usize = 256;
+/// The most bytes that a coordinator takes, as HTTP/2 counts them (RFC 9113 section 6.5.2).
+const MAX_BYTES: usize = 64 << 10;
+/// The lines that a lookup adds to its request, Envoy's own included.
+const ADDED_LINES: usize = 16;
+/// The bytes that it adds, without the route and the position of purges.
+const ADDED_BYTES: usize = 2 << 10;
+/// The bytes that HTTP/2 counts for a line besides name and value, less those of a header map.
+const LINE_OVERHEAD: usize = 32 - 10;
+
+/// Returns whether a request can be sent: Envoy's SDK takes values only as UTF-8.
 pub fn is_text(request: &Request<'_>) -> bool {
     request.fields.iter().all(|(_, value)| std::str::from_utf8(value).is_ok())
 }
 
-/// What a coordinator takes of a question's head: lines, and bytes as HTTP/2 counts them (RFC 9113 section 6.5.2).
-const MOST: (usize, usize) = (256, 64 << 10);
-/// What a question has beside its request: lines, and bytes without route and position of purges. Envoy's own additions
-/// are among them.
-const BESIDE: (usize, usize) = (16, 2 << 10);
-/// What HTTP/2 counts for a line beside its bytes, less what a header map has there.
-const LINE: usize = 32 - 10;
-
-/// Whether a coordinator would take a request with what a question adds to it. It refuses more, and would be taken for
-/// dead. `map`: the request's own header map. `route`: that is told, too.
-pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked, route: Option<&Route>) -> bool {
-    let lines = request.fields.len().saturating_add(BESIDE.0);
-    let bytes =
-        lines.saturating_mul(LINE).saturating_add(map.len()).saturating_add(purges.len()).saturating_add(BESIDE.1);
-    let bytes = bytes.saturating_add(route.map_or(0, |route| route.as_str().len()));
-    lines <= MOST.0 && bytes <= MOST.1
+/// Returns whether a coordinator would take a request with what a lookup adds. It refuses larger ones, and would seem to
+/// have failed. `map_len`: the length of the request's header map.
+pub fn fits(request: &Request<'_>, map_len: usize, purges: &Marked, route: Option<&Route>) -> bool {
+    let lines = request.fields.len().saturating_add(ADDED_LINES);
+    let bytes = lines
+        .saturating_mul(LINE_OVERHEAD)
+        .saturating_add(map_len)
+        .saturating_add(purges.len())
+        .saturating_add(ADDED_BYTES)
+        .saturating_add(route.map_or(0, |route| route.as_str().len()));
+    lines <= MAX_LINES && bytes <= MAX_BYTES
 }
 
-/// The headers of a question. `purges`: those that the proxy has heard of. `changed`: how long ago its key was seen to
-/// change. `None` where it cannot be said.
+/// Returns the headers of a lookup. `purges`: those that the worker acknowledges. `since_change`: how long ago the key was
+/// seen to change. Returns `None` if a value is not text.
 pub fn compose<'q>(
-    question: &'q Question,
-    known: &Known,
+    lookup: &'q PeerLookup,
+    snapshot: &Snapshot,
     purges: &Marked,
-    changed: Option<u64>,
+    since_change: Option<u64>,
 ) -> Option<Headers<'q>> {
-    let head = Head::read(&question.map)?;
+    let request = &lookup.request;
+    let head = RequestHead::read(&request.map)?;
     let mut headers: Headers<'q> = Vec::with_capacity(head.fields().len().saturating_add(8));
     for (name, value) in head.pseudo() {
         headers.push((name, Cow::Borrowed(std::str::from_utf8(value).ok()?)));
     }
     for (name, value) in head.fields() {
-        if is_sent(&question.group, name) {
+        if is_sent(&request.group, name) {
             headers.push((std::str::from_utf8(name).ok()?, Cow::Borrowed(std::str::from_utf8(value).ok()?)));
         }
     }
-    let said = wire::Question {
+    let question = wire::Question {
         wire: wire::VERSION,
-        group: question.group.name().to_owned(),
-        namespace: question.namespace.clone().unwrap_or_default(),
-        verified: question.verified,
-        ring: known.ring.version(),
-        rules: question.group.digest().to_owned(),
+        group: request.group.name().to_owned(),
+        namespace: request.namespace.clone().unwrap_or_default(),
+        verified: request.verified,
+        ring: snapshot.ring.version(),
+        rules: request.group.digest().to_owned(),
         purge: purges.position.clone(),
         marks: purges.marks.clone(),
-        patience: question.told_patience(),
-        waited: question.sent.saturating_sub(question.since),
-        flight: question.flight,
-        changed,
-        hop: question.peer.hop,
+        patience: lookup.announced_patience(),
+        waited: lookup.sent.saturating_sub(lookup.last_arrival),
+        flight: lookup.flight,
+        changed: since_change,
+        hop: lookup.peer.hop,
         // In a header of its own.
         route: None,
     };
-    headers.extend(question.route.as_ref().map(|route| (header::ROUTE, Cow::Borrowed(route.as_str()))));
-    headers.push((header::WIRE, Cow::Owned(said.to_string())));
-    headers.push((header::PEER, Cow::Borrowed(&question.peer.address)));
+    headers.extend(request.route.as_ref().map(|route| (header::ROUTE, Cow::Borrowed(route.as_str()))));
+    headers.push((header::WIRE, Cow::Owned(question.to_string())));
+    headers.push((header::PEER, Cow::Borrowed(&lookup.peer.address)));
     headers.push((header::SCHEME, Cow::Borrowed(head.scheme())));
     Some(headers)
 }
 
-/// Whether a client's field goes into the question: not what belongs to the connection, and nothing that steers Envoy's
-/// callout or that no origin is sent. What the group has in its key goes in any case: else two answers would be one at
-/// the owner.
-fn is_sent(group: &meshcache_protocol::Group, name: &[u8]) -> bool {
-    let dropped = never_to_origin(name) || HOP_BY_HOP.contains(&name) || name == b"content-length";
-    !dropped || group.key_headers().any(|key| key.as_bytes() == name)
+/// Returns whether a client's field is sent. Fields of the connection are not, nor those that steer Envoy's callout or
+/// that no origin gets. Fields in the group's key always are, or two responses would be one at the owner.
+fn is_sent(group: &Group, name: &[u8]) -> bool {
+    let is_dropped = never_to_origin(name) || HOP_BY_HOP.contains(&name) || name == b"content-length";
+    !is_dropped || group.key_headers().any(|key| key.as_bytes() == name)
 }

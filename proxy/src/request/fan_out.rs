@@ -1,17 +1,20 @@
-//! What a question came to, on its way to all who waited for it.
+//! The result of a lookup on its way to the requests that waited for it.
 //!
-//! A few at a time: Envoy runs what a callback decided only after it, one inside the other, and its stack is bounded.
+//! The host takes it in batches: Envoy carries out what a callback decided only after it, one inside the other, and its
+//! stack is bounded.
 
 use crate::{
-    http::{head::Head, peer_response::Answer},
+    http::{head::RequestHead, peer_response::PeerResponse},
     request::{
-        exchange::{Ask, Pass, Step, count_pass, pass, spare},
+        pass::{Pass, count_pass},
         reply::Reply,
-        stale_fallback::Spare,
+        stale_fallback::StaleFallback,
+        step::{Callout, Step},
     },
     state::{
         counters::{Event, Outcome, Reason},
-        pending::{Joined, Joins, Question, Waiter},
+        lookup::PeerLookup,
+        pending::{Joinable, Joiner, Waiter},
         worker::Worker,
     },
 };
@@ -21,43 +24,43 @@ use meshcache_protocol::{
 };
 use std::borrow::Cow;
 
-/// A question that is over.
-pub struct Delivery {
-    question: Question,
+/// A lookup that is over.
+pub struct FanOut {
+    lookup: PeerLookup,
     waiting: std::vec::IntoIter<(u32, Waiter)>,
-    end: End,
+    result: LookupResult,
     installation: String,
 }
 
-enum End {
+enum LookupResult {
     Pass { reason: Reason, verdict: Verdict },
-    Response(Box<Given>),
+    Response(Box<Shareable>),
 }
 
-/// A response, and to whom it is given.
-struct Given {
-    answer: Answer,
+/// A response, and the requests that get it.
+struct Shareable {
+    response: PeerResponse,
     outcome: Outcome,
-    /// Who had it.
+    /// The detail in Cache-Status: who had it.
     detail: &'static str,
-    /// For which of those who joined it is; `None`: for none.
-    shared: Option<Selecting>,
-    /// Who came later may not have it, without validation: its load had begun.
+    /// Selects among the requests that joined. `None`: none of them.
+    selecting: Option<Selecting>,
+    /// Requests that arrived later may not have it without validation: its load had begun.
     latest: u64,
-    /// It is a failure that a second load has to bring as well, led by another of those who wait, before they have it.
+    /// It is a failure. Another of the requests that wait has to load once more before they get it.
     is_first_failure: bool,
-    /// When the last of those came.
-    last: u64,
-    /// What is said to those who joined.
+    /// When the last of them arrived.
+    last_arrival: u64,
+    /// The verdict for those that joined.
     joined: Verdict,
-    /// The header maps for the one who asked and, where there are any, for those who joined.
-    heads: [Vec<u8>; 2],
+    /// The header maps for the leader and, where there are any, for those that joined.
+    maps: [Vec<u8>; 2],
 }
 
-impl Delivery {
-    /// All go their ordinary way; the verdict is the owner's, where it gave one.
+impl FanOut {
+    /// All requests pass. `verdict`: the owner's, if it gave one.
     pub fn of_pass(
-        question: Question,
+        lookup: PeerLookup,
         waiting: Vec<(u32, Waiter)>,
         reason: Reason,
         verdict: Option<Verdict>,
@@ -66,96 +69,94 @@ impl Delivery {
         let verdict = verdict
             .filter(|verdict| !verdict.reason.is_empty())
             .unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason));
-        Self { question, waiting: waiting.into_iter(), end: End::Pass { reason, verdict }, installation }
+        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::Pass { reason, verdict }, installation }
     }
 
-    /// A response for the one who asked, and for those who joined and whom it is for.
+    /// The leader gets a response, and so do the requests that joined and are selected.
     pub fn of_response(
-        question: Question,
+        lookup: PeerLookup,
         waiting: Vec<(u32, Waiter)>,
-        answer: Answer,
-        shared: Option<Selecting>,
+        response: PeerResponse,
+        selecting: Option<Selecting>,
         installation: String,
         now: u64,
     ) -> Self {
-        let outcome = match answer.verdict.outcome {
+        let outcome = match response.verdict.outcome {
             wire::Outcome::Hit => Outcome::Hit,
             wire::Outcome::Stale => Outcome::Stale,
             wire::Outcome::Revalidated => Outcome::Revalidated,
             _ => Outcome::Miss,
         };
         let detail = if matches!(outcome, Outcome::Hit | Outcome::Stale) { "owner" } else { "" };
-        let joined = Verdict { collapsed: answer.verdict.collapsed || detail.is_empty(), ..answer.verdict.clone() };
-        let head = |verdict: &Verdict| answer.head(&cache_status(&installation, verdict, detail, None));
-        let heads = [
-            head(&answer.verdict),
-            if waiting.iter().any(|(_, waiter)| waiter.map.is_some()) { head(&joined) } else { Vec::new() },
+        let joined = Verdict { collapsed: response.verdict.collapsed || detail.is_empty(), ..response.verdict.clone() };
+        let map = |verdict: &Verdict| response.stamped(&cache_status(&installation, verdict, detail, None));
+        let maps = [
+            map(&response.verdict),
+            if waiting.iter().any(|(_, waiter)| waiter.map.is_some()) { map(&joined) } else { Vec::new() },
         ];
-        let latest = latest(&question, &answer.verdict, now);
-        let is_first_failure = is_loaded(&answer.verdict) && answer.status >= 400 && answer.verdict.load.is_none();
-        let last = waiting.iter().map(|(_, waiter)| waiter.came).max().unwrap_or(0);
-        let end = End::Response(Box::new(Given {
-            answer,
+        let latest = latest_arrival(&lookup, &response.verdict, now);
+        let is_first_failure =
+            needs_validation(&response.verdict) && response.status >= 400 && response.verdict.load.is_none();
+        let last_arrival = waiting.iter().map(|(_, waiter)| waiter.arrived).max().unwrap_or(0);
+        let result = LookupResult::Response(Box::new(Shareable {
+            response,
             outcome,
             detail,
-            shared,
+            selecting,
             latest,
             is_first_failure,
-            last,
+            last_arrival,
             joined,
-            heads,
+            maps,
         }));
-        Self { question, waiting: waiting.into_iter(), end, installation }
+        Self { lookup, waiting: waiting.into_iter(), result, installation }
     }
 
-    /// Whether all have what they waited for.
+    /// Returns whether no request waits any longer.
     pub fn is_over(&self) -> bool {
         self.waiting.len() == 0
     }
 
-    /// What happens to the next of those who waited.
+    /// Takes the next request that waited. Returns its stream and step.
     pub fn next(&mut self, worker: &mut Worker, now: u64) -> Option<(u32, Step<'_>)> {
         let (stream, waiter) = self.waiting.next()?;
-        let key = waiter.debug.then(|| self.question.key.to_string());
-        let given = match &self.end {
-            End::Pass { reason, verdict } => {
-                count_pass(worker, &self.question.group, *reason);
-                let note = cache_status(&self.installation, verdict, "", key.as_deref());
-                let alone = *reason == Reason::PeersFailed;
-                let spare = alone.then(|| stands_in(&self.question, waiter.map.as_deref(), worker, now)).flatten();
-                return Some((stream, Step::Pass(Pass { reason: *reason, note: Some(note), spare })));
+        let key = waiter.debug.then(|| self.lookup.request.key.to_string());
+        let shareable = match &self.result {
+            LookupResult::Pass { reason, verdict } => {
+                count_pass(worker, &self.lookup.request.group, *reason);
+                let said = cache_status(&self.installation, verdict, "", key.as_deref());
+                let no_peer = *reason == Reason::PeersFailed;
+                let find = || StaleFallback::find_for_waiter(worker, &self.lookup, waiter.map.as_deref(), now);
+                let fallback = no_peer.then(find).flatten();
+                return Some((stream, Step::Pass(Pass { reason: *reason, cache_status: Some(said), fallback })));
             }
-            End::Response(given) => given,
+            LookupResult::Response(shareable) => shareable,
         };
-        let [first, later] = &given.heads;
-        let (verdict, head) = match &waiter.map {
-            None => (&given.answer.verdict, first),
-            Some(map) if given.shared.as_ref().is_some_and(|selecting| selects(selecting, map)) => {
-                if given.is_first_failure && self.question.again {
-                    return Some((stream, ask_alone(&self.question, &self.installation, stream, waiter, worker, now)));
+        let [first, later] = &shareable.maps;
+        let (verdict, map) = match &waiter.map {
+            None => (&shareable.response.verdict, first),
+            Some(map) if shareable.selecting.as_ref().is_some_and(|selecting| selects(selecting, map)) => {
+                if shareable.is_first_failure && self.lookup.is_repeat {
+                    return Some((stream, look_up_alone(self, stream, waiter, worker, now)));
                 }
-                if waiter.came > given.latest || given.is_first_failure {
-                    return Some((
-                        stream,
-                        ask_together(&self.question, &self.installation, (stream, waiter), given.last, worker, now),
-                    ));
+                if waiter.arrived > shareable.latest || shareable.is_first_failure {
+                    let last = shareable.last_arrival;
+                    return Some((stream, look_up_together(self, stream, waiter, last, worker, now)));
                 }
-                (&given.joined, later)
+                (&shareable.joined, later)
             }
-            Some(_) => {
-                return Some((stream, ask_alone(&self.question, &self.installation, stream, waiter, worker, now)));
-            }
+            Some(_) => return Some((stream, look_up_alone(self, stream, waiter, worker, now))),
         };
-        worker.counts.outcome(self.question.group.name(), given.outcome);
-        let head = match key {
-            None => Cow::Borrowed(&head[..]),
+        worker.counters.count_request(self.lookup.request.group.name(), shareable.outcome);
+        let map = match key {
+            None => Cow::Borrowed(&map[..]),
             Some(key) => {
-                let who = if given.detail.is_empty() && !is_forwarded(&verdict.reason) {
+                let who = if shareable.detail.is_empty() && !is_forwarded(&verdict.reason) {
                     verdict.reason.as_str()
                 } else {
-                    given.detail
+                    shareable.detail
                 };
-                Cow::Owned(given.answer.head(&cache_status(
+                Cow::Owned(shareable.response.stamped(&cache_status(
                     &self.installation,
                     verdict,
                     &detail(who, verdict, &[]),
@@ -163,107 +164,80 @@ impl Delivery {
                 )))
             }
         };
-        Some((stream, Step::Reply(Reply::of_answer(&given.answer, head, self.question.to_head))))
+        Some((stream, Step::Reply(Reply::of_peer(&shareable.response, map, self.lookup.request.to_head))))
     }
 }
 
-/// Until when those came who may have an answer that may not be used again without validation (RFC 9111 section 4):
-/// until its load began. For whom the question was asked they are in any case.
-fn latest(question: &Question, verdict: &Verdict, now: u64) -> u64 {
-    if !is_loaded(verdict) {
+/// The latest arrival of a request that may have the response. One that needs validation (RFC 9111 section 4) is for
+/// requests that arrived before its load began, and for those of the lookup in any case.
+fn latest_arrival(lookup: &PeerLookup, verdict: &Verdict, now: u64) -> u64 {
+    if !needs_validation(verdict) {
         return u64::MAX;
     }
-    verdict.load.map_or(0, |load| now.saturating_sub(load)).max(question.since)
+    verdict.load.map_or(0, |load| now.saturating_sub(load)).max(lookup.last_arrival)
 }
 
-/// Whether it was loaded just now and may not be used again, nor be given to everybody who waits.
-fn is_loaded(verdict: &Verdict) -> bool {
+/// Returns whether a response was just loaded and may neither be reused nor given to all requests that wait.
+fn needs_validation(verdict: &Verdict) -> bool {
     matches!(verdict.outcome, wire::Outcome::Miss | wire::Outcome::Revalidated) && verdict.ttl <= 0 && !verdict.waiters
 }
 
-/// A request that came when the load had begun whose answer this is: all of these together ask once more. `last`: when
-/// the last of them came.
-fn ask_together<'a>(
-    of: &Question,
-    installation: &str,
-    late: (u32, Waiter),
+/// Looks up once more, for all requests that arrived after the load of this response had begun. `last`: when the last of
+/// them arrived.
+fn look_up_together<'a>(
+    over: &FanOut,
+    stream: u32,
+    waiter: Waiter,
     last: u64,
     worker: &mut Worker,
     now: u64,
 ) -> Step<'a> {
-    let (stream, waiter) = late;
-    let map = waiter.map.as_deref().unwrap_or_default();
-    let joins = Joins { stream, map, debug: waiter.debug, came: waiter.came };
-    match worker.questions.join(of.side, &of.key, &of.group, worker.purges(), joins) {
-        Joined::Yes => Step::Wait,
-        Joined::NoSuch => open(
-            Question { since: last, ..once_more(of, stream, &waiter, worker, now) },
-            waiter.debug,
-            installation,
-            worker,
-        ),
-        Joined::Full => {
-            Step::Pass(pass(worker, &of.group, installation, Reason::Full, waiter.debug.then_some(&of.key)))
+    let of = &over.lookup.request;
+    let map_len = waiter.map.as_ref().map_or(0, Vec::len);
+    match worker.lookups.find_joinable(of.side, &of.key, &of.group, worker.purge_count(), map_len) {
+        Joinable::Yes(id) => {
+            let Waiter { map, debug, arrived, .. } = waiter;
+            worker.lookups.join(id, Joiner { stream, map: map.unwrap_or_default(), debug, arrived });
+            Step::Wait
+        }
+        Joinable::NotFound => {
+            let debug = waiter.debug;
+            let lookup = PeerLookup { last_arrival: last, ..repeat(over, stream, waiter, worker, now) };
+            open(lookup, debug, &over.installation, worker)
+        }
+        Joinable::Full => {
+            let debug = waiter.debug.then_some(&of.key);
+            Step::Pass(Pass::of_group(worker, &of.group, &over.installation, Reason::Full, debug))
         }
     }
 }
 
-/// A request that joined, and whose answer this was not, asks for itself.
-fn ask_alone<'a>(
-    of: &Question,
-    installation: &str,
-    stream: u32,
-    waiter: Waiter,
-    worker: &mut Worker,
-    now: u64,
-) -> Step<'a> {
-    open(Question { shared: false, ..once_more(of, stream, &waiter, worker, now) }, waiter.debug, installation, worker)
+/// Looks up once more, for a request that joined and that the response was not for.
+fn look_up_alone<'a>(over: &FanOut, stream: u32, waiter: Waiter, worker: &mut Worker, now: u64) -> Step<'a> {
+    let debug = waiter.debug;
+    let mut lookup = repeat(over, stream, waiter, worker, now);
+    lookup.request.shared = false;
+    open(lookup, debug, &over.installation, worker)
 }
 
-/// The same question as asked by another who waited for it.
-fn once_more(of: &Question, stream: u32, waiter: &Waiter, worker: &Worker, now: u64) -> Question {
-    Question {
-        map: waiter.map.clone().unwrap_or_default(),
-        leader: stream,
-        again: true,
-        tries: 1,
-        calls: 1,
-        heard: false,
-        flight: 0,
-        collapsed: None,
-        began: now,
-        since: waiter.came,
-        sent: now,
-        asked_at: worker.attention.time(),
-        purges: worker.purges(),
-        group: of.group.clone(),
-        key: of.key.clone(),
-        route: of.route.clone(),
-        peer: of.peer.clone(),
-        namespace: of.namespace.clone(),
-        ..*of
-    }
+fn repeat(over: &FanOut, stream: u32, waiter: Waiter, worker: &Worker, now: u64) -> PeerLookup {
+    let start = worker.lookup_start(now);
+    over.lookup.repeat(stream, waiter.map.unwrap_or_default(), waiter.arrived, start)
 }
 
-fn open<'a>(question: Question, debug: bool, installation: &str, worker: &mut Worker) -> Step<'a> {
-    let (timeout, group, key) = (question.call_time(), question.group.clone(), debug.then(|| question.key.clone()));
-    match worker.questions.open(question, debug) {
-        Some(question) => {
-            worker.counts.event(Event::Question);
-            Step::Ask(Ask { question, timeout })
+fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Worker) -> Step<'a> {
+    let (timeout, group) = (lookup.call_timeout(), lookup.request.group.clone());
+    let key = debug.then(|| lookup.request.key.clone());
+    match worker.lookups.open(lookup, debug) {
+        Some(lookup) => {
+            worker.counters.count_event(Event::Lookup);
+            Step::CallOut(Callout { lookup, timeout })
         }
-        None => Step::Pass(pass(worker, &group, installation, Reason::Full, key.as_ref())),
+        None => Step::Pass(Pass::of_group(worker, &group, installation, Reason::Full, key.as_ref())),
     }
 }
 
-/// What one who waited takes along. `map`: its own header map, if it had joined.
-fn stands_in(question: &Question, map: Option<&[u8]>, worker: &Worker, now: u64) -> Option<Box<Spare>> {
-    let head = Head::read(map.unwrap_or(&question.map))?;
-    let request = head.request().ok()?;
-    spare(worker, question.side, &question.group, &question.key, &request, question.verified, now)
-}
-
-/// Whether an answer that others share is for this request, too.
+/// Returns whether a shared response is for this request, too.
 fn selects(selecting: &Selecting, map: &[u8]) -> bool {
-    Head::read(map).is_some_and(|head| head.request().is_ok_and(|request| selecting.matches(&request)))
+    RequestHead::read(map).is_some_and(|head| head.request().is_ok_and(|request| selecting.matches(&request)))
 }

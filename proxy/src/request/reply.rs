@@ -1,7 +1,7 @@
-//! A reply to a client: of a hot answer, whole or in part, or of what a peer answered.
+//! A reply to a client: a hot response, whole or in part, or a peer's response.
 
 use crate::{
-    http::{header_map, peer_response::Answer},
+    http::{cached_headers::CachedHeaders, header_map, peer_response::PeerResponse},
     state::hot_cache::Variant,
 };
 use meshcache_protocol::{
@@ -10,21 +10,21 @@ use meshcache_protocol::{
 };
 use std::borrow::Cow;
 
-/// What goes to the client.
+/// A reply to a client.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
     /// The status code.
     pub status: u16,
     /// The header map.
-    pub head: Cow<'a, [u8]>,
-    /// The body. For HEAD too: Envoy drops it and keeps its length.
+    pub map: Cow<'a, [u8]>,
+    /// The body. Also for HEAD: Envoy drops it and keeps its length.
     pub body: &'a [u8],
-    /// Fields that Envoy takes from a reply without a body, and that have to be put back.
+    /// Fields that Envoy removes from a reply without a body. The host puts them back.
     pub restore: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl<'a> Reply<'a> {
-    /// A reply made of a hot answer. `None`: several ranges, or only the origin may answer.
+    /// A reply with a part of a hot response. Returns `None` for several ranges, or if only the origin may answer.
     pub fn of_hot(
         variant: &'a mut Variant,
         part: &Part,
@@ -34,8 +34,8 @@ impl<'a> Reply<'a> {
     ) -> Option<Self> {
         let status = variant.stored.status;
         if *part == Part::Whole && debug.is_none() {
-            variant.tell(installation, now);
-            return Some(Self::whole(status, &variant.block, &variant.body));
+            variant.stamp(installation, now);
+            return Some(Self::whole(status, &variant.headers, &variant.body));
         }
         let verdict = variant.verdict(now);
         let said = match debug {
@@ -45,27 +45,28 @@ impl<'a> Reply<'a> {
         let age = (verdict.age / 1000).to_string();
         let end: [Field<'_>; 2] = [(b"age", age.as_bytes()), (b"cache-status", said.as_bytes())];
         let length = variant.body.len();
-        let with = |more: Option<&str>, keep: fn(&[u8]) -> bool| {
-            let range = more.map(|range| (&b"content-range"[..], range.as_bytes()));
-            Cow::Owned(header_map::write(variant.block.fields().filter(|(name, _)| keep(name)).chain(range).chain(end)))
+        let with = |range: Option<&str>, keep: fn(&[u8]) -> bool| {
+            let range = range.map(|range| (&b"content-range"[..], range.as_bytes()));
+            let fields = variant.headers.fields().filter(|(name, _)| keep(name));
+            Cow::Owned(header_map::encode(fields.chain(range).chain(end)))
         };
         let none = Vec::new();
         match part {
             Part::Whole => Some(Self {
                 status,
-                head: with(None, |_| true),
-                restore: without_body(&variant.block, &variant.body, status),
+                map: with(None, |_| true),
+                restore: fields_to_restore(&variant.headers, &variant.body, status),
                 body: &variant.body,
             }),
-            Part::NotModified => Some(Self { status: 304, head: with(None, not_modified), body: &[], restore: none }),
+            Part::NotModified => Some(Self { status: 304, map: with(None, not_modified), body: &[], restore: none }),
             Part::Range(first, last) => {
                 let range = usize::try_from(*first).ok()?..usize::try_from(*last).ok()?.checked_add(1)?;
-                let head = with(Some(&format!("bytes {first}-{last}/{length}")), partial);
-                Some(Self { status: 206, head, body: variant.body.get(range)?, restore: none })
+                let map = with(Some(&format!("bytes {first}-{last}/{length}")), partial);
+                Some(Self { status: 206, map, body: variant.body.get(range)?, restore: none })
             }
             Part::Unsatisfiable => Some(Self {
                 status: 416,
-                head: with(Some(&format!("bytes */{length}")), |_| false),
+                map: with(Some(&format!("bytes */{length}")), |_| false),
                 body: &[],
                 restore: none,
             }),
@@ -73,27 +74,28 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A reply made of a whole answer whose block is as it should be.
-    pub fn whole(status: u16, block: &'a header_map::Block, body: &'a [u8]) -> Self {
-        Self { status, head: Cow::Borrowed(block.as_bytes()), restore: without_body(block, body, status), body }
+    /// A reply with a whole response whose headers are stamped.
+    pub fn whole(status: u16, headers: &'a CachedHeaders, body: &'a [u8]) -> Self {
+        let restore = fields_to_restore(headers, body, status);
+        Self { status, map: Cow::Borrowed(headers.as_bytes()), restore, body }
     }
 
-    /// A reply made of what a peer answered. `to_head`: the answer has a length and no body.
-    pub fn of_answer(answer: &'a Answer, head: Cow<'a, [u8]>, to_head: bool) -> Self {
-        let mut restore = without_body(&answer.block, &answer.body, answer.status);
+    /// A reply with a peer's response. `to_head`: the response has a length and no body.
+    pub fn of_peer(response: &'a PeerResponse, map: Cow<'a, [u8]>, to_head: bool) -> Self {
+        let mut restore = fields_to_restore(&response.headers, &response.body, response.status);
         if to_head {
-            restore.extend(answer.length.clone().map(|length| ("content-length", length)));
+            restore.extend(response.length.clone().map(|length| ("content-length", length)));
         }
-        Self { status: answer.status, head, body: &answer.body, restore }
+        Self { status: response.status, map, body: &response.body, restore }
     }
 }
 
-/// Envoy takes the content-type from a reply without a body.
-fn without_body(block: &header_map::Block, body: &[u8], status: u16) -> Vec<(&'static str, Vec<u8>)> {
+/// The content-type of a response without a body, since Envoy removes it from the reply.
+fn fields_to_restore(headers: &CachedHeaders, body: &[u8], status: u16) -> Vec<(&'static str, Vec<u8>)> {
     if !body.is_empty() || matches!(status, 204 | 304) {
         return Vec::new();
     }
-    let fields: Vec<Field<'_>> = block.fields().collect();
+    let fields: Vec<Field<'_>> = headers.fields().collect();
     Response { status, fields: &fields }
         .value("content-type")
         .map(|kind| ("content-type", kind.to_vec()))

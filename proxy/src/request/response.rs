@@ -1,191 +1,208 @@
-//! The second half of the story: a question was answered, and what that means for all who wait for it.
+//! A response of a peer, or its failure, and what it means for the lookup.
 
 use crate::{
     http::{
-        head::Head,
-        peer_response::{Answer, Failure},
+        head::RequestHead,
+        peer_response::{PeerFailure, PeerResponse},
     },
-    request::{
-        exchange::{Ask, Exchange},
-        fan_out::Delivery,
-    },
+    request::{fan_out::FanOut, step::Callout},
     state::{
         counters::{Event, Reason},
         hot_cache::Variant,
-        peers::Choice,
-        pending::{Call, Question},
+        lookup::PeerLookup,
+        peers::ChosenPeer,
+        pending::PendingCall,
+        worker::Worker,
     },
 };
 use meshcache_protocol::{
+    Response,
     freshness::{Selecting, Stored, Vary},
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;
 
-/// What happens next to a question.
-pub enum Next {
-    /// It is asked once more.
-    Ask(Ask),
-    /// It is over, for all who waited.
-    Deliver(Box<Delivery>),
-    /// There is no such question.
+/// What happens next to a lookup.
+pub enum LookupStep {
+    /// It is sent again.
+    CallOut(Callout),
+    /// It is over, for all requests that waited.
+    Finish(Box<FanOut>),
+    /// Nothing, or there is no such lookup.
     Nothing,
 }
 
-impl Exchange<'_> {
-    /// A call came back.
-    pub fn answered(&mut self, call: &Call, answer: Result<Answer, Failure>) -> Next {
-        let (id, peer) = (call.question, &call.peer);
-        let answer = match answer {
-            Ok(answer) => answer,
-            // It has counted.
-            Err(_) if call.given_up => return Next::Nothing,
-            Err(failure) => return self.failed(id, peer, failure),
+/// The progress of lookups, at one moment in one worker.
+pub struct Lookups<'w> {
+    /// The worker.
+    pub worker: &'w mut Worker,
+    /// Milliseconds of a monotonic clock.
+    pub now: u64,
+}
+
+impl Lookups<'_> {
+    /// Takes the result of a call.
+    pub fn receive(&mut self, call: &PendingCall, response: Result<PeerResponse, PeerFailure>) -> LookupStep {
+        let (id, peer) = (call.lookup, &call.peer);
+        let response = match response {
+            Ok(response) => response,
+            // The failure has been counted.
+            Err(_) if call.is_given_up => return LookupStep::Nothing,
+            Err(failure) => return self.fail(id, peer, failure),
         };
-        self.worker.answered(&peer.address);
-        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        if !call.given_up {
-            question.calls = question.calls.saturating_sub(1);
+        self.worker.note_peer_answer(&peer.address);
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        if !call.is_given_up {
+            lookup.open_calls = lookup.open_calls.saturating_sub(1);
         }
-        match answer.verdict.outcome {
-            Outcome::Loading => self.loading(id, peer, &answer.verdict),
-            Outcome::Error => self.let_go(id, Reason::OwnerError, None),
+        match response.verdict.outcome {
+            Outcome::Loading => self.wait_for_load(id, peer, &response.verdict),
+            Outcome::Error => self.pass(id, Reason::OwnerError, None),
             Outcome::Pass => {
-                // What is hot may be given all the same: the pass is for those whom it is not for.
-                if let Some(question) = self.worker.questions.get(id) {
-                    self.worker.passes.remember(question, &answer.verdict, self.now);
-                }
-                self.let_go(id, Reason::Owner, Some(answer.verdict))
+                // Hot responses stay: the pass is for requests that they are not for.
+                self.record_pass(id, &response.verdict);
+                self.pass(id, Reason::Owner, Some(response.verdict))
             }
-            Outcome::Hit | Outcome::Stale | Outcome::Miss | Outcome::Revalidated => self.respond(id, answer),
+            Outcome::Hit | Outcome::Stale | Outcome::Miss | Outcome::Revalidated => self.respond(id, response),
         }
     }
 
-    /// The peer of a call has been silent for longer than it may while this worker listened. It may still answer.
-    pub fn gives_up(&mut self, call: &Call) -> Next {
-        self.failed(call.question, &call.peer, Failure::Peer)
+    /// Gives up a call whose peer has been silent for longer than it may while the worker was attentive. The peer may
+    /// still answer.
+    pub fn give_up(&mut self, call: &PendingCall) -> LookupStep {
+        self.fail(call.lookup, &call.peer, PeerFailure::Peer)
     }
 
-    /// The peer is silent for so long that the group wants the next to be asked, too: whoever answers first.
-    pub fn hedges(&mut self, id: u32) -> Next {
-        match self.next(id) {
+    /// Asks the next peer as well, after the silence that the group allows. The first response wins.
+    pub fn hedge(&mut self, id: u32) -> LookupStep {
+        match self.take_next_peer(id) {
             Some(next) => {
-                self.worker.counts.event(Event::Hedge);
-                self.ask_again(id, next, None)
+                self.worker.counters.count_event(Event::Hedge);
+                self.send(id, next, None)
             }
-            None => Next::Nothing,
+            None => LookupStep::Nothing,
         }
     }
 
-    /// The peer did not answer: the key's next peer is asked once, then all go their ordinary way.
-    fn failed(&mut self, id: u32, peer: &Choice, failure: Failure) -> Next {
-        self.worker.counts.event(Event::PeerFailure);
+    /// Asks the key's next peer once after a failure; then all requests pass.
+    fn fail(&mut self, id: u32, peer: &ChosenPeer, failure: PeerFailure) -> LookupStep {
+        self.worker.counters.count_event(Event::PeerFailure);
         match failure {
-            Failure::Peer => self.worker.fails(&peer.address, self.now),
-            Failure::Stream => self.worker.breaks_off(&peer.address, self.now),
+            PeerFailure::Peer => self.worker.note_peer_failure(&peer.address, self.now),
+            PeerFailure::Stream => self.worker.note_peer_reset(&peer.address, self.now),
         }
-        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        question.calls = question.calls.saturating_sub(1);
-        if question.calls > 0 {
-            // The other one that was asked may still answer.
-            return Next::Nothing;
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        lookup.open_calls = lookup.open_calls.saturating_sub(1);
+        if lookup.open_calls > 0 {
+            // The other peer may still answer.
+            return LookupStep::Nothing;
         }
-        match self.next(id) {
-            Some(next) => self.ask_again(id, next, None),
-            None => self.let_go(id, Reason::PeersFailed, None),
+        match self.take_next_peer(id) {
+            Some(next) => self.send(id, next, None),
+            None => self.pass(id, Reason::PeersFailed, None),
         }
     }
 
-    /// The peer to ask after the one that is asked now: one, and no third.
-    fn next(&mut self, id: u32) -> Option<Choice> {
-        let known = self.worker.known()?.clone();
-        let question = self.worker.questions.get_mut(id).filter(|question| question.tries == 1)?;
-        question.tries = 2;
-        let (key, peer) = (question.key.hash(), question.peer.clone());
-        self.worker.peers.after(&known.ring, key, &peer, self.now)
+    /// The peer to ask after the current one. There is one, and no third.
+    fn take_next_peer(&mut self, id: u32) -> Option<ChosenPeer> {
+        let snapshot = self.worker.snapshot()?.clone();
+        let lookup = self.worker.lookups.get_mut(id).filter(|lookup| lookup.peers_asked == 1)?;
+        lookup.peers_asked = 2;
+        let (key, peer) = (lookup.request.key.hash(), lookup.peer.clone());
+        self.worker.peers.choose_after(&snapshot.ring, key, &peer, self.now)
     }
 
-    /// The peer is still loading: the same question again, as long as the origin may take and anybody waits.
-    fn loading(&mut self, id: u32, peer: &Choice, verdict: &Verdict) -> Next {
-        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        question.collapsed.get_or_insert(verdict.collapsed);
-        let in_time = self.now < question.deadline();
-        if in_time && self.worker.questions.is_awaited(id) {
-            self.ask_again(id, peer.clone(), Some(verdict.flight))
+    /// Asks the peer again while it is loading, as long as the origin may take and a request waits.
+    fn wait_for_load(&mut self, id: u32, peer: &ChosenPeer, verdict: &Verdict) -> LookupStep {
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        lookup.collapsed.get_or_insert(verdict.collapsed);
+        let is_in_time = self.now < lookup.deadline();
+        if is_in_time && self.worker.lookups.is_awaited(id) {
+            self.send(id, peer.clone(), Some(verdict.flight))
         } else {
-            self.let_go(id, Reason::TooSlow, None)
+            self.pass(id, Reason::TooSlow, None)
         }
     }
 
-    /// Asks a peer. `loading`: it has said so, and named this flight.
-    fn ask_again(&mut self, id: u32, peer: Choice, loading: Option<u64>) -> Next {
-        let asked_at = self.worker.attention.time();
-        let Some(question) = self.worker.questions.get_mut(id) else { return Next::Nothing };
-        (question.sent, question.asked_at, question.peer) = (self.now, asked_at, peer);
-        (question.heard, question.flight) = (loading.is_some(), loading.unwrap_or(0));
-        question.calls = question.calls.saturating_add(1);
-        let timeout = question.call_time();
-        self.worker.counts.event(Event::Question);
-        Next::Ask(Ask { question: id, timeout })
+    /// Sends the lookup to a peer. `flight`: the one that this peer is loading in.
+    fn send(&mut self, id: u32, peer: ChosenPeer, flight: Option<u64>) -> LookupStep {
+        let attention = self.worker.attention.time();
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        (lookup.sent, lookup.sent_attention, lookup.peer) = (self.now, attention, peer);
+        (lookup.is_loading, lookup.flight) = (flight.is_some(), flight.unwrap_or(0));
+        lookup.open_calls = lookup.open_calls.saturating_add(1);
+        let timeout = lookup.call_timeout();
+        self.worker.counters.count_event(Event::Lookup);
+        LookupStep::CallOut(Callout { lookup: id, timeout })
     }
 
-    /// All who wait go their ordinary way.
-    fn let_go(&mut self, id: u32, reason: Reason, verdict: Option<Verdict>) -> Next {
+    /// Lets all requests that wait pass.
+    fn pass(&mut self, id: u32, reason: Reason, verdict: Option<Verdict>) -> LookupStep {
         let installation = self.installation();
-        let Some((question, waiting)) = self.worker.questions.close(id) else { return Next::Nothing };
-        Next::Deliver(Box::new(Delivery::of_pass(question, waiting, reason, verdict, installation)))
+        let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
+        LookupStep::Finish(Box::new(FanOut::of_pass(lookup, waiting, reason, verdict, installation)))
     }
 
-    /// A response came: for the one who asked, for those who joined and may have it, and for the hot cache.
-    fn respond(&mut self, id: u32, mut answer: Answer) -> Next {
+    /// Remembers an owner's pass.
+    fn record_pass(&mut self, id: u32, verdict: &Verdict) {
+        let Some(lookup) = self.worker.lookups.get(id) else { return };
+        let of = &lookup.request;
+        let Some(head) = RequestHead::read(&of.map) else { return };
+        let Ok(request) = head.request() else { return };
+        self.worker.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
+    }
+
+    /// Gives a response to the leader and to those who joined and may have it, and stores it in the hot cache.
+    fn respond(&mut self, id: u32, mut response: PeerResponse) -> LookupStep {
         let installation = self.installation();
-        let Some((question, waiting)) = self.worker.questions.close(id) else { return Next::Nothing };
-        answer.verdict.collapsed = question.collapsed.unwrap_or(answer.verdict.collapsed);
-        let verdict = &answer.verdict;
-        let shared = selecting(&question, &answer).filter(|_| verdict.shared || verdict.waiters);
-        if let Some(selecting) = shared.as_ref().filter(|_| verdict.shared) {
-            self.worker.passes.forget(&question, selecting);
-            self.keep(&question, &answer, selecting.clone());
+        let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
+        response.verdict.collapsed = lookup.collapsed.unwrap_or(response.verdict.collapsed);
+        let verdict = &response.verdict;
+        let selecting = selecting(&lookup, &response).filter(|_| verdict.shared || verdict.waiters);
+        if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
+            self.worker.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
+            self.store(&lookup, &response, selecting.clone());
         }
-        Next::Deliver(Box::new(Delivery::of_response(question, waiting, answer, shared, installation, self.now)))
+        let fan_out = FanOut::of_response(lookup, waiting, response, selecting, installation, self.now);
+        LookupStep::Finish(Box::new(fan_out))
     }
 
-    /// Puts an answer into the hot cache, never for longer than it is fresh.
-    fn keep(&mut self, question: &Question, answer: &Answer, selecting: Selecting) {
-        let verdict = &answer.verdict;
-        let same_rules = self
+    /// Stores a response in the hot cache, never for longer than it is fresh.
+    fn store(&mut self, lookup: &PeerLookup, response: &PeerResponse, selecting: Selecting) {
+        let (of, verdict) = (&lookup.request, &response.verdict);
+        let has_same_rules = self
             .worker
-            .known()
-            .and_then(|known| known.groups.named(question.group.name()))
-            .is_some_and(|group| group.digest() == question.group.digest());
-        let complete = !question.to_head && !matches!(answer.status, 206 | 304 | 416);
-        // A purge that came while the question was under way wins.
-        let unpurged = question.purges == self.worker.purges()
-            && self.worker.invalidations.changed(question.key.hash(), self.now).is_none();
+            .snapshot()
+            .and_then(|snapshot| snapshot.groups.named(of.group.name()))
+            .is_some_and(|group| group.digest() == of.group.digest());
+        let is_complete = !of.to_head && !matches!(response.status, 206 | 304 | 416);
+        // A purge during the lookup rules the response out.
+        let is_unpurged = lookup.purges == self.worker.purge_count()
+            && self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
         let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
-        let until = self.now.saturating_add(ttl.min(question.group.config().hot.ttl.as_millis()));
-        if !(same_rules && complete && unpurged) || until <= self.now {
+        let until = self.now.saturating_add(ttl.min(of.group.config().hot.ttl.as_millis()));
+        if !(has_same_rules && is_complete && is_unpurged) || until <= self.now {
             return;
         }
-        let stored = Stored::told(verdict, answer.status);
-        let rules: Rc<str> = question.group.digest().into();
-        let variant =
-            Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);
-        if self.worker.hot.keep(question.side, &question.key, variant, self.now) {
-            self.worker.counts.event(Event::Kept);
+        let stored = Stored::told(verdict, response.status);
+        let rules: Rc<str> = of.group.digest().into();
+        let (headers, body) = (response.headers.clone(), response.body.clone());
+        let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);
+        if self.worker.hot.insert(of.side, &of.key, variant, self.now) {
+            self.worker.counters.count_event(Event::HotStored);
         }
     }
 
     fn installation(&self) -> String {
-        self.worker.known().map_or_else(|| "meshcache".to_owned(), |known| known.installation.clone())
+        self.worker.snapshot().map_or_else(|| "meshcache".to_owned(), |snapshot| snapshot.installation.clone())
     }
 }
 
-/// For which requests an answer is, by its Vary and the request that was sent. `None`: for that one alone.
-fn selecting(question: &Question, answer: &Answer) -> Option<Selecting> {
-    let fields: Vec<_> = answer.block.fields().collect();
-    let vary = Vary::of(&meshcache_protocol::Response { status: answer.status, fields: &fields });
-    let head = Head::read(&question.map)?;
+/// The requests that a response is for, by its Vary and the request that was sent. `None`: only that one.
+fn selecting(lookup: &PeerLookup, response: &PeerResponse) -> Option<Selecting> {
+    let fields: Vec<_> = response.headers.fields().collect();
+    let vary = Vary::of(&Response { status: response.status, fields: &fields });
+    let head = RequestHead::read(&lookup.request.map)?;
     let request = head.request().ok()?;
-    (vary != Vary::Everything).then(|| Selecting::in_group(&question.group, &vary, &request))
+    (vary != Vary::Everything).then(|| Selecting::in_group(&lookup.request.group, &vary, &request))
 }

@@ -3,8 +3,8 @@
 pub use meshcache_protocol::Reason;
 use std::collections::BTreeMap;
 
-/// Group to outcome to how many requests: as the feed's question carries it.
-pub type ByGroup = BTreeMap<String, BTreeMap<String, u64>>;
+/// The number of requests by group and outcome, as the feed reports it.
+pub type GroupCounts = BTreeMap<String, BTreeMap<String, u64>>;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:expr,)* }) => {
@@ -14,7 +14,7 @@ macro_rules! words {
         pub enum $name { $($(#[$each])* $variant,)* }
 
         impl $name {
-            /// Every one.
+            /// All of them.
             pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
 
             /// The word in metrics and logs.
@@ -36,23 +36,23 @@ words! {
         Stale = "stale",
         /// The owner loaded it.
         Miss = "miss",
-        /// The owner had it confirmed.
+        /// The owner revalidated it.
         Revalidated = "revalidated",
-        /// It went its ordinary way to the service.
+        /// It passed to the service.
         Pass = "pass",
-        /// It is nothing that a cache answers: another method, a body, an upgrade, gRPC, an event stream.
+        /// A cache does not answer it: another method, a body, an upgrade, gRPC, an event stream.
         Uncached = "uncached",
-        /// It went its ordinary way because no peer answered.
+        /// It passed to the service because no peer answered.
         Failed = "failed",
-        /// The group only observes: it would have been looked up.
+        /// The group only observes. It would have been looked up.
         Observed = "observed",
-        /// One of these came with another response than it would have been answered with.
+        /// The response of an observed request was not the one that the cache would have given.
         Mismatch = meshcache_protocol::observe::MISMATCH,
     }
 }
 
-/// What a request that passes counts as, by why it does.
-pub fn outcome(reason: Reason) -> Outcome {
+/// Returns the outcome of a request that passes for this reason.
+pub fn outcome_of_pass(reason: Reason) -> Outcome {
     match reason {
         Reason::PeersFailed | Reason::NoPeer | Reason::TooSlow | Reason::OwnerError => Outcome::Failed,
         Reason::Method | Reason::Upgrade | Reason::Body | Reason::Expect | Reason::Grpc | Reason::EventStream => {
@@ -62,8 +62,8 @@ pub fn outcome(reason: Reason) -> Outcome {
     }
 }
 
-/// Why a request passes here, as it is counted.
-pub const PASSES: [Reason; 34] = [
+/// The reasons for which a request passes in a proxy, in the order of their metrics.
+pub const PASS_REASONS: [Reason; 34] = [
     Reason::NoFeed,
     Reason::NoGroup,
     Reason::NoPath,
@@ -101,55 +101,56 @@ pub const PASSES: [Reason; 34] = [
 ];
 
 words! {
-    /// What else a worker counts.
+    /// Other events that a worker counts.
     Event {
-        /// Questions sent to peers.
-        Question = "questions",
-        /// Requests that joined a question under way.
+        /// Lookups sent to peers.
+        Lookup = "questions",
+        /// Requests that joined a lookup in flight.
         Joined = "joined",
-        /// Peers that did not answer a question.
+        /// Peers that did not answer a lookup.
         PeerFailure = "peer_failures",
-        /// Questions to the next peer while the first was still waited for.
+        /// Lookups sent to the next peer while the first had not answered.
         Hedge = "hedges",
-        /// Hot answers past their time given in place of a service's failure, while no coordinator answered.
-        StandIn = "stale_if_error",
-        /// Answers put into the hot cache.
-        Kept = "hot_kept",
-        /// Feed answers.
+        /// Stale hot responses given in place of a service's failure while no coordinator answered.
+        StaleIfError = "stale_if_error",
+        /// Responses stored in the hot cache.
+        HotStored = "hot_kept",
+        /// Answers of the feed.
         Feed = "feed_answers",
-        /// Feed questions without an answer that can be read.
+        /// Feed requests without an answer that can be read.
         FeedFailure = "feed_failures",
     }
 }
 
 /// A worker's counters since they were last taken.
-pub struct Counts {
+pub struct Counters {
     groups: Vec<(String, [u64; Outcome::ALL.len()])>,
+    /// The index of the group that was counted last.
     last: usize,
     outcomes: [u64; Outcome::ALL.len()],
-    reasons: [u64; PASSES.len()],
+    reasons: [u64; PASS_REASONS.len()],
     events: [u64; Event::ALL.len()],
 }
 
-impl Default for Counts {
+impl Default for Counters {
     fn default() -> Self {
         let (outcomes, events) = ([0; Outcome::ALL.len()], [0; Event::ALL.len()]);
-        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASSES.len()], events }
+        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASS_REASONS.len()], events }
     }
 }
 
-/// More groups than any configuration has; beyond it a request is counted without its group.
-const MOST_GROUPS: usize = 4096;
+/// More groups than any configuration has. A request of a further one is counted without its group.
+const MAX_GROUPS: usize = 4096;
 
-impl Counts {
-    /// Counts a request of a group.
-    pub fn outcome(&mut self, group: &str, outcome: Outcome) {
+impl Counters {
+    /// Counters a request of a group.
+    pub fn count_request(&mut self, group: &str, outcome: Outcome) {
         add(&mut self.outcomes, outcome as usize);
         // Requests come in runs of one group.
         let is = |entry: &(String, _)| entry.0 == group;
         if !self.groups.get(self.last).is_some_and(is) {
             self.last = self.groups.iter().position(is).unwrap_or(self.groups.len());
-            if self.last == self.groups.len() && self.last < MOST_GROUPS {
+            if self.last == self.groups.len() && self.last < MAX_GROUPS {
                 self.groups.push((group.to_owned(), Default::default()));
             }
         }
@@ -158,21 +159,21 @@ impl Counts {
         }
     }
 
-    /// Counts why a request passed.
-    pub fn pass(&mut self, reason: Reason) {
-        // Every reason of this filter is among them: its tests see to that.
-        if let Some(at) = PASSES.iter().position(|one| *one == reason) {
+    /// Counts the reason of a pass.
+    pub fn count_pass(&mut self, reason: Reason) {
+        // A test shows that every reason of this crate is among them.
+        if let Some(at) = PASS_REASONS.iter().position(|one| *one == reason) {
             add(&mut self.reasons, at);
         }
     }
 
-    /// Counts an event.
-    pub fn event(&mut self, event: Event) {
+    /// Counters an event.
+    pub fn count_event(&mut self, event: Event) {
         add(&mut self.events, event as usize);
     }
 
-    /// What was counted by group.
-    pub fn groups(&self) -> ByGroup {
+    /// Returns the counts by group.
+    pub fn groups(&self) -> GroupCounts {
         let named = |counters: &[u64; Outcome::ALL.len()]| {
             let some = Outcome::ALL.iter().zip(counters).filter(|(_, n)| **n > 0);
             some.map(|(outcome, n)| (outcome.label().to_owned(), *n)).collect::<BTreeMap<_, _>>()
@@ -181,12 +182,12 @@ impl Counts {
         all.filter(|(_, counters)| !counters.is_empty()).collect()
     }
 
-    /// Forgets what was counted by group: it is in good hands.
+    /// Clears the counts by group, after they were handed over.
     pub fn clear_groups(&mut self) {
         self.groups.clear();
     }
 
-    /// Hands over what was counted for Envoy's metrics: its place among all metrics, and how many.
+    /// Hands over the counts for Envoy's metrics: the index among [`metric_names`] and the increment.
     pub fn take_metrics(&mut self, mut add: impl FnMut(usize, u64)) {
         let all = self.outcomes.iter_mut().chain(&mut self.reasons).chain(&mut self.events);
         for (at, counter) in all.enumerate() {
@@ -198,32 +199,32 @@ impl Counts {
     }
 }
 
-/// The names of Envoy's gauges: what is in this proxy's memory.
+/// The names of Envoy's gauges: the content of the proxy's hot caches.
 pub const GAUGES: [&str; 2] = ["meshcache_filter_hot_bytes", "meshcache_filter_hot_items"];
 
-/// The names of Envoy's counters, in the order of [`Counts::take_metrics`].
+/// The names of Envoy's counters, in the order of [`Counters::take_metrics`].
 pub fn metric_names() -> impl Iterator<Item = String> {
     let outcomes = Outcome::ALL.iter().map(|o| format!("meshcache_filter_requests_{}", o.label()));
-    let reasons = PASSES.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
+    let reasons = PASS_REASONS.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
     outcomes.chain(reasons).chain(Event::ALL.iter().map(|e| format!("meshcache_filter_{}", e.label())))
 }
 
-/// Adds one to another.
-pub fn merge(into: &mut ByGroup, more: &ByGroup) {
+/// Adds counts to others.
+pub fn merge(into: &mut GroupCounts, more: &GroupCounts) {
     for (group, outcomes) in more {
-        let known = into.entry(group.clone()).or_default();
+        let counters = into.entry(group.clone()).or_default();
         for (outcome, n) in outcomes {
-            let counter = known.entry(outcome.clone()).or_default();
+            let counter = counters.entry(outcome.clone()).or_default();
             *counter = counter.saturating_add(*n);
         }
     }
 }
 
-/// Takes one from another; what comes to nothing is gone.
-pub fn subtract(from: &mut ByGroup, less: &ByGroup) {
+/// Subtracts counts from others and drops those that become zero.
+pub fn subtract(from: &mut GroupCounts, less: &GroupCounts) {
     for (group, outcomes) in less {
         for (outcome, n) in outcomes {
-            if let Some(counter) = from.get_mut(group).and_then(|known| known.get_mut(outcome)) {
+            if let Some(counter) = from.get_mut(group).and_then(|counters| counters.get_mut(outcome)) {
                 *counter = counter.saturating_sub(*n);
             }
         }
@@ -244,43 +245,47 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_taken_once() {
-        let mut counts = Counts::default();
+        let mut counters = Counters::default();
         for group in ["a", "b", "a"] {
-            counts.outcome(group, Outcome::Hot);
+            counters.count_request(group, Outcome::Hot);
         }
-        counts.pass(Reason::Loop);
-        assert_eq!(serde_json::to_string(&counts.groups()).unwrap(), r#"{"a":{"hot":2},"b":{"hot":1}}"#);
-        counts.clear_groups();
-        assert!(counts.groups().is_empty());
+        counters.count_pass(Reason::Loop);
+        assert_eq!(serde_json::to_string(&counters.groups()).unwrap(), r#"{"a":{"hot":2},"b":{"hot":1}}"#);
+        counters.clear_groups();
+        assert!(counters.groups().is_empty());
         let names: Vec<_> = metric_names().collect();
         let mut metrics = Vec::new();
-        counts.take_metrics(|at, n| metrics.push((names[at].as_str(), n)));
+        counters.take_metrics(|at, n| metrics.push((names[at].as_str(), n)));
         assert_eq!(metrics, [("meshcache_filter_requests_hot", 3), ("meshcache_filter_pass_loop", 1)]);
-        counts.take_metrics(|_, _| unreachable!());
+        counters.take_metrics(|_, _| unreachable!());
     }
 
     #[test]
-    fn every_reason_of_the_filter_is_counted() {
-        let mut said = std::collections::BTreeSet::new();
-        let folders = ["src/http", "src/request", "src/request/exchange", "src/state"]
-            .map(|folder| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
-        for file in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+    fn every_reason_of_this_crate_is_counted() {
+        let mut named = std::collections::BTreeSet::new();
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(path) = folders.pop() {
+            if path.is_dir() {
+                folders.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
             let names = text
                 .split("Reason::")
                 .skip(1)
                 .map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned());
-            said.extend(names.filter(|name| !name.is_empty()));
+            named.extend(names.filter(|name| !name.is_empty()));
         }
-        // These are said of answers.
-        let of_answers = ["OriginError", "Private", "NoStore"];
-        let not_counted: Vec<_> = said
+        // The reasons of responses.
+        let of_responses = ["OriginError", "Private", "NoStore"];
+        let not_counted: Vec<_> = named
             .iter()
             .filter(|name| {
-                !of_answers.contains(&name.as_str()) && !PASSES.iter().any(|reason| format!("{reason:?}") == **name)
+                !of_responses.contains(&name.as_str())
+                    && !PASS_REASONS.iter().any(|reason| format!("{reason:?}") == **name)
             })
             .collect();
-        assert!(said.len() > 20 && not_counted.is_empty(), "{not_counted:?}");
+        assert!(named.len() > 20 && not_counted.is_empty(), "{not_counted:?}");
     }
 
     #[test]
@@ -300,7 +305,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_subtracted_and_what_came_since_stays() {
-        let mut all: ByGroup = serde_json::from_str(r#"{"a":{"hot":2},"b":{"hot":1}}"#).unwrap();
+        let mut all: GroupCounts = serde_json::from_str(r#"{"a":{"hot":2},"b":{"hot":1}}"#).unwrap();
         let sent = all.clone();
         merge(&mut all, &serde_json::from_str(r#"{"a":{"hot":5},"c":{"miss":1}}"#).unwrap());
         subtract(&mut all, &sent);

@@ -1,11 +1,11 @@
-//! Where a request came in: one listener's configuration, and what its proxy is.
+//! One listener's configuration, with the groups of the snapshot that it serves.
 
-use crate::state::snapshot::Known;
+use crate::state::snapshot::Snapshot;
 use meshcache_protocol::{Group, Groups, groups::Mode};
 use serde::Deserialize;
 use std::{cell::Cell, rc::Rc};
 
-/// The side of a proxy. Hot entries and questions of the two are kept apart.
+/// The side of a proxy. Hot entries and lookups of the two sides are separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -17,62 +17,62 @@ pub enum Side {
 }
 
 /// What the routes of the listeners that have a configuration do with a request on its way to the service. The filter
-/// is not told: it decides before they do, and coordinators load what the client wrote.
+/// cannot see it: it decides before the routes apply, and coordinators load what the client asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Routes {
     /// They change neither path nor host nor headers, of requests and of responses.
     #[default]
     Plain,
-    /// They may: nothing is answered, all is observed.
+    /// They may change them. Nothing is answered, all is observed.
     Rewriting,
 }
 
-/// What is known of the side that a configuration's requests come in on. Envoy's word costs as much as all else that a
-/// hot answer needs of it; so a configuration may say it, and is believed while Envoy agrees: it is asked about the
-/// first request, and once a second.
+/// The state of the check of a configured side against Envoy. Asking Envoy costs as much as the rest of a hot hit, so a
+/// configured side is used while Envoy agrees: Envoy is asked at the first request and once a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sided {
-    /// Envoy is asked for each request.
-    Unsaid,
-    /// The configuration says so.
-    Said(Side),
-    /// Envoy has said the same, at this moment.
+enum SideCheck {
+    /// No side is configured. Envoy is asked at each request.
+    Unspecified,
+    /// The configuration names this side, and Envoy was not asked yet.
+    Configured(Side),
+    /// Envoy agreed at this time.
     Confirmed(Side, u64),
-    /// Envoy has said otherwise: nothing is served.
-    Refuted,
+    /// Envoy disagreed. Nothing is served.
+    Contradicted,
 }
 
-/// How long Envoy's word about the side counts, milliseconds.
-const CONFIRMED: u64 = 1000;
+/// The period of the check, milliseconds.
+const CHECK_PERIOD: u64 = 1000;
 
 /// One configuration of the filter. Envoy may run it on both sides.
 #[derive(Clone, Debug)]
-pub struct Site {
-    /// The only groups that are served; `None`: all, but on the outbound side only.
-    wanted: Option<Vec<String>>,
+pub struct ListenerConfig {
+    /// The only groups that are served. `None`: all, but only on the outbound side.
+    group_names: Option<Vec<String>>,
     /// The proxy's namespace.
     namespace: Option<String>,
     routes: Routes,
-    sided: Cell<Sided>,
-    known: Option<Rc<Known>>,
-    served: Groups,
+    side: Cell<SideCheck>,
+    snapshot: Option<Rc<Snapshot>>,
+    /// The groups of the snapshot that are served.
+    groups: Groups,
 }
 
-impl Site {
+impl ListenerConfig {
     /// A configuration that names these groups and this side, in a proxy of this namespace.
-    pub fn new(wanted: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
-        let sided = Cell::new(side.map_or(Sided::Unsaid, Sided::Said));
-        Self { wanted, namespace, routes: Routes::Plain, sided, known: None, served: Groups::default() }
+    pub fn new(group_names: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
+        let side = Cell::new(side.map_or(SideCheck::Unspecified, SideCheck::Configured));
+        Self { group_names, namespace, routes: Routes::Plain, side, snapshot: None, groups: Groups::default() }
     }
 
-    /// The same with routes of this kind.
+    /// Replaces what the routes do.
     #[must_use]
-    pub fn routed(self, routes: Routes) -> Self {
+    pub fn with_routes(self, routes: Routes) -> Self {
         Self { routes, ..self }
     }
 
-    /// What a group does here.
+    /// Returns the mode of a group here.
     pub fn mode(&self, group: &Group) -> Mode {
         match (group.config().mode, self.routes) {
             (Mode::On, Routes::Rewriting) => Mode::Observe,
@@ -85,60 +85,61 @@ impl Site {
         self.namespace.as_deref()
     }
 
-    /// Takes over what the worker knows.
-    pub fn learn(&mut self, known: Option<&Rc<Known>>) {
-        let same = match (&self.known, known) {
+    /// Takes the worker's current snapshot.
+    pub fn update(&mut self, snapshot: Option<&Rc<Snapshot>>) {
+        let is_same = match (&self.snapshot, snapshot) {
             (Some(old), Some(new)) => Rc::ptr_eq(old, new),
             (None, None) => true,
             _ => false,
         };
-        if !same {
-            self.known = known.cloned();
-            self.served = match (known, &self.wanted) {
+        if !is_same {
+            self.snapshot = snapshot.cloned();
+            self.groups = match (snapshot, &self.group_names) {
                 (None, _) => Groups::default(),
-                (Some(known), None) => known.groups.clone(),
-                (Some(known), Some(names)) => known.groups.only(names),
+                (Some(snapshot), None) => snapshot.groups.clone(),
+                (Some(snapshot), Some(names)) => snapshot.groups.only(names),
             };
         }
     }
 
-    /// What the feed told, once it did.
-    pub fn known(&self) -> Option<&Rc<Known>> {
-        self.known.as_ref()
+    /// The snapshot, once the feed has brought one.
+    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+        self.snapshot.as_ref()
     }
 
-    /// The groups that may be served.
-    pub fn served(&self) -> &Groups {
-        &self.served
+    /// The groups that are served.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
-    /// Whether the configuration names the groups that are served.
+    /// Returns whether the configuration names the groups that are served.
     pub fn names_groups(&self) -> bool {
-        self.wanted.is_some()
+        self.group_names.is_some()
     }
 
-    /// The side that a request came in on; `envoy`: what Envoy says. `None`: the configuration says another one.
-    pub fn side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
-        match self.sided.get() {
-            Sided::Unsaid => Some(envoy()),
-            Sided::Confirmed(side, at) if now < at.saturating_add(CONFIRMED) => Some(side),
-            Sided::Said(side) | Sided::Confirmed(side, _) => {
-                let agreed = envoy() == side;
-                self.sided.set(if agreed { Sided::Confirmed(side, now) } else { Sided::Refuted });
-                agreed.then_some(side)
+    /// Returns the side of a request, after a check against Envoy where one is due. Returns `None` if the configured
+    /// side is wrong.
+    pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
+        match self.side.get() {
+            SideCheck::Unspecified => Some(envoy()),
+            SideCheck::Confirmed(side, at) if now < at.saturating_add(CHECK_PERIOD) => Some(side),
+            SideCheck::Configured(side) | SideCheck::Confirmed(side, _) => {
+                let agrees = envoy() == side;
+                self.side.set(if agrees { SideCheck::Confirmed(side, now) } else { SideCheck::Contradicted });
+                agrees.then_some(side)
             }
-            Sided::Refuted => None,
+            SideCheck::Contradicted => None,
         }
     }
 
-    /// Whether the configuration names a side that is not the listener's.
-    pub fn is_refuted(&self) -> bool {
-        self.sided.get() == Sided::Refuted
+    /// Returns whether the configured side turned out not to be the listener's.
+    pub fn has_wrong_side(&self) -> bool {
+        self.side.get() == SideCheck::Contradicted
     }
 
-    /// Whether groups are served on this side at all. Inbound only by name: by Host alone, a caller whom one service
-    /// refuses could have its answers from the proxy of another.
+    /// Returns whether groups are served on this side at all. Inbound only by name: by Host alone, a caller that one
+    /// service refuses could get its responses from the proxy of another.
     pub fn serves(&self, side: Side) -> bool {
-        self.wanted.is_some() || side == Side::Outbound
+        self.group_names.is_some() || side == Side::Outbound
     }
 }

@@ -1,4 +1,4 @@
-//! What one worker thread keeps between requests.
+//! The state that one worker thread keeps between requests.
 
 pub mod attention;
 pub mod counters;
@@ -6,7 +6,9 @@ pub mod frequency_sketch;
 pub mod gauges;
 pub mod hit_for_pass;
 pub mod hot_cache;
+pub mod invalidations;
 pub mod listener_config;
+pub mod lookup;
 pub mod peers;
 pub mod pending;
 pub mod purge;

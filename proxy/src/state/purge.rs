@@ -1,22 +1,22 @@
-//! A purge as the hot cache carries it out: which keys it names.
+//! A purge in the hot cache: the keys that it names.
 
 use meshcache_protocol::{Groups, Key, named, purge::What};
 
-/// A purge that has been made ready for many keys.
-pub struct Named<'a> {
+/// A purge, prepared for many keys.
+pub struct PurgeMatcher<'a> {
     keys: named::Named<'a>,
     by_tag: bool,
 }
 
-impl<'a> Named<'a> {
-    /// Makes a purge ready.
+impl<'a> PurgeMatcher<'a> {
+    /// Prepares a purge.
     pub fn new(what: &'a What, groups: &Groups) -> Self {
         Self { keys: named::Named::new(what, groups), by_tag: !what.tags.is_empty() }
     }
 
-    /// Whether the purge names this key. A hot copy does not know its tags: a purge by tag takes the whole group. What
-    /// cannot be judged goes.
-    pub fn is(&self, key: &Key) -> bool {
+    /// Returns whether the purge names this key. A hot copy has no tags, so a purge by tag matches its whole group. A
+    /// key that cannot be read matches.
+    pub fn matches(&self, key: &Key) -> bool {
         key.parts().is_none_or(|parts| self.keys.is(&parts) || (self.by_tag && self.keys.is_group(&parts)))
     }
 }
@@ -42,7 +42,7 @@ mod tests {
             .collect();
         let named = |json: &str| {
             let what: What = serde_json::from_str(json).unwrap();
-            keys.iter().map(|key| Named::new(&what, &groups).is(key)).collect::<Vec<_>>()
+            keys.iter().map(|key| PurgeMatcher::new(&what, &groups).matches(key)).collect::<Vec<_>>()
         };
         assert_eq!(named(r#"{"all": true}"#), [true, true, true]);
         assert_eq!(named(r#"{"group": "shop"}"#), [false, true, true]);

@@ -1,11 +1,9 @@
-//! All that one worker thread has: what the feed told, hot answers, questions under way, counters.
+//! The state of one worker thread: snapshot, purges, hot cache, lookups, health of peers, counters.
 
-use crate::{
-    request::invalidation::Invalidations,
-    state::{
-        attention::Attention, counters::Counts, hit_for_pass::Passes, hot_cache::Hot, peers::Peers, pending::Questions,
-        purge::Named, samples::Samples, snapshot::Known,
-    },
+use crate::state::{
+    attention::AttentionClock, counters::Counters, hit_for_pass::HitForPassTable, hot_cache::HotCache,
+    invalidations::Invalidations, lookup::LookupStart, peers::Peers, pending::PendingLookups, purge::PurgeMatcher,
+    samples::Samples, snapshot::Snapshot,
 };
 use meshcache_protocol::{
     Groups, Hash, Observed,
@@ -17,137 +15,142 @@ use meshcache_protocol::{
 use serde::Serialize;
 use std::rc::Rc;
 
-/// The purges that other workers of this proxy can catch up from. Who was away for longer empties its hot cache.
-const MOST: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
+/// The purges from which the proxy's other workers can catch up. A worker that missed more empties its hot cache.
+const MAX_PURGES: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
-const OBSERVED: observe::Most = observe::Most { responses: 2048, bytes: 2 << 20 };
-/// Of how many coordinators' purges a question tells: of those that have purged last.
-const TOLD: usize = 16;
+const MAX_OBSERVED: observe::Most = observe::Most { responses: 2048, bytes: 2 << 20 };
+/// The most coordinators whose purges a lookup acknowledges: those that have purged last.
+const MAX_ACKNOWLEDGED: usize = 16;
 
-/// [`News`] of what is here: written for each purge, and not copied for that.
+/// [`News`] by reference, since it is written for each purge.
 #[derive(Serialize)]
-struct Held<'w> {
+struct NewsRef<'w> {
     since: &'w Position,
     position: &'w Position,
     marks: String,
     purges: Vec<&'w Purge>,
 }
 
-/// One worker's state. It outlives configurations: only a new module or a new proxy begins without it.
+/// One worker's state. It outlives configurations: only a new module or a new proxy starts without it.
 pub struct Worker {
-    known: Option<Rc<Known>>,
-    /// When a coordinator was heard last.
-    heard: Option<u64>,
-    /// When the last of all peers had failed: nobody is asked until a coordinator is heard again.
-    silent: Option<u64>,
-    /// Purges that were carried out.
+    snapshot: Option<Rc<Snapshot>>,
+    /// When a coordinator answered the feed last.
+    last_contact: Option<u64>,
+    /// When the last of all peers failed. None is asked until the next contact.
+    all_failed: Option<u64>,
+    /// The purges that were carried out.
     log: Log,
-    /// What coordinators have given to prove that they told of them.
+    /// The coordinators' proofs that they have announced them.
     marks: Marks,
-    /// Both as questions tell them.
-    told: Marked,
-    purges: u64,
-    /// Hot answers.
-    pub hot: Hot,
-    /// Unsafe requests that succeeded.
+    /// Both as lookups acknowledge them.
+    purge_ack: Marked,
+    purge_count: u64,
+    /// The hot cache.
+    pub hot: HotCache,
+    /// The keys that unsafe requests have invalidated.
     pub invalidations: Invalidations,
-    /// What passed in groups that only observe.
+    /// The responses that passed in groups that only observe.
     pub observed: Observed,
-    /// Held by each response that is watched.
-    pub watching: Rc<()>,
-    /// What is asked beside them.
+    /// Cloned for each response that is observed at the moment.
+    pub observing: Rc<()>,
+    /// The sampled lookups beside them.
     pub samples: Samples,
-    /// Questions under way.
-    pub questions: Questions,
-    /// Passes of owners.
-    pub passes: Passes,
-    /// Peers that failed lately.
+    /// The lookups in flight.
+    pub lookups: PendingLookups,
+    /// The passes of owners.
+    pub hit_for_pass: HitForPassTable,
+    /// The health of peers.
     pub peers: Peers,
-    /// How long this worker has been attentive.
-    pub attention: Attention,
-    /// Counters.
-    pub counts: Counts,
+    /// The attention clock.
+    pub attention: AttentionClock,
+    /// The counters.
+    pub counters: Counters,
 }
 
 impl Worker {
-    /// A worker that knows nothing yet, with so many bytes for hot answers.
+    /// A worker without a snapshot, with this many bytes for hot responses.
     pub fn new(hot_bytes: usize) -> Self {
         Self {
-            known: None,
-            heard: None,
-            silent: None,
-            log: Log::new(MOST),
+            snapshot: None,
+            last_contact: None,
+            all_failed: None,
+            log: Log::new(MAX_PURGES),
             marks: Marks::default(),
-            told: Marked::default(),
-            purges: 0,
-            hot: Hot::new(hot_bytes),
+            purge_ack: Marked::default(),
+            purge_count: 0,
+            hot: HotCache::new(hot_bytes),
             invalidations: Invalidations::default(),
-            observed: Observed::new(OBSERVED),
-            watching: Rc::default(),
+            observed: Observed::new(MAX_OBSERVED),
+            observing: Rc::default(),
             samples: Samples::default(),
-            questions: Questions::default(),
-            passes: Passes::default(),
+            lookups: PendingLookups::default(),
+            hit_for_pass: HitForPassTable::default(),
             peers: Peers::default(),
-            attention: Attention::default(),
-            counts: Counts::default(),
+            attention: AttentionClock::default(),
+            counters: Counters::default(),
         }
     }
 
-    /// What the feed told.
-    pub fn known(&self) -> Option<&Rc<Known>> {
-        self.known.as_ref()
+    /// The snapshot, once the feed has brought one.
+    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+        self.snapshot.as_ref()
     }
 
-    /// The version of it; empty: nothing.
+    /// The snapshot's version. Empty without one.
     pub fn version(&self) -> &str {
-        self.known.as_ref().map_or("", |known| &known.version)
+        self.snapshot.as_ref().map_or("", |snapshot| &snapshot.version)
     }
 
-    /// A coordinator was heard.
-    pub fn hears(&mut self, now: u64) {
-        // After so long a silence nobody vouches for what was kept before it.
-        if self.heard.is_some_and(|heard| now >= heard.saturating_add(TRUST)) {
+    /// Records that a coordinator answered the feed.
+    pub fn note_contact(&mut self, now: u64) {
+        // After such a silence, a purge of what was stored before it may have been missed.
+        if self.last_contact.is_some_and(|contact| now >= contact.saturating_add(TRUST)) {
             self.empty();
         }
-        self.heard = self.heard.max(Some(now));
-        if self.silent.is_some_and(|silent| now > silent) {
-            self.silent = None;
+        self.last_contact = self.last_contact.max(Some(now));
+        if self.all_failed.is_some_and(|failed| now > failed) {
+            self.all_failed = None;
             self.peers.clear();
         }
     }
 
-    /// Whether hot answers may be given: a coordinator would have told of a purge.
-    pub fn trusts(&self, now: u64) -> bool {
-        self.heard.is_some_and(|heard| now < heard.saturating_add(TRUST))
+    /// Returns whether hot responses may be given: a purge would have been announced.
+    pub fn may_serve_hot(&self, now: u64) -> bool {
+        self.last_contact.is_some_and(|contact| now < contact.saturating_add(TRUST))
     }
 
-    /// Takes over a state: what rested on other rules is forgotten.
-    pub fn learn(&mut self, known: impl Into<Rc<Known>>) {
-        let known = known.into();
-        if let Some(old) = &self.known {
-            if old.installation != known.installation {
+    /// Replaces the snapshot and forgets what rests on the rules of the old one.
+    pub fn install(&mut self, snapshot: impl Into<Rc<Snapshot>>) {
+        let snapshot = snapshot.into();
+        if let Some(old) = &self.snapshot {
+            if old.installation != snapshot.installation {
                 self.hot.clear();
             }
-            if old.ring != known.ring {
-                self.peers.move_on(&old.ring, &known.ring);
+            if old.ring != snapshot.ring {
+                self.peers.change_ring(&old.ring, &snapshot.ring);
             }
-            if old.groups != known.groups {
-                self.passes.clear();
+            if old.groups != snapshot.groups {
+                self.hit_for_pass.clear();
             }
         }
-        self.known = Some(known);
+        self.snapshot = Some(snapshot);
     }
 
-    /// Carries out the purges that it has not heard of. Told after the state that came with them, since URLs are read
-    /// by its groups.
-    pub fn purge(&mut self, news: News) {
+    /// Removes the snapshot: the feed is of a wire version that this proxy does not understand.
+    pub fn remove_snapshot(&mut self) {
+        self.snapshot = None;
+    }
+
+    /// Carries out the purges that are new. Called after the snapshot that came with them is installed, since its groups
+    /// give URLs their meaning.
+    pub fn apply_news(&mut self, news: News) {
         let News { since, position, marks, purges } = news;
         if !self.log.position().covers(&position) {
             self.carry_out(&since, &position, purges);
         }
         self.marks.take(self.log.position(), &position, &marks);
-        let told = self.log.told(TOLD);
-        self.told = Marked { marks: self.write_marks(&told), position: told.to_string() };
+        let acknowledged = self.log.told(MAX_ACKNOWLEDGED);
+        self.purge_ack = Marked { marks: self.write_marks(&acknowledged), position: acknowledged.to_string() };
     }
 
     fn carry_out(&mut self, since: &Position, to: &Position, purges: Vec<Purge>) {
@@ -155,20 +158,20 @@ impl Worker {
             self.empty();
             self.log.skip(since);
         }
-        let known = self.known.clone();
-        let nothing = Groups::default();
-        let groups = known.as_ref().map_or(&nothing, |known| &known.groups);
+        let snapshot = self.snapshot.clone();
+        let no_groups = Groups::default();
+        let groups = snapshot.as_ref().map_or(&no_groups, |snapshot| &snapshot.groups);
         for purge in purges {
             match self.log.hear(purge.clone()) {
                 Heard::Known => continue,
                 Heard::News => {
-                    self.hot.purge(&Named::new(&purge.what, groups));
+                    self.hot.purge(&PurgeMatcher::new(&purge.what, groups));
                     self.observed.clear();
                 }
-                // What comes before it was not told: whatever it was.
+                // The purges before it were missed.
                 Heard::Gap => self.empty(),
             }
-            self.purges = self.purges.wrapping_add(1);
+            self.purge_count = self.purge_count.wrapping_add(1);
         }
         if !self.log.position().covers(to) {
             self.empty();
@@ -180,88 +183,88 @@ impl Worker {
         mark::write(position, |source, n| self.marks.of(source, n))
     }
 
-    /// The last purges, for workers that have not heard of them.
+    /// Returns the last purges, for workers that have not carried them out.
     pub fn news(&self) -> impl Serialize + '_ {
         let position = self.log.position();
-        Held { since: self.log.floor(), position, marks: self.write_marks(position), purges: self.log.held().collect() }
+        let purges = self.log.held().collect();
+        NewsRef { since: self.log.floor(), position, marks: self.write_marks(position), purges }
     }
 
-    /// The purges that were carried out.
+    /// The position of the purges that were carried out.
     pub fn position(&self) -> &Position {
         self.log.position()
     }
 
-    /// The last of them with their marks, as questions tell both.
-    pub fn told(&self) -> &Marked {
-        &self.told
+    /// The last purges with their marks, as lookups acknowledge them.
+    pub fn purge_ack(&self) -> &Marked {
+        &self.purge_ack
+    }
+
+    /// The number of purges and invalidations that were carried out.
+    pub fn purge_count(&self) -> u64 {
+        self.purge_count
     }
 
     fn empty(&mut self) {
-        self.hot.clear();
         self.observed.clear();
-        self.purges = self.purges.wrapping_add(1);
+        self.empty_hot_cache();
     }
 
-    /// Forgets the state: it is of a wire version that this filter does not understand.
-    pub fn forget(&mut self) {
-        self.known = None;
-    }
-
-    /// The keys of this hash are no longer what they were: nor is what is on its way for them.
-    pub fn forget_hash(&mut self, hash: Hash) {
+    /// Removes the keys of a hash. Responses in flight for them are not stored.
+    pub fn invalidate_hash(&mut self, hash: Hash) {
         self.hot.remove(hash);
-        self.purges = self.purges.wrapping_add(1);
+        self.purge_count = self.purge_count.wrapping_add(1);
     }
 
-    /// The same for all keys that are named.
-    pub fn forget_named(&mut self, what: &What) {
-        if let Some(known) = &self.known {
-            self.hot.purge(&Named::new(what, &known.groups));
+    /// Removes the keys that this names. Responses in flight for them are not stored.
+    pub fn invalidate_named(&mut self, what: &What) {
+        if let Some(snapshot) = &self.snapshot {
+            self.hot.purge(&PurgeMatcher::new(what, &snapshot.groups));
         }
-        self.purges = self.purges.wrapping_add(1);
+        self.purge_count = self.purge_count.wrapping_add(1);
     }
 
-    /// The same for all keys.
-    pub fn forget_all(&mut self) {
+    /// Removes all keys. Responses in flight are not stored.
+    pub fn empty_hot_cache(&mut self) {
         self.hot.clear();
-        self.purges = self.purges.wrapping_add(1);
+        self.purge_count = self.purge_count.wrapping_add(1);
     }
 
-    /// How many purges were carried out.
-    pub fn purges(&self) -> u64 {
-        self.purges
-    }
-
-    /// Begins to measure a peer's silence: that of nobody else is measured now, so that what was before does not count.
-    pub fn attends(&mut self, now: u64) {
-        if self.questions.has_no_calls() {
-            self.attention.look(now);
+    /// Starts to measure the silence of a peer. Time from before does not count, unless other calls are in flight.
+    pub fn start_attention(&mut self, now: u64) {
+        if self.lookups.has_no_calls() {
+            self.attention.advance(now);
         }
     }
 
-    /// A peer answered something.
-    pub fn answered(&mut self, peer: &str) {
-        self.peers.answered(peer);
-        self.questions.hears(peer, self.attention.time());
+    /// Returns the moment at which a lookup begins.
+    pub fn lookup_start(&self, now: u64) -> LookupStart {
+        LookupStart { now, attention: self.attention.time(), purges: self.purge_count }
     }
 
-    /// A peer broke off one stream. Whether that counts: it does when it happens twice without an answer between.
-    pub fn breaks_off(&mut self, peer: &str, now: u64) {
-        if self.peers.broke_off(peer) {
-            self.fails(peer, now);
+    /// Records that a peer answered.
+    pub fn note_peer_answer(&mut self, peer: &str) {
+        self.peers.note_answer(peer);
+        self.lookups.note_answer(peer, self.attention.time());
+    }
+
+    /// Records that a peer reset a stream. It counts as a failure if it happens twice without an answer in between.
+    pub fn note_peer_reset(&mut self, peer: &str, now: u64) {
+        if self.peers.note_reset(peer) {
+            self.note_peer_failure(peer, now);
         }
     }
 
-    /// A peer did not answer. Once all have failed, nobody is asked until a coordinator is heard.
-    pub fn fails(&mut self, peer: &str, now: u64) {
-        self.peers.failed(peer, now);
-        if self.known.as_ref().is_some_and(|known| self.peers.have_all_failed(&known.ring)) {
-            self.silent = Some(now);
+    /// Records that a peer did not answer. Once all have failed, none is asked until the next contact.
+    pub fn note_peer_failure(&mut self, peer: &str, now: u64) {
+        self.peers.note_failure(peer, now);
+        if self.snapshot.as_ref().is_some_and(|snapshot| self.peers.have_all_failed(&snapshot.ring)) {
+            self.all_failed = Some(now);
         }
     }
 
-    /// Whether peers may be asked.
-    pub fn may_ask(&self) -> bool {
-        self.silent.is_none()
+    /// Returns whether peers may be asked.
+    pub fn may_ask_peers(&self) -> bool {
+        self.all_failed.is_none()
     }
 }
