@@ -9,7 +9,8 @@ use meshcache_proxy::{
     driver::Driver,
     feed::Moment,
     host::{CallError, Host, Level},
-    request::{callout::Headers, reply::Reply},
+    http::Headers,
+    request::reply::Reply,
     state::{counters, shared_data::SharedData},
 };
 use proxy_wasm::{hostcalls, types::Status};

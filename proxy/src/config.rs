@@ -1,27 +1,25 @@
-//! The filter's own configuration; all else arrives with the feed.
+//! The filter's configuration in Envoy. All else arrives with the feed.
 
 use crate::state::listener_config::{Routes, Side};
 use meshcache_protocol::units::Size;
 use serde::Deserialize;
 
-/// What stands in Envoy's or Istio's plugin configuration.
+/// The plugin configuration in Envoy or Istio.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The Envoy cluster of the coordinators' data ports.
     pub cluster: String,
-    /// InProcessData for hot answers in each worker thread; 0: no hot cache. A few MiB hold the keys that a proxy asks for
-    /// all the time.
+    /// Memory for hot responses in each worker thread. 0: no hot cache. A few MiB hold the keys that a proxy asks for most.
     pub hot_bytes_per_worker: Size,
     /// The only groups that this proxy serves. `None`: all on an outbound listener, none on an inbound one.
     pub groups: Option<Vec<String>>,
-    /// The side of the listeners that have this configuration, as their `traffic_direction` says it (unspecified:
-    /// outbound). It saves asking Envoy at each hot answer. Where Envoy says otherwise at the first request or a
-    /// question, every request passes from then on; still, the very same configuration must not stand on listeners
-    /// of both sides. `None`: Envoy is asked.
+    /// The side of the listeners that have this configuration, as in their `traffic_direction` (unspecified: outbound). It
+    /// saves asking Envoy at each hot response. If Envoy disagrees at a check, every request passes from then on. The
+    /// same configuration must not be on listeners of both sides. `None`: Envoy is asked.
     pub side: Option<Side>,
-    /// What the routes of these listeners do. Rewriting: they change path, host or headers, or may; then nothing is
-    /// answered here, and all is observed.
+    /// What the routes of these listeners do. If they may change path, host or headers, nothing is answered here, and all
+    /// is observed.
     pub routes: Routes,
 }
 
@@ -38,7 +36,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads it; no configuration at all is the default one. The error is one line that names the field.
+    /// Reads a configuration. None at all is the default one. The error is one line that names the field.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         if json.trim_ascii().is_empty() {
             return Ok(Self::default());

@@ -1,9 +1,6 @@
 //! The seam to the host: what it does for a worker, and no more.
 
-use crate::{
-    request::{callout::Headers, reply::Reply},
-    state::shared_data::SharedData,
-};
+use crate::{http::Headers, request::reply::Reply, state::shared_data::SharedData};
 
 /// What a host does for one of its workers. Time comes with each call of the [`Driver`](crate::driver::Driver).
 pub trait Host {

@@ -6,8 +6,7 @@ use crate::{
     http::peer_response::{PeerFailure, PeerResponse},
     request::{
         arrival::{Arrival, Facts},
-        callout::{self, Headers},
-        exchange,
+        callout, exchange,
         fan_out::FanOut,
         invalidation,
         response::{LookupStep, Lookups},
@@ -16,15 +15,13 @@ use crate::{
     },
     state::{
         attention::CHECK_PERIOD, counters::Reason, gauges, invalidations::CALL_TIMEOUT,
-        listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, worker::Worker,
+        listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
+        worker::Worker,
     },
     stream::{Stream, StreamState},
 };
-use meshcache_protocol::{Field, wire};
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-};
+use meshcache_protocol::Field;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The period in which a worker reads what the feed has brought to another, milliseconds.
 pub const TICK: u64 = 250;
@@ -32,8 +29,6 @@ pub const TICK: u64 = 250;
 const TICK_TO_FAN_OUT: u64 = 1;
 /// The period while lookups may be hedged.
 const TICK_TO_HEDGE: u64 = 5;
-/// How far the wall clock may get ahead of the monotonic one from one tick to the next, milliseconds.
-const MAX_SLEEP: u64 = 1000;
 
 /// One worker in its host. It outlives configurations.
 pub struct Driver {
@@ -49,8 +44,7 @@ pub struct Driver {
     /// This worker's number.
     number: u64,
     ticked: u64,
-    /// The wall clock at that tick.
-    ticked_wall: u64,
+    sleep_check: SleepCheck,
     /// The lookups to be sent.
     outbox: Vec<Callout>,
     /// The lookups that are over, for the requests that still wait.
@@ -79,7 +73,7 @@ impl Driver {
             invalidations_name: format!("meshcache-invalidated-{cluster}"),
             number,
             ticked: 0,
-            ticked_wall: 0,
+            sleep_check: SleepCheck::default(),
             outbox: Vec::new(),
             fan_outs: VecDeque::new(),
             settled: BTreeMap::new(),
@@ -281,7 +275,14 @@ impl Driver {
         if at.now < self.ticked.saturating_add(TICK * 3 / 4) {
             return;
         }
-        self.check_sleep(host, at.now, wall);
+        self.ticked = at.now;
+        if let Some(lead) = self.sleep_check.advance(at.now, wall) {
+            host.log(
+                Level::Warning,
+                &format!("the wall's clock is {lead} ms ahead, so we slept or it was set: the hot cache is emptied"),
+            );
+            self.worker.empty_hot_cache();
+        }
         for (address, what) in self.worker.peers.take_news() {
             host.log(Level::Warning, &format!("coordinator {address} {what}"));
         }
@@ -309,20 +310,6 @@ impl Driver {
         }
     }
 
-    /// Empties the hot cache after the machine slept: the monotonic clock stood still, so ages are wrong, and purges may
-    /// have been missed.
-    fn check_sleep(&mut self, host: &mut dyn Host, now: u64, wall: u64) {
-        let slept = wall.saturating_sub(self.ticked_wall).saturating_sub(now.saturating_sub(self.ticked));
-        if self.ticked_wall > 0 && slept > MAX_SLEEP {
-            host.log(
-                Level::Warning,
-                &format!("the wall's clock is {slept} ms ahead, so we slept or it was set: the hot cache is emptied"),
-            );
-            self.worker.empty_hot_cache();
-        }
-        (self.ticked, self.ticked_wall) = (now, wall);
-    }
-
     /// Hands counters and gauges to the host's metrics.
     fn report(&mut self, host: &mut dyn Host, now: u64) {
         self.worker.counters.take_metrics(|at, n| host.add_to_counter(at, n));
@@ -333,17 +320,8 @@ impl Driver {
 
     fn send_feed(&mut self, host: &mut dyn Host, callout: Option<FeedCallout>, at: Moment) {
         let Some(callout) = callout else { return };
-        let mut headers: Headers<'_> = vec![
-            (":method", Cow::Borrowed("POST")),
-            (":scheme", Cow::Borrowed("http")),
-            (":authority", Cow::Borrowed("meshcache")),
-            (":path", Cow::Borrowed(wire::FEED_PATH)),
-            ("content-type", Cow::Borrowed("application/json")),
-            (wire::header::WIRE, Cow::Owned(wire::VERSION.to_string())),
-        ];
-        headers.extend(callout.peer.as_deref().map(|peer| (wire::header::PEER, Cow::Borrowed(peer))));
         self.feed_token = None;
-        let error = match host.call(&headers, Some(&callout.body), callout.timeout) {
+        let error = match host.call(&callout.headers(), Some(&callout.body), callout.timeout) {
             Ok(token) => return self.feed_token = Some(token),
             // A mesh may keep a cluster from this proxy, for example by a Sidecar's egress.
             Err(CallError::NoCluster) => format!("this proxy has no cluster `{}`", self.cluster),

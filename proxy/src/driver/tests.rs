@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     http::{
+        Headers,
         head::RequestHead,
         header_map::{self, HeaderMap},
     },
@@ -17,7 +18,7 @@ use crate::{
 use meshcache_protocol::{
     Peer,
     feed::{FeedAnswer, News, State},
-    wire::header,
+    wire::{self, header},
 };
 
 #[derive(Default)]

@@ -1,15 +1,19 @@
 //! The feed: one worker of a proxy asks a coordinator, and the others read its answers from the proxy's shared data.
 
-use crate::state::{
-    counters::{self, Event, GroupCounts},
-    shared_data::SharedData,
-    snapshot::{self, FeedUpdate},
-    worker::Worker,
+use crate::{
+    http::Headers,
+    state::{
+        counters::{self, Event, GroupCounts},
+        shared_data::SharedData,
+        snapshot::{self, FeedUpdate},
+        worker::Worker,
+    },
 };
 use meshcache_protocol::{
     feed::{self, FeedQuestion, News, SIGN_OF_LIFE},
     wire,
 };
+use std::borrow::Cow;
 
 /// The timeout of a request, milliseconds. A coordinator answers after a second. Should it be frozen, another one answers
 /// while hot responses are still served.
@@ -33,6 +37,22 @@ pub struct FeedCallout {
     pub body: Vec<u8>,
     /// The timeout, milliseconds.
     pub timeout: u64,
+}
+
+impl FeedCallout {
+    /// Returns its headers.
+    pub fn headers(&self) -> Headers<'_> {
+        let own = [
+            (":method", Cow::Borrowed("POST")),
+            (":scheme", Cow::Borrowed("http")),
+            (":authority", Cow::Borrowed("meshcache")),
+            (":path", Cow::Borrowed(wire::FEED_PATH)),
+            ("content-type", Cow::Borrowed("application/json")),
+            (wire::header::WIRE, Cow::Owned(wire::VERSION.to_string())),
+        ];
+        let peer = self.peer.as_deref().map(|peer| (wire::header::PEER, Cow::Borrowed(peer)));
+        own.into_iter().chain(peer).collect()
+    }
 }
 
 /// The current time, and a random number.

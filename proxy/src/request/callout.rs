@@ -1,7 +1,7 @@
 //! The headers of a lookup at a coordinator: the client's own request, and what the owner needs to know besides.
 
 use crate::{
-    http::head::RequestHead,
+    http::{Headers, head::RequestHead},
     state::{lookup::PeerLookup, snapshot::Snapshot},
 };
 use meshcache_protocol::{
@@ -10,9 +10,6 @@ use meshcache_protocol::{
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
 use std::borrow::Cow;
-
-/// Names and values.
-pub type Headers<'q> = Vec<(&'q str, Cow<'q, str>)>;
 
 /// The most lines that a coordinator takes.
 const MAX_LINES: usize = 256;

@@ -2,8 +2,7 @@
 //! owner and next peer are called (RFC 9111 section 4.4).
 
 use crate::{
-    http::head::RequestHead,
-    request::callout::Headers,
+    http::{Headers, head::RequestHead},
     state::{
         invalidations::{InvalidatedTarget, SharedChanges},
         listener_config::ListenerConfig,

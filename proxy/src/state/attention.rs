@@ -6,7 +6,7 @@ pub const CHECK_PERIOD: u64 = 10;
 /// meanwhile may lie unread in front of it.
 const MAX_STEP: u64 = 2 * CHECK_PERIOD;
 
-/// A clock that advances with each check, by at most [`MAX_STEP`].
+/// A clock that advances with each check, by at most `MAX_STEP`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AttentionClock {
     time: u64,

@@ -14,5 +14,6 @@ pub mod pending;
 pub mod purge;
 pub mod samples;
 pub mod shared_data;
+pub mod sleep_check;
 pub mod snapshot;
 pub mod worker;
