@@ -1,9 +1,9 @@
 //! The filter: [`meshcache_proxy`] in Envoy, as a Proxy-Wasm module.
 //!
 //! Envoy runs the module in each of its worker threads. There, each configuration is a root context (`root`) and each
-//! request a stream context (`stream`). The thread's state (`worker_state`) has one driver for all listeners with the same
-//! coordinators, and is the driver's host; `host` has Envoy's functions. `trap` replies to paused requests before the
-//! module traps. All of it exists only in the Wasm build; natively the crate is empty.
+//! request a stream context (`stream`). The thread's state (`worker_state`) has one driver for all listeners with the
+//! same coordinators, and is the driver's host; `host` has Envoy's functions. `trap` replies to paused requests before
+//! the module traps. All of it exists only in the Wasm build; natively the crate is empty.
 #![cfg_attr(
     not(test),
     deny(

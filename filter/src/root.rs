@@ -19,8 +19,8 @@ use proxy_wasm::{
 };
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-/// The most streams that get their results in one callback. Envoy replies to them one inside the other: with nothing else
-/// in the filter chain, 450 fitted into its stack and 600 did not.
+/// The most streams that get their results in one callback. Envoy replies to them one inside the other: with nothing
+/// else in the filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
 
 /// One configuration of the filter.
@@ -87,8 +87,8 @@ impl Root {
     /// Hands out results and sends what is to be sent.
     fn flush(&mut self, in_tick: bool) {
         let Some(period) = self.drive(|driver, host| driver.flush(host, BATCH, host::now())) else { return };
-        // Each change starts the period anew. If lookups and responses could lengthen it, no tick would ever come: only a
-        // tick does.
+        // Each change starts the period anew. If lookups and responses could lengthen it, no tick would ever come: only
+        // a tick does.
         if period < self.period || (in_tick && period > self.period) {
             self.period = period;
             host::act_for(self.id);

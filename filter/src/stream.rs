@@ -64,7 +64,7 @@ impl StreamContext {
             }
             remove_own_headers(Map::Request, &map);
         }
-        let facts = ProxyFacts { identity: self.identity.as_deref() };
+        let facts = EnvoyFacts { identity: self.identity.as_deref() };
         let id = self.stream.id;
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
         let mut host = EnvoyHost::new(self.root, "", envoy);
@@ -201,18 +201,19 @@ fn remove_own_headers(which: Map, map: &[u8]) {
     }
 }
 
-/// Returns whether the connection goes to a coordinator: in its own proxy, or in a proxy before it. It needs our headers.
+/// Returns whether the connection goes to a coordinator: in its own proxy, or in a proxy before it. It needs our
+/// headers.
 fn leads_to_a_coordinator(snapshot: &Snapshot) -> bool {
     host::text_property("destination\0address")
         .is_some_and(|address| snapshot.ring.peers().iter().any(|peer| peer.data == address || peer.peer == address))
 }
 
 /// Envoy's knowledge of the request.
-struct ProxyFacts<'a> {
+struct EnvoyFacts<'a> {
     identity: Option<&'a str>,
 }
 
-impl Facts for ProxyFacts<'_> {
+impl Facts for EnvoyFacts<'_> {
     /// One root may serve listeners of both sides: only the request shows which. The second name is that of older
     /// Envoys.
     fn side(&self) -> Side {

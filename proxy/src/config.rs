@@ -10,16 +10,17 @@ use serde::Deserialize;
 pub struct Config {
     /// The Envoy cluster of the coordinators' data ports.
     pub cluster: String,
-    /// Memory for hot responses in each worker thread. 0: no hot cache. A few MiB hold the keys that a proxy asks for most.
+    /// Memory for hot responses in each worker thread. 0: no hot cache. A few MiB hold the keys that a proxy asks for
+    /// most.
     pub hot_bytes_per_worker: Size,
     /// The only groups that this proxy serves. `None`: all on an outbound listener, none on an inbound one.
     pub groups: Option<Vec<String>>,
-    /// The side of the listeners that have this configuration, as in their `traffic_direction` (unspecified: outbound). It
-    /// saves asking Envoy at each hot response. If Envoy disagrees at a check, every request passes from then on. The
-    /// same configuration must not be on listeners of both sides. `None`: Envoy is asked.
+    /// The side of the listeners that have this configuration, as in their `traffic_direction` (unspecified: outbound).
+    /// It saves asking Envoy at each hot response. If Envoy disagrees at a check, every request passes from then on.
+    /// The same configuration must not be on listeners of both sides. `None`: Envoy is asked.
     pub side: Option<Side>,
-    /// What the routes of these listeners do. If they may change path, host or headers, nothing is answered here, and all
-    /// is observed.
+    /// What the routes of these listeners do. If they may change path, host or headers, nothing is answered here, and
+    /// all is observed.
     pub routes: Routes,
 }
 

@@ -1,8 +1,9 @@
-//! What a proxy does with a request, independent of the host that it runs in. Pure: no host calls, no clock, no globals.
+//! What a proxy does with a request, independent of the host that it runs in. Pure: no host calls, no clock, no
+//! globals.
 //!
-//! A proxy runs one [`Worker`](state::worker::Worker) in each thread. A request is answered from the worker's hot cache;
-//! else it waits for a lookup at the key's owner, together with other requests for this key; else it passes to the
-//! service. In doubt it passes: the cache can make a request faster, and must never make one fail. Groups, ring and
+//! A proxy runs one [`Worker`](state::worker::Worker) in each thread. A request is answered from the worker's hot
+//! cache; else it waits for a lookup at the key's owner, together with other requests for this key; else it passes to
+//! the service. In doubt it passes: the cache can make a request faster, and must never make one fail. Groups, ring and
 //! purges come with the [`feed`], which one worker of a proxy reads for all.
 //!
 //! - [`request`] is the life of a request. Begin with [`request::exchange::start`], then [`request::response`].
@@ -65,7 +66,8 @@
 //! let fields: [(&[u8], &[u8]); 2] =
 //!     [(b":status", b"200"), (b"meshcache-outcome", b"miss; ttl=60000; age=0; shared; stored")];
 //! let response = PeerResponse::of(fields.into_iter(), b"hello".to_vec(), false);
-//! let LookupStep::Finish(mut fan_out) = Lookups { worker: &mut worker, now: 9 }.receive(&call, response) else { panic!() };
+//! let step = Lookups { worker: &mut worker, now: 9 }.receive(&call, response);
+//! let LookupStep::Finish(mut fan_out) = step else { panic!("not over") };
 //! let Some((1, Step::Reply(reply))) = fan_out.next(&mut worker, 9) else { panic!("no reply") };
 //! assert_eq!((reply.status, reply.body), (200, &b"hello"[..]));
 //!

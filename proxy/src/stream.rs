@@ -89,8 +89,8 @@ impl Stream {
         self.unsafe_request.is_some()
     }
 
-    /// Takes the head of the response. `fields` reads its header map, and `time` the clocks. Both cost a call of the host,
-    /// so they are called only when they are needed.
+    /// Takes the head of the response. `fields` reads its header map, and `time` the clocks. Both cost a call of the
+    /// host, so they are called only when they are needed.
     pub fn response_head<'f>(
         &mut self,
         worker: &mut Worker,

@@ -62,8 +62,8 @@ pub struct CallResponse<'a> {
 }
 
 impl Driver {
-    /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the Envoy
-    /// cluster of the coordinators.
+    /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the
+    /// Envoy cluster of the coordinators.
     pub fn new(number: u64, proxy: &str, cluster: &str, hot_bytes: usize) -> Self {
         Self {
             worker: Worker::new(hot_bytes),
@@ -80,8 +80,8 @@ impl Driver {
         }
     }
 
-    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If lookups
-    /// are to be sent, a call of [`Driver::flush`] has to follow.
+    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If
+    /// lookups are to be sent, a call of [`Driver::flush`] has to follow.
     pub fn request(
         &mut self,
         host: &mut dyn Host,

@@ -115,12 +115,20 @@ impl Run {
         }
     }
 
-    /// A worker whose feed has brought a snapshot.
+    /// A worker whose feed has brought a snapshot with one group.
     fn with_snapshot() -> Self {
+        Self::with_group("{}")
+    }
+
+    /// A worker whose feed has brought a snapshot with a group that differs in these fields.
+    fn with_group(fields: &str) -> Self {
         let mut run = Self::new();
         run.tick();
         assert_eq!(run.host.calls[0][":path"], wire::FEED_PATH);
-        let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}]});
+        let mut group = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}});
+        let fields: serde_json::Value = serde_json::from_str(fields).unwrap();
+        fields.as_object().unwrap().iter().for_each(|(name, value)| group[name] = value.clone());
+        let config = serde_json::json!({"version": 1, "groups": [group]});
         let peer = |name: &str| Peer { name: name.into(), data: format!("{name}:1"), peer: format!("{name}:2") };
         let state = State {
             installation: "meshcache".into(),
@@ -171,10 +179,11 @@ impl Run {
         stream
     }
 
-    fn response(&mut self, stream: &mut Stream, status: &str) -> ResponseEdit {
-        let map = header_map::encode([(&b":status"[..], status.as_bytes())].into_iter());
+    fn response(&mut self, stream: &mut Stream, fields: &[(&str, &str)]) -> ResponseEdit {
+        let map = header_map::encode(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let time = || Time { now: self.now, wall: 1_700_000_000_000 + self.now };
         let fields = || HeaderMap::parse(&map).map(Iterator::collect);
+        self.host.select(stream.id);
         stream.response_head(&mut self.driver.worker, &mut self.host, &self.listener, &fields, &time)
     }
 }
@@ -216,7 +225,7 @@ fn when_no_callout_can_be_sent_requests_pass_and_are_annotated() {
     assert_eq!((run.host.resumed.as_slice(), run.host.replies.len()), (&[1][..], 0));
     stream.state = run.driver.take_settled(1).unwrap();
     let said = Some("meshcache; fwd=bypass; detail=peers-failed".to_owned());
-    assert_eq!(run.response(&mut stream, "200"), ResponseEdit::Annotate(said));
+    assert_eq!(run.response(&mut stream, &[(":status", "200")]), ResponseEdit::Annotate(said));
 }
 
 #[test]
@@ -235,7 +244,7 @@ fn an_unsafe_request_that_succeeds_calls_the_owner_and_the_next_peer() {
     let mut run = Run::with_snapshot();
     let mut stream = run.request(1, "POST", "/x");
     assert!(stream.is_unsafe() && !run.driver.has_callouts());
-    run.response(&mut stream, "204");
+    run.response(&mut stream, &[(":status", "204")]);
     let before = run.host.calls.len();
     run.flush();
     let paths: Vec<_> = run.host.calls[before..].iter().map(|call| call[":path"].as_str()).collect();
@@ -249,4 +258,38 @@ fn without_the_coordinators_cluster_every_request_passes_and_the_log_says_so() {
     run.tick();
     assert_eq!(run.host.log, ["the feed fails: this proxy has no cluster `meshcache`"]);
     assert!(run.request(1, "GET", "/x").ignores_response());
+}
+
+#[test]
+fn a_stale_response_replaces_a_failure_of_the_service_while_no_coordinator_answers() {
+    let mut run = Run::with_group(r#"{"hot": {"ttl": "1s"}}"#);
+    run.request(1, "GET", "/x");
+    run.flush();
+    let outcome = b"hit; ttl=500; age=0; if-error=60000; shared";
+    run.call_returns(run.host.calls.len(), &[(b":status", b"200"), (b"meshcache-outcome", outcome)], "body");
+    run.now += 1000;
+    run.host.refuses = true;
+    let mut stream = run.request(2, "GET", "/x");
+    run.flush();
+    run.flush();
+    stream.state = run.driver.take_settled(2).unwrap();
+    assert_eq!(run.response(&mut stream, &[(":status", "503")]), ResponseEdit::Replaced);
+    assert_eq!(run.host.replies.last(), Some(&(2, 200, "body".to_owned())));
+}
+
+#[test]
+fn a_group_that_observes_leaves_responses_alone_and_counts_those_that_differ() {
+    let mut run = Run::with_group(r#"{"mode": "observe"}"#);
+    for (id, body) in [(1, ["as ", "before"]), (2, ["as ", "before"]), (3, ["as ", "never"])] {
+        let mut stream = run.request(id, "GET", "/x");
+        let head = [(":status", "200"), ("cache-control", "max-age=60")];
+        assert_eq!(run.response(&mut stream, &head), ResponseEdit::None);
+        assert!(stream.is_hashed());
+        stream.response_body(&mut run.driver.worker, body[0].as_bytes(), false, run.now);
+        stream.response_body(&mut run.driver.worker, body[1].as_bytes(), true, run.now);
+    }
+    run.now += TICK;
+    run.tick();
+    let counted = |outcome: &str| run.host.metrics[&format!("meshcache_filter_requests_{outcome}")];
+    assert_eq!((counted("observed"), counted("mismatch")), (3, 1));
 }

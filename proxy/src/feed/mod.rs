@@ -15,13 +15,13 @@ use meshcache_protocol::{
 };
 use std::borrow::Cow;
 
-/// The timeout of a request, milliseconds. A coordinator answers after a second. Should it be frozen, another one answers
-/// while hot responses are still served.
+/// The timeout of a request, milliseconds. A coordinator answers after a second. Should it be frozen, another one
+/// answers while hot responses are still served.
 pub const TIMEOUT: u64 = 1800;
 /// How long a worker that stopped ticking keeps the others from asking, milliseconds.
 const LEASE: u64 = 1500;
-/// The failures after which the feed pauses. Most installations have no more coordinators, so one that is there is found
-/// in one round.
+/// The failures after which the feed pauses. Most installations have no more coordinators, so one that is there is
+/// found in one round.
 const ROUND: u32 = 4;
 /// After an answer without news that came sooner than this, the next request waits as long, milliseconds.
 const MIN_INTERVAL: u64 = 200;
@@ -215,8 +215,8 @@ impl Feed {
         // loses nothing.
         self.sent_counts =
             shared.get(&self.counts).and_then(|(json, _)| serde_json::from_slice(&json).ok()).unwrap_or_default();
-        // After a failure a coordinator is asked to answer at once, and has a second less for it: it may be frozen while
-        // another one is there. The last of a round has the full time: a slow one is better than none.
+        // After a failure a coordinator is asked to answer at once, and has a second less for it: it may be frozen
+        // while another one is there. The last of a round has the full time: a slow one is better than none.
         let at_once = self.failures > 0;
         let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
         let question = FeedQuestion {
@@ -244,14 +244,14 @@ impl Feed {
         worker.counters.count_event(Event::FeedFailure);
         self.sent_at = None;
         self.failures = self.failures.saturating_add(1);
-        // When all coordinators are gone, all proxies wait for the first one that returns. Their requests are spread over
-        // a second.
+        // When all coordinators are gone, all proxies wait for the first one that returns. Their requests are spread
+        // over a second.
         let rest =
             if self.failures.is_multiple_of(ROUND) { (at.random % 1000).saturating_add(250) } else { at.random % 100 };
         self.rest = at.now.saturating_add(rest);
         // Only the feed turns to another peer. Each worker finds out by itself which peers answer lookups: which worker
-        // holds the lease must make no difference. If the other peer fails, too, any that Envoy knows is asked: all that
-        // this worker knows may be gone.
+        // holds the lease must make no difference. If the other peer fails, too, any that Envoy knows is asked: all
+        // that this worker knows may be gone.
         self.peer =
             self.peer.take().filter(|_| self.failures == 1).and_then(|peer| other_peer(worker, &peer, at.random));
         if self.complaint == why {

@@ -27,8 +27,8 @@ pub fn is_text(request: &Request<'_>) -> bool {
     request.fields.iter().all(|(_, value)| std::str::from_utf8(value).is_ok())
 }
 
-/// Returns whether a coordinator would take a request with what a lookup adds. It refuses larger ones, and would seem to
-/// have failed. `map_len`: the length of the request's header map.
+/// Returns whether a coordinator would take a request with what a lookup adds. It refuses larger ones, and would seem
+/// to have failed. `map_len`: the length of the request's header map.
 pub fn fits(request: &Request<'_>, map_len: usize, purges: &Marked, route: Option<&Route>) -> bool {
     let lines = request.fields.len().saturating_add(ADDED_LINES);
     let bytes = lines
@@ -40,8 +40,8 @@ pub fn fits(request: &Request<'_>, map_len: usize, purges: &Marked, route: Optio
     lines <= MAX_LINES && bytes <= MAX_BYTES
 }
 
-/// Returns the headers of a lookup. `purges`: those that the worker acknowledges. `since_change`: how long ago the key was
-/// seen to change. Returns `None` if a value is not text.
+/// Returns the headers of a lookup. `purges`: those that the worker acknowledges. `since_change`: how long ago the key
+/// was seen to change. Returns `None` if a value is not text.
 pub fn compose<'q>(
     lookup: &'q PeerLookup,
     snapshot: &Snapshot,

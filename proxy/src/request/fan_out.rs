@@ -182,8 +182,8 @@ fn needs_validation(verdict: &Verdict) -> bool {
     matches!(verdict.outcome, wire::Outcome::Miss | wire::Outcome::Revalidated) && verdict.ttl <= 0 && !verdict.waiters
 }
 
-/// Looks up once more, for all requests that arrived after the load of this response had begun. `last`: when the last of
-/// them arrived.
+/// Looks up once more, for all requests that arrived after the load of this response had begun. `last`: when the last
+/// of them arrived.
 fn look_up_together<'a>(
     over: &FanOut,
     stream: u32,

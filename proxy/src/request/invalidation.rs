@@ -1,5 +1,5 @@
-//! Unsafe requests that succeeded: the hot cache drops their targets, here and in the proxy's other workers, and the key's
-//! owner and next peer are called (RFC 9111 section 4.4).
+//! Unsafe requests that succeeded: the hot cache drops their targets, here and in the proxy's other workers, and the
+//! key's owner and next peer are called (RFC 9111 section 4.4).
 
 use crate::{
     http::{Headers, head::RequestHead},

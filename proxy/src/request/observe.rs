@@ -72,8 +72,8 @@ impl Observable<'_> {
 }
 
 impl ObservedRequest {
-    /// Begins to observe its response, whose head has arrived. `wall`: Unix milliseconds. Returns `None` if the body does
-    /// not matter.
+    /// Begins to observe its response, whose head has arrived. `wall`: Unix milliseconds. Returns `None` if the body
+    /// does not matter.
     pub fn response(self, worker: &Worker, response: &Response<'_>, now: u64, wall: u64) -> Option<ObservedResponse> {
         let head = RequestHead::read(&self.map)?;
         let request = head.request().ok()?;

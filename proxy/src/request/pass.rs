@@ -21,7 +21,8 @@ pub struct Pass {
     pub reason: Reason,
     /// Its Cache-Status on the response. `None`: the request is not one of the cache, and its response is left alone.
     pub cache_status: Option<String>,
-    /// The response that replaces a failure of the service. Only while no coordinator answers: else it is their decision.
+    /// The response that replaces a failure of the service. Only while no coordinator answers: else it is their
+    /// decision.
     pub fallback: Option<Box<StaleFallback>>,
 }
 

@@ -152,7 +152,7 @@ impl Lookups<'_> {
         self.worker.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
     }
 
-    /// Gives a response to the leader and to those who joined and may have it, and stores it in the hot cache.
+    /// Gives a response to the leader and to the requests that joined and may have it, and stores it in the hot cache.
     fn respond(&mut self, id: u32, mut response: PeerResponse) -> LookupStep {
         let installation = self.installation();
         let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };

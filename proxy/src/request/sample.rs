@@ -1,5 +1,5 @@
-//! `mode: observe`: the owner is sometimes asked beside a request that passes. Its response is compared with the one that
-//! the proxy's route brings, which shows when a path or a host is rewritten on the way.
+//! `mode: observe`: the owner is sometimes asked beside a request that passes. Its response is compared with the one
+//! that the proxy's route brings, which shows when a path or a host is rewritten on the way.
 
 use crate::{
     http::{

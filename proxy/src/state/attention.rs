@@ -2,8 +2,8 @@
 
 /// The period in which a worker checks the peers that it waits for, milliseconds.
 pub const CHECK_PERIOD: u64 = 10;
-/// The most that one check adds. A worker that checks later than this was starved, busy or stopped: what a peer has sent
-/// meanwhile may lie unread in front of it.
+/// The most that one check adds. A worker that checks later than this was starved, busy or stopped: what a peer has
+/// sent meanwhile may lie unread in front of it.
 const MAX_STEP: u64 = 2 * CHECK_PERIOD;
 
 /// A clock that advances with each check, by at most `MAX_STEP`.

@@ -3,7 +3,8 @@
 const ROWS: usize = 4;
 const WIDTH: usize = 8192;
 
-/// Four rows of small counters. All are halved after a number of records, so that keys that were popular once make room.
+/// Four rows of small counters. All are halved after a number of records, so that keys that were popular once make
+/// room.
 pub struct FrequencySketch {
     counters: Vec<u8>,
     records: usize,

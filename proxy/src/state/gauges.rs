@@ -1,7 +1,8 @@
 //! The values of Envoy's gauges: the sum over the workers that are there.
 //!
-//! In Envoy a gauge outlives the VM that counted it, and counting below zero makes a huge number. So each worker publishes
-//! what it holds, and sets the gauges to the sum. What a replaced VM held leaves the sum when its entry is too old.
+//! In Envoy a gauge outlives the VM that counted it, and counting below zero makes a huge number. So each worker
+//! publishes what it holds, and sets the gauges to the sum. What a replaced VM held leaves the sum when its entry is
+//! too old.
 
 use crate::state::shared_data::SharedData;
 

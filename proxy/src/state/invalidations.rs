@@ -79,7 +79,8 @@ impl Default for Invalidations {
 }
 
 impl Invalidations {
-    /// Schedules the calls for a target: now, at the end of the key's period, or together with those that wait for that.
+    /// Schedules the calls for a target: now, at the end of the key's period, or together with those that wait for
+    /// that.
     pub fn schedule(&mut self, mut target: InvalidatedTarget, now: u64) {
         let bytes = self.bytes.saturating_add(target.bytes());
         let is_full = self.waiting.len() >= MAX_KEYS || bytes > MAX_BYTES;

@@ -43,7 +43,7 @@ enum SideCheck {
 }
 
 /// The period of the check, milliseconds.
-const CHECK_PERIOD: u64 = 1000;
+const SIDE_CHECK_PERIOD: u64 = 1000;
 
 /// One configuration of the filter. Envoy may run it on both sides.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl ListenerConfig {
     pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
         match self.side.get() {
             SideCheck::Unspecified => Some(envoy()),
-            SideCheck::Confirmed(side, at) if now < at.saturating_add(CHECK_PERIOD) => Some(side),
+            SideCheck::Confirmed(side, at) if now < at.saturating_add(SIDE_CHECK_PERIOD) => Some(side),
             SideCheck::Configured(side) | SideCheck::Confirmed(side, _) => {
                 let agrees = envoy() == side;
                 self.side.set(if agrees { SideCheck::Confirmed(side, now) } else { SideCheck::Contradicted });

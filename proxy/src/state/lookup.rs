@@ -4,8 +4,8 @@ use crate::state::{hit_for_pass::PassScope, listener_config::Side, peers::Chosen
 use meshcache_protocol::{Group, Key, Route};
 use std::sync::Arc;
 
-/// The first `loading` of an owner comes so soon, milliseconds. A proxy sees nothing of a response before all of it is
-/// there, so this shows that the owner is alive.
+/// The time within which an owner first says `loading`, milliseconds. A proxy sees nothing of a response before all of
+/// it is there, so this shows that the owner is alive.
 const FIRST_LOADING: u64 = 100;
 /// The least and the most of Envoy's own timeout for a callout, milliseconds. It only frees what the callout holds: the
 /// worker itself finds out that a peer is silent.
@@ -120,8 +120,8 @@ impl PeerLookup {
         self.request.group.config().patience.as_millis()
     }
 
-    /// The patience that the peer gets to know. It says `loading` within that time: before its silence counts, and before
-    /// the next peer is asked. The first time it is short, so that the answer is its sign of life.
+    /// The patience that the peer gets to know. It says `loading` within that time: before its silence counts, and
+    /// before the next peer is asked. The first time it is short, so that the answer is its sign of life.
     pub fn announced_patience(&self) -> u64 {
         let most = |patience: u64| (patience / 4).saturating_mul(3).max(1);
         if self.is_loading {

@@ -28,8 +28,8 @@ pub struct ChosenPeer {
 }
 
 impl Peers {
-    /// Chooses the peer to ask for a key now. Returns `None` if none is healthy. A failed peer is chosen as a trial, and
-    /// the caller must ask it: it is not chosen again for a while.
+    /// Chooses the peer to ask for a key now. Returns `None` if none is healthy. A failed peer is chosen as a trial,
+    /// and the caller must ask it: it is not chosen again for a while.
     pub fn choose(&mut self, ring: &Ring, key: Hash, now: u64) -> Option<ChosenPeer> {
         if self.failed.is_empty() {
             return ring.owner(key).map(|owner| ChosenPeer { address: owner.data.clone(), hop: false });

@@ -243,7 +243,7 @@ impl PendingLookups {
         silent
     }
 
-    /// Returns the lookups whose peers have been silent for so long that the next is asked as well.
+    /// Returns the lookups that are to be hedged: their peers have been silent for as long as the group allows.
     pub fn to_hedge(&self, at: u64) -> Vec<u32> {
         if self.hedging == 0 {
             return Vec::new();

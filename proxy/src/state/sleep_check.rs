@@ -1,4 +1,5 @@
-//! Detects that the machine slept: the monotonic clock stood still meanwhile, so ages are wrong and purges may be missed.
+//! Detects that the machine slept: the monotonic clock stood still meanwhile, so ages are wrong and purges may be
+//! missed.
 
 /// How far the wall clock may get ahead of the monotonic one from one check to the next, milliseconds.
 const MAX_LEAD: u64 = 1000;

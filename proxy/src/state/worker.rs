@@ -141,8 +141,8 @@ impl Worker {
         self.snapshot = None;
     }
 
-    /// Carries out the purges that are new. Called after the snapshot that came with them is installed, since its groups
-    /// give URLs their meaning.
+    /// Carries out the purges that are new. Called after the snapshot that came with them is installed, since its
+    /// groups give URLs their meaning.
     pub fn apply_news(&mut self, news: News) {
         let News { since, position, marks, purges } = news;
         if !self.log.position().covers(&position) {

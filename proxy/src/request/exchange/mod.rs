@@ -144,8 +144,8 @@ fn pass_unnoticed<'w>(worker: &mut Worker, reason: Reason) -> Step<'w> {
     Step::Pass(Pass::unnoticed(reason))
 }
 
-/// Passes a request of no group. Cache-Status gives the reason where its host is a group's, or where all that comes in is
-/// for the service whose groups this listener names, and where all these groups are on. There, the service's own
+/// Passes a request of no group. Cache-Status gives the reason where its host is a group's, or where all that comes in
+/// is for the service whose groups this listener names, and where all these groups are on. There, the service's own
 /// meshcache-* headers are also kept from clients.
 fn pass_outside_groups<'w>(
     worker: &mut Worker,
@@ -159,7 +159,8 @@ fn pass_outside_groups<'w>(
     let mut groups =
         if of_host.is_empty() { listener.groups().iter().collect() } else { of_host.clone() }.into_iter().peekable();
     let are_all_on = groups.peek().is_some() && groups.all(|group| listener.mode(group) == Mode::On);
-    // A host of no group is another's where hosts are looked up. Only what comes in is for the service beside this proxy.
+    // A host of no group is another's where hosts are looked up. Only what comes in is for the service beside this
+    // proxy.
     let is_served = |side: Side| {
         if of_host.is_empty() { listener.names_groups() && side == Side::Inbound } else { listener.serves(side) }
     };

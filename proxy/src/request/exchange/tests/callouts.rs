@@ -59,7 +59,7 @@ fn a_callout_is_the_clients_own_request_and_what_the_owner_needs_to_know() {
 fn the_flight_that_an_owner_names_goes_back_to_it_and_to_no_other_peer() {
     let mut proxy = Proxy::new("{}");
     let lookup = proxy.look_up("/x");
-    assert_eq!((said(&proxy, lookup).patience, said(&proxy, lookup).flight), (100, 0), "the first word is wanted soon");
+    assert_eq!((said(&proxy, lookup).patience, said(&proxy, lookup).flight), (100, 0), "the first answer is due soon");
     proxy.now = 100;
     proxy.respond(lookup, "loading; flight=7", &[], "");
     assert_eq!(
@@ -74,24 +74,24 @@ fn the_flight_that_an_owner_names_goes_back_to_it_and_to_no_other_peer() {
 
 #[test]
 fn the_route_is_in_the_key_and_in_the_callout_where_the_group_says_so() {
-    let asked = |group: &str, cluster: &'static str| {
+    let key_and_route = |group: &str, cluster: &'static str| {
         let mut proxy = Proxy::new(group);
         proxy.cluster = Some(cluster);
         let lookup = proxy.look_up("/x");
         let snapshot = proxy.worker.snapshot().unwrap().clone();
         let lookup = proxy.worker.lookups.get(lookup).unwrap();
         let headers = callout::compose(lookup, &snapshot, &Marked::default(), None).unwrap();
-        let told = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
-        (lookup.request.key.clone(), told)
+        let route = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
+        (lookup.request.key.clone(), route)
     };
-    let (stable, told) = asked(r#"{"key": {"route": true}}"#, "v1");
-    assert_eq!(told.as_deref(), Some("v1 a%20route"));
-    let (canary, _) = asked(r#"{"key": {"route": true}}"#, "v2");
+    let (stable, route) = key_and_route(r#"{"key": {"route": true}}"#, "v1");
+    assert_eq!(route.as_deref(), Some("v1 a%20route"));
+    let (canary, _) = key_and_route(r#"{"key": {"route": true}}"#, "v2");
     assert_ne!(stable, canary);
-    let (plain, none) = asked("{}", "v1");
-    assert_eq!((asked("{}", "v2"), none), ((plain, None), None));
-    // What the owner makes of the lookup.
+    let (plain, none) = key_and_route("{}", "v1");
+    assert_eq!((key_and_route("{}", "v2"), none), ((plain, None), None));
+    // The owner's key for that callout.
     let group = snapshot(r#"{"key": {"route": true}}"#).groups.named("g").unwrap().clone();
     let request = Request::read(b"GET", b"http", b"h", b"/x", &[]).unwrap();
-    assert_eq!(Key::of(&group, &request, told.as_deref().map(str::as_bytes)), stable);
+    assert_eq!(Key::of(&group, &request, route.as_deref().map(str::as_bytes)), stable);
 }

@@ -39,7 +39,7 @@ fn hot_responses_are_given_only_while_a_coordinator_answers_the_feed() {
     proxy.now = 3_000;
     assert!(matches!(proxy.get("/x"), Happened::CallOut(_)));
     proxy.worker.note_contact(3_000);
-    assert!(!matches!(proxy.get("/x"), Happened::Reply(..)), "nobody knows what was purged meanwhile");
+    assert!(!matches!(proxy.get("/x"), Happened::Reply(..)), "a purge may have been missed meanwhile");
     proxy.heat("/y", &[], "body");
     assert!(matches!(proxy.get("/y"), Happened::Reply(..)));
 }
@@ -84,7 +84,7 @@ fn a_purge_during_a_lookup_rules_its_response_out() {
     assert!(matches!(proxy.get("/old"), Happened::CallOut(_)));
     proxy.heat("/new", &[], "after");
     proxy.worker.apply_news(news("p.0:1"));
-    assert_eq!(proxy.get("/new"), hot("after"), "hearing of a purge twice is once");
+    assert_eq!(proxy.get("/new"), hot("after"), "a purge that is announced twice is carried out once");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_part_is_never_stored() {
 fn without_coordinators_a_stale_hot_response_replaces_a_failure_of_the_service() {
     let mut proxy = Proxy::new(r#"{"hot": {"ttl": "1s"}}"#);
     for (target, verdict) in
-        [("/spare", "hit; ttl=1500; age=0; if-error=60000; shared"), ("/strict", "hit; ttl=1500; age=0; shared")]
+        [("/lenient", "hit; ttl=1500; age=0; if-error=60000; shared"), ("/strict", "hit; ttl=1500; age=0; shared")]
     {
         let lookup = proxy.look_up(target);
         proxy.respond(lookup, verdict, &[], "body");
@@ -145,7 +145,7 @@ fn without_coordinators_a_stale_hot_response_replaces_a_failure_of_the_service()
             let mut lookups = Lookups { worker: &mut proxy.worker, now: proxy.now };
             match lookups.receive(&call, Err(PeerFailure::Peer)) {
                 LookupStep::CallOut(callout) => lookup = callout.lookup,
-                LookupStep::Finish(mut delivery) => match delivery.next(&mut proxy.worker, proxy.now) {
+                LookupStep::Finish(mut fan_out) => match fan_out.next(&mut proxy.worker, proxy.now) {
                     Some((_, Step::Pass(pass))) => return pass,
                     _ => panic!("it does not pass"),
                 },
@@ -154,8 +154,8 @@ fn without_coordinators_a_stale_hot_response_replaces_a_failure_of_the_service()
         }
     };
     let said = |proxy: &Proxy, pass: &Pass, service: u16| {
-        let mut spare = pass.fallback.clone().unwrap();
-        spare.reply(service, &proxy.worker, proxy.now).map(|reply| happened(Step::Reply(reply)))
+        let mut fallback = pass.fallback.clone().unwrap();
+        fallback.reply(service, &proxy.worker, proxy.now).map(|reply| happened(Step::Reply(reply)))
     };
     let given = |ttl: i32| {
         Some(Happened::Reply(200, b"body".to_vec(), format!("meshcache; hit; ttl={ttl}; detail=origin-error")))
@@ -163,18 +163,18 @@ fn without_coordinators_a_stale_hot_response_replaces_a_failure_of_the_service()
     proxy.now = 1_000;
     assert_eq!(fail(&mut proxy, "/strict").fallback, None, "neither group nor response allows it");
     proxy.worker.peers.clear();
-    let pass = fail(&mut proxy, "/spare");
+    let pass = fail(&mut proxy, "/lenient");
     assert_eq!([200, 404, 503].map(|service| said(&proxy, &pass, service)), [None, None, given(0)]);
     proxy.now = 2_900;
     assert_eq!(said(&proxy, &pass, 500), given(-2));
     ["a:1", "b:1", "c:1"].into_iter().for_each(|peer| proxy.worker.note_peer_failure(peer, 2_900));
-    // All have failed: nobody is asked, and the answer is there all the same.
-    let Step::Pass(none) = proxy.step("GET", "/spare", &[]) else { panic!("somebody is asked") };
+    // All peers have failed. None is asked, and the fallback is there all the same.
+    let Step::Pass(none) = proxy.step("GET", "/lenient", &[]) else { panic!("a peer is asked") };
     assert_eq!((none.reason, said(&proxy, &none, 502)), (Reason::NoPeer, given(-2)));
-    let Step::Pass(part) = proxy.step("GET", "/spare", &[("range", "bytes=0-1")]) else { panic!("somebody is asked") };
+    let Step::Pass(part) = proxy.step("GET", "/lenient", &[("range", "bytes=0-1")]) else { panic!("a peer is asked") };
     assert_eq!(part.fallback, None);
     proxy.now = 3_000;
-    assert_eq!(said(&proxy, &pass, 503), None, "no coordinator would tell of a purge");
+    assert_eq!(said(&proxy, &pass, 503), None, "no coordinator would announce a purge");
     proxy.now = 2_900;
     proxy.worker.empty_hot_cache();
     assert_eq!(said(&proxy, &pass, 503), None, "something was purged meanwhile");

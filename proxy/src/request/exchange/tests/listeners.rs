@@ -44,7 +44,7 @@ fn a_configured_side_is_used_while_envoy_agrees() {
         assert_eq!(proxy.get("/x"), Happened::Pass(Reason::NoGroup));
     }
     assert!(proxy.listener.has_wrong_side());
-    // Wrong from the start: the first request finds it out.
+    // Wrong from the start: the first request shows it.
     proxy.listener = ListenerConfig::new(Some(vec!["g".into()]), Some(Side::Inbound), None);
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::NoGroup));
 }
@@ -64,13 +64,13 @@ fn a_guarded_group_answers_only_its_callers() {
 fn only_a_debuggers_control_headers_take_effect() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/x", &[], "body");
-    let wish = |proxy: &mut Proxy, name| proxy.request("GET", "/x", &[(name, "1")]);
-    assert_eq!(wish(&mut proxy, "meshcache-bypass"), hot("body"));
-    assert_eq!(wish(&mut proxy, "meshcache-debug"), hot("body"));
+    let send = |proxy: &mut Proxy, name| proxy.request("GET", "/x", &[(name, "1")]);
+    assert_eq!(send(&mut proxy, "meshcache-bypass"), hot("body"));
+    assert_eq!(send(&mut proxy, "meshcache-debug"), hot("body"));
     proxy.caller = Some("spiffe://d/ns/n/sa/dev");
-    assert_eq!(wish(&mut proxy, "meshcache-bypass"), Happened::Pass(Reason::Debugger));
+    assert_eq!(send(&mut proxy, "meshcache-bypass"), Happened::Pass(Reason::Debugger));
     assert_eq!(
-        wish(&mut proxy, "meshcache-debug"),
+        send(&mut proxy, "meshcache-debug"),
         Happened::Reply(
             200,
             "body".into(),
@@ -93,10 +93,14 @@ fn a_route_without_a_cluster_passes_whatever_is_hot() {
     proxy.cluster = None;
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::Route));
     assert_eq!(proxy.get("/y"), Happened::Pass(Reason::Route));
-    assert_eq!(proxy.request("POST", "/x", &[]), Happened::Pass(Reason::Method), "what passes anyway says why");
-    let mut watching = Proxy::new(r#"{"mode": "observe"}"#);
-    watching.cluster = None;
-    assert_eq!(watching.get("/x"), Happened::Pass(Reason::Route), "it would not have been looked up");
+    assert_eq!(
+        proxy.request("POST", "/x", &[]),
+        Happened::Pass(Reason::Method),
+        "what passes anyway has its own reason"
+    );
+    let mut observing = Proxy::new(r#"{"mode": "observe"}"#);
+    observing.cluster = None;
+    assert_eq!(observing.get("/x"), Happened::Pass(Reason::Route), "it would not have been looked up");
 }
 
 #[test]

@@ -57,14 +57,14 @@ enum Happened {
 }
 
 /// The facts of a request.
-struct ProxyFacts {
+struct TestFacts {
     side: Side,
     caller: Option<&'static str>,
     verified: bool,
     cluster: Option<&'static str>,
 }
 
-impl Facts for ProxyFacts {
+impl Facts for TestFacts {
     fn side(&self) -> Side {
         self.side
     }
@@ -166,7 +166,7 @@ impl Proxy {
         self.listener.update(self.worker.snapshot());
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, head: &head, has_body };
-        let facts = ProxyFacts { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster };
+        let facts = TestFacts { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster };
         start(&mut self.worker, self.now, &self.listener, arrival, &facts)
     }
 

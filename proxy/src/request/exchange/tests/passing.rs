@@ -7,8 +7,8 @@ fn after_an_owners_pass_all_requests_pass_until_its_time_is_over() {
     let mut proxy = Proxy::new("{}");
     let lookup = proxy.look_up("/x");
     proxy.get("/x");
-    let let_go = proxy.respond(lookup, "pass; reason=private; for=10000", &[], "");
-    assert_eq!(let_go, [(1, Happened::Pass(Reason::Owner)), (2, Happened::Pass(Reason::Owner))]);
+    let passed = proxy.respond(lookup, "pass; reason=private; for=10000", &[], "");
+    assert_eq!(passed, [(1, Happened::Pass(Reason::Owner)), (2, Happened::Pass(Reason::Owner))]);
     proxy.now = 9_999;
     proxy.worker.note_contact(9_999);
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::Remembered));
@@ -27,7 +27,7 @@ fn the_second_request_has_the_owners_reason_too() {
         let lookup = proxy.look_up(path);
         let verdict = format!("pass; reason={owners}; for=10000");
         assert_eq!(proxy.respond(lookup, &verdict, &[], ""), [(proxy.streams, Happened::Pass(Reason::Owner))]);
-        let Step::Pass(second) = proxy.step("GET", path, &[]) else { panic!("it is asked again") };
+        let Step::Pass(second) = proxy.step("GET", path, &[]) else { panic!("it is looked up again") };
         assert_eq!((second.reason, second.cache_status.as_deref()), (Reason::Remembered, Some(said)));
     }
 }
@@ -35,7 +35,7 @@ fn the_second_request_has_the_owners_reason_too() {
 #[test]
 fn a_pass_has_a_reason_where_the_cache_is_responsible() {
     let said = |proxy: &mut Proxy, target: &str, fields: &[(&str, &str)]| match proxy.step("GET", target, fields) {
-        Step::Pass(pass) => pass.cache_status.map(|note| note.replace("meshcache; fwd=bypass; detail=", "")),
+        Step::Pass(pass) => pass.cache_status.map(|said| said.replace("meshcache; fwd=bypass; detail=", "")),
         _ => panic!("it does not pass"),
     };
     let bypass = r#"{"bypass": {"headers": ["x-a"], "cookies": ["b"], "query": ["c"]}}"#;
@@ -51,7 +51,7 @@ fn a_pass_has_a_reason_where_the_cache_is_responsible() {
     ] {
         assert_eq!(said(&mut proxy, target, fields).as_deref(), Some(why), "{target}");
     }
-    // Another's path, and a group that changes nothing for clients.
+    // A side that is not served, and groups that change nothing for clients.
     proxy.side = Side::Inbound;
     assert_eq!(said(&mut proxy, "//x", &[]), None, "this side is not served");
     for mode in ["observe", "off"] {
@@ -68,7 +68,7 @@ fn a_host_of_no_group_has_a_reason_only_at_the_listener_of_the_groups_service() 
     };
     let other = r#"{"match": {"hosts": ["other"]}}"#;
     let named = Some(vec!["g".to_owned()]);
-    for (group, groups, side, says) in [
+    for (group, groups, side, has_reason) in [
         (other, named.clone(), Side::Inbound, true),
         (other, named.clone(), Side::Outbound, false),
         (other, None, Side::Inbound, false),
@@ -77,8 +77,8 @@ fn a_host_of_no_group_has_a_reason_only_at_the_listener_of_the_groups_service() 
     ] {
         let mut proxy = Proxy::new(group);
         (proxy.listener, proxy.side) = (ListenerConfig::new(groups.clone(), None, None), side);
-        let note = says.then(|| "meshcache; fwd=bypass; detail=no-group".to_owned());
-        assert_eq!(said(&mut proxy), (Reason::NoGroup, note), "{groups:?} {side:?}");
+        let expected = has_reason.then(|| "meshcache; fwd=bypass; detail=no-group".to_owned());
+        assert_eq!(said(&mut proxy), (Reason::NoGroup, expected), "{groups:?} {side:?}");
     }
 }
 
@@ -115,7 +115,7 @@ fn a_request_with_a_value_that_is_no_text_passes() {
     let head = RequestHead::read(&map).unwrap();
     proxy.listener.update(proxy.worker.snapshot());
     let arrival = Arrival { stream: 1, head: &head, has_body: false };
-    let facts = ProxyFacts { side: Side::Outbound, caller: None, verified: false, cluster: Some("service") };
+    let facts = TestFacts { side: Side::Outbound, caller: None, verified: false, cluster: Some("service") };
     let step = start(&mut proxy.worker, 0, &proxy.listener, arrival, &facts);
     assert_eq!(happened(step), Happened::Pass(Reason::NotText));
 }
@@ -151,7 +151,7 @@ fn no_spelling_of_a_path_is_answered_for_callers_that_may_not_have_it() {
         "/prod%00/x",
         "/%%37%30rod/x",
     ];
-    // One group for everybody, with what is another's left out; and one for its callers.
+    // One group for everybody without a path, and one with that path for its callers.
     let left_out = r#"{"match": {"hosts": ["h"], "exclude": [{"prefix": "/prod"}]}}"#;
     let callers =
         r#"{"match": {"hosts": ["h"], "paths": [{"prefix": "/%70rod"}]}, "callers": ["spiffe://d/ns/n/sa/admin"]}"#;
@@ -204,23 +204,23 @@ fn a_cookie_of_the_key_that_may_be_read_in_two_ways_passes() {
 #[test]
 fn a_pass_is_for_its_variant_and_drops_nothing_hot_and_ends_with_a_shared_response() {
     let mut proxy = Proxy::new("{}");
-    let asks = |proxy: &mut Proxy, language: &str| proxy.request("GET", "/x", &[("accept-language", language)]);
+    let get = |proxy: &mut Proxy, language: &str| proxy.request("GET", "/x", &[("accept-language", language)]);
     let vary = [("vary", "accept-language")];
-    let Happened::CallOut(german) = asks(&mut proxy, "de") else { panic!() };
+    let Happened::CallOut(german) = get(&mut proxy, "de") else { panic!() };
     proxy.respond(german.lookup, SHARED, &vary, "hallo");
-    let Happened::CallOut(french) = asks(&mut proxy, "fr") else { panic!() };
+    let Happened::CallOut(french) = get(&mut proxy, "fr") else { panic!() };
     proxy.respond(french.lookup, "pass; reason=private; for=10000; vary=accept-language", &[], "");
-    assert_eq!(asks(&mut proxy, "de"), hot("hallo"));
-    assert_eq!(asks(&mut proxy, "fr"), Happened::Pass(Reason::Remembered));
-    let Happened::CallOut(italian) = asks(&mut proxy, "it") else { panic!("another variant is asked for") };
+    assert_eq!(get(&mut proxy, "de"), hot("hallo"));
+    assert_eq!(get(&mut proxy, "fr"), Happened::Pass(Reason::Remembered));
+    let Happened::CallOut(italian) = get(&mut proxy, "it") else { panic!("another variant is looked up") };
     proxy.respond(italian.lookup, "pass; reason=private; for=10000", &[], "");
-    assert_eq!(asks(&mut proxy, "en"), Happened::Pass(Reason::Remembered), "it does not vary any more");
-    assert_eq!(asks(&mut proxy, "de"), hot("hallo"), "what may be given is given");
-    // Once a request is tried again and has an answer for others, nobody passes.
+    assert_eq!(get(&mut proxy, "en"), Happened::Pass(Reason::Remembered), "it does not vary any more");
+    assert_eq!(get(&mut proxy, "de"), hot("hallo"), "a hot response is given all the same");
+    // After a lookup with a shared response, requests no longer pass.
     proxy.now = 10_000;
     proxy.worker.note_contact(9_999);
-    let Happened::CallOut(english) = asks(&mut proxy, "en") else { panic!() };
-    assert_eq!(asks(&mut proxy, "en"), Happened::Wait);
+    let Happened::CallOut(english) = get(&mut proxy, "en") else { panic!() };
+    assert_eq!(get(&mut proxy, "en"), Happened::Wait);
     proxy.respond(english.lookup, "pass; reason=private; for=10000; vary=accept-language", &[], "");
     proxy.now = 10_500;
     let Happened::CallOut(of_user) = proxy.request("GET", "/x", &[("accept-language", "en"), ("authorization", "me")])
@@ -228,7 +228,7 @@ fn a_pass_is_for_its_variant_and_drops_nothing_hot_and_ends_with_a_shared_respon
         panic!()
     };
     proxy.respond(of_user.lookup, "hit; ttl=60000; age=0; shared; everybody", &vary, "hello");
-    assert_eq!(asks(&mut proxy, "en"), hot("hello"));
+    assert_eq!(get(&mut proxy, "en"), hot("hello"));
     proxy.worker.hot.clear();
-    assert!(matches!(asks(&mut proxy, "en"), Happened::CallOut(_)), "the memory is over");
+    assert!(matches!(get(&mut proxy, "en"), Happened::CallOut(_)), "the pass is forgotten");
 }

@@ -58,18 +58,18 @@ fn one_lookup_at_a_time_tries_whether_a_peer_is_back() {
     let owner = proxy.peer(lookup);
     proxy.respond_with(lookup, None);
     proxy.respond(lookup, SHARED, &[], "body");
-    let asked = |proxy: &mut Proxy| {
+    let look_up = |proxy: &mut Proxy| {
         let lookup = proxy.request("GET", "/x", &[("authorization", "me")]);
         let Happened::CallOut(callout) = lookup else { panic!("{lookup:?}") };
         (callout.lookup, proxy.peer(callout.lookup))
     };
-    assert_ne!(asked(&mut proxy).1, owner);
+    assert_ne!(look_up(&mut proxy).1, owner);
     proxy.now = 1000;
-    let (trial, peer) = asked(&mut proxy);
+    let (trial, peer) = look_up(&mut proxy);
     assert_eq!(peer, owner);
-    assert_ne!(asked(&mut proxy).1, owner, "the trial is under way");
+    assert_ne!(look_up(&mut proxy).1, owner, "the trial is in flight");
     proxy.respond(trial, "miss", &[], "");
-    assert_eq!((asked(&mut proxy).1, asked(&mut proxy).1), (owner.clone(), owner), "it is back");
+    assert_eq!((look_up(&mut proxy).1, look_up(&mut proxy).1), (owner.clone(), owner), "it is back");
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn a_group_that_hedges_asks_the_next_peer_too_when_the_owner_is_silent() {
     assert_eq!(proxy.hedge(), [(1, Happened::CallOut(Callout { lookup, timeout: 5_000 }))]);
     let next = proxy.peer(lookup);
     assert!(next.hop && proxy.hedge().is_empty(), "once");
-    // The owner fails at last: the next one is waited for.
+    // The owner fails at last. The next peer is still awaited.
     proxy.now = 400;
     assert!(proxy.respond_from(lookup, &owner, None).is_empty());
     assert!(matches!(
         &proxy.respond_from(lookup, &next, PeerResponse::read(&response_map(SHARED), Vec::new(), false).ok())[..],
         [(1, Happened::Reply(..))]
     ));
-    // Whoever answers later answers nobody, and has answered.
+    // A later response has no effect, except that the peer has answered.
     assert!(
         proxy
             .respond_from(lookup, &owner, PeerResponse::read(&response_map(SHARED), Vec::new(), false).ok())
@@ -101,7 +101,7 @@ fn a_group_that_hedges_asks_the_next_peer_too_when_the_owner_is_silent() {
             .worker
             .peers
             .choose(&proxy.worker.snapshot().unwrap().clone().ring, meshcache_protocol::Hash::of(b"any"), 401)
-            .map(|choice| choice.hop),
+            .map(|peer| peer.hop),
         Some(false)
     );
 }
@@ -113,7 +113,7 @@ fn an_owner_that_is_loading_is_not_silent() {
     assert_eq!(
         proxy.worker.lookups.get(lookup).unwrap().announced_patience(),
         36,
-        "it says so before the next is asked"
+        "it says so before the next peer is asked"
     );
     proxy.attend_until(40);
     proxy.respond(lookup, "loading", &[], "");
@@ -152,7 +152,7 @@ fn a_silent_owner_is_given_up_after_its_patience_and_may_still_answer() {
     let second = proxy.send(lookup);
     let first = proxy.worker.lookups.take_call(token).unwrap();
     assert!(first.is_given_up && first.peer == owner);
-    // Envoy gives it up long after: that has counted.
+    // Envoy gives up the call long after. The failure has been counted.
     proxy.worker.peers.note_answer(&owner.address);
     assert!(proxy.call_returns(lookup, &owner, true, Err(PeerFailure::Peer)).is_empty());
     let ring = proxy.worker.snapshot().unwrap().ring.clone();
@@ -177,7 +177,7 @@ fn when_both_peers_are_silent_all_pass() {
     assert!(proxy.give_up_silent().is_empty());
     proxy.attend_until(2000);
     assert_eq!(proxy.give_up_silent(), [(1, Happened::Pass(Reason::PeersFailed))]);
-    assert!(!proxy.worker.lookups.awaits_calls(), "nobody looks for them any more");
+    assert!(!proxy.worker.lookups.awaits_calls(), "no peer is awaited any longer");
 }
 
 #[test]
@@ -185,15 +185,15 @@ fn time_in_which_the_worker_sleeps_is_not_its_peers_silence() {
     let mut proxy = Proxy::new("{}");
     let lookup = proxy.look_up("/x");
     proxy.send(lookup);
-    // Ten seconds in which it looks ten times a second, and is late by 90 ms each time.
+    // Ten seconds with ten checks a second, each 90 ms late.
     for _ in 0..49 {
         proxy.now += 100;
         proxy.worker.attention.advance(proxy.now);
     }
-    assert!(proxy.give_up_silent().is_empty(), "49 looks of 20 ms");
+    assert!(proxy.give_up_silent().is_empty(), "49 checks of 20 ms");
     proxy.now += 100;
     proxy.worker.attention.advance(proxy.now);
-    assert!(matches!(proxy.give_up_silent()[..], [(1, Happened::CallOut(_))]), "a silent peer is left in the end");
+    assert!(matches!(proxy.give_up_silent()[..], [(1, Happened::CallOut(_))]), "a silent peer is given up in the end");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn after_a_reset_stream_the_next_peer_is_asked_and_the_first_stays_healthy() {
         [(1, Happened::Pass(Reason::PeersFailed))]
     );
     let again = proxy.look_up("/x");
-    assert_eq!(proxy.peer(again), owner, "it may have been the answer's fault");
+    assert_eq!(proxy.peer(again), owner, "the response may have been at fault");
     assert!(matches!(
         proxy.call_returns(again, &owner, false, Err(PeerFailure::Stream))[..],
         [(2, Happened::CallOut(_))]

@@ -17,8 +17,8 @@ fn requests_that_arrive_during_a_load_look_up_again_together_for_what_needs_vali
     let all = proxy.respond(lookup, "miss; ttl=0; age=0; fwd-status=200; shared; load=975", &[("etag", "e")], "first");
     assert_eq!(replied(&all, "first"), [1, 2]);
     let [_, _, (3, Happened::CallOut(callout)), (4, Happened::Wait)] = &all[..] else { panic!("{all:?}") };
-    assert_eq!(said(&proxy, callout.lookup).waited, 500, "what was loaded since the last of them came is theirs");
-    // Another one comes meanwhile: the load of theirs has begun before it.
+    assert_eq!(said(&proxy, callout.lookup).waited, 500, "what was loaded since the last of them arrived is theirs");
+    // Another one arrives meanwhile, after their load has begun.
     proxy.now = 1100;
     assert_eq!(proxy.get("/x"), Happened::Wait);
     proxy.now = 2000;
@@ -59,10 +59,8 @@ fn an_owner_that_does_not_say_when_it_loaded_is_asked_again_by_all_that_joined()
     proxy.now = 1;
     proxy.get("/x");
     let all = proxy.respond(lookup, "miss; ttl=0; age=0; shared", &[], "first");
-    assert!(
-        matches!(&all[..], [(1, Happened::Reply(..)), (2, Happened::CallOut(callout))] if said(&proxy, callout.lookup).waited == 0),
-        "{all:?}"
-    );
+    let [(1, Happened::Reply(..)), (2, Happened::CallOut(callout))] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(said(&proxy, callout.lookup).waited, 0);
 }
 
 #[test]
@@ -90,8 +88,8 @@ fn a_failure_is_for_all_waiters_once_a_second_load_has_brought_it_too() {
         let map = header_map::encode(
             [(&b":status"[..], status.as_bytes()), (b"meshcache-outcome", outcome.as_bytes())].into_iter(),
         );
-        let answer = PeerResponse::read(&map, b"failed".to_vec(), false).ok();
-        proxy.respond_with(lookup, answer)
+        let response = PeerResponse::read(&map, b"failed".to_vec(), false).ok();
+        proxy.respond_with(lookup, response)
     };
     const FIRST: &str = "miss; ttl=0; age=0; fwd-status=503; shared";
     for second in ["miss; ttl=0; age=0; fwd-status=503; waiters", FIRST] {
