@@ -1,24 +1,21 @@
 //! One coordinator, start to end: read what it is told, listen, serve, drain.
 
 use crate::{
-    cache::Cache,
+    cache::state::Cache,
+    cluster::{announcer::Words, membership::Rings, static_peers::Fixed},
     config::{
         CheckFlags, Config,
-        groups::{Loaded, Source},
-    },
-    discovery::{
-        Rings,
-        fixed::Fixed,
-        kube::{self, Cluster},
+        groups_file::{Loaded, Source},
+        tokens::Tokens,
     },
     feed::Feed,
-    http::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
-    metrics::Metrics,
+    kube,
+    kube::Cluster,
     purge::Purger,
     reload::{Reload, give},
+    server::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
     settings::Settings,
-    token::Tokens,
-    words::Words,
+    telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,12 +1,10 @@
 //! The feed: what proxies learn from a coordinator (groups, ring, purges), and what they tell it.
 
 use crate::{
-    cache::Cache,
+    cache::{load_limit, load_limit::Taken, state::Cache},
     clock,
-    limit::Limit,
-    metrics::Metrics,
-    room::{self, Taken},
-    sure::{Claim, Knows},
+    consistency::catch_up::{Claim, Knows},
+    telemetry::{limits::Limit, metrics::Metrics},
 };
 use bytes::Bytes;
 use http::HeaderValue;
@@ -52,7 +50,7 @@ pub struct Feed {
     told: Mutex<Told>,
     proxies: Mutex<HashMap<String, Proxy>>,
     words: Mutex<BTreeSet<String>>,
-    room: Arc<room::Bytes>,
+    room: Arc<load_limit::Bytes>,
     current: watch::Sender<Arc<Current>>,
 }
 
@@ -138,7 +136,7 @@ impl Feed {
             told: Mutex::default(),
             proxies: Mutex::default(),
             words: Mutex::default(),
-            room: room::Bytes::new(ANSWERED),
+            room: load_limit::Bytes::new(ANSWERED),
             current,
         })
     }

@@ -1,14 +1,14 @@
 //! What a node loads for all who ask: it peeks at the one that had the key before, and only then goes to the service.
 
-use super::{
-    net::{Back, Lost, Place},
-    questions::{HOUR, PATIENCE},
-    world::World,
-};
 use crate::{
-    carried::Comes,
+    cache::transfer::Comes,
+    consistency::catch_up::{Claim, Knows},
+    simulation::{
+        net::{Back, Lost, Place},
+        questions::{HOUR, PATIENCE},
+        world::World,
+    },
     store::{Entry, Load, Parts, Used, fresh},
-    sure::{Claim, Knows},
 };
 use bytes::Bytes;
 use http::StatusCode;

@@ -1,14 +1,16 @@
 //! Who is in the ring: what nodes say of themselves, and how they leave.
 
-use super::{
-    net::Place,
-    world::{World, index},
-};
 use crate::{
-    carried::Comes,
-    discovery::told::Does,
-    lease::Renewal,
-    sure::{Claim, Knows},
+    cache::transfer::Comes,
+    cluster::announcements::Does,
+    consistency::{
+        catch_up::{Claim, Knows},
+        lease::Renewal,
+    },
+    simulation::{
+        net::Place,
+        world::{World, index},
+    },
 };
 use meshcache_protocol::{Key, Ring, frame};
 use std::{collections::BTreeMap, sync::Arc};

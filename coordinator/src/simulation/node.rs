@@ -1,12 +1,12 @@
 //! Coordinators: all that they decide with as it is, and in place of their tasks and sockets what happens one after
 //! another.
 
-use super::{feed::Poll, flights::Waiter, net::Run, world::World};
 use crate::{
-    cache::Cache,
-    discovery::told::{Does, Told},
+    cache::state::Cache,
+    cluster::announcements::{Does, Told},
+    consistency::marks::Marker,
     feed::Feed,
-    marker::Marker,
+    simulation::{feed::Poll, flights::Waiter, net::Run, world::World},
 };
 use meshcache_protocol::Breaker;
 use std::{

@@ -1,16 +1,17 @@
 //! What was purged, and whether a node knows: purges are told, and each asks all others what it has missed.
 
-use super::{
-    net::{Back, Lost, Place},
-    world::{World, index},
-};
 use crate::{
-    lease::{LAST, Renewal},
-    named::Named,
-    purge::watch,
+    consistency::{
+        catch_up::Caught,
+        lease::{LAST, Renewal},
+    },
+    purge::sync,
     settings::Purged,
-    store::Meant,
-    sure::Caught,
+    simulation::{
+        net::{Back, Lost, Place},
+        world::{World, index},
+    },
+    store::{Meant, purge_matcher::Named},
 };
 use meshcache_protocol::purge::{Purge, What};
 use std::{cell::Cell, rc::Rc, time::Duration};
@@ -24,7 +25,7 @@ type Reached = Box<dyn FnOnce(&mut World, Result<(), Lost>)>;
 impl World {
     /// Asks a peer again and again what was purged.
     pub(super) fn listen(&mut self, at: usize, other: usize, life: u64) {
-        let pause = watch::second(self.nodes[at].cache.ring().peers().len(), self.name(at), self.name(other));
+        let pause = sync::second(self.nodes[at].cache.ring().peers().len(), self.name(at), self.name(other));
         self.go_on_listening(at, other, life, Some(pause));
     }
 
@@ -34,7 +35,7 @@ impl World {
             node.listens.remove(&other);
             return;
         }
-        let pause = pause.unwrap_or_else(|| watch::beat(node.cache.ring().peers().len()));
+        let pause = pause.unwrap_or_else(|| sync::beat(node.cache.ring().peers().len()));
         let next = self.now + pause.as_millis() as u64;
         self.beat(at, other, life, move |world| {
             let wait = next.saturating_sub(world.now);
@@ -51,7 +52,7 @@ impl World {
             Place::Node(at),
             other,
             LAST,
-            move |world, back: Back<watch::Answer>| {
+            move |world, back: Back<sync::Answer>| {
                 let answer = world.nodes[other].cache.tell_since(&question);
                 back.send(world, answer);
             },
@@ -64,7 +65,7 @@ impl World {
         );
     }
 
-    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<watch::Answer, Lost>) {
+    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<sync::Answer, Lost>) {
         let (cache, name, now) = (self.nodes[at].cache.clone(), &self.peers.clone()[other].name, self.now);
         let renewal = match answer {
             Ok(answer) => {
@@ -100,7 +101,7 @@ impl World {
     pub(super) fn wake(&mut self, at: usize) {
         let ring = self.nodes[at].cache.ring();
         let (node, now) = (&mut self.nodes[at], self.now);
-        if now < node.woken + watch::soon(ring.peers().len()).as_millis() as u64 {
+        if now < node.woken + sync::soon(ring.peers().len()).as_millis() as u64 {
             return;
         }
         node.woken = now;

@@ -1,14 +1,14 @@
 //! Questions of proxies and of other nodes.
 
-use super::{
-    flights::Waiter,
-    net::{Back, Place},
-    proxy::Answered,
-    world::{World, index},
-};
 use crate::{
+    consistency::catch_up::{Claim, Knows},
     settings::Door,
-    sure::{Claim, Knows},
+    simulation::{
+        flights::Waiter,
+        net::{Back, Place},
+        proxy::Answered,
+        world::{World, index},
+    },
 };
 use meshcache_protocol::wire;
 use std::{cell::Cell, rc::Rc};

@@ -22,9 +22,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshcache_coordinator::{
-    cache::Cache,
-    metrics::{GroupMetrics, Metrics},
+    cache::state::Cache,
     settings::{Door, Identity, Settings},
+    telemetry::{group_metrics::GroupMetrics, metrics::Metrics},
 };
 use meshcache_protocol::{Groups, Peer, Ring, groups::Config};
 use std::{
