@@ -8,7 +8,7 @@ pub mod cache;
 mod clock;
 pub mod cluster;
 pub mod config;
-mod consistency;
+pub mod consistency;
 pub mod coordinator;
 pub mod feed;
 pub mod http;
@@ -21,5 +21,5 @@ pub mod server;
 pub mod settings;
 #[cfg(test)]
 mod simulation;
-mod store;
+pub mod store;
 pub mod telemetry;

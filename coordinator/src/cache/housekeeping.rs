@@ -19,7 +19,7 @@ impl Cache {
                 let slept = Duration::from_millis(self.clock.now().saturating_sub(last));
                 if slept > 2 * SWEEP {
                     tracing::warn!(?slept, "this process did not run: others have answered for it");
-                    self.missed_something();
+                    self.cluster.missed_something();
                 }
                 last = self.clock.now();
                 self.loading.expire();

@@ -103,16 +103,16 @@ impl Cache {
 
     /// Tells the key's owner and the next peer, while the client has its answer.
     fn tell(self: &Arc<Self>, head: &Head, key: &Key, target: &str) {
-        if !self.peers.may_ask() {
+        if !self.cluster.peers.may_ask() {
             return;
         }
-        let (ring, me) = (self.ring(), &self.settings.me);
+        let (ring, me) = (self.cluster.ring(), &self.settings.me);
         for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
             let (cache, name, head, target) =
                 (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
             tokio::spawn(async move {
                 let patience = Duration::from_millis(PAUSE);
-                if let Err(failure) = cache.peers.invalidate(&name, &head, &target, patience).await {
+                if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
                     tracing::debug!(peer = name, reason = failure.label(), "an invalidation was not heard");
                 }
             });
@@ -280,7 +280,7 @@ mod tests {
     /// What another coordinator says of a key now that arrived there so many milliseconds ago; it is heard `late`.
     fn comes(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refused> {
         let stored = fresh(3_600_000);
-        let (status, arrived) = (StatusCode::OK, cache.now() - ago);
+        let (status, arrived) = (StatusCode::OK, cache.clock.now() - ago);
         let (rules, selecting) = (cache.rules(), Default::default());
         let entry = Entry::new(Parts {
             status,
@@ -303,7 +303,7 @@ mod tests {
         let (there, frames) = frame::read(&message).unwrap();
         cache.take_in(
             served,
-            &cache.store.begin(key.clone(), cache.history.position()),
+            &cache.store.begin(key.clone(), cache.consistency.history.position()),
             &frames[0],
             late,
             &Arc::new(there),
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
         cache.remove(&What { all: true, ..What::default() }, Fate::Gone);
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.store.remove(&cache.rules().named("g").unwrap().share, key.hash(), cache.now());
+        cache.store.remove(&cache.rules().named("g").unwrap().share, key.hash(), cache.clock.now());
         assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));
     }
 
@@ -370,7 +370,7 @@ mod tests {
             let cache = cache(headers);
             let (rules, key) = (cache.rules(), key(&cache, &format!("/{}", "x".repeat(50_000)), "de"));
             let served = rules.named("g").unwrap();
-            let is_there = || cache.store.peek(&served.share, &key, cache.now()).is_some();
+            let is_there = || cache.store.peek(&served.share, &key, cache.clock.now()).is_some();
             cache.invalidate_in_time(served, &key);
             simulated::set(100_001);
             assert_eq!(comes(&cache, &key, 0, 0), Ok(()));

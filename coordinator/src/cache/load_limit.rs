@@ -1,15 +1,11 @@
-//! Room for what is under way: places for a group's loads with a queue before them, and bytes of bodies that are not in
-//! the store yet.
+//! Limits the loads of a group that are under way, with a queue before them.
 
 use meshcache_protocol::groups::Overload;
 use prometheus::IntGauge;
 use std::{
-    sync::{
-        Arc,
-        atomic::{
-            AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed},
-        },
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{AcqRel, Relaxed},
     },
     time::Duration,
 };
@@ -108,58 +104,10 @@ impl Drop for Gauged {
     }
 }
 
-/// Bytes of what is under way, as of bodies on their way into the store, of all groups.
-#[derive(Debug)]
-pub(crate) struct Bytes {
-    used: AtomicU64,
-    most: u64,
-}
-
-/// Some of them, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    of: Arc<Bytes>,
-    bytes: u64,
-}
-
-impl Bytes {
-    pub(crate) fn new(most: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), most })
-    }
-
-    /// Those that are under way.
-    pub(crate) fn used(&self) -> u64 {
-        self.used.load(Acquire)
-    }
-
-    /// None so far.
-    pub(crate) fn take(self: &Arc<Self>) -> Taken {
-        Taken { of: self.clone(), bytes: 0 }
-    }
-}
-
-impl Taken {
-    /// Takes so many in all, if there are as many. It never gives any back before its end.
-    pub(crate) fn grow(&mut self, to: u64) -> bool {
-        let more = to.saturating_sub(self.bytes);
-        if self.of.used.fetch_add(more, AcqRel).saturating_add(more) > self.of.most {
-            self.of.used.fetch_sub(more, AcqRel);
-            return false;
-        }
-        self.bytes = self.bytes.saturating_add(more);
-        true
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.of.used.fetch_sub(self.bytes, AcqRel);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, atomic::Ordering::Acquire};
 
     fn gauge() -> IntGauge {
         IntGauge::new("g", "g").unwrap()
@@ -188,17 +136,5 @@ mod tests {
         assert!(!wait(100).await.unwrap() && begun.elapsed() >= Duration::from_millis(100));
         drop(held);
         assert_eq!((loading.get(), waiting.get(), room.queue.load(Acquire)), (0, 0, 0));
-    }
-
-    #[test]
-    fn bytes_are_given_back() {
-        let bytes = Bytes::new(100);
-        let (mut a, mut b) = (bytes.take(), bytes.take());
-        assert!(a.grow(60) && a.grow(50) && b.grow(40));
-        assert!(!b.grow(41) && bytes.used() == 100);
-        drop(a);
-        assert!(b.grow(100) && bytes.used() == 100);
-        drop(b);
-        assert_eq!(bytes.used(), 0);
     }
 }

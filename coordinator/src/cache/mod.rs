@@ -1,4 +1,4 @@
-//! The cache of one coordinator. [`lookup`](state) tells the way of a request: store, then miss, flight, peer or
+//! The cache of one coordinator. [`lookup`] tells the way of a request: store, then miss, flight, peer or
 //! origin, and back.
 
 pub(crate) mod flight;
@@ -10,6 +10,7 @@ pub(crate) mod invalidation;
 pub(crate) mod load;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;
+pub(crate) mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
 pub(crate) mod observe;
@@ -18,6 +19,7 @@ pub(crate) mod pass_reason;
 pub(crate) mod peek;
 pub(crate) mod peer_load;
 pub(crate) mod range;
+pub(crate) mod removal;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revalidation;

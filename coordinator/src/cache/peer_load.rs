@@ -55,10 +55,10 @@ pub(crate) struct Hop {
 impl Cache {
     /// The hop that a request needs; none where it is answered from here.
     pub(crate) fn hop(&self, asked: &Asked<'_>) -> Option<Hop> {
-        if asked.is_from_peer || asked.is_hop() || !self.peers.may_ask() {
+        if asked.is_from_peer || asked.is_hop() || !self.cluster.peers.may_ask() {
             return None;
         }
-        let ring = self.ring();
+        let ring = self.cluster.ring();
         let me = &self.settings.me;
         if ring.owner(asked.key.hash()).is_none_or(|owner| owner.name == *me) {
             return None;
@@ -79,7 +79,7 @@ impl Cache {
             verified: asked.verified(),
             ring: ring.version(),
             rules: group.digest().to_owned(),
-            purge: self.history.told().to_string(),
+            purge: self.consistency.history.told().to_string(),
             // Peers believe one another.
             marks: String::new(),
             // Less than we wait, so that `loading` is here before we take the peer for dead.
@@ -99,7 +99,7 @@ impl Cache {
         errand.served.metrics.loads_deduped.inc();
         let errand = Arc::new(errand);
         let of = errand.clone();
-        let mut peers = hop.peers.iter().filter(|peer| self.peers.admits(peer, Call::Question)).take(PEERS);
+        let mut peers = hop.peers.iter().filter(|peer| self.cluster.peers.admits(peer, Call::Question)).take(PEERS);
         let Some(owner) = peers.next() else { return self.load_here(errand, leader).await };
         let hedge = errand.served.group.config().hedge.duration();
         let heard = AtomicBool::new(false);
@@ -163,7 +163,7 @@ impl Cache {
         loop {
             let began = Instant::now();
             question.waited = millis(asked.elapsed()).saturating_add(hop.question.waited);
-            let answered = self.peers.ask(peer, head, &question, patience, true).await;
+            let answered = self.cluster.peers.ask(peer, head, &question, patience, true).await;
             served.metrics.from_peer(began.elapsed());
             let Ok((verdict, response)) = answered else {
                 served.metrics.peer_errors.inc();
@@ -189,7 +189,7 @@ impl Cache {
                         served.metrics.peer_loads.inc();
                     } else {
                         served.metrics.peer_errors.inc();
-                        self.peers.broke_off(peer);
+                        self.cluster.peers.broke_off(peer);
                     }
                     return received;
                 }
@@ -284,8 +284,8 @@ impl Cache {
     pub(crate) async fn relay(&self, asked: &Asked<'_>, head: &Head, hop: &Hop) -> Option<Response<Body>> {
         let Served { group, metrics, .. } = &**asked.served;
         let patience = group.config().patience.duration();
-        let peer = hop.peers.iter().find(|peer| self.peers.admits(peer, Call::Question))?;
-        let (verdict, response) = match self.peers.ask(peer, head, &hop.question, patience, false).await {
+        let peer = hop.peers.iter().find(|peer| self.cluster.peers.admits(peer, Call::Question))?;
+        let (verdict, response) = match self.cluster.peers.ask(peer, head, &hop.question, patience, false).await {
             Ok(answered) => answered,
             Err(_) => {
                 metrics.peer_errors.inc();

@@ -1,12 +1,15 @@
 //! What this coordinator says of itself to the others: that it is there, again and again, and that it leaves.
 
 use crate::{
-    cache::state::Cache,
     cluster::{
         announcements::{AGAIN, Does, LONGEST, Word},
         membership::Rings,
+        ring::Cluster,
     },
-    http::capture::{Collected, collect},
+    http::{
+        byte_budget::ByteBudget,
+        capture::{Collected, collect},
+    },
     origin::{Failure, Paced},
 };
 use meshcache_protocol::{Peer, wire};
@@ -18,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Says words for one coordinator.
 pub(crate) struct Words {
-    pub(crate) cache: Arc<Cache>,
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) rings: Arc<Rings>,
+    /// Memory for answers.
+    pub(crate) bytes: Arc<ByteBudget>,
     /// Where it listens.
     pub(crate) own: Peer,
     /// The names are fixed: nobody else ever tells that it is there.
@@ -37,11 +42,11 @@ impl Words {
             if self.fixed {
                 self.rings.note(self.me(), Does::Join);
             }
-            let stood_in = self.cache.stood_in.lock().clone();
+            let stood_in = self.cluster.stood_in.lock().clone();
             // Who left may be back, and know of this one by its own word alone.
             let to = if self.fixed { self.rings.others() } else { self.others(|peer| stood_in.contains(&peer.name)) };
             for peer in self.say(Does::Join, to, &stood_in).await {
-                self.cache.stood_in.lock().remove(&peer);
+                self.cluster.stood_in.lock().remove(&peer);
             }
         }
     }
@@ -70,7 +75,7 @@ impl Words {
     }
 
     fn others(&self, are: impl Fn(&Peer) -> bool) -> Vec<Peer> {
-        self.cache.ring().peers().iter().filter(|peer| peer.name != self.own.name && are(peer)).cloned().collect()
+        self.cluster.ring().peers().iter().filter(|peer| peer.name != self.own.name && are(peer)).cloned().collect()
     }
 
     /// Says it to all of them at once. Those who have heard it.
@@ -98,9 +103,9 @@ impl Words {
 
     /// Tells one peer. If that one leaves it answers so: who has just come has not heard it yet.
     async fn tell(&self, peer: &Peer, word: Vec<u8>) -> Result<(), Failure> {
-        let answer = self.cache.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
+        let answer = self.cluster.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
         let body = Paced::new(answer.into_body(), PATIENCE);
-        if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.cache.bytes.take()).await
+        if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.bytes.take()).await
             && let Ok(own) = serde_json::from_slice::<Word>(&own)
             && own.peer.name == peer.name
             && own.problem().is_none()

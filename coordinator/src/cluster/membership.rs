@@ -2,10 +2,10 @@
 //! place takes them.
 
 use crate::{
-    cache::state::Cache,
     cluster::{
         announcements::{Does, Told, Word},
         peer_lists::{Change, Lists, Problem},
+        ring::Cluster,
     },
     telemetry::metrics::Metrics,
 };
@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Takes the rings that discovery makes: the cache, the metrics, the feed and the log hear of each.
 pub struct Rings {
-    cache: Arc<Cache>,
+    cluster: Arc<Cluster>,
     pub(crate) metrics: Arc<Metrics>,
     me: String,
     known: Mutex<Known>,
@@ -43,17 +43,17 @@ impl Known {
 impl Rings {
     /// `me`: this peer's name; `changed` is called after each new ring.
     pub fn new(
-        cache: Arc<Cache>,
+        cluster: Arc<Cluster>,
         metrics: Arc<Metrics>,
         me: &str,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { cache, metrics, me: me.to_owned(), known: Mutex::default(), changed: Box::new(changed) })
+        Arc::new(Self { cluster, metrics, me: me.to_owned(), known: Mutex::default(), changed: Box::new(changed) })
     }
 
     /// The peers are a fixed list, with these names.
     pub fn expects(&self, names: impl IntoIterator<Item = String>) {
-        let lists = Lists::new(&self.me, names, self.cache.now());
+        let lists = Lists::new(&self.me, names, self.cluster.now());
         lists.own().iter().for_each(|peer| self.metrics.set_peer_problem(peer, Problem::Unheard.label(), false));
         self.known.lock().lists = Some(lists);
     }
@@ -74,7 +74,7 @@ impl Rings {
     pub(crate) fn replace(&self, peers: Vec<Peer>) -> bool {
         let mut known = self.known.lock();
         known.discovered = peers;
-        known.settle(self.cache.now());
+        known.settle(self.cluster.now());
         self.make(&known)
     }
 
@@ -86,27 +86,27 @@ impl Rings {
         }
         self.note(word.peer.clone(), word.does);
         if let Some(lists) = &mut self.known.lock().lists {
-            lists.hear(word, self.cache.now());
+            lists.hear(word, self.cluster.now());
         }
         match word.does {
-            Does::Join => self.cache.is_back(&word.peer.name),
+            Does::Join => self.cluster.is_back(&word.peer.name),
             Does::Leave => {}
-            Does::End => self.cache.has_ended(&word.peer.name),
+            Does::End => self.cluster.has_ended(&word.peer.name),
         }
         if word.stood_in {
-            self.cache.missed_something();
+            self.cluster.missed_something();
         }
     }
 
     /// Takes a word of a peer or of this one into account.
     pub(crate) fn note(&self, peer: Peer, does: Does) {
         let mut known = self.known.lock();
-        let (name, before) = (peer.name.clone(), self.cache.ring());
-        if !known.hear(peer, does, self.cache.now()) || !self.make(&known) {
+        let (name, before) = (peer.name.clone(), self.cluster.ring());
+        if !known.hear(peer, does, self.cluster.now()) || !self.make(&known) {
             return;
         }
         let is = |ring: &Ring| ring.peer(&name).is_some();
-        if is(&before) != is(&self.cache.ring()) {
+        if is(&before) != is(&self.cluster.ring()) {
             let word = if does == Does::Join { "joins" } else { "leaves" };
             tracing::info!(peer = name, "peer {word}");
         }
@@ -119,7 +119,7 @@ impl Rings {
 
     /// All others who are in the ring, and all whom discovery knows besides.
     pub(crate) fn others(&self) -> Vec<Peer> {
-        let (known, ring) = (self.known.lock(), self.cache.ring());
+        let (known, ring) = (self.known.lock(), self.cluster.ring());
         let left = known.discovered.iter().filter(|peer| ring.peer(&peer.name).is_none());
         ring.peers().iter().chain(left).filter(|peer| peer.name != self.me).cloned().collect()
     }
@@ -135,10 +135,10 @@ impl Rings {
         loop {
             ticks.tick().await;
             let mut known = self.known.lock();
-            if known.settle(self.cache.now()) {
+            if known.settle(self.cluster.now()) {
                 self.make(&known);
             }
-            let changes = known.lists.as_mut().map_or_else(Vec::new, |lists| lists.settle(self.cache.now()));
+            let changes = known.lists.as_mut().map_or_else(Vec::new, |lists| lists.settle(self.cluster.now()));
             drop(known);
             changes.into_iter().for_each(|change| self.tell(&change));
         }
@@ -165,13 +165,13 @@ impl Rings {
     /// Makes the ring of all that is known. Whether it is another one.
     fn make(&self, known: &Known) -> bool {
         let ring = Ring::new(known.told.ring(&known.discovered));
-        if ring == *self.cache.ring() {
+        if ring == *self.cluster.ring() {
             return false;
         }
         let names: Vec<&str> = ring.peers().iter().map(|peer| peer.name.as_str()).collect();
         tracing::info!(peers = names.join(","), version = format!("{:016x}", ring.version()), "ring");
         self.metrics.set_ring(&ring);
-        self.cache.set_ring(Arc::new(ring));
+        self.cluster.set_ring(Arc::new(ring));
         (self.changed)();
         true
     }

@@ -1,11 +1,45 @@
-//! The ring as the cache uses it: who owns keys now, who did before, and who comes back.
+//! The ring as this coordinator sees it: the owners of keys now and before, and the links to them.
 
-use crate::{cache::state::Cache, cluster::previous_rings::Former};
+use crate::{
+    clock::Clock,
+    cluster::{client::Peers, previous_rings::Former},
+    telemetry::metrics::Metrics,
+};
+use arc_swap::ArcSwap;
 use meshcache_protocol::{Key, Ring};
-use parking_lot::MutexGuard;
-use std::sync::Arc;
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::BTreeSet, sync::Arc};
 
-impl Cache {
+/// The other coordinators, now and before.
+pub struct Cluster {
+    me: String,
+    clock: Clock,
+    pub(crate) peers: Peers,
+    /// The rings before this one. Its lock is held while the ring or the links to peers change.
+    pub(crate) former: Mutex<Former>,
+    /// Owners whose keys were loaded here, because they did not answer whoever asked: they have to hear of it.
+    pub(crate) stood_in: Mutex<BTreeSet<String>>,
+    ring: ArcSwap<Ring>,
+}
+
+impl Cluster {
+    /// A cluster of this coordinator alone, with an empty ring. `me`: its name in the ring.
+    pub(crate) fn new(me: &str, clock: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            me: me.to_owned(),
+            clock,
+            peers: Peers::new(clock, metrics),
+            former: Mutex::default(),
+            stood_in: Mutex::default(),
+            ring: ArcSwap::default(),
+        })
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> Arc<Ring> {
+        self.ring.load_full()
+    }
+
     /// Milliseconds of the cache's own clock.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
@@ -19,8 +53,8 @@ impl Cache {
 
     /// The same, without a connection to anybody. While what it gives is held, there is no other ring.
     pub(crate) fn note_ring(&self, ring: &Arc<Ring>) -> MutexGuard<'_, Former> {
-        let (me, mut former) = (&self.settings.me, self.former.lock());
-        let before = self.swap_ring(ring.clone());
+        let (me, mut former) = (&self.me, self.former.lock());
+        let before = self.ring.swap(ring.clone());
         let was_there = before.peer(me).is_some();
         // Who has just begun was in no ring: the others owned its keys.
         former.note(if was_there { (*before).clone() } else { ring.without(me) }, self.now());
@@ -31,7 +65,7 @@ impl Cache {
     /// Keeps links to those in the ring, and to those before: the lock of these is held, so that no newer ring's links
     /// are lost.
     fn link(&self, former: &MutexGuard<'_, Former>) {
-        self.peers.set(&self.ring(), former.peers(), &self.settings.me);
+        self.peers.set(&self.ring(), former.peers(), &self.me);
     }
 
     /// Others have answered for this coordinator while it did not: they are asked for what it missed.
@@ -42,7 +76,7 @@ impl Cache {
 
     /// The same, without a connection to anybody.
     pub(crate) fn note_missed(&self) -> MutexGuard<'_, Former> {
-        let (me, mut former) = (&self.settings.me, self.former.lock());
+        let (me, mut former) = (&self.me, self.former.lock());
         let ring = self.ring();
         if ring.peer(me).is_some() {
             former.note(ring.without(me), self.now());
@@ -65,9 +99,8 @@ impl Cache {
     /// A key is loaded here. If it is another's, that one did not answer whoever asked.
     pub(crate) fn note_stand_in(&self, key: &Key) {
         let ring = self.ring();
-        if let Some(owner) = ring
-            .owner(key.hash())
-            .filter(|owner| owner.name != self.settings.me && ring.peer(&self.settings.me).is_some())
+        if let Some(owner) =
+            ring.owner(key.hash()).filter(|owner| owner.name != self.me && ring.peer(&self.me).is_some())
         {
             let mut stood_in = self.stood_in.lock();
             if !stood_in.contains(&owner.name) {
@@ -90,7 +123,7 @@ mod tests {
 
     #[test]
     fn who_comes_while_something_was_missed_is_linked() {
-        let cache = Cache::sample("me", 1 << 20);
+        let cluster = Cluster::new("me", Clock::new(), Metrics::new().unwrap());
         for n in 0..1000 {
             let new = format!("new-{n}");
             let ring = ring(&["me".into(), new.clone()]);
@@ -98,12 +131,12 @@ mod tests {
             std::thread::scope(|threads| {
                 threads.spawn(|| {
                     together.wait();
-                    cache.missed_something();
+                    cluster.missed_something();
                 });
                 together.wait();
-                cache.set_ring(ring);
+                cluster.set_ring(ring);
             });
-            assert!(cache.peers.admits(&new, Call::Question), "{new} has no link");
+            assert!(cluster.peers.admits(&new, Call::Question), "{new} has no link");
         }
     }
 }

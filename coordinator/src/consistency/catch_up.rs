@@ -1,22 +1,18 @@
 //! Before anything is answered from the store: whether all purges are known that others have carried out.
 
 use crate::{
-    cache::state::Cache,
     clock,
-    consistency::purge_log::Gap,
-    purge::sync::{Answer, Question},
-    settings::Purged,
-    store::{Entry, Fate, Load, Meant, purge_matcher::Named},
+    consistency::{
+        messages::{Answer, Question},
+        state::Consistency,
+    },
 };
 use meshcache_protocol::{
     Peer,
     mark::{self, Mark},
-    purge::{Position, Purge, What},
+    purge::Position,
 };
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::timeout;
 
 /// How long a request waits for what is missing. It is a question and an answer away, if it is to be had at all.
@@ -57,18 +53,7 @@ pub(crate) enum Knows {
     Doubts,
 }
 
-/// What catching up with a peer came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caught {
-    /// All that is known there was carried out here.
-    Up,
-    /// Something comes before it that has not been heard: it is asked for the next time.
-    Behind,
-    /// It was more than anybody remembers: the store was emptied of this.
-    Emptied(Purged),
-}
-
-impl Cache {
+impl Consistency {
     /// Whether the store may answer one who says that it has heard of these purges. Waits a moment for what is missing.
     pub(crate) async fn is_sure(&self, claim: Claim<'_>) -> bool {
         match self.knows(claim) {
@@ -177,9 +162,9 @@ impl Cache {
     /// Whom a purge that was carried out here just now is told: all in the ring, and those who are not, or not any
     /// more, and still answer because of what they heard here.
     pub(crate) fn audience(&self) -> Vec<Peer> {
-        let ring = self.ring();
+        let ring = self.cluster.ring();
         let listeners = self.listeners().into_iter().filter(|peer| ring.peer(&peer.name).is_none());
-        ring.peers().iter().cloned().chain(listeners).filter(|peer| peer.name != self.settings.me).collect()
+        ring.peers().iter().cloned().chain(listeners).filter(|peer| peer.name != self.me).collect()
     }
 
     /// Who has asked here within a lease what was purged.
@@ -189,32 +174,8 @@ impl Cache {
 
     /// This coordinator as its rings have it, or had it.
     fn own(&self) -> Option<Peer> {
-        let me = &self.settings.me;
-        self.ring().peer(me).cloned().or_else(|| self.former.lock().peer(me).cloned())
-    }
-
-    /// Takes what a peer has told. `carried_out`: told of each purge that was.
-    pub(crate) fn catch_up(&self, answer: &Answer, mut carried_out: impl FnMut(&Purge, Purged)) -> Caught {
-        if answer.missed {
-            return Caught::Emptied(self.empty(&answer.position));
-        }
-        for purge in &answer.purges {
-            match self.hear(purge) {
-                Ok(Some(purged)) => carried_out(purge, purged),
-                Ok(None) => {}
-                Err(Gap) => return Caught::Behind,
-            }
-        }
-        if self.history.position().covers(&answer.position) { Caught::Up } else { Caught::Behind }
-    }
-
-    /// Nobody knows what was purged meanwhile: the store is emptied, and what was purged before is not to be learnt
-    /// from here.
-    pub(crate) fn start_over(&self) -> Purged {
-        let had = self.empty(&Position::default());
-        self.history.forget();
-        self.lease.emptied(clock::awake());
-        had
+        let me = &self.me;
+        self.cluster.ring().peer(me).cloned().or_else(|| self.cluster.former.lock().peer(me).cloned())
     }
 
     /// The purges that are waited for in vain: see [`Self::give_up`]. What was heard since it was told of is none of
@@ -226,14 +187,6 @@ impl Cache {
         hopeless
     }
 
-    /// Nobody who is heard knows of these purges, and who may is silent: the store is emptied, and they are waited for
-    /// no longer.
-    pub(crate) fn give_up(&self, hopeless: &[(String, u64)]) -> Purged {
-        let had = self.empty(&Position::default());
-        self.lease.give_up(hopeless);
-        had
-    }
-
     /// Whether all purges are known here, and how many others can catch up from.
     pub fn standing(&self) -> (bool, usize) {
         (self.lease.holds(clock::awake()), self.history.len())
@@ -243,82 +196,33 @@ impl Cache {
     pub(crate) fn wake(&self) {
         self.wake.send_replace(());
     }
-
-    /// Numbers a purge of our own, and carries it out.
-    pub fn order(&self, what: What, soft: bool) -> (Purge, Purged) {
-        self.history.order(what, soft, |purge| self.carry_out(purge))
-    }
-
-    /// Carries out a purge of a peer. None: it was carried out before.
-    pub(crate) fn hear(&self, purge: &Purge) -> Result<Option<Purged>, Gap> {
-        self.history.hear(purge, |purge| self.carry_out(purge))
-    }
-
-    /// Empties the store: what was purged up to there is not in it.
-    pub(crate) fn empty(&self, to: &Position) -> Purged {
-        let all = Purge { what: What { all: true, ..What::default() }, ..Purge::default() };
-        self.history.skip(to, || self.carry_out(&all))
-    }
-
-    /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not
-    /// stored, and who comes later does not join it.
-    fn carry_out(&self, purge: &Purge) -> Purged {
-        self.remove(&purge.what, if purge.soft { Fate::Stale(self.clock.now()) } else { Fate::Gone })
-    }
-
-    /// Removes what is named, here alone, and keeps out what is being loaded of it.
-    pub(crate) fn remove(&self, what: &What, fate: Fate) -> Purged {
-        let groups = self.groups();
-        let named = Named::new(what, &groups);
-        self.store.keep_out(|key| named.means(key));
-        let purged = self.store.purge(&named.places(), fate, |key, variants| named.is(key, variants));
-        self.observed.lock().clear();
-        // Removed first: who starts a flight after that has begun it after the purge.
-        self.loading.detach(|key| named.means(key) != Meant::No);
-        self.asking.detach(|key| named.means(key) != Meant::No);
-        purged
-    }
-
-    /// What a purge would remove.
-    pub fn would_purge(&self, what: &What) -> Purged {
-        let groups = self.groups();
-        let named = Named::new(what, &groups);
-        self.store.purge(&named.places(), Fate::Counted, |key, variants| named.is(key, variants))
-    }
-
-    /// Whether what comes from elsewhere (a push, a peek) may be stored: no purge since its load began means it.
-    /// `load`: begun before this is asked, so that a purge that comes now is not missed.
-    pub(crate) fn admits(&self, load: &Load, entry: &Arc<Entry>) -> bool {
-        if !self.history.position().covers(&entry.position) {
-            // It knows more than we do.
-            self.wake();
-            return false;
-        }
-        let Ok(since) = self.history.since(&entry.position, usize::MAX) else { return false };
-        let groups = self.groups();
-        !since.iter().any(|purge| Named::new(&purge.what, &groups).is(load.key(), std::slice::from_ref(entry)))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::simulated;
+    use crate::{cache::state::Cache, clock::simulated, purge::execute};
+    use meshcache_protocol::purge::Purge;
+    use std::sync::Arc;
 
     #[test]
     fn a_purge_that_was_heard_after_somebody_told_of_it_is_not_given_up() {
         simulated::set(1000);
         let cache = Cache::sample("a", 1 << 20);
-        cache.lease.set_peers(["b", "c"].into_iter(), 1000);
-        cache.lease.heard("b", 1000, "b.1", true, 1000);
+        cache.consistency.lease.set_peers(["b", "c"].into_iter(), 1000);
+        cache.consistency.lease.heard("b", 1000, "b.1", true, 1000);
         // A proxy is quicker than b itself; c is silent all the time.
-        assert_eq!(cache.knows(Claim::Peer("b.1:1,x.1:1")), Knows::Behind);
-        cache.hear(&Purge { source: "b.1".into(), n: 1, ..Purge::default() }).unwrap();
+        assert_eq!(cache.consistency.knows(Claim::Peer("b.1:1,x.1:1")), Knows::Behind);
+        execute::hear(&cache, &Purge { source: "b.1".into(), n: 1, ..Purge::default() }).unwrap();
         for (now, source) in [(2000, "b.1"), (3000, "b.2")] {
             simulated::set(now);
-            cache.lease.heard("b", now, source, true, now);
+            cache.consistency.lease.heard("b", now, source, true, now);
         }
-        assert_eq!(cache.hopeless(), [("x.1".to_owned(), 1)], "b has started anew, and what it purged is known");
+        assert_eq!(
+            cache.consistency.hopeless(),
+            [("x.1".to_owned(), 1)],
+            "b has started anew, and what it purged is known"
+        );
     }
 
     /// One of three. At 1,000 ms it has heard b and c, whose sources are `b.1` and `c.1`.
@@ -326,7 +230,7 @@ mod tests {
         simulated::set(1000);
         let cache = Cache::sample("a", 1 << 20);
         cache.set_peer_tokens(&["new".to_owned(), "old".to_owned()]);
-        cache.lease.set_peers(["b", "c"].into_iter(), 1000);
+        cache.consistency.lease.set_peers(["b", "c"].into_iter(), 1000);
         hear(&cache, &["b", "c"], 1000);
         cache
     }
@@ -334,7 +238,7 @@ mod tests {
     fn hear(cache: &Cache, peers: &[&str], now: u64) {
         simulated::set(now);
         for peer in peers {
-            cache.lease.heard(peer, now, &format!("{peer}.1"), true, now);
+            cache.consistency.lease.heard(peer, now, &format!("{peer}.1"), true, now);
         }
     }
 
@@ -346,8 +250,8 @@ mod tests {
     #[test]
     fn a_question_with_an_invented_position_empties_nothing_and_has_nobody_asked() {
         let cache = one_of_three();
-        let woken = cache.wake.subscribe();
-        let own = format!("{}:7", cache.history.source());
+        let woken = cache.consistency.wake.subscribe();
+        let own = format!("{}:7", cache.consistency.history.source());
         // The mark of another number, of a token that nobody has, none at all; a living source, the very own; and no
         // position.
         let invented = ["x.1:1", "x.1:18446744073709551615", "b.1:5", "c.1:5", &own, "x.1:1,y.1:1"];
@@ -358,12 +262,16 @@ mod tests {
             for (purges, marks) in
                 invented.iter().flat_map(|purges| marks.iter().map(move |marks| (*purges, marks.as_str())))
             {
-                assert_eq!(cache.knows(Claim::Anybody { purges, marks }), Knows::Doubts, "{purges} {marks} at {now}");
+                assert_eq!(
+                    cache.consistency.knows(Claim::Anybody { purges, marks }),
+                    Knows::Doubts,
+                    "{purges} {marks} at {now}"
+                );
             }
-            assert_eq!(cache.knows(Claim::Anybody { purges: "nonsense", marks: "" }), Knows::Doubts);
-            assert_eq!(cache.hopeless(), []);
+            assert_eq!(cache.consistency.knows(Claim::Anybody { purges: "nonsense", marks: "" }), Knows::Doubts);
+            assert_eq!(cache.consistency.hopeless(), []);
             assert_eq!(
-                cache.knows(Claim::Anybody { purges: "", marks: "" }),
+                cache.consistency.knows(Claim::Anybody { purges: "", marks: "" }),
                 Knows::All,
                 "who tells of nothing is answered"
             );
@@ -372,7 +280,7 @@ mod tests {
         hear(&cache, &["b", "c"], 9000);
         for purges in invented {
             assert_eq!(
-                cache.knows(Claim::Anybody { purges, marks: "" }),
+                cache.consistency.knows(Claim::Anybody { purges, marks: "" }),
                 Knows::All,
                 "{purges}: all were heard, and none knows of it"
             );
@@ -382,20 +290,20 @@ mod tests {
     #[tokio::test]
     async fn who_tells_of_what_may_be_made_up_passes_at_once_and_keeps_nobody_from_waiting() {
         let cache = one_of_three();
-        let mut woken = cache.wake.subscribe();
-        assert!(!cache.is_sure(Claim::Anybody { purges: "x.1:1", marks: "" }).await);
-        assert_eq!((woken.has_changed().unwrap(), cache.waited.load(Relaxed)), (false, 0));
+        let mut woken = cache.consistency.wake.subscribe();
+        assert!(!cache.consistency.is_sure(Claim::Anybody { purges: "x.1:1", marks: "" }).await);
+        assert_eq!((woken.has_changed().unwrap(), cache.consistency.waited.load(Relaxed)), (false, 0));
         let marks = marked("old", "x.1:1");
-        assert!(!cache.is_sure(Claim::Anybody { purges: "x.1:1", marks: &marks }).await);
+        assert!(!cache.consistency.is_sure(Claim::Anybody { purges: "x.1:1", marks: &marks }).await);
         assert_eq!(
-            (woken.has_changed().unwrap(), cache.waited.load(Relaxed)),
+            (woken.has_changed().unwrap(), cache.consistency.waited.load(Relaxed)),
             (true, 1000),
             "of what a coordinator has told peers are asked"
         );
         woken.mark_unchanged();
         let many = (0..=TOLD).map(|n| format!("x{n}.1:1")).collect::<Vec<_>>().join(",");
         let marks = marked("old", &many);
-        assert!(!cache.is_sure(Claim::Anybody { purges: &many, marks: &marks }).await);
+        assert!(!cache.consistency.is_sure(Claim::Anybody { purges: &many, marks: &marks }).await);
         assert!(!woken.has_changed().unwrap(), "no proxy tells of so many");
     }
 
@@ -406,16 +314,20 @@ mod tests {
             let marks = marked(token, "c.1:5,x.1:1");
             let claim = Claim::Anybody { purges: "c.1:5,x.1:1", marks: &marks };
             hear(&cache, &["b"], 1500);
-            assert_eq!(cache.knows(claim), Knows::Behind, "{token}");
+            assert_eq!(cache.consistency.knows(claim), Knows::Behind, "{token}");
             hear(&cache, &["b"], 2499);
-            assert_eq!(cache.hopeless(), [], "not before");
+            assert_eq!(cache.consistency.hopeless(), [], "not before");
             hear(&cache, &["b"], 2500);
-            let hopeless = cache.hopeless();
+            let hopeless = cache.consistency.hopeless();
             assert_eq!(hopeless.len(), 2, "{token}: {hopeless:?}");
-            cache.give_up(&hopeless);
-            assert_eq!((cache.knows(claim), cache.hopeless()), (Knows::All, vec![]), "once is enough");
+            execute::give_up(&cache, &hopeless);
             assert_eq!(
-                cache.knows(Claim::Anybody { purges: "c.1:5", marks: "" }),
+                (cache.consistency.knows(claim), cache.consistency.hopeless()),
+                (Knows::All, vec![]),
+                "once is enough"
+            );
+            assert_eq!(
+                cache.consistency.knows(Claim::Anybody { purges: "c.1:5", marks: "" }),
                 Knows::All,
                 "it was emptied of that, too"
             );
@@ -427,10 +339,10 @@ mod tests {
         simulated::set(50_000);
         let cache = Cache::sample("a", 1 << 20);
         cache.set_peer_tokens(&["token".to_owned()]);
-        cache.lease.set_peers(["b", "c"].into_iter(), 50_000);
+        cache.consistency.lease.set_peers(["b", "c"].into_iter(), 50_000);
         // What they have heard of coordinators that are gone: without marks, or with those of a token that is gone.
         let (gone, purges) = (marked("gone", "a.0:3,b.0:9"), "a.0:3,b.0:9");
-        let knows = |marks: &str| cache.knows(Claim::Anybody { purges, marks });
+        let knows = |marks: &str| cache.consistency.knows(Claim::Anybody { purges, marks });
         assert_eq!((knows(""), knows(&gone)), (Knows::Doubts, Knows::Doubts));
         let answered = (50_400..53_000).step_by(400).find(|now| {
             hear(&cache, &["b", "c"], *now);
@@ -447,7 +359,7 @@ mod tests {
             cache.set_peer_tokens(tokens);
             let marks = marked("token", "x.1:1");
             for marks in ["", &marks] {
-                assert_eq!(cache.knows(Claim::Anybody { purges: "x.1:1", marks }), Knows::All);
+                assert_eq!(cache.consistency.knows(Claim::Anybody { purges: "x.1:1", marks }), Knows::All);
             }
         }
     }

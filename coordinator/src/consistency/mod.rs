@@ -3,4 +3,6 @@
 pub(crate) mod catch_up;
 pub(crate) mod lease;
 pub(crate) mod marks;
+pub mod messages;
 pub(crate) mod purge_log;
+pub(crate) mod state;

@@ -1,6 +1,6 @@
 //! A body on its way into the store: collected within a limit, whatever its head promised.
 
-use crate::{cache::load_limit::Taken, http::body::Cut};
+use crate::http::{body::Cut, byte_budget::ByteReservation};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -27,7 +27,7 @@ pub(crate) enum Collected<B> {
 pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(
     mut body: B,
     limit: u64,
-    room: &mut Taken,
+    room: &mut ByteReservation,
 ) -> Collected<B> {
     let expected = body.size_hint().exact().filter(|length| *length <= limit);
     if !room.grow(expected.unwrap_or(0)) {
@@ -188,14 +188,14 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
 pub(crate) struct Kept<B, F: FnOnce(Bytes)> {
     body: B,
     limit: usize,
-    room: Taken,
+    room: ByteReservation,
     pieces: Blocks,
     /// None: it is not going to be kept any more.
     keep: Option<F>,
 }
 
 impl<B, F: FnOnce(Bytes)> Kept<B, F> {
-    pub(crate) fn new(body: B, limit: u64, room: Taken, keep: F) -> Self {
+    pub(crate) fn new(body: B, limit: u64, room: ByteReservation, keep: F) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Self { body, limit, room, pieces: Blocks::default(), keep: Some(keep) }
     }
@@ -249,7 +249,7 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::load_limit;
+    use crate::http::byte_budget::ByteBudget;
     use std::collections::VecDeque;
 
     /// A body of so many pieces of one byte, cut from one network buffer.
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_in_crumbs_takes_little_more_than_it_is_and_all_of_that_is_counted() {
-        let (all, room) = (numbered(400_000), load_limit::Bytes::new(1 << 30));
+        let (all, room) = (numbered(400_000), ByteBudget::new(1 << 30));
         let mut taken = room.take();
         let Collected::Whole(whole) = collect(Crumbs(all.clone()), 1 << 20, &mut taken).await else {
             panic!("it is whole")
@@ -286,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_goes_by_is_kept_in_as_little() {
-        let (all, room) = (numbered(100_000), load_limit::Bytes::new(1 << 30));
+        let (all, room) = (numbered(100_000), ByteBudget::new(1 << 30));
         let (to, kept) = std::sync::mpsc::channel();
         let mut body =
             Kept::new(Crumbs(all.clone()), 1 << 20, room.take(), move |whole: Bytes| to.send(whole).unwrap());
@@ -300,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_of_a_body_is_lost_where_there_is_no_more_room() {
-        let (all, room) = (numbered(50_000), load_limit::Bytes::new(20_000));
+        let (all, room) = (numbered(50_000), ByteBudget::new(20_000));
         let Collected::Crowded(mut rest) = collect(Crumbs(all.clone()), 1 << 20, &mut room.take()).await else {
             panic!("there is no room")
         };

@@ -1,8 +1,10 @@
 //! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
 
 use crate::{
-    cache::{load_limit, load_limit::Taken},
-    http::interim::Interim,
+    http::{
+        byte_budget::{ByteBudget, ByteReservation},
+        interim::Interim,
+    },
     origin::PARTIAL,
     settings::Door,
 };
@@ -28,7 +30,7 @@ pub(crate) struct Head {
     scheme: &'static str,
     interim: Option<Interim>,
     /// Its place among all that are under way, which lasts as long as any copy of it.
-    counted: OnceLock<Arc<Taken>>,
+    counted: OnceLock<Arc<ByteReservation>>,
 }
 
 /// Where the authority is written. It stays there: most requests are answered without a copy of it.
@@ -108,7 +110,7 @@ impl Head {
     }
 
     /// Counts it, once, among all heads that are under way. Whether there is room for it.
-    pub(crate) fn count(&self, room: &Arc<load_limit::Bytes>) -> bool {
+    pub(crate) fn count(&self, room: &Arc<ByteBudget>) -> bool {
         if self.counted.get().is_some() {
             return true;
         }
@@ -121,7 +123,7 @@ impl Head {
     }
 
     /// Its place, for what outlives it.
-    pub(crate) fn counted(&self) -> Option<Arc<Taken>> {
+    pub(crate) fn counted(&self) -> Option<Arc<ByteReservation>> {
         self.counted.get().cloned()
     }
 

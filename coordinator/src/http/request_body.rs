@@ -2,9 +2,9 @@
 //! all.
 
 use crate::{
-    cache::load_limit::{Bytes, Taken},
     http::{
         body::Body,
+        byte_budget::{ByteBudget, ByteReservation},
         reply::{text, with},
     },
     telemetry::{limits::Limit, metrics::Metrics},
@@ -45,7 +45,7 @@ impl Reading {
 
 /// Those of one kind of ports.
 pub(crate) struct Unread {
-    room: Arc<Bytes>,
+    room: Arc<ByteBudget>,
     long: Semaphore,
     metrics: Arc<Metrics>,
 }
@@ -98,7 +98,7 @@ impl Unreadable {
 
 impl Unread {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { room: Bytes::new(ALL), long: Semaphore::new(LONG), metrics }
+        Self { room: ByteBudget::new(ALL), long: Semaphore::new(LONG), metrics }
     }
 
     /// A call's whole body.
@@ -162,7 +162,7 @@ impl Unread {
     }
 }
 
-fn make_room(all: &mut Vec<u8>, taken: &mut Taken, length: usize) -> Result<(), Unreadable> {
+fn make_room(all: &mut Vec<u8>, taken: &mut ByteReservation, length: usize) -> Result<(), Unreadable> {
     if length <= all.capacity() {
         return Ok(());
     }

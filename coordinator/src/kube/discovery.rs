@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_that_comes_together_with_a_tick_makes_a_ring() {
         let cache = Cache::sample("a", 1 << 20);
-        let rings = Rings::new(cache.clone(), cache.metrics.clone(), "a", || {});
+        let rings = Rings::new(cache.cluster.clone(), cache.metrics.clone(), "a", || {});
         let (told, known) = channel(Known::default());
         let followed = Followed::new("mesh/cache".into(), known);
         let task = tokio::spawn(async move { followed.run(&rings).await });
@@ -120,7 +120,7 @@ mod tests {
                 known.view = Some(View { ready: (0..peers).map(peer).collect(), problems: Vec::new() })
             });
             tokio::time::advance(LOOK).await;
-            assert_eq!(cache.ring().peers().len(), peers);
+            assert_eq!(cache.cluster.ring().peers().len(), peers);
         }
         task.abort();
     }

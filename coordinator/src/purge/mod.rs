@@ -2,6 +2,7 @@
 
 mod acks;
 mod connection;
+pub mod execute;
 mod request;
 pub mod sync;
 
@@ -10,13 +11,14 @@ pub use request::{Order, Refused};
 use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
-    consistency::{catch_up::Caught, lease::Renewal, purge_log::Gap},
+    consistency::{lease::Renewal, messages, purge_log::Gap},
     feed::Feed,
-    settings::Purged,
+    store::usage::Purged,
     telemetry::metrics::Metrics,
 };
 use acks::Told;
 use connection::{Line, Unheard};
+use execute::Caught;
 use meshcache_protocol::{
     Peer,
     purge::{Purge, What},
@@ -97,7 +99,7 @@ impl Purger {
             (Call::Count(what), Report { entries, bytes, ..Report::default() })
         } else {
             let order = |purger: &Self, (what, soft): &(What, bool)| {
-                let (purge, purged) = purger.cache.order(what.clone(), *soft);
+                let (purge, purged) = execute::order(&purger.cache, what.clone(), *soft);
                 purger.carried_out(&purge, purged);
                 (purge, purged)
             };
@@ -107,7 +109,7 @@ impl Purger {
                 Report { id: purge.id(), entries: purged.entries, bytes: purged.bytes, ..Report::default() },
             )
         };
-        let (ring, audience) = (self.cache.ring(), self.cache.audience());
+        let (ring, audience) = (self.cache.cluster.ring(), self.cache.consistency.audience());
         let mut told = Told::new(audience.iter().map(|peer| peer.name.clone()));
         let mut calls = JoinSet::new();
         for peer in audience {
@@ -152,7 +154,7 @@ impl Purger {
     }
 
     fn asked_here(&self) -> BTreeSet<String> {
-        self.cache.listeners().into_iter().map(|peer| peer.name).collect()
+        self.cache.consistency.listeners().into_iter().map(|peer| peer.name).collect()
     }
 
     /// Tells a peer, again and again until it has done it, or it is not there.
@@ -178,7 +180,7 @@ impl Purger {
             }
             Call::Purge(purge) => {
                 let Purged { entries, bytes } = self.hear(purge.clone()).await.map_err(|Gap| {
-                    self.cache.wake();
+                    self.cache.consistency.wake();
                     Behind
                 })?;
                 let asked = Some(self.asked_here().into_iter().collect());
@@ -188,13 +190,13 @@ impl Purger {
     }
 
     /// What one who is there has not heard.
-    pub fn since(&self, question: &sync::Question) -> sync::Answer {
-        self.cache.tell_since(question)
+    pub fn since(&self, question: &messages::Question) -> messages::Answer {
+        self.cache.consistency.tell_since(question)
     }
 
     async fn hear(self: &Arc<Self>, purge: Purge) -> Result<Purged, Gap> {
         let hear = |purger: &Self, purge: &Purge| {
-            let heard = purger.cache.hear(purge)?;
+            let heard = execute::hear(&purger.cache, purge)?;
             Ok(heard.inspect(|purged| purger.carried_out(purge, *purged)).unwrap_or_default())
         };
         self.blocking(hear, purge).await
@@ -221,13 +223,13 @@ impl Purger {
     }
 
     /// Takes what a peer has told. Whether all that is known there is known here now.
-    async fn catch_up(self: Arc<Self>, peer: &str, answer: sync::Answer) -> bool {
+    async fn catch_up(self: Arc<Self>, peer: &str, answer: messages::Answer) -> bool {
         // Nothing to do, as nearly always: not worth another thread.
         if answer.purges.is_empty() && !answer.missed {
-            return self.cache.catch_up(&answer, |_, _| {}) == Caught::Up;
+            return execute::catch_up(&self.cache, &answer, |_, _| {}) == Caught::Up;
         }
-        let take = |purger: &Self, (peer, answer): &(String, sync::Answer)| {
-            let caught = purger.cache.catch_up(answer, |purge, purged| purger.carried_out(purge, purged));
+        let take = |purger: &Self, (peer, answer): &(String, messages::Answer)| {
+            let caught = execute::catch_up(&purger.cache, answer, |purge, purged| purger.carried_out(purge, purged));
             if let Caught::Emptied(had) = caught {
                 // Who has just started has nothing, and nothing to complain of.
                 if had.entries > 0 {
@@ -248,10 +250,10 @@ impl Purger {
             }
             Renewal::Empty => {
                 tracing::warn!("nobody knows what was purged while peers were not heard: the store is emptied");
-                self.blocking(|purger, ()| purger.emptied(purger.cache.start_over()), ()).await;
+                self.blocking(|purger, ()| purger.emptied(execute::start_over(&purger.cache)), ()).await;
             }
         }
-        self.cache.caught_up.send_replace(());
+        self.cache.consistency.caught_up.send_replace(());
     }
 
     async fn give_up(self: &Arc<Self>, hopeless: Vec<(String, u64)>) {
@@ -263,8 +265,8 @@ impl Purger {
             purges = purges.join(","),
             "proxies tell of purges that only silent peers may know: the store is emptied"
         );
-        self.blocking(|purger, hopeless| purger.emptied(purger.cache.give_up(hopeless)), hopeless).await;
-        self.cache.caught_up.send_replace(());
+        self.blocking(|purger, hopeless| purger.emptied(execute::give_up(&purger.cache, hopeless)), hopeless).await;
+        self.cache.consistency.caught_up.send_replace(());
     }
 
     fn emptied(&self, had: Purged) {

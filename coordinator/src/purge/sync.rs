@@ -3,17 +3,16 @@
 
 use crate::{
     clock,
-    consistency::lease::{LAST, Renewal},
+    consistency::{
+        lease::{LAST, Renewal},
+        messages::Answer,
+    },
     purge::{
         Purger,
         connection::{Line, Unheard},
     },
 };
-use meshcache_protocol::{
-    Hash, Peer,
-    purge::{Position, Purge},
-};
-use serde::{Deserialize, Serialize};
+use meshcache_protocol::{Hash, Peer};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -42,33 +41,6 @@ pub(crate) fn second(ring: usize, me: &str, peer: &str) -> Duration {
 /// How often the ring is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What one coordinator asks of another.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Question {
-    /// What was carried out there.
-    pub position: Position,
-    /// Who asks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Peer>,
-}
-
-/// What the other has heard.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Answer {
-    /// Its source: another one than before has forgotten what was.
-    pub source: String,
-    /// Whether it is itself sure to know all purges.
-    pub holds: bool,
-    /// Where it is.
-    pub position: Position,
-    /// It does not hold any more all that the asker lacks.
-    pub missed: bool,
-    /// What the asker lacks.
-    pub purges: Vec<Purge>,
-}
-
 impl Purger {
     /// Listens to all peers of the ring, whoever they are. Never ends.
     pub async fn listen(self: Arc<Self>) {
@@ -76,16 +48,17 @@ impl Purger {
         let mut peers: HashMap<String, (Peer, tokio::task::AbortHandle)> = HashMap::new();
         let mut rings = self.rings.subscribe();
         loop {
-            let ring = self.cache.ring();
+            let ring = self.cache.cluster.ring();
             // Without a token no peer would answer, and none can purge here.
             let listens = self.tokens.is_configured();
             let others = || ring.peers().iter().filter(|peer| peer.name != self.me && listens);
             self.change_silent(|silent| silent.retain(|name| listens && ring.peer(name).is_some()));
-            let renewal = self.cache.lease.set_peers(others().map(|peer| peer.name.as_str()), clock::awake());
+            let renewal =
+                self.cache.consistency.lease.set_peers(others().map(|peer| peer.name.as_str()), clock::awake());
             if renewal != Renewal::Quiet {
                 self.renewed(renewal).await;
             }
-            self.give_up(self.cache.hopeless()).await;
+            self.give_up(self.cache.consistency.hopeless()).await;
             peers.retain(|_, (peer, task)| {
                 (listens && ring.peer(&peer.name) == Some(peer)) || {
                     task.abort();
@@ -107,10 +80,10 @@ impl Purger {
 
     async fn listen_to(self: Arc<Self>, peer: Peer) {
         let mut line = Line::to(&peer);
-        let mut wake = self.cache.wake.subscribe();
-        let mut pause = Some(second(self.cache.ring().peers().len(), &self.me, &peer.name));
+        let mut wake = self.cache.consistency.wake.subscribe();
+        let mut pause = Some(second(self.cache.cluster.ring().peers().len(), &self.me, &peer.name));
         loop {
-            let (begun, ring) = (Instant::now(), self.cache.ring().peers().len());
+            let (begun, ring) = (Instant::now(), self.cache.cluster.ring().peers().len());
             self.ask(&peer, &mut line).await;
             let next = sleep_until(begun + pause.take().unwrap_or_else(|| beat(ring)));
             tokio::select! {
@@ -122,8 +95,8 @@ impl Purger {
 
     async fn ask(self: &Arc<Self>, peer: &Peer, line: &mut Line) {
         let Some(token) = self.tokens.first() else { return };
-        let (sent, lease) = (clock::awake(), &self.cache.lease);
-        let question = self.cache.question();
+        let (sent, lease) = (clock::awake(), &self.cache.consistency.lease);
+        let question = self.cache.consistency.question();
         let answered = match timeout(Duration::from_millis(LAST), line.ask::<Answer>(PATH, &question, &token)).await {
             Ok(answered) => answered,
             Err(_) => Err(Unheard::Silent("no answer in time".into())),

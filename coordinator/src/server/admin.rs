@@ -115,7 +115,7 @@ impl Answer for Routes {
 }
 
 async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
-    let ring = admin.cache.ring();
+    let ring = admin.cache.cluster.ring();
     let peers: Vec<Value> = ring
         .peers()
         .iter()

@@ -132,7 +132,7 @@ impl PeerPort {
 
     /// Entries of a coordinator that leaves.
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
-        let began = self.cache.now();
+        let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
         let Some(message) = handover::whole(request.into_body()).await else { return empty(StatusCode::BAD_REQUEST) };
         match self.cache.receive(&message, began).await {

@@ -16,6 +16,7 @@ mod slru;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
 pub(crate) use purge::{Fate, Where};
@@ -26,7 +27,7 @@ pub(crate) use shard::{Place, Used};
 #[cfg(test)]
 pub(crate) use tests::fresh;
 
-use crate::settings::{Purged, Usage};
+use crate::store::usage::{Purged, Usage};
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use purge_guard::UnderWay;

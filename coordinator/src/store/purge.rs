@@ -1,9 +1,6 @@
 //! Purges in the store: where to look for what they name, and what becomes of it.
 
-use crate::{
-    settings::Purged,
-    store::{Entry, Mark, Store},
-};
+use crate::store::{Entry, Mark, Store, usage::Purged};
 use meshcache_protocol::Key;
 use std::sync::{Arc, atomic::Ordering::AcqRel};
 

@@ -1,15 +1,13 @@
 //! A part of the store under one lock: the segments of every group, and when which key is due.
 
-use crate::{
-    settings::Purged,
-    store::{
-        entry::Entry,
-        expiry_queue::{Deadlines, Due},
-        purge::Fate,
-        purge_index::Mark,
-        slot::{PARTS, Slot, VARIANTS, Variants},
-        slru::Segments,
-    },
+use crate::store::{
+    entry::Entry,
+    expiry_queue::{Deadlines, Due},
+    purge::Fate,
+    purge_index::Mark,
+    slot::{PARTS, Slot, VARIANTS, Variants},
+    slru::Segments,
+    usage::Purged,
 };
 use meshcache_protocol::{Hash, Key};
 use smallvec::smallvec;

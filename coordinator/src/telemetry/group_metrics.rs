@@ -1,7 +1,7 @@
 //! One group's metrics, resolved once, so that counting costs no lookup by label.
 
 use crate::{
-    settings::Usage,
+    store::usage::Usage,
     telemetry::metrics::{counters, gauges, one},
 };
 use meshcache_protocol::{Reason, reason::Said};

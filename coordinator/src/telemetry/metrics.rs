@@ -8,7 +8,7 @@ use crate::{
     cache::transfer_report::Refused,
     cluster::peer_lists::Problem,
     kube::endpoint_slices::Fault,
-    settings::Usage,
+    store::usage::Usage,
     telemetry::limits::{Limit, Met},
 };
 use meshcache_protocol::Reason;

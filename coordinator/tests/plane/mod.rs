@@ -290,7 +290,7 @@ pub fn ring(fronts: &[(&str, &Front)]) {
         .collect();
     let ring = Arc::new(Ring::new(peers));
     for (_, front) in fronts {
-        front.cache.set_ring(ring.clone());
+        front.cache.cluster.set_ring(ring.clone());
         front.cache.set_peer_token(Some("token".into()));
     }
 }
