@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn a_change_is_known_until_its_invalidation_must_have_arrived() {
         let mut limit = InvalidationLimit::default();
-        (limit.schedule(0), limit.schedule(300), limit.schedule(400));
+        let schedules = [0, 300, 400].map(|now| limit.schedule(now));
+        assert_eq!(schedules, [Schedule::Now, Schedule::In(700), Schedule::Merged]);
         assert_eq!([450, 2999, 3000].map(|now| limit.since_change(now, 1000)), [Some(50), Some(2599), None]);
         limit.record_change(5000);
         assert_eq!([5999, 6000].map(|now| limit.since_change(now, 1000)), [Some(999), None]);

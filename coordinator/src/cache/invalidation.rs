@@ -18,56 +18,37 @@ use lru::LruCache;
 use meshcache_protocol::{
     self as protocol, Hash, Key, Observed, freshness,
     groups::Found,
+    invalidation_limit::{InvalidationLimit, Schedule},
     request::Marks,
     wire::{INVALIDATE_PATH, Question},
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 
-/// A key is invalidated for others at most once in so many milliseconds; the last word counts, at the end of them.
-const PAUSE: u64 = 1000;
-/// How many keys are remembered for that.
-const MOST: usize = 65_536;
+/// The most keys whose limits are remembered.
+const MAX_LIMITS: usize = 65_536;
+/// How long a peer may take to hear of an invalidation, milliseconds.
+const PATIENCE: u64 = 1000;
 /// How many peers hear of it beside us: the owner and the next.
 const PEERS: usize = 2;
 
-/// When a key's next invalidation may be carried out, by the store's clock.
-pub(crate) struct Invalidations(Mutex<LruCache<Hash, u64>>);
-
-/// When an invalidation is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    Now,
-    /// In so many milliseconds.
-    In(u64),
-    /// Together with one that waits already.
-    Pending,
-}
+/// The limits of keys' invalidations for others, by the store's clock.
+pub(crate) struct Invalidations(Mutex<LruCache<Hash, InvalidationLimit>>);
 
 impl Default for Invalidations {
     fn default() -> Self {
-        Self(Mutex::new(recent(MOST)))
+        Self(Mutex::new(recent(MAX_LIMITS)))
     }
 }
 
 impl Invalidations {
-    fn when(&self, key: Hash, now: u64) -> When {
-        let mut all = self.0.lock();
-        let next = all.get(&key).copied().unwrap_or(0);
-        let wait = next.saturating_sub(now);
-        if wait > PAUSE {
-            return When::Pending;
-        }
-        all.put(key, now.max(next) + PAUSE);
-        if wait == 0 { When::Now } else { When::In(wait) }
+    fn schedule(&self, key: Hash, now: u64) -> Schedule {
+        self.0.lock().get_or_insert_mut(key, InvalidationLimit::default).schedule(now)
     }
-}
 
-impl Invalidations {
-    /// Whether one may be carried out now: then it is taken for carried out.
-    fn is_free(&self, key: Hash, now: u64) -> bool {
-        let free = self.0.lock().peek(&key).is_none_or(|next| *next <= now);
-        free && self.when(key, now) == When::Now
+    /// Schedules an invalidation only if it may be carried out now. Returns whether it may.
+    fn try_schedule_now(&self, key: Hash, now: u64) -> bool {
+        self.0.lock().get_or_insert_mut(key, InvalidationLimit::default).try_schedule_now(now)
     }
 }
 
@@ -111,7 +92,7 @@ impl Cache {
             let (cache, name, head, target) =
                 (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
             tokio::spawn(async move {
-                let patience = Duration::from_millis(PAUSE);
+                let patience = Duration::from_millis(PATIENCE);
                 if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
                     tracing::debug!(peer = name, reason = failure.label(), "an invalidation was not heard");
                 }
@@ -152,16 +133,16 @@ impl Cache {
     /// Forgets a key now, or at the end of the second in which it was forgotten last.
     fn invalidate_in_time(self: &Arc<Self>, served: &Arc<Served>, key: &Key) {
         let changed = Changed::of(served, key);
-        match self.invalidations.when(key.hash(), self.clock.now()) {
-            When::Now => self.invalidate(served, &changed),
-            When::In(ms) => {
+        match self.invalidations.schedule(key.hash(), self.clock.now()) {
+            Schedule::Now => self.invalidate(served, &changed),
+            Schedule::In(ms) => {
                 let (cache, served) = (self.clone(), served.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                     cache.invalidate(&served, &changed);
                 });
             }
-            When::Pending => {}
+            Schedule::Merged => {}
         }
     }
 
@@ -169,7 +150,7 @@ impl Cache {
     /// way.
     pub(crate) fn has_changed(&self, asked: &Asked<'_>, entry: &Entry, now: u64) -> bool {
         let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
-        let is = entry.resident(now) > changed && self.invalidations.is_free(asked.key.hash(), now);
+        let is = entry.resident(now) > changed && self.invalidations.try_schedule_now(asked.key.hash(), now);
         if is {
             self.invalidate(asked.served, &Changed::of(asked.served, &asked.key));
         }
@@ -354,12 +335,14 @@ mod tests {
     #[test]
     fn a_key_is_invalidated_at_most_once_a_second_and_the_last_word_counts() {
         let (all, key) = (Invalidations::default(), Hash(7));
-        assert_eq!(all.when(key, 5000), When::Now);
-        assert_eq!((all.when(key, 5300), all.when(key, 5400)), (When::In(700), When::Pending));
-        assert_eq!(all.when(Hash(8), 5400), When::Now, "another key");
-        assert_eq!(all.when(key, 6100), When::In(900), "the one of 6000 was carried out");
-        assert!(!all.is_free(key, 6200) && all.is_free(key, 9000) && !all.is_free(key, 9999));
-        assert_eq!(all.when(key, 10_000), When::Now);
+        assert_eq!(all.schedule(key, 5000), Schedule::Now);
+        assert_eq!((all.schedule(key, 5300), all.schedule(key, 5400)), (Schedule::In(700), Schedule::Merged));
+        assert_eq!(all.schedule(Hash(8), 5400), Schedule::Now, "another key");
+        assert_eq!(all.schedule(key, 6100), Schedule::In(900), "the one of 6000 was carried out");
+        assert!(
+            !all.try_schedule_now(key, 6200) && all.try_schedule_now(key, 9000) && !all.try_schedule_now(key, 9999)
+        );
+        assert_eq!(all.schedule(key, 10_000), Schedule::Now);
     }
 
     #[tokio::test(start_paused = true)]
