@@ -22,7 +22,7 @@ pub(crate) struct WorkerState {
     pub(crate) envoy: EnvoyState,
 }
 
-/// What this worker knows of its streams and metrics in Envoy.
+/// The worker's streams and metrics in Envoy.
 pub(crate) struct EnvoyState {
     /// The stream whose own callback is running. It is not resumed: its callback returns what happens.
     pub(crate) current: u32,

@@ -19,8 +19,8 @@ pub struct Config {
     /// It saves asking Envoy at each hot response. If Envoy disagrees at a check, every request passes from then on.
     /// The same configuration must not be on listeners of both sides. `None`: Envoy is asked.
     pub side: Option<Side>,
-    /// What the routes of these listeners do. If they may change path, host or headers, nothing is answered here, and
-    /// all is observed.
+    /// The kind of the routes of these listeners. If they may change path, host or headers, nothing is answered here,
+    /// and all is observed.
     pub routes: Routes,
 }
 

@@ -1,8 +1,8 @@
-//! The seam to the host: what it does for a worker, and no more.
+//! The seam to the host.
 
 use crate::{http::Headers, request::reply::Reply, state::shared_data::SharedData};
 
-/// What a host does for one of its workers. Time comes with each call of the [`Driver`](crate::driver::Driver).
+/// The functions of a host that the driver of a worker uses. Time comes with each call of the driver.
 pub trait Host {
     /// Sends a callout to a coordinator, with a timeout in milliseconds. Returns the token under which its result comes
     /// back.
@@ -12,14 +12,13 @@ pub trait Host {
     fn select(&mut self, stream: u32) -> bool;
     /// Replies to the selected stream. Returns whether that succeeded.
     fn reply(&mut self, reply: &Reply<'_>) -> bool;
-    /// Lets the selected stream, which waited, go on. It then takes its state by
-    /// [`Driver::take_settled`](crate::driver::Driver::take_settled).
+    /// Lets the selected stream, which waited, go on. It takes its new state from `Driver::take_settled`.
     fn resume(&mut self);
     /// The data that the workers of this proxy share.
     fn shared_data(&mut self) -> &mut dyn SharedData;
-    /// Adds to a counter, by its index among [`metric_names`](crate::state::counters::metric_names).
+    /// Adds to a counter, by its index among the names in `state::counters::metric_names`.
     fn add_to_counter(&mut self, counter: usize, n: u64);
-    /// Sets a gauge, by its index among [`GAUGES`](crate::state::counters::GAUGES).
+    /// Sets a gauge, by its index among `state::counters::GAUGES`.
     fn set_gauge(&mut self, gauge: usize, value: u64);
     /// Writes a line to the host's log.
     fn log(&mut self, level: Level, line: &str);

@@ -1,5 +1,4 @@
-//! What a proxy does with a request, independent of the host that it runs in. Pure: no host calls, no clock, no
-//! globals.
+//! The life of a request in a proxy, independent of the host. Pure: no host calls, no clock, no globals.
 //!
 //! A proxy runs one [`Worker`](state::worker::Worker) in each thread. A request is answered from the worker's hot
 //! cache; else it waits for a lookup at the key's owner, together with other requests for this key; else it passes to

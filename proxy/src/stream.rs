@@ -11,7 +11,7 @@ use crate::{
 };
 use meshcache_protocol::{Field, Response};
 
-/// What has become of a request.
+/// The state of a request.
 #[derive(Default)]
 pub enum StreamState {
     /// It is not one of the cache, and its response is left alone.
@@ -45,7 +45,7 @@ impl StreamState {
 pub struct Stream {
     /// The host's number for it.
     pub id: u32,
-    /// What has become of its request.
+    /// The state of its request.
     pub state: StreamState,
     /// The header map of a request that may invalidate what is stored.
     pub(crate) unsafe_request: Option<Vec<u8>>,
@@ -60,7 +60,7 @@ pub struct Time {
     pub wall: u64,
 }
 
-/// What the host does with the head of a response.
+/// The change that the host makes to the head of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseEdit {
     /// Nothing.
@@ -79,9 +79,13 @@ impl Stream {
         Self { id, state: StreamState::Unnoticed, unsafe_request: None }
     }
 
-    /// Returns whether the response does not matter.
+    /// Returns whether there is nothing to do with the response.
     pub fn ignores_response(&self) -> bool {
-        matches!(self.state, StreamState::Unnoticed) && !self.is_unsafe()
+        match &self.state {
+            StreamState::Unnoticed => !self.is_unsafe(),
+            StreamState::Replied(restore) => restore.is_empty(),
+            _ => false,
+        }
     }
 
     /// Returns whether the request may invalidate what is stored.

@@ -49,7 +49,7 @@ pub struct Driver {
     outbox: Vec<Callout>,
     /// The lookups that are over, for the requests that still wait.
     fan_outs: VecDeque<FanOut>,
-    /// What has become of streams that waited, until they ask for it.
+    /// The new states of streams that waited, until these take them.
     settled: BTreeMap<u32, StreamState>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct CachedRequest<'a> {
     pub(crate) debug: bool,
 }
 
-/// What the hot cache has for a request.
+/// The result of a lookup in the hot cache.
 enum HotLookup {
     /// This part of this response.
     Hit(VariantSlot, Part),

@@ -22,7 +22,7 @@ use meshcache_protocol::{
 };
 use std::rc::Rc;
 
-/// What happens next to a lookup.
+/// The next step of a lookup.
 pub enum LookupStep {
     /// It is sent again.
     CallOut(Callout),

@@ -1,8 +1,8 @@
-//! What happens next to a request.
+//! The next step of a request.
 
 use crate::request::{observe::ObservedRequest, pass::Pass, reply::Reply};
 
-/// What happens next to a request.
+/// The next step of a request.
 pub enum Step<'a> {
     /// It passes to the service.
     Pass(Pass),

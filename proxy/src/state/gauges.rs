@@ -15,7 +15,7 @@ const EXPIRY: u64 = 2000;
 /// The attempts while other workers write at the same time. A worker that gives up publishes at its next tick.
 const ATTEMPTS: usize = 8;
 
-/// What one worker holds.
+/// The values of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WorkerGauges {
     worker: u64,

@@ -16,7 +16,7 @@ pub enum Side {
     Outbound,
 }
 
-/// What the routes of the listeners that have a configuration do with a request on its way to the service. The filter
+/// The kind of the routes of listeners: their effect on a request on its way to the service. The filter
 /// cannot see it: it decides before the routes apply, and coordinators load what the client asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,4 +1,4 @@
-//! What the listener and the mode of a group make of a request.
+//! The effect of the listener, of its facts and of a group's mode on a request.
 
 use super::*;
 
