@@ -10,7 +10,7 @@ use crate::{
     },
     feed::Feed,
     kube,
-    kube::Cluster,
+    kube::{Cluster, endpoint_slices::Fault},
     purge::Purger,
     reload::{Reload, give},
     server::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
@@ -113,6 +113,7 @@ impl Coordinator {
     pub async fn start(config: Config) -> Result<Self, Failed> {
         let files = descriptors();
         let metrics = Metrics::new().map_err(system)?;
+        Fault::ALL.iter().for_each(|fault| metrics.set_discovery_problems(fault.word(), 0));
         let cache = Cache::new(settings(&config), metrics.clone());
         let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(Failed::Config)?;
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(Failed::Config)?;

@@ -69,7 +69,7 @@ impl Cache {
             match self.push(peer, message).await {
                 Ok(report) => {
                     let is_full = report.is_full();
-                    self.metrics.pushed(report.taken, &report.refused);
+                    self.metrics.pushed(report.outcomes());
                     all.add(report);
                     if is_full {
                         break;
@@ -131,7 +131,7 @@ impl Cache {
                 Err(refused) => report.refuse(refused.label()),
             }
         }
-        self.metrics.received(report.taken, &report.refused);
+        self.metrics.received(report.outcomes());
         Ok(report)
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     cluster::static_peers::{Member, members},
     kube::ServiceRef,
     settings,
+    telemetry::log::{LogFormat, LogLevel},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshcache_protocol::{
@@ -263,30 +264,6 @@ impl From<OriginRules> for Errors {
             OriginRules::Rfc9111 => Self::Rfc9111,
         }
     }
-}
-
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What needs somebody.
-    Error,
-    /// What may need somebody.
-    Warn,
-    /// What happens seldom.
-    Info,
-    /// What happens often.
-    Debug,
-    /// Everything.
-    Trace,
 }
 
 /// The list of `--peers`; a name of its own, so that clap takes it as one value.

@@ -8,7 +8,7 @@ pub mod tokens;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
-pub use flags::{CheckFlags, Discovery, Flags, Hook, LogFormat, LogLevel, Program, What};
+pub use flags::{CheckFlags, Discovery, Flags, Hook, Program, What};
 
 use crate::{cluster::static_peers::Member, kube::ServiceRef, settings::Identity};
 use groups_file::Source;

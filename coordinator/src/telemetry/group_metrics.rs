@@ -2,10 +2,10 @@
 
 use crate::{
     store::usage::Usage,
-    telemetry::metrics::{counters, gauges, one},
+    telemetry::register::{counters, gauges, histograms},
 };
 use meshcache_protocol::{Reason, reason::Said};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::{
     sync::{
         OnceLock,
@@ -170,18 +170,17 @@ impl Families {
                 to,
                 "meshcache_request_duration_seconds",
                 "From a request's head to its answer's head.",
+                &["group"],
             )?,
             origin_seconds: histograms(
                 to,
                 "meshcache_origin_duration_seconds",
                 "From a load's begin to its answer's head.",
+                &["group"],
             )?,
         })
     }
 }
-
-/// From half a millisecond, which a hit should stay below, to the time that a slow origin takes.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What one group counts. The fields are groupcache's statistics under groupcache's names.
 pub struct GroupMetrics {
@@ -375,8 +374,4 @@ impl<const N: usize> Labelled<N> {
         labels.extend(words);
         self.family.with_label_values(&labels)
     }
-}
-
-fn histograms(to: &Registry, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
-    one(to, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &["group"]))
 }

@@ -1,7 +1,7 @@
 //! The log: one line for each event, on stderr. As text it is the time, the level, what happened, and then fields as
 //! logfmt has them.
 
-use crate::config::{LogFormat, LogLevel};
+use clap::ValueEnum;
 use std::{
     env,
     ffi::OsStr,
@@ -21,6 +21,30 @@ use tracing_subscriber::{
     registry,
     util::SubscriberInitExt,
 };
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What needs somebody.
+    Error,
+    /// What may need somebody.
+    Warn,
+    /// What happens seldom.
+    Info,
+    /// What happens often.
+    Debug,
+    /// Everything.
+    Trace,
+}
 
 /// Begins to log. Our own lines by `level`; those of the crates below us only when they are warnings.
 pub fn init(format: LogFormat, level: LogLevel) {

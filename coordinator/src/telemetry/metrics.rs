@@ -1,24 +1,25 @@
 //! What the coordinator counts, under the names that groupcache users have on their dashboards. docs/metrics.md says
 //! what each means.
 
-use crate::telemetry::group_metrics::Families;
 pub use crate::telemetry::group_metrics::GroupMetrics;
 
 use crate::{
-    cache::transfer_report::Refused,
-    cluster::peer_lists::Problem,
-    kube::endpoint_slices::Fault,
     store::usage::Usage,
-    telemetry::limits::{Limit, Met},
+    telemetry::{
+        group_metrics::Families,
+        limits::{Limit, Met},
+        register::{counter, counters, gauge, gauges},
+    },
 };
 use meshcache_protocol::Reason;
-use prometheus::{
-    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
-};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// The label of a peer that is in the own list and says nothing. Its series stays while the peer is well, too.
+pub const UNHEARD: &str = "unheard";
 
 /// Every metric of one coordinator, on a registry of its own.
 pub struct Metrics {
@@ -125,28 +126,23 @@ impl Metrics {
         words(&peeks_answered, &["found", "nothing", "loading"]);
         words(&pushed, &["taken"]);
         words(&received, &["taken"]);
-        Fault::ALL.iter().for_each(|fault| discovery_problems.with_label_values(&[fault.word()]).set(0));
         Ok(Arc::new(Self {
             registry: to.clone(),
             families,
             groups: Mutex::default(),
-            peers: one(to, IntGauge::new("kubegroup_peers", "Peers in the ring, this one included."))?,
-            discovery_events: one(to, IntCounter::new("kubegroup_events", "Changes that discovery has seen."))?,
-            ring_age: one(
+            peers: gauge(to, "kubegroup_peers", "Peers in the ring, this one included.")?,
+            discovery_events: counter(to, "kubegroup_events", "Changes that discovery has seen.")?,
+            ring_age: gauge(
                 to,
-                IntGauge::new(
-                    "meshcache_ring_age_seconds",
-                    "How long the Kubernetes API has not told each change of the ring; 0 while it does.",
-                ),
+                "meshcache_ring_age_seconds",
+                "How long the Kubernetes API has not told each change of the ring; 0 while it does.",
             )?,
-            reload_successful: one(
+            reload_successful: gauge(
                 to,
-                IntGauge::new(
-                    "meshcache_config_last_reload_successful",
-                    "1, or 0 while the file is wrong and the configuration before it is in use.",
-                ),
+                "meshcache_config_last_reload_successful",
+                "1, or 0 while the file is wrong and the configuration before it is in use.",
             )?,
-            flights: one(to, IntGauge::new("meshcache_flights", "Loads that are under way and may be joined."))?,
+            flights: gauge(to, "meshcache_flights", "Loads that are under way and may be joined.")?,
             purges: counter(to, "meshcache_purges_total", "Purges carried out here, whoever ordered them.")?,
             purged_entries: counter(
                 to,
@@ -158,36 +154,27 @@ impl Metrics {
                 "meshcache_purges_unreached_total",
                 "Coordinators that a purge ordered here did not reach.",
             )?,
-            purge_log: one(to, IntGauge::new("meshcache_purge_log", "Purges that others can still catch up from."))?,
+            purge_log: gauge(to, "meshcache_purge_log", "Purges that others can still catch up from.")?,
             emptied: counter(
                 to,
                 "meshcache_emptied_total",
                 "How often the store was emptied because nobody knew any more what had been purged.",
             )?,
-            silent_peers: one(
+            silent_peers: gauge(to, "meshcache_silent_peers", "Coordinators that neither answer nor refuse.")?,
+            sure: gauge(
                 to,
-                IntGauge::new("meshcache_silent_peers", "Coordinators that neither answer nor refuse."),
+                "meshcache_sure",
+                "1, or 0 while other coordinators are not heard, so that everything passes.",
             )?,
-            sure: one(
+            peers_failing: gauge(
                 to,
-                IntGauge::new(
-                    "meshcache_sure",
-                    "1, or 0 while other coordinators are not heard, so that everything passes.",
-                ),
+                "meshcache_peers_failing",
+                "Other coordinators that have not answered since they failed: their keys go to the next ones.",
             )?,
-            peers_failing: one(
+            hedges: counter(
                 to,
-                IntGauge::new(
-                    "meshcache_peers_failing",
-                    "Other coordinators that have not answered since they failed: their keys go to the next ones.",
-                ),
-            )?,
-            hedges: one(
-                to,
-                IntCounter::new(
-                    "meshcache_hedges_total",
-                    "Questions to the next coordinator while the owner was still waited for.",
-                ),
+                "meshcache_hedges_total",
+                "Questions to the next coordinator while the owner was still waited for.",
             )?,
             peer_failures,
             peeks,
@@ -200,15 +187,9 @@ impl Metrics {
                 "How often a limit of this process was met, by limit.",
                 &["limit"],
             )?),
-            waiters: one(to, IntGauge::new("meshcache_waiters", "Requests that wait for a flight."))?,
-            heads: one(
-                to,
-                IntGauge::new("meshcache_heads_bytes", "Bytes of requests under way that the store does not answer."),
-            )?,
-            under_way: one(
-                to,
-                IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."),
-            )?,
+            waiters: gauge(to, "meshcache_waiters", "Requests that wait for a flight.")?,
+            heads: gauge(to, "meshcache_heads_bytes", "Bytes of requests under way that the store does not answer.")?,
+            under_way: gauge(to, "meshcache_under_way_bytes", "Bytes of bodies on their way into the store.")?,
             config_info: gauges(
                 to,
                 "meshcache_config_info",
@@ -281,14 +262,14 @@ impl Metrics {
         self.peeks_answered.with_label_values(&[outcome]).inc();
     }
 
-    /// Counts entries that were handed over. The words are a peer's: what is none of ours is `other`.
-    pub fn pushed(&self, taken: u64, refused: &BTreeMap<String, u64>) {
-        moved(&self.pushed, taken, refused);
+    /// Counts entries that were handed over, by what became of them.
+    pub fn pushed(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
+        outcomes.for_each(|(outcome, n)| self.pushed.with_label_values(&[outcome]).inc_by(n));
     }
 
-    /// Counts entries that came from a peer.
-    pub fn received(&self, taken: u64, refused: &BTreeMap<String, u64>) {
-        moved(&self.received, taken, refused);
+    /// Counts entries that came from a peer, by what became of them.
+    pub fn received(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
+        outcomes.for_each(|(outcome, n)| self.received.with_label_values(&[outcome]).inc_by(n));
     }
 
     /// Says which configuration is in use.
@@ -310,7 +291,7 @@ impl Metrics {
     /// Says whether there is that problem with a peer of a fixed list. Who is in no list any more leaves no series
     /// behind.
     pub fn set_peer_problem(&self, peer: &str, problem: &str, is: bool) {
-        if is || problem == Problem::Unheard.label() {
+        if is || problem == UNHEARD {
             self.peer_problems.with_label_values(&[peer, problem]).set(is.into());
         } else {
             let _ = self.peer_problems.remove_label_values(&[peer, problem]);
@@ -360,44 +341,10 @@ impl Metrics {
     }
 }
 
-fn moved(counters: &IntCounterVec, taken: u64, refused: &BTreeMap<String, u64>) {
-    counters.with_label_values(&["taken"]).inc_by(taken);
-    for (why, n) in refused {
-        let word = Refused::ALL.iter().map(|refused| refused.label()).find(|word| word == why).unwrap_or("other");
-        counters.with_label_values(&[word]).inc_by(*n);
-    }
-}
-
 /// A gauge that is 1 for the one value that holds now.
 fn info(gauge: &IntGaugeVec, value: &str) {
     gauge.reset();
     gauge.with_label_values(&[value]).set(1);
-}
-
-pub(super) fn one<M: Collector + Clone + 'static>(
-    to: &Registry,
-    metric: Result<M, prometheus::Error>,
-) -> Result<M, prometheus::Error> {
-    let metric = metric?;
-    to.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn counter(to: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    one(to, IntCounter::new(name, help))
-}
-
-pub(super) fn counters(
-    to: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    one(to, IntCounterVec::new(Opts::new(name, help), labels))
-}
-
-pub(super) fn gauges(to: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    one(to, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
 #[cfg(test)]

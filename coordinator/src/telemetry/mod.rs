@@ -4,3 +4,4 @@ pub mod group_metrics;
 pub(crate) mod limits;
 pub mod log;
 pub mod metrics;
+mod register;
