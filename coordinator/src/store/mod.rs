@@ -9,6 +9,7 @@ mod purge;
 mod purge_guard;
 mod purge_index;
 pub(crate) mod purge_matcher;
+mod purge_scope;
 mod quota;
 mod shard;
 mod slot;
@@ -19,9 +20,9 @@ mod tombstones;
 pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
-pub(crate) use purge::{Fate, Where};
 pub(crate) use purge_guard::{Load, Meant};
 pub(crate) use purge_index::Mark;
+pub(crate) use purge_scope::{Fate, Where};
 pub(crate) use quota::Share;
 pub(crate) use shard::{Place, Used};
 #[cfg(test)]

@@ -1,30 +1,13 @@
-//! Purges in the store: where to look for what they name, and what becomes of it.
+//! Purges in the store.
 
-use crate::store::{Entry, Mark, Store, usage::Purged};
+use crate::store::{
+    Store,
+    entry::Entry,
+    purge_scope::{Fate, Where},
+    usage::Purged,
+};
 use meshcache_protocol::Key;
 use std::sync::{Arc, atomic::Ordering::AcqRel};
-
-/// Where that may be which a purge names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Where {
-    /// Anywhere: every key is looked at.
-    Everywhere,
-    /// Anywhere in this group.
-    Group(String),
-    /// In this group under one of these marks: nothing else is looked at.
-    Marked(String, Vec<Mark>),
-}
-
-/// What becomes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It is removed.
-    Gone,
-    /// It is stale from now on, and removed where it is of no use so.
-    Stale(u64),
-    /// Nothing: it is only counted.
-    Counted,
-}
 
 /// Keys that are looked at under one lock before others have their turn.
 const BATCH: usize = 512;

@@ -1,6 +1,6 @@
 //! Loads whose answer may come to be stored: a purge that comes while one is under way keeps it out.
 
-use crate::store::Entry;
+use crate::store::entry::Entry;
 use meshcache_protocol::{Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use std::{

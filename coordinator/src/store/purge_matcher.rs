@@ -1,6 +1,6 @@
 //! What a purge names, as keys and stored responses are held against it.
 
-use crate::store::{Entry, Mark, Meant, Where};
+use crate::store::{entry::Entry, purge_guard::Meant, purge_index::Mark, purge_scope::Where};
 use meshcache_protocol::{Groups, Key, named, purge::What};
 use std::{collections::BTreeMap, sync::Arc};
 

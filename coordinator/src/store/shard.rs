@@ -3,8 +3,8 @@
 use crate::store::{
     entry::Entry,
     expiry_queue::{Deadlines, Due},
-    purge::Fate,
     purge_index::Mark,
+    purge_scope::Fate,
     slot::{PARTS, Slot, VARIANTS, Variants},
     slru::Segments,
     usage::Purged,
