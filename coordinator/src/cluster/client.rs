@@ -2,8 +2,11 @@
 
 use crate::{
     clock::Clock,
-    http::{body::Body, head::Head},
-    origin::{Failure, PARTIAL, causes},
+    http::{
+        body::Body,
+        head::{CONDITIONS_AND_RANGES, Head},
+    },
+    origin::{Failure, causes},
     telemetry::metrics::Metrics,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -286,7 +289,7 @@ fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_lo
         let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
             || connection::is_hop_by_hop(name.as_str().as_bytes())
-            || (is_load && PARTIAL.contains(&name.as_str()));
+            || (is_load && CONDITIONS_AND_RANGES.contains(&name.as_str()));
         if !stays {
             headers.append(name.clone(), value.clone());
         }

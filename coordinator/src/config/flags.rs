@@ -1,8 +1,10 @@
 //! The command line. What `--help` prints of these comments is the reference.
 
 use crate::{
-    cluster::static_peers::{Member, members},
-    kube::ServiceRef,
+    config::{
+        peers_flag::{Member, members},
+        service_ref::ServiceRef,
+    },
     settings,
     telemetry::log::{LogFormat, LogLevel},
 };

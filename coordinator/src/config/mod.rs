@@ -3,15 +3,19 @@
 mod cgroup_memory;
 mod flags;
 pub mod groups_file;
+pub mod peers_flag;
 pub mod regular_file;
+pub mod service_ref;
 pub mod tokens;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
 pub use flags::{CheckFlags, Discovery, Flags, Hook, Program, What};
 
-use crate::{cluster::static_peers::Member, kube::ServiceRef, settings::Identity};
+use crate::settings::Identity;
 use groups_file::Source;
+use peers_flag::Member;
+use service_ref::ServiceRef;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},

@@ -5,7 +5,6 @@ use crate::{
         byte_budget::{ByteBudget, ByteReservation},
         interim::Interim,
     },
-    origin::PARTIAL,
     settings::Door,
 };
 use http::{
@@ -57,6 +56,10 @@ impl BadHead {
         }
     }
 }
+
+/// The fields with conditions and ranges. They are one client's and never a shared load's.
+pub(crate) const CONDITIONS_AND_RANGES: [&str; 6] =
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /// What a request takes that waits, beside its head.
 const WAITS: u64 = 2048;
@@ -141,7 +144,7 @@ impl Head {
     pub(crate) fn whole(&self) -> Self {
         let mut whole = self.clone();
         whole.parts.method = Method::GET;
-        for name in PARTIAL {
+        for name in CONDITIONS_AND_RANGES {
             whole.parts.headers.remove(name);
         }
         whole

@@ -31,8 +31,10 @@ use tokio::{net::TcpStream, time::Instant};
 
 /// Responses whose heads are larger than this are no good: Envoy refuses above 60 KiB.
 const LARGEST_HEAD: usize = 64 * 1024;
-/// So many fields are read, that those over [`MOST_FIELDS`](super::MOST_FIELDS) can be called what they are.
-const READ_FIELDS: usize = 4 * super::MOST_FIELDS;
+/// Responses with more fields are no good: Envoy refuses above 100.
+pub(super) const MOST_FIELDS: usize = 256;
+/// So many fields are read, that those over [`MOST_FIELDS`] can be called what they are.
+const READ_FIELDS: usize = 4 * MOST_FIELDS;
 
 /// A connection for one request.
 pub(super) enum Connection {

@@ -2,10 +2,7 @@
 //! connection has one for as long as it is open.
 
 use crate::{
-    origin::{
-        failure::{Failure, Missed},
-        pool::Pool,
-    },
+    origin::failure::{Failure, Missed},
     telemetry::{limits::Limit, metrics::Metrics},
 };
 use parking_lot::Mutex;
@@ -28,12 +25,18 @@ const LEAST: usize = 16;
 /// A descriptor, until it is dropped.
 pub(super) type Seat = OwnedSemaphorePermit;
 
+/// A pool that can close a connection that nobody uses.
+pub(super) trait CloseIdle: Send + Sync {
+    /// Closes the idle connection that was used longest ago. Whether there was one.
+    fn close_idle(&self) -> bool;
+}
+
 /// Those of all origins.
 pub(crate) struct Seats {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Who may have an idle connection that can be closed for one that is needed.
-    pools: Mutex<Vec<Weak<Pool>>>,
+    pools: Mutex<Vec<Weak<dyn CloseIdle>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -53,7 +56,7 @@ impl Seats {
         Self::new(usize::try_from(files / 4).unwrap_or(LEAST).clamp(LEAST, Semaphore::MAX_PERMITS), metrics)
     }
 
-    pub(super) fn enter(&self, pool: Weak<Pool>) {
+    pub(super) fn enter(&self, pool: Weak<dyn CloseIdle>) {
         let mut pools = self.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(pool);

@@ -1,6 +1,6 @@
 //! Why there is no answer of an origin or a peer.
 
-use crate::{http::body::Cut, origin::Failing};
+use crate::{http::body::Cut, origin::outage::Failing};
 use meshcache_protocol::Reason;
 use std::error::Error;
 
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Reset,
     /// What came is not HTTP.
     BadResponse,
-    /// The head has more fields than [`MOST_FIELDS`](super::MOST_FIELDS).
+    /// The head has more fields than [`MOST_FIELDS`](crate::origin::connection::MOST_FIELDS).
     TooManyHeaders,
     /// The head is larger than we read.
     HeadTooLarge,

@@ -1,8 +1,12 @@
 //! What goes to an origin of a client's head, and to a client of an origin's.
 
 use crate::{
-    http::{body::Body, head::Head, interim::Interim},
-    origin::Origin,
+    http::{
+        body::Body,
+        head::{CONDITIONS_AND_RANGES, Head},
+        interim::Interim,
+    },
+    origin::exchange::Origin,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
@@ -26,10 +30,6 @@ pub(crate) enum Purpose<'a> {
     /// For all who ask for the key: a whole GET in the form that is keyed, on these conditions if any.
     Load(&'a [(&'static str, Vec<u8>)]),
 }
-
-/// Conditions and ranges: one client's, never a shared load's.
-pub(crate) const PARTIAL: [&str; 6] =
-    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as
 /// they came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme that is in the
@@ -55,7 +55,10 @@ pub(crate) fn outgoing(
         let text = name.as_str();
         let is_clients_own =
             wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
-        if is_clients_own || connection::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
+        if is_clients_own
+            || connection::is_hop_by_hop(text.as_bytes())
+            || (is_load && CONDITIONS_AND_RANGES.contains(&text))
+        {
             continue;
         }
         headers.append(name.clone(), value.clone());

@@ -2,7 +2,7 @@
 
 use crate::{
     http::body::Cut,
-    origin::{Failure, connection::Stream},
+    origin::{connection::Stream, failure::Failure},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

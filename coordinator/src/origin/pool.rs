@@ -6,7 +6,7 @@ use crate::{
     origin::{
         connect::Connector,
         connection::{Broke, Connection, One, Seen, Stream, Two, Watch},
-        connection_limit::Seats,
+        connection_limit::{CloseIdle, Seats},
         failure::{Failure, Missed},
     },
 };
@@ -115,7 +115,8 @@ impl Pool {
     pub(super) fn new(connector: Connector, ages: Ages, seats: Arc<Seats>) -> Arc<Self> {
         let (opening, speaks_http1) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
         let pool = Arc::new(Self { connector, ages, seats, kept: Mutex::default(), opening, speaks_http1 });
-        pool.seats.enter(Arc::downgrade(&pool));
+        let weak: Weak<Self> = Arc::downgrade(&pool);
+        pool.seats.enter(weak);
         pool
     }
 
@@ -235,16 +236,6 @@ impl Pool {
         });
     }
 
-    /// Closes a connection that nobody uses, the one that was used longest ago. Whether there was one.
-    pub(super) fn close_idle(&self) -> bool {
-        let mut kept = self.kept.lock();
-        let is_idle = !kept.idle.is_empty();
-        if is_idle {
-            kept.idle.remove(0);
-        }
-        is_idle
-    }
-
     fn keep(self: &Arc<Self>, one: One, idle: Duration) {
         let since = Instant::now();
         let mut kept = self.kept.lock();
@@ -274,6 +265,17 @@ impl Pool {
                 }
             }
         });
+    }
+}
+
+impl CloseIdle for Pool {
+    fn close_idle(&self) -> bool {
+        let mut kept = self.kept.lock();
+        let is_idle = !kept.idle.is_empty();
+        if is_idle {
+            kept.idle.remove(0);
+        }
+        is_idle
     }
 }
 

@@ -67,7 +67,7 @@ async fn send_on(pool: &Arc<Pool>, method: &str, on: &On) -> Result<String, Miss
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// As [`super::Origin`] does it: who has no answer in time takes the connection with it.
+/// As [`super::exchange::Origin`] does it: who has no answer in time takes the connection with it.
 async fn send_within(pool: &Arc<Pool>, limit: Duration) -> Result<String, Failure> {
     let on = On::default();
     match timeout(limit, send_on(pool, "GET", &on)).await {

@@ -1,0 +1,98 @@
+//! A request to a group's origin, and its response's head.
+
+use crate::{
+    http::body::Body,
+    origin::{
+        connection::{MOST_FIELDS, Stream},
+        failure::{Failure, Missed},
+        health::Health,
+        idle_timeout::Paced,
+        pool::{On, Pool},
+        upload::Sent,
+    },
+    telemetry::metrics::GroupMetrics,
+};
+use http::{Request, Response, StatusCode, uri::Authority};
+use hyper::body::Incoming;
+use meshcache_protocol::groups::OriginHost;
+use std::{sync::Arc, time::Duration};
+
+/// A group's origin.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(super) pool: Arc<Pool>,
+    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
+    pub(super) pass_timeout: Option<Duration>,
+    pub(super) authority: Authority,
+    pub(super) scheme: http::uri::Scheme,
+    pub(super) host: OriginHost,
+    pub(super) health: Arc<Health>,
+    pub(super) metrics: Arc<GroupMetrics>,
+}
+
+impl Origin {
+    /// How long a load may take until its head is there, and between two pieces of its body.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The same for what one client alone waits for. None: as long as it does.
+    pub(crate) fn pass_timeout(&self) -> Option<Duration> {
+        self.pass_timeout
+    }
+
+    /// Sends a request. From its last byte on, it may take `limit` until the answer's head is there, and between two
+    /// pieces of its body.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<Response<Paced>, Failure> {
+        match self.exchange(request, limit).await {
+            Ok((response, stream)) => {
+                self.health.answered();
+                Ok(response.map(|body| Paced::new(body, limit).on(stream)))
+            }
+            // That is no word of the origin's.
+            Err(missed) if missed.failure == Failure::Overload => Err(missed.failure),
+            Err(missed) => {
+                self.health.failed(&missed);
+                self.metrics.origin_failure(missed.failure.reason());
+                Err(missed.failure)
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
+        let (request, sent) = Sent::of(request);
+        let on = On::new(self.patience);
+        let exchanged = self.pool.send(request, &on);
+        let (response, stream) = match limit {
+            None => exchanged.await,
+            Some(limit) => tokio::select! {
+                biased;
+                exchanged = exchanged => exchanged,
+                () = sent.and(limit) => {
+                    on.retire();
+                    Err(Missed::because(Failure::Timeout, format!("no answer within {limit:?}")))
+                }
+            },
+        }?;
+        let fields = response.headers().len();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Missed::because(Failure::UnaskedUpgrade, "101, and nobody asked for another protocol"));
+        }
+        if fields > MOST_FIELDS {
+            return Err(Missed::because(
+                Failure::TooManyHeaders,
+                format!("{fields} header fields, more than {MOST_FIELDS}"),
+            ));
+        }
+        Ok((response, stream))
+    }
+}

@@ -1,0 +1,105 @@
+//! The origins of all groups: a reload keeps the connections of those that stay.
+
+use crate::{
+    origin::{
+        connect::{Connector, Resolver, Trust},
+        connection_limit::Seats,
+        exchange::Origin,
+        health::Health,
+        pool::{Ages, Pool},
+    },
+    telemetry::metrics::Metrics,
+};
+use http::uri::Authority;
+use meshcache_protocol::groups::{Group, Groups};
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use std::{collections::HashMap, sync::Arc};
+
+/// An origin's `ca` that cannot be used: which group's, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("group `{group}`: origin.ca: {what}")]
+pub struct BadCa {
+    /// The group's name.
+    pub group: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What is known of all origins: a reload keeps their connections.
+pub(crate) struct Clients {
+    known: Mutex<Known>,
+    seats: Arc<Seats>,
+}
+
+#[derive(Clone, Default)]
+struct Known {
+    tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
+    pools: HashMap<Place, Arc<Pool>>,
+    /// By group and URL.
+    health: HashMap<(String, String), Arc<Health>>,
+}
+
+/// What tells the connections of two origins apart.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    trust: Trust,
+    authority: Authority,
+    ages: Ages,
+}
+
+impl Clients {
+    /// Of none so far.
+    pub(crate) fn new(seats: Arc<Seats>) -> Self {
+        Self { known: Mutex::default(), seats }
+    }
+
+    /// The origins of the groups, in their order.
+    pub(crate) fn origins(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
+        let before = self.known.lock().clone();
+        let mut now = Known::default();
+        let origins: Result<_, _> =
+            groups.iter().map(|group| now.origin(group, &before, metrics, &self.seats)).collect();
+        if origins.is_ok() {
+            // What no group needs any more goes, with its connections.
+            *self.known.lock() = now;
+        }
+        origins
+    }
+}
+
+impl Known {
+    fn origin(&mut self, group: &Group, before: &Self, metrics: &Metrics, seats: &Arc<Seats>) -> Result<Origin, BadCa> {
+        let of = &group.config().origin;
+        let bad = |what: String| BadCa { group: group.name().to_owned(), what };
+        let trust = Trust::of(of).map_err(bad)?;
+        let authority: Authority =
+            of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
+        let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
+            Some(tls) => tls.clone(),
+            None => trust.config().map_err(bad)?,
+        };
+        self.tls.insert(trust.clone(), tls.clone());
+        let ages = Ages { idle: of.idle.duration(), most: of.max_connection_age.duration(), alive: Ages::ALIVE };
+        let place = Place { trust, authority: authority.clone(), ages };
+        let pool = match self.pools.get(&place).or_else(|| before.pools.get(&place)) {
+            Some(pool) => pool.clone(),
+            None => Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, ages, seats.clone()),
+        };
+        self.pools.insert(place, pool.clone());
+        let name = (group.name().to_owned(), of.url.to_string());
+        let health = before.health.get(&name).cloned().unwrap_or_else(|| Arc::new(Health::new(&name.0, &name.1)));
+        self.health.insert(name, health.clone());
+        Ok(Origin {
+            pool,
+            patience: group.config().patience.duration(),
+            timeout: of.timeout.duration(),
+            pass_timeout: Some(of.pass_timeout.duration()).filter(|limit| !limit.is_zero()),
+            authority,
+            scheme: if of.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
+            host: of.host,
+            health,
+            metrics: metrics.group(group.name()),
+        })
+    }
+}
