@@ -1,17 +1,9 @@
 //! One connection: served to its end, ended when its client is too slow, drained when the process stops.
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use crate::server::activity::Activity;
+use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioExecutor;
-use std::{
-    io,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{pin::pin, time::Duration};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 /// A client that for so long neither completes a request's head nor takes anything of its answer is let go, after at
@@ -24,69 +16,18 @@ const LATE: Duration = Duration::from_secs(1);
 /// frozen, and say no farewell.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// What a connection has done so far. Looked at now and then, so that a request costs no timer.
-#[derive(Default)]
-pub(super) struct Activity {
-    begun: AtomicU64,
-    ended: AtomicU64,
-    written: AtomicU64,
-    http2: AtomicBool,
-}
-
-impl Activity {
-    /// A connection that notes what is written to it.
-    pub(super) fn watch<I>(io: I) -> (Arc<Self>, Watched<I>) {
-        let activity = Arc::new(Self::default());
-        (activity.clone(), Watched { io, activity })
-    }
-
-    /// Notes that a request's head is complete; dropping what comes back, that its answer's head is there or nobody
-    /// waits for it.
-    pub(super) fn begin(self: &Arc<Self>, version: http::Version) -> Busy {
-        self.begun.fetch_add(1, Relaxed);
-        self.http2.fetch_or(version == http::Version::HTTP_2, Relaxed);
-        Busy(self.clone())
-    }
-
-    /// A number that changes with everything that a client in good faith does; `None` while there is no need to do
-    /// anything.
-    fn progress(&self) -> Option<u64> {
-        let (begun, ended) = (self.begun.load(Relaxed), self.ended.load(Relaxed));
-        // HTTP/2 has its own pings, and proxies keep such connections open for hours.
-        let waits = begun != ended || self.http2.load(Relaxed);
-        (!waits).then(|| begun.wrapping_add(self.written.load(Relaxed)))
-    }
-}
-
-impl Activity {
-    /// A number that changes with everything that happens; `None` while an answer is being made.
-    fn rest(&self) -> Option<u64> {
-        let (begun, ended) = (self.begun.load(Relaxed), self.ended.load(Relaxed));
-        (begun == ended).then(|| begun.wrapping_add(self.written.load(Relaxed)))
-    }
-}
-
-/// A request whose answer is being made.
-pub(super) struct Busy(Arc<Activity>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Relaxed);
-    }
-}
-
 type Connection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
 
 /// How a connection came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum Closed {
     /// A head was so large that it was not read to its end, and was answered with 431 for that.
     HeadTooLarge,
     /// In any other way.
     Else,
 }
 
-impl Ended {
+impl Closed {
     fn of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let too_large = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large);
         if too_large { Self::HeadTooLarge } else { Self::Else }
@@ -98,7 +39,7 @@ pub(super) async fn serve<I, S, B>(
     connection: Connection<'_, I, S>,
     activity: &Activity,
     mut drain: watch::Receiver<bool>,
-) -> Ended
+) -> Closed
 where
     I: Read + Write + Unpin + 'static,
     S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
@@ -124,23 +65,23 @@ where
     loop {
         tokio::select! {
             // An error here is the client's doing (it went away, or spoke no HTTP and was told so): not worth a line each.
-            ended = connection.as_mut() => return ended.map_or_else(|error| Ended::of(&*error), |()| Ended::Else),
+            ended = connection.as_mut() => return ended.map_or_else(|error| Closed::of(&*error), |()| Closed::Else),
             () = &mut stop, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
                 quiet.reset();
             }
             _ = quiet.tick(), if stopping => {
-                let now = activity.rest();
+                let now = activity.when_idle();
                 if now.is_some() && now == rest {
-                    return Ended::Else;
+                    return Closed::Else;
                 }
                 rest = now;
             }
             _ = look.tick() => {
                 let now = activity.progress();
                 if now.is_some() && now == before {
-                    return Ended::Else;
+                    return Closed::Else;
                 }
                 before = now;
             }
@@ -148,58 +89,10 @@ where
     }
 }
 
-/// An I/O object that counts what is written to it.
-pub(super) struct Watched<I> {
-    io: I,
-    activity: Arc<Activity>,
-}
-
-impl<I> Watched<I> {
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(n)) = written {
-            self.activity.written.fetch_add(n as u64, Relaxed);
-        }
-        written
-    }
-}
-
-impl<I: Read + Unpin> Read for Watched<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
-    }
-}
-
-impl<I: Write + Unpin> Write for Watched<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.note(written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.note(written)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::connection_io::ConnectionIo;
     use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
     use std::convert::Infallible;
     use tokio::{
@@ -213,16 +106,14 @@ mod tests {
         let (client, server) = tokio::io::duplex(1024);
         let (running, drain) = watch::channel(false);
         let task = tokio::spawn(async move {
-            let (activity, io) = Activity::watch(TokioIo::new(server));
+            let (activity, io) = ConnectionIo::new(TokioIo::new(server));
             let answer = hyper::service::service_fn({
                 let activity = activity.clone();
                 move |request: http::Request<hyper::body::Incoming>| {
-                    let busy = activity.begin(request.version());
-                    async move {
+                    activity.begin(request.version()).answer(async move {
                         sleep(takes).await;
-                        drop(busy);
                         Ok::<_, Infallible>(http::Response::new(crate::http::body::Body::from(vec![b'x'; 64 * 1024])))
-                    }
+                    })
                 }
             });
             let mut builder = Builder::new(TokioExecutor::new());

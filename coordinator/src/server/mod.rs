@@ -1,7 +1,9 @@
 //! The four ports: what listens, and how connections are served, bounded and drained.
 
+mod activity;
 mod admin;
 mod connection;
+mod connection_io;
 mod data;
 mod peer;
 mod status;
@@ -12,8 +14,9 @@ pub(crate) use peer::PUSHES;
 pub use peer::PeerPort;
 pub use status::{Filter, Status};
 
-use crate::http::{interim::Interims, request_body::Reading};
-use connection::{Activity, Ended};
+use crate::http::request_body::Reading;
+use connection::Closed;
+use connection_io::ConnectionIo;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -131,8 +134,7 @@ impl Port {
             let is_late = *drain.borrow();
             let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
             to.spawn(async move {
-                let (activity, io) = Activity::watch(TokioIo::new(stream));
-                let (interims, io) = Interims::watch(io);
+                let (activity, io) = ConnectionIo::new(TokioIo::new(stream));
                 let reading = Reading::new();
                 let answer = hyper::service::service_fn({
                     let (activity, refused) = (activity.clone(), refused.clone());
@@ -141,24 +143,19 @@ impl Port {
                             request.extensions_mut().insert(reading.clone());
                         }
                         let refused = has_too_many_lines(&request).then(|| refused.inc());
-                        let (service, busy) = (service.clone(), activity.begin(request.version()));
-                        let answering = (request.version() == http::Version::HTTP_11).then(|| interims.begin());
+                        let (service, active) = (service.clone(), activity.begin(request.version()));
                         async move {
                             if refused.is_some() {
                                 return Ok(closing(service.refuse(&request), request.version()));
                             }
+                            // Where it is: such futures are large.
                             let answer = std::pin::pin!(service.answer(request));
-                            let answer = match answering {
-                                Some(answering) => answering.until(answer).await,
-                                None => answer.await,
-                            };
-                            drop(busy);
-                            Ok::<_, Infallible>(answer)
+                            Ok::<_, Infallible>(active.answer(answer).await)
                         }
                     }
                 });
                 if connection::serve(builder.serve_connection(io, answer), &activity, drain).await
-                    == Ended::HeadTooLarge
+                    == Closed::HeadTooLarge
                 {
                     refused.inc();
                 }
