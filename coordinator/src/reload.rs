@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     config::{
         Config,
-        groups_file::{Loaded, Source},
+        groups_file::{GroupSource, LoadedGroups},
         tokens::{Reloaded, Tokens},
     },
     feed::Feed,
@@ -29,7 +29,7 @@ const WITHOUT: Duration = Duration::from_secs(10);
 
 /// Watches over the files, and takes what is good.
 pub(crate) struct Reload {
-    source: Source,
+    source: GroupSource,
     identity: Identity,
     cache: Arc<Cache>,
     feed: Arc<Feed>,
@@ -143,7 +143,7 @@ impl Reload {
         }
     }
 
-    fn take(&self, loaded: Loaded) -> Result<(), String> {
+    fn take(&self, loaded: LoadedGroups) -> Result<(), String> {
         give(&self.cache, &loaded)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -163,7 +163,7 @@ impl Reload {
 }
 
 /// Gives groups to a cache, or says with file and line why it cannot take them.
-pub(crate) fn give(cache: &Cache, loaded: &Loaded) -> Result<(), String> {
+pub(crate) fn give(cache: &Cache, loaded: &LoadedGroups) -> Result<(), String> {
     cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
         let n = loaded.groups.iter().position(|other| other.name() == group);
         loaded.wrong(Problem { group: n, field: "origin.ca".into(), what }).to_string()

@@ -4,7 +4,7 @@ use crate::{
     clock::Clock,
     http::{
         body::Body,
-        head::{CONDITIONS_AND_RANGES, Head},
+        head::{CONDITIONAL_FIELDS, RequestHead},
     },
     origin::{Failure, causes},
     telemetry::metrics::Metrics,
@@ -166,7 +166,7 @@ impl Peers {
     pub(crate) async fn ask(
         &self,
         peer: &str,
-        head: &Head,
+        head: &RequestHead,
         question: &Question,
         patience: Duration,
         is_load: bool,
@@ -261,7 +261,7 @@ impl Peers {
     pub(crate) async fn invalidate(
         &self,
         peer: &str,
-        head: &Head,
+        head: &RequestHead,
         call: &str,
         patience: Duration,
     ) -> Result<(), Failure> {
@@ -282,14 +282,20 @@ impl Peers {
 }
 
 /// The client's request as a call: the peer's own name as host, the client's host and scheme beside it.
-fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_load: bool) -> Option<Request<Body>> {
+fn call(
+    peer: &str,
+    head: &RequestHead,
+    question: &Question,
+    token: &HeaderValue,
+    is_load: bool,
+) -> Option<Request<Body>> {
     let uri = Uri::builder().scheme("http").authority(peer).path_and_query(head.target()).build().ok()?;
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 8);
     for (name, value) in head.headers() {
         let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
             || connection::is_hop_by_hop(name.as_str().as_bytes())
-            || (is_load && CONDITIONS_AND_RANGES.contains(&name.as_str()));
+            || (is_load && CONDITIONAL_FIELDS.contains(&name.as_str()));
         if !stays {
             headers.append(name.clone(), value.clone());
         }

@@ -21,7 +21,7 @@ use std::{net::SocketAddr, path::PathBuf};
 pub struct Program {
     /// What to do instead of serving.
     #[command(subcommand)]
-    pub what: Option<What>,
+    pub command: Option<Command>,
     /// How to serve.
     #[command(flatten)]
     pub flags: Flags,
@@ -29,7 +29,7 @@ pub struct Program {
 
 /// What the program does beside serving.
 #[derive(Clone, Debug, Subcommand)]
-pub enum What {
+pub enum Command {
     /// Says what is wrong with a configuration, and ends: status 0 if nothing is, else 2
     Check(CheckFlags),
     /// Asks for a URL, and ends: status 0 if the answer is a 2xx, else 1

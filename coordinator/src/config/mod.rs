@@ -10,10 +10,10 @@ pub mod tokens;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
-pub use flags::{CheckFlags, Discovery, Flags, Hook, Program, What};
+pub use flags::{CheckFlags, Command, Discovery, Flags, Hook, Program};
 
 use crate::settings::Identity;
-use groups_file::Source;
+use groups_file::GroupSource;
 use peers_flag::Member;
 use service_ref::ServiceRef;
 use std::{
@@ -34,7 +34,7 @@ pub struct Config {
     /// Other coordinators.
     pub peer_listen: SocketAddr,
     /// Where the groups are.
-    pub source: Source,
+    pub source: GroupSource,
     /// This peer's stable name.
     pub name: String,
     /// The ring's members; `None`: this peer alone.
@@ -67,8 +67,8 @@ impl TryFrom<Flags> for Config {
 
     fn try_from(flags: Flags) -> Result<Self, String> {
         let source = match (flags.config, flags.origin) {
-            (Some(path), None) => Source::Path(path),
-            (None, Some(url)) => Source::Origin {
+            (Some(path), None) => GroupSource::Path(path),
+            (None, Some(url)) => GroupSource::Origin {
                 url,
                 rules: flags.origin_rules.into(),
                 timeout: flags.origin_timeout,

@@ -33,14 +33,14 @@ pub enum Reloaded {
 }
 
 /// Why a file brought no tokens.
-enum Unread {
+enum TokenError {
     /// It is gone, or there is nothing in it.
     Without(String),
     /// It says nothing that can be read.
     Bad(String),
 }
 
-impl Unread {
+impl TokenError {
     fn what(self) -> String {
         match self {
             Self::Without(what) | Self::Bad(what) => what,
@@ -52,7 +52,7 @@ impl Tokens {
     /// Reads the file, if there is one. The error is one line that names it.
     pub fn open(file: Option<PathBuf>) -> Result<Arc<Self>, String> {
         let list =
-            file.as_deref().map_or(Ok(Vec::new()), |file| list(file, std::fs::read(file)).map_err(Unread::what))?;
+            file.as_deref().map_or(Ok(Vec::new()), |file| list(file, std::fs::read(file)).map_err(TokenError::what))?;
         Ok(Arc::new(Self { file, list: ArcSwap::from_pointee(list), without: Mutex::default() }))
     }
 
@@ -63,12 +63,12 @@ impl Tokens {
         let mut since = self.without.lock();
         let list = match list(file, regular_file::read(file)) {
             Ok(list) => list,
-            Err(Unread::Bad(what)) => {
+            Err(TokenError::Bad(what)) => {
                 *since = None;
                 return Err(what);
             }
-            Err(Unread::Without(_)) if self.list.load().is_empty() => return Ok(Reloaded::Same),
-            Err(Unread::Without(what)) => {
+            Err(TokenError::Without(_)) if self.list.load().is_empty() => return Ok(Reloaded::Same),
+            Err(TokenError::Without(what)) => {
                 if now.saturating_duration_since(*since.get_or_insert(now)) < without {
                     return Err(format!("{what}; when that is so for {without:?}, the tokens are revoked"));
                 }
@@ -120,21 +120,21 @@ impl Tokens {
     }
 }
 
-fn list(file: &Path, content: io::Result<Vec<u8>>) -> Result<Vec<String>, Unread> {
+fn list(file: &Path, content: io::Result<Vec<u8>>) -> Result<Vec<String>, TokenError> {
     let wrong = |what: String| format!("{}: {what}", file.display());
     let content = content.map_err(|error| {
         let what = wrong(format!("cannot be read: {error}"));
-        if error.kind() == io::ErrorKind::NotFound { Unread::Without(what) } else { Unread::Bad(what) }
+        if error.kind() == io::ErrorKind::NotFound { TokenError::Without(what) } else { TokenError::Bad(what) }
     })?;
     let text = String::from_utf8_lossy(&content);
     let list: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if let Some(n) = text.lines().position(|line| !line.trim().bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(Unread::Bad(wrong(format!(
+        return Err(TokenError::Bad(wrong(format!(
             "line {}: a token is visible ASCII without spaces",
             n.saturating_add(1)
         ))));
     }
-    if list.is_empty() { Err(Unread::Without(wrong("has no token".into()))) } else { Ok(list) }
+    if list.is_empty() { Err(TokenError::Without(wrong("has no token".into()))) } else { Ok(list) }
 }
 
 fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {

@@ -9,39 +9,39 @@ use std::fmt;
 
 /// The fields of a YAML text with the places of their names and values, in the order of the text.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Places(Vec<Place>);
+pub(super) struct YamlPositions(Vec<FieldPosition>);
 
 #[derive(Debug, PartialEq)]
-struct Place {
+struct FieldPosition {
     /// `groups[0].match.hosts[1]`.
     field: String,
     line: u64,
     column: u64,
 }
 
-impl Places {
+impl YamlPositions {
     /// The places of a text. None at all for a text that is no YAML.
     pub(super) fn of(text: &str) -> Self {
         let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough };
-        let mut places = Vec::new();
+        let mut positions = Vec::new();
         if let Ok(node) = serde_saphyr::from_str_with_options::<Node>(text, options) {
-            node.walk("", &mut places);
+            node.walk("", &mut positions);
         }
-        Self(places)
+        Self(positions)
     }
 
     /// The field that stands at a place: the last one that begins there or before.
     pub(super) fn field_at(&self, line: u64, column: u64) -> Option<&str> {
-        let place = self.0.iter().rfind(|place| (place.line, place.column) <= (line, column))?;
-        Some(&place.field)
+        let position = self.0.iter().rfind(|position| (position.line, position.column) <= (line, column))?;
+        Some(&position.field)
     }
 
     /// The line of a field, or of the innermost one around it that is written at all; the first line where none is.
     pub(super) fn line_of(&self, field: &str) -> u64 {
         let mut field = field;
         loop {
-            if let Some(place) = self.0.iter().find(|place| place.field == field) {
-                return place.line;
+            if let Some(position) = self.0.iter().find(|position| position.field == field) {
+                return position.line;
             }
             match field.rfind(['.', '[']) {
                 Some(end) => field = field.get(..end).unwrap_or_default(),
@@ -67,27 +67,28 @@ enum Kind {
 }
 
 impl Node {
-    fn walk(&self, field: &str, places: &mut Vec<Place>) {
-        let mut push = |field: &str, line, column| places.push(Place { field: field.to_owned(), line, column });
+    fn walk(&self, field: &str, positions: &mut Vec<FieldPosition>) {
+        let mut push =
+            |field: &str, line, column| positions.push(FieldPosition { field: field.to_owned(), line, column });
         match &self.kind {
             Kind::Value if !field.is_empty() => push(field, self.line, self.column),
             Kind::Value => {}
             Kind::Fields(fields) => {
                 for (name, node) in fields {
                     let inner = if field.is_empty() { name.value.clone() } else { format!("{field}.{}", name.value) };
-                    places.push(Place {
+                    positions.push(FieldPosition {
                         field: inner.clone(),
                         line: name.referenced.line(),
                         column: name.referenced.column(),
                     });
-                    node.walk(&inner, places);
+                    node.walk(&inner, positions);
                 }
             }
             Kind::List(list) => {
                 for (n, node) in list.iter().enumerate() {
                     let inner = format!("{field}[{n}]");
-                    places.push(Place { field: inner.clone(), line: node.line, column: node.column });
-                    node.walk(&inner, places);
+                    positions.push(FieldPosition { field: inner.clone(), line: node.line, column: node.column });
+                    node.walk(&inner, positions);
                 }
             }
         }
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_place_tells_its_field() {
-        let places = Places::of(TEXT);
+        let positions = YamlPositions::of(TEXT);
         for (line, column, field) in [
             (1, 10, "version"),
             (3, 5, "groups[0].name"),
@@ -165,14 +166,14 @@ mod tests {
             (7, 12, "groups[1].origin.url"),
             (9, 1, "groups[1].origin.url"),
         ] {
-            assert_eq!(places.field_at(line, column), Some(field), "{line}:{column}");
+            assert_eq!(positions.field_at(line, column), Some(field), "{line}:{column}");
         }
-        assert_eq!(Places::of("a: [").field_at(1, 1), None);
+        assert_eq!(YamlPositions::of("a: [").field_at(1, 1), None);
     }
 
     #[test]
     fn a_field_tells_its_line_or_that_of_what_is_around_it() {
-        let places = Places::of(TEXT);
+        let positions = YamlPositions::of(TEXT);
         for (field, line) in [
             ("groups[1].origin.url", 7),
             ("groups[1].origin.timeout", 6),
@@ -180,7 +181,7 @@ mod tests {
             ("groups[7].name", 2),
             ("debuggers", 1),
         ] {
-            assert_eq!(places.line_of(field), line, "{field}");
+            assert_eq!(positions.line_of(field), line, "{field}");
         }
     }
 }

@@ -87,12 +87,12 @@ impl fmt::Debug for Body {
 }
 
 /// A body that holds something for as long as it is there.
-pub(crate) struct Held<T> {
+pub(crate) struct GuardedBody<T> {
     pub(crate) body: Body,
-    pub(crate) _by: T,
+    pub(crate) _guard: T,
 }
 
-impl<T: Unpin> http_body::Body for Held<T> {
+impl<T: Unpin> http_body::Body for GuardedBody<T> {
     type Data = Bytes;
     type Error = Cut;
 

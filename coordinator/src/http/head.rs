@@ -23,13 +23,13 @@ use std::sync::{Arc, OnceLock};
 
 /// A request's head that says whom it is for.
 #[derive(Clone, Debug)]
-pub(crate) struct Head {
+pub(crate) struct RequestHead {
     parts: Parts,
     authority: Authority,
     scheme: &'static str,
     interim: Option<Interim>,
     /// Its place among all that are under way, which lasts as long as any copy of it.
-    counted: OnceLock<Arc<ByteReservation>>,
+    reservation: OnceLock<Arc<ByteReservation>>,
 }
 
 /// Where the authority is written. It stays there: most requests are answered without a copy of it.
@@ -58,18 +58,18 @@ impl BadHead {
 }
 
 /// The fields with conditions and ranges. They are one client's and never a shared load's.
-pub(crate) const CONDITIONS_AND_RANGES: [&str; 6] =
+pub(crate) const CONDITIONAL_FIELDS: [&str; 6] =
     ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /// What a request takes that waits, beside its head.
-const WAITS: u64 = 2048;
+const REQUEST_OVERHEAD: u64 = 2048;
 /// What a line of a head takes beside its name and its value.
-const LINE: usize = 64;
+const FIELD_OVERHEAD: usize = 64;
 
 /// Fields as the protocol has them. Few requests have more, so that few need an allocation.
 pub(crate) type Fields<'a> = SmallVec<[Field<'a>; 24]>;
 
-impl Head {
+impl RequestHead {
     pub(crate) fn read(door: Door, mut parts: Parts) -> Result<Self, BadHead> {
         if door == Door::Peer {
             // What stands there is the peer's token, which must get no further.
@@ -109,25 +109,25 @@ impl Head {
             Some(decided) => scheme([decided], own),
             None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
-        Ok(Self { parts, authority, scheme, interim: Interim::current(), counted: OnceLock::new() })
+        Ok(Self { parts, authority, scheme, interim: Interim::current(), reservation: OnceLock::new() })
     }
 
     /// Counts it, once, among all heads that are under way. Whether there is room for it.
-    pub(crate) fn count(&self, room: &Arc<ByteBudget>) -> bool {
-        if self.counted.get().is_some() {
+    pub(crate) fn reserve(&self, budget: &Arc<ByteBudget>) -> bool {
+        if self.reservation.get().is_some() {
             return true;
         }
-        let mut taken = room.take();
-        let fits = taken.grow(WAITS.saturating_add(self.bytes()));
+        let mut reservation = budget.reserve();
+        let fits = reservation.grow(REQUEST_OVERHEAD.saturating_add(self.bytes()));
         if fits {
-            let _ = self.counted.set(Arc::new(taken));
+            let _ = self.reservation.set(Arc::new(reservation));
         }
         fits
     }
 
     /// Its place, for what outlives it.
-    pub(crate) fn counted(&self) -> Option<Arc<ByteReservation>> {
-        self.counted.get().cloned()
+    pub(crate) fn reservation(&self) -> Option<Arc<ByteReservation>> {
+        self.reservation.get().cloned()
     }
 
     /// What it takes in memory.
@@ -135,7 +135,7 @@ impl Head {
         let uri = &self.parts.uri;
         let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
             + uri.authority().map_or(0, |authority| authority.as_str().len());
-        let line = |(name, value): (&HeaderName, &HeaderValue)| LINE + name.as_str().len() + value.len();
+        let line = |(name, value): (&HeaderName, &HeaderValue)| FIELD_OVERHEAD + name.as_str().len() + value.len();
         let fields: usize = self.parts.headers.iter().map(line).sum();
         (target + fields) as u64
     }
@@ -144,7 +144,7 @@ impl Head {
     pub(crate) fn whole(&self) -> Self {
         let mut whole = self.clone();
         whole.parts.method = Method::GET;
-        for name in CONDITIONS_AND_RANGES {
+        for name in CONDITIONAL_FIELDS {
             whole.parts.headers.remove(name);
         }
         whole
@@ -249,12 +249,12 @@ fn join_crumbs(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn head(door: Door, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<Head, BadHead> {
+    fn head(door: Door, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<RequestHead, BadHead> {
         let mut request = http::Request::builder().uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Head::read(door, request.body(()).unwrap().into_parts().0)
+        RequestHead::read(door, request.body(()).unwrap().into_parts().0)
     }
 
     #[test]
@@ -298,7 +298,8 @@ mod tests {
                 .version(version)
                 .header("cookie", "a=b")
                 .header("cookie", "c=d");
-            let head = Head::read(Door::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
+            let head =
+                RequestHead::read(Door::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
             head.headers().get_all(COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(

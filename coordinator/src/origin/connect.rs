@@ -1,9 +1,9 @@
 //! Opens connections to one origin: its name, TCP, TLS with the authorities that a group trusts.
 
 use crate::origin::{
-    connection_limit::Seat,
-    failure::{Failure, Missed, causes},
-    wire::Wire,
+    connection_limit::ConnectionPermit,
+    failure::{Failure, OriginError, causes},
+    socket::Socket,
 };
 use http::{Uri, uri::Authority};
 use hyper_util::{
@@ -104,16 +104,16 @@ pub(super) struct Connector {
 }
 
 /// A connection that is open.
-pub(super) struct Opened {
-    pub(super) stream: TokioIo<Box<dyn Stream>>,
+pub(super) struct OpenConnection {
+    pub(super) stream: TokioIo<Box<dyn ByteStream>>,
     pub(super) tcp: Weak<TcpStream>,
     pub(super) is_http2: bool,
 }
 
 /// Bytes both ways.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Connector {
     pub(super) fn new(
@@ -152,22 +152,23 @@ impl Connector {
         self.http2
     }
 
-    pub(super) async fn open(&self, seat: Seat) -> Result<Opened, Missed> {
-        timeout(CONNECT, self.connect(seat))
-            .await
-            .unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
+    pub(super) async fn open(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
+        timeout(CONNECT, self.connect(permit)).await.unwrap_or_else(|_| {
+            Err(OriginError::because(Failure::Timeout, format!("no connection within {CONNECT:?}")))
+        })
     }
 
-    async fn connect(&self, seat: Seat) -> Result<Opened, Missed> {
+    async fn connect(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
         let connected = self.tcp.clone().call(self.uri.clone()).await;
-        let wire = Wire::new(connected.map_err(|error| Missed::new(unconnected(&error), &error))?.into_inner(), seat);
+        let wire =
+            Socket::new(connected.map_err(|error| OriginError::new(unconnected(&error), &error))?.into_inner(), permit);
         let tcp = wire.socket();
         let Some((tls, name)) = &self.tls else {
-            return Ok(Opened { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
+            return Ok(OpenConnection { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
         };
-        let stream = tls.connect(name.clone(), wire).await.map_err(|error| Missed::new(Failure::Tls, &error))?;
+        let stream = tls.connect(name.clone(), wire).await.map_err(|error| OriginError::new(Failure::Tls, &error))?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Opened { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
+        Ok(OpenConnection { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
     }
 }
 

@@ -2,8 +2,8 @@
 //! connection has one for as long as it is open.
 
 use crate::{
-    origin::failure::{Failure, Missed},
-    telemetry::{limits::Limit, metrics::Metrics},
+    origin::failure::{Failure, OriginError},
+    telemetry::{limits::ProcessLimit, metrics::Metrics},
 };
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
@@ -23,7 +23,7 @@ use tokio::{
 const LEAST: usize = 16;
 
 /// A descriptor, until it is dropped.
-pub(super) type Seat = OwnedSemaphorePermit;
+pub(super) type ConnectionPermit = OwnedSemaphorePermit;
 
 /// A pool that can close a connection that nobody uses.
 pub(super) trait CloseIdle: Send + Sync {
@@ -32,7 +32,7 @@ pub(super) trait CloseIdle: Send + Sync {
 }
 
 /// Those of all origins.
-pub(crate) struct Seats {
+pub(crate) struct ConnectionLimit {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Who may have an idle connection that can be closed for one that is needed.
@@ -40,7 +40,7 @@ pub(crate) struct Seats {
     metrics: Arc<Metrics>,
 }
 
-impl Seats {
+impl ConnectionLimit {
     pub(super) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             free: Arc::new(Semaphore::new(most)),
@@ -68,17 +68,20 @@ impl Seats {
     }
 
     /// One, within so long. Where none is free an idle connection is closed for it.
-    pub(super) async fn take(&self, within: Duration) -> Result<Seat, Missed> {
-        if let Ok(seat) = self.free.clone().try_acquire_owned() {
-            return Ok(seat);
+    pub(super) async fn take(&self, within: Duration) -> Result<ConnectionPermit, OriginError> {
+        if let Ok(permit) = self.free.clone().try_acquire_owned() {
+            return Ok(permit);
         }
         let _waits = Waits::new(&self.waiting);
         self.close_idle();
         match timeout(within, self.free.clone().acquire_owned()).await {
-            Ok(Ok(seat)) => Ok(seat),
+            Ok(Ok(permit)) => Ok(permit),
             _ => {
-                self.metrics.met(Limit::Descriptors);
-                Err(Missed::because(Failure::Overload, format!("no descriptor for a connection within {within:?}")))
+                self.metrics.limit_reached(ProcessLimit::Descriptors);
+                Err(OriginError::because(
+                    Failure::Overload,
+                    format!("no descriptor for a connection within {within:?}"),
+                ))
             }
         }
     }

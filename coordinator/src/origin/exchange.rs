@@ -3,12 +3,12 @@
 use crate::{
     http::body::Body,
     origin::{
-        connection::{MOST_FIELDS, Stream},
-        failure::{Failure, Missed},
+        connection::{Http2Stream, MAX_FIELDS},
+        failure::{Failure, OriginError},
         health::Health,
-        idle_timeout::Paced,
-        pool::{On, Pool},
-        upload::Sent,
+        idle_timeout::IdleTimeoutBody,
+        pool::{Pool, RequestConnection},
+        upload::UploadEnd,
     },
     telemetry::metrics::GroupMetrics,
 };
@@ -48,11 +48,11 @@ impl Origin {
         &self,
         request: Request<Body>,
         limit: Option<Duration>,
-    ) -> Result<Response<Paced>, Failure> {
+    ) -> Result<Response<IdleTimeoutBody>, Failure> {
         match self.exchange(request, limit).await {
             Ok((response, stream)) => {
                 self.health.answered();
-                Ok(response.map(|body| Paced::new(body, limit).on(stream)))
+                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream)))
             }
             // That is no word of the origin's.
             Err(missed) if missed.failure == Failure::Overload => Err(missed.failure),
@@ -68,9 +68,9 @@ impl Origin {
         &self,
         request: Request<Body>,
         limit: Option<Duration>,
-    ) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
-        let (request, sent) = Sent::of(request);
-        let on = On::new(self.patience);
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
+        let (request, sent) = UploadEnd::of(request);
+        let on = RequestConnection::new(self.patience);
         let exchanged = self.pool.send(request, &on);
         let (response, stream) = match limit {
             None => exchanged.await,
@@ -79,18 +79,18 @@ impl Origin {
                 exchanged = exchanged => exchanged,
                 () = sent.and(limit) => {
                     on.retire();
-                    Err(Missed::because(Failure::Timeout, format!("no answer within {limit:?}")))
+                    Err(OriginError::because(Failure::Timeout, format!("no answer within {limit:?}")))
                 }
             },
         }?;
         let fields = response.headers().len();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Missed::because(Failure::UnaskedUpgrade, "101, and nobody asked for another protocol"));
+            return Err(OriginError::because(Failure::UnaskedUpgrade, "101, and nobody asked for another protocol"));
         }
-        if fields > MOST_FIELDS {
-            return Err(Missed::because(
+        if fields > MAX_FIELDS {
+            return Err(OriginError::because(
                 Failure::TooManyHeaders,
-                format!("{fields} header fields, more than {MOST_FIELDS}"),
+                format!("{fields} header fields, more than {MAX_FIELDS}"),
             ));
         }
         Ok((response, stream))

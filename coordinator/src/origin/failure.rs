@@ -1,6 +1,6 @@
 //! Why there is no answer of an origin or a peer.
 
-use crate::{http::body::Cut, origin::outage::Failing};
+use crate::{http::body::Cut, origin::backoff::FailureScope};
 use meshcache_protocol::Reason;
 use std::error::Error;
 
@@ -64,12 +64,12 @@ impl Failure {
     }
 
     /// What it says of the origin.
-    pub(crate) const fn failing(self) -> Option<Failing> {
+    pub(crate) const fn failing(self) -> Option<FailureScope> {
         match self {
-            Self::Connect | Self::Dns | Self::Tls => Some(Failing::Origin),
-            Self::Timeout | Self::Reset | Self::IncompleteBody => Some(Failing::Key { retry_after: 0 }),
+            Self::Connect | Self::Dns | Self::Tls => Some(FailureScope::Origin),
+            Self::Timeout | Self::Reset | Self::IncompleteBody => Some(FailureScope::Key { retry_after: 0 }),
             Self::BadResponse | Self::TooManyHeaders | Self::HeadTooLarge | Self::UnaskedUpgrade => {
-                Some(Failing::Key { retry_after: 0 })
+                Some(FailureScope::Key { retry_after: 0 })
             }
             Self::Refused | Self::IncompleteRequest | Self::Overload | Self::Unvalidated | Self::Internal => None,
         }
@@ -145,12 +145,12 @@ impl Failure {
 
 /// A failure, and what an operator wants to read of it.
 #[derive(Clone, Debug)]
-pub(super) struct Missed {
+pub(super) struct OriginError {
     pub(super) failure: Failure,
     pub(super) cause: String,
 }
 
-impl Missed {
+impl OriginError {
     pub(super) fn new(failure: Failure, error: &(dyn Error + 'static)) -> Self {
         let mut cause = String::new();
         for text in causes(error).map(ToString::to_string) {

@@ -3,7 +3,7 @@
 use crate::{
     http::{
         body::Body,
-        head::{CONDITIONS_AND_RANGES, Head},
+        head::{CONDITIONAL_FIELDS, RequestHead},
         interim::Interim,
     },
     origin::exchange::Origin,
@@ -37,7 +37,7 @@ pub(crate) enum Purpose<'a> {
 pub(crate) fn outgoing(
     origin: &Origin,
     group: &Group,
-    head: &Head,
+    head: &RequestHead,
     installation: &str,
     purpose: Purpose<'_>,
 ) -> Option<Request<Body>> {
@@ -57,7 +57,7 @@ pub(crate) fn outgoing(
             wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
         if is_clients_own
             || connection::is_hop_by_hop(text.as_bytes())
-            || (is_load && CONDITIONS_AND_RANGES.contains(&text))
+            || (is_load && CONDITIONAL_FIELDS.contains(&text))
         {
             continue;
         }
@@ -122,7 +122,7 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
 
 /// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets
 /// origins say.
-pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
+pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
     let targets = &group.config().freshness.targets;
     let is_ours = |name: &HeaderName| {
         name.as_str().starts_with(wire::PREFIX)
@@ -149,13 +149,13 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
 
 /// Whether a request that passes goes to the origin in the form that is keyed. What the origin answers to another
 /// spelling is for that one alone.
-pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &Head) -> bool {
+pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &RequestHead) -> bool {
     let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
 }
 
 /// Path and query as they came, without what the group leaves out.
-fn target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
+fn target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
     let Some((path, query)) = sent.split_once('?') else { return Cow::Borrowed(sent) };
     match group.query(Some(query)) {
@@ -166,7 +166,7 @@ fn target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
 }
 
 /// Path and query as they are keyed.
-fn keyed_target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
+fn keyed_target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
     let Some((path, query)) = sent.split_once('?') else { return normal(sent) };
     let (path, query) = (normal(path), normal(query));
@@ -179,7 +179,7 @@ fn keyed_target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
 }
 
 /// The host as it is keyed.
-fn keyed_authority(group: &Group, head: &Head) -> Option<String> {
+fn keyed_authority(group: &Group, head: &RequestHead) -> Option<String> {
     Some(key::authority(group, &head.host_only(&[]).ok()?).into_owned())
 }
 
@@ -200,9 +200,9 @@ mod tests {
     use super::*;
     use crate::settings::Door;
 
-    fn head(host: &'static str, target: &str) -> Head {
+    fn head(host: &'static str, target: &str) -> RequestHead {
         let request = Request::builder().uri(target).header("host", host).body(()).unwrap();
-        Head::read(Door::Data, request.into_parts().0).unwrap()
+        RequestHead::read(Door::Data, request.into_parts().0).unwrap()
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        answered(&group, &mut headers);
+        strip_response_headers(&group, &mut headers);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["etag", "meshcache-control"]);

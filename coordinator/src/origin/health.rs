@@ -1,28 +1,28 @@
 //! Whether an origin answers, as the log has it: one line when it fails first, one when it is back.
 
-use crate::origin::failure::{Failure, Missed};
+use crate::origin::failure::{Failure, OriginError};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Between two lines about an origin that comes and goes.
-const QUIET: Duration = Duration::from_secs(10);
+const MIN_BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// One group's origin.
 pub(super) struct Health {
     group: String,
     origin: String,
-    outage: Mutex<Outage>,
+    outage: Mutex<LoggedOutage>,
 }
 
 /// Failures without an answer between.
 #[derive(Default)]
-struct Outage {
+struct LoggedOutage {
     since: Option<Instant>,
     failures: u64,
-    is_told: bool,
+    is_logged: bool,
     /// When something was last said.
-    told: Option<Instant>,
+    last_line: Option<Instant>,
 }
 
 impl Health {
@@ -37,7 +37,7 @@ impl Health {
         }
     }
 
-    pub(super) fn failed(&self, missed: &Missed) {
+    pub(super) fn failed(&self, missed: &OriginError) {
         // What the client did, or we did, says nothing of the origin.
         let is_origins = !matches!(missed.failure, Failure::IncompleteRequest | Failure::Internal);
         if is_origins && self.outage.lock().fails(Instant::now()) {
@@ -52,14 +52,14 @@ impl Health {
     }
 }
 
-impl Outage {
+impl LoggedOutage {
     /// Whether that is to be told.
     fn fails(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
         self.failures += 1;
-        let is_news = !self.is_told && self.told.is_none_or(|told| now >= told + QUIET);
+        let is_news = !self.is_logged && self.last_line.is_none_or(|last_line| now >= last_line + MIN_BETWEEN_LINES);
         if is_news {
-            (self.is_told, self.told) = (true, Some(now));
+            (self.is_logged, self.last_line) = (true, Some(now));
         }
         is_news
     }
@@ -68,10 +68,10 @@ impl Outage {
     fn ends(&mut self, now: Instant) -> Option<(Duration, u64)> {
         let since = self.since.take()?;
         let failures = std::mem::take(&mut self.failures);
-        if !std::mem::take(&mut self.is_told) {
+        if !std::mem::take(&mut self.is_logged) {
             return None;
         }
-        self.told = Some(now);
+        self.last_line = Some(now);
         Some((now.saturating_duration_since(since), failures))
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     fn an_outage_has_a_first_line_and_a_last() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut origin = Outage::default();
+        let mut origin = LoggedOutage::default();
         assert_eq!(origin.ends(at(0)), None, "all is well");
         assert!(origin.fails(at(0)) && !origin.fails(at(1)) && !origin.fails(at(100)), "once");
         assert_eq!(origin.ends(at(100)), Some((Duration::from_secs(100), 3)));
@@ -95,7 +95,7 @@ mod tests {
     fn an_origin_that_comes_and_goes_does_not_fill_the_log() {
         let start = Instant::now();
         let at = |tenths: u64| start + Duration::from_millis(tenths * 100);
-        let mut origin = Outage::default();
+        let mut origin = LoggedOutage::default();
         let lines: usize = (0..200)
             .map(|n| usize::from(origin.fails(at(2 * n))) + usize::from(origin.ends(at(2 * n + 1)).is_some()))
             .sum();

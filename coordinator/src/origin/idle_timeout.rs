@@ -2,7 +2,7 @@
 
 use crate::{
     http::body::Cut,
-    origin::{connection::Stream, failure::Failure},
+    origin::{connection::Http2Stream, failure::Failure},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -16,7 +16,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A body that may pause only for so long, if there is a limit.
-pub(crate) struct Paced {
+pub(crate) struct IdleTimeoutBody {
     body: Incoming,
     pause: Option<Duration>,
     // Made when the body first keeps us waiting: most bodies are there with their heads.
@@ -25,21 +25,21 @@ pub(crate) struct Paced {
     // alarm count.
     waits: bool,
     // On an HTTP/2 connection: what counts there until the body is through.
-    stream: Option<Stream>,
+    stream: Option<Http2Stream>,
 }
 
-impl Paced {
+impl IdleTimeoutBody {
     pub(crate) fn new(body: Incoming, pause: impl Into<Option<Duration>>) -> Self {
         Self { body, pause: pause.into(), alarm: None, waits: false, stream: None }
     }
 
     /// The same body, on this stream of a connection to an origin.
-    pub(super) fn on(self, stream: Option<Stream>) -> Self {
+    pub(super) fn on(self, stream: Option<Http2Stream>) -> Self {
         Self { stream, ..self }
     }
 
     /// The same body, as it goes on to one client: with another limit, or none.
-    pub(crate) fn pausing(self, pause: Option<Duration>) -> Self {
+    pub(crate) fn with_idle_timeout(self, pause: Option<Duration>) -> Self {
         Self { pause, alarm: None, waits: false, ..self }
     }
 
@@ -55,7 +55,7 @@ impl Paced {
     }
 }
 
-impl Body for Paced {
+impl Body for IdleTimeoutBody {
     type Data = Bytes;
     type Error = Cut;
 

@@ -1,6 +1,7 @@
 //! Loads from origins: the one place, beside peers, of the HTTP client. It follows no redirect, decodes no body and
 //! knows no proxy.
 
+mod backoff;
 mod connect;
 mod connection;
 mod connection_limit;
@@ -10,17 +11,16 @@ mod headers;
 mod health;
 mod idle_timeout;
 mod origins;
-mod outage;
 mod pool;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod upload;
-mod wire;
 
-pub(crate) use connection_limit::Seats;
+pub(crate) use backoff::{FailureScope, OriginBackoff};
+pub(crate) use connection_limit::ConnectionLimit;
 pub(crate) use exchange::Origin;
 pub(crate) use failure::{Failure, causes};
-pub(crate) use headers::{Purpose, answered, goes_as_keyed, outgoing, via, with_headers};
-pub(crate) use idle_timeout::Paced;
-pub(crate) use origins::{BadCa, Clients};
-pub(crate) use outage::{Failing, Outages};
+pub(crate) use headers::{Purpose, goes_as_keyed, outgoing, strip_response_headers, via, with_headers};
+pub(crate) use idle_timeout::IdleTimeoutBody;
+pub(crate) use origins::{BadCa, Origins};

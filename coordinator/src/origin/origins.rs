@@ -3,10 +3,10 @@
 use crate::{
     origin::{
         connect::{Connector, Resolver, Trust},
-        connection_limit::Seats,
+        connection_limit::ConnectionLimit,
         exchange::Origin,
         health::Health,
-        pool::{Ages, Pool},
+        pool::{Lifetimes, Pool},
     },
     telemetry::metrics::Metrics,
 };
@@ -27,39 +27,39 @@ pub struct BadCa {
 }
 
 /// What is known of all origins: a reload keeps their connections.
-pub(crate) struct Clients {
-    known: Mutex<Known>,
-    seats: Arc<Seats>,
+pub(crate) struct Origins {
+    known: Mutex<Configured>,
+    limit: Arc<ConnectionLimit>,
 }
 
 #[derive(Clone, Default)]
-struct Known {
+struct Configured {
     tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
-    pools: HashMap<Place, Arc<Pool>>,
+    pools: HashMap<PoolKey, Arc<Pool>>,
     /// By group and URL.
     health: HashMap<(String, String), Arc<Health>>,
 }
 
 /// What tells the connections of two origins apart.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct PoolKey {
     trust: Trust,
     authority: Authority,
-    ages: Ages,
+    lifetimes: Lifetimes,
 }
 
-impl Clients {
+impl Origins {
     /// Of none so far.
-    pub(crate) fn new(seats: Arc<Seats>) -> Self {
-        Self { known: Mutex::default(), seats }
+    pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
+        Self { known: Mutex::default(), limit }
     }
 
     /// The origins of the groups, in their order.
-    pub(crate) fn origins(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
+    pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
         let before = self.known.lock().clone();
-        let mut now = Known::default();
+        let mut now = Configured::default();
         let origins: Result<_, _> =
-            groups.iter().map(|group| now.origin(group, &before, metrics, &self.seats)).collect();
+            groups.iter().map(|group| now.origin(group, &before, metrics, &self.limit)).collect();
         if origins.is_ok() {
             // What no group needs any more goes, with its connections.
             *self.known.lock() = now;
@@ -68,8 +68,14 @@ impl Clients {
     }
 }
 
-impl Known {
-    fn origin(&mut self, group: &Group, before: &Self, metrics: &Metrics, seats: &Arc<Seats>) -> Result<Origin, BadCa> {
+impl Configured {
+    fn origin(
+        &mut self,
+        group: &Group,
+        before: &Self,
+        metrics: &Metrics,
+        limit: &Arc<ConnectionLimit>,
+    ) -> Result<Origin, BadCa> {
         let of = &group.config().origin;
         let bad = |what: String| BadCa { group: group.name().to_owned(), what };
         let trust = Trust::of(of).map_err(bad)?;
@@ -80,11 +86,17 @@ impl Known {
             None => trust.config().map_err(bad)?,
         };
         self.tls.insert(trust.clone(), tls.clone());
-        let ages = Ages { idle: of.idle.duration(), most: of.max_connection_age.duration(), alive: Ages::ALIVE };
-        let place = Place { trust, authority: authority.clone(), ages };
+        let lifetimes = Lifetimes {
+            idle: of.idle.duration(),
+            max_age: of.max_connection_age.duration(),
+            keep_alive: Lifetimes::ALIVE,
+        };
+        let place = PoolKey { trust, authority: authority.clone(), lifetimes };
         let pool = match self.pools.get(&place).or_else(|| before.pools.get(&place)) {
             Some(pool) => pool.clone(),
-            None => Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, ages, seats.clone()),
+            None => {
+                Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, lifetimes, limit.clone())
+            }
         };
         self.pools.insert(place, pool.clone());
         let name = (group.name().to_owned(), of.url.to_string());

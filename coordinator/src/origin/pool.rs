@@ -5,9 +5,11 @@ use crate::{
     jitter::random,
     origin::{
         connect::Connector,
-        connection::{Broke, Connection, One, Seen, Stream, Two, Watch},
-        connection_limit::{CloseIdle, Seats},
-        failure::{Failure, Missed},
+        connection::{
+            Connection, Http1Connection, Http2Connection, Http2Stream, Processing, SendError, WeakHttp2Stream,
+        },
+        connection_limit::{CloseIdle, ConnectionLimit},
+        failure::{Failure, OriginError},
     },
 };
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
@@ -26,23 +28,23 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 /// Connections that are kept although nobody uses them.
-const MOST_IDLE: usize = 64;
+const MAX_IDLE: usize = 64;
 /// A request that may not be sent twice takes a connection that was used so lately.
 const JUST_NOW: Duration = Duration::from_millis(500);
 
 /// For how long connections are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ages {
+pub(super) struct Lifetimes {
     /// An HTTP/1.1 connection that nobody uses: less than servers keep them.
     pub(super) idle: Duration,
     /// Any connection, up to a fifth less: then it takes no new request, and the name is resolved again for the next
     /// one.
-    pub(super) most: Duration,
+    pub(super) max_age: Duration,
     /// After so long a silence an HTTP/2 connection is asked for a sign of life, and given up after so long again.
-    pub(super) alive: (Duration, Duration),
+    pub(super) keep_alive: (Duration, Duration),
 }
 
-impl Ages {
+impl Lifetimes {
     /// A connection that says nothing is given up after 10 s.
     pub(super) const ALIVE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(6));
 }
@@ -50,73 +52,73 @@ impl Ages {
 /// The connections to one origin.
 pub(super) struct Pool {
     connector: Connector,
-    ages: Ages,
-    seats: Arc<Seats>,
-    kept: Mutex<Kept>,
+    lifetimes: Lifetimes,
+    limit: Arc<ConnectionLimit>,
+    connections: Mutex<PooledConnections>,
     /// Held while a connection is opened that may become everybody's; when that failed last, and why.
-    opening: tokio::sync::Mutex<Option<(Instant, Missed)>>,
+    opening: tokio::sync::Mutex<Option<(Instant, OriginError)>>,
     speaks_http1: AtomicBool,
 }
 
 #[derive(Default)]
-struct Kept {
+struct PooledConnections {
     /// The one that was used last is the last.
-    idle: Vec<Idle>,
-    shared: Vec<Two>,
+    idle: Vec<IdleConnection>,
+    shared: Vec<Http2Connection>,
     is_swept: bool,
 }
 
-struct Idle {
-    one: One,
+struct IdleConnection {
+    one: Http1Connection,
     since: Instant,
     until: Instant,
 }
 
 /// What a request is on now.
 #[derive(Default)]
-pub(super) struct On {
-    place: Mutex<Where>,
+pub(super) struct RequestConnection {
+    current: Mutex<Current>,
     /// How long it waits for a descriptor.
     patience: Duration,
 }
 
 #[derive(Default)]
-enum Where {
+enum Current {
     /// A connection that is only its own, and ends with it.
     #[default]
-    Own,
+    New,
     /// An HTTP/1.1 connection that was kept.
-    Kept(Weak<Pool>),
+    Reused(Weak<Pool>),
     /// An HTTP/2 connection.
-    Shared(Watch),
+    Shared(WeakHttp2Stream),
 }
 
-impl On {
+impl RequestConnection {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { place: Mutex::default(), patience }
+        Self { current: Mutex::default(), patience }
     }
 
     /// The request was left without an answer for too long: an HTTP/2 connection takes no further one; and where a kept
     /// one is silent, those that were kept beside it may be, too.
     pub(super) fn retire(&self) {
-        match std::mem::take(&mut *self.place.lock()) {
-            Where::Own => {}
-            Where::Kept(pool) => {
+        match std::mem::take(&mut *self.current.lock()) {
+            Current::New => {}
+            Current::Reused(pool) => {
                 if let Some(pool) = pool.upgrade() {
-                    pool.kept.lock().idle.clear();
+                    pool.connections.lock().idle.clear();
                 }
             }
-            Where::Shared(watch) => watch.retire(),
+            Current::Shared(watch) => watch.retire(),
         }
     }
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, ages: Ages, seats: Arc<Seats>) -> Arc<Self> {
+    pub(super) fn new(connector: Connector, lifetimes: Lifetimes, limit: Arc<ConnectionLimit>) -> Arc<Self> {
         let (opening, speaks_http1) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
-        let pool = Arc::new(Self { connector, ages, seats, kept: Mutex::default(), opening, speaks_http1 });
+        let pool = Arc::new(Self { connector, lifetimes, limit, connections: Mutex::default(), opening, speaks_http1 });
         let weak: Weak<Self> = Arc::downgrade(&pool);
-        pool.seats.enter(weak);
+        pool.limit.enter(weak);
         pool
     }
 
@@ -124,28 +126,28 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<Body>,
-        on: &On,
-    ) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
+        on: &RequestConnection,
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
         let is_safe = is_safe(request.method());
         let again = copy(&request);
         let kept = self.take(is_safe);
-        let was_kept = kept.is_some();
+        let is_reused = kept.is_some();
         let connection = match kept {
             Some(kept) => kept,
             None => self.open(on.patience).await?,
         };
-        let Broke { missed, seen } = match self.once(connection, was_kept, request, on).await {
+        let SendError { error: missed, processing } = match self.once(connection, is_reused, request, on).await {
             Ok(answered) => return Ok(answered),
-            Err(broke) => broke,
+            Err(failed) => failed,
         };
-        let again = match seen {
-            Seen::Nothing(request) => request.map(|request| *request).or(again),
+        let again = match processing {
+            Processing::NotBegun(request) => request.map(|request| *request).or(again),
             // A server may close a connection just when we take it: that says nothing about the request.
-            Seen::Perhaps => again.filter(|_| was_kept && is_safe && missed.failure == Failure::Reset),
+            Processing::Unknown => again.filter(|_| is_reused && is_safe && missed.failure == Failure::Reset),
         };
         match again {
             Some(again) => {
-                self.once(self.open(on.patience).await?, false, again, on).await.map_err(|broke| broke.missed)
+                self.once(self.open(on.patience).await?, false, again, on).await.map_err(|failed| failed.error)
             }
             None => Err(missed),
         }
@@ -154,14 +156,14 @@ impl Pool {
     async fn once(
         self: &Arc<Self>,
         connection: Connection,
-        was_kept: bool,
+        is_reused: bool,
         request: Request<Body>,
-        on: &On,
-    ) -> Result<(Response<Incoming>, Option<Stream>), Broke> {
-        *on.place.lock() = match connection.watch() {
-            Some(watch) => Where::Shared(watch),
-            None if was_kept => Where::Kept(Arc::downgrade(self)),
-            None => Where::Own,
+        on: &RequestConnection,
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
+        *on.current.lock() = match connection.downgrade() {
+            Some(watch) => Current::Shared(watch),
+            None if is_reused => Current::Reused(Arc::downgrade(self)),
+            None => Current::New,
         };
         connection.send(request, |one, headers| self.give_back(one, headers)).await
     }
@@ -169,9 +171,9 @@ impl Pool {
     /// A connection that is there.
     fn take(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
-        let mut kept = self.kept.lock();
+        let mut kept = self.connections.lock();
         if let Some(two) = kept.shared(now, None) {
-            return Some(Connection::Two(two));
+            return Some(Connection::Http2(two));
         }
         while let Some(idle) = kept.idle.pop() {
             if !is_safe && now >= idle.since + JUST_NOW {
@@ -180,19 +182,19 @@ impl Pool {
                 return None;
             }
             if idle.is_good(now) {
-                return Some(Connection::One(idle.one));
+                return Some(Connection::Http1(idle.one));
             }
         }
         None
     }
 
     /// A new connection. Where it may become HTTP/2, one is opened for all who want one.
-    async fn open(self: &Arc<Self>, patience: Duration) -> Result<Connection, Missed> {
+    async fn open(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
         let since = Instant::now();
         if self.connector.may_be_http2() && !self.speaks_http1.load(Acquire) {
             let mut opening = self.opening.lock().await;
-            if let Some(two) = self.kept.lock().shared(Instant::now(), Some(since)) {
-                return Ok(Connection::Two(two));
+            if let Some(two) = self.connections.lock().shared(Instant::now(), Some(since)) {
+                return Ok(Connection::Http2(two));
             }
             if let Some((_, missed)) = opening.as_ref().filter(|(at, _)| *at >= since) {
                 return Err(missed.clone());
@@ -206,24 +208,24 @@ impl Pool {
         self.connect(patience).await
     }
 
-    async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, Missed> {
-        let seat = self.seats.take(patience).await?;
-        let opened = self.connector.open(seat).await?;
+    async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
+        let permit = self.limit.take(patience).await?;
+        let opened = self.connector.open(permit).await?;
         // Not all at once: neither those of one coordinator nor those of many.
-        let most = self.ages.most.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
-        let connection = Connection::over(opened, Instant::now() + most, self.ages.alive).await?;
-        if let Connection::Two(two) = &connection {
-            let mut kept = self.kept.lock();
+        let most = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
+        let connection = Connection::over(opened, Instant::now() + most, self.lifetimes.keep_alive).await?;
+        if let Connection::Http2(two) = &connection {
+            let mut kept = self.connections.lock();
             kept.shared.push(two.clone());
             self.sweep(&mut kept);
         }
-        self.speaks_http1.store(matches!(connection, Connection::One(_)), Release);
+        self.speaks_http1.store(matches!(connection, Connection::Http1(_)), Release);
         Ok(connection)
     }
 
     /// An HTTP/1.1 connection whose answer has begun: kept when that is through.
-    fn give_back(self: &Arc<Self>, mut one: One, headers: &HeaderMap) {
-        let idle = said(headers).map_or(self.ages.idle, |said| said.min(self.ages.idle));
+    fn give_back(self: &Arc<Self>, mut one: Http1Connection, headers: &HeaderMap) {
+        let idle = said(headers).map_or(self.lifetimes.idle, |said| said.min(self.lifetimes.idle));
         if one.is_ready() {
             self.keep(one, idle);
             return;
@@ -236,27 +238,27 @@ impl Pool {
         });
     }
 
-    fn keep(self: &Arc<Self>, one: One, idle: Duration) {
+    fn keep(self: &Arc<Self>, one: Http1Connection, idle: Duration) {
         let since = Instant::now();
-        let mut kept = self.kept.lock();
-        if kept.idle.len() < MOST_IDLE && !idle.is_zero() && !self.seats.are_needed() {
-            kept.idle.push(Idle { one, since, until: since + idle });
+        let mut kept = self.connections.lock();
+        if kept.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.are_needed() {
+            kept.idle.push(IdleConnection { one, since, until: since + idle });
             self.sweep(&mut kept);
         }
     }
 
     /// Closes what has been kept for too long, as long as anything is kept.
-    fn sweep(self: &Arc<Self>, kept: &mut Kept) {
+    fn sweep(self: &Arc<Self>, kept: &mut PooledConnections) {
         if std::mem::replace(&mut kept.is_swept, true) {
             return;
         }
         let pool = Arc::downgrade(self);
-        let every = (self.ages.idle / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
+        let every = (self.lifetimes.idle / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
         tokio::spawn(async move {
             loop {
                 sleep(every).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let (now, mut kept) = (Instant::now(), pool.kept.lock());
+                let (now, mut kept) = (Instant::now(), pool.connections.lock());
                 kept.idle.retain(|idle| idle.is_good(now));
                 kept.shared.retain(|two| two.is_good(now));
                 kept.is_swept = !(kept.idle.is_empty() && kept.shared.is_empty());
@@ -270,7 +272,7 @@ impl Pool {
 
 impl CloseIdle for Pool {
     fn close_idle(&self) -> bool {
-        let mut kept = self.kept.lock();
+        let mut kept = self.connections.lock();
         let is_idle = !kept.idle.is_empty();
         if is_idle {
             kept.idle.remove(0);
@@ -279,15 +281,15 @@ impl CloseIdle for Pool {
     }
 }
 
-impl Kept {
+impl PooledConnections {
     /// An HTTP/2 connection with room, opened at that time or later.
-    fn shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Two> {
+    fn shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
         self.shared.retain(|two| two.is_good(now));
-        self.shared.iter().find(|two| since.is_none_or(|since| two.born >= since) && two.has_room()).cloned()
+        self.shared.iter().find(|two| since.is_none_or(|since| two.opened >= since) && two.has_room()).cloned()
     }
 }
 
-impl Idle {
+impl IdleConnection {
     fn is_good(&self, now: Instant) -> bool {
         now < self.until && self.one.is_free(now)
     }

@@ -4,9 +4,9 @@ use crate::{
     http::body::Body,
     origin::{
         connect::{Connector, Resolver, Trust},
-        connection_limit::Seats,
-        failure::{Failure, Missed},
-        pool::{Ages, On, Pool},
+        connection_limit::ConnectionLimit,
+        failure::{Failure, OriginError},
+        pool::{Lifetimes, Pool, RequestConnection},
     },
     telemetry::metrics::Metrics,
 };
@@ -39,27 +39,27 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(60);
 
-fn ages() -> Ages {
-    Ages { idle: LONG, most: LONG, alive: Ages::ALIVE }
+fn lifetimes() -> Lifetimes {
+    Lifetimes { idle: LONG, max_age: LONG, keep_alive: Lifetimes::ALIVE }
 }
 
-fn pool(origin: &Authority, trust: &Trust, ages: Ages, resolver: Resolver) -> Arc<Pool> {
+fn pool(origin: &Authority, trust: &Trust, lifetimes: Lifetimes, resolver: Resolver) -> Arc<Pool> {
     Pool::new(
         Connector::new(origin, trust.config().unwrap(), resolver).unwrap(),
-        ages,
-        Seats::new(1000, Metrics::new().unwrap()),
+        lifetimes,
+        ConnectionLimit::new(1000, Metrics::new().unwrap()),
     )
 }
 
-fn plain(origin: SocketAddr, ages: Ages) -> Arc<Pool> {
-    pool(&origin.to_string().parse().unwrap(), &Trust::Plain, ages, Resolver::system())
+fn plain(origin: SocketAddr, lifetimes: Lifetimes) -> Arc<Pool> {
+    pool(&origin.to_string().parse().unwrap(), &Trust::Plain, lifetimes, Resolver::system())
 }
 
-async fn send(pool: &Arc<Pool>, method: &str) -> Result<String, Missed> {
-    send_on(pool, method, &On::default()).await
+async fn send(pool: &Arc<Pool>, method: &str) -> Result<String, OriginError> {
+    send_on(pool, method, &RequestConnection::default()).await
 }
 
-async fn send_on(pool: &Arc<Pool>, method: &str, on: &On) -> Result<String, Missed> {
+async fn send_on(pool: &Arc<Pool>, method: &str, on: &RequestConnection) -> Result<String, OriginError> {
     let request = Request::builder().method(method).uri("https://localhost/").body(Body::empty()).unwrap();
     let (response, stream) = pool.send(request, on).await?;
     let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -69,7 +69,7 @@ async fn send_on(pool: &Arc<Pool>, method: &str, on: &On) -> Result<String, Miss
 
 /// As [`super::exchange::Origin`] does it: who has no answer in time takes the connection with it.
 async fn send_within(pool: &Arc<Pool>, limit: Duration) -> Result<String, Failure> {
-    let on = On::default();
+    let on = RequestConnection::default();
     match timeout(limit, send_on(pool, "GET", &on)).await {
         Ok(answered) => answered.map_err(|missed| missed.failure),
         Err(_) => {
@@ -147,7 +147,7 @@ async fn sixteen_connections_that_died_unseen_cost_no_request() {
         }
     })
     .await;
-    let pool = plain(address, ages());
+    let pool = plain(address, lifetimes());
     let first: Vec<_> = (0..16)
         .map(|_| {
             let pool = pool.clone();
@@ -178,7 +178,7 @@ async fn a_request_that_breaks_twice_or_may_not_be_repeated_is_not_sent_again() 
         }
     })
     .await;
-    let pool = plain(address, ages());
+    let pool = plain(address, lifetimes());
     send(&pool, "GET").await.unwrap();
     assert_eq!(send(&pool, "GET").await.unwrap_err().failure, Failure::Reset);
     assert_eq!(connections.load(SeqCst), 2, "the kept one and a new one");
@@ -190,7 +190,7 @@ async fn a_request_that_breaks_twice_or_may_not_be_repeated_is_not_sent_again() 
         heard(&mut stream).await;
     })
     .await;
-    let pool = plain(address, ages());
+    let pool = plain(address, lifetimes());
     send(&pool, "POST").await.unwrap();
     assert_eq!(
         send(&pool, "POST").await.unwrap_err().failure,
@@ -213,7 +213,7 @@ async fn numbering() -> (SocketAddr, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn what_may_not_be_sent_twice_takes_only_a_connection_that_was_used_just_now() {
     let (address, _) = numbering().await;
-    let pool = plain(address, ages());
+    let pool = plain(address, lifetimes());
     for method in ["GET", "POST", "POST", "PUT"] {
         assert_eq!(send(&pool, method).await.unwrap(), "0", "{method}");
     }
@@ -244,7 +244,7 @@ async fn a_connection_that_has_just_been_closed_takes_no_request() {
             closed.send(()).unwrap();
         }
     });
-    let pool = plain(address, ages());
+    let pool = plain(address, lifetimes());
     assert_eq!(send(&pool, "POST").await.unwrap(), "ok");
     is_closed.recv().unwrap();
     assert_eq!(send(&pool, "POST").await.unwrap(), "ok");
@@ -265,7 +265,7 @@ async fn a_connection_that_nobody_uses_is_closed() {
         }
     })
     .await;
-    let pool = plain(address, Ages { idle: 200 * MS, ..ages() });
+    let pool = plain(address, Lifetimes { idle: 200 * MS, ..lifetimes() });
     send(&pool, "GET").await.unwrap();
     send(&pool, "GET").await.unwrap();
     assert_eq!((connections.load(SeqCst), open.load(SeqCst)), (1, 1));
@@ -291,7 +291,7 @@ async fn silent_connections_cost_one_timeout_and_not_one_each() {
         }
     })
     .await;
-    let pool = plain(address, ages());
+    let pool = plain(address, lifetimes());
     let first: Vec<_> = (0..8)
         .map(|_| {
             let pool = pool.clone();
@@ -329,8 +329,8 @@ async fn a_name_that_moves_is_followed_although_its_connection_is_busy() {
         Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], 0))]) })
     });
     let origin = format!("service.test:{port}").parse().unwrap();
-    let young = pool(&origin, &Trust::Plain, Ages { most: 500 * MS, ..ages() }, resolver.clone());
-    let ageless = pool(&origin, &Trust::Plain, ages(), resolver);
+    let young = pool(&origin, &Trust::Plain, Lifetimes { max_age: 500 * MS, ..lifetimes() }, resolver.clone());
+    let ageless = pool(&origin, &Trust::Plain, lifetimes(), resolver);
     for pool in [&young, &ageless] {
         assert_eq!(send(pool, "GET").await.unwrap(), "old");
     }
@@ -356,7 +356,7 @@ async fn a_name_without_an_address_is_told_from_a_port_where_nobody_listens() {
             let result = result.clone();
             Box::pin(async move { result.map_err(io::Error::from) })
         });
-        let missed = send(&pool(&origin, &Trust::Plain, ages(), resolver), "GET").await.unwrap_err();
+        let missed = send(&pool(&origin, &Trust::Plain, lifetimes(), resolver), "GET").await.unwrap_err();
         assert_eq!(missed.failure, failure, "{}", missed.cause);
         assert!(missed.cause.contains(part), "{}", missed.cause);
     }
@@ -383,7 +383,7 @@ fn certified(protocol: &[u8]) -> (Trust, TlsAcceptor) {
 /// An https origin.
 async fn secured<F: Future<Output = ()> + Send + 'static>(
     protocol: &[u8],
-    ages: Ages,
+    lifetimes: Lifetimes,
     on: impl Fn(usize, TlsStream<TcpStream>) -> F + Clone + Send + Sync + 'static,
 ) -> (Arc<Pool>, Arc<AtomicUsize>) {
     let (trust, acceptor) = certified(protocol);
@@ -398,7 +398,7 @@ async fn secured<F: Future<Output = ()> + Send + 'static>(
     .await;
     let origin = format!("localhost:{}", address.port()).parse().unwrap();
     let resolver = Resolver::new(|_| Box::pin(async { Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]) }));
-    (pool(&origin, &trust, ages, resolver), connections)
+    (pool(&origin, &trust, lifetimes, resolver), connections)
 }
 
 type Answer = Result<Response<Full<Bytes>>, Infallible>;
@@ -428,8 +428,8 @@ async fn serve_until(silent: Arc<AtomicBool>, n: usize, stream: TlsStream<TcpStr
 async fn an_http2_connection_that_falls_silent_is_given_up_and_replaced() {
     let silent = Arc::new(AtomicBool::new(false));
     let falls = silent.clone();
-    let ages = Ages { alive: (200 * MS, 300 * MS), ..ages() };
-    let (pool, connections) = secured(b"h2", ages, move |n, stream| serve_until(falls.clone(), n, stream)).await;
+    let lifetimes = Lifetimes { keep_alive: (200 * MS, 300 * MS), ..lifetimes() };
+    let (pool, connections) = secured(b"h2", lifetimes, move |n, stream| serve_until(falls.clone(), n, stream)).await;
     assert_eq!(send(&pool, "GET").await.unwrap(), "0");
     silent.store(true, SeqCst);
     // It has no limit of its own: the connection has.
@@ -443,7 +443,7 @@ async fn an_http2_connection_that_falls_silent_is_given_up_and_replaced() {
 async fn an_http2_connection_on_which_a_request_timed_out_takes_no_further_one() {
     let silent = Arc::new(AtomicBool::new(false));
     let falls = silent.clone();
-    let (pool, connections) = secured(b"h2", ages(), move |n, stream| serve_until(falls.clone(), n, stream)).await;
+    let (pool, connections) = secured(b"h2", lifetimes(), move |n, stream| serve_until(falls.clone(), n, stream)).await;
     assert_eq!(send(&pool, "GET").await.unwrap(), "0");
     silent.store(true, SeqCst);
     assert_eq!(send_within(&pool, 200 * MS).await, Err(Failure::Timeout));
@@ -453,7 +453,7 @@ async fn an_http2_connection_on_which_a_request_timed_out_takes_no_further_one()
 
 #[tokio::test]
 async fn what_a_goaway_leaves_out_is_sent_again_whatever_its_method() {
-    let (pool, connections) = secured(b"h2", ages(), |n, mut stream| async move {
+    let (pool, connections) = secured(b"h2", lifetimes(), |n, mut stream| async move {
         if n > 0 {
             return serve(stream, 100, |_| async { Ok(Response::new(Full::from("ok"))) }).await;
         }
@@ -483,7 +483,7 @@ async fn what_a_goaway_leaves_out_is_sent_again_whatever_its_method() {
 async fn requests_share_http2_connections_as_far_as_the_origin_lets_them() {
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = seen.clone();
-    let (pool, connections) = secured(b"h2", ages(), move |_, stream| {
+    let (pool, connections) = secured(b"h2", lifetimes(), move |_, stream| {
         let seen = counted.clone();
         serve(stream, 2, move |_| {
             let seen = seen.clone();
@@ -511,7 +511,8 @@ async fn requests_share_http2_connections_as_far_as_the_origin_lets_them() {
 #[tokio::test]
 async fn a_herd_opens_one_http2_connection_and_hears_once_that_there_is_none() {
     let (pool, connections) =
-        secured(b"h2", ages(), |_, stream| serve(stream, 100, |_| async { Ok(Response::new(Full::from("ok"))) })).await;
+        secured(b"h2", lifetimes(), |_, stream| serve(stream, 100, |_| async { Ok(Response::new(Full::from("ok"))) }))
+            .await;
     let herd = |pool: &Arc<Pool>| {
         (0..50)
             .map(|_| {
@@ -534,7 +535,8 @@ async fn a_herd_opens_one_http2_connection_and_hears_once_that_there_is_none() {
     .await;
     let (strangers, _) = certified(b"h2");
     let resolver = Resolver::new(|_| Box::pin(async { Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]) }));
-    let untrusted = self::pool(&format!("localhost:{}", address.port()).parse().unwrap(), &strangers, ages(), resolver);
+    let untrusted =
+        self::pool(&format!("localhost:{}", address.port()).parse().unwrap(), &strangers, lifetimes(), resolver);
     for one in herd(&untrusted) {
         assert_eq!(one.await.unwrap(), Err(Failure::Tls));
     }
@@ -543,7 +545,7 @@ async fn a_herd_opens_one_http2_connection_and_hears_once_that_there_is_none() {
 
 #[tokio::test]
 async fn an_https_origin_that_speaks_http_1_is_asked_that_way() {
-    let (pool, connections) = secured(b"http/1.1", ages(), |_, stream| async move {
+    let (pool, connections) = secured(b"http/1.1", lifetimes(), |_, stream| async move {
         let answer = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())) });
         let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
     })
@@ -555,12 +557,12 @@ async fn an_https_origin_that_speaks_http_1_is_asked_that_way() {
 }
 
 /// A pool that has its descriptors from these.
-fn seated(origin: SocketAddr, seats: &Arc<Seats>) -> Arc<Pool> {
+fn seated(origin: SocketAddr, limit: &Arc<ConnectionLimit>) -> Arc<Pool> {
     let authority: Authority = origin.to_string().parse().unwrap();
     Pool::new(
         Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system()).unwrap(),
-        ages(),
-        seats.clone(),
+        lifetimes(),
+        limit.clone(),
     )
 }
 
@@ -580,11 +582,11 @@ async fn more_requests_than_descriptors_wait_for_each_other_and_all_are_answered
         }
     })
     .await;
-    let seats = Seats::new(4, Metrics::new().unwrap());
-    let pool = seated(address, &seats);
+    let limit = ConnectionLimit::new(4, Metrics::new().unwrap());
+    let pool = seated(address, &limit);
     let sent = (0..100).map(|_| {
         let pool = pool.clone();
-        tokio::spawn(async move { send_on(&pool, "POST", &On::new(LONG)).await })
+        tokio::spawn(async move { send_on(&pool, "POST", &RequestConnection::new(LONG)).await })
     });
     for answered in sent.collect::<Vec<_>>() {
         assert_eq!(answered.await.unwrap().map_err(|missed| missed.failure), Ok("ok".into()));
@@ -597,11 +599,12 @@ async fn more_requests_than_descriptors_wait_for_each_other_and_all_are_answered
 async fn an_idle_connection_is_closed_for_one_to_another_origin() {
     let (one, _) = numbering().await;
     let (other, _) = numbering().await;
-    let seats = Seats::new(1, Metrics::new().unwrap());
-    let (one, other) = (seated(one, &seats), seated(other, &seats));
+    let limit = ConnectionLimit::new(1, Metrics::new().unwrap());
+    let (one, other) = (seated(one, &limit), seated(other, &limit));
     for pool in [&one, &other, &one] {
-        let answered =
-            timeout(Duration::from_secs(5), send_on(pool, "GET", &On::new(LONG))).await.expect("it waits for nobody");
+        let answered = timeout(Duration::from_secs(5), send_on(pool, "GET", &RequestConnection::new(LONG)))
+            .await
+            .expect("it waits for nobody");
         assert!(answered.is_ok());
     }
 }
@@ -614,17 +617,17 @@ async fn whoever_finds_no_descriptor_in_time_is_told_and_counted() {
     })
     .await;
     let metrics = Metrics::new().unwrap();
-    let seats = Seats::new(1, metrics.clone());
-    let pool = seated(silent, &seats);
+    let limit = ConnectionLimit::new(1, metrics.clone());
+    let pool = seated(silent, &limit);
     let held = tokio::spawn({
         let pool = pool.clone();
         async move { send(&pool, "GET").await }
     });
-    until("it is taken", || seats.free() == 0).await;
-    let refused = send_on(&pool, "POST", &On::new(20 * MS)).await;
+    until("it is taken", || limit.free() == 0).await;
+    let refused = send_on(&pool, "POST", &RequestConnection::new(20 * MS)).await;
     assert_eq!(refused.map_err(|missed| missed.failure), Err(Failure::Overload));
     let page = String::from_utf8(metrics.page().unwrap()).unwrap();
     assert!(page.contains("meshcache_limits_met_total{limit=\"descriptors\"} 1\n"), "{page}");
     held.abort();
-    until("it is given back with its connection", || seats.free() == 1).await;
+    until("it is given back with its connection", || limit.free() == 1).await;
 }

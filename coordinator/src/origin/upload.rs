@@ -12,9 +12,9 @@ use std::{
 use tokio::{sync::oneshot, time::sleep};
 
 /// The end of a request's body: what an origin takes its time for begins there.
-pub(super) struct Sent(Option<oneshot::Receiver<()>>);
+pub(super) struct UploadEnd(Option<oneshot::Receiver<()>>);
 
-impl Sent {
+impl UploadEnd {
     /// The request, and when all of it has been sent.
     pub(super) fn of(request: Request<Body>) -> (Request<Body>, Self) {
         if http_body::Body::is_end_stream(request.body()) {

@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
     purge::{Order, Purger, Refused},
-    server::{Answer, TOO_MANY_LINES},
+    server::{Handler, TOO_MANY_FIELDS},
 };
 use axum::{
     Json, Router,
@@ -21,10 +21,10 @@ use std::{net::IpAddr, sync::Arc};
 use tower_service::Service;
 
 /// The longest purge: some ten thousand URLs.
-const PURGE: usize = 1024 * 1024;
+const MAX_PURGE: usize = 1024 * 1024;
 
 /// What the admin port needs.
-pub struct Admin {
+pub struct AdminPort {
     /// What is shown.
     pub cache: Arc<Cache>,
     /// Carries out purges.
@@ -41,21 +41,21 @@ pub struct Admin {
 
 /// The port's routes, behind the token.
 #[derive(Clone)]
-pub(crate) struct Routes {
-    admin: Arc<Admin>,
+pub(crate) struct AdminRoutes {
+    admin: Arc<AdminPort>,
     router: Router,
 }
 
-impl Admin {
+impl AdminPort {
     /// What answers on the port.
-    pub(crate) fn routes(self) -> Routes {
+    pub(crate) fn routes(self) -> AdminRoutes {
         let admin = Arc::new(self);
         let router = Router::new()
             .route("/", get(async || (PAGE_HEADERS, Html(include_str!("page.html")))))
             .route("/peers", get(peers))
             .route("/groups", get(groups))
             .route("/purge", post(purge));
-        Routes { router: router.with_state(admin.clone()), admin }
+        AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
 
     fn refuses(&self, request: &Request<Incoming>) -> Option<Response> {
@@ -96,10 +96,10 @@ const PAGE_HEADERS: [(&str, &str); 2] = [
     ("cache-control", "no-store"),
 ];
 
-impl Answer for Routes {
+impl Handler for AdminRoutes {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
         if let Some(refusal) = self.admin.refuses(&request) {
             return refusal;
         }
@@ -109,12 +109,12 @@ impl Answer for Routes {
         }
     }
 
-    fn refuse(&self, _: &Request<Incoming>) -> Response {
-        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_LINES.label())).into_response()
+    fn reject(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_FIELDS.label())).into_response()
     }
 }
 
-async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
+async fn peers(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
     let ring = admin.cache.cluster.ring();
     let peers: Vec<Value> = ring
         .peers()
@@ -124,7 +124,7 @@ async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
     Json(json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers}))
 }
 
-async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
+async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
     let (groups, usage) = (admin.cache.groups(), admin.cache.usage());
     let group = |group: &Arc<meshcache_protocol::Group>| {
         let used = usage.iter().find(|usage| usage.group == group.name()).cloned().unwrap_or_default();
@@ -136,12 +136,12 @@ async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
     Json(json!({"digest": groups.digest(), "storeBytes": admin.store_bytes, "groups": groups_}))
 }
 
-async fn purge(State(admin): State<Arc<Admin>>, request: Request<Body>) -> Response {
+async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
     let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
-    let body = match admin.cache.unread_of_peers.whole(request, PURGE).await {
+    let body = match admin.cache.peer_bodies.read(request, MAX_PURGE).await {
         Ok(body) => body,
-        Err(unreadable) => {
-            let (status, why) = unreadable.answer();
+        Err(bad) => {
+            let (status, why) = bad.message();
             return error(status, why.trim_end());
         }
     };

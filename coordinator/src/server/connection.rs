@@ -8,13 +8,13 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 /// A client that for so long neither completes a request's head nor takes anything of its answer is let go, after at
 /// most twice that.
-const SLOW: Duration = Duration::from_secs(30);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that was taken while the process stops has so long for its one request.
-const LATE: Duration = Duration::from_secs(1);
+const LATE_CONNECTION: Duration = Duration::from_secs(1);
 
 /// While the process stops, a connection on which nothing happens for so long is not waited for: its client may be
 /// frozen, and say no farewell.
-const QUIET: Duration = Duration::from_secs(5);
+const DRAIN_SILENCE: Duration = Duration::from_secs(5);
 
 type Connection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
 
@@ -54,13 +54,13 @@ where
     let mut stop = pin!(async {
         let _ = drain.wait_for(|drain| *drain).await;
         if late {
-            tokio::time::sleep(LATE).await;
+            tokio::time::sleep(LATE_CONNECTION).await;
         }
     });
     let (mut stopping, mut before) = (false, None);
-    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + SLOW, SLOW);
+    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + CLIENT_TIMEOUT, CLIENT_TIMEOUT);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut quiet, mut rest) = (tokio::time::interval(QUIET), None);
+    let (mut quiet, mut rest) = (tokio::time::interval(DRAIN_SILENCE), None);
     quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -130,7 +130,11 @@ mod tests {
             let (mut client, task, _running) = connect(Duration::ZERO);
             client.write_all(begin.as_bytes()).await.unwrap();
             task.await.unwrap();
-            assert!((SLOW..=SLOW * 3).contains(&begun.elapsed()), "{begin:?} {:?}", begun.elapsed());
+            assert!(
+                (CLIENT_TIMEOUT..=CLIENT_TIMEOUT * 3).contains(&begun.elapsed()),
+                "{begin:?} {:?}",
+                begun.elapsed()
+            );
         }
     }
 
@@ -144,12 +148,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_origin_and_a_slow_reader_are_waited_for() {
-        let (mut client, _task, _running) = connect(SLOW * 10);
+        let (mut client, _task, _running) = connect(CLIENT_TIMEOUT * 10);
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 64 * 1024];
         for piece in answer.chunks_mut(8192) {
             client.read_exact(piece).await.unwrap();
-            sleep(SLOW / 2).await;
+            sleep(CLIENT_TIMEOUT / 2).await;
         }
         assert!(answer.starts_with(b"HTTP/1.1 200"));
     }
@@ -162,8 +166,8 @@ mod tests {
         let begun = Instant::now();
         running.send_replace(true);
         task.await.unwrap();
-        assert!(begun.elapsed() <= QUIET * 2, "{:?}", begun.elapsed());
-        let (mut client, task, running) = connect(QUIET * 4);
+        assert!(begun.elapsed() <= DRAIN_SILENCE * 2, "{:?}", begun.elapsed());
+        let (mut client, task, running) = connect(DRAIN_SILENCE * 4);
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         sleep(Duration::from_millis(1)).await;
         running.send_replace(true);

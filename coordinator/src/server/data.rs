@@ -7,7 +7,7 @@ use crate::{
         body::Body,
         reply::{empty, text, with},
     },
-    server::{Answer, TOO_MANY_LINES},
+    server::{Handler, TOO_MANY_FIELDS},
     settings::Door,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -16,41 +16,41 @@ use meshcache_protocol::{feed::FeedQuestion, wire};
 use std::sync::Arc;
 
 /// The longest feed question: a thousand groups with all their outcomes.
-const QUESTION: usize = 512 * 1024;
+const MAX_FEED_QUESTION: usize = 512 * 1024;
 
 /// What the data port needs.
 #[derive(Clone)]
-pub struct Data {
+pub struct DataPort {
     /// Answers questions and plain requests.
     pub cache: Arc<Cache>,
     /// Answers the feed's.
     pub feed: Arc<Feed>,
 }
 
-impl Answer for Data {
+impl Handler for DataPort {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
         self.cache.answer(Door::Data, request).await
     }
 
-    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
-        too_many_lines(&self.cache, request)
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
     }
 }
 
 /// Refuses a head with too many lines. Who asks for somebody else goes on by itself.
-pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
+pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
     if request.headers().contains_key(wire::header::WIRE) {
-        return response::hand_back(&Aside::new(TOO_MANY_LINES, ""));
+        return response::hand_back(&Aside::new(TOO_MANY_FIELDS, ""));
     }
-    response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_LINES, &cache.names)
+    response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_FIELDS, &cache.names)
 }
 
-impl Data {
+impl DataPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
             return self.cache.invalidated(Door::Data, request).await;
@@ -61,9 +61,9 @@ impl Data {
         if request.method() != Method::POST {
             return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
-        let body = match self.cache.unread.whole(request, QUESTION).await {
+        let body = match self.cache.control_bodies.read(request, MAX_FEED_QUESTION).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let question: FeedQuestion = match serde_json::from_slice(&body) {
             Ok(question) => question,

@@ -8,13 +8,13 @@ mod data;
 mod peer;
 mod status;
 
-pub use admin::Admin;
-pub use data::Data;
-pub(crate) use peer::PUSHES;
+pub use admin::AdminPort;
+pub use data::DataPort;
+pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;
-pub use status::{Filter, Status};
+pub use status::{Filter, StatusPort};
 
-use crate::http::request_body::Reading;
+use crate::http::request_body::ConnectionBodies;
 use connection::Closed;
 use connection_io::ConnectionIo;
 use hyper::body::Incoming;
@@ -38,50 +38,50 @@ use tokio::{
 };
 
 /// The longest head of a request: above it the answer is 431. Envoy's own limit is 60 KiB.
-const HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 64 * 1024;
 /// The most lines of a request's head, as of an origin's answer: above it the answer is 431.
-const LINES: usize = 256;
+const MAX_FIELDS: usize = 256;
 /// So many lines more may a question have: proxies and coordinators add their own to what their clients sent.
-const ADDED: usize = 32;
+const MAX_ADDED_FIELDS: usize = 32;
 /// What HTTP/1.1 is read up to, so that the refusal is ours. More is refused by hyper, without a word.
-const READ: usize = 2 * LINES;
+const MAX_READ_FIELDS: usize = 2 * MAX_FIELDS;
 /// Requests at once on one HTTP/2 connection: a proxy's herd is one connection's.
-const STREAMS: u32 = 4096;
+const MAX_STREAMS: u32 = 4096;
 /// How long connections wait in the kernel: a herd comes at once.
 const BACKLOG: u32 = 4096;
 
 /// What a port does with a request.
-pub trait Answer: Clone + Send + Sync + 'static {
+pub trait Handler: Clone + Send + Sync + 'static {
     /// Its answers' bodies.
     type Body: hyper::body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static;
     /// Answers. What goes wrong is an answer, too.
-    fn answer(&self, request: http::Request<Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
+    fn handle(&self, request: http::Request<Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
     /// Refuses a request whose head has too many lines.
-    fn refuse(&self, request: &http::Request<Incoming>) -> http::Response<Self::Body>;
+    fn reject(&self, request: &http::Request<Incoming>) -> http::Response<Self::Body>;
 }
 
 /// What a refused head is told.
-const TOO_MANY_LINES: Reason = Reason::HeaderLines;
+const TOO_MANY_FIELDS: Reason = Reason::HeaderLines;
 
 /// Whether a head has more lines than any port takes, in whichever version of HTTP it came.
-fn has_too_many_lines<B>(request: &http::Request<B>) -> bool {
+fn has_too_many_fields<B>(request: &http::Request<B>) -> bool {
     // HTTP/2 has Host in a place of its own.
     let host = usize::from(request.version() == http::Version::HTTP_2 && request.uri().authority().is_some());
-    let added = if request.headers().contains_key(wire::header::WIRE) { ADDED } else { 0 };
-    request.headers().len() + host > LINES + added
+    let added = if request.headers().contains_key(wire::header::WIRE) { MAX_ADDED_FIELDS } else { 0 };
+    request.headers().len() + host > MAX_FIELDS + added
 }
 
 /// One port with what it may hold.
-pub struct Port {
+pub struct Listener {
     listener: TcpListener,
     open: IntGauge,
     refused: IntCounter,
     most: usize,
 }
 
-impl Port {
+impl Listener {
     /// Listens. `open` shows how many connections there are, `refused` how many heads were too large, `most` bounds
     /// connections: more wait in the kernel.
     pub fn bind(at: SocketAddr, open: IntGauge, refused: IntCounter, most: usize) -> Result<Self, String> {
@@ -106,16 +106,25 @@ impl Port {
     /// Serves until `drain` is true and no connection from before it is left. While one is, new ones are still taken:
     /// others hear of the end later than we do. They keep nothing open: who comes again and again must not hold up
     /// the end.
-    pub async fn serve(self, service: impl Answer, mut drain: watch::Receiver<bool>) {
+    pub async fn serve(self, service: impl Handler, mut drain: watch::Receiver<bool>) {
         let mut builder = Builder::new(TokioExecutor::new());
         // No header_read_timeout: it costs a timer for each request. `connection` watches over slow clients.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD).max_headers(READ);
-        builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD as u32).max_concurrent_streams(STREAMS);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_READ_FIELDS);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD as u32)
+            .max_concurrent_streams(MAX_STREAMS);
         builder.http2().keep_alive_interval(Duration::from_secs(20)).keep_alive_timeout(Duration::from_secs(20));
         let mut once = builder.clone();
         once.http1().keep_alive(false);
         let (builder, once) = (Arc::new(builder), Arc::new(once));
-        let seats = Arc::new(Semaphore::new(self.most));
+        let permits = Arc::new(Semaphore::new(self.most));
         let (mut connections, mut late) = (JoinSet::new(), JoinSet::new());
         loop {
             let accepted = tokio::select! {
@@ -126,30 +135,30 @@ impl Port {
                     let _ = stopped;
                     break;
                 }
-                accepted = accept(&self.listener, &seats) => accepted,
+                accepted = accept(&self.listener, &permits) => accepted,
             };
-            let Some((stream, seat)) = accepted else { continue };
+            let Some((stream, permit)) = accepted else { continue };
             let (service, drain, open, refused) =
-                (service.clone(), drain.clone(), Open::new(&self.open), self.refused.clone());
+                (service.clone(), drain.clone(), CountedConnection::new(&self.open), self.refused.clone());
             let is_late = *drain.borrow();
             let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
             to.spawn(async move {
                 let (activity, io) = ConnectionIo::new(TokioIo::new(stream));
-                let reading = Reading::new();
+                let reading = ConnectionBodies::new();
                 let answer = hyper::service::service_fn({
                     let (activity, refused) = (activity.clone(), refused.clone());
                     move |mut request: http::Request<Incoming>| {
                         if request.uri().path().starts_with(wire::CONTROL_PATH) {
                             request.extensions_mut().insert(reading.clone());
                         }
-                        let refused = has_too_many_lines(&request).then(|| refused.inc());
+                        let refused = has_too_many_fields(&request).then(|| refused.inc());
                         let (service, active) = (service.clone(), activity.begin(request.version()));
                         async move {
                             if refused.is_some() {
-                                return Ok(closing(service.refuse(&request), request.version()));
+                                return Ok(closing(service.reject(&request), request.version()));
                             }
                             // Where it is: such futures are large.
-                            let answer = std::pin::pin!(service.answer(request));
+                            let answer = std::pin::pin!(service.handle(request));
                             Ok::<_, Infallible>(active.answer(answer).await)
                         }
                     }
@@ -159,7 +168,7 @@ impl Port {
                 {
                     refused.inc();
                 }
-                drop((open, seat));
+                drop((open, permit));
             });
         }
         drop(self.listener);
@@ -177,16 +186,16 @@ fn closing<B>(mut response: http::Response<B>, version: http::Version) -> http::
 }
 
 /// A place among the open connections' count.
-struct Open(IntGauge);
+struct CountedConnection(IntGauge);
 
-impl Open {
+impl CountedConnection {
     fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Open {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -194,14 +203,14 @@ impl Drop for Open {
 
 async fn accept(
     listener: &TcpListener,
-    seats: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let seat = seats.clone().acquire_owned().await.ok()?;
+    let permit = permits.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {
             // Answers go out whole: waiting for more to send with them only delays them.
             let _ = stream.set_nodelay(true);
-            Some((stream, seat))
+            Some((stream, permit))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");

@@ -10,7 +10,7 @@ use crate::{
     },
     purge,
     purge::{Call, Purger, sync},
-    server::{Answer, data::too_many_lines},
+    server::{Handler, data::too_many_fields},
     settings::Door,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -24,13 +24,13 @@ const WITHOUT: &str =
     "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
 
 /// The longest purge, and what it grows by on its way.
-const CALL: usize = 2 * 1024 * 1024;
+const MAX_CALL: usize = 2 * 1024 * 1024;
 /// The longest key of a peek.
-const KEY: usize = 256 * 1024;
+const MAX_KEY: usize = 256 * 1024;
 /// The longest that a peek waits for a flight.
-const LONGEST_PEEK: u64 = 1000;
+const MAX_PEEK_WAIT_MS: u64 = 1000;
 /// Pushes that are read at once: others wait.
-pub(crate) const PUSHES: usize = 4;
+pub(crate) const MAX_PUSHES: usize = 4;
 
 /// What the peer port needs.
 #[derive(Clone)]
@@ -47,10 +47,10 @@ pub struct PeerPort {
     pub pushes: Arc<Semaphore>,
 }
 
-impl Answer for PeerPort {
+impl Handler for PeerPort {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         if !self.tokens.admit_bearer(request.headers()) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
             return with(
@@ -65,8 +65,8 @@ impl Answer for PeerPort {
         self.cache.answer(Door::Peer, request).await
     }
 
-    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
-        too_many_lines(&self.cache, request)
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
     }
 }
 
@@ -91,9 +91,9 @@ impl PeerPort {
     }
 
     async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
+        let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
         match self.purger.here(call).await {
@@ -104,9 +104,9 @@ impl PeerPort {
 
     /// What was purged, for one who may have missed some.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
+        let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
         json(&self.purger.since(&question))
@@ -119,11 +119,11 @@ impl PeerPort {
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
             .unwrap_or_default();
-        let key = match self.cache.unread_of_peers.whole(request, KEY).await {
+        let key = match self.cache.peer_bodies.read(request, MAX_KEY).await {
             Ok(key) => key,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
+        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(said.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),
@@ -146,9 +146,9 @@ impl PeerPort {
 
     /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
     async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, announcements::LONGEST).await {
+        let body = match self.cache.peer_bodies.read(request, announcements::LONGEST).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         match serde_json::from_slice::<Word>(&body)
             .map_err(|error| error.to_string())

@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     feed::Feed,
     kube::Followed,
-    server::{Answer, TOO_MANY_LINES},
+    server::{Handler, TOO_MANY_FIELDS},
     telemetry::metrics::Metrics,
 };
 use axum::{
@@ -28,7 +28,7 @@ use std::{
 use tower_service::Service;
 
 /// What the status port shows.
-pub struct Status {
+pub struct StatusPort {
     /// The store's numbers.
     pub cache: Arc<Cache>,
     /// The proxies' numbers.
@@ -61,36 +61,36 @@ impl Filter {
 
 /// The port's routes.
 #[derive(Clone)]
-pub(crate) struct Routes(Router);
+pub(crate) struct StatusRoutes(Router);
 
-impl Status {
+impl StatusPort {
     /// What answers on the port.
-    pub(crate) fn routes(self) -> Routes {
+    pub(crate) fn routes(self) -> StatusRoutes {
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/filter/{name}", get(filter));
-        Routes(router.with_state(Arc::new(self)))
+        StatusRoutes(router.with_state(Arc::new(self)))
     }
 }
 
-impl Answer for Routes {
+impl Handler for StatusRoutes {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
         match self.0.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
     }
 
-    fn refuse(&self, _: &Request<Incoming>) -> Response {
-        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_LINES.label())).into_response()
+    fn reject(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_FIELDS.label())).into_response()
     }
 }
 
-async fn ready(State(status): State<Arc<Status>>) -> Response {
+async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
     if status.stopping.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
@@ -101,7 +101,7 @@ async fn ready(State(status): State<Arc<Status>>) -> Response {
     }
 }
 
-async fn metrics(State(status): State<Arc<Status>>) -> Response {
+async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
     status.feed.count_proxies();
     status.metrics.set_usage(&status.cache.usage());
     status.metrics.set_standing(status.cache.consistency.standing());
@@ -112,7 +112,7 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
     }
 }
 
-async fn filter(State(status): State<Arc<Status>>, PathOf(name): PathOf<String>) -> Response {
+async fn filter(State(status): State<Arc<StatusPort>>, PathOf(name): PathOf<String>) -> Response {
     match &status.filter {
         Some(filter) if name.strip_suffix(".wasm") == Some(&filter.digest) => {
             let headers = [

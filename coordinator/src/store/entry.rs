@@ -1,6 +1,6 @@
 //! One stored response: head and body as they are given, and what decides about them.
 
-use crate::store::alloc_size::{SHARED, class};
+use crate::store::alloc_size::{SHARED, size_class};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{
@@ -73,7 +73,7 @@ impl Entry {
                 continue;
             };
             if !is_standard(&header) {
-                names += class(name.len()) + SHARED;
+                names += size_class(name.len()) + SHARED;
             }
             if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
         }
@@ -88,15 +88,18 @@ impl Entry {
             position,
             bytes: 0,
         };
-        entry.bytes = names + class(values.len()) + SHARED + entry.own_bytes();
+        entry.bytes = names + size_class(values.len()) + SHARED + entry.own_bytes();
         entry
     }
 
     fn own_bytes(&self) -> u64 {
         let pair = size_of::<(HeaderName, HeaderValue)>();
-        let arc = class(size_of::<Self>() + 2 * size_of::<usize>());
-        let body = if self.body.is_empty() { 0 } else { class(self.body.len()) + SHARED };
-        arc + class(self.fields.len() * pair) + class(self.tags.len() * pair) + body + self.selecting.bytes() as u64
+        let arc = size_class(size_of::<Self>() + 2 * size_of::<usize>());
+        let body = if self.body.is_empty() { 0 } else { size_class(self.body.len()) + SHARED };
+        arc + size_class(self.fields.len() * pair)
+            + size_class(self.tags.len() * pair)
+            + body
+            + self.selecting.bytes() as u64
     }
 
     /// The bytes that it takes in memory, all its allocations included.

@@ -9,19 +9,19 @@ const TICK: u64 = 1000;
 
 /// A key's deadline. 24 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due {
+pub(super) struct Expiry {
     /// The tick at whose end it is due.
     pub(super) tick: u32,
     /// The group's share of the store.
-    pub(super) share: u32,
+    pub(super) quota: u32,
     // Two halves, because a u128 would align the whole to 16 bytes.
     hash: [u64; 2],
 }
 
-impl Due {
-    pub(super) fn new(deadline: u64, share: u32, hash: Hash) -> Self {
+impl Expiry {
+    pub(super) fn new(deadline: u64, quota: u32, hash: Hash) -> Self {
         let tick = u32::try_from(deadline.div_ceil(TICK)).unwrap_or(u32::MAX);
-        Self { tick, share, hash: [hash.high(), hash.low()] }
+        Self { tick, quota, hash: [hash.high(), hash.low()] }
     }
 
     pub(super) fn hash(&self) -> Hash {
@@ -32,15 +32,15 @@ impl Due {
 
 /// The deadlines of one shard.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines(BinaryHeap<Reverse<Due>>);
+pub(super) struct ExpiryQueue(BinaryHeap<Reverse<Expiry>>);
 
-impl Deadlines {
-    pub(super) fn push(&mut self, due: Due) {
+impl ExpiryQueue {
+    pub(super) fn push(&mut self, due: Expiry) {
         self.0.push(Reverse(due));
     }
 
     /// The next one that is due.
-    pub(super) fn pop(&mut self, now: u64) -> Option<Due> {
+    pub(super) fn pop(&mut self, now: u64) -> Option<Expiry> {
         let Reverse(first) = self.0.peek()?;
         if u64::from(first.tick).saturating_mul(TICK) > now {
             return None;
@@ -50,7 +50,7 @@ impl Deadlines {
 
     /// Forgets what is out of date once that is more than what is live, so that it never outgrows the keys that are
     /// there.
-    pub(super) fn compact(&mut self, live: usize, is_live: impl Fn(&Due) -> bool) {
+    pub(super) fn compact(&mut self, live: usize, is_live: impl Fn(&Expiry) -> bool) {
         if self.0.len() > live.saturating_mul(2).saturating_add(64) {
             self.0.retain(|Reverse(due)| is_live(due));
             self.0.shrink_to(live.saturating_mul(2));
@@ -59,6 +59,6 @@ impl Deadlines {
 
     /// The bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
-        crate::store::alloc_size::class(self.0.capacity().saturating_mul(size_of::<Due>()))
+        crate::store::alloc_size::size_class(self.0.capacity().saturating_mul(size_of::<Expiry>()))
     }
 }

@@ -13,15 +13,15 @@ use std::{
 
 /// All loads under way.
 #[derive(Default)]
-pub(super) struct UnderWay {
-    loads: Mutex<HashMap<u64, Arc<Inner>>>,
+pub(super) struct LoadsInFlight {
+    loads: Mutex<HashMap<u64, Arc<Loading>>>,
     next: AtomicU64,
     /// Held shared while a load is checked and stored, alone while a purge marks loads: so a load is either marked, or
     /// stored before the purge removes.
-    gate: RwLock<()>,
+    storing: RwLock<()>,
 }
 
-struct Inner {
+struct Loading {
     key: Key,
     position: Arc<Position>,
     purged: AtomicBool,
@@ -30,11 +30,11 @@ struct Inner {
 }
 
 /// So many purges by tag are remembered for a load. Beyond that it counts as meant.
-const TAGS: usize = 64;
+const MAX_TAG_PURGES: usize = 64;
 
 /// Whether a purge means what is being loaded for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Meant {
+pub(crate) enum PurgeMatch {
     /// It does not.
     No,
     /// It does.
@@ -44,13 +44,13 @@ pub(crate) enum Meant {
 }
 
 /// One load, from before its request is sent. It ends when it is dropped.
-pub(crate) struct Load {
+pub(crate) struct PurgeGuard {
     id: u64,
-    inner: Arc<Inner>,
-    all: Arc<UnderWay>,
+    inner: Arc<Loading>,
+    all: Arc<LoadsInFlight>,
 }
 
-impl Load {
+impl PurgeGuard {
     /// The key that it loads.
     pub(crate) fn key(&self) -> &Key {
         &self.inner.key
@@ -75,35 +75,35 @@ impl Load {
     }
 }
 
-impl Drop for Load {
+impl Drop for PurgeGuard {
     fn drop(&mut self) {
         self.all.loads.lock().remove(&self.id);
     }
 }
 
-impl UnderWay {
-    pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> Load {
+impl LoadsInFlight {
+    pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> PurgeGuard {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(Inner { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
+        let inner = Arc::new(Loading { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
         self.loads.lock().insert(id, inner.clone());
-        Load { id, inner, all: self.clone() }
+        PurgeGuard { id, inner, all: self.clone() }
     }
 
     /// Stores what a load brought, unless a purge means it.
-    pub(super) fn store(&self, load: &Load, entry: &Entry, store: impl FnOnce() -> bool) -> bool {
-        let _shared = self.gate.read();
+    pub(super) fn store_unless_purged(&self, load: &PurgeGuard, entry: &Entry, store: impl FnOnce() -> bool) -> bool {
+        let _shared = self.storing.read();
         !load.is_purged(entry) && store()
     }
 
-    pub(super) fn purge(&self, meant: impl Fn(&Key) -> Meant) {
-        let _alone = self.gate.write();
+    pub(super) fn mark_purged(&self, matches: impl Fn(&Key) -> PurgeMatch) {
+        let _alone = self.storing.write();
         for load in self.loads.lock().values() {
-            match meant(&load.key) {
-                Meant::No => {}
-                Meant::Yes => load.purged.store(true, Ordering::Release),
-                Meant::ByTag(tags) => {
+            match matches(&load.key) {
+                PurgeMatch::No => {}
+                PurgeMatch::Yes => load.purged.store(true, Ordering::Release),
+                PurgeMatch::ByTag(tags) => {
                     let mut all = load.tags.lock();
-                    if all.len() < TAGS { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
+                    if all.len() < MAX_TAG_PURGES { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
                 }
             }
         }

@@ -1,25 +1,25 @@
 //! Where a purge looks for what it names, and what becomes of it.
 
-use crate::store::purge_index::Mark;
+use crate::store::purge_index::IndexTerm;
 
 /// Where that may be which a purge names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Where {
+pub(crate) enum PurgeScope {
     /// Anywhere: every key is looked at.
     Everywhere,
     /// Anywhere in this group.
     Group(String),
     /// In this group under one of these marks: nothing else is looked at.
-    Marked(String, Vec<Mark>),
+    Indexed(String, Vec<IndexTerm>),
 }
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum PurgeAction {
     /// It is removed.
-    Gone,
+    Remove,
     /// It is stale from now on, and removed where it is of no use so.
-    Stale(u64),
+    MakeStale(u64),
     /// Nothing: it is only counted.
-    Counted,
+    Count,
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One group's share.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct Quota {
     /// Its place in every shard.
     pub(super) id: u32,
     /// The group's name.
@@ -18,7 +18,7 @@ pub(crate) struct Share {
     pub(super) evictions_nonexpired: AtomicU64,
 }
 
-impl Share {
+impl Quota {
     pub(super) fn new(id: u32, name: &str, limit: u64) -> Self {
         let zero = || AtomicU64::new(0);
         Self {

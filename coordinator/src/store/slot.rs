@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The most variants that one key has.
-pub(super) const VARIANTS: usize = 16;
+pub(super) const MAX_VARIANTS: usize = 16;
 /// Of them, parts (206) are no more than this: whoever asks for many ranges does not crowd out what is whole.
-pub(super) const PARTS: usize = 4;
+pub(super) const MAX_PARTS: usize = 4;
 
 /// The responses of one key: mostly one.
 pub(super) type Variants = SmallVec<[Arc<Entry>; 1]>;
@@ -27,13 +27,17 @@ pub(super) struct Slot {
 impl Slot {
     /// The bytes that a slot takes without its variants.
     pub(super) fn bare(key: &Key) -> u64 {
-        alloc_size::class(size_of::<(Hash, Self)>() + 2 * size_of::<usize>()) + alloc_size::class(key.bytes().len())
+        alloc_size::size_class(size_of::<(Hash, Self)>() + 2 * size_of::<usize>())
+            + alloc_size::size_class(key.bytes().len())
     }
 
     /// The bytes that it takes, its variants included.
     pub(super) fn bytes(&self) -> u64 {
-        let spilled =
-            if self.variants.spilled() { alloc_size::class(self.variants.capacity() * size_of::<usize>()) } else { 0 };
+        let spilled = if self.variants.spilled() {
+            alloc_size::size_class(self.variants.capacity() * size_of::<usize>())
+        } else {
+            0
+        };
         Self::bare(&self.key) + spilled + self.variants.iter().map(|entry| entry.bytes()).sum::<u64>()
     }
 

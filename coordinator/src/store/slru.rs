@@ -3,8 +3,8 @@
 
 use crate::store::{
     alloc_size,
-    expiry_queue::Due,
-    purge_index::{Mark, Marks, tags},
+    expiry_queue::Expiry,
+    purge_index::{IndexTerm, PurgeIndex, tag_terms},
     slot::Slot,
 };
 use lru::LruCache;
@@ -14,23 +14,23 @@ use std::hash::{BuildHasherDefault, Hasher};
 type Order = LruCache<Hash, Slot, BuildHasherDefault<High>>;
 
 /// One group's part of one shard.
-pub(super) struct Segments {
+pub(super) struct Slru {
     probation: Order,
     protected: Order,
     /// What is in `protected`, bytes.
     pub(super) protected_bytes: u64,
     peak: [usize; 2],
-    marks: Marks,
+    index: PurgeIndex,
 }
 
-impl Default for Segments {
+impl Default for Slru {
     fn default() -> Self {
         let order = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2], marks: Marks::default() }
+        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2], index: PurgeIndex::default() }
     }
 }
 
-impl Segments {
+impl Slru {
     pub(super) fn len(&self) -> usize {
         self.probation.len() + self.protected.len()
     }
@@ -42,7 +42,7 @@ impl Segments {
 
     /// The slot of a key that is asked for. The second time it is protected, and while there is more protected than
     /// `room` the one least lately used goes back on probation.
-    pub(super) fn ask(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
+    pub(super) fn get(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
         if self.probation.contains(&hash) {
             let slot = self.probation.pop(&hash)?;
             self.protected_bytes += slot.bytes();
@@ -59,31 +59,31 @@ impl Segments {
 
     /// Changes a slot where it is; its bytes may change.
     pub(super) fn change<T>(&mut self, hash: Hash, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        let marks = &mut self.marks;
-        let marked = |slot: &mut Slot| {
-            let before = tags(slot);
+        let index = &mut self.index;
+        let changed = |slot: &mut Slot| {
+            let before = tag_terms(slot);
             let result = change(slot);
-            let after = tags(slot);
-            marks.change(hash, &before, &after);
+            let after = tag_terms(slot);
+            index.change(hash, &before, &after);
             result
         };
         if let Some(slot) = self.protected.peek_mut(&hash) {
             let before = slot.bytes();
-            let result = marked(slot);
+            let result = changed(slot);
             self.protected_bytes = self.protected_bytes.saturating_sub(before) + slot.bytes();
             return Some(result);
         }
-        self.probation.peek_mut(&hash).map(marked)
+        self.probation.peek_mut(&hash).map(changed)
     }
 
     /// The keys under a mark.
-    pub(super) fn marked(&self, mark: Mark) -> impl Iterator<Item = Hash> {
-        self.marks.find(mark)
+    pub(super) fn find(&self, term: IndexTerm) -> impl Iterator<Item = Hash> {
+        self.index.find(term)
     }
 
     /// A new slot, on probation.
     pub(super) fn insert(&mut self, hash: Hash, slot: Slot) {
-        self.marks.add(hash, &slot);
+        self.index.add(hash, &slot);
         self.probation.put(hash, slot);
         self.note_peaks();
     }
@@ -91,7 +91,7 @@ impl Segments {
     /// A new slot from elsewhere, that was asked for so long ago: where `warm`, it is protected, if there is room for
     /// it; and it goes before all that were asked for later.
     pub(super) fn insert_used(&mut self, hash: Hash, slot: Slot, warm: bool, room: u64) {
-        self.marks.add(hash, &slot);
+        self.index.add(hash, &slot);
         let protected = warm && self.protected_bytes + slot.bytes() <= room;
         let order = if protected {
             self.protected_bytes += slot.bytes();
@@ -122,7 +122,7 @@ impl Segments {
                 slot
             }
         };
-        self.marks.remove(hash, &slot);
+        self.index.remove(hash, &slot);
         Some(slot)
     }
 
@@ -144,14 +144,14 @@ impl Segments {
     }
 
     /// Whether the shard's deadlines have a key under this one.
-    pub(super) fn has(&self, due: &Due) -> bool {
+    pub(super) fn has(&self, due: &Expiry) -> bool {
         self.peek(due.hash()).is_some_and(|slot| slot.tick == due.tick)
     }
 
     /// The bytes that its two tables and its marks take.
-    pub(super) fn tables(&self) -> u64 {
+    pub(super) fn overhead(&self) -> u64 {
         let slot = 2 * size_of::<usize>();
-        self.peak.iter().map(|held| alloc_size::table(*held, slot)).sum::<u64>() + self.marks.bytes()
+        self.peak.iter().map(|held| alloc_size::table_size(*held, slot)).sum::<u64>() + self.index.bytes()
     }
 
     /// Gives back tables that have become far too large: they never shrink by themselves.

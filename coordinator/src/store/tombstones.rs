@@ -9,20 +9,20 @@ use parking_lot::Mutex;
 /// How many are remembered, about 70 bytes each once there are so many. Of more than that, those that were removed
 /// longest ago are forgotten, as all are when the process ends: then a copy that another coordinator still has may come
 /// back until it is stale.
-const MOST: usize = 65_536;
+const MAX_TOMBSTONES: usize = 65_536;
 
 /// When what was removed, by the store's clock.
-pub(super) struct Gone(Mutex<LruCache<Hash, u64>>);
+pub(super) struct Tombstones(Mutex<LruCache<Hash, u64>>);
 
-impl Default for Gone {
+impl Default for Tombstones {
     fn default() -> Self {
-        Self(Mutex::new(recent(MOST)))
+        Self(Mutex::new(recent(MAX_TOMBSTONES)))
     }
 }
 
-impl Gone {
+impl Tombstones {
     /// From now on what arrived up to now is true no more.
-    pub(super) fn note(&self, what: Hash, now: u64) {
+    pub(super) fn add(&self, what: Hash, now: u64) {
         self.0.lock().put(what, now);
     }
 
@@ -37,16 +37,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_are_remembered_the_latest_of_them() {
-        let gone = Gone::default();
-        for n in 0..=MOST {
-            gone.note(Hash(n as u128), 1000 + n as u64);
+    fn the_latest_are_remembered() {
+        let tombstones = Tombstones::default();
+        for n in 0..=MAX_TOMBSTONES {
+            tombstones.add(Hash(n as u128), 1000 + n as u64);
         }
-        assert!(!gone.covers(Hash(0), 1), "forgotten");
-        assert!(gone.covers(Hash(1), 1001) && !gone.covers(Hash(1), 1002));
-        gone.note(Hash(1), 900_000);
-        gone.note(Hash(0), 900_001);
-        assert!(gone.covers(Hash(1), 900_000), "said again it counts as new");
-        assert!(!gone.covers(Hash(2), 1));
+        assert!(!tombstones.covers(Hash(0), 1), "forgotten");
+        assert!(tombstones.covers(Hash(1), 1001) && !tombstones.covers(Hash(1), 1002));
+        tombstones.add(Hash(1), 900_000);
+        tombstones.add(Hash(0), 900_001);
+        assert!(tombstones.covers(Hash(1), 900_000), "said again it counts as new");
+        assert!(!tombstones.covers(Hash(2), 1));
     }
 }

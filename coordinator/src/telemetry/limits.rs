@@ -6,12 +6,12 @@ use prometheus::{IntCounter, IntCounterVec};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Between two lines in the log about the same limit, milliseconds.
-const QUIET: u64 = 10_000;
+const MIN_BETWEEN_LINES: u64 = 10_000;
 
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Limit {
+pub(crate) enum ProcessLimit {
     /// How long the body of a control call is.
     BodyLength,
     /// How long it takes to come.
@@ -30,7 +30,7 @@ pub(crate) enum Limit {
     Descriptors,
 }
 
-impl Limit {
+impl ProcessLimit {
     /// Every one.
     pub(crate) const ALL: [Self; 8] = [
         Self::BodyLength,
@@ -59,19 +59,24 @@ impl Limit {
 }
 
 /// How often each was met.
-pub(crate) struct Met(Vec<(IntCounter, AtomicU64)>);
+pub(crate) struct LimitCounters(Vec<(IntCounter, AtomicU64)>);
 
-impl Met {
+impl LimitCounters {
     pub(crate) fn new(counters: &IntCounterVec) -> Self {
-        Self(Limit::ALL.iter().map(|limit| (counters.with_label_values(&[limit.label()]), AtomicU64::new(0))).collect())
+        Self(
+            ProcessLimit::ALL
+                .iter()
+                .map(|limit| (counters.with_label_values(&[limit.label()]), AtomicU64::new(0)))
+                .collect(),
+        )
     }
 
     /// Counts one. The first in a while is said.
-    pub(crate) fn note(&self, limit: Limit) {
+    pub(crate) fn count(&self, limit: ProcessLimit) {
         let Some((counter, said)) = self.0.get(limit as usize) else { return };
         counter.inc();
         let (now, before) = (clock::awake(), said.load(Relaxed));
-        let is_new = before == 0 || now >= before.saturating_add(QUIET);
+        let is_new = before == 0 || now >= before.saturating_add(MIN_BETWEEN_LINES);
         if is_new && said.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
             tracing::warn!(
                 limit = limit.label(),

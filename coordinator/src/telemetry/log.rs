@@ -81,19 +81,19 @@ struct Logfmt;
 
 impl<'w> FormatFields<'w> for Logfmt {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> text::Result {
-        let mut line = Line { writer, is_empty: true, done: Ok(()) };
+        let mut line = LineWriter { writer, is_empty: true, done: Ok(()) };
         fields.record(&mut line);
         line.done
     }
 }
 
-struct Line<'w> {
+struct LineWriter<'w> {
     writer: Writer<'w>,
     is_empty: bool,
     done: text::Result,
 }
 
-impl Line<'_> {
+impl LineWriter<'_> {
     fn write(&mut self, field: &Field, value: &str) {
         let space = if std::mem::replace(&mut self.is_empty, false) { "" } else { " " };
         let written = match field.name() {
@@ -106,7 +106,7 @@ impl Line<'_> {
     }
 }
 
-impl Visit for Line<'_> {
+impl Visit for LineWriter<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.write(field, value);
     }
@@ -136,9 +136,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Kept {
+    impl io::Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -150,7 +150,7 @@ mod tests {
 
     /// The line of an event, without its time.
     fn line(event: impl FnOnce()) -> String {
-        let kept = Kept::default();
+        let kept = Captured::default();
         let writer = kept.clone();
         let lines = fmt::layer()
             .with_writer(move || writer.clone())

@@ -7,7 +7,7 @@ use crate::{
     store::usage::Usage,
     telemetry::{
         group_metrics::Families,
-        limits::{Limit, Met},
+        limits::{LimitCounters, ProcessLimit},
         register::{counter, counters, gauge, gauges},
     },
 };
@@ -59,7 +59,7 @@ pub struct Metrics {
     peeks_answered: IntCounterVec,
     pushed: IntCounterVec,
     received: IntCounterVec,
-    limits: Met,
+    limits: LimitCounters,
     waiters: IntGauge,
     heads: IntGauge,
     under_way: IntGauge,
@@ -181,7 +181,7 @@ impl Metrics {
             peeks_answered,
             pushed,
             received,
-            limits: Met::new(&counters(
+            limits: LimitCounters::new(&counters(
                 to,
                 "meshcache_limits_met_total",
                 "How often a limit of this process was met, by limit.",
@@ -243,8 +243,8 @@ impl Metrics {
     }
 
     /// Counts that a limit was met, and says so now and then.
-    pub(crate) fn met(&self, limit: Limit) {
-        self.limits.note(limit);
+    pub(crate) fn limit_reached(&self, limit: ProcessLimit) {
+        self.limits.count(limit);
     }
 
     /// Counts a call to a peer that brought no answer.

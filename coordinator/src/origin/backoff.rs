@@ -8,19 +8,19 @@ use parking_lot::Mutex;
 
 /// How long an origin is left alone after its first failure, milliseconds; doubled with each try that fails, up to
 /// [`LONGEST`].
-const FIRST: u64 = 500;
+const FIRST_MS: u64 = 500;
 /// The longest that it is left alone, milliseconds, if it does not ask for more itself.
-const LONGEST: u64 = 10_000;
+const MAX_MS: u64 = 10_000;
 /// The longest that it may ask for (Retry-After), milliseconds.
-const LONGEST_ASKED: u64 = 60_000;
+const MAX_RETRY_AFTER_MS: u64 = 60_000;
 /// So many different keys in a row have to fail before all of the origin counts as failing.
-const KEYS: usize = 3;
+const FAILED_KEYS: usize = 3;
 /// Keys of which failures are remembered.
-const MOST: usize = 4096;
+const MAX_KEYS: usize = 4096;
 
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failing {
+pub(crate) enum FailureScope {
     /// No connection could be made: it holds for every key.
     Origin,
     /// A connection, but no good answer: it may be this key's fault. How long the origin asks to be left alone,
@@ -29,83 +29,83 @@ pub(crate) enum Failing {
 }
 
 /// The failures of one group's origin.
-pub(crate) struct Outages(Mutex<State>);
+pub(crate) struct OriginBackoff(Mutex<State>);
 
 struct State {
-    all: Outage,
+    all: Backoff,
     /// Keys that have failed since the last success, the first few.
     failed: Vec<Hash>,
-    keys: LruCache<Hash, Outage>,
+    keys: LruCache<Hash, Backoff>,
 }
 
 /// A failure that lasts. At the beginning there is none.
 #[derive(Clone, Copy, Default)]
-struct Outage {
+struct Backoff {
     span: u64,
     until: u64,
     /// Whether one has tried since the last failure.
     tried: bool,
 }
 
-impl Outage {
+impl Backoff {
     /// Whether the origin is left alone. Not for the one that is to try.
-    fn holds(&mut self, now: u64) -> bool {
+    fn try_load(&mut self, now: u64) -> bool {
         if self.span == 0 {
-            return false;
+            return true;
         }
         if self.until <= now {
             (self.until, self.tried) = (now.saturating_add(self.span), true);
-            return false;
+            return true;
         }
-        true
+        false
     }
 
-    fn fails(&mut self, asked: u64, now: u64, random: u64) {
+    fn record_failure(&mut self, asked: u64, now: u64, random: u64) {
         // Of many loads under way at once each fails: that is one failure.
         if self.span == 0 || self.tried || self.until <= now {
-            self.span = if self.span == 0 { FIRST } else { self.span.saturating_mul(2).min(LONGEST) };
+            self.span = if self.span == 0 { FIRST_MS } else { self.span.saturating_mul(2).min(MAX_MS) };
             // From four to six fifths of it: coordinators do not all try at the same moment.
             let jittered = self.span / 5 * 4 + random % (self.span / 5 * 2 + 1);
             (self.until, self.tried) = (now.saturating_add(jittered), false);
         }
-        self.until = self.until.max(now.saturating_add(asked.min(LONGEST_ASKED)));
+        self.until = self.until.max(now.saturating_add(asked.min(MAX_RETRY_AFTER_MS)));
     }
 }
 
-impl Default for Outages {
+impl Default for OriginBackoff {
     fn default() -> Self {
-        Self(Mutex::new(State { all: Outage::default(), failed: Vec::new(), keys: recent(MOST) }))
+        Self(Mutex::new(State { all: Backoff::default(), failed: Vec::new(), keys: recent(MAX_KEYS) }))
     }
 }
 
-impl Outages {
+impl OriginBackoff {
     /// Whether the origin is left alone for this key now. False for the one load that is to try.
-    pub(crate) fn holds(&self, key: Hash, now: u64) -> bool {
+    pub(crate) fn try_load(&self, key: Hash, now: u64) -> bool {
         let mut state = self.0.lock();
-        state.all.holds(now) || state.keys.peek_mut(&key).is_some_and(|outage| outage.holds(now))
+        state.all.try_load(now) && state.keys.peek_mut(&key).is_none_or(|backoff| backoff.try_load(now))
     }
 
     /// A load has failed.
-    pub(crate) fn fails(&self, key: Hash, failing: Failing, now: u64, random: u64) {
+    pub(crate) fn record_failure(&self, key: Hash, failing: FailureScope, now: u64, random: u64) {
         let mut state = self.0.lock();
         match failing {
-            Failing::Origin => state.all.fails(0, now, random),
-            Failing::Key { retry_after } => {
-                state.keys.get_or_insert_mut(key, Outage::default).fails(retry_after, now, random);
-                if state.failed.len() < KEYS && !state.failed.contains(&key) {
+            FailureScope::Origin => state.all.record_failure(0, now, random),
+            FailureScope::Key { retry_after } => {
+                state.keys.get_or_insert_mut(key, Backoff::default).record_failure(retry_after, now, random);
+                if state.failed.len() < FAILED_KEYS && !state.failed.contains(&key) {
                     state.failed.push(key);
                 }
-                if state.failed.len() >= KEYS {
-                    state.all.fails(retry_after, now, random);
+                if state.failed.len() >= FAILED_KEYS {
+                    state.all.record_failure(retry_after, now, random);
                 }
             }
         }
     }
 
     /// A load has been answered: for this key and for the origin all is well.
-    pub(crate) fn succeeds(&self, key: Hash) {
+    pub(crate) fn record_success(&self, key: Hash) {
         let mut state = self.0.lock();
-        state.all = Outage::default();
+        state.all = Backoff::default();
         state.failed.clear();
         state.keys.pop(&key);
     }
@@ -118,29 +118,29 @@ mod tests {
     const A: Hash = Hash(1);
     const B: Hash = Hash(2);
 
-    fn silent() -> Failing {
-        Failing::Key { retry_after: 0 }
+    fn silent() -> FailureScope {
+        FailureScope::Key { retry_after: 0 }
     }
 
     #[test]
     fn an_origin_that_cannot_be_reached_is_left_alone_for_every_key_and_tried_by_one() {
-        let outages = Outages::default();
-        assert!(!outages.holds(A, 0));
-        outages.fails(A, Failing::Origin, 0, 100);
-        outages.fails(B, Failing::Origin, 10, 100);
-        assert!(outages.holds(A, 499) && outages.holds(B, 499));
-        assert!(!outages.holds(B, 500) && outages.holds(A, 500), "one tries");
-        outages.succeeds(B);
-        assert!(!outages.holds(A, 501), "one success ends it");
+        let backoff = OriginBackoff::default();
+        assert!(backoff.try_load(A, 0));
+        backoff.record_failure(A, FailureScope::Origin, 0, 100);
+        backoff.record_failure(B, FailureScope::Origin, 10, 100);
+        assert!(!backoff.try_load(A, 499) && !backoff.try_load(B, 499));
+        assert!(backoff.try_load(B, 500) && !backoff.try_load(A, 500), "one tries");
+        backoff.record_success(B);
+        assert!(backoff.try_load(A, 501), "one success ends it");
     }
 
     #[test]
     fn the_moment_grows_and_is_jittered() {
-        let (outages, mut now, mut spans) = (Outages::default(), 0, Vec::new());
+        let (backoff, mut now, mut spans) = (OriginBackoff::default(), 0, Vec::new());
         for random in [0, 200, 0, 0, 0, 0, 0] {
-            outages.fails(A, silent(), now, random);
+            backoff.record_failure(A, silent(), now, random);
             let begun = now;
-            while outages.holds(A, now) {
+            while !backoff.try_load(A, now) {
                 now += 1;
             }
             spans.push(now - begun);
@@ -150,25 +150,25 @@ mod tests {
 
     #[test]
     fn a_key_that_fails_is_its_own_fault_until_three_in_a_row_do() {
-        let outages = Outages::default();
+        let backoff = OriginBackoff::default();
         for round in 0..10 {
-            outages.fails(A, silent(), round * 100, 100);
-            assert!(outages.holds(A, round * 100) && !outages.holds(B, round * 100));
-            outages.succeeds(B);
+            backoff.record_failure(A, silent(), round * 100, 100);
+            assert!(!backoff.try_load(A, round * 100) && backoff.try_load(B, round * 100));
+            backoff.record_success(B);
         }
         for key in [A, Hash(3), Hash(4)] {
-            assert!(!outages.holds(B, 2000));
-            outages.fails(key, silent(), 2000, 100);
+            assert!(backoff.try_load(B, 2000));
+            backoff.record_failure(key, silent(), 2000, 100);
         }
-        assert!(outages.holds(B, 2001));
+        assert!(!backoff.try_load(B, 2001));
     }
 
     #[test]
     fn what_the_origin_asks_for_counts_up_to_a_minute() {
-        let outages = Outages::default();
-        outages.fails(A, Failing::Key { retry_after: 5000 }, 0, 100);
-        assert!(outages.holds(A, 4999) && !outages.holds(A, 5000));
-        outages.fails(B, Failing::Key { retry_after: u64::MAX }, 0, 100);
-        assert!(outages.holds(B, 59_999) && !outages.holds(B, 60_000));
+        let backoff = OriginBackoff::default();
+        backoff.record_failure(A, FailureScope::Key { retry_after: 5000 }, 0, 100);
+        assert!(!backoff.try_load(A, 4999) && backoff.try_load(A, 5000));
+        backoff.record_failure(B, FailureScope::Key { retry_after: u64::MAX }, 0, 100);
+        assert!(!backoff.try_load(B, 59_999) && backoff.try_load(B, 60_000));
     }
 }
