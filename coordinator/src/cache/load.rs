@@ -399,7 +399,7 @@ impl Cache {
         failure: Failure,
     ) -> Landed {
         served.metrics.local_load_errs.inc();
-        if let Some(failing) = failure.failing() {
+        if let Some(failing) = failure.scope() {
             served.backoff.record_failure(load.key().hash(), failing, self.clock.now(), random());
         }
         match stale {

@@ -182,7 +182,7 @@ impl Cache {
                         vary: verdict.vary,
                     }));
                 }
-                Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
+                Outcome::Error => return Some(Landed::Failed(Failure::of_label(&verdict.reason))),
                 _ => {
                     let received = self.received(errand, verdict, response, asked).await;
                     if received.is_some() {

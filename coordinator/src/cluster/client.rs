@@ -370,7 +370,7 @@ async fn patiently<T>(patience: Duration, answer: impl Future<Output = Result<T,
 /// nothing to its asker.
 fn failure(error: &legacy::Error) -> Failure {
     if !error.is_connect() {
-        return Failure::by(error);
+        return Failure::of_error(error);
     }
     let timed_out = causes(error)
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));

@@ -1,4 +1,4 @@
-//! Memory of messages under way: a budget of bytes, and what is reserved of it.
+//! Memory of messages in progress: a budget of bytes, and reservations of it.
 
 use std::sync::{
     Arc,
@@ -8,14 +8,14 @@ use std::sync::{
     },
 };
 
-/// Bytes of what is under way, as of bodies on their way into the store, of all groups.
+/// A limit on the bytes of messages in progress, such as bodies on their way into the store.
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     used: AtomicU64,
     limit: u64,
 }
 
-/// Some of them, until it is dropped.
+/// Bytes of a budget. They are given back on drop.
 #[derive(Debug)]
 pub(crate) struct ByteReservation {
     budget: Arc<ByteBudget>,
@@ -27,19 +27,19 @@ impl ByteBudget {
         Arc::new(Self { used: AtomicU64::new(0), limit })
     }
 
-    /// Those that are under way.
+    /// Returns how many bytes are reserved.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Acquire)
     }
 
-    /// None so far.
+    /// Returns a reservation of no bytes yet.
     pub(crate) fn reserve(self: &Arc<Self>) -> ByteReservation {
         ByteReservation { budget: self.clone(), bytes: 0 }
     }
 }
 
 impl ByteReservation {
-    /// Takes so many in all, if there are as many. It never gives any back before its end.
+    /// Grows the reservation to this many bytes; false where the budget does not have them. It never shrinks.
     pub(crate) fn grow(&mut self, to: u64) -> bool {
         let more = to.saturating_sub(self.bytes);
         if self.budget.used.fetch_add(more, AcqRel).saturating_add(more) > self.budget.limit {

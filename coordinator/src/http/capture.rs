@@ -1,4 +1,4 @@
-//! A body on its way into the store: collected within a limit, whatever its head promised.
+//! A body on its way into the store: captured within a limit, whatever length its head announced.
 
 use crate::http::{body::Cut, byte_budget::ByteReservation};
 use bytes::{Bytes, BytesMut};
@@ -10,20 +10,20 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How collecting a body ended.
+/// The outcome of capturing a body.
 pub(crate) enum Captured<B> {
-    /// The whole body, in one piece and no larger than it is.
+    /// The whole body, in one allocation of its exact size.
     Whole(Bytes),
-    /// It is larger than the limit: what has come and what is still to come.
+    /// The body is larger than the limit. Streams what was received, then the rest.
     TooLarge(Resumed<B>),
-    /// There is no room for it now: what has come and what is still to come.
+    /// The budget has no bytes left. Streams what was received, then the rest.
     OverBudget(Resumed<B>),
-    /// It broke off.
+    /// The body ended early.
     Cut(Cut),
 }
 
-/// Collects a body of at most so many bytes. Trailers are left out (RFC 9111 section 3.1).
-/// `room` is what it may take on its way.
+/// Captures a body of at most `limit` bytes. Trailers are left out (RFC 9111 section 3.1). `reservation` grows with the
+/// memory that this takes.
 pub(crate) async fn capture<B: Body<Data = Bytes, Error = Cut> + Unpin>(
     mut body: B,
     limit: u64,
@@ -76,7 +76,7 @@ impl Pieces {
         }
     }
 
-    /// What is allocated for it.
+    /// Returns the bytes that are allocated.
     fn allocated(&self) -> usize {
         match self {
             Self::Sized(buffer) => buffer.capacity(),
@@ -99,11 +99,11 @@ impl Pieces {
     }
 }
 
-/// The least and the most that a block takes; one for a larger piece is as large as that.
+/// The smallest and the largest block; a larger piece gets a block of its own size.
 const BLOCK: std::ops::RangeInclusive<usize> = 1024..=256 * 1024;
 
-/// What has come of a body whose length nobody knows, in blocks of our own: a piece may be one byte, and may hold a
-/// network buffer of many times its size.
+/// The pieces of a body of unknown length, in blocks of our own: a piece may be one byte, and may hold a network buffer
+/// of many times its size.
 #[derive(Default)]
 struct Blocks {
     full: VecDeque<Bytes>,
@@ -142,7 +142,7 @@ impl Blocks {
     }
 }
 
-/// The pieces in one allocation of their own: a piece may hold a network buffer many times its size.
+/// Copies pieces into one allocation: a piece may hold a network buffer of many times its size.
 pub(crate) fn concat(pieces: impl IntoIterator<Item = Bytes>, total: usize) -> Bytes {
     let mut whole = Vec::with_capacity(total);
     pieces.into_iter().for_each(|piece| whole.extend_from_slice(&piece));
@@ -150,18 +150,18 @@ pub(crate) fn concat(pieces: impl IntoIterator<Item = Bytes>, total: usize) -> B
 }
 
 fn exact(whole: Vec<u8>) -> Bytes {
-    // A boxed slice has no room to spare: what it is counted for is what it takes.
+    // A boxed slice has no spare capacity: the bytes that are counted are the bytes that are allocated.
     Bytes::from(whole.into_boxed_slice())
 }
 
-/// A body that was too large to collect: what has come, then the rest.
+/// A body that was too large to capture: what was received, then the rest.
 pub(crate) struct Resumed<B> {
     received: VecDeque<Bytes>,
     rest: B,
 }
 
 impl<B> Resumed<B> {
-    /// The same, with another rest.
+    /// Replaces the rest.
     pub(crate) fn map(self, rest: impl FnOnce(B) -> B) -> Self {
         Self { received: self.received, rest: rest(self.rest) }
     }
@@ -184,13 +184,13 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
     }
 }
 
-/// A body that goes to a client and, when it was whole and not too large, to whoever keeps it.
+/// A body that streams to a client. If it was complete and not too large, `keep` gets a copy.
 pub(crate) struct TeeBody<B, F: FnOnce(Bytes)> {
     body: B,
     limit: usize,
     reservation: ByteReservation,
     pieces: Blocks,
-    /// None: it is not going to be kept any more.
+    /// `None` once the body will not be kept.
     keep: Option<F>,
 }
 
@@ -228,7 +228,7 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
                         (this.keep, this.pieces) = (None, Blocks::default());
                     }
                 }
-                // Whoever sends a body of known length need not ask for its end.
+                // With a known length hyper does not poll for the end.
                 if this.body.is_end_stream() {
                     this.finish();
                 }
@@ -252,7 +252,7 @@ mod tests {
     use crate::http::byte_budget::ByteBudget;
     use std::collections::VecDeque;
 
-    /// A body of so many pieces of one byte, cut from one network buffer.
+    /// A body in pieces of one byte, cut from one network buffer.
     struct Crumbs(Bytes);
 
     impl Body for Crumbs {

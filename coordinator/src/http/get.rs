@@ -1,5 +1,4 @@
-//! One GET, for those who only want to know whether something answers: `helm test`, and the hook that waits for the
-//! filter.
+//! One GET that checks whether a server responds: for `helm test`, and for the hook that waits for the filter.
 
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -8,12 +7,13 @@ use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// The whole answer must be there in this time.
+/// The time limit for the whole response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer.
+/// The largest body of a response.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// Asks for a plain http:// URL. The error says what is wrong with the answer: a status other than 2xx is one, with its text.
+/// Gets a plain http:// URL. The error says what is wrong with the response; a status other than 2xx is an error, with
+/// its text.
 pub async fn get(url: &str) -> Result<Bytes, String> {
     tokio::time::timeout(TIMEOUT, request_body(url))
         .await

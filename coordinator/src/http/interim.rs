@@ -1,17 +1,18 @@
 //! Interim responses (1xx) of an origin on their way to a client (RFC 9110 section 15.2).
 //!
-//! A request pays for them only when one comes: hyper's server writes none, so the client's connection does it.
+//! hyper's server writes none, so the client's connection does it (`server/connection_io.rs`). A request costs nothing
+//! for that until an origin sends one.
 
 use http::{HeaderMap, StatusCode};
 use std::{fmt::Debug, sync::Arc};
 
 tokio::task_local! {
-    /// Where the interim responses to the request that is being answered go. Not an extension of the request, which
-    /// would cost each request an allocation.
+    /// Where interim responses to the current request go. An extension of the request would cost each request an
+    /// allocation.
     static CURRENT: Interim;
 }
 
-/// A client's connection, as a writer of interim responses.
+/// A client's connection that can write interim responses.
 pub(crate) trait InterimWriter: Debug + Send + Sync {
     /// Writes a head to the client, unless the final response to that request has begun.
     fn write_interim(&self, request: u64, head: &[u8]);
@@ -25,22 +26,22 @@ pub(crate) struct Interim {
 }
 
 impl Interim {
-    /// `request`: its number on this connection.
+    /// `request`: the request's number on this connection.
     pub(crate) fn new(connection: Arc<dyn InterimWriter>, request: u64) -> Self {
         Self { connection, request }
     }
 
-    /// Returns where the interim responses to the request that is being answered go, if anywhere.
+    /// Returns where interim responses to the current request go, if anywhere.
     pub(crate) fn current() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
 
-    /// Answers a request: meanwhile [`Interim::current`] is this one.
+    /// Makes this the [`Interim::current`] one while `response` is polled.
     pub(crate) fn scope<T>(self, response: impl Future<Output = T>) -> impl Future<Output = T> {
         CURRENT.scope(self, response)
     }
 
-    /// Sends an interim response, for the client to see before the final one.
+    /// Sends an interim response. The client sees it before the final response.
     pub(crate) fn send(&self, status: StatusCode, headers: &HeaderMap) {
         let mut head =
             format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default()).into_bytes();

@@ -1,5 +1,4 @@
-//! Bodies of control calls while they are read. What has not come to its end is bounded: of one, of one connection, of
-//! all.
+//! Bodies of control calls while they are read. Unfinished bodies are bounded: each one, per connection, and in all.
 
 use crate::{
     http::{
@@ -18,22 +17,22 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// What a body may take by itself. A longer one waits for a place among [`LONG`].
+/// The bytes of a body that needs no turn among [`MAX_LONG_BODIES`].
 const SHORT_BODY: usize = 64 * 1024;
-/// So many longer ones are read at once.
+/// Longer bodies that are read at once.
 const MAX_LONG_BODIES: usize = 8;
-/// Of bodies that anybody may send, and again of those of whoever has a token: 16 MiB in all.
+/// The bytes of unfinished bodies that anybody may send, and again of bodies with a token: 16 MiB in all.
 const MAX_BYTES: u64 = 8 << 20;
-/// How long a body may take.
+/// The time limit for one body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bodies that are read at once on one connection. Those above it wait for a moment: who sends in good faith has sent
-/// them with their heads.
+/// Bodies that are read at once on one connection. Others wait up to [`TURN_TIMEOUT`]: a well-behaved client sends them
+/// right after their heads.
 const MAX_BODIES_OF_CONNECTION: usize = 16;
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
-/// What is taken first.
+/// The first allocation of a body.
 const INITIAL_CAPACITY: usize = 4096;
 
-/// The bodies that are being read on one connection: rides on its requests.
+/// The bodies that are being read on one connection: an extension of its requests.
 #[derive(Clone)]
 pub(crate) struct ConnectionBodies(Arc<Semaphore>);
 
@@ -43,28 +42,28 @@ impl ConnectionBodies {
     }
 }
 
-/// Those of one kind of ports.
+/// The reader of bodies, with its limits, for one kind of port.
 pub(crate) struct ControlBodies {
     budget: Arc<ByteBudget>,
     long: Semaphore,
     metrics: Arc<Metrics>,
 }
 
-/// Why there is no body.
+/// Why a body could not be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// It is longer than this.
+    /// It is longer than this many bytes.
     TooLong(usize),
     /// It broke off.
     Broken,
-    /// It takes too long.
+    /// It took too long.
     Slow,
-    /// There are too many others.
+    /// A limit on all bodies is reached.
     Full(ProcessLimit),
 }
 
 impl BodyError {
-    /// What its sender is told.
+    /// Returns the status and the text for the client.
     pub(crate) fn message(&self) -> (StatusCode, String) {
         match self {
             Self::TooLong(max_length) => {
@@ -103,7 +102,7 @@ impl ControlBodies {
         Self { budget: ByteBudget::new(MAX_BYTES), long: Semaphore::new(MAX_LONG_BODIES), metrics }
     }
 
-    /// A call's whole body.
+    /// Reads a whole body of at most `max_length` bytes.
     pub(crate) async fn read<B: http_body::Body<Data = Piece> + Unpin>(
         &self,
         request: Request<B>,
@@ -152,7 +151,7 @@ impl ControlBodies {
                 _long = Some(self.long.acquire().await.map_err(|_| BodyError::Full(ProcessLimit::Bodies))?);
             }
             reserve(&mut all, &mut reservation, length)?;
-            // A piece may hold a network buffer many times its size: it is copied, and free again.
+            // A piece may hold a network buffer of many times its size: it is copied, and the buffer is free again.
             all.extend_from_slice(&piece);
         }
         Ok(all)

@@ -1,29 +1,28 @@
-//! An origin that does not answer, remembered for a moment that grows: meanwhile what is stale is given without waiting
-//! for it, and one load in all tries. What has no stale answer is loaded as ever.
+//! Backoff from an origin that does not answer. Meanwhile a stale response is served at once, and one load at a time
+//! tries the origin. Without a stale response a load goes to the origin as ever.
 
 use crate::bounded_lru::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
 
-/// How long an origin is left alone after its first failure, milliseconds; doubled with each try that fails, up to
-/// [`LONGEST`].
+/// The backoff after a first failure, milliseconds. It doubles with each failed try, up to [`MAX_MS`].
 const FIRST_MS: u64 = 500;
-/// The longest that it is left alone, milliseconds, if it does not ask for more itself.
+/// The longest backoff, milliseconds, unless the origin asks for more itself.
 const MAX_MS: u64 = 10_000;
-/// The longest that it may ask for (Retry-After), milliseconds.
+/// The longest Retry-After of an origin that counts, milliseconds.
 const MAX_RETRY_AFTER_MS: u64 = 60_000;
-/// So many different keys in a row have to fail before all of the origin counts as failing.
+/// Different keys that have to fail in a row before the whole origin counts as failing.
 const FAILED_KEYS: usize = 3;
-/// Keys of which failures are remembered.
+/// Keys whose failures are remembered.
 const MAX_KEYS: usize = 4096;
 
-/// What kind of failure it was.
+/// What a failure says something about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureScope {
-    /// No connection could be made: it holds for every key.
+    /// The whole origin: no connection could be made.
     Origin,
-    /// A connection, but no good answer: it may be this key's fault. How long the origin asks to be left alone,
+    /// A key: there was a connection, but no good response. `retry_after`: the backoff that the origin asks for,
     /// milliseconds.
     Key { retry_after: u64 },
 }
@@ -33,22 +32,22 @@ pub(crate) struct OriginBackoff(Mutex<State>);
 
 struct State {
     all: Backoff,
-    /// Keys that have failed since the last success, the first few.
+    /// Keys that have failed since the last success, at most [`FAILED_KEYS`].
     failed: Vec<Hash>,
     keys: LruCache<Hash, Backoff>,
 }
 
-/// A failure that lasts. At the beginning there is none.
+/// The state of one key, or of the whole origin. At first there is no failure.
 #[derive(Clone, Copy, Default)]
 struct Backoff {
     span: u64,
     until: u64,
-    /// Whether one has tried since the last failure.
+    /// Whether a load has tried since the last failure.
     tried: bool,
 }
 
 impl Backoff {
-    /// Whether the origin is left alone. Not for the one that is to try.
+    /// Returns whether a load may try the origin now, and takes that try.
     fn try_load(&mut self, now: u64) -> bool {
         if self.span == 0 {
             return true;
@@ -61,7 +60,7 @@ impl Backoff {
     }
 
     fn record_failure(&mut self, asked: u64, now: u64, random: u64) {
-        // Of many loads under way at once each fails: that is one failure.
+        // Many loads in progress fail together: that is one failure.
         if self.span == 0 || self.tried || self.until <= now {
             self.span = if self.span == 0 { FIRST_MS } else { self.span.saturating_mul(2).min(MAX_MS) };
             // From four to six fifths of it: coordinators do not all try at the same moment.
@@ -79,13 +78,14 @@ impl Default for OriginBackoff {
 }
 
 impl OriginBackoff {
-    /// Whether the origin is left alone for this key now. False for the one load that is to try.
+    /// Returns whether a load of this key may try the origin now. During a backoff one load may at its end, and this
+    /// takes its turn.
     pub(crate) fn try_load(&self, key: Hash, now: u64) -> bool {
         let mut state = self.0.lock();
         state.all.try_load(now) && state.keys.peek_mut(&key).is_none_or(|backoff| backoff.try_load(now))
     }
 
-    /// A load has failed.
+    /// Records that a load has failed.
     pub(crate) fn record_failure(&self, key: Hash, failing: FailureScope, now: u64, random: u64) {
         let mut state = self.0.lock();
         match failing {
@@ -102,7 +102,7 @@ impl OriginBackoff {
         }
     }
 
-    /// A load has been answered: for this key and for the origin all is well.
+    /// Records that a load has been answered: it ends the backoff for its key and for the origin.
     pub(crate) fn record_success(&self, key: Hash) {
         let mut state = self.0.lock();
         state.all = Backoff::default();

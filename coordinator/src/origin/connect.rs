@@ -1,4 +1,4 @@
-//! Opens connections to one origin: its name, TCP, TLS with the authorities that a group trusts.
+//! Opens connections to one origin: DNS, TCP, and TLS with the authorities that a group trusts.
 
 use crate::origin::{
     connection_limit::ConnectionPermit,
@@ -34,19 +34,19 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-/// A connection is there in this time, its TLS, too.
+/// The time limit for a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The system asks a connection that has been silent for so long whether it is still there, then so often again, and
-/// gives it up; and it gives one up whose bytes nobody has acknowledged for [`UNACKNOWLEDGED`]: both within 12 s.
+/// TCP keepalive: the system probes a connection after this silence, then at this interval and this often. It also
+/// closes a connection whose bytes are not acknowledged for [`UNACKNOWLEDGED`]. Both take at most 12 s.
 const PROBES: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
-/// Whom a client trusts, and what it may speak.
+/// Whether connections use TLS, and what they accept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
     /// No TLS.
     Plain,
-    /// These authorities, PEM; none: the system's.
+    /// TLS with these authorities, PEM; `None`: the system's.
     Tls { ca: Option<Vec<u8>>, http2: bool },
 }
 
@@ -57,11 +57,11 @@ impl Trust {
         }
         let read = |path: &String| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
         let ca = origin.ca.as_ref().map(read).transpose()?;
-        // HTTP/2 has one authority, the one that is connected to: a Host of its own needs HTTP/1.1.
+        // HTTP/2 has one authority, that of the connection: another Host needs HTTP/1.1.
         Ok(Self::Tls { ca, http2: origin.host == OriginHost::Origin })
     }
 
-    /// What TLS needs to know. None: there is none.
+    /// Returns the configuration of TLS, where it is used.
     pub(super) fn config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
         let Self::Tls { ca, http2 } = self else { return Ok(None) };
         let roots = match ca {
@@ -103,14 +103,14 @@ pub(super) struct Connector {
     http2: bool,
 }
 
-/// A connection that is open.
+/// An open connection, before HTTP.
 pub(super) struct OpenConnection {
     pub(super) stream: TokioIo<Box<dyn ByteStream>>,
     pub(super) tcp: Weak<TcpStream>,
     pub(super) is_http2: bool,
 }
 
-/// Bytes both ways.
+/// A stream of bytes in both directions.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
@@ -147,7 +147,7 @@ impl Connector {
         Ok(Self { tcp, uri, tls, http2 })
     }
 
-    /// Whether it may turn out to be HTTP/2.
+    /// Returns whether a connection may turn out to be HTTP/2.
     pub(super) fn may_be_http2(&self) -> bool {
         self.http2
     }
@@ -181,7 +181,7 @@ fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
     if timed_out { Failure::Timeout } else { Failure::Connect }
 }
 
-/// A name that has no address.
+/// A name without an address.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {source}")]
 pub(super) struct Unresolved {
@@ -191,12 +191,12 @@ pub(super) struct Unresolved {
 
 type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// Finds the addresses of a name: at each connection anew, so that one that changed is followed.
+/// Resolves a name, anew for each connection, so that changes are followed.
 #[derive(Clone)]
 pub(super) struct Resolver(Arc<dyn Fn(String) -> Addresses + Send + Sync>);
 
 impl Resolver {
-    /// The system's.
+    /// Returns the system's resolver.
     pub(super) fn system() -> Self {
         Self::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
     }

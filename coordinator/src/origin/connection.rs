@@ -29,18 +29,18 @@ use std::{
 };
 use tokio::{net::TcpStream, time::Instant};
 
-/// Responses whose heads are larger than this are no good: Envoy refuses above 60 KiB.
+/// The largest head of a response: Envoy refuses above 60 KiB.
 const MAX_HEAD: usize = 64 * 1024;
-/// Responses with more fields are no good: Envoy refuses above 100.
+/// The most fields of a response: Envoy refuses above 100.
 pub(super) const MAX_FIELDS: usize = 256;
-/// So many fields are read, that those over [`MOST_FIELDS`] can be called what they are.
+/// The fields up to which a head is read, so that one above [`MAX_FIELDS`] gets its own reason.
 const MAX_READ_FIELDS: usize = 4 * MAX_FIELDS;
 
 /// A connection for one request.
 pub(super) enum Connection {
-    /// HTTP/1.1: it has no other meanwhile.
+    /// HTTP/1.1: for this request alone.
     Http1(Http1Connection),
-    /// HTTP/2: it may have others.
+    /// HTTP/2: shared with others.
     Http2(Http2Connection),
 }
 
@@ -48,11 +48,11 @@ pub(super) enum Connection {
 pub(super) struct Http1Connection {
     sender: http1::SendRequest<Body>,
     tcp: Weak<TcpStream>,
-    /// From then on it takes no request.
+    /// It takes no request after this.
     pub(super) until: Instant,
 }
 
-/// An HTTP/2 connection; a clone is the same one.
+/// An HTTP/2 connection. Clones share it.
 #[derive(Clone)]
 pub(super) struct Http2Connection {
     sender: http2::SendRequest<Body>,
@@ -61,21 +61,21 @@ pub(super) struct Http2Connection {
     stream: Http2Stream,
 }
 
-/// A request on an HTTP/2 connection, as long as it lasts: it counts there.
+/// A request on an HTTP/2 connection. It counts there until it is dropped.
 #[derive(Clone)]
 pub(super) struct Http2Stream(Arc<Http2State>);
 
-/// What those have in common who use an HTTP/2 connection.
+/// The state of an HTTP/2 connection.
 struct Http2State {
     retired: AtomicBool,
-    /// How many streams the origin lets us have.
+    /// The streams that the origin allows.
     max_streams: AtomicUsize,
-    /// Who knows that by now.
+    /// The connection's task, which reads that number.
     driver: AtomicWaker,
 }
 
 impl Http2Stream {
-    /// The connection takes no further request: this one was left without an answer for too long.
+    /// Takes no further request on the connection: this one got no response in time.
     pub(super) fn retire(&self) {
         self.0.retired.store(true, Release);
     }
@@ -85,7 +85,7 @@ impl Http2Stream {
     }
 }
 
-/// The connection that a request is on, without counting there.
+/// A reference to a request's connection that does not count as a request there.
 pub(super) struct WeakHttp2Stream(Weak<Http2State>);
 
 impl WeakHttp2Stream {
@@ -96,29 +96,29 @@ impl WeakHttp2Stream {
     }
 }
 
-/// Why a request has no answer, and whether it may be sent again.
+/// Why a request has no response, and whether it may be sent again.
 pub(super) struct SendError {
     pub(super) error: OriginError,
     pub(super) processing: Processing,
 }
 
-/// What the origin has seen of a request that failed.
+/// What the origin has done with a failed request.
 pub(super) enum Processing {
-    /// Nothing: here it is again, where we still have it.
+    /// Nothing. The request, where it is still here.
     NotBegun(Option<Box<Request<Body>>>),
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
 impl Connection {
-    /// Speaks HTTP over what was opened. `alive`: after so long a silence an HTTP/2 connection is asked for a sign of
-    /// life, and given up after so long again.
+    /// Begins HTTP on an open connection. `keep_alive`: an HTTP/2 connection is pinged after the first time of silence,
+    /// and closed after the second.
     pub(super) async fn over(
         opened: OpenConnection,
         until: Instant,
         keep_alive: (Duration, Duration),
     ) -> Result<Self, OriginError> {
-        let missed = |error: hyper::Error| OriginError::new(Failure::by(&error), &error);
+        let failed = |error: hyper::Error| OriginError::new(Failure::of_error(&error), &error);
         if !opened.is_http2 {
             let mut http = http1::Builder::new();
             let (sender, driver) = http
@@ -126,7 +126,7 @@ impl Connection {
                 .max_headers(MAX_READ_FIELDS)
                 .handshake(opened.stream)
                 .await
-                .map_err(missed)?;
+                .map_err(failed)?;
             tokio::spawn(driver);
             return Ok(Self::Http1(Http1Connection { sender, tcp: opened.tcp, until }));
         }
@@ -136,7 +136,7 @@ impl Connection {
             .keep_alive_timeout(keep_alive.1)
             .keep_alive_while_idle(true);
         http.adaptive_window(true).max_header_list_size(MAX_HEAD as u32);
-        let (sender, driver) = http.handshake(opened.stream).await.map_err(missed)?;
+        let (sender, driver) = http.handshake(opened.stream).await.map_err(failed)?;
         let state = Arc::new(Http2State {
             retired: AtomicBool::new(false),
             max_streams: AtomicUsize::new(driver.current_max_send_streams()),
@@ -158,8 +158,8 @@ impl Connection {
         Ok(Self::Http2(Http2Connection { sender, opened: Instant::now(), until, stream: Http2Stream(state) }))
     }
 
-    /// Sends a request. What an HTTP/1.1 connection is free for afterwards is `back`'s to say; the answer of an HTTP/2
-    /// one comes with its stream.
+    /// Sends a request. `back` takes an HTTP/1.1 connection back with the response's head. The response of an HTTP/2
+    /// connection comes with its stream.
     pub(super) async fn send(
         self,
         request: Request<Body>,
@@ -169,7 +169,7 @@ impl Connection {
             Self::Http1(mut one) => {
                 let uri = request.uri().clone();
                 let answered = one.sender.try_send_request(origin_form(request)).await;
-                let response = answered.map_err(|error| SendError::by(error, &uri))?;
+                let response = answered.map_err(|error| SendError::of(error, &uri))?;
                 back(one, response.headers());
                 Ok((response, None))
             }
@@ -178,14 +178,14 @@ impl Connection {
                 let mut request = request;
                 *request.version_mut() = Version::HTTP_2;
                 let answered = two.sender.try_send_request(request).await;
-                // The origin's settings came before its first answer.
+                // The origin's settings came before its first response.
                 two.stream.0.driver.wake();
-                Ok((answered.map_err(|error| SendError::by(error, &uri))?, Some(two.stream)))
+                Ok((answered.map_err(|error| SendError::of(error, &uri))?, Some(two.stream)))
             }
         }
     }
 
-    /// Where it is an HTTP/2 connection: it, to be told of.
+    /// Returns a reference to an HTTP/2 connection.
     pub(super) fn downgrade(&self) -> Option<WeakHttp2Stream> {
         match self {
             Self::Http1(_) => None,
@@ -195,7 +195,7 @@ impl Connection {
 }
 
 impl Http1Connection {
-    /// Whether it may have another request.
+    /// Returns whether it may take another request.
     pub(super) fn is_free(&self, now: Instant) -> bool {
         self.sender.is_ready() && !self.sender.is_closed() && now < self.until && is_quiet(&self.tcp)
     }
@@ -204,34 +204,33 @@ impl Http1Connection {
         self.sender.is_ready()
     }
 
-    /// Waits until the answer's body is through. Whether the connection is still there.
+    /// Waits for the end of the response's body. Returns whether the connection is still open.
     pub(super) async fn ready(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }
 }
 
 impl Http2Connection {
-    /// Whether it may have another request, now or later.
+    /// Returns whether it may take another request, now or later.
     pub(super) fn is_good(&self, now: Instant) -> bool {
         !self.stream.0.retired.load(Acquire) && !self.sender.is_closed() && now < self.until
     }
 
-    /// Whether it may have one now. Beside the pool's own, each clone is a request.
+    /// Returns whether it may take one now. Each clone beside the pool's own is a request.
     pub(super) fn has_room(&self) -> bool {
         Arc::strong_count(&self.stream.0).saturating_sub(1) < self.stream.0.max_streams.load(Acquire).max(1)
     }
 }
 
 impl SendError {
-    fn by(mut error: TrySendError<Request<Body>>, uri: &Uri) -> Self {
+    fn of(mut error: TrySendError<Request<Body>>, uri: &Uri) -> Self {
         let message = error.take_message().map(|mut request| {
             *request.uri_mut() = uri.clone();
             Box::new(request)
         });
         let error = error.into_error();
-        let missed = OriginError::new(Failure::by(&error), &error);
-        // Above the last stream that a GOAWAY names (RFC 9113 section 6.8), or refused (section 8.7): nothing has been
-        // done for it.
+        // Above the last stream that a GOAWAY names (RFC 9113 section 6.8), or refused (section 8.7): it has not been
+        // processed.
         let untouched = |cause: &(dyn std::error::Error + 'static)| {
             cause.downcast_ref::<h2::Error>().is_some_and(|h2| {
                 h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM))
@@ -242,11 +241,11 @@ impl SendError {
         } else {
             Processing::Unknown
         };
-        Self { error: missed, processing }
+        Self { error: OriginError::new(Failure::of_error(&error), &error), processing }
     }
 }
 
-/// A request as HTTP/1.1 has it: the target alone, the authority in Host.
+/// Converts a request to the form of HTTP/1.1: the path alone as target, the authority in Host.
 fn origin_form(mut request: Request<Body>) -> Request<Body> {
     let uri = request.uri();
     if !request.headers().contains_key(HOST)

@@ -1,5 +1,4 @@
-//! Descriptors for connections to origins: a part of the process's, so that clients who have theirs are answered. A
-//! connection has one for as long as it is open.
+//! A limit on connections to origins: a share of the process's descriptors, so that connections of clients keep theirs.
 
 use crate::{
     origin::failure::{Failure, OriginError},
@@ -19,23 +18,23 @@ use tokio::{
     time::timeout,
 };
 
-/// Of a quarter of the descriptors; at least so many, whatever the process may have.
-const LEAST: usize = 16;
+/// The least descriptors for origins, where a quarter of the process's are fewer.
+const MIN_DESCRIPTORS: usize = 16;
 
-/// A descriptor, until it is dropped.
+/// A descriptor for one connection, until it is dropped.
 pub(super) type ConnectionPermit = OwnedSemaphorePermit;
 
-/// A pool that can close a connection that nobody uses.
+/// A pool that can close an idle connection.
 pub(super) trait CloseIdle: Send + Sync {
-    /// Closes the idle connection that was used longest ago. Whether there was one.
+    /// Closes the idle connection that was used longest ago. Returns whether there was one.
     fn close_idle(&self) -> bool;
 }
 
-/// Those of all origins.
+/// The descriptors for connections to all origins.
 pub(crate) struct ConnectionLimit {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Who may have an idle connection that can be closed for one that is needed.
+    /// The pools whose idle connections may be closed for one that is needed.
     pools: Mutex<Vec<Weak<dyn CloseIdle>>>,
     metrics: Arc<Metrics>,
 }
@@ -50,29 +49,32 @@ impl ConnectionLimit {
         })
     }
 
-    /// A quarter of what this process may have.
+    /// Returns a limit of a quarter of this process's descriptors.
     pub(crate) fn of_process(metrics: Arc<Metrics>) -> Arc<Self> {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
-        Self::new(usize::try_from(files / 4).unwrap_or(LEAST).clamp(LEAST, Semaphore::MAX_PERMITS), metrics)
+        Self::new(
+            usize::try_from(files / 4).unwrap_or(MIN_DESCRIPTORS).clamp(MIN_DESCRIPTORS, Semaphore::MAX_PERMITS),
+            metrics,
+        )
     }
 
-    pub(super) fn enter(&self, pool: Weak<dyn CloseIdle>) {
+    pub(super) fn register(&self, pool: Weak<dyn CloseIdle>) {
         let mut pools = self.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(pool);
     }
 
-    /// Whether somebody needs one: then nothing idle is kept.
-    pub(super) fn are_needed(&self) -> bool {
+    /// Returns whether a connection waits for a descriptor: then none is kept idle.
+    pub(super) fn has_waiting(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
-    /// One, within so long. Where none is free an idle connection is closed for it.
+    /// Takes a descriptor within this time. Where none is free, an idle connection is closed for it.
     pub(super) async fn take(&self, within: Duration) -> Result<ConnectionPermit, OriginError> {
         if let Ok(permit) = self.free.clone().try_acquire_owned() {
             return Ok(permit);
         }
-        let _waits = Waits::new(&self.waiting);
+        let _waits = Waiting::new(&self.waiting);
         self.close_idle();
         match timeout(within, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -97,17 +99,17 @@ impl ConnectionLimit {
     }
 }
 
-/// One who waits, until it is dropped.
-struct Waits<'s>(&'s AtomicUsize);
+/// A waiting connection in the count, until it is dropped.
+struct Waiting<'s>(&'s AtomicUsize);
 
-impl<'s> Waits<'s> {
+impl<'s> Waiting<'s> {
     fn new(waiting: &'s AtomicUsize) -> Self {
         waiting.fetch_add(1, Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

@@ -32,18 +32,18 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// How long a load may take until its head is there, and between two pieces of its body.
+    /// Returns how long a load may take until its response's head is there, and between two pieces of its body.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// The same for what one client alone waits for. None: as long as it does.
+    /// Returns that limit for a request of one client. `None`: as long as the client waits.
     pub(crate) fn pass_timeout(&self) -> Option<Duration> {
         self.pass_timeout
     }
 
-    /// Sends a request. From its last byte on, it may take `limit` until the answer's head is there, and between two
-    /// pieces of its body.
+    /// Sends a request. `limit` bounds the time from its last byte to the response's head, and between two pieces of
+    /// the body.
     pub(crate) async fn send(
         &self,
         request: Request<Body>,
@@ -54,12 +54,12 @@ impl Origin {
                 self.health.answered();
                 Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream)))
             }
-            // That is no word of the origin's.
-            Err(missed) if missed.failure == Failure::Overload => Err(missed.failure),
-            Err(missed) => {
-                self.health.failed(&missed);
-                self.metrics.origin_failure(missed.failure.reason());
-                Err(missed.failure)
+            // This says nothing about the origin.
+            Err(error) if error.failure == Failure::Overload => Err(error.failure),
+            Err(error) => {
+                self.health.failed(&error);
+                self.metrics.origin_failure(error.failure.reason());
+                Err(error.failure)
             }
         }
     }
@@ -77,7 +77,7 @@ impl Origin {
             Some(limit) => tokio::select! {
                 biased;
                 exchanged = exchanged => exchanged,
-                () = sent.and(limit) => {
+                () = sent.then(limit) => {
                     on.retire();
                     Err(OriginError::because(Failure::Timeout, format!("no answer within {limit:?}")))
                 }

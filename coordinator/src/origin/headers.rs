@@ -1,4 +1,4 @@
-//! What goes to an origin of a client's head, and to a client of an origin's.
+//! The fields that go to an origin with a request, and to a client with a response.
 
 use crate::{
     http::{
@@ -25,15 +25,15 @@ use std::borrow::Cow;
 
 /// What a request is sent for.
 pub(crate) enum Purpose<'a> {
-    /// As the client sent it.
+    /// One client's request, as it was sent.
     Pass(Body),
-    /// For all who ask for the key: a whole GET in the form that is keyed, on these conditions if any.
+    /// A shared load: a whole GET with the key's target, with these conditions.
     Load(&'a [(&'static str, Vec<u8>)]),
 }
 
-/// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as
-/// they came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme that is in the
-/// key: its absence and `http` are one key.
+/// Makes the request for the origin. It adds only `Via` and `CDN-Loop`: `X-Forwarded-For` and its like stay as they
+/// came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme of the key: its
+/// absence and `http` are one key.
 pub(crate) fn outgoing(
     origin: &Origin,
     group: &Group,
@@ -95,8 +95,8 @@ pub(crate) fn outgoing(
     Some(request)
 }
 
-/// Interim answers go on to who has asked (RFC 9110 section 15.2). Not 100: nobody was asked to wait for it; 101 is
-/// none that is passed on.
+/// Forwards interim responses to the client (RFC 9110 section 15.2). Not 100, since no request with Expect is sent, and
+/// not 101, which is not forwarded.
 fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation: String) {
     hyper::ext::on_informational(request, move |response| {
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
@@ -120,8 +120,8 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
     });
 }
 
-/// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets
-/// origins say.
+/// Removes the response's fields that are not for the client: the connection's, and those of meshcache that the group
+/// does not let origins use.
 pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
     let targets = &group.config().freshness.targets;
     let is_ours = |name: &HeaderName| {
@@ -137,7 +137,7 @@ pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
     }
 }
 
-/// The value of Via for a message that came in this version of HTTP (RFC 9110 section 7.6.3).
+/// Returns the value of Via for a message of this version of HTTP (RFC 9110 section 7.6.3).
 pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
     let version = match version {
         Version::HTTP_2 => "2",
@@ -147,14 +147,14 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{version} {installation}")).ok()
 }
 
-/// Whether a request that passes goes to the origin in the form that is keyed. What the origin answers to another
-/// spelling is for that one alone.
+/// Returns whether a passing request goes to the origin as the key has it. The response to another spelling is for that
+/// request alone.
 pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &RequestHead) -> bool {
     let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
 }
 
-/// Path and query as they came, without what the group leaves out.
+/// Returns path and query as they came, without the parameters that the group excludes.
 fn target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
     let Some((path, query)) = sent.split_once('?') else { return Cow::Borrowed(sent) };
@@ -165,7 +165,7 @@ fn target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     }
 }
 
-/// Path and query as they are keyed.
+/// Returns path and query as the key has them.
 fn keyed_target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
     let Some((path, query)) = sent.split_once('?') else { return normal(sent) };
@@ -178,17 +178,17 @@ fn keyed_target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     }
 }
 
-/// The host as it is keyed.
+/// Returns the host as the key has it.
 fn keyed_authority(group: &Group, head: &RequestHead) -> Option<String> {
     Some(key::authority(group, &head.host_only(&[]).ok()?).into_owned())
 }
 
-/// The lines of Connection.
+/// Returns the lines of Connection.
 fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes)
 }
 
-/// The protocol's view of response headers.
+/// Calls `see` with the protocol's view of response headers.
 pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
     let fields: Vec<Field<'_>> =
         headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();

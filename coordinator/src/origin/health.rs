@@ -1,27 +1,27 @@
-//! Whether an origin answers, as the log has it: one line when it fails first, one when it is back.
+//! Outages of an origin in the log: one line at the first failure, one at recovery.
 
 use crate::origin::failure::{Failure, OriginError};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between two lines about an origin that comes and goes.
+/// The least time between two lines about an origin that comes and goes.
 const MIN_BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// One group's origin.
+/// The log of one group's origin.
 pub(super) struct Health {
     group: String,
     origin: String,
     outage: Mutex<LoggedOutage>,
 }
 
-/// Failures without an answer between.
+/// Failures without a response between.
 #[derive(Default)]
 struct LoggedOutage {
     since: Option<Instant>,
     failures: u64,
     is_logged: bool,
-    /// When something was last said.
+    /// When the last line was logged.
     last_line: Option<Instant>,
 }
 
@@ -37,15 +37,15 @@ impl Health {
         }
     }
 
-    pub(super) fn failed(&self, missed: &OriginError) {
-        // What the client did, or we did, says nothing of the origin.
-        let is_origins = !matches!(missed.failure, Failure::IncompleteRequest | Failure::Internal);
+    pub(super) fn failed(&self, error: &OriginError) {
+        // A failure of the client or of this process says nothing about the origin.
+        let is_origins = !matches!(error.failure, Failure::IncompleteRequest | Failure::Internal);
         if is_origins && self.outage.lock().fails(Instant::now()) {
             tracing::warn!(
                 group = self.group,
                 origin = self.origin,
-                reason = missed.failure.label(),
-                cause = missed.cause,
+                reason = error.failure.label(),
+                cause = error.cause,
                 "origin does not answer"
             );
         }
@@ -53,7 +53,7 @@ impl Health {
 }
 
 impl LoggedOutage {
-    /// Whether that is to be told.
+    /// Records a failure. Returns whether to log it.
     fn fails(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
         self.failures += 1;
@@ -64,7 +64,7 @@ impl LoggedOutage {
         is_news
     }
 
-    /// How long it lasted and what failed meanwhile, if that is to be told.
+    /// Records a response. Returns how long the outage lasted and how many requests failed, where that is to be logged.
     fn ends(&mut self, now: Instant) -> Option<(Duration, u64)> {
         let since = self.since.take()?;
         let failures = std::mem::take(&mut self.failures);

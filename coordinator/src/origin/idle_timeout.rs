@@ -1,4 +1,4 @@
-//! An answer's body as it comes: cut where it breaks off or pauses for too long.
+//! A response's body with an idle timeout.
 
 use crate::{
     http::body::Cut,
@@ -15,16 +15,16 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A body that may pause only for so long, if there is a limit.
+/// A body that ends with an error where it breaks off, or pauses for longer than its idle timeout.
 pub(crate) struct IdleTimeoutBody {
     body: Incoming,
     pause: Option<Duration>,
-    // Made when the body first keeps us waiting: most bodies are there with their heads.
+    // Made at the first wait: most bodies are there with their heads.
     alarm: Option<Pin<Box<Sleep>>>,
-    // Whoever takes a piece and is slow to ask for the next makes that pause itself: only while this is set does the
-    // alarm count.
+    // Whether the body is being waited for. A reader that is slow to poll makes a pause of its own, which does not
+    // count.
     waits: bool,
-    // On an HTTP/2 connection: what counts there until the body is through.
+    // The HTTP/2 stream, which counts on its connection until the body ends.
     stream: Option<Http2Stream>,
 }
 
@@ -33,12 +33,12 @@ impl IdleTimeoutBody {
         Self { body, pause: pause.into(), alarm: None, waits: false, stream: None }
     }
 
-    /// The same body, on this stream of a connection to an origin.
+    /// Ties the body to a stream of an HTTP/2 connection.
     pub(super) fn on(self, stream: Option<Http2Stream>) -> Self {
         Self { stream, ..self }
     }
 
-    /// The same body, as it goes on to one client: with another limit, or none.
+    /// Sets another idle timeout, or none, for a body that goes on to one client.
     pub(crate) fn with_idle_timeout(self, pause: Option<Duration>) -> Self {
         Self { pause, alarm: None, waits: false, ..self }
     }

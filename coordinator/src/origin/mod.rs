@@ -1,5 +1,4 @@
-//! Loads from origins: the one place, beside peers, of the HTTP client. It follows no redirect, decodes no body and
-//! knows no proxy.
+//! Requests to origins. The HTTP client follows no redirect, decodes no body and uses no proxy.
 
 mod backoff;
 mod connect;

@@ -1,4 +1,4 @@
-//! The origins of all groups: a reload keeps the connections of those that stay.
+//! The origins of all groups. A reload keeps the connections of those that stay.
 
 use crate::{
     origin::{
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc};
 
-/// An origin's `ca` that cannot be used: which group's, and why.
+/// An unusable `origin.ca`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("group `{group}`: origin.ca: {what}")]
 pub struct BadCa {
@@ -26,7 +26,7 @@ pub struct BadCa {
     pub what: String,
 }
 
-/// What is known of all origins: a reload keeps their connections.
+/// The origins in use.
 pub(crate) struct Origins {
     known: Mutex<Configured>,
     limit: Arc<ConnectionLimit>,
@@ -40,7 +40,7 @@ struct Configured {
     health: HashMap<(String, String), Arc<Health>>,
 }
 
-/// What tells the connections of two origins apart.
+/// The key of a pool: origins with the same one share connections.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct PoolKey {
     trust: Trust,
@@ -49,19 +49,19 @@ struct PoolKey {
 }
 
 impl Origins {
-    /// Of none so far.
+    /// Returns a set without origins.
     pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
         Self { known: Mutex::default(), limit }
     }
 
-    /// The origins of the groups, in their order.
+    /// Returns the origins of these groups, in their order.
     pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
         let before = self.known.lock().clone();
         let mut now = Configured::default();
         let origins: Result<_, _> =
             groups.iter().map(|group| now.origin(group, &before, metrics, &self.limit)).collect();
         if origins.is_ok() {
-            // What no group needs any more goes, with its connections.
+            // What no group needs any more is dropped, with its connections.
             *self.known.lock() = now;
         }
         origins

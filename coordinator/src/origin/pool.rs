@@ -1,4 +1,4 @@
-//! The connections to one origin: which takes a request, and for how long they are kept.
+//! The connections to one origin: which takes a request, and how long idle ones are kept.
 
 use crate::{
     http::body::Body,
@@ -27,25 +27,25 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Connections that are kept although nobody uses them.
+/// The most idle connections.
 const MAX_IDLE: usize = 64;
-/// A request that may not be sent twice takes a connection that was used so lately.
-const JUST_NOW: Duration = Duration::from_millis(500);
+/// The longest idle time of a connection for a request that may not be sent twice.
+const MAX_IDLE_UNSAFE: Duration = Duration::from_millis(500);
 
-/// For how long connections are kept.
+/// How long connections are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Lifetimes {
-    /// An HTTP/1.1 connection that nobody uses: less than servers keep them.
+    /// The idle timeout of an HTTP/1.1 connection: shorter than that of usual servers.
     pub(super) idle: Duration,
-    /// Any connection, up to a fifth less: then it takes no new request, and the name is resolved again for the next
-    /// one.
+    /// The age of any connection, up to a fifth less, after which it takes no new request and the name is resolved
+    /// again.
     pub(super) max_age: Duration,
-    /// After so long a silence an HTTP/2 connection is asked for a sign of life, and given up after so long again.
+    /// An HTTP/2 connection is pinged after the first time of silence, and closed after the second.
     pub(super) keep_alive: (Duration, Duration),
 }
 
 impl Lifetimes {
-    /// A connection that says nothing is given up after 10 s.
+    /// A silent connection is closed after 10 s.
     pub(super) const ALIVE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(6));
 }
 
@@ -55,14 +55,14 @@ pub(super) struct Pool {
     lifetimes: Lifetimes,
     limit: Arc<ConnectionLimit>,
     connections: Mutex<PooledConnections>,
-    /// Held while a connection is opened that may become everybody's; when that failed last, and why.
+    /// Held while a connection is opened that others may share. When the last one failed, and why.
     opening: tokio::sync::Mutex<Option<(Instant, OriginError)>>,
     speaks_http1: AtomicBool,
 }
 
 #[derive(Default)]
 struct PooledConnections {
-    /// The one that was used last is the last.
+    /// In the order of use, the last one last.
     idle: Vec<IdleConnection>,
     shared: Vec<Http2Connection>,
     is_swept: bool,
@@ -74,7 +74,7 @@ struct IdleConnection {
     until: Instant,
 }
 
-/// What a request is on now.
+/// The connection that a request is on, which may change when it is sent again.
 #[derive(Default)]
 pub(super) struct RequestConnection {
     current: Mutex<Current>,
@@ -84,10 +84,10 @@ pub(super) struct RequestConnection {
 
 #[derive(Default)]
 enum Current {
-    /// A connection that is only its own, and ends with it.
+    /// A new connection, or none.
     #[default]
     New,
-    /// An HTTP/1.1 connection that was kept.
+    /// An HTTP/1.1 connection that was idle.
     Reused(Weak<Pool>),
     /// An HTTP/2 connection.
     Shared(WeakHttp2Stream),
@@ -98,8 +98,8 @@ impl RequestConnection {
         Self { current: Mutex::default(), patience }
     }
 
-    /// The request was left without an answer for too long: an HTTP/2 connection takes no further one; and where a kept
-    /// one is silent, those that were kept beside it may be, too.
+    /// Records that the request got no response in time. An HTTP/2 connection takes no further one. Where a reused
+    /// connection is silent, other idle ones may be, too: they are closed.
     pub(super) fn retire(&self) {
         match std::mem::take(&mut *self.current.lock()) {
             Current::New => {}
@@ -108,7 +108,7 @@ impl RequestConnection {
                     pool.connections.lock().idle.clear();
                 }
             }
-            Current::Shared(watch) => watch.retire(),
+            Current::Shared(stream) => stream.retire(),
         }
     }
 }
@@ -118,38 +118,39 @@ impl Pool {
         let (opening, speaks_http1) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
         let pool = Arc::new(Self { connector, lifetimes, limit, connections: Mutex::default(), opening, speaks_http1 });
         let weak: Weak<Self> = Arc::downgrade(&pool);
-        pool.limit.enter(weak);
+        pool.limit.register(weak);
         pool
     }
 
-    /// Sends a request, at most twice: once more on a new connection where the first has broken and that does no harm.
+    /// Sends a request, at most twice: once more on a new connection, where the first has broken and sending twice does
+    /// no harm.
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<Body>,
         on: &RequestConnection,
     ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
         let is_safe = is_safe(request.method());
-        let again = copy(&request);
+        let again = repeatable(&request);
         let kept = self.take(is_safe);
         let is_reused = kept.is_some();
         let connection = match kept {
             Some(kept) => kept,
             None => self.open(on.patience).await?,
         };
-        let SendError { error: missed, processing } = match self.once(connection, is_reused, request, on).await {
+        let SendError { error, processing } = match self.once(connection, is_reused, request, on).await {
             Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
         let again = match processing {
             Processing::NotBegun(request) => request.map(|request| *request).or(again),
-            // A server may close a connection just when we take it: that says nothing about the request.
-            Processing::Unknown => again.filter(|_| is_reused && is_safe && missed.failure == Failure::Reset),
+            // A server may close an idle connection just when it is reused: that says nothing about the request.
+            Processing::Unknown => again.filter(|_| is_reused && is_safe && error.failure == Failure::Reset),
         };
         match again {
             Some(again) => {
                 self.once(self.open(on.patience).await?, false, again, on).await.map_err(|failed| failed.error)
             }
-            None => Err(missed),
+            None => Err(error),
         }
     }
 
@@ -161,14 +162,14 @@ impl Pool {
         on: &RequestConnection,
     ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
         *on.current.lock() = match connection.downgrade() {
-            Some(watch) => Current::Shared(watch),
+            Some(stream) => Current::Shared(stream),
             None if is_reused => Current::Reused(Arc::downgrade(self)),
             None => Current::New,
         };
-        connection.send(request, |one, headers| self.give_back(one, headers)).await
+        connection.send(request, |one, headers| self.reclaim(one, headers)).await
     }
 
-    /// A connection that is there.
+    /// Takes an open connection.
     fn take(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
         let mut kept = self.connections.lock();
@@ -176,8 +177,8 @@ impl Pool {
             return Some(Connection::Http2(two));
         }
         while let Some(idle) = kept.idle.pop() {
-            if !is_safe && now >= idle.since + JUST_NOW {
-                // Those below were used even earlier.
+            if !is_safe && now >= idle.since + MAX_IDLE_UNSAFE {
+                // Those before it were used even earlier.
                 kept.idle.push(idle);
                 return None;
             }
@@ -188,7 +189,7 @@ impl Pool {
         None
     }
 
-    /// A new connection. Where it may become HTTP/2, one is opened for all who want one.
+    /// Opens a connection. Where it may become HTTP/2, all waiting requests share it.
     async fn open(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
         let since = Instant::now();
         if self.connector.may_be_http2() && !self.speaks_http1.load(Acquire) {
@@ -196,12 +197,12 @@ impl Pool {
             if let Some(two) = self.connections.lock().shared(Instant::now(), Some(since)) {
                 return Ok(Connection::Http2(two));
             }
-            if let Some((_, missed)) = opening.as_ref().filter(|(at, _)| *at >= since) {
-                return Err(missed.clone());
+            if let Some((_, error)) = opening.as_ref().filter(|(at, _)| *at >= since) {
+                return Err(error.clone());
             }
             if !self.speaks_http1.load(Acquire) {
                 let opened = self.connect(patience).await;
-                *opening = opened.as_ref().err().map(|missed| (Instant::now(), missed.clone()));
+                *opening = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
                 return opened;
             }
         }
@@ -211,7 +212,7 @@ impl Pool {
     async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
         let permit = self.limit.take(patience).await?;
         let opened = self.connector.open(permit).await?;
-        // Not all at once: neither those of one coordinator nor those of many.
+        // Jitter, among the connections of one coordinator and of many.
         let most = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
         let connection = Connection::over(opened, Instant::now() + most, self.lifetimes.keep_alive).await?;
         if let Connection::Http2(two) = &connection {
@@ -223,9 +224,9 @@ impl Pool {
         Ok(connection)
     }
 
-    /// An HTTP/1.1 connection whose answer has begun: kept when that is through.
-    fn give_back(self: &Arc<Self>, mut one: Http1Connection, headers: &HeaderMap) {
-        let idle = said(headers).map_or(self.lifetimes.idle, |said| said.min(self.lifetimes.idle));
+    /// Keeps an HTTP/1.1 connection when its response has ended.
+    fn reclaim(self: &Arc<Self>, mut one: Http1Connection, headers: &HeaderMap) {
+        let idle = server_idle_timeout(headers).map_or(self.lifetimes.idle, |said| said.min(self.lifetimes.idle));
         if one.is_ready() {
             self.keep(one, idle);
             return;
@@ -241,13 +242,13 @@ impl Pool {
     fn keep(self: &Arc<Self>, one: Http1Connection, idle: Duration) {
         let since = Instant::now();
         let mut kept = self.connections.lock();
-        if kept.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.are_needed() {
+        if kept.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.has_waiting() {
             kept.idle.push(IdleConnection { one, since, until: since + idle });
             self.sweep(&mut kept);
         }
     }
 
-    /// Closes what has been kept for too long, as long as anything is kept.
+    /// Closes connections that have been idle for too long, as long as any is kept.
     fn sweep(self: &Arc<Self>, kept: &mut PooledConnections) {
         if std::mem::replace(&mut kept.is_swept, true) {
             return;
@@ -282,7 +283,7 @@ impl CloseIdle for Pool {
 }
 
 impl PooledConnections {
-    /// An HTTP/2 connection with room, opened at that time or later.
+    /// Returns an HTTP/2 connection with room, opened at `since` or later.
     fn shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
         self.shared.retain(|two| two.is_good(now));
         self.shared.iter().find(|two| since.is_none_or(|since| two.opened >= since) && two.has_room()).cloned()
@@ -295,9 +296,8 @@ impl IdleConnection {
     }
 }
 
-/// How long the server says that it keeps the connection (`Keep-Alive: timeout=5`), with what the way to it takes taken
-/// off.
-fn said(headers: &HeaderMap) -> Option<Duration> {
+/// Returns the server's idle timeout (`Keep-Alive: timeout=5`), less the time that a request takes to arrive.
+fn server_idle_timeout(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(HeaderName::from_static("keep-alive"))?.to_str().ok()?;
     let seconds =
         field.split(',').find_map(|word| word.trim().strip_prefix("timeout=")?.trim_matches('"').parse().ok())?;
@@ -309,8 +309,8 @@ fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// The same request once more, where it can be sent twice: it has no body.
-fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+/// Copies a request without a body, which can be sent twice.
+fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     if !http_body::Body::is_end_stream(request.body()) {
         return None;
     }
@@ -338,7 +338,7 @@ mod tests {
         ] {
             let headers =
                 HeaderMap::from_iter([(HeaderName::from_static("keep-alive"), http::HeaderValue::from_static(field))]);
-            assert_eq!(said(&headers), expected.map(Duration::from_millis), "{field}");
+            assert_eq!(server_idle_timeout(&headers), expected.map(Duration::from_millis), "{field}");
         }
     }
 }

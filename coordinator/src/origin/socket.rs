@@ -1,4 +1,4 @@
-//! A TCP connection that can be looked at while another task reads it.
+//! A TCP connection that another task can look at while one reads it.
 
 use crate::origin::connection_limit::ConnectionPermit;
 use rustix::{
@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The one end that reads and writes. It has its descriptor for as long as it is there.
+/// The end that reads and writes. It holds the connection's descriptor.
 pub(super) struct Socket(
     Arc<TcpStream>,
     #[expect(dead_code, reason = "it is given back with the socket")] ConnectionPermit,
@@ -27,7 +27,7 @@ impl Socket {
         Self(Arc::new(tcp), permit)
     }
 
-    /// The same socket, to look at. It is closed with its wire.
+    /// Returns the socket to look at. It is closed with this end.
     pub(super) fn socket(&self) -> Weak<TcpStream> {
         Arc::downgrade(&self.0)
     }
@@ -47,7 +47,7 @@ impl Socket {
     }
 }
 
-/// Whether an idle connection is open with nothing to read: no end, no answer that nobody asked for.
+/// Returns whether an idle connection is open with nothing to read: neither an end nor an unrequested response.
 pub(super) fn is_quiet(socket: &Weak<TcpStream>) -> bool {
     let look = |tcp: Arc<TcpStream>| {
         recv(&*tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::WOULDBLOCK)

@@ -1,6 +1,6 @@
 //! What happens on one connection: requests begun and answered, bytes written, interim responses that wait.
 //!
-//! Looked at now and then, so that a request costs no timer.
+//! The connection's task looks at it now and then, so that a request costs no timer.
 
 use crate::http::interim::{Interim, InterimWriter};
 use futures_util::task::AtomicWaker;
@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-/// The most bytes of interim responses that wait on one connection. Later ones are left out.
+/// The most bytes of interim responses that wait on one connection. Later ones are dropped.
 const MAX_WAITING: usize = 16 * 1024;
 
 /// The state of one connection.
@@ -33,7 +33,7 @@ pub(super) struct Activity {
     task: AtomicWaker,
 }
 
-/// Interim responses that wait, of one request: HTTP/1.1 answers one at a time.
+/// Waiting interim responses to one request: HTTP/1.1 answers one request at a time.
 #[derive(Debug, Default)]
 struct Interims {
     request: u64,
@@ -41,22 +41,22 @@ struct Interims {
 }
 
 impl Activity {
-    /// Counts a request whose head is complete. It counts as answered when the returned value is dropped: its
-    /// response's head is there, or its client has left.
+    /// Counts a request whose head is complete. It is answered when the returned guard is dropped: its response's head
+    /// is there, or the client has left.
     pub(super) fn begin(self: &Arc<Self>, version: http::Version) -> ActiveRequest {
         let number = self.begun.fetch_add(1, Relaxed) + 1;
         self.http2.fetch_or(version == http::Version::HTTP_2, Relaxed);
         ActiveRequest { activity: self.clone(), number, takes_interims: version == http::Version::HTTP_11 }
     }
 
-    /// A number that changes with everything that happens; `None` while a response is being made.
+    /// Returns a number that changes with all activity; `None` while a response is being made.
     pub(super) fn when_idle(&self) -> Option<u64> {
         let (begun, answered) = (self.begun.load(Relaxed), self.answered.load(Relaxed));
         (begun == answered).then(|| begun.wrapping_add(self.written.load(Relaxed)))
     }
 
-    /// The same where the client has to do something next. HTTP/2 has pings of its own, and proxies keep such
-    /// connections open for hours.
+    /// Returns the number of [`Activity::when_idle`] where the client has to act next. HTTP/2 has pings of its own, and
+    /// proxies keep such connections open for hours.
     pub(super) fn progress(&self) -> Option<u64> {
         self.when_idle().filter(|_| !self.http2.load(Relaxed))
     }
@@ -65,13 +65,13 @@ impl Activity {
         self.written.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Requests that have their response's head.
+    /// Returns how many requests have their response's head.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Relaxed)
     }
 
-    /// Takes the interim responses that wait. Those of a request up to the number `written` are dropped: its final
-    /// response has been written.
+    /// Takes the waiting interim responses. Drops those of requests up to number `written`, whose final responses have
+    /// been written.
     pub(super) fn take_interims(&self, written: u64) -> Option<Vec<u8>> {
         if !self.has_interims.load(Acquire) {
             return None;
@@ -106,7 +106,7 @@ pub(super) struct ActiveRequest {
 }
 
 impl ActiveRequest {
-    /// Waits for its response, with interim ones before where its version of HTTP has them here.
+    /// Waits for the response. Meanwhile interim responses wake the connection.
     pub(super) async fn answer<T>(self, response: impl Future<Output = T>) -> T {
         if !self.takes_interims {
             return response.await;
@@ -115,7 +115,7 @@ impl ActiveRequest {
         poll_fn(|cx| {
             let polled = response.as_mut().poll(cx);
             if polled.is_pending() {
-                // The connection flushes after this, and so writes what has come before.
+                // The connection flushes after this poll, which writes the interim responses that came before.
                 self.activity.task.register(cx.waker());
             }
             polled
@@ -123,7 +123,7 @@ impl ActiveRequest {
         .await
     }
 
-    /// Where its interim responses go.
+    /// Returns where its interim responses go.
     pub(super) fn interim(&self) -> Interim {
         Interim::new(self.activity.clone(), self.number)
     }

@@ -1,4 +1,4 @@
-//! The admin port: purges, what the coordinator knows, and the status page. For who has the admin token.
+//! The admin port: purges, the state of the coordinator, and the status page. Needs the admin token.
 
 use crate::{
     cache::state::Cache,
@@ -23,9 +23,9 @@ use tower_service::Service;
 /// The longest purge: some ten thousand URLs.
 const MAX_PURGE: usize = 1024 * 1024;
 
-/// What the admin port needs.
+/// The state behind the admin port.
 pub struct AdminPort {
-    /// What is shown.
+    /// The cache that is shown.
     pub cache: Arc<Cache>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
@@ -35,11 +35,11 @@ pub struct AdminPort {
     pub loopback: bool,
     /// This peer's name.
     pub me: String,
-    /// What the store may take.
+    /// The store's limit.
     pub store_bytes: u64,
 }
 
-/// The port's routes, behind the token.
+/// The port's routes, behind the token check.
 #[derive(Clone)]
 pub(crate) struct AdminRoutes {
     admin: Arc<AdminPort>,
@@ -47,7 +47,7 @@ pub(crate) struct AdminRoutes {
 }
 
 impl AdminPort {
-    /// What answers on the port.
+    /// Returns the port's routes.
     pub(crate) fn routes(self) -> AdminRoutes {
         let admin = Arc::new(self);
         let router = Router::new()
@@ -77,8 +77,8 @@ impl AdminPort {
     }
 }
 
-/// A line each, and Basic first: Chromium reads no scheme behind the first one of a line, and shows the page only when
-/// it knows one.
+/// One line each, with Basic first: Chromium reads only the first scheme of a line, and shows the page only when it
+/// knows one.
 const CHALLENGES: [(header::HeaderName, &str); 2] = [
     (header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", charset=\"UTF-8\""),
     (header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\""),
@@ -87,7 +87,7 @@ const WITH_TOKEN: &str =
     "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
 const LOCAL_ONLY: &str = "Without --admin-token-file only this machine is answered, as localhost or by a loopback address. To open the port to others, start the coordinator with --admin-token-file.\n";
 
-/// The page works without anything from elsewhere, and nothing else may show it.
+/// The page loads nothing from elsewhere, and no other page may frame it.
 const PAGE_HEADERS: [(&str, &str); 2] = [
     (
         "content-security-policy",
@@ -155,7 +155,7 @@ async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> R
     }
 }
 
-/// The authority that a request names; empty where it names none.
+/// Returns the authority of a request; empty where it has none.
 fn host(request: &Request<Incoming>) -> &str {
     request
         .uri()
@@ -165,7 +165,7 @@ fn host(request: &Request<Incoming>) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether a page of that origin came from this very port.
+/// Returns whether a page of that origin came from this very port.
 fn is_own(origin: &[u8], host: &str) -> bool {
     std::str::from_utf8(origin)
         .ok()
@@ -173,7 +173,8 @@ fn is_own(origin: &[u8], host: &str) -> bool {
         .is_some_and(|(_, authority)| !host.is_empty() && authority.eq_ignore_ascii_case(host))
 }
 
-/// Whether a host is this machine by its very name: another name may have been made to lead here (DNS rebinding).
+/// Returns whether an authority is this machine by a name of its own: another name may have been made to resolve to it
+/// (DNS rebinding).
 fn is_local(authority: &str) -> bool {
     let (host, _) = split_port(authority);
     let host = host.trim_start_matches('[').trim_end_matches(']');

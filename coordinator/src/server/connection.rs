@@ -1,4 +1,4 @@
-//! One connection: served to its end, ended when its client is too slow, drained when the process stops.
+//! One connection: served to its end, closed when its client is too slow, drained when the process stops.
 
 use crate::server::activity::Activity;
 use hyper::rt::{Read, Write};
@@ -6,24 +6,23 @@ use hyper_util::rt::TokioExecutor;
 use std::{pin::pin, time::Duration};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-/// A client that for so long neither completes a request's head nor takes anything of its answer is let go, after at
-/// most twice that.
+/// A client that neither completes a request's head nor reads its response for this long is disconnected, after at most
+/// twice this time.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// A connection that was taken while the process stops has so long for its one request.
+/// The time for the one request of a connection that was accepted while the process stops.
 const LATE_CONNECTION: Duration = Duration::from_secs(1);
 
-/// While the process stops, a connection on which nothing happens for so long is not waited for: its client may be
-/// frozen, and say no farewell.
+/// While the process stops, a connection without activity for this long is closed: its client may be frozen.
 const DRAIN_SILENCE: Duration = Duration::from_secs(5);
 
 type Connection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
 
-/// How a connection came to its end.
+/// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// A head was so large that it was not read to its end, and was answered with 431 for that.
+    /// A head was too large to be read. hyper has answered it with 431.
     HeadTooLarge,
-    /// In any other way.
+    /// Any other reason.
     Else,
 }
 
@@ -64,7 +63,7 @@ where
     quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // An error here is the client's doing (it went away, or spoke no HTTP and was told so): not worth a line each.
+            // An error is the client's doing (it left, or spoke no HTTP and was answered so): it gets no log line.
             ended = connection.as_mut() => return ended.map_or_else(|error| Closed::of(&*error), |()| Closed::Else),
             () = &mut stop, if !stopping => {
                 stopping = true;
@@ -101,7 +100,8 @@ mod tests {
         time::{Instant, sleep},
     };
 
-    /// A connection whose requests are answered after `takes`, with 64 KiB, and what tells it that the process stops.
+    /// Returns a connection whose requests are answered after `takes`, with 64 KiB, and the switch that begins the
+    /// drain.
     fn connect(takes: Duration) -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
         let (client, server) = tokio::io::duplex(1024);
         let (running, drain) = watch::channel(false);

@@ -1,8 +1,7 @@
-//! The I/O object of one connection: counts what is written, and writes interim responses where no other is half
-//! written.
+//! The I/O object of one connection: counts what is written, and writes interim responses between two others.
 //!
-//! Interim ones are for HTTP/1.1 only: it answers one request at a time, and until the response begins the connection
-//! is free.
+//! Interim responses are for HTTP/1.1 only: it answers one request at a time, and until the response begins the
+//! connection is free.
 
 use crate::server::activity::Activity;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -21,7 +20,7 @@ pub(super) struct ConnectionIo<I> {
     is_between: bool,
     /// The requests whose final responses hyper may have begun to write.
     answered: u64,
-    /// Interim responses that are being written.
+    /// The interim responses that are being written.
     interims: Vec<u8>,
     interims_written: usize,
 }
@@ -42,7 +41,7 @@ impl<I> ConnectionIo<I> {
 }
 
 impl<I: Write + Unpin> ConnectionIo<I> {
-    /// Writes the interim responses that wait, whole.
+    /// Writes all waiting interim responses.
     fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while let Some(rest) = self.interims.get(self.interims_written..).filter(|rest| !rest.is_empty()) {
@@ -62,8 +61,8 @@ impl<I: Write + Unpin> ConnectionIo<I> {
         }
     }
 
-    /// Precedes a write of hyper's: interim responses come first. In the middle of a response its end is not known, so
-    /// they are dropped.
+    /// Prepares for a write of hyper's: interim responses come first. In the middle of a response its end is unknown,
+    /// so they are dropped.
     fn poll_before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_between {
             ready!(self.poll_interims(cx))?;
@@ -128,8 +127,8 @@ mod tests {
 
     const SIZE: usize = 5000;
 
-    /// A connection through a pipe of this many bytes. Each request comes out with where its interim responses go, and
-    /// is answered when that is sent back.
+    /// Returns a connection through a pipe of this many bytes. Each request comes out with where its interim responses
+    /// go, and is answered when the sender that comes with it is used.
     fn connect(pipe: usize) -> (DuplexStream, mpsc::UnboundedReceiver<(Interim, tokio::sync::oneshot::Sender<()>)>) {
         let (client, server) = tokio::io::duplex(pipe);
         let (asked, requests) = mpsc::unbounded_channel();
@@ -181,7 +180,7 @@ mod tests {
             assert_eq!(read_until(&mut client, "\r\n\r\n").await, "HTTP/1.1 103 Early Hints\r\nlink: 3\r\n\r\n");
             assert!(read_until(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
             client.read_exact(&mut [0; SIZE]).await.unwrap();
-            // The final response has begun: no interim one may follow.
+            // The final response has begun: no interim response may follow.
             hint(&interim, 4);
         }
     }

@@ -1,4 +1,4 @@
-//! The data port: questions from proxies, plain clients, and the feed.
+//! The data port: requests of proxies, plain clients, and the feed.
 
 use crate::{
     cache::{pass_reason::Aside, response, state::Cache},
@@ -15,15 +15,15 @@ use hyper::body::Incoming;
 use meshcache_protocol::{feed::FeedQuestion, wire};
 use std::sync::Arc;
 
-/// The longest feed question: a thousand groups with all their outcomes.
+/// The longest feed request: a thousand groups with all their outcomes.
 const MAX_FEED_QUESTION: usize = 512 * 1024;
 
-/// What the data port needs.
+/// The state behind the data port.
 #[derive(Clone)]
 pub struct DataPort {
-    /// Answers questions and plain requests.
+    /// Answers requests.
     pub cache: Arc<Cache>,
-    /// Answers the feed's.
+    /// Answers feed requests.
     pub feed: Arc<Feed>,
 }
 
@@ -42,7 +42,7 @@ impl Handler for DataPort {
     }
 }
 
-/// Refuses a head with too many lines. Who asks for somebody else goes on by itself.
+/// Rejects a head with too many fields. A proxy or a peer is told to pass the request on itself.
 pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
     if request.headers().contains_key(wire::header::WIRE) {
         return response::hand_back(&Aside::new(TOO_MANY_FIELDS, ""));
@@ -69,8 +69,7 @@ impl DataPort {
             Ok(question) => question,
             Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
         };
-        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
-        // that.
+        // A later version is answered in this one: during an upgrade or a downgrade the filter understands that.
         if question.wire < wire::OLDEST {
             return text(
                 StatusCode::BAD_REQUEST,

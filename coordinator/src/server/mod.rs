@@ -37,43 +37,43 @@ use tokio::{
     task::JoinSet,
 };
 
-/// The longest head of a request: above it the answer is 431. Envoy's own limit is 60 KiB.
+/// The longest head of a request. Above it the response is 431. Envoy's own limit is 60 KiB.
 const MAX_HEAD: usize = 64 * 1024;
-/// The most lines of a request's head, as of an origin's answer: above it the answer is 431.
+/// The most fields of a request, as of an origin's response. Above it the response is 431.
 const MAX_FIELDS: usize = 256;
-/// So many lines more may a question have: proxies and coordinators add their own to what their clients sent.
+/// The fields that proxies and coordinators may add to a client's.
 const MAX_ADDED_FIELDS: usize = 32;
-/// What HTTP/1.1 is read up to, so that the refusal is ours. More is refused by hyper, without a word.
+/// The fields up to which HTTP/1.1 is read, so that the 431 is ours. hyper rejects more without a text.
 const MAX_READ_FIELDS: usize = 2 * MAX_FIELDS;
-/// Requests at once on one HTTP/2 connection: a proxy's herd is one connection's.
+/// Requests at once on one HTTP/2 connection: a proxy's herd uses one connection.
 const MAX_STREAMS: u32 = 4096;
-/// How long connections wait in the kernel: a herd comes at once.
+/// Connections that wait in the kernel: a herd connects at once.
 const BACKLOG: u32 = 4096;
 
 /// What a port does with a request.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// Its answers' bodies.
+    /// The body of its responses.
     type Body: hyper::body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static;
-    /// Answers. What goes wrong is an answer, too.
+    /// Answers a request. Failures are responses, too.
     fn handle(&self, request: http::Request<Incoming>) -> impl Future<Output = http::Response<Self::Body>> + Send;
-    /// Refuses a request whose head has too many lines.
+    /// Rejects a request with too many fields.
     fn reject(&self, request: &http::Request<Incoming>) -> http::Response<Self::Body>;
 }
 
-/// What a refused head is told.
+/// The reason that a rejected head gets.
 const TOO_MANY_FIELDS: Reason = Reason::HeaderLines;
 
-/// Whether a head has more lines than any port takes, in whichever version of HTTP it came.
+/// Returns whether a head has more fields than any port accepts, in any version of HTTP.
 fn has_too_many_fields<B>(request: &http::Request<B>) -> bool {
-    // HTTP/2 has Host in a place of its own.
+    // HTTP/2 sends Host as `:authority`.
     let host = usize::from(request.version() == http::Version::HTTP_2 && request.uri().authority().is_some());
     let added = if request.headers().contains_key(wire::header::WIRE) { MAX_ADDED_FIELDS } else { 0 };
     request.headers().len() + host > MAX_FIELDS + added
 }
 
-/// One port with what it may hold.
+/// The listening socket of one port, with its limit of connections.
 pub struct Listener {
     listener: TcpListener,
     open: IntGauge,
@@ -82,11 +82,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens. `open` shows how many connections there are, `refused` how many heads were too large, `most` bounds
-    /// connections: more wait in the kernel.
+    /// Listens. `open` counts connections, `refused` counts heads that were too large, `most` bounds connections: more
+    /// wait in the kernel.
     pub fn bind(at: SocketAddr, open: IntGauge, refused: IntCounter, most: usize) -> Result<Self, String> {
         let listener = match listen(at) {
-            // No IPv6 on this machine: every IPv4 address is what was meant.
+            // This machine has no IPv6: the address means every IPv4 address.
             Err(error)
                 if at.ip() == Ipv6Addr::UNSPECIFIED
                     && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
@@ -98,17 +98,17 @@ impl Listener {
         Ok(Self { listener: listener.map_err(|error| format!("cannot listen on {at}: {error}"))?, open, refused, most })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `drain` is true and no connection from before it is left. While one is, new ones are still taken:
-    /// others hear of the end later than we do. They keep nothing open: who comes again and again must not hold up
+    /// Serves until `drain` is true and no connection from before it is left. Until then new ones are accepted, since
+    /// other peers learn of the end later, but without keep-alive: a client that comes again and again must not hold up
     /// the end.
     pub async fn serve(self, service: impl Handler, mut drain: watch::Receiver<bool>) {
         let mut builder = Builder::new(TokioExecutor::new());
-        // No header_read_timeout: it costs a timer for each request. `connection` watches over slow clients.
+        // No header_read_timeout: it costs a timer for each request. `connection` disconnects slow clients.
         builder
             .http1()
             .timer(TokioTimer::new())
@@ -157,7 +157,7 @@ impl Listener {
                             if refused.is_some() {
                                 return Ok(closing(service.reject(&request), request.version()));
                             }
-                            // Where it is: such futures are large.
+                            // Pinned and not moved: such futures are large.
                             let answer = std::pin::pin!(service.handle(request));
                             Ok::<_, Infallible>(active.answer(answer).await)
                         }
@@ -176,8 +176,7 @@ impl Listener {
     }
 }
 
-/// An answer after which the connection is closed, where it is that of one request at a time: nobody reads what else a
-/// refused client has sent.
+/// Closes an HTTP/1.1 connection after this response: what else a rejected client has sent is not read.
 fn closing<B>(mut response: http::Response<B>, version: http::Version) -> http::Response<B> {
     if version < http::Version::HTTP_2 {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
@@ -185,7 +184,7 @@ fn closing<B>(mut response: http::Response<B>, version: http::Version) -> http::
     response
 }
 
-/// A place among the open connections' count.
+/// A connection in the count of open ones.
 struct CountedConnection(IntGauge);
 
 impl CountedConnection {
@@ -208,13 +207,13 @@ async fn accept(
     let permit = permits.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {
-            // Answers go out whole: waiting for more to send with them only delays them.
+            // Responses are written whole: Nagle's algorithm would only delay them.
             let _ = stream.set_nodelay(true);
             Some((stream, permit))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
-            // Out of descriptors, most likely: trying at once would only burn the processor.
+            // Most likely out of descriptors: trying at once would only burn the processor.
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }
@@ -224,7 +223,7 @@ async fn accept(
 fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = if at.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
     if at.is_ipv6() {
-        // One port for both families, whatever the system's default is.
+        // One socket for both families, whatever the system's default is.
         rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
     }
     socket.set_reuseaddr(true)?;
@@ -232,13 +231,14 @@ fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// The address under which others reach what listens on `at`: for every address, that of the way out of this machine.
+/// Returns the address under which other peers reach what listens on `at`. For an unspecified address, that is the
+/// address of the default route.
 pub fn own_address(at: SocketAddr) -> SocketAddr {
     if !at.ip().is_unspecified() {
         return at;
     }
-    // Connecting a datagram socket sends nothing: it only chooses the way. The targets are documentation's (RFC 3849,
-    // RFC 5737).
+    // Connecting a datagram socket sends nothing and only chooses a route. The targets are documentation addresses (RFC
+    // 3849, RFC 5737).
     let way = |from: SocketAddr, to: (IpAddr, u16)| {
         let socket = UdpSocket::bind(from).ok()?;
         socket.connect(to).ok()?;

@@ -1,4 +1,4 @@
-//! The peer port: calls between coordinators. Who has no token is told nothing.
+//! The peer port: calls between coordinators. Without a token there is no answer.
 
 use crate::{
     cache::{handover, peek::Peeked, state::Cache},
@@ -23,27 +23,27 @@ const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, with a token of bo
 const WITHOUT: &str =
     "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
 
-/// The longest purge, and what it grows by on its way.
+/// The longest purge, with what coordinators add to it.
 const MAX_CALL: usize = 2 * 1024 * 1024;
 /// The longest key of a peek.
 const MAX_KEY: usize = 256 * 1024;
-/// The longest that a peek waits for a flight.
+/// The longest that a peek waits for a flight, milliseconds.
 const MAX_PEEK_WAIT_MS: u64 = 1000;
-/// Pushes that are read at once: others wait.
+/// Pushes that are read at once. Others wait.
 pub(crate) const MAX_PUSHES: usize = 4;
 
-/// What the peer port needs.
+/// The state behind the peer port.
 #[derive(Clone)]
 pub struct PeerPort {
-    /// Answers questions that a peer passes on.
+    /// Answers requests that a peer passes on.
     pub cache: Arc<Cache>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
-    /// Hears who comes and leaves.
+    /// Takes announcements of peers that join or leave.
     pub rings: Arc<Rings>,
     /// The tokens of peers.
     pub tokens: Arc<Tokens>,
-    /// Places for pushes under way.
+    /// Permits for pushes.
     pub pushes: Arc<Semaphore>,
 }
 
@@ -102,7 +102,7 @@ impl PeerPort {
         }
     }
 
-    /// What was purged, for one who may have missed some.
+    /// Returns the purges that the caller may have missed.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
         let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
@@ -112,7 +112,7 @@ impl PeerPort {
         json(&self.purger.since(&question))
     }
 
-    /// What is here of a key.
+    /// Returns the stored responses of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
         let said = request
             .headers()
@@ -130,7 +130,7 @@ impl PeerPort {
         }
     }
 
-    /// Entries of a coordinator that leaves.
+    /// Takes the entries of a coordinator that leaves.
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
         let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
@@ -144,7 +144,7 @@ impl PeerPort {
         }
     }
 
-    /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
+    /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
     async fn word(&self, request: Request<Incoming>) -> Response<Body> {
         let body = match self.cache.peer_bodies.read(request, announcements::LONGEST).await {
             Ok(body) => body,

@@ -27,23 +27,23 @@ use std::{
 };
 use tower_service::Service;
 
-/// What the status port shows.
+/// The state behind the status port.
 pub struct StatusPort {
-    /// The store's numbers.
+    /// The cache, for its metrics.
     pub cache: Arc<Cache>,
-    /// The proxies' numbers.
+    /// The feed, for the number of proxies.
     pub feed: Arc<Feed>,
-    /// All numbers.
+    /// All metrics.
     pub metrics: Arc<Metrics>,
     /// The module that proxies fetch.
     pub filter: Option<Filter>,
-    /// What discovery by the Kubernetes API knows, where it is in use.
+    /// Discovery by the Kubernetes API, where it is in use.
     pub kube: Option<Followed>,
     /// Whether the process is about to stop.
     pub stopping: Arc<AtomicBool>,
 }
 
-/// A module under its own digest: who has the digest knows what it gets.
+/// A module, served under its own digest: a proxy that has the digest can check what it gets.
 pub struct Filter {
     /// SHA-256, lower case hexadecimal.
     pub digest: String,
@@ -64,7 +64,7 @@ impl Filter {
 pub(crate) struct StatusRoutes(Router);
 
 impl StatusPort {
-    /// What answers on the port.
+    /// Returns the port's routes.
     pub(crate) fn routes(self) -> StatusRoutes {
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))

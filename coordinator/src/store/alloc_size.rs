@@ -1,6 +1,7 @@
-//! What an allocation really takes: jemalloc's size classes, so that the store's limit holds for the process.
+//! The real size of allocations: jemalloc's size classes, so that the store's limit holds for the process.
 
-/// The bytes that an allocation of `bytes` occupies: multiples of 16 up to 128, then four classes for each doubling.
+/// Returns the bytes that an allocation of `bytes` occupies: multiples of 16 up to 128, then four classes for each
+/// doubling.
 pub(crate) const fn size_class(bytes: usize) -> u64 {
     match bytes {
         0 => 0,
@@ -14,10 +15,11 @@ pub(crate) const fn size_class(bytes: usize) -> u64 {
     }
 }
 
-/// What `Bytes` allocates beside its buffer once it is shared.
+/// The bytes that `Bytes` allocates beside its buffer once it is shared.
 pub(crate) const SHARED: u64 = 32;
 
-/// The buckets of a hash table (hashbrown) that has held so many: a power of two, at most seven eighths full.
+/// Returns the bytes of a hash table (hashbrown) that has held this many slots: a power of two of buckets, at most
+/// seven eighths full.
 pub(crate) const fn table_size(held: usize, slot: usize) -> u64 {
     if held == 0 {
         return 0;

@@ -1,4 +1,4 @@
-//! The store: responses by key, within a limit that counts every byte, freed when they are of no more use.
+//! The store: responses by key, within a limit that counts every byte, freed when they become useless.
 //!
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
@@ -45,12 +45,12 @@ use tombstones::Tombstones;
 
 /// Locks: enough that cores seldom meet at one.
 const SHARDS: usize = 16;
-/// Of a share, the part whose keys have been asked for twice and are safe from a scan.
+/// The part of a quota, percent, for keys that were used twice. A scan does not evict them.
 const PROTECTED_PERCENT: u64 = 80;
-/// Keys that are expired under one lock before others have their turn.
+/// Keys that expire under one lock before others have their turn.
 const EXPIRY_BATCH: usize = 256;
 
-/// The store.
+/// The store of all groups.
 pub(crate) struct Store {
     shards: Box<[Mutex<Shard>]>,
     limit: u64,
@@ -62,7 +62,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// An empty store that takes at most so many bytes.
+    /// Returns an empty store that takes at most `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self {
@@ -76,17 +76,17 @@ impl Store {
         }
     }
 
-    /// What it may take.
+    /// Returns its limit, bytes.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// What it takes, bookkeeping included.
+    /// Returns the bytes that it takes, bookkeeping included.
     pub(crate) fn used(&self) -> u64 {
         u64::try_from(self.used.load(Relaxed)).unwrap_or_default()
     }
 
-    /// The shares of these groups and limits. What a group had that is not among them is freed.
+    /// Sets the groups and their limits, and returns their quotas. Frees the entries of groups that are not among them.
     pub(crate) fn quotas(&self, groups: &[(&str, u64)]) -> Vec<Arc<Quota>> {
         let mut all = self.quotas.write();
         let gone: Vec<u32> = all
@@ -110,7 +110,7 @@ impl Store {
         groups.iter().map(quota).collect()
     }
 
-    /// The newest variant of a key that fits, if it is still of use.
+    /// Returns the newest useful variant of a key that fits, and counts this as a use of the key.
     pub(crate) fn get(&self, quota: &Quota, key: &Key, now: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
         quota.gets.fetch_add(1, Relaxed);
         let found = self.shard(key.hash()).lock().get(quota.id, key, now, protected_room(quota), fits);
@@ -120,24 +120,24 @@ impl Store {
         found
     }
 
-    /// Begins a load, after these purges: called before its request is sent.
+    /// Begins a load that knows these purges. Call it before the load's request is sent.
     pub(crate) fn begin(&self, key: Key, position: Arc<Position>) -> PurgeGuard {
         self.loads.begin(key, position)
     }
 
-    /// Keeps out of the store what is being loaded now, as a purge means it.
+    /// Marks loads in progress that a purge matches, so that their responses are not stored.
     pub(crate) fn purge_loads(&self, matches: impl Fn(&Key) -> PurgeMatch) {
         self.loads.mark_purged(matches);
     }
 
-    /// All that is stored under a key and of use, without asking for it: its variants, and how it was used.
+    /// Returns the useful variants of a key and how it was used, without counting this as a use.
     pub(crate) fn peek(&self, quota: &Quota, key: &Key, now: u64) -> Option<(Vec<Arc<Entry>>, Recency)> {
         self.entries_under(quota.id, key.hash(), now)
             .filter(|(held, ..)| held == key)
             .map(|(_, entries, used)| (entries, used))
     }
 
-    /// The places of all keys, the most used first.
+    /// Returns all keys, the most used first.
     pub(crate) fn keys_by_use(&self) -> Vec<RankedKey> {
         let mut ranked_keys: Vec<RankedKey> =
             self.shards.iter().flat_map(|shard| shard.lock().ranked_keys().collect::<Vec<_>>()).collect();
@@ -145,7 +145,7 @@ impl Store {
         ranked_keys
     }
 
-    /// What is in a place, if it is still there and of use.
+    /// Returns the entries of a key, if it is still there and useful.
     pub(crate) fn entries_of(&self, ranked: &RankedKey, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
         self.entries_under(ranked.quota, ranked.hash, now)
     }
@@ -157,12 +157,12 @@ impl Store {
         (!entries.is_empty()).then(|| (slot.key.clone(), entries, Recency { warm, touched: slot.touched }))
     }
 
-    /// Stores what a load brought. Not if a purge has named its key since it began, and not if it would not fit.
+    /// Stores the response of a load, unless a purge since its begin matches it, or it does not fit.
     pub(crate) fn put(&self, quota: &Quota, load: &PurgeGuard, entry: Arc<Entry>, now: u64) -> bool {
         self.put_entry(quota, load, entry, now, None)
     }
 
-    /// Stores what comes from another store, where it was used so. Nothing that was used more goes for it.
+    /// Stores an entry from another store, where its key was used so. Evicts nothing that was used more.
     pub(crate) fn put_transferred(
         &self,
         quota: &Quota,
@@ -190,7 +190,7 @@ impl Store {
         })
     }
 
-    /// Frees one key, whose responses are true no more: what is being loaded of it is kept out.
+    /// Frees one key whose responses are no longer valid, and marks its loads in progress.
     pub(crate) fn remove(&self, quota: &Quota, key: Hash, now: u64) -> Purged {
         self.add_tombstone(key, now);
         self.loads.mark_purged(|loading| if loading.hash() == key { PurgeMatch::Yes } else { PurgeMatch::No });
@@ -198,7 +198,7 @@ impl Store {
         slot.map_or_else(Purged::default, |slot| self.freed(quota, &slot))
     }
 
-    /// Frees those variants of a key that are named: another answer has taken their place, and it is not stored.
+    /// Frees the variants of a key that `is_named` selects: another response replaces them, and it is not stored.
     pub(crate) fn remove_variants(&self, quota: &Quota, key: &Key, is_named: impl Fn(&Entry) -> bool) {
         let mut shard = self.shard(key.hash()).lock();
         let changed = shard.remove_variants(quota.id, key, is_named);
@@ -210,18 +210,18 @@ impl Store {
         }
     }
 
-    /// Remembers that what arrived up to now is true no more: of a key, or of whatever has this hash. Before loads are
-    /// kept out, so that one that has begun after that finds it.
+    /// Records that what arrived up to now is no longer valid, for a key or another hash. Call it before
+    /// [`Store::purge_loads`], so that a load that begins later finds it.
     pub(crate) fn add_tombstone(&self, what: Hash, now: u64) {
         self.tombstones.add(what, now);
     }
 
-    /// Whether that was noted no earlier than this arrived.
+    /// Returns whether a tombstone is at least as new as this arrival.
     pub(crate) fn has_tombstone(&self, what: Hash, arrived: u64) -> bool {
         self.tombstones.covers(what, arrived)
     }
 
-    /// Frees what is due in one shard, a batch at a time; whether there may be more.
+    /// Frees a batch of expired keys of one shard. Returns whether there may be more.
     pub(crate) fn expire(&self, shard: usize, now: u64) -> bool {
         let Some(shard) = self.shards.get(shard) else { return false };
         let mut shard = shard.lock();
@@ -238,12 +238,12 @@ impl Store {
         seen == EXPIRY_BATCH
     }
 
-    /// How many parts [`Store::expire`] has.
+    /// Returns how many shards [`Store::expire`] takes.
     pub(crate) const fn shard_count(&self) -> usize {
         SHARDS
     }
 
-    /// What each group has.
+    /// Returns what each group holds.
     pub(crate) fn usage(&self) -> Vec<Usage> {
         let of = |quota: &Arc<Quota>| Usage {
             group: quota.name.clone(),
@@ -263,8 +263,8 @@ impl Store {
         &self.shards[at]
     }
 
-    /// Evicts until so many bytes fit: first of the group itself where it is at its limit, then of all.
-    /// A hand goes round the shards, so that together they are in the order of use.
+    /// Evicts until this many bytes fit: from the group itself while it is at its limit, then from all. Takes the
+    /// shards in turn, so that together they evict in the order of use.
     fn make_room(&self, quota: &Quota, bytes: u64, now: u64, used: Option<Recency>) -> bool {
         let mut misses = 0;
         loop {
@@ -277,7 +277,7 @@ impl Store {
                 self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(quota.id), used))
             else {
                 misses += 1;
-                // Nothing left to evict anywhere: it cannot fit.
+                // Nothing is left to evict: it cannot fit.
                 if misses > 2 * SHARDS {
                     return false;
                 }
@@ -320,7 +320,7 @@ impl Store {
     }
 }
 
-/// Of a group's share, what each shard protects.
+/// Returns the bytes of a quota that each shard protects.
 fn protected_room(quota: &Quota) -> u64 {
     quota.limit() / 100 * PROTECTED_PERCENT / SHARDS as u64
 }

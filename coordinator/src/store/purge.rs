@@ -1,4 +1,4 @@
-//! Purges in the store.
+//! Carries out purges in the store.
 
 use crate::store::{
     Store,
@@ -13,7 +13,8 @@ use std::sync::{Arc, atomic::Ordering::AcqRel};
 const PURGE_BATCH: usize = 512;
 
 impl Store {
-    /// Looks there for what is named. What it came to, entries that are only made stale included.
+    /// Applies `action` to what `is` selects within these scopes. Returns what it matched, entries that are only made
+    /// stale included.
     pub(crate) fn purge(
         &self,
         scopes: &[PurgeScope],
@@ -29,13 +30,12 @@ impl Store {
                 PurgeScope::Group(name) => (Some(named(name)), None),
                 PurgeScope::Indexed(name, terms) => (Some(named(name)), Some(terms.as_slice())),
             };
-            // A group that nobody has has nothing.
+            // An unknown group has no entries.
             if quota == Some(None) {
                 continue;
             }
             for shard in &self.shards {
-                // What comes while others have the lock is not older than the purge: it keeps out loads that began
-                // before it.
+                // What is stored after this is not older than the purge: its guard keeps out loads that began before.
                 let candidates = shard.lock().candidates(quota.flatten(), terms);
                 for among in candidates.chunks(PURGE_BATCH) {
                     let mut shard = shard.lock();

@@ -1,14 +1,14 @@
-//! What a purge names, as keys and stored responses are held against it.
+//! Matches keys and stored responses with what a purge names.
 
 use crate::store::{entry::Entry, purge_guard::PurgeMatch, purge_index::IndexTerm, purge_scope::PurgeScope};
 use meshcache_protocol::{Groups, Key, named, purge::What};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A purge, ready to be held against keys and their tags.
+/// A purge, prepared for matching.
 pub(crate) struct PurgeMatcher<'a> {
     what: &'a What,
     keys: named::Named<'a>,
-    /// In order.
+    /// Sorted.
     tags: Arc<[String]>,
 }
 
@@ -19,10 +19,10 @@ impl<'a> PurgeMatcher<'a> {
         Self { what, keys: named::Named::new(what, groups), tags: tags.into() }
     }
 
-    /// Where to look for what it names: nowhere else there is any of it.
+    /// Returns where to look for what the purge names: there is none of it elsewhere.
     ///
-    /// Beginnings of paths are looked for in the whole group: it costs as much as a look at each key, in exchange for
-    /// which no order by path has to be kept (docs/performance.md has the figures).
+    /// Path prefixes scan the whole group. An index in the order of paths would cost memory and time on each store
+    /// (docs/performance.md has the figures).
     pub(crate) fn scopes(&self) -> Vec<PurgeScope> {
         if self.what.all {
             return vec![PurgeScope::Everywhere];
@@ -41,7 +41,7 @@ impl<'a> PurgeMatcher<'a> {
         terms.into_iter().map(|(group, terms)| PurgeScope::Indexed(group.to_owned(), terms)).collect()
     }
 
-    /// Whether it means what is being loaded for a key. Its tags are not known yet.
+    /// Matches a load by its key. The tags of its response are not known yet.
     pub(crate) fn match_key(&self, key: &Key) -> PurgeMatch {
         match key.parts() {
             Some(parts) if self.keys.is(&parts) => PurgeMatch::Yes,
@@ -50,7 +50,7 @@ impl<'a> PurgeMatcher<'a> {
         }
     }
 
-    /// Whether what is stored under a key is meant.
+    /// Returns whether the purge matches what is stored under a key.
     pub(crate) fn matches(&self, key: &Key, variants: &[Arc<Entry>]) -> bool {
         key.parts().is_some_and(|parts| self.keys.is(&parts) || (self.keys.is_group(&parts) && self.has_tag(variants)))
     }

@@ -1,25 +1,25 @@
-//! Where a purge looks for what it names, and what becomes of it.
+//! Where a purge looks, and what it does there.
 
 use crate::store::purge_index::IndexTerm;
 
-/// Where that may be which a purge names.
+/// Where a purge looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PurgeScope {
-    /// Anywhere: every key is looked at.
+    /// All keys.
     Everywhere,
-    /// Anywhere in this group.
+    /// All keys of this group.
     Group(String),
-    /// In this group under one of these marks: nothing else is looked at.
+    /// The keys of this group with one of these terms.
     Indexed(String, Vec<IndexTerm>),
 }
 
-/// What becomes of it.
+/// What a purge does with what it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PurgeAction {
-    /// It is removed.
+    /// Removes it.
     Remove,
-    /// It is stale from now on, and removed where it is of no use so.
+    /// Makes it stale from this time on, and removes what is useless then.
     MakeStale(u64),
-    /// Nothing: it is only counted.
+    /// Only counts it.
     Count,
 }

@@ -1,4 +1,4 @@
-//! A part of the store under one lock: the segments of every group, and when which key is due.
+//! A part of the store under one lock: the keys of every group, and when they expire.
 
 use crate::store::{
     entry::Entry,
@@ -18,38 +18,38 @@ use std::sync::Arc;
 pub(super) struct Shard {
     slrus: Vec<Slru>,
     expiry: ExpiryQueue,
-    /// What tables and deadlines took when it was last told.
+    /// The bytes of tables and queue when [`Shard::overhead_change`] was last called.
     reported_overhead: u64,
 }
 
-/// What a change did to a slot: its bytes and variants before and after, and what is no longer needed, to be dropped
-/// outside of the lock.
+/// The effect of a change of a slot: by how many bytes and variants, and the entries that are dropped outside of the
+/// lock.
 #[derive(Default)]
 pub(super) struct Changed {
     pub(super) bytes: i64,
     pub(super) items: i64,
-    /// Only held, so that memory is given back after the lock.
+    /// Only held, to free memory after the lock.
     pub(super) _gone: Vec<Arc<Entry>>,
 }
 
 impl Changed {
-    /// What became of a slot that measured so before; an empty one is about to go.
+    /// Compares a slot with its measure before. A slot without variants is about to be removed.
     fn of(before: (i64, i64), slot: &Slot, gone: Variants) -> Self {
         let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
         Self { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }
     }
 }
 
-/// How a key was used in the store that it comes from.
+/// How recently and how often a key was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recency {
-    /// It was asked for more than once.
+    /// Whether it was used more than once.
     pub(crate) warm: bool,
-    /// When it was last asked for, by this store's clock.
+    /// When it was last used, by this store's clock.
     pub(crate) touched: u64,
 }
 
-/// Where a key is. The order is that of use, the least used first.
+/// A key with its rank. The order is that of use, the least used first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RankedKey {
     warm: bool,
@@ -60,7 +60,7 @@ pub(crate) struct RankedKey {
 }
 
 impl Shard {
-    /// The newest variant of a key that fits, if it is still of use.
+    /// Returns the newest useful variant of a key that fits, and counts this as a use of the key.
     pub(super) fn get(
         &mut self,
         quota: u32,
@@ -77,13 +77,13 @@ impl Shard {
         slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
     }
 
-    /// The slot of a key, without asking for it, and whether it was asked for more than once.
+    /// Returns the slot of a key and whether it was used more than once, without counting this as a use.
     pub(super) fn peek(&self, quota: u32, hash: Hash) -> Option<(&Slot, bool)> {
         let slrus = self.slrus.get(quota as usize)?;
         slrus.peek(hash).map(|slot| (slot, slrus.is_warm(hash)))
     }
 
-    /// Every key's place, in no order.
+    /// Returns every key, in no order.
     pub(super) fn ranked_keys(&self) -> impl Iterator<Item = RankedKey> {
         let of = |(slrus, quota): (&'_ Slru, u32)| {
             let ranked = move |(hash, slot, warm): (&Hash, &Slot, bool)| RankedKey {
@@ -97,8 +97,8 @@ impl Shard {
         self.slrus.iter().zip(0u32..).flat_map(of)
     }
 
-    /// Stores a variant. What was stored for the same requests goes. `used`: it comes from another store, where its key
-    /// was asked for then.
+    /// Stores a variant, in place of one for the same requests. `used`: how its key was used in another store, and the
+    /// bytes that may be protected.
     pub(super) fn put(
         &mut self,
         quota: u32,
@@ -115,7 +115,7 @@ impl Shard {
         let mut gone = Vec::new();
         let Some(slrus) = self.slrus.get_mut(at) else { return Changed::default() };
         let mut before = (0, 0);
-        // Another key under the same hash: the newer one wins the place.
+        // Another key with the same hash: the newer one replaces it.
         if slrus.peek(hash).is_some_and(|slot| slot.key != *key)
             && let Some(slot) = slrus.remove(hash)
         {
@@ -170,8 +170,8 @@ impl Shard {
         Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
     }
 
-    /// Takes out the key that has to go first: of one share, or of all; what is on probation before what is not, then
-    /// what was asked for longest ago. For what comes `used` from elsewhere only what was used less goes.
+    /// Takes out the next key to evict, of one quota or of all: on probation before protected, then the least recently
+    /// used. For an entry that was `used` elsewhere, only a key that was used less.
     pub(super) fn evict(&mut self, quota: Option<u32>, used: Option<Recency>) -> Option<(u32, Slot)> {
         let candidates = self.slrus.iter().zip(0u32..).filter(|(_, id)| quota.is_none_or(|only| only == *id));
         let (order, id, hash) = candidates
@@ -184,7 +184,8 @@ impl Shard {
         Some((id, slot))
     }
 
-    /// Takes out what is due, at most so many keys: the lock is held only for so long. What lives on is due later.
+    /// Takes out expired variants of at most `most` keys, to bound the time under the lock. Keys with other variants
+    /// are queued again.
     pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(u32, Changed)>) {
         let (mut seen, mut changes) = (0, Vec::new());
         while seen < most
@@ -218,7 +219,7 @@ impl Shard {
         (seen, changes)
     }
 
-    /// Where a purge has to look: of one share, or of all; under marks, or at all there are.
+    /// Returns the keys where a purge has to look: of one quota, or of all; with one of these terms, or all.
     pub(super) fn candidates(&self, quota: Option<u32>, terms: Option<&[IndexTerm]>) -> Vec<(u32, Hash)> {
         let mut found = Vec::new();
         for (slrus, id) in self.slrus.iter().zip(0u32..).filter(|(_, id)| quota.is_none_or(|only| only == *id)) {
@@ -232,7 +233,7 @@ impl Shard {
         found
     }
 
-    /// Does with every one of these keys that is named as the purge wants it.
+    /// Applies `action` to those of these keys that `is` selects.
     pub(super) fn purge(
         &mut self,
         candidates: &[(u32, Hash)],
@@ -269,7 +270,7 @@ impl Shard {
         self.slrus.get_mut(quota as usize)?.remove(key)
     }
 
-    /// Takes out those variants of a key that are named.
+    /// Takes out the variants of a key that `is_named` selects.
     pub(super) fn remove_variants(
         &mut self,
         quota: u32,
@@ -292,7 +293,7 @@ impl Shard {
         Some(changed)
     }
 
-    /// By how much tables and deadlines have changed since it was last asked.
+    /// Returns by how many bytes tables and queue have changed since the last call.
     pub(super) fn overhead_change(&mut self) -> i64 {
         let now = self.expiry.bytes() + self.slrus.iter().map(Slru::overhead).sum::<u64>();
         let change = now as i64 - self.reported_overhead as i64;
@@ -313,7 +314,7 @@ impl Shard {
     }
 }
 
-/// Makes all variants of a key stale; those that are of no use so go.
+/// Makes all variants of a key stale, and removes those that are useless then.
 fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, quota: u32, hash: Hash, now: u64) -> Option<Changed> {
     let (changed, is_empty) = slrus.change(hash, |slot| {
         let before = measure(slot);

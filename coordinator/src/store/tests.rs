@@ -1,4 +1,6 @@
 //! The store as its users see it, with `now` in the tests' hands.
+//!
+//! Long: one store and its helpers serve all.
 
 use super::*;
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use meshcache_protocol::{
     request::Response,
 };
 
-/// A response that is good for so many milliseconds, and has nothing else to it.
+/// Returns what freshness knows of a response with this lifetime, milliseconds, and nothing else to it.
 pub(crate) fn fresh(lifetime: u64) -> Stored {
     Stored {
         status: 200,
@@ -33,7 +35,7 @@ fn key(n: usize) -> Key {
     Key::from_bytes(format!("key {n}").into_bytes())
 }
 
-/// An entry with so much body that is of use for so long. `variant`: its request's x-v.
+/// Returns an entry with a body of `body` bytes that is useful for `keep`. `variant`: its request's x-v.
 fn entry(body: usize, keep: u64, arrived: u64, variant: Option<&str>) -> Arc<Entry> {
     let fields = variant.map(|v| [(&b"x-v"[..], v.as_bytes())]).unwrap_or([(b"x-none", b"")]);
     let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
@@ -201,7 +203,7 @@ fn an_equal_hash_under_another_key_is_a_miss() {
     put(&store, &quota, 1, entry(10, 1000, 0, None), 0);
     let mut shard = store.shard(key(1).hash()).lock();
     assert!(shard.get(quota.id, &key(1), 1, MIB, |_| true).is_some());
-    // A key whose hash says the same cannot be made: the slot's own key is changed instead.
+    // Two keys with one hash cannot be made: the slot's own key is changed instead.
     shard.forge(quota.id, &key(1), key(2));
     assert!(shard.get(quota.id, &key(1), 1, MIB, |_| true).is_none());
 }
@@ -223,7 +225,7 @@ fn a_purge_keeps_out_what_was_being_loaded() {
     assert_eq!((freed.entries, store.usage()[0].items), (1, 1));
 }
 
-/// A real key and an entry with these tags.
+/// Returns a real key, and an entry with these tags.
 fn tagged(path: &str, tags: &str, stale: u64) -> (Key, Arc<Entry>) {
     let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]});
     let groups = meshcache_protocol::Groups::new(serde_json::from_value(config).unwrap()).unwrap();
@@ -285,7 +287,7 @@ fn what_has_a_mark_is_found_by_it_as_long_as_it_is_there() {
         1,
         "not all under a term are meant"
     );
-    // Stored anew with other tags: the old ones lead nowhere.
+    // Stored again with other tags: the old terms lead nowhere.
     let (key, entry) = tagged("/2", "other", 0);
     store.put(&quota, &store.begin(key, Arc::default()), entry, 0);
     assert_eq!([IndexTerm::tag(b"other"), IndexTerm::tag(b"all"), IndexTerm::path("/2")].map(found), [1, 88, 1]);
@@ -360,7 +362,7 @@ fn transfer(store: &Store, quota: &Quota, n: usize, used: Recency, now: u64) -> 
 fn what_is_handed_over_never_takes_the_room_of_what_is_used_more() {
     let (store, quota) = store(4 * MIB);
     let cold = |touched| Recency { warm: false, touched };
-    // Full of keys that were asked for at 1,000 and later.
+    // Full of keys that were used at 1,000 and later.
     let mut own = 0;
     while quota.evictions.load(Relaxed) == 0 {
         put(&store, &quota, own, entry(60_000, 3_600_000, 1000 + own as u64, None), 1000 + own as u64);

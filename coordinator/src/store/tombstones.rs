@@ -1,17 +1,16 @@
-//! What was removed because it is true no more, and when: other coordinators may still have it, and would bring it
-//! back.
+//! Keys whose responses are no longer valid, and since when. Other coordinators may still have those responses, and
+//! would bring them back.
 
 use crate::bounded_lru::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
 
-/// How many are remembered, about 70 bytes each once there are so many. Of more than that, those that were removed
-/// longest ago are forgotten, as all are when the process ends: then a copy that another coordinator still has may come
-/// back until it is stale.
+/// The most tombstones, about 70 bytes each. Beyond that the oldest are forgotten, as all are when the process ends:
+/// then a copy on another coordinator may come back until it is stale.
 const MAX_TOMBSTONES: usize = 65_536;
 
-/// When what was removed, by the store's clock.
+/// When each hash was removed, by the store's clock.
 pub(super) struct Tombstones(Mutex<LruCache<Hash, u64>>);
 
 impl Default for Tombstones {
@@ -21,12 +20,12 @@ impl Default for Tombstones {
 }
 
 impl Tombstones {
-    /// From now on what arrived up to now is true no more.
+    /// Records that what arrived up to now is no longer valid.
     pub(super) fn add(&self, what: Hash, now: u64) {
         self.0.lock().put(what, now);
     }
 
-    /// Whether what arrived then was true no more later. To ask is no use that keeps it longer.
+    /// Returns whether what arrived at that time is no longer valid. This does not keep the tombstone longer.
     pub(super) fn covers(&self, what: Hash, arrived: u64) -> bool {
         self.0.lock().peek(&what).is_some_and(|at| arrived <= *at)
     }
