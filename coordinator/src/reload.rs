@@ -116,7 +116,7 @@ impl Reload {
             self.feed.publish();
         }
 
-        let files = self.source.read_again();
+        let files = self.source.reread();
         let digest = files.digest();
         if digest == self.seen && !asked {
             return;
@@ -166,6 +166,6 @@ impl Reload {
 pub(crate) fn give(cache: &Cache, loaded: &LoadedGroups) -> Result<(), String> {
     cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
         let n = loaded.groups.iter().position(|other| other.name() == group);
-        loaded.wrong(Problem { group: n, field: "origin.ca".into(), what }).to_string()
+        loaded.locate(Problem { group: n, field: "origin.ca".into(), what }).to_string()
     })
 }

@@ -1,4 +1,4 @@
-//! The groups, from a file, a directory or `--origin`: what is wrong with them is said with file, line and field.
+//! The groups, from a file, a directory or `--origin`. Errors have file, line and field.
 
 use crate::{
     config::{regular_file, yaml_positions::YamlPositions},
@@ -19,28 +19,28 @@ use std::{
     sync::Arc,
 };
 
-/// Where the groups are.
+/// Where the groups come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupSource {
     /// A YAML file, or a directory of them.
     Path(PathBuf),
     /// One group for everything, from this origin.
     Origin {
-        /// Where it is.
+        /// The origin's URL.
         url: OriginUrl,
-        /// What of its errors and of one client's own may be stored.
+        /// Which of its errors and of responses to one client may be stored.
         rules: Errors,
-        /// How long a load may take.
+        /// The time limit of a load.
         timeout: Span,
-        /// How long what goes past the cache may take; 0s: as long as its client waits.
+        /// The time limit of a request that passes the cache; 0s: as long as its client waits.
         pass_timeout: Span,
     },
 }
 
-/// One thing wrong with the groups: `FILE:LINE: FIELD: what`.
+/// An error in the groups: `FILE:LINE: FIELD: what`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The file as it was named.
+    /// The file, by the name that was given.
     pub file: String,
     /// Its line, from 1.
     pub line: u64,
@@ -56,20 +56,20 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Groups that are good, and what is known of where they came from.
+/// Valid groups, with their places in the files.
 #[derive(Clone, Debug)]
 pub struct LoadedGroups {
     /// The configuration, of all files together.
     pub config: Config,
-    /// The same, ready to match.
+    /// Its groups, ready to match requests.
     pub groups: Arc<Groups>,
     /// What looks like a mistake.
     pub warnings: Vec<ConfigError>,
-    /// Each group's file, its number there, and the line on which it begins.
+    /// Each group's file, its number there, and the positions of the file's fields.
     origins: Vec<(String, usize, Arc<YamlPositions>)>,
 }
 
-/// The files of a source as they are now.
+/// The files of a source, as they were read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupFiles(Vec<(String, Result<Vec<u8>, String>)>);
 
@@ -79,8 +79,8 @@ impl GroupSource {
         self.read_by(|path| std::fs::read(path))
     }
 
-    /// The same while they are in use: nobody waits for what is no regular file.
-    pub fn read_again(&self) -> GroupFiles {
+    /// Reads the files while they are in use, but only regular ones: reading a FIFO would block.
+    pub fn reread(&self) -> GroupFiles {
         self.read_by(regular_file::read)
     }
 
@@ -95,14 +95,14 @@ impl GroupSource {
     pub fn load(&self, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, ConfigError> {
         match self {
             Self::Path(_) => files.load(identity),
-            Self::Origin { url, rules, timeout, pass_timeout } => everything(url, *rules, *timeout, *pass_timeout)
+            Self::Origin { url, rules, timeout, pass_timeout } => default_group(url, *rules, *timeout, *pass_timeout)
                 .map_err(|what| ConfigError { file: "--origin".into(), line: 1, field: "default".into(), what }),
         }
     }
 }
 
 impl GroupFiles {
-    /// A digest: another one where anything has changed.
+    /// Returns a digest, which differs where anything has changed.
     pub fn digest(&self) -> Hash {
         let mut all = Vec::new();
         for (name, content) in &self.0 {
@@ -121,7 +121,7 @@ impl GroupFiles {
     fn load(&self, identity: Identity) -> Result<LoadedGroups, ConfigError> {
         let (mut all, mut origins) = (Config::default(), Vec::new());
         for (file, content) in &self.0 {
-            let (config, positions) = one(file, content)?;
+            let (config, positions) = parse(file, content)?;
             if identity == Identity::None
                 && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
             {
@@ -144,25 +144,25 @@ impl GroupFiles {
         let mut loaded = LoadedGroups { config: all.clone(), groups: Arc::default(), warnings: Vec::new(), origins };
         match Groups::new(all) {
             Ok(groups) => loaded.groups = Arc::new(groups),
-            Err(problem) => return Err(loaded.wrong(problem)),
+            Err(problem) => return Err(loaded.locate(problem)),
         }
         if identity == Identity::None
             && let Some(n) = loaded.groups.iter().position(|group| group.is_guarded())
         {
-            return Err(loaded.wrong(Problem {
+            return Err(loaded.locate(Problem {
                 group: Some(n),
                 field: "callers".into(),
                 what: "needs --identity xfcc: without it no caller has an identity".into(),
             }));
         }
-        loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.wrong(problem)).collect();
+        loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();
         Ok(loaded)
     }
 }
 
 impl LoadedGroups {
-    /// A problem that was found later, with its place.
-    pub fn wrong(&self, problem: Problem) -> ConfigError {
+    /// Adds its place to a problem.
+    pub fn locate(&self, problem: Problem) -> ConfigError {
         let Some((file, n, positions)) = problem.group.and_then(|n| self.origins.get(n)) else {
             let file = self.origins.first().map_or_else(|| "--origin".to_owned(), |(file, _, _)| file.clone());
             return ConfigError { file, line: 1, field: problem.field, what: problem.what };
@@ -172,8 +172,8 @@ impl LoadedGroups {
     }
 }
 
-/// The group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
-fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span) -> Result<LoadedGroups, String> {
+/// Returns the group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
+fn default_group(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span) -> Result<LoadedGroups, String> {
     let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [{
         "name": "default",
         "match": {"hosts": ["*"]},
@@ -187,7 +187,8 @@ fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span
     Ok(LoadedGroups { config, groups: Arc::new(groups), warnings: Vec::new(), origins: Vec::new() })
 }
 
-/// A directory's *.yaml files in the order of their names; hidden ones (a ConfigMap's `..data`) are not files of ours.
+/// Reads a file, or a directory's *.yaml files in the order of their names. Hidden ones (a ConfigMap's `..data`) are
+/// skipped.
 fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Result<Vec<u8>, String>)> {
     let name = path.display().to_string();
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
@@ -214,7 +215,7 @@ fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Re
     listed.into_iter().map(|path| (path.display().to_string(), read(&path).map_err(|error| cannot(&error)))).collect()
 }
 
-fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPositions), ConfigError> {
+fn parse(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPositions), ConfigError> {
     let wrong =
         |line, field: &str, what: String| ConfigError { file: file.to_owned(), line, field: field.to_owned(), what };
     let bytes = content.as_ref().map_err(|error| wrong(1, "file", error.clone()))?;
@@ -228,11 +229,12 @@ fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPos
     let positions = YamlPositions::of(text);
     let config: Config = serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let what = plain(&error, line, column);
-        // What is missing at the end is missed after the last line.
+        let what = plain_message(&error, line, column);
+        // A field that is missing at the end is reported after the last line.
         let line = line.clamp(1, text.lines().count().max(1) as u64);
         match positions.field_at(line, column) {
-            // What is missing has no place: the parser names that of a field beside it. Meant is what is around both.
+            // A missing field has no position, and the parser reports that of a field beside it: the one around both is
+            // meant.
             Some(beside) if what.starts_with("missing field") => {
                 let around = beside.rsplit_once('.').map_or("file", |(around, _)| around);
                 wrong(positions.line_of(around), around, what)
@@ -251,8 +253,8 @@ fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPos
     Ok((config, positions))
 }
 
-/// The parser's message on one line, without its place and without its own words for types.
-fn plain(error: &serde_saphyr::Error, line: u64, column: u64) -> String {
+/// Returns the parser's message on one line, without its position and without Rust's names of types.
+fn plain_message(error: &serde_saphyr::Error, line: u64, column: u64) -> String {
     let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let message = message.lines().collect::<Vec<_>>().join(" ");
     let message = message.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&message);

@@ -2,7 +2,7 @@
 
 use meshcache_protocol::request::split_port;
 
-/// One coordinator as `--peers` names it.
+/// One coordinator of `--peers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its stable name.
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_read_as_people_write_them() {
+    fn members_are_read_with_spaces_brackets_and_a_last_comma() {
         let read = members("a=cache-0.cache:8080/8083, b=[::1]:80/81,c=10.0.0.1:1/2,").unwrap();
         assert_eq!(
             read.iter().map(|m| (m.name.as_str(), m.host.as_str(), m.data, m.peer)).collect::<Vec<_>>(),

@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-/// `[NAMESPACE/]NAME` of a Service.
+/// `[NAMESPACE/]NAME` of a Service or a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceRef {
-    /// `None`: the namespace that this process runs in.
+    /// `None`: the namespace of this process.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
@@ -21,7 +21,7 @@ impl FromStr for ServiceRef {
         };
         match [namespace.unwrap_or(name), name].into_iter().find(|part| !is_label(part)) {
             Some(part) => Err(format!(
-                "`{text}` is not [NAMESPACE/]NAME of a Service: `{part}` is no name (lower case letters, digits, `-`)"
+                "`{text}` is not [NAMESPACE/]NAME of a Service: `{part}` is not a name (lower case letters, digits, `-`)"
             )),
             None => Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned() }),
         }
@@ -36,8 +36,8 @@ impl fmt::Display for ServiceRef {
     }
 }
 
-/// A DNS label, as names of namespaces and Services are. It goes into a label selector, where a comma would be one more
-/// condition.
+/// Returns whether a text is a DNS label, as names of namespaces and Services are. It goes into a label selector, where
+/// a comma would add a condition.
 fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')

@@ -1,4 +1,4 @@
-//! Where in a YAML text each field is: from a place to the field that stands there, and back.
+//! The positions of the fields in a YAML text, by position and by field.
 
 use serde::{
     Deserialize, Deserializer,
@@ -7,20 +7,20 @@ use serde::{
 use serde_saphyr::Spanned;
 use std::fmt;
 
-/// The fields of a YAML text with the places of their names and values, in the order of the text.
+/// The fields of a YAML text with the positions of their names and values, in the order of the text.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct YamlPositions(Vec<FieldPosition>);
 
 #[derive(Debug, PartialEq)]
 struct FieldPosition {
-    /// `groups[0].match.hosts[1]`.
+    /// As `groups[0].match.hosts[1]`.
     field: String,
     line: u64,
     column: u64,
 }
 
 impl YamlPositions {
-    /// The places of a text. None at all for a text that is no YAML.
+    /// Returns the positions of a text; none for a text that is no YAML.
     pub(super) fn of(text: &str) -> Self {
         let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough };
         let mut positions = Vec::new();
@@ -30,13 +30,13 @@ impl YamlPositions {
         Self(positions)
     }
 
-    /// The field that stands at a place: the last one that begins there or before.
+    /// Returns the field at a position: the last one that begins there or before.
     pub(super) fn field_at(&self, line: u64, column: u64) -> Option<&str> {
         let position = self.0.iter().rfind(|position| (position.line, position.column) <= (line, column))?;
         Some(&position.field)
     }
 
-    /// The line of a field, or of the innermost one around it that is written at all; the first line where none is.
+    /// Returns the line of a field, or of the innermost one around it that is written; else the first line.
     pub(super) fn line_of(&self, field: &str) -> u64 {
         let mut field = field;
         loop {
@@ -51,7 +51,7 @@ impl YamlPositions {
     }
 }
 
-/// Any YAML value that knows where it is.
+/// Any YAML value with its position.
 #[derive(Debug)]
 struct Node {
     line: u64,

@@ -24,7 +24,7 @@ pub struct Cut(pub &'static str);
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the body was cut: {}", self.0)
+        write!(f, "the body ended early: {}", self.0)
     }
 }
 

@@ -21,7 +21,7 @@ pub async fn get(url: &str) -> Result<Bytes, String> {
 }
 
 async fn request_body(url: &str) -> Result<Bytes, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
+    let uri: Uri = url.parse().map_err(|error| format!("`{url}` is not a URL: {error}"))?;
     let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(format!("`{url}` is not http://HOST[:PORT]/PATH"));
     };

@@ -71,13 +71,13 @@ impl BodyError {
             }
             Self::Broken => (StatusCode::BAD_REQUEST, "the body broke off\n".into()),
             Self::Slow => {
-                (StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {} s\n", BODY_TIMEOUT.as_secs()))
+                (StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s\n", BODY_TIMEOUT.as_secs()))
             }
             Self::Full(ProcessLimit::BodiesOfConnection) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("more than {MAX_BODIES_OF_CONNECTION} bodies on this connection have not come to their end\n"),
+                format!("more than {MAX_BODIES_OF_CONNECTION} unfinished bodies on this connection\n"),
             ),
-            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many bodies have not come to their end\n".into()),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many unfinished bodies\n".into()),
         }
     }
 

@@ -85,14 +85,14 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
         let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
         roots.add(certificate).map_err(|e| e.to_string())?;
     }
-    if roots.is_empty() { Err("no certificate in it".into()) } else { Ok(roots) }
+    if roots.is_empty() { Err("contains no certificate".into()) } else { Ok(roots) }
 }
 
 fn systems() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(format!("the system's authorities: none found ({:?})", found.errors)) } else { Ok(roots) }
+    if roots.is_empty() { Err(format!("no authorities of the system found ({:?})", found.errors)) } else { Ok(roots) }
 }
 
 /// Opens connections to one authority.
@@ -140,7 +140,7 @@ impl Connector {
             .map_err(|error| error.to_string())?;
         let name = || {
             let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-            ServerName::try_from(host).map_err(|_| format!("`{}` is no name that a certificate has", authority.host()))
+            ServerName::try_from(host).map_err(|_| format!("`{}` is not a name for a certificate", authority.host()))
         };
         let http2 = tls.as_ref().is_some_and(|tls| !tls.alpn_protocols.is_empty());
         let tls = tls.map(|tls| Ok::<_, String>((TlsConnector::from(tls), name()?))).transpose()?;

@@ -85,7 +85,7 @@ impl Origin {
         }?;
         let fields = response.headers().len();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(OriginError::because(Failure::UnaskedUpgrade, "101, and nobody asked for another protocol"));
+            return Err(OriginError::because(Failure::UnaskedUpgrade, "101 without a request for another protocol"));
         }
         if fields > MAX_FIELDS {
             return Err(OriginError::because(

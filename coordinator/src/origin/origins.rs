@@ -80,7 +80,7 @@ impl Configured {
         let bad = |what: String| BadCa { group: group.name().to_owned(), what };
         let trust = Trust::of(of).map_err(bad)?;
         let authority: Authority =
-            of.url.authority().parse().map_err(|_| bad(format!("`{}` is no host", of.url.authority())))?;
+            of.url.authority().parse().map_err(|_| bad(format!("`{}` is not a host", of.url.authority())))?;
         let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
             Some(tls) => tls.clone(),
             None => trust.config().map_err(bad)?,

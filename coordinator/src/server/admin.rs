@@ -85,7 +85,7 @@ const CHALLENGES: [(header::HeaderName, &str); 2] = [
 ];
 const WITH_TOKEN: &str =
     "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
-const LOCAL_ONLY: &str = "Without --admin-token-file only this machine is answered, as localhost or by a loopback address. To open the port to others, start the coordinator with --admin-token-file.\n";
+const LOCAL_ONLY: &str = "Without --admin-token-file this port answers only this machine, as localhost or by a loopback address. To open it to others, start the coordinator with --admin-token-file.\n";
 
 /// The page loads nothing from elsewhere, and no other page may frame it.
 const PAGE_HEADERS: [(&str, &str); 2] = [

@@ -73,7 +73,7 @@ impl DataPort {
         if question.wire < wire::OLDEST {
             return text(
                 StatusCode::BAD_REQUEST,
-                format!("wire version {} is not spoken here ({} and later)", question.wire, wire::OLDEST),
+                format!("wire version {} is not supported ({} and later)", question.wire, wire::OLDEST),
             );
         }
         let answer = match self.feed.answer(question).await {
@@ -81,12 +81,12 @@ impl DataPort {
             Err(Unanswered::Unsure) => {
                 return text(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the other coordinators are not heard: ask one of them".into(),
+                    "this coordinator does not hear the others: ask one of them".into(),
                 );
             }
             Err(Unanswered::Full) => {
                 return with(
-                    text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()),
+                    text(StatusCode::SERVICE_UNAVAILABLE, "no memory for the response now".into()),
                     header::RETRY_AFTER,
                     "1",
                 );

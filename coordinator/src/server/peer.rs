@@ -19,9 +19,9 @@ use meshcache_protocol::wire;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, with a token of both sides' --peer-token-file\n";
-const WITHOUT: &str =
-    "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
+const WITH_TOKEN: &str =
+    "send `Authorization: Bearer TOKEN`, with a token that is in --peer-token-file of both coordinators\n";
+const WITHOUT: &str = "this port needs --peer-token-file: start all coordinators with one, and a token in common\n";
 
 /// The longest purge, with what coordinators add to it.
 const MAX_CALL: usize = 2 * 1024 * 1024;
@@ -138,7 +138,7 @@ impl PeerPort {
         match self.cache.receive(&message, began).await {
             Ok(report) => json(&report),
             Err(bad) => {
-                tracing::warn!(%bad, "a push cannot be read");
+                tracing::warn!(%bad, "unreadable handover");
                 text(StatusCode::BAD_REQUEST, bad.to_string())
             }
         }

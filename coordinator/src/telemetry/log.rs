@@ -1,5 +1,4 @@
-//! The log: one line for each event, on stderr. As text it is the time, the level, what happened, and then fields as
-//! logfmt has them.
+//! The log: one line per event, on stderr. As text: the time, the level, the event, then fields as logfmt has them.
 
 use clap::ValueEnum;
 use std::{
@@ -22,7 +21,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// The shape of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -31,22 +30,22 @@ pub enum LogFormat {
     Json,
 }
 
-/// How much is logged.
+/// The least level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What needs somebody.
+    /// Needs action.
     Error,
-    /// What may need somebody.
+    /// May need action.
     Warn,
-    /// What happens seldom.
+    /// Seldom.
     Info,
-    /// What happens often.
+    /// Often.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// Begins to log. Our own lines by `level`; those of the crates below us only when they are warnings.
+/// Sets up the log: our own lines by `level`, those of dependencies only from warnings on.
 pub fn init(format: LogFormat, level: LogLevel) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -67,16 +66,16 @@ pub fn init(format: LogFormat, level: LogLevel) {
             .boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    // Fails only where a log has been set up before, as tests may do.
+    // Fails only where a log has been set up before, as in tests.
     let _ = registry().with(lines.with_filter(filter)).try_init();
 }
 
-/// Colours are for people who look at a terminal and have not said otherwise (no-color.org).
+/// Returns whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).
 fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
-/// What happened, and `name=value` for each field, in quotes where logfmt needs them.
+/// The event, and `name=value` for each field, quoted where logfmt needs it.
 struct Logfmt;
 
 impl<'w> FormatFields<'w> for Logfmt {
@@ -116,13 +115,13 @@ impl Visit for LineWriter<'_> {
     }
 }
 
-/// Whether a value needs no quotes.
+/// Returns whether a value needs no quotes.
 fn is_bare(value: &str) -> bool {
     !value.is_empty()
         && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=' || c == '\\')
 }
 
-/// What others sent must not look like a line of ours.
+/// Escapes control characters: text from others must not look like a line of ours.
 fn one_line(message: &str) -> String {
     message
         .chars()
@@ -148,7 +147,7 @@ mod tests {
         }
     }
 
-    /// The line of an event, without its time.
+    /// Returns the line of an event, without its time.
     fn line(event: impl FnOnce()) -> String {
         let kept = Captured::default();
         let writer = kept.clone();
