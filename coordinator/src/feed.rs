@@ -253,7 +253,7 @@ impl Feed {
             return Some(json.into());
         }
         let written = self.written(json, &mut answers).or_else(|| {
-            self.metrics.limit_reached(ProcessLimit::FeedAnswers);
+            self.metrics.count_limit_reached(ProcessLimit::FeedAnswers);
             // Whoever cannot be told what was purged is told that: it empties its hot cache.
             let news = (!is_lost).then(|| lost((*current.position).clone(), marks()))?;
             self.written(self.json(wire, current, wants_state, Some(news)), &mut answers)
@@ -332,7 +332,7 @@ impl Feed {
             for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_word(outcome) && *outcome != MISMATCH) {
                 let mut words = lock(&self.words);
                 if words.contains(outcome) || (words.len() < WORDS && words.insert(outcome.clone())) {
-                    self.metrics.proxy_requests(group, outcome, possible(*count));
+                    self.metrics.add_proxy_requests(group, outcome, possible(*count));
                 }
             }
         }

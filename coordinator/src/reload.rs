@@ -5,7 +5,7 @@ use crate::{
     config::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
-        tokens::{Reloaded, Tokens},
+        tokens::{ReloadOutcome, Tokens},
     },
     feed::Feed,
     origin::BadCa,
@@ -98,11 +98,11 @@ impl Reload {
         let before = peer.accepted();
         for (name, tokens) in self.tokens.clone() {
             match tokens.reload(now, WITHOUT) {
-                Ok(Reloaded::Changed) => tracing::info!("{name} reloaded"),
-                Ok(Reloaded::Revoked) => tracing::warn!(
+                Ok(ReloadOutcome::Changed) => tracing::info!("{name} reloaded"),
+                Ok(ReloadOutcome::Revoked) => tracing::warn!(
                     "{name} revoked: their file has been without a token for {WITHOUT:?}, so nobody is admitted"
                 ),
-                Ok(Reloaded::Same) => {}
+                Ok(ReloadOutcome::Same) => {}
                 Err(error) => {
                     self.complain(name, error, asked);
                     continue;

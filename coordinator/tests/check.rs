@@ -13,7 +13,7 @@ fn load(path: &Path) -> Result<LoadedGroups, String> {
     source.load(&source.read(), Identity::None).map_err(|wrong| wrong.to_string())
 }
 
-/// What is said of a file, without the file's path.
+/// Returns the error of a file, without the file's path.
 fn said(text: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
@@ -213,7 +213,7 @@ fn flags_that_cannot_work_are_refused_by_name() {
 }
 
 #[test]
-fn debuggers_that_nobody_can_be_are_refused() {
+fn debuggers_that_no_caller_can_match_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
     let path = path.to_str().unwrap();

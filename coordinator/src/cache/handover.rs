@@ -8,7 +8,7 @@ use crate::{
         transfer_report::{Refused, Report},
     },
     consistency::catch_up::Claim,
-    http::capture::{Captured, capture},
+    http::capture::{CaptureOutcome, capture},
     origin::{Failure, IdleTimeoutBody},
     store::RankedKey,
 };
@@ -69,7 +69,7 @@ impl Cache {
             match self.push(peer, message).await {
                 Ok(report) => {
                     let is_full = report.is_full();
-                    self.metrics.pushed(report.outcomes());
+                    self.metrics.count_pushed(report.outcomes());
                     all.add(report);
                     if is_full {
                         break;
@@ -94,7 +94,7 @@ impl Cache {
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
         let response = self.cluster.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
-        let Captured::Whole(report) =
+        let CaptureOutcome::Whole(report) =
             capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.reserve()).await
         else {
             return Err(Failure::IncompleteBody);
@@ -131,7 +131,7 @@ impl Cache {
                 Err(refused) => report.refuse(refused.label()),
             }
         }
-        self.metrics.received(report.outcomes());
+        self.metrics.count_received(report.outcomes());
         Ok(report)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     clock,
     http::{
         body::Body,
-        capture::{Captured, capture},
+        capture::{CaptureOutcome, capture},
         head::RequestHead,
     },
     jitter::random,
@@ -203,22 +203,22 @@ impl Cache {
             }
         };
         let body = match capture(body, limit, &mut self.bytes.reserve()).await {
-            Captured::Whole(body) => body,
-            Captured::OverBudget(rest) => {
+            CaptureOutcome::Whole(body) => body,
+            CaptureOutcome::OverBudget(rest) => {
                 return self.apart(
                     apart(CROWDED),
                     Response::from_parts(head, Body::stream(rest.map(|rest| rest.with_idle_timeout(alone)))),
                     lead,
                 );
             }
-            Captured::TooLarge(rest) => {
+            CaptureOutcome::TooLarge(rest) => {
                 let rest = Body::stream(rest.map(|rest| rest.with_idle_timeout(alone)));
                 return self.apart(apart(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
             }
-            Captured::Cut(cut) => {
+            CaptureOutcome::Cut(cut) => {
                 let failure =
                     if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
-                served.metrics.not_stored(Reason::Incomplete);
+                served.metrics.count_not_stored(Reason::Incomplete);
                 return self.missed(served, load, request, verified, stale, failure);
             }
         };
@@ -244,7 +244,7 @@ impl Cache {
         };
         let Some(stored) = stored else {
             if let Err(not) = decided {
-                served.metrics.not_stored(not.reason());
+                served.metrics.count_not_stored(not.reason());
             }
             self.supersede(served, load.key(), request, &head);
             let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
@@ -285,7 +285,7 @@ impl Cache {
             }
             Err(not) => {
                 // It is still right, but may not be kept any longer.
-                served.metrics.not_stored(not.reason());
+                served.metrics.count_not_stored(not.reason());
                 self.store.remove_variants(&served.quota, load.key(), |entry| entry.selecting.matches(request));
                 Landed::Given(Given { entry: old.clone(), verdict, audience: Audience::Leader, began: *began })
             }
@@ -332,7 +332,7 @@ impl Cache {
             tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
             self.passes.forget(load.key().hash(), &entry.selecting);
         } else {
-            served.metrics.not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
+            served.metrics.count_not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
         }
         stored
     }
@@ -342,7 +342,7 @@ impl Cache {
     fn apart(&self, parting: Parting<'_>, response: Response<Body>, lead: Option<Lead>) -> Landed {
         let Parting { served, load, request, vary, why, stale } = parting;
         let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
-        served.metrics.not_stored(why.reason);
+        served.metrics.count_not_stored(why.reason);
         if why != CROWDED {
             self.supersede(served, load.key(), request, &head);
         }

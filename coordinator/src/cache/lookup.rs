@@ -81,7 +81,7 @@ impl Cache {
             _ => None,
         };
         if group.config().mode == Mode::Observe && asked.question.is_none() {
-            metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
+            metrics.count_request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
             return Box::pin(self.through(
                 asked.served,
                 head,
@@ -101,7 +101,7 @@ impl Cache {
             verdict.shared = true;
             if let Some(response) = response::give(asked, entry, verdict, &self.names) {
                 metrics.hits.inc();
-                metrics.answered(outcome.label());
+                metrics.count_response(outcome.label());
                 return response;
             }
         }
@@ -143,7 +143,7 @@ impl Cache {
     ) -> Response<Body> {
         let Served { group, .. } = &**asked.served;
         if !head.reserve(&self.heads) {
-            self.metrics.limit_reached(ProcessLimit::Heads);
+            self.metrics.count_limit_reached(ProcessLimit::Heads);
             return self.full(asked, tokio::time::Instant::now()).await;
         }
         let hop = self.hop(asked);
@@ -187,11 +187,11 @@ impl Cache {
         if let Some(hop) = &hop
             && let Some(response) = self.relay(asked, head, hop).await
         {
-            metrics.request(Outcome::Hit.label(), Reason::Peer);
+            metrics.count_request(Outcome::Hit.label(), Reason::Peer);
             return response;
         }
         if reuse == Reuse::OnlyIfCached {
-            metrics.request(Outcome::Error.label(), Reason::OnlyIfCached);
+            metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
             return response::only_if_cached(asked, &self.names);
         }
         self.let_go(asked, head, body, aside).await

@@ -93,7 +93,7 @@ impl Cache {
                         {
                             verdict.reason = fwd.into();
                         }
-                        asked.served.metrics.answered(verdict.outcome.label());
+                        asked.served.metrics.count_response(verdict.outcome.label());
                         match response::give(asked, &entry, verdict, &self.names) {
                             Some(response) => return response,
                             None => return self.let_go(asked, head, body, aside(Reason::Conditional.into())).await,
@@ -115,7 +115,7 @@ impl Cache {
                 }
                 Waited::Landed(Landed::Apart(Apart { reason, remember, vary })) => {
                     if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
-                        asked.served.metrics.request(Outcome::Miss.label(), reason);
+                        asked.served.metrics.count_request(Outcome::Miss.label(), reason);
                         return response;
                     }
                     if reason == Reason::Overload {
@@ -126,7 +126,7 @@ impl Cache {
                 Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
                 Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
                 Waited::Late(flight) if asked.question.is_some() => {
-                    asked.served.metrics.answered(Outcome::Loading.label());
+                    asked.served.metrics.count_response(Outcome::Loading.label());
                     return response::bare(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
                 }
                 // The flight's head was there in time, or it would have failed: a long body need not be waited for.

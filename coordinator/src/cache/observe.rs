@@ -60,7 +60,7 @@ impl Watching {
             served.metrics.observe_mismatches.inc();
         }
         if left_out {
-            cache.metrics.limit_reached(ProcessLimit::Observed);
+            cache.metrics.count_limit_reached(ProcessLimit::Observed);
         }
     }
 }

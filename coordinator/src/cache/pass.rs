@@ -49,7 +49,7 @@ impl Cache {
     ) -> (Option<&'a Arc<Served>>, Response<Body>) {
         match elsewhere {
             Elsewhere::Pass { served, reason, is_question } => {
-                served.metrics.request(Outcome::Pass.label(), reason);
+                served.metrics.count_request(Outcome::Pass.label(), reason);
                 let response = if is_question {
                     response::hand_back(&Aside::new(reason, ""))
                 } else {
@@ -62,12 +62,12 @@ impl Cache {
             }
             Elsewhere::HandBack { served, reason } => {
                 if let Some(served) = served {
-                    served.metrics.request(Outcome::Pass.label(), reason);
+                    served.metrics.count_request(Outcome::Pass.label(), reason);
                 }
                 (served, response::hand_back(&Aside::new(reason, "")))
             }
             Elsewhere::Held { served, not } => {
-                served.metrics.request(Outcome::Error.label(), Reason::NotPassed);
+                served.metrics.count_request(Outcome::Error.label(), Reason::NotPassed);
                 served.held.complain(served.group.name(), not, head.method().as_str(), self.clock.now());
                 (Some(served), response::refused(StatusCode::FORBIDDEN, Reason::NotPassed, &self.names))
             }
@@ -84,7 +84,7 @@ impl Cache {
         body: Incoming,
         aside: Aside,
     ) -> Response<Body> {
-        asked.served.metrics.request(Outcome::Pass.label(), aside.reason);
+        asked.served.metrics.count_request(Outcome::Pass.label(), aside.reason);
         let Some(question) = &asked.question else {
             return self.through(asked.served, head, body.into(), aside, Some(asked)).await;
         };
@@ -111,16 +111,16 @@ impl Cache {
         }
         if asked.question.is_some() {
             spread(deadline).await;
-            asked.served.metrics.request(Outcome::Pass.label(), Reason::Full);
+            asked.served.metrics.count_request(Outcome::Pass.label(), Reason::Full);
             return response::hand_back(&Aside::new(Reason::Full, ""));
         }
-        asked.served.metrics.request(Outcome::Error.label(), Reason::Full);
+        asked.served.metrics.count_request(Outcome::Error.label(), Reason::Full);
         response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names)
     }
 
     /// The origin gave no answer.
     pub(crate) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> Response<Body> {
-        asked.served.metrics.request(Outcome::Error.label(), failure.reason());
+        asked.served.metrics.count_request(Outcome::Error.label(), failure.reason());
         match &asked.question {
             // All who wait have waited for this one load: the herd is not let loose on an origin that fails.
             Some(_) if failure.is_no_answer() => {
@@ -157,7 +157,7 @@ impl Cache {
         // It is one of a connection of its own, for as long as it lasts.
         let mut taken = self.heads.reserve();
         if !head.reserve(&self.heads) || !taken.grow(PASSES.saturating_add(COPIES.saturating_mul(head.bytes()))) {
-            self.metrics.limit_reached(ProcessLimit::Heads);
+            self.metrics.count_limit_reached(ProcessLimit::Heads);
             return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names);
         }
         let mut load = key.map(|key| self.store.begin(key, self.consistency.history.position()));
@@ -227,7 +227,7 @@ impl Cache {
         let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: status.as_u16(), fields };
             let stored = freshness::store(&served.group, request, verified, &response, times, random());
-            let stored = stored.inspect_err(|not| served.metrics.not_stored(not.reason())).ok()?;
+            let stored = stored.inspect_err(|not| served.metrics.count_not_stored(not.reason())).ok()?;
             let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
             Some((
                 stored,

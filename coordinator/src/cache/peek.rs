@@ -5,7 +5,7 @@ use crate::{
     cache::{flight::Waited, load::Errand, miss::variant_key, state::Cache, transfer::Comes, transfer_report::Refused},
     cluster::client::Call,
     consistency::catch_up::Claim,
-    http::capture::{Captured, capture},
+    http::capture::{CaptureOutcome, capture},
     origin::IdleTimeoutBody,
     store::{Entry, PurgeGuard},
 };
@@ -58,7 +58,7 @@ impl Cache {
                 Err(_) => break "failed",
             }
         };
-        self.metrics.peek(outcome);
+        self.metrics.count_peek(outcome);
     }
 
     async fn take_peeked(
@@ -70,7 +70,7 @@ impl Cache {
     ) -> &'static str {
         let Errand { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
-        let Captured::Whole(message) = capture(
+        let CaptureOutcome::Whole(message) = capture(
             IdleTimeoutBody::new(response.into_body(), patience),
             frame::LONGEST as u64,
             &mut self.bytes.reserve(),
@@ -125,14 +125,14 @@ impl Cache {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
                 Waited::Late(_) => {
-                    self.metrics.peek_answered("loading");
+                    self.metrics.count_peek_answered("loading");
                     return Peeked::Loading;
                 }
                 _ => write(),
             },
             None => write(),
         };
-        self.metrics.peek_answered(if is_there { "found" } else { "nothing" });
+        self.metrics.count_peek_answered(if is_there { "found" } else { "nothing" });
         if is_there { Peeked::Frames(message) } else { Peeked::Nothing }
     }
 }

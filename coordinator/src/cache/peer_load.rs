@@ -15,7 +15,7 @@ use crate::{
     cluster::client::Call,
     http::{
         body::Body,
-        capture::{Captured, capture},
+        capture::{CaptureOutcome, capture},
         head::RequestHead,
     },
     origin::{Failure, IdleTimeoutBody, with_headers},
@@ -164,7 +164,7 @@ impl Cache {
             let began = Instant::now();
             question.waited = millis(asked.elapsed()).saturating_add(hop.question.waited);
             let answered = self.cluster.peers.ask(peer, head, &question, patience, true).await;
-            served.metrics.from_peer(began.elapsed());
+            served.metrics.record_peer_latency(began.elapsed());
             let Ok((verdict, response)) = answered else {
                 served.metrics.peer_errors.inc();
                 return None;
@@ -233,7 +233,7 @@ impl Cache {
         let Errand { served, head, .. } = errand;
         let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
         let config = served.group.config();
-        let Captured::Whole(body) = capture(
+        let CaptureOutcome::Whole(body) = capture(
             IdleTimeoutBody::new(body, config.patience.duration()),
             config.limits.object.0,
             &mut self.bytes.reserve(),

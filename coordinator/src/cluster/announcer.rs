@@ -8,7 +8,7 @@ use crate::{
     },
     http::{
         byte_budget::ByteBudget,
-        capture::{Captured, capture},
+        capture::{CaptureOutcome, capture},
     },
     origin::{Failure, IdleTimeoutBody},
 };
@@ -105,7 +105,7 @@ impl Words {
     async fn tell(&self, peer: &Peer, word: Vec<u8>) -> Result<(), Failure> {
         let answer = self.cluster.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
         let body = IdleTimeoutBody::new(answer.into_body(), PATIENCE);
-        if let Captured::Whole(own) = capture(body, LONGEST as u64, &mut self.bytes.reserve()).await
+        if let CaptureOutcome::Whole(own) = capture(body, LONGEST as u64, &mut self.bytes.reserve()).await
             && let Ok(own) = serde_json::from_slice::<Word>(&own)
             && own.peer.name == peer.name
             && own.problem().is_none()

@@ -131,7 +131,7 @@ impl Peers {
         if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
             self.failed(link, Call::Question, failure);
         } else {
-            self.metrics.peer_failure(failure.reason());
+            self.metrics.count_peer_failure(failure.reason());
         }
         if link.breaker(call).lock().fails(now) && call == Call::Question {
             tracing::warn!(

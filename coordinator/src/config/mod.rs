@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loopback_address_is_of_the_family_that_was_asked_for() {
+    fn the_loopback_address_has_the_family_of_the_flag() {
         for (asked, own) in [
             ("[::]:1", "127.0.0.1:1"),
             ("10.0.0.1:1", "127.0.0.1:1"),

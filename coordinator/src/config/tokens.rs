@@ -23,7 +23,7 @@ pub struct Tokens {
 
 /// The outcome of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reloaded {
+pub enum ReloadOutcome {
     /// The same tokens as before.
     Same,
     /// Other tokens.
@@ -59,8 +59,8 @@ impl Tokens {
 
     /// Reads the file again. An error keeps the tokens, but a file that is missing or empty for as long as `without`
     /// revokes them.
-    pub fn reload(&self, now: Instant, without: Duration) -> Result<Reloaded, String> {
-        let Some(file) = &self.file else { return Ok(Reloaded::Same) };
+    pub fn reload(&self, now: Instant, without: Duration) -> Result<ReloadOutcome, String> {
+        let Some(file) = &self.file else { return Ok(ReloadOutcome::Same) };
         let mut since = self.without.lock();
         let list = match parse(file, regular_file::read(file)) {
             Ok(list) => list,
@@ -68,21 +68,21 @@ impl Tokens {
                 *since = None;
                 return Err(what);
             }
-            Err(TokenError::Missing(_)) if self.list.load().is_empty() => return Ok(Reloaded::Same),
+            Err(TokenError::Missing(_)) if self.list.load().is_empty() => return Ok(ReloadOutcome::Same),
             Err(TokenError::Missing(what)) => {
                 if now.saturating_duration_since(*since.get_or_insert(now)) < without {
                     return Err(format!("{what}; after {without:?} of that its tokens are revoked"));
                 }
                 self.list.store(Arc::default());
-                return Ok(Reloaded::Revoked);
+                return Ok(ReloadOutcome::Revoked);
             }
         };
         *since = None;
         if list == **self.list.load() {
-            return Ok(Reloaded::Same);
+            return Ok(ReloadOutcome::Same);
         }
         self.list.store(Arc::new(list));
-        Ok(Reloaded::Changed)
+        Ok(ReloadOutcome::Changed)
     }
 
     /// Returns whether a file is configured: without one no token is accepted.
@@ -101,21 +101,21 @@ impl Tokens {
     }
 
     /// Returns whether `Authorization: Bearer` has an accepted token.
-    pub fn admit_bearer(&self, headers: &HeaderMap) -> bool {
-        credentials(headers, "bearer").is_some_and(|token| self.admit(token.as_bytes()))
+    pub fn accepts_bearer(&self, headers: &HeaderMap) -> bool {
+        credentials(headers, "bearer").is_some_and(|token| self.accepts(token.as_bytes()))
     }
 
     /// Returns whether `Authorization` has an accepted token, as Bearer or as the password of Basic.
-    pub fn admit_browser(&self, headers: &HeaderMap) -> bool {
+    pub fn accepts_browser(&self, headers: &HeaderMap) -> bool {
         let password = || {
             let pair = STANDARD.decode(credentials(headers, "basic")?).ok()?;
             let colon = pair.iter().position(|b| *b == b':')?;
             pair.get(colon.saturating_add(1)..).map(<[u8]>::to_vec)
         };
-        self.admit_bearer(headers) || password().is_some_and(|password| self.admit(&password))
+        self.accepts_bearer(headers) || password().is_some_and(|password| self.accepts(&password))
     }
 
-    fn admit(&self, given: &[u8]) -> bool {
+    fn accepts(&self, given: &[u8]) -> bool {
         // Compares with all, so that the time tells neither which token fits nor how much of it.
         self.list.load().iter().fold(false, |fits, token| fits | bool::from(token.as_bytes().ct_eq(given)))
     }
@@ -172,12 +172,12 @@ mod tests {
             ("Basic !".to_owned(), false, false),
         ] {
             assert_eq!(
-                (tokens.admit_bearer(&authorization(&value)), tokens.admit_browser(&authorization(&value))),
+                (tokens.accepts_bearer(&authorization(&value)), tokens.accepts_browser(&authorization(&value))),
                 (bearer, browser),
                 "{value}"
             );
         }
-        assert!(!tokens.admit_browser(&HeaderMap::new()));
+        assert!(!tokens.accepts_browser(&HeaderMap::new()));
     }
 
     const WITHOUT: Duration = Duration::from_secs(10);
@@ -194,24 +194,24 @@ mod tests {
     fn a_changed_file_counts_and_a_broken_one_does_not() {
         let (_folder, file, tokens) = opened("one");
         let now = Instant::now();
-        assert_eq!(tokens.reload(now, WITHOUT), Ok(Reloaded::Same));
+        assert_eq!(tokens.reload(now, WITHOUT), Ok(ReloadOutcome::Same));
         std::fs::write(&file, "two").unwrap();
-        assert_eq!(tokens.reload(now, WITHOUT), Ok(Reloaded::Changed));
+        assert_eq!(tokens.reload(now, WITHOUT), Ok(ReloadOutcome::Changed));
         assert!(
-            tokens.admit_bearer(&authorization("Bearer two")) && !tokens.admit_bearer(&authorization("Bearer one"))
+            tokens.accepts_bearer(&authorization("Bearer two")) && !tokens.accepts_bearer(&authorization("Bearer one"))
         );
         for (n, broken) in ["a b", "\u{e9}"].iter().enumerate() {
             std::fs::write(&file, broken).unwrap();
             assert!(tokens.reload(now + WITHOUT * n as u32, WITHOUT).is_err(), "{broken}");
         }
-        assert!(tokens.admit_bearer(&authorization("Bearer two")));
+        assert!(tokens.accepts_bearer(&authorization("Bearer two")));
     }
 
     #[test]
     fn a_file_that_is_gone_or_empty_for_a_while_revokes_its_tokens_and_not_before() {
         for empty in [true, false] {
             let (_folder, file, tokens) = opened("one");
-            let (begun, admits) = (Instant::now(), || tokens.admit_bearer(&authorization("Bearer one")));
+            let (begun, admits) = (Instant::now(), || tokens.accepts_bearer(&authorization("Bearer one")));
             if empty {
                 std::fs::write(&file, "\n").unwrap()
             } else {
@@ -225,11 +225,11 @@ mod tests {
                         && admits()
                 );
             }
-            assert_eq!((tokens.reload(begun + WITHOUT, WITHOUT), admits()), (Ok(Reloaded::Revoked), false));
+            assert_eq!((tokens.reload(begun + WITHOUT, WITHOUT), admits()), (Ok(ReloadOutcome::Revoked), false));
             assert!(tokens.is_configured() && tokens.first().is_none(), "no token is accepted, rather than any");
-            assert_eq!(tokens.reload(begun + WITHOUT * 2, WITHOUT), Ok(Reloaded::Same), "reported once");
+            assert_eq!(tokens.reload(begun + WITHOUT * 2, WITHOUT), Ok(ReloadOutcome::Same), "reported once");
             std::fs::write(&file, "one").unwrap();
-            assert_eq!((tokens.reload(begun + WITHOUT * 3, WITHOUT), admits()), (Ok(Reloaded::Changed), true));
+            assert_eq!((tokens.reload(begun + WITHOUT * 3, WITHOUT), admits()), (Ok(ReloadOutcome::Changed), true));
         }
     }
 
@@ -240,9 +240,9 @@ mod tests {
         for second in 0..30 {
             std::fs::write(&file, if second % 9 == 8 { "one" } else { "" }).unwrap();
             let reloaded = tokens.reload(begun + Duration::from_secs(second), WITHOUT);
-            assert!(reloaded.is_err() || reloaded == Ok(Reloaded::Same), "{second}: {reloaded:?}");
+            assert!(reloaded.is_err() || reloaded == Ok(ReloadOutcome::Same), "{second}: {reloaded:?}");
         }
-        assert!(tokens.admit_bearer(&authorization("Bearer one")));
+        assert!(tokens.accepts_bearer(&authorization("Bearer one")));
     }
 
     #[test]
@@ -258,13 +258,15 @@ mod tests {
                     .is_err_and(|why| why.contains("not a regular file"))
             );
         }
-        assert!(tokens.admit_bearer(&authorization("Bearer one")));
+        assert!(tokens.accepts_bearer(&authorization("Bearer one")));
     }
 
     #[test]
     fn without_a_file_no_token_is_accepted() {
         let tokens = Tokens::open(None).unwrap();
-        assert!(!tokens.is_configured() && !tokens.admit_bearer(&authorization("Bearer ")) && tokens.first().is_none());
+        assert!(
+            !tokens.is_configured() && !tokens.accepts_bearer(&authorization("Bearer ")) && tokens.first().is_none()
+        );
         assert!(Tokens::open(Some("/no/such/file".into())).is_err_and(|error| error.starts_with("/no/such/file: ")));
     }
 }

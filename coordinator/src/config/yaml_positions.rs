@@ -157,7 +157,7 @@ mod tests {
         "version: 1\ngroups:\n  - name: a\n    match: {hosts: [x, y]}\n  - name: b\n    origin:\n      url: http://o\n";
 
     #[test]
-    fn a_place_tells_its_field() {
+    fn a_position_has_its_field() {
         let positions = YamlPositions::of(TEXT);
         for (line, column, field) in [
             (1, 10, "version"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_tells_its_line_or_that_of_what_is_around_it() {
+    fn a_field_has_its_line_or_that_of_the_one_around_it() {
         let positions = YamlPositions::of(TEXT);
         for (field, line) in [
             ("groups[1].origin.url", 7),

@@ -11,13 +11,13 @@ use std::{
 };
 
 /// The outcome of capturing a body.
-pub(crate) enum Captured<B> {
+pub(crate) enum CaptureOutcome<B> {
     /// The whole body, in one allocation of its exact size.
     Whole(Bytes),
     /// The body is larger than the limit. Streams what was received, then the rest.
-    TooLarge(Resumed<B>),
+    TooLarge(ResumedBody<B>),
     /// The budget has no bytes left. Streams what was received, then the rest.
-    OverBudget(Resumed<B>),
+    OverBudget(ResumedBody<B>),
     /// The body ended early.
     Cut(Cut),
 }
@@ -28,10 +28,10 @@ pub(crate) async fn capture<B: Body<Data = Bytes, Error = Cut> + Unpin>(
     mut body: B,
     limit: u64,
     reservation: &mut ByteReservation,
-) -> Captured<B> {
+) -> CaptureOutcome<B> {
     let expected = body.size_hint().exact().filter(|length| *length <= limit);
     if !reservation.grow(expected.unwrap_or(0)) {
-        return Captured::OverBudget(Resumed { received: VecDeque::new(), rest: body });
+        return CaptureOutcome::OverBudget(ResumedBody { received: VecDeque::new(), rest: body });
     }
     let mut pieces = match expected.map(usize::try_from) {
         // The length is known: each piece is copied once, and its network buffer is free again.
@@ -40,16 +40,16 @@ pub(crate) async fn capture<B: Body<Data = Bytes, Error = Cut> + Unpin>(
     };
     loop {
         match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            None => return Captured::Whole(pieces.whole()),
-            Some(Err(cut)) => return Captured::Cut(cut),
+            None => return CaptureOutcome::Whole(pieces.whole()),
+            Some(Err(cut)) => return CaptureOutcome::Cut(cut),
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 pieces.add(data);
                 if pieces.len() as u64 > limit {
-                    return Captured::TooLarge(Resumed { received: pieces.into_queue(), rest: body });
+                    return CaptureOutcome::TooLarge(ResumedBody { received: pieces.into_queue(), rest: body });
                 }
                 if !reservation.grow(pieces.allocated() as u64) {
-                    return Captured::OverBudget(Resumed { received: pieces.into_queue(), rest: body });
+                    return CaptureOutcome::OverBudget(ResumedBody { received: pieces.into_queue(), rest: body });
                 }
             }
         }
@@ -155,19 +155,19 @@ fn exact(whole: Vec<u8>) -> Bytes {
 }
 
 /// A body that was too large to capture: what was received, then the rest.
-pub(crate) struct Resumed<B> {
+pub(crate) struct ResumedBody<B> {
     received: VecDeque<Bytes>,
     rest: B,
 }
 
-impl<B> Resumed<B> {
+impl<B> ResumedBody<B> {
     /// Replaces the rest.
     pub(crate) fn map(self, rest: impl FnOnce(B) -> B) -> Self {
         Self { received: self.received, rest: rest(self.rest) }
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
+impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for ResumedBody<B> {
     type Data = Bytes;
     type Error = Cut;
 
@@ -270,10 +270,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_in_crumbs_takes_little_more_than_it_is_and_all_of_that_is_counted() {
+    async fn a_body_in_crumbs_takes_little_more_than_its_size_and_all_of_it_is_counted() {
         let (all, budget) = (numbered(400_000), ByteBudget::new(1 << 30));
         let mut reservation = budget.reserve();
-        let Captured::Whole(whole) = capture(Crumbs(all.clone()), 1 << 20, &mut reservation).await else {
+        let CaptureOutcome::Whole(whole) = capture(Crumbs(all.clone()), 1 << 20, &mut reservation).await else {
             panic!("it is whole")
         };
         assert!(whole == all && (400_000..600_000).contains(&budget.used()), "{}", budget.used());
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_goes_by_is_kept_in_as_little() {
+    async fn a_body_that_streams_by_is_kept_in_as_little() {
         let (all, budget) = (numbered(100_000), ByteBudget::new(1 << 30));
         let (to, kept) = std::sync::mpsc::channel();
         let mut body =
@@ -299,9 +299,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_of_a_body_is_lost_where_there_is_no_more_room() {
+    async fn nothing_of_a_body_is_lost_where_the_budget_is_used_up() {
         let (all, budget) = (numbered(50_000), ByteBudget::new(20_000));
-        let Captured::OverBudget(mut rest) = capture(Crumbs(all.clone()), 1 << 20, &mut budget.reserve()).await else {
+        let CaptureOutcome::OverBudget(mut rest) = capture(Crumbs(all.clone()), 1 << 20, &mut budget.reserve()).await
+        else {
             panic!("there is no reservation")
         };
         assert!(rest.received.len() < 20, "{} pieces are held", rest.received.len());

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_says_once_whom_it_is_for() {
+    fn a_head_has_exactly_one_authority() {
         assert_eq!(head(Door::Data, "/x", &[("host", "h:1")]).unwrap().authority(), b"h:1");
         assert_eq!(
             head(Door::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(),

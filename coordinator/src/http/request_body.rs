@@ -4,7 +4,7 @@ use crate::{
     http::{
         body::Body,
         byte_budget::{ByteBudget, ByteReservation},
-        reply::{text, with},
+        reply::{text, with_field},
     },
     telemetry::{limits::ProcessLimit, metrics::Metrics},
 };
@@ -84,7 +84,7 @@ impl BodyError {
     pub(crate) fn response(&self) -> Response<Body> {
         let (status, why) = self.message();
         let response = text(status, why);
-        if matches!(self, Self::Full(_)) { with(response, header::RETRY_AFTER, "1") } else { response }
+        if matches!(self, Self::Full(_)) { with_field(response, header::RETRY_AFTER, "1") } else { response }
     }
 
     const fn limit(&self) -> Option<ProcessLimit> {
@@ -126,7 +126,7 @@ impl ControlBodies {
         };
         let read = timeout_at(end, read).await.unwrap_or(Err(BodyError::Slow));
         if let Some(limit) = read.as_ref().err().and_then(BodyError::limit) {
-            self.metrics.limit_reached(limit);
+            self.metrics.count_limit_reached(limit);
         }
         read
     }
@@ -197,23 +197,23 @@ mod tests {
         (open, Request::new(StreamBody::new(futures_util::StreamExt::chain(first, never))))
     }
 
-    fn met(metrics: &Metrics, limit: &str) -> bool {
+    fn is_reached(metrics: &Metrics, limit: &str) -> bool {
         let page = String::from_utf8(metrics.page().unwrap()).unwrap();
         !page.contains(&format!("meshcache_limits_met_total{{limit=\"{limit}\"}} 0\n"))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_end_is_refused_after_ten_seconds_and_its_room_is_free() {
+    async fn a_body_that_does_not_end_is_refused_after_ten_seconds_and_its_bytes_are_free() {
         let (metrics, bodies) = bodies();
         let begun = Instant::now();
         let (_open, request) = unfinished(100);
         assert_eq!(bodies.read(request, 512 * 1024).await, Err(BodyError::Slow));
         assert_eq!((begun.elapsed(), bodies.used()), (Duration::from_secs(10), 0));
-        assert!(met(&metrics, "body-time") && !met(&metrics, "bodies"));
+        assert!(is_reached(&metrics, "body-time") && !is_reached(&metrics, "bodies"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unfinished_bodies_take_no_more_than_there_is_for_all() {
+    async fn unfinished_bodies_take_no_more_than_the_budget() {
         let (metrics, bodies) = bodies();
         let tasks: Vec<_> = (0..1000)
             .map(|_| {
@@ -231,7 +231,7 @@ mod tests {
             full += usize::from(task.await.unwrap() == Err(BodyError::Full(ProcessLimit::Bodies)));
         }
         assert_eq!((full, bodies.used()), (1000 - MAX_BYTES as usize / SHORT_BODY, 0));
-        assert!(met(&metrics, "bodies"));
+        assert!(is_reached(&metrics, "bodies"));
         assert_eq!(bodies.read(Request::new(Full::from("a")), 10).await, Ok(b"a".to_vec()), "there is budget again");
     }
 

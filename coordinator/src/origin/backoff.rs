@@ -28,9 +28,9 @@ pub(crate) enum FailureScope {
 }
 
 /// The failures of one group's origin.
-pub(crate) struct OriginBackoff(Mutex<State>);
+pub(crate) struct OriginBackoff(Mutex<Failures>);
 
-struct State {
+struct Failures {
     all: Backoff,
     /// Keys that have failed since the last success, at most [`FAILED_KEYS`].
     failed: Vec<Hash>,
@@ -59,7 +59,7 @@ impl Backoff {
         false
     }
 
-    fn record_failure(&mut self, asked: u64, now: u64, random: u64) {
+    fn record_failure(&mut self, retry_after: u64, now: u64, random: u64) {
         // Many loads in progress fail together: that is one failure.
         if self.span == 0 || self.tried || self.until <= now {
             self.span = if self.span == 0 { FIRST_MS } else { self.span.saturating_mul(2).min(MAX_MS) };
@@ -67,13 +67,13 @@ impl Backoff {
             let jittered = self.span / 5 * 4 + random % (self.span / 5 * 2 + 1);
             (self.until, self.tried) = (now.saturating_add(jittered), false);
         }
-        self.until = self.until.max(now.saturating_add(asked.min(MAX_RETRY_AFTER_MS)));
+        self.until = self.until.max(now.saturating_add(retry_after.min(MAX_RETRY_AFTER_MS)));
     }
 }
 
 impl Default for OriginBackoff {
     fn default() -> Self {
-        Self(Mutex::new(State { all: Backoff::default(), failed: Vec::new(), keys: recent(MAX_KEYS) }))
+        Self(Mutex::new(Failures { all: Backoff::default(), failed: Vec::new(), keys: recent(MAX_KEYS) }))
     }
 }
 
@@ -86,9 +86,9 @@ impl OriginBackoff {
     }
 
     /// Records that a load has failed.
-    pub(crate) fn record_failure(&self, key: Hash, failing: FailureScope, now: u64, random: u64) {
+    pub(crate) fn record_failure(&self, key: Hash, scope: FailureScope, now: u64, random: u64) {
         let mut state = self.0.lock();
-        match failing {
+        match scope {
             FailureScope::Origin => state.all.record_failure(0, now, random),
             FailureScope::Key { retry_after } => {
                 state.keys.get_or_insert_mut(key, Backoff::default).record_failure(retry_after, now, random);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_that_cannot_be_reached_is_left_alone_for_every_key_and_tried_by_one() {
+    fn an_unreachable_origin_is_tried_by_one_load_of_any_key() {
         let backoff = OriginBackoff::default();
         assert!(backoff.try_load(A, 0));
         backoff.record_failure(A, FailureScope::Origin, 0, 100);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_moment_grows_and_is_jittered() {
+    fn the_backoff_grows_and_is_jittered() {
         let (backoff, mut now, mut spans) = (OriginBackoff::default(), 0, Vec::new());
         for random in [0, 200, 0, 0, 0, 0, 0] {
             backoff.record_failure(A, silent(), now, random);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_origin_asks_for_counts_up_to_a_minute() {
+    fn retry_after_counts_up_to_a_minute() {
         let backoff = OriginBackoff::default();
         backoff.record_failure(A, FailureScope::Key { retry_after: 5000 }, 0, 100);
         assert!(!backoff.try_load(A, 4999) && backoff.try_load(A, 5000));

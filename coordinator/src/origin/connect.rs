@@ -65,8 +65,8 @@ impl Trust {
     pub(super) fn config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
         let Self::Tls { ca, http2 } = self else { return Ok(None) };
         let roots = match ca {
-            Some(pem) => roots(pem)?,
-            None => systems()?,
+            Some(pem) => parse_roots(pem)?,
+            None => system_roots()?,
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -79,7 +79,7 @@ impl Trust {
     }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
@@ -88,7 +88,7 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("contains no certificate".into()) } else { Ok(roots) }
 }
 
-fn systems() -> Result<RootCertStore, String> {
+fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -160,8 +160,10 @@ impl Connector {
 
     async fn connect(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
         let connected = self.tcp.clone().call(self.uri.clone()).await;
-        let wire =
-            Socket::new(connected.map_err(|error| OriginError::new(unconnected(&error), &error))?.into_inner(), permit);
+        let wire = Socket::new(
+            connected.map_err(|error| OriginError::new(connect_failure(&error), &error))?.into_inner(),
+            permit,
+        );
         let tcp = wire.socket();
         let Some((tls, name)) = &self.tls else {
             return Ok(OpenConnection { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
@@ -172,8 +174,8 @@ impl Connector {
     }
 }
 
-fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
-    if causes(error).any(|cause| cause.is::<Unresolved>()) {
+fn connect_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if causes(error).any(|cause| cause.is::<UnresolvedName>()) {
         return Failure::Dns;
     }
     let timed_out = causes(error)
@@ -184,7 +186,7 @@ fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
 /// A name without an address.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {source}")]
-pub(super) struct Unresolved {
+pub(super) struct UnresolvedName {
     name: String,
     source: io::Error,
 }
@@ -208,10 +210,10 @@ impl Resolver {
 
 impl Service<Name> for Resolver {
     type Response = vec::IntoIter<SocketAddr>;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
+    type Error = UnresolvedName;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, UnresolvedName>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UnresolvedName>> {
         Poll::Ready(Ok(()))
     }
 
@@ -221,10 +223,10 @@ impl Service<Name> for Resolver {
         Box::pin(async move {
             match addresses.await {
                 Ok(addresses) if addresses.is_empty() => {
-                    Err(Unresolved { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") })
+                    Err(UnresolvedName { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") })
                 }
                 Ok(addresses) => Ok(addresses.into_iter()),
-                Err(source) => Err(Unresolved { name, source }),
+                Err(source) => Err(UnresolvedName { name, source }),
             }
         })
     }

@@ -79,7 +79,7 @@ impl ConnectionLimit {
         match timeout(within, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => {
-                self.metrics.limit_reached(ProcessLimit::Descriptors);
+                self.metrics.count_limit_reached(ProcessLimit::Descriptors);
                 Err(OriginError::because(
                     Failure::Overload,
                     format!("no descriptor for a connection within {within:?}"),

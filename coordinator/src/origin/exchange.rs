@@ -51,14 +51,14 @@ impl Origin {
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
         match self.exchange(request, limit).await {
             Ok((response, stream)) => {
-                self.health.answered();
+                self.health.record_response();
                 Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream)))
             }
             // This says nothing about the origin.
             Err(error) if error.failure == Failure::Overload => Err(error.failure),
             Err(error) => {
-                self.health.failed(&error);
-                self.metrics.origin_failure(error.failure.reason());
+                self.health.record_failure(&error);
+                self.metrics.count_origin_failure(error.failure.reason());
                 Err(error.failure)
             }
         }

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_load_sends_what_is_keyed_and_a_pass_what_came() {
+    fn a_load_sends_the_keys_target_and_a_pass_the_clients() {
         let group = Group::for_tests(r#"{"key": {"query": {"exclude": ["utm_*"]}}}"#);
         for (sent, passed, keyed) in [
             ("/a/b?c=1", "/a/b?c=1", "/a/b?c=1"),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_a_load_sends_is_the_one_that_is_keyed() {
+    fn a_load_sends_the_keys_host() {
         let (hosts, service) = (Group::for_tests("{}"), Group::for_tests(r#"{"match": {"service": "shop.apps"}}"#));
         for (sent, keyed) in [
             ("SHOP.apps", "shop.apps"),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_not_told_what_belongs_to_the_connection_or_to_us() {
+    fn fields_of_the_connection_and_of_meshcache_are_stripped() {
         let group = Group::for_tests("{}");
         let mut headers = HeaderMap::new();
         for (name, value) in [

@@ -30,17 +30,17 @@ impl Health {
         Self { group: group.to_owned(), origin: origin.to_owned(), outage: Mutex::default() }
     }
 
-    pub(super) fn answered(&self) {
-        let over = self.outage.lock().ends(Instant::now());
+    pub(super) fn record_response(&self) {
+        let over = self.outage.lock().record_response(Instant::now());
         if let Some((lasted, failures)) = over {
             tracing::info!(group = self.group, origin = self.origin, ?lasted, failures, "origin answers again");
         }
     }
 
-    pub(super) fn failed(&self, error: &OriginError) {
+    pub(super) fn record_failure(&self, error: &OriginError) {
         // A failure of the client or of this process says nothing about the origin.
         let is_origins = !matches!(error.failure, Failure::IncompleteRequest | Failure::Internal);
-        if is_origins && self.outage.lock().fails(Instant::now()) {
+        if is_origins && self.outage.lock().record_failure(Instant::now()) {
             tracing::warn!(
                 group = self.group,
                 origin = self.origin,
@@ -54,7 +54,7 @@ impl Health {
 
 impl LoggedOutage {
     /// Records a failure. Returns whether to log it.
-    fn fails(&mut self, now: Instant) -> bool {
+    fn record_failure(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
         self.failures += 1;
         let is_news = !self.is_logged && self.last_line.is_none_or(|last_line| now >= last_line + MIN_BETWEEN_LINES);
@@ -65,7 +65,7 @@ impl LoggedOutage {
     }
 
     /// Records a response. Returns how long the outage lasted and how many requests failed, where that is to be logged.
-    fn ends(&mut self, now: Instant) -> Option<(Duration, u64)> {
+    fn record_response(&mut self, now: Instant) -> Option<(Duration, u64)> {
         let since = self.since.take()?;
         let failures = std::mem::take(&mut self.failures);
         if !std::mem::take(&mut self.is_logged) {
@@ -85,10 +85,13 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut origin = LoggedOutage::default();
-        assert_eq!(origin.ends(at(0)), None, "all is well");
-        assert!(origin.fails(at(0)) && !origin.fails(at(1)) && !origin.fails(at(100)), "once");
-        assert_eq!(origin.ends(at(100)), Some((Duration::from_secs(100), 3)));
-        assert_eq!(origin.ends(at(101)), None);
+        assert_eq!(origin.record_response(at(0)), None, "all is well");
+        assert!(
+            origin.record_failure(at(0)) && !origin.record_failure(at(1)) && !origin.record_failure(at(100)),
+            "once"
+        );
+        assert_eq!(origin.record_response(at(100)), Some((Duration::from_secs(100), 3)));
+        assert_eq!(origin.record_response(at(101)), None);
     }
 
     #[test]
@@ -97,9 +100,12 @@ mod tests {
         let at = |tenths: u64| start + Duration::from_millis(tenths * 100);
         let mut origin = LoggedOutage::default();
         let lines: usize = (0..200)
-            .map(|n| usize::from(origin.fails(at(2 * n))) + usize::from(origin.ends(at(2 * n + 1)).is_some()))
+            .map(|n| {
+                usize::from(origin.record_failure(at(2 * n)))
+                    + usize::from(origin.record_response(at(2 * n + 1)).is_some())
+            })
             .sum();
         assert_eq!(lines, 8, "in 40 s: a pair of lines each 10 s");
-        assert!(origin.fails(at(600)), "a new outage after a while is news");
+        assert!(origin.record_failure(at(600)), "a new outage after a while is news");
     }
 }

@@ -28,12 +28,12 @@ pub struct BadCa {
 
 /// The origins in use.
 pub(crate) struct Origins {
-    known: Mutex<Configured>,
+    current: Mutex<OriginSet>,
     limit: Arc<ConnectionLimit>,
 }
 
 #[derive(Clone, Default)]
-struct Configured {
+struct OriginSet {
     tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
     pools: HashMap<PoolKey, Arc<Pool>>,
     /// By group and URL.
@@ -51,24 +51,24 @@ struct PoolKey {
 impl Origins {
     /// Returns a set without origins.
     pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
-        Self { known: Mutex::default(), limit }
+        Self { current: Mutex::default(), limit }
     }
 
     /// Returns the origins of these groups, in their order.
     pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
-        let before = self.known.lock().clone();
-        let mut now = Configured::default();
+        let before = self.current.lock().clone();
+        let mut now = OriginSet::default();
         let origins: Result<_, _> =
             groups.iter().map(|group| now.origin(group, &before, metrics, &self.limit)).collect();
         if origins.is_ok() {
             // What no group needs any more is dropped, with its connections.
-            *self.known.lock() = now;
+            *self.current.lock() = now;
         }
         origins
     }
 }
 
-impl Configured {
+impl OriginSet {
     fn origin(
         &mut self,
         group: &Group,

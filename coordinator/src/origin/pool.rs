@@ -131,13 +131,13 @@ impl Pool {
     ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
         let is_safe = is_safe(request.method());
         let again = repeatable(&request);
-        let kept = self.take(is_safe);
+        let kept = self.take_open(is_safe);
         let is_reused = kept.is_some();
         let connection = match kept {
             Some(kept) => kept,
             None => self.open(on.patience).await?,
         };
-        let SendError { error, processing } = match self.once(connection, is_reused, request, on).await {
+        let SendError { error, processing } = match self.send_on(connection, is_reused, request, on).await {
             Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
@@ -148,13 +148,13 @@ impl Pool {
         };
         match again {
             Some(again) => {
-                self.once(self.open(on.patience).await?, false, again, on).await.map_err(|failed| failed.error)
+                self.send_on(self.open(on.patience).await?, false, again, on).await.map_err(|failed| failed.error)
             }
             None => Err(error),
         }
     }
 
-    async fn once(
+    async fn send_on(
         self: &Arc<Self>,
         connection: Connection,
         is_reused: bool,
@@ -170,10 +170,10 @@ impl Pool {
     }
 
     /// Takes an open connection.
-    fn take(&self, is_safe: bool) -> Option<Connection> {
+    fn take_open(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
         let mut kept = self.connections.lock();
-        if let Some(two) = kept.shared(now, None) {
+        if let Some(two) = kept.find_shared(now, None) {
             return Some(Connection::Http2(two));
         }
         while let Some(idle) = kept.idle.pop() {
@@ -194,7 +194,7 @@ impl Pool {
         let since = Instant::now();
         if self.connector.may_be_http2() && !self.speaks_http1.load(Acquire) {
             let mut opening = self.opening.lock().await;
-            if let Some(two) = self.connections.lock().shared(Instant::now(), Some(since)) {
+            if let Some(two) = self.connections.lock().find_shared(Instant::now(), Some(since)) {
                 return Ok(Connection::Http2(two));
             }
             if let Some((_, error)) = opening.as_ref().filter(|(at, _)| *at >= since) {
@@ -284,7 +284,7 @@ impl CloseIdle for Pool {
 
 impl PooledConnections {
     /// Returns an HTTP/2 connection with room, opened at `since` or later.
-    fn shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
+    fn find_shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
         self.shared.retain(|two| two.is_good(now));
         self.shared.iter().find(|two| since.is_none_or(|since| two.opened >= since) && two.has_room()).cloned()
     }
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_keeps_connections_for_less_is_believed() {
+    fn a_servers_shorter_idle_timeout_counts() {
         for (field, expected) in [
             ("timeout=5, max=100", Some(4000)),
             ("max=9,timeout=2", Some(1000)),

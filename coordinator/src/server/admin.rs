@@ -58,10 +58,10 @@ impl AdminPort {
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
 
-    fn refuses(&self, request: &Request<Incoming>) -> Option<Response> {
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response> {
         let headers = request.headers();
         let admitted = if self.tokens.is_configured() {
-            self.tokens.admit_browser(headers)
+            self.tokens.accepts_browser(headers)
         } else {
             self.loopback && is_local(host(request))
         };
@@ -100,7 +100,7 @@ impl Handler for AdminRoutes {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response {
-        if let Some(refusal) = self.admin.refuses(&request) {
+        if let Some(refusal) = self.admin.refusal(&request) {
             return refusal;
         }
         match self.router.clone().call(request).await {

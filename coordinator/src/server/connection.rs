@@ -15,18 +15,18 @@ const LATE_CONNECTION: Duration = Duration::from_secs(1);
 /// While the process stops, a connection without activity for this long is closed: its client may be frozen.
 const DRAIN_SILENCE: Duration = Duration::from_secs(5);
 
-type Connection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
+type HyperConnection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, I, S, TokioExecutor>;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(super) enum CloseReason {
     /// A head was too large to be read. hyper has answered it with 431.
     HeadTooLarge,
     /// Any other reason.
     Else,
 }
 
-impl Closed {
+impl CloseReason {
     fn of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let too_large = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large);
         if too_large { Self::HeadTooLarge } else { Self::Else }
@@ -35,10 +35,10 @@ impl Closed {
 
 /// Serves a connection to its end.
 pub(super) async fn serve<I, S, B>(
-    connection: Connection<'_, I, S>,
+    connection: HyperConnection<'_, I, S>,
     activity: &Activity,
     mut drain: watch::Receiver<bool>,
-) -> Closed
+) -> CloseReason
 where
     I: Read + Write + Unpin + 'static,
     S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
@@ -64,7 +64,7 @@ where
     loop {
         tokio::select! {
             // An error is the client's doing (it left, or spoke no HTTP and was answered so): it gets no log line.
-            ended = connection.as_mut() => return ended.map_or_else(|error| Closed::of(&*error), |()| Closed::Else),
+            ended = connection.as_mut() => return ended.map_or_else(|error| CloseReason::of(&*error), |()| CloseReason::Else),
             () = &mut stop, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -73,14 +73,14 @@ where
             _ = quiet.tick(), if stopping => {
                 let now = activity.when_idle();
                 if now.is_some() && now == rest {
-                    return Closed::Else;
+                    return CloseReason::Else;
                 }
                 rest = now;
             }
             _ = look.tick() => {
                 let now = activity.progress();
                 if now.is_some() && now == before {
-                    return Closed::Else;
+                    return CloseReason::Else;
                 }
                 before = now;
             }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_never_completes_a_head_is_let_go() {
+    async fn a_client_that_never_completes_a_head_is_disconnected() {
         for begin in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: h\r\n"] {
             let begun = Instant::now();
             let (mut client, task, _running) = connect(Duration::ZERO);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    async fn a_client_that_reads_nothing_of_its_response_is_disconnected() {
         let (mut client, task, _running) = connect(Duration::ZERO);
         client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         task.await.unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_the_process_stops_a_silent_client_is_not_waited_for_and_an_answer_is() {
+    async fn while_the_process_stops_a_silent_client_is_not_waited_for_and_a_response_is() {
         let (mut client, task, running) = connect(Duration::ZERO);
         client.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
         sleep(Duration::from_millis(1)).await;

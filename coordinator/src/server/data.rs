@@ -5,7 +5,7 @@ use crate::{
     feed::{Feed, Unanswered},
     http::{
         body::Body,
-        reply::{empty, text, with},
+        reply::{empty, text, with_field},
     },
     server::{Handler, TOO_MANY_FIELDS},
     settings::Door,
@@ -59,7 +59,7 @@ impl DataPort {
             return empty(StatusCode::NOT_FOUND);
         }
         if request.method() != Method::POST {
-            return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
+            return with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
         let body = match self.cache.control_bodies.read(request, MAX_FEED_QUESTION).await {
             Ok(body) => body,
@@ -85,14 +85,14 @@ impl DataPort {
                 );
             }
             Err(Unanswered::Full) => {
-                return with(
+                return with_field(
                     text(StatusCode::SERVICE_UNAVAILABLE, "no memory for the response now".into()),
                     header::RETRY_AFTER,
                     "1",
                 );
             }
         };
-        let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
+        let mut response = with_field(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
         if let Some(own) = answer.own_address {
             response.headers_mut().insert(wire::header::SELF, own);
         }

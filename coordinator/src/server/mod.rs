@@ -15,7 +15,7 @@ pub use peer::PeerPort;
 pub use status::{Filter, StatusPort};
 
 use crate::http::request_body::ConnectionBodies;
-use connection::Closed;
+use connection::CloseReason;
 use connection_io::ConnectionIo;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -164,7 +164,7 @@ impl Listener {
                     }
                 });
                 if connection::serve(builder.serve_connection(io, answer), &activity, drain).await
-                    == Closed::HeadTooLarge
+                    == CloseReason::HeadTooLarge
                 {
                     refused.inc();
                 }

@@ -6,7 +6,7 @@ use crate::{
     config::tokens::Tokens,
     http::{
         body::Body,
-        reply::{empty, text, with},
+        reply::{empty, text, with_field},
     },
     purge,
     purge::{Call, Purger, sync},
@@ -51,9 +51,9 @@ impl Handler for PeerPort {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        if !self.tokens.admit_bearer(request.headers()) {
+        if !self.tokens.accepts_bearer(request.headers()) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
-            return with(
+            return with_field(
                 text(StatusCode::UNAUTHORIZED, what.into()),
                 header::WWW_AUTHENTICATE,
                 "Bearer realm=\"meshcache\"",
@@ -79,13 +79,13 @@ impl PeerPort {
             (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
                 if method != Method::POST =>
             {
-                with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
+                with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
             (purge::PATH, _) => self.purge(request).await,
             (sync::PATH, _) => self.purges(request).await,
             (wire::PEEK_PATH, _) => self.peek(request).await,
             (wire::PUSH_PATH, _) => self.push(request).await,
-            (wire::WORD_PATH, _) => self.word(request).await,
+            (wire::WORD_PATH, _) => self.announcement(request).await,
             _ => empty(StatusCode::NOT_FOUND),
         }
     }
@@ -145,17 +145,17 @@ impl PeerPort {
     }
 
     /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
-    async fn word(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
         let body = match self.cache.peer_bodies.read(request, announcements::LONGEST).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
         match serde_json::from_slice::<Word>(&body)
             .map_err(|error| error.to_string())
-            .and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into())))
+            .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
         {
-            Ok(word) => {
-                self.rings.hear(&word);
+            Ok(announcement) => {
+                self.rings.hear(&announcement);
                 self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
@@ -165,7 +165,7 @@ impl PeerPort {
 
 fn json(report: &impl serde::Serialize) -> Response<Body> {
     match serde_json::to_vec(report) {
-        Ok(report) => with(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
+        Ok(report) => with_field(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
         Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

@@ -32,7 +32,7 @@ use crate::store::usage::{Purged, Usage};
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use purge_guard::LoadsInFlight;
-use shard::{Changed, Shard};
+use shard::{Shard, SlotChange};
 use slot::Slot;
 use std::sync::{
     Arc,
@@ -182,7 +182,7 @@ impl Store {
             }
             let mut shard = self.shard(load.key().hash()).lock();
             let changed = shard.put(quota.id, load.key(), entry, now, used.map(|used| (used, protected_room(quota))));
-            let overhead = shard.overhead_change();
+            let overhead = shard.take_overhead_change();
             drop(shard);
             self.account(quota, &changed);
             self.used.fetch_add(overhead, AcqRel);
@@ -195,14 +195,14 @@ impl Store {
         self.add_tombstone(key, now);
         self.loads.mark_purged(|loading| if loading.hash() == key { PurgeMatch::Yes } else { PurgeMatch::No });
         let slot = self.shard(key).lock().remove(quota.id, key);
-        slot.map_or_else(Purged::default, |slot| self.freed(quota, &slot))
+        slot.map_or_else(Purged::default, |slot| self.record_freed(quota, &slot))
     }
 
     /// Frees the variants of a key that `is_named` selects: another response replaces them, and it is not stored.
     pub(crate) fn remove_variants(&self, quota: &Quota, key: &Key, is_named: impl Fn(&Entry) -> bool) {
         let mut shard = self.shard(key.hash()).lock();
         let changed = shard.remove_variants(quota.id, key, is_named);
-        let overhead = shard.overhead_change();
+        let overhead = shard.take_overhead_change();
         drop(shard);
         self.used.fetch_add(overhead, AcqRel);
         if let Some(changed) = changed {
@@ -226,7 +226,7 @@ impl Store {
         let Some(shard) = self.shards.get(shard) else { return false };
         let mut shard = shard.lock();
         let (seen, changes) = shard.expire(now, EXPIRY_BATCH);
-        let overhead = shard.overhead_change();
+        let overhead = shard.take_overhead_change();
         drop(shard);
         self.used.fetch_add(overhead, AcqRel);
         let quotas = self.quotas.read();
@@ -286,7 +286,7 @@ impl Store {
             misses = 0;
             let of = self.quotas.read().get(id as usize).cloned();
             if let Some(of) = of {
-                let freed = self.freed(&of, &slot);
+                let freed = self.record_freed(&of, &slot);
                 of.evictions.fetch_add(freed.entries, Relaxed);
                 of.evictions_nonexpired
                     .fetch_add(slot.variants.iter().filter(|entry| entry.deadline() > now).count() as u64, Relaxed);
@@ -299,12 +299,12 @@ impl Store {
         for shard in &self.shards {
             loop {
                 let Some((_, slot)) = shard.lock().evict(Some(id), None) else { break };
-                self.freed(quota, &slot);
+                self.record_freed(quota, &slot);
             }
         }
     }
 
-    fn freed(&self, quota: &Quota, slot: &Slot) -> Purged {
+    fn record_freed(&self, quota: &Quota, slot: &Slot) -> Purged {
         let purged = Purged { entries: slot.variants.len() as u64, bytes: slot.bytes() };
         quota.used.fetch_sub(purged.bytes, Relaxed);
         quota.items.fetch_sub(purged.entries, Relaxed);
@@ -312,7 +312,7 @@ impl Store {
         purged
     }
 
-    fn account(&self, quota: &Quota, changed: &Changed) {
+    fn account(&self, quota: &Quota, changed: &SlotChange) {
         // Two's complement: adding a negative number as an unsigned one subtracts.
         quota.used.fetch_add(changed.bytes as u64, Relaxed);
         quota.items.fetch_add(changed.items as u64, Relaxed);

@@ -40,7 +40,7 @@ impl Store {
                 for among in candidates.chunks(PURGE_BATCH) {
                     let mut shard = shard.lock();
                     let (one, changes) = shard.purge(among, action, &is);
-                    let overhead = shard.overhead_change();
+                    let overhead = shard.take_overhead_change();
                     drop(shard);
                     self.used.fetch_add(overhead, AcqRel);
                     for (id, changed) in changes {

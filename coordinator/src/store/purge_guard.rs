@@ -14,14 +14,14 @@ use std::{
 /// All loads in progress.
 #[derive(Default)]
 pub(super) struct LoadsInFlight {
-    loads: Mutex<HashMap<u64, Arc<Loading>>>,
+    loads: Mutex<HashMap<u64, Arc<LoadState>>>,
     next: AtomicU64,
     /// Held shared while a load is checked and stored, exclusively while a purge marks loads: a load is either marked,
     /// or stored before the purge removes entries.
     storing: RwLock<()>,
 }
 
-struct Loading {
+struct LoadState {
     key: Key,
     position: Arc<Position>,
     purged: AtomicBool,
@@ -46,7 +46,7 @@ pub(crate) enum PurgeMatch {
 /// One load, from before its request is sent until it is dropped.
 pub(crate) struct PurgeGuard {
     id: u64,
-    inner: Arc<Loading>,
+    inner: Arc<LoadState>,
     all: Arc<LoadsInFlight>,
 }
 
@@ -84,7 +84,7 @@ impl Drop for PurgeGuard {
 impl LoadsInFlight {
     pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> PurgeGuard {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(Loading { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
+        let inner = Arc::new(LoadState { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
         self.loads.lock().insert(id, inner.clone());
         PurgeGuard { id, inner, all: self.clone() }
     }

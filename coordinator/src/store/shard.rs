@@ -25,14 +25,14 @@ pub(super) struct Shard {
 /// The effect of a change of a slot: by how many bytes and variants, and the entries that are dropped outside of the
 /// lock.
 #[derive(Default)]
-pub(super) struct Changed {
+pub(super) struct SlotChange {
     pub(super) bytes: i64,
     pub(super) items: i64,
     /// Only held, to free memory after the lock.
     pub(super) _gone: Vec<Arc<Entry>>,
 }
 
-impl Changed {
+impl SlotChange {
     /// Compares a slot with its measure before. A slot without variants is about to be removed.
     fn of(before: (i64, i64), slot: &Slot, gone: Variants) -> Self {
         let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
@@ -106,14 +106,14 @@ impl Shard {
         entry: Arc<Entry>,
         now: u64,
         used: Option<(Recency, u64)>,
-    ) -> Changed {
+    ) -> SlotChange {
         let at = quota as usize;
         if self.slrus.len() <= at {
             self.slrus.resize_with(at + 1, Slru::default);
         }
         let hash = key.hash();
         let mut gone = Vec::new();
-        let Some(slrus) = self.slrus.get_mut(at) else { return Changed::default() };
+        let Some(slrus) = self.slrus.get_mut(at) else { return SlotChange::default() };
         let mut before = (0, 0);
         // Another key with the same hash: the newer one replaces it.
         if slrus.peek(hash).is_some_and(|slot| slot.key != *key)
@@ -167,7 +167,7 @@ impl Shard {
             after
         });
         self.compact();
-        Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
+        SlotChange { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
     }
 
     /// Takes out the next key to evict, of one quota or of all: on probation before protected, then the least recently
@@ -186,7 +186,7 @@ impl Shard {
 
     /// Takes out expired variants of at most `most` keys, to bound the time under the lock. Keys with other variants
     /// are queued again.
-    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(u32, Changed)>) {
+    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(u32, SlotChange)>) {
         let (mut seen, mut changes) = (0, Vec::new());
         while seen < most
             && let Some(due) = self.expiry.pop(now)
@@ -203,7 +203,7 @@ impl Shard {
                 slot.variants = kept;
                 let again = Expiry::new(slot.deadline(), due.quota, hash);
                 slot.tick = again.tick;
-                (Changed::of(before, slot, gone), again)
+                (SlotChange::of(before, slot, gone), again)
             });
             let Some((change, again)) = change else { continue };
             if again.tick == 0 {
@@ -239,7 +239,7 @@ impl Shard {
         candidates: &[(u32, Hash)],
         action: PurgeAction,
         is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
-    ) -> (Purged, Vec<(u32, Changed)>) {
+    ) -> (Purged, Vec<(u32, SlotChange)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
         let expiry = &mut self.expiry;
         for (id, hash) in candidates.iter().copied() {
@@ -249,7 +249,7 @@ impl Shard {
                 purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
                 let changed = match action {
                     PurgeAction::Count => None,
-                    PurgeAction::Remove => slrus.remove(hash).map(|slot| Changed {
+                    PurgeAction::Remove => slrus.remove(hash).map(|slot| SlotChange {
                         bytes: -bytes,
                         items: -items,
                         _gone: slot.variants.into_vec(),
@@ -276,7 +276,7 @@ impl Shard {
         quota: u32,
         key: &Key,
         is_named: impl Fn(&Entry) -> bool,
-    ) -> Option<Changed> {
+    ) -> Option<SlotChange> {
         let (hash, slrus) = (key.hash(), self.slrus.get_mut(quota as usize)?);
         if slrus.peek(hash)?.key != *key {
             return None;
@@ -285,7 +285,7 @@ impl Shard {
             let before = measure(slot);
             let (gone, kept): (Variants, Variants) = slot.variants.drain(..).partition(|entry| is_named(entry));
             slot.variants = kept;
-            (Changed::of(before, slot, gone), slot.variants.is_empty())
+            (SlotChange::of(before, slot, gone), slot.variants.is_empty())
         })?;
         if is_empty {
             slrus.remove(hash);
@@ -294,7 +294,7 @@ impl Shard {
     }
 
     /// Returns by how many bytes tables and queue have changed since the last call.
-    pub(super) fn overhead_change(&mut self) -> i64 {
+    pub(super) fn take_overhead_change(&mut self) -> i64 {
         let now = self.expiry.bytes() + self.slrus.iter().map(Slru::overhead).sum::<u64>();
         let change = now as i64 - self.reported_overhead as i64;
         self.reported_overhead = now;
@@ -315,7 +315,7 @@ impl Shard {
 }
 
 /// Makes all variants of a key stale, and removes those that are useless then.
-fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, quota: u32, hash: Hash, now: u64) -> Option<Changed> {
+fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, quota: u32, hash: Hash, now: u64) -> Option<SlotChange> {
     let (changed, is_empty) = slrus.change(hash, |slot| {
         let before = measure(slot);
         let gone: Variants = std::mem::take(&mut slot.variants);
@@ -325,7 +325,7 @@ fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, quota: u32, hash: Hash
             slot.tick = due.tick;
             expiry.push(due);
         }
-        (Changed::of(before, slot, gone), slot.variants.is_empty())
+        (SlotChange::of(before, slot, gone), slot.variants.is_empty())
     })?;
     if is_empty {
         slrus.remove(hash);

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_are_remembered() {
+    fn the_latest_tombstones_are_kept() {
         let tombstones = Tombstones::default();
         for n in 0..=MAX_TOMBSTONES {
             tombstones.add(Hash(n as u128), 1000 + n as u64);

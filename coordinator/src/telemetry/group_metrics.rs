@@ -3,7 +3,7 @@
 use crate::{
     store::usage::Usage,
     telemetry::{
-        labelled::Labelled,
+        labelled::LabelledCounters,
         register::{counters, gauges, histograms},
     },
 };
@@ -221,9 +221,9 @@ pub struct GroupMetrics {
     main: CacheMetrics,
     slowest_peer: IntGauge,
     slowest_ms: AtomicU64,
-    requests: Labelled<2>,
-    not_stored: Labelled<1>,
-    origin_failures: Labelled<1>,
+    requests: LabelledCounters<2>,
+    not_stored: LabelledCounters<1>,
+    origin_failures: LabelledCounters<1>,
 }
 
 /// The metrics of one group in a part of the store.
@@ -277,19 +277,19 @@ impl GroupMetrics {
             main: cache("main"),
             slowest_peer: families.slowest_peer.with_label_values(&[name]),
             slowest_ms: AtomicU64::new(0),
-            requests: Labelled::new(name, &families.requests),
-            not_stored: Labelled::new(name, &families.not_stored),
-            origin_failures: Labelled::new(name, &families.origin_failures),
+            requests: LabelledCounters::new(name, &families.requests),
+            not_stored: LabelledCounters::new(name, &families.not_stored),
+            origin_failures: LabelledCounters::new(name, &families.origin_failures),
         }
     }
 
     /// Counts a request by its outcome and the reason for it.
-    pub fn request(&self, outcome: &'static str, reason: impl Into<Said>) {
+    pub fn count_request(&self, outcome: &'static str, reason: impl Into<Said>) {
         self.requests.inc([outcome, reason.into().label()]);
     }
 
     /// Counts a request without a reason.
-    pub fn answered(&self, outcome: &'static str) {
+    pub fn count_response(&self, outcome: &'static str) {
         self.requests.inc([outcome, ""]);
     }
 
@@ -303,7 +303,7 @@ impl GroupMetrics {
     }
 
     /// Adds requests that a proxy counted.
-    pub(super) fn proxy_requests(&self, outcome: &str, count: u64) {
+    pub(super) fn add_proxy_requests(&self, outcome: &str, count: u64) {
         if matches!(outcome, "hot" | "hit" | "stale" | "miss" | "revalidated" | "pass" | "failed") {
             self.from_proxies.inc_by(count);
         }
@@ -313,12 +313,12 @@ impl GroupMetrics {
     }
 
     /// Counts a response that is not stored.
-    pub fn not_stored(&self, reason: Reason) {
+    pub fn count_not_stored(&self, reason: Reason) {
         self.not_stored.inc([reason.label()]);
     }
 
     /// Counts a failed request to the origin.
-    pub fn origin_failure(&self, reason: Reason) {
+    pub fn count_origin_failure(&self, reason: Reason) {
         self.origin_failures.inc([reason.label()]);
     }
 
@@ -335,7 +335,7 @@ impl GroupMetrics {
     }
 
     /// Records how long another coordinator took to respond.
-    pub fn from_peer(&self, took: Duration) {
+    pub fn record_peer_latency(&self, took: Duration) {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let slowest = self.slowest_ms.fetch_max(ms, Ordering::Relaxed).max(ms);
         self.slowest_peer.set(i64::try_from(slowest).unwrap_or(i64::MAX));

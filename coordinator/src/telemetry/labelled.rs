@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 
 /// Counters by labels that are known only when they are first used. Reading takes no lock: a slot is set once and
 /// stays.
-pub(super) struct Labelled<const N: usize> {
+pub(super) struct LabelledCounters<const N: usize> {
     group: String,
     family: IntCounterVec,
     slots: [OnceLock<([&'static str; N], IntCounter)>; 48],
 }
 
-impl<const N: usize> Labelled<N> {
+impl<const N: usize> LabelledCounters<N> {
     pub(super) fn new(group: &str, family: &IntCounterVec) -> Self {
         Self { group: group.to_owned(), family: family.clone(), slots: [const { OnceLock::new() }; 48] }
     }

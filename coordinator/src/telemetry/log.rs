@@ -135,9 +135,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Captured {
+    impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -149,7 +149,7 @@ mod tests {
 
     /// Returns the line of an event, without its time.
     fn line(event: impl FnOnce()) -> String {
-        let kept = Captured::default();
+        let kept = Buffer::default();
         let writer = kept.clone();
         let lines = fmt::layer()
             .with_writer(move || writer.clone())
@@ -163,11 +163,11 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_where_logfmt_needs_it() {
-        let said = line(
+        let logged = line(
             || tracing::info!(key = %"default http://h/a b", n = 3, url = "http://h/?a=1", none = "", path = "C:\\x\"y\n", took = ?std::time::Duration::from_millis(1500), "not stored"),
         );
         assert_eq!(
-            said,
+            logged,
             " INFO not stored key=\"default http://h/a b\" n=3 url=\"http://h/?a=1\" none=\"\" path=\"C:\\\\x\\\"y\\n\" took=1.5s\n"
         );
     }
@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let said = line(
+        let logged = line(
             || tracing::warn!(value = %"a\nERROR all is lost", "somebody sent {}", "x\n ERROR all is lost\u{1b}[0m"),
         );
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(logged.lines().count(), 1, "{logged}");
     }
 }

@@ -246,32 +246,32 @@ impl Metrics {
     }
 
     /// Counts that a limit was reached, and logs it now and then.
-    pub(crate) fn limit_reached(&self, limit: ProcessLimit) {
+    pub(crate) fn count_limit_reached(&self, limit: ProcessLimit) {
         self.limits.count(limit);
     }
 
     /// Counts a failed call to a peer.
-    pub fn peer_failure(&self, reason: Reason) {
+    pub fn count_peer_failure(&self, reason: Reason) {
         self.peer_failures.with_label_values(&[reason.label()]).inc();
     }
 
     /// Counts a peek by its outcome.
-    pub fn peek(&self, outcome: &'static str) {
+    pub fn count_peek(&self, outcome: &'static str) {
         self.peeks.with_label_values(&[outcome]).inc();
     }
 
     /// Counts a peek of another peer by its outcome.
-    pub fn peek_answered(&self, outcome: &'static str) {
+    pub fn count_peek_answered(&self, outcome: &'static str) {
         self.peeks_answered.with_label_values(&[outcome]).inc();
     }
 
     /// Counts entries that were handed over, by outcome.
-    pub fn pushed(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
+    pub fn count_pushed(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
         outcomes.for_each(|(outcome, n)| self.pushed.with_label_values(&[outcome]).inc_by(n));
     }
 
     /// Counts entries that came from a peer, by outcome.
-    pub fn received(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
+    pub fn count_received(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
         outcomes.for_each(|(outcome, n)| self.received.with_label_values(&[outcome]).inc_by(n));
     }
 
@@ -301,9 +301,9 @@ impl Metrics {
     }
 
     /// Adds requests that a proxy counted. Both words must be known ones: each pair is a series.
-    pub fn proxy_requests(&self, group: &str, outcome: &str, count: u64) {
+    pub fn add_proxy_requests(&self, group: &str, outcome: &str, count: u64) {
         self.proxy_requests.with_label_values(&[group, outcome]).inc_by(count);
-        self.group(group).proxy_requests(outcome, count);
+        self.group(group).add_proxy_requests(outcome, count);
     }
 
     /// Sets the number of proxies of each filter version.

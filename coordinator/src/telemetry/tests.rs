@@ -9,9 +9,9 @@ fn a_groups_metrics_are_resolved_once() {
     let metrics = Metrics::new().unwrap();
     assert!(Arc::ptr_eq(&metrics.group("g"), &metrics.group("g")));
     metrics.group("g").gets.inc();
-    metrics.group("g").answered("hit");
-    metrics.group("g").answered("hit");
-    metrics.group("g").request("pass", Reason::Private);
+    metrics.group("g").count_response("hit");
+    metrics.group("g").count_response("hit");
+    metrics.group("g").count_request("pass", Reason::Private);
     let page = String::from_utf8(metrics.page().unwrap()).unwrap();
     for line in [
         r#"groupcache_gets_total{group="g"} 1"#,
