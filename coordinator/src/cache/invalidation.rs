@@ -7,10 +7,10 @@ use crate::{
         request::{Asked, caller},
         state::Cache,
     },
-    http::{body::Body, head::Head, reply::empty},
+    http::{body::Body, head::RequestHead, reply::empty},
     origin::with_headers,
     settings::Door,
-    store::{Entry, Fate, Mark, Meant, Where},
+    store::{Entry, IndexTerm, PurgeAction, PurgeMatch, PurgeScope},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
 use hyper::body::Incoming;
@@ -54,7 +54,7 @@ impl Invalidations {
 
 impl Cache {
     /// An unsafe request went through us, and this is its answer.
-    pub(crate) fn succeeded(self: &Arc<Self>, head: &Head, answer: &response::Parts) {
+    pub(crate) fn succeeded(self: &Arc<Self>, head: &RequestHead, answer: &response::Parts) {
         let fields = head.fields();
         let Ok(request) = head.request(&fields) else { return };
         if request.marks.any(Marks::GRPC) {
@@ -83,7 +83,7 @@ impl Cache {
     }
 
     /// Tells the key's owner and the next peer, while the client has its answer.
-    fn tell(self: &Arc<Self>, head: &Head, key: &Key, target: &str) {
+    fn tell(self: &Arc<Self>, head: &RequestHead, key: &Key, target: &str) {
         if !self.cluster.peers.may_ask() {
             return;
         }
@@ -112,7 +112,7 @@ impl Cache {
         let Some(uri) = target(&parts.uri) else { return empty(StatusCode::BAD_REQUEST) };
         (parts.uri, parts.method) = (uri, Method::GET);
         parts.headers.remove(http::header::CONTENT_LENGTH);
-        let Ok(head) = Head::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
+        let Ok(head) = RequestHead::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
         let (rules, fields) = (self.rules(), head.fields());
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
         let said = Question::read(&fields).unwrap_or_default();
@@ -160,24 +160,28 @@ impl Cache {
     /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has
     /// kept. Where both came in the same millisecond, it has.
     pub(crate) fn was_invalidated(&self, served: &Served, key: &Key, arrived: u64) -> bool {
-        self.store.is_gone(key.hash(), arrived)
-            || all_of_target(served, key).is_some_and(|all| self.store.is_gone(all, arrived))
+        self.store.has_tombstone(key.hash(), arrived)
+            || all_of_target(served, key).is_some_and(|all| self.store.has_tombstone(all, arrived))
     }
 
     /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
     fn invalidate(&self, served: &Served, changed: &Changed) {
         let (group, now) = (&served.group, self.clock.now());
         if let Some((path, target)) = changed.target {
-            self.store.note_gone(target, now);
+            self.store.add_tombstone(target, now);
             // Which other headers and cookies are in keys of this target, nobody knows: all of them.
             let is = |key: &Key| all_of_target(served, key) == Some(target);
-            self.store.keep_out(|key| if is(key) { Meant::Yes } else { Meant::No });
-            self.store.purge(&[Where::Marked(group.name().to_owned(), vec![path])], Fate::Gone, |key, _| is(key));
+            self.store.purge_loads(|key| if is(key) { PurgeMatch::Yes } else { PurgeMatch::No });
+            self.store.purge(
+                &[PurgeScope::Indexed(group.name().to_owned(), vec![path])],
+                PurgeAction::Remove,
+                |key, _| is(key),
+            );
             self.observed.lock().clear();
             self.loading.detach(is);
             self.asking.detach(is);
         }
-        self.store.remove(&served.share, changed.key, now);
+        self.store.remove(&served.quota, changed.key, now);
         self.observed.lock().forget(changed.observed);
         self.loading.detach(|flying| changed.begins(flying));
         self.asking.detach(|flying| changed.begins(flying));
@@ -195,12 +199,12 @@ struct Changed {
     length: usize,
     observed: Hash,
     /// The mark of its path, and what stands for all keys of its target, where others have the same target.
-    target: Option<(Mark, Hash)>,
+    target: Option<(IndexTerm, Hash)>,
 }
 
 impl Changed {
     fn of(served: &Served, key: &Key) -> Self {
-        let path = key.parts().map(|parts| Mark::path(parts.path));
+        let path = key.parts().map(|parts| IndexTerm::path(parts.path));
         Self {
             key: key.hash(),
             length: key.bytes().len(),
@@ -234,7 +238,7 @@ mod tests {
     use crate::{
         cache::{transfer::Comes, transfer_report::Refused},
         clock::simulated,
-        store::{Parts, Used, fresh},
+        store::{Parts, Recency, fresh},
     };
     use meshcache_protocol::{Groups, Request, frame, purge::What};
 
@@ -277,7 +281,7 @@ mod tests {
         cache.write_frames(
             key,
             &[Arc::new(entry)],
-            Used { warm: false, touched: arrived },
+            Recency { warm: false, touched: arrived },
             served.group.digest(),
             &mut message,
         );
@@ -326,9 +330,9 @@ mod tests {
         let cache = cache(&[]);
         let key = key(&cache, "/a", "");
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.remove(&What { all: true, ..What::default() }, Fate::Gone);
+        cache.remove(&What { all: true, ..What::default() }, PurgeAction::Remove);
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.store.remove(&cache.rules().named("g").unwrap().share, key.hash(), cache.clock.now());
+        cache.store.remove(&cache.rules().named("g").unwrap().quota, key.hash(), cache.clock.now());
         assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));
     }
 
@@ -353,7 +357,7 @@ mod tests {
             let cache = cache(headers);
             let (rules, key) = (cache.rules(), key(&cache, &format!("/{}", "x".repeat(50_000)), "de"));
             let served = rules.named("g").unwrap();
-            let is_there = || cache.store.peek(&served.share, &key, cache.clock.now()).is_some();
+            let is_there = || cache.store.peek(&served.quota, &key, cache.clock.now()).is_some();
             cache.invalidate_in_time(served, &key);
             simulated::set(100_001);
             assert_eq!(comes(&cache, &key, 0, 0), Ok(()));

@@ -1,6 +1,6 @@
-//! A TCP connection that can be looked at while another task reads it.
+//! A TCP connection that another task can look at while one reads it.
 
-use crate::origin::connection_limit::Seat;
+use crate::origin::connection_limit::ConnectionPermit;
 use rustix::{
     io::Errno,
     net::{RecvFlags, Shutdown, recv, shutdown},
@@ -16,15 +16,18 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The one end that reads and writes. It has its descriptor for as long as it is there.
-pub(super) struct Wire(Arc<TcpStream>, #[expect(dead_code, reason = "it is given back with the socket")] Seat);
+/// The end that reads and writes. It holds the connection's descriptor.
+pub(super) struct Socket(
+    Arc<TcpStream>,
+    #[expect(dead_code, reason = "it is given back with the socket")] ConnectionPermit,
+);
 
-impl Wire {
-    pub(super) fn new(tcp: TcpStream, seat: Seat) -> Self {
-        Self(Arc::new(tcp), seat)
+impl Socket {
+    pub(super) fn new(tcp: TcpStream, permit: ConnectionPermit) -> Self {
+        Self(Arc::new(tcp), permit)
     }
 
-    /// The same socket, to look at. It is closed with its wire.
+    /// Returns the socket to look at. It is closed with this end.
     pub(super) fn socket(&self) -> Weak<TcpStream> {
         Arc::downgrade(&self.0)
     }
@@ -44,7 +47,7 @@ impl Wire {
     }
 }
 
-/// Whether an idle connection is open with nothing to read: no end, no answer that nobody asked for.
+/// Returns whether an idle connection is open with nothing to read: neither an end nor an unrequested response.
 pub(super) fn is_quiet(socket: &Weak<TcpStream>) -> bool {
     let look = |tcp: Arc<TcpStream>| {
         recv(&*tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::WOULDBLOCK)
@@ -52,7 +55,7 @@ pub(super) fn is_quiet(socket: &Weak<TcpStream>) -> bool {
     socket.upgrade().is_some_and(look)
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
@@ -64,7 +67,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.write(cx, |tcp| tcp.try_write(buf))
     }
