@@ -90,7 +90,7 @@ impl Origin {
         Origin::listening(listen(SocketAddr::from(([127, 0, 0, 1], 0))), Some(tls::Certified::localhost()))
     }
 
-    /// Starts one with a port that somebody took before.
+    /// Starts one on a port that was taken before.
     pub async fn takes(listener: TcpListener) -> Origin {
         Origin::listening(listener, None)
     }
@@ -104,13 +104,13 @@ impl Origin {
         Origin { addr, authority, state, accepting, open }
     }
 
-    /// What `path` (without query) is answered with from now on; `*` is every path without a script of its own.
+    /// Scripts the answers to `path` (without query) from now on; `*` is every path without a script of its own.
     pub fn on(&self, path: &str, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> &Origin {
         self.state.scripts.lock().unwrap().insert(path.to_owned(), Arc::new(script));
         self
     }
 
-    /// The same answer to every request for `path`.
+    /// Gives one answer to every request for `path`.
     pub fn always(&self, path: &str, reply: Reply) -> &Origin {
         self.on(path, move |_| reply.clone())
     }

@@ -53,7 +53,7 @@ impl Coordinator {
         Coordinator::start(&[&["--origin", origin], arguments].concat()).await
     }
 
-    /// The same with so many worker threads; without this, one for each core.
+    /// Starts one with this number of worker threads; the default is one for each core.
     pub async fn with_threads(threads: usize, arguments: &[&str]) -> Coordinator {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
