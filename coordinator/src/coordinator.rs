@@ -11,7 +11,7 @@ use crate::{
     feed::Feed,
     kube,
     kube::Cluster,
-    purge::Purger,
+    purge::{PeerSync, Purger},
     reload::{Reload, give},
     server::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
     settings::Settings,
@@ -77,7 +77,7 @@ pub struct Coordinator {
     admin: (Port, Admin),
     status: (Port, Status),
     peer: (Port, PeerPort),
-    purger: Arc<Purger>,
+    peer_sync: Arc<PeerSync>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -127,7 +127,8 @@ impl Coordinator {
             admin_tokens.clone(),
         )
         .map_err(Failed::Config)?;
-        let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), &config.name);
+        let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone());
+        let peer_sync = PeerSync::new(&purger, &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
         let port = |name: &str, at, most: u64| {
@@ -161,10 +162,10 @@ impl Coordinator {
             stopping: stopping.clone(),
         };
         let rings = Rings::new(cache.cluster.clone(), metrics, &config.name, {
-            let (feed, purger) = (feed.clone(), purger.clone());
+            let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
                 feed.publish();
-                purger.ring_changed();
+                peer_sync.ring_changed();
             }
         });
         let mut coordinator = Self {
@@ -175,13 +176,13 @@ impl Coordinator {
                 peer,
                 PeerPort {
                     cache: cache.clone(),
-                    purger: purger.clone(),
+                    purger,
                     rings: rings.clone(),
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(PUSHES)),
                 },
             ),
-            purger,
+            peer_sync,
             fixed: config.members.clone().map(Fixed::new),
             kube,
             config,
@@ -242,7 +243,7 @@ impl Coordinator {
             fixed: self.kube.is_none(),
         });
         let kube_readiness = self.kube.clone();
-        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, purger, stopping } = self;
+        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, peer_sync, stopping } = self;
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
@@ -254,7 +255,7 @@ impl Coordinator {
         // Who watches may know until the very end that this one stops.
         background.spawn(serve((status.0, status.1.routes()), ending.clone()));
         background.spawn(reload.run());
-        background.spawn(purger.listen());
+        background.spawn(peer_sync.run());
         background.spawn(cache.clone().run({
             let mut ending = ending;
             async move {

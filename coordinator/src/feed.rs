@@ -2,8 +2,7 @@
 
 use crate::{
     cache::state::Cache,
-    clock,
-    consistency::catch_up::{Claim, Knows},
+    consistency::catch_up::{Claim, Standing},
     http::byte_budget::{ByteBudget, ByteReservation},
     telemetry::{limits::Limit, metrics::Metrics},
 };
@@ -173,7 +172,7 @@ impl Feed {
     fn tell(&self, told: &mut Told) {
         (told.at, told.due) = (Some(Instant::now()), false);
         // First where we are: what is purged from now on is told the next time.
-        let position = self.cache.consistency.history.position();
+        let position = self.cache.consistency.position();
         let ring = self.cache.cluster.ring();
         // Equal on all coordinators that have been told the same: a proxy that changes between them is not told again.
         let of = format!("{} {:016x} {}", self.installation, ring.version(), self.cache.groups().digest());
@@ -201,14 +200,14 @@ impl Feed {
     pub(crate) fn now(&self, question: &FeedQuestion) -> Result<Answer, Unanswered> {
         let current = self.current.borrow().clone();
         // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
-        if !self.cache.consistency.lease.holds(clock::awake()) || current.ring.peers().is_empty() {
-            self.cache.consistency.wake();
+        if !self.cache.consistency.holds_lease() || current.ring.peers().is_empty() {
+            self.cache.consistency.request_catch_up();
             return Err(Unanswered::Unsure);
         }
-        let claim = Claim::Anybody { purges: &question.told.position, marks: &question.told.marks };
-        if self.cache.consistency.knows(claim) == Knows::Behind {
+        let claim = Claim::Unauthenticated { position: &question.told.position, marks: &question.told.marks };
+        if self.cache.consistency.record_claim(claim) == Standing::Behind {
             // It was told by another of what we have not heard.
-            self.cache.consistency.wake();
+            self.cache.consistency.request_catch_up();
         }
         let [first, second] = &current.sign_of_life;
         let json = match question.wire {
@@ -242,7 +241,7 @@ impl Feed {
             |position: Position, marks: String| News { since: position.clone(), position, marks, purges: Vec::new() };
         let news = (!question.position.covers(&current.position)).then(|| {
             let (position, marks) = ((*current.position).clone(), marks());
-            match self.cache.consistency.history.since(&question.position, PURGES) {
+            match self.cache.consistency.since(&question.position, PURGES) {
                 Ok(purges) => News { since: question.position.clone(), position, marks, purges },
                 Err(Missed) => lost(position, marks),
             }
@@ -392,7 +391,7 @@ mod tests {
     /// A log of a thousand purges, of 4 KiB each.
     fn purged(cache: &Arc<Cache>, feed: &Arc<Feed>) {
         for n in 0..1000 {
-            crate::purge::execute::order(
+            crate::purge::execute::issue(
                 cache,
                 What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() },
                 false,
@@ -443,7 +442,7 @@ mod tests {
     fn proxies_are_told_marks_and_peers_are_asked_for_what_a_right_one_proves() {
         let (before, feed) = started();
         before.set_peer_tokens(&["token".to_owned()]);
-        crate::purge::execute::order(&before, What { all: true, ..What::default() }, false);
+        crate::purge::execute::issue(&before, What { all: true, ..What::default() }, false);
         feed.publish();
         let news = told(&feed, &FeedQuestion::default()).news.unwrap();
         let proxy = |marks: &str| FeedQuestion {
@@ -453,15 +452,15 @@ mod tests {
         // Another one, which may learn of it from a peer.
         let (cache, feed) = started();
         cache.set_peer_tokens(&["newer".to_owned(), "token".to_owned()]);
-        cache.consistency.lease.set_peers(["b"].into_iter(), clock::awake());
-        let mut woken = cache.consistency.wake.subscribe();
+        cache.consistency.set_peers(["b"].into_iter());
+        let mut woken = cache.consistency.catch_up_requests();
         for (marks, asks) in [("", false), ("0123456789abcdef", false), (&news.marks, true)] {
             woken.mark_unchanged();
             told(&feed, &proxy(marks));
             assert_eq!(woken.has_changed().unwrap(), asks, "`{marks}`");
         }
         cache.set_peer_tokens(&[]);
-        crate::purge::execute::order(&cache, What { all: true, ..What::default() }, false);
+        crate::purge::execute::issue(&cache, What { all: true, ..What::default() }, false);
         feed.publish();
         assert_eq!(told(&feed, &FeedQuestion::default()).news.unwrap().marks, "", "without a token there are none");
     }
@@ -469,7 +468,7 @@ mod tests {
     #[test]
     fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
         let (cache, before) = started();
-        crate::purge::execute::order(&cache, What { all: true, ..What::default() }, false);
+        crate::purge::execute::issue(&cache, What { all: true, ..What::default() }, false);
         before.publish();
         let first = told(&before, &FeedQuestion::default());
         let news = first.news.unwrap();
@@ -480,7 +479,7 @@ mod tests {
         let same = told(&after, &proxy);
         assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
         // What it purges from now on is news, from where the proxy is.
-        crate::purge::execute::order(&cache, What { all: true, ..What::default() }, false);
+        crate::purge::execute::issue(&cache, What { all: true, ..What::default() }, false);
         after.publish();
         let news = told(&after, &proxy).news.unwrap();
         assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));

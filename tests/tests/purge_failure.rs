@@ -86,7 +86,7 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     let back = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("; hit");
     await_until(back, SOON, "it caches again").await;
     let log = mesh.coordinators.all[0].process.log();
-    assert!(log.contains("purges are known again"), "{log}");
+    assert!(log.contains("purge lease regained"), "{log}");
     assert_eq!(
         mesh.coordinators.all[0].metrics().await.get("meshcache_emptied_total", &[]),
         0.0,

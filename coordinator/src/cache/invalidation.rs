@@ -303,7 +303,7 @@ mod tests {
         let (there, frames) = frame::read(&message).unwrap();
         cache.take_in(
             served,
-            &cache.store.begin(key.clone(), cache.consistency.history.position()),
+            &cache.store.begin(key.clone(), cache.consistency.position()),
             &frames[0],
             late,
             &Arc::new(there),

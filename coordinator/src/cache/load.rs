@@ -69,7 +69,7 @@ impl Cache {
         let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
             return Landed::Failed(Failure::Internal);
         };
-        let load = self.store.begin(key.clone(), self.consistency.history.position());
+        let load = self.store.begin(key.clone(), self.consistency.position());
         let stale = self
             .store
             .get(&served.share, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));

@@ -42,7 +42,7 @@ impl Cache {
         let since = self.store.peek(&served.share, key, now).and_then(arrived);
         let before = self.cluster.former.lock().owners(key.hash(), me, since, now);
         // Begun before anybody is asked: a purge that comes meanwhile keeps out what is older.
-        let load = self.store.begin(key.clone(), self.consistency.history.position());
+        let load = self.store.begin(key.clone(), self.consistency.position());
         let Some(peer) = before.iter().find(|peer| self.cluster.peers.admits(peer, Call::Peek)) else { return };
         let group = served.group.config();
         let patience = DEADLINE.min(group.patience.duration() / 2);
@@ -82,7 +82,7 @@ impl Cache {
                 return "failed";
             }
         };
-        if !self.consistency.is_sure(Claim::Peer(&there.to_string())).await {
+        if !self.consistency.catch_up(Claim::Peer(&there.to_string())).await {
             return Refused::Purged.label();
         }
         let there = Arc::new(there);
@@ -106,7 +106,7 @@ impl Cache {
         let rules = self.rules();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
         // Said before the store is looked at: what is sent is no older.
-        let mut message = frame::message(&self.consistency.history.position());
+        let mut message = frame::message(&self.consistency.position());
         let empty = message.len();
         let mut write = || {
             if let Some((entries, used)) = self.store.peek(&served.share, &key, self.clock.now()) {

@@ -79,7 +79,7 @@ impl Cache {
             verified: asked.verified(),
             ring: ring.version(),
             rules: group.digest().to_owned(),
-            purge: self.consistency.history.told().to_string(),
+            purge: self.consistency.position_text().to_string(),
             // Peers believe one another.
             marks: String::new(),
             // Less than we wait, so that `loading` is here before we take the peer for dead.

@@ -6,7 +6,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use arc_swap::ArcSwap;
-use meshcache_protocol::{Key, Ring};
+use meshcache_protocol::{Key, Peer, Ring};
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -38,6 +38,11 @@ impl Cluster {
     /// The ring.
     pub fn ring(&self) -> Arc<Ring> {
         self.ring.load_full()
+    }
+
+    /// The peer of that name where it was last, in the rings before this one.
+    pub(crate) fn previous_peer(&self, name: &str) -> Option<Peer> {
+        self.former.lock().peer(name).cloned()
     }
 
     /// Milliseconds of the cache's own clock.
@@ -114,7 +119,6 @@ impl Cluster {
 mod tests {
     use super::*;
     use crate::cluster::client::Call;
-    use meshcache_protocol::Peer;
 
     fn ring(names: &[String]) -> Arc<Ring> {
         let peer = |name: &String| Peer { name: name.clone(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };

@@ -58,14 +58,14 @@ fn member(text: &str) -> Option<Member> {
     })
 }
 
-/// Knows the members' addresses.
+/// Standing the members' addresses.
 pub struct Fixed {
     members: Vec<Member>,
     known: HashMap<String, IpAddr>,
 }
 
 impl Fixed {
-    /// Knows names, and no address yet.
+    /// Standing names, and no address yet.
     pub fn new(members: Vec<Member>) -> Self {
         Self { members, known: HashMap::new() }
     }

@@ -8,8 +8,7 @@ use crate::{
         body::Body,
         reply::{empty, text, with},
     },
-    purge,
-    purge::{Call, Purger, sync},
+    purge::{Behind, CATCH_UP_PATH, PURGE_PATH, PurgeCall, Purger},
     server::{Answer, data::too_many_lines},
     settings::Door,
 };
@@ -76,13 +75,13 @@ impl PeerPort {
             return self.cache.invalidated(Door::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
+            (PURGE_PATH | CATCH_UP_PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
                 if method != Method::POST =>
             {
                 with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
-            (purge::PATH, _) => self.purge(request).await,
-            (sync::PATH, _) => self.purges(request).await,
+            (PURGE_PATH, _) => self.purge(request).await,
+            (CATCH_UP_PATH, _) => self.purges(request).await,
             (wire::PEEK_PATH, _) => self.peek(request).await,
             (wire::PUSH_PATH, _) => self.push(request).await,
             (wire::WORD_PATH, _) => self.word(request).await,
@@ -95,10 +94,10 @@ impl PeerPort {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
-        let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        match self.purger.here(call).await {
+        let Ok(call) = serde_json::from_slice::<PurgeCall>(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        match self.purger.receive(call).await {
             Ok(report) => json(&report),
-            Err(purge::Behind) => empty(StatusCode::CONFLICT),
+            Err(Behind) => empty(StatusCode::CONFLICT),
         }
     }
 
@@ -109,7 +108,7 @@ impl PeerPort {
             Err(unreadable) => return unreadable.response(),
         };
         let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        json(&self.purger.since(&question))
+        json(&self.purger.respond(&question))
     }
 
     /// What is here of a key.

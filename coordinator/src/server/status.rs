@@ -104,7 +104,8 @@ async fn ready(State(status): State<Arc<Status>>) -> Response {
 async fn metrics(State(status): State<Arc<Status>>) -> Response {
     status.feed.count_proxies();
     status.metrics.set_usage(&status.cache.usage());
-    status.metrics.set_standing(status.cache.consistency.standing());
+    let consistency = &status.cache.consistency;
+    status.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
     status.metrics.set_under_way(status.cache.under_way());
     match status.metrics.page() {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),

@@ -2,7 +2,7 @@
 
 use crate::{
     cache::transfer::Comes,
-    consistency::catch_up::{Claim, Knows},
+    consistency::catch_up::{Claim, Standing},
     simulation::{
         net::{Back, Lost, Place},
         questions::{HOUR, PATIENCE},
@@ -48,7 +48,7 @@ impl World {
         node.flights.insert(key, turn);
         node.waiters.insert(turn, vec![waiter]);
         let (cache, life) = (node.cache.clone(), node.life);
-        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.history.position());
+        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
         let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
         let before = if is_owner {
@@ -75,7 +75,7 @@ impl World {
                     world.nodes[at].breakers.entry(other).or_default().fails(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
-                    && cache.consistency.knows(Claim::Peer(&there.to_string())) == Knows::All
+                    && cache.consistency.record_claim(Claim::Peer(&there.to_string())) == Standing::Current
                 {
                     let (there, rules) = (Arc::new(there), cache.rules());
                     for frame in &frames {
@@ -98,7 +98,7 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::message(&cache.consistency.history.position());
+            let mut message = frame::message(&cache.consistency.position());
             let rules = cache.rules();
             let served = rules.named("g").unwrap();
             if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.clock.now()) {

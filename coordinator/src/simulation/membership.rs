@@ -4,7 +4,7 @@ use crate::{
     cache::transfer::Comes,
     cluster::announcements::Does,
     consistency::{
-        catch_up::{Claim, Knows},
+        catch_up::{Claim, Standing},
         lease::Renewal,
     },
     simulation::{
@@ -34,9 +34,8 @@ impl World {
         let renewal = node
             .cache
             .consistency
-            .lease
-            .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
-        if renewal == Renewal::Empty {
+            .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name));
+        if renewal == Renewal::Flush {
             self.figures.emptied += u64::from(crate::purge::execute::start_over(&node.cache).entries > 0);
         }
         node.ring.fill(false);
@@ -140,8 +139,7 @@ impl World {
             else {
                 continue;
             };
-            let message =
-                messages.entry(owner).or_insert_with(|| frame::message(&cache.consistency.history.position()));
+            let message = messages.entry(owner).or_insert_with(|| frame::message(&cache.consistency.position()));
             cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {
@@ -167,12 +165,12 @@ impl World {
     fn receives(&mut self, at: usize, message: &[u8]) {
         let cache = self.nodes[at].cache.clone();
         let (there, frames) = frame::read(message).unwrap();
-        if cache.consistency.knows(Claim::Peer(&there.to_string())) != Knows::All {
+        if cache.consistency.record_claim(Claim::Peer(&there.to_string())) != Standing::Current {
             return self.wake(at);
         }
         let (there, rules) = (Arc::new(there), cache.rules());
         for frame in &frames {
-            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.history.position());
+            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.position());
             let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);
         }
     }

@@ -4,7 +4,6 @@
 use crate::{
     cache::state::Cache,
     cluster::announcements::{Does, Told},
-    consistency::marks::Marker,
     feed::Feed,
     simulation::{feed::Poll, flights::Waiter, net::Run, world::World},
 };
@@ -43,7 +42,7 @@ impl Node {
     pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
         let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
-        cache.consistency.marker.store(Arc::new(Marker::new(&["token".to_owned()])));
+        cache.consistency.set_tokens(&["token".to_owned()]);
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", world.name(at));
         feed.set_config(world.config.clone());
         Self {

@@ -338,10 +338,10 @@ impl Metrics {
         }
     }
 
-    /// Says whether all purges are known here, and how many others can catch up from.
-    pub fn set_standing(&self, (sure, held): (bool, usize)) {
-        self.sure.set(sure.into());
-        self.purge_log.set(i64::try_from(held).unwrap_or(i64::MAX));
+    /// Sets whether the purge lease is held, and the number of purges in the log.
+    pub fn set_purge_log(&self, lease_held: bool, len: usize) {
+        self.sure.set(lease_held.into());
+        self.purge_log.set(i64::try_from(len).unwrap_or(i64::MAX));
     }
 
     /// Says how many requests wait, how many bytes are on their way into the store, and how many those take that are
