@@ -116,7 +116,7 @@ impl LocalPurger {
     }
 
     fn report_flush(&self, purged: Purged) {
-        self.metrics.emptied.inc_by(u64::from(purged.entries > 0));
+        self.metrics.store_flushes.inc_by(u64::from(purged.entries > 0));
         self.feed.publish();
     }
 

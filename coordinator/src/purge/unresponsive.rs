@@ -49,6 +49,6 @@ impl UnresponsivePeers {
     fn change(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
         let mut names = self.names.lock();
         change(&mut names);
-        self.metrics.silent_peers.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
+        self.metrics.unresponsive_peers.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
     }
 }

@@ -44,11 +44,11 @@ pub struct Metrics {
     /// `meshcache_purges_unreached_total`: peers that a purge ordered here did not reach.
     pub purges_unreached: IntCounter,
     purge_log: IntGauge,
-    /// `meshcache_emptied_total`: how often the store was emptied because nobody knew what had been purged.
-    pub emptied: IntCounter,
-    /// `meshcache_silent_peers`: peers that neither answer nor refuse.
-    pub silent_peers: IntGauge,
-    sure: IntGauge,
+    /// `meshcache_store_flushes_total`: flushes of the store because missed purges could not be learnt.
+    pub store_flushes: IntCounter,
+    /// `meshcache_unresponsive_peers`: peers that neither answer nor refuse.
+    pub unresponsive_peers: IntGauge,
+    purge_lease_held: IntGauge,
     /// `meshcache_peers_failing`: peers that have not answered since they failed.
     pub peers_failing: IntGauge,
     /// `meshcache_hedges_total`: questions to the next peer while the owner was still waited for.
@@ -61,7 +61,7 @@ pub struct Metrics {
     limits: Met,
     waiters: IntGauge,
     heads: IntGauge,
-    under_way: IntGauge,
+    inflight_body_bytes: IntGauge,
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
@@ -158,21 +158,24 @@ impl Metrics {
                 "meshcache_purges_unreached_total",
                 "Coordinators that a purge ordered here did not reach.",
             )?,
-            purge_log: one(to, IntGauge::new("meshcache_purge_log", "Purges that others can still catch up from."))?,
-            emptied: counter(
+            purge_log: one(
                 to,
-                "meshcache_emptied_total",
-                "How often the store was emptied because nobody knew any more what had been purged.",
+                IntGauge::new("meshcache_purge_log", "Purges from which other coordinators and proxies can catch up."),
             )?,
-            silent_peers: one(
+            store_flushes: counter(
                 to,
-                IntGauge::new("meshcache_silent_peers", "Coordinators that neither answer nor refuse."),
+                "meshcache_store_flushes_total",
+                "Flushes of the store because missed purges could not be learnt from any peer.",
             )?,
-            sure: one(
+            unresponsive_peers: one(
+                to,
+                IntGauge::new("meshcache_unresponsive_peers", "Coordinators that neither answer nor refuse."),
+            )?,
+            purge_lease_held: one(
                 to,
                 IntGauge::new(
-                    "meshcache_sure",
-                    "1, or 0 while other coordinators are not heard, so that everything passes.",
+                    "meshcache_purge_lease_held",
+                    "1, or 0 while other coordinators' purges are unknown, so that everything passes.",
                 ),
             )?,
             peers_failing: one(
@@ -205,9 +208,9 @@ impl Metrics {
                 to,
                 IntGauge::new("meshcache_heads_bytes", "Bytes of requests under way that the store does not answer."),
             )?,
-            under_way: one(
+            inflight_body_bytes: one(
                 to,
-                IntGauge::new("meshcache_under_way_bytes", "Bytes of bodies on their way into the store."),
+                IntGauge::new("meshcache_inflight_body_bytes", "Bytes of bodies on their way into the store."),
             )?,
             config_info: gauges(
                 to,
@@ -340,7 +343,7 @@ impl Metrics {
 
     /// Sets whether the purge lease is held, and the number of purges in the log.
     pub fn set_purge_log(&self, lease_held: bool, len: usize) {
-        self.sure.set(lease_held.into());
+        self.purge_lease_held.set(lease_held.into());
         self.purge_log.set(i64::try_from(len).unwrap_or(i64::MAX));
     }
 
@@ -349,7 +352,7 @@ impl Metrics {
     pub fn set_under_way(&self, (waiters, bytes, heads): (usize, u64, u64)) {
         self.heads.set(i64::try_from(heads).unwrap_or(i64::MAX));
         self.waiters.set(i64::try_from(waiters).unwrap_or(i64::MAX));
-        self.under_way.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.inflight_body_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The page that Prometheus reads.
