@@ -2,7 +2,7 @@
 
 use crate::{
     cache::state::Cache,
-    cluster::{announcer::Words, membership::Rings, static_peers::Fixed},
+    cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
         CheckFlags, Config,
         groups_file::{Loaded, Source},
@@ -70,8 +70,8 @@ pub struct Coordinator {
     config: Config,
     cache: Arc<Cache>,
     reload: Reload,
-    rings: Arc<Rings>,
-    fixed: Option<Fixed>,
+    membership: Arc<Membership>,
+    static_peers: Option<StaticPeers>,
     kube: Option<kube::Followed>,
     data: (Port, Data),
     admin: (Port, Admin),
@@ -161,7 +161,7 @@ impl Coordinator {
             kube: kube.clone(),
             stopping: stopping.clone(),
         };
-        let rings = Rings::new(cache.cluster.clone(), metrics, &config.name, {
+        let membership = Membership::new(cache.cluster.clone(), metrics, &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
                 feed.publish();
@@ -177,18 +177,18 @@ impl Coordinator {
                 PeerPort {
                     cache: cache.clone(),
                     purger,
-                    rings: rings.clone(),
+                    membership: membership.clone(),
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(PUSHES)),
                 },
             ),
             peer_sync,
-            fixed: config.members.clone().map(Fixed::new),
+            static_peers: config.members.clone().map(StaticPeers::new),
             kube,
             config,
             cache,
             reload,
-            rings,
+            membership,
             stopping,
         };
         coordinator.first_ring().await?;
@@ -201,12 +201,12 @@ impl Coordinator {
             return Ok(());
         }
         let names = self.config.members.iter().flatten().map(|member| member.name.clone());
-        self.rings.expects(names.chain([self.config.name.clone()]));
-        let peers = match &mut self.fixed {
-            Some(fixed) => fixed.resolve().await,
+        self.membership.set_peer_list(names.chain([self.config.name.clone()]));
+        let peers = match &mut self.static_peers {
+            Some(peers) => peers.resolve().await,
             None => vec![self.own()?],
         };
-        self.rings.take(peers);
+        self.membership.set_resolved(peers);
         Ok(())
     }
 
@@ -235,15 +235,28 @@ impl Coordinator {
     /// end, all in all for as long as `drain_timeout`.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
         let ports = self.ports()?;
-        let words = Arc::new(Words {
+        let announcer = Arc::new(Announcer {
             cluster: self.cache.cluster.clone(),
             bytes: self.cache.bytes.clone(),
-            rings: self.rings.clone(),
+            membership: self.membership.clone(),
             own: self.own()?,
-            fixed: self.kube.is_none(),
+            is_static: self.kube.is_none(),
         });
         let kube_readiness = self.kube.clone();
-        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, peer_sync, stopping } = self;
+        let Self {
+            config,
+            cache,
+            reload,
+            membership,
+            static_peers,
+            kube,
+            data,
+            admin,
+            status,
+            peer,
+            peer_sync,
+            stopping,
+        } = self;
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
@@ -263,25 +276,25 @@ impl Coordinator {
             }
         }));
         background.spawn({
-            let rings = rings.clone();
-            async move { rings.run().await }
+            let membership = membership.clone();
+            async move { membership.run().await }
         });
-        match (fixed, kube) {
-            (Some(fixed), _) => {
-                background.spawn(async move { fixed.run(&rings).await });
+        match (static_peers, kube) {
+            (Some(peers), _) => {
+                background.spawn(async move { peers.run(&membership).await });
             }
             (None, Some(kube)) => {
-                background.spawn(async move { kube.run(&rings).await });
+                background.spawn(async move { kube.run(&membership).await });
             }
             (None, None) => {}
         }
         let coming = background.spawn({
-            let words = words.clone();
+            let announcer = announcer.clone();
             async move {
                 if let Some(kube) = kube_readiness {
                     kube.ready().await;
                 }
-                words.come().await;
+                announcer.join().await;
             }
         });
 
@@ -308,12 +321,12 @@ impl Coordinator {
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
         coming.abort();
-        if cache.cluster.peers.may_ask() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
+        if cache.cluster.peers.has_token() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
             // Out of the ring before the next owners are looked up; who is slow to hear of it keeps nobody waiting.
-            words.leave_ring();
+            announcer.leave_ring();
             background.spawn({
-                let words = words.clone();
-                async move { words.go_on_leaving().await }
+                let announcer = announcer.clone();
+                async move { announcer.leave().await }
             });
             let until = begun + config.drain_timeout.mul_f64(HAND_OVER);
             let (handed, ()) =
@@ -328,7 +341,7 @@ impl Coordinator {
         drain.send_replace(true);
         let drained =
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
-        words.end().await;
+        announcer.end().await;
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),

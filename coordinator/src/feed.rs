@@ -363,7 +363,7 @@ mod tests {
         let config: Config = serde_json::from_value(serde_json::json!({"version": 1})).unwrap();
         cache.set_groups(Arc::new(Groups::new(config.clone()).unwrap())).unwrap();
         let peer = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
-        drop(cache.cluster.note_ring(&Arc::new(Ring::new(vec![peer]))));
+        drop(cache.cluster.swap_ring(&Arc::new(Ring::new(vec![peer]))));
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", "a");
         feed.set_config(config);
         (cache, feed)

@@ -93,7 +93,7 @@ impl Cache {
     }
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
-        let response = self.cluster.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
+        let response = self.cluster.peers.post(peer, wire::PUSH_PATH, message, PATIENCE).await?;
         let Collected::Whole(report) =
             collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.take()).await
         else {

@@ -103,7 +103,7 @@ impl Cache {
 
     /// Tells the key's owner and the next peer, while the client has its answer.
     fn tell(self: &Arc<Self>, head: &Head, key: &Key, target: &str) {
-        if !self.cluster.peers.may_ask() {
+        if !self.cluster.peers.has_token() {
             return;
         }
         let (ring, me) = (self.cluster.ring(), &self.settings.me);

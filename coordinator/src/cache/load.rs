@@ -96,7 +96,7 @@ impl Cache {
             return self.overloaded(served, stale.as_ref());
         };
         served.metrics.loads_deduped.inc();
-        self.cluster.note_stand_in(key);
+        self.cluster.record_load(key);
         let mut candidates = Candidates::of(stale.as_ref(), || self.others(served, key));
         let arrived = loop {
             let conditions = candidates.conditions();

@@ -12,7 +12,7 @@ use crate::{
     },
     clock,
     clock::Clock,
-    cluster::ring::Cluster,
+    cluster::Cluster,
     consistency::Consistency,
     http::{byte_budget::ByteBudget, request_body::Unread},
     origin::{BadCa, Clients, Seats},

@@ -12,7 +12,7 @@ mod unknown;
 
 use crate::{
     clock,
-    cluster::ring::Cluster,
+    cluster::Cluster,
     consistency::{
         catch_up::{CatchUp, Claim, Standing},
         lease::{Lease, Renewal, Unknown},

@@ -1,7 +1,7 @@
 //! What discovery knows of a Service that it follows: told to the ring, the metrics, the log and /readyz.
 
 use crate::{
-    cluster::membership::Rings,
+    cluster::membership::Membership,
     kube::{
         Known,
         endpoint_slices::{Fault, Problem, View},
@@ -47,7 +47,7 @@ impl Followed {
     }
 
     /// Makes a ring of each view, and shows what goes on. Ends only with the task that follows.
-    pub async fn run(mut self, rings: &Rings) {
+    pub async fn run(mut self, membership: &Membership) {
         let (mut events, mut trouble, mut view) = (0, None, View::default());
         let mut look = tokio::time::interval(LOOK);
         loop {
@@ -58,9 +58,9 @@ impl Followed {
             // What is new is told from what was taken before, not from who woke this: a change may come together with a
             // tick.
             let known = self.known.borrow_and_update();
-            rings.metrics.discovery_events.inc_by(known.events.saturating_sub(events));
+            membership.metrics.discovery_events.inc_by(known.events.saturating_sub(events));
             events = known.events;
-            rings.metrics.ring_age.set(known.trouble.as_ref().map_or(0, |trouble| age(trouble.since)));
+            membership.metrics.ring_age.set(known.trouble.as_ref().map_or(0, |trouble| age(trouble.since)));
             let line = known.trouble.as_ref().map(|trouble| trouble.line.clone());
             if line != trouble {
                 match &line {
@@ -73,12 +73,12 @@ impl Followed {
             drop(known);
             tell(&now.problems, &view.problems);
             for fault in Fault::ALL {
-                rings.metrics.set_discovery_problems(
+                membership.metrics.set_discovery_problems(
                     fault.word(),
                     now.problems.iter().filter(|problem| problem.fault == fault).count(),
                 );
             }
-            rings.replace(now.ready.clone());
+            membership.set_discovered(now.ready.clone());
             view = now;
         }
     }
@@ -109,10 +109,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_that_comes_together_with_a_tick_makes_a_ring() {
         let cache = Cache::sample("a", 1 << 20);
-        let rings = Rings::new(cache.cluster.clone(), cache.metrics.clone(), "a", || {});
+        let membership = Membership::new(cache.cluster.clone(), cache.metrics.clone(), "a", || {});
         let (told, known) = channel(Known::default());
         let followed = Followed::new("mesh/cache".into(), known);
-        let task = tokio::spawn(async move { followed.run(&rings).await });
+        let task = tokio::spawn(async move { followed.run(&membership).await });
         tokio::task::yield_now().await;
         for peers in 1..40 {
             let peer = |n| Peer { name: format!("p-{n}"), data: "10.0.0.1:1".into(), peer: "10.0.0.1:2".into() };

@@ -3,7 +3,7 @@
 
 use crate::{
     clock,
-    cluster::ring::Cluster,
+    cluster::Cluster,
     config::tokens::Tokens,
     consistency::{
         Consistency,
@@ -11,9 +11,9 @@ use crate::{
         messages::CatchUpResponse,
     },
     purge::{
-        Purger,
         connection::{CallError, PeerConnection},
         local::LocalPurger,
+        purger::Purger,
         unresponsive::UnresponsivePeers,
     },
 };

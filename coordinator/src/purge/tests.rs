@@ -1,7 +1,13 @@
 //! A purge whose client hangs up.
 
-use super::*;
+use crate::{
+    cache::state::Cache,
+    config::tokens::Tokens,
+    feed::Feed,
+    purge::{PurgeRequest, Purger},
+};
 use meshcache_protocol::purge::What;
+use std::time::Duration;
 
 #[test]
 fn a_purge_is_announced_though_its_client_has_hung_up() {

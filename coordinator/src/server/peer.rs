@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{handover, peek::Peeked, state::Cache},
-    cluster::{announcements, announcements::Word, membership::Rings},
+    cluster::{announcements, announcements::Announcement, membership::Membership},
     config::tokens::Tokens,
     http::{
         body::Body,
@@ -39,7 +39,7 @@ pub struct PeerPort {
     /// Carries out purges.
     pub purger: Arc<Purger>,
     /// Hears who comes and leaves.
-    pub rings: Arc<Rings>,
+    pub membership: Arc<Membership>,
     /// The tokens of peers.
     pub tokens: Arc<Tokens>,
     /// Places for pushes under way.
@@ -145,17 +145,17 @@ impl PeerPort {
 
     /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
     async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, announcements::LONGEST).await {
+        let body = match self.cache.unread_of_peers.whole(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
-        match serde_json::from_slice::<Word>(&body)
+        match serde_json::from_slice::<Announcement>(&body)
             .map_err(|error| error.to_string())
             .and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into())))
         {
             Ok(word) => {
-                self.rings.hear(&word);
-                self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
+                self.membership.receive(&word);
+                self.membership.own_departure().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
         }

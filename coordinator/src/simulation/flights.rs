@@ -51,11 +51,7 @@ impl World {
         let load = cache.store.begin(self.keys[key].clone(), cache.consistency.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
         let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
-        let before = if is_owner {
-            cache.cluster.former.lock().owners(self.keys[key].hash(), me, None, cache.clock.now())
-        } else {
-            Vec::new()
-        };
+        let before = if is_owner { cache.cluster.previous_owners(self.keys[key].hash(), None) } else { Vec::new() };
         let before = before
             .iter()
             .filter_map(|name| name.strip_prefix('p')?.parse().ok())
@@ -117,7 +113,7 @@ impl World {
 
     fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
         self.things[key].loads += 1;
-        self.nodes[at].cache.cluster.note_stand_in(&self.keys[key]);
+        self.nodes[at].cache.cluster.record_load(&self.keys[key]);
         let life = self.nodes[at].life;
         self.after(SERVICE / 2, move |world| {
             // What the service says it says half way.

@@ -6,7 +6,7 @@ pub use crate::telemetry::group_metrics::GroupMetrics;
 
 use crate::{
     cache::transfer_report::Refused,
-    cluster::peer_lists::Problem,
+    cluster::peer_lists::ListProblem,
     kube::endpoint_slices::Fault,
     store::usage::Usage,
     telemetry::limits::{Limit, Met},
@@ -313,7 +313,7 @@ impl Metrics {
     /// Says whether there is that problem with a peer of a fixed list. Who is in no list any more leaves no series
     /// behind.
     pub fn set_peer_problem(&self, peer: &str, problem: &str, is: bool) {
-        if is || problem == Problem::Unheard.label() {
+        if is || problem == ListProblem::Unheard.label() {
             self.peer_problems.with_label_values(&[peer, problem]).set(is.into());
         } else {
             let _ = self.peer_problems.remove_label_values(&[peer, problem]);

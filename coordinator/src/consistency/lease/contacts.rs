@@ -1,7 +1,9 @@
 //! The peers of a lease: when each answered or refused, and what follows for all of them together.
 
-use super::LEASE;
 use std::collections::HashMap;
+
+/// How long an answer of a peer is valid, milliseconds.
+pub(crate) const LEASE: u64 = 1500;
 
 /// The other peers of the ring.
 #[derive(Debug, Default)]

@@ -12,13 +12,13 @@ mod contacts;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use contacts::LEASE;
+
 use crate::consistency::unknown::UnknownPurges;
 use contacts::{Contact, Contacts};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// How long an answer of a peer is valid, milliseconds.
-pub(crate) const LEASE: u64 = 1500;
 /// How long a majority waits for the other peers, which may know purges that it does not, before it flushes its stores,
 /// milliseconds.
 const GRACE: u64 = 1000;
