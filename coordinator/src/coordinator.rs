@@ -9,8 +9,7 @@ use crate::{
         tokens::Tokens,
     },
     feed::Feed,
-    kube,
-    kube::Cluster,
+    kube::{ApiError, KubeDiscovery, hooks::HookError},
     purge::{PeerSync, Purger},
     reload::{Reload, give},
     server::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
@@ -41,13 +40,19 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Of the drain's time, the part in which entries may be handed over.
 const HAND_OVER: f64 = 0.8;
 
-/// Why a coordinator does not start, or ends before it is told to.
+/// Why a coordinator does not start, or ends before its shutdown. Its text is one line for people.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// It was told something wrong: one line that says what.
+    /// The flags or the groups are wrong.
     #[error("{0}")]
     Config(String),
-    /// The system does not let it.
+    /// The Kubernetes API of the flags cannot be used.
+    #[error(transparent)]
+    Kube(#[from] ApiError),
+    /// A hook of the chart failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The system refuses something.
     #[error("{0}")]
     System(String),
 }
@@ -72,7 +77,7 @@ pub struct Coordinator {
     reload: Reload,
     membership: Arc<Membership>,
     static_peers: Option<StaticPeers>,
-    kube: Option<kube::Followed>,
+    kube: Option<KubeDiscovery>,
     data: (Port, Data),
     admin: (Port, Admin),
     status: (Port, Status),
@@ -141,7 +146,7 @@ impl Coordinator {
         let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
 
         let kube = match config.service.clone() {
-            Some(service) => Some(Cluster::find(service).await.map_err(Failed::Config)?.follow()),
+            Some(service) => Some(KubeDiscovery::start(service).await?),
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));

@@ -3,7 +3,7 @@
 use crate::{
     cache::state::Cache,
     feed::Feed,
-    kube::Followed,
+    kube::KubeDiscovery,
     server::{Answer, TOO_MANY_LINES},
     telemetry::metrics::Metrics,
 };
@@ -38,7 +38,7 @@ pub struct Status {
     /// The module that proxies fetch.
     pub filter: Option<Filter>,
     /// What discovery by the Kubernetes API knows, where it is in use.
-    pub kube: Option<Followed>,
+    pub kube: Option<KubeDiscovery>,
     /// Whether the process is about to stop.
     pub stopping: Arc<AtomicBool>,
 }
@@ -94,7 +94,7 @@ async fn ready(State(status): State<Arc<Status>>) -> Response {
     if status.stopping.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    match status.kube.as_ref().map(Followed::readiness) {
+    match status.kube.as_ref().map(KubeDiscovery::readiness) {
         None => "ready\n".into_response(),
         Some(Ok(word)) => format!("{word}\n").into_response(),
         Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
