@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{pass_reason::Aside, response, state::Cache},
-    feed::{Feed, Unanswered},
+    feed::{Feed, Unavailable},
     http::{
         body::Body,
         reply::{empty, text, with},
@@ -79,13 +79,13 @@ impl Data {
         }
         let answer = match self.feed.answer(question).await {
             Ok(answer) => answer,
-            Err(Unanswered::Unsure) => {
+            Err(Unavailable::NoLease) => {
                 return text(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the other coordinators are not heard: ask one of them".into(),
                 );
             }
-            Err(Unanswered::Full) => {
+            Err(Unavailable::NoMemory) => {
                 return with(
                     text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()),
                     header::RETRY_AFTER,
