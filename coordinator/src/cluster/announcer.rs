@@ -8,9 +8,9 @@ use crate::{
     },
     http::{
         byte_budget::ByteBudget,
-        capture::{Collected, collect},
+        capture::{CaptureOutcome, capture},
     },
-    origin::{Failure, Paced},
+    origin::{Failure, IdleTimeoutBody},
 };
 use meshcache_protocol::{Peer, wire};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -119,8 +119,8 @@ impl Announcer {
     /// does not know it yet.
     async fn send(&self, peer: &Peer, message: Vec<u8>) -> Result<(), Failure> {
         let answer = self.cluster.peers.post_to(peer, wire::WORD_PATH, message, PATIENCE).await?;
-        let body = Paced::new(answer.into_body(), PATIENCE);
-        if let Collected::Whole(own) = collect(body, MAX_BYTES as u64, &mut self.bytes.take()).await
+        let body = IdleTimeoutBody::new(answer.into_body(), PATIENCE);
+        if let CaptureOutcome::Whole(own) = capture(body, MAX_BYTES as u64, &mut self.bytes.reserve()).await
             && let Ok(own) = serde_json::from_slice::<Announcement>(&own)
             && own.peer.name == peer.name
             && own.problem().is_none()

@@ -3,7 +3,10 @@
 //!
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
-use crate::cluster::announcements::{Announcement, MembershipEvent, VALIDITY};
+use crate::{
+    cluster::announcements::{Announcement, MembershipEvent, VALIDITY},
+    telemetry::metrics::UNHEARD,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most peers whose lists are remembered, and the most problems at once.
@@ -24,7 +27,7 @@ impl ListProblem {
     /// The metric label.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Unheard => "unheard",
+            Self::Unheard => UNHEARD,
             Self::NotListedHere => "not-listed-here",
             Self::NotListedThere => "not-listed-there",
         }

@@ -57,7 +57,7 @@ impl Default for Answers {
 impl Answers {
     /// Reserves memory for an answer. Kept ones that are not being sent make room.
     pub(super) fn reserve(&self, json: Vec<u8>, kept: &mut KeptAnswers) -> Option<Answer> {
-        let (mut reservation, bytes) = (self.0.take(), json.len() as u64);
+        let (mut reservation, bytes) = (self.0.reserve(), json.len() as u64);
         // An answer that is larger than the whole budget has to be sent, too: alone.
         let mut fits =
             || json.len() <= MAX_SMALL || reservation.grow(bytes) || (bytes > MAX_BYTES && self.0.used() == 0);

@@ -14,7 +14,7 @@ use crate::{
         proxies::Proxies,
         snapshot::Snapshot,
     },
-    telemetry::{limits::Limit, metrics::Metrics},
+    telemetry::{limits::ProcessLimit, metrics::Metrics},
 };
 use bytes::Bytes;
 use http::HeaderValue;
@@ -203,7 +203,7 @@ impl Feed {
             return Some(json.into());
         }
         let answer = self.answers.reserve(json, &mut kept).or_else(|| {
-            self.metrics.met(Limit::FeedAnswers);
+            self.metrics.count_limit_reached(ProcessLimit::FeedAnswers);
             // A proxy that cannot get the purges learns that: it empties its hot cache.
             let news = has_purges.then(|| lost((*snapshot.position).clone(), marks()))?;
             self.answers.reserve(self.json(wire, snapshot, with_state, Some(news)), &mut kept)

@@ -69,7 +69,7 @@ impl Proxies {
             for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_label(outcome) && *outcome != MISMATCH) {
                 let mut labels = self.outcomes.lock();
                 if labels.contains(outcome) || (labels.len() < MAX_LABELS && labels.insert(outcome.clone())) {
-                    self.metrics.proxy_requests(group, outcome, allowed(*count));
+                    self.metrics.add_proxy_requests(group, outcome, allowed(*count));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The client of the Kubernetes API, and what it asks for.
 
-use crate::kube::ServiceRef;
+use crate::config::service_ref::ServiceRef;
 use kube::{Client, Config, Error};
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 
 use crate::{
     cluster::membership::Membership,
+    config::service_ref::ServiceRef,
     kube::{
-        ServiceRef,
         client::{ApiError, WATCH_TIMEOUT, client, selector},
         endpoint_slices::{EndpointProblem, Fault, View},
         watch::{WatchState, follow},

@@ -2,9 +2,9 @@
 
 use crate::{
     clock,
+    config::service_ref::ServiceRef,
     http::get,
     kube::{
-        ServiceRef,
         client::{ApiError, chain, client, selector},
         endpoint_slices::{is_ready, port},
     },

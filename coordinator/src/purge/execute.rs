@@ -4,7 +4,7 @@
 use crate::{
     cache::state::Cache,
     consistency::{messages::CatchUpResponse, purge_log::Gap},
-    store::{Fate, usage::Purged},
+    store::{PurgeAction, usage::Purged},
 };
 use meshcache_protocol::purge::{Purge, What};
 
@@ -65,5 +65,5 @@ fn flush(cache: &Cache) -> Purged {
 /// Removes what a purge names from the store, or makes it stale. A load under way is answered but not stored, and later
 /// requests do not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
-    cache.remove(&purge.what, if purge.soft { Fate::Stale(cache.clock.now()) } else { Fate::Gone })
+    cache.remove(&purge.what, if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove })
 }

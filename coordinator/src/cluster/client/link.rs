@@ -76,7 +76,7 @@ impl Link {
 /// not matter to its caller.
 fn failure(error: &legacy::Error) -> Failure {
     if !error.is_connect() {
-        return Failure::by(error);
+        return Failure::of_error(error);
     }
     let timed_out = causes(error)
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));

@@ -8,8 +8,11 @@ pub(crate) use link::Call;
 
 use crate::{
     clock::Clock,
-    http::{body::Body, head::Head},
-    origin::{Failure, PARTIAL},
+    http::{
+        body::Body,
+        head::{CONDITIONAL_FIELDS, RequestHead},
+    },
+    origin::Failure,
     telemetry::metrics::Metrics,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -93,7 +96,7 @@ impl PeerClient {
         if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
             self.record_failure(link, Call::Question, failure);
         } else {
-            self.metrics.peer_failure(failure.reason());
+            self.metrics.count_peer_failure(failure.reason());
         }
         if link.breaker(call).lock().fails(now) && call == Call::Question {
             tracing::warn!(
@@ -129,7 +132,7 @@ impl PeerClient {
     pub(crate) async fn ask(
         &self,
         peer: &str,
-        head: &Head,
+        head: &RequestHead,
         question: &Question,
         patience: Duration,
         is_load: bool,
@@ -224,7 +227,7 @@ impl PeerClient {
     pub(crate) async fn invalidate(
         &self,
         peer: &str,
-        head: &Head,
+        head: &RequestHead,
         path: &str,
         patience: Duration,
     ) -> Result<(), Failure> {
@@ -248,7 +251,7 @@ impl PeerClient {
 /// fields of their own.
 fn hop_request(
     peer: &str,
-    head: &Head,
+    head: &RequestHead,
     question: &Question,
     token: &HeaderValue,
     is_load: bool,
@@ -259,7 +262,7 @@ fn hop_request(
         let is_dropped = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
             || connection::is_hop_by_hop(name.as_str().as_bytes())
-            || (is_load && PARTIAL.contains(&name.as_str()));
+            || (is_load && CONDITIONAL_FIELDS.contains(&name.as_str()));
         if !is_dropped {
             headers.append(name.clone(), value.clone());
         }
