@@ -113,7 +113,7 @@ impl PeerPort {
 
     /// Returns the stored responses of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
-        let said = request
+        let question = request
             .headers()
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
@@ -122,7 +122,7 @@ impl PeerPort {
             Ok(key) => key,
             Err(error) => return error.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(said.patience))).await {
+        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(question.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),
