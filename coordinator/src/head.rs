@@ -13,7 +13,7 @@ use http::{
 };
 use meshcache_protocol::{
     Field, Reason, Request,
-    connection::strips_from_request,
+    forwarding::strips_from_request,
     request::{FORWARDED_PROTO, Unfit, scheme},
     wire::{BadQuestion, Question, header},
 };

@@ -1,13 +1,16 @@
 //! What a purge names, as keys and stored responses are held against it.
 
 use crate::store::{Entry, Mark, Meant, Where};
-use meshcache_protocol::{Groups, Key, named, purge::What};
+use meshcache_protocol::{
+    Groups, Key,
+    purge::{self, What},
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A purge, ready to be held against keys and their tags.
 pub(crate) struct Named<'a> {
     what: &'a What,
-    keys: named::Named<'a>,
+    keys: purge::Matcher<'a>,
     /// In order.
     tags: Arc<[String]>,
 }
@@ -16,7 +19,7 @@ impl<'a> Named<'a> {
     pub(crate) fn new(what: &'a What, groups: &Groups) -> Self {
         let mut tags = what.tags.clone();
         tags.sort_unstable();
-        Self { what, keys: named::Named::new(what, groups), tags: tags.into() }
+        Self { what, keys: purge::Matcher::new(what, groups), tags: tags.into() }
     }
 
     /// Where to look for what it names: nowhere else there is any of it.

@@ -18,7 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use meshcache_protocol::{
-    Breaker, Peer, Ring, connection,
+    Breaker, Peer, Ring, forwarding,
     wire::{self, Question, Verdict, header, never_to_origin},
 };
 use parking_lot::Mutex;
@@ -286,7 +286,7 @@ fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_lo
     for (name, value) in head.headers() {
         let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
-            || connection::is_hop_by_hop(name.as_str().as_bytes())
+            || forwarding::is_hop_by_hop(name.as_str().as_bytes())
             || (is_load && PARTIAL.contains(&name.as_str()));
         if !stays {
             headers.append(name.clone(), value.clone());

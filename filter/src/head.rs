@@ -4,7 +4,7 @@
 use crate::pairs::Pairs;
 use meshcache_protocol::{
     Field, Request,
-    connection::strips_from_request,
+    forwarding::strips_from_request,
     request::{FORWARDED_PROTO, Unfit, scheme, values},
     wire::{PREFIX, header},
 };

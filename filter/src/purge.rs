@@ -1,17 +1,20 @@
 //! A purge as the hot cache carries it out: which keys it names.
 
-use meshcache_protocol::{Groups, Key, named, purge::What};
+use meshcache_protocol::{
+    Groups, Key,
+    purge::{self, What},
+};
 
 /// A purge that has been made ready for many keys.
 pub struct Named<'a> {
-    keys: named::Named<'a>,
+    keys: purge::Matcher<'a>,
     by_tag: bool,
 }
 
 impl<'a> Named<'a> {
     /// Makes a purge ready.
     pub fn new(what: &'a What, groups: &Groups) -> Self {
-        Self { keys: named::Named::new(what, groups), by_tag: !what.tags.is_empty() }
+        Self { keys: purge::Matcher::new(what, groups), by_tag: !what.tags.is_empty() }
     }
 
     /// Whether the purge names this key. A hot copy does not know its tags: a purge by tag takes the whole group. What

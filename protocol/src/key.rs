@@ -2,37 +2,10 @@
 
 use crate::{
     groups::Group,
+    hash::Hash,
     request::{Cookie, Marks, REROUTING, Request},
 };
 use std::{borrow::Cow, fmt};
-use xxhash_rust::xxh3::xxh3_128;
-
-/// The 128-bit hash of a key. It places a key (ring, shard, table); it never is its identity.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hash(pub u128);
-
-impl Hash {
-    /// The hash of these bytes (XXH3, 128 bits).
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(xxh3_128(bytes))
-    }
-
-    /// The low half: what the ring weighs.
-    pub const fn low(self) -> u64 {
-        self.0 as u64
-    }
-
-    /// The high half: what shards and tables use, independent of the ring.
-    pub const fn high(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// A key in full. Equal keys are the same resource; GET and HEAD share one.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,29 +5,28 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
-pub mod connection;
 pub mod feed;
+pub mod forwarding;
 pub mod frame;
 pub mod freshness;
 pub mod groups;
+pub mod hash;
 pub mod key;
-pub mod mark;
-pub mod named;
-pub mod normal;
 pub mod observe;
 pub mod purge;
 pub mod reason;
 pub mod request;
 pub mod ring;
 pub mod route;
-pub mod units;
 pub mod wire;
 
 pub use breaker::Breaker;
 pub use frame::Frame;
-pub use groups::{Group, Groups};
-pub use key::{Hash, Key};
+pub use groups::{Group, Groups, units};
+pub use hash::Hash;
+pub use key::Key;
 pub use observe::{Observed, Passed, Passing};
+pub use purge::mark;
 pub use reason::Reason;
 pub use request::{Field, Request, Response};
 pub use ring::{Peer, Ring};

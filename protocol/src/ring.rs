@@ -1,6 +1,6 @@
 //! The ring: which peer owns a key, by rendezvous hashing (highest random weight, Thaler and Ravishankar 1996).
 
-use crate::key::Hash;
+use crate::hash::Hash;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 

@@ -8,11 +8,11 @@ use http::{
     uri::PathAndQuery,
 };
 use meshcache_protocol::{
-    Field, connection,
+    Field, forwarding,
     groups::{Group, OriginHost},
     key,
-    normal::normal,
     request::FORWARDED_PROTO,
+    request::normal_form::normalize,
     wire,
 };
 use std::borrow::Cow;
@@ -53,7 +53,7 @@ pub(crate) fn outgoing(
         let text = name.as_str();
         let is_clients_own =
             wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
-        if is_clients_own || connection::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
+        if is_clients_own || forwarding::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
             continue;
         }
         headers.append(name.clone(), value.clone());
@@ -98,7 +98,7 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
             return;
         }
         let is_of_connection = |name: &[u8]| {
-            connection::is_hop_by_hop(name) || connection::is_named_in_response(lines(response.headers()), name)
+            forwarding::is_hop_by_hop(name) || forwarding::is_named_in_response(lines(response.headers()), name)
         };
         let is_passed_on =
             |name: &HeaderName| !is_of_connection(name.as_str().as_bytes()) && !name.as_str().starts_with(wire::PREFIX);
@@ -124,7 +124,7 @@ pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
             && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()))
     };
     let is_of_connection =
-        |name: &HeaderName| connection::strips_from_response(group, lines(headers), name.as_str().as_bytes());
+        |name: &HeaderName| forwarding::strips_from_response(group, lines(headers), name.as_str().as_bytes());
     let gone: Vec<HeaderName> =
         headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
     for name in gone {
@@ -163,8 +163,8 @@ fn target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
 /// Path and query as they are keyed.
 fn keyed_target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
     let sent = head.target();
-    let Some((path, query)) = sent.split_once('?') else { return normal(sent) };
-    let (path, query) = (normal(path), normal(query));
+    let Some((path, query)) = sent.split_once('?') else { return normalize(sent) };
+    let (path, query) = (normalize(path), normalize(query));
     match (path, group.query(Some(&query))) {
         (Cow::Borrowed(path), None) => Cow::Borrowed(path),
         (Cow::Owned(path), None) => Cow::Owned(path),

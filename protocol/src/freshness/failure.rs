@@ -29,7 +29,7 @@ pub fn retry_after(value: &[u8], now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{LETTER, case};
+    use super::super::test_case::{LETTER, case};
     use super::*;
 
     #[test]

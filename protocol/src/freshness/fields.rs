@@ -2,7 +2,7 @@
 
 use super::{age::Times, date, targeted, validator};
 use crate::{
-    connection::{is_hop_by_hop, is_named_in_response, strips_from_response},
+    forwarding::{is_hop_by_hop, is_named_in_response, strips_from_response},
     groups::Group,
     request::{Field, Response, values},
     wire::PREFIX,

@@ -1,9 +1,6 @@
 //! What a successful unsafe request makes invalid (RFC 9111 section 4.4).
 
-use crate::{
-    normal::normal,
-    request::{Field, METHODS, REROUTING, Request, Response, default_port, split_host},
-};
+use crate::request::{Field, METHODS, REROUTING, Request, Response, default_port, normal_form::normalize, split_host};
 
 /// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
 /// IANA registry).
@@ -68,7 +65,7 @@ fn own(request: &Request<'_>) -> String {
 
 fn normal_target(text: &str) -> String {
     let (path, query) = apart(text);
-    target(&normal(path), query.map(normal).as_deref())
+    target(&normalize(path), query.map(normalize).as_deref())
 }
 
 fn target(path: &str, query: Option<&str>) -> String {

@@ -218,7 +218,7 @@ const fn never_stored(status: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{LETTER, case};
+    use super::super::test_case::{LETTER, case};
 
     const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
     const IN_100: (&str, &str) = ("expires", "Sun, 06 Nov 1994 08:51:17 GMT");

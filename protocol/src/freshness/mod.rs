@@ -10,9 +10,6 @@
 
 mod accept;
 mod age;
-mod asked;
-#[cfg(test)]
-mod case;
 mod control;
 mod date;
 mod directive;
@@ -25,12 +22,15 @@ mod list;
 mod precondition;
 mod provoked;
 mod range;
+mod request_directives;
 mod reuse;
-mod share;
+mod sharing;
 mod status;
 mod store;
 mod stored;
 mod targeted;
+#[cfg(test)]
+mod test_case;
 mod validator;
 mod vary;
 
@@ -45,7 +45,7 @@ pub use precondition::{Part, covers, part};
 pub use provoked::is_provoked;
 pub use range::Extent;
 pub use reuse::{Reuse, reuse, reuse_on_error};
-pub use share::{Alone, Since, joins, names_user, shares, wants_less};
+pub use sharing::{Alone, Since, joins, names_user, shares, wants_less};
 pub use status::{cache_status, detail, is_forwarded};
 pub use store::{NotStored, store};
 pub use stored::Stored;

@@ -1,6 +1,6 @@
 //! May this request be answered with this stored response? (RFC 9111 section 4, RFC 5861, RFC 8246)
 
-use super::{asked::Asked, share::names_user, stored::Stored};
+use super::{request_directives::Asked, sharing::names_user, stored::Stored};
 use crate::{groups::Group, request::Request};
 
 /// What a stored response is good for, for one request.
@@ -83,7 +83,7 @@ pub fn reuse_on_error(group: &Group, request: &Request<'_>, verified: bool, stor
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{Case, LETTER, case};
+    use super::super::test_case::{Case, LETTER, case};
     use super::*;
 
     const ETAG: (&str, &str) = ("etag", "\"a\"");

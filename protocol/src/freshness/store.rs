@@ -3,12 +3,12 @@
 use super::{
     age,
     age::Times,
-    asked::Asked,
     directive::Delta,
     invalidate::answers_get,
     lifetime::{Subject, Why, understood},
     range::Extent,
-    share,
+    request_directives::Asked,
+    sharing,
     stored::Stored,
     targeted, validator,
     vary::Vary,
@@ -88,7 +88,7 @@ pub fn store(
     random: u64,
 ) -> Result<Stored, NotStored> {
     let (control, targeted) = targeted::control(group, response);
-    let named = share::names_user(group, request, verified);
+    let named = sharing::names_user(group, request, verified);
     let age = age::initial(response, times);
     let subject = Subject { group, response, control: &control, targeted, times, age, named };
     admit(&subject, request)?;
@@ -187,7 +187,7 @@ fn is_larger(response: &Response<'_>, limit: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{LETTER, SAFE, case};
+    use super::super::test_case::{LETTER, SAFE, case};
     use super::*;
 
     const FRESH: (&str, &str) = ("cache-control", "max-age=60");

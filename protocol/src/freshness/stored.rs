@@ -91,7 +91,7 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::case;
+    use super::super::test_case::case;
 
     const FRESH: (&str, &str) = ("cache-control", "max-age=60");
     const ETAG: (&str, &str) = ("etag", "\"a\"");

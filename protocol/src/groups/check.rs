@@ -1,7 +1,7 @@
 //! What no single field can know of a configuration: names twice, a match without a host.
 
-use super::{Status, config::*};
-use crate::{freshness::is_provoked, normal::is_plain, units::Span};
+use super::{Status, config::*, units::Span};
+use crate::{freshness::is_provoked, request::normal_form::is_unambiguous};
 use std::fmt;
 
 /// What is wrong, and where: `groups[1].match: ...`.
@@ -127,7 +127,7 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             .into_iter()
             .flat_map(|(field, rules)| rules.iter().map(move |rule| (field, rule)))
             .find_map(|(field, rule)| match rule {
-            PathRule::Prefix(path) | PathRule::Exact(path) if !is_plain(path) => Some((field, path)),
+            PathRule::Prefix(path) | PathRule::Exact(path) if !is_unambiguous(path) => Some((field, path)),
             _ => None,
         })?;
         let what = format!("`{path}` can never match: two servers may read it differently, so that no group caches it");

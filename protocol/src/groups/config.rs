@@ -3,8 +3,10 @@
 //! A field that is not known is an error where people write it. In the filter (wasm) it is passed over: a later
 //! coordinator may tell of it.
 
-use super::patterns::*;
-use crate::units::{Percent, Size, Span};
+use super::{
+    patterns::*,
+    units::{Percent, Size, Span},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

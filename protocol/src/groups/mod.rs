@@ -3,6 +3,7 @@
 pub mod check;
 mod config;
 mod patterns;
+pub mod units;
 
 pub use config::*;
 pub use patterns::{
@@ -11,7 +12,7 @@ pub use patterns::{
 
 use crate::{
     feed,
-    key::Hash,
+    hash::Hash,
     reason::Reason,
     request::{Cookie, Request},
 };

@@ -1,11 +1,10 @@
 //! The patterns of a group: names, services, hosts, paths and callers, each checked while it is read.
 
-use super::config::{Match, PathRule};
-use crate::{
-    normal::normal,
-    request::{default_port, split_port},
+use super::{
+    config::{Match, PathRule},
     units::Span,
 };
+use crate::request::{default_port, normal_form::normalize, split_port};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::{borrow::Cow, fmt};
 
@@ -467,7 +466,7 @@ impl Match {
     pub(super) fn normalise(&mut self) {
         for rule in self.paths.iter_mut().chain(&mut self.exclude) {
             if let PathRule::Prefix(path) | PathRule::Exact(path) = rule
-                && let Cow::Owned(other) = normal(path)
+                && let Cow::Owned(other) = normalize(path)
             {
                 *path = other;
             }

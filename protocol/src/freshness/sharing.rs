@@ -1,6 +1,6 @@
 //! May this request wait for a load that others share? ("Sharing safely")
 
-use super::asked::Asked;
+use super::request_directives::Asked;
 use crate::{
     groups::Group,
     reason::Reason,

@@ -4,6 +4,11 @@
 //! once without asking one another, no clock is compared, and a coordinator that starts anew never gives a number
 //! twice. Purges commute (each only removes), so a position needs no order between sources.
 
+pub mod mark;
+mod matcher;
+
+pub use matcher::Matcher;
+
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use std::{
     collections::{BTreeMap, VecDeque},

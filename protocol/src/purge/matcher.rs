@@ -6,14 +6,14 @@ use crate::{
     Groups, Request,
     groups::Found,
     key::{Parts, authority},
-    normal::normal,
     purge::What,
+    request::normal_form::normalize,
 };
 use std::{borrow::Cow, cmp::Ordering};
 
 /// A purge, ready to be held against keys. What it says of tags is left to who knows them.
 #[derive(Debug)]
-pub struct Named<'a> {
+pub struct Matcher<'a> {
     what: &'a What,
     /// In order.
     urls: Vec<Url>,
@@ -35,26 +35,26 @@ struct Url {
     group: Option<String>,
 }
 
-impl<'a> Named<'a> {
+impl<'a> Matcher<'a> {
     /// Makes a purge ready.
     pub fn new(what: &'a What, groups: &Groups) -> Self {
         let group = what.group.as_deref().and_then(|name| groups.named(name));
         let path = |path: &'a String| match path.split_once('?') {
             Some((path, query)) => {
-                let query = normal(query);
+                let query = normalize(query);
                 (
-                    normal(path),
+                    normalize(path),
                     Cow::Owned(
                         marked(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query))))
                             .into_owned(),
                     ),
                 )
             }
-            None => (normal(path), Cow::Borrowed("")),
+            None => (normalize(path), Cow::Borrowed("")),
         };
         let mut urls: Vec<_> = what.urls.iter().filter_map(|url| Url::read(url, groups)).collect();
         let mut paths: Vec<_> = what.paths.iter().map(path).collect();
-        let mut prefixes: Vec<_> = what.prefixes.iter().map(|prefix| normal(prefix)).collect();
+        let mut prefixes: Vec<_> = what.prefixes.iter().map(|prefix| normalize(prefix)).collect();
         urls.sort_unstable();
         paths.sort_unstable();
         prefixes.sort_unstable();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn is(what: serde_json::Value, key: &Key) -> bool {
-        Named::new(&serde_json::from_value(what).unwrap(), &groups()).is(&key.parts().unwrap())
+        Matcher::new(&serde_json::from_value(what).unwrap(), &groups()).is(&key.parts().unwrap())
     }
 
     #[test]

@@ -7,7 +7,8 @@
 use crate::{
     freshness::{Reuse, Selecting, Stored, Times, Vary, is_provoked, reuse, store},
     groups::Group,
-    key::{Hash, Key},
+    hash::Hash,
+    key::Key,
     request::{Request, Response},
 };
 use std::collections::BTreeMap;

@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn every_reason_is_in_the_page_and_every_word_of_the_page_is_a_reason() {
-        let page = include_str!("../../docs/reasons.md");
+        let page = include_str!("../../../docs/reasons.md");
         let rows: Vec<Vec<&str>> = page
             .lines()
             .filter(|line| line.starts_with("| `"))

@@ -1,6 +1,8 @@
 //! A request and a response as both sides see them: borrowed, read once, nothing copied.
 
-use crate::{normal, reason::Reason};
+pub mod normal_form;
+
+use crate::reason::Reason;
 use std::borrow::Cow;
 
 /// One header field: its name in lower case and its value as it came (any bytes).
@@ -233,10 +235,10 @@ impl<'a> Request<'a> {
         if path.contains('#') || query.is_some_and(|q| q.contains('#')) {
             return Err(Unfit::Target);
         }
-        if !normal::is_plain(path) {
+        if !normal_form::is_unambiguous(path) {
             return Err(Unfit::Path);
         }
-        let escaped = normal::differs(path) || query.is_some_and(normal::differs);
+        let escaped = normal_form::differs(path) || query.is_some_and(normal_form::differs);
         let marks = if escaped { Marks::ESCAPED } else { Marks::default() };
         let marks = fields.iter().fold(marks, |marks, (name, value)| marks.with(Marks::of(name, value)));
         Ok(Self { method, scheme, authority, path, query, fields, marks })
@@ -275,13 +277,14 @@ impl<'a> Request<'a> {
 
     /// The path in its normal form: what rules match, what is keyed and what a load sends.
     pub fn normal_path(&self) -> Cow<'a, str> {
-        if self.marks.any(Marks::ESCAPED) { normal::normal(self.path) } else { Cow::Borrowed(self.path) }
+        if self.marks.any(Marks::ESCAPED) { normal_form::normalize(self.path) } else { Cow::Borrowed(self.path) }
     }
 
     /// The query in its normal form, without its `?`.
     pub fn normal_query(&self) -> Option<Cow<'a, str>> {
-        self.query
-            .map(|query| if self.marks.any(Marks::ESCAPED) { normal::normal(query) } else { Cow::Borrowed(query) })
+        self.query.map(|query| {
+            if self.marks.any(Marks::ESCAPED) { normal_form::normalize(query) } else { Cow::Borrowed(query) }
+        })
     }
 
     /// Host and port apart: lower case, without the dot at a host's end, the port only where it is not the scheme's

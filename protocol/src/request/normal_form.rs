@@ -41,7 +41,7 @@ pub(crate) fn differs(text: &str) -> bool {
 
 /// The normal form of a path or a query: unreserved characters as they are, all others that are encoded in upper case.
 /// Decoded once, and no allocation where nothing changes.
-pub fn normal(text: &str) -> Cow<'_, str> {
+pub fn normalize(text: &str) -> Cow<'_, str> {
     if !differs(text) {
         return Cow::Borrowed(text);
     }
@@ -65,7 +65,7 @@ pub fn normal(text: &str) -> Cow<'_, str> {
 
 /// Whether every server reads this path the same way. Not so with dot segments, `//`, `\`, `;` (some take what follows
 /// for a parameter), each of these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
-pub(crate) fn is_plain(path: &str) -> bool {
+pub(crate) fn is_unambiguous(path: &str) -> bool {
     let mut rest = path.as_bytes();
     // How many dots the segment has, as long as it has nothing else.
     let mut dots = None;
@@ -110,22 +110,22 @@ mod tests {
             ("/a%3ab%2c", "/a%3Ab%2C"),
             ("q=%e2%82%ac&%62=1", "q=%E2%82%AC&b=1"),
         ] {
-            assert_eq!(normal(one), other);
-            assert_eq!(normal(&normal(one)), other, "once is enough");
+            assert_eq!(normalize(one), other);
+            assert_eq!(normalize(&normalize(one)), other, "once is enough");
         }
     }
 
     #[test]
     fn what_has_its_form_already_is_not_copied() {
         for text in ["/", "/a/b", "/%C3%BC", "/a%20b", "q=a+b&c"] {
-            assert!(matches!(normal(text), Cow::Borrowed(same) if same == text), "{text}");
+            assert!(matches!(normalize(text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_encoding_is_left_as_it_is() {
         for text in ["q=100%", "q=%zz&%7e", "%%36%31", "%6", "%\u{e9}%7e"] {
-            assert_eq!(normal(text), text);
+            assert_eq!(normalize(text), text);
         }
     }
 }
