@@ -15,7 +15,7 @@ use meshcache_protocol::{
     feed::{self, FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
     groups::Config,
     observe::MISMATCH,
-    purge::{Missed, Position},
+    purge::{Position, Truncated},
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -245,7 +245,7 @@ impl Feed {
             let (position, marks) = ((*current.position).clone(), marks());
             match self.cache.history.since(&question.position, PURGES) {
                 Ok(purges) => News { since: question.position.clone(), position, marks, purges },
-                Err(Missed) => lost(position, marks),
+                Err(Truncated) => lost(position, marks),
             }
         });
         let is_lost = news.as_ref().is_none_or(|news| news.purges.is_empty());
@@ -357,7 +357,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshcache_protocol::{Groups, Peer, Ring, mark::Marked, purge::What};
+    use meshcache_protocol::{Groups, Peer, Ring, mark::MarkedPosition, purge::Scope};
 
     /// A coordinator that has just started, alone in its ring.
     fn started() -> (Arc<Cache>, Arc<Feed>) {
@@ -394,7 +394,7 @@ mod tests {
     fn purged(cache: &Arc<Cache>, feed: &Arc<Feed>) {
         for n in 0..1000 {
             cache.order(
-                What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() },
+                Scope { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..Scope::default() },
                 false,
             );
         }
@@ -443,11 +443,11 @@ mod tests {
     fn proxies_are_told_marks_and_peers_are_asked_for_what_a_right_one_proves() {
         let (before, feed) = started();
         before.set_peer_tokens(&["token".to_owned()]);
-        before.order(What { all: true, ..What::default() }, false);
+        before.order(Scope { all: true, ..Scope::default() }, false);
         feed.publish();
         let news = told(&feed, &FeedQuestion::default()).news.unwrap();
         let proxy = |marks: &str| FeedQuestion {
-            told: Marked { position: news.position.to_string(), marks: marks.into() },
+            told: MarkedPosition { position: news.position.to_string(), marks: marks.into() },
             ..FeedQuestion::default()
         };
         // Another one, which may learn of it from a peer.
@@ -461,7 +461,7 @@ mod tests {
             assert_eq!(woken.has_changed().unwrap(), asks, "`{marks}`");
         }
         cache.set_peer_tokens(&[]);
-        cache.order(What { all: true, ..What::default() }, false);
+        cache.order(Scope { all: true, ..Scope::default() }, false);
         feed.publish();
         assert_eq!(told(&feed, &FeedQuestion::default()).news.unwrap().marks, "", "without a token there are none");
     }
@@ -469,7 +469,7 @@ mod tests {
     #[test]
     fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
         let (cache, before) = started();
-        cache.order(What { all: true, ..What::default() }, false);
+        cache.order(Scope { all: true, ..Scope::default() }, false);
         before.publish();
         let first = told(&before, &FeedQuestion::default());
         let news = first.news.unwrap();
@@ -480,7 +480,7 @@ mod tests {
         let same = told(&after, &proxy);
         assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
         // What it purges from now on is news, from where the proxy is.
-        cache.order(What { all: true, ..What::default() }, false);
+        cache.order(Scope { all: true, ..Scope::default() }, false);
         after.publish();
         let news = told(&after, &proxy).news.unwrap();
         assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));

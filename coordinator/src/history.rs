@@ -2,7 +2,7 @@
 //! carried out once.
 
 use arc_swap::ArcSwap;
-use meshcache_protocol::purge::{Bounds, Heard, Log, Missed, Position, Purge, What, source};
+use meshcache_protocol::purge::{Append, Bounds, Log, Position, Purge, Scope, Truncated, source};
 use parking_lot::Mutex;
 use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
@@ -69,11 +69,11 @@ impl History {
     }
 
     /// What one who is there has not heard.
-    pub(crate) fn since(&self, there: &Position, most: usize) -> Result<Vec<Purge>, Missed> {
+    pub(crate) fn since(&self, there: &Position, most: usize) -> Result<Vec<Purge>, Truncated> {
         let log = self.log.lock();
         let lacks = log.since(there)?;
         // More than that is not worth telling.
-        if lacks.clone().nth(most).is_some() { Err(Missed) } else { Ok(lacks.cloned().collect()) }
+        if lacks.clone().nth(most).is_some() { Err(Truncated) } else { Ok(lacks.cloned().collect()) }
     }
 
     /// How many purges others can still catch up from.
@@ -82,7 +82,7 @@ impl History {
     }
 
     /// A purge of our own: numbered, carried out.
-    pub(crate) fn order<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+    pub(crate) fn order<T>(&self, what: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
         let mut last = self.turn.lock();
         if self.log.lock().position().of(&self.source()) < *last {
             // More others have purged since than the log remembers sources: the numbers of this one are forgotten, and
@@ -93,9 +93,9 @@ impl History {
         let source = self.source();
         let n = last.saturating_add(1);
         *last = n;
-        let purge = Purge { source: source.to_string(), n, what, soft };
+        let purge = Purge { source: source.to_string(), n, scope: what, soft };
         // Heard before it is carried out: what comes from elsewhere meanwhile is held against it.
-        self.log.lock().hear(purge.clone());
+        self.log.lock().append(purge.clone());
         let carried = carry_out(&purge);
         self.publish();
         (purge, carried)
@@ -104,10 +104,10 @@ impl History {
     /// Hears of a purge, and carries it out if it is the next. When this returns, it was carried out, by whomever.
     pub(crate) fn hear<T>(&self, purge: &Purge, carry_out: impl FnOnce(&Purge) -> T) -> Result<Option<T>, Gap> {
         let _turn = self.turn.lock();
-        match self.log.lock().hear(purge.clone()) {
-            Heard::Known => return Ok(None),
-            Heard::Gap => return Err(Gap),
-            Heard::News => {}
+        match self.log.lock().append(purge.clone()) {
+            Append::Duplicate => return Ok(None),
+            Append::Gap => return Err(Gap),
+            Append::Appended => {}
         }
         let carried = carry_out(purge);
         self.publish();
@@ -117,7 +117,7 @@ impl History {
     /// Takes all up to there as carried out, because everything is.
     pub(crate) fn skip<T>(&self, to: &Position, empty: impl FnOnce() -> T) -> T {
         let _turn = self.turn.lock();
-        self.log.lock().skip(to);
+        self.log.lock().skip_to(to);
         let emptied = empty();
         self.publish();
         emptied
@@ -127,7 +127,7 @@ impl History {
         let log = self.log.lock();
         self.done.store(Arc::new(Done {
             position: Arc::new(log.position().clone()),
-            told: log.told(TOLD).to_string().into(),
+            told: log.newest(TOLD).to_string().into(),
         }));
     }
 }

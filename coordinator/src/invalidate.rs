@@ -256,7 +256,7 @@ mod tests {
         report::Refused,
         store::{Parts, Used, fresh},
     };
-    use meshcache_protocol::{Groups, Request, frame, purge::What};
+    use meshcache_protocol::{Groups, Request, frame, purge::Scope};
 
     /// A coordinator whose group has a header in its keys, or not.
     fn cache(headers: &[&str]) -> Arc<Cache> {
@@ -346,7 +346,7 @@ mod tests {
         let cache = cache(&[]);
         let key = key(&cache, "/a", "");
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.remove(&What { all: true, ..What::default() }, Fate::Gone);
+        cache.remove(&Scope { all: true, ..Scope::default() }, Fate::Gone);
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
         cache.store.remove(&cache.rules().named("g").unwrap().share, key.hash(), cache.now());
         assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));

@@ -3,20 +3,20 @@
 use crate::store::{Entry, Mark, Meant, Where};
 use meshcache_protocol::{
     Groups, Key,
-    purge::{self, What},
+    purge::{self, Scope},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A purge, ready to be held against keys and their tags.
 pub(crate) struct Named<'a> {
-    what: &'a What,
+    what: &'a Scope,
     keys: purge::Matcher<'a>,
     /// In order.
     tags: Arc<[String]>,
 }
 
 impl<'a> Named<'a> {
-    pub(crate) fn new(what: &'a What, groups: &Groups) -> Self {
+    pub(crate) fn new(what: &'a Scope, groups: &Groups) -> Self {
         let mut tags = what.tags.clone();
         tags.sort_unstable();
         Self { what, keys: purge::Matcher::new(what, groups), tags: tags.into() }

@@ -14,7 +14,7 @@ use crate::{
 use line::{Line, Unheard};
 use meshcache_protocol::{
     Peer,
-    purge::{Purge, What},
+    purge::{Purge, Scope},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub enum Call {
     /// It is carried out.
     Purge(Purge),
     /// What it would come to is only counted.
-    Count(What),
+    Count(Scope),
 }
 
 /// What came of a purge, on one coordinator or on all.
@@ -89,10 +89,10 @@ impl Purger {
         let Order { what, soft, dry_run } = order;
         let (call, mut report) = if dry_run {
             let Purged { entries, bytes } =
-                self.blocking(|purger, what: &What| purger.cache.would_purge(what), what.clone()).await;
+                self.blocking(|purger, what: &Scope| purger.cache.would_purge(what), what.clone()).await;
             (Call::Count(what), Report { entries, bytes, ..Report::default() })
         } else {
-            let order = |purger: &Self, (what, soft): &(What, bool)| {
+            let order = |purger: &Self, (what, soft): &(Scope, bool)| {
                 let (purge, purged) = purger.cache.order(what.clone(), *soft);
                 purger.carried_out(&purge, purged);
                 (purge, purged)
@@ -201,7 +201,7 @@ impl Purger {
         self.feed.publish();
         self.metrics.purges.inc();
         self.metrics.purged_entries.inc_by(purged.entries);
-        let mut what = serde_json::to_string(&purge.what).unwrap_or_default();
+        let mut what = serde_json::to_string(&purge.scope).unwrap_or_default();
         if what.len() > TOLD {
             what.truncate(what.floor_char_boundary(TOLD));
             what.push_str("...");
@@ -333,7 +333,7 @@ mod tests {
         let metrics = cache.metrics.clone();
         let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
         let purger = Purger::new(cache, feed, metrics.clone(), Tokens::open(None).unwrap(), "a");
-        let order = Order { what: What { all: true, ..What::default() }, soft: false, dry_run: false };
+        let order = Order { what: Scope { all: true, ..Scope::default() }, soft: false, dry_run: false };
         tokio::select! {
             biased;
             _ = purger.everywhere(order) => panic!("purged at once"),

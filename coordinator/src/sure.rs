@@ -12,7 +12,7 @@ use crate::{
 use meshcache_protocol::{
     Peer,
     mark::{self, Mark},
-    purge::{Position, Purge, What},
+    purge::{Position, Purge, Scope},
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -246,7 +246,7 @@ impl Cache {
     }
 
     /// Numbers a purge of our own, and carries it out.
-    pub fn order(&self, what: What, soft: bool) -> (Purge, Purged) {
+    pub fn order(&self, what: Scope, soft: bool) -> (Purge, Purged) {
         self.history.order(what, soft, |purge| self.carry_out(purge))
     }
 
@@ -257,18 +257,18 @@ impl Cache {
 
     /// Empties the store: what was purged up to there is not in it.
     pub(crate) fn empty(&self, to: &Position) -> Purged {
-        let all = Purge { what: What { all: true, ..What::default() }, ..Purge::default() };
+        let all = Purge { scope: Scope { all: true, ..Scope::default() }, ..Purge::default() };
         self.history.skip(to, || self.carry_out(&all))
     }
 
     /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not
     /// stored, and who comes later does not join it.
     fn carry_out(&self, purge: &Purge) -> Purged {
-        self.remove(&purge.what, if purge.soft { Fate::Stale(self.clock.now()) } else { Fate::Gone })
+        self.remove(&purge.scope, if purge.soft { Fate::Stale(self.clock.now()) } else { Fate::Gone })
     }
 
     /// Removes what is named, here alone, and keeps out what is being loaded of it.
-    pub(crate) fn remove(&self, what: &What, fate: Fate) -> Purged {
+    pub(crate) fn remove(&self, what: &Scope, fate: Fate) -> Purged {
         let groups = self.groups();
         let named = Named::new(what, &groups);
         self.store.keep_out(|key| named.means(key));
@@ -281,7 +281,7 @@ impl Cache {
     }
 
     /// What a purge would remove.
-    pub fn would_purge(&self, what: &What) -> Purged {
+    pub fn would_purge(&self, what: &Scope) -> Purged {
         let groups = self.groups();
         let named = Named::new(what, &groups);
         self.store.purge(&named.places(), Fate::Counted, |key, variants| named.is(key, variants))
@@ -297,7 +297,7 @@ impl Cache {
         }
         let Ok(since) = self.history.since(&entry.position, usize::MAX) else { return false };
         let groups = self.groups();
-        !since.iter().any(|purge| Named::new(&purge.what, &groups).is(load.key(), std::slice::from_ref(entry)))
+        !since.iter().any(|purge| Named::new(&purge.scope, &groups).is(load.key(), std::slice::from_ref(entry)))
     }
 }
 

@@ -7,7 +7,7 @@ use meshcache_protocol::{
     Hash, Key, Observed, Request, Response,
     freshness::{invalidates, is_unsafe, keyed_with},
     groups::{Found, Mode},
-    purge::What,
+    purge::Scope,
     request::{Marks, REROUTING},
     wire::{self, INVALIDATE_PATH, header},
 };
@@ -212,7 +212,7 @@ impl Exchange<'_> {
     fn forget(&mut self, told: &Told) {
         if told.more {
             // Which other headers and cookies are in keys of this target, nobody knows: all of them.
-            let what = What { group: Some(told.group.clone()), paths: vec![told.target.clone()], ..What::default() };
+            let what = Scope { group: Some(told.group.clone()), paths: vec![told.target.clone()], ..Scope::default() };
             self.worker.forget_named(&what);
         } else {
             self.worker.forget_hash(told.hash);

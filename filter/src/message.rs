@@ -3,7 +3,7 @@
 use crate::{head::Head, known::Known, questions::Question};
 use meshcache_protocol::{
     Request, Route,
-    mark::Marked,
+    mark::MarkedPosition,
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ const LINE: usize = 32 - 10;
 
 /// Whether a coordinator would take a request with what a question adds to it. It refuses more, and would be taken for
 /// dead. `map`: the request's own header map. `route`: that is told, too.
-pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked, route: Option<&Route>) -> bool {
+pub fn fits(request: &Request<'_>, map: &[u8], purges: &MarkedPosition, route: Option<&Route>) -> bool {
     let lines = request.fields.len().saturating_add(BESIDE.0);
     let bytes =
         lines.saturating_mul(LINE).saturating_add(map.len()).saturating_add(purges.len()).saturating_add(BESIDE.1);
@@ -39,7 +39,7 @@ pub fn fits(request: &Request<'_>, map: &[u8], purges: &Marked, route: Option<&R
 pub fn compose<'q>(
     question: &'q Question,
     known: &Known,
-    purges: &Marked,
+    purges: &MarkedPosition,
     changed: Option<u64>,
 ) -> Option<Headers<'q>> {
     let head = Head::read(&question.map)?;

@@ -2,7 +2,7 @@
 
 use meshcache_protocol::{
     Groups, Key,
-    purge::{self, What},
+    purge::{self, Scope},
 };
 
 /// A purge that has been made ready for many keys.
@@ -13,7 +13,7 @@ pub struct Named<'a> {
 
 impl<'a> Named<'a> {
     /// Makes a purge ready.
-    pub fn new(what: &'a What, groups: &Groups) -> Self {
+    pub fn new(what: &'a Scope, groups: &Groups) -> Self {
         Self { keys: purge::Matcher::new(what, groups), by_tag: !what.tags.is_empty() }
     }
 
@@ -44,7 +44,7 @@ mod tests {
             })
             .collect();
         let named = |json: &str| {
-            let what: What = serde_json::from_str(json).unwrap();
+            let what: Scope = serde_json::from_str(json).unwrap();
             keys.iter().map(|key| Named::new(&what, &groups).is(key)).collect::<Vec<_>>()
         };
         assert_eq!(named(r#"{"all": true}"#), [true, true, true]);

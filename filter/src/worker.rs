@@ -7,9 +7,9 @@ use crate::{
 use meshcache_protocol::{
     Groups, Hash, Observed,
     feed::{News, TRUST},
-    mark::{self, Marked, Marks},
+    mark::{self, MarkedPosition, Marks},
     observe,
-    purge::{Bounds, Heard, Log, Position, Purge, What},
+    purge::{Append, Bounds, Log, Position, Purge, Scope},
 };
 use serde::Serialize;
 use std::rc::Rc;
@@ -42,7 +42,7 @@ pub struct Worker {
     /// What coordinators have given to prove that they told of them.
     marks: Marks,
     /// Both as questions tell them.
-    told: Marked,
+    told: MarkedPosition,
     purges: u64,
     /// Hot answers.
     pub hot: Hot,
@@ -75,7 +75,7 @@ impl Worker {
             silent: None,
             log: Log::new(MOST),
             marks: Marks::default(),
-            told: Marked::default(),
+            told: MarkedPosition::default(),
             purges: 0,
             hot: Hot::new(hot_bytes),
             invalidations: Invalidations::default(),
@@ -143,33 +143,33 @@ impl Worker {
             self.carry_out(&since, &position, purges);
         }
         self.marks.take(self.log.position(), &position, &marks);
-        let told = self.log.told(TOLD);
-        self.told = Marked { marks: self.write_marks(&told), position: told.to_string() };
+        let told = self.log.newest(TOLD);
+        self.told = MarkedPosition { marks: self.write_marks(&told), position: told.to_string() };
     }
 
     fn carry_out(&mut self, since: &Position, to: &Position, purges: Vec<Purge>) {
         if !self.log.position().covers(since) {
             self.empty();
-            self.log.skip(since);
+            self.log.skip_to(since);
         }
         let known = self.known.clone();
         let nothing = Groups::default();
         let groups = known.as_ref().map_or(&nothing, |known| &known.groups);
         for purge in purges {
-            match self.log.hear(purge.clone()) {
-                Heard::Known => continue,
-                Heard::News => {
-                    self.hot.purge(&Named::new(&purge.what, groups));
+            match self.log.append(purge.clone()) {
+                Append::Duplicate => continue,
+                Append::Appended => {
+                    self.hot.purge(&Named::new(&purge.scope, groups));
                     self.observed.clear();
                 }
                 // What comes before it was not told: whatever it was.
-                Heard::Gap => self.empty(),
+                Append::Gap => self.empty(),
             }
             self.purges = self.purges.wrapping_add(1);
         }
         if !self.log.position().covers(to) {
             self.empty();
-            self.log.skip(to);
+            self.log.skip_to(to);
         }
     }
 
@@ -180,7 +180,12 @@ impl Worker {
     /// The last purges, for workers that have not heard of them.
     pub fn news(&self) -> impl Serialize + '_ {
         let position = self.log.position();
-        Held { since: self.log.floor(), position, marks: self.write_marks(position), purges: self.log.held().collect() }
+        Held {
+            since: self.log.floor(),
+            position,
+            marks: self.write_marks(position),
+            purges: self.log.entries().collect(),
+        }
     }
 
     /// The purges that were carried out.
@@ -189,7 +194,7 @@ impl Worker {
     }
 
     /// The last of them with their marks, as questions tell both.
-    pub fn told(&self) -> &Marked {
+    pub fn told(&self) -> &MarkedPosition {
         &self.told
     }
 
@@ -211,7 +216,7 @@ impl Worker {
     }
 
     /// The same for all keys that are named.
-    pub fn forget_named(&mut self, what: &What) {
+    pub fn forget_named(&mut self, what: &Scope) {
         if let Some(known) = &self.known {
             self.hot.purge(&Named::new(what, &known.groups));
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     groups::{Config, Errors, GroupConfig, Groups, check::Problem},
-    mark::Marked,
+    mark::MarkedPosition,
     purge::{Position, Purge},
     ring::Peer,
 };
@@ -35,7 +35,7 @@ pub struct FeedQuestion {
     pub position: Position,
     /// Those of them that its questions tell of, with their marks: what this coordinator lacks of these it asks the
     /// others for.
-    pub told: Marked,
+    pub told: MarkedPosition,
     /// It has lost another coordinator, and wants a sign of life at once.
     pub at_once: bool,
     /// Group to outcome to how many requests, since the last answered question.

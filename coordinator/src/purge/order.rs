@@ -1,14 +1,14 @@
 //! What `POST /purge` accepts: one way to name what goes, nothing unknown, nothing empty.
 
 use http::StatusCode;
-use meshcache_protocol::{Groups, groups::OriginUrl, purge::What};
+use meshcache_protocol::{Groups, groups::OriginUrl, purge::Scope};
 use serde::Deserialize;
 
 /// A purge that is understood and may be carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// What goes.
-    pub what: What,
+    pub what: Scope,
     /// It is made stale instead of removed.
     pub soft: bool,
     /// Only count it.
@@ -79,7 +79,7 @@ impl Order {
         if let Some(group) = written.group.iter().find(|group| groups.named(group).is_none()) {
             return Err(Refused(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
         }
-        let what = What {
+        let what = Scope {
             urls: written.urls.unwrap_or_default(),
             group: written.group,
             paths: written.paths.unwrap_or_default(),
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn each_way_to_name_what_goes_is_read() {
         assert_eq!(read(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().what.urls.len(), 2);
-        assert_eq!(read(r#"{"group": "g"}"#).unwrap().what, What { group: Some("g".into()), ..What::default() });
+        assert_eq!(read(r#"{"group": "g"}"#).unwrap().what, Scope { group: Some("g".into()), ..Scope::default() });
         assert_eq!(read(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
         assert_eq!(read(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
         assert_eq!(read(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().what.tags, ["a/1", "b"]);

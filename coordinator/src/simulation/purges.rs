@@ -12,7 +12,7 @@ use crate::{
     store::Meant,
     sure::Caught,
 };
-use meshcache_protocol::purge::{Purge, What};
+use meshcache_protocol::purge::{Purge, Scope};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// How long a peer may take to purge.
@@ -72,7 +72,7 @@ impl World {
                 let caught = if self.deaf {
                     Caught::Up
                 } else {
-                    cache.catch_up(&answer, |purge, _| carried.push(purge.what.clone()))
+                    cache.catch_up(&answer, |purge, _| carried.push(purge.scope.clone()))
                 };
                 carried.iter().for_each(|what| self.carried_out(at, what));
                 if caught == Caught::Behind {
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// What a purge means is not joined any more, and proxies are told.
-    fn carried_out(&mut self, at: usize, what: &What) {
+    fn carried_out(&mut self, at: usize, what: &Scope) {
         let named = Named::new(what, &self.groups);
         let keys = &self.keys;
         self.nodes[at].flights.retain(|key, _| named.means(&keys[*key]) == Meant::No);
@@ -130,9 +130,9 @@ impl World {
         self.things[key].version += 1;
         self.figures.purges += 1;
         let least = self.things[key].version;
-        let what = What { group: Some("g".into()), paths: vec![format!("/{key}")], ..What::default() };
+        let what = Scope { group: Some("g".into()), paths: vec![format!("/{key}")], ..Scope::default() };
         let (purge, _) = self.nodes[at].cache.order(what, false);
-        self.carried_out(at, &purge.what);
+        self.carried_out(at, &purge.scope);
         let ring = self.nodes[at].cache.ring();
         let others: Vec<usize> = self.nodes[at].cache.audience().iter().filter_map(|peer| index(&peer.data)).collect();
         let open = Rc::new(Cell::new((others.len(), 0)));
@@ -171,7 +171,7 @@ impl World {
             move |world, back: Back<bool>| {
                 let done = match world.nodes[other].cache.hear(&heard) {
                     Ok(Some(_)) => {
-                        world.carried_out(other, &heard.what);
+                        world.carried_out(other, &heard.scope);
                         true
                     }
                     Ok(None) => true,

@@ -11,7 +11,7 @@ use crate::{
 use meshcache_protocol::{
     Field, Groups, Peer, Ring,
     feed::News,
-    mark::Marked,
+    mark::MarkedPosition,
     purge::{Position, Purge},
 };
 use std::rc::Rc;
@@ -311,7 +311,7 @@ fn a_question_is_the_clients_own_request_and_what_the_owner_has_to_know() {
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(ask.question).unwrap();
     let headers =
-        message::compose(question, &known, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
+        message::compose(question, &known, &MarkedPosition { position: "p".into(), marks: "m".into() }, None).unwrap();
     let get = |wanted: &str| {
         headers
             .iter()
@@ -752,7 +752,7 @@ fn a_purge_that_comes_while_a_question_is_under_way_wins() {
     proxy.heat("/old", &[], "old");
     let question = proxy.question("/x");
     let purge =
-        Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+        Purge { source: "a.1".into(), n: 1, scope: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
     let news = |since: &str| News {
         since: Position::parse(since).unwrap(),
         position: Position::parse("a.1:1").unwrap(),
@@ -774,7 +774,7 @@ fn who_comes_after_a_purge_does_not_join_a_question_from_before_it() {
     let before = proxy.question("/x");
     assert_eq!(proxy.get("/x"), Done::Wait);
     let purge =
-        Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+        Purge { source: "a.1".into(), n: 1, scope: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
     proxy.worker.purge(News {
         since: Position::parse("p.0:1").unwrap(),
         position: Position::parse("a.1:1,p.0:1").unwrap(),
@@ -984,7 +984,7 @@ fn known_is_shared_not_copied() {
 fn said(proxy: &Proxy, question: u32) -> wire::Question {
     let known = proxy.worker.known().unwrap().clone();
     let question = proxy.worker.questions.get(question).unwrap();
-    let headers = message::compose(question, &known, &Marked::default(), None).unwrap();
+    let headers = message::compose(question, &known, &MarkedPosition::default(), None).unwrap();
     let (_, value) = headers.iter().find(|(name, _)| *name == wire::header::WIRE).unwrap();
     wire::Question::parse(value).unwrap()
 }
@@ -1367,7 +1367,7 @@ fn the_route_is_in_the_key_and_in_the_question_where_the_group_says_so() {
         let question = proxy.question("/x");
         let known = proxy.worker.known().unwrap().clone();
         let question = proxy.worker.questions.get(question).unwrap();
-        let headers = message::compose(question, &known, &Marked::default(), None).unwrap();
+        let headers = message::compose(question, &known, &MarkedPosition::default(), None).unwrap();
         let told = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
         (question.key.clone(), told)
     };

@@ -2,8 +2,8 @@ use super::*;
 use crate::{counts::Outcome, shared::Memory};
 use meshcache_protocol::{
     feed::{FeedAnswer, News, State},
-    mark::{Mark, Marked, write},
-    purge::{Position, Purge, What},
+    mark::{Mark, MarkedPosition, write},
+    purge::{Position, Purge, Scope},
 };
 
 fn at(now: u64) -> Moment {
@@ -251,9 +251,9 @@ fn at_position(text: &str) -> Position {
 
 /// A sign of life with news: these purges of `a.1` lead from there to here.
 fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
-    let what = What { all: true, ..What::default() };
+    let what = Scope { all: true, ..Scope::default() };
     let purges =
-        purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, what: what.clone(), soft: false }).collect();
+        purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, scope: what.clone(), soft: false }).collect();
     let position = at_position(position);
     let marks = write(&position, |_, n| Some(Mark(n)));
     let news = News { since: at_position(since), position, marks, purges };
@@ -261,8 +261,8 @@ fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
         .unwrap()
 }
 
-fn marked(position: &str, mark: u64) -> Marked {
-    Marked { position: position.into(), marks: Mark(mark).to_string() }
+fn marked(position: &str, mark: u64) -> MarkedPosition {
+    MarkedPosition { position: position.into(), marks: Mark(mark).to_string() }
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_proxy_sends_marks_back_as_they_were_told_and_none_where_none_was() {
     two.answered(0, Some(&news("a.1:7", "a.1:7", &[])), 500);
     two.answered(0, Some(&bare("b.1:2")), 600);
     two.tick(1, 610);
-    let both = Marked { position: "a.1:7,b.1:2".into(), marks: format!("{},", Mark(7)) };
+    let both = MarkedPosition { position: "a.1:7,b.1:2".into(), marks: format!("{},", Mark(7)) };
     assert_eq!(
         [two.workers[0].told(), two.workers[1].told()],
         [&both, &both],
@@ -292,7 +292,7 @@ fn a_proxy_sends_marks_back_as_they_were_told_and_none_where_none_was() {
     two.answered(0, Some(&bare("a.1:8,b.1:2")), 700);
     assert_eq!(
         two.workers[0].told(),
-        &Marked { position: "a.1:8,b.1:2".into(), marks: String::new() },
+        &MarkedPosition { position: "a.1:8,b.1:2".into(), marks: String::new() },
         "a mark is for one number"
     );
 }

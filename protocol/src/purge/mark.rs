@@ -48,7 +48,7 @@ pub fn read<'p>(position: &'p Position, marks: &'p str) -> impl Iterator<Item = 
 /// A position with the marks of its numbers, as questions say both. Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Marked {
+pub struct MarkedPosition {
     /// The position.
     pub position: String,
     /// Its marks, as [`write`] has them.
@@ -56,7 +56,7 @@ pub struct Marked {
     pub marks: String,
 }
 
-impl Marked {
+impl MarkedPosition {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         self.position.is_empty()

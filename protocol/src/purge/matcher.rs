@@ -6,7 +6,7 @@ use crate::{
     Groups, Request,
     groups::Found,
     key::{Parts, authority},
-    purge::What,
+    purge::Scope,
     request::normal_form::normalize,
 };
 use std::{borrow::Cow, cmp::Ordering};
@@ -14,7 +14,7 @@ use std::{borrow::Cow, cmp::Ordering};
 /// A purge, ready to be held against keys. What it says of tags is left to who knows them.
 #[derive(Debug)]
 pub struct Matcher<'a> {
-    what: &'a What,
+    what: &'a Scope,
     /// In order.
     urls: Vec<Url>,
     /// `paths`, with their query as keys of the group have it, in order.
@@ -37,7 +37,7 @@ struct Url {
 
 impl<'a> Matcher<'a> {
     /// Makes a purge ready.
-    pub fn new(what: &'a What, groups: &Groups) -> Self {
+    pub fn new(what: &'a Scope, groups: &Groups) -> Self {
         let group = what.group.as_deref().and_then(|name| groups.named(name));
         let path = |path: &'a String| match path.split_once('?') {
             Some((path, query)) => {

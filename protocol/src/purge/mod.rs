@@ -17,18 +17,19 @@ use std::{
 };
 
 /// The most sources that a position holds: beyond it the one that has purged longest ago is forgotten.
-pub const SOURCES: usize = 1024;
+pub const MAX_SOURCES: usize = 1024;
 
 /// One purge. One with a kind or a field that its reader does not know counts there as one of everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, from = "Told")]
+#[serde(default, from = "PurgeJson")]
 pub struct Purge {
     /// The start of a coordinator that ordered it.
     pub source: String,
     /// Its number there, from 1.
     pub n: u64,
     /// What goes.
-    pub what: What,
+    #[serde(rename = "what")]
+    pub scope: Scope,
     /// Made stale instead of removed.
     pub soft: bool,
 }
@@ -36,10 +37,10 @@ pub struct Purge {
 /// A purge as it is read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Told {
+struct PurgeJson {
     source: String,
     n: u64,
-    what: Named,
+    what: ScopeJson,
     soft: bool,
     #[serde(flatten)]
     unknown: BTreeMap<String, IgnoredAny>,
@@ -48,24 +49,24 @@ struct Told {
 /// What a purge names, as far as it is understood.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Named {
-    What(What),
+enum ScopeJson {
+    Known(Scope),
     Unknown(IgnoredAny),
 }
 
-impl Default for Named {
+impl Default for ScopeJson {
     fn default() -> Self {
-        Self::What(What::default())
+        Self::Known(Scope::default())
     }
 }
 
-impl From<Told> for Purge {
-    fn from(told: Told) -> Self {
-        let what = match told.what {
-            Named::What(what) if told.unknown.is_empty() => what,
-            _ => What { all: true, ..What::default() },
+impl From<PurgeJson> for Purge {
+    fn from(json: PurgeJson) -> Self {
+        let scope = match json.what {
+            ScopeJson::Known(scope) if json.unknown.is_empty() => scope,
+            _ => Scope { all: true, ..Scope::default() },
         };
-        Self { source: told.source, n: told.n, what, soft: told.soft }
+        Self { source: json.source, n: json.n, scope, soft: json.soft }
     }
 }
 
@@ -76,7 +77,7 @@ impl Purge {
     }
 
     fn size(&self) -> usize {
-        let What { urls, group, paths, prefixes, tags, all: _ } = &self.what;
+        let Scope { urls, group, paths, prefixes, tags, all: _ } = &self.scope;
         let words = [urls, paths, prefixes, tags].into_iter().flatten().chain(group);
         words.fold(self.source.len().saturating_add(256), |size, word| {
             size.saturating_add(word.len()).saturating_add(32)
@@ -87,7 +88,7 @@ impl Purge {
 /// What a purge names. All variants of an entry go.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct What {
+pub struct Scope {
     /// Absolute URLs, in whatever group they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
@@ -134,7 +135,7 @@ impl Position {
             fits.then_some((source.to_owned(), n.parse().ok().filter(|n| *n > 0)?))
         };
         let all: Option<BTreeMap<_, _>> = text.split(',').filter(|one| !one.is_empty()).map(one).collect();
-        all.filter(|all| all.len() <= SOURCES).map(|all| Self(Arc::new(all)))
+        all.filter(|all| all.len() <= MAX_SOURCES).map(|all| Self(Arc::new(all)))
     }
 
     /// How many purges of this source are in it.
@@ -207,18 +208,18 @@ pub struct Bounds {
 
 /// What hearing of a purge comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Append {
     /// It is the next of its source, and has to be carried out.
-    News,
+    Appended,
     /// It was heard before: twice is once.
-    Known,
+    Duplicate,
     /// Others of its source came before it and have not been heard: they have to be fetched first.
     Gap,
 }
 
 /// What somebody asked for that the log does not hold any more: only an empty cache is sure to have nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed;
+pub struct Truncated;
 
 /// The last purges, within bounds, and the position up to which all were heard.
 #[derive(Clone, Debug)]
@@ -253,20 +254,20 @@ impl Log {
 
     /// What of all that was heard a header tells: the sources that have purged last. Others know of the rest without
     /// being told.
-    pub fn told(&self, sources: usize) -> Position {
+    pub fn newest(&self, sources: usize) -> Position {
         Position(Arc::new(
             self.order.iter().rev().take(sources).map(|source| (source.clone(), self.known.of(source))).collect(),
         ))
     }
 
     /// Hears of a purge.
-    pub fn hear(&mut self, purge: Purge) -> Heard {
+    pub fn append(&mut self, purge: Purge) -> Append {
         let known = self.known.of(&purge.source);
         if purge.n <= known {
-            return Heard::Known;
+            return Append::Duplicate;
         }
         if purge.n.checked_sub(1) != Some(known) {
-            return Heard::Gap;
+            return Append::Gap;
         }
         self.reach(&purge.source, purge.n);
         self.bytes = self.bytes.saturating_add(purge.size());
@@ -276,13 +277,13 @@ impl Log {
             self.bytes = self.bytes.saturating_sub(gone.size());
             self.floor.advance(&gone.source, gone.n);
         }
-        Heard::News
+        Append::Appended
     }
 
     /// What one who is there has not heard, in an order in which it can be heard.
-    pub fn since(&self, there: &Position) -> Result<impl Iterator<Item = &Purge> + Clone, Missed> {
+    pub fn since(&self, there: &Position) -> Result<impl Iterator<Item = &Purge> + Clone, Truncated> {
         if self.known.sources().any(|(source, _)| there.of(source) < self.floor.of(source)) {
-            return Err(Missed);
+            return Err(Truncated);
         }
         let lacks: BTreeMap<&str, (u64, u64)> = self
             .known
@@ -306,7 +307,7 @@ impl Log {
     }
 
     /// Takes all up to there as heard: the cache was emptied, so that nothing of it can matter.
-    pub fn skip(&mut self, to: &Position) {
+    pub fn skip_to(&mut self, to: &Position) {
         for (source, n) in to.sources() {
             if self.known.of(source) < *n {
                 self.reach(source, *n);
@@ -321,7 +322,7 @@ impl Log {
     }
 
     /// The purges that it holds, in the order in which they were heard.
-    pub fn held(&self) -> impl Iterator<Item = &Purge> {
+    pub fn entries(&self) -> impl Iterator<Item = &Purge> {
         self.held.iter()
     }
 
@@ -341,7 +342,7 @@ impl Log {
             self.order.retain(|other| other != source);
             self.order.push_back(source.to_owned());
         }
-        while self.order.len() > SOURCES
+        while self.order.len() > MAX_SOURCES
             && let Some(oldest) = self.order.pop_front()
         {
             Arc::make_mut(&mut self.known.0).remove(&oldest);
@@ -358,7 +359,7 @@ mod tests {
     fn a_purge_that_is_not_understood_is_one_of_everything() {
         let read = |json: &str| serde_json::from_str::<Purge>(json).unwrap();
         let known = read(r#"{"source": "a.1", "n": 7, "what": {"group": "g", "paths": ["/x"]}}"#);
-        assert_eq!((known.n, known.what.all, known.what.paths.len()), (7, false, 1));
+        assert_eq!((known.n, known.scope.all, known.scope.paths.len()), (7, false, 1));
         for later in [
             r#"{"source": "a.1", "n": 7, "what": {"group": "g", "regexes": ["x"]}}"#,
             r#"{"source": "a.1", "n": 7, "what": {"group": "g"}, "except": ["/x"]}"#,
@@ -366,7 +367,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(later),
-                Purge { source: "a.1".into(), n: 7, what: What { all: true, ..What::default() }, soft: false },
+                Purge { source: "a.1".into(), n: 7, scope: Scope { all: true, ..Scope::default() }, soft: false },
                 "{later}"
             );
         }
@@ -382,7 +383,7 @@ mod tests {
         Position::parse(text).unwrap()
     }
 
-    fn since(log: &Log, there: &str) -> Result<String, Missed> {
+    fn since(log: &Log, there: &str) -> Result<String, Truncated> {
         log.since(&at(there)).map(|purges| purges.map(Purge::id).collect::<Vec<_>>().join(" "))
     }
 
@@ -410,44 +411,50 @@ mod tests {
     #[test]
     fn a_purge_is_heard_once_and_in_the_order_of_its_source() {
         let mut log = Log::new(MOST);
-        assert_eq!(["a", "b", "a"].map(|source| log.hear(purge(source, 1))), [Heard::News, Heard::News, Heard::Known]);
         assert_eq!(
-            [log.hear(purge("a", 3)), log.hear(purge("a", 2)), log.hear(purge("a", 0))],
-            [Heard::Gap, Heard::News, Heard::Known]
+            ["a", "b", "a"].map(|source| log.append(purge(source, 1))),
+            [Append::Appended, Append::Appended, Append::Duplicate]
+        );
+        assert_eq!(
+            [log.append(purge("a", 3)), log.append(purge("a", 2)), log.append(purge("a", 0))],
+            [Append::Gap, Append::Appended, Append::Duplicate]
         );
         assert_eq!(log.position(), &at("a:2,b:1"));
-        assert_eq!(log.told(1), at("a:2"), "the last one");
+        assert_eq!(log.newest(1), at("a:2"), "the last one");
     }
 
     #[test]
     fn who_is_behind_gets_what_it_lacks_and_who_is_too_far_behind_is_told_so() {
         let mut log = Log::new(MOST);
         for (source, n) in [("a", 1), ("b", 1), ("a", 2), ("c", 1)] {
-            log.hear(purge(source, n));
+            log.append(purge(source, n));
         }
         assert_eq!(log.len(), 3);
         assert_eq!(since(&log, "a:2,b:1,c:1"), Ok(String::new()));
         assert_eq!(since(&log, "a:2,b:1"), Ok("c:1".into()));
         assert_eq!(since(&log, "a:1"), Ok("b:1 a:2 c:1".into()));
         assert_eq!(since(&log, "a:7,b:1,x:5"), Ok("c:1".into()), "who knows more in one thing still lacks another");
-        assert_eq!(since(&log, ""), Err(Missed));
+        assert_eq!(since(&log, ""), Err(Truncated));
         let mut late = Log::new(MOST);
-        late.skip(log.position());
-        assert_eq!((since(&log, &late.position().to_string()), since(&late, "a:1")), (Ok(String::new()), Err(Missed)));
-        assert_eq!(late.hear(purge("a", 3)), Heard::News);
+        late.skip_to(log.position());
+        assert_eq!(
+            (since(&log, &late.position().to_string()), since(&late, "a:1")),
+            (Ok(String::new()), Err(Truncated))
+        );
+        assert_eq!(late.append(purge("a", 3)), Append::Appended);
     }
 
     #[test]
     fn the_log_is_bounded_in_bytes_and_sources() {
         let mut log = Log::new(Bounds { purges: 100, bytes: 2000 });
         for n in 1..=10 {
-            log.hear(Purge { what: What { urls: vec!["u".repeat(500)], ..What::default() }, ..purge("a", n) });
+            log.append(Purge { scope: Scope { urls: vec!["u".repeat(500)], ..Scope::default() }, ..purge("a", n) });
         }
         assert_eq!(log.len(), 2);
-        for i in 0..2 * SOURCES {
-            log.hear(purge(&format!("s{i}"), 1));
+        for i in 0..2 * MAX_SOURCES {
+            log.append(purge(&format!("s{i}"), 1));
         }
-        assert_eq!(log.position().0.len(), SOURCES);
-        assert_eq!((log.position().of("s0"), log.position().of(&format!("s{}", 2 * SOURCES - 1))), (0, 1));
+        assert_eq!(log.position().0.len(), MAX_SOURCES);
+        assert_eq!((log.position().of("s0"), log.position().of(&format!("s{}", 2 * MAX_SOURCES - 1))), (0, 1));
     }
 }
