@@ -31,7 +31,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    Groups, Observed, Reason, Ring,
+    Groups, Observer, Reason, Ring,
     freshness::{self, Reuse, Since},
     groups::Mode,
     observe,
@@ -57,7 +57,7 @@ const UNDER_WAY: u64 = 80 << 20;
 /// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
 const LATELY: usize = 16_384;
 /// The most that is remembered of groups that observe.
-const OBSERVED: observe::Most = observe::Most { responses: 16_384, bytes: 16 << 20 };
+const OBSERVED: observe::Limits = observe::Limits { responses: 16_384, bytes: 16 << 20 };
 
 /// The cache of one coordinator.
 pub struct Cache {
@@ -84,7 +84,7 @@ pub struct Cache {
     pub(crate) unread_of_peers: Unread,
     pub(crate) invalidations: Invalidations,
     /// What passed in groups that only observe.
-    pub(crate) observed: Mutex<Observed>,
+    pub(crate) observed: Mutex<Observer>,
     pub(crate) peers: Peers,
     pub(crate) history: History,
     pub(crate) lease: Lease,
@@ -124,7 +124,7 @@ impl Cache {
             unread: Unread::new(metrics.clone()),
             unread_of_peers: Unread::new(metrics.clone()),
             invalidations: Invalidations::default(),
-            observed: Mutex::new(Observed::new(OBSERVED)),
+            observed: Mutex::new(Observer::new(OBSERVED)),
             peers: Peers::new(clock, metrics.clone()),
             bytes: Bytes::new((settings.store_bytes / 4).max(LEAST)),
             history: History::new(&settings.me),

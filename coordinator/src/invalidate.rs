@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, 
 use hyper::body::Incoming;
 use lru::LruCache;
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observed, freshness,
+    self as protocol, Hash, Key, Observer, freshness,
     groups::Found,
     request::Marks,
     wire::{INVALIDATE_PATH, Question},
@@ -223,7 +223,7 @@ impl Changed {
         Self {
             key: key.hash(),
             length: key.bytes().len(),
-            observed: Observed::place(&served.group, key),
+            observed: Observer::slot(&served.group, key),
             target: path.zip(all_of_target(served, key)),
         }
     }

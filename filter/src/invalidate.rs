@@ -4,7 +4,7 @@
 use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Shared, site::Site};
 use lru::LruCache;
 use meshcache_protocol::{
-    Hash, Key, Observed, Request, Response,
+    Hash, Key, Observer, Request, Response,
     freshness::{invalidates, is_unsafe, keyed_with},
     groups::{Found, Mode},
     purge::Scope,
@@ -190,7 +190,7 @@ impl Exchange<'_> {
             Mode::On => {}
             Mode::Observe if group.keys_more_than_target() => return self.worker.observed.clear(),
             Mode::Observe => {
-                return self.worker.observed.forget(Observed::place(group, &Key::of(group, request, None)));
+                return self.worker.observed.forget(Observer::slot(group, &Key::of(group, request, None)));
             }
             Mode::Off => return,
         }

@@ -13,7 +13,7 @@ use crate::{
     worker::Worker,
 };
 use meshcache_protocol::{
-    Field, Group, Key, Passed, Request, Response, Route,
+    Field, Group, Key, PassedResponse, Request, Response, Route,
     freshness::{Times, joins},
     request::Marks,
 };
@@ -162,7 +162,7 @@ impl Exchange<'_> {
         let fields: Vec<Field<'_>> = answer.block.fields().chain([(&b"age"[..], age.as_bytes())]).collect();
         let response = Response { status: answer.status, fields: &fields };
         let times = Times { requested: wall.saturating_sub(self.now.saturating_sub(question.sent)), responded: wall };
-        let passed = Passed {
+        let passed = PassedResponse {
             group: &question.group,
             key: &question.key,
             request: &request,
@@ -170,8 +170,8 @@ impl Exchange<'_> {
             response: &response,
             times,
         };
-        let passing = self.worker.observed.begins(&passed, self.now).and_then(|passing| passing.piece(&answer.body));
-        if passing.is_some_and(|passing| self.worker.observed.ends(passing, self.now)) {
+        let passing = self.worker.observed.begin(&passed, self.now).and_then(|passing| passing.piece(&answer.body));
+        if passing.is_some_and(|passing| self.worker.observed.finish(passing, self.now)) {
             self.worker.counts.outcome(question.group.name(), Outcome::Mismatch);
         }
     }

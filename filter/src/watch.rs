@@ -8,7 +8,7 @@ use crate::{
     site::{Side, Site},
     worker::Worker,
 };
-use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times};
+use meshcache_protocol::{Group, Key, PassedResponse, PassingBody, Request, Response, Route, freshness::Times};
 use std::{rc::Rc, sync::Arc};
 
 /// The most responses that one worker watches at a time. Beyond that they are not looked at.
@@ -36,7 +36,7 @@ pub(crate) struct Seen<'a> {
 /// A response whose body is hashed as it goes by.
 pub struct Watched {
     group: Arc<Group>,
-    passing: Passing,
+    passing: PassingBody,
     _seat: Rc<()>,
 }
 
@@ -76,7 +76,7 @@ impl Exchange<'_> {
             return None;
         }
         let times = Times { requested: wall.saturating_sub(self.now.saturating_sub(watch.began)), responded: wall };
-        let passed = Passed {
+        let passed = PassedResponse {
             group: &watch.group,
             key: &watch.key,
             request: &request,
@@ -84,13 +84,13 @@ impl Exchange<'_> {
             response,
             times,
         };
-        let passing = self.worker.observed.begins(&passed, self.now)?;
+        let passing = self.worker.observed.begin(&passed, self.now)?;
         Some(Watched { group: watch.group.clone(), passing, _seat: watch.seat })
     }
 
     /// All of it went by.
     pub fn passed(&mut self, watched: Watched) {
-        if self.worker.observed.ends(watched.passing, self.now) {
+        if self.worker.observed.finish(watched.passing, self.now) {
             self.worker.counts.outcome(watched.group.name(), Outcome::Mismatch);
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     peers::Peers, purge::Named, questions::Questions, samples::Samples,
 };
 use meshcache_protocol::{
-    Groups, Hash, Observed,
+    Groups, Hash, Observer,
     feed::{News, TRUST},
     mark::{self, MarkedPosition, Marks},
     observe,
@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The purges that other workers of this proxy can catch up from. Who was away for longer empties its hot cache.
 const MOST: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
-const OBSERVED: observe::Most = observe::Most { responses: 2048, bytes: 2 << 20 };
+const OBSERVED: observe::Limits = observe::Limits { responses: 2048, bytes: 2 << 20 };
 /// Of how many coordinators' purges a question tells: of those that have purged last.
 const TOLD: usize = 16;
 
@@ -49,7 +49,7 @@ pub struct Worker {
     /// Unsafe requests that succeeded.
     pub invalidations: Invalidations,
     /// What passed in groups that only observe.
-    pub observed: Observed,
+    pub observed: Observer,
     /// Held by each response that is watched.
     pub watching: Rc<()>,
     /// What is asked beside them.
@@ -79,7 +79,7 @@ impl Worker {
             purges: 0,
             hot: Hot::new(hot_bytes),
             invalidations: Invalidations::default(),
-            observed: Observed::new(OBSERVED),
+            observed: Observer::new(OBSERVED),
             watching: Rc::default(),
             samples: Samples::default(),
             questions: Questions::default(),

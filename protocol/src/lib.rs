@@ -25,7 +25,7 @@ pub use frame::Frame;
 pub use groups::{Group, Groups, units};
 pub use hash::Hash;
 pub use key::Key;
-pub use observe::{Observed, Passed, Passing};
+pub use observe::{Observer, PassedResponse, PassingBody};
 pub use purge::mark;
 pub use reason::Reason;
 pub use request::{Field, Request, Response};

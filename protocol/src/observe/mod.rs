@@ -25,8 +25,8 @@ const SWEEP: u64 = 1000;
 
 /// What has passed lately. When it is full, what is in it stays until its time is over: a sample that is watched to its
 /// end.
-pub struct Observed {
-    most: Most,
+pub struct Observer {
+    most: Limits,
     seen: BTreeMap<Hash, Vec<Seen>>,
     len: usize,
     bytes: usize,
@@ -40,7 +40,7 @@ pub struct Observed {
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug)]
-pub struct Most {
+pub struct Limits {
     /// So many responses, each of some hundred bytes and the fields that its Vary names.
     pub responses: usize,
     /// And so many bytes of them.
@@ -64,7 +64,7 @@ struct Variant {
 
 /// A response that passes in a group that observes, and what it answers.
 #[derive(Clone, Copy)]
-pub struct Passed<'a> {
+pub struct PassedResponse<'a> {
     /// The group.
     pub group: &'a Group,
     /// The request's key.
@@ -80,7 +80,7 @@ pub struct Passed<'a> {
 }
 
 /// A body on its way, hashed piece by piece.
-pub struct Passing {
+pub struct PassingBody {
     place: Hash,
     variant: Variant,
     /// What the request would have been answered with.
@@ -92,34 +92,34 @@ pub struct Passing {
     hasher: Box<Xxh3>,
 }
 
-impl Observed {
+impl Observer {
     /// Remembers so much.
-    pub const fn new(most: Most) -> Self {
+    pub const fn new(most: Limits) -> Self {
         Self { most, seen: BTreeMap::new(), len: 0, bytes: 0, left_out: false, is_crowded: false, sweeps: 0, era: 0 }
     }
 
     /// Whether a response was left out, since this was last asked, because there are too many bytes.
-    pub fn has_left_out(&mut self) -> bool {
+    pub fn take_left_out(&mut self) -> bool {
         std::mem::take(&mut self.left_out)
     }
 
     /// Where responses of a key are remembered.
-    pub fn place(group: &Group, key: &Key) -> Hash {
+    pub fn slot(group: &Group, key: &Key) -> Hash {
         Hash::of(&[group.digest().as_bytes(), key.bytes()].concat())
     }
 
     /// A response's head came. `None`: nothing is to be learned of it, since it neither would be stored nor came in
     /// place of what is remembered, or since it speaks of the service or of its request and not of the resource
     /// (5xx, 412, 429 and their like). `now`: milliseconds of a clock that never jumps.
-    pub fn begins(&self, passed: &Passed<'_>, now: u64) -> Option<Passing> {
-        let Passed { group, key, request, verified, response, times } = *passed;
+    pub fn begin(&self, passed: &PassedResponse<'_>, now: u64) -> Option<PassingBody> {
+        let PassedResponse { group, key, request, verified, response, times } = *passed;
         let speaks = (200..500).contains(&response.status)
             && ![206, 304].contains(&response.status)
             && !is_provoked(response.status);
         if !request.is_get() || !speaks {
             return None;
         }
-        let place = Self::place(group, key);
+        let place = Self::slot(group, key);
         let coding = digest_of(response.values("content-encoding").chain([&b""[..]]));
         let gives = |seen: &&Seen| {
             let resident = now.saturating_sub(seen.arrived);
@@ -138,11 +138,19 @@ impl Observed {
         // Another status or another place to go is another answer, whatever its body.
         hasher.update(&response.status.to_le_bytes());
         hasher.update(&digest_of(response.values("location")).0.to_le_bytes());
-        Some(Passing { place, variant, instead, stored, left: group.config().limits.object.0, era: self.era, hasher })
+        Some(PassingBody {
+            place,
+            variant,
+            instead,
+            stored,
+            left: group.config().limits.object.0,
+            era: self.era,
+            hasher,
+        })
     }
 
     /// The whole body has passed. Whether another response would have been given in its place.
-    pub fn ends(&mut self, passing: Passing, now: u64) -> bool {
+    pub fn finish(&mut self, passing: PassingBody, now: u64) -> bool {
         if passing.era != self.era {
             return false;
         }
@@ -226,7 +234,7 @@ impl Seen {
     }
 }
 
-impl Passing {
+impl PassingBody {
     /// A piece of the body passed. `None`: it is larger than what the group stores, and nothing more is to be learned
     /// of it.
     pub fn piece(mut self, piece: &[u8]) -> Option<Self> {
@@ -253,30 +261,37 @@ mod tests {
 
     type Fields = &'static [Field<'static>];
 
-    const MOST: Most = Most { responses: 100, bytes: 1 << 20 };
+    const MOST: Limits = Limits { responses: 100, bytes: 1 << 20 };
     const FRESH: Fields = &[(b"cache-control", b"max-age=60")];
     const AT_ONCE: Times = Times { requested: 0, responded: 0 };
 
     /// Responses of one group, and what is observed of them.
     struct Passes {
         group: Group,
-        observed: Observed,
+        observed: Observer,
         now: u64,
     }
 
     fn passes(group: &str) -> Passes {
-        Passes { group: Group::for_tests(group), observed: Observed::new(MOST), now: 0 }
+        Passes { group: Group::for_tests(group), observed: Observer::new(MOST), now: 0 }
     }
 
     impl Passes {
-        fn begins(&self, target: &str, asked: Fields, status: u16, fields: Fields) -> Option<Passing> {
+        fn begins(&self, target: &str, asked: Fields, status: u16, fields: Fields) -> Option<PassingBody> {
             self.method(b"GET", target, asked, status, fields)
         }
 
-        fn method(&self, method: &[u8], target: &str, asked: Fields, status: u16, fields: Fields) -> Option<Passing> {
+        fn method(
+            &self,
+            method: &[u8],
+            target: &str,
+            asked: Fields,
+            status: u16,
+            fields: Fields,
+        ) -> Option<PassingBody> {
             let request = Request::read(method, b"http", b"h", target.as_bytes(), asked).unwrap();
             let (key, response) = (Key::of(&self.group, &request, None), Response { status, fields });
-            let passed = Passed {
+            let passed = PassedResponse {
                 group: &self.group,
                 key: &key,
                 request: &request,
@@ -284,13 +299,13 @@ mod tests {
                 response: &response,
                 times: AT_ONCE,
             };
-            self.observed.begins(&passed, self.now)
+            self.observed.begin(&passed, self.now)
         }
 
         /// Whether a response would have been answered with another one. `None`: it is not looked at.
         fn pass(&mut self, asked: Fields, status: u16, fields: Fields, body: &str) -> Option<bool> {
             let passing = self.begins("/a", asked, status, fields)?.piece(body.as_bytes())?;
-            Some(self.observed.ends(passing, self.now))
+            Some(self.observed.finish(passing, self.now))
         }
     }
 
@@ -316,13 +331,13 @@ mod tests {
             let passing = pieces
                 .iter()
                 .fold(passes.begins("/a", &[], 200, FRESH), |passing, piece| passing?.piece(piece.as_bytes()));
-            assert!(!passes.observed.ends(passing.unwrap(), 0), "{pieces:?}");
+            assert!(!passes.observed.finish(passing.unwrap(), 0), "{pieces:?}");
         }
         let two = [
             passes.begins("/b", &[], 200, FRESH).unwrap(),
             passes.begins("/b", &[], 200, FRESH).unwrap().piece(b"x").unwrap(),
         ];
-        assert_eq!(two.map(|passing| passes.observed.ends(passing, 0)), [false, true], "under way at once");
+        assert_eq!(two.map(|passing| passes.observed.finish(passing, 0)), [false, true], "under way at once");
     }
 
     #[test]
@@ -391,7 +406,7 @@ mod tests {
         let mut passes = passes("{}");
         let pass = |passes: &mut Passes, target: &str, body: &str| {
             let passing = passes.begins(target, &[], 200, FRESH).unwrap().piece(body.as_bytes()).unwrap();
-            passes.observed.ends(passing, passes.now)
+            passes.observed.finish(passing, passes.now)
         };
         for n in 0..1000 {
             pass(&mut passes, &format!("/{n}"), "1");
@@ -402,7 +417,7 @@ mod tests {
         pass(&mut passes, "/100", "1");
         assert_eq!((passes.observed.len, pass(&mut passes, "/100", "2")), (1, true));
         let request = Request::read(b"GET", b"http", b"h", b"/100", &[]).unwrap();
-        passes.observed.forget(Observed::place(&passes.group, &Key::of(&passes.group, &request, None)));
+        passes.observed.forget(Observer::slot(&passes.group, &Key::of(&passes.group, &request, None)));
         assert_eq!((passes.observed.len, pass(&mut passes, "/100", "3")), (0, false));
     }
 
@@ -412,9 +427,9 @@ mod tests {
         let (old, other) =
             (passes.begins("/a", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap());
         passes.observed.clear();
-        assert!(!passes.observed.ends(old, 0));
+        assert!(!passes.observed.finish(old, 0));
         assert_eq!([2, 2, 3].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some));
-        assert!(!passes.observed.ends(other, 0));
+        assert!(!passes.observed.finish(other, 0));
     }
 
     #[test]
@@ -437,13 +452,13 @@ mod tests {
             let passing =
                 passes.begins(&format!("/{n}"), vec![(&b"x"[..], value.leak().as_bytes())].leak(), 200, vary).unwrap();
             let passing = passing.piece(body.as_bytes()).unwrap();
-            passes.observed.ends(passing, passes.now)
+            passes.observed.finish(passing, passes.now)
         };
         for n in 0..90 {
             pass(&mut passes, n, "1");
         }
         assert_eq!(
-            (passes.observed.len, passes.observed.has_left_out(), passes.observed.has_left_out()),
+            (passes.observed.len, passes.observed.take_left_out(), passes.observed.take_left_out()),
             (20, true, false)
         );
         assert!(passes.observed.bytes <= MOST.bytes);
