@@ -99,7 +99,7 @@ impl Peers {
     pub(crate) fn admits(&self, peer: &str, call: Call) -> bool {
         self.links.load().get(peer).is_some_and(|link| {
             let mut breaker = link.breaker(call).lock();
-            let (admits, trial) = (breaker.admits(self.clock.now()), breaker.is_open());
+            let (admits, trial) = (breaker.try_acquire(self.clock.now()), breaker.is_open());
             if admits && trial {
                 tracing::debug!(peer, ?call, "trial: does it answer again?");
             }
@@ -116,7 +116,7 @@ impl Peers {
     }
 
     fn answered(&self, link: &Link, call: Call) {
-        if link.breaker(call).lock().answers() && call == Call::Question {
+        if link.breaker(call).lock().record_success() && call == Call::Question {
             tracing::info!(peer = link.peer.name, "peer answers again");
             self.count();
         }
@@ -131,7 +131,7 @@ impl Peers {
         } else {
             self.metrics.peer_failure(failure.reason());
         }
-        if link.breaker(call).lock().fails(now) && call == Call::Question {
+        if link.breaker(call).lock().record_failure(now) && call == Call::Question {
             tracing::warn!(
                 peer = link.peer.name,
                 reason = failure.label(),

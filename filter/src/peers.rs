@@ -51,11 +51,11 @@ impl Peers {
         self.broken.retain(|other| other != address);
         match self.failed.iter_mut().find(|(other, _)| other == address) {
             Some((_, breaker)) => {
-                breaker.fails(now);
+                breaker.record_failure(now);
             }
             None => {
                 let mut breaker = Breaker::default();
-                breaker.fails(now);
+                breaker.record_failure(now);
                 self.failed.push((address.to_owned(), breaker));
                 self.note(address, "does not answer: its keys go to the next");
             }
@@ -113,7 +113,7 @@ impl Peers {
     }
 
     fn admits(&mut self, address: &str, now: u64) -> bool {
-        self.failed.iter_mut().find(|(failed, _)| failed == address).is_none_or(|(_, breaker)| breaker.admits(now))
+        self.failed.iter_mut().find(|(failed, _)| failed == address).is_none_or(|(_, breaker)| breaker.try_acquire(now))
     }
 }
 

@@ -72,7 +72,7 @@ impl World {
                 }
                 if answer == Err(Lost::Refused) {
                     let now = world.now;
-                    world.nodes[at].breakers.entry(other).or_default().fails(now);
+                    world.nodes[at].breakers.entry(other).or_default().record_failure(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
                     && cache.knows(Claim::Peer(&there.to_string())) == Knows::All

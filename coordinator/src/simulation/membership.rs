@@ -58,7 +58,7 @@ impl World {
         if does == Does::Join
             && let Some(breaker) = node.breakers.get_mut(&of)
         {
-            breaker.answers();
+            breaker.record_success();
         }
         if stood_in {
             drop(node.cache.note_missed());

@@ -137,7 +137,7 @@ impl World {
                 }
                 let now = world.now;
                 let Ok(answer) = answer else {
-                    world.nodes[at].breakers.entry(to).or_default().fails(now);
+                    world.nodes[at].breakers.entry(to).or_default().record_failure(now);
                     return world.ask_peers(at, key, peers, waiter);
                 };
                 world.nodes[at].breakers.remove(&to);
