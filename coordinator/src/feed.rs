@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use meshcache_protocol::{
     Hash, Ring,
-    feed::{self, FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
+    feed::{self, FeedRequest, FeedResponse, HEARTBEAT, News, State},
     groups::Config,
     observe::MISMATCH,
     purge::{Position, Truncated},
@@ -187,26 +187,26 @@ impl Feed {
     }
 
     /// Answers a proxy: at once where it does not know all, else after a second.
-    pub async fn answer(&self, mut question: FeedQuestion) -> Result<Answer, Unanswered> {
+    pub async fn answer(&self, mut question: FeedRequest) -> Result<Answer, Unanswered> {
         self.count(&question);
         // It may wait for a second, and there may be many.
         question.requests.clear();
         let is_news = |current: &Arc<Current>| current.is_news_to(&question);
-        let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(SIGN_OF_LIFE) };
+        let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(HEARTBEAT) };
         let mut current = self.current.subscribe();
         let _ = tokio::time::timeout(wait, current.wait_for(is_news)).await;
         self.now(&question)
     }
 
     /// What a proxy is told now.
-    pub(crate) fn now(&self, question: &FeedQuestion) -> Result<Answer, Unanswered> {
+    pub(crate) fn now(&self, question: &FeedRequest) -> Result<Answer, Unanswered> {
         let current = self.current.borrow().clone();
         // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
         if !self.cache.lease.holds(clock::awake()) || current.ring.peers().is_empty() {
             self.cache.wake();
             return Err(Unanswered::Unsure);
         }
-        let claim = Claim::Anybody { purges: &question.told.position, marks: &question.told.marks };
+        let claim = Claim::Anybody { purges: &question.announced.position, marks: &question.announced.marks };
         if self.cache.knows(claim) == Knows::Behind {
             // It was told by another of what we have not heard.
             self.cache.wake();
@@ -222,12 +222,12 @@ impl Feed {
 
     /// Whether a proxy does not know all.
     #[cfg(test)]
-    pub(crate) fn has_news(&self, question: &FeedQuestion) -> bool {
+    pub(crate) fn has_news(&self, question: &FeedRequest) -> bool {
         self.current.borrow().is_news_to(question)
     }
 
     /// What one does not know who has that state and those purges.
-    fn news(&self, current: &Arc<Current>, question: &FeedQuestion) -> Option<Bytes> {
+    fn news(&self, current: &Arc<Current>, question: &FeedRequest) -> Option<Bytes> {
         let wants_state = current.version != question.version;
         // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
         // that.
@@ -282,7 +282,7 @@ impl Feed {
 
     fn json(&self, wire: u32, current: &Current, with_state: bool, news: Option<News>) -> Vec<u8> {
         let state = with_state.then(|| State::new(wire, &self.installation, current.ring.peers(), &current.config));
-        let answer = FeedAnswer { wire, peer: self.me.clone(), version: current.version.clone(), state, news };
+        let answer = FeedResponse { wire, peer: self.me.clone(), version: current.version.clone(), state, news };
         let mut json = serde_json::to_vec(&answer).unwrap_or_else(|error| {
             tracing::error!(%error, "the feed cannot be written");
             Vec::new()
@@ -304,7 +304,7 @@ impl Feed {
     }
 
     /// Takes what a proxy counted. Words that nobody knows make no series: whoever reaches the data port may ask.
-    fn count(&self, question: &FeedQuestion) {
+    fn count(&self, question: &FeedRequest) {
         let mut proxies = lock(&self.proxies);
         if question.proxy.len() > 256 || (proxies.len() >= PROXIES && !proxies.contains_key(&question.proxy)) {
             return;
@@ -341,7 +341,7 @@ impl Feed {
 }
 
 impl Current {
-    fn is_news_to(&self, question: &FeedQuestion) -> bool {
+    fn is_news_to(&self, question: &FeedRequest) -> bool {
         self.version != question.version || !question.position.covers(&self.position)
     }
 }
@@ -371,7 +371,7 @@ mod tests {
         (cache, feed)
     }
 
-    fn told(feed: &Feed, question: &FeedQuestion) -> FeedAnswer {
+    fn told(feed: &Feed, question: &FeedRequest) -> FeedResponse {
         serde_json::from_slice(&feed.now(question).ok().unwrap().json).unwrap()
     }
 
@@ -381,10 +381,10 @@ mod tests {
         let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]});
         cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
         let requests = |hot: u64| [("g".to_owned(), [("hot".to_owned(), hot), ("pass".to_owned(), 5)].into())].into();
-        feed.count(&FeedQuestion { proxy: "p".into(), requests: requests(10), ..FeedQuestion::default() });
+        feed.count(&FeedRequest { proxy: "p".into(), requests: requests(10), ..FeedRequest::default() });
         assert_eq!(cache.metrics.group("g").saved(), (15, 10), "five went on to the service");
         for _ in 0..10 {
-            feed.count(&FeedQuestion { proxy: "p".into(), requests: requests(u64::MAX), ..FeedQuestion::default() });
+            feed.count(&FeedRequest { proxy: "p".into(), requests: requests(u64::MAX), ..FeedRequest::default() });
         }
         let (all, _) = cache.metrics.group("g").saved();
         assert!(all < 15 + MOST_PER_SECOND * 10, "{all}");
@@ -402,11 +402,11 @@ mod tests {
     }
 
     /// A proxy that knows the state, and purges of a coordinator that nobody knows.
-    fn asks(feed: &Feed, n: u64) -> FeedQuestion {
-        FeedQuestion {
+    fn asks(feed: &Feed, n: u64) -> FeedRequest {
+        FeedRequest {
             version: feed.current.borrow().version.clone(),
             position: Position::parse(&format!("x.1:{}", n + 1)).unwrap(),
-            ..FeedQuestion::default()
+            ..FeedRequest::default()
         }
     }
 
@@ -426,7 +426,7 @@ mod tests {
         let held: Vec<_> = (0..25).map(|n| feed.now(&asks(&feed, n)).unwrap().json).collect();
         let bytes: usize = held.iter().map(Bytes::len).sum();
         assert!(bytes < 17 << 20 && feed.room.used() <= ANSWERED, "{bytes}");
-        let last: FeedAnswer = serde_json::from_slice(&held[24]).unwrap();
+        let last: FeedResponse = serde_json::from_slice(&held[24]).unwrap();
         let news = last.news.unwrap();
         assert!(news.purges.is_empty() && news.since == news.position, "it is told that purges were lost: {news:?}");
         let page = String::from_utf8(cache.metrics.page().unwrap()).unwrap();
@@ -445,10 +445,10 @@ mod tests {
         before.set_peer_tokens(&["token".to_owned()]);
         before.order(Scope { all: true, ..Scope::default() }, false);
         feed.publish();
-        let news = told(&feed, &FeedQuestion::default()).news.unwrap();
-        let proxy = |marks: &str| FeedQuestion {
-            told: MarkedPosition { position: news.position.to_string(), marks: marks.into() },
-            ..FeedQuestion::default()
+        let news = told(&feed, &FeedRequest::default()).news.unwrap();
+        let proxy = |marks: &str| FeedRequest {
+            announced: MarkedPosition { position: news.position.to_string(), marks: marks.into() },
+            ..FeedRequest::default()
         };
         // Another one, which may learn of it from a peer.
         let (cache, feed) = started();
@@ -463,7 +463,7 @@ mod tests {
         cache.set_peer_tokens(&[]);
         cache.order(Scope { all: true, ..Scope::default() }, false);
         feed.publish();
-        assert_eq!(told(&feed, &FeedQuestion::default()).news.unwrap().marks, "", "without a token there are none");
+        assert_eq!(told(&feed, &FeedRequest::default()).news.unwrap().marks, "", "without a token there are none");
     }
 
     #[test]
@@ -471,10 +471,10 @@ mod tests {
         let (cache, before) = started();
         cache.order(Scope { all: true, ..Scope::default() }, false);
         before.publish();
-        let first = told(&before, &FeedQuestion::default());
+        let first = told(&before, &FeedRequest::default());
         let news = first.news.unwrap();
         assert!(first.state.is_some() && news.purges.len() == 1);
-        let proxy = FeedQuestion { version: first.version, position: news.position, ..FeedQuestion::default() };
+        let proxy = FeedRequest { version: first.version, position: news.position, ..FeedRequest::default() };
         let (cache, after) = started();
         assert!(!after.has_news(&proxy), "it knows less, and that is no news");
         let same = told(&after, &proxy);

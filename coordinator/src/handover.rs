@@ -58,7 +58,7 @@ impl Cache {
         let mut left = places.into_iter().peekable();
         while left.peek().is_some() {
             let Ok(_seat) = seats.acquire().await else { break };
-            let mut message = frame::message(&self.history.position());
+            let mut message = frame::new_message(&self.history.position());
             while message.len() < MESSAGE
                 && let Some(place) = left.next()
             {
@@ -136,7 +136,7 @@ impl Cache {
 
 /// Reads a message to its end; `None`: it is too long, or broke off, or paused for too long.
 pub(crate) async fn whole(body: Incoming) -> Option<Vec<u8>> {
-    let limited = http_body_util::Limited::new(body, frame::LONGEST + MESSAGE);
+    let limited = http_body_util::Limited::new(body, frame::MAX_FRAME + MESSAGE);
     let collected = tokio::time::timeout(PATIENCE, limited.collect()).await.ok()?.ok()?;
     Some(collected.to_bytes().into())
 }

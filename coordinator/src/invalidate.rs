@@ -293,7 +293,7 @@ mod tests {
             arrived,
             position: Arc::default(),
         });
-        let (served, mut message) = (rules.named("g").unwrap(), frame::message(&Default::default()));
+        let (served, mut message) = (rules.named("g").unwrap(), frame::new_message(&Default::default()));
         cache.write_frames(
             key,
             &[Arc::new(entry)],

@@ -75,7 +75,7 @@ impl Cache {
         let Errand { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
         let Collected::Whole(message) =
-            collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await
+            collect(Paced::new(response.into_body(), patience), frame::MAX_FRAME as u64, &mut self.bytes.take()).await
         else {
             return "failed";
         };
@@ -110,7 +110,7 @@ impl Cache {
         let rules = self.rules();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
         // Said before the store is looked at: what is sent is no older.
-        let mut message = frame::message(&self.history.position());
+        let mut message = frame::new_message(&self.history.position());
         let empty = message.len();
         let mut write = || {
             if let Some((entries, used)) = self.store.peek(&served.share, &key, self.clock.now()) {

@@ -7,7 +7,7 @@ use crate::{
     worker::Worker,
 };
 use meshcache_protocol::{
-    feed::{self, FeedQuestion, News, SIGN_OF_LIFE},
+    feed::{self, FeedRequest, HEARTBEAT, News},
     wire,
 };
 
@@ -194,23 +194,19 @@ impl Feed {
         // the last of a round has as long as ever: one that is slow is better than none.
         let at_once = self.failures > 0;
         let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
-        let question = FeedQuestion {
+        let question = FeedRequest {
             wire: feed::VERSION,
             proxy: self.proxy.clone(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             version: worker.version().to_owned(),
             position: worker.position().clone(),
-            told: worker.told().clone(),
+            announced: worker.told().clone(),
             at_once,
             requests: self.sent.clone(),
         };
         let body = serde_json::to_vec(&question).ok()?;
         self.asked = Some(now);
-        Some(FeedAsk {
-            peer: self.peer.clone(),
-            body,
-            timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT },
-        })
+        Some(FeedAsk { peer: self.peer.clone(), body, timeout: if is_short { TIMEOUT - HEARTBEAT } else { TIMEOUT } })
     }
 
     /// The next question is for another coordinator: soon, and after a whole round of failures after a rest, each

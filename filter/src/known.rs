@@ -2,7 +2,7 @@
 
 use meshcache_protocol::{
     Groups, Ring,
-    feed::{self, FeedAnswer, News},
+    feed::{self, FeedResponse, News},
     wire,
 };
 use serde::Deserialize;
@@ -60,7 +60,7 @@ pub fn read(body: &[u8]) -> Said {
         Ok(Wire { wire }) if !(wire::OLDEST..=feed::VERSION).contains(&wire) => return Said::Foreign(wire),
         Ok(_) => {}
     }
-    let answer: FeedAnswer = match serde_json::from_slice(body) {
+    let answer: FeedResponse = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         Err(error) => return Said::Broken(error.to_string()),
     };

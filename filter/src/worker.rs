@@ -6,7 +6,7 @@ use crate::{
 };
 use meshcache_protocol::{
     Groups, Hash, Observer,
-    feed::{News, TRUST},
+    feed::{HEARTBEAT_TIMEOUT, News},
     mark::{self, MarkedPosition, Marks},
     observe,
     purge::{Append, Bounds, Log, Position, Purge, Scope},
@@ -103,7 +103,7 @@ impl Worker {
     /// A coordinator was heard.
     pub fn hears(&mut self, now: u64) {
         // After so long a silence nobody vouches for what was kept before it.
-        if self.heard.is_some_and(|heard| now >= heard.saturating_add(TRUST)) {
+        if self.heard.is_some_and(|heard| now >= heard.saturating_add(HEARTBEAT_TIMEOUT)) {
             self.empty();
         }
         self.heard = self.heard.max(Some(now));
@@ -115,7 +115,7 @@ impl Worker {
 
     /// Whether hot answers may be given: a coordinator would have told of a purge.
     pub fn trusts(&self, now: u64) -> bool {
-        self.heard.is_some_and(|heard| now < heard.saturating_add(TRUST))
+        self.heard.is_some_and(|heard| now < heard.saturating_add(HEARTBEAT_TIMEOUT))
     }
 
     /// Takes over a state: what rested on other rules is forgotten.

@@ -15,14 +15,14 @@ use std::collections::BTreeMap;
 pub const VERSION: u32 = 2;
 
 /// How often a coordinator gives a sign of life on an open feed question, milliseconds.
-pub const SIGN_OF_LIFE: u64 = 1000;
+pub const HEARTBEAT: u64 = 1000;
 /// How long a worker that heard no sign of life goes on using its hot cache, milliseconds.
-pub const TRUST: u64 = 3000;
+pub const HEARTBEAT_TIMEOUT: u64 = 3000;
 
 /// `POST /.meshcache/feed`: what a proxy knows, and what it has counted since its last answered question.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct FeedQuestion {
+pub struct FeedRequest {
     /// The version of the feed that the proxy speaks.
     pub wire: u32,
     /// The proxy's own name (Envoy's node id), so that a coordinator can count proxies.
@@ -35,17 +35,18 @@ pub struct FeedQuestion {
     pub position: Position,
     /// Those of them that its questions tell of, with their marks: what this coordinator lacks of these it asks the
     /// others for.
-    pub told: MarkedPosition,
+    #[serde(rename = "told")]
+    pub announced: MarkedPosition,
     /// It has lost another coordinator, and wants a sign of life at once.
     pub at_once: bool,
     /// Group to outcome to how many requests, since the last answered question.
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// The answer: at once when there is something that the proxy does not know, else after [`SIGN_OF_LIFE`] without it.
+/// The answer: at once when there is something that the proxy does not know, else after [`HEARTBEAT`] without it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct FeedAnswer {
+pub struct FeedResponse {
     /// The version of the feed that this is: the asker's, if that is the older one.
     pub wire: u32,
     /// The name of the coordinator that answers: the proxy asks it again until it fails.

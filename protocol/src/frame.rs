@@ -16,9 +16,9 @@ use std::fmt;
 /// The version of messages that this code writes, and the only one that it reads.
 pub const VERSION: u8 = 1;
 /// No frame is longer: what is larger stays where it is.
-pub const LONGEST: usize = 64 << 20;
+pub const MAX_FRAME: usize = 64 << 20;
 /// No entry has so many header fields.
-const MOST_FIELDS: usize = 4096;
+const MAX_FIELDS: usize = 4096;
 
 /// A stored response with all that decides about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Frame<'a> {
     /// The key's bytes.
     pub key: &'a [u8],
     /// What decides about it.
-    pub head: Head,
+    pub metadata: Metadata,
     /// Its header fields, purge tags among them.
     pub fields: Vec<Field<'a>>,
     /// The whole body.
@@ -35,7 +35,7 @@ pub struct Frame<'a> {
 
 /// What decides about a stored response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct Metadata {
     /// What freshness decides with.
     pub stored: Stored,
     /// Which requests it answers.
@@ -57,14 +57,14 @@ pub enum BadFrame {
     Version(u8),
     /// The purge position cannot be read.
     Position,
-    /// It is longer than [`LONGEST`].
+    /// It is longer than [`MAX_FRAME`].
     TooLong,
     /// It ends too soon, or a part says that it is longer than the frame.
     Cut,
     /// Something follows its body.
     Trailing,
     /// Its head is not the JSON that is expected.
-    Head,
+    Metadata,
     /// Too many header fields.
     Fields,
 }
@@ -74,11 +74,11 @@ impl fmt::Display for BadFrame {
         match self {
             Self::Version(version) => write!(f, "version {version} of frames is not the one spoken here ({VERSION})"),
             Self::Position => f.write_str("the purge position before the frames cannot be read"),
-            Self::TooLong => write!(f, "a frame is longer than {LONGEST} bytes"),
+            Self::TooLong => write!(f, "a frame is longer than {MAX_FRAME} bytes"),
             Self::Cut => f.write_str("a frame is cut"),
             Self::Trailing => f.write_str("bytes follow a frame's body"),
-            Self::Head => f.write_str("a frame's head cannot be read"),
-            Self::Fields => write!(f, "a frame has more than {MOST_FIELDS} header fields"),
+            Self::Metadata => f.write_str("a frame's head cannot be read"),
+            Self::Fields => write!(f, "a frame has more than {MAX_FIELDS} header fields"),
         }
     }
 }
@@ -87,7 +87,7 @@ impl std::error::Error for BadFrame {}
 
 /// A message without frames yet. `position`: where its sender was before it looked at what it sends, so that none of it
 /// is older.
-pub fn message(position: &Position) -> Vec<u8> {
+pub fn new_message(position: &Position) -> Vec<u8> {
     let mut out = vec![VERSION];
     part(&mut out, position.to_string().as_bytes());
     out
@@ -111,22 +111,23 @@ pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
 impl<'a> Frame<'a> {
     /// Appends the frame. `Err`, and nothing appended: it is too long.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), BadFrame> {
-        let head = serde_json::to_vec(&self.head).map_err(|_| BadFrame::Head)?;
+        let metadata = serde_json::to_vec(&self.metadata).map_err(|_| BadFrame::Metadata)?;
         let of = |part: &[u8]| part.len().saturating_add(4);
         let fields = self
             .fields
             .iter()
             .fold(4_usize, |sum, (name, value)| sum.saturating_add(of(name)).saturating_add(of(value)));
-        let length = [of(&head), of(self.key), fields, of(self.body)].into_iter().fold(0_usize, usize::saturating_add);
-        if length > LONGEST {
+        let length =
+            [of(&metadata), of(self.key), fields, of(self.body)].into_iter().fold(0_usize, usize::saturating_add);
+        if length > MAX_FRAME {
             return Err(BadFrame::TooLong);
         }
-        if self.fields.len() > MOST_FIELDS {
+        if self.fields.len() > MAX_FIELDS {
             return Err(BadFrame::Fields);
         }
         out.reserve(length.saturating_add(4));
         number(out, length);
-        part(out, &head);
+        part(out, &metadata);
         part(out, self.key);
         number(out, self.fields.len());
         for (name, value) in &self.fields {
@@ -170,14 +171,14 @@ impl<'a> Rest<'a> {
 
     fn frame(&mut self) -> Result<Frame<'a>, BadFrame> {
         let length = self.number()?;
-        if length > LONGEST {
+        if length > MAX_FRAME {
             return Err(BadFrame::TooLong);
         }
         let mut rest = Rest(self.take(length)?);
-        let head = serde_json::from_slice(rest.part()?).map_err(|_| BadFrame::Head)?;
+        let metadata = serde_json::from_slice(rest.part()?).map_err(|_| BadFrame::Metadata)?;
         let key = rest.part()?;
         let count = rest.number()?;
-        if count > MOST_FIELDS {
+        if count > MAX_FIELDS {
             return Err(BadFrame::Fields);
         }
         let mut fields = Vec::with_capacity(count);
@@ -185,7 +186,7 @@ impl<'a> Rest<'a> {
             fields.push((rest.part()?, rest.part()?));
         }
         let body = rest.part()?;
-        if rest.0.is_empty() { Ok(Frame { key, head, fields, body }) } else { Err(BadFrame::Trailing) }
+        if rest.0.is_empty() { Ok(Frame { key, metadata, fields, body }) } else { Err(BadFrame::Trailing) }
     }
 }
 
@@ -209,9 +210,9 @@ mod tests {
             disconnected: false,
             why: Why::MaxAge,
         };
-        let head =
-            Head { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
-        Frame { key: b"key", head, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
+        let metadata =
+            Metadata { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
+        Frame { key: b"key", metadata, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
     }
 
     fn position() -> Position {
@@ -219,7 +220,7 @@ mod tests {
     }
 
     fn bytes(frames: usize) -> Vec<u8> {
-        let mut bytes = message(&position());
+        let mut bytes = new_message(&position());
         (0..frames).for_each(|_| frame().write(&mut bytes).unwrap());
         bytes
     }
@@ -245,16 +246,16 @@ mod tests {
         assert_eq!(read(&with(0, 9)), Err(BadFrame::Version(9)));
         assert_eq!(read(&with(5, b' ')), Err(BadFrame::Position));
         assert_eq!(read(&with(start + 3, 0xff)), Err(BadFrame::TooLong));
-        assert_eq!(read(&with(start + 8, b'x')), Err(BadFrame::Head));
+        assert_eq!(read(&with(start + 8, b'x')), Err(BadFrame::Metadata));
         let longer = with(start, good[start].wrapping_add(1));
         assert_eq!(read(&[&longer[..], b"x"].concat()), Err(BadFrame::Trailing));
         let mut huge = frame();
-        let body = vec![0; LONGEST];
+        let body = vec![0; MAX_FRAME];
         huge.body = &body;
         let mut out = Vec::new();
         assert_eq!((huge.write(&mut out), out.len()), (Err(BadFrame::TooLong), 0));
         huge.body = b"";
-        huge.fields = vec![(b"a", b"b"); MOST_FIELDS + 1];
+        huge.fields = vec![(b"a", b"b"); MAX_FIELDS + 1];
         assert_eq!(huge.write(&mut out), Err(BadFrame::Fields));
     }
 

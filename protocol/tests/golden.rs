@@ -129,15 +129,15 @@ fn decision(of: &Value) -> Value {
 
 /// A stored response on its way between coordinators: the bytes, which are read as they were written.
 fn frame(of: &Value) -> Value {
-    let head = serde_json::from_value(of["head"].clone()).unwrap();
+    let metadata = serde_json::from_value(of["head"].clone()).unwrap();
     let frame = Frame {
         key: text(of, "key").as_bytes(),
-        head,
+        metadata,
         fields: fields(of, "fields"),
         body: text(of, "body").as_bytes(),
     };
     let position = Position::parse(text(of, "position")).unwrap();
-    let mut message = frame::message(&position);
+    let mut message = frame::new_message(&position);
     frame.write(&mut message).unwrap();
     assert_eq!(frame::read(&message), Ok((position, vec![frame])));
     json!(hex(&message))

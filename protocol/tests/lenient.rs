@@ -2,7 +2,7 @@
 //! files have none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use meshcache_protocol::feed::FeedAnswer;
+use meshcache_protocol::feed::FeedResponse;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const LATER: &[u8] = br#"{"wire": 2, "version": "v", "later": 1, "state": {"installation": "m", "later": {}, "config": {"version": 1, "groups": [
@@ -11,7 +11,7 @@ const LATER: &[u8] = br#"{"wire": 2, "version": "v", "later": 1, "state": {"inst
 
 #[wasm_bindgen_test(unsupported = test)]
 fn fields_that_a_later_coordinator_tells_of_are_passed_over_in_the_filter_alone() {
-    let read = serde_json::from_slice::<FeedAnswer>(LATER);
+    let read = serde_json::from_slice::<FeedResponse>(LATER);
     if cfg!(not(target_family = "wasm")) {
         assert!(read.unwrap_err().to_string().contains("later"), "what people write is read strictly");
         return;

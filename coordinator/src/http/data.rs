@@ -11,7 +11,7 @@ use crate::{
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use meshcache_protocol::{feed::FeedQuestion, wire};
+use meshcache_protocol::{feed::FeedRequest, wire};
 use std::sync::Arc;
 
 /// The longest feed question: a thousand groups with all their outcomes.
@@ -64,7 +64,7 @@ impl Data {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
-        let question: FeedQuestion = match serde_json::from_slice(&body) {
+        let question: FeedRequest = match serde_json::from_slice(&body) {
             Ok(question) => question,
             Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
         };

@@ -98,7 +98,7 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::message(&cache.history.position());
+            let mut message = frame::new_message(&cache.history.position());
             let rules = cache.rules();
             let served = rules.named("g").unwrap();
             if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.now()) {

@@ -137,7 +137,7 @@ impl World {
             else {
                 continue;
             };
-            let message = messages.entry(owner).or_insert_with(|| frame::message(&cache.history.position()));
+            let message = messages.entry(owner).or_insert_with(|| frame::new_message(&cache.history.position()));
             cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {

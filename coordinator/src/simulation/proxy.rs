@@ -20,7 +20,7 @@ use meshcache_filter::{
     site::{Side, Site},
     worker::Worker,
 };
-use meshcache_protocol::{Field, feed::FeedQuestion, wire};
+use meshcache_protocol::{Field, feed::FeedRequest, wire};
 use std::collections::BTreeMap;
 
 /// An answer that is longer has the state in it.
@@ -137,7 +137,7 @@ impl World {
             Some(to) => to,
             None => self.dice.below(self.nodes.len() as u64) as usize,
         };
-        let Ok(question) = serde_json::from_slice::<FeedQuestion>(&ask.body) else { return };
+        let Ok(question) = serde_json::from_slice::<FeedRequest>(&ask.body) else { return };
         self.call(
             Place::Proxy(at),
             to,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{counts::Outcome, shared::Memory};
 use meshcache_protocol::{
-    feed::{FeedAnswer, News, State},
+    feed::{FeedResponse, News, State},
     mark::{Mark, MarkedPosition, write},
     purge::{Position, Purge, Scope},
 };
@@ -22,7 +22,7 @@ fn state(version: &str) -> Vec<u8> {
             .to_vec(),
         ..State::default()
     };
-    serde_json::to_vec(&FeedAnswer {
+    serde_json::to_vec(&FeedResponse {
         wire: 1,
         peer: "a".into(),
         version: version.into(),
@@ -33,11 +33,11 @@ fn state(version: &str) -> Vec<u8> {
 }
 
 fn same(version: &str) -> Vec<u8> {
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None })
+    serde_json::to_vec(&FeedResponse { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None })
         .unwrap()
 }
 
-fn question(ask: &FeedAsk) -> FeedQuestion {
+fn question(ask: &FeedAsk) -> FeedRequest {
     serde_json::from_slice(&ask.body).unwrap()
 }
 
@@ -257,7 +257,7 @@ fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
     let position = at_position(position);
     let marks = write(&position, |_, n| Some(Mark(n)));
     let news = News { since: at_position(since), position, marks, purges };
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) })
+    serde_json::to_vec(&FeedResponse { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) })
         .unwrap()
 }
 
@@ -271,7 +271,7 @@ fn a_proxy_sends_marks_back_as_they_were_told_and_none_where_none_was() {
     two.tick(1, 10);
     let bare = |position: &str| {
         let news = News { position: at_position(position), ..News::default() };
-        serde_json::to_vec(&FeedAnswer {
+        serde_json::to_vec(&FeedResponse {
             wire: 1,
             peer: "a".into(),
             version: "v1".into(),
@@ -305,7 +305,7 @@ fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_sign_of_life(
     let next = two.answered(0, Some(&news("", "a.1:2", &[1, 2])), 500).1.unwrap();
     assert_eq!((count(&two), question(&next).position), ([2, 0], at_position("a.1:2")));
     assert_eq!(
-        (two.workers[0].told(), &question(&next).told),
+        (two.workers[0].told(), &question(&next).announced),
         (&marked("a.1:2", 2), &marked("a.1:2", 2)),
         "with its mark"
     );
