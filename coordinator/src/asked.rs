@@ -10,8 +10,9 @@ use http::{Method, StatusCode};
 use meshcache_protocol::{
     Field, Key, Reason, Request,
     groups::{Found, Mode, NotPassed},
+    paths,
     request::{Marks, Unfit},
-    wire::{self, BadQuestion, Question, header},
+    wire::{BadQuestion, Question, header},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -100,7 +101,7 @@ pub(crate) fn route<'a>(
     if *head.method() == Method::CONNECT {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, Reason::Method));
     }
-    if head.target().starts_with(wire::CONTROL_PATH) {
+    if head.target().starts_with(paths::CONTROL) {
         return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
     let (request, unfit) = match head.request(fields) {
@@ -111,7 +112,7 @@ pub(crate) fn route<'a>(
             Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.reason())),
         },
     };
-    if request.normal_path().starts_with(wire::CONTROL_PATH) {
+    if request.normal_path().starts_with(paths::CONTROL) {
         return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
     let namespace =

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use meshcache_protocol::{
     Key,
     frame::{self, BadFrame},
-    wire,
+    paths,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -91,7 +91,7 @@ impl Cache {
     }
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
-        let response = self.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
+        let response = self.peers.tell(peer, paths::PUSH, message, PATIENCE).await?;
         let Collected::Whole(report) =
             collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.take()).await
         else {

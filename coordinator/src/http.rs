@@ -24,7 +24,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use interim::Interims;
-use meshcache_protocol::{Reason, wire};
+use meshcache_protocol::{Reason, paths, wire};
 use prometheus::{IntCounter, IntGauge};
 use std::{
     convert::Infallible,
@@ -143,7 +143,7 @@ impl Port {
                 let answer = hyper::service::service_fn({
                     let (activity, refused) = (activity.clone(), refused.clone());
                     move |mut request: http::Request<Incoming>| {
-                        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+                        if request.uri().path().starts_with(paths::CONTROL) {
                             request.extensions_mut().insert(reading.clone());
                         }
                         let refused = has_too_many_lines(&request).then(|| refused.inc());

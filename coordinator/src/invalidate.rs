@@ -16,10 +16,7 @@ use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, 
 use hyper::body::Incoming;
 use lru::LruCache;
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observer, freshness,
-    groups::Found,
-    request::Marks,
-    wire::{INVALIDATE_PATH, Question},
+    self as protocol, Hash, Key, Observer, freshness, groups::Found, paths, request::Marks, wire::Question,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -109,7 +106,7 @@ impl Cache {
         let (ring, me) = (self.ring(), &self.settings.me);
         for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
             let (cache, name, head, target) =
-                (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
+                (self.clone(), peer.name.clone(), head.clone(), format!("{}{target}", paths::INVALIDATE));
             tokio::spawn(async move {
                 let patience = Duration::from_millis(PAUSE);
                 if let Err(failure) = cache.peers.invalidate(&name, &head, &target, patience).await {
@@ -241,7 +238,7 @@ fn all_of_target(served: &Served, key: &Key) -> Option<Hash> {
 
 /// The target that the path of such a call names.
 fn target(uri: &Uri) -> Option<Uri> {
-    let target = uri.path_and_query()?.as_str().strip_prefix(INVALIDATE_PATH)?;
+    let target = uri.path_and_query()?.as_str().strip_prefix(paths::INVALIDATE)?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(target).ok().filter(|_| target.starts_with('/'))?);
     Uri::from_parts(parts).ok()

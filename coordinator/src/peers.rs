@@ -18,8 +18,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use meshcache_protocol::{
-    Breaker, Peer, Ring, forwarding,
-    wire::{self, Question, Verdict, header, never_to_origin},
+    Breaker, Peer, Ring, forwarding, paths,
+    wire::{Question, Verdict, header, never_to_origin},
 };
 use parking_lot::Mutex;
 use std::{
@@ -197,7 +197,7 @@ impl Peers {
         let link = self.link(peer)?;
         let told =
             Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
-        let answer = self.post(&link, wire::PEEK_PATH, &told, key.to_vec(), patience).await;
+        let answer = self.post(&link, paths::PEEK, &told, key.to_vec(), patience).await;
         match &answer {
             Ok(_) => self.answered(&link, Call::Peek),
             Err(failure) => self.failed(&link, Call::Peek, *failure),

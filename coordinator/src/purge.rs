@@ -13,7 +13,7 @@ use crate::{
 };
 use line::{Line, Unheard};
 use meshcache_protocol::{
-    Peer,
+    Peer, paths,
     purge::{Purge, Scope},
 };
 use parking_lot::Mutex;
@@ -29,8 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(50);
 /// So much of what is purged stands in the log.
 const TOLD: usize = 500;
-/// Where a peer takes purges.
-pub const PATH: &str = "/.meshcache/purge";
 
 /// Carries out purges.
 pub struct Purger {
@@ -155,7 +153,7 @@ impl Purger {
     async fn tell(&self, peer: &Peer, call: &Call) -> Result<Report, Unheard> {
         let token = self.tokens.first().ok_or_else(|| Unheard::Silent("no --peer-token-file".into()))?;
         loop {
-            match Line::to(peer).ask(PATH, call, &token).await {
+            match Line::to(peer).ask(paths::PURGE, call, &token).await {
                 Err(Unheard::Silent(why)) => tracing::debug!(peer = peer.name, error = why, "purge is said again"),
                 end => return end,
             }

@@ -9,7 +9,7 @@ use crate::{
     },
     origin::{Failure, Paced},
 };
-use meshcache_protocol::{Peer, wire};
+use meshcache_protocol::{Peer, paths};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
@@ -98,7 +98,7 @@ impl Words {
 
     /// Tells one peer. If that one leaves it answers so: who has just come has not heard it yet.
     async fn tell(&self, peer: &Peer, word: Vec<u8>) -> Result<(), Failure> {
-        let answer = self.cache.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
+        let answer = self.cache.peers.say(peer, paths::ANNOUNCE, word, PATIENCE).await?;
         let body = Paced::new(answer.into_body(), PATIENCE);
         if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.cache.bytes.take()).await
             && let Ok(own) = serde_json::from_slice::<Word>(&own)

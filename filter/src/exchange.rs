@@ -21,9 +21,10 @@ use meshcache_protocol::{
     Group, Key, Request, Route,
     freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
     groups::{Found, Mode},
+    paths,
     reason::Word,
     request::Marks,
-    wire::{self, CONTROL_PATH, Verdict},
+    wire::{self, Verdict},
 };
 use std::sync::Arc;
 
@@ -351,7 +352,7 @@ fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<
     let kind = request.not_for_caches().or_else(|| (!whole).then_some(Reason::Body));
     if kind.is_some() {
         kind
-    } else if request.normal_path().starts_with(CONTROL_PATH) {
+    } else if request.normal_path().starts_with(paths::CONTROL) {
         Some(Reason::ControlPath)
     } else if request.looped(installation) {
         Some(Reason::Loop)

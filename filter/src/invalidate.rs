@@ -7,9 +7,10 @@ use meshcache_protocol::{
     Hash, Key, Observer, Request, Response,
     freshness::{invalidates, is_unsafe, keyed_with},
     groups::{Found, Mode},
+    paths,
     purge::Scope,
     request::{Marks, REROUTING},
-    wire::{self, INVALIDATE_PATH, header},
+    wire::{self, header},
 };
 use std::{borrow::Cow, collections::VecDeque, num::NonZeroUsize};
 
@@ -127,7 +128,7 @@ impl Told {
                 (":method", Cow::Borrowed("POST")),
                 (":scheme", Cow::Borrowed("http")),
                 (":authority", Cow::Borrowed(&self.authority)),
-                (":path", Cow::Owned(format!("{INVALIDATE_PATH}{}", self.target))),
+                (":path", Cow::Owned(format!("{}{}", paths::INVALIDATE, self.target))),
                 (header::WIRE, Cow::Owned(said.to_string())),
                 (header::SCHEME, Cow::Borrowed(self.scheme)),
                 (header::PEER, Cow::Borrowed(peer)),

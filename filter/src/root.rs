@@ -15,7 +15,7 @@ use crate::{
     site::Site,
     stream::Stream,
 };
-use meshcache_protocol::wire;
+use meshcache_protocol::{paths, wire};
 use proxy_wasm::{
     hostcalls,
     traits::{Context, HttpContext, RootContext},
@@ -148,7 +148,7 @@ impl Root {
             (":method", Cow::Borrowed("POST")),
             (":scheme", Cow::Borrowed("http")),
             (":authority", Cow::Borrowed("meshcache")),
-            (":path", Cow::Borrowed(wire::FEED_PATH)),
+            (":path", Cow::Borrowed(paths::FEED)),
             ("content-type", Cow::Borrowed("application/json")),
             (wire::header::WIRE, Cow::Owned(wire::VERSION.to_string())),
         ];

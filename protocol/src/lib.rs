@@ -13,6 +13,7 @@ pub mod groups;
 pub mod hash;
 pub mod key;
 pub mod observe;
+pub mod paths;
 pub mod purge;
 pub mod reason;
 pub mod request;

@@ -11,7 +11,7 @@ use crate::{
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use meshcache_protocol::{feed::FeedRequest, wire};
+use meshcache_protocol::{feed::FeedRequest, paths, wire};
 use std::sync::Arc;
 
 /// The longest feed question: a thousand groups with all their outcomes.
@@ -30,7 +30,7 @@ impl Answer for Data {
     type Body = Body;
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+        if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
         self.cache.answer(Door::Data, request).await
@@ -51,10 +51,10 @@ pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Resp
 
 impl Data {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+        if request.uri().path().starts_with(paths::INVALIDATE) {
             return self.cache.invalidated(Door::Data, request).await;
         }
-        if request.uri().path() != wire::FEED_PATH {
+        if request.uri().path() != paths::FEED {
             return empty(StatusCode::NOT_FOUND);
         }
         if request.method() != Method::POST {

@@ -13,13 +13,13 @@ use crate::{
     },
     handover,
     peek::Peeked,
-    purge::{self, Call, Purger, watch},
+    purge::{self, Call, Purger},
     settings::Door,
     token::Tokens,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use meshcache_protocol::wire;
+use meshcache_protocol::{paths, wire};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -63,7 +63,7 @@ impl Answer for PeerPort {
                 "Bearer realm=\"meshcache\"",
             );
         }
-        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+        if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
         self.cache.answer(Door::Peer, request).await
@@ -76,20 +76,20 @@ impl Answer for PeerPort {
 
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+        if request.uri().path().starts_with(paths::INVALIDATE) {
             return self.cache.invalidated(Door::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (purge::PATH | watch::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
+            (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE, method)
                 if method != Method::POST =>
             {
                 with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
-            (purge::PATH, _) => self.purge(request).await,
-            (watch::PATH, _) => self.purges(request).await,
-            (wire::PEEK_PATH, _) => self.peek(request).await,
-            (wire::PUSH_PATH, _) => self.push(request).await,
-            (wire::WORD_PATH, _) => self.word(request).await,
+            (paths::PURGE, _) => self.purge(request).await,
+            (paths::CATCH_UP, _) => self.purges(request).await,
+            (paths::PEEK, _) => self.peek(request).await,
+            (paths::PUSH, _) => self.push(request).await,
+            (paths::ANNOUNCE, _) => self.word(request).await,
             _ => empty(StatusCode::NOT_FOUND),
         }
     }

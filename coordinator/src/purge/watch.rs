@@ -10,7 +10,7 @@ use crate::{
     lease::{LAST, Renewal},
 };
 use meshcache_protocol::{
-    Hash, Peer,
+    Hash, Peer, paths,
     purge::{Position, Purge},
 };
 use serde::{Deserialize, Serialize};
@@ -124,10 +124,11 @@ impl Purger {
         let Some(token) = self.tokens.first() else { return };
         let (sent, lease) = (clock::awake(), &self.cache.lease);
         let question = self.cache.question();
-        let answered = match timeout(Duration::from_millis(LAST), line.ask::<Answer>(PATH, &question, &token)).await {
-            Ok(answered) => answered,
-            Err(_) => Err(Unheard::Silent("no answer in time".into())),
-        };
+        let answered =
+            match timeout(Duration::from_millis(LAST), line.ask::<Answer>(paths::CATCH_UP, &question, &token)).await {
+                Ok(answered) => answered,
+                Err(_) => Err(Unheard::Silent("no answer in time".into())),
+            };
         let renewal = match answered {
             Ok(answer) => {
                 let (source, holds) = (answer.source.clone(), answer.holds);
@@ -146,6 +147,3 @@ impl Purger {
         self.renewed(renewal).await;
     }
 }
-
-/// Where a peer is asked.
-pub const PATH: &str = "/.meshcache/purges";

@@ -12,18 +12,6 @@ use std::fmt;
 pub const VERSION: u32 = 1;
 /// The oldest wire version that this code understands.
 pub const OLDEST: u32 = 1;
-/// Every request path that begins so is a control path of ours, never a resource.
-pub const CONTROL_PATH: &str = "/.meshcache/";
-/// The path of the feed, on the data port.
-pub const FEED_PATH: &str = "/.meshcache/feed";
-/// Where a coordinator answers what it has of a key, on the peer port: frames, 204 for nothing, 202 while it loads.
-pub const PEEK_PATH: &str = "/.meshcache/peek";
-/// Where a coordinator takes frames of another that leaves, on the peer port.
-pub const PUSH_PATH: &str = "/.meshcache/push";
-/// Where a coordinator hears who comes and leaves, on the peer port.
-pub const WORD_PATH: &str = "/.meshcache/word";
-/// `POST` with a target behind it, on data and peer ports: an unsafe request for that target has succeeded.
-pub const INVALIDATE_PATH: &str = "/.meshcache/invalidate";
 /// The prefix of every header of ours.
 pub const PREFIX: &str = "meshcache-";
 
