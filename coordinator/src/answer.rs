@@ -16,7 +16,7 @@ use http::{
 use meshcache_protocol::{
     Reason,
     freshness::{self, Part},
-    request::Marks,
+    request::Flags,
     wire::{Outcome, Verdict, header},
 };
 
@@ -82,7 +82,7 @@ pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
 /// A stored response as the answer to a request. None where only the origin may answer it (If-Match and its like).
 pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names: &Names) -> Option<Response<Body>> {
     let request = &asked.request;
-    let part = if request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+    let part = if request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
         with_fields(entry, |stored| freshness::part(request, &stored, entry.body.len() as u64))
     } else {
         Part::Whole

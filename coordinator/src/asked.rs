@@ -11,7 +11,7 @@ use meshcache_protocol::{
     Field, Key, Reason, Request,
     groups::{Found, Mode, NotPassed},
     paths,
-    request::{Marks, Unfit},
+    request::{Flags, RequestError},
     wire::{BadQuestion, Question, header},
 };
 use std::{sync::Arc, time::Duration};
@@ -106,7 +106,7 @@ pub(crate) fn route<'a>(
     }
     let (request, unfit) = match head.request(fields) {
         Ok(request) => (request, None),
-        Err(Unfit::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, Unfit::Authority.reason())),
+        Err(RequestError::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, RequestError::Authority.reason())),
         Err(unfit) => match head.host_only(fields) {
             Ok(request) => (request, Some(unfit)),
             Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.reason())),
@@ -169,19 +169,19 @@ pub(crate) fn route<'a>(
         1 => return Err(pass(Reason::Loop)),
         _ => return Err(refuse(StatusCode::LOOP_DETECTED, Reason::Loop)),
     }
-    if let Some(reason) = unfit.map(Unfit::reason).or((!names_path).then_some(Reason::NoPath)) {
+    if let Some(reason) = unfit.map(RequestError::reason).or((!names_path).then_some(Reason::NoPath)) {
         return Err(pass(reason));
     }
     if question.as_ref().is_some_and(|question| question.group != group.name()) {
         return Err(pass(Reason::Group));
     }
-    if request.marks.any(Marks::UPGRADE)
+    if request.flags.any(Flags::UPGRADE)
         && !is_question
         && request.values("upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket"))
     {
         return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Upgrade));
     }
-    let is_debugger = request.marks.any(Marks::CONTROL) && rules.groups.is_debugger(caller);
+    let is_debugger = request.flags.any(Flags::CONTROL) && rules.groups.is_debugger(caller);
     let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
     if let Some(reason) = (request.not_for_caches())
         .or_else(|| asks_to().then_some(Reason::Debugger))
@@ -230,7 +230,7 @@ fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 
 /// How often a request has been through this installation.
 fn loops(request: &Request<'_>, installation: &str) -> usize {
-    if !request.looped(installation) {
+    if !request.has_looped(installation) {
         return 0;
     }
     let ids = request.values("cdn-loop").flat_map(|line| line.split(|b| *b == b','));

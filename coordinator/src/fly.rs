@@ -22,7 +22,7 @@ use meshcache_protocol::{
     Key, Reason,
     freshness::{self, Reuse, Selecting, Since, Vary},
     reason::Said,
-    request::Marks,
+    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::{
@@ -145,7 +145,7 @@ impl Cache {
         (fwd, is_refresh): (&'static str, bool),
     ) -> Option<oneshot::Receiver<Response<Body>>> {
         // The answer to a whole load is no answer to a request for less.
-        let wants_all = asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
+        let wants_all = asked.request.is_get() && !asked.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
         let (leader, own) =
             if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
         let head = if wants_all { head.clone() } else { head.whole() };

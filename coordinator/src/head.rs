@@ -14,7 +14,7 @@ use http::{
 use meshcache_protocol::{
     Field, Reason, Request,
     forwarding::strips_from_request,
-    request::{FORWARDED_PROTO, Unfit, scheme},
+    request::{FORWARDED_PROTO, RequestError, scheme},
     wire::{BadQuestion, Question, header},
 };
 use smallvec::SmallVec;
@@ -192,7 +192,7 @@ impl Head {
     }
 
     /// The protocol's view of it. `fields`: its own.
-    pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+    pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
         Request::read(
             self.parts.method.as_str().as_bytes(),
             self.scheme().as_bytes(),
@@ -203,7 +203,7 @@ impl Head {
     }
 
     /// The same for the host alone: what a request whose path is ambiguous is routed by.
-    pub(crate) fn host_only<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+    pub(crate) fn host_only<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
         Request::read(self.parts.method.as_str().as_bytes(), self.scheme().as_bytes(), self.authority(), b"/", fields)
     }
 

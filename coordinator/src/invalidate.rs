@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, 
 use hyper::body::Incoming;
 use lru::LruCache;
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observer, freshness, groups::Found, paths, request::Marks, wire::Question,
+    self as protocol, Hash, Key, Observer, freshness, groups::Found, paths, request::Flags, wire::Question,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -73,7 +73,7 @@ impl Cache {
     pub(crate) fn succeeded(self: &Arc<Self>, head: &Head, answer: &response::Parts) {
         let fields = head.fields();
         let Ok(request) = head.request(&fields) else { return };
-        if request.marks.any(Marks::GRPC) {
+        if request.flags.any(Flags::GRPC) {
             return;
         }
         let targets = with_headers(&answer.headers, |fields| {

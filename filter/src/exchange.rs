@@ -23,7 +23,7 @@ use meshcache_protocol::{
     groups::{Found, Mode},
     paths,
     reason::Word,
-    request::Marks,
+    request::Flags,
     wire::{self, Verdict},
 };
 use std::sync::Arc;
@@ -244,7 +244,7 @@ impl Ours<'_> {
         if reuse(self.group, self.request, verified, Some(&variant.stored), resident) != Reuse::Fresh {
             return Hot::Ask;
         }
-        if !self.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+        if !self.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
             return Hot::Give(spot, Part::Whole);
         }
         let fields: Vec<_> = variant.block.fields().collect();
@@ -261,7 +261,7 @@ impl Ours<'_> {
     fn ask<'e>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'e> {
         let verified = self.facts.verified();
         // only-if-cached is an answer of its own: 504 for the one who said it.
-        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL)
+        let only_if_cached = self.request.flags.any(Flags::CACHE_CONTROL)
             && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
         let alone = joins(self.group, self.request, verified);
         let asked = Asked::new(self.side, alone);
@@ -354,7 +354,7 @@ fn unsuitable(request: &Request<'_>, whole: bool, installation: &str) -> Option<
         kind
     } else if request.normal_path().starts_with(paths::CONTROL) {
         Some(Reason::ControlPath)
-    } else if request.looped(installation) {
+    } else if request.has_looped(installation) {
         Some(Reason::Loop)
     } else {
         None
@@ -414,7 +414,7 @@ pub(crate) fn spare(
     verified: bool,
     now: u64,
 ) -> Option<Box<Spare>> {
-    if !worker.trusts(now) || request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+    if !worker.trusts(now) || request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
         return None;
     }
     let variant = worker.hot.spare(side, key, group.digest(), request, now)?;

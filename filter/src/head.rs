@@ -5,7 +5,7 @@ use crate::pairs::Pairs;
 use meshcache_protocol::{
     Field, Request,
     forwarding::strips_from_request,
-    request::{FORWARDED_PROTO, Unfit, scheme, values},
+    request::{FORWARDED_PROTO, RequestError, scheme, values},
     wire::{PREFIX, header},
 };
 use smallvec::SmallVec;
@@ -101,12 +101,12 @@ impl<'a> Head<'a> {
     }
 
     /// The request. Our own headers are not in it.
-    pub fn request(&self) -> Result<Request<'_>, Unfit> {
+    pub fn request(&self) -> Result<Request<'_>, RequestError> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, self.target, &self.fields)
     }
 
     /// The request for the root of its host, whatever its target: for whose it is where its target cannot be read.
-    pub fn host_only(&self) -> Result<Request<'_>, Unfit> {
+    pub fn host_only(&self) -> Result<Request<'_>, RequestError> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, b"/", &self.fields)
     }
 }

@@ -9,7 +9,7 @@ use meshcache_protocol::{
     groups::{Found, Mode},
     paths,
     purge::Scope,
-    request::{Marks, REROUTING},
+    request::{Flags, REROUTING},
     wire::{self, header},
 };
 use std::{borrow::Cow, collections::VecDeque, num::NonZeroUsize};
@@ -163,7 +163,7 @@ impl Exchange<'_> {
     pub fn answered_by_service(&mut self, site: &Site, map: &[u8], response: &Response<'_>) {
         let Some(head) = Head::read(map) else { return };
         let Ok(request) = head.request() else { return };
-        if request.marks.any(Marks::GRPC) {
+        if request.flags.any(Flags::GRPC) {
             return;
         }
         let targets = invalidates(&request, response);

@@ -15,7 +15,7 @@ use crate::{
 use meshcache_protocol::{
     Field, Group, Key, PassedResponse, Request, Response, Route,
     freshness::{Times, joins},
-    request::Marks,
+    request::Flags,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -97,7 +97,7 @@ impl Candidate<'_> {
         let alone = joins(group, request, verified);
         // Nobody's own answer, and nothing that is asked of the service in a way of its own.
         let is_plain =
-            alone.is_ok() && !request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL).with(Marks::CACHE_CONTROL));
+            alone.is_ok() && !request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL).with(Flags::CACHE_CONTROL));
         let fits = || message::is_text(request) && message::fits(request, arrival.map, worker.told(), route.as_ref());
         let Some(known) = site.known().filter(|_| is_plain && worker.may_ask() && fits()) else { return };
         if !worker.samples.takes(group.name(), now) {

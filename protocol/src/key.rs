@@ -3,7 +3,7 @@
 use crate::{
     groups::Group,
     hash::Hash,
-    request::{Cookie, Marks, REROUTING, Request},
+    request::{Cookie, Flags, REROUTING, Request},
 };
 use std::{borrow::Cow, fmt};
 
@@ -61,7 +61,7 @@ impl Key {
         if group.keys_route() {
             many(&mut part, b"r", b"route", route.into_iter());
         }
-        if request.marks.any(Marks::REROUTING) {
+        if request.flags.any(Flags::REROUTING) {
             for name in REROUTING {
                 let values = request.fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v);
                 if values.clone().next().is_some() {

@@ -9,7 +9,7 @@ use meshcache_protocol::{
     Field, Frame, Group, Hash, Key, Peer, Request, Response, Ring, frame,
     freshness::{self, Selecting, Times, Vary},
     purge::Position,
-    request::Unfit,
+    request::RequestError,
     wire::{Outcome, Question, Verdict},
 };
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn group(of: &Value) -> Group {
     Group::for_tests(&if of["group"].is_null() { json!({}) } else { of["group"].clone() }.to_string())
 }
 
-fn ask<'a>(of: &'a Value, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+fn ask<'a>(of: &'a Value, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
     let or = |name, default: &'static str| if of[name].is_null() { default } else { text(of, name) };
     Request::read(
         or("method", "GET").as_bytes(),

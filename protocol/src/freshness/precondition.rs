@@ -1,7 +1,7 @@
 //! Which part of a complete stored response answers a request: conditions and ranges (RFC 9110 sections 13 and 14).
 
 use super::{date, list::entity_tags, range, range::Extent, validator, validator::Tag};
-use crate::request::{Marks, Request, Response};
+use crate::request::{Flags, Request, Response};
 
 /// What of a stored response a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Part {
 
 /// Decides which part of a stored response with a body of `length` bytes answers a GET or HEAD.
 pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
-    if request.marks.any(Marks::CONDITIONAL) {
+    if request.flags.any(Flags::CONDITIONAL) {
         if request.value("if-match").is_some() || request.value("if-unmodified-since").is_some() {
             return Part::Origin;
         }
@@ -36,7 +36,7 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
         return part_of_part(request, stored);
     }
     // A range of anything but a stored 200 to a GET means nothing (section 14.2).
-    if !request.marks.any(Marks::RANGE) || !request.is_get() || stored.status != 200 || !if_range(request, stored) {
+    if !request.flags.any(Flags::RANGE) || !request.is_get() || stored.status != 200 || !if_range(request, stored) {
         return Part::Whole;
     }
     let mut ranges = request.values("range");

@@ -3,7 +3,7 @@
 use super::directive::{Argument, Delta, directives};
 use crate::{
     groups::{Directives, Group},
-    request::{Marks, Request},
+    request::{Flags, Request},
 };
 
 /// What a request asks of caches. Milliseconds.
@@ -21,7 +21,7 @@ pub(super) struct Asked {
 impl Asked {
     /// What counts of a request's Cache-Control and Pragma in a group: all of it, or only-if-cached alone.
     pub(super) fn of(group: &Group, request: &Request<'_>) -> Self {
-        if !request.marks.any(Marks::CACHE_CONTROL.with(Marks::PRAGMA)) {
+        if !request.flags.any(Flags::CACHE_CONTROL.with(Flags::PRAGMA)) {
             return Self::default();
         }
         let asked = Self::read(request);
@@ -42,7 +42,7 @@ impl Asked {
             asked.take(name, argument);
         }
         // Pragma counts only where there is no Cache-Control (RFC 9111 section 5.4).
-        if !request.marks.any(Marks::CACHE_CONTROL) {
+        if !request.flags.any(Flags::CACHE_CONTROL) {
             asked.no_cache =
                 request.values("pragma").flat_map(directives).any(|(name, _)| name.eq_ignore_ascii_case(b"no-cache"));
         }

@@ -4,7 +4,7 @@ use super::request_directives::Asked;
 use crate::{
     groups::Group,
     reason::Reason,
-    request::{Marks, Request},
+    request::{Flags, Request},
 };
 
 /// Why a request asks for itself: it neither starts nor joins a shared load.
@@ -44,10 +44,10 @@ pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(),
     if names_user(group, request, verified) {
         return Err(Alone::Identity);
     }
-    if request.marks.any(Marks::RANGE) {
+    if request.flags.any(Flags::RANGE) {
         return Err(Alone::Range);
     }
-    if request.marks.any(Marks::CONDITIONAL) {
+    if request.flags.any(Flags::CONDITIONAL) {
         return Err(Alone::Conditional);
     }
     let asked = Asked::of(group, request);
@@ -87,7 +87,7 @@ pub fn shares(group: &Group, request: &Request<'_>, verified: bool, validates: b
 /// judge.
 pub fn wants_less(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let asked = Asked::of(group, request);
-    (request.is_head() || (request.is_get() && request.marks.any(Marks::RANGE)))
+    (request.is_head() || (request.is_get() && request.flags.any(Flags::RANGE)))
         && !asked.no_store
         && !asked.reloads()
         && !names_user(group, request, verified)
@@ -96,7 +96,7 @@ pub fn wants_less(group: &Group, request: &Request<'_>, verified: bool) -> bool 
 
 /// Whether a request has a condition that only the origin may judge.
 fn is_for_origin(request: &Request<'_>) -> bool {
-    request.marks.any(Marks::CONDITIONAL)
+    request.flags.any(Flags::CONDITIONAL)
         && (request.value("if-match").is_some() || request.value("if-unmodified-since").is_some())
 }
 
@@ -106,8 +106,8 @@ fn is_for_origin(request: &Request<'_>) -> bool {
 pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let share = &group.config().share;
     let cookies = || !share.cookie && !group.config().freshness.errors.by_rfc();
-    (!share.authorization && (verified || request.marks.any(Marks::AUTHORIZATION)))
-        || (request.marks.any(Marks::COOKIE) && cookies())
+    (!share.authorization && (verified || request.flags.any(Flags::AUTHORIZATION)))
+        || (request.flags.any(Flags::COOKIE) && cookies())
         || share.identity.iter().any(|name| request.value(name).is_some())
 }
 

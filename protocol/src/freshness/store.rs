@@ -16,7 +16,7 @@ use super::{
 use crate::{
     groups::{Errors, Group},
     reason::Reason,
-    request::{Marks, Request, Response},
+    request::{Flags, Request, Response},
 };
 
 /// Why a response is not stored.
@@ -150,7 +150,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
 /// Whether a response may be to what its request alone asked, a condition, a range or an expectation, and not to its
 /// target: any but a success, which is the whole (or a part that says of what) whoever asks.
 fn answers_conditions(request: &Request<'_>, response: &Response<'_>) -> bool {
-    request.marks.any(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT))
+    request.flags.any(Flags::CONDITIONAL.with(Flags::RANGE).with(Flags::EXPECT))
         && !(200..300).contains(&response.status)
 }
 
@@ -166,7 +166,7 @@ fn sets_cookie(subject: &Subject<'_>, errors: Errors) -> bool {
 
 /// Whether a 206 is the one range that its request asked for (RFC 9111 section 3.3).
 fn is_part(request: &Request<'_>, response: &Response<'_>) -> bool {
-    request.is_get() && request.marks.any(Marks::RANGE) && Extent::of(response).is_some()
+    request.is_get() && request.flags.any(Flags::RANGE) && Extent::of(response).is_some()
 }
 
 fn is_event_stream(response: &Response<'_>) -> bool {

@@ -10,7 +10,7 @@ pub type Field<'a> = (&'a [u8], &'a [u8]);
 
 /// Why a request is none of the cache's business. It goes its ordinary way to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum RequestError {
     /// The authority is missing or has characters that a host name cannot have.
     Authority,
     /// The target is not in origin form or has bytes outside of visible ASCII.
@@ -20,7 +20,7 @@ pub enum Unfit {
     Path,
 }
 
-impl Unfit {
+impl RequestError {
     /// The reason that is said.
     pub const fn reason(self) -> Reason {
         match self {
@@ -33,17 +33,17 @@ impl Unfit {
 
 /// What a single pass over the header fields found, so that the common request is not searched twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks(u32);
+pub struct Flags(u32);
 
-macro_rules! marks {
+macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
-        impl Marks {
+        impl Flags {
             $($(#[$doc])* pub const $name: Self = Self(1 << $bit);)*
         }
     };
 }
 
-marks! {
+flags! {
     /// `authorization`
     AUTHORIZATION = 0;
     /// `cookie`
@@ -76,7 +76,7 @@ marks! {
     ESCAPED = 14;
 }
 
-impl Marks {
+impl Flags {
     /// Whether any of `other`'s marks is set.
     pub const fn any(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -194,27 +194,27 @@ pub struct Request<'a> {
     /// All header fields but pseudo-headers and Host, in order.
     pub fields: &'a [Field<'a>],
     /// What is among the fields.
-    pub marks: Marks,
+    pub flags: Flags,
 }
 
 impl<'a> Request<'a> {
     /// Why no cache answers such a request, whatever group it is of.
     pub fn not_for_caches(&self) -> Option<Reason> {
-        const REASONS: [(Marks, Reason); 5] = [
-            (Marks::UPGRADE, Reason::Upgrade),
-            (Marks::BODY, Reason::Body),
-            (Marks::EXPECT, Reason::Expect),
-            (Marks::GRPC, Reason::Grpc),
-            (Marks::EVENT_STREAM, Reason::EventStream),
+        const REASONS: [(Flags, Reason); 5] = [
+            (Flags::UPGRADE, Reason::Upgrade),
+            (Flags::BODY, Reason::Body),
+            (Flags::EXPECT, Reason::Expect),
+            (Flags::GRPC, Reason::Grpc),
+            (Flags::EVENT_STREAM, Reason::EventStream),
         ];
         if !self.is_get() && !self.is_head() {
             return Some(Reason::Method);
         }
-        let any = REASONS.iter().fold(Marks::default(), |any, (mark, _)| any.with(*mark));
-        if !self.marks.any(any) {
+        let any = REASONS.iter().fold(Flags::default(), |any, (flag, _)| any.with(*flag));
+        if !self.flags.any(any) {
             return None;
         }
-        REASONS.iter().find(|(mark, _)| self.marks.any(*mark)).map(|(_, reason)| *reason)
+        REASONS.iter().find(|(flag, _)| self.flags.any(*flag)).map(|(_, reason)| *reason)
     }
 
     /// Reads a request's head. `target` is path and query in origin form.
@@ -224,24 +224,24 @@ impl<'a> Request<'a> {
         authority: &'a [u8],
         target: &'a [u8],
         fields: &'a [Field<'a>],
-    ) -> Result<Self, Unfit> {
+    ) -> Result<Self, RequestError> {
         let scheme = if scheme.eq_ignore_ascii_case(b"https") { "https" } else { "http" };
-        let authority = text(authority).filter(|a| is_authority(a)).ok_or(Unfit::Authority)?;
-        let target = text(target).filter(|t| t.starts_with('/')).ok_or(Unfit::Target)?;
+        let authority = text(authority).filter(|a| is_authority(a)).ok_or(RequestError::Authority)?;
+        let target = text(target).filter(|t| t.starts_with('/')).ok_or(RequestError::Target)?;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
         if path.contains('#') || query.is_some_and(|q| q.contains('#')) {
-            return Err(Unfit::Target);
+            return Err(RequestError::Target);
         }
         if !normal_form::is_unambiguous(path) {
-            return Err(Unfit::Path);
+            return Err(RequestError::Path);
         }
         let escaped = normal_form::differs(path) || query.is_some_and(normal_form::differs);
-        let marks = if escaped { Marks::ESCAPED } else { Marks::default() };
-        let marks = fields.iter().fold(marks, |marks, (name, value)| marks.with(Marks::of(name, value)));
-        Ok(Self { method, scheme, authority, path, query, fields, marks })
+        let flags = if escaped { Flags::ESCAPED } else { Flags::default() };
+        let flags = fields.iter().fold(flags, |flags, (name, value)| flags.with(Flags::of(name, value)));
+        Ok(Self { method, scheme, authority, path, query, fields, flags })
     }
 
     /// Every value of a field, in order. `name` is in lower case.
@@ -262,7 +262,7 @@ impl<'a> Request<'a> {
     /// The request as a load for all makes it of this one: for the whole, without its client's conditions.
     #[must_use]
     pub fn whole(self) -> Self {
-        Self { marks: self.marks.without(Marks::CONDITIONAL.with(Marks::RANGE).with(Marks::EXPECT)), ..self }
+        Self { flags: self.flags.without(Flags::CONDITIONAL.with(Flags::RANGE).with(Flags::EXPECT)), ..self }
     }
 
     /// Whether the method is GET.
@@ -277,13 +277,13 @@ impl<'a> Request<'a> {
 
     /// The path in its normal form: what rules match, what is keyed and what a load sends.
     pub fn normal_path(&self) -> Cow<'a, str> {
-        if self.marks.any(Marks::ESCAPED) { normal_form::normalize(self.path) } else { Cow::Borrowed(self.path) }
+        if self.flags.any(Flags::ESCAPED) { normal_form::normalize(self.path) } else { Cow::Borrowed(self.path) }
     }
 
     /// The query in its normal form, without its `?`.
     pub fn normal_query(&self) -> Option<Cow<'a, str>> {
         self.query.map(|query| {
-            if self.marks.any(Marks::ESCAPED) { normal_form::normalize(query) } else { Cow::Borrowed(query) }
+            if self.flags.any(Flags::ESCAPED) { normal_form::normalize(query) } else { Cow::Borrowed(query) }
         })
     }
 
@@ -298,7 +298,7 @@ impl<'a> Request<'a> {
     /// the `=`, in names without one, and in whether a comma parts cookies, too. Crumbs of HTTP/2 have to be joined
     /// before.
     pub fn cookie(&self, name: &str) -> Cookie<'a> {
-        if !self.marks.any(Marks::COOKIE) {
+        if !self.flags.any(Flags::COOKIE) {
             return Cookie::Absent;
         }
         let named =
@@ -316,8 +316,8 @@ impl<'a> Request<'a> {
     }
 
     /// Whether `CDN-Loop` names this installation (RFC 8586): the request has already been through one of us.
-    pub fn looped(&self, installation: &str) -> bool {
-        self.marks.any(Marks::CDN_LOOP)
+    pub fn has_looped(&self, installation: &str) -> bool {
+        self.flags.any(Flags::CDN_LOOP)
             && self.values("cdn-loop").flat_map(|line| line.split(|b| *b == b',')).any(|one| {
                 let id = one.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
                 id.eq_ignore_ascii_case(installation.as_bytes())
@@ -407,7 +407,7 @@ fn contains_ignore_case(text: &[u8], part: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn read(authority: &'static str, target: &'static str) -> Result<Request<'static>, Unfit> {
+    fn read(authority: &'static str, target: &'static str) -> Result<Request<'static>, RequestError> {
         Request::read(b"GET", b"http", authority.as_bytes(), target.as_bytes(), &[])
     }
 
@@ -427,7 +427,7 @@ mod tests {
             "/a%5cb",
             "/a/..;/b",
         ] {
-            assert_eq!(read("h", target).unwrap_err(), Unfit::Path, "{target}");
+            assert_eq!(read("h", target).unwrap_err(), RequestError::Path, "{target}");
         }
         for target in [
             "/a;b",
@@ -444,7 +444,7 @@ mod tests {
             "/a%zz",
             "/%%36%31",
         ] {
-            assert_eq!(read("h", target).unwrap_err(), Unfit::Path, "{target}");
+            assert_eq!(read("h", target).unwrap_err(), RequestError::Path, "{target}");
         }
         for target in
             ["/", "/a/.b/c", "/a/...", "/a..b", "/a%20b", "/a/?x=//../%2f", "/a%2ejson", "/%70rod", "/?a=1;b=%25%00%"]
@@ -452,7 +452,7 @@ mod tests {
             assert!(read("h", target).is_ok(), "{target}");
         }
         for target in ["", "*", "http://h/a", "/a b", "/\u{e9}", "/a#b"] {
-            assert_eq!(read("h", target).unwrap_err(), Unfit::Target, "{target}");
+            assert_eq!(read("h", target).unwrap_err(), RequestError::Target, "{target}");
         }
     }
 
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(host_port("Example.com.:0080"), Ok(("example.com".into(), None)));
         assert_eq!((host_port("x."), host_port("x:")), (Ok(("x".into(), None)), Ok(("x".into(), None))));
         for bad in ["", ".", ":80", "::1", "h:99999", "h:http", "user@host", "a b", "host/path", "a,b"] {
-            assert_eq!(host_port(bad), Err(Unfit::Authority), "{bad}");
+            assert_eq!(host_port(bad), Err(RequestError::Authority), "{bad}");
         }
     }
 
@@ -485,11 +485,11 @@ mod tests {
         ];
         let request = Request::read(b"GET", b"https", b"h", b"/a?b", &fields).unwrap();
         assert!(
-            request.marks.any(Marks::EVENT_STREAM)
-                && request.marks.any(Marks::COOKIE)
-                && request.marks.any(Marks::CONTROL)
+            request.flags.any(Flags::EVENT_STREAM)
+                && request.flags.any(Flags::COOKIE)
+                && request.flags.any(Flags::CONTROL)
         );
-        assert!(!request.marks.any(Marks::BODY));
+        assert!(!request.flags.any(Flags::BODY));
         assert_eq!((request.cookie("b"), request.cookie("c")), (Cookie::Once(b"2"), Cookie::Absent));
         assert_eq!((request.scheme, request.path, request.query), ("https", "/a", Some("b")));
     }
@@ -559,16 +559,16 @@ mod tests {
     #[test]
     fn each_field_that_may_reroute_is_marked() {
         for name in REROUTING {
-            assert!(Marks::of(name, b"x").any(Marks::REROUTING) && name.iter().all(|b| !b.is_ascii_uppercase()));
+            assert!(Flags::of(name, b"x").any(Flags::REROUTING) && name.iter().all(|b| !b.is_ascii_uppercase()));
         }
         assert!(METHODS.iter().all(|name| REROUTING.contains(name)));
-        assert!(!Marks::of(b"x-forwarded-for", b"x").any(Marks::REROUTING));
+        assert!(!Flags::of(b"x-forwarded-for", b"x").any(Flags::REROUTING));
     }
 
     #[test]
     fn a_loop_is_seen_by_our_own_name_only() {
         let fields: [Field; 1] = [(b"cdn-loop", b"other, MeshCache;v=1")];
         let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
-        assert!(request.looped("meshcache") && !request.looped("mesh"));
+        assert!(request.has_looped("meshcache") && !request.has_looped("mesh"));
     }
 }
