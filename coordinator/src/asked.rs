@@ -9,7 +9,7 @@ use crate::{
 use http::{Method, StatusCode};
 use meshcache_protocol::{
     Field, Key, Reason, Request,
-    groups::{Found, Mode, NotPassed},
+    groups::{GroupMatch, Mode, NotPassed},
     paths,
     request::{Flags, RequestError},
     wire::{BadQuestion, Question, header},
@@ -75,7 +75,7 @@ impl Asked<'_> {
 
     /// Asker and answerer have the same rules for the group.
     pub(crate) fn rules_agree(&self) -> bool {
-        self.question.as_ref().is_none_or(|question| self.served.group.agrees(&question.rules))
+        self.question.as_ref().is_none_or(|question| self.served.group.accepts_digest(&question.rules))
     }
 }
 
@@ -118,9 +118,9 @@ pub(crate) fn route<'a>(
     let namespace =
         question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (group, names_path) = match rules.groups.find(&request, namespace) {
-        Found::Group(group) => (group, true),
-        Found::HostOnly(group) => (group, false),
-        Found::Nothing => {
+        GroupMatch::Group(group) => (group, true),
+        GroupMatch::HostOnly(group) => (group, false),
+        GroupMatch::Nothing => {
             return Err(unfit.map_or_else(
                 || refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup),
                 |unfit| refuse(StatusCode::BAD_REQUEST, unfit.reason()),
@@ -185,12 +185,12 @@ pub(crate) fn route<'a>(
     let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
     if let Some(reason) = (request.not_for_caches())
         .or_else(|| asks_to().then_some(Reason::Debugger))
-        .or_else(|| group.bypasses(&request))
+        .or_else(|| group.bypass_reason(&request))
         .or_else(|| (group.config().mode == Mode::Off).then_some(Reason::Off))
     {
         return Err(pass(reason));
     }
-    if group.confuses(&request) {
+    if group.has_ambiguous_cookie(&request) {
         return Err(pass(Reason::AmbiguousCookie));
     }
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);

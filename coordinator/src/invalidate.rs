@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, 
 use hyper::body::Incoming;
 use lru::LruCache;
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observer, freshness, groups::Found, paths, request::Flags, wire::Question,
+    self as protocol, Hash, Key, Observer, freshness, groups::GroupMatch, paths, request::Flags, wire::Question,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -90,7 +90,7 @@ impl Cache {
             ) else {
                 continue;
             };
-            let Found::Group(group) = rules.groups.find(&other, None) else { continue };
+            let GroupMatch::Group(group) = rules.groups.find(&other, None) else { continue };
             let Some(served) = rules.served(group) else { continue };
             let key = Key::of(group, &other, None);
             self.invalidate(served, &Changed::of(served, &key));
@@ -133,7 +133,7 @@ impl Cache {
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
         let said = Question::read(&fields).unwrap_or_default();
         let namespace = Some(said.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        let Found::Group(group) = rules.groups.find(&request, namespace) else {
+        let GroupMatch::Group(group) = rules.groups.find(&request, namespace) else {
             return empty(StatusCode::MISDIRECTED_REQUEST);
         };
         let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };

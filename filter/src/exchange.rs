@@ -20,7 +20,7 @@ use crate::{
 use meshcache_protocol::{
     Group, Key, Request, Route,
     freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
-    groups::{Found, Mode},
+    groups::{GroupMatch, Mode},
     paths,
     reason::Word,
     request::Flags,
@@ -130,14 +130,14 @@ impl<'e> Exchange<'e> {
             }
         };
         let group = match site.served().find(&request, site.namespace()) {
-            Found::Group(group) => group,
-            Found::HostOnly(_) => {
+            GroupMatch::Group(group) => group,
+            GroupMatch::HostOnly(_) => {
                 return outside(worker, site, &request, Reason::NoPath, || site.side(now, || facts.side()));
             }
-            Found::Nothing if site.names_groups() => {
+            GroupMatch::Nothing if site.names_groups() => {
                 return outside(worker, site, &request, Reason::NoGroup, || site.side(now, || facts.side()));
             }
-            Found::Nothing => return none_of_ours(worker, Reason::NoGroup),
+            GroupMatch::Nothing => return none_of_ours(worker, Reason::NoGroup),
         };
         let Some(side) = site.side(now, || facts.side()).filter(|side| site.serves(*side)) else {
             return none_of_ours(worker, Reason::NoGroup);
@@ -157,8 +157,8 @@ impl<'e> Exchange<'e> {
             Some(Reason::Debugger)
         } else {
             unsuitable(&request, arrival.whole, &known.installation)
-                .or_else(|| group.bypasses(&request))
-                .or_else(|| group.confuses(&request).then_some(Reason::AmbiguousCookie))
+                .or_else(|| group.bypass_reason(&request))
+                .or_else(|| group.has_ambiguous_cookie(&request).then_some(Reason::AmbiguousCookie))
                 .or_else(|| {
                     (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller)
                 })

@@ -6,7 +6,7 @@ use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Observer, Request, Response,
     freshness::{invalidates, is_unsafe, keyed_with},
-    groups::{Found, Mode},
+    groups::{GroupMatch, Mode},
     paths,
     purge::Scope,
     request::{Flags, REROUTING},
@@ -186,7 +186,7 @@ impl Exchange<'_> {
     }
 
     fn invalidate(&mut self, site: &Site, request: &Request<'_>, target: &str) {
-        let Found::Group(group) = site.served().find(request, site.namespace()) else { return };
+        let GroupMatch::Group(group) = site.served().find(request, site.namespace()) else { return };
         match site.mode(group) {
             Mode::On => {}
             Mode::Observe if group.keys_more_than_target() => return self.worker.observed.clear(),

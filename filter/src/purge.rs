@@ -27,7 +27,7 @@ impl<'a> Named<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshcache_protocol::{Request, groups::Found};
+    use meshcache_protocol::{Request, groups::GroupMatch};
 
     #[test]
     fn a_purge_names_what_it_says_and_nothing_else() {
@@ -39,7 +39,7 @@ mod tests {
             .iter()
             .map(|(authority, target)| {
                 let request = Request::read(b"GET", b"http", authority.as_bytes(), target.as_bytes(), &[]).unwrap();
-                let Found::Group(group) = groups.find(&request, None) else { panic!("no group") };
+                let GroupMatch::Group(group) = groups.find(&request, None) else { panic!("no group") };
                 Key::of(group, &request, None)
             })
             .collect();

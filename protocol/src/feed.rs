@@ -155,10 +155,10 @@ mod tests {
             for wire in [1, 2] {
                 let groups = State::new(wire, "meshcache", &[], &config).groups().unwrap();
                 let theirs = groups.named("g").unwrap().digest();
-                assert!(ours.agrees(theirs), "{wire}");
+                assert!(ours.accepts_digest(theirs), "{wire}");
                 assert_eq!(theirs == ours.digest(), wire == 2);
             }
-            assert!(!ours.agrees("0123456789abcdef"));
+            assert!(!ours.accepts_digest("0123456789abcdef"));
         }
     }
 

@@ -53,7 +53,7 @@ impl Key {
         for name in group.key_cookies() {
             let value = match request.cookie(name) {
                 Cookie::Once(value) => Some(value),
-                // Such a request passes: [`Group::confuses`].
+                // Such a request passes: [`Group::has_ambiguous_cookie`].
                 Cookie::Absent | Cookie::Ambiguous => None,
             };
             many(&mut part, b"c", name.as_bytes(), value.into_iter());

@@ -81,7 +81,7 @@ fn a_hit_allocates_nothing() {
         assert!(
             request.normal_path() == request.path
                 && request.normal_query().as_deref() == request.query
-                && !group.confuses(&request)
+                && !group.has_ambiguous_cookie(&request)
         );
         drop(std::hint::black_box(meshcache_protocol::Key::of(&group, &request, None)));
     });

@@ -29,7 +29,7 @@ pub struct Group {
 
 /// What the groups say about a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Found<'g> {
+pub enum GroupMatch<'g> {
     /// This group's rules hold.
     Group(&'g Arc<Group>),
     /// The host is named by this group (the first that names it), the path by none: passed, uncached, to its origin.
@@ -82,16 +82,16 @@ impl Groups {
     }
 
     /// What the groups say about a request from a caller in this namespace (short service names count only there).
-    pub fn find(&self, request: &Request<'_>, namespace: Option<&str>) -> Found<'_> {
+    pub fn find(&self, request: &Request<'_>, namespace: Option<&str>) -> GroupMatch<'_> {
         let path = request.normal_path();
         let mut host_only = None;
         for group in self.of_host(request, namespace) {
             if group.config.r#match.names_path(&path) {
-                return Found::Group(group);
+                return GroupMatch::Group(group);
             }
             host_only = host_only.or(Some(group));
         }
-        host_only.map_or(Found::Nothing, Found::HostOnly)
+        host_only.map_or(GroupMatch::Nothing, GroupMatch::HostOnly)
     }
 
     /// All groups that name a request's host, whatever its path.
@@ -174,7 +174,7 @@ impl Group {
 
     /// Whether a digest is that of these rules, as this coordinator has them or as a proxy makes it that speaks an
     /// older version of the feed.
-    pub fn agrees(&self, digest: &str) -> bool {
+    pub fn accepts_digest(&self, digest: &str) -> bool {
         digest == self.digest || digest == self.older
     }
 
@@ -221,7 +221,7 @@ impl Group {
     }
 
     /// Which of the group's `bypass` is present: a header, a cookie or a query parameter.
-    pub fn bypasses(&self, request: &Request<'_>) -> Option<Reason> {
+    pub fn bypass_reason(&self, request: &Request<'_>) -> Option<Reason> {
         let bypass = &self.config.bypass;
         if bypass.headers.iter().any(|name| request.value(name).is_some()) {
             return Some(Reason::BypassHeader);
@@ -239,7 +239,7 @@ impl Group {
 
     /// Whether a cookie of the key is there in a way that not every server reads the same: such a request is none of
     /// the cache's business.
-    pub fn confuses(&self, request: &Request<'_>) -> bool {
+    pub fn has_ambiguous_cookie(&self, request: &Request<'_>) -> bool {
         self.key_cookies().any(|name| request.cookie(name) == Cookie::Ambiguous)
     }
 
@@ -303,9 +303,9 @@ mod tests {
         match groups
             .find(&Request::read(b"GET", b"http", authority.as_bytes(), path.as_bytes(), &[]).unwrap(), namespace)
         {
-            Found::Group(g) => g.name().to_owned(),
-            Found::HostOnly(g) => format!("({})", g.name()),
-            Found::Nothing => String::new(),
+            GroupMatch::Group(g) => g.name().to_owned(),
+            GroupMatch::HostOnly(g) => format!("({})", g.name()),
+            GroupMatch::Nothing => String::new(),
         }
     }
 
@@ -351,7 +351,7 @@ mod tests {
         );
         let request = |target: &'static str| Request::read(b"GET", b"http", b"h", target.as_bytes(), &[]).unwrap();
         assert_eq!(
-            (group.bypasses(&request("/?nocache")), group.bypasses(&request("/?nocache2"))),
+            (group.bypass_reason(&request("/?nocache")), group.bypass_reason(&request("/?nocache2"))),
             (Some(Reason::BypassQuery), None)
         );
         assert!(group.admits(Some("spiffe://cluster.local/ns/shop/sa/web")));

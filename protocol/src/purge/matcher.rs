@@ -4,7 +4,7 @@
 
 use crate::{
     Groups, Request,
-    groups::Found,
+    groups::GroupMatch,
     key::{Parts, authority},
     purge::Scope,
     request::normal_form::normalize,
@@ -127,7 +127,7 @@ impl Url {
         let request = Request::read(b"GET", scheme.as_bytes(), host.as_bytes(), target.as_bytes(), &[]).ok()?;
         let query = request.normal_query();
         let (group, authority, query) = match groups.find(&request, None) {
-            Found::Group(group) => {
+            GroupMatch::Group(group) => {
                 (Some(group.name().to_owned()), authority(group, &request), group.query(query.as_deref()))
             }
             _ => (None, Cow::Borrowed(request.authority), query.as_deref().map(Cow::Borrowed)),
@@ -158,7 +158,7 @@ mod tests {
     fn key(authority: &str, target: &str) -> Key {
         let groups = groups();
         let request = Request::read(b"GET", b"http", authority.as_bytes(), target.as_bytes(), &[]).unwrap();
-        let Found::Group(group) = groups.find(&request, None) else { panic!("no group") };
+        let GroupMatch::Group(group) = groups.find(&request, None) else { panic!("no group") };
         Key::of(group, &request, None)
     }
 
