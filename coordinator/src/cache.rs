@@ -32,7 +32,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Groups, Observer, Reason, Ring,
-    freshness::{self, Reuse, Since},
+    freshness::{self, LoadStart, Reuse},
     groups::Mode,
     observe,
     wire::{Outcome, Verdict},
@@ -268,7 +268,9 @@ impl Cache {
         };
         let since = match shares {
             Ok(since) => since,
-            Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && self.loads_the_whole(asked) => Since::Ever,
+            Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && self.loads_the_whole(asked) => {
+                LoadStart::Any
+            }
             Err(reason) => return self.fetch_alone(asked, head, body, reuse, Aside::new(reason, fwd), hop).await,
         };
         // A plain client's own answer is stored as it passes, if it may be: a proxy's is not seen here.

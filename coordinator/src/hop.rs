@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
     freshness::{Selecting, Stored, Vary},
-    reason::Said,
+    reason::AnyReason,
     wire::{self, Outcome, Question, Verdict},
 };
 use std::{
@@ -172,7 +172,7 @@ impl Cache {
                 Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
                 Outcome::Pass => {
                     return Some(Landed::Apart(Apart {
-                        reason: Said::by_peer(verdict.reason),
+                        reason: AnyReason::from_peer(verdict.reason),
                         remember: verdict.remember,
                         vary: verdict.vary,
                     }));
@@ -255,7 +255,7 @@ impl Cache {
             tags: &config.tags.header.to_ascii_lowercase(),
             body,
             selecting,
-            stored: Stored::told(&verdict, parts.status.as_u16()),
+            stored: Stored::from_verdict(&verdict, parts.status.as_u16()),
             arrived: self.clock.now(),
             // It is given, and stored nowhere.
             position: Arc::default(),

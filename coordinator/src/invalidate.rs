@@ -79,7 +79,7 @@ impl Cache {
         let targets = with_headers(&answer.headers, |fields| {
             freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
         });
-        let (rules, views) = (self.rules(), freshness::keyed_with(&request));
+        let (rules, views) = (self.rules(), freshness::possible_key_fields(&request));
         for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
             let Ok(other) = protocol::Request::read(
                 b"GET",
@@ -140,7 +140,7 @@ impl Cache {
         if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {
             return empty(StatusCode::FORBIDDEN);
         }
-        for fields in freshness::keyed_with(&request) {
+        for fields in freshness::possible_key_fields(&request) {
             self.invalidate_in_time(served, &Key::of(group, &protocol::Request { fields: &fields, ..request }, None));
         }
         empty(StatusCode::NO_CONTENT)

@@ -243,7 +243,7 @@ impl Cache {
                 served.metrics.not_stored(not.reason());
             }
             self.supersede(served, load.key(), request, &head);
-            let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
+            let entry = Arc::new(Entry::new(parts(Stored::from_verdict(&verdict, head.status.as_u16()))));
             let is_second =
                 self.failures.replace(load.key().hash(), head.status, self.clock.now(), FAILURE) == Some(head.status);
             (verdict.shared, verdict.waiters) = (true, is_second);

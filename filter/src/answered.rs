@@ -161,7 +161,7 @@ impl Exchange<'_> {
         if !(same_rules && complete && unpurged) || until <= self.now {
             return;
         }
-        let stored = Stored::told(verdict, answer.status);
+        let stored = Stored::from_verdict(verdict, answer.status);
         let rules: Rc<str> = question.group.digest().into();
         let variant =
             Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);

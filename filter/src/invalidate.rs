@@ -5,7 +5,7 @@ use crate::{exchange::Exchange, head::Head, known::Known, message, shared::Share
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Observer, Request, Response,
-    freshness::{invalidates, is_unsafe, keyed_with},
+    freshness::{invalidates, is_unsafe, possible_key_fields},
     groups::{GroupMatch, Mode},
     paths,
     purge::Scope,
@@ -170,7 +170,7 @@ impl Exchange<'_> {
         if targets.is_empty() {
             return;
         }
-        let views = keyed_with(&request);
+        let views = possible_key_fields(&request);
         for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
             let read = Request::read(
                 b"GET",

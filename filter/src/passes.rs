@@ -5,7 +5,7 @@ use crate::{head::Head, questions::Question, site::Side};
 use lru::LruCache;
 use meshcache_protocol::{
     Key, Request,
-    freshness::{Alone, HitForPass, Selecting, Vary},
+    freshness::{HitForPass, NotCollapsed, Selecting, Vary},
     reason::Word,
     wire::Verdict,
 };
@@ -30,7 +30,7 @@ pub struct Asked(Side, u8);
 
 impl Asked {
     /// A question on one side of the proxy, shared or by a request that asked for itself.
-    pub fn new(side: Side, alone: Result<(), Alone>) -> Self {
+    pub fn new(side: Side, alone: Result<(), NotCollapsed>) -> Self {
         Self(side, alone.map_or_else(|why| (why as u8).saturating_add(1), |()| 0))
     }
 
@@ -139,7 +139,13 @@ mod tests {
         let (mut passes, key) = (Passes::default(), Key::from_bytes(b"k".to_vec()));
         let (plain, inbound) = (Asked::new(Side::Outbound, Ok(())), Asked::new(Side::Inbound, Ok(())));
         in_language("de", |de| {
-            passes.put(&key, Asked::new(Side::Outbound, Err(Alone::Identity)), ("", Reason::Private.into()), de, 1000);
+            passes.put(
+                &key,
+                Asked::new(Side::Outbound, Err(NotCollapsed::Identity)),
+                ("", Reason::Private.into()),
+                de,
+                1000,
+            );
             assert!(
                 passes.get(&key, plain, de, 1).is_none(),
                 "one client with a token must not empty the cache for all"

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use meshcache_fuzz::{get, is_value};
 use meshcache_protocol::{
     Response,
-    freshness::{Extent, Part, covers, part},
+    freshness::{ContentRange, Part, covers, part},
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     // The same of a stored part: what it says that it has, and what is asked for within that.
     let said = [(&b"content-range"[..], condition), (b"etag", b"\"a\"")];
     let stored = Response { status: 206, fields: &said };
-    let (asked, extent) = (get(&all[..1]), Extent::of(&stored));
+    let (asked, extent) = (get(&all[..1]), ContentRange::of(&stored));
     match part(&asked, &stored, 0) {
         Part::Range(first, last) => assert!(covers(&asked, &stored) && extent.is_some_and(|e| e.has(first, last) && e.last < e.length)),
         other => assert!(other == Part::Origin && !covers(&asked, &stored)),

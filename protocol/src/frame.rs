@@ -193,7 +193,7 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::freshness::Why;
+    use crate::freshness::LifetimeRule;
 
     fn frame() -> Frame<'static> {
         let stored = Stored {
@@ -208,7 +208,7 @@ mod tests {
             validator: true,
             immutable: false,
             disconnected: false,
-            why: Why::MaxAge,
+            why: LifetimeRule::MaxAge,
         };
         let metadata =
             Metadata { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };

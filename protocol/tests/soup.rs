@@ -147,12 +147,12 @@ fn decide(
 
 /// Every directive of a response by its own, and whether it is written as the RFCs have it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Said {
+enum AnyReason {
     Right(&'static str),
     Wrong(&'static str),
 }
 
-impl Said {
+impl AnyReason {
     fn text(self) -> &'static str {
         match self {
             Self::Right(text) | Self::Wrong(text) => text,
@@ -206,7 +206,7 @@ const WRONG: [&str; 22] = [
     "\"",
 ];
 
-fn lines(said: &[Said], upper: bool, space: &str) -> Fields {
+fn lines(said: &[AnyReason], upper: bool, space: &str) -> Fields {
     let text = said.iter().map(|said| said.text()).collect::<Vec<_>>().join(&format!("{space},{space}"));
     let text = if upper {
         text.split_inclusive('"')
@@ -219,8 +219,8 @@ fn lines(said: &[Said], upper: bool, space: &str) -> Fields {
     vec![("cache-control".to_owned(), text.into_bytes())]
 }
 
-fn right() -> impl Strategy<Value = Vec<Said>> {
-    vec(select(&RIGHT[..]).prop_map(Said::Right), 0..6)
+fn right() -> impl Strategy<Value = Vec<AnyReason>> {
+    vec(select(&RIGHT[..]).prop_map(AnyReason::Right), 0..6)
 }
 
 /// Fields beside Cache-Control that give a response some other reason to be stored.
@@ -284,7 +284,7 @@ proptest! {
             prop_assert!(given != Reuse::Fresh || (stored.is_fresh(resident) && !stored.always_validate));
             prop_assert!(given != Reuse::Stale || (!stored.must_revalidate && !stored.always_validate));
             let _ = reuse_on_error(g, &request, false, &stored, resident);
-            let _ = (stored.keep(), stored.ttl(resident));
+            let _ = (stored.retention(), stored.ttl(resident));
         }
     }
 
@@ -293,7 +293,7 @@ proptest! {
         let mut answered = lines(&said, upper, space);
         answered.extend(other.clone());
         answered.extend(vary.map(|v| ("vary".to_owned(), v.as_bytes().to_vec())));
-        let has = |text: &'static str| said.contains(&Said::Right(text));
+        let has = |text: &'static str| said.contains(&AnyReason::Right(text));
         let stored = decide(group, method, &asked, verified, status, &answered);
         let g = rules(group);
         let permits = has("public") || has("must-revalidate") || has("s-maxage=10");
@@ -315,7 +315,7 @@ proptest! {
             let explicit = said.iter().any(|said| said.text().contains("max-age") && !said.text().starts_with('x') || said.text().starts_with("s-maxage")) || other.iter().any(|(n, _)| n == "expires");
             let by_default = [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 451, 501].contains(&status);
             prop_assert!(explicit || has("public") || by_default || group.contains("force") || fresh.status.keys().any(|s| s.matches(status)));
-            prop_assert!(!has("no-cache") || stored.always_validate || matches!(stored.why, Why::Force | Why::Status));
+            prop_assert!(!has("no-cache") || stored.always_validate || matches!(stored.why, LifetimeRule::Force | LifetimeRule::Status));
         }
     }
 
@@ -323,8 +323,8 @@ proptest! {
     fn a_malformed_directive_never_makes_a_response_more_cacheable(group in group(), said in right(), wrong in select(&WRONG[..]), at in 0_usize..7, other in others(), status in status(), named in any::<bool>()) {
         let asked: Fields = if named { vec![("authorization".into(), b"x".to_vec())] } else { vec![] };
         let mut with = said.clone();
-        with.insert(at.min(said.len()), Said::Wrong(wrong));
-        let decide = |said: &[Said]| {
+        with.insert(at.min(said.len()), AnyReason::Wrong(wrong));
+        let decide = |said: &[AnyReason]| {
             let mut answered = lines(said, false, " ");
             answered.extend(other.clone());
             decide(group, "GET", &asked, false, status, &answered)

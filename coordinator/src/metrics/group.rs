@@ -2,7 +2,7 @@
 
 use super::{counters, gauges, one};
 use crate::settings::Usage;
-use meshcache_protocol::{Reason, reason::Said};
+use meshcache_protocol::{Reason, reason::AnyReason};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::{
     sync::{
@@ -287,7 +287,7 @@ impl GroupMetrics {
     }
 
     /// Counts a request by its outcome and the reason for it.
-    pub fn request(&self, outcome: &'static str, reason: impl Into<Said>) {
+    pub fn request(&self, outcome: &'static str, reason: impl Into<AnyReason>) {
         self.requests.inc([outcome, reason.into().label()]);
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{
     Field, Request, Response,
-    freshness::{Extent, Selecting, Stored, covers},
+    freshness::{ContentRange, Selecting, Stored, covers},
     purge::Position,
 };
 use std::sync::Arc;
@@ -105,8 +105,8 @@ impl Entry {
     }
 
     /// The bytes that it has, where it has not all.
-    pub(crate) fn extent(&self) -> Option<Extent> {
-        if self.is_part() { with_fields(self, |stored| Extent::of(&stored)) } else { None }
+    pub(crate) fn extent(&self) -> Option<ContentRange> {
+        if self.is_part() { with_fields(self, |stored| ContentRange::of(&stored)) } else { None }
     }
 
     /// Whether it is a 206: one part of a body whose rest is not here.
@@ -149,7 +149,7 @@ impl Entry {
 
     /// When it is of no use any more.
     pub(crate) fn deadline(&self) -> u64 {
-        self.arrived.saturating_add(self.stored.keep())
+        self.arrived.saturating_add(self.stored.retention())
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use meshcache_protocol::{
     Request,
-    freshness::{Selecting, Stored, Vary, Why},
+    freshness::{LifetimeRule, Selecting, Stored, Vary},
     request::Response,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn fresh(lifetime: u64) -> Stored {
         validator: false,
         immutable: false,
         disconnected: false,
-        why: Why::MaxAge,
+        why: LifetimeRule::MaxAge,
     }
 }
 

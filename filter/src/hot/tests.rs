@@ -1,7 +1,7 @@
 use super::*;
 use meshcache_protocol::{
     Field, Groups, Response,
-    freshness::{Vary, Why},
+    freshness::{LifetimeRule, Vary},
 };
 
 fn key(n: usize) -> Key {
@@ -30,7 +30,7 @@ fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant 
         validator: false,
         immutable: false,
         disconnected: false,
-        why: Why::MaxAge,
+        why: LifetimeRule::MaxAge,
     };
     let fields: Vec<Field<'_>> = language.map(|language| (&b"accept-language"[..], language)).into_iter().collect();
     let vary: Vec<Field<'_>> = language.map(|_| (&b"vary"[..], &b"accept-language"[..])).into_iter().collect();

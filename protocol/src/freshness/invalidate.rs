@@ -32,7 +32,7 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
 /// The fields with which a resource that a request has changed may be keyed: without any that may reroute, and, where
 /// there are some, with those that came (a gateway may add them to all requests), but for what gives this one another
 /// method.
-pub fn keyed_with<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
+pub fn possible_key_fields<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
     let but = |left_out: &dyn Fn(&[u8]) -> bool| {
         request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>()
     };
@@ -147,7 +147,7 @@ mod tests {
     fn what_is_changed_is_keyed_with_and_without_what_a_gateway_adds() {
         let with = |fields: &[Field<'_>]| -> Vec<Vec<String>> {
             let request = Request::read(b"POST", b"http", b"h", b"/", fields).unwrap();
-            keyed_with(&request)
+            possible_key_fields(&request)
                 .iter()
                 .map(|fields| fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
                 .collect()

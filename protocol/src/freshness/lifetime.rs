@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Which rule gave a freshness lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Why {
+pub enum LifetimeRule {
     /// A targeted field (RFC 9213).
     Targeted,
     /// `s-maxage`.
@@ -36,7 +36,7 @@ pub enum Why {
     Status,
 }
 
-impl Why {
+impl LifetimeRule {
     const ALL: [Self; 10] = [
         Self::Targeted,
         Self::SMaxage,
@@ -76,7 +76,7 @@ impl Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {
     pub(super) millis: u64,
-    pub(super) why: Why,
+    pub(super) why: LifetimeRule,
 }
 
 /// A response as far as its lifetime depends on it.
@@ -97,11 +97,11 @@ impl Subject<'_> {
     /// What the origin says. `None`: nothing.
     pub(super) fn explicit(&self) -> Option<Lifetime> {
         let from = |millis: Option<u64>, why| {
-            millis.map(|millis| Lifetime { millis, why: if self.targeted { Why::Targeted } else { why } })
+            millis.map(|millis| Lifetime { millis, why: if self.targeted { LifetimeRule::Targeted } else { why } })
         };
-        from(self.control.s_maxage.value(), Why::SMaxage)
-            .or_else(|| from(self.control.max_age.value(), Why::MaxAge))
-            .or_else(|| if self.targeted { None } else { from(self.expires(), Why::Expires) })
+        from(self.control.s_maxage.value(), LifetimeRule::SMaxage)
+            .or_else(|| from(self.control.max_age.value(), LifetimeRule::MaxAge))
+            .or_else(|| if self.targeted { None } else { from(self.expires(), LifetimeRule::Expires) })
     }
 
     /// Expires less Date; what cannot be read, or has come twice, as strictly as can be (section 5.3).
@@ -129,7 +129,7 @@ impl Subject<'_> {
             _ => None,
         };
         let chosen = match self.listed() {
-            Some(millis) => self.since_arrival(millis, Why::Status),
+            Some(millis) => self.since_arrival(millis, LifetimeRule::Status),
             None => match (self.explicit(), force) {
                 (_, None) if !self.says_so() => return None,
                 (Some(explicit), _) => explicit,
@@ -139,13 +139,13 @@ impl Subject<'_> {
         let left = chosen.millis.saturating_sub(self.age);
         let (min, max) = (fresh.min.as_millis(), fresh.max.as_millis());
         let bounded = if own && !self.control.no_cache && left < min {
-            self.since_arrival(min, Why::Min)
+            self.since_arrival(min, LifetimeRule::Min)
         } else if left > max {
-            self.since_arrival(max, Why::Max)
+            self.since_arrival(max, LifetimeRule::Max)
         } else {
             chosen
         };
-        let forced = force.map_or(bounded, |millis| self.since_arrival(millis, Why::Force));
+        let forced = force.map_or(bounded, |millis| self.since_arrival(millis, LifetimeRule::Force));
         let most = fresh.jitter.of(forced.millis.saturating_sub(self.age));
         let cut = u64::try_from(u128::from(most).saturating_mul(u128::from(random)) >> 64).unwrap_or(0);
         Some(Lifetime { millis: forced.millis.saturating_sub(cut), ..forced })
@@ -166,9 +166,9 @@ impl Subject<'_> {
     fn silent(&self, own: bool) -> Lifetime {
         let fresh = &self.group.config().freshness;
         match self.heuristic() {
-            Some(millis) if fresh.heuristic && millis > 0 => Lifetime { millis, why: Why::Heuristic },
-            _ if own && !self.control.no_cache => self.since_arrival(fresh.default.as_millis(), Why::Default),
-            _ => Lifetime { millis: 0, why: Why::Default },
+            Some(millis) if fresh.heuristic && millis > 0 => Lifetime { millis, why: LifetimeRule::Heuristic },
+            _ if own && !self.control.no_cache => self.since_arrival(fresh.default.as_millis(), LifetimeRule::Default),
+            _ => Lifetime { millis: 0, why: LifetimeRule::Default },
         }
     }
 
@@ -196,7 +196,7 @@ impl Subject<'_> {
         status < 400 || self.listed().is_some() || (errors.by_rfc() && !never_stored(status))
     }
 
-    fn since_arrival(&self, millis: u64, why: Why) -> Lifetime {
+    fn since_arrival(&self, millis: u64, why: LifetimeRule) -> Lifetime {
         Lifetime { millis: self.age.saturating_add(millis), why }
     }
 }

@@ -1,6 +1,6 @@
 //! Which part of a complete stored response answers a request: conditions and ranges (RFC 9110 sections 13 and 14).
 
-use super::{date, list::entity_tags, range, range::Extent, validator, validator::Tag};
+use super::{date, list::entity_tags, range, range::ContentRange, validator, validator::Tag};
 use crate::request::{Flags, Request, Response};
 
 /// What of a stored response a request is answered with.
@@ -56,7 +56,7 @@ pub fn covers(request: &Request<'_>, stored: &Response<'_>) -> bool {
 /// everything.
 fn part_of_part(request: &Request<'_>, stored: &Response<'_>) -> Part {
     let mut ranges = request.values("range");
-    let (Some(extent), Some(one), None) = (Extent::of(stored), ranges.next(), ranges.next()) else {
+    let (Some(extent), Some(one), None) = (ContentRange::of(stored), ranges.next(), ranges.next()) else {
         return Part::Origin;
     };
     if !request.is_get() || request.value("if-range").is_some() {

@@ -13,7 +13,7 @@ type Bytes = Option<(u64, u64)>;
 
 /// Which bytes of the complete content a 206 has (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct ContentRange {
     /// The first byte.
     pub first: u64,
     /// The last one.
@@ -22,7 +22,7 @@ pub struct Extent {
     pub length: u64,
 }
 
-impl Extent {
+impl ContentRange {
     /// What a 206 says that it has. `None`: another status, several parts, an unknown length, or nothing that can be
     /// read.
     pub fn of(response: &Response<'_>) -> Option<Self> {

@@ -9,7 +9,7 @@ use crate::{
 
 /// Why a request asks for itself: it neither starts nor joins a shared load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alone {
+pub enum NotCollapsed {
     /// Not GET.
     Method,
     /// It names its user: Authorization, Cookie, an identity header, or a token that the proxy verified.
@@ -22,7 +22,7 @@ pub enum Alone {
     Directive,
 }
 
-impl Alone {
+impl NotCollapsed {
     /// The reason that is said.
     pub const fn reason(self) -> Reason {
         match self {
@@ -37,55 +37,62 @@ impl Alone {
 }
 
 /// Whether a request may start or join a shared load.
-pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(), Alone> {
+pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(), NotCollapsed> {
     if !request.is_get() {
-        return Err(Alone::Method);
+        return Err(NotCollapsed::Method);
     }
     if names_user(group, request, verified) {
-        return Err(Alone::Identity);
+        return Err(NotCollapsed::Identity);
     }
     if request.flags.any(Flags::RANGE) {
-        return Err(Alone::Range);
+        return Err(NotCollapsed::Range);
     }
     if request.flags.any(Flags::CONDITIONAL) {
-        return Err(Alone::Conditional);
+        return Err(NotCollapsed::Conditional);
     }
     let asked = Asked::of(group, request);
     if asked.no_store || asked.reloads() {
-        return Err(Alone::Directive);
+        return Err(NotCollapsed::Directive);
     }
     Ok(())
 }
 
 /// Which loads a request may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum LoadStart {
     /// One that is under way, too.
-    Ever,
+    Any,
     /// One that begins after the request arrived: it wants an answer newer than itself (no-cache, max-age=0).
-    Now,
+    AfterRequest,
 }
 
 /// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if
 /// the load begins after it; one on condition, since the cache judges that by what the load brings (RFC 9111 section
 /// 4.3.2); and, where a stored response is going to be validated (`validates`), one for a part.
-pub fn shares(group: &Group, request: &Request<'_>, verified: bool, validates: bool) -> Result<Since, Alone> {
+pub fn shares(
+    group: &Group,
+    request: &Request<'_>,
+    verified: bool,
+    validates: bool,
+) -> Result<LoadStart, NotCollapsed> {
     let asked = Asked::of(group, request);
     let is_judged_here = || !asked.no_store && !is_for_origin(request);
     match joins(group, request, verified) {
-        Ok(()) => Ok(Since::Ever),
-        Err(Alone::Conditional) if is_judged_here() => Ok(if asked.reloads() { Since::Now } else { Since::Ever }),
-        Err(Alone::Range) if validates && is_judged_here() => {
-            Ok(if asked.reloads() { Since::Now } else { Since::Ever })
+        Ok(()) => Ok(LoadStart::Any),
+        Err(NotCollapsed::Conditional) if is_judged_here() => {
+            Ok(if asked.reloads() { LoadStart::AfterRequest } else { LoadStart::Any })
         }
-        Err(Alone::Directive) if asked.reloads() && !asked.no_store => Ok(Since::Now),
+        Err(NotCollapsed::Range) if validates && is_judged_here() => {
+            Ok(if asked.reloads() { LoadStart::AfterRequest } else { LoadStart::Any })
+        }
+        Err(NotCollapsed::Directive) if asked.reloads() && !asked.no_store => Ok(LoadStart::AfterRequest),
         Err(alone) => Err(alone),
     }
 }
 
 /// Whether a load of the whole would answer a request for the head or for a part alone, in a way that a cache may
 /// judge.
-pub fn wants_less(group: &Group, request: &Request<'_>, verified: bool) -> bool {
+pub fn is_answered_by_whole(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let asked = Asked::of(group, request);
     (request.is_head() || (request.is_get() && request.flags.any(Flags::RANGE)))
         && !asked.no_store
@@ -127,17 +134,17 @@ mod tests {
     #[test]
     fn a_plain_get_joins() {
         assert_eq!(joins(&group("{}"), &ask(b"GET", &[(b"accept", b"*/*")]), false), Ok(()));
-        assert_eq!(joins(&group("{}"), &ask(b"HEAD", &[]), false), Err(Alone::Method));
-        assert_eq!(joins(&group("{}"), &ask(b"get", &[]), false), Err(Alone::Method));
+        assert_eq!(joins(&group("{}"), &ask(b"HEAD", &[]), false), Err(NotCollapsed::Method));
+        assert_eq!(joins(&group("{}"), &ask(b"get", &[]), false), Err(NotCollapsed::Method));
     }
 
     #[test]
     fn who_names_its_user_asks_alone() {
         let g = group(r#"{"share": {"identity": ["X-User-Id"]}}"#);
         for fields in [[(&b"authorization"[..], &b"x"[..])], [(b"cookie", b"a=b")], [(b"x-user-id", b"7")]] {
-            assert_eq!(joins(&g, &ask(b"GET", &fields), false), Err(Alone::Identity));
+            assert_eq!(joins(&g, &ask(b"GET", &fields), false), Err(NotCollapsed::Identity));
         }
-        assert_eq!(joins(&g, &ask(b"GET", &[]), true), Err(Alone::Identity));
+        assert_eq!(joins(&g, &ask(b"GET", &[]), true), Err(NotCollapsed::Identity));
         assert_eq!(joins(&g, &ask(b"GET", &[(b"x-user", b"7")]), false), Ok(()));
     }
 
@@ -147,14 +154,14 @@ mod tests {
         assert_eq!(joins(&g, &ask(b"GET", &[(b"authorization", b"x"), (b"cookie", b"a=b")]), true), Ok(()));
         let letter = group(r#"{"freshness": {"errors": "rfc9111"}}"#);
         assert_eq!(joins(&letter, &ask(b"GET", &[(b"cookie", b"a=b")]), false), Ok(()));
-        assert_eq!(joins(&letter, &ask(b"GET", &[(b"authorization", b"x")]), false), Err(Alone::Identity));
+        assert_eq!(joins(&letter, &ask(b"GET", &[(b"authorization", b"x")]), false), Err(NotCollapsed::Identity));
     }
 
     #[test]
     fn parts_and_conditions_ask_alone() {
-        assert_eq!(joins(&group("{}"), &ask(b"GET", &[(b"range", b"bytes=0-1")]), false), Err(Alone::Range));
+        assert_eq!(joins(&group("{}"), &ask(b"GET", &[(b"range", b"bytes=0-1")]), false), Err(NotCollapsed::Range));
         for name in [&b"if-none-match"[..], b"if-match", b"if-modified-since", b"if-unmodified-since"] {
-            assert_eq!(joins(&group("{}"), &ask(b"GET", &[(name, b"x")]), false), Err(Alone::Conditional));
+            assert_eq!(joins(&group("{}"), &ask(b"GET", &[(name, b"x")]), false), Err(NotCollapsed::Conditional));
         }
     }
 
@@ -163,9 +170,11 @@ mod tests {
         let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
         let fields: [Field<'_>; 3] =
             [(b"if-none-match", b"\"a\""), (b"range", b"bytes=0-1"), (b"cache-control", b"max-age=0")];
-        for (count, unstored, since) in
-            [(1, Ok(Since::Ever), Since::Ever), (2, Err(Alone::Range), Since::Ever), (3, Err(Alone::Range), Since::Now)]
-        {
+        for (count, unstored, since) in [
+            (1, Ok(LoadStart::Any), LoadStart::Any),
+            (2, Err(NotCollapsed::Range), LoadStart::Any),
+            (3, Err(NotCollapsed::Range), LoadStart::AfterRequest),
+        ] {
             let request = ask(b"GET", fields.get(..count).unwrap_or_default());
             assert_eq!(shares(&obey, &request, false, false), unstored, "nothing is stored");
             assert_eq!(shares(&obey, &request, false, true), Ok(since));
@@ -183,9 +192,15 @@ mod tests {
     fn a_load_of_the_whole_would_answer_requests_for_the_head_or_a_part() {
         let obey = group(r#"{"freshness": {"requestDirectives": "obey"}}"#);
         let range = (&b"range"[..], &b"bytes=0-1"[..]);
-        assert!(wants_less(&obey, &ask(b"HEAD", &[]), false) && wants_less(&obey, &ask(b"GET", &[range]), false));
-        assert!(wants_less(&obey, &ask(b"GET", &[range, (b"if-none-match", b"\"a\"")]), false));
-        assert!(!wants_less(&obey, &ask(b"GET", &[]), false) && !wants_less(&obey, &ask(b"HEAD", &[]), true));
+        assert!(
+            is_answered_by_whole(&obey, &ask(b"HEAD", &[]), false)
+                && is_answered_by_whole(&obey, &ask(b"GET", &[range]), false)
+        );
+        assert!(is_answered_by_whole(&obey, &ask(b"GET", &[range, (b"if-none-match", b"\"a\"")]), false));
+        assert!(
+            !is_answered_by_whole(&obey, &ask(b"GET", &[]), false)
+                && !is_answered_by_whole(&obey, &ask(b"HEAD", &[]), true)
+        );
         for other in [
             (&b"if-match"[..], &b"\"a\""[..]),
             (b"if-unmodified-since", b"x"),
@@ -193,7 +208,7 @@ mod tests {
             (b"cache-control", b"no-cache"),
             (b"cookie", b"a=b"),
         ] {
-            assert!(!wants_less(&obey, &ask(b"GET", &[range, other]), false));
+            assert!(!is_answered_by_whole(&obey, &ask(b"GET", &[range, other]), false));
         }
     }
 
@@ -204,14 +219,14 @@ mod tests {
             [(&b"no-cache"[..], true), (b"max-age=0", true), (b"no-store", false), (b"no-cache, no-store", false)]
         {
             let fields = [(&b"cache-control"[..], value)];
-            assert_eq!(joins(&obey, &ask(b"GET", &fields), false), Err(Alone::Directive));
+            assert_eq!(joins(&obey, &ask(b"GET", &fields), false), Err(NotCollapsed::Directive));
             assert_eq!(
                 shares(&obey, &ask(b"GET", &fields), false, false),
-                if reload { Ok(Since::Now) } else { Err(Alone::Directive) }
+                if reload { Ok(LoadStart::AfterRequest) } else { Err(NotCollapsed::Directive) }
             );
-            assert_eq!(shares(&group("{}"), &ask(b"GET", &fields), false, false), Ok(Since::Ever));
+            assert_eq!(shares(&group("{}"), &ask(b"GET", &fields), false, false), Ok(LoadStart::Any));
         }
-        assert_eq!(joins(&obey, &ask(b"GET", &[(b"pragma", b"no-cache")]), false), Err(Alone::Directive));
+        assert_eq!(joins(&obey, &ask(b"GET", &[(b"pragma", b"no-cache")]), false), Err(NotCollapsed::Directive));
         assert_eq!(joins(&obey, &ask(b"GET", &[(b"cache-control", b"max-age=60")]), false), Ok(()));
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_debugger_sees_which_rule_gave_the_lifetime() {
         let mut hit = verdict(Outcome::Hit, "");
-        hit.why = Some(crate::freshness::Why::SMaxage);
+        hit.why = Some(crate::freshness::LifetimeRule::SMaxage);
         assert_eq!(detail("owner", &hit, &[b"a", b"b"]), "owner why=s-maxage tags=a,b");
         assert_eq!(
             cache_status("m", &hit, &detail("owner", &hit, &[]), Some("k")),

@@ -5,8 +5,8 @@ use super::{
     age::Times,
     directive::Delta,
     invalidate::answers_get,
-    lifetime::{Subject, Why, understood},
-    range::Extent,
+    lifetime::{LifetimeRule, Subject, understood},
+    range::ContentRange,
     request_directives::Asked,
     sharing,
     stored::Stored,
@@ -95,7 +95,7 @@ pub fn store(
 
     let fresh = &group.config().freshness;
     let lifetime = subject.lifetime(random).ok_or(NotStored::NoFreshness)?;
-    let forced = lifetime.why == Why::Force || lifetime.why == Why::Status;
+    let forced = lifetime.why == LifetimeRule::Force || lifetime.why == LifetimeRule::Status;
     let always_validate = control.no_cache && !forced;
     // A part is given while it is fresh, and no longer: what it could be validated with may be the whole.
     let is_part = response.status == 206;
@@ -166,7 +166,7 @@ fn sets_cookie(subject: &Subject<'_>, errors: Errors) -> bool {
 
 /// Whether a 206 is the one range that its request asked for (RFC 9111 section 3.3).
 fn is_part(request: &Request<'_>, response: &Response<'_>) -> bool {
-    request.is_get() && request.flags.any(Flags::RANGE) && Extent::of(response).is_some()
+    request.is_get() && request.flags.any(Flags::RANGE) && ContentRange::of(response).is_some()
 }
 
 fn is_event_stream(response: &Response<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! What is known of a stored response.
 
-use super::lifetime::Why;
+use super::lifetime::LifetimeRule;
 use crate::wire::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -32,14 +32,14 @@ pub struct Stored {
     #[serde(default)]
     pub disconnected: bool,
     /// Which rule gave the lifetime.
-    pub why: Why,
+    pub why: LifetimeRule,
 }
 
 impl Stored {
     /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say:
     /// what is left is how long it is fresh, for how long after that it stands in for a service that fails, and for
     /// whom.
-    pub fn told(verdict: &Verdict, status: u16) -> Self {
+    pub fn from_verdict(verdict: &Verdict, status: u16) -> Self {
         Self {
             status,
             lifetime: verdict.age.saturating_add_signed(verdict.ttl),
@@ -52,7 +52,7 @@ impl Stored {
             validator: false,
             immutable: false,
             disconnected: false,
-            why: verdict.why.unwrap_or(Why::MaxAge),
+            why: verdict.why.unwrap_or(LifetimeRule::MaxAge),
         }
     }
 
@@ -81,7 +81,7 @@ impl Stored {
     /// How long after it arrived it is of any use: freshness, stale windows and, with a validator, one more
     /// freshness lifetime (at least 10 s, at most 1 h) for revalidation; the same where it may be given while the
     /// origin is away.
-    pub fn keep(&self) -> u64 {
+    pub fn retention(&self) -> u64 {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.while_revalidate.max(self.if_error);
         let validation = if self.validator || self.disconnected { self.lifetime.clamp(10_000, 3_600_000) } else { 0 };
@@ -110,10 +110,17 @@ mod tests {
 
     #[test]
     fn an_entry_is_kept_through_its_windows_and_one_lifetime_more_for_validation() {
-        assert_eq!(case(&[FRESH]).store().unwrap().keep(), 60_000);
-        assert_eq!(case(&[FRESH, ("age", "10")]).store().unwrap().keep(), 50_000);
-        assert_eq!(case(&[FRESH, ETAG]).store().unwrap().keep(), 120_000);
-        assert_eq!(case(&[("cache-control", "max-age=1, stale-if-error=5"), ETAG]).store().unwrap().keep(), 16_000);
-        assert_eq!(case(&[FRESH]).letter().store().unwrap().keep(), 120_000, "for the time when the origin is away");
+        assert_eq!(case(&[FRESH]).store().unwrap().retention(), 60_000);
+        assert_eq!(case(&[FRESH, ("age", "10")]).store().unwrap().retention(), 50_000);
+        assert_eq!(case(&[FRESH, ETAG]).store().unwrap().retention(), 120_000);
+        assert_eq!(
+            case(&[("cache-control", "max-age=1, stale-if-error=5"), ETAG]).store().unwrap().retention(),
+            16_000
+        );
+        assert_eq!(
+            case(&[FRESH]).letter().store().unwrap().retention(),
+            120_000,
+            "for the time when the origin is away"
+        );
     }
 }

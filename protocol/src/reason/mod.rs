@@ -278,58 +278,58 @@ impl fmt::Display for Word {
 
 /// A reason as it goes on through a coordinator: one of ours, or what a peer of another version said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum AnyReason {
     /// One of ours.
-    Ours(Reason),
+    Own(Reason),
     /// A word that we do not know. It is carried as it came, and is no label of a metric.
-    Theirs(Word),
+    Foreign(Word),
 }
 
-impl Said {
+impl AnyReason {
     /// A peer's word. One that says nothing is `peer`.
-    pub fn by_peer(word: Word) -> Self {
+    pub fn from_peer(word: Word) -> Self {
         match word.reason() {
-            Some(reason) => Self::Ours(reason),
-            None if word.is_empty() => Self::Ours(Reason::Peer),
-            None => Self::Theirs(word),
+            Some(reason) => Self::Own(reason),
+            None if word.is_empty() => Self::Own(Reason::Peer),
+            None => Self::Foreign(word),
         }
     }
 
     /// Its word.
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Ours(reason) => reason.label(),
-            Self::Theirs(word) => word,
+            Self::Own(reason) => reason.label(),
+            Self::Foreign(word) => word,
         }
     }
 
     /// The label of metrics: what a peer says never makes a new one.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Ours(reason) => reason.label(),
-            Self::Theirs(_) => Reason::Peer.label(),
+            Self::Own(reason) => reason.label(),
+            Self::Foreign(_) => Reason::Peer.label(),
         }
     }
 }
 
-impl From<Reason> for Said {
+impl From<Reason> for AnyReason {
     fn from(reason: Reason) -> Self {
-        Self::Ours(reason)
+        Self::Own(reason)
     }
 }
 
-impl From<Said> for Word {
-    fn from(said: Said) -> Self {
+impl From<AnyReason> for Word {
+    fn from(said: AnyReason) -> Self {
         match said {
-            Said::Ours(reason) => reason.into(),
-            Said::Theirs(word) => word,
+            AnyReason::Own(reason) => reason.into(),
+            AnyReason::Foreign(word) => word,
         }
     }
 }
 
-impl PartialEq<Reason> for Said {
+impl PartialEq<Reason> for AnyReason {
     fn eq(&self, other: &Reason) -> bool {
-        *self == Self::Ours(*other)
+        *self == Self::Own(*other)
     }
 }
 
@@ -371,9 +371,9 @@ mod tests {
         for bad in [&"a".repeat(33)[..], "two words", "a\"b", "a;b", "\u{e9}", ""] {
             assert_eq!(Word::read(bad), Word::NONE, "{bad}");
         }
-        let theirs = Said::by_peer("of-another-version".into());
+        let theirs = AnyReason::from_peer("of-another-version".into());
         assert_eq!((theirs.as_str(), theirs.label()), ("of-another-version", "peer"));
-        assert_eq!(Said::by_peer("private".into()), Reason::Private);
-        assert_eq!(Said::by_peer(Word::NONE), Reason::Peer);
+        assert_eq!(AnyReason::from_peer("private".into()), Reason::Private);
+        assert_eq!(AnyReason::from_peer(Word::NONE), Reason::Peer);
     }
 }

@@ -1,6 +1,6 @@
 //! What filter and coordinators say to each other: header names, a question's own headers, an answer's outcome.
 
-use crate::{freshness::Why, reason::Word, request::Field};
+use crate::{freshness::LifetimeRule, reason::Word, request::Field};
 use std::fmt;
 
 /// The wire version that this code speaks. A side also understands the one before it.
@@ -110,7 +110,7 @@ pub struct Verdict {
     /// The status of the origin's answer, where one was asked; 0 else.
     pub fwd_status: u16,
     /// For a stored response: which rule gave its lifetime, for debuggers.
-    pub why: Option<Why>,
+    pub why: Option<LifetimeRule>,
     /// For a pass: how long the asker is to remember it for this key. Milliseconds.
     pub remember: u64,
     /// For a pass that is remembered: the request fields, lower case and separated by commas, whose values the memory
@@ -171,7 +171,7 @@ impl Verdict {
                 "if-error" => verdict.if_error = value.parse().ok()?,
                 "for" => verdict.remember = value.parse().ok()?,
                 "fwd-status" => verdict.fwd_status = value.parse().ok()?,
-                "why" => verdict.why = Why::of(value),
+                "why" => verdict.why = LifetimeRule::of(value),
                 "vary" => verdict.vary = value.to_owned(),
                 "flight" => verdict.flight = value.parse().ok()?,
                 "load" => verdict.load = Some(value.parse().ok()?),
@@ -393,7 +393,7 @@ mod tests {
     fn a_verdict_is_read_as_it_was_written() {
         let mut verdict = Verdict::new(Outcome::Miss).because("x");
         (verdict.ttl, verdict.age, verdict.shared, verdict.fwd_status) = (-5, 7, true, 200);
-        (verdict.why, verdict.if_error) = (Some(Why::SMaxage), 9);
+        (verdict.why, verdict.if_error) = (Some(LifetimeRule::SMaxage), 9);
         (verdict.load, verdict.waiters) = (Some(0), true);
         assert_eq!(
             verdict.to_string(),
