@@ -157,7 +157,7 @@ impl Cache {
         let (served, response) =
             match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
                 Ok(asked) if !self.is_sure(asked.claim()).await => {
-                    (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::Behind, "bypass")).await)
+                    (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::PurgeLag, "bypass")).await)
                 }
                 Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
                 Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,

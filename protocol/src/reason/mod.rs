@@ -161,8 +161,8 @@ reasons! {
     Refused = "refused",
     /// Another coordinator has answered; a reason of its own that we do not know.
     Peer = "peer",
-    /// It is not known what was purged.
-    Behind = "behind",
+    /// The coordinator may have missed purges.
+    PurgeLag = "purge-lag",
     /// Asker and answerer have other groups.
     Group = "group",
     /// A wire version that we do not understand.
@@ -189,10 +189,14 @@ reasons! {
     Internal = "internal",
 }
 
+/// Words of earlier versions, which peers of such a version still send.
+const FORMER: [(&str, Reason); 1] = [("behind", Reason::PurgeLag)];
+
 impl Reason {
-    /// The reason of this word.
+    /// Returns the reason of this word, or of a word that earlier versions use for it.
     pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.label() == word)
+        let earlier = || FORMER.iter().find(|(former, _)| *former == word).map(|(_, reason)| *reason);
+        Self::ALL.into_iter().find(|reason| reason.label() == word).or_else(earlier)
     }
 }
 
@@ -375,5 +379,12 @@ mod tests {
         assert_eq!((theirs.as_str(), theirs.label()), ("of-another-version", "peer"));
         assert_eq!(AnyReason::from_peer("private".into()), Reason::Private);
         assert_eq!(AnyReason::from_peer(Word::NONE), Reason::Peer);
+    }
+
+    #[test]
+    fn a_word_of_an_earlier_version_is_read_as_todays() {
+        let lag = AnyReason::from_peer("behind".into());
+        assert_eq!((lag.as_str(), lag.label()), ("purge-lag", "purge-lag"));
+        assert!(FORMER.iter().all(|(former, reason)| *former != reason.label()));
     }
 }
