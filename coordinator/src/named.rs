@@ -1,65 +1,42 @@
-//! What a purge names, as keys and stored responses are held against it.
+//! Matches purges against keys and stored responses.
 
 use crate::store::{Entry, Mark, Meant, Where};
 use meshcache_protocol::{
     Groups, Key,
-    purge::{self, Scope},
+    purge::{Candidates, KeyMatch, Matcher, Scope},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-/// A purge, ready to be held against keys and their tags.
-pub(crate) struct Named<'a> {
-    what: &'a Scope,
-    keys: purge::Matcher<'a>,
-    /// In order.
-    tags: Arc<[String]>,
-}
+/// A purge, prepared for matching.
+pub(crate) struct Named<'a>(Matcher<'a>);
 
 impl<'a> Named<'a> {
-    pub(crate) fn new(what: &'a Scope, groups: &Groups) -> Self {
-        let mut tags = what.tags.clone();
-        tags.sort_unstable();
-        Self { what, keys: purge::Matcher::new(what, groups), tags: tags.into() }
+    pub(crate) fn new(scope: &'a Scope, groups: &Groups) -> Self {
+        Self(Matcher::new(scope, groups))
     }
 
-    /// Where to look for what it names: nowhere else there is any of it.
-    ///
-    /// Beginnings of paths are looked for in the whole group: it costs as much as a look at each key, in exchange for
-    /// which no order by path has to be kept (docs/performance.md has the figures).
+    /// Returns where to look for what it matches.
     pub(crate) fn places(&self) -> Vec<Where> {
-        if self.what.all {
-            return vec![Where::Everywhere];
-        }
-        let mut marks: BTreeMap<&str, Vec<Mark>> = BTreeMap::new();
-        for (group, path) in self.keys.urls() {
-            marks.entry(group).or_default().push(Mark::path(path));
-        }
-        if let Some(group) = &self.what.group {
-            if self.what.paths.is_empty() && self.tags.is_empty() {
-                return vec![Where::Group(group.clone())];
-            }
-            let tags = self.tags.iter().map(|tag| Mark::tag(tag.as_bytes()));
-            marks.entry(group).or_default().extend(self.keys.paths().map(Mark::path).chain(tags));
-        }
-        marks.into_iter().map(|(group, marks)| Where::Marked(group.to_owned(), marks)).collect()
+        let candidates = self.0.candidates(Mark::path, |tag| Mark::tag(tag.as_bytes()));
+        let place = |candidate| match candidate {
+            Candidates::Everywhere => Where::Everywhere,
+            Candidates::Group(group) => Where::Group(group.to_owned()),
+            Candidates::Indexed(group, marks) => Where::Marked(group.to_owned(), marks),
+        };
+        candidates.into_iter().map(place).collect()
     }
 
-    /// Whether it means what is being loaded for a key. Its tags are not known yet.
+    /// Matches a key that is being loaded. Its tags are not known yet.
     pub(crate) fn means(&self, key: &Key) -> Meant {
-        match key.parts() {
-            Some(parts) if self.keys.is(&parts) => Meant::Yes,
-            Some(parts) if self.keys.is_group(&parts) && !self.tags.is_empty() => Meant::ByTag(self.tags.clone()),
-            _ => Meant::No,
+        match self.0.match_key(key) {
+            KeyMatch::Yes => Meant::Yes,
+            KeyMatch::ByTag => Meant::ByTag(self.0.tags().clone()),
+            KeyMatch::No => Meant::No,
         }
     }
 
-    /// Whether what is stored under a key is meant.
+    /// Whether it matches what is stored under a key.
     pub(crate) fn is(&self, key: &Key, variants: &[Arc<Entry>]) -> bool {
-        key.parts().is_some_and(|parts| self.keys.is(&parts) || (self.keys.is_group(&parts) && self.has_tag(variants)))
-    }
-
-    fn has_tag(&self, variants: &[Arc<Entry>]) -> bool {
-        let named = |word: &[u8]| self.tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok();
-        !self.tags.is_empty() && variants.iter().flat_map(|entry| entry.tag_words()).any(named)
+        self.0.matches(key, || variants.iter().flat_map(|entry| entry.tag_words()).any(|word| self.0.has_tag(word)))
     }
 }

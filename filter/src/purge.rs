@@ -2,25 +2,21 @@
 
 use meshcache_protocol::{
     Groups, Key,
-    purge::{self, Scope},
+    purge::{Matcher, Scope},
 };
 
 /// A purge that has been made ready for many keys.
-pub struct Named<'a> {
-    keys: purge::Matcher<'a>,
-    by_tag: bool,
-}
+pub struct Named<'a>(Matcher<'a>);
 
 impl<'a> Named<'a> {
     /// Makes a purge ready.
-    pub fn new(what: &'a Scope, groups: &Groups) -> Self {
-        Self { keys: purge::Matcher::new(what, groups), by_tag: !what.tags.is_empty() }
+    pub fn new(scope: &'a Scope, groups: &Groups) -> Self {
+        Self(Matcher::new(scope, groups))
     }
 
-    /// Whether the purge names this key. A hot copy does not know its tags: a purge by tag takes the whole group. What
-    /// cannot be judged goes.
+    /// Whether the purge names this key. A hot copy does not know its tags: a purge by tag takes the whole group.
     pub fn is(&self, key: &Key) -> bool {
-        key.parts().is_none_or(|parts| self.keys.is(&parts) || (self.by_tag && self.keys.is_group(&parts)))
+        self.0.matches(key, || true)
     }
 }
 

@@ -1,14 +1,16 @@
-//! Marks: the proof that a coordinator has told of a purge. Proxies keep them with their positions and send them back;
-//! what they mean only coordinators know.
+//! Marks: the proof that a coordinator announced a purge.
+//!
+//! Proxies keep the marks of their position and send them back with it. Only coordinators, which have the token, can
+//! make and verify them.
 
-use crate::purge::Position;
+use super::Position;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// The proof that a coordinator has told of a source's number: 64 bits of an HMAC over both.
+/// 64 bits of an HMAC over a source's name and number.
 ///
-/// Enough: each guess is a question over the network, and the right one of 2^64 empties a store once. A question
-/// carries up to 16 of them.
+/// 64 bits are enough: each guess costs a question over the network that carries at most 16 of them, and the right one
+/// of 2^64 empties one store once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(pub u64);
 
@@ -26,8 +28,8 @@ impl fmt::Display for Mark {
     }
 }
 
-/// The marks of a position as text: of each of its sources in their order, nothing for one that has none, commas
-/// between them. Empty where none has.
+/// Writes the marks of a position: those of its sources in their order, separated by commas; nothing between the commas
+/// for a source without a mark. Empty where no source has one.
 pub fn write(position: &Position, mark: impl Fn(&str, u64) -> Option<Mark>) -> String {
     let marks: Vec<Option<Mark>> = position.sources().map(|(source, n)| mark(source, *n)).collect();
     if marks.iter().all(Option::is_none) {
@@ -38,43 +40,44 @@ pub fn write(position: &Position, mark: impl Fn(&str, u64) -> Option<Mark>) -> S
     texts.join(",")
 }
 
-/// The numbers of a position, each with its mark. `marks`: as they were written for it; those for another one are none.
+/// Returns the sources and numbers of a position, each with its mark. `marks`: what [`write`] made for this position;
+/// marks of another one count as none.
 pub fn read<'p>(position: &'p Position, marks: &'p str) -> impl Iterator<Item = (&'p str, u64, Option<Mark>)> {
     let marks = if marks.split(',').count() == position.sources().count() { marks } else { "" };
     let all = marks.split(',').map(Mark::parse).chain(std::iter::repeat(None));
     position.sources().zip(all).map(|((source, n), mark)| (source.as_str(), *n, mark))
 }
 
-/// A position with the marks of its numbers, as questions say both. Empty: none.
+/// A position with its marks, as text. Empty: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MarkedPosition {
-    /// The position.
+    /// The position ([`Position`]).
     pub position: String,
-    /// Its marks, as [`write`] has them.
+    /// Its marks, as [`write`] makes them.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub marks: String,
 }
 
 impl MarkedPosition {
-    /// Whether it says nothing.
+    /// Whether it has no position.
     pub fn is_empty(&self) -> bool {
         self.position.is_empty()
     }
 
-    /// How many bytes both take.
+    /// The length of both texts, bytes.
     pub fn len(&self) -> usize {
         self.position.len().saturating_add(self.marks.len())
     }
 }
 
-/// The marks of the numbers that a proxy has heard of.
+/// The marks that a proxy knows: at most one of each source.
 #[derive(Clone, Debug, Default)]
 pub struct Marks(BTreeMap<String, (u64, Mark)>);
 
 impl Marks {
-    /// Takes what a coordinator has told with its position, of the numbers that are the last `here`. Those of other
-    /// numbers go.
+    /// Adds the marks that came with a coordinator's position `there`, and drops those that are not for the numbers of
+    /// the proxy's own position `here`.
     pub fn take(&mut self, here: &Position, there: &Position, marks: &str) {
         for (source, n, mark) in read(there, marks) {
             if let Some(mark) = mark.filter(|_| here.of(source) == n) {
@@ -84,7 +87,7 @@ impl Marks {
         self.0.retain(|source, (n, _)| here.of(source) == *n);
     }
 
-    /// The mark of this number.
+    /// Returns the mark of this number.
     pub fn of(&self, source: &str, n: u64) -> Option<Mark> {
         self.0.get(source).filter(|(marked, _)| *marked == n).map(|(_, mark)| *mark)
     }
@@ -125,7 +128,7 @@ mod tests {
         assert_eq!(
             (marks.of("a", 3), marks.of("a", 2), marks.of("b", 2)),
             (Some(Mark(3)), None, Some(Mark(2))),
-            "who tells is behind"
+            "the coordinator is behind"
         );
         marks.take(&at("a:3,b:3"), &at("a:3,b:3"), "");
         assert_eq!((marks.of("a", 3), marks.of("b", 2), marks.of("b", 3)), (Some(Mark(3)), None, None));

@@ -1,88 +1,160 @@
-//! What a purge names, held against keys: the same in coordinators and in proxies.
+//! Matches purges against keys, in coordinators and proxies alike.
 //!
-//! Made for many keys against many words: whatever is named is found by bisection.
+//! Made for purges of many URLs and paths against many keys: each comparison is a binary search.
 
+use super::Scope;
 use crate::{
-    Groups, Request,
+    Groups, Key, Request,
     groups::GroupMatch,
     key::{Parts, authority},
-    purge::Scope,
     request::normal_form::normalize,
 };
-use std::{borrow::Cow, cmp::Ordering};
+use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-/// A purge, ready to be held against keys. What it says of tags is left to who knows them.
+/// A purge, prepared for matching.
 #[derive(Debug)]
 pub struct Matcher<'a> {
-    what: &'a Scope,
-    /// In order.
+    scope: &'a Scope,
+    /// Sorted.
     urls: Vec<Url>,
-    /// `paths`, with their query as keys of the group have it, in order.
+    /// Paths with the part of their query that is in keys of the group. Sorted.
     paths: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// In order, and none begins with another: the last that is not after a path is the only one that it can begin
-    /// with.
+    /// Sorted, and none begins with another: a path can only begin with the last one that is not after it.
     prefixes: Vec<Cow<'a, str>>,
+    /// Sorted.
+    tags: Arc<[String]>,
 }
 
-/// An absolute URL as keys have it.
+/// What a key alone says about a purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyMatch {
+    /// The purge removes whatever is stored under the key.
+    Yes,
+    /// The purge removes what is stored under the key if one of its responses has one of the purge's tags.
+    ByTag,
+    /// The purge removes nothing of the key.
+    No,
+}
+
+/// Where keys that a purge can match are. `I`: the entry of an index by path and tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Candidates<'a, I> {
+    /// Anywhere.
+    Everywhere,
+    /// Anywhere in this group.
+    Group(&'a str),
+    /// In this group, under one of these index entries.
+    Indexed(&'a str, Vec<I>),
+}
+
+/// An absolute URL with its parts as in keys.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Url {
     path: String,
     query: String,
     authority: String,
     scheme: &'static str,
-    /// `None`: it is in no group, and keys of it are from before the groups changed.
+    /// `None`: no group names it. Keys of it are from before the groups changed.
     group: Option<String>,
 }
 
 impl<'a> Matcher<'a> {
-    /// Makes a purge ready.
-    pub fn new(what: &'a Scope, groups: &Groups) -> Self {
-        let group = what.group.as_deref().and_then(|name| groups.named(name));
+    /// Prepares a purge.
+    pub fn new(scope: &'a Scope, groups: &Groups) -> Self {
+        let group = scope.group.as_deref().and_then(|name| groups.named(name));
         let path = |path: &'a String| match path.split_once('?') {
             Some((path, query)) => {
                 let query = normalize(query);
                 (
                     normalize(path),
                     Cow::Owned(
-                        marked(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query))))
+                        with_mark(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query))))
                             .into_owned(),
                     ),
                 )
             }
             None => (normalize(path), Cow::Borrowed("")),
         };
-        let mut urls: Vec<_> = what.urls.iter().filter_map(|url| Url::read(url, groups)).collect();
-        let mut paths: Vec<_> = what.paths.iter().map(path).collect();
-        let mut prefixes: Vec<_> = what.prefixes.iter().map(|prefix| normalize(prefix)).collect();
+        let mut urls: Vec<_> = scope.urls.iter().filter_map(|url| Url::read(url, groups)).collect();
+        let mut paths: Vec<_> = scope.paths.iter().map(path).collect();
+        let mut prefixes: Vec<_> = scope.prefixes.iter().map(|prefix| normalize(prefix)).collect();
+        let mut tags = scope.tags.clone();
         urls.sort_unstable();
         paths.sort_unstable();
         prefixes.sort_unstable();
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
-        Self { what, urls, paths, prefixes }
+        tags.sort_unstable();
+        Self { scope, urls, paths, prefixes, tags: tags.into() }
     }
 
-    /// Whether it names a key, whatever tags its responses have.
-    pub fn is(&self, key: &Parts<'_>) -> bool {
-        let whole = || self.what.paths.is_empty() && self.what.prefixes.is_empty() && self.what.tags.is_empty();
-        self.what.all
+    /// Matches a key without its responses. Bytes that are no key match, since nothing can be said of them.
+    pub fn match_key(&self, key: &Key) -> KeyMatch {
+        let Some(parts) = key.parts() else { return KeyMatch::Yes };
+        if self.has_key(&parts) {
+            KeyMatch::Yes
+        } else if self.is_group(&parts) && !self.tags.is_empty() {
+            KeyMatch::ByTag
+        } else {
+            KeyMatch::No
+        }
+    }
+
+    /// Matches a key with its responses. `has_tag`: whether one of them has a tag of the purge ([`Matcher::has_tag`]).
+    pub fn matches(&self, key: &Key, has_tag: impl FnOnce() -> bool) -> bool {
+        match self.match_key(key) {
+            KeyMatch::Yes => true,
+            KeyMatch::ByTag => has_tag(),
+            KeyMatch::No => false,
+        }
+    }
+
+    /// Whether a word of a response's tag header is one of the purge's tags.
+    pub fn has_tag(&self, word: &[u8]) -> bool {
+        self.tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok()
+    }
+
+    /// The purge's tags, sorted.
+    pub fn tags(&self) -> &Arc<[String]> {
+        &self.tags
+    }
+
+    /// Returns where to look for keys that the purge can match; there are none elsewhere. `path` and `tag` make index
+    /// entries.
+    ///
+    /// Prefixes are looked for in the whole group. That costs as much as a look at each key, and no order by path has
+    /// to be kept (docs/performance.md has the figures).
+    pub fn candidates<I>(&self, path: impl Fn(&str) -> I, tag: impl Fn(&str) -> I) -> Vec<Candidates<'_, I>> {
+        if self.scope.all {
+            return vec![Candidates::Everywhere];
+        }
+        let mut indexed: BTreeMap<&str, Vec<I>> = BTreeMap::new();
+        for url in &self.urls {
+            if let Some(group) = &url.group {
+                indexed.entry(group).or_default().push(path(&url.path));
+            }
+        }
+        let mut whole = None;
+        if let Some(group) = self.scope.group.as_deref() {
+            if self.scope.paths.is_empty() && self.tags.is_empty() {
+                indexed.remove(group);
+                whole = Some(Candidates::Group(group));
+            } else {
+                let paths = self.paths.iter().map(|(name, _)| path(name));
+                indexed.entry(group).or_default().extend(paths.chain(self.tags.iter().map(|name| tag(name))));
+            }
+        }
+        whole.into_iter().chain(indexed.into_iter().map(|(group, at)| Candidates::Indexed(group, at))).collect()
+    }
+
+    fn has_key(&self, key: &Parts<'_>) -> bool {
+        let whole = || self.paths.is_empty() && self.prefixes.is_empty() && self.tags.is_empty();
+        self.scope.all
             || self.has_url(key)
             || (self.is_group(key) && (whole() || self.has_path(key) || self.has_prefix(key)))
     }
 
-    /// Whether a key is in the group that it names.
-    pub fn is_group(&self, key: &Parts<'_>) -> bool {
-        self.what.group.as_deref() == Some(key.group)
-    }
-
-    /// The groups and paths of its URLs.
-    pub fn urls(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.urls.iter().filter_map(|url| Some((url.group.as_deref()?, url.path.as_str())))
-    }
-
-    /// Its paths, without queries.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.paths.iter().map(|(path, _)| &**path)
+    fn is_group(&self, key: &Parts<'_>) -> bool {
+        self.scope.group.as_deref() == Some(key.group)
     }
 
     fn has_url(&self, key: &Parts<'_>) -> bool {
@@ -100,17 +172,17 @@ impl<'a> Matcher<'a> {
     }
 
     fn has_prefix(&self, key: &Parts<'_>) -> bool {
-        let after = self.prefixes.partition_point(|prefix| begins(prefix, key) != Ordering::Greater);
+        let after = self.prefixes.partition_point(|prefix| compare_prefix(prefix, key) != Ordering::Greater);
         after
             .checked_sub(1)
             .and_then(|last| self.prefixes.get(last))
-            .is_some_and(|prefix| begins(prefix, key) == Ordering::Equal)
+            .is_some_and(|prefix| compare_prefix(prefix, key) == Ordering::Equal)
     }
 }
 
-/// How a prefix stands to a key's path and query as far as it goes: `Equal`, it is their beginning. They are two parts
-/// of a key, compared one after the other without putting them together.
-fn begins(prefix: &str, key: &Parts<'_>) -> Ordering {
+/// Compares a prefix with as much of a key's path and query as it is long; `Equal`: they begin with it. Path and query
+/// are two parts of a key and are not put together for this.
+fn compare_prefix(prefix: &str, key: &Parts<'_>) -> Ordering {
     let (prefix, path) = (prefix.as_bytes(), key.path.as_bytes());
     let start = |prefix: &[u8], text: &[u8]| prefix.cmp(text.get(..prefix.len()).unwrap_or(text));
     match prefix.split_at_checked(path.len()) {
@@ -133,13 +205,13 @@ impl Url {
             _ => (None, Cow::Borrowed(request.authority), query.as_deref().map(Cow::Borrowed)),
         };
         let (path, query, authority) =
-            (request.normal_path().into_owned(), marked(query).into_owned(), authority.into_owned());
+            (request.normal_path().into_owned(), with_mark(query).into_owned(), authority.into_owned());
         Some(Self { path, query, authority, scheme: request.scheme_name(), group })
     }
 }
 
-/// A query as it stands in keys: with its `?`.
-fn marked(query: Option<Cow<'_, str>>) -> Cow<'_, str> {
+/// A query with its `?`, as in keys.
+fn with_mark(query: Option<Cow<'_, str>>) -> Cow<'_, str> {
     query.map_or(Cow::Borrowed(""), |query| Cow::Owned(format!("?{query}")))
 }
 
@@ -162,8 +234,12 @@ mod tests {
         Key::of(group, &request, None)
     }
 
-    fn is(what: serde_json::Value, key: &Key) -> bool {
-        Matcher::new(&serde_json::from_value(what).unwrap(), &groups()).is(&key.parts().unwrap())
+    fn match_key(scope: serde_json::Value, key: &Key) -> KeyMatch {
+        Matcher::new(&serde_json::from_value(scope).unwrap(), &groups()).match_key(key)
+    }
+
+    fn is(scope: serde_json::Value, key: &Key) -> bool {
+        match_key(scope, key) == KeyMatch::Yes
     }
 
     #[test]
@@ -203,7 +279,45 @@ mod tests {
         }
         assert!(is(of(&[], &["/a/b?d", "/a", "/a/b?b"]), &k), "the shortest is enough");
         assert!(is(of(&[], &[]), &k) && !is(of(&[], &[]), &key("a.b", "/a/b")));
-        assert!(!is(serde_json::json!({"group": "g", "tags": ["t"]}), &k), "tags are for others to judge");
+        let by_tag = serde_json::json!({"group": "g", "tags": ["t"]});
+        assert_eq!(match_key(by_tag.clone(), &k), KeyMatch::ByTag, "its responses decide");
+        assert_eq!(match_key(by_tag, &key("a.b", "/a/b")), KeyMatch::No);
+        assert!(is(serde_json::json!({}), &Key::from_bytes(vec![1])), "bytes that are no key");
         assert!(is(serde_json::json!({"all": true}), &key("a.b", "/a/b")) && !is(serde_json::json!({}), &k));
+    }
+
+    #[test]
+    fn a_purge_is_looked_for_only_where_it_can_match() {
+        let groups = groups();
+        let at = |scope: serde_json::Value| {
+            let scope = serde_json::from_value(scope).unwrap();
+            let matcher = Matcher::new(&scope, &groups);
+            format!("{:?}", matcher.candidates(|path| format!("path {path}"), |tag| format!("tag {tag}")))
+        };
+        assert_eq!(at(serde_json::json!({"all": true})), "[Everywhere]");
+        assert_eq!(at(serde_json::json!({"group": "g"})), r#"[Group("g")]"#);
+        assert_eq!(at(serde_json::json!({"group": "g", "prefixes": ["/a"]})), r#"[Group("g")]"#);
+        assert_eq!(
+            at(serde_json::json!({"group": "g", "paths": ["/%61?b"], "tags": ["t"]})),
+            r#"[Indexed("g", ["path /a", "tag t"])]"#
+        );
+        assert_eq!(
+            at(serde_json::json!({"urls": ["http://h/a", "http://a.b/x", "http://elsewhere/y"]})),
+            r#"[Indexed("g", ["path /a"]), Indexed("s", ["path /x"])]"#
+        );
+        assert_eq!(
+            at(serde_json::json!({"urls": ["http://h/a", "http://a.b/x"], "group": "g"})),
+            r#"[Group("g"), Indexed("s", ["path /x"])]"#
+        );
+        assert_eq!(at(serde_json::json!({})), "[]");
+    }
+
+    #[test]
+    fn tags_are_words_and_not_parts_of_words() {
+        let scope = serde_json::from_value(serde_json::json!({"group": "g", "tags": ["b", "a"]})).unwrap();
+        let matcher = Matcher::new(&scope, &groups());
+        assert!(matcher.has_tag(b"a") && matcher.has_tag(b"b") && !matcher.has_tag(b"ab") && !matcher.has_tag(b""));
+        let k = key("h", "/a");
+        assert!(matcher.matches(&k, || true) && !matcher.matches(&k, || false));
     }
 }
