@@ -20,7 +20,7 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{Selecting, Stored, Vary},
+    freshness::{Selecting, Vary},
     reason::AnyReason,
     wire::{self, Outcome, Question, Verdict},
 };
@@ -255,7 +255,7 @@ impl Cache {
             tags: &config.tags.header.to_ascii_lowercase(),
             body,
             selecting,
-            stored: Stored::from_verdict(&verdict, parts.status.as_u16()),
+            stored: verdict.to_stored(parts.status.as_u16()),
             arrived: self.clock.now(),
             // It is given, and stored nowhere.
             position: Arc::default(),

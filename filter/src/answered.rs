@@ -11,7 +11,7 @@ use crate::{
     questions::{Call, Question},
 };
 use meshcache_protocol::{
-    freshness::{Selecting, Stored, Vary},
+    freshness::{Selecting, Vary},
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;
@@ -161,7 +161,7 @@ impl Exchange<'_> {
         if !(same_rules && complete && unpurged) || until <= self.now {
             return;
         }
-        let stored = Stored::from_verdict(verdict, answer.status);
+        let stored = verdict.to_stored(answer.status);
         let rules: Rc<str> = question.group.digest().into();
         let variant =
             Variant::new(rules, stored, selecting, answer.block.clone(), answer.body.clone(), self.now, until);

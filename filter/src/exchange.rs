@@ -19,7 +19,8 @@ use crate::{
 };
 use meshcache_protocol::{
     Group, Key, Request, Route,
-    freshness::{Part, Reuse, cache_status, joins, part, reuse, reuse_on_error},
+    cache_status::cache_status,
+    freshness::{Part, Reuse, joins, part, reuse, reuse_on_error},
     groups::{GroupMatch, Mode},
     paths,
     reason::Word,

@@ -4,7 +4,8 @@ use crate::{pairs::Block, purge::Named, site::Side, sketch::Sketch};
 use lru::LruCache;
 use meshcache_protocol::{
     Key, Request,
-    freshness::{Selecting, Stored, cache_status},
+    cache_status::cache_status,
+    freshness::{Selecting, Stored},
     wire::{Outcome, Verdict},
 };
 use std::{

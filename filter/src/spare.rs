@@ -5,7 +5,8 @@
 use crate::{hot::Variant, pairs::Block, reply::Reply, worker::Worker};
 use meshcache_protocol::{
     Reason,
-    freshness::{Stored, cache_status},
+    cache_status::cache_status,
+    freshness::Stored,
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;

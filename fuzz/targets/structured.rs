@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use meshcache_fuzz::{is_value, stored};
 use meshcache_protocol::{
-    freshness::cache_status,
+    cache_status::cache_status,
     wire::{Outcome, Verdict},
 };
 

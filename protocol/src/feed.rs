@@ -1,7 +1,7 @@
 //! The feed: what a proxy learns from a coordinator, and the counters that ride on its question. JSON on the wire.
 
 use crate::{
-    groups::{Config, Errors, GroupConfig, Groups, check::Problem},
+    groups::{Config, Groups, check::Problem},
     mark::MarkedPosition,
     purge::{Position, Purge},
     ring::Peer,
@@ -79,7 +79,7 @@ pub struct State {
 impl State {
     /// What a proxy of this version of the feed is told of a coordinator's groups.
     pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
-        let groups = config.groups.iter().map(|group| if wire < 2 { in_version_1(group) } else { group.for_proxies() });
+        let groups = config.groups.iter().map(|group| if wire < 2 { group.for_feed_1() } else { group.for_proxies() });
         let digests = if wire < 2 {
             BTreeMap::new()
         } else {
@@ -93,15 +93,6 @@ impl State {
     pub fn groups(self) -> Result<Groups, Problem> {
         Ok(Groups::new(self.config)?.with_digests(&self.digests))
     }
-}
-
-/// A group as a filter of version 1 understands it. What it makes the digest of is what it was told.
-pub(crate) fn in_version_1(group: &GroupConfig) -> GroupConfig {
-    let mut told = group.for_proxies();
-    if told.freshness.errors == Errors::Safe {
-        told.freshness.errors = Errors::Rfc9111;
-    }
-    told
 }
 
 /// Purges that lead from one position to another.

@@ -1,11 +1,29 @@
 //! Fields that belong to one connection (RFC 9110 section 7.6.1): they are gone before a key or a decision is made of a
 //! message.
 
-use crate::{
-    freshness::members,
-    groups::Group,
-    wire::{HOP_BY_HOP, PREFIX},
-};
+use crate::{groups::Group, request::list::members};
+
+/// The prefix of meshcache's own header fields.
+pub const PREFIX: &str = "meshcache-";
+
+/// Header fields that belong to one connection, in requests and responses alike (RFC 9110 section 7.6.1), beside those
+/// that Connection names.
+pub const HOP_BY_HOP: [&[u8]; 9] = [
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
+/// Whether a client's header is never sent towards a service: what Envoy adds to a callout and ours.
+pub fn never_to_origin(name: &[u8]) -> bool {
+    name.starts_with(b"x-envoy-") || name == b"x-forwarded-client-cert" || name.starts_with(PREFIX.as_bytes())
+}
 
 /// Fields of a request that are meant for every recipient: Connection cannot name them. Content-Length and Expect say
 /// how the request comes.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod breaker;
+pub mod cache_status;
 pub mod feed;
 pub mod forwarding;
 pub mod frame;
@@ -19,6 +20,7 @@ pub mod reason;
 pub mod request;
 pub mod ring;
 pub mod route;
+pub mod status;
 pub mod wire;
 
 pub use breaker::Breaker;

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use meshcache_protocol::{
-    Field, Frame, Group, Hash, Key, Peer, Request, Response, Ring, frame,
+    Field, Frame, Group, Hash, Key, Peer, Request, Response, Ring, cache_status, frame,
     freshness::{self, Selecting, Times, Vary},
     purge::Position,
     request::RequestError,
@@ -93,7 +93,7 @@ fn verdict(of: &Value) -> Value {
     assert!(Outcome::ALL.contains(&read.outcome));
     json!({
         "written": read.to_string(), "reason": read.reason.as_str(), "ttl": read.ttl, "age": read.age, "shared": read.shared, "everybody": read.everybody,
-        "status": freshness::cache_status("meshcache", &read, "", Some("g http://example.com/")),
+        "status": cache_status::cache_status("meshcache", &read, "", Some("g http://example.com/")),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The form in which selecting fields are compared: what means the same is the same (RFC 9111 section 4.1).
 
-use super::list::{closing, members};
 use crate::request::Request;
+use crate::request::list::{closing, members};
 use std::cmp::{Ordering, Reverse};
 
 /// More members than this are compared in their own order.

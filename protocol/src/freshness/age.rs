@@ -1,7 +1,7 @@
 //! How old a response is when it arrives (RFC 9111 section 4.2.3).
 
-use super::{date, directive::seconds, list::members};
-use crate::request::Response;
+use super::{date, directive::seconds};
+use crate::request::{Response, list::members};
 
 /// When a load was sent and when its head arrived: Unix milliseconds of this host's own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,8 @@
 //! Read strictly: what is malformed or given twice never makes a response more cacheable. A restriction counts however
 //! it is written; a permission counts only as the RFCs write it.
 
-use super::{
-    directive::{Argument, Delta, directives},
-    list::{is_token, members},
-};
+use super::directive::{Argument, Delta, directives};
+use crate::request::list::{is_token, members};
 
 /// What a response says about caching, from the field that counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

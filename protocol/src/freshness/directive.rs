@@ -1,6 +1,6 @@
 //! Cache directives: names and arguments as they stand in a field (RFC 9111 section 5.2).
 
-use super::list::{closing, is_token, is_token_byte, members, pieces};
+use crate::request::list::{closing, is_token, is_token_byte, members, pieces};
 
 /// The greatest delta-seconds that is told apart from more (RFC 9111 section 1.2.2).
 const MOST: u64 = 1 << 31;

@@ -3,10 +3,11 @@
 //! One order: a targeted field, `s-maxage`, `max-age`, Expires, the heuristic, the group's `default`; then `min`,
 //! `max`, `force`; `jitter` last. What the group gives counts from the response's arrival.
 
-use super::{age, age::Times, control::Control, date, directive::Delta, provoked::is_provoked};
+use super::{age, age::Times, control::Control, date, directive::Delta};
 use crate::{
     groups::{Force, Group, Status},
     request::Response,
+    status::is_provoked,
 };
 use serde::{Deserialize, Serialize};
 

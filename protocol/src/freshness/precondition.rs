@@ -1,7 +1,7 @@
 //! Which part of a complete stored response answers a request: conditions and ranges (RFC 9110 sections 13 and 14).
 
-use super::{date, list::entity_tags, range, range::ContentRange, validator, validator::Tag};
-use crate::request::{Flags, Request, Response};
+use super::{date, range, range::ContentRange, validator, validator::Tag};
+use crate::request::{Flags, Request, Response, list::entity_tags};
 
 /// What of a stored response a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! What is known of a stored response.
 
 use super::lifetime::LifetimeRule;
-use crate::wire::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// All that later decisions need of a stored response beside its header fields. Milliseconds.
@@ -36,26 +35,6 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say:
-    /// what is left is how long it is fresh, for how long after that it stands in for a service that fails, and for
-    /// whom.
-    pub fn from_verdict(verdict: &Verdict, status: u16) -> Self {
-        Self {
-            status,
-            lifetime: verdict.age.saturating_add_signed(verdict.ttl),
-            initial_age: verdict.age,
-            while_revalidate: 0,
-            if_error: verdict.if_error,
-            always_validate: false,
-            must_revalidate: verdict.if_error == 0,
-            for_everybody: verdict.everybody,
-            validator: false,
-            immutable: false,
-            disconnected: false,
-            why: verdict.why.unwrap_or(LifetimeRule::MaxAge),
-        }
-    }
-
     /// Its age after so long in a store.
     pub fn age(&self, resident: u64) -> u64 {
         self.initial_age.saturating_add(resident)

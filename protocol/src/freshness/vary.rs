@@ -1,12 +1,12 @@
 //! Vary: for which requests a stored response is (RFC 9111 section 4.1).
 
-use super::{
-    accept::{self, Equals},
-    list::{is_token, members},
-};
+use super::accept::{self, Equals};
 use crate::{
     groups::Group,
-    request::{Request, Response},
+    request::{
+        Request, Response,
+        list::{is_token, members},
+    },
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! What no single field can know of a configuration: names twice, a match without a host.
 
 use super::{Status, config::*, units::Span};
-use crate::{freshness::is_provoked, request::normal_form::is_unambiguous};
+use crate::{request::normal_form::is_unambiguous, status::is_provoked};
 use std::fmt;
 
 /// What is wrong, and where: `groups[1].match: ...`.

@@ -89,6 +89,15 @@ impl GroupConfig {
         Self { origin: Origin::hidden(self.origin.timeout), ..self.clone() }
     }
 
+    /// The configuration that filters of the feed's version 1 are sent. They make the digest of it themselves.
+    pub(crate) fn for_feed_1(&self) -> Self {
+        let mut config = self.for_proxies();
+        if config.freshness.errors == Errors::Safe {
+            config.freshness.errors = Errors::Rfc9111;
+        }
+        config
+    }
+
     /// A digest of the group's rules.
     pub(crate) fn digest(&self) -> String {
         super::digest(self)

@@ -11,7 +11,6 @@ pub use patterns::{
 };
 
 use crate::{
-    feed,
     hash::Hash,
     reason::Reason,
     request::{Cookie, Request},
@@ -139,7 +138,7 @@ impl Groups {
 impl Group {
     fn new(mut config: GroupConfig) -> Self {
         // Of the configuration as it is told: who hears of it normalises its paths, too.
-        let (digest, older) = (config.digest(), feed::in_version_1(&config).digest());
+        let (digest, older) = (config.digest(), config.for_feed_1().digest());
         config.r#match.normalise();
         Self { config, digest, older }
     }

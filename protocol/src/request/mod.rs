@@ -1,5 +1,6 @@
 //! A request and a response as both sides see them: borrowed, read once, nothing copied.
 
+pub(crate) mod list;
 pub mod normal_form;
 
 use crate::reason::Reason;

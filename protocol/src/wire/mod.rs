@@ -1,7 +1,13 @@
 //! What filter and coordinators say to each other: header names, a question's own headers, an answer's outcome.
 
-use crate::{freshness::LifetimeRule, reason::Word, request::Field};
+use crate::{
+    freshness::{LifetimeRule, Stored},
+    reason::Word,
+    request::Field,
+};
 use std::fmt;
+
+pub use crate::forwarding::{HOP_BY_HOP, PREFIX, never_to_origin};
 
 /// The wire version that this code speaks. A side also understands the one before it.
 ///
@@ -12,8 +18,6 @@ use std::fmt;
 pub const VERSION: u32 = 1;
 /// The oldest wire version that this code understands.
 pub const OLDEST: u32 = 1;
-/// The prefix of every header of ours.
-pub const PREFIX: &str = "meshcache-";
 
 /// Names of the headers, lower case.
 pub mod header {
@@ -155,6 +159,25 @@ impl Verdict {
     pub fn because(mut self, reason: impl Into<Word>) -> Self {
         self.reason = reason.into();
         self
+    }
+
+    /// Makes what is known of a response that its coordinator has stored. The coordinator has applied all rules: what is
+    /// left is how long the response is fresh, how long after that it may replace a failed service's, and for whom.
+    pub fn to_stored(&self, status: u16) -> Stored {
+        Stored {
+            status,
+            lifetime: self.age.saturating_add_signed(self.ttl),
+            initial_age: self.age,
+            while_revalidate: 0,
+            if_error: self.if_error,
+            always_validate: false,
+            must_revalidate: self.if_error == 0,
+            for_everybody: self.everybody,
+            validator: false,
+            immutable: false,
+            disconnected: false,
+            why: self.why.unwrap_or(LifetimeRule::MaxAge),
+        }
     }
 
     /// Reads a verdict; unknown parameters are passed over, an unknown outcome is none.
@@ -364,25 +387,6 @@ impl fmt::Display for Question {
         }
         Ok(())
     }
-}
-
-/// Header fields that belong to one connection, in requests and responses alike (RFC 9110 section 7.6.1), beside those
-/// that Connection names.
-pub const HOP_BY_HOP: [&[u8]; 9] = [
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-];
-
-/// Whether a client's header is never sent towards a service: what Envoy adds to a callout and ours.
-pub fn never_to_origin(name: &[u8]) -> bool {
-    name.starts_with(b"x-envoy-") || name == b"x-forwarded-client-cert" || name.starts_with(PREFIX.as_bytes())
 }
 
 #[cfg(test)]

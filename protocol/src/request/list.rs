@@ -15,12 +15,12 @@ pub(crate) fn members(line: &[u8]) -> Members<'_> {
 }
 
 /// The members of a list of entity tags, where a backslash is a character like any other (RFC 9110 section 8.8.3).
-pub(super) fn entity_tags(line: &[u8]) -> Members<'_> {
+pub(crate) fn entity_tags(line: &[u8]) -> Members<'_> {
     Members { rest: Some(line), escapes: false, quotes: closes(line, false) }
 }
 
 /// What stands between commas, whether in quotes or not.
-pub(super) fn pieces(line: &[u8]) -> Members<'_> {
+pub(crate) fn pieces(line: &[u8]) -> Members<'_> {
     Members { rest: Some(line), escapes: true, quotes: false }
 }
 
@@ -69,7 +69,7 @@ fn closes(line: &[u8], escapes: bool) -> bool {
 }
 
 /// Where the quoted string that begins at `open` ends.
-pub(super) fn closing(text: &[u8], open: usize, escapes: bool) -> Option<usize> {
+pub(crate) fn closing(text: &[u8], open: usize, escapes: bool) -> Option<usize> {
     let mut at = open.saturating_add(1);
     loop {
         match text.get(at)? {
@@ -81,12 +81,12 @@ pub(super) fn closing(text: &[u8], open: usize, escapes: bool) -> Option<usize> 
 }
 
 /// Whether these bytes are a token (RFC 9110 section 5.6.2).
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| is_token_byte(*b))
 }
 
 /// Whether a byte may stand in a token.
-pub(super) fn is_token_byte(b: u8) -> bool {
+pub(crate) fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(
             b,

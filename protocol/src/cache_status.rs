@@ -1,7 +1,9 @@
 //! Cache-Status: what the cache did, for clients (RFC 9211).
 
-use super::list::is_token_byte;
-use crate::wire::{Outcome, Verdict};
+use crate::{
+    request::list::is_token_byte,
+    wire::{Outcome, Verdict},
+};
 use std::fmt::Write;
 
 /// What RFC 9211 section 2.2 has for `fwd`.
