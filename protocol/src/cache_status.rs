@@ -1,4 +1,4 @@
-//! Cache-Status: what the cache did, for clients (RFC 9211).
+//! The Cache-Status field, which tells clients what the cache did (RFC 9211).
 
 use crate::{
     request::list::is_token_byte,
@@ -6,19 +6,19 @@ use crate::{
 };
 use std::fmt::Write;
 
-/// What RFC 9211 section 2.2 has for `fwd`.
+/// The words of `fwd` (RFC 9211 section 2.2).
 const FORWARDED: [&str; 8] = ["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"];
 
-/// Whether a reason is one of RFC 9211's words for `fwd`.
+/// Whether a reason is one of the words of `fwd`.
 pub fn is_forwarded(reason: &str) -> bool {
     FORWARDED.contains(&reason)
 }
 
-/// The member that we append: `meshcache; hit; ttl=27; detail=proxy`, `meshcache; fwd=uri-miss; fwd-status=200; stored;
-/// collapsed`. `detail`: who answered (`proxy`, `owner`), else the verdict's reason where there is one. `key`: for
-/// debuggers only.
+/// Makes the member that meshcache appends: `meshcache; hit; ttl=27; detail=proxy`,
+/// `meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed`. `detail`: the part that answered (`proxy`, `owner`);
+/// empty: the verdict's reason, if any. `key`: for debuggers only.
 ///
-/// A reason that is one of RFC 9211's words for `fwd` is said there.
+/// A reason that is one of the words of `fwd` stands there.
 pub fn cache_status(installation: &str, verdict: &Verdict, detail: &str, key: Option<&str>) -> String {
     let mut text = String::with_capacity(64);
     item(&mut text, installation);
@@ -56,9 +56,9 @@ pub fn cache_status(installation: &str, verdict: &Verdict, detail: &str, key: Op
     text
 }
 
-/// The detail that a debugger sees: who answered, the rule that gave the lifetime, the purge tags.
-pub fn detail(who: &str, verdict: &Verdict, tags: &[&[u8]]) -> String {
-    let mut text = who.to_owned();
+/// Makes the detail for debuggers: the part that answered, the rule that gave the lifetime, the purge tags.
+pub fn detail(by: &str, verdict: &Verdict, tags: &[&[u8]]) -> String {
+    let mut text = by.to_owned();
     if let Some(why) = verdict.why {
         let _ = write!(text, "{}why={}", if text.is_empty() { "" } else { " " }, why.label());
     }
@@ -69,7 +69,7 @@ pub fn detail(who: &str, verdict: &Verdict, tags: &[&[u8]]) -> String {
     text
 }
 
-/// A token where it is one (RFC 9651 section 3.3.4), else a string.
+/// Appends a token where the value is one (RFC 9651 section 3.3.4), else a string.
 fn item(text: &mut String, value: &str) {
     let begins = value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'*');
     if begins && value.bytes().all(|b| is_token_byte(b) || b == b':' || b == b'/') {
@@ -79,7 +79,7 @@ fn item(text: &mut String, value: &str) {
     }
 }
 
-/// A string (RFC 9651 section 3.3.3): visible ASCII; every other byte as `%` and two digits.
+/// Appends a string (RFC 9651 section 3.3.3): visible ASCII, and every other byte as `%` and two digits.
 fn string(text: &mut String, value: &str) {
     text.push('"');
     for b in value.bytes() {

@@ -1,13 +1,13 @@
-//! Fields that belong to one connection (RFC 9110 section 7.6.1): they are gone before a key or a decision is made of a
-//! message.
+//! Which header fields are forwarded, keyed and stored: not those of one connection (RFC 9110 section 7.6.1) and not
+//! meshcache's own.
 
 use crate::{groups::Group, request::list::members};
 
 /// The prefix of meshcache's own header fields.
 pub const PREFIX: &str = "meshcache-";
 
-/// Header fields that belong to one connection, in requests and responses alike (RFC 9110 section 7.6.1), beside those
-/// that Connection names.
+/// Header fields of one connection, in requests and responses (RFC 9110 section 7.6.1), besides those that Connection
+/// names.
 pub const HOP_BY_HOP: [&[u8]; 9] = [
     b"connection",
     b"keep-alive",
@@ -20,13 +20,13 @@ pub const HOP_BY_HOP: [&[u8]; 9] = [
     b"upgrade",
 ];
 
-/// Whether a client's header is never sent towards a service: what Envoy adds to a callout and ours.
+/// Whether a client's field is never sent to a service: what Envoy adds to a callout, and meshcache's own.
 pub fn never_to_origin(name: &[u8]) -> bool {
     name.starts_with(b"x-envoy-") || name == b"x-forwarded-client-cert" || name.starts_with(PREFIX.as_bytes())
 }
 
-/// Fields of a request that are meant for every recipient: Connection cannot name them. Content-Length and Expect say
-/// how the request comes.
+/// Fields of a request for every recipient, which Connection cannot name. Content-Length and Expect describe how the
+/// request arrives.
 const OF_REQUEST: [&[u8]; 8] = [
     b"host",
     b"cache-control",
@@ -38,35 +38,35 @@ const OF_REQUEST: [&[u8]; 8] = [
     b"expect",
 ];
 
-/// The same of a response, beside all whose names begin with `content-`.
+/// Fields of a response for every recipient, besides all whose names begin with `content-`.
 const OF_RESPONSE: [&[u8]; 9] =
     [b"cache-control", b"vary", b"age", b"date", b"expires", b"etag", b"last-modified", b"location", b"set-cookie"];
 
-/// Whether these lines of Connection take a field out of a request. What is of one connection whether it is named or
-/// not stays: it says what kind of request it is, and is sent to nobody.
+/// Whether these lines of Connection remove a field from a request. [`HOP_BY_HOP`] stays: those fields tell the kind of
+/// request, and are not forwarded anyway.
 pub fn strips_from_request<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> bool {
     let stays = HOP_BY_HOP.contains(&name) || OF_REQUEST.contains(&name) || name.starts_with(PREFIX.as_bytes());
     !stays && names(lines, name)
 }
 
-/// Whether a field of a response is of one connection: by itself, or since these lines of Connection name it. Those by
-/// which the group decides stay whatever is said.
+/// Whether a field of a response is of one connection: by itself, or because these lines of Connection name it. Fields
+/// that the group reads are never removed by name.
 pub fn strips_from_response<'a>(group: &Group, lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> bool {
-    is_hop_by_hop(name) || (!decides(group, name) && is_named_in_response(lines, name))
+    is_hop_by_hop(name) || (!is_read(group, name) && is_named_in_response(lines, name))
 }
 
-/// Whether a field is of one connection, whether it is named or not.
+/// Whether a field is of one connection by itself.
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     HOP_BY_HOP.contains(&name) || name == b"proxy-authentication-info"
 }
 
-/// Whether these lines of a response's Connection name a field that is not meant for every recipient.
+/// Whether these lines of a response's Connection name a field that is not for every recipient.
 pub fn is_named_in_response<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> bool {
     !OF_RESPONSE.contains(&name) && !name.starts_with(b"content-") && names(lines, name)
 }
 
 /// Whether a group reads freshness or purge tags from a field of responses.
-fn decides(group: &Group, name: &[u8]) -> bool {
+fn is_read(group: &Group, name: &[u8]) -> bool {
     let config = group.config();
     config.freshness.targets.iter().chain([&config.tags.header]).any(|own| own.as_bytes().eq_ignore_ascii_case(name))
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_takes_out_of_a_request_what_it_names_but_for_what_is_for_every_recipient() {
+    fn connection_removes_from_a_request_what_it_names_except_what_is_for_every_recipient() {
         assert!(
             strips("X-Tenant", "x-tenant")
                 && strips("a , accept-language", "accept-language")
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_takes_out_of_a_response_what_it_names_but_for_what_every_cache_decides_by() {
+    fn connection_removes_from_a_response_what_it_names_except_what_every_cache_decides_by() {
         let group =
             Group::for_tests(r#"{"freshness": {"targets": ["CDN-Cache-Control"]}, "tags": {"header": "X-Tags"}}"#);
         let strips = |name: &str| strips_from_response(&group, [name.as_bytes()].into_iter(), name.as_bytes());

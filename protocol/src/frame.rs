@@ -1,9 +1,9 @@
-//! Stored responses on their way to another coordinator: versioned frames, as peeks bring them and pushes carry them.
+//! Frames: stored responses between coordinators, in responses to peeks and in pushes.
 //!
 //! A message is the version (1 byte), the sender's purge position with its length before it (4 bytes, little-endian),
-//! and frames to its end. A frame is the length of what follows, and then in the same way, each with its length before
-//! it: the head as JSON, the key, the header fields (their number, then names and values), the body. Nothing follows
-//! the body.
+//! and frames up to its end. A frame is the length of what follows, and then, each with its length before it: the
+//! metadata as JSON, the key, the header fields (their number, then names and values), the body. Nothing follows the
+//! body.
 
 use crate::{
     freshness::{Selecting, Stored},
@@ -13,59 +13,59 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The version of messages that this code writes, and the only one that it reads.
+/// The version of messages that this code writes and reads.
 pub const VERSION: u8 = 1;
-/// No frame is longer: what is larger stays where it is.
+/// The longest frame, bytes. Larger responses are not sent.
 pub const MAX_FRAME: usize = 64 << 20;
-/// No entry has so many header fields.
+/// The most header fields of a frame.
 const MAX_FIELDS: usize = 4096;
 
-/// A stored response with all that decides about it.
+/// A stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// The key's bytes.
     pub key: &'a [u8],
-    /// What decides about it.
+    /// What decisions about it need.
     pub metadata: Metadata,
-    /// Its header fields, purge tags among them.
+    /// Its header fields, with purge tags.
     pub fields: Vec<Field<'a>>,
     /// The whole body.
     pub body: &'a [u8],
 }
 
-/// What decides about a stored response.
+/// What decisions about a stored response need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// What freshness decides with.
+    /// Its freshness.
     pub stored: Stored,
-    /// Which requests it answers.
+    /// The selecting fields of the requests that it answers.
     pub selecting: Selecting,
-    /// How long it has been in stores, milliseconds: no clock of another host is needed to know its age.
+    /// How long it has been in stores, milliseconds. So its age needs no clock of another host.
     pub resident: u64,
-    /// How long nobody has asked for its key, milliseconds.
+    /// The time since the last request for its key, milliseconds.
     pub idle: u64,
-    /// Its key has been asked for more than once.
+    /// Whether its key has been requested more than once.
     pub warm: bool,
-    /// The digest of the group's rules that it was stored by.
+    /// The digest of the group's rules under which it was stored.
     pub rules: String,
 }
 
-/// Why bytes are no frame.
+/// Why bytes are not a message of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadFrame {
-    /// A version that this code does not read.
+    /// The version is not [`VERSION`].
     Version(u8),
     /// The purge position cannot be read.
     Position,
-    /// It is longer than [`MAX_FRAME`].
+    /// A frame is longer than [`MAX_FRAME`].
     TooLong,
-    /// It ends too soon, or a part says that it is longer than the frame.
+    /// A frame ends too early, or a part is longer than its frame.
     Cut,
-    /// Something follows its body.
+    /// Bytes follow a body.
     Trailing,
-    /// Its head is not the JSON that is expected.
+    /// The metadata cannot be read.
     Metadata,
-    /// Too many header fields.
+    /// A frame has too many header fields.
     Fields,
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for BadFrame {
             Self::TooLong => write!(f, "a frame is longer than {MAX_FRAME} bytes"),
             Self::Cut => f.write_str("a frame is cut"),
             Self::Trailing => f.write_str("bytes follow a frame's body"),
-            Self::Metadata => f.write_str("a frame's head cannot be read"),
+            Self::Metadata => f.write_str("a frame's metadata cannot be read"),
             Self::Fields => write!(f, "a frame has more than {MAX_FIELDS} header fields"),
         }
     }
@@ -85,15 +85,18 @@ impl fmt::Display for BadFrame {
 
 impl std::error::Error for BadFrame {}
 
-/// A message without frames yet. `position`: where its sender was before it looked at what it sends, so that none of it
-/// is older.
+/// Creates a message without frames. `position`: the sender's purge position before it reads what it sends, so that all
+/// of it is at least as new.
 pub fn new_message(position: &Position) -> Vec<u8> {
     let mut out = vec![VERSION];
     part(&mut out, position.to_string().as_bytes());
     out
 }
 
-/// Reads a message: the sender's purge position and all frames; or tells what is wrong with the first that is none.
+/// Reads a message: the sender's purge position and all frames.
+///
+/// # Errors
+/// What is wrong with the first part that cannot be read.
 pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
     let (version, rest) = bytes.split_first().ok_or(BadFrame::Cut)?;
     if *version != VERSION {
@@ -109,7 +112,10 @@ pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
 }
 
 impl<'a> Frame<'a> {
-    /// Appends the frame. `Err`, and nothing appended: it is too long.
+    /// Appends the frame to a message.
+    ///
+    /// # Errors
+    /// Nothing is appended where the frame is too long ([`BadFrame::TooLong`], [`BadFrame::Fields`]).
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), BadFrame> {
         let metadata = serde_json::to_vec(&self.metadata).map_err(|_| BadFrame::Metadata)?;
         let of = |part: &[u8]| part.len().saturating_add(4);
@@ -140,7 +146,7 @@ impl<'a> Frame<'a> {
 }
 
 fn number(out: &mut Vec<u8>, n: usize) {
-    // All are checked to be below LONGEST.
+    // All are checked to be below MAX_FRAME.
     out.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
 }
 
@@ -233,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused_by_name() {
+    fn bytes_that_are_no_message_are_refused_by_name() {
         let (good, start) = (bytes(1), bytes(0).len());
         for n in (0..good.len()).filter(|n| *n != start) {
             assert_eq!(read(&good[..n]), Err(BadFrame::Cut), "{n}");
