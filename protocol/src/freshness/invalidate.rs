@@ -1,6 +1,8 @@
 //! What a successful unsafe request makes invalid (RFC 9111 section 4.4).
 
-use crate::request::{Field, METHODS, REROUTING, Request, Response, default_port, normal_form::normalize, split_host};
+use crate::request::{
+    Field, METHOD_OVERRIDES, REROUTING, Request, Response, default_port, normal_form::normalize, split_host,
+};
 
 /// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
 /// IANA registry).
@@ -37,7 +39,7 @@ pub fn possible_key_fields<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
         request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>()
     };
     let plain = but(&|name| REROUTING.contains(&name));
-    let routed = but(&|name| METHODS.contains(&name));
+    let routed = but(&|name| METHOD_OVERRIDES.contains(&name));
     if routed == plain { vec![plain] } else { vec![routed, plain] }
 }
 

@@ -1,7 +1,7 @@
-//! Comma lists as header fields have them: members outside of quoted strings, trimmed, empty ones left out (RFC 9110
-//! section 5.6.1).
+//! Comma-separated lists in header fields (RFC 9110 section 5.6.1).
 
-/// The members of one field line. In a line with a quote that is never closed, quotes hide no commas.
+/// The members of a field line: trimmed, without empty ones. In a line with a quote that is never closed, quotes hide no
+/// commas.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
     rest: Option<&'a [u8]>,
@@ -9,17 +9,17 @@ pub(crate) struct Members<'a> {
     quotes: bool,
 }
 
-/// The members of a line whose quoted strings may have `\"` in them.
+/// Splits a line whose quoted strings may contain `\"`.
 pub(crate) fn members(line: &[u8]) -> Members<'_> {
     Members { rest: Some(line), escapes: true, quotes: closes(line, true) }
 }
 
-/// The members of a list of entity tags, where a backslash is a character like any other (RFC 9110 section 8.8.3).
+/// Splits a list of entity tags, where a backslash is an ordinary character (RFC 9110 section 8.8.3).
 pub(crate) fn entity_tags(line: &[u8]) -> Members<'_> {
     Members { rest: Some(line), escapes: false, quotes: closes(line, false) }
 }
 
-/// What stands between commas, whether in quotes or not.
+/// Splits a line at all commas, also those in quotes.
 pub(crate) fn pieces(line: &[u8]) -> Members<'_> {
     Members { rest: Some(line), escapes: true, quotes: false }
 }
@@ -58,7 +58,7 @@ impl Members<'_> {
     }
 }
 
-/// Whether every quoted string of a line has its end.
+/// Whether every quoted string of a line is closed.
 fn closes(line: &[u8], escapes: bool) -> bool {
     let mut rest = line;
     while let Some(open) = rest.iter().position(|b| *b == b'"') {
@@ -68,7 +68,7 @@ fn closes(line: &[u8], escapes: bool) -> bool {
     true
 }
 
-/// Where the quoted string that begins at `open` ends.
+/// Returns the end of the quoted string that begins at `open`.
 pub(crate) fn closing(text: &[u8], open: usize, escapes: bool) -> Option<usize> {
     let mut at = open.saturating_add(1);
     loop {

@@ -1,9 +1,8 @@
-//! The normal form of paths and queries (RFC 3986 section 6.2.2): equivalent ones are one key, one rule holds for all
-//! of them, and a load sends that form.
+//! The normal form of paths and queries (RFC 3986 section 6.2.2). Rules match it, keys contain it and loads send it.
 
 use std::borrow::Cow;
 
-/// What `%` and two digits stand for, where the digits are there. `rest`: what follows the `%`.
+/// Decodes the two digits that `rest`, the text after a `%`, begins with.
 fn octet(rest: &[u8]) -> Option<u8> {
     let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     match rest {
@@ -12,13 +11,13 @@ fn octet(rest: &[u8]) -> Option<u8> {
     }
 }
 
-/// Characters that mean the same with and without an encoding (section 2.3).
+/// Whether a character means the same with and without an encoding (section 2.3).
 const fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether each `%` has its two digits. What has not is nothing to normalise: `%%36%31` would become `%61`, and that
-/// something else.
+/// Whether each `%` has its two digits. Other texts are not normalised: `%%36%31` would become `%61`, and then something
+/// else.
 fn is_encoded(text: &str) -> bool {
     text.bytes()
         .enumerate()
@@ -39,8 +38,8 @@ pub(crate) fn differs(text: &str) -> bool {
             .any(|(at, b)| *b == b'%' && is_other(bytes.get(at.saturating_add(1)..).unwrap_or_default()))
 }
 
-/// The normal form of a path or a query: unreserved characters as they are, all others that are encoded in upper case.
-/// Decoded once, and no allocation where nothing changes.
+/// Returns the normal form of a path or query: unreserved characters decoded, the digits of other encodings in upper
+/// case. Decodes once, and allocates only where something changes.
 pub fn normalize(text: &str) -> Cow<'_, str> {
     if !differs(text) {
         return Cow::Borrowed(text);
@@ -63,11 +62,11 @@ pub fn normalize(text: &str) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// Whether every server reads this path the same way. Not so with dot segments, `//`, `\`, `;` (some take what follows
-/// for a parameter), each of these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
+/// Whether every server reads a path the same way. Not so with dot segments, `//`, `\`, `;` (a parameter for some), any of
+/// these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
 pub(crate) fn is_unambiguous(path: &str) -> bool {
     let mut rest = path.as_bytes();
-    // How many dots the segment has, as long as it has nothing else.
+    // The number of dots of the segment, while it has nothing else.
     let mut dots = None;
     loop {
         match rest {
