@@ -1,38 +1,39 @@
 //! Durations, sizes and shares as people write them: `10s`, `1h30m`, `8MiB`, `5%`.
 
+use super::InvalidValue;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// A length of time, whole milliseconds. Written `250ms`, `10s`, `1h30m`, `7d`; `0` alone is zero.
+/// A duration in whole milliseconds. Written `250ms`, `10s`, `1h30m`, `7d`; `0` alone is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Scalar", into = "String")]
 pub struct Span(u64);
 
 impl Span {
-    /// No time at all.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// So many milliseconds.
+    /// Creates a duration of milliseconds.
     pub const fn millis(ms: u64) -> Self {
         Self(ms)
     }
 
-    /// So many seconds; saturates.
+    /// Creates a duration of seconds, saturating.
     pub const fn secs(s: u64) -> Self {
         Self(s.saturating_mul(1000))
     }
 
-    /// Whole milliseconds.
+    /// Returns the milliseconds.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// As the standard library has it.
+    /// Returns it as the standard library's type.
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0)
     }
 
-    /// Whether it is no time at all.
+    /// Whether it is zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -41,10 +42,10 @@ impl Span {
 const SPANS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 impl std::str::FromStr for Span {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a duration (examples: 250ms, 10s, 1h30m, 7d)");
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let wrong = || InvalidValue::new(text, "a duration (examples: 250ms, 10s, 1h30m, 7d)");
         if text == "0" {
             return Ok(Self::ZERO);
         }
@@ -87,7 +88,7 @@ impl fmt::Display for Span {
 #[serde(try_from = "Scalar", into = "String")]
 pub struct Size(pub u64);
 
-/// The first three are those in which sizes are written.
+/// Sizes are written in the first three.
 const SIZES: [(&str, u64); 19] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -111,10 +112,10 @@ const SIZES: [(&str, u64); 19] = [
 ];
 
 impl std::str::FromStr for Size {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)");
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let wrong = || InvalidValue::new(text, "a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)");
         let (number, unit) = split_number(text).ok_or_else(wrong)?;
         let scale = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, n)| *n).ok_or_else(wrong)?;
         number.checked_mul(scale).map(Self).ok_or_else(wrong)
@@ -138,17 +139,17 @@ impl fmt::Display for Size {
 pub struct Percent(pub u8);
 
 impl Percent {
-    /// That share of `whole`, rounded down.
+    /// Returns that share of `whole`, rounded down.
     pub const fn of(self, whole: u64) -> u64 {
         (whole / 100).saturating_mul(self.0 as u64).saturating_add((whole % 100) * self.0 as u64 / 100)
     }
 }
 
 impl std::str::FromStr for Percent {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a share (0% to 100%)");
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let wrong = || InvalidValue::new(text, "a share (0% to 100%)");
         let number = text.strip_suffix('%').ok_or_else(wrong)?;
         match split_number(number) {
             Some((n @ 0..=100, "")) => Ok(Self(n as u8)),
@@ -180,8 +181,8 @@ enum Scalar {
 macro_rules! scalar {
     ($($unit:ty),*) => {$(
         impl TryFrom<Scalar> for $unit {
-            type Error = String;
-            fn try_from(scalar: Scalar) -> Result<Self, String> {
+            type Error = InvalidValue;
+            fn try_from(scalar: Scalar) -> Result<Self, InvalidValue> {
                 match scalar {
                     Scalar::Number(n) => n.to_string().parse(),
                     Scalar::Text(text) => text.parse(),
@@ -238,7 +239,7 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
-        // Filters of before know no such units: what is told them is written without.
+        // Earlier filters know no such units: the feed has none.
         assert_eq!(
             (Size(100_000_000).to_string(), Size(8_000_000).to_string()),
             ("100000000".into(), "8000000".into())
