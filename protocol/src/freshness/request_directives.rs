@@ -1,14 +1,14 @@
-//! What a request asks of caches: Cache-Control and Pragma (RFC 9111 sections 5.2.1 and 5.4, RFC 5861).
+//! The cache directives of a request: Cache-Control and Pragma (RFC 9111 sections 5.2.1 and 5.4, RFC 5861).
 
-use super::directive::{Argument, Delta, directives};
+use super::directive::{Argument, Delta, directives as split};
 use crate::{
     groups::{Directives, Group},
     request::{Flags, Request},
 };
 
-/// What a request asks of caches. Milliseconds.
+/// The cache directives of a request. Times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct RequestDirectives {
     pub(super) no_store: bool,
     pub(super) no_cache: bool,
     pub(super) only_if_cached: bool,
@@ -18,35 +18,35 @@ pub(super) struct Asked {
     pub(super) if_error: Option<u64>,
 }
 
-impl Asked {
-    /// What counts of a request's Cache-Control and Pragma in a group: all of it, or only-if-cached alone.
+impl RequestDirectives {
+    /// Reads a request's Cache-Control and Pragma as far as the group obeys them; only-if-cached always counts.
     pub(super) fn of(group: &Group, request: &Request<'_>) -> Self {
         if !request.flags.any(Flags::CACHE_CONTROL.with(Flags::PRAGMA)) {
             return Self::default();
         }
-        let asked = Self::read(request);
+        let directives = Self::read(request);
         match group.config().freshness.request_directives {
-            Directives::Obey => asked,
-            Directives::Ignore => Self { only_if_cached: asked.only_if_cached, ..Self::default() },
+            Directives::Obey => directives,
+            Directives::Ignore => Self { only_if_cached: directives.only_if_cached, ..Self::default() },
         }
     }
 
-    /// Whether it wants an answer that is newer than itself.
+    /// Whether the response has to be newer than the request.
     pub(super) fn reloads(&self) -> bool {
         self.no_cache || self.max_age == Some(0)
     }
 
     fn read(request: &Request<'_>) -> Self {
-        let mut asked = Self::default();
-        for (name, argument) in request.values("cache-control").flat_map(directives) {
-            asked.take(name, argument);
+        let mut directives = Self::default();
+        for (name, argument) in request.values("cache-control").flat_map(split) {
+            directives.take(name, argument);
         }
         // Pragma counts only where there is no Cache-Control (RFC 9111 section 5.4).
         if !request.flags.any(Flags::CACHE_CONTROL) {
-            asked.no_cache =
-                request.values("pragma").flat_map(directives).any(|(name, _)| name.eq_ignore_ascii_case(b"no-cache"));
+            directives.no_cache =
+                request.values("pragma").flat_map(split).any(|(name, _)| name.eq_ignore_ascii_case(b"no-cache"));
         }
-        asked
+        directives
     }
 
     fn take(&mut self, name: &[u8], argument: Argument<'_>) {
@@ -62,7 +62,7 @@ impl Asked {
         } else if is("max-age") {
             self.max_age = least(self.max_age);
         } else if is("min-fresh") {
-            // What cannot be read asks for more than anything has.
+            // An unreadable value requires more than any response has.
             let most = if Delta::of(argument) == Delta::Bad { Some(u64::MAX) } else { given };
             self.min_fresh = most.max(self.min_fresh);
         } else if is("max-stale") {
@@ -78,8 +78,8 @@ impl Asked {
 mod tests {
     use super::*;
 
-    fn asked(json: &str, fields: &[(&'static [u8], &'static [u8])]) -> Asked {
-        Asked::of(&Group::for_tests(json), &Request::read(b"GET", b"http", b"h", b"/", fields).unwrap())
+    fn asked(json: &str, fields: &[(&'static [u8], &'static [u8])]) -> RequestDirectives {
+        RequestDirectives::of(&Group::for_tests(json), &Request::read(b"GET", b"http", b"h", b"/", fields).unwrap())
     }
 
     const OBEY: &str = r#"{"freshness": {"requestDirectives": "obey"}}"#;
@@ -90,11 +90,11 @@ mod tests {
             b"cache-control",
             b"no-cache, no-store, max-age=0, only-if-cached, max-stale, min-fresh=1, stale-if-error=5",
         )];
-        assert_eq!(asked("{}", &fields), Asked { only_if_cached: true, ..Asked::default() });
+        assert_eq!(asked("{}", &fields), RequestDirectives { only_if_cached: true, ..RequestDirectives::default() });
         let all = asked(OBEY, &fields);
         assert_eq!(
             all,
-            Asked {
+            RequestDirectives {
                 no_store: true,
                 no_cache: true,
                 only_if_cached: true,

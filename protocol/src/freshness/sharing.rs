@@ -1,36 +1,36 @@
-//! May this request wait for a load that others share? ("Sharing safely")
+//! Whether a request may wait for a load that other requests share ("Sharing safely" in docs/http.md).
 
-use super::request_directives::Asked;
+use super::request_directives::RequestDirectives;
 use crate::{
     groups::Group,
     reason::Reason,
     request::{Flags, Request},
 };
 
-/// Why a request asks for itself: it neither starts nor joins a shared load.
+/// Why a request is not collapsed with others: it neither starts nor joins a shared load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCollapsed {
-    /// Not GET.
+    /// It is not a GET.
     Method,
     /// It names its user: Authorization, Cookie, an identity header, or a token that the proxy verified.
     Identity,
-    /// It asks for a part.
+    /// It has Range.
     Range,
     /// It has a condition.
     Conditional,
-    /// It said no-store or no-cache, and the group obeys.
+    /// It has no-store or no-cache, and the group obeys.
     Directive,
 }
 
 impl NotCollapsed {
-    /// The reason that is said.
+    /// Returns the reason for Cache-Status, metrics and logs.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Method => Reason::Method,
             Self::Identity => Reason::Identity,
             Self::Range => Reason::Range,
             Self::Conditional => Reason::Conditional,
-            // A reload shares the next load: who asks alone said no-store.
+            // A reload shares the next load: what remains is no-store.
             Self::Directive => Reason::RequestNoStore,
         }
     }
@@ -50,65 +50,66 @@ pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(),
     if request.flags.any(Flags::CONDITIONAL) {
         return Err(NotCollapsed::Conditional);
     }
-    let asked = Asked::of(group, request);
-    if asked.no_store || asked.reloads() {
+    let directives = RequestDirectives::of(group, request);
+    if directives.no_store || directives.reloads() {
         return Err(NotCollapsed::Directive);
     }
     Ok(())
 }
 
-/// Which loads a request may wait for.
+/// The loads that a request may wait for, by their start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadStart {
-    /// One that is under way, too.
+    /// Any load, also one that is under way.
     Any,
-    /// One that begins after the request arrived: it wants an answer newer than itself (no-cache, max-age=0).
+    /// A load that begins after the request arrived: the response has to be newer than the request (no-cache,
+    /// max-age=0).
     AfterRequest,
 }
 
-/// Whether a request may share a load where responses are stored. Beside those that [`joins`] lets join: a reload, if
-/// the load begins after it; one on condition, since the cache judges that by what the load brings (RFC 9111 section
-/// 4.3.2); and, where a stored response is going to be validated (`validates`), one for a part.
+/// Whether a request may share a load where responses are stored, and which. Besides those that [`joins`] admits: a
+/// reload, with a load that begins after it; a conditional request, which the cache evaluates against the loaded response
+/// (RFC 9111 section 4.3.2); and, where a stored response is going to be validated (`validates`), one with Range.
 pub fn shares(
     group: &Group,
     request: &Request<'_>,
     verified: bool,
     validates: bool,
 ) -> Result<LoadStart, NotCollapsed> {
-    let asked = Asked::of(group, request);
-    let is_judged_here = || !asked.no_store && !is_for_origin(request);
+    let directives = RequestDirectives::of(group, request);
+    let is_evaluated_here = || !directives.no_store && !is_for_origin(request);
     match joins(group, request, verified) {
         Ok(()) => Ok(LoadStart::Any),
-        Err(NotCollapsed::Conditional) if is_judged_here() => {
-            Ok(if asked.reloads() { LoadStart::AfterRequest } else { LoadStart::Any })
+        Err(NotCollapsed::Conditional) if is_evaluated_here() => {
+            Ok(if directives.reloads() { LoadStart::AfterRequest } else { LoadStart::Any })
         }
-        Err(NotCollapsed::Range) if validates && is_judged_here() => {
-            Ok(if asked.reloads() { LoadStart::AfterRequest } else { LoadStart::Any })
+        Err(NotCollapsed::Range) if validates && is_evaluated_here() => {
+            Ok(if directives.reloads() { LoadStart::AfterRequest } else { LoadStart::Any })
         }
-        Err(NotCollapsed::Directive) if asked.reloads() && !asked.no_store => Ok(LoadStart::AfterRequest),
+        Err(NotCollapsed::Directive) if directives.reloads() && !directives.no_store => Ok(LoadStart::AfterRequest),
         Err(alone) => Err(alone),
     }
 }
 
-/// Whether a load of the whole would answer a request for the head or for a part alone, in a way that a cache may
-/// judge.
+/// Whether a load of the whole would answer a request for the head or for a part alone, whose conditions a cache may
+/// evaluate.
 pub fn is_answered_by_whole(group: &Group, request: &Request<'_>, verified: bool) -> bool {
-    let asked = Asked::of(group, request);
+    let directives = RequestDirectives::of(group, request);
     (request.is_head() || (request.is_get() && request.flags.any(Flags::RANGE)))
-        && !asked.no_store
-        && !asked.reloads()
+        && !directives.no_store
+        && !directives.reloads()
         && !names_user(group, request, verified)
         && !is_for_origin(request)
 }
 
-/// Whether a request has a condition that only the origin may judge.
+/// Whether a request has a condition that only the origin may evaluate.
 fn is_for_origin(request: &Request<'_>) -> bool {
     request.flags.any(Flags::CONDITIONAL)
         && (request.value("if-match").is_some() || request.value("if-unmodified-since").is_some())
 }
 
-/// Whether a request names its user: it has Authorization, Cookie, one of the group's identity headers, or a token that
-/// the proxy verified. What the group shares does not count; nor does Cookie where the group follows RFC 9111
+/// Whether a request names its user: it has Authorization, Cookie, one of the group's identity fields, or a token that
+/// the proxy verified. What the group shares does not count, nor does Cookie where the group follows RFC 9111
 /// (`--origin`), which leaves cookies to the origin's Cache-Control and Vary (section 7.3).
 pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let share = &group.config().share;

@@ -1,16 +1,16 @@
-//! What is known of a stored response.
+//! The freshness of a stored response.
 
 use super::lifetime::LifetimeRule;
 use serde::{Deserialize, Serialize};
 
-/// All that later decisions need of a stored response beside its header fields. Milliseconds.
+/// All that later decisions need of a stored response besides its header fields. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// The status code.
     pub status: u16,
     /// Freshness lifetime.
     pub lifetime: u64,
-    /// Age when it arrived (RFC 9111 section 4.2.3, corrected_initial_age).
+    /// Age on arrival (RFC 9111 section 4.2.3, corrected_initial_age).
     pub initial_age: u64,
     /// How long past its freshness it may be given while it is revalidated; 0: not at all.
     pub while_revalidate: u64,
@@ -20,46 +20,46 @@ pub struct Stored {
     pub always_validate: bool,
     /// `must-revalidate`, `proxy-revalidate` or `s-maxage`: never given stale.
     pub must_revalidate: bool,
-    /// `public`, `s-maxage`, `must-revalidate` (or the group shares it): may answer a request that names its user.
+    /// `public`, `s-maxage` or `must-revalidate` (or the group shares it): may answer requests that name their user.
     pub for_everybody: bool,
     /// It has an ETag or Last-Modified.
     pub validator: bool,
     /// `immutable`: a client's reload does not ask the origin while it is fresh (RFC 8246).
     #[serde(default)]
     pub immutable: bool,
-    /// It may be given stale for as long as it is there when the origin cannot be reached (RFC 9111 section 4.2.4).
+    /// It may be given stale at any age while the origin cannot be reached (RFC 9111 section 4.2.4).
     #[serde(default)]
     pub disconnected: bool,
-    /// Which rule gave the lifetime.
+    /// The rule that gave the lifetime.
     pub why: LifetimeRule,
 }
 
 impl Stored {
-    /// Its age after so long in a store.
+    /// Returns its age after `resident` milliseconds in a store.
     pub fn age(&self, resident: u64) -> u64 {
         self.initial_age.saturating_add(resident)
     }
 
-    /// How much longer it is fresh; 0 or negative: so long stale.
+    /// Returns how much longer it is fresh. 0 or negative: how long it has been stale.
     pub fn ttl(&self, resident: u64) -> i64 {
         i64::try_from(self.lifetime)
             .unwrap_or(i64::MAX)
             .saturating_sub(i64::try_from(self.age(resident)).unwrap_or(i64::MAX))
     }
 
-    /// Whether it is fresh after so long in a store: its age is less than its lifetime (RFC 9111 section 4.2).
+    /// Whether it is fresh after `resident` milliseconds in a store: its age is less than its lifetime (RFC 9111 section
+    /// 4.2).
     pub fn is_fresh(&self, resident: u64) -> bool {
         self.age(resident) < self.lifetime
     }
 
-    /// How long it has been stale; 0: not at all, or since now.
+    /// Returns how long it has been stale; 0: it is fresh, or stale from now on.
     pub fn staleness(&self, resident: u64) -> u64 {
         self.age(resident).saturating_sub(self.lifetime)
     }
 
-    /// How long after it arrived it is of any use: freshness, stale windows and, with a validator, one more
-    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation; the same where it may be given while the
-    /// origin is away.
+    /// Returns how long after its arrival it is of use: freshness, stale windows and, with a validator or where it may be
+    /// given while the origin cannot be reached, another freshness lifetime (at least 10 s, at most 1 h).
     pub fn retention(&self) -> u64 {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.while_revalidate.max(self.if_error);

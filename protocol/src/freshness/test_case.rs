@@ -1,4 +1,4 @@
-//! One request and its response, for tests.
+//! A request and its response, for tests.
 
 use super::{NotStored, Reuse, Stored, Times, reuse, reuse_on_error, store};
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
 
 /// Sun, 06 Nov 1994 08:49:37 GMT: when the response arrives.
 pub(super) const NOW: u64 = 784_111_777_000;
-/// The group that `--origin` makes.
+/// The rules of a group that `--origin` makes.
 pub(super) const SAFE: &str = r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "safe", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
-/// The group that it makes with `--origin-rules rfc9111`.
+/// The rules with `--origin-rules rfc9111`.
 pub(super) const LETTER: &str = r#"{"freshness": {"heuristic": true, "requestDirectives": "obey", "errors": "rfc9111", "targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
 
 type Text<'a> = (&'a str, &'a str);
@@ -70,13 +70,13 @@ impl<'a> Case<'a> {
         self.store().unwrap_err()
     }
 
-    /// Why it has its lifetime, and how much of it is left on arrival, milliseconds.
+    /// Returns the rule of its lifetime, and how much of it is left on arrival, milliseconds.
     pub(super) fn fresh(&self) -> (&'static str, i64) {
         let stored = self.store().unwrap();
         (stored.why.label(), stored.ttl(0))
     }
 
-    /// What a later request gets, so many seconds after the response arrived.
+    /// Returns what a later request gets, some seconds after the response arrived.
     pub(super) fn later(&self, asked: &[Text<'_>], seconds: u64) -> Reuse {
         let asked = bytes(asked);
         let request = Request::read(b"GET", b"http", b"h", b"/", &asked).unwrap();

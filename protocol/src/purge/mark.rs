@@ -40,7 +40,7 @@ pub fn write(position: &Position, mark: impl Fn(&str, u64) -> Option<Mark>) -> S
     texts.join(",")
 }
 
-/// Returns the sources and numbers of a position, each with its mark. `marks`: what [`write`] made for this position;
+/// Returns the sources and numbers of a position, each with its mark. `marks`: what [`write()`] made for this position;
 /// marks of another one count as none.
 pub fn read<'p>(position: &'p Position, marks: &'p str) -> impl Iterator<Item = (&'p str, u64, Option<Mark>)> {
     let marks = if marks.split(',').count() == position.sources().count() { marks } else { "" };
@@ -54,7 +54,7 @@ pub fn read<'p>(position: &'p Position, marks: &'p str) -> impl Iterator<Item = 
 pub struct MarkedPosition {
     /// The position ([`Position`]).
     pub position: String,
-    /// Its marks, as [`write`] makes them.
+    /// Its marks, as [`write()`] makes them.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub marks: String,
 }
