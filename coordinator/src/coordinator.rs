@@ -1,24 +1,21 @@
 //! One coordinator, start to end: read what it is told, listen, serve, drain.
 
 use crate::{
-    cache::Cache,
+    cache::state::Cache,
+    cluster::{announcer::Words, membership::Rings, static_peers::Fixed},
     config::{
         CheckFlags, Config,
-        groups::{Loaded, Source},
-    },
-    discovery::{
-        Rings,
-        fixed::Fixed,
-        kube::{self, Cluster},
+        groups_file::{Loaded, Source},
+        tokens::Tokens,
     },
     feed::Feed,
-    http::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
-    metrics::Metrics,
+    kube,
+    kube::Cluster,
     purge::Purger,
     reload::{Reload, give},
+    server::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
     settings::Settings,
-    token::Tokens,
-    words::Words,
+    telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -163,7 +160,7 @@ impl Coordinator {
             kube: kube.clone(),
             stopping: stopping.clone(),
         };
-        let rings = Rings::new(cache.clone(), metrics, &config.name, {
+        let rings = Rings::new(cache.cluster.clone(), metrics, &config.name, {
             let (feed, purger) = (feed.clone(), purger.clone());
             move || {
                 feed.publish();
@@ -238,7 +235,8 @@ impl Coordinator {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
         let ports = self.ports()?;
         let words = Arc::new(Words {
-            cache: self.cache.clone(),
+            cluster: self.cache.cluster.clone(),
+            bytes: self.cache.bytes.clone(),
             rings: self.rings.clone(),
             own: self.own()?,
             fixed: self.kube.is_none(),
@@ -293,7 +291,7 @@ impl Coordinator {
             tracing::info!(asked = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to those who have a token", ports.admin);
         }
         let groups: Vec<String> = cache.groups().iter().map(|group| group.name().to_owned()).collect();
-        let peers = cache.ring().peers().len();
+        let peers = cache.cluster.ring().peers().len();
         tracing::info!(
             name = config.name, data = %ports.data, admin = %ports.admin, status = %ports.status, peer = %ports.peer,
             groups = groups.join(","), peers, store_bytes = config.store_bytes, version = env!("CARGO_PKG_VERSION"), "serving"
@@ -309,7 +307,7 @@ impl Coordinator {
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
         coming.abort();
-        if cache.peers.may_ask() && cache.ring().peers().iter().any(|peer| peer.name != config.name) {
+        if cache.cluster.peers.may_ask() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
             // Out of the ring before the next owners are looked up; who is slow to hear of it keeps nobody waiting.
             words.leave_ring();
             background.spawn({

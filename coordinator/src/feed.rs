@@ -1,12 +1,11 @@
 //! The feed: what proxies learn from a coordinator (groups, ring, purges), and what they tell it.
 
 use crate::{
-    cache::Cache,
+    cache::state::Cache,
     clock,
-    limit::Limit,
-    metrics::Metrics,
-    room::{self, Taken},
-    sure::{Claim, Knows},
+    consistency::catch_up::{Claim, Knows},
+    http::byte_budget::{ByteBudget, ByteReservation},
+    telemetry::{limits::Limit, metrics::Metrics},
 };
 use bytes::Bytes;
 use http::HeaderValue;
@@ -52,7 +51,7 @@ pub struct Feed {
     told: Mutex<Told>,
     proxies: Mutex<HashMap<String, Proxy>>,
     words: Mutex<BTreeSet<String>>,
-    room: Arc<room::Bytes>,
+    room: Arc<ByteBudget>,
     current: watch::Sender<Arc<Current>>,
 }
 
@@ -95,7 +94,7 @@ type Place = (u32, bool, Position);
 /// An answer with its place in the room, until nobody sends it any more.
 struct Written {
     json: Vec<u8>,
-    _taken: Taken,
+    _taken: ByteReservation,
 }
 
 /// Somebody who sends it.
@@ -138,7 +137,7 @@ impl Feed {
             told: Mutex::default(),
             proxies: Mutex::default(),
             words: Mutex::default(),
-            room: room::Bytes::new(ANSWERED),
+            room: ByteBudget::new(ANSWERED),
             current,
         })
     }
@@ -174,8 +173,8 @@ impl Feed {
     fn tell(&self, told: &mut Told) {
         (told.at, told.due) = (Some(Instant::now()), false);
         // First where we are: what is purged from now on is told the next time.
-        let position = self.cache.history.position();
-        let ring = self.cache.ring();
+        let position = self.cache.consistency.history.position();
+        let ring = self.cache.cluster.ring();
         // Equal on all coordinators that have been told the same: a proxy that changes between them is not told again.
         let of = format!("{} {:016x} {}", self.installation, ring.version(), self.cache.groups().digest());
         let version = format!("{:032x}", Hash::of(of.as_bytes()).0);
@@ -202,14 +201,14 @@ impl Feed {
     pub(crate) fn now(&self, question: &FeedRequest) -> Result<Answer, Unanswered> {
         let current = self.current.borrow().clone();
         // Asked at the end: an answer that comes late, because we slept, would be taken for a word of now.
-        if !self.cache.lease.holds(clock::awake()) || current.ring.peers().is_empty() {
-            self.cache.wake();
+        if !self.cache.consistency.lease.holds(clock::awake()) || current.ring.peers().is_empty() {
+            self.cache.consistency.wake();
             return Err(Unanswered::Unsure);
         }
         let claim = Claim::Anybody { purges: &question.announced.position, marks: &question.announced.marks };
-        if self.cache.knows(claim) == Knows::Behind {
+        if self.cache.consistency.knows(claim) == Knows::Behind {
             // It was told by another of what we have not heard.
-            self.cache.wake();
+            self.cache.consistency.wake();
         }
         let [first, second] = &current.sign_of_life;
         let json = match question.wire {
@@ -238,12 +237,12 @@ impl Feed {
         if let Some(written) = answers.get(&key) {
             return Some(Bytes::from_owner(Sends(written.clone())));
         }
-        let marks = || current.marks.get_or_init(|| self.cache.marks(&current.position)).clone();
+        let marks = || current.marks.get_or_init(|| self.cache.consistency.marks(&current.position)).clone();
         let lost =
             |position: Position, marks: String| News { since: position.clone(), position, marks, purges: Vec::new() };
         let news = (!question.position.covers(&current.position)).then(|| {
             let (position, marks) = ((*current.position).clone(), marks());
-            match self.cache.history.since(&question.position, PURGES) {
+            match self.cache.consistency.history.since(&question.position, PURGES) {
                 Ok(purges) => News { since: question.position.clone(), position, marks, purges },
                 Err(Truncated) => lost(position, marks),
             }
@@ -365,7 +364,7 @@ mod tests {
         let config: Config = serde_json::from_value(serde_json::json!({"version": 1})).unwrap();
         cache.set_groups(Arc::new(Groups::new(config.clone()).unwrap())).unwrap();
         let peer = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
-        drop(cache.note_ring(&Arc::new(Ring::new(vec![peer]))));
+        drop(cache.cluster.note_ring(&Arc::new(Ring::new(vec![peer]))));
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", "a");
         feed.set_config(config);
         (cache, feed)
@@ -393,7 +392,8 @@ mod tests {
     /// A log of a thousand purges, of 4 KiB each.
     fn purged(cache: &Arc<Cache>, feed: &Arc<Feed>) {
         for n in 0..1000 {
-            cache.order(
+            crate::purge::execute::order(
+                cache,
                 Scope { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..Scope::default() },
                 false,
             );
@@ -443,7 +443,7 @@ mod tests {
     fn proxies_are_told_marks_and_peers_are_asked_for_what_a_right_one_proves() {
         let (before, feed) = started();
         before.set_peer_tokens(&["token".to_owned()]);
-        before.order(Scope { all: true, ..Scope::default() }, false);
+        crate::purge::execute::order(&before, Scope { all: true, ..Scope::default() }, false);
         feed.publish();
         let news = told(&feed, &FeedRequest::default()).news.unwrap();
         let proxy = |marks: &str| FeedRequest {
@@ -453,15 +453,15 @@ mod tests {
         // Another one, which may learn of it from a peer.
         let (cache, feed) = started();
         cache.set_peer_tokens(&["newer".to_owned(), "token".to_owned()]);
-        cache.lease.set_peers(["b"].into_iter(), clock::awake());
-        let mut woken = cache.wake.subscribe();
+        cache.consistency.lease.set_peers(["b"].into_iter(), clock::awake());
+        let mut woken = cache.consistency.wake.subscribe();
         for (marks, asks) in [("", false), ("0123456789abcdef", false), (&news.marks, true)] {
             woken.mark_unchanged();
             told(&feed, &proxy(marks));
             assert_eq!(woken.has_changed().unwrap(), asks, "`{marks}`");
         }
         cache.set_peer_tokens(&[]);
-        cache.order(Scope { all: true, ..Scope::default() }, false);
+        crate::purge::execute::order(&cache, Scope { all: true, ..Scope::default() }, false);
         feed.publish();
         assert_eq!(told(&feed, &FeedRequest::default()).news.unwrap().marks, "", "without a token there are none");
     }
@@ -469,7 +469,7 @@ mod tests {
     #[test]
     fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
         let (cache, before) = started();
-        cache.order(Scope { all: true, ..Scope::default() }, false);
+        crate::purge::execute::order(&cache, Scope { all: true, ..Scope::default() }, false);
         before.publish();
         let first = told(&before, &FeedRequest::default());
         let news = first.news.unwrap();
@@ -480,7 +480,7 @@ mod tests {
         let same = told(&after, &proxy);
         assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
         // What it purges from now on is news, from where the proxy is.
-        cache.order(Scope { all: true, ..Scope::default() }, false);
+        crate::purge::execute::order(&cache, Scope { all: true, ..Scope::default() }, false);
         after.publish();
         let news = told(&after, &proxy).news.unwrap();
         assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));

@@ -4,9 +4,10 @@ use clap::Parser;
 use meshcache_coordinator::{
     config::{CheckFlags, Config, Hook, Program, What},
     coordinator::{self, Failed},
-    discovery::kube::hooks,
-    http::Filter,
-    log, probe,
+    http::get,
+    kube::hooks,
+    server::Filter,
+    telemetry::log,
 };
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
     let done = match program.what {
         Some(What::Check(flags)) => check(&flags),
         Some(What::Probe { url }) => once(async {
-            probe::get(&url)
+            get::get(&url)
                 .await
                 .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
                 .map_err(|why| format!("{url}: {why}"))

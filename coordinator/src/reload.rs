@@ -1,16 +1,16 @@
 //! What may change while the coordinator runs: groups and tokens, looked at each second and on SIGHUP.
 
 use crate::{
-    cache::Cache,
+    cache::state::Cache,
     config::{
         Config,
-        groups::{Loaded, Source},
+        groups_file::{Loaded, Source},
+        tokens::{Reloaded, Tokens},
     },
     feed::Feed,
-    metrics::Metrics,
     origin::BadCa,
     settings::Identity,
-    token::{Reloaded, Tokens},
+    telemetry::metrics::Metrics,
 };
 use meshcache_protocol::{Hash, groups::check::Problem};
 use std::{

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use meshcache_coordinator::{
-    config::groups::{Loaded, Source},
+    config::groups_file::{Loaded, Source},
     settings::Identity,
 };
 use std::{path::Path, process::Command};

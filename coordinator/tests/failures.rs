@@ -455,7 +455,11 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
         let mut passed = 0;
         for _ in 0..5 {
             // One that provokes comes first each time nothing is stored.
-            front.cache.order(meshcache_protocol::purge::Scope { all: true, ..Default::default() }, false);
+            meshcache_coordinator::purge::execute::order(
+                &front.cache,
+                meshcache_protocol::purge::Scope { all: true, ..Default::default() },
+                false,
+            );
             ask(true).await;
             let mut tries = 0;
             while ask(false).await.text() != "good" {

@@ -317,7 +317,11 @@ async fn a_purge_that_comes_during_a_load_wins() {
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let before = crowd(&front, 1, "/");
     until("the load is under way", || origin.count() == 1).await;
-    front.cache.order(meshcache_protocol::purge::Scope { all: true, ..Default::default() }, false);
+    meshcache_coordinator::purge::execute::order(
+        &front.cache,
+        meshcache_protocol::purge::Scope { all: true, ..Default::default() },
+        false,
+    );
     let after = crowd(&front, 2, "/");
     until("who comes later has a load of its own", || origin.count() == 2).await;
     gate.open();

@@ -1,7 +1,9 @@
 //! Ports of loopback that are known before anybody listens.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use tokio::net::{TcpListener, TcpSocket};
 

@@ -1,10 +1,8 @@
 //! The command line. What `--help` prints of these comments is the reference.
 
 use crate::{
-    discovery::{
-        fixed::{Member, members},
-        kube::ServiceRef,
-    },
+    cluster::static_peers::{Member, members},
+    kube::ServiceRef,
     settings,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};

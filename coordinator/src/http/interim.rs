@@ -28,7 +28,7 @@ tokio::task_local! {
 
 /// The interim answers of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Interims {
+pub(crate) struct Interims {
     state: Mutex<State>,
     waits: AtomicBool,
     came: Notify,
@@ -51,13 +51,13 @@ pub(crate) struct Interim {
 
 impl Interims {
     /// A connection that writes them.
-    pub(super) fn watch<I>(io: I) -> (Arc<Self>, Between<I>) {
+    pub(crate) fn watch<I>(io: I) -> (Arc<Self>, Between<I>) {
         let interims = Arc::new(Self::default());
         (interims.clone(), Between { io, interims, is_between: true, text: Vec::new(), written: 0 })
     }
 
     /// A request whose answer is made from now on.
-    pub(super) fn begin(self: &Arc<Self>) -> Answering {
+    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         let mut state = self.state.lock();
         state.last += 1;
         state.answering = state.last;
@@ -94,12 +94,12 @@ impl Interim {
 }
 
 /// A request that is being answered: dropped when its answer begins.
-pub(super) struct Answering(Interim);
+pub(crate) struct Answering(Interim);
 
 impl Answering {
     /// The answer; meanwhile whoever waits for it is woken for each interim one, and so writes it. It stays where it
     /// is: such futures are large.
-    pub(super) async fn until<T>(self, mut answer: Pin<&mut impl Future<Output = T>>) -> T {
+    pub(crate) async fn until<T>(self, mut answer: Pin<&mut impl Future<Output = T>>) -> T {
         loop {
             tokio::select! {
                 biased;
@@ -117,7 +117,7 @@ impl Drop for Answering {
 }
 
 /// An I/O object that writes interim answers where no other is half written.
-pub(super) struct Between<I> {
+pub(crate) struct Between<I> {
     io: I,
     interims: Arc<Interims>,
     /// Whether hyper has written all that it had: it flushes when there is no more of it.
@@ -193,7 +193,7 @@ impl<I: Write + Unpin> Write for Between<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Body;
+    use crate::http::body::Body;
     use hyper_util::rt::TokioIo;
     use std::convert::Infallible;
     use tokio::{

@@ -1,8 +1,8 @@
 //! Opens connections to one origin: its name, TCP, TLS with the authorities that a group trusts.
 
-use super::{
+use crate::origin::{
+    connection_limit::Seat,
     failure::{Failure, Missed, causes},
-    seats::Seat,
     wire::Wire,
 };
 use http::{Uri, uri::Authority};

@@ -1,11 +1,13 @@
 //! One connection to an origin, and one request on it.
 
-use super::{
-    connect::Opened,
-    failure::{Failure, Missed, causes},
-    wire::is_quiet,
+use crate::{
+    http::body::Body,
+    origin::{
+        connect::Opened,
+        failure::{Failure, Missed, causes},
+        wire::is_quiet,
+    },
 };
-use crate::body::Body;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
 use hyper::{

@@ -1,7 +1,6 @@
 //! Why there is no answer of an origin or a peer.
 
-use super::Failing;
-use crate::body::Cut;
+use crate::{http::body::Cut, origin::Failing};
 use meshcache_protocol::Reason;
 use std::error::Error;
 

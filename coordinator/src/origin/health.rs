@@ -1,6 +1,6 @@
 //! Whether an origin answers, as the log has it: one line when it fails first, one when it is back.
 
-use super::failure::{Failure, Missed};
+use crate::origin::failure::{Failure, Missed};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;

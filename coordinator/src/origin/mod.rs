@@ -3,27 +3,27 @@
 
 mod connect;
 mod connection;
+mod connection_limit;
 mod failure;
-mod head;
+mod headers;
 mod health;
+mod idle_timeout;
 mod outage;
-mod paced;
 mod pool;
-mod seats;
 #[cfg(test)]
 mod tests;
 mod upload;
 mod wire;
 
+pub(crate) use connection_limit::Seats;
 pub(crate) use failure::{Failure, causes};
-pub(crate) use head::{PARTIAL, Purpose, answered, goes_as_keyed, outgoing, via, with_headers};
+pub(crate) use headers::{PARTIAL, Purpose, answered, goes_as_keyed, outgoing, via, with_headers};
+pub(crate) use idle_timeout::Paced;
 pub(crate) use outage::{Failing, Outages};
-pub(crate) use paced::Paced;
-pub(crate) use seats::Seats;
 
 use crate::{
-    body::Body,
-    metrics::{GroupMetrics, Metrics},
+    http::body::Body,
+    telemetry::metrics::{GroupMetrics, Metrics},
 };
 use connect::{Connector, Resolver, Trust};
 use connection::Stream;

@@ -1,7 +1,7 @@
 //! An origin that does not answer, remembered for a moment that grows: meanwhile what is stale is given without waiting
 //! for it, and one load in all tries. What has no stale answer is loaded as ever.
 
-use crate::recent::recent;
+use crate::bounded_lru::recent;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;

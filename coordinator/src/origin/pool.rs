@@ -1,12 +1,15 @@
 //! The connections to one origin: which takes a request, and for how long they are kept.
 
-use super::{
-    connect::Connector,
-    connection::{Broke, Connection, One, Seen, Stream, Two, Watch},
-    failure::{Failure, Missed},
-    seats::Seats,
+use crate::{
+    http::body::Body,
+    jitter::random,
+    origin::{
+        connect::Connector,
+        connection::{Broke, Connection, One, Seen, Stream, Two, Watch},
+        connection_limit::Seats,
+        failure::{Failure, Missed},
+    },
 };
-use crate::{body::Body, chance::random};
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
 use hyper::body::Incoming;
 use parking_lot::Mutex;

@@ -1,12 +1,15 @@
 //! The pool against real sockets, with ages and silences that a test has the time for.
 
-use super::{
-    connect::{Connector, Resolver, Trust},
-    failure::{Failure, Missed},
-    pool::{Ages, On, Pool},
-    seats::Seats,
+use crate::{
+    http::body::Body,
+    origin::{
+        connect::{Connector, Resolver, Trust},
+        connection_limit::Seats,
+        failure::{Failure, Missed},
+        pool::{Ages, On, Pool},
+    },
+    telemetry::metrics::Metrics,
 };
-use crate::{body::Body, metrics::Metrics};
 use bytes::Bytes;
 use http::{Request, Response, uri::Authority};
 use http_body_util::{BodyExt, Empty, Full};

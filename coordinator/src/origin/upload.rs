@@ -1,6 +1,6 @@
 //! A request's body on its way to an origin, and when its last byte has left.
 
-use crate::body::{Body, Cut};
+use crate::http::body::{Body, Cut};
 use bytes::Bytes;
 use http::Request;
 use http_body::{Frame, SizeHint};

@@ -1,6 +1,6 @@
 //! A TCP connection that can be looked at while another task reads it.
 
-use super::seats::Seat;
+use crate::origin::connection_limit::Seat;
 use rustix::{
     io::Errno,
     net::{RecvFlags, Shutdown, recv, shutdown},

@@ -1,6 +1,6 @@
 //! The feed as nodes answer it.
 
-use super::{net::Back, world::World};
+use crate::simulation::{net::Back, world::World};
 use bytes::Bytes;
 use meshcache_protocol::feed::{FeedRequest, HEARTBEAT};
 

@@ -1,14 +1,14 @@
 //! What a node loads for all who ask: it peeks at the one that had the key before, and only then goes to the service.
 
-use super::{
-    net::{Back, Lost, Place},
-    questions::{HOUR, PATIENCE},
-    world::World,
-};
 use crate::{
-    carried::Comes,
+    cache::transfer::Comes,
+    consistency::catch_up::{Claim, Knows},
+    simulation::{
+        net::{Back, Lost, Place},
+        questions::{HOUR, PATIENCE},
+        world::World,
+    },
     store::{Entry, Load, Parts, Used, fresh},
-    sure::{Claim, Knows},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -29,7 +29,7 @@ impl World {
     pub(super) fn stored(&self, at: usize, key: usize) -> Option<(u64, u64)> {
         let cache = &self.nodes[at].cache;
         let rules = cache.rules();
-        let now = cache.now();
+        let now = cache.clock.now();
         let entry = cache.store.get(&rules.named("g")?.share, &self.keys[key], now, |_| true)?;
         Some((
             std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?,
@@ -48,11 +48,11 @@ impl World {
         node.flights.insert(key, turn);
         node.waiters.insert(turn, vec![waiter]);
         let (cache, life) = (node.cache.clone(), node.life);
-        let load = cache.store.begin(self.keys[key].clone(), cache.history.position());
+        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.history.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
-        let is_owner = cache.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
+        let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
         let before = if is_owner {
-            cache.former.lock().owners(self.keys[key].hash(), me, None, cache.now())
+            cache.cluster.former.lock().owners(self.keys[key].hash(), me, None, cache.clock.now())
         } else {
             Vec::new()
         };
@@ -75,7 +75,7 @@ impl World {
                     world.nodes[at].breakers.entry(other).or_default().record_failure(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
-                    && cache.knows(Claim::Peer(&there.to_string())) == Knows::All
+                    && cache.consistency.knows(Claim::Peer(&there.to_string())) == Knows::All
                 {
                     let (there, rules) = (Arc::new(there), cache.rules());
                     for frame in &frames {
@@ -98,10 +98,10 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::new_message(&cache.history.position());
+            let mut message = frame::new_message(&cache.consistency.history.position());
             let rules = cache.rules();
             let served = rules.named("g").unwrap();
-            if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.now()) {
+            if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.clock.now()) {
                 let used = Used { ..used };
                 cache.write_frames(&world.keys[key], &entries, used, served.group.digest(), &mut message);
             }
@@ -117,7 +117,7 @@ impl World {
 
     fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
         self.things[key].loads += 1;
-        self.nodes[at].cache.note_stand_in(&self.keys[key]);
+        self.nodes[at].cache.cluster.note_stand_in(&self.keys[key]);
         let life = self.nodes[at].life;
         self.after(SERVICE / 2, move |world| {
             // What the service says it says half way.
@@ -128,7 +128,7 @@ impl World {
                         return;
                     }
                     let cache = world.nodes[at].cache.clone();
-                    let now = cache.now();
+                    let now = cache.clock.now();
                     let entry = Arc::new(Entry::new(Parts {
                         status: StatusCode::OK,
                         fields: Vec::new(),

@@ -1,14 +1,16 @@
 //! Who is in the ring: what nodes say of themselves, and how they leave.
 
-use super::{
-    net::Place,
-    world::{World, index},
-};
 use crate::{
-    carried::Comes,
-    discovery::told::Does,
-    lease::Renewal,
-    sure::{Claim, Knows},
+    cache::transfer::Comes,
+    cluster::announcements::Does,
+    consistency::{
+        catch_up::{Claim, Knows},
+        lease::Renewal,
+    },
+    simulation::{
+        net::Place,
+        world::{World, index},
+    },
 };
 use meshcache_protocol::{Key, Ring, frame};
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,21 +22,22 @@ impl World {
         let node = &mut self.nodes[at];
         node.told.settle(&peers[..self.discovered], now);
         let ring = Ring::new(node.told.ring(&peers[..self.discovered]));
-        if ring == *node.cache.ring() {
+        if ring == *node.cache.cluster.ring() {
             return;
         }
         // One for all who know the same: a thousand rings of a thousand peers are many.
         let ring = self.rings.entry(ring.version()).or_insert_with(|| Arc::new(ring)).clone();
         self.figures.rings += 1;
-        drop(node.cache.note_ring(&ring));
+        drop(node.cache.cluster.note_ring(&ring));
         let others: Vec<usize> =
             ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
         let renewal = node
             .cache
+            .consistency
             .lease
             .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
         if renewal == Renewal::Empty {
-            self.figures.emptied += u64::from(node.cache.start_over().entries > 0);
+            self.figures.emptied += u64::from(crate::purge::execute::start_over(&node.cache).entries > 0);
         }
         node.ring.fill(false);
         others.iter().for_each(|other| node.ring[*other] = true);
@@ -53,7 +56,7 @@ impl World {
         let is_news = self.hears(at, of, does);
         let node = &mut self.nodes[at];
         if does == Does::End {
-            node.cache.former.lock().forget(&self.peers[of].name);
+            node.cache.cluster.former.lock().forget(&self.peers[of].name);
         }
         if does == Does::Join
             && let Some(breaker) = node.breakers.get_mut(&of)
@@ -61,7 +64,7 @@ impl World {
             breaker.record_success();
         }
         if stood_in {
-            drop(node.cache.note_missed());
+            drop(node.cache.cluster.note_missed());
         }
         if is_news {
             self.settle(at);
@@ -79,7 +82,7 @@ impl World {
             self.settle(at);
         }
         let cache = self.nodes[at].cache.clone();
-        let (ring, stood_in) = (cache.ring(), cache.stood_in.lock().clone());
+        let (ring, stood_in) = (cache.cluster.ring(), cache.cluster.stood_in.lock().clone());
         let is_known = does == Does::Join && self.nodes[at].life == 0;
         let told = if does == Does::Join && !is_known { self.discovered } else { 0 };
         let left = self.peers.iter().take(told).filter(|peer| ring.peer(&peer.name).is_none());
@@ -103,7 +106,7 @@ impl World {
                 move |world, answer| {
                     let Ok(leaves) = answer else { return };
                     if stood_in {
-                        cache.stood_in.lock().remove(world.name(other));
+                        cache.cluster.stood_in.lock().remove(world.name(other));
                     }
                     if let Some(does) = leaves {
                         world.hears_word(at, other, does, false);
@@ -129,7 +132,7 @@ impl World {
         self.nodes[at].says = Does::Leave;
         self.go_on_saying(at, Does::Leave, life);
         let cache = self.nodes[at].cache.clone();
-        let (ring, rules, now) = (cache.ring(), cache.rules(), cache.now());
+        let (ring, rules, now) = (cache.cluster.ring(), cache.rules(), cache.clock.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
         for place in cache.store.by_use() {
             let (Some(owner), Some((key, entries, used))) =
@@ -137,7 +140,8 @@ impl World {
             else {
                 continue;
             };
-            let message = messages.entry(owner).or_insert_with(|| frame::new_message(&cache.history.position()));
+            let message =
+                messages.entry(owner).or_insert_with(|| frame::new_message(&cache.consistency.history.position()));
             cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {
@@ -163,12 +167,12 @@ impl World {
     fn receives(&mut self, at: usize, message: &[u8]) {
         let cache = self.nodes[at].cache.clone();
         let (there, frames) = frame::read(message).unwrap();
-        if cache.knows(Claim::Peer(&there.to_string())) != Knows::All {
+        if cache.consistency.knows(Claim::Peer(&there.to_string())) != Knows::All {
             return self.wake(at);
         }
         let (there, rules) = (Arc::new(there), cache.rules());
         for frame in &frames {
-            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.history.position());
+            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.history.position());
             let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);
         }
     }

@@ -1,12 +1,12 @@
 //! Coordinators: all that they decide with as it is, and in place of their tasks and sockets what happens one after
 //! another.
 
-use super::{feed::Poll, flights::Waiter, net::Run, world::World};
 use crate::{
-    cache::Cache,
-    discovery::told::{Does, Told},
+    cache::state::Cache,
+    cluster::announcements::{Does, Told},
+    consistency::marks::Marker,
     feed::Feed,
-    marker::Marker,
+    simulation::{feed::Poll, flights::Waiter, net::Run, world::World},
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -43,7 +43,7 @@ impl Node {
     pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
         let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
-        cache.marker.store(Arc::new(Marker::new(&["token".to_owned()])));
+        cache.consistency.marker.store(Arc::new(Marker::new(&["token".to_owned()])));
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", world.name(at));
         feed.set_config(world.config.clone());
         Self {
@@ -103,7 +103,7 @@ impl World {
                 return;
             }
             world.nodes[at].is_frozen = false;
-            drop(world.nodes[at].cache.note_missed());
+            drop(world.nodes[at].cache.cluster.note_missed());
             for run in std::mem::take(&mut world.nodes[at].held) {
                 run(world);
             }

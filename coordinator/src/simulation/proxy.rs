@@ -1,11 +1,13 @@
 //! Proxies: the filter as it is, with one worker each, and clients that ask.
 
-use super::{
-    check::From,
-    net::{Back, Place},
-    world::{World, index},
+use crate::{
+    settings::Door,
+    simulation::{
+        check::From,
+        net::{Back, Place},
+        world::{World, index},
+    },
 };
-use crate::settings::Door;
 use bytes::Bytes;
 use meshcache_filter::{
     answer::{Answer, Failure},

@@ -1,14 +1,14 @@
 //! Questions of proxies and of other nodes.
 
-use super::{
-    flights::Waiter,
-    net::{Back, Place},
-    proxy::Answered,
-    world::{World, index},
-};
 use crate::{
+    consistency::catch_up::{Claim, Knows},
     settings::Door,
-    sure::{Claim, Knows},
+    simulation::{
+        flights::Waiter,
+        net::{Back, Place},
+        proxy::Answered,
+        world::{World, index},
+    },
 };
 use meshcache_protocol::wire;
 use std::{cell::Cell, rc::Rc};
@@ -29,7 +29,7 @@ impl World {
                 Door::Peer => Claim::Peer(&told.purge),
                 Door::Data => Claim::Anybody { purges: &told.purge, marks: &told.marks },
             };
-            world.nodes[at].cache.knows(claim)
+            world.nodes[at].cache.consistency.knows(claim)
         };
         match knows(self) {
             Knows::All => return self.look_up(at, key, hop, patience, back),
@@ -57,10 +57,10 @@ impl World {
         if !node.is_up || node.is_frozen {
             return;
         }
-        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.history.source(), self.now);
+        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.consistency.history.source(), self.now);
         for purges in [format!("made-up.1:{n}"), format!("{other}:{n}")] {
             for marks in ["", "0123456789abcdef"] {
-                if self.nodes[at].cache.knows(Claim::Anybody { purges: &purges, marks }) == Knows::Behind {
+                if self.nodes[at].cache.consistency.knows(Claim::Anybody { purges: &purges, marks }) == Knows::Behind {
                     self.wake(at);
                 }
             }
@@ -100,7 +100,7 @@ impl World {
             };
             back.send(world, Answered { verdict, body });
         });
-        let ring = self.nodes[at].cache.ring();
+        let ring = self.nodes[at].cache.cluster.ring();
         let order: Vec<usize> =
             ring.order(self.keys[key].hash()).into_iter().filter_map(|peer| index(&peer.data)).collect();
         if hop || order.first() == Some(&at) {
@@ -117,7 +117,7 @@ impl World {
             return self.fly(at, key, waiter);
         }
         let to = peers.remove(0);
-        let purge = self.nodes[at].cache.history.told().to_string();
+        let purge = self.nodes[at].cache.consistency.history.told().to_string();
         let question = wire::Question {
             wire: wire::VERSION,
             hop: true,

@@ -1,13 +1,16 @@
 //! All that there is: nodes, proxies, keys, time, and what may befall them.
 
-use super::{
-    check::{Figures, Thing},
-    net::{Dice, Place},
-    node::Node,
-    proxy::Proxy,
-    queue::Queue,
+use crate::{
+    clock::simulated,
+    cluster::announcements::Does,
+    simulation::{
+        check::{Figures, Thing},
+        net::{Dice, Place},
+        node::Node,
+        proxy::Proxy,
+        queue::Queue,
+    },
 };
-use crate::{clock::simulated, discovery::told::Does};
 use bytes::Bytes;
 use meshcache_filter::known::Said;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};

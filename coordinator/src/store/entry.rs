@@ -1,6 +1,6 @@
 //! One stored response: head and body as they are given, and what decides about them.
 
-use super::size::{SHARED, class};
+use crate::store::alloc_size::{SHARED, class};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{

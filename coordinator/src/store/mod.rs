@@ -2,31 +2,35 @@
 //!
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
-mod deadlines;
+mod alloc_size;
 mod entry;
-mod gone;
-mod marks;
-mod purging;
-mod segments;
+mod expiry_queue;
+mod purge;
+mod purge_guard;
+mod purge_index;
+pub(crate) mod purge_matcher;
+mod quota;
 mod shard;
-mod share;
-mod size;
 mod slot;
-mod under_way;
+mod slru;
+#[cfg(test)]
+mod tests;
+mod tombstones;
+pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
-pub(crate) use marks::Mark;
-pub(crate) use purging::{Fate, Where};
+pub(crate) use purge::{Fate, Where};
+pub(crate) use purge_guard::{Load, Meant};
+pub(crate) use purge_index::Mark;
+pub(crate) use quota::Share;
 pub(crate) use shard::{Place, Used};
-pub(crate) use share::Share;
 #[cfg(test)]
 pub(crate) use tests::fresh;
-pub(crate) use under_way::{Load, Meant};
 
-use crate::settings::{Purged, Usage};
-use gone::Gone;
+use crate::store::usage::{Purged, Usage};
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
+use purge_guard::UnderWay;
 use shard::{Changed, Shard};
 use slot::Slot;
 use std::sync::{
@@ -36,7 +40,7 @@ use std::sync::{
         Ordering::{AcqRel, Relaxed},
     },
 };
-use under_way::UnderWay;
+use tombstones::Gone;
 
 /// Locks: enough that cores seldom meet at one.
 const SHARDS: usize = 16;
@@ -310,6 +314,3 @@ impl Store {
 fn protected_room(share: &Share) -> u64 {
     share.limit() / 100 * PROTECTED / SHARDS as u64
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,14 @@
 //! A part of the store under one lock: the segments of every group, and when which key is due.
 
-use super::{
-    deadlines::{Deadlines, Due},
+use crate::store::{
     entry::Entry,
-    marks::Mark,
-    purging::Fate,
-    segments::Segments,
+    expiry_queue::{Deadlines, Due},
+    purge::Fate,
+    purge_index::Mark,
     slot::{PARTS, Slot, VARIANTS, Variants},
+    slru::Segments,
+    usage::Purged,
 };
-use crate::settings::Purged;
 use meshcache_protocol::{Hash, Key};
 use smallvec::smallvec;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! All that is stored under one key, and what it takes.
 
-use super::{entry::Entry, size};
+use crate::store::{alloc_size, entry::Entry};
 use meshcache_protocol::{Hash, Key};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub(super) struct Slot {
 impl Slot {
     /// The bytes that a slot takes without its variants.
     pub(super) fn bare(key: &Key) -> u64 {
-        size::class(size_of::<(Hash, Self)>() + 2 * size_of::<usize>()) + size::class(key.bytes().len())
+        alloc_size::class(size_of::<(Hash, Self)>() + 2 * size_of::<usize>()) + alloc_size::class(key.bytes().len())
     }
 
     /// The bytes that it takes, its variants included.
     pub(super) fn bytes(&self) -> u64 {
         let spilled =
-            if self.variants.spilled() { size::class(self.variants.capacity() * size_of::<usize>()) } else { 0 };
+            if self.variants.spilled() { alloc_size::class(self.variants.capacity() * size_of::<usize>()) } else { 0 };
         Self::bare(&self.key) + spilled + self.variants.iter().map(|entry| entry.bytes()).sum::<u64>()
     }
 

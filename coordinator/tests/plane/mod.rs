@@ -22,9 +22,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshcache_coordinator::{
-    cache::Cache,
-    metrics::{GroupMetrics, Metrics},
+    cache::state::Cache,
     settings::{Door, Identity, Settings},
+    telemetry::{group_metrics::GroupMetrics, metrics::Metrics},
 };
 use meshcache_protocol::{Groups, Peer, Ring, groups::Config};
 use std::{
@@ -290,7 +290,7 @@ pub fn ring(fronts: &[(&str, &Front)]) {
         .collect();
     let ring = Arc::new(Ring::new(peers));
     for (_, front) in fronts {
-        front.cache.set_ring(ring.clone());
+        front.cache.cluster.set_ring(ring.clone());
         front.cache.set_peer_token(Some("token".into()));
     }
 }

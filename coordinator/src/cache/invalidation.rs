@@ -1,0 +1,392 @@
+//! What a successful unsafe request makes invalid: here, and at the key's owner and next peer (RFC 9111 section 4.4).
+
+use crate::{
+    bounded_lru::recent,
+    cache::{
+        groups::Served,
+        request::{Asked, caller},
+        state::Cache,
+    },
+    http::{body::Body, head::Head, reply::empty},
+    origin::with_headers,
+    settings::Door,
+    store::{Entry, Fate, Mark, Meant, Where},
+};
+use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
+use hyper::body::Incoming;
+use lru::LruCache;
+use meshcache_protocol::{
+    self as protocol, Hash, Key, Observer, freshness, groups::GroupMatch, paths, request::Flags, wire::Question,
+};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+
+/// A key is invalidated for others at most once in so many milliseconds; the last word counts, at the end of them.
+const PAUSE: u64 = 1000;
+/// How many keys are remembered for that.
+const MOST: usize = 65_536;
+/// How many peers hear of it beside us: the owner and the next.
+const PEERS: usize = 2;
+
+/// When a key's next invalidation may be carried out, by the store's clock.
+pub(crate) struct Invalidations(Mutex<LruCache<Hash, u64>>);
+
+/// When an invalidation is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Now,
+    /// In so many milliseconds.
+    In(u64),
+    /// Together with one that waits already.
+    Pending,
+}
+
+impl Default for Invalidations {
+    fn default() -> Self {
+        Self(Mutex::new(recent(MOST)))
+    }
+}
+
+impl Invalidations {
+    fn when(&self, key: Hash, now: u64) -> When {
+        let mut all = self.0.lock();
+        let next = all.get(&key).copied().unwrap_or(0);
+        let wait = next.saturating_sub(now);
+        if wait > PAUSE {
+            return When::Pending;
+        }
+        all.put(key, now.max(next) + PAUSE);
+        if wait == 0 { When::Now } else { When::In(wait) }
+    }
+}
+
+impl Invalidations {
+    /// Whether one may be carried out now: then it is taken for carried out.
+    fn is_free(&self, key: Hash, now: u64) -> bool {
+        let free = self.0.lock().peek(&key).is_none_or(|next| *next <= now);
+        free && self.when(key, now) == When::Now
+    }
+}
+
+impl Cache {
+    /// An unsafe request went through us, and this is its answer.
+    pub(crate) fn succeeded(self: &Arc<Self>, head: &Head, answer: &response::Parts) {
+        let fields = head.fields();
+        let Ok(request) = head.request(&fields) else { return };
+        if request.flags.any(Flags::GRPC) {
+            return;
+        }
+        let targets = with_headers(&answer.headers, |fields| {
+            freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
+        });
+        let (rules, views) = (self.rules(), freshness::possible_key_fields(&request));
+        for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
+            let Ok(other) = protocol::Request::read(
+                b"GET",
+                request.scheme.as_bytes(),
+                request.authority.as_bytes(),
+                target.as_bytes(),
+                fields,
+            ) else {
+                continue;
+            };
+            let GroupMatch::Group(group) = rules.groups.find(&other, None) else { continue };
+            let Some(served) = rules.served(group) else { continue };
+            let key = Key::of(group, &other, None);
+            self.invalidate(served, &Changed::of(served, &key));
+            self.tell(head, &key, target);
+        }
+    }
+
+    /// Tells the key's owner and the next peer, while the client has its answer.
+    fn tell(self: &Arc<Self>, head: &Head, key: &Key, target: &str) {
+        if !self.cluster.peers.may_ask() {
+            return;
+        }
+        let (ring, me) = (self.cluster.ring(), &self.settings.me);
+        for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
+            let (cache, name, head, target) =
+                (self.clone(), peer.name.clone(), head.clone(), format!("{}{target}", paths::INVALIDATE));
+            tokio::spawn(async move {
+                let patience = Duration::from_millis(PAUSE);
+                if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
+                    tracing::debug!(peer = name, reason = failure.label(), "an invalidation was not heard");
+                }
+            });
+        }
+    }
+
+    /// `POST /.meshcache/invalidate/TARGET` with the host and scheme of the target: somebody has seen an unsafe request
+    /// for it succeed.
+    pub async fn invalidated(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
+        if request.method() != Method::POST {
+            let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
+            refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
+            return refused;
+        }
+        let (mut parts, _) = request.into_parts();
+        let Some(uri) = target(&parts.uri) else { return empty(StatusCode::BAD_REQUEST) };
+        (parts.uri, parts.method) = (uri, Method::GET);
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+        let Ok(head) = Head::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
+        let (rules, fields) = (self.rules(), head.fields());
+        let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
+        let said = Question::read(&fields).unwrap_or_default();
+        let namespace = Some(said.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let GroupMatch::Group(group) = rules.groups.find(&request, namespace) else {
+            return empty(StatusCode::MISDIRECTED_REQUEST);
+        };
+        let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
+        if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {
+            return empty(StatusCode::FORBIDDEN);
+        }
+        for fields in freshness::possible_key_fields(&request) {
+            self.invalidate_in_time(served, &Key::of(group, &protocol::Request { fields: &fields, ..request }, None));
+        }
+        empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Forgets a key now, or at the end of the second in which it was forgotten last.
+    fn invalidate_in_time(self: &Arc<Self>, served: &Arc<Served>, key: &Key) {
+        let changed = Changed::of(served, key);
+        match self.invalidations.when(key.hash(), self.clock.now()) {
+            When::Now => self.invalidate(served, &changed),
+            When::In(ms) => {
+                let (cache, served) = (self.clone(), served.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    cache.invalidate(&served, &changed);
+                });
+            }
+            When::Pending => {}
+        }
+    }
+
+    /// Whether the asker has seen the key change since this was stored. The call that tells of it may still be on its
+    /// way.
+    pub(crate) fn has_changed(&self, asked: &Asked<'_>, entry: &Entry, now: u64) -> bool {
+        let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
+        let is = entry.resident(now) > changed && self.invalidations.is_free(asked.key.hash(), now);
+        if is {
+            self.invalidate(asked.served, &Changed::of(asked.served, &asked.key));
+        }
+        is
+    }
+
+    /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has
+    /// kept. Where both came in the same millisecond, it has.
+    pub(crate) fn was_invalidated(&self, served: &Served, key: &Key, arrived: u64) -> bool {
+        self.store.is_gone(key.hash(), arrived)
+            || all_of_target(served, key).is_some_and(|all| self.store.is_gone(all, arrived))
+    }
+
+    /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
+    fn invalidate(&self, served: &Served, changed: &Changed) {
+        let (group, now) = (&served.group, self.clock.now());
+        if let Some((path, target)) = changed.target {
+            self.store.note_gone(target, now);
+            // Which other headers and cookies are in keys of this target, nobody knows: all of them.
+            let is = |key: &Key| all_of_target(served, key) == Some(target);
+            self.store.keep_out(|key| if is(key) { Meant::Yes } else { Meant::No });
+            self.store.purge(&[Where::Marked(group.name().to_owned(), vec![path])], Fate::Gone, |key, _| is(key));
+            self.observed.lock().clear();
+            self.loading.detach(is);
+            self.asking.detach(is);
+        }
+        self.store.remove(&served.share, changed.key, now);
+        self.observed.lock().forget(changed.observed);
+        self.loading.detach(|flying| changed.begins(flying));
+        self.asking.detach(|flying| changed.begins(flying));
+        self.passes.forget_all(changed.key);
+        tracing::debug!(group = group.name(), key = ?changed.key, "invalidated");
+    }
+}
+
+/// A key that is true no more, by hashes alone: what waits for its second takes as little for a target of 50 KB.
+/// Whoever finds another key of the same hash frees that as well, which does no harm.
+#[derive(Clone, Copy)]
+struct Changed {
+    key: Hash,
+    /// How long the key is: keys of its flights begin with it.
+    length: usize,
+    observed: Hash,
+    /// The mark of its path, and what stands for all keys of its target, where others have the same target.
+    target: Option<(Mark, Hash)>,
+}
+
+impl Changed {
+    fn of(served: &Served, key: &Key) -> Self {
+        let path = key.parts().map(|parts| Mark::path(parts.path));
+        Self {
+            key: key.hash(),
+            length: key.bytes().len(),
+            observed: Observer::slot(&served.group, key),
+            target: path.zip(all_of_target(served, key)),
+        }
+    }
+
+    fn begins(&self, flying: &Key) -> bool {
+        flying.hash() == self.key || flying.bytes().get(..self.length).is_some_and(|bytes| Hash::of(bytes) == self.key)
+    }
+}
+
+/// By what the store remembers that a key's target was invalidated, where others have the same target.
+fn all_of_target(served: &Served, key: &Key) -> Option<Hash> {
+    let parts = key.parts().filter(|_| served.group.keys_more_than_target())?;
+    Some(Hash::of(format!("target {} {}{}", parts.group, parts.path, parts.query).as_bytes()))
+}
+
+/// The target that the path of such a call names.
+fn target(uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query()?.as_str().strip_prefix(paths::INVALIDATE)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok().filter(|_| target.starts_with('/'))?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::{transfer::Comes, transfer_report::Refused},
+        clock::simulated,
+        store::{Parts, Used, fresh},
+    };
+    use meshcache_protocol::{Groups, Request, frame, purge::Scope};
+
+    /// A coordinator whose group has a header in its keys, or not.
+    fn cache(headers: &[&str]) -> Arc<Cache> {
+        let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "key": {"headers": headers}, "origin": {"url": "http://o"}}]});
+        let cache = Cache::sample("a", 1 << 20);
+        cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+        cache
+    }
+
+    fn key(cache: &Cache, target: &str, language: &str) -> Key {
+        let fields = [(&b"x-language"[..], language.as_bytes())];
+        let request = Request::read(b"GET", b"http", b"h", target.as_bytes(), &fields).unwrap();
+        Key::of(&cache.rules().named("g").unwrap().group, &request, None)
+    }
+
+    fn invalidate(cache: &Arc<Cache>, key: &Key) {
+        let rules = cache.rules();
+        let served = rules.named("g").unwrap();
+        cache.invalidate(served, &Changed::of(served, key));
+    }
+
+    /// What another coordinator says of a key now that arrived there so many milliseconds ago; it is heard `late`.
+    fn comes(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refused> {
+        let stored = fresh(3_600_000);
+        let (status, arrived) = (StatusCode::OK, cache.clock.now() - ago);
+        let (rules, selecting) = (cache.rules(), Default::default());
+        let entry = Entry::new(Parts {
+            status,
+            fields: vec![],
+            tags: "",
+            body: "old".into(),
+            selecting,
+            stored,
+            arrived,
+            position: Arc::default(),
+        });
+        let (served, mut message) = (rules.named("g").unwrap(), frame::new_message(&Default::default()));
+        cache.write_frames(
+            key,
+            &[Arc::new(entry)],
+            Used { warm: false, touched: arrived },
+            served.group.digest(),
+            &mut message,
+        );
+        let (there, frames) = frame::read(&message).unwrap();
+        cache.take_in(
+            served,
+            &cache.store.begin(key.clone(), cache.consistency.history.position()),
+            &frames[0],
+            late,
+            &Arc::new(there),
+            Comes::Pushed,
+        )
+    }
+
+    #[test]
+    fn what_was_invalidated_does_not_come_back_from_elsewhere() {
+        simulated::set(100_000);
+        let cache = cache(&[]);
+        let (changed, other) = (key(&cache, "/a?b=1", ""), key(&cache, "/a", ""));
+        invalidate(&cache, &changed);
+        assert_eq!(comes(&cache, &changed, 0, 0), Err(Refused::Invalidated), "in the same millisecond");
+        simulated::set(105_000);
+        assert_eq!(comes(&cache, &changed, 60_000, 0), Err(Refused::Invalidated));
+        assert_eq!(comes(&cache, &changed, 4900, 100), Err(Refused::Invalidated), "it may have arrived before");
+        assert_eq!(comes(&cache, &other, 60_000, 0), Ok(()), "another target");
+        assert_eq!(comes(&cache, &changed, 4800, 100), Ok(()), "it arrived later");
+    }
+
+    #[test]
+    fn nor_does_any_other_key_of_its_target() {
+        simulated::set(100_000);
+        let cache = cache(&["x-language"]);
+        let of = |target, language| key(&cache, target, language);
+        invalidate(&cache, &of("/a?b=1", "de"));
+        simulated::set(105_000);
+        for language in ["de", "en"] {
+            assert_eq!(comes(&cache, &of("/a?b=1", language), 60_000, 0), Err(Refused::Invalidated), "{language}");
+            assert_eq!(comes(&cache, &of("/a", language), 60_000, 0), Ok(()), "another target");
+            assert_eq!(comes(&cache, &of("/a?b=1", language), 4000, 0), Ok(()), "it arrived later");
+        }
+    }
+
+    #[test]
+    fn what_was_freed_for_another_reason_may_come_back() {
+        simulated::set(100_000);
+        let cache = cache(&[]);
+        let key = key(&cache, "/a", "");
+        assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
+        cache.remove(&Scope { all: true, ..Scope::default() }, Fate::Gone);
+        assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
+        cache.store.remove(&cache.rules().named("g").unwrap().share, key.hash(), cache.clock.now());
+        assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));
+    }
+
+    #[test]
+    fn a_key_is_invalidated_at_most_once_a_second_and_the_last_word_counts() {
+        let (all, key) = (Invalidations::default(), Hash(7));
+        assert_eq!(all.when(key, 5000), When::Now);
+        assert_eq!((all.when(key, 5300), all.when(key, 5400)), (When::In(700), When::Pending));
+        assert_eq!(all.when(Hash(8), 5400), When::Now, "another key");
+        assert_eq!(all.when(key, 6100), When::In(900), "the one of 6000 was carried out");
+        assert!(!all.is_free(key, 6200) && all.is_free(key, 9000) && !all.is_free(key, 9999));
+        assert_eq!(all.when(key, 10_000), When::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_second_takes_nothing_of_its_target_and_is_carried_out() {
+        assert!(size_of::<Changed>() <= 128 && !std::mem::needs_drop::<Changed>());
+        for headers in [&[][..], &["x-language"]] {
+            simulated::set(100_000);
+            let cache = cache(headers);
+            let (rules, key) = (cache.rules(), key(&cache, &format!("/{}", "x".repeat(50_000)), "de"));
+            let served = rules.named("g").unwrap();
+            let is_there = || cache.store.peek(&served.share, &key, cache.clock.now()).is_some();
+            cache.invalidate_in_time(served, &key);
+            simulated::set(100_001);
+            assert_eq!(comes(&cache, &key, 0, 0), Ok(()));
+            cache.invalidate_in_time(served, &key);
+            cache.invalidate_in_time(served, &key);
+            assert!(is_there(), "it was invalidated a moment ago");
+            simulated::set(101_000);
+            tokio::time::sleep(Duration::from_millis(1001)).await;
+            assert!(!is_there(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_target_stands_behind_the_path_of_the_call() {
+        let of = |uri: &str| target(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(of("/.meshcache/invalidate/a?b=1"), Some("/a?b=1".into()));
+        assert_eq!(of("http://h/.meshcache/invalidate/"), Some("http://h/".into()));
+        for bad in ["/.meshcache/invalidate", "/.meshcache/invalidated/a", "/a"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The cache of one coordinator. [`lookup`] tells the way of a request: store, then miss, flight, peer or
+//! origin, and back.
+
+pub(crate) mod flight;
+pub(crate) mod groups;
+pub(crate) mod handover;
+pub(crate) mod hit_for_pass;
+pub(crate) mod housekeeping;
+pub(crate) mod invalidation;
+pub(crate) mod load;
+pub(crate) mod load_limit;
+pub(crate) mod load_outcome;
+pub(crate) mod lookup;
+pub(crate) mod miss;
+pub(crate) mod not_passed;
+pub(crate) mod observe;
+pub(crate) mod pass;
+pub(crate) mod pass_reason;
+pub(crate) mod peek;
+pub(crate) mod peer_load;
+pub(crate) mod range;
+pub(crate) mod removal;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod revalidation;
+pub mod state;
+pub(crate) mod transfer;
+pub(crate) mod transfer_report;

@@ -1,0 +1,6 @@
+//! Metrics and log lines.
+
+pub mod group_metrics;
+pub(crate) mod limits;
+pub mod log;
+pub mod metrics;
