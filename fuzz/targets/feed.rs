@@ -1,4 +1,4 @@
-//! The feed, as a filter reads answers and a coordinator reads questions.
+//! The feed: responses as a filter reads them, requests as a coordinator does.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Range, If-Range and lists of tags: what is given lies within what there is, and is not much more than that.
+//! Range, If-Range and lists of tags: parts lie within the body, and are not much larger in sum.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
             _ => {}
         }
     }
-    // The same of a stored part: what it says that it has, and what is asked for within that.
+    // A stored part: its Content-Range, and the range of the request within it.
     let said = [(&b"content-range"[..], condition), (b"etag", b"\"a\"")];
     let stored = Response { status: 206, fields: &said };
     let (asked, extent) = (get(&all[..1]), ContentRange::of(&stored));
