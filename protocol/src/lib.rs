@@ -61,6 +61,7 @@ pub mod frame;
 pub mod freshness;
 pub mod groups;
 pub mod hash;
+pub mod invalidation_limit;
 pub mod key;
 pub mod observe;
 pub mod paths;

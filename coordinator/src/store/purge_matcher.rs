@@ -1,6 +1,6 @@
 //! Matches purges against keys and stored responses.
 
-use crate::store::{Entry, Mark, Meant, Where};
+use crate::store::{entry::Entry, purge_guard::PurgeMatch, purge_index::IndexTerm, purge_scope::PurgeScope};
 use meshcache_protocol::{
     Groups, Key,
     purge::{Candidates, KeyMatch, Matcher, Scope},
@@ -15,28 +15,28 @@ impl<'a> PurgeMatcher<'a> {
         Self(Matcher::new(scope, groups))
     }
 
-    /// Returns where to look for what it matches.
-    pub(crate) fn places(&self) -> Vec<Where> {
-        let candidates = self.0.candidates(Mark::path, |tag| Mark::tag(tag.as_bytes()));
-        let place = |candidate| match candidate {
-            Candidates::Everywhere => Where::Everywhere,
-            Candidates::Group(group) => Where::Group(group.to_owned()),
-            Candidates::Indexed(group, marks) => Where::Marked(group.to_owned(), marks),
+    /// Returns where to look for what the purge matches: there is none of it elsewhere.
+    pub(crate) fn scopes(&self) -> Vec<PurgeScope> {
+        let candidates = self.0.candidates(IndexTerm::path, |tag| IndexTerm::tag(tag.as_bytes()));
+        let scope = |candidate| match candidate {
+            Candidates::Everywhere => PurgeScope::Everywhere,
+            Candidates::Group(group) => PurgeScope::Group(group.to_owned()),
+            Candidates::Indexed(group, terms) => PurgeScope::Indexed(group.to_owned(), terms),
         };
-        candidates.into_iter().map(place).collect()
+        candidates.into_iter().map(scope).collect()
     }
 
-    /// Matches a key that is being loaded. Its tags are not known yet.
-    pub(crate) fn means(&self, key: &Key) -> Meant {
+    /// Matches a load by its key. The tags of its response are not known yet.
+    pub(crate) fn match_key(&self, key: &Key) -> PurgeMatch {
         match self.0.match_key(key) {
-            KeyMatch::Yes => Meant::Yes,
-            KeyMatch::ByTag => Meant::ByTag(self.0.tags().clone()),
-            KeyMatch::No => Meant::No,
+            KeyMatch::Yes => PurgeMatch::Yes,
+            KeyMatch::ByTag => PurgeMatch::ByTag(self.0.tags().clone()),
+            KeyMatch::No => PurgeMatch::No,
         }
     }
 
-    /// Whether it matches what is stored under a key.
-    pub(crate) fn is(&self, key: &Key, variants: &[Arc<Entry>]) -> bool {
+    /// Returns whether the purge matches what is stored under a key.
+    pub(crate) fn matches(&self, key: &Key, variants: &[Arc<Entry>]) -> bool {
         self.0.matches(key, || variants.iter().flat_map(|entry| entry.tag_words()).any(|word| self.0.has_tag(word)))
     }
 }
