@@ -87,7 +87,7 @@ impl PurgeLog {
     }
 
     /// Numbers a purge of our own, and carries it out.
-    pub(crate) fn append_own<T>(&self, what: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+    pub(crate) fn append_own<T>(&self, scope: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
         let mut last = self.turn.lock();
         if self.log.lock().position().of(&self.source()) < *last {
             // More other sources have purged since than the log remembers: the numbers of this one are forgotten, and
@@ -97,7 +97,7 @@ impl PurgeLog {
         let source = self.source();
         let n = last.saturating_add(1);
         *last = n;
-        let purge = Purge { source: source.to_string(), n, scope: what, soft };
+        let purge = Purge { source: source.to_string(), n, scope, soft };
         // Appended before it is carried out: entries that arrive from peers meanwhile are compared with it.
         self.log.lock().append(purge.clone());
         let result = carry_out(&purge);

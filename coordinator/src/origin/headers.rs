@@ -17,8 +17,7 @@ use meshcache_protocol::{
     Field, forwarding,
     groups::{Group, OriginHost},
     key,
-    request::FORWARDED_PROTO,
-    request::normal_form::normalize,
+    request::{FORWARDED_PROTO, normal_form::normalize},
     wire,
 };
 use std::borrow::Cow;
