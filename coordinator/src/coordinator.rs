@@ -5,15 +5,15 @@ use crate::{
     cluster::{announcer::Words, membership::Rings, static_peers::Fixed},
     config::{
         CheckFlags, Config,
-        groups_file::{Loaded, Source},
+        groups_file::{GroupSource, LoadedGroups},
         tokens::Tokens,
     },
     feed::Feed,
     kube,
-    kube::Cluster,
+    kube::{Cluster, endpoint_slices::Fault},
     purge::Purger,
     reload::{Reload, give},
-    server::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
+    server::{AdminPort, DataPort, Filter, Handler, Listener, MAX_PUSHES, PeerPort, StatusPort, own_address},
     settings::Settings,
     telemetry::metrics::Metrics,
 };
@@ -73,10 +73,10 @@ pub struct Coordinator {
     rings: Arc<Rings>,
     fixed: Option<Fixed>,
     kube: Option<kube::Followed>,
-    data: (Port, Data),
-    admin: (Port, Admin),
-    status: (Port, Status),
-    peer: (Port, PeerPort),
+    data: (Listener, DataPort),
+    admin: (Listener, AdminPort),
+    status: (Listener, StatusPort),
+    peer: (Listener, PeerPort),
     purger: Arc<Purger>,
     stopping: Arc<AtomicBool>,
 }
@@ -87,8 +87,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 }
 
 /// Reads the groups as `run` would: what is good, with its warnings, or the one line that says what is wrong.
-pub fn check(flags: &CheckFlags) -> Result<Loaded, Failed> {
-    let (source, identity) = (Source::Path(flags.config.clone()), flags.identity.into());
+pub fn check(flags: &CheckFlags) -> Result<LoadedGroups, Failed> {
+    let (source, identity) = (GroupSource::Path(flags.config.clone()), flags.identity.into());
     let loaded = source.load(&source.read(), identity).map_err(|wrong| Failed::Config(wrong.to_string()))?;
     let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
     give(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;
@@ -113,6 +113,7 @@ impl Coordinator {
     pub async fn start(config: Config) -> Result<Self, Failed> {
         let files = descriptors();
         let metrics = Metrics::new().map_err(system)?;
+        Fault::ALL.iter().for_each(|fault| metrics.set_discovery_problems(fault.word(), 0));
         let cache = Cache::new(settings(&config), metrics.clone());
         let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(Failed::Config)?;
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(Failed::Config)?;
@@ -132,7 +133,7 @@ impl Coordinator {
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
         let port = |name: &str, at, most: u64| {
             let most = usize::try_from(most.max(64)).unwrap_or(64);
-            Port::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
+            Listener::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
         };
         let data = port("data", config.listen, files / 2)?;
         let admin = port("admin", config.admin_at(), (files / 64).min(256))?;
@@ -144,7 +145,7 @@ impl Coordinator {
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
-        let admin_routes = Admin {
+        let admin_routes = AdminPort {
             cache: cache.clone(),
             purger: purger.clone(),
             tokens: admin_tokens,
@@ -152,7 +153,7 @@ impl Coordinator {
             me: config.name.clone(),
             store_bytes: config.store_bytes,
         };
-        let status_routes = Status {
+        let status_routes = StatusPort {
             cache: cache.clone(),
             feed: feed.clone(),
             metrics: metrics.clone(),
@@ -168,7 +169,7 @@ impl Coordinator {
             }
         });
         let mut coordinator = Self {
-            data: (data, Data { cache: cache.clone(), feed }),
+            data: (data, DataPort { cache: cache.clone(), feed }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
             peer: (
@@ -178,7 +179,7 @@ impl Coordinator {
                     purger: purger.clone(),
                     rings: rings.clone(),
                     tokens: peer_tokens,
-                    pushes: Arc::new(Semaphore::new(PUSHES)),
+                    pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
                 },
             ),
             purger,
@@ -221,7 +222,7 @@ impl Coordinator {
 
     /// Where it listens.
     pub fn ports(&self) -> Result<Ports, Failed> {
-        let at = |port: &Port| port.address().map_err(system);
+        let at = |port: &Listener| port.address().map_err(system);
         Ok(Ports {
             data: at(&self.data.0)?,
             admin: at(&self.admin.0)?,
@@ -337,7 +338,7 @@ impl Coordinator {
     }
 }
 
-async fn serve((port, service): (Port, impl Answer), drain: watch::Receiver<bool>) {
+async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {
     port.serve(service, drain).await;
 }
 

@@ -5,7 +5,7 @@ use crate::{
     clock,
     consistency::catch_up::{Claim, Knows},
     http::byte_budget::{ByteBudget, ByteReservation},
-    telemetry::{limits::Limit, metrics::Metrics},
+    telemetry::{limits::ProcessLimit, metrics::Metrics},
 };
 use bytes::Bytes;
 use http::HeaderValue;
@@ -253,7 +253,7 @@ impl Feed {
             return Some(json.into());
         }
         let written = self.written(json, &mut answers).or_else(|| {
-            self.metrics.met(Limit::FeedAnswers);
+            self.metrics.count_limit_reached(ProcessLimit::FeedAnswers);
             // Whoever cannot be told what was purged is told that: it empties its hot cache.
             let news = (!is_lost).then(|| lost((*current.position).clone(), marks()))?;
             self.written(self.json(wire, current, wants_state, Some(news)), &mut answers)
@@ -267,7 +267,7 @@ impl Feed {
 
     /// The answer, if there is room for it. What is kept and not on its way to anybody makes room.
     fn written(&self, json: Vec<u8>, kept: &mut HashMap<Place, Arc<Written>>) -> Option<Arc<Written>> {
-        let (mut taken, bytes) = (self.room.take(), json.len() as u64);
+        let (mut taken, bytes) = (self.room.reserve(), json.len() as u64);
         // One that is larger than all there is for them has to be told, too.
         let mut fits = || json.len() <= SHORT || taken.grow(bytes) || (bytes > ANSWERED && self.room.used() == 0);
         if !fits() {
@@ -332,7 +332,7 @@ impl Feed {
             for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_word(outcome) && *outcome != MISMATCH) {
                 let mut words = lock(&self.words);
                 if words.contains(outcome) || (words.len() < WORDS && words.insert(outcome.clone())) {
-                    self.metrics.proxy_requests(group, outcome, possible(*count));
+                    self.metrics.add_proxy_requests(group, outcome, possible(*count));
                 }
             }
         }

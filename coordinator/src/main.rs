@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use meshcache_coordinator::{
-    config::{CheckFlags, Config, Hook, Program, What},
+    config::{CheckFlags, Command, Config, Hook, Program},
     coordinator::{self, Failed},
     http::get,
     kube::hooks,
@@ -24,15 +24,15 @@ static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:3000,muz
 fn main() -> ExitCode {
     let program = Program::parse();
     log::init(program.flags.log_format, program.flags.log_level);
-    let done = match program.what {
-        Some(What::Check(flags)) => check(&flags),
-        Some(What::Probe { url }) => once(async {
+    let done = match program.command {
+        Some(Command::Check(flags)) => check(&flags),
+        Some(Command::Probe { url }) => once(async {
             get::get(&url)
                 .await
                 .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
                 .map_err(|why| format!("{url}: {why}"))
         }),
-        Some(What::Hook(hook)) => once(run_hook(hook)),
+        Some(Command::Hook(hook)) => once(run_hook(hook)),
         None => serve(program),
     };
     match done {

@@ -9,7 +9,7 @@ use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::purging::{Storm, order};
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Connection, Mesh, Reply, Stopwatch, await_until};
 use serde_json::json;
 
 async fn body(to: SocketAddr, path: &str) -> String {
@@ -64,7 +64,7 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     }
     mesh.coordinators.all[0].freeze();
     for path in paths.iter().take(2) {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let (status, report) = order(&mesh.coordinators.all[1], &url(path)).await;
         assert_eq!((status, &report["unreached"]), (202, &json!(["peer-0"])), "{report}");
         assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
@@ -112,7 +112,7 @@ async fn a_frozen_peer_does_not_keep_the_others_from_answering() {
         }
     }
     // Nor from purging: it is named, and has long since ceased to answer from its store.
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     for path in &paths {
         let (status, report) =
             order(&mesh.coordinators.all[1], &json!({"group": "shop", "paths": [path]}).to_string()).await;

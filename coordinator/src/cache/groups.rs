@@ -2,8 +2,8 @@
 
 use crate::{
     cache::{load_limit::Room, not_passed::Held},
-    origin::{BadCa, Clients, Origin, Outages},
-    store::{Share, Store},
+    origin::{BadCa, Origin, OriginBackoff, Origins},
+    store::{Quota, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
@@ -13,12 +13,12 @@ use std::sync::Arc;
 pub(crate) struct Served {
     pub(crate) group: Arc<Group>,
     pub(crate) metrics: Arc<GroupMetrics>,
-    pub(crate) share: Arc<Share>,
+    pub(crate) quota: Arc<Quota>,
     pub(crate) origin: Origin,
     /// `maxLoads` places.
     pub(crate) room: Arc<Room>,
     /// What is remembered of its origin's failures.
-    pub(crate) outages: Arc<Outages>,
+    pub(crate) backoff: Arc<OriginBackoff>,
     /// When it was last said that clients' requests are not sent on.
     pub(crate) held: Held,
 }
@@ -36,14 +36,14 @@ impl Rules {
         groups: Arc<Groups>,
         before: &Self,
         store: &Store,
-        clients: &Clients,
+        origins: &Origins,
         metrics: &Metrics,
     ) -> Result<Self, BadCa> {
-        let origins = clients.origins(&groups, metrics)?;
+        let origins = origins.of_groups(&groups, metrics)?;
         let limits: Vec<_> =
             groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
-        let shares = store.shares(&limits);
-        let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {
+        let quotas = store.quotas(&limits);
+        let served = groups.iter().zip(origins).zip(quotas).map(|((group, origin), quota)| {
             let most = group.config().origin.max_loads;
             let same =
                 |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
@@ -53,8 +53,8 @@ impl Rules {
             let there = |old: &&Arc<Served>| {
                 old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url
             };
-            let outages = before.served.iter().find(there).map_or_else(Arc::default, |old| old.outages.clone());
-            Arc::new(Served { group: group.clone(), metrics, share, origin, room, outages, held: Held::default() })
+            let backoff = before.served.iter().find(there).map_or_else(Arc::default, |old| old.backoff.clone());
+            Arc::new(Served { group: group.clone(), metrics, quota, origin, room, backoff, held: Held::default() })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }

@@ -8,9 +8,9 @@ use crate::{
         transfer_report::{Refused, Report},
     },
     consistency::catch_up::Claim,
-    http::capture::{Collected, collect},
-    origin::{Failure, Paced},
-    store::Place,
+    http::capture::{CaptureOutcome, capture},
+    origin::{Failure, IdleTimeoutBody},
+    store::RankedKey,
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -36,8 +36,8 @@ impl Cache {
     /// gets no more of them.
     pub(crate) async fn hand_over(self: &Arc<Self>) -> Report {
         let ring = self.cluster.ring();
-        let mut queues: HashMap<String, Vec<Place>> = HashMap::new();
-        for place in self.store.by_use() {
+        let mut queues: HashMap<String, Vec<RankedKey>> = HashMap::new();
+        for place in self.store.keys_by_use() {
             if let Some(owner) = ring.owner(place.hash).filter(|owner| owner.name != self.settings.me) {
                 queues.entry(owner.name.clone()).or_default().push(place);
             }
@@ -55,7 +55,7 @@ impl Cache {
         all
     }
 
-    async fn push_all(&self, peer: &str, places: Vec<Place>, seats: &Semaphore) -> Report {
+    async fn push_all(&self, peer: &str, places: Vec<RankedKey>, seats: &Semaphore) -> Report {
         let mut all = Report::default();
         let mut left = places.into_iter().peekable();
         while left.peek().is_some() {
@@ -69,7 +69,7 @@ impl Cache {
             match self.push(peer, message).await {
                 Ok(report) => {
                     let is_full = report.is_full();
-                    self.metrics.pushed(report.taken, &report.refused);
+                    self.metrics.count_pushed(report.outcomes());
                     all.add(report);
                     if is_full {
                         break;
@@ -84,9 +84,9 @@ impl Cache {
         all
     }
 
-    fn write_place(&self, place: &Place, message: &mut Vec<u8>) {
+    fn write_place(&self, place: &RankedKey, message: &mut Vec<u8>) {
         let rules = self.rules();
-        let Some((key, entries, used)) = self.store.at(place, self.clock.now()) else { return };
+        let Some((key, entries, used)) = self.store.entries_of(place, self.clock.now()) else { return };
         if let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) {
             self.write_frames(&key, &entries, used, served.group.digest(), message);
         }
@@ -94,8 +94,8 @@ impl Cache {
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
         let response = self.cluster.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
-        let Collected::Whole(report) =
-            collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.take()).await
+        let CaptureOutcome::Whole(report) =
+            capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.reserve()).await
         else {
             return Err(Failure::IncompleteBody);
         };
@@ -131,7 +131,7 @@ impl Cache {
                 Err(refused) => report.refuse(refused.label()),
             }
         }
-        self.metrics.received(report.taken, &report.refused);
+        self.metrics.count_received(report.outcomes());
         Ok(report)
     }
 }

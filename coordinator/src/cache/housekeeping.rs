@@ -24,7 +24,7 @@ impl Cache {
                 last = self.clock.now();
                 self.loading.expire();
                 self.asking.expire();
-                for part in 0..self.store.parts() {
+                for part in 0..self.store.shard_count() {
                     while self.store.expire(part, self.clock.now()) {
                         tokio::task::yield_now().await;
                     }

@@ -11,12 +11,12 @@ use crate::{
     clock,
     http::{
         body::Body,
-        capture::{Collected, collect},
-        head::Head,
+        capture::{CaptureOutcome, capture},
+        head::RequestHead,
     },
     jitter::random,
-    origin::{Failing, Failure, Paced, Purpose, answered, outgoing, with_headers},
-    store::{Entry, Load, Parts, with_fields},
+    origin::{Failure, FailureScope, IdleTimeoutBody, Purpose, outgoing, strip_response_headers, with_headers},
+    store::{Entry, Parts, PurgeGuard, with_fields},
 };
 use http::{
     Response, StatusCode,
@@ -39,7 +39,7 @@ const FAILURE: u64 = 1000;
 /// What a load is made for.
 pub(crate) struct Errand {
     pub(crate) served: Arc<Served>,
-    pub(crate) head: Head,
+    pub(crate) head: RequestHead,
     pub(crate) key: Key,
     pub(crate) verified: bool,
     /// Why it is not answered from the store, as Cache-Status has it.
@@ -54,7 +54,7 @@ pub(crate) type Leader = Option<oneshot::Sender<Response<Body>>>;
 /// An answer whose head is there.
 struct Arrived<'a> {
     head: response::Parts,
-    body: Paced,
+    body: IdleTimeoutBody,
     times: Times,
     at: u64,
     began: Instant,
@@ -72,7 +72,7 @@ impl Cache {
         let load = self.store.begin(key.clone(), self.consistency.history.position());
         let stale = self
             .store
-            .get(&served.share, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
+            .get(&served.quota, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
         // Between the look into the store that brought us here and the begin of this flight, another may have landed.
         if let Some(entry) = &stale
             && freshness::reuse(
@@ -87,7 +87,7 @@ impl Cache {
         }
         let may_stand_in = stale.as_ref().filter(|entry| self.may_serve_on_error(served, &request, *verified, entry));
         if let Some(entry) = may_stand_in
-            && served.outages.holds(key.hash(), self.clock.now())
+            && !served.backoff.try_load(key.hash(), self.clock.now())
         {
             return given(entry, Verdict::new(Outcome::Stale).because("origin-down"), self.clock.now());
         }
@@ -118,7 +118,7 @@ impl Cache {
                 Ok(response) => response.into_parts(),
                 Err(failure) => return self.missed(served, &load, &request, *verified, stale.as_ref(), failure),
             };
-            answered(&served.group, &mut head.headers);
+            strip_response_headers(&served.group, &mut head.headers);
             self.note_health(served, key, &head);
             let arrived = Arrived {
                 head,
@@ -160,7 +160,7 @@ impl Cache {
     /// tags that are the same for two encodings, as careless origins send them, do no harm.
     fn others(&self, served: &Served, key: &Key) -> Vec<Arc<Entry>> {
         let letter = served.group.config().freshness.errors.by_rfc();
-        let stored = letter.then(|| self.store.peek(&served.share, key, self.clock.now())).flatten();
+        let stored = letter.then(|| self.store.peek(&served.quota, key, self.clock.now())).flatten();
         stored.map_or_else(Vec::new, |(entries, _)| entries)
     }
 
@@ -169,7 +169,7 @@ impl Cache {
     async fn keep(
         &self,
         served: &Arc<Served>,
-        load: &Load,
+        load: &PurgeGuard,
         verified: bool,
         stale: Option<&Arc<Entry>>,
         arrived: Arrived<'_>,
@@ -177,7 +177,7 @@ impl Cache {
     ) -> Landed {
         let Arrived { head, body, times, at, began, request } = arrived;
         served.metrics.local_load.inc();
-        let limit = served.group.config().limits.object.0.min(served.share.limit());
+        let limit = served.group.config().limits.object.0.min(served.quota.limit());
         // What turns out to be one client's goes on as that.
         let alone = served.origin.pass_timeout();
         let (vary, decided) = with_headers(&head.headers, |fields| {
@@ -197,28 +197,28 @@ impl Cache {
             Err(not) => {
                 return self.apart(
                     apart((*not).into()),
-                    Response::from_parts(head, Body::stream(body.pausing(alone))),
+                    Response::from_parts(head, Body::stream(body.with_idle_timeout(alone))),
                     lead,
                 );
             }
         };
-        let body = match collect(body, limit, &mut self.bytes.take()).await {
-            Collected::Whole(body) => body,
-            Collected::Crowded(rest) => {
+        let body = match capture(body, limit, &mut self.bytes.reserve()).await {
+            CaptureOutcome::Whole(body) => body,
+            CaptureOutcome::OverBudget(rest) => {
                 return self.apart(
                     apart(CROWDED),
-                    Response::from_parts(head, Body::stream(rest.map(|rest| rest.pausing(alone)))),
+                    Response::from_parts(head, Body::stream(rest.map(|rest| rest.with_idle_timeout(alone)))),
                     lead,
                 );
             }
-            Collected::Outgrown(rest) => {
-                let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
+            CaptureOutcome::TooLarge(rest) => {
+                let rest = Body::stream(rest.map(|rest| rest.with_idle_timeout(alone)));
                 return self.apart(apart(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
             }
-            Collected::Cut(cut) => {
+            CaptureOutcome::Cut(cut) => {
                 let failure =
                     if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
-                served.metrics.not_stored(Reason::Incomplete);
+                served.metrics.count_not_stored(Reason::Incomplete);
                 return self.missed(served, load, request, verified, stale, failure);
             }
         };
@@ -244,7 +244,7 @@ impl Cache {
         };
         let Some(stored) = stored else {
             if let Err(not) = decided {
-                served.metrics.not_stored(not.reason());
+                served.metrics.count_not_stored(not.reason());
             }
             self.supersede(served, load.key(), request, &head);
             let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
@@ -268,7 +268,7 @@ impl Cache {
     fn revalidated(
         &self,
         served: &Arc<Served>,
-        load: &Load,
+        load: &PurgeGuard,
         verified: bool,
         old: &Arc<Entry>,
         arrived: &Arrived<'_>,
@@ -285,8 +285,8 @@ impl Cache {
             }
             Err(not) => {
                 // It is still right, but may not be kept any longer.
-                served.metrics.not_stored(not.reason());
-                self.store.remove_variants(&served.share, load.key(), |entry| entry.selecting.matches(request));
+                served.metrics.count_not_stored(not.reason());
+                self.store.remove_variants(&served.quota, load.key(), |entry| entry.selecting.matches(request));
                 Landed::Given(Given { entry: old.clone(), verdict, audience: Audience::Leader, began: *began })
             }
         }
@@ -300,7 +300,7 @@ impl Cache {
         request: &Request<'_>,
         verified: bool,
         old: &Entry,
-        load: &Load,
+        load: &PurgeGuard,
         brought: &Brought<'_>,
     ) -> Result<Entry, NotStored> {
         let Brought { head: new, times, at } = *brought;
@@ -326,13 +326,13 @@ impl Cache {
         }))
     }
 
-    pub(crate) fn put(&self, served: &Served, load: &Load, entry: &Arc<Entry>) -> bool {
-        let stored = self.store.put(&served.share, load, entry.clone(), self.clock.now());
+    pub(crate) fn put(&self, served: &Served, load: &PurgeGuard, entry: &Arc<Entry>) -> bool {
+        let stored = self.store.put(&served.quota, load, entry.clone(), self.clock.now());
         if stored {
             tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
             self.passes.forget(load.key().hash(), &entry.selecting);
         } else {
-            served.metrics.not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
+            served.metrics.count_not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
         }
         stored
     }
@@ -342,7 +342,7 @@ impl Cache {
     fn apart(&self, parting: Parting<'_>, response: Response<Body>, lead: Option<Lead>) -> Landed {
         let Parting { served, load, request, vary, why, stale } = parting;
         let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
-        served.metrics.not_stored(why.reason);
+        served.metrics.count_not_stored(why.reason);
         if why != CROWDED {
             self.supersede(served, load.key(), request, &head);
         }
@@ -369,9 +369,9 @@ impl Cache {
             300..=399 | 401 | 403 | 407 | 500 | 502..=504 => {}
             _ if freshness::is_provoked(status) => {}
             404 | 410 if !head.headers.contains_key(VARY) => {
-                self.store.remove(&served.share, key.hash(), self.clock.now());
+                self.store.remove(&served.quota, key.hash(), self.clock.now());
             }
-            _ => self.store.remove_variants(&served.share, key, |entry| entry.selecting.matches(request)),
+            _ => self.store.remove_variants(&served.quota, key, |entry| entry.selecting.matches(request)),
         }
     }
 
@@ -382,9 +382,9 @@ impl Cache {
                 .headers
                 .get(RETRY_AFTER)
                 .map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
-            served.outages.fails(key.hash(), Failing::Key { retry_after }, self.clock.now(), random());
+            served.backoff.record_failure(key.hash(), FailureScope::Key { retry_after }, self.clock.now(), random());
         } else {
-            served.outages.succeeds(key.hash());
+            served.backoff.record_success(key.hash());
         }
     }
 
@@ -392,15 +392,15 @@ impl Cache {
     fn missed(
         &self,
         served: &Served,
-        load: &Load,
+        load: &PurgeGuard,
         request: &Request<'_>,
         verified: bool,
         stale: Option<&Arc<Entry>>,
         failure: Failure,
     ) -> Landed {
         served.metrics.local_load_errs.inc();
-        if let Some(failing) = failure.failing() {
-            served.outages.fails(load.key().hash(), failing, self.clock.now(), random());
+        if let Some(failing) = failure.scope() {
+            served.backoff.record_failure(load.key().hash(), failing, self.clock.now(), random());
         }
         match stale {
             Some(entry) if self.may_serve_on_error(served, request, verified, entry) => {
@@ -479,7 +479,7 @@ impl From<NotStored> for Why {
 /// What parts those who wait from each other.
 struct Parting<'a> {
     served: &'a Arc<Served>,
-    load: &'a Load,
+    load: &'a PurgeGuard,
     request: &'a Request<'a>,
     vary: Vary,
     why: Why,

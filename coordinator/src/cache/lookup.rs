@@ -10,9 +10,9 @@ use crate::{
         response,
         state::Cache,
     },
-    http::{body::Body, head::Head},
+    http::{body::Body, head::RequestHead},
     settings::Door,
-    telemetry::limits::Limit,
+    telemetry::limits::ProcessLimit,
 };
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -29,7 +29,7 @@ impl Cache {
     pub async fn answer(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
         let (began, now) = (Instant::now(), self.clock.now());
         let (parts, body) = request.into_parts();
-        let head = match Head::read(door, parts) {
+        let head = match RequestHead::read(door, parts) {
             Ok(head) => head,
             Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &self.names),
         };
@@ -50,8 +50,14 @@ impl Cache {
     }
 
     /// The store first. What it has is given at once, whoever owns the key.
-    async fn look_up(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, body: Incoming, now: u64) -> Response<Body> {
-        let Served { group, metrics, share, .. } = &**asked.served;
+    async fn look_up(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        head: &RequestHead,
+        body: Incoming,
+        now: u64,
+    ) -> Response<Body> {
+        let Served { group, metrics, quota, .. } = &**asked.served;
         metrics.gets.inc();
         if asked.question.is_none() {
             metrics.from_clients.inc();
@@ -59,7 +65,7 @@ impl Cache {
         if asked.is_from_peer {
             metrics.server_requests.inc();
         }
-        let stored = self.store.get(share, &asked.key, now, |entry| entry.answers(&asked.request));
+        let stored = self.store.get(quota, &asked.key, now, |entry| entry.answers(&asked.request));
         let stored = stored.filter(|entry| !self.has_changed(asked, entry, now));
         let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
         let reuse = freshness::reuse(
@@ -75,7 +81,7 @@ impl Cache {
             _ => None,
         };
         if group.config().mode == Mode::Observe && asked.question.is_none() {
-            metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
+            metrics.count_request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
             return Box::pin(self.through(
                 asked.served,
                 head,
@@ -95,7 +101,7 @@ impl Cache {
             verdict.shared = true;
             if let Some(response) = response::give(asked, entry, verdict, &self.names) {
                 metrics.hits.inc();
-                metrics.answered(outcome.label());
+                metrics.count_response(outcome.label());
                 return response;
             }
         }
@@ -114,7 +120,7 @@ impl Cache {
 
     /// What keeps the store from answering a request that it has no response for, as Cache-Status has it.
     fn missed_by(&self, asked: &Asked<'_>, now: u64) -> &'static str {
-        match self.store.peek(&asked.served.share, &asked.key, now) {
+        match self.store.peek(&asked.served.quota, &asked.key, now) {
             None => "uri-miss",
             Some((entries, _))
                 if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&asked.request)) =>
@@ -129,15 +135,15 @@ impl Cache {
     async fn fetch(
         self: &Arc<Self>,
         asked: &Asked<'_>,
-        head: &Head,
+        head: &RequestHead,
         body: Incoming,
         reuse: Reuse,
         fwd: &'static str,
         validates: bool,
     ) -> Response<Body> {
         let Served { group, .. } = &**asked.served;
-        if !head.count(&self.heads) {
-            self.metrics.met(Limit::Heads);
+        if !head.reserve(&self.heads) {
+            self.metrics.count_limit_reached(ProcessLimit::Heads);
             return self.full(asked, tokio::time::Instant::now()).await;
         }
         let hop = self.hop(asked);
@@ -171,7 +177,7 @@ impl Cache {
     async fn fetch_alone(
         self: &Arc<Self>,
         asked: &Asked<'_>,
-        head: &Head,
+        head: &RequestHead,
         body: Incoming,
         reuse: Reuse,
         aside: Aside,
@@ -181,11 +187,11 @@ impl Cache {
         if let Some(hop) = &hop
             && let Some(response) = self.relay(asked, head, hop).await
         {
-            metrics.request(Outcome::Hit.label(), Reason::Peer);
+            metrics.count_request(Outcome::Hit.label(), Reason::Peer);
             return response;
         }
         if reuse == Reuse::OnlyIfCached {
-            metrics.request(Outcome::Error.label(), Reason::OnlyIfCached);
+            metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
             return response::only_if_cached(asked, &self.names);
         }
         self.let_go(asked, head, body, aside).await

@@ -13,7 +13,7 @@ use crate::{
         response,
         state::Cache,
     },
-    http::{body::Body, head::Head},
+    http::{body::Body, head::RequestHead},
     jitter::spread,
     store::{Entry, with_fields},
     telemetry::metrics::Metrics,
@@ -47,7 +47,7 @@ impl Cache {
     pub(crate) async fn fly(
         self: &Arc<Self>,
         asked: &Asked<'_>,
-        head: &Head,
+        head: &RequestHead,
         body: Incoming,
         hop: Option<Hop>,
         fwd: &'static str,
@@ -93,7 +93,7 @@ impl Cache {
                         {
                             verdict.reason = fwd.into();
                         }
-                        asked.served.metrics.answered(verdict.outcome.label());
+                        asked.served.metrics.count_response(verdict.outcome.label());
                         match response::give(asked, &entry, verdict, &self.names) {
                             Some(response) => return response,
                             None => return self.let_go(asked, head, body, aside(Reason::Conditional.into())).await,
@@ -115,7 +115,7 @@ impl Cache {
                 }
                 Waited::Landed(Landed::Apart(Apart { reason, remember, vary })) => {
                     if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
-                        asked.served.metrics.request(Outcome::Miss.label(), reason);
+                        asked.served.metrics.count_request(Outcome::Miss.label(), reason);
                         return response;
                     }
                     if reason == Reason::Overload {
@@ -126,7 +126,7 @@ impl Cache {
                 Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
                 Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
                 Waited::Late(flight) if asked.question.is_some() => {
-                    asked.served.metrics.answered(Outcome::Loading.label());
+                    asked.served.metrics.count_response(Outcome::Loading.label());
                     return response::bare(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
                 }
                 // The flight's head was there in time, or it would have failed: a long body need not be waited for.
@@ -142,7 +142,7 @@ impl Cache {
         self: &Arc<Self>,
         mut takeoff: Takeoff<Landed>,
         asked: &Asked<'_>,
-        head: &Head,
+        head: &RequestHead,
         hop: Option<Hop>,
         (fwd, is_refresh): (&'static str, bool),
     ) -> Option<oneshot::Receiver<Response<Body>>> {
@@ -182,7 +182,7 @@ impl Cache {
     }
 
     /// One load in the background for a stale answer, whatever the number of those who were given it.
-    pub(crate) fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &Head) {
+    pub(crate) fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &RequestHead) {
         if freshness::joins(&asked.served.group, &asked.request, asked.verified()).is_ok()
             && self.passes.get(asked.key.hash(), &asked.request, false, self.clock.now()).is_none()
         {
@@ -191,7 +191,7 @@ impl Cache {
     }
 
     /// One load in the background, for whoever comes while it is under way.
-    pub(crate) fn load_beside(self: &Arc<Self>, asked: &Asked<'_>, head: &Head, fwd: &'static str) {
+    pub(crate) fn load_beside(self: &Arc<Self>, asked: &Asked<'_>, head: &RequestHead, fwd: &'static str) {
         let key = self.flight_key(asked);
         if let Ok((_, Some(takeoff))) = self.loading.join(&key, Wants::default(), || self.left(asked, &key)) {
             self.take_off(takeoff, asked, head, None, (fwd, true));
@@ -216,7 +216,7 @@ impl Cache {
     fn flight_key(&self, asked: &Asked<'_>) -> Key {
         let newest = self
             .store
-            .peek(&asked.served.share, &asked.key, self.clock.now())
+            .peek(&asked.served.quota, &asked.key, self.clock.now())
             .and_then(|(entries, _)| entries.into_iter().next());
         newest.map_or_else(|| asked.key.clone(), |newest| variant_key(&asked.key, &selecting(asked, &newest)))
     }
@@ -228,7 +228,7 @@ impl Cache {
             return None;
         }
         let (group, now) = (&asked.served.group, self.clock.now());
-        let (entries, _) = self.store.peek(&asked.served.share, &asked.key, now)?;
+        let (entries, _) = self.store.peek(&asked.served.quota, &asked.key, now)?;
         let entry = match entries.iter().find(|entry| entry.answers(&asked.request)) {
             Some(entry) => {
                 (freshness::reuse(group, &asked.request, asked.verified(), Some(&entry.stored), entry.resident(now))

@@ -12,14 +12,14 @@ use crate::{
     },
     clock,
     http::{
-        body::{Body, Held},
-        capture::Kept,
-        head::Head,
+        body::{Body, GuardedBody},
+        capture::TeeBody,
+        head::RequestHead,
     },
     jitter::{random, spread},
-    origin::{Failure, Purpose, answered, goes_as_keyed, outgoing, with_headers},
-    store::{Entry, Load, Parts, with_fields},
-    telemetry::limits::Limit,
+    origin::{Failure, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers},
+    store::{Entry, Parts, PurgeGuard, with_fields},
+    telemetry::limits::ProcessLimit,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -44,12 +44,12 @@ impl Cache {
     pub(crate) async fn elsewhere<'a>(
         self: &Arc<Self>,
         elsewhere: Elsewhere<'a>,
-        head: &Head,
+        head: &RequestHead,
         body: Incoming,
     ) -> (Option<&'a Arc<Served>>, Response<Body>) {
         match elsewhere {
             Elsewhere::Pass { served, reason, is_question } => {
-                served.metrics.request(Outcome::Pass.label(), reason);
+                served.metrics.count_request(Outcome::Pass.label(), reason);
                 let response = if is_question {
                     response::hand_back(&Aside::new(reason, ""))
                 } else {
@@ -62,12 +62,12 @@ impl Cache {
             }
             Elsewhere::HandBack { served, reason } => {
                 if let Some(served) = served {
-                    served.metrics.request(Outcome::Pass.label(), reason);
+                    served.metrics.count_request(Outcome::Pass.label(), reason);
                 }
                 (served, response::hand_back(&Aside::new(reason, "")))
             }
             Elsewhere::Held { served, not } => {
-                served.metrics.request(Outcome::Error.label(), Reason::NotPassed);
+                served.metrics.count_request(Outcome::Error.label(), Reason::NotPassed);
                 served.held.complain(served.group.name(), not, head.method().as_str(), self.clock.now());
                 (Some(served), response::refused(StatusCode::FORBIDDEN, Reason::NotPassed, &self.names))
             }
@@ -80,11 +80,11 @@ impl Cache {
     pub(crate) async fn let_go(
         self: &Arc<Self>,
         asked: &Asked<'_>,
-        head: &Head,
+        head: &RequestHead,
         body: Incoming,
         aside: Aside,
     ) -> Response<Body> {
-        asked.served.metrics.request(Outcome::Pass.label(), aside.reason);
+        asked.served.metrics.count_request(Outcome::Pass.label(), aside.reason);
         let Some(question) = &asked.question else {
             return self.through(asked.served, head, body.into(), aside, Some(asked)).await;
         };
@@ -111,16 +111,16 @@ impl Cache {
         }
         if asked.question.is_some() {
             spread(deadline).await;
-            asked.served.metrics.request(Outcome::Pass.label(), Reason::Full);
+            asked.served.metrics.count_request(Outcome::Pass.label(), Reason::Full);
             return response::hand_back(&Aside::new(Reason::Full, ""));
         }
-        asked.served.metrics.request(Outcome::Error.label(), Reason::Full);
+        asked.served.metrics.count_request(Outcome::Error.label(), Reason::Full);
         response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names)
     }
 
     /// The origin gave no answer.
     pub(crate) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> Response<Body> {
-        asked.served.metrics.request(Outcome::Error.label(), failure.reason());
+        asked.served.metrics.count_request(Outcome::Error.label(), failure.reason());
         match &asked.question {
             // All who wait have waited for this one load: the herd is not let loose on an origin that fails.
             Some(_) if failure.is_no_answer() => {
@@ -135,7 +135,7 @@ impl Cache {
     pub(crate) async fn through(
         self: &Arc<Self>,
         served: &Arc<Served>,
-        head: &Head,
+        head: &RequestHead,
         body: Body,
         aside: Aside,
         asked: Option<&Asked<'_>>,
@@ -155,9 +155,9 @@ impl Cache {
             None => None,
         };
         // It is one of a connection of its own, for as long as it lasts.
-        let mut taken = self.heads.take();
-        if !head.count(&self.heads) || !taken.grow(PASSES.saturating_add(COPIES.saturating_mul(head.bytes()))) {
-            self.metrics.met(Limit::Heads);
+        let mut taken = self.heads.reserve();
+        if !head.reserve(&self.heads) || !taken.grow(PASSES.saturating_add(COPIES.saturating_mul(head.bytes()))) {
+            self.metrics.count_limit_reached(ProcessLimit::Heads);
             return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names);
         }
         let mut load = key.map(|key| self.store.begin(key, self.consistency.history.position()));
@@ -176,9 +176,9 @@ impl Cache {
             Err(failure) => return response::failed(failure, &self.names),
         };
         let (times, at) = (Times { requested, responded: clock::wall() }, self.clock.now());
-        answered(&served.group, &mut parts.headers);
+        strip_response_headers(&served.group, &mut parts.headers);
         if is_unsafe {
-            let purged = load.as_ref().is_some_and(Load::may_be_purged);
+            let purged = load.as_ref().is_some_and(PurgeGuard::may_be_purged);
             self.succeeded(head, &parts);
             // What this very answer has made invalid is not itself.
             load = load
@@ -203,11 +203,11 @@ impl Cache {
                     let limit = served.group.config().limits.object.0;
                     // Nothing is promised of a body that does not say how long it is.
                     verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
-                    Body::stream(Kept::new(body, limit, self.bytes.take(), keep))
+                    Body::stream(TeeBody::new(body, limit, self.bytes.reserve(), keep))
                 }
                 None => Body::stream(body),
             };
-        let body = Body::stream(Held { body, _by: (taken, head.counted()) });
+        let body = Body::stream(GuardedBody { body, _guard: (taken, head.reservation()) });
         let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
         let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
         response::through(parts, body, &self.names, &verdict, aside.reason.as_str(), key.as_deref())
@@ -219,7 +219,7 @@ impl Cache {
         served: &Arc<Served>,
         request: &Request<'_>,
         verified: bool,
-        load: Load,
+        load: PurgeGuard,
         brought: &Brought<'_>,
     ) -> Option<impl FnOnce(Bytes) + Send + Unpin + use<>> {
         let Brought { head, times, at: arrived } = *brought;
@@ -227,7 +227,7 @@ impl Cache {
         let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: status.as_u16(), fields };
             let stored = freshness::store(&served.group, request, verified, &response, times, random());
-            let stored = stored.inspect_err(|not| served.metrics.not_stored(not.reason())).ok()?;
+            let stored = stored.inspect_err(|not| served.metrics.count_not_stored(not.reason())).ok()?;
             let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
             Some((
                 stored,
@@ -256,12 +256,12 @@ impl Cache {
 
     /// What the answer to a HEAD says of what is stored: it is that and fresh again, or it is another (RFC 9111 section
     /// 4.3.5).
-    fn looked_at(&self, asked: &Asked<'_>, load: &Load, brought: &Brought<'_>) {
-        let Served { group: _, share, .. } = &**asked.served;
+    fn looked_at(&self, asked: &Asked<'_>, load: &PurgeGuard, brought: &Brought<'_>) {
+        let Served { group: _, quota, .. } = &**asked.served;
         let get = Request { method: b"GET", ..asked.request };
         let Some(old) = self
             .store
-            .get(share, &asked.key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&get))
+            .get(quota, &asked.key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&get))
         else {
             return;
         };
@@ -277,7 +277,7 @@ impl Cache {
                     Ok(entry) => {
                         self.put(asked.served, load, &Arc::new(entry));
                     }
-                    Err(_) => self.store.remove_variants(share, &asked.key, |entry| entry.selecting.matches(&get)),
+                    Err(_) => self.store.remove_variants(quota, &asked.key, |entry| entry.selecting.matches(&get)),
                 }
             }
             StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {

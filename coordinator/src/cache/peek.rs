@@ -5,9 +5,9 @@ use crate::{
     cache::{flight::Waited, load::Errand, miss::variant_key, state::Cache, transfer::Comes, transfer_report::Refused},
     cluster::client::Call,
     consistency::catch_up::Claim,
-    http::capture::{Collected, collect},
-    origin::Paced,
-    store::{Entry, Load},
+    http::capture::{CaptureOutcome, capture},
+    origin::IdleTimeoutBody,
+    store::{Entry, PurgeGuard},
 };
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -39,7 +39,7 @@ impl Cache {
             return;
         }
         let arrived = |(held, _): (Vec<Arc<Entry>>, _)| held.iter().map(|entry| entry.arrived).max();
-        let since = self.store.peek(&served.share, key, now).and_then(arrived);
+        let since = self.store.peek(&served.quota, key, now).and_then(arrived);
         let before = self.cluster.former.lock().owners(key.hash(), me, since, now);
         // Begun before anybody is asked: a purge that comes meanwhile keeps out what is older.
         let load = self.store.begin(key.clone(), self.consistency.history.position());
@@ -58,20 +58,24 @@ impl Cache {
                 Err(_) => break "failed",
             }
         };
-        self.metrics.peek(outcome);
+        self.metrics.count_peek(outcome);
     }
 
     async fn take_peeked(
         &self,
         errand: &Errand,
-        load: &Load,
+        load: &PurgeGuard,
         response: Response<Incoming>,
         asked: u64,
     ) -> &'static str {
         let Errand { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
-        let Collected::Whole(message) =
-            collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await
+        let CaptureOutcome::Whole(message) = capture(
+            IdleTimeoutBody::new(response.into_body(), patience),
+            frame::LONGEST as u64,
+            &mut self.bytes.reserve(),
+        )
+        .await
         else {
             return "failed";
         };
@@ -109,26 +113,26 @@ impl Cache {
         let mut message = frame::message(&self.consistency.history.position());
         let empty = message.len();
         let mut write = || {
-            if let Some((entries, used)) = self.store.peek(&served.share, &key, self.clock.now()) {
+            if let Some((entries, used)) = self.store.peek(&served.quota, &key, self.clock.now()) {
                 self.write_frames(&key, &entries, used, served.group.digest(), &mut message);
             }
             message.len() > empty
         };
-        let held = self.store.peek(&served.share, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
+        let held = self.store.peek(&served.quota, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
         let variants = held.iter().map(|entry| variant_key(&key, &entry.selecting));
         let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loading.find(&key));
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
                 Waited::Late(_) => {
-                    self.metrics.peek_answered("loading");
+                    self.metrics.count_peek_answered("loading");
                     return Peeked::Loading;
                 }
                 _ => write(),
             },
             None => write(),
         };
-        self.metrics.peek_answered(if is_there { "found" } else { "nothing" });
+        self.metrics.count_peek_answered(if is_there { "found" } else { "nothing" });
         if is_there { Peeked::Frames(message) } else { Peeked::Nothing }
     }
 }

@@ -15,10 +15,10 @@ use crate::{
     cluster::client::Call,
     http::{
         body::Body,
-        capture::{Collected, collect},
-        head::Head,
+        capture::{CaptureOutcome, capture},
+        head::RequestHead,
     },
-    origin::{Failure, Paced, with_headers},
+    origin::{Failure, IdleTimeoutBody, with_headers},
     store::{Entry, Parts},
 };
 use http::Response;
@@ -164,7 +164,7 @@ impl Cache {
             let began = Instant::now();
             question.waited = millis(asked.elapsed()).saturating_add(hop.question.waited);
             let answered = self.cluster.peers.ask(peer, head, &question, patience, true).await;
-            served.metrics.from_peer(began.elapsed());
+            served.metrics.record_peer_latency(began.elapsed());
             let Ok((verdict, response)) = answered else {
                 served.metrics.peer_errors.inc();
                 return None;
@@ -182,7 +182,7 @@ impl Cache {
                         vary: verdict.vary,
                     }));
                 }
-                Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
+                Outcome::Error => return Some(Landed::Failed(Failure::of_label(&verdict.reason))),
                 _ => {
                     let received = self.received(errand, verdict, response, asked).await;
                     if received.is_some() {
@@ -233,8 +233,12 @@ impl Cache {
         let Errand { served, head, .. } = errand;
         let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
         let config = served.group.config();
-        let Collected::Whole(body) =
-            collect(Paced::new(body, config.patience.duration()), config.limits.object.0, &mut self.bytes.take()).await
+        let CaptureOutcome::Whole(body) = capture(
+            IdleTimeoutBody::new(body, config.patience.duration()),
+            config.limits.object.0,
+            &mut self.bytes.reserve(),
+        )
+        .await
         else {
             return None;
         };
@@ -281,7 +285,7 @@ impl Cache {
     }
 
     /// Asks the owner for one request that is for nobody else, as it is. None where it has nothing for it.
-    pub(crate) async fn relay(&self, asked: &Asked<'_>, head: &Head, hop: &Hop) -> Option<Response<Body>> {
+    pub(crate) async fn relay(&self, asked: &Asked<'_>, head: &RequestHead, hop: &Hop) -> Option<Response<Body>> {
         let Served { group, metrics, .. } = &**asked.served;
         let patience = group.config().patience.duration();
         let peer = hop.peers.iter().find(|peer| self.cluster.peers.admits(peer, Call::Question))?;
@@ -307,6 +311,6 @@ impl Cache {
         }
         parts.extensions.clear();
         parts.version = http::Version::HTTP_11;
-        Some(Response::from_parts(parts, Body::stream(Paced::new(body, patience))))
+        Some(Response::from_parts(parts, Body::stream(IdleTimeoutBody::new(body, patience))))
     }
 }

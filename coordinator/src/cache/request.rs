@@ -3,7 +3,7 @@
 use crate::{
     cache::groups::{Rules, Served},
     consistency::catch_up::Claim,
-    http::head::Head,
+    http::head::RequestHead,
     settings::{Door, Identity},
 };
 use http::{Method, StatusCode};
@@ -81,14 +81,14 @@ impl Asked<'_> {
 /// Decides where a request goes. `fields`: the head's own.
 pub(crate) fn route<'a>(
     door: Door,
-    head: &'a Head,
+    head: &'a RequestHead,
     fields: &'a [Field<'a>],
     rules: &'a Rules,
     installation: &str,
     identity: Identity,
 ) -> Result<Asked<'a>, Elsewhere<'a>> {
     let refused = |status, reason| Elsewhere::Refused { status, reason };
-    let question = match Head::question(fields) {
+    let question = match RequestHead::question(fields) {
         Ok(question) => question,
         Err(BadQuestion::Version(_)) => return Err(Elsewhere::HandBack { served: None, reason: Reason::WireVersion }),
         Err(_) => return Err(Elsewhere::HandBack { served: None, reason: Reason::BadQuestion }),

@@ -14,8 +14,8 @@ use crate::{
     clock::Clock,
     cluster::ring::Cluster,
     consistency::{marks::Marker, state::Consistency},
-    http::{byte_budget::ByteBudget, request_body::Unread},
-    origin::{BadCa, Clients, Seats},
+    http::{byte_budget::ByteBudget, request_body::ControlBodies},
+    origin::{BadCa, ConnectionLimit, Origins},
     settings::Settings,
     store::{Store, usage::Usage},
     telemetry::metrics::Metrics,
@@ -61,8 +61,8 @@ pub struct Cache {
     /// Heads of requests under way, and what goes past the cache with them.
     pub(crate) heads: Arc<ByteBudget>,
     /// Bodies of control calls that anybody may send, and of those of who has a token.
-    pub(crate) unread: Unread,
-    pub(crate) unread_of_peers: Unread,
+    pub(crate) control_bodies: ControlBodies,
+    pub(crate) peer_bodies: ControlBodies,
     pub(crate) invalidations: Invalidations,
     /// What passed in groups that only observe.
     pub(crate) observed: Mutex<Observed>,
@@ -72,7 +72,7 @@ pub struct Cache {
     pub consistency: Arc<Consistency>,
     rules: ArcSwap<Rules>,
     reloading: Mutex<()>,
-    clients: Clients,
+    origins: Origins,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -91,8 +91,8 @@ impl Cache {
             failures: Lately::new(LATELY),
             asked_for_less: Lately::new(LATELY),
             heads: ByteBudget::new(UNDER_WAY),
-            unread: Unread::new(metrics.clone()),
-            unread_of_peers: Unread::new(metrics.clone()),
+            control_bodies: ControlBodies::new(metrics.clone()),
+            peer_bodies: ControlBodies::new(metrics.clone()),
             invalidations: Invalidations::default(),
             observed: Mutex::new(Observed::new(OBSERVED)),
             cluster: cluster.clone(),
@@ -100,7 +100,7 @@ impl Cache {
             bytes: ByteBudget::new((settings.store_bytes / 4).max(LEAST)),
             rules: ArcSwap::default(),
             reloading: Mutex::default(),
-            clients: Clients::new(Seats::of_process(metrics.clone())),
+            origins: Origins::new(ConnectionLimit::of_process(metrics.clone())),
             settings,
             metrics,
         })
@@ -111,7 +111,7 @@ impl Cache {
     /// Takes these groups from now on. Fails where an origin's `ca` cannot be read: then the old groups stay.
     pub fn set_groups(&self, groups: Arc<Groups>) -> Result<(), BadCa> {
         let _one_at_a_time = self.reloading.lock();
-        let rules = Rules::new(groups, &self.rules.load(), &self.store, &self.clients, &self.metrics)?;
+        let rules = Rules::new(groups, &self.rules.load(), &self.store, &self.origins, &self.metrics)?;
         self.rules.store(Arc::new(rules));
         Ok(())
     }

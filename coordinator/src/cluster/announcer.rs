@@ -8,9 +8,9 @@ use crate::{
     },
     http::{
         byte_budget::ByteBudget,
-        capture::{Collected, collect},
+        capture::{CaptureOutcome, capture},
     },
-    origin::{Failure, Paced},
+    origin::{Failure, IdleTimeoutBody},
 };
 use meshcache_protocol::{Peer, wire};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -104,8 +104,8 @@ impl Words {
     /// Tells one peer. If that one leaves it answers so: who has just come has not heard it yet.
     async fn tell(&self, peer: &Peer, word: Vec<u8>) -> Result<(), Failure> {
         let answer = self.cluster.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
-        let body = Paced::new(answer.into_body(), PATIENCE);
-        if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.bytes.take()).await
+        let body = IdleTimeoutBody::new(answer.into_body(), PATIENCE);
+        if let CaptureOutcome::Whole(own) = capture(body, LONGEST as u64, &mut self.bytes.reserve()).await
             && let Ok(own) = serde_json::from_slice::<Word>(&own)
             && own.peer.name == peer.name
             && own.problem().is_none()

@@ -2,8 +2,11 @@
 
 use crate::{
     clock::Clock,
-    http::{body::Body, head::Head},
-    origin::{Failure, PARTIAL, causes},
+    http::{
+        body::Body,
+        head::{CONDITIONAL_FIELDS, RequestHead},
+    },
+    origin::{Failure, causes},
     telemetry::metrics::Metrics,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -128,7 +131,7 @@ impl Peers {
         if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
             self.failed(link, Call::Question, failure);
         } else {
-            self.metrics.peer_failure(failure.reason());
+            self.metrics.count_peer_failure(failure.reason());
         }
         if link.breaker(call).lock().fails(now) && call == Call::Question {
             tracing::warn!(
@@ -163,7 +166,7 @@ impl Peers {
     pub(crate) async fn ask(
         &self,
         peer: &str,
-        head: &Head,
+        head: &RequestHead,
         question: &Question,
         patience: Duration,
         is_load: bool,
@@ -258,7 +261,7 @@ impl Peers {
     pub(crate) async fn invalidate(
         &self,
         peer: &str,
-        head: &Head,
+        head: &RequestHead,
         call: &str,
         patience: Duration,
     ) -> Result<(), Failure> {
@@ -279,14 +282,20 @@ impl Peers {
 }
 
 /// The client's request as a call: the peer's own name as host, the client's host and scheme beside it.
-fn call(peer: &str, head: &Head, question: &Question, token: &HeaderValue, is_load: bool) -> Option<Request<Body>> {
+fn call(
+    peer: &str,
+    head: &RequestHead,
+    question: &Question,
+    token: &HeaderValue,
+    is_load: bool,
+) -> Option<Request<Body>> {
     let uri = Uri::builder().scheme("http").authority(peer).path_and_query(head.target()).build().ok()?;
     let mut headers = HeaderMap::with_capacity(head.headers().len() + 8);
     for (name, value) in head.headers() {
         let stays = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
             || connection::is_hop_by_hop(name.as_str().as_bytes())
-            || (is_load && PARTIAL.contains(&name.as_str()));
+            || (is_load && CONDITIONAL_FIELDS.contains(&name.as_str()));
         if !stays {
             headers.append(name.clone(), value.clone());
         }
@@ -361,7 +370,7 @@ async fn patiently<T>(patience: Duration, answer: impl Future<Output = Result<T,
 /// nothing to its asker.
 fn failure(error: &legacy::Error) -> Failure {
     if !error.is_connect() {
-        return Failure::by(error);
+        return Failure::of_error(error);
     }
     let timed_out = causes(error)
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));

@@ -4,6 +4,7 @@
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
 use crate::cluster::announcements::{COUNTS, Does, Word};
+use crate::telemetry::metrics::UNHEARD;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most peers whose words are remembered here, and the most problems that are told at once.
@@ -24,7 +25,7 @@ impl Problem {
     /// The metric label.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Unheard => "unheard",
+            Self::Unheard => UNHEARD,
             Self::NotListedHere => "not-listed-here",
             Self::NotListedThere => "not-listed-there",
         }

@@ -2,9 +2,10 @@
 
 use crate::{
     clock,
+    config::service_ref::ServiceRef,
     http::get,
     kube::{
-        ServiceRef, client,
+        client,
         endpoint_slices::{is_ready, port},
     },
 };

@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     clock,
     consistency::{messages::Answer, purge_log::Gap},
-    store::{Fate, usage::Purged},
+    store::{PurgeAction, usage::Purged},
 };
 use meshcache_protocol::purge::{Position, Purge, What};
 
@@ -70,5 +70,5 @@ pub(crate) fn empty(cache: &Cache, to: &Position) -> Purged {
 /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not
 /// stored, and who comes later does not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
-    cache.remove(&purge.what, if purge.soft { Fate::Stale(cache.clock.now()) } else { Fate::Gone })
+    cache.remove(&purge.what, if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove })
 }

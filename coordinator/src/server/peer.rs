@@ -1,4 +1,4 @@
-//! The peer port: calls between coordinators. Who has no token is told nothing.
+//! The peer port: calls between coordinators. Without a token there is no answer.
 
 use crate::{
     cache::{handover, peek::Peeked, state::Cache},
@@ -6,11 +6,11 @@ use crate::{
     config::tokens::Tokens,
     http::{
         body::Body,
-        reply::{empty, text, with},
+        reply::{empty, text, with_field},
     },
     purge,
     purge::{Call, Purger, sync},
-    server::{Answer, data::too_many_lines},
+    server::{Handler, data::too_many_fields},
     settings::Door,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -19,41 +19,41 @@ use meshcache_protocol::wire;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, with a token of both sides' --peer-token-file\n";
-const WITHOUT: &str =
-    "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
+const WITH_TOKEN: &str =
+    "send `Authorization: Bearer TOKEN`, with a token that is in --peer-token-file of both coordinators\n";
+const WITHOUT: &str = "this port needs --peer-token-file: start all coordinators with one, and a token in common\n";
 
-/// The longest purge, and what it grows by on its way.
-const CALL: usize = 2 * 1024 * 1024;
+/// The longest purge, with what coordinators add to it.
+const MAX_CALL: usize = 2 * 1024 * 1024;
 /// The longest key of a peek.
-const KEY: usize = 256 * 1024;
-/// The longest that a peek waits for a flight.
-const LONGEST_PEEK: u64 = 1000;
-/// Pushes that are read at once: others wait.
-pub(crate) const PUSHES: usize = 4;
+const MAX_KEY: usize = 256 * 1024;
+/// The longest that a peek waits for a flight, milliseconds.
+const MAX_PEEK_WAIT_MS: u64 = 1000;
+/// Pushes that are read at once. Others wait.
+pub(crate) const MAX_PUSHES: usize = 4;
 
-/// What the peer port needs.
+/// The state behind the peer port.
 #[derive(Clone)]
 pub struct PeerPort {
-    /// Answers questions that a peer passes on.
+    /// Answers requests that a peer passes on.
     pub cache: Arc<Cache>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
-    /// Hears who comes and leaves.
+    /// Takes announcements of peers that join or leave.
     pub rings: Arc<Rings>,
     /// The tokens of peers.
     pub tokens: Arc<Tokens>,
-    /// Places for pushes under way.
+    /// Permits for pushes.
     pub pushes: Arc<Semaphore>,
 }
 
-impl Answer for PeerPort {
+impl Handler for PeerPort {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if !self.tokens.admit_bearer(request.headers()) {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if !self.tokens.accepts_bearer(request.headers()) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
-            return with(
+            return with_field(
                 text(StatusCode::UNAUTHORIZED, what.into()),
                 header::WWW_AUTHENTICATE,
                 "Bearer realm=\"meshcache\"",
@@ -65,8 +65,8 @@ impl Answer for PeerPort {
         self.cache.answer(Door::Peer, request).await
     }
 
-    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
-        too_many_lines(&self.cache, request)
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
     }
 }
 
@@ -79,21 +79,21 @@ impl PeerPort {
             (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
                 if method != Method::POST =>
             {
-                with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
+                with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
             (purge::PATH, _) => self.purge(request).await,
             (sync::PATH, _) => self.purges(request).await,
             (wire::PEEK_PATH, _) => self.peek(request).await,
             (wire::PUSH_PATH, _) => self.push(request).await,
-            (wire::WORD_PATH, _) => self.word(request).await,
+            (wire::WORD_PATH, _) => self.announcement(request).await,
             _ => empty(StatusCode::NOT_FOUND),
         }
     }
 
     async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
+        let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
         match self.purger.here(call).await {
@@ -102,35 +102,35 @@ impl PeerPort {
         }
     }
 
-    /// What was purged, for one who may have missed some.
+    /// Returns the purges that the caller may have missed.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
+        let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
         json(&self.purger.since(&question))
     }
 
-    /// What is here of a key.
+    /// Returns the stored responses of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
         let said = request
             .headers()
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
             .unwrap_or_default();
-        let key = match self.cache.unread_of_peers.whole(request, KEY).await {
+        let key = match self.cache.peer_bodies.read(request, MAX_KEY).await {
             Ok(key) => key,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
+        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(said.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),
         }
     }
 
-    /// Entries of a coordinator that leaves.
+    /// Takes the entries of a coordinator that leaves.
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
         let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
@@ -138,24 +138,24 @@ impl PeerPort {
         match self.cache.receive(&message, began).await {
             Ok(report) => json(&report),
             Err(bad) => {
-                tracing::warn!(%bad, "a push cannot be read");
+                tracing::warn!(%bad, "unreadable handover");
                 text(StatusCode::BAD_REQUEST, bad.to_string())
             }
         }
     }
 
-    /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
-    async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, announcements::LONGEST).await {
+    /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
+    async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match self.cache.peer_bodies.read(request, announcements::LONGEST).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         match serde_json::from_slice::<Word>(&body)
             .map_err(|error| error.to_string())
-            .and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into())))
+            .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
         {
-            Ok(word) => {
-                self.rings.hear(&word);
+            Ok(announcement) => {
+                self.rings.hear(&announcement);
                 self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
@@ -165,7 +165,7 @@ impl PeerPort {
 
 fn json(report: &impl serde::Serialize) -> Response<Body> {
     match serde_json::to_vec(report) {
-        Ok(report) => with(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
+        Ok(report) => with_field(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
         Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

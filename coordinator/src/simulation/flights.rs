@@ -8,7 +8,7 @@ use crate::{
         questions::{HOUR, PATIENCE},
         world::World,
     },
-    store::{Entry, Load, Parts, Used, fresh},
+    store::{Entry, Parts, PurgeGuard, Recency, fresh},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,7 +30,7 @@ impl World {
         let cache = &self.nodes[at].cache;
         let rules = cache.rules();
         let now = cache.clock.now();
-        let entry = cache.store.get(&rules.named("g")?.share, &self.keys[key], now, |_| true)?;
+        let entry = cache.store.get(&rules.named("g")?.quota, &self.keys[key], now, |_| true)?;
         Some((
             std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?,
             entry.stored.age(entry.resident(now)),
@@ -101,8 +101,8 @@ impl World {
             let mut message = frame::message(&cache.consistency.history.position());
             let rules = cache.rules();
             let served = rules.named("g").unwrap();
-            if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.clock.now()) {
-                let used = Used { ..used };
+            if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {
+                let used = Recency { ..used };
                 cache.write_frames(&world.keys[key], &entries, used, served.group.digest(), &mut message);
             }
             back.send(world, message);
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
+    fn load(&mut self, at: usize, key: usize, flight: u64, load: PurgeGuard) {
         self.things[key].loads += 1;
         self.nodes[at].cache.cluster.note_stand_in(&self.keys[key]);
         let life = self.nodes[at].life;
@@ -139,7 +139,7 @@ impl World {
                         arrived: now,
                         position: load.position().clone(),
                     }));
-                    let kept = cache.store.put(&cache.rules().named("g").unwrap().share, &load, entry, now);
+                    let kept = cache.store.put(&cache.rules().named("g").unwrap().quota, &load, entry, now);
                     world.land(at, key, flight, version, kept);
                 })
             });

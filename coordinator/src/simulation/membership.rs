@@ -134,9 +134,9 @@ impl World {
         let cache = self.nodes[at].cache.clone();
         let (ring, rules, now) = (cache.cluster.ring(), cache.rules(), cache.clock.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
-        for place in cache.store.by_use() {
+        for place in cache.store.keys_by_use() {
             let (Some(owner), Some((key, entries, used))) =
-                (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.at(&place, now))
+                (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.entries_of(&place, now))
             else {
                 continue;
             };

@@ -13,7 +13,7 @@ use crate::{
         net::{Back, Lost, Place},
         world::{World, index},
     },
-    store::{Meant, purge_matcher::Named, usage::Purged},
+    store::{PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
 };
 use meshcache_protocol::purge::{Purge, What};
 use std::{cell::Cell, rc::Rc, time::Duration};
@@ -119,9 +119,9 @@ impl World {
 
     /// What a purge means is not joined any more, and proxies are told.
     fn carried_out(&mut self, at: usize, what: &What) {
-        let named = Named::new(what, &self.groups);
+        let named = PurgeMatcher::new(what, &self.groups);
         let keys = &self.keys;
-        self.nodes[at].flights.retain(|key, _| named.means(&keys[*key]) == Meant::No);
+        self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == PurgeMatch::No);
         self.publish(at);
     }
 

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use meshcache_filter::known::Said;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};
+use meshcache_proxy::state::snapshot::FeedUpdate;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// What a run is like.
@@ -64,7 +64,7 @@ pub(super) struct World {
     pub(super) discovered: usize,
     pub(super) rings: BTreeMap<u64, Arc<Ring>>,
     /// What feeds have said, read once for all who were told the same.
-    pub(super) said: BTreeMap<Bytes, Said>,
+    pub(super) said: BTreeMap<Bytes, FeedUpdate>,
     pub(super) figures: Figures,
 }
 
