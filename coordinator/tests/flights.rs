@@ -324,7 +324,7 @@ async fn a_purge_that_comes_during_a_load_wins() {
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let before = crowd(&front, 1, "/");
     until("the load is under way", || origin.count() == 1).await;
-    meshcache_coordinator::purge::execute::order(
+    meshcache_coordinator::purge::execute::issue(
         &front.cache,
         meshcache_protocol::purge::What { all: true, ..Default::default() },
         false,

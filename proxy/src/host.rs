@@ -12,7 +12,8 @@ pub trait Host {
     fn select(&mut self, stream: u32) -> bool;
     /// Replies to the selected stream. Returns whether that succeeded.
     fn reply(&mut self, reply: &Reply<'_>) -> bool;
-    /// Lets the selected stream, which waited, go on. It takes its new state from `Driver::take_settled`.
+    /// Lets the selected stream, which waited, go on. It takes its new state from `Driver::take_settled`. Where one
+    /// driver serves several threads, the host wakes the stream's own.
     fn resume(&mut self);
     /// The data that the workers of this proxy share.
     fn shared_data(&mut self) -> &mut dyn SharedData;

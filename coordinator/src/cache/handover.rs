@@ -60,7 +60,7 @@ impl Cache {
         let mut left = places.into_iter().peekable();
         while left.peek().is_some() {
             let Ok(_seat) = seats.acquire().await else { break };
-            let mut message = frame::message(&self.consistency.history.position());
+            let mut message = frame::message(&self.consistency.position());
             while message.len() < MESSAGE
                 && let Some(place) = left.next()
             {
@@ -93,7 +93,7 @@ impl Cache {
     }
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
-        let response = self.cluster.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
+        let response = self.cluster.peers.post(peer, wire::PUSH_PATH, message, PATIENCE).await?;
         let CaptureOutcome::Whole(report) =
             capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.reserve()).await
         else {
@@ -106,7 +106,7 @@ impl Cache {
     pub(crate) async fn receive(&self, message: &[u8], began: u64) -> Result<Report, BadFrame> {
         let (there, frames) = frame::read(message)?;
         // Who sends may have heard of purges that are news here.
-        let is_sure = self.consistency.is_sure(Claim::Peer(&there.to_string())).await;
+        let is_sure = self.consistency.catch_up(Claim::Peer(&there.to_string())).await;
         let there = Arc::new(there);
         let rules = self.rules();
         let late = self.clock.now().saturating_sub(began);
@@ -117,7 +117,7 @@ impl Cache {
                 Some(Some(_)) if !is_sure => Err(Refused::Purged),
                 Some(Some(served)) => self.take_in(
                     served,
-                    &self.store.begin(key.clone(), self.consistency.history.position()),
+                    &self.store.begin(key.clone(), self.consistency.position()),
                     frame,
                     late,
                     &there,

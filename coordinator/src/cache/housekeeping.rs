@@ -19,7 +19,7 @@ impl Cache {
                 let slept = Duration::from_millis(self.clock.now().saturating_sub(last));
                 if slept > 2 * SWEEP {
                     tracing::warn!(?slept, "this process did not run: others have answered for it");
-                    self.cluster.missed_something();
+                    self.cluster.record_absence();
                 }
                 last = self.clock.now();
                 self.loading.expire();

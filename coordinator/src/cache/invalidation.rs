@@ -84,7 +84,7 @@ impl Cache {
 
     /// Tells the key's owner and the next peer, while the client has its answer.
     fn tell(self: &Arc<Self>, head: &RequestHead, key: &Key, target: &str) {
-        if !self.cluster.peers.may_ask() {
+        if !self.cluster.peers.has_token() {
             return;
         }
         let (ring, me) = (self.cluster.ring(), &self.settings.me);
@@ -288,7 +288,7 @@ mod tests {
         let (there, frames) = frame::read(&message).unwrap();
         cache.take_in(
             served,
-            &cache.store.begin(key.clone(), cache.consistency.history.position()),
+            &cache.store.begin(key.clone(), cache.consistency.position()),
             &frames[0],
             late,
             &Arc::new(there),

@@ -69,7 +69,7 @@ impl Cache {
         let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
             return Landed::Failed(Failure::Internal);
         };
-        let load = self.store.begin(key.clone(), self.consistency.history.position());
+        let load = self.store.begin(key.clone(), self.consistency.position());
         let stale = self
             .store
             .get(&served.quota, key, self.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
@@ -96,7 +96,7 @@ impl Cache {
             return self.overloaded(served, stale.as_ref());
         };
         served.metrics.loads_deduped.inc();
-        self.cluster.note_stand_in(key);
+        self.cluster.record_load(key);
         let mut candidates = Candidates::of(stale.as_ref(), || self.others(served, key));
         let arrived = loop {
             let conditions = candidates.conditions();

@@ -37,7 +37,7 @@ impl Cache {
         let fields = head.fields();
         let (served, response) =
             match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
-                Ok(asked) if !self.consistency.is_sure(asked.claim()).await => {
+                Ok(asked) if !self.consistency.catch_up(asked.claim()).await => {
                     (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::Behind, "bypass")).await)
                 }
                 Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),

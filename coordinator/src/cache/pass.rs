@@ -160,7 +160,7 @@ impl Cache {
             self.metrics.count_limit_reached(ProcessLimit::Heads);
             return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &self.names);
         }
-        let mut load = key.map(|key| self.store.begin(key, self.consistency.history.position()));
+        let mut load = key.map(|key| self.store.begin(key, self.consistency.position()));
         let Some(outgoing) =
             outgoing(&served.origin, &served.group, head, &self.settings.installation, Purpose::Pass(body))
         else {
@@ -181,9 +181,8 @@ impl Cache {
             let purged = load.as_ref().is_some_and(PurgeGuard::may_be_purged);
             self.succeeded(head, &parts);
             // What this very answer has made invalid is not itself.
-            load = load
-                .filter(|_| !purged)
-                .map(|load| self.store.begin(load.key().clone(), self.consistency.history.position()));
+            load =
+                load.filter(|_| !purged).map(|load| self.store.begin(load.key().clone(), self.consistency.position()));
         }
         let brought = Brought { head: &parts, times, at };
         if let (Some(asked), Some(load)) = (asked, &load)

@@ -34,16 +34,17 @@ impl Cache {
     pub(crate) async fn peek(&self, errand: &Errand) {
         let Errand { served, key, .. } = errand;
         let (me, now) = (&self.settings.me, self.clock.now());
-        if !self.cluster.peers.may_ask() || self.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
+        if !self.cluster.peers.has_token()
+            || self.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
         {
             return;
         }
         let arrived = |(held, _): (Vec<Arc<Entry>>, _)| held.iter().map(|entry| entry.arrived).max();
         let since = self.store.peek(&served.quota, key, now).and_then(arrived);
-        let before = self.cluster.former.lock().owners(key.hash(), me, since, now);
+        let before = self.cluster.previous_owners(key.hash(), since);
         // Begun before anybody is asked: a purge that comes meanwhile keeps out what is older.
-        let load = self.store.begin(key.clone(), self.consistency.history.position());
-        let Some(peer) = before.iter().find(|peer| self.cluster.peers.admits(peer, Call::Peek)) else { return };
+        let load = self.store.begin(key.clone(), self.consistency.position());
+        let Some(peer) = before.iter().find(|peer| self.cluster.peers.try_acquire(peer, Call::Peek)) else { return };
         let group = served.group.config();
         let patience = DEADLINE.min(group.patience.duration() / 2);
         let end = Instant::now() + group.origin.timeout.duration() + group.patience.duration();
@@ -86,7 +87,7 @@ impl Cache {
                 return "failed";
             }
         };
-        if !self.consistency.is_sure(Claim::Peer(&there.to_string())).await {
+        if !self.consistency.catch_up(Claim::Peer(&there.to_string())).await {
             return Refused::Purged.label();
         }
         let there = Arc::new(there);
@@ -110,7 +111,7 @@ impl Cache {
         let rules = self.rules();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
         // Said before the store is looked at: what is sent is no older.
-        let mut message = frame::message(&self.consistency.history.position());
+        let mut message = frame::message(&self.consistency.position());
         let empty = message.len();
         let mut write = || {
             if let Some((entries, used)) = self.store.peek(&served.quota, &key, self.clock.now()) {

@@ -55,7 +55,7 @@ pub(crate) struct Hop {
 impl Cache {
     /// The hop that a request needs; none where it is answered from here.
     pub(crate) fn hop(&self, asked: &Asked<'_>) -> Option<Hop> {
-        if asked.is_from_peer || asked.is_hop() || !self.cluster.peers.may_ask() {
+        if asked.is_from_peer || asked.is_hop() || !self.cluster.peers.has_token() {
             return None;
         }
         let ring = self.cluster.ring();
@@ -79,7 +79,7 @@ impl Cache {
             verified: asked.verified(),
             ring: ring.version(),
             rules: group.digest().to_owned(),
-            purge: self.consistency.history.told().to_string(),
+            purge: self.consistency.position_text().to_string(),
             // Peers believe one another.
             marks: String::new(),
             // Less than we wait, so that `loading` is here before we take the peer for dead.
@@ -99,7 +99,8 @@ impl Cache {
         errand.served.metrics.loads_deduped.inc();
         let errand = Arc::new(errand);
         let of = errand.clone();
-        let mut peers = hop.peers.iter().filter(|peer| self.cluster.peers.admits(peer, Call::Question)).take(PEERS);
+        let mut peers =
+            hop.peers.iter().filter(|peer| self.cluster.peers.try_acquire(peer, Call::Question)).take(PEERS);
         let Some(owner) = peers.next() else { return self.load_here(errand, leader).await };
         let hedge = errand.served.group.config().hedge.duration();
         let heard = AtomicBool::new(false);
@@ -189,7 +190,7 @@ impl Cache {
                         served.metrics.peer_loads.inc();
                     } else {
                         served.metrics.peer_errors.inc();
-                        self.cluster.peers.broke_off(peer);
+                        self.cluster.peers.record_incomplete(peer);
                     }
                     return received;
                 }
@@ -288,7 +289,7 @@ impl Cache {
     pub(crate) async fn relay(&self, asked: &Asked<'_>, head: &RequestHead, hop: &Hop) -> Option<Response<Body>> {
         let Served { group, metrics, .. } = &**asked.served;
         let patience = group.config().patience.duration();
-        let peer = hop.peers.iter().find(|peer| self.cluster.peers.admits(peer, Call::Question))?;
+        let peer = hop.peers.iter().find(|peer| self.cluster.peers.try_acquire(peer, Call::Question))?;
         let (verdict, response) = match self.cluster.peers.ask(peer, head, &hop.question, patience, false).await {
             Ok(answered) => answered,
             Err(_) => {

@@ -31,12 +31,12 @@ impl Cache {
     /// Whether what comes from elsewhere (a push, a peek) may be stored: no purge since its load began means it.
     /// `load`: begun before this is asked, so that a purge that comes now is not missed.
     pub(crate) fn admits(&self, load: &PurgeGuard, entry: &Arc<Entry>) -> bool {
-        if !self.consistency.history.position().covers(&entry.position) {
+        if !self.consistency.position().covers(&entry.position) {
             // It knows more than we do.
-            self.consistency.wake();
+            self.consistency.request_catch_up();
             return false;
         }
-        let Ok(since) = self.consistency.history.since(&entry.position, usize::MAX) else { return false };
+        let Ok(since) = self.consistency.since(&entry.position, usize::MAX) else { return false };
         let groups = self.groups();
         !since
             .iter()

@@ -49,7 +49,7 @@ impl Asked<'_> {
     /// Up to where its asker says that it has heard of purges.
     pub(crate) fn claim(&self) -> Claim<'_> {
         let (purges, marks) = self.question.as_ref().map_or(("", ""), |question| (&question.purge, &question.marks));
-        if self.is_from_peer { Claim::Peer(purges) } else { Claim::Anybody { purges, marks } }
+        if self.is_from_peer { Claim::Peer(purges) } else { Claim::Unauthenticated { position: purges, marks } }
     }
 
     /// It is to be answered from here: a second hop would be one too many.

@@ -12,8 +12,8 @@ use crate::{
     },
     clock,
     clock::Clock,
-    cluster::ring::Cluster,
-    consistency::{marks::Marker, state::Consistency},
+    cluster::Cluster,
+    consistency::Consistency,
     http::{byte_budget::ByteBudget, request_body::ControlBodies},
     origin::{BadCa, ConnectionLimit, Origins},
     settings::Settings,
@@ -134,7 +134,7 @@ impl Cache {
     /// The tokens of peers: the first is shown to them and marks purges, and the marks of all are right.
     pub fn set_peer_tokens(&self, tokens: &[String]) {
         self.cluster.peers.set_token(tokens.first().cloned());
-        self.consistency.marker.store(Arc::new(Marker::new(tokens)));
+        self.consistency.set_tokens(tokens);
     }
 
     /// How many requests wait, how many bytes of bodies are on their way into the store, and how many those take that

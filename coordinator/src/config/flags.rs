@@ -5,10 +5,10 @@ use crate::{
         peers_flag::{Member, members},
         service_ref::ServiceRef,
     },
-    settings,
+    settings::Identity,
     telemetry::log::{LogFormat, LogLevel},
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use meshcache_protocol::{
     groups::{Errors, OriginUrl},
     units::{Size, Span},
@@ -233,21 +233,16 @@ pub enum Discovery {
     Kube,
 }
 
-/// Where a caller's identity is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Identity {
-    /// Nowhere.
-    None,
-    /// x-forwarded-client-cert.
-    Xfcc,
-}
+impl ValueEnum for Identity {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::None, Self::Xfcc]
+    }
 
-impl From<Identity> for settings::Identity {
-    fn from(identity: Identity) -> Self {
-        match identity {
-            Identity::None => Self::None,
-            Identity::Xfcc => Self::Xfcc,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::None => PossibleValue::new("none").help("Nowhere"),
+            Self::Xfcc => PossibleValue::new("xfcc").help("x-forwarded-client-cert"),
+        })
     }
 }
 

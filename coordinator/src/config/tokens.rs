@@ -165,7 +165,7 @@ mod tests {
             ("Bearer new-tokenx".to_owned(), false, false),
             ("Bearer ".to_owned(), false, false),
             ("new-token".to_owned(), false, false),
-            (basic("anybody:old-token"), false, true),
+            (basic("name:old-token"), false, true),
             (basic(":new-token"), false, true),
             (basic("new-token:"), false, false),
             (basic("new-token"), false, false),

@@ -21,7 +21,7 @@ use tokio::{
 const SHORT_BODY: usize = 64 * 1024;
 /// Longer bodies that are read at once.
 const MAX_LONG_BODIES: usize = 8;
-/// The bytes of unfinished bodies that anybody may send, and again of bodies with a token: 16 MiB in all.
+/// The bytes of unfinished bodies without a token, and again of bodies with one: 16 MiB in all.
 const MAX_BYTES: u64 = 8 << 20;
 /// The time limit for one body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

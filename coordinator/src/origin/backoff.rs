@@ -1,5 +1,5 @@
 //! Backoff from an origin that does not answer. Meanwhile a stale response is served at once, and one load at a time
-//! tries the origin. Without a stale response a load goes to the origin as ever.
+//! tries the origin. Without a stale response a load goes to the origin at once.
 
 use crate::bounded_lru::recent;
 use lru::LruCache;
@@ -17,7 +17,7 @@ const FAILED_KEYS: usize = 3;
 /// Keys whose failures are remembered.
 const MAX_KEYS: usize = 4096;
 
-/// What a failure says something about.
+/// What has failed: the whole origin, or one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureScope {
     /// The whole origin: no connection could be made.

@@ -166,21 +166,21 @@ impl Connection {
         back: impl FnOnce(Http1Connection, &HeaderMap),
     ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
         match self {
-            Self::Http1(mut one) => {
+            Self::Http1(mut connection) => {
                 let uri = request.uri().clone();
-                let answered = one.sender.try_send_request(origin_form(request)).await;
-                let response = answered.map_err(|error| SendError::of(error, &uri))?;
-                back(one, response.headers());
+                let sent = connection.sender.try_send_request(origin_form(request)).await;
+                let response = sent.map_err(|error| SendError::of(error, &uri))?;
+                back(connection, response.headers());
                 Ok((response, None))
             }
-            Self::Http2(mut two) => {
+            Self::Http2(mut connection) => {
                 let uri = request.uri().clone();
                 let mut request = request;
                 *request.version_mut() = Version::HTTP_2;
-                let answered = two.sender.try_send_request(request).await;
+                let sent = connection.sender.try_send_request(request).await;
                 // The origin's settings came before its first response.
-                two.stream.0.driver.wake();
-                Ok((answered.map_err(|error| SendError::of(error, &uri))?, Some(two.stream)))
+                connection.stream.0.driver.wake();
+                Ok((sent.map_err(|error| SendError::of(error, &uri))?, Some(connection.stream)))
             }
         }
     }
@@ -189,7 +189,7 @@ impl Connection {
     pub(super) fn downgrade(&self) -> Option<WeakHttp2Stream> {
         match self {
             Self::Http1(_) => None,
-            Self::Http2(two) => Some(two.stream.downgrade()),
+            Self::Http2(connection) => Some(connection.stream.downgrade()),
         }
     }
 }

@@ -63,7 +63,7 @@ impl Failure {
         Self::ALL.into_iter().find(|failure| failure.label() == label).unwrap_or(Self::Internal)
     }
 
-    /// Returns what the failure says something about, if anything of the origin's.
+    /// Returns what has failed at the origin, if anything.
     pub(crate) const fn scope(self) -> Option<FailureScope> {
         match self {
             Self::Connect | Self::Dns | Self::Tls => Some(FailureScope::Origin),

@@ -76,40 +76,40 @@ impl OriginSet {
         metrics: &Metrics,
         limit: &Arc<ConnectionLimit>,
     ) -> Result<Origin, BadCa> {
-        let of = &group.config().origin;
+        let config = &group.config().origin;
         let bad = |what: String| BadCa { group: group.name().to_owned(), what };
-        let trust = Trust::of(of).map_err(bad)?;
+        let trust = Trust::of(config).map_err(bad)?;
         let authority: Authority =
-            of.url.authority().parse().map_err(|_| bad(format!("`{}` is not a host", of.url.authority())))?;
+            config.url.authority().parse().map_err(|_| bad(format!("`{}` is not a host", config.url.authority())))?;
         let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
             Some(tls) => tls.clone(),
             None => trust.config().map_err(bad)?,
         };
         self.tls.insert(trust.clone(), tls.clone());
         let lifetimes = Lifetimes {
-            idle: of.idle.duration(),
-            max_age: of.max_connection_age.duration(),
+            idle: config.idle.duration(),
+            max_age: config.max_connection_age.duration(),
             keep_alive: Lifetimes::ALIVE,
         };
-        let place = PoolKey { trust, authority: authority.clone(), lifetimes };
-        let pool = match self.pools.get(&place).or_else(|| before.pools.get(&place)) {
+        let key = PoolKey { trust, authority: authority.clone(), lifetimes };
+        let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
                 Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, lifetimes, limit.clone())
             }
         };
-        self.pools.insert(place, pool.clone());
-        let name = (group.name().to_owned(), of.url.to_string());
+        self.pools.insert(key, pool.clone());
+        let name = (group.name().to_owned(), config.url.to_string());
         let health = before.health.get(&name).cloned().unwrap_or_else(|| Arc::new(Health::new(&name.0, &name.1)));
         self.health.insert(name, health.clone());
         Ok(Origin {
             pool,
             patience: group.config().patience.duration(),
-            timeout: of.timeout.duration(),
-            pass_timeout: Some(of.pass_timeout.duration()).filter(|limit| !limit.is_zero()),
+            timeout: config.timeout.duration(),
+            pass_timeout: Some(config.pass_timeout.duration()).filter(|limit| !limit.is_zero()),
             authority,
-            scheme: if of.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
-            host: of.host,
+            scheme: if config.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
+            host: config.host,
             health,
             metrics: metrics.group(group.name()),
         })

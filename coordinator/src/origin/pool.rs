@@ -69,7 +69,7 @@ struct PooledConnections {
 }
 
 struct IdleConnection {
-    one: Http1Connection,
+    connection: Http1Connection,
     since: Instant,
     until: Instant,
 }
@@ -130,25 +130,25 @@ impl Pool {
         on: &RequestConnection,
     ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
         let is_safe = is_safe(request.method());
-        let again = repeatable(&request);
-        let kept = self.take_open(is_safe);
-        let is_reused = kept.is_some();
-        let connection = match kept {
-            Some(kept) => kept,
+        let copy = repeatable(&request);
+        let open = self.take_open(is_safe);
+        let is_reused = open.is_some();
+        let connection = match open {
+            Some(connection) => connection,
             None => self.open(on.patience).await?,
         };
         let SendError { error, processing } = match self.send_on(connection, is_reused, request, on).await {
             Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
-        let again = match processing {
-            Processing::NotBegun(request) => request.map(|request| *request).or(again),
+        let copy = match processing {
+            Processing::NotBegun(request) => request.map(|request| *request).or(copy),
             // A server may close an idle connection just when it is reused: that says nothing about the request.
-            Processing::Unknown => again.filter(|_| is_reused && is_safe && error.failure == Failure::Reset),
+            Processing::Unknown => copy.filter(|_| is_reused && is_safe && error.failure == Failure::Reset),
         };
-        match again {
-            Some(again) => {
-                self.send_on(self.open(on.patience).await?, false, again, on).await.map_err(|failed| failed.error)
+        match copy {
+            Some(copy) => {
+                self.send_on(self.open(on.patience).await?, false, copy, on).await.map_err(|failed| failed.error)
             }
             None => Err(error),
         }
@@ -166,24 +166,24 @@ impl Pool {
             None if is_reused => Current::Reused(Arc::downgrade(self)),
             None => Current::New,
         };
-        connection.send(request, |one, headers| self.reclaim(one, headers)).await
+        connection.send(request, |connection, headers| self.reclaim(connection, headers)).await
     }
 
     /// Takes an open connection.
     fn take_open(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
-        let mut kept = self.connections.lock();
-        if let Some(two) = kept.find_shared(now, None) {
-            return Some(Connection::Http2(two));
+        let mut connections = self.connections.lock();
+        if let Some(connection) = connections.find_shared(now, None) {
+            return Some(Connection::Http2(connection));
         }
-        while let Some(idle) = kept.idle.pop() {
+        while let Some(idle) = connections.idle.pop() {
             if !is_safe && now >= idle.since + MAX_IDLE_UNSAFE {
                 // Those before it were used even earlier.
-                kept.idle.push(idle);
+                connections.idle.push(idle);
                 return None;
             }
             if idle.is_good(now) {
-                return Some(Connection::Http1(idle.one));
+                return Some(Connection::Http1(idle.connection));
             }
         }
         None
@@ -194,8 +194,8 @@ impl Pool {
         let since = Instant::now();
         if self.connector.may_be_http2() && !self.speaks_http1.load(Acquire) {
             let mut opening = self.opening.lock().await;
-            if let Some(two) = self.connections.lock().find_shared(Instant::now(), Some(since)) {
-                return Ok(Connection::Http2(two));
+            if let Some(connection) = self.connections.lock().find_shared(Instant::now(), Some(since)) {
+                return Ok(Connection::Http2(connection));
             }
             if let Some((_, error)) = opening.as_ref().filter(|(at, _)| *at >= since) {
                 return Err(error.clone());
@@ -213,44 +213,44 @@ impl Pool {
         let permit = self.limit.take(patience).await?;
         let opened = self.connector.open(permit).await?;
         // Jitter, among the connections of one coordinator and of many.
-        let most = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
-        let connection = Connection::over(opened, Instant::now() + most, self.lifetimes.keep_alive).await?;
-        if let Connection::Http2(two) = &connection {
-            let mut kept = self.connections.lock();
-            kept.shared.push(two.clone());
-            self.sweep(&mut kept);
+        let age = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
+        let connection = Connection::over(opened, Instant::now() + age, self.lifetimes.keep_alive).await?;
+        if let Connection::Http2(connection) = &connection {
+            let mut connections = self.connections.lock();
+            connections.shared.push(connection.clone());
+            self.sweep(&mut connections);
         }
         self.speaks_http1.store(matches!(connection, Connection::Http1(_)), Release);
         Ok(connection)
     }
 
     /// Keeps an HTTP/1.1 connection when its response has ended.
-    fn reclaim(self: &Arc<Self>, mut one: Http1Connection, headers: &HeaderMap) {
-        let idle = server_idle_timeout(headers).map_or(self.lifetimes.idle, |said| said.min(self.lifetimes.idle));
-        if one.is_ready() {
-            self.keep(one, idle);
+    fn reclaim(self: &Arc<Self>, mut connection: Http1Connection, headers: &HeaderMap) {
+        let idle = server_idle_timeout(headers).map_or(self.lifetimes.idle, |theirs| theirs.min(self.lifetimes.idle));
+        if connection.is_ready() {
+            self.keep(connection, idle);
             return;
         }
         let pool = self.clone();
         tokio::spawn(async move {
-            if one.ready().await {
-                pool.keep(one, idle);
+            if connection.ready().await {
+                pool.keep(connection, idle);
             }
         });
     }
 
-    fn keep(self: &Arc<Self>, one: Http1Connection, idle: Duration) {
+    fn keep(self: &Arc<Self>, connection: Http1Connection, idle: Duration) {
         let since = Instant::now();
-        let mut kept = self.connections.lock();
-        if kept.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.has_waiting() {
-            kept.idle.push(IdleConnection { one, since, until: since + idle });
-            self.sweep(&mut kept);
+        let mut connections = self.connections.lock();
+        if connections.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.has_waiting() {
+            connections.idle.push(IdleConnection { connection, since, until: since + idle });
+            self.sweep(&mut connections);
         }
     }
 
     /// Closes connections that have been idle for too long, as long as any is kept.
-    fn sweep(self: &Arc<Self>, kept: &mut PooledConnections) {
-        if std::mem::replace(&mut kept.is_swept, true) {
+    fn sweep(self: &Arc<Self>, connections: &mut PooledConnections) {
+        if std::mem::replace(&mut connections.is_swept, true) {
             return;
         }
         let pool = Arc::downgrade(self);
@@ -259,11 +259,11 @@ impl Pool {
             loop {
                 sleep(every).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let (now, mut kept) = (Instant::now(), pool.connections.lock());
-                kept.idle.retain(|idle| idle.is_good(now));
-                kept.shared.retain(|two| two.is_good(now));
-                kept.is_swept = !(kept.idle.is_empty() && kept.shared.is_empty());
-                if !kept.is_swept {
+                let (now, mut connections) = (Instant::now(), pool.connections.lock());
+                connections.idle.retain(|idle| idle.is_good(now));
+                connections.shared.retain(|connection| connection.is_good(now));
+                connections.is_swept = !(connections.idle.is_empty() && connections.shared.is_empty());
+                if !connections.is_swept {
                     return;
                 }
             }
@@ -273,10 +273,10 @@ impl Pool {
 
 impl CloseIdle for Pool {
     fn close_idle(&self) -> bool {
-        let mut kept = self.connections.lock();
-        let is_idle = !kept.idle.is_empty();
+        let mut connections = self.connections.lock();
+        let is_idle = !connections.idle.is_empty();
         if is_idle {
-            kept.idle.remove(0);
+            connections.idle.remove(0);
         }
         is_idle
     }
@@ -285,14 +285,17 @@ impl CloseIdle for Pool {
 impl PooledConnections {
     /// Returns an HTTP/2 connection with room, opened at `since` or later.
     fn find_shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
-        self.shared.retain(|two| two.is_good(now));
-        self.shared.iter().find(|two| since.is_none_or(|since| two.opened >= since) && two.has_room()).cloned()
+        self.shared.retain(|connection| connection.is_good(now));
+        self.shared
+            .iter()
+            .find(|connection| since.is_none_or(|since| connection.opened >= since) && connection.has_room())
+            .cloned()
     }
 }
 
 impl IdleConnection {
     fn is_good(&self, now: Instant) -> bool {
-        now < self.until && self.one.is_free(now)
+        now < self.until && self.connection.is_free(now)
     }
 }
 
@@ -301,8 +304,8 @@ fn server_idle_timeout(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(HeaderName::from_static("keep-alive"))?.to_str().ok()?;
     let seconds =
         field.split(',').find_map(|word| word.trim().strip_prefix("timeout=")?.trim_matches('"').parse().ok())?;
-    let said = Duration::from_secs(seconds);
-    Some(said - (said / 2).min(Duration::from_secs(1)))
+    let timeout = Duration::from_secs(seconds);
+    Some(timeout - (timeout / 2).min(Duration::from_secs(1)))
 }
 
 fn is_safe(method: &Method) -> bool {
@@ -314,13 +317,13 @@ fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     if !http_body::Body::is_end_stream(request.body()) {
         return None;
     }
-    let mut again = Request::new(Body::empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    *again.version_mut() = request.version();
-    *again.extensions_mut() = request.extensions().clone();
-    Some(again)
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.version_mut() = request.version();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
 }
 
 #[cfg(test)]

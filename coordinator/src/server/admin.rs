@@ -3,7 +3,7 @@
 use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
-    purge::{Order, Purger, Refused},
+    purge::{InvalidPurge, PurgeRequest, Purger},
     server::{Handler, TOO_MANY_FIELDS},
 };
 use axum::{
@@ -145,13 +145,13 @@ async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> R
             return error(status, why.trim_end());
         }
     };
-    match Order::read(&body, &admin.cache.groups()) {
+    match PurgeRequest::parse(&body, &admin.cache.groups()) {
         Ok(order) => {
-            let report = admin.purger.everywhere(order).await;
+            let report = admin.purger.purge(order).await;
             let status = if report.unreached.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
             (status, Json(report)).into_response()
         }
-        Err(Refused(status, why)) => error(status, &why),
+        Err(InvalidPurge(status, why)) => error(status, &why),
     }
 }
 

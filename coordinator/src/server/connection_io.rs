@@ -131,12 +131,12 @@ mod tests {
     /// go, and is answered when the sender that comes with it is used.
     fn connect(pipe: usize) -> (DuplexStream, mpsc::UnboundedReceiver<(Interim, tokio::sync::oneshot::Sender<()>)>) {
         let (client, server) = tokio::io::duplex(pipe);
-        let (asked, requests) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let (activity, io) = ConnectionIo::new(TokioIo::new(server));
             let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let (active, (go, gone)) = (activity.begin(request.version()), tokio::sync::oneshot::channel());
-                asked.send((active.interim(), go)).unwrap();
+                sender.send((active.interim(), go)).unwrap();
                 active.answer(async move {
                     let _ = gone.await;
                     Ok::<_, Infallible>(http::Response::new(Body::from(vec![b'x'; SIZE])))

@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{pass_reason::Aside, response, state::Cache},
-    feed::{Feed, Unanswered},
+    feed::{Feed, Unavailable},
     http::{
         body::Body,
         reply::{empty, text, with_field},
@@ -78,13 +78,13 @@ impl DataPort {
         }
         let answer = match self.feed.answer(question).await {
             Ok(answer) => answer,
-            Err(Unanswered::Unsure) => {
+            Err(Unavailable::NoLease) => {
                 return text(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "this coordinator does not hear the others: ask one of them".into(),
                 );
             }
-            Err(Unanswered::Full) => {
+            Err(Unavailable::NoMemory) => {
                 return with_field(
                     text(StatusCode::SERVICE_UNAVAILABLE, "no memory for the response now".into()),
                     header::RETRY_AFTER,

@@ -2,14 +2,13 @@
 
 use crate::{
     cache::{handover, peek::Peeked, state::Cache},
-    cluster::{announcements, announcements::Word, membership::Rings},
+    cluster::{announcements, announcements::Announcement, membership::Membership},
     config::tokens::Tokens,
     http::{
         body::Body,
         reply::{empty, text, with_field},
     },
-    purge,
-    purge::{Call, Purger, sync},
+    purge::{Behind, CATCH_UP_PATH, PURGE_PATH, PurgeCall, Purger},
     server::{Handler, data::too_many_fields},
     settings::Door,
 };
@@ -40,7 +39,7 @@ pub struct PeerPort {
     /// Carries out purges.
     pub purger: Arc<Purger>,
     /// Takes announcements of peers that join or leave.
-    pub rings: Arc<Rings>,
+    pub membership: Arc<Membership>,
     /// The tokens of peers.
     pub tokens: Arc<Tokens>,
     /// Permits for pushes.
@@ -76,13 +75,13 @@ impl PeerPort {
             return self.cache.invalidated(Door::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
+            (PURGE_PATH | CATCH_UP_PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
                 if method != Method::POST =>
             {
                 with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
-            (purge::PATH, _) => self.purge(request).await,
-            (sync::PATH, _) => self.purges(request).await,
+            (PURGE_PATH, _) => self.purge(request).await,
+            (CATCH_UP_PATH, _) => self.purges(request).await,
             (wire::PEEK_PATH, _) => self.peek(request).await,
             (wire::PUSH_PATH, _) => self.push(request).await,
             (wire::WORD_PATH, _) => self.announcement(request).await,
@@ -95,10 +94,10 @@ impl PeerPort {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
-        let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        match self.purger.here(call).await {
+        let Ok(call) = serde_json::from_slice::<PurgeCall>(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        match self.purger.receive(call).await {
             Ok(report) => json(&report),
-            Err(purge::Behind) => empty(StatusCode::CONFLICT),
+            Err(Behind) => empty(StatusCode::CONFLICT),
         }
     }
 
@@ -109,12 +108,12 @@ impl PeerPort {
             Err(error) => return error.response(),
         };
         let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        json(&self.purger.since(&question))
+        json(&self.purger.respond(&question))
     }
 
     /// Returns the stored responses of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
-        let said = request
+        let question = request
             .headers()
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
@@ -123,7 +122,7 @@ impl PeerPort {
             Ok(key) => key,
             Err(error) => return error.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(said.patience))).await {
+        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(question.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),
@@ -146,17 +145,17 @@ impl PeerPort {
 
     /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
     async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.peer_bodies.read(request, announcements::LONGEST).await {
+        let body = match self.cache.peer_bodies.read(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
-        match serde_json::from_slice::<Word>(&body)
+        match serde_json::from_slice::<Announcement>(&body)
             .map_err(|error| error.to_string())
             .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
         {
             Ok(announcement) => {
-                self.rings.hear(&announcement);
-                self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
+                self.membership.receive(&announcement);
+                self.membership.own_departure().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
         }

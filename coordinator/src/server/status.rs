@@ -3,7 +3,7 @@
 use crate::{
     cache::state::Cache,
     feed::Feed,
-    kube::Followed,
+    kube::KubeDiscovery,
     server::{Handler, TOO_MANY_FIELDS},
     telemetry::metrics::Metrics,
 };
@@ -38,7 +38,7 @@ pub struct StatusPort {
     /// The module that proxies fetch.
     pub filter: Option<Filter>,
     /// Discovery by the Kubernetes API, where it is in use.
-    pub kube: Option<Followed>,
+    pub kube: Option<KubeDiscovery>,
     /// Whether the process is about to stop.
     pub stopping: Arc<AtomicBool>,
 }
@@ -94,7 +94,7 @@ async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
     if status.stopping.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    match status.kube.as_ref().map(Followed::readiness) {
+    match status.kube.as_ref().map(KubeDiscovery::readiness) {
         None => "ready\n".into_response(),
         Some(Ok(word)) => format!("{word}\n").into_response(),
         Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
@@ -104,7 +104,8 @@ async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
 async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
     status.feed.count_proxies();
     status.metrics.set_usage(&status.cache.usage());
-    status.metrics.set_standing(status.cache.consistency.standing());
+    let consistency = &status.cache.consistency;
+    status.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
     status.metrics.set_under_way(status.cache.under_way());
     match status.metrics.page() {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),

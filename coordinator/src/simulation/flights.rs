@@ -2,7 +2,7 @@
 
 use crate::{
     cache::transfer::Comes,
-    consistency::catch_up::{Claim, Knows},
+    consistency::catch_up::{Claim, Standing},
     simulation::{
         net::{Back, Lost, Place},
         questions::{HOUR, PATIENCE},
@@ -48,14 +48,10 @@ impl World {
         node.flights.insert(key, turn);
         node.waiters.insert(turn, vec![waiter]);
         let (cache, life) = (node.cache.clone(), node.life);
-        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.history.position());
+        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
         let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
-        let before = if is_owner {
-            cache.cluster.former.lock().owners(self.keys[key].hash(), me, None, cache.clock.now())
-        } else {
-            Vec::new()
-        };
+        let before = if is_owner { cache.cluster.previous_owners(self.keys[key].hash(), None) } else { Vec::new() };
         let before = before
             .iter()
             .filter_map(|name| name.strip_prefix('p')?.parse().ok())
@@ -75,7 +71,7 @@ impl World {
                     world.nodes[at].breakers.entry(other).or_default().fails(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
-                    && cache.consistency.knows(Claim::Peer(&there.to_string())) == Knows::All
+                    && cache.consistency.record_claim(Claim::Peer(&there.to_string())) == Standing::Current
                 {
                     let (there, rules) = (Arc::new(there), cache.rules());
                     for frame in &frames {
@@ -98,7 +94,7 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::message(&cache.consistency.history.position());
+            let mut message = frame::message(&cache.consistency.position());
             let rules = cache.rules();
             let served = rules.named("g").unwrap();
             if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {
@@ -117,7 +113,7 @@ impl World {
 
     fn load(&mut self, at: usize, key: usize, flight: u64, load: PurgeGuard) {
         self.things[key].loads += 1;
-        self.nodes[at].cache.cluster.note_stand_in(&self.keys[key]);
+        self.nodes[at].cache.cluster.record_load(&self.keys[key]);
         let life = self.nodes[at].life;
         self.after(SERVICE / 2, move |world| {
             // What the service says it says half way.

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::simulated,
-    cluster::announcements::Does,
+    cluster::announcements::MembershipEvent,
     simulation::{
         check::{Figures, Thing},
         net::{Dice, Place},
@@ -123,7 +123,9 @@ impl World {
         for at in 0..plan.peers {
             world.settle(at);
             let phase = world.dice.below(3000);
-            world.after(phase, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, Does::Join, 0)));
+            world.after(phase, move |world| {
+                world.arrive_at(at, move |world| world.go_on_saying(at, MembershipEvent::Join, 0))
+            });
         }
         for at in 0..plan.proxies {
             let phase = world.dice.below(250);

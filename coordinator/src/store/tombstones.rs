@@ -45,7 +45,7 @@ mod tests {
         assert!(tombstones.covers(Hash(1), 1001) && !tombstones.covers(Hash(1), 1002));
         tombstones.add(Hash(1), 900_000);
         tombstones.add(Hash(0), 900_001);
-        assert!(tombstones.covers(Hash(1), 900_000), "said again it counts as new");
+        assert!(tombstones.covers(Hash(1), 900_000), "added again it counts as new");
         assert!(!tombstones.covers(Hash(2), 1));
     }
 }

@@ -73,11 +73,11 @@ impl LimitCounters {
 
     /// Counts one. The first in a while is logged.
     pub(crate) fn count(&self, limit: ProcessLimit) {
-        let Some((counter, said)) = self.0.get(limit as usize) else { return };
+        let Some((counter, last_line)) = self.0.get(limit as usize) else { return };
         counter.inc();
-        let (now, before) = (clock::awake(), said.load(Relaxed));
+        let (now, before) = (clock::awake(), last_line.load(Relaxed));
         let is_new = before == 0 || now >= before.saturating_add(MIN_BETWEEN_LINES);
-        if is_new && said.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
+        if is_new && last_line.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
             tracing::warn!(limit = limit.label(), "process limit reached: see meshcache_limits_met_total");
         }
     }

@@ -183,9 +183,8 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let logged = line(
-            || tracing::warn!(value = %"a\nERROR all is lost", "somebody sent {}", "x\n ERROR all is lost\u{1b}[0m"),
-        );
+        let logged =
+            line(|| tracing::warn!(value = %"a\nERROR all is lost", "received {}", "x\n ERROR all is lost\u{1b}[0m"));
         assert_eq!(logged.lines().count(), 1, "{logged}");
     }
 }

@@ -43,11 +43,11 @@ pub struct Metrics {
     /// `meshcache_purges_unreached_total`: peers that a purge ordered here did not reach.
     pub purges_unreached: IntCounter,
     purge_log: IntGauge,
-    /// `meshcache_emptied_total`: how often the store was emptied because nobody knew what had been purged.
-    pub emptied: IntCounter,
-    /// `meshcache_silent_peers`: peers that neither answer nor refuse.
-    pub silent_peers: IntGauge,
-    sure: IntGauge,
+    /// `meshcache_store_flushes_total`: flushes of the store because missed purges could not be learnt.
+    pub store_flushes: IntCounter,
+    /// `meshcache_unresponsive_peers`: peers that neither answer nor refuse.
+    pub unresponsive_peers: IntGauge,
+    purge_lease_held: IntGauge,
     /// `meshcache_peers_failing`: peers that have not answered since they failed.
     pub peers_failing: IntGauge,
     /// `meshcache_hedges_total`: requests to the next peer while the owner had not answered yet.
@@ -60,7 +60,7 @@ pub struct Metrics {
     limits: LimitCounters,
     waiters: IntGauge,
     heads: IntGauge,
-    under_way: IntGauge,
+    inflight_body_bytes: IntGauge,
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
@@ -152,17 +152,25 @@ impl Metrics {
                 "meshcache_purges_unreached_total",
                 "Coordinators that a purge from here did not reach.",
             )?,
-            purge_log: gauge(to, "meshcache_purge_log", "Purges that others can still catch up from.")?,
-            emptied: counter(
+            purge_log: gauge(
                 to,
-                "meshcache_emptied_total",
-                "How often the store was emptied because nobody knew any more what had been purged.",
+                "meshcache_purge_log",
+                "Purges from which other coordinators and proxies can catch up.",
             )?,
-            silent_peers: gauge(to, "meshcache_silent_peers", "Coordinators that neither answer nor refuse.")?,
-            sure: gauge(
+            store_flushes: counter(
                 to,
-                "meshcache_sure",
-                "1, or 0 while other coordinators are not heard, so that everything passes.",
+                "meshcache_store_flushes_total",
+                "Flushes of the store because missed purges could not be learnt from any peer.",
+            )?,
+            unresponsive_peers: gauge(
+                to,
+                "meshcache_unresponsive_peers",
+                "Coordinators that neither answer nor refuse.",
+            )?,
+            purge_lease_held: gauge(
+                to,
+                "meshcache_purge_lease_held",
+                "1, or 0 while other coordinators' purges are unknown, so that everything passes.",
             )?,
             peers_failing: gauge(
                 to,
@@ -187,7 +195,11 @@ impl Metrics {
             )?),
             waiters: gauge(to, "meshcache_waiters", "Requests that wait for a load of another.")?,
             heads: gauge(to, "meshcache_heads_bytes", "Bytes of requests in progress that the store does not answer.")?,
-            under_way: gauge(to, "meshcache_under_way_bytes", "Bytes of bodies on their way into the store.")?,
+            inflight_body_bytes: gauge(
+                to,
+                "meshcache_inflight_body_bytes",
+                "Bytes of bodies on their way into the store.",
+            )?,
             config_info: gauges(
                 to,
                 "meshcache_config_info",
@@ -321,10 +333,10 @@ impl Metrics {
         }
     }
 
-    /// Says whether all purges are known here, and how many others can catch up from.
-    pub fn set_standing(&self, (sure, held): (bool, usize)) {
-        self.sure.set(sure.into());
-        self.purge_log.set(i64::try_from(held).unwrap_or(i64::MAX));
+    /// Sets whether the purge lease is held, and the number of purges in the log.
+    pub fn set_purge_log(&self, lease_held: bool, len: usize) {
+        self.purge_lease_held.set(lease_held.into());
+        self.purge_log.set(i64::try_from(len).unwrap_or(i64::MAX));
     }
 
     /// Says how many requests wait, how many bytes are on their way into the store, and how many those take that are
@@ -332,7 +344,7 @@ impl Metrics {
     pub fn set_under_way(&self, (waiters, bytes, heads): (usize, u64, u64)) {
         self.heads.set(i64::try_from(heads).unwrap_or(i64::MAX));
         self.waiters.set(i64::try_from(waiters).unwrap_or(i64::MAX));
-        self.under_way.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.inflight_body_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Returns the page that Prometheus reads.

@@ -1,4 +1,4 @@
-//! Names: followed when they move, and told apart from origins that refuse.
+//! Names that move, and names without an address.
 
 use super::*;
 
@@ -33,7 +33,7 @@ async fn a_name_that_moves_is_followed_although_its_connection_is_busy() {
     timeout(Duration::from_secs(20), async { while send(&young, "GET").await.unwrap() == "old" {} })
         .await
         .expect("it is never left");
-    assert_eq!(send(&ageless, "GET").await.unwrap(), "old", "the connection is as good as ever");
+    assert_eq!(send(&ageless, "GET").await.unwrap(), "old", "the connection is still good");
     assert_eq!(old.load(SeqCst), 2);
 }
 

@@ -71,7 +71,7 @@ fn a_scan_of_cold_keys_leaves_the_warm_ones() {
         put(&store, &quota, n, entry(1024, 1_000_000, 2, None), 2);
     }
     let left = (0..warm).filter(|n| has(&store, &quota, *n, 3)).count();
-    assert_eq!(left, warm, "what has been asked for twice stays");
+    assert_eq!(left, warm, "keys that were used twice stay");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn entries_are_found_by_their_terms_as_long_as_they_are_stored() {
     assert_eq!(
         store
             .purge(
-                &[PurgeScope::Indexed("nobody".into(), vec![IndexTerm::tag(b"all")])],
+                &[PurgeScope::Indexed("unknown".into(), vec![IndexTerm::tag(b"all")])],
                 PurgeAction::Remove,
                 |_, _| true
             )
