@@ -1,7 +1,9 @@
 //! Time as the machine gave it: what the scheduler withheld does not count. Limits hold on a busy machine, too.
 
-use std::fs;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// Measures how long this process and its children took, without the time in which they were ready to run and had no CPU.
 pub struct Stopwatch {
@@ -22,7 +24,7 @@ impl Stopwatch {
     }
 }
 
-/// How long the threads of this process and of its children have waited for a CPU so far.
+/// The time that the threads of this process and of its children have waited for a CPU so far.
 fn withheld() -> Duration {
     let own = std::process::id().to_string();
     let children = tasks(&own).filter_map(|task| fs::read_to_string(format!("{task}/children")).ok());
