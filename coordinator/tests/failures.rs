@@ -1,5 +1,7 @@
 //! Origins that fail, refuse, or answer one client otherwise: what everybody else gets, and how often the origin is
 //! asked.
+//!
+//! Long: a test for each way in which an origin fails, with the origins that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;

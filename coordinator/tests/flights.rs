@@ -1,4 +1,6 @@
 //! Many who ask for one key: how often the origin is asked, and what each of them gets.
+//!
+//! Long: a test for each way in which a flight ends, with the crowd that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;

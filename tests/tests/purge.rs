@@ -1,4 +1,6 @@
 //! Purges: gone from every coordinator when it is answered, and from every hot cache within a second.
+//!
+//! Long: all run on one mesh, which takes seconds to start.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
