@@ -8,6 +8,7 @@ use crate::{
 };
 use meshcache_protocol::{Group, Groups};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// One group, ready to be served.
 pub(crate) struct Served {
@@ -21,6 +22,15 @@ pub(crate) struct Served {
     pub(crate) outages: Arc<Outages>,
     /// When it was last said that clients' requests are not sent on.
     pub(crate) held: Held,
+}
+
+impl Served {
+    /// When a plain client has waited long enough for a flight: a load's head has arrived by then or has timed out. A
+    /// flight that follows another may take twice as long.
+    pub(crate) fn flight_deadline(&self, follows: bool) -> Instant {
+        let loads = if follows { 2 } else { 1 };
+        Instant::now() + loads * self.origin.timeout() + 3 * self.group.config().patience.duration()
+    }
 }
 
 /// All groups, ready to be served.

@@ -1,12 +1,13 @@
 //! What a flight brings, and for whom it is.
 
-use crate::{cache::response, origin::Failure, store::Entry};
+use crate::{cache::response, http::body::Body, origin::Failure, store::Entry};
+use http::Response;
 use meshcache_protocol::{
     reason::Said,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 /// What a flight brings to all who wait for it.
 #[derive(Clone)]
@@ -78,3 +79,6 @@ pub(crate) fn given_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, be
         began,
     })
 }
+
+/// Where a plain client that leads a flight gets a response that may not be shared.
+pub(crate) type Leader = Option<oneshot::Sender<Response<Body>>>;

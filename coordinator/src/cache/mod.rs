@@ -2,18 +2,21 @@
 //! origin, and back.
 
 pub(crate) mod flight;
+pub(crate) mod flight_key;
 pub(crate) mod groups;
 pub(crate) mod handover;
 pub(crate) mod hit_for_pass;
 pub(crate) mod housekeeping;
+pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod load;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;
-pub(crate) mod lookup;
+pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
 pub(crate) mod observe;
+pub(crate) mod origin_response;
 pub(crate) mod pass;
 pub(crate) mod pass_reason;
 pub(crate) mod peek;

@@ -1,7 +1,7 @@
 //! `mode: observe` for plain clients: a response that passes is held against what they would have been answered with.
 
 use crate::{
-    cache::{groups::Served, load::Brought, request::Asked, state::Cache},
+    cache::{groups::Served, request::Asked, revalidation::Brought, state::Cache},
     http::body::{Body, Cut},
     origin::with_headers,
     telemetry::limits::Limit,
@@ -34,7 +34,7 @@ impl Cache {
             let passed = Passed {
                 group,
                 key: &asked.key,
-                request: &asked.request,
+                request: &asked.http,
                 verified: asked.verified(),
                 response,
                 times: brought.times,

@@ -2,7 +2,9 @@
 //! loaded.
 
 use crate::{
-    cache::{flight::Waited, load::Errand, miss::variant_key, state::Cache, transfer::Comes, transfer_report::Refused},
+    cache::{
+        flight::Waited, flight_key::variant_key, load::Errand, state::Cache, transfer::Comes, transfer_report::Refused,
+    },
     cluster::client::Call,
     consistency::catch_up::Claim,
     http::capture::{Collected, collect},
@@ -116,11 +118,11 @@ impl Cache {
         };
         let held = self.store.peek(&served.share, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
         let variants = held.iter().map(|entry| variant_key(&key, &entry.selecting));
-        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loading.find(&key));
+        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loading.join_load(&key));
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
-                Waited::Late(_) => {
+                Waited::TimedOut(_) => {
                     self.metrics.peek_answered("loading");
                     return Peeked::Loading;
                 }

@@ -18,7 +18,8 @@ use std::{sync::Arc, time::Duration};
 /// A request that the cache may answer.
 pub(crate) struct Asked<'a> {
     pub(crate) served: &'a Arc<Served>,
-    pub(crate) request: Request<'a>,
+    pub(crate) head: &'a Head,
+    pub(crate) http: Request<'a>,
     pub(crate) key: Key,
     /// From a proxy or a coordinator; none: from a plain client.
     pub(crate) question: Option<Question>,
@@ -53,7 +54,7 @@ impl Asked<'_> {
     }
 
     /// It is to be answered from here: a second hop would be one too many.
-    pub(crate) fn is_hop(&self) -> bool {
+    pub(crate) fn is_forwarded(&self) -> bool {
         self.question.as_ref().is_some_and(|question| question.hop)
     }
 
@@ -79,7 +80,7 @@ impl Asked<'_> {
 }
 
 /// Decides where a request goes. `fields`: the head's own.
-pub(crate) fn route<'a>(
+pub(crate) fn classify<'a>(
     door: Door,
     head: &'a Head,
     fields: &'a [Field<'a>],
@@ -195,7 +196,7 @@ pub(crate) fn route<'a>(
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
     let key = Key::of(group, &request, route);
     let is_debugged = is_debugger && request.value(header::DEBUG) == Some(b"1");
-    Ok(Asked { served, request, key, question, is_from_peer: door == Door::Peer, is_debugged })
+    Ok(Asked { served, head, http: request, key, question, is_from_peer: door == Door::Peer, is_debugged })
 }
 
 /// The caller's identity: the URI of the last element of x-forwarded-client-cert, the one that the nearest proxy has

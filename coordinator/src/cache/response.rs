@@ -53,6 +53,12 @@ impl Names {
         }
     }
 
+    /// Appends our member of Via to the fields of a response that is stored.
+    pub(crate) fn with_via(&self, mut fields: Vec<(Vec<u8>, Vec<u8>)>, version: Version) -> Vec<(Vec<u8>, Vec<u8>)> {
+        fields.push((b"via".to_vec(), self.via(version).as_bytes().to_vec()));
+        fields
+    }
+
     /// Appends our member of Cache-Status.
     pub(crate) fn append_status(&self, headers: &mut HeaderMap, verdict: &Verdict, detail: &str) {
         if let Some(status) = self.status(verdict, detail, None) {
@@ -79,7 +85,7 @@ pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
 
 /// A stored response as the answer to a request. None where only the origin may answer it (If-Match and its like).
 pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names: &Names) -> Option<Response<Body>> {
-    let request = &asked.request;
+    let request = &asked.http;
     let part = if request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
         with_fields(entry, |stored| freshness::part(request, &stored, entry.body.len() as u64))
     } else {

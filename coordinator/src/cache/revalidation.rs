@@ -2,11 +2,16 @@
 //! section 4.3.1).
 
 use crate::{
+    cache::{insertion::LoadTarget, response::Names},
+    jitter::random,
     origin::with_headers,
-    store::{Entry, with_fields},
+    store::{Entry, Parts, with_fields},
 };
-use http::response;
-use meshcache_protocol::{Response, freshness};
+use http::{header::VIA, response};
+use meshcache_protocol::{
+    Field, Response,
+    freshness::{self, NotStored, Selecting, Times, Vary},
+};
 use std::sync::Arc;
 
 /// Stored responses that a 304 may be about.
@@ -71,4 +76,43 @@ impl Candidates {
             }
         })
     }
+}
+
+/// A response head that updates a stored response.
+pub(crate) struct Brought<'a> {
+    pub(crate) head: &'a response::Parts,
+    pub(crate) times: Times,
+    /// When it arrived, by the store's clock.
+    pub(crate) at: u64,
+}
+
+/// Returns a stored response with the fields of a 304 or of the response to a HEAD, as if it had just arrived so (RFC
+/// 9111 section 3.2).
+pub(crate) fn freshen(
+    names: &Names,
+    target: &LoadTarget<'_>,
+    old: &Entry,
+    brought: &Brought<'_>,
+) -> Result<Entry, NotStored> {
+    let Brought { head: new, times, at } = *brought;
+    let LoadTarget { served, request, verified, load } = target;
+    let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
+    let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+    let response = Response { status: old.stored.status, fields: &views };
+    let stored = freshness::store(&served.group, request, *verified, &response, times, random())?;
+    let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
+    let fields = freshness::storable(&served.group, &response, times.responded);
+    // The stored Via already ends with our member.
+    let fields = if new.headers.contains_key(VIA) { names.with_via(fields, new.version) } else { fields };
+    let tags = served.group.config().tags.header.to_ascii_lowercase();
+    Ok(Entry::new(Parts {
+        status: old.status,
+        fields,
+        tags: &tags,
+        body: old.body.clone(),
+        selecting,
+        stored,
+        arrived: at,
+        position: load.position().clone(),
+    }))
 }

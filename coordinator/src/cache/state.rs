@@ -3,7 +3,7 @@
 use crate::{
     bounded_lru::Lately,
     cache::{
-        flight::{Bounds, Flights, Numbers},
+        flight::{FlightLimits, FlightNumbers, Flights},
         groups::Rules,
         hit_for_pass::Passes,
         invalidation::Invalidations,
@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 /// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come
 /// back.
-const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
+const MOST: FlightLimits = FlightLimits { flights: 10_000, waiters: 100_000 };
 /// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more
 /// goes past it.
 const LEAST: u64 = 64 << 20;
@@ -79,7 +79,7 @@ pub struct Cache {
 impl Cache {
     /// An empty cache with no groups and an empty ring.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (clock, numbers) = (Clock::new(), Numbers::from(clock::wall()));
+        let (clock, numbers) = (Clock::new(), FlightNumbers::from(clock::wall()));
         let cluster = Cluster::new(&settings.me, clock, metrics.clone());
         Arc::new(Self {
             names: Names::new(&settings.installation),

@@ -1,7 +1,7 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
 use crate::{
-    cache::{pass_reason::Aside, response, state::Cache},
+    cache::{lookup, pass_reason::Aside, response, state::Cache},
     feed::{Feed, Unanswered},
     http::{
         body::Body,
@@ -34,7 +34,7 @@ impl Answer for Data {
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
-        self.cache.answer(Door::Data, request).await
+        lookup::answer(&self.cache, Door::Data, request).await
     }
 
     fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {

@@ -1,7 +1,7 @@
 //! The peer port: calls between coordinators. Who has no token is told nothing.
 
 use crate::{
-    cache::{handover, peek::Peeked, state::Cache},
+    cache::{handover, lookup, peek::Peeked, state::Cache},
     cluster::{announcements, announcements::Word, membership::Rings},
     config::tokens::Tokens,
     http::{
@@ -62,7 +62,7 @@ impl Answer for PeerPort {
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
-        self.cache.answer(Door::Peer, request).await
+        lookup::answer(&self.cache, Door::Peer, request).await
     }
 
     fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {

@@ -22,7 +22,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshcache_coordinator::{
-    cache::state::Cache,
+    cache::{lookup, state::Cache},
     settings::{Door, Identity, Settings},
     telemetry::{group_metrics::GroupMetrics, metrics::Metrics},
 };
@@ -306,7 +306,7 @@ async fn serve(cache: &Arc<Cache>, door: Door) -> SocketAddr {
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let cache = cache.clone();
-                    async move { Ok::<_, Infallible>(cache.answer(door, request).await) }
+                    async move { Ok::<_, Infallible>(lookup::answer(&cache, door, request).await) }
                 });
                 let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });
