@@ -9,6 +9,7 @@ use crate::{
         tokens::Tokens,
     },
     feed::Feed,
+    http::request_body::Unread,
     kube,
     kube::Cluster,
     purge::Purger,
@@ -144,6 +145,7 @@ impl Coordinator {
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
+        let bodies = Arc::new(Unread::new(metrics.clone()));
         let admin_routes = Admin {
             cache: cache.clone(),
             purger: purger.clone(),
@@ -151,6 +153,7 @@ impl Coordinator {
             loopback: config.admin_at().ip().is_loopback(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
+            bodies: bodies.clone(),
         };
         let status_routes = Status {
             cache: cache.clone(),
@@ -160,7 +163,7 @@ impl Coordinator {
             kube: kube.clone(),
             stopping: stopping.clone(),
         };
-        let rings = Rings::new(cache.cluster.clone(), metrics, &config.name, {
+        let rings = Rings::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, purger) = (feed.clone(), purger.clone());
             move || {
                 feed.publish();
@@ -168,7 +171,7 @@ impl Coordinator {
             }
         });
         let mut coordinator = Self {
-            data: (data, Data { cache: cache.clone(), feed }),
+            data: (data, Data { cache: cache.clone(), feed, bodies: Arc::new(Unread::new(metrics)) }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
             peer: (
@@ -179,6 +182,7 @@ impl Coordinator {
                     rings: rings.clone(),
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(PUSHES)),
+                    bodies,
                 },
             ),
             purger,

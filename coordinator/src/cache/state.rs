@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     cluster::ring::Cluster,
     consistency::{marks::Marker, state::Consistency},
-    http::{byte_budget::ByteBudget, request_body::Unread},
+    http::byte_budget::ByteBudget,
     origin::{BadCa, Clients, Seats},
     settings::Settings,
     store::{Store, usage::Usage},
@@ -60,9 +60,6 @@ pub struct Cache {
     pub(crate) bytes: Arc<ByteBudget>,
     /// Heads of requests under way, and what goes past the cache with them.
     pub(crate) heads: Arc<ByteBudget>,
-    /// Bodies of control calls that anybody may send, and of those of who has a token.
-    pub(crate) unread: Unread,
-    pub(crate) unread_of_peers: Unread,
     pub(crate) invalidations: Invalidations,
     /// What passed in groups that only observe.
     pub(crate) observed: Mutex<Observed>,
@@ -91,8 +88,6 @@ impl Cache {
             failures: Lately::new(LATELY),
             asked_for_less: Lately::new(LATELY),
             heads: ByteBudget::new(UNDER_WAY),
-            unread: Unread::new(metrics.clone()),
-            unread_of_peers: Unread::new(metrics.clone()),
             invalidations: Invalidations::default(),
             observed: Mutex::new(Observed::new(OBSERVED)),
             cluster: cluster.clone(),

@@ -3,6 +3,7 @@
 use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
+    http::request_body::Unread,
     purge::{Order, Purger, Refused},
     server::{Answer, TOO_MANY_LINES},
 };
@@ -37,6 +38,8 @@ pub struct Admin {
     pub me: String,
     /// What the store may take.
     pub store_bytes: u64,
+    /// Bodies of control calls with a token.
+    pub(crate) bodies: Arc<Unread>,
 }
 
 /// The port's routes, behind the token.
@@ -138,7 +141,7 @@ async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
 
 async fn purge(State(admin): State<Arc<Admin>>, request: Request<Body>) -> Response {
     let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
-    let body = match admin.cache.unread_of_peers.whole(request, PURGE).await {
+    let body = match admin.bodies.whole(request, PURGE).await {
         Ok(body) => body,
         Err(unreadable) => {
             let (status, why) = unreadable.answer();

@@ -6,6 +6,7 @@ use crate::{
     http::{
         body::Body,
         reply::{empty, text, with},
+        request_body::Unread,
     },
     server::{Answer, TOO_MANY_LINES},
     settings::Door,
@@ -25,6 +26,8 @@ pub struct Data {
     pub cache: Arc<Cache>,
     /// Answers the feed's.
     pub feed: Arc<Feed>,
+    /// Bodies of control calls, which any client may send.
+    pub(crate) bodies: Arc<Unread>,
 }
 
 impl Answer for Data {
@@ -61,7 +64,7 @@ impl Data {
         if request.method() != Method::POST {
             return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
-        let body = match self.cache.unread.whole(request, QUESTION).await {
+        let body = match self.bodies.whole(request, QUESTION).await {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };

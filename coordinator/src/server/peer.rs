@@ -7,6 +7,7 @@ use crate::{
     http::{
         body::Body,
         reply::{empty, text, with},
+        request_body::Unread,
     },
     purge,
     purge::{Call, Purger, sync},
@@ -45,6 +46,8 @@ pub struct PeerPort {
     pub tokens: Arc<Tokens>,
     /// Places for pushes under way.
     pub pushes: Arc<Semaphore>,
+    /// Bodies of control calls with a token.
+    pub(crate) bodies: Arc<Unread>,
 }
 
 impl Answer for PeerPort {
@@ -91,7 +94,7 @@ impl PeerPort {
     }
 
     async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
+        let body = match self.bodies.whole(request, CALL).await {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
@@ -104,7 +107,7 @@ impl PeerPort {
 
     /// What was purged, for one who may have missed some.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, CALL).await {
+        let body = match self.bodies.whole(request, CALL).await {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
@@ -119,7 +122,7 @@ impl PeerPort {
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
             .unwrap_or_default();
-        let key = match self.cache.unread_of_peers.whole(request, KEY).await {
+        let key = match self.bodies.whole(request, KEY).await {
             Ok(key) => key,
             Err(unreadable) => return unreadable.response(),
         };
@@ -146,7 +149,7 @@ impl PeerPort {
 
     /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
     async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.unread_of_peers.whole(request, announcements::LONGEST).await {
+        let body = match self.bodies.whole(request, announcements::LONGEST).await {
             Ok(body) => body,
             Err(unreadable) => return unreadable.response(),
         };
