@@ -89,7 +89,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 
 /// Reads the groups as `run` would: what is good, with its warnings, or the one line that says what is wrong.
 pub fn check(flags: &CheckFlags) -> Result<Loaded, Failed> {
-    let (source, identity) = (Source::Path(flags.config.clone()), flags.identity.into());
+    let (source, identity) = (Source::Path(flags.config.clone()), flags.identity);
     let loaded = source.load(&source.read(), identity).map_err(|wrong| Failed::Config(wrong.to_string()))?;
     let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
     give(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;

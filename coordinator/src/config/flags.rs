@@ -3,7 +3,7 @@
 use crate::{
     cluster::static_peers::{Member, members},
     kube::ServiceRef,
-    settings,
+    settings::Identity,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshcache_protocol::{
@@ -227,24 +227,6 @@ pub enum Discovery {
     Static,
     /// By the EndpointSlices of a Service.
     Kube,
-}
-
-/// Where a caller's identity is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Identity {
-    /// Nowhere.
-    None,
-    /// x-forwarded-client-cert.
-    Xfcc,
-}
-
-impl From<Identity> for settings::Identity {
-    fn from(identity: Identity) -> Self {
-        match identity {
-            Identity::None => Self::None,
-            Identity::Xfcc => Self::Xfcc,
-        }
-    }
 }
 
 /// What `--origin` stores of what RFC 9111 lets be stored.

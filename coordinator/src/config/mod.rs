@@ -115,7 +115,7 @@ impl TryFrom<Flags> for Config {
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
             peer_token_file: flags.peer_token_file,
             admin_token_file: flags.admin_token_file,
-            identity: flags.identity.into(),
+            identity: flags.identity,
             filter: flags.filter,
             installation: flags.installation,
             drain_timeout: flags.drain_timeout.duration(),
