@@ -240,7 +240,7 @@ impl Coordinator {
         let ports = self.ports()?;
         let words = Arc::new(Words {
             cluster: self.cache.cluster.clone(),
-            bytes: self.cache.bytes.clone(),
+            bytes: self.cache.body_budget.clone(),
             rings: self.rings.clone(),
             own: self.own()?,
             fixed: self.kube.is_none(),

@@ -27,7 +27,7 @@ pub enum Identity {
 
 /// The port through which a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Port {
     /// The data port: questions from proxies, and requests from plain clients.
     Data,
     /// The peer port: the peer's token is checked, and the peer has checked its caller.

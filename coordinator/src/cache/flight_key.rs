@@ -1,7 +1,7 @@
 //! The key under which a request waits with others.
 
 use crate::{
-    cache::{request::Asked, state::Cache},
+    cache::{request::CacheRequest, state::Cache},
     store::{Entry, with_fields},
 };
 use meshcache_protocol::{
@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Returns a request's key or, if the stored responses are known to vary, a key for all requests that the same variant
 /// answers.
-pub(crate) fn of(cache: &Cache, request: &Asked<'_>) -> Key {
+pub(crate) fn of(cache: &Cache, request: &CacheRequest<'_>) -> Key {
     let newest = cache
         .store
         .peek(&request.served.share, &request.key, cache.clock.now())
@@ -21,7 +21,7 @@ pub(crate) fn of(cache: &Cache, request: &Asked<'_>) -> Key {
 }
 
 /// Returns what a request has in the fields by which a stored response varies.
-pub(crate) fn selecting(request: &Asked<'_>, stored: &Entry) -> Selecting {
+pub(crate) fn selecting(request: &CacheRequest<'_>, stored: &Entry) -> Selecting {
     with_fields(stored, |stored| Selecting::in_group(&request.served.group, &Vary::of(&stored), &request.http))
 }
 

@@ -1,7 +1,7 @@
-//! The groups with what each needs to be served: its origin, its share of the store, its places for loads, its metrics.
+//! The groups, each with what serving it needs: its origin, its part of the store, its load limit, its metrics.
 
 use crate::{
-    cache::{load_limit::Room, not_passed::Held},
+    cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
     origin::{BadCa, Clients, Origin, Outages},
     store::{Share, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
@@ -10,38 +10,36 @@ use meshcache_protocol::{Group, Groups};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// One group, ready to be served.
-pub(crate) struct Served {
+/// A group with what serving it needs.
+pub(crate) struct ServedGroup {
     pub(crate) group: Arc<Group>,
     pub(crate) metrics: Arc<GroupMetrics>,
     pub(crate) share: Arc<Share>,
     pub(crate) origin: Origin,
-    /// `maxLoads` places.
-    pub(crate) room: Arc<Room>,
-    /// What is remembered of its origin's failures.
+    pub(crate) load_limit: Arc<LoadLimit>,
+    /// Recent failures of its origin.
     pub(crate) outages: Arc<Outages>,
-    /// When it was last said that clients' requests are not sent on.
-    pub(crate) held: Held,
+    pub(crate) not_passed_log: NotPassedLog,
 }
 
-impl Served {
-    /// When a plain client has waited long enough for a flight: a load's head has arrived by then or has timed out. A
-    /// flight that follows another may take twice as long.
+impl ServedGroup {
+    /// Returns when a plain client has waited long enough for a flight: a load's head has arrived by then or has timed
+    /// out. A flight that follows another may take twice as long.
     pub(crate) fn flight_deadline(&self, follows: bool) -> Instant {
         let loads = if follows { 2 } else { 1 };
         Instant::now() + loads * self.origin.timeout() + 3 * self.group.config().patience.duration()
     }
 }
 
-/// All groups, ready to be served.
+/// All groups.
 #[derive(Default)]
-pub(crate) struct Rules {
+pub(crate) struct GroupTable {
     pub(crate) groups: Arc<Groups>,
-    served: Vec<Arc<Served>>,
+    served: Vec<Arc<ServedGroup>>,
 }
 
-impl Rules {
-    /// Takes over from `before` the places of loads that are under way, and what is known of origins that stay.
+impl GroupTable {
+    /// Builds the table of new groups. Groups and origins that stay keep their load limits and known failures.
     pub(crate) fn new(
         groups: Arc<Groups>,
         before: &Self,
@@ -54,28 +52,33 @@ impl Rules {
             groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
         let shares = store.shares(&limits);
         let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {
-            let most = group.config().origin.max_loads;
-            let same =
-                |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
+            let old = before.named(group.name());
+            let config = group.config();
             let metrics = metrics.group(group.name());
-            let new = || Arc::new(Room::new(most, metrics.loading.clone(), metrics.waiting.clone()));
-            let room = before.served.iter().find(same).map_or_else(new, |old| old.room.clone());
-            let there = |old: &&Arc<Served>| {
-                old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url
-            };
-            let outages = before.served.iter().find(there).map_or_else(Arc::default, |old| old.outages.clone());
-            Arc::new(Served { group: group.clone(), metrics, share, origin, room, outages, held: Held::default() })
+            let load_limit = old
+                .filter(|old| old.group.config().origin.max_loads == config.origin.max_loads)
+                .map(|old| old.load_limit.clone())
+                .unwrap_or_else(|| {
+                    let (loading, waiting) = (metrics.loading.clone(), metrics.waiting.clone());
+                    Arc::new(LoadLimit::new(config.origin.max_loads, loading, waiting))
+                });
+            let outages = old
+                .filter(|old| old.group.config().origin.url == config.origin.url)
+                .map(|old| old.outages.clone())
+                .unwrap_or_default();
+            let not_passed_log = NotPassedLog::default();
+            Arc::new(ServedGroup { group: group.clone(), metrics, share, origin, load_limit, outages, not_passed_log })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }
 
-    /// The group of this name, ready to be served.
-    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Served>> {
+    /// Returns the group of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<ServedGroup>> {
         self.served.iter().find(|served| served.group.name() == name)
     }
 
-    /// A group of [`Rules::groups`], ready to be served.
-    pub(crate) fn served(&self, group: &Arc<Group>) -> Option<&Arc<Served>> {
+    /// Returns what serving a group of [`GroupTable::groups`] needs.
+    pub(crate) fn served(&self, group: &Arc<Group>) -> Option<&Arc<ServedGroup>> {
         self.served.iter().find(|served| Arc::ptr_eq(&served.group, group))
     }
 }

@@ -1,10 +1,10 @@
-//! One load from the origin: the store once more, a place among the group's loads, the request, its response.
+//! One load from the origin: the store once more, a permit, the request, its response.
 
 use crate::{
     cache::{
-        groups::Served,
+        groups::ServedGroup,
         insertion::LoadTarget,
-        load_outcome::{Apart, Landed, Leader, given},
+        load_outcome::{LeaderReply, LoadOutcome, NotShared, loaded},
         origin_response::{self, Lead, OriginResponse},
         revalidation::Candidates,
         state::Cache,
@@ -26,8 +26,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What one flight loads.
-pub(crate) struct Errand {
-    pub(crate) served: Arc<Served>,
+pub(crate) struct LoadJob {
+    pub(crate) served: Arc<ServedGroup>,
     pub(crate) head: Head,
     pub(crate) key: Key,
     /// A proxy has verified the requester's token.
@@ -39,11 +39,11 @@ pub(crate) struct Errand {
 }
 
 /// Loads a job's key: from the store if another load has just filled it, else from the origin.
-pub(crate) async fn load(cache: &Cache, errand: &Errand, leader: Leader) -> Landed {
-    let Errand { served, head: client, key, verified, fwd, is_refresh } = errand;
+pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> LoadOutcome {
+    let LoadJob { served, head: client, key, verified, fwd, is_refresh } = job;
     let fields = client.fields();
     let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
-        return Landed::Failed(Failure::Internal);
+        return LoadOutcome::Failed(Failure::Internal);
     };
     let load = cache.store.begin(key.clone(), cache.consistency.history.position());
     let target = LoadTarget { served, request, verified: *verified, load: &load };
@@ -55,15 +55,15 @@ pub(crate) async fn load(cache: &Cache, errand: &Errand, leader: Leader) -> Land
         && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(cache.clock.now()))
             == Reuse::Fresh
     {
-        return given(entry, Verdict::new(Outcome::Hit), cache.clock.now());
+        return loaded(entry, Verdict::new(Outcome::Hit), cache.clock.now());
     }
     if let Some(entry) = stale.as_ref().filter(|entry| origin_response::may_serve_on_error(cache, &target, entry))
         && served.outages.holds(key.hash(), cache.clock.now())
     {
-        return given(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now());
+        return loaded(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now());
     }
     // Held until the body is complete or the response turns out to be the leader's alone: passes are not limited.
-    let Some(_permit) = served.room.place(served.group.config().patience.duration()).await else {
+    let Some(_permit) = served.load_limit.acquire(served.group.config().patience.duration()).await else {
         return overloaded(cache, served, stale.as_ref());
     };
     served.metrics.loads_deduped.inc();
@@ -74,7 +74,7 @@ pub(crate) async fn load(cache: &Cache, errand: &Errand, leader: Leader) -> Land
         let installation = &cache.settings.installation;
         let Some(outgoing) = outgoing(&served.origin, &served.group, client, installation, Purpose::Load(&conditions))
         else {
-            return Landed::Failed(Failure::BadResponse);
+            return LoadOutcome::Failed(Failure::BadResponse);
         };
         let metrics = &served.metrics;
         if *is_refresh { &metrics.service_refreshes } else { &metrics.service_loads }.inc();
@@ -109,7 +109,7 @@ pub(crate) async fn load(cache: &Cache, errand: &Errand, leader: Leader) -> Land
             served.metrics.local_load_errs.inc();
             let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
             verdict.fwd_status = response.head.status.as_u16();
-            given(&entry, verdict, cache.clock.now())
+            loaded(&entry, verdict, cache.clock.now())
         }
         stale => {
             origin_response::keep(cache, &target, stale.as_ref(), response, leader.map(|to| Lead { to, fwd })).await
@@ -119,14 +119,14 @@ pub(crate) async fn load(cache: &Cache, errand: &Errand, leader: Leader) -> Land
 
 /// The key's stored responses to requests with other selecting fields, for groups that follow the RFC to the letter.
 /// For other groups they are no candidates: careless origins give two encodings the same tag.
-fn other_variants(cache: &Cache, served: &Served, key: &Key) -> Vec<Arc<Entry>> {
+fn other_variants(cache: &Cache, served: &ServedGroup, key: &Key) -> Vec<Arc<Entry>> {
     let letter = served.group.config().freshness.errors.by_rfc();
     let stored = letter.then(|| cache.store.peek(&served.share, key, cache.clock.now())).flatten();
     stored.map_or_else(Vec::new, |(entries, _)| entries)
 }
 
 /// Records whether the origin responds as it should.
-fn note_health(cache: &Cache, served: &Served, key: &Key, head: &response::Parts) {
+fn note_health(cache: &Cache, served: &ServedGroup, key: &Key, head: &response::Parts) {
     if is_error(head.status) {
         let retry_after =
             head.headers.get(RETRY_AFTER).map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
@@ -138,17 +138,17 @@ fn note_health(cache: &Cache, served: &Served, key: &Key, head: &response::Parts
 
 /// The outcome of a load that got no permit in time, as the group's `overload` has it: the stale response if it allows
 /// that, else a pass for each request, or 503.
-fn overloaded(cache: &Cache, served: &Served, stale: Option<&Arc<Entry>>) -> Landed {
+fn overloaded(cache: &Cache, served: &ServedGroup, stale: Option<&Arc<Entry>>) -> LoadOutcome {
     let overload = served.group.config().overload;
-    served.room.complain(served.group.name(), overload, cache.clock.now());
+    served.load_limit.log_overload(served.group.name(), overload, cache.clock.now());
     if overload == Overload::Refuse {
-        return Landed::Failed(Failure::Overload);
+        return LoadOutcome::Failed(Failure::Overload);
     }
     match stale
         .filter(|entry| overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate)
     {
-        Some(entry) => given(entry, Verdict::new(Outcome::Stale).because("overload"), cache.clock.now()),
-        None => Landed::Apart(Apart { reason: Reason::Overload.into(), remember: 0, vary: String::new() }),
+        Some(entry) => loaded(entry, Verdict::new(Outcome::Stale).because("overload"), cache.clock.now()),
+        None => LoadOutcome::NotShared(NotShared { reason: Reason::Overload.into(), remember: 0, vary: String::new() }),
     }
 }
 

@@ -7,18 +7,18 @@
 
 use crate::{
     cache::{
-        groups::Served,
-        hit_for_pass::Passing,
+        groups::ServedGroup,
+        hit_for_pass::RememberedPass,
         miss, pass,
         pass::PassTarget,
-        pass_reason::Aside,
+        pass_reason::PassReason,
         peer_load,
-        request::{Asked, classify},
+        request::{CacheRequest, classify},
         response,
         state::Cache,
     },
     http::{body::Body, head::Head},
-    settings::Door,
+    settings::Port,
     telemetry::limits::Limit,
 };
 use http::{Request, Response, StatusCode};
@@ -32,19 +32,19 @@ use meshcache_protocol::{
 use std::{sync::Arc, time::Instant};
 
 /// Answers a request. Never fails: an error is a response.
-pub async fn answer(cache: &Arc<Cache>, door: Door, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) -> Response<Body> {
     let (began, now) = (Instant::now(), cache.clock.now());
     let (parts, body) = request.into_parts();
-    let head = match Head::read(door, parts) {
+    let head = match Head::read(port, parts) {
         Ok(head) => head,
         Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &cache.names),
     };
-    let rules = cache.rules();
+    let table = cache.group_table();
     let fields = head.fields();
     let settings = &cache.settings;
-    let (served, response) = match classify(door, &head, &fields, &rules, &settings.installation, settings.identity) {
+    let (served, response) = match classify(port, &head, &fields, &table, &settings.installation, settings.identity) {
         Ok(request) if !cache.consistency.is_sure(request.claim()).await => {
-            (Some(request.served), pass::pass(cache, &request, body, Aside::new(Reason::Behind, "bypass")).await)
+            (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::Behind, "bypass")).await)
         }
         Ok(request) => (Some(request.served), look_up(cache, &request, body, now).await),
         Err(not_looked_up) => pass::without_lookup(cache, not_looked_up, &head, body).await,
@@ -56,8 +56,8 @@ pub async fn answer(cache: &Arc<Cache>, door: Door, request: Request<Incoming>) 
 }
 
 /// Looks into the store first. A fresh response is given at once, whichever peer owns the key.
-async fn look_up(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, now: u64) -> Response<Body> {
-    let Served { group, metrics, share, .. } = &**request.served;
+async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, now: u64) -> Response<Body> {
+    let ServedGroup { group, metrics, share, .. } = &**request.served;
     metrics.gets.inc();
     if request.question.is_none() {
         metrics.from_clients.inc();
@@ -82,8 +82,8 @@ async fn look_up(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, now: u
     };
     if group.config().mode == Mode::Observe && request.question.is_none() {
         metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
-        let aside = Aside::new(Reason::Observe, "bypass");
-        return Box::pin(pass::stream(cache, PassTarget::of(request), body.into(), aside)).await;
+        let why = PassReason::new(Reason::Observe, "bypass");
+        return Box::pin(pass::stream(cache, PassTarget::of(request), body.into(), why)).await;
     }
     // The owner refreshes a stale response: other peers ask it.
     let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || peer_load::route(cache, request).is_none());
@@ -91,9 +91,9 @@ async fn look_up(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, now: u
         if outcome == Outcome::Stale {
             miss::refresh(cache, request);
         }
-        let mut verdict = response::aged(Verdict::new(outcome), entry, now);
+        let mut verdict = response::with_age(Verdict::new(outcome), entry, now);
         verdict.shared = true;
-        if let Some(response) = response::give(request, entry, verdict, &cache.names) {
+        if let Some(response) = response::from_entry(request, entry, verdict, &cache.names) {
             metrics.hits.inc();
             metrics.answered(outcome.label());
             return response;
@@ -123,7 +123,7 @@ struct Missed {
 }
 
 /// Returns what the store has in place of a response to the request, as Cache-Status has it.
-fn miss_reason(cache: &Cache, request: &Asked<'_>, now: u64) -> &'static str {
+fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static str {
     match cache.store.peek(&request.served.share, &request.key, now) {
         None => "uri-miss",
         Some((entries, _)) if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&request.http)) => {
@@ -134,9 +134,9 @@ fn miss_reason(cache: &Cache, request: &Asked<'_>, now: u64) -> &'static str {
 }
 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
-async fn fetch(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, missed: Missed) -> Response<Body> {
+async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, missed: Missed) -> Response<Body> {
     let Missed { reuse, fwd, validates } = missed;
-    if !request.head.count(&cache.heads) {
+    if !request.head.count(&cache.head_budget) {
         cache.metrics.met(Limit::Heads);
         return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;
     }
@@ -151,18 +151,18 @@ async fn fetch(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, missed: 
         Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && miss::note_partial_request(cache, request) => {
             Since::Ever
         }
-        Err(reason) => return fetch_alone(cache, request, body, reuse, Aside::new(reason, fwd)).await,
+        Err(reason) => return fetch_alone(cache, request, body, reuse, PassReason::new(reason, fwd)).await,
     };
     let route = peer_load::route(cache, request);
     // A plain client's own response is stored as it passes, if it may be. A proxy's pass does not come through here.
-    let may_try = request.question.is_some() && route.is_none();
-    if let Some(Passing { reason, remember, vary, tries }) =
-        cache.passes.get(request.key.hash(), &request.http, may_try, cache.clock.now())
+    let may_probe = request.question.is_some() && route.is_none();
+    if let Some(RememberedPass { reason, remember, vary, probes }) =
+        cache.hit_for_pass.take_pass(request.key.hash(), &request.http, may_probe, cache.clock.now())
     {
-        if tries {
+        if probes {
             miss::load_in_background(cache, request, fwd);
         }
-        return pass::pass(cache, request, body, Aside { remember, vary, ..Aside::new(reason, fwd) }).await;
+        return pass::pass(cache, request, body, PassReason { remember, vary, ..PassReason::new(reason, fwd) }).await;
     }
     miss::join(cache, request, body, route, fwd, since).await
 }
@@ -170,10 +170,10 @@ async fn fetch(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, missed: 
 /// Fetches what may be shared with no other request: from the owner's store, else past the cache.
 async fn fetch_alone(
     cache: &Arc<Cache>,
-    request: &Asked<'_>,
+    request: &CacheRequest<'_>,
     body: Incoming,
     reuse: Reuse,
-    aside: Aside,
+    why: PassReason,
 ) -> Response<Body> {
     let metrics = &request.served.metrics;
     if let Some(route) = peer_load::route(cache, request)
@@ -186,5 +186,5 @@ async fn fetch_alone(
         metrics.request(Outcome::Error.label(), Reason::OnlyIfCached);
         return response::only_if_cached(request, &cache.names);
     }
-    pass::pass(cache, request, body, aside).await
+    pass::pass(cache, request, body, why).await
 }

@@ -4,14 +4,14 @@ use crate::{
     cache::{
         flight::{FlightGuard, Full, JoinCondition, Waited},
         flight_key,
-        load::{Errand, load},
+        load::{LoadJob, load},
         load_outcome,
-        load_outcome::{Apart, Audience, Given, Landed},
+        load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
         pass,
-        pass_reason::Aside,
+        pass_reason::PassReason,
         peer_load,
-        peer_load::{Hop, millis},
-        request::Asked,
+        peer_load::{PeerRoute, millis},
+        request::CacheRequest,
         response,
         state::Cache,
     },
@@ -41,9 +41,9 @@ const PARTIAL_REQUEST: u64 = 10_000;
 /// Waits for the key's flight, and starts it if none is under way.
 pub(crate) async fn join(
     cache: &Arc<Cache>,
-    request: &Asked<'_>,
+    request: &CacheRequest<'_>,
     body: Incoming,
-    route: Option<Hop>,
+    route: Option<PeerRoute>,
     fwd: &'static str,
     since: Since,
 ) -> Response<Body> {
@@ -54,11 +54,11 @@ pub(crate) async fn join(
         began_after: (since == Since::Now).then_some(came),
         ticket: request.question.as_ref().map_or(0, |question| question.flight),
     };
-    let flights = if route.is_some() { &cache.asking } else { &cache.loading };
+    let flights = if route.is_some() { &cache.peer_loads } else { &cache.loads };
     // A flight to come back for may have turned out to have variants.
     let mut key =
         if flights.has_result(&request.key, condition) { request.key.clone() } else { flight_key::of(cache, request) };
-    let (aside, mut is_variant) = (|reason: Said| Aside::new(reason, fwd), false);
+    let (why, mut is_variant) = (|reason: Said| PassReason::new(reason, fwd), false);
     for _ in 0..MOST_FLIGHTS {
         let stored = || if condition.began_after.is_none() { stored_since(cache, request, &key) } else { None };
         let (waiter, guard) = match flights.join(&key, condition, stored) {
@@ -69,7 +69,7 @@ pub(crate) async fn join(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         match waiter.wait(deadline).await {
-            Waited::Completed(Landed::Given(Given { entry, mut verdict, audience, began })) => {
+            Waited::Completed(LoadOutcome::Loaded(LoadedResponse { entry, mut verdict, audience, began })) => {
                 let fits = entry.selecting.matches(&request.http);
                 // A response that needs validation before reuse is for requests that came before its load began (RFC
                 // 9111 section 4).
@@ -89,9 +89,9 @@ pub(crate) async fn join(
                         verdict.reason = fwd.into();
                     }
                     request.served.metrics.answered(verdict.outcome.label());
-                    match response::give(request, &entry, verdict, &cache.names) {
+                    match response::from_entry(request, &entry, verdict, &cache.names) {
                         Some(response) => return response,
-                        None => return pass::pass(cache, request, body, aside(Reason::Conditional.into())).await,
+                        None => return pass::pass(cache, request, body, why(Reason::Conditional.into())).await,
                     }
                 }
                 match audience {
@@ -110,7 +110,7 @@ pub(crate) async fn join(
                     Audience::All | Audience::Waiters => break,
                 }
             }
-            Waited::Completed(Landed::Apart(Apart { reason, remember, vary })) => {
+            Waited::Completed(LoadOutcome::NotShared(NotShared { reason, remember, vary })) => {
                 if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
                     request.served.metrics.request(Outcome::Miss.label(), reason);
                     return response;
@@ -118,29 +118,33 @@ pub(crate) async fn join(
                 if reason == Reason::Overload {
                     spread(deadline).await;
                 }
-                return pass::pass(cache, request, body, Aside { remember, vary, ..aside(reason) }).await;
+                return pass::pass(cache, request, body, PassReason { remember, vary, ..why(reason) }).await;
             }
-            Waited::Completed(Landed::Failed(failure)) => return pass::load_failed(cache, request, failure),
+            Waited::Completed(LoadOutcome::Failed(failure)) => return pass::load_failed(cache, request, failure),
             Waited::Aborted => return pass::load_failed(cache, request, Failure::Internal),
             Waited::TimedOut(flight) if request.question.is_some() => {
                 request.served.metrics.answered(Outcome::Loading.label());
-                return response::bare(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
+                return response::verdict_only(&Verdict {
+                    flight,
+                    collapsed: !leads,
+                    ..Verdict::new(Outcome::Loading)
+                });
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
-            Waited::TimedOut(_) => return pass::pass(cache, request, body, aside(Reason::Slow.into())).await,
+            Waited::TimedOut(_) => return pass::pass(cache, request, body, why(Reason::Slow.into())).await,
         }
     }
-    pass::pass(cache, request, body, aside(Reason::NotShared.into())).await
+    pass::pass(cache, request, body, why(Reason::NotShared.into())).await
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
 /// turns out to be its own alone.
 fn start_flight(
     cache: &Arc<Cache>,
-    mut guard: FlightGuard<Landed>,
-    request: &Asked<'_>,
-    route: Option<Hop>,
+    mut guard: FlightGuard<LoadOutcome>,
+    request: &CacheRequest<'_>,
+    route: Option<PeerRoute>,
     fwd: &'static str,
     is_refresh: bool,
 ) -> Option<oneshot::Receiver<Response<Body>>> {
@@ -148,7 +152,7 @@ fn start_flight(
     let wants_all = request.http.is_get() && !request.http.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
     let (leader, own) =
         if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
-    let job = Errand {
+    let job = LoadJob {
         served: request.served.clone(),
         head: if wants_all { request.head.clone() } else { request.head.whole() },
         key: request.key.clone(),
@@ -179,39 +183,39 @@ fn start_flight(
 }
 
 /// Refreshes a stale response in the background: one load, however many requests were given it.
-pub(crate) fn refresh(cache: &Arc<Cache>, request: &Asked<'_>) {
+pub(crate) fn refresh(cache: &Arc<Cache>, request: &CacheRequest<'_>) {
     if freshness::joins(&request.served.group, &request.http, request.verified()).is_ok()
-        && cache.passes.get(request.key.hash(), &request.http, false, cache.clock.now()).is_none()
+        && cache.hit_for_pass.take_pass(request.key.hash(), &request.http, false, cache.clock.now()).is_none()
     {
         load_in_background(cache, request, "stale");
     }
 }
 
 /// Loads in the background, for requests that come meanwhile.
-pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &Asked<'_>, fwd: &'static str) {
+pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>, fwd: &'static str) {
     let key = flight_key::of(cache, request);
     let stored = || stored_since(cache, request, &key);
-    if let Ok((_, Some(guard))) = cache.loading.join(&key, JoinCondition::default(), stored) {
+    if let Ok((_, Some(guard))) = cache.loads.join(&key, JoinCondition::default(), stored) {
         start_flight(cache, guard, request, None, fwd, true);
     }
 }
 
 /// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is under way, or the
 /// key was requested a moment ago. A single partial request is not worth the whole.
-pub(crate) fn note_partial_request(cache: &Cache, request: &Asked<'_>) -> bool {
+pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) -> bool {
     if request.question.is_none() || !freshness::wants_less(&request.served.group, &request.http, request.verified()) {
         return false;
     }
     let key = flight_key::of(cache, request);
-    cache.loading.is_in_flight(&key)
-        || cache.asking.is_in_flight(&key)
+    cache.loads.is_in_flight(&key)
+        || cache.peer_loads.is_in_flight(&key)
         || (!request.is_from_peer
-            && cache.asked_for_less.replace(request.key.hash(), (), cache.clock.now(), PARTIAL_REQUEST).is_some())
+            && cache.partial_requests.replace(request.key.hash(), (), cache.clock.now(), PARTIAL_REQUEST).is_some())
 }
 
 /// Returns what a flight has stored since this request's lookup, which would be loaded twice: a fresh response to the
 /// request, or the first sign that the key varies.
-fn stored_since(cache: &Cache, request: &Asked<'_>, key: &Key) -> Option<Landed> {
+fn stored_since(cache: &Cache, request: &CacheRequest<'_>, key: &Key) -> Option<LoadOutcome> {
     if request.question.as_ref().is_some_and(|question| question.changed.is_some()) {
         return None;
     }
@@ -227,8 +231,8 @@ fn stored_since(cache: &Cache, request: &Asked<'_>, key: &Key) -> Option<Landed>
             .first()
             .filter(|newest| flight_key::variant_key(&request.key, &flight_key::selecting(request, newest)) != *key),
     }?;
-    let verdict = response::aged(Verdict::new(Outcome::Hit), entry, now);
-    (verdict.ttl > 0).then(|| load_outcome::given(entry, verdict, now))
+    let verdict = response::with_age(Verdict::new(Outcome::Hit), entry, now);
+    (verdict.ttl > 0).then(|| load_outcome::loaded(entry, verdict, now))
 }
 
 /// Counts a flight until it is dropped.

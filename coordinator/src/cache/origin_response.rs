@@ -4,9 +4,9 @@ use crate::{
     cache::{
         insertion,
         insertion::LoadTarget,
-        load_outcome::{Apart, Audience, Given, Landed, given, given_since},
-        response as answer,
-        revalidation::{Brought, freshen},
+        load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_since},
+        response,
+        revalidation::{OriginHead, freshen},
         state::Cache,
     },
     http::{
@@ -17,7 +17,7 @@ use crate::{
     origin::{Failure, Paced, with_headers},
     store::{Entry, Parts},
 };
-use http::{Response, StatusCode, response};
+use http::{Response, StatusCode, response::Parts as Head};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Reason,
@@ -32,7 +32,7 @@ const FAILURE: u64 = 1000;
 
 /// A response whose head is here and whose body is still to come.
 pub(crate) struct OriginResponse {
-    pub(crate) head: response::Parts,
+    pub(crate) head: Head,
     pub(crate) body: Paced,
     pub(crate) times: Times,
     /// When the head arrived, by the store's clock.
@@ -47,27 +47,27 @@ pub(crate) struct Lead {
     pub(crate) fwd: &'static str,
 }
 
-/// Why a response is for its requester alone, and for how many milliseconds the key is marked so.
+/// NotSharedReason a response is for its requester alone, and for how many milliseconds the key is marked so.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Why {
+struct NotSharedReason {
     reason: Reason,
     remember: u64,
 }
 
 /// No memory was left for the body, which says nothing about the next time.
-const CROWDED: Why = Why { reason: Reason::Overload, remember: 0 };
+const CROWDED: NotSharedReason = NotSharedReason { reason: Reason::Overload, remember: 0 };
 
-impl From<NotStored> for Why {
+impl From<NotStored> for NotSharedReason {
     fn from(not: NotStored) -> Self {
         Self { reason: not.reason(), remember: not.remember() }
     }
 }
 
 /// What ends the sharing of a flight.
-struct Parting<'a> {
+struct UnsharedLoad<'a> {
     target: &'a LoadTarget<'a>,
     vary: Vary,
-    why: Why,
+    why: NotSharedReason,
     stale: Option<&'a Arc<Entry>>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn keep(
     stale: Option<&Arc<Entry>>,
     response: OriginResponse,
     lead: Option<Lead>,
-) -> Landed {
+) -> LoadOutcome {
     let OriginResponse { head, body, times, at, began } = response;
     let LoadTarget { served, request, verified, load } = *target;
     served.metrics.local_load.inc();
@@ -95,24 +95,24 @@ pub(crate) async fn keep(
         };
         (Vary::of(&response), decided)
     });
-    let apart = |why: Why| Parting { target, vary: vary.clone(), why, stale };
+    let unshared = |why: NotSharedReason| UnsharedLoad { target, vary: vary.clone(), why, stale };
     let stored = match &decided {
         Ok(stored) => Some(stored.clone()),
         Err(not) if freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => None,
         Err(not) => {
             let response = Response::from_parts(head, Body::stream(body.pausing(alone)));
-            return not_shared(cache, apart((*not).into()), response, lead);
+            return not_shared(cache, unshared((*not).into()), response, lead);
         }
     };
-    let body = match collect(body, limit, &mut cache.bytes.take()).await {
+    let body = match collect(body, limit, &mut cache.body_budget.take()).await {
         Collected::Whole(body) => body,
         Collected::Crowded(rest) => {
             let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
-            return not_shared(cache, apart(CROWDED), Response::from_parts(head, rest), lead);
+            return not_shared(cache, unshared(CROWDED), Response::from_parts(head, rest), lead);
         }
         Collected::Outgrown(rest) => {
             let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
-            return not_shared(cache, apart(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
+            return not_shared(cache, unshared(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
         }
         Collected::Cut(cut) => {
             let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
@@ -146,13 +146,13 @@ pub(crate) async fn keep(
         let is_second =
             cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE) == Some(head.status);
         (verdict.shared, verdict.waiters) = (true, is_second);
-        let verdict = Verdict { why: None, ..answer::aged(verdict, &entry, cache.clock.now()) };
+        let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
         let audience = if is_second { Audience::Waiters } else { Audience::First };
-        return Landed::Given(Given { entry, verdict, audience, began });
+        return LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began });
     };
     let entry = Arc::new(Entry::new(parts(stored)));
     verdict.stored = insertion::put(cache, served, load, &entry);
-    given_since(&entry, verdict, cache.clock.now(), began)
+    loaded_since(&entry, verdict, cache.clock.now(), began)
 }
 
 /// The outcome of a 304: the stored response is fresh again, with the fields that the 304 brought.
@@ -161,31 +161,36 @@ pub(crate) fn revalidated(
     target: &LoadTarget<'_>,
     old: &Arc<Entry>,
     response: &OriginResponse,
-) -> Landed {
+) -> LoadOutcome {
     let LoadTarget { served, request, load, .. } = target;
     served.metrics.local_load.inc();
     let OriginResponse { head, times, at, began, .. } = response;
     let mut verdict = Verdict::new(Outcome::Revalidated);
     verdict.fwd_status = head.status.as_u16();
-    match freshen(&cache.names, target, old, &Brought { head, times: *times, at: *at }) {
+    match freshen(&cache.names, target, old, &OriginHead { head, times: *times, at: *at }) {
         Ok(entry) => {
             let entry = Arc::new(entry);
             verdict.stored = insertion::put(cache, served, load, &entry);
-            given_since(&entry, verdict, cache.clock.now(), *began)
+            loaded_since(&entry, verdict, cache.clock.now(), *began)
         }
         Err(not) => {
             // It is still valid, but may no longer be stored.
             served.metrics.not_stored(not.reason());
             cache.store.remove_variants(&served.share, load.key(), |entry| entry.selecting.matches(request));
-            Landed::Given(Given { entry: old.clone(), verdict, audience: Audience::Leader, began: *began })
+            LoadOutcome::Loaded(LoadedResponse {
+                entry: old.clone(),
+                verdict,
+                audience: Audience::Leader,
+                began: *began,
+            })
         }
     }
 }
 
 /// The outcome of a response that is for its requester alone: the leader gets it, the other waiters pass, and the key
 /// is marked as hit-for-pass.
-fn not_shared(cache: &Cache, parting: Parting<'_>, response: Response<Body>, lead: Option<Lead>) -> Landed {
-    let Parting { target: LoadTarget { served, load, request, .. }, vary, why, stale } = parting;
+fn not_shared(cache: &Cache, unshared: UnsharedLoad<'_>, response: Response<Body>, lead: Option<Lead>) -> LoadOutcome {
+    let UnsharedLoad { target: LoadTarget { served, load, request, .. }, vary, why, stale } = unshared;
     let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
     served.metrics.not_stored(why.reason);
     if why != CROWDED {
@@ -194,19 +199,25 @@ fn not_shared(cache: &Cache, parting: Parting<'_>, response: Response<Body>, lea
     // While there is a stored response to validate, an error marks nothing.
     let remember = if stale.is_some() && status >= 500 { 0 } else { why.remember };
     let names = vary.names();
-    let remember = cache.passes.remember(load.key().hash(), vary, request, why.reason, cache.clock.now(), remember);
+    let remember =
+        cache.hit_for_pass.remember(load.key().hash(), vary, request, why.reason, cache.clock.now(), remember);
     tracing::debug!(group = served.group.name(), key = %load.key(), status, reason = why.reason.label(), "not stored");
     if let Some(Lead { to, fwd }) = lead {
         let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
         verdict.fwd_status = status;
         // A leader that has left drops the rest of the body.
-        let _ = to.send(answer::through(head, body, &cache.names, &verdict, why.reason.label(), None));
+        let _ = to.send(response::streamed(head, body, &cache.names, &verdict, why.reason.label(), None));
     }
-    Landed::Apart(Apart { reason: why.reason.into(), remember, vary: names })
+    LoadOutcome::NotShared(NotShared { reason: why.reason.into(), remember, vary: names })
 }
 
 /// The outcome of a load without a complete response: the stale response if it allows that.
-pub(crate) fn missed(cache: &Cache, target: &LoadTarget<'_>, stale: Option<&Arc<Entry>>, failure: Failure) -> Landed {
+pub(crate) fn missed(
+    cache: &Cache,
+    target: &LoadTarget<'_>,
+    stale: Option<&Arc<Entry>>,
+    failure: Failure,
+) -> LoadOutcome {
     let LoadTarget { served, load, .. } = target;
     served.metrics.local_load_errs.inc();
     if let Some(failing) = failure.failing() {
@@ -214,15 +225,15 @@ pub(crate) fn missed(cache: &Cache, target: &LoadTarget<'_>, stale: Option<&Arc<
     }
     match stale {
         Some(entry) if may_serve_on_error(cache, target, entry) => {
-            given(entry, Verdict::new(Outcome::Stale).because(failure.reason()), cache.clock.now())
+            loaded(entry, Verdict::new(Outcome::Stale).because(failure.reason()), cache.clock.now())
         }
         // A disconnected cache answers 504 if it must not use the stored response (RFC 9111 section 5.2.2.2).
         Some(entry)
             if failure != Failure::Timeout && (entry.stored.must_revalidate || entry.stored.always_validate) =>
         {
-            Landed::Failed(Failure::Unvalidated)
+            LoadOutcome::Failed(Failure::Unvalidated)
         }
-        _ => Landed::Failed(failure),
+        _ => LoadOutcome::Failed(failure),
     }
 }
 

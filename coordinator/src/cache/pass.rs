@@ -2,14 +2,14 @@
 
 use crate::{
     cache::{
-        groups::Served,
+        groups::ServedGroup,
         insertion,
         insertion::LoadTarget,
         observe::Watched,
-        pass_reason::Aside,
-        request::{Asked, Elsewhere},
+        pass_reason::PassReason,
+        request::{CacheRequest, NotLookedUp},
         response,
-        revalidation::{Brought, freshen},
+        revalidation::{OriginHead, freshen},
         state::Cache,
     },
     clock,
@@ -43,15 +43,15 @@ const HEAD_COPIES: u64 = 2;
 
 /// What passes to the origin.
 pub(crate) struct PassTarget<'a> {
-    pub(crate) served: &'a Arc<Served>,
+    pub(crate) served: &'a Arc<ServedGroup>,
     pub(crate) head: &'a Head,
     /// The request, if the cache might have answered it: its response is stored as well, if it may be.
-    pub(crate) request: Option<&'a Asked<'a>>,
+    pub(crate) request: Option<&'a CacheRequest<'a>>,
 }
 
 impl<'a> PassTarget<'a> {
     /// A request that the cache might have answered.
-    pub(crate) fn of(request: &'a Asked<'a>) -> Self {
+    pub(crate) fn of(request: &'a CacheRequest<'a>) -> Self {
         Self { served: request.served, head: request.head, request: Some(request) }
     }
 }
@@ -59,101 +59,111 @@ impl<'a> PassTarget<'a> {
 /// Answers a request that is not looked up. Returns its group, too, if it is known.
 pub(crate) async fn without_lookup<'a>(
     cache: &Arc<Cache>,
-    request: Elsewhere<'a>,
+    request: NotLookedUp<'a>,
     head: &Head,
     body: Incoming,
-) -> (Option<&'a Arc<Served>>, Response<Body>) {
+) -> (Option<&'a Arc<ServedGroup>>, Response<Body>) {
     match request {
-        Elsewhere::Pass { served, reason, is_question } => {
+        NotLookedUp::Pass { served, reason, is_question } => {
             served.metrics.request(Outcome::Pass.label(), reason);
             let response = if is_question {
-                response::hand_back(&Aside::new(reason, ""))
+                response::decline(&PassReason::new(reason, ""))
             } else {
                 let fwd = if reason == Reason::Method { reason.label() } else { "bypass" };
                 let target = PassTarget { served, head, request: None };
-                Box::pin(stream(cache, target, body.into(), Aside::new(reason, fwd))).await
+                Box::pin(stream(cache, target, body.into(), PassReason::new(reason, fwd))).await
             };
             (Some(served), response)
         }
-        Elsewhere::HandBack { served, reason } => {
+        NotLookedUp::Decline { served, reason } => {
             if let Some(served) = served {
                 served.metrics.request(Outcome::Pass.label(), reason);
             }
-            (served, response::hand_back(&Aside::new(reason, "")))
+            (served, response::decline(&PassReason::new(reason, "")))
         }
-        Elsewhere::Held { served, not } => {
+        NotLookedUp::Forbidden { served, field } => {
             served.metrics.request(Outcome::Error.label(), Reason::NotPassed);
-            served.held.complain(served.group.name(), not, head.method().as_str(), cache.clock.now());
+            served.not_passed_log.log(served.group.name(), field, head.method().as_str(), cache.clock.now());
             (Some(served), response::refused(StatusCode::FORBIDDEN, Reason::NotPassed, &cache.names))
         }
-        Elsewhere::Refused { status, reason } => (None, response::refused(status, reason, &cache.names)),
+        NotLookedUp::Refused { status, reason } => (None, response::refused(status, reason, &cache.names)),
     }
 }
 
-/// Passes a request that the cache has no response for: a proxy is told to go on by itself, and for how long to
-/// remember that; a plain client gets the origin's response.
-pub(crate) async fn pass(cache: &Arc<Cache>, request: &Asked<'_>, body: Incoming, aside: Aside) -> Response<Body> {
-    request.served.metrics.request(Outcome::Pass.label(), aside.reason);
+/// Passes a request that the cache has no response for: a proxy's question is declined, a plain client gets the
+/// origin's response.
+pub(crate) async fn pass(
+    cache: &Arc<Cache>,
+    request: &CacheRequest<'_>,
+    body: Incoming,
+    why: PassReason,
+) -> Response<Body> {
+    request.served.metrics.request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
-    let Some(question) = &request.question else { return stream(cache, target, body.into(), aside).await };
-    if request.http.is_head() && aside.fwd != "uri-miss" {
+    let Some(question) = &request.question else { return stream(cache, target, body.into(), why).await };
+    if request.http.is_head() && why.fwd != "uri-miss" {
         // The response to a HEAD may update a stored response. A proxy need not wait here for a slow origin.
-        let streamed = stream(cache, target, body.into(), aside.clone());
+        let streamed = stream(cache, target, body.into(), why.clone());
         if let Ok(response) = timeout(request.patience(question), streamed).await
             && !response.status().is_server_error()
         {
-            return response::to_proxy(response, aside.fwd);
+            return response::streamed_to_proxy(response, why.fwd);
         }
     }
-    response::hand_back(&aside)
+    response::decline(&why)
 }
 
 /// Answers a request when no further flight, waiter or head is admitted.
-pub(crate) async fn at_capacity(cache: &Cache, request: &Asked<'_>, deadline: tokio::time::Instant) -> Response<Body> {
+pub(crate) async fn at_capacity(
+    cache: &Cache,
+    request: &CacheRequest<'_>,
+    deadline: tokio::time::Instant,
+) -> Response<Body> {
     if request.question.is_some() && request.served.group.config().overload == Overload::Refuse {
         return load_failed(cache, request, Failure::Overload);
     }
     if request.question.is_some() {
         spread(deadline).await;
         request.served.metrics.request(Outcome::Pass.label(), Reason::Full);
-        return response::hand_back(&Aside::new(Reason::Full, ""));
+        return response::decline(&PassReason::new(Reason::Full, ""));
     }
     request.served.metrics.request(Outcome::Error.label(), Reason::Full);
     response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names)
 }
 
 /// Answers a request whose load failed.
-pub(crate) fn load_failed(cache: &Cache, request: &Asked<'_>, failure: Failure) -> Response<Body> {
+pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Failure) -> Response<Body> {
     request.served.metrics.request(Outcome::Error.label(), failure.reason());
     match &request.question {
         // All waiters share this failure: the herd must not reach an origin that fails.
         Some(_) if failure.is_no_answer() => {
-            response::to_all(response::failed(failure, &cache.names), failure.reason())
+            response::for_all_waiters(response::load_failed(failure, &cache.names), failure.reason())
         }
-        Some(_) => response::bare(&Verdict::new(Outcome::Error).because(failure.reason())),
-        None => response::failed(failure, &cache.names),
+        Some(_) => response::verdict_only(&Verdict::new(Outcome::Error).because(failure.reason())),
+        None => response::load_failed(failure, &cache.names),
     }
 }
 
 /// Sends a request to the origin and streams the response back.
-pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Body, aside: Aside) -> Response<Body> {
+pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Body, why: PassReason) -> Response<Body> {
     let PassTarget { served, head, request } = target;
     let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
     let fields = head.fields();
     let key = match request {
         // Where loads are limited, so are bodies on their way into the store.
-        _ if matches!(aside.reason, Said::Ours(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
+        _ if matches!(why.reason, Said::Ours(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
         // The response to another spelling of the key is not stored: it may depend on the spelling.
         _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
         Some(request) => Some(request.key.clone()),
         // The response to a POST may be the one that a GET would bring.
-        None if is_unsafe && aside.reason == Reason::Method => {
+        None if is_unsafe && why.reason == Reason::Method => {
             head.request(&fields).ok().map(|http| Key::of(&served.group, &http, None))
         }
         None => None,
     };
-    let mut reserved = cache.heads.take();
-    if !head.count(&cache.heads) || !reserved.grow(PASS_BYTES.saturating_add(HEAD_COPIES.saturating_mul(head.bytes())))
+    let mut reserved = cache.head_budget.take();
+    if !head.count(&cache.head_budget)
+        || !reserved.grow(PASS_BYTES.saturating_add(HEAD_COPIES.saturating_mul(head.bytes())))
     {
         cache.metrics.met(Limit::Heads);
         return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names);
@@ -170,7 +180,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     let requested = clock::wall();
     let (mut parts, body) = match served.origin.send(outgoing, served.origin.pass_timeout()).await {
         Ok(response) => response.into_parts(),
-        Err(failure) => return response::failed(failure, &cache.names),
+        Err(failure) => return response::load_failed(failure, &cache.names),
     };
     let (times, at) = (Times { requested, responded: clock::wall() }, cache.clock.now());
     answered(&served.group, &mut parts.headers);
@@ -182,16 +192,16 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
             .filter(|_| !purged)
             .map(|load| cache.store.begin(load.key().clone(), cache.consistency.history.position()));
     }
-    let brought = Brought { head: &parts, times, at };
+    let brought = OriginHead { head: &parts, times, at };
     if let (Some(request), Some(load)) = (request, &load)
         && request.http.is_head()
     {
         freshen_from_head(cache, request, load, &brought);
     }
     let watching = request.and_then(|request| cache.watch(request, &brought));
-    let mut verdict = Verdict::new(Outcome::Pass).because(aside.fwd);
+    let mut verdict = Verdict::new(Outcome::Pass).because(why.fwd);
     verdict.fwd_status = parts.status.as_u16();
-    let verified = request.is_some_and(Asked::verified);
+    let verified = request.is_some_and(CacheRequest::verified);
     let http = request.map_or_else(|| head.request(&fields).ok(), |request| Some(request.http));
     let on_completion =
         load.zip(http).and_then(|(load, http)| store_on_completion(cache, served, &http, verified, load, &brought));
@@ -200,26 +210,26 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
             let limit = served.group.config().limits.object.0;
             // A body of unknown length may turn out too large to be stored.
             verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
-            Body::stream(Kept::new(body, limit, cache.bytes.take(), store))
+            Body::stream(Kept::new(body, limit, cache.body_budget.take(), store))
         }
         None => Body::stream(body),
     };
     let body = Body::stream(Held { body, _by: (reserved, head.counted()) });
     let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
     let key = request.filter(|request| request.is_debugged).map(|request| request.key.to_string());
-    response::through(parts, body, &cache.names, &verdict, aside.reason.as_str(), key.as_deref())
+    response::streamed(parts, body, &cache.names, &verdict, why.reason.as_str(), key.as_deref())
 }
 
 /// Returns what stores a response once its body has streamed through in whole. None if it may not be stored.
 fn store_on_completion(
     cache: &Arc<Cache>,
-    served: &Arc<Served>,
+    served: &Arc<ServedGroup>,
     request: &Request<'_>,
     verified: bool,
     load: Load,
-    brought: &Brought<'_>,
+    brought: &OriginHead<'_>,
 ) -> Option<impl FnOnce(Bytes) + Send + Unpin + use<>> {
-    let Brought { head, times, at: arrived } = *brought;
+    let OriginHead { head, times, at: arrived } = *brought;
     let (cache, served, status) = (cache.clone(), served.clone(), head.status);
     let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: status.as_u16(), fields };
@@ -250,7 +260,7 @@ fn store_on_completion(
 
 /// Applies the response to a HEAD to the stored response: it freshens the same representation, and invalidates another
 /// (RFC 9111 section 4.3.5).
-fn freshen_from_head(cache: &Cache, request: &Asked<'_>, load: &Load, brought: &Brought<'_>) {
+fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, brought: &OriginHead<'_>) {
     let (served, share, key) = (request.served, &request.served.share, &request.key);
     let get = Request { method: b"GET", ..request.http };
     let matches = |entry: &Entry| !entry.is_part() && entry.selecting.matches(&get);

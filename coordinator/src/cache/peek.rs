@@ -3,7 +3,7 @@
 
 use crate::{
     cache::{
-        flight::Waited, flight_key::variant_key, load::Errand, state::Cache, transfer::Comes, transfer_report::Refused,
+        flight::Waited, flight_key::variant_key, load::LoadJob, state::Cache, transfer::Comes, transfer_report::Refused,
     },
     cluster::client::Call,
     consistency::catch_up::Claim,
@@ -33,8 +33,8 @@ pub(crate) enum Peeked {
 impl Cache {
     /// Asks a key's owner before for what it has of it, where this coordinator has become the owner and may have missed
     /// something. What comes is in the store then.
-    pub(crate) async fn peek(&self, errand: &Errand) {
-        let Errand { served, key, .. } = errand;
+    pub(crate) async fn peek(&self, errand: &LoadJob) {
+        let LoadJob { served, key, .. } = errand;
         let (me, now) = (&self.settings.me, self.clock.now());
         if !self.cluster.peers.may_ask() || self.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
         {
@@ -65,15 +65,16 @@ impl Cache {
 
     async fn take_peeked(
         &self,
-        errand: &Errand,
+        errand: &LoadJob,
         load: &Load,
         response: Response<Incoming>,
         asked: u64,
     ) -> &'static str {
-        let Errand { served, key, .. } = errand;
+        let LoadJob { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
         let Collected::Whole(message) =
-            collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.bytes.take()).await
+            collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.body_budget.take())
+                .await
         else {
             return "failed";
         };
@@ -105,7 +106,7 @@ impl Cache {
     /// who uses the key.
     pub(crate) async fn peeked(&self, key: Vec<u8>, patience: Duration) -> Peeked {
         let key = Key::from_bytes(key);
-        let rules = self.rules();
+        let rules = self.group_table();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
         // Said before the store is looked at: what is sent is no older.
         let mut message = frame::message(&self.consistency.history.position());
@@ -118,7 +119,7 @@ impl Cache {
         };
         let held = self.store.peek(&served.share, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
         let variants = held.iter().map(|entry| variant_key(&key, &entry.selecting));
-        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loading.join_load(&key));
+        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loads.join_load(&key));
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {

@@ -3,9 +3,9 @@
 use crate::{
     cache::{
         flight::{JoinCondition, Waited},
-        load::{self, Errand},
-        load_outcome::{Apart, Audience, Given, Landed, Leader},
-        request::Asked,
+        load::{self, LoadJob},
+        load_outcome::{Audience, LeaderReply, LoadOutcome, LoadedResponse, NotShared},
+        request::CacheRequest,
         response,
         response::OUTCOME,
         state::Cache,
@@ -45,14 +45,14 @@ const FIRST_SIGN: Duration = Duration::from_millis(100);
 
 /// The way of a request to its key's owner.
 #[derive(Clone)]
-pub(crate) struct Hop {
+pub(crate) struct PeerRoute {
     /// The peers to ask, in this order. After all of them, this coordinator is next.
     pub(crate) peers: Vec<String>,
     pub(crate) question: Question,
 }
 
 /// Returns the way to the key's owner; none if the request is answered here.
-pub(crate) fn route(cache: &Cache, request: &Asked<'_>) -> Option<Hop> {
+pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRoute> {
     if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.may_ask() {
         return None;
     }
@@ -88,12 +88,12 @@ pub(crate) fn route(cache: &Cache, request: &Asked<'_>) -> Option<Hop> {
         hop: true,
         route: theirs.and_then(|question| question.route.clone()),
     };
-    Some(Hop { peers, question })
+    Some(PeerRoute { peers, question })
 }
 
 /// Loads from the peers for all waiters, and here if none of them responds. If the group hedges, the next peer is asked
 /// beside an owner that is silent for that long.
-pub(crate) async fn load(cache: &Arc<Cache>, job: Errand, route: Hop, leader: Leader) -> Landed {
+pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
     job.served.metrics.loads_deduped.inc();
     let job = Arc::new(job);
     let of = job.clone();
@@ -146,8 +146,14 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: Errand, route: Hop, leader: Le
 }
 
 /// Asks one peer until it gives an outcome. None if it does not respond. `heard`: set with its first sign of life.
-async fn ask_peer(cache: &Cache, job: &Errand, route: &Hop, peer: &str, heard: &AtomicBool) -> Option<Landed> {
-    let Errand { served, head, .. } = job;
+async fn ask_peer(
+    cache: &Cache,
+    job: &LoadJob,
+    route: &PeerRoute,
+    peer: &str,
+    heard: &AtomicBool,
+) -> Option<LoadOutcome> {
+    let LoadJob { served, head, .. } = job;
     let config = served.group.config();
     let patience = config.patience.duration();
     let asked = Instant::now();
@@ -172,15 +178,15 @@ async fn ask_peer(cache: &Cache, job: &Errand, route: &Hop, peer: &str, heard: &
             Outcome::Loading if began < end => {
                 (question.patience, question.flight) = (route.question.patience, verdict.flight)
             }
-            Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
+            Outcome::Loading => return Some(LoadOutcome::Failed(Failure::Timeout)),
             Outcome::Pass => {
-                return Some(Landed::Apart(Apart {
+                return Some(LoadOutcome::NotShared(NotShared {
                     reason: Said::by_peer(verdict.reason),
                     remember: verdict.remember,
                     vary: verdict.vary,
                 }));
             }
-            Outcome::Error => return Some(Landed::Failed(Failure::of(&verdict.reason))),
+            Outcome::Error => return Some(LoadOutcome::Failed(Failure::of(&verdict.reason))),
             _ => {
                 let outcome = read_response(cache, job, verdict, response, asked).await;
                 if outcome.is_some() {
@@ -197,8 +203,8 @@ async fn ask_peer(cache: &Cache, job: &Errand, route: &Hop, peer: &str, heard: &
 
 /// Loads here what the peers did not give: one load, together with peers' requests for the key. It runs in a task of its
 /// own: its other waiters get it even if the owner responds after all.
-async fn load_locally(cache: &Arc<Cache>, job: Arc<Errand>, leader: Leader) -> Landed {
-    match cache.loading.join(&job.key, JoinCondition::default(), || None) {
+async fn load_locally(cache: &Arc<Cache>, job: Arc<LoadJob>, leader: LeaderReply) -> LoadOutcome {
+    match cache.loads.join(&job.key, JoinCondition::default(), || None) {
         Ok((waiter, guard)) => {
             let deadline = job.served.flight_deadline(waiter.follows);
             if let Some(guard) = guard {
@@ -212,27 +218,27 @@ async fn load_locally(cache: &Arc<Cache>, job: Arc<Errand>, leader: Leader) -> L
             }
             match waiter.wait(deadline).await {
                 Waited::Completed(outcome) => outcome,
-                Waited::TimedOut(_) => Landed::Failed(Failure::Timeout),
-                Waited::Aborted => Landed::Failed(Failure::Internal),
+                Waited::TimedOut(_) => LoadOutcome::Failed(Failure::Timeout),
+                Waited::Aborted => LoadOutcome::Failed(Failure::Internal),
             }
         }
-        Err(_) => Landed::Apart(Apart { reason: Reason::Full.into(), remember: 0, vary: String::new() }),
+        Err(_) => LoadOutcome::NotShared(NotShared { reason: Reason::Full.into(), remember: 0, vary: String::new() }),
     }
 }
 
 /// Reads a peer's response for all waiters. None if it breaks off.
 async fn read_response(
     cache: &Cache,
-    job: &Errand,
+    job: &LoadJob,
     verdict: Verdict,
     response: Response<Incoming>,
     asked: Instant,
-) -> Option<Landed> {
-    let Errand { served, head, .. } = job;
+) -> Option<LoadOutcome> {
+    let LoadJob { served, head, .. } = job;
     let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
     let config = served.group.config();
     let body = Paced::new(body, config.patience.duration());
-    let Collected::Whole(body) = collect(body, config.limits.object.0, &mut cache.bytes.take()).await else {
+    let Collected::Whole(body) = collect(body, config.limits.object.0, &mut cache.body_budget.take()).await else {
         return None;
     };
     let fields = head.fields();
@@ -270,11 +276,11 @@ async fn read_response(
     };
     // If the owner does not say when its load began: no sooner than it was asked.
     let began = verdict.load.map_or(asked, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked));
-    Some(Landed::Given(Given { entry: Arc::new(entry), verdict, audience, began }))
+    Some(LoadOutcome::Loaded(LoadedResponse { entry: Arc::new(entry), verdict, audience, began }))
 }
 
 /// Forwards one request that may not be shared to the owner, as it is. None if the owner has nothing for it.
-pub(crate) async fn forward(cache: &Cache, request: &Asked<'_>, route: &Hop) -> Option<Response<Body>> {
+pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &PeerRoute) -> Option<Response<Body>> {
     let (group, metrics) = (&request.served.group, &request.served.metrics);
     let patience = group.config().patience.duration();
     let peer = route.peers.iter().find(|peer| cache.cluster.peers.admits(peer, Call::Question))?;
@@ -284,7 +290,7 @@ pub(crate) async fn forward(cache: &Cache, request: &Asked<'_>, route: &Hop) -> 
         return None;
     };
     if !verdict.outcome.has_response() {
-        return request.question.is_some().then(|| response::bare(&verdict));
+        return request.question.is_some().then(|| response::verdict_only(&verdict));
     }
     metrics.peer_loads.inc();
     let (mut parts, body) = response.into_parts();

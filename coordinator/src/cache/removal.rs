@@ -16,8 +16,8 @@ impl Cache {
         let purged = self.store.purge(&named.places(), fate, |key, variants| named.is(key, variants));
         self.observed.lock().clear();
         // Removed first: who starts a flight after that has begun it after the purge.
-        self.loading.detach(|key| named.means(key) != Meant::No);
-        self.asking.detach(|key| named.means(key) != Meant::No);
+        self.loads.detach(|key| named.means(key) != Meant::No);
+        self.peer_loads.detach(|key| named.means(key) != Meant::No);
         purged
     }
 

@@ -1,5 +1,5 @@
-//! What a load asks the origin to confirm: the stale response to the request, else the responses to others (RFC 9111
-//! section 4.3.1).
+//! Revalidation: which stored responses a load asks the origin to confirm, and what a 304 makes of them (RFC 9111
+//! section 4.3).
 
 use crate::{
     cache::{insertion::LoadTarget, response::Names},
@@ -14,21 +14,21 @@ use meshcache_protocol::{
 };
 use std::sync::Arc;
 
-/// Stored responses that a 304 may be about.
+/// The stored responses that a 304 may be about (RFC 9111 section 4.3.1).
 #[derive(Default)]
 pub(crate) enum Candidates {
-    /// None: the origin is asked for all of it.
+    /// None: the request is unconditional.
     #[default]
     None,
-    /// The one that would be given if it were fresh.
+    /// The response that would be used if it were fresh.
     Own(Arc<Entry>),
-    /// Those for requests with other selecting fields, each with its strong entity tag: one of them may be this
-    /// request's, too.
+    /// Responses to requests with other selecting fields, each with its strong entity tag: one of them may be the
+    /// response to this request, too.
     Others(Vec<(Arc<Entry>, Vec<u8>)>),
 }
 
 impl Candidates {
-    /// The stale response to a request, if it has a validator; where there is no response to it, `others`.
+    /// Selects the stale response if it has a validator. If there is no stale response, it selects `others`.
     pub(crate) fn of(stale: Option<&Arc<Entry>>, others: impl FnOnce() -> Vec<Arc<Entry>>) -> Self {
         match stale {
             Some(entry) if entry.stored.validator => Self::Own(entry.clone()),
@@ -43,7 +43,7 @@ impl Candidates {
         }
     }
 
-    /// The conditions that ask for them.
+    /// Returns the conditional fields of the request.
     pub(crate) fn conditions(&self) -> Vec<(&'static str, Vec<u8>)> {
         match self {
             Self::None => Vec::new(),
@@ -55,20 +55,19 @@ impl Candidates {
         }
     }
 
-    /// Whether nothing is asked for.
+    /// Whether the request is unconditional.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// The one that a 304 is about.
+    /// Returns the response that a 304 confirms.
     pub(crate) fn confirmed(&self, head: &response::Parts) -> Option<&Arc<Entry>> {
         with_headers(&head.headers, |fields| {
             let new = Response { status: head.status.as_u16(), fields };
             match self {
                 Self::None => None,
                 Self::Own(entry) => with_fields(entry, |stored| freshness::confirms(&stored, &new)).then_some(entry),
-                // What is weak, or not said, may be the same for some purpose, but not in the very form that this
-                // client takes.
+                // A weak or missing tag may mean another form of the same, which this client may not accept.
                 Self::Others(tagged) => {
                     let said = freshness::strong_tag(&new)?;
                     tagged.iter().find(|(_, tag)| *tag == said).map(|(entry, _)| entry)
@@ -79,7 +78,7 @@ impl Candidates {
 }
 
 /// A response head that updates a stored response.
-pub(crate) struct Brought<'a> {
+pub(crate) struct OriginHead<'a> {
     pub(crate) head: &'a response::Parts,
     pub(crate) times: Times,
     /// When it arrived, by the store's clock.
@@ -92,9 +91,9 @@ pub(crate) fn freshen(
     names: &Names,
     target: &LoadTarget<'_>,
     old: &Entry,
-    brought: &Brought<'_>,
+    brought: &OriginHead<'_>,
 ) -> Result<Entry, NotStored> {
-    let Brought { head: new, times, at } = *brought;
+    let OriginHead { head: new, times, at } = *brought;
     let LoadTarget { served, request, verified, load } = target;
     let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
     let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();

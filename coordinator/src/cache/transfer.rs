@@ -2,7 +2,7 @@
 //! out.
 
 use crate::{
-    cache::{groups::Served, state::Cache, transfer_report::Refused},
+    cache::{groups::ServedGroup, state::Cache, transfer_report::Refused},
     store::{Entry, Load, Parts, Used},
 };
 use bytes::Bytes;
@@ -48,7 +48,7 @@ impl Cache {
     /// sender had carried out on it.
     pub(crate) fn take_in(
         &self,
-        served: &Served,
+        served: &ServedGroup,
         load: &Load,
         frame: &Frame<'_>,
         late: u64,

@@ -8,7 +8,7 @@
 //! A peer that refuses connections purges nothing. One that is silent may be dead, frozen, or cut off from us: as long
 //! as most of the peers hear each other they go on without it, and it, in the minority, does not.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol as protocol;
 use parking_lot::Mutex;
@@ -89,8 +89,8 @@ pub(crate) enum Renewal {
 impl Default for Lease {
     /// The lease of one who has no peers: forever.
     fn default() -> Self {
-        let [strange, unproven] = [STRANGE, UNPROVEN].map(|most| Mutex::new(recent(most)));
-        let given_up = Mutex::new(recent(STRANGE));
+        let [strange, unproven] = [STRANGE, UNPROVEN].map(|most| Mutex::new(bounded_lru(most)));
+        let given_up = Mutex::new(bounded_lru(STRANGE));
         Self {
             until: AtomicU64::new(u64::MAX),
             peers: Mutex::default(),

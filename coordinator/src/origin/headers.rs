@@ -195,11 +195,11 @@ pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Door;
+    use crate::settings::Port;
 
     fn head(host: &'static str, target: &str) -> Head {
         let request = Request::builder().uri(target).header("host", host).body(()).unwrap();
-        Head::read(Door::Data, request.into_parts().0).unwrap()
+        Head::read(Port::Data, request.into_parts().0).unwrap()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! An origin that does not answer, remembered for a moment that grows: meanwhile what is stale is given without waiting
 //! for it, and one load in all tries. What has no stale answer is loaded as ever.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
@@ -74,7 +74,7 @@ impl Outage {
 
 impl Default for Outages {
     fn default() -> Self {
-        Self(Mutex::new(State { all: Outage::default(), failed: Vec::new(), keys: recent(MOST) }))
+        Self(Mutex::new(State { all: Outage::default(), failed: Vec::new(), keys: bounded_lru(MOST) }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
 use crate::{
-    cache::{lookup, pass_reason::Aside, response, state::Cache},
+    cache::{lookup, pass_reason::PassReason, response, state::Cache},
     feed::{Feed, Unanswered},
     http::{
         body::Body,
@@ -9,7 +9,7 @@ use crate::{
         request_body::Unread,
     },
     server::{Answer, TOO_MANY_LINES},
-    settings::Door,
+    settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -37,7 +37,7 @@ impl Answer for Data {
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
-        lookup::answer(&self.cache, Door::Data, request).await
+        lookup::answer(&self.cache, Port::Data, request).await
     }
 
     fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -48,7 +48,7 @@ impl Answer for Data {
 /// Refuses a head with too many lines. Who asks for somebody else goes on by itself.
 pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
     if request.headers().contains_key(wire::header::WIRE) {
-        return response::hand_back(&Aside::new(TOO_MANY_LINES, ""));
+        return response::decline(&PassReason::new(TOO_MANY_LINES, ""));
     }
     response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_LINES, &cache.names)
 }
@@ -56,7 +56,7 @@ pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Resp
 impl Data {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
-            return self.cache.invalidated(Door::Data, request).await;
+            return self.cache.invalidated(Port::Data, request).await;
         }
         if request.uri().path() != wire::FEED_PATH {
             return empty(StatusCode::NOT_FOUND);

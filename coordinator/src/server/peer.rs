@@ -12,7 +12,7 @@ use crate::{
     purge,
     purge::{Call, Purger, sync},
     server::{Answer, data::too_many_lines},
-    settings::Door,
+    settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -65,7 +65,7 @@ impl Answer for PeerPort {
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
-        lookup::answer(&self.cache, Door::Peer, request).await
+        lookup::answer(&self.cache, Port::Peer, request).await
     }
 
     fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -76,7 +76,7 @@ impl Answer for PeerPort {
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
-            return self.cache.invalidated(Door::Peer, request).await;
+            return self.cache.invalidated(Port::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
             (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)

@@ -105,7 +105,7 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
     status.feed.count_proxies();
     status.metrics.set_usage(&status.cache.usage());
     status.metrics.set_standing(status.cache.consistency.standing());
-    status.metrics.set_under_way(status.cache.under_way());
+    status.metrics.set_under_way(status.cache.in_flight());
     match status.metrics.page() {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

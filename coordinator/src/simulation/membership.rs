@@ -132,7 +132,7 @@ impl World {
         self.nodes[at].says = Does::Leave;
         self.go_on_saying(at, Does::Leave, life);
         let cache = self.nodes[at].cache.clone();
-        let (ring, rules, now) = (cache.cluster.ring(), cache.rules(), cache.clock.now());
+        let (ring, rules, now) = (cache.cluster.ring(), cache.group_table(), cache.clock.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
         for place in cache.store.by_use() {
             let (Some(owner), Some((key, entries, used))) =
@@ -170,7 +170,7 @@ impl World {
         if cache.consistency.knows(Claim::Peer(&there.to_string())) != Knows::All {
             return self.wake(at);
         }
-        let (there, rules) = (Arc::new(there), cache.rules());
+        let (there, rules) = (Arc::new(there), cache.group_table());
         for frame in &frames {
             let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.history.position());
             let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);

@@ -1,7 +1,7 @@
 //! What was removed because it is true no more, and when: other coordinators may still have it, and would bring it
 //! back.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ pub(super) struct Gone(Mutex<LruCache<Hash, u64>>);
 
 impl Default for Gone {
     fn default() -> Self {
-        Self(Mutex::new(recent(MOST)))
+        Self(Mutex::new(bounded_lru(MOST)))
     }
 }
 

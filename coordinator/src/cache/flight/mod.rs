@@ -99,7 +99,7 @@ impl<T: Clone> Flights<T> {
         self.shared.table.lock().flights.get(&key.hash()).is_some_and(|flight| flight.key == *key)
     }
 
-    /// Detaches the flights of these keys: later requests start anew. Those who wait get the flight's result.
+    /// Detaches the flights of these keys: later requests start anew. Its waiters get its result.
     pub(crate) fn detach(&self, is_detached: impl Fn(&Key) -> bool) {
         let mut table = self.shared.table.lock();
         table.flights.retain(|_, flight| !is_detached(&flight.key));

@@ -1,7 +1,7 @@
 //! The flights under way, and the results of those that have just completed.
 
 use crate::{
-    bounded_lru::recent,
+    bounded_lru::bounded_lru,
     cache::flight::join_condition::{FlightNumbers, JoinCondition},
 };
 use lru::LruCache;
@@ -76,7 +76,7 @@ pub(super) struct FlightResult<T> {
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
-        Self { flights: HashMap::new(), results: recent(MOST_RESULTS.0), result_bytes: 0 }
+        Self { flights: HashMap::new(), results: bounded_lru(MOST_RESULTS.0), result_bytes: 0 }
     }
 
     /// Returns the flight of this number, if it still stands here.

@@ -25,33 +25,34 @@ fn soon() -> Instant {
 }
 
 #[tokio::test]
-async fn the_first_flies_and_the_others_join() {
+async fn the_first_request_starts_a_flight_and_the_others_join() {
     let flights = flights(LIMITS);
     let (first, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     let (second, none) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     assert!(none.is_none());
     drop(first);
     guard.unwrap().complete("x", 0);
-    assert_eq!(second.wait(soon()).await, Waited::Completed("x"), "although the first has hung up");
+    assert_eq!(second.wait(soon()).await, Waited::Completed("x"), "although the first is gone");
     assert_eq!(flights.counts(), (0, 0));
     assert!(flights.join(&key(1), JoinCondition::default(), nothing).unwrap().1.is_some(), "the next one starts anew");
 }
 
 #[tokio::test]
-async fn what_the_flight_before_has_left_is_not_loaded_again() {
+async fn what_the_flight_before_has_stored_is_not_loaded_again() {
     let flights = flights(LIMITS);
-    let (waiter, none) = flights.join(&key(1), JoinCondition::default(), || Some("left")).unwrap();
+    let (waiter, none) = flights.join(&key(1), JoinCondition::default(), || Some("stored")).unwrap();
     assert!(none.is_none());
-    assert_eq!(waiter.wait(soon()).await, Waited::Completed("left"));
-    assert_eq!(flights.counts(), (0, 0), "nobody else is given it");
+    assert_eq!(waiter.wait(soon()).await, Waited::Completed("stored"));
+    assert_eq!(flights.counts(), (0, 0), "no other request gets it");
     let (_waiter, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
-    let (_other, none) =
-        flights.join(&key(1), JoinCondition::default(), || panic!("the store is not asked while one flies")).unwrap();
+    let (_other, none) = flights
+        .join(&key(1), JoinCondition::default(), || panic!("the store is not read while a flight is under way"))
+        .unwrap();
     assert!(guard.is_some() && none.is_none());
 }
 
 #[tokio::test]
-async fn another_coordinator_waits_only_for_what_comes_from_the_origin() {
+async fn another_coordinator_waits_only_for_a_load_from_the_origin() {
     let flights = flights(LIMITS);
     assert!(flights.join_load(&key(1)).is_none());
     let (_waiter, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
@@ -78,7 +79,7 @@ async fn each_waiter_has_its_own_deadline() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_the_flight_for_everybody() {
+async fn a_panic_aborts_the_flight_for_all_waiters() {
     let flights = flights::<u8>(LIMITS);
     let (waiter, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     let flown = tokio::spawn(async move {
@@ -103,27 +104,27 @@ async fn flights_and_waiters_are_bounded() {
 }
 
 #[tokio::test]
-async fn nobody_joins_what_a_purge_has_named() {
+async fn a_detached_flight_is_not_joined() {
     let flights = flights(LIMITS);
     let (before, old) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     flights.detach(|k| *k == key(1));
     let (after, new) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     old.unwrap().complete("old", 0);
-    assert_eq!(flights.counts().0, 1, "the old flight takes only itself out");
+    assert_eq!(flights.counts().0, 1, "the old flight removes only itself");
     new.unwrap().complete("new", 0);
     assert_eq!(before.wait(soon()).await, Waited::Completed("old"));
     assert_eq!(after.wait(soon()).await, Waited::Completed("new"));
 }
 
 #[tokio::test]
-async fn who_wants_a_newer_answer_shares_the_flight_that_follows() {
+async fn requests_for_a_newer_response_share_the_flight_that_follows() {
     pause();
     let flights = flights(FlightLimits { flights: 2, waiters: 9 });
     let (early, first) = flights.join(&key(1), newer(Instant::now()), nothing).unwrap();
     advance(Duration::from_millis(1)).await;
-    let asked = Instant::now();
-    let (one, second) = flights.join(&key(1), newer(asked), nothing).unwrap();
-    let (two, none) = flights.join(&key(1), newer(asked), nothing).unwrap();
+    let came = Instant::now();
+    let (one, second) = flights.join(&key(1), newer(came), nothing).unwrap();
+    let (two, none) = flights.join(&key(1), newer(came), nothing).unwrap();
     assert!(none.is_none());
     let mut second = second.unwrap();
     let (plain, none) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
@@ -140,7 +141,7 @@ async fn who_wants_a_newer_answer_shares_the_flight_that_follows() {
         (early.wait(soon()).await, plain.wait(soon()).await),
         (Waited::Completed("old"), Waited::Completed("old"))
     );
-    let (late, none) = flights.join(&key(1), newer(asked), nothing).unwrap();
+    let (late, none) = flights.join(&key(1), newer(came), nothing).unwrap();
     assert!(none.is_none(), "it began after that, too");
     second.complete("new", 0);
     for waiter in [one, two, late] {
@@ -149,36 +150,39 @@ async fn who_wants_a_newer_answer_shares_the_flight_that_follows() {
     assert_eq!(flights.counts(), (0, 0));
 }
 
-/// Waits in vain, and is told what to say when it comes back.
-async fn told<T: Clone>(waiter: Waiter<T>) -> u64 {
+/// Waits in vain, and returns the ticket to come back with.
+async fn ticket<T: Clone>(waiter: Waiter<T>) -> u64 {
     match waiter.wait(Instant::now() + Duration::from_millis(10)).await {
-        Waited::TimedOut(told) => told,
-        _ => panic!("it has landed"),
+        Waited::TimedOut(ticket) => ticket,
+        _ => panic!("it has completed"),
     }
 }
 
 #[tokio::test]
-async fn who_asks_again_stays_with_the_flight_that_it_waited_for() {
+async fn a_request_that_comes_back_stays_with_its_flight() {
     pause();
     let flights = flights(FlightLimits { flights: 3, waiters: 9 });
     let (leader, first) = flights.join(&key(1), newer(Instant::now()), nothing).unwrap();
-    let (number, leader) = (leader.number, told(leader).await);
+    let (number, leader) = (leader.number, ticket(leader).await);
     let later = Instant::now();
     let (late, second) = flights.join(&key(1), newer(later), nothing).unwrap();
-    let late = told(late).await;
-    // However long its second question was on its way.
+    let late = ticket(late).await;
+    // However long its second request was on its way.
     advance(Duration::from_millis(1000)).await;
     let came = JoinCondition { began_after: Some(Instant::now()), ticket: leader };
     assert!(came.leads(number) && came.is_in_time_for(number));
     let (again, none) = flights.join(&key(1), came, nothing).unwrap();
     assert!(none.is_none() && again.number == number);
-    let again = told(again).await;
-    assert_eq!(again, leader, "it is told the same again");
+    let again = ticket(again).await;
+    assert_eq!(again, leader, "it gets the same ticket again");
     let (again, _) =
         flights.join(&key(1), JoinCondition { began_after: Some(Instant::now()), ticket: again }, nothing).unwrap();
     let (again_late, none) =
         flights.join(&key(1), JoinCondition { began_after: Some(Instant::now()), ticket: late }, nothing).unwrap();
-    assert!(none.is_none() && again_late.number > number, "who was refused the first has the one that follows");
+    assert!(
+        none.is_none() && again_late.number > number,
+        "a request that may not join the first has the one that follows"
+    );
     first.unwrap().complete("old", 0);
     assert_eq!(again.wait(soon()).await, Waited::Completed("old"));
     let mut second = second.unwrap();
@@ -188,15 +192,15 @@ async fn who_asks_again_stays_with_the_flight_that_it_waited_for() {
 }
 
 #[tokio::test]
-async fn what_lands_while_somebody_is_on_the_way_back_is_kept_for_it() {
+async fn a_result_is_kept_for_requests_on_their_way_back() {
     pause();
     let flights = flights(FlightLimits { flights: 3, waiters: 9 });
     let (leader, first) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     let (joined, _) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
-    let (leader, joined) = (told(leader).await, told(joined).await);
+    let (leader, joined) = (ticket(leader).await, ticket(joined).await);
     first.unwrap().complete("x", 10);
-    for (told, leads) in [(leader, true), (joined, false)] {
-        let condition = JoinCondition { began_after: None, ticket: told };
+    for (ticket, leads) in [(leader, true), (joined, false)] {
+        let condition = JoinCondition { began_after: None, ticket };
         let (waiter, none) = flights.join(&key(1), condition, nothing).unwrap();
         assert!(none.is_none());
         assert_eq!((condition.leads(waiter.number), condition.is_in_time_for(waiter.number)), (leads, leads));
@@ -208,9 +212,9 @@ async fn what_lands_while_somebody_is_on_the_way_back_is_kept_for_it() {
             .unwrap()
             .1
             .is_some(),
-        "who came late condition a newer one"
+        "a late request needs a newer one"
     );
-    assert!(flights.join(&key(1), JoinCondition::default(), nothing).unwrap().1.is_some(), "nobody else is given it");
+    assert!(flights.join(&key(1), JoinCondition::default(), nothing).unwrap().1.is_some(), "no other request gets it");
     advance(RESULT_KEPT).await;
     flights.expire();
     assert_eq!(flights.shared.table.lock().result_bytes, 0);
@@ -221,11 +225,11 @@ async fn what_lands_while_somebody_is_on_the_way_back_is_kept_for_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_of_what_a_purge_has_named_or_nobody_awaits() {
+async fn no_result_is_kept_of_a_detached_flight_or_without_a_ticket() {
     pause();
     let flights = flights(FlightLimits { flights: 3, waiters: 9 });
     let (waiter, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
-    let back = told(waiter).await;
+    let back = ticket(waiter).await;
     flights.detach(|_| true);
     guard.unwrap().complete("old", 10);
     assert!(flights.join(&key(1), JoinCondition { began_after: None, ticket: back }, nothing).unwrap().1.is_some());
@@ -235,12 +239,12 @@ async fn nothing_is_kept_of_what_a_purge_has_named_or_nobody_awaits() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_bounded() {
+async fn kept_results_are_bounded() {
     pause();
     let flights = flights(FlightLimits { flights: 3, waiters: 9 });
     for n in 0..10 {
         let (waiter, guard) = flights.join(&key(n), JoinCondition::default(), nothing).unwrap();
-        told(waiter).await;
+        ticket(waiter).await;
         guard.unwrap().complete("x", MOST_RESULTS.1 / 3);
     }
     let table = flights.shared.table.lock();
