@@ -15,6 +15,8 @@ pub(crate) struct LoadTarget<'a> {
     /// A proxy has verified the requester's token.
     pub(crate) verified: bool,
     pub(crate) load: &'a Load,
+    /// The stored response to the request, if it is no longer fresh.
+    pub(crate) stale: Option<&'a Arc<Entry>>,
 }
 
 /// Stores a response unless the store refuses it. Returns whether it is stored.

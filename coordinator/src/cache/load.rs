@@ -46,7 +46,6 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
         return LoadOutcome::Failed(Failure::Internal);
     };
     let load = cache.store.begin(key.clone(), cache.consistency.history.position());
-    let target = LoadTarget { served, request, verified: *verified, load: &load };
     let stale = cache
         .store
         .get(&served.share, key, cache.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
@@ -57,7 +56,8 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
     {
         return loaded(entry, Verdict::new(Outcome::Hit), cache.clock.now());
     }
-    if let Some(entry) = stale.as_ref().filter(|entry| origin_response::may_serve_on_error(cache, &target, entry))
+    let target = LoadTarget { served, request, verified: *verified, load: &load, stale: stale.as_ref() };
+    if let Some(entry) = target.stale.filter(|entry| origin_response::may_serve_on_error(cache, &target, entry))
         && served.outages.holds(key.hash(), cache.clock.now())
     {
         return loaded(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now());
@@ -83,7 +83,7 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
         served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
         let (mut head, body) = match sent {
             Ok(response) => response.into_parts(),
-            Err(failure) => return origin_response::missed(cache, &target, stale.as_ref(), failure),
+            Err(failure) => return origin_response::failed(cache, &target, failure),
         };
         answered(&served.group, &mut head.headers);
         note_health(cache, served, key, &head);
@@ -97,23 +97,19 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
         }
         if candidates.is_none() {
             // A 304 to a request without conditions.
-            return origin_response::missed(cache, &target, stale.as_ref(), Failure::BadResponse);
+            return origin_response::failed(cache, &target, Failure::BadResponse);
         }
         // The 304 is about another response than ours: once more without conditions (RFC 9111 section 4.3.4).
         candidates = Candidates::None;
     };
-    match stale {
-        Some(entry)
-            if is_error(response.head.status) && origin_response::may_serve_on_error(cache, &target, &entry) =>
-        {
+    match target.stale {
+        Some(entry) if is_error(response.head.status) && origin_response::may_serve_on_error(cache, &target, entry) => {
             served.metrics.local_load_errs.inc();
             let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
             verdict.fwd_status = response.head.status.as_u16();
-            loaded(&entry, verdict, cache.clock.now())
+            loaded(entry, verdict, cache.clock.now())
         }
-        stale => {
-            origin_response::keep(cache, &target, stale.as_ref(), response, leader.map(|to| Lead { to, fwd })).await
-        }
+        _ => origin_response::store_or_share(cache, &target, response, leader.map(|to| Lead { to, fwd })).await,
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Lead {
     pub(crate) fwd: &'static str,
 }
 
-/// NotSharedReason a response is for its requester alone, and for how many milliseconds the key is marked so.
+/// Why a response is for its requester alone, and for how many milliseconds the key is marked so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct NotSharedReason {
     reason: Reason,
@@ -63,28 +63,19 @@ impl From<NotStored> for NotSharedReason {
     }
 }
 
-/// What ends the sharing of a flight.
-struct UnsharedLoad<'a> {
-    target: &'a LoadTarget<'a>,
-    vary: Vary,
-    why: NotSharedReason,
-    stale: Option<&'a Arc<Entry>>,
-}
-
 /// Stores a response that may be stored. Failures are shared without being stored; anything else is the leader's alone.
-pub(crate) async fn keep(
+pub(crate) async fn store_or_share(
     cache: &Cache,
     target: &LoadTarget<'_>,
-    stale: Option<&Arc<Entry>>,
     response: OriginResponse,
     lead: Option<Lead>,
 ) -> LoadOutcome {
     let OriginResponse { head, body, times, at, began } = response;
-    let LoadTarget { served, request, verified, load } = *target;
+    let LoadTarget { served, request, verified, load, .. } = *target;
     served.metrics.local_load.inc();
     let limit = served.group.config().limits.object.0.min(served.share.limit());
     // A response that turns out to be one client's alone streams on with the timeout of a pass.
-    let alone = served.origin.pass_timeout();
+    let as_pass = |body: Paced| body.pausing(served.origin.pass_timeout());
     let (vary, decided) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: head.status.as_u16(), fields };
         let decided = match freshness::store(&served.group, &request, verified, &response, times, random()) {
@@ -95,30 +86,24 @@ pub(crate) async fn keep(
         };
         (Vary::of(&response), decided)
     });
-    let unshared = |why: NotSharedReason| UnsharedLoad { target, vary: vary.clone(), why, stale };
-    let stored = match &decided {
-        Ok(stored) => Some(stored.clone()),
-        Err(not) if freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => None,
-        Err(not) => {
-            let response = Response::from_parts(head, Body::stream(body.pausing(alone)));
-            return not_shared(cache, unshared((*not).into()), response, lead);
+    let collected = match decided {
+        Err(not) if !freshness::is_shared_failure(&served.group, head.status.as_u16(), not) => {
+            Err((NotSharedReason::from(not), Body::stream(as_pass(body))))
         }
+        _ => match collect(body, limit, &mut cache.body_budget.take()).await {
+            Collected::Whole(body) => Ok(body),
+            Collected::Crowded(rest) => Err((CROWDED, Body::stream(rest.map(as_pass)))),
+            Collected::Outgrown(rest) => Err((NotStored::TooLarge.into(), Body::stream(rest.map(as_pass)))),
+            Collected::Cut(cut) => {
+                let is_late = cut.0 == Failure::Timeout.label();
+                served.metrics.not_stored(Reason::Incomplete);
+                return failed(cache, target, if is_late { Failure::Timeout } else { Failure::IncompleteBody });
+            }
+        },
     };
-    let body = match collect(body, limit, &mut cache.body_budget.take()).await {
-        Collected::Whole(body) => body,
-        Collected::Crowded(rest) => {
-            let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
-            return not_shared(cache, unshared(CROWDED), Response::from_parts(head, rest), lead);
-        }
-        Collected::Outgrown(rest) => {
-            let rest = Body::stream(rest.map(|rest| rest.pausing(alone)));
-            return not_shared(cache, unshared(NotStored::TooLarge.into()), Response::from_parts(head, rest), lead);
-        }
-        Collected::Cut(cut) => {
-            let failure = if cut.0 == Failure::Timeout.label() { Failure::Timeout } else { Failure::IncompleteBody };
-            served.metrics.not_stored(Reason::Incomplete);
-            return missed(cache, target, stale, failure);
-        }
+    let body = match collected {
+        Ok(body) => body,
+        Err((why, rest)) => return not_shared(cache, target, vary, why, Response::from_parts(head, rest), lead),
     };
     let mut verdict = Verdict::new(Outcome::Miss);
     verdict.fwd_status = head.status.as_u16();
@@ -137,22 +122,24 @@ pub(crate) async fn keep(
         arrived: at,
         position: load.position().clone(),
     };
-    let Some(stored) = stored else {
-        if let Err(not) = decided {
-            served.metrics.not_stored(not.reason());
+    match decided {
+        Ok(stored) => {
+            let entry = Arc::new(Entry::new(parts(stored)));
+            verdict.stored = insertion::put(cache, served, load, &entry);
+            loaded_since(&entry, verdict, cache.clock.now(), began)
         }
-        insertion::supersede(cache, served, load.key(), &request, &head);
-        let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
-        let is_second =
-            cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE) == Some(head.status);
-        (verdict.shared, verdict.waiters) = (true, is_second);
-        let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
-        let audience = if is_second { Audience::Waiters } else { Audience::First };
-        return LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began });
-    };
-    let entry = Arc::new(Entry::new(parts(stored)));
-    verdict.stored = insertion::put(cache, served, load, &entry);
-    loaded_since(&entry, verdict, cache.clock.now(), began)
+        Err(not) => {
+            served.metrics.not_stored(not.reason());
+            insertion::supersede(cache, served, load.key(), &request, &head);
+            let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
+            let before = cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE);
+            let is_second = before == Some(head.status);
+            (verdict.shared, verdict.waiters) = (true, is_second);
+            let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
+            let audience = if is_second { Audience::Waiters } else { Audience::First };
+            LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began })
+        }
+    }
 }
 
 /// The outcome of a 304: the stored response is fresh again, with the fields that the 304 brought.
@@ -189,8 +176,15 @@ pub(crate) fn revalidated(
 
 /// The outcome of a response that is for its requester alone: the leader gets it, the other waiters pass, and the key
 /// is marked as hit-for-pass.
-fn not_shared(cache: &Cache, unshared: UnsharedLoad<'_>, response: Response<Body>, lead: Option<Lead>) -> LoadOutcome {
-    let UnsharedLoad { target: LoadTarget { served, load, request, .. }, vary, why, stale } = unshared;
+fn not_shared(
+    cache: &Cache,
+    target: &LoadTarget<'_>,
+    vary: Vary,
+    why: NotSharedReason,
+    response: Response<Body>,
+    lead: Option<Lead>,
+) -> LoadOutcome {
+    let LoadTarget { served, load, request, stale, .. } = target;
     let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
     served.metrics.not_stored(why.reason);
     if why != CROWDED {
@@ -212,13 +206,8 @@ fn not_shared(cache: &Cache, unshared: UnsharedLoad<'_>, response: Response<Body
 }
 
 /// The outcome of a load without a complete response: the stale response if it allows that.
-pub(crate) fn missed(
-    cache: &Cache,
-    target: &LoadTarget<'_>,
-    stale: Option<&Arc<Entry>>,
-    failure: Failure,
-) -> LoadOutcome {
-    let LoadTarget { served, load, .. } = target;
+pub(crate) fn failed(cache: &Cache, target: &LoadTarget<'_>, failure: Failure) -> LoadOutcome {
+    let LoadTarget { served, load, stale, .. } = target;
     served.metrics.local_load_errs.inc();
     if let Some(failing) = failure.failing() {
         served.outages.fails(load.key().hash(), failing, cache.clock.now(), random());

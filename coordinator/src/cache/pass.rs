@@ -273,7 +273,7 @@ fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, bro
     };
     match brought.head.status {
         status if status == old.status && same() => {
-            let target = LoadTarget { served, request: get, verified: request.verified(), load };
+            let target = LoadTarget { served, request: get, verified: request.verified(), load, stale: None };
             match freshen(&cache.names, &target, &old, brought) {
                 Ok(entry) => {
                     insertion::put(cache, served, load, &Arc::new(entry));

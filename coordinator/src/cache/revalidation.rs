@@ -94,7 +94,7 @@ pub(crate) fn freshen(
     brought: &OriginHead<'_>,
 ) -> Result<Entry, NotStored> {
     let OriginHead { head: new, times, at } = *brought;
-    let LoadTarget { served, request, verified, load } = target;
+    let LoadTarget { served, request, verified, load, .. } = target;
     let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
     let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let response = Response { status: old.stored.status, fields: &views };
