@@ -19,3 +19,22 @@ pub(crate) async fn spread(deadline: tokio::time::Instant) {
     let most = deadline.saturating_duration_since(tokio::time::Instant::now()).min(SPREAD);
     tokio::time::sleep(most.mul_f64(random() as f64 / u64::MAX as f64)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_are_spread_up_to_their_deadline() {
+        let began = Instant::now();
+        spread(began).await;
+        assert!(began.elapsed() <= Duration::from_millis(1), "it is here already");
+        for _ in 0..20 {
+            let began = Instant::now();
+            spread(began + Duration::from_secs(9)).await;
+            assert!(began.elapsed() <= SPREAD + Duration::from_millis(1));
+        }
+        assert_ne!(random(), random());
+    }
+}

@@ -82,3 +82,33 @@ impl GroupTable {
         self.served.iter().find(|served| Arc::ptr_eq(&served.group, group))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cache::state::Cache;
+    use meshcache_protocol::Groups;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_reload_keeps_the_load_limit_and_the_known_failures_of_what_stays() {
+        let cache = Cache::sample("a", 1 << 20);
+        let set = |url: &str, max_loads: u32, ttl: &str| {
+            let config = serde_json::json!({"version": 1, "groups": [{
+                "name": "g", "match": {"hosts": ["h"]}, "origin": {"url": url, "maxLoads": max_loads}, "freshness": {"default": ttl},
+            }]});
+            cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+            cache.group_table().named("g").unwrap().clone()
+        };
+        let first = set("http://one", 3, "1m");
+        let other_ttl = set("http://one", 3, "2m");
+        assert!(!Arc::ptr_eq(&first, &other_ttl));
+        assert!(Arc::ptr_eq(&first.load_limit, &other_ttl.load_limit));
+        assert!(Arc::ptr_eq(&first.outages, &other_ttl.outages));
+        let other_limit = set("http://one", 4, "2m");
+        assert!(!Arc::ptr_eq(&first.load_limit, &other_limit.load_limit));
+        assert!(Arc::ptr_eq(&first.outages, &other_limit.outages));
+        let other_origin = set("http://two", 4, "2m");
+        assert!(Arc::ptr_eq(&other_limit.load_limit, &other_origin.load_limit));
+        assert!(!Arc::ptr_eq(&first.outages, &other_origin.outages), "they say nothing about another origin");
+    }
+}

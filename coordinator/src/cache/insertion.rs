@@ -44,3 +44,35 @@ pub(crate) fn supersede(cache: &Cache, served: &ServedGroup, key: &Key, request:
         _ => cache.store.remove_variants(&served.share, key, |entry| entry.selecting.matches(request)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{
+        request::tests::{cache, classified},
+        response::tests::entry,
+    };
+
+    /// Whether a stored response is still there after a response with this head that is not stored.
+    fn stays(status: u16, fields: &[(&'static str, &'static str)]) -> bool {
+        let cache = cache(serde_json::json!({}));
+        classified(&cache, "GET", "/a", &[], |request| {
+            let Ok(request) = request else { panic!("it is not looked up") };
+            let load = cache.store.begin(request.key.clone(), Arc::default());
+            assert!(put(&cache, request.served, &load, &Arc::new(entry(&[], b"abc"))));
+            let head = fields.iter().fold(http::Response::builder().status(status), |head, (n, v)| head.header(*n, *v));
+            let head = head.body(()).unwrap().into_parts().0;
+            supersede(&cache, request.served, &request.key, &request.http, &head);
+            cache.store.get(&request.served.share, &request.key, 0, |_| true).is_some()
+        })
+    }
+
+    #[test]
+    fn a_response_that_is_not_stored_supersedes_the_stored_one_unless_it_is_a_failure() {
+        assert!(!stays(200, &[]), "it is newer");
+        assert!(!stays(404, &[]) && !stays(410, &[("vary", "x")]), "the resource is gone");
+        for status in [301, 401, 403, 500, 502, 503, 504] {
+            assert!(stays(status, &[]), "{status} says nothing about the stored response");
+        }
+    }
+}

@@ -41,8 +41,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
     };
     let table = cache.group_table();
     let fields = head.fields();
-    let settings = &cache.settings;
-    let (served, response) = match classify(port, &head, &fields, &table, &settings.installation, settings.identity) {
+    let (served, response) = match classify(port, &head, &fields, &table, &cache.settings) {
         Ok(request) if !cache.consistency.is_sure(request.claim()).await => {
             (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::Behind, "bypass")).await)
         }

@@ -250,3 +250,28 @@ impl Drop for FlightGauge {
         self.0.flights.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::request::tests::{cache, classified};
+    use meshcache_protocol::wire::Question;
+
+    #[test]
+    fn the_second_partial_request_of_a_proxy_waits_for_the_whole() {
+        let cache = cache(serde_json::json!({}));
+        let question = Question { group: "g".into(), ..Question::new() }.to_string();
+        let note = |target: &str, fields: &[(&str, &str)]| {
+            classified(&cache, "GET", target, fields, |request| {
+                let Ok(request) = request else { panic!("it is not looked up") };
+                note_partial_request(&cache, &request)
+            })
+        };
+        let (proxy, range) = (("meshcache-wire", question.as_str()), ("range", "bytes=0-1"));
+        assert!(!note("/a", &[proxy, range]), "one is not worth the whole");
+        assert!(note("/a", &[proxy, range]));
+        assert!(!note("/b", &[proxy, range]), "another key");
+        assert!(!note("/a", &[range]), "a plain client gets its part from the origin");
+        assert!(!note("/a", &[proxy]), "it wants the whole");
+    }
+}

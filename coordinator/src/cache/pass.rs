@@ -192,19 +192,19 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
             .filter(|_| !purged)
             .map(|load| cache.store.begin(load.key().clone(), cache.consistency.history.position()));
     }
-    let brought = OriginHead { head: &parts, times, at };
+    let origin_head = OriginHead { head: &parts, times, at };
     if let (Some(request), Some(load)) = (request, &load)
         && request.http.is_head()
     {
-        freshen_from_head(cache, request, load, &brought);
+        freshen_from_head(cache, request, load, &origin_head);
     }
-    let watching = request.and_then(|request| cache.watch(request, &brought));
+    let watching = request.and_then(|request| cache.watch(request, &origin_head));
     let mut verdict = Verdict::new(Outcome::Pass).because(why.fwd);
     verdict.fwd_status = parts.status.as_u16();
     let verified = request.is_some_and(CacheRequest::verified);
     let http = request.map_or_else(|| head.request(&fields).ok(), |request| Some(request.http));
     let on_completion =
-        load.zip(http).and_then(|(load, http)| store_on_completion(cache, served, &http, verified, load, &brought));
+        load.zip(http).and_then(|(load, http)| store_on_completion(cache, served, &http, verified, load, &origin_head));
     let body = match on_completion {
         Some(store) => {
             let limit = served.group.config().limits.object.0;
@@ -227,9 +227,9 @@ fn store_on_completion(
     request: &Request<'_>,
     verified: bool,
     load: Load,
-    brought: &OriginHead<'_>,
+    origin_head: &OriginHead<'_>,
 ) -> Option<impl FnOnce(Bytes) + Send + Unpin + use<>> {
-    let OriginHead { head, times, at: arrived } = *brought;
+    let OriginHead { head, times, at: arrived } = *origin_head;
     let (cache, served, status) = (cache.clone(), served.clone(), head.status);
     let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: status.as_u16(), fields };
@@ -260,21 +260,21 @@ fn store_on_completion(
 
 /// Applies the response to a HEAD to the stored response: it freshens the same representation, and invalidates another
 /// (RFC 9111 section 4.3.5).
-fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, brought: &OriginHead<'_>) {
+fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, origin_head: &OriginHead<'_>) {
     let (served, share, key) = (request.served, &request.served.share, &request.key);
     let get = Request { method: b"GET", ..request.http };
     let matches = |entry: &Entry| !entry.is_part() && entry.selecting.matches(&get);
     let Some(old) = cache.store.get(share, key, cache.clock.now(), matches) else { return };
     let same = || {
-        with_headers(&brought.head.headers, |new| {
-            let new = protocol::Response { status: brought.head.status.as_u16(), fields: new };
+        with_headers(&origin_head.head.headers, |new| {
+            let new = protocol::Response { status: origin_head.head.status.as_u16(), fields: new };
             with_fields(&old, |stored| freshness::same_representation(&stored, old.body.len() as u64, &new))
         })
     };
-    match brought.head.status {
+    match origin_head.head.status {
         status if status == old.status && same() => {
             let target = LoadTarget { served, request: get, verified: request.verified(), load, stale: None };
-            match freshen(&cache.names, &target, &old, brought) {
+            match freshen(&cache.names, &target, &old, origin_head) {
                 Ok(entry) => {
                     insertion::put(cache, served, load, &Arc::new(entry));
                 }
@@ -282,7 +282,7 @@ fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, bro
             }
         }
         StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {
-            insertion::supersede(cache, served, key, &get, brought.head)
+            insertion::supersede(cache, served, key, &get, origin_head.head)
         }
         _ => {}
     }

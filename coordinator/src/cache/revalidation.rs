@@ -91,9 +91,9 @@ pub(crate) fn freshen(
     names: &Names,
     target: &LoadTarget<'_>,
     old: &Entry,
-    brought: &OriginHead<'_>,
+    origin_head: &OriginHead<'_>,
 ) -> Result<Entry, NotStored> {
-    let OriginHead { head: new, times, at } = *brought;
+    let OriginHead { head: new, times, at } = *origin_head;
     let LoadTarget { served, request, verified, load, .. } = target;
     let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
     let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
@@ -114,4 +114,48 @@ pub(crate) fn freshen(
         arrived: at,
         position: load.position().clone(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::response::tests::entry;
+
+    fn with_validator(mut entry: Entry) -> Arc<Entry> {
+        entry.stored.validator = true;
+        Arc::new(entry)
+    }
+
+    fn not_modified(fields: &[(&'static str, &'static str)]) -> response::Parts {
+        let head = http::Response::builder().status(304);
+        fields.iter().fold(head, |head, (name, value)| head.header(*name, *value)).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_stale_response_with_a_validator_is_validated() {
+        let stale = with_validator(entry(&[("etag", "\"1\"")], b"abc"));
+        let candidates = Candidates::of(Some(&stale), Vec::new);
+        assert_eq!(candidates.conditions(), [("if-none-match", b"\"1\"".to_vec())]);
+        assert!(candidates.confirmed(&not_modified(&[("etag", "\"1\"")])).is_some());
+        assert!(candidates.confirmed(&not_modified(&[("etag", "\"2\"")])).is_none(), "it is about another response");
+        let without = Arc::new(entry(&[], b"abc"));
+        assert!(
+            Candidates::of(Some(&without), || vec![stale.clone()]).is_none(),
+            "there is nothing to validate it with"
+        );
+    }
+
+    #[test]
+    fn without_a_response_to_the_request_those_to_others_are_validated_by_their_strong_tags() {
+        let [one, two, weak] = ["\"1\"", "\"2\"", "W/\"3\""].map(|tag| with_validator(entry(&[("etag", tag)], b"abc")));
+        let candidates = Candidates::of(None, || vec![one, two.clone(), weak]);
+        assert_eq!(candidates.conditions(), [("if-none-match", b"\"1\", \"2\"".to_vec())]);
+        let confirmed = candidates.confirmed(&not_modified(&[("etag", "\"2\"")])).unwrap();
+        assert!(Arc::ptr_eq(confirmed, &two));
+        for other in ["\"9\"", "W/\"2\""] {
+            assert!(candidates.confirmed(&not_modified(&[("etag", other)])).is_none(), "{other}");
+        }
+        assert!(candidates.confirmed(&not_modified(&[])).is_none(), "it does not say which");
+        assert!(Candidates::of(None, Vec::new).is_none());
+    }
 }

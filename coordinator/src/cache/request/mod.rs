@@ -1,10 +1,13 @@
 //! Classifies requests: a lookup of a key in a group, a pass to the group's origin, or a refusal.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use crate::{
     cache::groups::{GroupTable, ServedGroup},
     consistency::catch_up::Claim,
     http::head::Head,
-    settings::{Identity, Port},
+    settings::{Identity, Port, Settings},
 };
 use http::{Method, StatusCode};
 use meshcache_protocol::{
@@ -85,9 +88,9 @@ pub(crate) fn classify<'a>(
     head: &'a Head,
     fields: &'a [Field<'a>],
     table: &'a GroupTable,
-    installation: &str,
-    identity: Identity,
+    settings: &Settings,
 ) -> Result<CacheRequest<'a>, NotLookedUp<'a>> {
+    let identity = settings.identity;
     let refused = |status, reason| NotLookedUp::Refused { status, reason };
     let question = match Head::question(fields) {
         Ok(question) => question,
@@ -163,7 +166,7 @@ pub(crate) fn classify<'a>(
         Ok(()) => NotLookedUp::Pass { served, reason, is_question },
         Err(field) => NotLookedUp::Forbidden { served, field },
     };
-    match loops(&request, installation) {
+    match loops(&request, &settings.installation) {
         0 => {}
         1 => return Err(pass(Reason::Loop)),
         _ => return Err(refuse(StatusCode::LOOP_DETECTED, Reason::Loop)),
@@ -239,35 +242,4 @@ fn loops(request: &Request<'_>, installation: &str) -> usize {
             .is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(installation.as_bytes()))
     })
     .count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(fields: &'static [Field<'static>]) -> Request<'static> {
-        Request::read(b"GET", b"http", b"h", b"/", fields).unwrap()
-    }
-
-    #[test]
-    fn the_nearest_proxys_element_names_the_caller() {
-        const TWO: &[Field<'static>] = &[(
-            b"x-forwarded-client-cert",
-            b"By=spiffe://x/a;URI=spiffe://forged/me,Hash=1;Subject=\"CN=a,URI=spiffe://forged/you;\";URI=spiffe://x/ns/shop/sa/web",
-        )];
-        assert_eq!(caller(&read(TWO), Identity::Xfcc), Some("spiffe://x/ns/shop/sa/web"));
-        assert_eq!(caller(&read(TWO), Identity::None), None);
-        const NONE: &[Field<'static>] = &[(b"x-forwarded-client-cert", b"URI=spiffe://forged/me,Hash=1;URI=")];
-        assert_eq!(caller(&read(NONE), Identity::Xfcc), None);
-        assert_eq!(caller(&read(&[]), Identity::Xfcc), None);
-    }
-
-    #[test]
-    fn rounds_through_one_installation_are_counted() {
-        assert_eq!(
-            loops(&read(&[(b"cdn-loop", b"other"), (b"cdn-loop", b"meshcache, MeshCache; v=1")]), "meshcache"),
-            2
-        );
-        assert_eq!(loops(&read(&[(b"cdn-loop", b"other")]), "meshcache"), 0);
-    }
 }

@@ -1,5 +1,8 @@
 //! Responses: stored ones as a proxy or a plain client gets them, streamed ones, and errors.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use crate::{
     cache::{pass_reason::PassReason, range, request::CacheRequest},
     http::body::Body,
@@ -98,7 +101,7 @@ pub(crate) fn from_entry(
         Part::Whole
     };
     let mut headers = HeaderMap::with_capacity(entry.fields.len() + entry.tags.len() + 4);
-    // Another coordinator needs the tags for its purges.
+    // Another coordinator keeps the tags with its entry.
     let strips_tags = !request.is_from_peer && request.served.group.config().tags.strip;
     let tags: &[_] = if strips_tags { &[] } else { &entry.tags };
     for (name, value) in entry.fields.iter().chain(tags) {
