@@ -1,9 +1,11 @@
-//! The way of a request: the store, else the key's flight, which asks the owner or loads from the origin.
+//! The way of a request through the cache, from top to bottom.
 //!
-//! ```text
-//! answer -> look_up -> fetch -> miss::join -> peer_load::load -> load::load
-//!        \-> pass             \-> pass
-//! ```
+//! 1. `answer` classifies the request (`request`). Without a lookup it passes, is declined or is refused (`pass`).
+//! 2. `look_up` looks into the store. A fresh response is given at once, a stale one if the group allows that
+//!    (`response`); the owner refreshes it in the background (`miss::refresh`).
+//! 3. `fetch` joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or loads from the origin (`load`),
+//!    unless the key is known to pass (`hit_for_pass`).
+//! 4. `fetch_alone` is for requests that may share no response: from the owner's store, else past the cache.
 
 use crate::{
     cache::{
@@ -108,20 +110,20 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
         Reuse::Fresh | Reuse::Refuse => "request",
     };
     let validates = stored.is_some_and(|entry| entry.stored.validator);
-    Box::pin(fetch(cache, request, body, Missed { reuse, fwd, validates })).await
+    Box::pin(fetch(cache, request, body, StoreMiss { reuse, fwd, validates })).await
 }
 
 /// Why the store did not answer a request.
 #[derive(Clone, Copy)]
-struct Missed {
+struct StoreMiss {
     reuse: Reuse,
-    /// The same as Cache-Status has it (RFC 9211 section 2.2).
+    /// In the words of Cache-Status (RFC 9211 section 2.2).
     fwd: &'static str,
     /// A stored response can be validated.
     validates: bool,
 }
 
-/// Returns what the store has in place of a response to the request, as Cache-Status has it.
+/// Returns why the store has no response to a request, in the words of Cache-Status.
 fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static str {
     match cache.store.peek(&request.served.share, &request.key, now) {
         None => "uri-miss",
@@ -133,8 +135,8 @@ fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static 
 }
 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
-async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, missed: Missed) -> Response<Body> {
-    let Missed { reuse, fwd, validates } = missed;
+async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, miss: StoreMiss) -> Response<Body> {
+    let StoreMiss { reuse, fwd, validates } = miss;
     if !request.head.count(&cache.head_budget) {
         cache.metrics.met(Limit::Heads);
         return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;

@@ -1,5 +1,5 @@
-//! The cache of one coordinator. [`lookup`] tells the way of a request: store, then miss, flight, peer or
-//! origin, and back.
+//! The cache of one coordinator. [`lookup`] shows the way of a request: the store, else a flight, which asks a peer or
+//! the origin. Imports go that way and never back; [`state`] is what all stages share.
 
 pub(crate) mod flight;
 pub(crate) mod flight_key;

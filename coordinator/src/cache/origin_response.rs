@@ -17,7 +17,7 @@ use crate::{
     origin::{Failure, Paced, with_headers},
     store::{Entry, Parts},
 };
-use http::{Response, StatusCode, response::Parts as Head};
+use http::{Response, StatusCode};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Reason,
@@ -32,7 +32,7 @@ const FAILURE: u64 = 1000;
 
 /// A response whose head is here and whose body is still to come.
 pub(crate) struct OriginResponse {
-    pub(crate) head: Head,
+    pub(crate) head: http::response::Parts,
     pub(crate) body: Paced,
     pub(crate) times: Times,
     /// When the head arrived, by the store's clock.

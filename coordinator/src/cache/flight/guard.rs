@@ -1,6 +1,6 @@
 //! The task's side of a flight.
 
-use crate::cache::flight::table::{Flight, FlightResult, FlightState, Shared};
+use crate::cache::flight::table::{Flight, FlightResult, FlightState, SharedFlights};
 use meshcache_protocol::{Hash, Key};
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -21,7 +21,7 @@ pub(crate) struct FlightGuard<T> {
     pub(super) previous: Option<watch::Receiver<Option<T>>>,
     pub(super) result: watch::Sender<Option<T>>,
     pub(super) state: Arc<FlightState>,
-    pub(super) shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<SharedFlights<T>>,
 }
 
 impl<T: Clone> FlightGuard<T> {

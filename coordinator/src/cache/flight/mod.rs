@@ -19,12 +19,12 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
-use table::{Flight, FlightState, Shared, Table};
+use table::{Flight, FlightState, SharedFlights, Table};
 use tokio::{sync::watch, time::Instant};
 
 /// The flights that are under way.
 pub(crate) struct Flights<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedFlights<T>>,
 }
 
 /// A waiter; and the guard, if the flight begins with it.
@@ -33,7 +33,7 @@ type Joined<T> = Result<(Waiter<T>, Option<FlightGuard<T>>), Full>;
 impl<T: Clone> Flights<T> {
     pub(crate) fn new(limits: FlightLimits, numbers: FlightNumbers) -> Self {
         let table = Mutex::new(Table::new());
-        Self { shared: Arc::new(Shared { table, limits, waiters: AtomicUsize::new(0), numbers }) }
+        Self { shared: Arc::new(SharedFlights { table, limits, waiters: AtomicUsize::new(0), numbers }) }
     }
 
     /// Joins the key's flight. If none is under way, the caller gets the guard of a new one, and has to run it in a
@@ -129,7 +129,7 @@ fn following(key: &Key) -> Key {
 }
 
 fn begin<T>(
-    shared: &Arc<Shared<T>>,
+    shared: &Arc<SharedFlights<T>>,
     table: &mut Table<T>,
     key: &Key,
     at: Key,

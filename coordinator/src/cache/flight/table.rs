@@ -31,7 +31,7 @@ pub(crate) struct FlightLimits {
 pub(crate) struct Full;
 
 /// What all waiters and guards share.
-pub(super) struct Shared<T> {
+pub(super) struct SharedFlights<T> {
     pub(super) table: Mutex<Table<T>>,
     pub(super) limits: FlightLimits,
     pub(super) waiters: AtomicUsize,

@@ -2,7 +2,7 @@
 
 use crate::cache::flight::{
     join_condition::Role,
-    table::{Flight, FlightState, Shared},
+    table::{Flight, FlightState, SharedFlights},
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::{
@@ -19,7 +19,7 @@ pub(crate) struct Waiter<T> {
     pub(super) role: Role,
     result: watch::Receiver<Option<T>>,
     state: Arc<FlightState>,
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedFlights<T>>,
 }
 
 /// How waiting ended.
@@ -34,7 +34,7 @@ pub(crate) enum Waited<T> {
 }
 
 impl<T> Waiter<T> {
-    pub(super) fn of(shared: &Arc<Shared<T>>, flight: &Flight<T>) -> Self {
+    pub(super) fn of(shared: &Arc<SharedFlights<T>>, flight: &Flight<T>) -> Self {
         shared.waiters.fetch_add(1, Relaxed);
         Self {
             number: flight.number,
@@ -47,7 +47,7 @@ impl<T> Waiter<T> {
     }
 
     /// A waiter whose result is here already.
-    pub(super) fn of_result(shared: &Arc<Shared<T>>, number: u64, value: T) -> Self {
+    pub(super) fn of_result(shared: &Arc<SharedFlights<T>>, number: u64, value: T) -> Self {
         shared.waiters.fetch_add(1, Relaxed);
         Self {
             number,
