@@ -5,9 +5,10 @@ SHELL := bash
 
 wasm := --profile wasm --target wasm32-wasip1
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
-runner := $(CURDIR)/.tools/bin/wasm-bindgen-test-runner
-
-.PHONY: help setup build demo test test-image chaos simulation test-kube image bench fuzz lint clean
+quick := --profile quick
+# With the tests' package, so that one set of features serves the demo, too.
+coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
+.PHONY: help setup check build wasm coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -15,41 +16,49 @@ help: ## this list
 setup: ## fetch the Wasm targets and a real Envoy (ENVOY_BIN=... uses another one)
 	@scripts/setup
 
-build: setup ## the filter as Wasm and the coordinator
-	cargo build -p meshcache-filter $(wasm)
+check: ## what one runs while working, in less than a minute: formatting, clippy, and the tests that need no Envoy
+	@scripts/tests --check
+
+build: setup wasm ## the filter as Wasm and the coordinator
 	cargo build -p meshcache-coordinator --release
 
-demo: build ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
-	@cargo build -p meshcache-tests --release --bin demo
-	@KEEP=$(KEEP) cargo run --quiet -p meshcache-tests --release --bin demo
+# The module that traps first: the other one is left where people look for it. Their dependencies are built once.
+wasm:
+	cargo build -p meshcache-filter --features trap $(wasm)
+	@mkdir -p $(target)/trap && cp $(target)/wasm32-wasip1/wasm/meshcache_filter.wasm $(target)/trap/
+	cargo build -p meshcache-filter $(wasm)
 
-# The coordinator that runs in the tests is the static one that ships, out of the image: one build for both. Where images cannot
-# be built (no buildah, no C compiler for static programs, and nobody who may install them), it is an ordinary one.
-test: setup ## all tests, end to end ones with the real Envoy included
+coordinator:
+	cargo build $(coordinator)
+
+# The coordinator and the demo in one build: each dependency once.
+demo: setup ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
+	cargo build -p meshcache-filter $(wasm)
+	cargo build $(coordinator) --bin demo
+	@KEEP=$(KEEP) $(target)/quick/demo
+
+test: setup ## all tests, end to end ones with the real Envoy included (see scripts/tests --help)
 	@scripts/setup wasm-test chart
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
-	cargo build -p meshcache-filter $(wasm)
-	cargo build -p meshcache-filter --features trap $(wasm) --target-dir $(target)/trap
-	if scripts/setup image; then \
-	  scripts/image --profile release --oci $(target)/images; \
-	  export MESHCACHE_IMAGES=$(target)/images MESHCACHE_COORDINATOR_BIN=$$(echo $(CURDIR)/dist/*/meshcache-coordinator); \
-	else \
-	  echo "the images are not tested: see above" >&2; \
-	  cargo build -p meshcache-coordinator --release; \
-	  export MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator; \
-	fi; \
-	cargo test --workspace
-	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(runner) cargo test -p meshcache-protocol --target wasm32-unknown-unknown
+	@scripts/tests
+
+ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `make test-kube`, with one build and side by side
+	@scripts/setup wasm-test chart
+	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
+	@scripts/tests --ci
+
+test-wasm: ## the protocol's tests as Wasm, under node
+	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/wasi/run.mjs" cargo test -p meshcache-protocol --target wasm32-wasip1
 
 # The other architecture's program is built with all its dependencies, which takes minutes: so `make test` leaves it out.
 test-image: setup ## builds both images with buildah and looks into them (ARCH=amd64,arm64: for both, with a cross compiler that is fetched)
 	@scripts/setup image $(if $(ARCH),cross)
-	scripts/image --profile release --oci $(target)/images $(if $(ARCH),--arch $(ARCH))
-	MESHCACHE_IMAGES=$(target)/images cargo test -p meshcache-tests --test images
+	scripts/image --profile quick --oci $(target)/images $(if $(ARCH),--arch $(ARCH))
+	MESHCACHE_IMAGES=$(target)/images cargo test --workspace --test images
 
-chaos: build ## minutes of chaos: coordinators come, go, die and freeze while every answer is checked (SEED=1 MINUTES=1; a failure prints its schedule)
-	MESHCACHE_CHAOS_SEED=$(SEED) MESHCACHE_CHAOS_MINUTES=$(or $(MINUTES),1) MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator \
-		cargo test -p meshcache-tests --test chaos -- --nocapture
+chaos: setup wasm coordinator ## minutes of chaos: coordinators come, go, die and freeze while every answer is checked (SEED=1 MINUTES=1; a failure prints its schedule)
+	MESHCACHE_CHAOS_SEED=$(SEED) MESHCACHE_CHAOS_MINUTES=$(or $(MINUTES),1) MESHCACHE_COORDINATOR_BIN=$(target)/quick/meshcache-coordinator \
+		cargo test --workspace --test chaos -- --nocapture
 
 # A thousand peers are a million pairs: the allocator is asked to keep its memory, in large pages.
 simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEERS=100 PROXIES=1000 SECONDS=20)
@@ -58,9 +67,9 @@ simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEER
 	MESHCACHE_SIMULATION_PROXIES=$(or $(PROXIES),1000) MESHCACHE_SIMULATION_SECONDS=$(or $(SECONDS),20) \
 		cargo test --release -p meshcache-coordinator --lib simulation::tests::whatever -- --nocapture
 
-test-kube: build ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
+test-kube: setup wasm coordinator ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
 	@scripts/setup chart
-	MESHCACHE_COORDINATOR_BIN=$(target)/release/meshcache-coordinator tests/kube/run
+	MESHCACHE_COORDINATOR_BIN=$(target)/quick/meshcache-coordinator tests/kube/run
 
 image: ## images of coordinator and filter, with docker, else with buildah (see scripts/image --help)
 	@scripts/image
@@ -78,9 +87,17 @@ fuzz: ## each fuzz target for SECONDS=30 (needs a nightly toolchain; TARGETS="da
 	    -- -max_total_time=$(or $(SECONDS),30) -verbosity=0 -print_final_stats=1 -max_len=4096 -timeout=10 -rss_limit_mb=2048; \
 	done
 
-lint: setup ## formatting and clippy, warnings are errors
+deny: ## licences, sources and twofold versions of what is linked in, by deny.toml
+	@scripts/setup deny
+	.tools/bin/cargo-deny --all-features check bans licenses sources
+
+lint: setup lint-native lint-wasm ## formatting and clippy, warnings are errors
+
+lint-native:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+lint-wasm:
 	cargo clippy -p meshcache-filter -p meshcache-bare $(wasm) -- -D warnings
 
 clean: ## everything that was built or fetched

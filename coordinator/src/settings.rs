@@ -1,7 +1,5 @@
 //! What a cache is configured with, and through which port a request comes.
 
-use clap::ValueEnum;
-
 /// A cache's configuration, fixed at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -16,7 +14,7 @@ pub struct Settings {
 }
 
 /// Where a caller's mTLS identity is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
     /// Nowhere: callers have none.
     #[default]

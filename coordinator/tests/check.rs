@@ -3,17 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use meshcache_coordinator::{
-    config::groups_file::{Loaded, Source},
+    config::groups_file::{GroupSource, LoadedGroups},
     settings::Identity,
 };
 use std::{path::Path, process::Command};
 
-fn load(path: &Path) -> Result<Loaded, String> {
-    let source = Source::Path(path.to_owned());
+fn load(path: &Path) -> Result<LoadedGroups, String> {
+    let source = GroupSource::Path(path.to_owned());
     source.load(&source.read(), Identity::None).map_err(|wrong| wrong.to_string())
 }
 
-/// What is said of a file, without the file's path.
+/// Returns the error of a file, without the file's path.
 fn said(text: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
@@ -140,7 +140,7 @@ fn a_directory_is_one_configuration_in_the_order_of_its_names() {
         std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
     }
     write("notes.txt", "not ours");
-    let names = |loaded: Loaded| loaded.groups.iter().map(|group| group.name().to_owned()).collect::<Vec<_>>();
+    let names = |loaded: LoadedGroups| loaded.groups.iter().map(|group| group.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(load(folder.path()).unwrap()), ["a", "b"]);
 
     write(
@@ -213,7 +213,7 @@ fn flags_that_cannot_work_are_refused_by_name() {
 }
 
 #[test]
-fn debuggers_that_nobody_can_be_are_refused() {
+fn debuggers_that_no_caller_can_match_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
     let path = path.to_str().unwrap();

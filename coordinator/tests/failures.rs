@@ -455,7 +455,7 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
         let mut passed = 0;
         for _ in 0..5 {
             // One that provokes comes first each time nothing is stored.
-            meshcache_coordinator::purge::execute::order(
+            meshcache_coordinator::purge::execute::issue(
                 &front.cache,
                 meshcache_protocol::purge::What { all: true, ..Default::default() },
                 false,

@@ -5,7 +5,7 @@
 mod plane;
 
 use meshcache_coordinator::settings::Identity;
-use plane::{Answer, Front, MIB, Origin, answer, until};
+use plane::{Answer, Front, MIB, Origin, answer, stopwatch::Stopwatch, until};
 use serde_json::json;
 use std::{
     sync::Arc,
@@ -125,7 +125,7 @@ async fn cell(
     let (alone, mut asked) = (began.elapsed(), origin.count());
     let path = mesh.path("one");
     for _ in 0..2 {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let answer = mesh.ask(port, &path).await;
         let took = began.elapsed();
         assert_eq!((answer.status.as_u16(), answer.text()), (200, "whole"), "{what}");
@@ -139,7 +139,7 @@ async fn cell(
     // A herd that has come before the first load ends: quick origins would be done with it.
     if time >= Duration::from_millis(800) {
         let path = mesh.path("herd");
-        let (began, mut herd) = (Instant::now(), JoinSet::new());
+        let (began, mut herd) = (Stopwatch::start(), JoinSet::new());
         let one = || {
             let (mesh, path) = (mesh.clone(), path.clone());
             async move { mesh.ask(port, &path).await }

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod frame;
 pub mod freshness;
 pub mod groups;
+pub mod invalidation_limit;
 pub mod key;
 pub mod mark;
 pub mod named;

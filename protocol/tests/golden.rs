@@ -13,7 +13,6 @@ use meshcache_protocol::{
     wire::{Outcome, Question, Verdict},
 };
 use serde_json::{Value, json};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 fn vectors(part: &str) -> Vec<Value> {
     let all: Value = serde_json::from_str(include_str!("../vectors/golden.json")).unwrap();
@@ -156,37 +155,37 @@ const PARTS: [Part; 7] = [
     ("frames", self::frame),
 ];
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn keys_are_what_they_were() {
     check("keys");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn hashes_are_what_they_were() {
     check("hashes");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn peers_own_what_they_owned() {
     check("rings");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn verdicts_are_read_and_written_as_they_were() {
     check("verdicts");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn questions_are_read_and_written_as_they_were() {
     check("questions");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn decisions_are_what_they_were() {
     check("decisions");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn frames_are_read_and_written_as_they_were() {
     check("frames");
 }

@@ -3,13 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use meshcache_protocol::feed::FeedAnswer;
-use wasm_bindgen_test::wasm_bindgen_test;
 
 const LATER: &[u8] = br#"{"wire": 2, "version": "v", "later": 1, "state": {"installation": "m", "later": {}, "config": {"version": 1, "groups": [
     {"name": "g", "later": [1], "match": {"hosts": ["h"], "later": true}, "origin": {"url": "http://hidden", "later": "x"},
      "freshness": {"status": {"404": "5s"}, "later": 1}}]}, "digests": {"g": "d"}}}"#;
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn fields_that_a_later_coordinator_tells_of_are_passed_over_in_the_filter_alone() {
     let read = serde_json::from_slice::<FeedAnswer>(LATER);
     if cfg!(not(target_family = "wasm")) {

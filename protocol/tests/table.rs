@@ -34,7 +34,9 @@ fn named(text: &str) -> BTreeSet<&str> {
 fn each_test_that_a_page_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut found = BTreeSet::new();
-    ["protocol", "filter", "coordinator", "tests"].iter().for_each(|part| functions(&root.join(part), &mut found));
+    ["protocol", "proxy", "filter", "coordinator", "tests"]
+        .iter()
+        .for_each(|part| functions(&root.join(part), &mut found));
     for (page, least) in [("docs/http.md", 100), ("docs/compatibility.md", 13)] {
         let text = fs::read_to_string(root.join(page)).unwrap();
         let named = named(&text);

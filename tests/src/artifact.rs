@@ -13,13 +13,13 @@ pub fn file(path: &str) -> PathBuf {
     repository().join(path)
 }
 
-/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for a program built for release, such as the
-/// demo, only one built for release.
+/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for an optimised program, such as the demo, only
+/// an optimised one.
 pub fn coordinator() -> PathBuf {
-    let profiles: &[&str] = if cfg!(debug_assertions) { &["release", "debug"] } else { &["release"] };
+    let profiles: &[&str] = if cfg!(debug_assertions) { &["quick", "release", "debug"] } else { &["quick", "release"] };
     let built: Vec<PathBuf> =
         profiles.iter().map(|profile| target().join(profile).join("meshcache-coordinator")).collect();
-    find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --release -p meshcache-coordinator")
+    find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --profile quick -p meshcache-coordinator")
 }
 
 /// `MESHCACHE_FILTER_WASM`, else the filter as `make build` leaves it.
@@ -37,12 +37,7 @@ pub fn bare() -> PathBuf {
 /// `MESHCACHE_TRAP_WASM`, else the filter with the feature `trap` as `make test` builds it: it traps when a header says
 /// so.
 pub fn trapping() -> PathBuf {
-    let built = [target().join("trap/wasm32-wasip1/wasm/meshcache_filter.wasm")];
-    find(
-        "MESHCACHE_TRAP_WASM",
-        &built,
-        "cargo build -p meshcache-filter --features trap --profile wasm --target wasm32-wasip1 --target-dir target/trap",
-    )
+    find("MESHCACHE_TRAP_WASM", &[target().join("trap/meshcache_filter.wasm")], "make wasm")
 }
 
 /// The filter of commit ac21e7d, which speaks version 1 of the feed: proxies that have not been replaced yet.
@@ -58,7 +53,8 @@ pub fn envoy() -> PathBuf {
 /// The target folder: this test's own program lies in `TARGET/PROFILE/` or `TARGET/PROFILE/deps/`.
 fn target() -> PathBuf {
     let program = std::env::current_exe().unwrap();
-    let profile = program.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
+    let is_profile = |folder: &&Path| ["debug", "quick", "release"].iter().any(|profile| folder.ends_with(profile));
+    let profile = program.ancestors().find(is_profile);
     profile.and_then(Path::parent).map_or_else(|| file("target"), Path::to_owned)
 }
 

@@ -1,4 +1,4 @@
-//! What befalls a mesh, and what it costs: peers that are replaced, come, go, die and freeze. Tests hold it to its
+//! Changes of a mesh, and what they cost: peers that are replaced, come, go, die and freeze. Tests hold it to its
 //! limits with room for a busy machine, the bench as they are.
 
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const SECOND: Until = Until::Elapsed(Duration::from_secs(1));
 pub struct Restart {
     /// Of each coordinator: the keys that were loaded again while it was away, and once it was back.
     pub steps: Vec<[usize; 2]>,
-    /// How long all of it took.
+    /// The duration of the whole change.
     pub took: Duration,
 }
 
@@ -30,7 +30,7 @@ impl Restart {
     }
 }
 
-/// Three coordinators, restarted one after another; each of so many warm keys is asked for after every step.
+/// Restarts three coordinators one after another; each warm key is requested after every step.
 pub async fn rolling_restart(keys: usize) -> Restart {
     let all: &[usize] = &[0, 1, 2];
     let (mut mesh, asks) = warm_keys(keys, &[all; 3]).await;
@@ -58,7 +58,7 @@ pub struct Scaled {
     pub less: usize,
 }
 
-/// Three coordinators with so many warm keys; then a fourth, that the others were never told of; then three again.
+/// Runs three coordinators with warm keys, then a fourth that the others do not list, then three again.
 pub async fn scale(keys: usize) -> Scaled {
     let three: &[usize] = &[0, 1, 2];
     let (mut mesh, asks) = warm_keys(keys, &[three, three, three, &[0, 1, 2, 3]]).await;
@@ -76,7 +76,7 @@ pub async fn scale(keys: usize) -> Scaled {
     Scaled { owned, more, less: ask_all(&mesh, &asks, three).await }
 }
 
-/// A mesh whose origin has so many keys that are fresh for an hour, and the requests for them. No proxy keeps any.
+/// A mesh whose origin has keys that are fresh for an hour, and the requests for them. No proxy keeps any.
 pub async fn warm_keys(keys: usize, views: &[&[usize]]) -> (Mesh, Vec<Ask>) {
     let mesh = Mesh::of(views.len(), 0)
         .views(views)

@@ -24,7 +24,7 @@ pub fn folder() -> PathBuf {
     artifact::file("charts/meshcache")
 }
 
-/// What `helm` says of the chart with these values (YAML): its output, or why it refuses.
+/// Renders the chart with these values (YAML): helm's output, or why it refuses.
 pub fn run(arguments: &[&str], values: &str) -> Result<String, String> {
     say(helm(), arguments, values)
 }
@@ -81,7 +81,7 @@ pub fn upgraded(api: &str, values: &str) -> Result<Vec<Value>, String> {
     )?))
 }
 
-/// What helm says after it has installed the release `cache` in the namespace `mesh`.
+/// Returns helm's notes after it has installed the release `cache` in the namespace `mesh`.
 pub fn notes(values: &str) -> Result<String, String> {
     let said = run(&["install", "cache", "--namespace", "mesh", "--dry-run=client"], values)?;
     let (_, notes) = said.split_once("NOTES:\n").ok_or("no notes")?;

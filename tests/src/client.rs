@@ -74,7 +74,7 @@ impl Ask {
         Connection::open(to).await?.send(self).await
     }
 
-    /// The same with hyper's type, for clients of one's own.
+    /// Builds the request as hyper's type, for other clients.
     pub fn request(&self) -> Request<Full<Bytes>> {
         let mut request = Request::builder().method(self.method.clone()).uri(&self.path).version(Version::HTTP_11);
         for (name, value) in &self.headers {
@@ -138,7 +138,7 @@ pub struct Answer {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body, whole.
     pub body: Bytes,
-    /// Who was asked.
+    /// The server's address.
     pub from: SocketAddr,
 }
 
@@ -171,7 +171,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What meshcache says of this answer: its own member of Cache-Status; empty when it has none.
+    /// Returns meshcache's own member of Cache-Status; empty without one.
     pub fn cache_status(&self) -> String {
         let all = self.header("cache-status");
         all.split(", ").find(|member| member.starts_with("meshcache")).unwrap_or_default().to_owned()

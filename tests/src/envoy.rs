@@ -32,7 +32,7 @@ impl EnvoyConfig {
         EnvoyConfig::load(&artifact::file("envoy").join(file))
     }
 
-    /// Any other file, treated in the same way.
+    /// Reads any other file in the same way.
     pub fn load(path: &Path) -> EnvoyConfig {
         let yaml = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let bootstrap = serde_saphyr::from_str(&yaml).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -76,7 +76,7 @@ impl EnvoyConfig {
         self
     }
 
-    /// The same Envoy without the filter.
+    /// Takes the filter out.
     pub fn without_filter(mut self) -> EnvoyConfig {
         self.listeners().for_each(|listener| {
             let filters = http_filters(listener).as_array_mut().unwrap();

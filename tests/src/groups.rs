@@ -10,7 +10,7 @@ pub const SHOP: &str = "shop.example.com";
 /// A configuration in the making.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// The whole of it, for changes that have no method here.
+    /// The whole document, for changes that have no method here.
     pub document: Value,
 }
 

@@ -14,7 +14,7 @@ use crate::process::raise_open_files;
 /// Connections that are being opened at one time: more would overflow the listeners' backlogs.
 const OPENING: usize = 256;
 
-/// What each client of a herd got, in order of the clients.
+/// The result of each client of a herd, in order of the clients.
 pub struct Herd {
     /// The answers and how long each took after the start.
     pub results: Vec<(Result<Answer>, Duration)>,

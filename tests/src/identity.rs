@@ -1,4 +1,4 @@
-//! Workloads that prove who they are, as in a mesh: an authority, certificates with a SPIFFE name, mTLS for Envoys and
+//! Workloads with identities, as in a mesh: an authority, certificates with a SPIFFE name, mTLS for Envoys and
 //! for a client.
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::{Answer, Ask, Connection};
 
-/// Who all trust.
+/// The authority that all workloads trust.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A workload's name, certificate and key.
@@ -62,7 +62,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// `transport_socket` of a listener that asks its callers who they are.
+    /// `transport_socket` of a listener that requires a client certificate.
     pub fn downstream(&self) -> Value {
         let context = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
         self.socket(
@@ -71,7 +71,7 @@ impl Identity {
         )
     }
 
-    /// `transport_socket` of a cluster that says who it is. `protocol`: `h2` or `http/1.1`, as the cluster has it.
+    /// `transport_socket` of a cluster that presents a certificate. `protocol`: `h2` or `http/1.1`, as the cluster has it.
     pub fn upstream(&self, protocol: &str) -> Value {
         let context = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
         self.socket(context, json!({"sni": "localhost", "common_tls_context": self.common(&[protocol])}))

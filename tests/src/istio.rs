@@ -18,7 +18,7 @@ use crate::{Metrics, artifact, chart, client};
 /// The name of the release's objects.
 pub const CACHE: &str = "cache-meshcache";
 
-/// What Istio's injector, which does not run here, says of a Pod with a sidecar: it can be called with mTLS.
+/// The label that Istio's injector, which does not run here, gives a Pod with a sidecar: it can be called with mTLS.
 const INJECTED: (&str, &str) = ("security.istio.io/tlsMode", "istio");
 
 /// Namespaces of a mesh: one for the coordinators, one for everything else.
@@ -81,7 +81,7 @@ impl Mesh {
         self.put_as("kubectl", object);
     }
 
-    /// The same in the name of somebody else who applies it.
+    /// Applies it in the name of another field manager.
     pub fn put_as(&self, manager: &str, object: &Value) {
         let namespace = object["metadata"]["namespace"].as_str().unwrap();
         let mut command = chart::kubectl();
@@ -100,12 +100,12 @@ impl Mesh {
         assert!(success && !error.contains("Warning"), "{error}{said}\n{object:#}");
     }
 
-    /// What a name stands for, for all Pods.
+    /// Resolves a name for all Pods.
     fn name(&self, name: &str, address: IpAddr) {
         let mut names = self.names.lock().unwrap();
         names.insert(name.to_owned(), address);
         let lines: Vec<String> = names.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
-        // In place: a file that were replaced would stay what it was for those who have it mounted.
+        // In place: a replaced file would stay the old one for those that have it mounted.
         std::fs::write(&self.hosts, lines.concat()).unwrap();
     }
 
@@ -163,7 +163,7 @@ impl Mesh {
         said
     }
 
-    /// What kube-proxy does for those whose traffic no sidecar takes: the agent that fetches the filter. Its port, at
+    /// Does what kube-proxy does for processes whose traffic no sidecar takes: the agent that fetches the filter. Its port, at
     /// any Service's address, leads to the first coordinator.
     fn proxy(&self, pod: &Pod) {
         let to = format!("{}:8082", self.member_address(0));

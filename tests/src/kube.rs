@@ -1,4 +1,4 @@
-//! A Kubernetes API for a test, and Pods that are processes of this machine: who is in the API is also at its address.
+//! A Kubernetes API for a test, and Pods that are processes of this machine, at the addresses that the API has for them.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -35,12 +35,12 @@ impl Cluster {
         cluster
     }
 
-    /// What kubectl says in this namespace; panics where it fails.
+    /// Returns the output of kubectl in this namespace; panics where it fails.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.try_kubectl(arguments, "").unwrap_or_else(|error| panic!("kubectl {}: {error}", arguments.join(" ")))
     }
 
-    /// What kubectl says, given this standard input. A warning of the API server is an error, too.
+    /// Returns the output of kubectl with this standard input. A warning of the API server is an error, too.
     pub fn try_kubectl(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         let mut command = chart::kubectl();
         command.arg("--namespace").arg(&self.namespace).args(arguments);
@@ -62,7 +62,7 @@ impl Cluster {
         self.config(account, None)
     }
 
-    /// The same for who reaches the API as Pods do, by its Service.
+    /// A kubeconfig for clients that reach the API as Pods do, by its Service.
     pub fn config_in_pod(&self, account: &str) -> PathBuf {
         self.config(account, Some("https://kubernetes.default.svc"))
     }
@@ -141,7 +141,7 @@ impl Cluster {
         self.pod_of("default", name, labels, address);
     }
 
-    /// The same with a service account of its own.
+    /// Starts one with a service account of its own.
     pub fn pod_of(&self, account: &str, name: &str, labels: &Value, address: IpAddr) {
         // By these names the Service finds its ports: where a Pod lacks one, it has no endpoint.
         let ports = [("http2", 8080), ("http-admin", 8081), ("http-status", 8082), ("tcp-peer", 8083)]
@@ -175,7 +175,7 @@ impl Cluster {
 
     /// Removes a Pod at once.
     pub fn remove(&self, name: &str) {
-        // kubectl warns that nobody waits for the process: that is what is meant here.
+        // kubectl warns that the process is not waited for, which is intended here.
         let mut command = chart::kubectl();
         command.args([
             "--namespace",
@@ -226,7 +226,7 @@ pub fn api_server(runs: bool) {
     kill_process(up, if runs { Signal::USR2 } else { Signal::USR1 }).unwrap();
 }
 
-/// What the API calls the data of a Secret.
+/// Encodes the data of a Secret as the API has it.
 fn base64(text: &str) -> Vec<u8> {
     let mut command = Command::new("base64");
     command.arg("--decode");

@@ -1,4 +1,4 @@
-//! What the end to end tests, the demo and the benchmark are made of: real Envoys, real coordinators, a scripted
+//! The harness of the end to end tests, the demo and the benchmark: real Envoys, real coordinators, a scripted
 //! origin, clients in herds.
 
 // Here a broken expectation is the result: it must end the test at the line that saw it.
@@ -26,6 +26,7 @@ pub mod process;
 pub mod purging;
 pub mod raw;
 pub mod shared;
+pub mod stopwatch;
 pub mod wait;
 
 pub use client::{Answer, Ask, Connection};
@@ -38,4 +39,5 @@ pub use mesh::Mesh;
 pub use metrics::Metrics;
 pub use origin::{Gate, Origin, Reply};
 pub use shared::{Shared, run};
+pub use stopwatch::Stopwatch;
 pub use wait::await_until;

@@ -16,16 +16,16 @@ use crate::client::Ask;
 pub enum Until {
     /// After this time.
     Elapsed(Duration),
-    /// After so many requests, all connections together.
+    /// After this number of requests, all connections together.
     Requests(u64),
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// Requests that were answered with a 200.
     pub requests: u64,
-    /// What ended a client early: a lost connection, another status.
+    /// Why clients ended early: a lost connection, another status.
     pub errors: Vec<String>,
     /// How long it took.
     pub elapsed: Duration,

@@ -1,4 +1,4 @@
-//! The whole thing, small: an origin, coordinators in front of it, and Envoys that run envoy/front.yaml.
+//! A whole mesh, small: an origin, coordinators in front of it, and Envoys that run envoy/front.yaml.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ pub struct Mesh {
     pub coordinators: Coordinators,
     /// And two of these.
     pub envoys: Vec<Envoy>,
-    /// What the coordinators were told.
+    /// The coordinators' groups.
     pub groups: Groups,
 }
 
@@ -37,7 +37,7 @@ pub struct MeshConfig {
 }
 
 impl Mesh {
-    /// So many coordinators and Envoys, with the examples' configuration.
+    /// A mesh of coordinators and Envoys with the examples' configuration.
     pub fn of(coordinators: usize, envoys: usize) -> MeshConfig {
         let (groups, envoy) = (Groups::example(), EnvoyConfig::example("front.yaml"));
         MeshConfig {
@@ -57,7 +57,7 @@ impl Mesh {
     /// Waits until every worker of every Envoy answers from the cache.
     pub async fn wait_cached(&self) {
         for front in self.fronts() {
-            // Connections are spread over the workers by chance: so many in a row miss none of two or four.
+            // Connections are spread over the workers at random: this number in a row misses none of two or four.
             let cached = async || {
                 for _ in 0..32 {
                     let answer = Ask::get(SHOP, PROBE).send(front).await;
@@ -96,15 +96,15 @@ impl Mesh {
         paths.find(|path| self.order(host, path)[0] == coordinator).unwrap()
     }
 
-    /// What the filters and the coordinators counted, for the message of a test that failed.
+    /// The counters of filters and coordinators, for the message of a test that failed.
     pub async fn counts(&self) -> String {
         let mut counts = String::new();
-        let mut add = |who: &str, metrics: &Metrics, prefixes: &[&str]| {
+        let mut add = |process: &str, metrics: &Metrics, prefixes: &[&str]| {
             let some = metrics
                 .0
                 .iter()
                 .filter(|(series, value)| **value != 0.0 && prefixes.iter().any(|prefix| series.starts_with(prefix)));
-            some.for_each(|(series, value)| counts.push_str(&format!("\n{who}: {series} {value}")));
+            some.for_each(|(series, value)| counts.push_str(&format!("\n{process}: {series} {value}")));
         };
         for (i, envoy) in self.envoys.iter().enumerate() {
             add(&format!("envoy {i}"), &envoy.stats().await, &["meshcache_filter_"]);

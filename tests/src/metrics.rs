@@ -33,7 +33,7 @@ impl Metrics {
         self.0.keys().any(|series| series.split('{').next() == Some(name))
     }
 
-    /// What grew since `before`, and by how much.
+    /// The series that grew since `before`, and by how much.
     pub fn since(&self, before: &Metrics) -> Metrics {
         let grown = self.0.iter().map(|(series, value)| (series.clone(), value - before.0.get(series).unwrap_or(&0.0)));
         Metrics(grown.filter(|(_, value)| *value != 0.0).collect())

@@ -53,7 +53,7 @@ impl Pod {
             network.give_up("there is no network");
         }
         let link = File::open(format!("/proc/{}/ns/net", network.pid())).unwrap();
-        // A socket belongs to the network of the thread that opens it, whoever uses it later.
+        // A socket belongs to the network of the thread that opens it, no matter which thread uses it later.
         let enter = move || move_into_link_name_space(link.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
         let runtime =
             Builder::new_multi_thread().worker_threads(1).enable_all().on_thread_start(enter).build().unwrap();
@@ -71,7 +71,7 @@ impl Pod {
     /// Starts its sidecar, and does not wait for it.
     pub fn start_sidecar(&mut self) {
         let mut command = self.command("setpriv");
-        // Changing the group forgets who is to die with whom.
+        // Changing the group resets the signal that ends a child with its parent.
         command
             .args(["--regid", "1337", "--clear-groups", "--pdeathsig", "KILL"])
             .arg(artifact::file("tests/kube/sidecar"));
@@ -110,7 +110,7 @@ impl Pod {
         self
     }
 
-    /// What the sidecar has written.
+    /// The sidecar's log.
     pub fn sidecar_log(&self) -> String {
         self.sidecar.as_ref().map(Process::log).unwrap_or_default()
     }

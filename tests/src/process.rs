@@ -124,7 +124,7 @@ pub struct Starved {
 }
 
 impl Starved {
-    /// Begins: stopped for so long, then running for so long. They must outlive this.
+    /// Stops the processes for `stopped`, lets them run for `running`, and repeats. They must outlive this.
     pub fn begin(pids: Vec<u32>, stopped: Duration, running: Duration) -> Starved {
         let (over, is_over) = mpsc::channel::<()>();
         let signal = move |signal| {

@@ -1,4 +1,4 @@
-//! Purges under load: things whose body is their version, clients that look at every answer, and one who changes a
+//! Purges under load: things whose body is their version, clients that check every answer, and a purger that changes a
 //! thing and purges it.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub async fn order(at: &Coordinator, body: &str) -> (u16, Value) {
     (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
 }
 
-/// So many purges, one each so often, while so many clients ask one question after another, with a pause in between.
+/// A number of purges at an interval, while clients send one request after another with a pause in between.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// Purges.
@@ -39,7 +39,7 @@ pub struct Storm {
     pub pause: Duration,
 }
 
-/// What came of it.
+/// The result of a storm.
 #[derive(Debug, Default)]
 pub struct Calm {
     /// Answers.
@@ -56,7 +56,7 @@ pub struct Calm {
     pub acknowledged: u64,
     /// Each purge's time until it was acknowledged, in order.
     pub took: Vec<Duration>,
-    /// How long all of it took.
+    /// The duration of the whole storm.
     pub lasted: Duration,
 }
 

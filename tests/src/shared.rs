@@ -16,16 +16,16 @@ pub fn run(test: impl Future<Output = ()>) {
     RUNTIME.block_on(test);
 }
 
-/// Something that costs seconds to start.
+/// A fixture that costs seconds to start.
 pub struct Shared<T>(Mutex<Weak<T>>);
 
 impl<T> Shared<T> {
-    /// Nothing yet.
+    /// An empty one.
     pub const fn new() -> Shared<T> {
         Shared(Mutex::const_new(Weak::new()))
     }
 
-    /// What is there, else what `start` gives.
+    /// Returns the running fixture, or starts it.
     pub async fn get(&self, start: impl AsyncFnOnce() -> T) -> Arc<T> {
         let mut shared = self.0.lock().await;
         if let Some(running) = shared.upgrade() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How long a thing that should happen soon may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// The same where a whole control plane, sidecars and coordinators share that machine.
+/// A longer limit, where a control plane, sidecars and coordinators share the machine.
 pub const LONG: Duration = Duration::from_secs(120);
 
 /// Asks again and again until `condition` holds; panics with `what` when `timeout` is over.

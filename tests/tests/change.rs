@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meshcache_tests::change::{peers, rolling_restart, scale, warm_keys};
 use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::process::Signal;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, Gate, Mesh, Origin, Reply, await_until};
+use meshcache_tests::{Ask, Coordinator, Gate, Mesh, Origin, Reply, Stopwatch, await_until};
 
 /// How many warm keys; the figures, with 10,000, are `make bench FIGURES=change`.
 const KEYS: usize = 1000;
@@ -149,7 +149,7 @@ async fn one_that_stops_does_not_wait_for_a_frozen_peer_longer_than_it_may() {
         Ask::get(SHOP, &format!("/kept/{i}")).send(mesh.coordinators.data()[0]).await.unwrap();
     }
     mesh.coordinators.all[1].freeze();
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     mesh.coordinators.all[0].terminate(SOON).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(mesh.coordinators.all[0].process.log().contains("handed over"));

@@ -11,7 +11,7 @@ use meshcache_tests::load::{Until, load};
 use meshcache_tests::process::Signal;
 use meshcache_tests::purging::order;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Coordinator, Gate, Groups, Mesh, Reply, await_until, client, herd};
+use meshcache_tests::{Ask, Connection, Coordinator, Gate, Groups, Mesh, Reply, Stopwatch, await_until, client, herd};
 use serde_json::json;
 
 /// An owner that says nothing for so long is taken for dead.
@@ -46,7 +46,9 @@ async fn strike_in_flight(mesh: &mut Mesh, stem: &str, strike: impl FnOnce(&mut 
     mesh.origin.always(&path, Reply::fresh(60, "alive").behind(&gate));
     let herd = waiting_herd(mesh, 50, &path).await;
     strike(&mut mesh.coordinators.all[0]);
-    await_until(async || mesh.origin.hits(&path) == 2, within, "the next peer loads it").await;
+    let struck = Stopwatch::start();
+    await_until(async || mesh.origin.hits(&path) == 2, SOON, "the next peer loads it").await;
+    assert!(struck.elapsed() < within, "the next peer loaded it after {:?}", struck.elapsed());
     gate.open();
     let herd = herd.await.unwrap();
     herd.expect_all_ok();
@@ -67,7 +69,7 @@ async fn an_owner_that_is_dead_already_is_replaced_by_its_next() {
     for i in 0..10 {
         let path = mesh.owned_by(0, SHOP, &format!("/dead-{i}"));
         mesh.origin.always(&path, Reply::fresh(60, "alive"));
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         for to in [mesh.fronts()[0], mesh.coordinators.data()[1], mesh.coordinators.data()[2]] {
             let answer = Ask::get(SHOP, &path).send(to).await.unwrap();
             assert_eq!((answer.status, answer.text()), (200, "alive".to_owned()));
@@ -83,7 +85,7 @@ async fn a_frozen_owner_is_waited_for_no_longer_than_the_patience() {
     let path = mesh.owned_by(0, SHOP, "/frozen");
     mesh.origin.always(&path, Reply::fresh(60, "alive"));
     mesh.coordinators.all[0].freeze();
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let answer = Ask::get(SHOP, &path).send(mesh.fronts()[0]).await.unwrap();
     assert_eq!((answer.status, answer.text()), (200, "alive".to_owned()));
     assert!(begun.elapsed() < PATIENCE + SLACK, "{:?}", begun.elapsed());
@@ -91,7 +93,7 @@ async fn a_frozen_owner_is_waited_for_no_longer_than_the_patience() {
     let order = mesh.order(SHOP, &path);
     let next = Ask::get(SHOP, &path).send(mesh.coordinators.data()[order[1]]).await.unwrap();
     assert!(next.cache_status().contains("; hit"), "{next:?}");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let third = Ask::get(SHOP, &path).send(mesh.coordinators.data()[order[2]]).await.unwrap();
     assert_eq!((third.status, third.text()), (200, "alive".to_owned()));
     assert!(begun.elapsed() < PATIENCE + SLACK, "{:?}", begun.elapsed());
@@ -132,9 +134,9 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
     await_until(async || !hot().await, SOON, "the proxy hears of it").await;
     await_until(hot, SOON, "it is hot again").await;
     mesh.coordinators.all.iter_mut().for_each(Coordinator::kill);
-    let down = Instant::now();
+    let down = Stopwatch::start();
     for i in 1..=20 {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let answer = ask("/other").await;
         assert_eq!((answer.status, answer.text(), mesh.origin.hits("/other")), (200, "other".to_owned(), i));
         assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
@@ -231,10 +233,11 @@ async fn a_slow_origin_is_waited_for_and_never_asked_twice() {
     let path = mesh.owned_by(0, "slow.test", "/slow");
     mesh.origin.always(&path, Reply::fresh(60, "at last").delay(Duration::from_secs(5)));
     let targets = [mesh.fronts(), mesh.coordinators.data()].concat();
+    let begun = Stopwatch::start();
     let herd = herd(40, &targets, |_| Ask::get("slow.test", &path)).await;
     herd.expect_all_ok();
     assert!(herd.answers().all(|answer| answer.text() == "at last"));
-    assert!(herd.elapsed < Duration::from_secs(5) + SLACK, "{:?}", herd.elapsed);
+    assert!(begun.elapsed() < Duration::from_secs(5) + SLACK, "{:?}", begun.elapsed());
     assert_eq!(mesh.origin.hits(&path), 1);
     let loads: Vec<f64> = mesh
         .coordinators
@@ -257,10 +260,11 @@ async fn coordinators_that_do_not_agree_who_is_there_load_once_for_each_view() {
             let path = format!("/view-{i}");
             mesh.origin.always(&path, Reply::fresh(60, path.clone()).delay(Duration::from_millis(100)));
             for _ in 0..2 {
+                let begun = Stopwatch::start();
                 let herd = herd(20, &targets, |_| Ask::get(SHOP, &path)).await;
                 herd.expect_all_ok();
                 assert!(herd.answers().all(|answer| answer.text() == path));
-                assert!(herd.elapsed < Duration::from_secs(2), "{:?}", herd.elapsed);
+                assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
             }
             assert!(mesh.origin.hits(&path) <= most, "{} loads of {path} for {views:?}", mesh.origin.hits(&path));
         }

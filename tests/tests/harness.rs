@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meshcache_tests::load::{Until, load};
 use meshcache_tests::origin::bad::{BadOrigin, Manner};
 use meshcache_tests::port::Refused;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Envoy, EnvoyConfig, Gate, Origin, Reply, await_until, client, herd, raw};
+use meshcache_tests::{Ask, Envoy, EnvoyConfig, Gate, Origin, Reply, Stopwatch, await_until, client, herd, raw};
 
 async fn plain_envoy(origin: &Origin) -> Envoy {
     let config = EnvoyConfig::example("front.yaml").without_filter().cluster("service", &[origin.addr]);
@@ -159,4 +159,18 @@ async fn an_https_origin_is_trusted_by_those_who_know_its_authority() {
     assert_eq!(curl(&["--cacert", authority.to_str().unwrap()]).await, "private to the two of us");
     assert_eq!(curl(&[]).await, "");
     assert_eq!(origin.total(), 1);
+}
+
+#[test]
+fn a_stopwatch_does_not_count_what_more_threads_than_cores_wait_for() {
+    let threads = 4 * std::thread::available_parallelism().unwrap().get();
+    let (plain, fair) = (Instant::now(), Stopwatch::start());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| while plain.elapsed() < Duration::from_millis(200) {});
+        }
+        // Before they end, and take their waits along.
+        while plain.elapsed() < Duration::from_millis(150) {}
+        assert!(fair.elapsed() < plain.elapsed() / 2, "{:?} of {:?}", fair.elapsed(), plain.elapsed());
+    });
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use meshcache_tests::load::{Until, load};
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Connection, Mesh, Reply, Shared, await_until, run};
+use meshcache_tests::{Answer, Ask, Connection, Mesh, Reply, Shared, Stopwatch, await_until, run};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();
@@ -215,7 +215,7 @@ fn a_hot_copy_is_used_for_no_longer_than_the_group_says() {
         make_hot(&mesh, &ask).await;
         let asked = async || mesh.coordinators.sum("groupcache_gets_total", &[("group", "short")]).await;
         let before = asked().await;
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let asks_again = async || {
             ask.send(mesh.fronts()[0]).await.unwrap();
             asked().await > before

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meshcache_tests::coordinator::ADMIN_TOKEN;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, await_until, raw, run};
+use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, Stopwatch, await_until, raw, run};
 use serde_json::{Value, json};
 
 static MESH: Shared<Mesh> = Shared::new();
@@ -61,7 +61,7 @@ impl Stock<'_> {
 
     /// Purges at one coordinator; then exactly these are gone, everywhere.
     async fn purge(&self, coordinator: usize, body: Value, gone: &[(&'static str, &'static str)]) {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let (status, report) = post(self.mesh, coordinator, &body.to_string()).await;
         assert_eq!(status, 200, "{body}: {report}");
         assert!(report["id"].is_string() && report["unreached"] == json!([]), "{report}");

@@ -9,7 +9,7 @@ use meshcache_tests::coordinator::PEER_TOKEN;
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::purging::{Storm, order};
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Connection, Mesh, Reply, Stopwatch, await_until};
 use serde_json::json;
 
 async fn body(to: SocketAddr, path: &str) -> String {
@@ -64,7 +64,7 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     }
     mesh.coordinators.all[0].freeze();
     for path in paths.iter().take(2) {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let (status, report) = order(&mesh.coordinators.all[1], &url(path)).await;
         assert_eq!((status, &report["unreached"]), (202, &json!(["peer-0"])), "{report}");
         assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
@@ -86,9 +86,9 @@ async fn who_slept_through_a_purge_is_named_and_never_gives_what_was_purged() {
     let back = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("; hit");
     await_until(back, SOON, "it caches again").await;
     let log = mesh.coordinators.all[0].process.log();
-    assert!(log.contains("purges are known again"), "{log}");
+    assert!(log.contains("purge lease regained"), "{log}");
     assert_eq!(
-        mesh.coordinators.all[0].metrics().await.get("meshcache_emptied_total", &[]),
+        mesh.coordinators.all[0].metrics().await.get("meshcache_store_flushes_total", &[]),
         0.0,
         "it was told what it missed"
     );
@@ -99,7 +99,7 @@ async fn a_frozen_peer_does_not_keep_the_others_from_answering() {
     let mesh = Mesh::of(3, 1).start().await;
     let paths = stored(&mesh, 1, "/goes-on").await;
     mesh.coordinators.all[0].freeze();
-    let silent = async || mesh.coordinators.all[1].metrics().await.get("meshcache_silent_peers", &[]) == 1.0;
+    let silent = async || mesh.coordinators.all[1].metrics().await.get("meshcache_unresponsive_peers", &[]) == 1.0;
     await_until(silent, SOON, "it is missed").await;
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
@@ -112,7 +112,7 @@ async fn a_frozen_peer_does_not_keep_the_others_from_answering() {
         }
     }
     // Nor from purging: it is named, and has long since ceased to answer from its store.
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     for path in &paths {
         let (status, report) =
             order(&mesh.coordinators.all[1], &json!({"group": "shop", "paths": [path]}).to_string()).await;
@@ -136,13 +136,13 @@ async fn who_hears_nobody_answers_nothing_from_its_store() {
     // For all it knows the other two purge what they like.
     let passes = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("detail=behind");
     await_until(passes, SOON, "everything passes").await;
-    assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_sure", &[]), 0.0);
+    assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_purge_lease_held", &[]), 0.0);
     let feed = Ask::new("POST", "any", "/.meshcache/feed").body(r#"{"wire": 1}"#).send(at).await.unwrap();
     assert_eq!(feed.status, 503, "and proxies are not told to trust what they have");
     mesh.coordinators.all[1].thaw();
     mesh.coordinators.all[2].thaw();
     // What passes meanwhile is stored in the place of what was there: each path is asked for once.
-    let sure = async || mesh.coordinators.all[0].metrics().await.get("meshcache_sure", &[]) == 1.0;
+    let sure = async || mesh.coordinators.all[0].metrics().await.get("meshcache_purge_lease_held", &[]) == 1.0;
     await_until(sure, SOON, "it knows again what was purged").await;
     let mut kept = 0;
     for path in &paths[1..] {

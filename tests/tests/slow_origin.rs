@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Mesh, Reply, Stopwatch, await_until};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -50,7 +50,7 @@ async fn cell(mesh: Arc<Mesh>, group: &'static str, name: &'static str, reply: R
     Ask::get(&host, &alone).send(mesh.origin.addr).await.unwrap();
     let alone = began.elapsed();
     for nth in 1..=2 {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let answer = Ask::get(&host, &one).send(front).await.unwrap();
         let took = began.elapsed();
         assert_eq!((answer.status, answer.text().as_str()), (200, "whole"), "{one}");
@@ -64,7 +64,7 @@ async fn cell(mesh: Arc<Mesh>, group: &'static str, name: &'static str, reply: R
         let ask = Ask::get(&host, &herd);
         async move { ask.send(front).await.unwrap() }
     };
-    let (began, mut all) = (Instant::now(), JoinSet::new());
+    let (began, mut all) = (Stopwatch::start(), JoinSet::new());
     all.spawn(ask());
     await_until(async || mesh.origin.hits(&herd) == 1, SOON, "the first load is under way").await;
     (0..HERD).for_each(|_| {

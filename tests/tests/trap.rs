@@ -4,12 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meshcache_tests::groups::SHOP;
 use meshcache_tests::herd::Gathered;
 use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Gate, Mesh, Reply, artifact, await_until};
+use meshcache_tests::{Ask, Gate, Mesh, Reply, Stopwatch, artifact, await_until};
 
 /// Where the example says that the filter is.
 const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
@@ -27,7 +27,7 @@ async fn nobody_hangs(trap: &str) {
     };
     let waiting = tokio::spawn(Gathered::gather(50, &mesh.fronts(), |_| Ask::get(SHOP, "/held")).await.go());
     await_until(async || active().await == 50.0, SOON, "fifty are paused").await;
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let trapped = Ask::get(SHOP, "/trap").header("x-trap", trap).send(mesh.fronts()[0]).await.unwrap();
     assert_eq!(trapped.status, 503, "{trapped:?}");
     let waiting = waiting.await.unwrap();

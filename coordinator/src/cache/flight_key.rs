@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub(crate) fn of(cache: &Cache, request: &CacheRequest<'_>) -> Key {
     let newest = cache
         .store
-        .peek(&request.served.share, &request.key, cache.clock.now())
+        .peek(&request.served.quota, &request.key, cache.clock.now())
         .and_then(|(entries, _)| entries.into_iter().next());
     newest.map_or_else(|| request.key.clone(), |newest| variant_key(&request.key, &selecting(request, &newest)))
 }

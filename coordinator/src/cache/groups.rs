@@ -2,8 +2,8 @@
 
 use crate::{
     cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
-    origin::{BadCa, Clients, Origin, Outages},
-    store::{Share, Store},
+    origin::{BadCa, Origin, OriginBackoff, Origins},
+    store::{Quota, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
@@ -14,11 +14,11 @@ use tokio::time::Instant;
 pub(crate) struct ServedGroup {
     pub(crate) group: Arc<Group>,
     pub(crate) metrics: Arc<GroupMetrics>,
-    pub(crate) share: Arc<Share>,
+    pub(crate) quota: Arc<Quota>,
     pub(crate) origin: Origin,
     pub(crate) load_limit: Arc<LoadLimit>,
     /// Recent failures of its origin.
-    pub(crate) outages: Arc<Outages>,
+    pub(crate) backoff: Arc<OriginBackoff>,
     pub(crate) not_passed_log: NotPassedLog,
 }
 
@@ -44,14 +44,14 @@ impl GroupTable {
         groups: Arc<Groups>,
         before: &Self,
         store: &Store,
-        clients: &Clients,
+        origins: &Origins,
         metrics: &Metrics,
     ) -> Result<Self, BadCa> {
-        let origins = clients.origins(&groups, metrics)?;
+        let origins = origins.of_groups(&groups, metrics)?;
         let limits: Vec<_> =
             groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
-        let shares = store.shares(&limits);
-        let served = groups.iter().zip(origins).zip(shares).map(|((group, origin), share)| {
+        let quotas = store.quotas(&limits);
+        let served = groups.iter().zip(origins).zip(quotas).map(|((group, origin), quota)| {
             let old = before.named(group.name());
             let config = group.config();
             let metrics = metrics.group(group.name());
@@ -62,12 +62,12 @@ impl GroupTable {
                     let (loading, waiting) = (metrics.loading.clone(), metrics.waiting.clone());
                     Arc::new(LoadLimit::new(config.origin.max_loads, loading, waiting))
                 });
-            let outages = old
+            let backoff = old
                 .filter(|old| old.group.config().origin.url == config.origin.url)
-                .map(|old| old.outages.clone())
+                .map(|old| old.backoff.clone())
                 .unwrap_or_default();
             let not_passed_log = NotPassedLog::default();
-            Arc::new(ServedGroup { group: group.clone(), metrics, share, origin, load_limit, outages, not_passed_log })
+            Arc::new(ServedGroup { group: group.clone(), metrics, quota, origin, load_limit, backoff, not_passed_log })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }
@@ -103,12 +103,12 @@ mod tests {
         let other_ttl = set("http://one", 3, "2m");
         assert!(!Arc::ptr_eq(&first, &other_ttl));
         assert!(Arc::ptr_eq(&first.load_limit, &other_ttl.load_limit));
-        assert!(Arc::ptr_eq(&first.outages, &other_ttl.outages));
+        assert!(Arc::ptr_eq(&first.backoff, &other_ttl.backoff));
         let other_limit = set("http://one", 4, "2m");
         assert!(!Arc::ptr_eq(&first.load_limit, &other_limit.load_limit));
-        assert!(Arc::ptr_eq(&first.outages, &other_limit.outages));
+        assert!(Arc::ptr_eq(&first.backoff, &other_limit.backoff));
         let other_origin = set("http://two", 4, "2m");
         assert!(Arc::ptr_eq(&other_limit.load_limit, &other_origin.load_limit));
-        assert!(!Arc::ptr_eq(&first.outages, &other_origin.outages), "they say nothing about another origin");
+        assert!(!Arc::ptr_eq(&first.backoff, &other_origin.backoff), "they say nothing about another origin");
     }
 }

@@ -8,9 +8,9 @@ use crate::{
         transfer_report::{Refused, Report},
     },
     consistency::catch_up::Claim,
-    http::capture::{Collected, collect},
-    origin::{Failure, Paced},
-    store::Place,
+    http::capture::{CaptureOutcome, capture},
+    origin::{Failure, IdleTimeoutBody},
+    store::RankedKey,
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -36,8 +36,8 @@ impl Cache {
     /// gets no more of them.
     pub(crate) async fn hand_over(self: &Arc<Self>) -> Report {
         let ring = self.cluster.ring();
-        let mut queues: HashMap<String, Vec<Place>> = HashMap::new();
-        for place in self.store.by_use() {
+        let mut queues: HashMap<String, Vec<RankedKey>> = HashMap::new();
+        for place in self.store.keys_by_use() {
             if let Some(owner) = ring.owner(place.hash).filter(|owner| owner.name != self.settings.me) {
                 queues.entry(owner.name.clone()).or_default().push(place);
             }
@@ -55,12 +55,12 @@ impl Cache {
         all
     }
 
-    async fn push_all(&self, peer: &str, places: Vec<Place>, seats: &Semaphore) -> Report {
+    async fn push_all(&self, peer: &str, places: Vec<RankedKey>, seats: &Semaphore) -> Report {
         let mut all = Report::default();
         let mut left = places.into_iter().peekable();
         while left.peek().is_some() {
             let Ok(_seat) = seats.acquire().await else { break };
-            let mut message = frame::message(&self.consistency.history.position());
+            let mut message = frame::message(&self.consistency.position());
             while message.len() < MESSAGE
                 && let Some(place) = left.next()
             {
@@ -69,7 +69,7 @@ impl Cache {
             match self.push(peer, message).await {
                 Ok(report) => {
                     let is_full = report.is_full();
-                    self.metrics.pushed(report.taken, &report.refused);
+                    self.metrics.count_pushed(report.outcomes());
                     all.add(report);
                     if is_full {
                         break;
@@ -84,18 +84,19 @@ impl Cache {
         all
     }
 
-    fn write_place(&self, place: &Place, message: &mut Vec<u8>) {
+    fn write_place(&self, place: &RankedKey, message: &mut Vec<u8>) {
         let rules = self.group_table();
-        let Some((key, entries, used)) = self.store.at(place, self.clock.now()) else { return };
+        let Some((key, entries, used)) = self.store.entries_of(place, self.clock.now()) else { return };
         if let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) {
             self.write_frames(&key, &entries, used, served.group.digest(), message);
         }
     }
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
-        let response = self.cluster.peers.tell(peer, wire::PUSH_PATH, message, PATIENCE).await?;
-        let Collected::Whole(report) =
-            collect(Paced::new(response.into_body(), PATIENCE), REPORT, &mut self.body_budget.take()).await
+        let response = self.cluster.peers.post(peer, wire::PUSH_PATH, message, PATIENCE).await?;
+        let CaptureOutcome::Whole(report) =
+            capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.body_budget.reserve())
+                .await
         else {
             return Err(Failure::IncompleteBody);
         };
@@ -106,7 +107,7 @@ impl Cache {
     pub(crate) async fn receive(&self, message: &[u8], began: u64) -> Result<Report, BadFrame> {
         let (there, frames) = frame::read(message)?;
         // Who sends may have heard of purges that are news here.
-        let is_sure = self.consistency.is_sure(Claim::Peer(&there.to_string())).await;
+        let is_sure = self.consistency.catch_up(Claim::Peer(&there.to_string())).await;
         let there = Arc::new(there);
         let rules = self.group_table();
         let late = self.clock.now().saturating_sub(began);
@@ -117,7 +118,7 @@ impl Cache {
                 Some(Some(_)) if !is_sure => Err(Refused::Purged),
                 Some(Some(served)) => self.take_in(
                     served,
-                    &self.store.begin(key.clone(), self.consistency.history.position()),
+                    &self.store.begin(key.clone(), self.consistency.position()),
                     frame,
                     late,
                     &there,
@@ -131,7 +132,7 @@ impl Cache {
                 Err(refused) => report.refuse(refused.label()),
             }
         }
-        self.metrics.received(report.taken, &report.refused);
+        self.metrics.count_received(report.outcomes());
         Ok(report)
     }
 }

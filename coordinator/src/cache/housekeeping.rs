@@ -19,12 +19,12 @@ impl Cache {
                 let slept = Duration::from_millis(self.clock.now().saturating_sub(last));
                 if slept > 2 * SWEEP {
                     tracing::warn!(?slept, "this process did not run: others have answered for it");
-                    self.cluster.missed_something();
+                    self.cluster.record_absence();
                 }
                 last = self.clock.now();
                 self.loads.expire();
                 self.peer_loads.expire();
-                for part in 0..self.store.parts() {
+                for part in 0..self.store.shard_count() {
                     while self.store.expire(part, self.clock.now()) {
                         tokio::task::yield_now().await;
                     }

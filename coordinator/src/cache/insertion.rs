@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{groups::ServedGroup, state::Cache},
-    store::{Entry, Load},
+    store::{Entry, PurgeGuard},
 };
 use http::{header::VARY, response};
 use meshcache_protocol::{Key, Reason, Request, freshness};
@@ -14,19 +14,19 @@ pub(crate) struct LoadTarget<'a> {
     pub(crate) request: Request<'a>,
     /// A proxy has verified the requester's token.
     pub(crate) verified: bool,
-    pub(crate) load: &'a Load,
+    pub(crate) load: &'a PurgeGuard,
     /// The stored response to the request, if it is no longer fresh.
     pub(crate) stale: Option<&'a Arc<Entry>>,
 }
 
 /// Stores a response unless the store refuses it. Returns whether it is stored.
-pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &Load, entry: &Arc<Entry>) -> bool {
-    let stored = cache.store.put(&served.share, load, entry.clone(), cache.clock.now());
+pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry: &Arc<Entry>) -> bool {
+    let stored = cache.store.put(&served.quota, load, entry.clone(), cache.clock.now());
     if stored {
         tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
         cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
     } else {
-        served.metrics.not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
+        served.metrics.count_not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
     }
     stored
 }
@@ -39,9 +39,9 @@ pub(crate) fn supersede(cache: &Cache, served: &ServedGroup, key: &Key, request:
         300..=399 | 401 | 403 | 407 | 500 | 502..=504 => {}
         _ if freshness::is_provoked(status) => {}
         404 | 410 if !head.headers.contains_key(VARY) => {
-            cache.store.remove(&served.share, key.hash(), cache.clock.now());
+            cache.store.remove(&served.quota, key.hash(), cache.clock.now());
         }
-        _ => cache.store.remove_variants(&served.share, key, |entry| entry.selecting.matches(request)),
+        _ => cache.store.remove_variants(&served.quota, key, |entry| entry.selecting.matches(request)),
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
             let head = fields.iter().fold(http::Response::builder().status(status), |head, (n, v)| head.header(*n, *v));
             let head = head.body(()).unwrap().into_parts().0;
             supersede(&cache, request.served, &request.key, &request.http, &head);
-            cache.store.get(&request.served.share, &request.key, 0, |_| true).is_some()
+            cache.store.get(&request.served.quota, &request.key, 0, |_| true).is_some()
         })
     }
 

@@ -7,10 +7,10 @@ use crate::{
         request::{CacheRequest, caller},
         state::Cache,
     },
-    http::{body::Body, head::Head, reply::empty},
+    http::{body::Body, head::RequestHead, reply::empty},
     origin::with_headers,
     settings::Port,
-    store::{Entry, Fate, Mark, Meant, Where},
+    store::{Entry, IndexTerm, PurgeAction, PurgeMatch, PurgeScope},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
 use hyper::body::Incoming;
@@ -18,62 +18,43 @@ use lru::LruCache;
 use meshcache_protocol::{
     self as protocol, Hash, Key, Observed, freshness,
     groups::Found,
+    invalidation_limit::{InvalidationLimit, Schedule},
     request::Marks,
     wire::{INVALIDATE_PATH, Question},
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 
-/// A key is invalidated for others at most once in so many milliseconds; the last word counts, at the end of them.
-const PAUSE: u64 = 1000;
-/// How many keys are remembered for that.
-const MOST: usize = 65_536;
+/// The most keys whose limits are remembered.
+const MAX_LIMITS: usize = 65_536;
+/// How long a peer may take to hear of an invalidation, milliseconds.
+const PATIENCE: u64 = 1000;
 /// How many peers hear of it beside us: the owner and the next.
 const PEERS: usize = 2;
 
-/// When a key's next invalidation may be carried out, by the store's clock.
-pub(crate) struct Invalidations(Mutex<LruCache<Hash, u64>>);
-
-/// When an invalidation is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    Now,
-    /// In so many milliseconds.
-    In(u64),
-    /// Together with one that waits already.
-    Pending,
-}
+/// The limits of keys' invalidations for others, by the store's clock.
+pub(crate) struct Invalidations(Mutex<LruCache<Hash, InvalidationLimit>>);
 
 impl Default for Invalidations {
     fn default() -> Self {
-        Self(Mutex::new(bounded_lru(MOST)))
+        Self(Mutex::new(bounded_lru(MAX_LIMITS)))
     }
 }
 
 impl Invalidations {
-    fn when(&self, key: Hash, now: u64) -> When {
-        let mut all = self.0.lock();
-        let next = all.get(&key).copied().unwrap_or(0);
-        let wait = next.saturating_sub(now);
-        if wait > PAUSE {
-            return When::Pending;
-        }
-        all.put(key, now.max(next) + PAUSE);
-        if wait == 0 { When::Now } else { When::In(wait) }
+    fn schedule(&self, key: Hash, now: u64) -> Schedule {
+        self.0.lock().get_or_insert_mut(key, InvalidationLimit::default).schedule(now)
     }
-}
 
-impl Invalidations {
-    /// Whether one may be carried out now: then it is taken for carried out.
-    fn is_free(&self, key: Hash, now: u64) -> bool {
-        let free = self.0.lock().peek(&key).is_none_or(|next| *next <= now);
-        free && self.when(key, now) == When::Now
+    /// Schedules an invalidation only if it may be carried out now. Returns whether it may.
+    fn try_schedule_now(&self, key: Hash, now: u64) -> bool {
+        self.0.lock().get_or_insert_mut(key, InvalidationLimit::default).try_schedule_now(now)
     }
 }
 
 impl Cache {
     /// An unsafe request went through us, and this is its answer.
-    pub(crate) fn succeeded(self: &Arc<Self>, head: &Head, answer: &response::Parts) {
+    pub(crate) fn succeeded(self: &Arc<Self>, head: &RequestHead, answer: &response::Parts) {
         let fields = head.fields();
         let Ok(request) = head.request(&fields) else { return };
         if request.marks.any(Marks::GRPC) {
@@ -102,8 +83,8 @@ impl Cache {
     }
 
     /// Tells the key's owner and the next peer, while the client has its answer.
-    fn tell(self: &Arc<Self>, head: &Head, key: &Key, target: &str) {
-        if !self.cluster.peers.may_ask() {
+    fn tell(self: &Arc<Self>, head: &RequestHead, key: &Key, target: &str) {
+        if !self.cluster.peers.has_token() {
             return;
         }
         let (ring, me) = (self.cluster.ring(), &self.settings.me);
@@ -111,7 +92,7 @@ impl Cache {
             let (cache, name, head, target) =
                 (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
             tokio::spawn(async move {
-                let patience = Duration::from_millis(PAUSE);
+                let patience = Duration::from_millis(PATIENCE);
                 if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
                     tracing::debug!(peer = name, reason = failure.label(), "an invalidation was not heard");
                 }
@@ -131,7 +112,7 @@ impl Cache {
         let Some(uri) = target(&parts.uri) else { return empty(StatusCode::BAD_REQUEST) };
         (parts.uri, parts.method) = (uri, Method::GET);
         parts.headers.remove(http::header::CONTENT_LENGTH);
-        let Ok(head) = Head::read(port, parts) else { return empty(StatusCode::BAD_REQUEST) };
+        let Ok(head) = RequestHead::read(port, parts) else { return empty(StatusCode::BAD_REQUEST) };
         let (rules, fields) = (self.group_table(), head.fields());
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
         let said = Question::read(&fields).unwrap_or_default();
@@ -152,16 +133,16 @@ impl Cache {
     /// Forgets a key now, or at the end of the second in which it was forgotten last.
     fn invalidate_in_time(self: &Arc<Self>, served: &Arc<ServedGroup>, key: &Key) {
         let changed = Changed::of(served, key);
-        match self.invalidations.when(key.hash(), self.clock.now()) {
-            When::Now => self.invalidate(served, &changed),
-            When::In(ms) => {
+        match self.invalidations.schedule(key.hash(), self.clock.now()) {
+            Schedule::Now => self.invalidate(served, &changed),
+            Schedule::In(ms) => {
                 let (cache, served) = (self.clone(), served.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                     cache.invalidate(&served, &changed);
                 });
             }
-            When::Pending => {}
+            Schedule::Merged => {}
         }
     }
 
@@ -169,7 +150,7 @@ impl Cache {
     /// way.
     pub(crate) fn has_changed(&self, asked: &CacheRequest<'_>, entry: &Entry, now: u64) -> bool {
         let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
-        let is = entry.resident(now) > changed && self.invalidations.is_free(asked.key.hash(), now);
+        let is = entry.resident(now) > changed && self.invalidations.try_schedule_now(asked.key.hash(), now);
         if is {
             self.invalidate(asked.served, &Changed::of(asked.served, &asked.key));
         }
@@ -179,24 +160,28 @@ impl Cache {
     /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has
     /// kept. Where both came in the same millisecond, it has.
     pub(crate) fn was_invalidated(&self, served: &ServedGroup, key: &Key, arrived: u64) -> bool {
-        self.store.is_gone(key.hash(), arrived)
-            || all_of_target(served, key).is_some_and(|all| self.store.is_gone(all, arrived))
+        self.store.has_tombstone(key.hash(), arrived)
+            || all_of_target(served, key).is_some_and(|all| self.store.has_tombstone(all, arrived))
     }
 
     /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
     fn invalidate(&self, served: &ServedGroup, changed: &Changed) {
         let (group, now) = (&served.group, self.clock.now());
         if let Some((path, target)) = changed.target {
-            self.store.note_gone(target, now);
+            self.store.add_tombstone(target, now);
             // Which other headers and cookies are in keys of this target, nobody knows: all of them.
             let is = |key: &Key| all_of_target(served, key) == Some(target);
-            self.store.keep_out(|key| if is(key) { Meant::Yes } else { Meant::No });
-            self.store.purge(&[Where::Marked(group.name().to_owned(), vec![path])], Fate::Gone, |key, _| is(key));
+            self.store.purge_loads(|key| if is(key) { PurgeMatch::Yes } else { PurgeMatch::No });
+            self.store.purge(
+                &[PurgeScope::Indexed(group.name().to_owned(), vec![path])],
+                PurgeAction::Remove,
+                |key, _| is(key),
+            );
             self.observed.lock().clear();
             self.loads.detach(is);
             self.peer_loads.detach(is);
         }
-        self.store.remove(&served.share, changed.key, now);
+        self.store.remove(&served.quota, changed.key, now);
         self.observed.lock().forget(changed.observed);
         self.loads.detach(|flying| changed.begins(flying));
         self.peer_loads.detach(|flying| changed.begins(flying));
@@ -214,12 +199,12 @@ struct Changed {
     length: usize,
     observed: Hash,
     /// The mark of its path, and what stands for all keys of its target, where others have the same target.
-    target: Option<(Mark, Hash)>,
+    target: Option<(IndexTerm, Hash)>,
 }
 
 impl Changed {
     fn of(served: &ServedGroup, key: &Key) -> Self {
-        let path = key.parts().map(|parts| Mark::path(parts.path));
+        let path = key.parts().map(|parts| IndexTerm::path(parts.path));
         Self {
             key: key.hash(),
             length: key.bytes().len(),
@@ -253,7 +238,7 @@ mod tests {
     use crate::{
         cache::{transfer::Comes, transfer_report::Refused},
         clock::simulated,
-        store::{Parts, Used, fresh},
+        store::{Parts, Recency, fresh},
     };
     use meshcache_protocol::{Groups, Request, frame, purge::What};
 
@@ -296,14 +281,14 @@ mod tests {
         cache.write_frames(
             key,
             &[Arc::new(entry)],
-            Used { warm: false, touched: arrived },
+            Recency { warm: false, touched: arrived },
             served.group.digest(),
             &mut message,
         );
         let (there, frames) = frame::read(&message).unwrap();
         cache.take_in(
             served,
-            &cache.store.begin(key.clone(), cache.consistency.history.position()),
+            &cache.store.begin(key.clone(), cache.consistency.position()),
             &frames[0],
             late,
             &Arc::new(there),
@@ -345,21 +330,23 @@ mod tests {
         let cache = cache(&[]);
         let key = key(&cache, "/a", "");
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.remove(&What { all: true, ..What::default() }, Fate::Gone);
+        cache.remove(&What { all: true, ..What::default() }, PurgeAction::Remove);
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.store.remove(&cache.group_table().named("g").unwrap().share, key.hash(), cache.clock.now());
+        cache.store.remove(&cache.group_table().named("g").unwrap().quota, key.hash(), cache.clock.now());
         assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));
     }
 
     #[test]
     fn a_key_is_invalidated_at_most_once_a_second_and_the_last_word_counts() {
         let (all, key) = (Invalidations::default(), Hash(7));
-        assert_eq!(all.when(key, 5000), When::Now);
-        assert_eq!((all.when(key, 5300), all.when(key, 5400)), (When::In(700), When::Pending));
-        assert_eq!(all.when(Hash(8), 5400), When::Now, "another key");
-        assert_eq!(all.when(key, 6100), When::In(900), "the one of 6000 was carried out");
-        assert!(!all.is_free(key, 6200) && all.is_free(key, 9000) && !all.is_free(key, 9999));
-        assert_eq!(all.when(key, 10_000), When::Now);
+        assert_eq!(all.schedule(key, 5000), Schedule::Now);
+        assert_eq!((all.schedule(key, 5300), all.schedule(key, 5400)), (Schedule::In(700), Schedule::Merged));
+        assert_eq!(all.schedule(Hash(8), 5400), Schedule::Now, "another key");
+        assert_eq!(all.schedule(key, 6100), Schedule::In(900), "the one of 6000 was carried out");
+        assert!(
+            !all.try_schedule_now(key, 6200) && all.try_schedule_now(key, 9000) && !all.try_schedule_now(key, 9999)
+        );
+        assert_eq!(all.schedule(key, 10_000), Schedule::Now);
     }
 
     #[tokio::test(start_paused = true)]
@@ -370,7 +357,7 @@ mod tests {
             let cache = cache(headers);
             let (rules, key) = (cache.group_table(), key(&cache, &format!("/{}", "x".repeat(50_000)), "de"));
             let served = rules.named("g").unwrap();
-            let is_there = || cache.store.peek(&served.share, &key, cache.clock.now()).is_some();
+            let is_there = || cache.store.peek(&served.quota, &key, cache.clock.now()).is_some();
             cache.invalidate_in_time(served, &key);
             simulated::set(100_001);
             assert_eq!(comes(&cache, &key, 0, 0), Ok(()));

@@ -10,9 +10,9 @@ use crate::{
         state::Cache,
     },
     clock,
-    http::head::Head,
+    http::head::RequestHead,
     jitter::random,
-    origin::{Failing, Failure, Purpose, answered, outgoing},
+    origin::{Failure, FailureScope, Purpose, outgoing, strip_response_headers},
     store::Entry,
 };
 use http::{StatusCode, header::RETRY_AFTER, response};
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 /// What one flight loads.
 pub(crate) struct LoadJob {
     pub(crate) served: Arc<ServedGroup>,
-    pub(crate) head: Head,
+    pub(crate) head: RequestHead,
     pub(crate) key: Key,
     /// A proxy has verified the requester's token.
     pub(crate) verified: bool,
@@ -45,10 +45,10 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
     let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
         return LoadOutcome::Failed(Failure::Internal);
     };
-    let load = cache.store.begin(key.clone(), cache.consistency.history.position());
+    let load = cache.store.begin(key.clone(), cache.consistency.position());
     let stale = cache
         .store
-        .get(&served.share, key, cache.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
+        .get(&served.quota, key, cache.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
     // Another flight may have completed between the lookup and the start of this one.
     if let Some(entry) = &stale
         && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(cache.clock.now()))
@@ -58,7 +58,7 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
     }
     let target = LoadTarget { served, request, verified: *verified, load: &load, stale: stale.as_ref() };
     if let Some(entry) = target.stale.filter(|entry| origin_response::may_serve_on_error(cache, &target, entry))
-        && served.outages.holds(key.hash(), cache.clock.now())
+        && !served.backoff.try_load(key.hash(), cache.clock.now())
     {
         return loaded(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now());
     }
@@ -67,7 +67,7 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
         return overloaded(cache, served, stale.as_ref());
     };
     served.metrics.loads_deduped.inc();
-    cache.cluster.note_stand_in(key);
+    cache.cluster.record_load(key);
     let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
     let response = loop {
         let conditions = candidates.conditions();
@@ -85,7 +85,7 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
             Ok(response) => response.into_parts(),
             Err(failure) => return origin_response::failed(cache, &target, failure),
         };
-        answered(&served.group, &mut head.headers);
+        strip_response_headers(&served.group, &mut head.headers);
         note_health(cache, served, key, &head);
         let times = Times { requested, responded: clock::wall() };
         let response = OriginResponse { head, body, times, at: cache.clock.now(), began };
@@ -117,7 +117,7 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
 /// For other groups they are no candidates: careless origins give two encodings the same tag.
 fn other_variants(cache: &Cache, served: &ServedGroup, key: &Key) -> Vec<Arc<Entry>> {
     let letter = served.group.config().freshness.errors.by_rfc();
-    let stored = letter.then(|| cache.store.peek(&served.share, key, cache.clock.now())).flatten();
+    let stored = letter.then(|| cache.store.peek(&served.quota, key, cache.clock.now())).flatten();
     stored.map_or_else(Vec::new, |(entries, _)| entries)
 }
 
@@ -126,9 +126,9 @@ fn note_health(cache: &Cache, served: &ServedGroup, key: &Key, head: &response::
     if is_error(head.status) {
         let retry_after =
             head.headers.get(RETRY_AFTER).map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
-        served.outages.fails(key.hash(), Failing::Key { retry_after }, cache.clock.now(), random());
+        served.backoff.record_failure(key.hash(), FailureScope::Key { retry_after }, cache.clock.now(), random());
     } else {
-        served.outages.succeeds(key.hash());
+        served.backoff.record_success(key.hash());
     }
 }
 

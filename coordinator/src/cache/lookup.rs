@@ -19,9 +19,9 @@ use crate::{
         response,
         state::Cache,
     },
-    http::{body::Body, head::Head},
+    http::{body::Body, head::RequestHead},
     settings::Port,
-    telemetry::limits::Limit,
+    telemetry::limits::ProcessLimit,
 };
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -37,14 +37,14 @@ use std::{sync::Arc, time::Instant};
 pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) -> Response<Body> {
     let (began, now) = (Instant::now(), cache.clock.now());
     let (parts, body) = request.into_parts();
-    let head = match Head::read(port, parts) {
+    let head = match RequestHead::read(port, parts) {
         Ok(head) => head,
         Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &cache.names),
     };
     let table = cache.group_table();
     let fields = head.fields();
     let (served, response) = match classify(port, &head, &fields, &table, &cache.settings) {
-        Ok(request) if !cache.consistency.is_sure(request.claim()).await => {
+        Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
             (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::Behind, "bypass")).await)
         }
         Ok(request) => (Some(request.served), look_up(cache, &request, body, now).await),
@@ -58,7 +58,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
 
 /// Looks into the store first. A fresh response is given at once, whichever peer owns the key.
 async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, now: u64) -> Response<Body> {
-    let ServedGroup { group, metrics, share, .. } = &**request.served;
+    let ServedGroup { group, metrics, quota, .. } = &**request.served;
     metrics.gets.inc();
     if request.question.is_none() {
         metrics.from_clients.inc();
@@ -66,7 +66,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
     if request.is_from_peer {
         metrics.server_requests.inc();
     }
-    let stored = cache.store.get(share, &request.key, now, |entry| entry.answers(&request.http));
+    let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
     let stored = stored.filter(|entry| !cache.has_changed(request, entry, now));
     let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
     let reuse = freshness::reuse(
@@ -82,7 +82,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
         _ => None,
     };
     if group.config().mode == Mode::Observe && request.question.is_none() {
-        metrics.request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
+        metrics.count_request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
         let why = PassReason::new(Reason::Observe, "bypass");
         return Box::pin(pass::stream(cache, PassTarget::of(request), body.into(), why)).await;
     }
@@ -96,7 +96,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
         verdict.shared = true;
         if let Some(response) = response::from_entry(request, entry, verdict, &cache.names) {
             metrics.hits.inc();
-            metrics.answered(outcome.label());
+            metrics.count_response(outcome.label());
             return response;
         }
     }
@@ -125,7 +125,7 @@ struct StoreMiss {
 
 /// Returns why the store has no response to a request, in the words of Cache-Status.
 fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static str {
-    match cache.store.peek(&request.served.share, &request.key, now) {
+    match cache.store.peek(&request.served.quota, &request.key, now) {
         None => "uri-miss",
         Some((entries, _)) if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&request.http)) => {
             "partial"
@@ -137,8 +137,8 @@ fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
 async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, miss: StoreMiss) -> Response<Body> {
     let StoreMiss { reuse, fwd, validates } = miss;
-    if !request.head.count(&cache.head_budget) {
-        cache.metrics.met(Limit::Heads);
+    if !request.head.reserve(&cache.head_budget) {
+        cache.metrics.count_limit_reached(ProcessLimit::Heads);
         return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;
     }
     let shares = match freshness::shares(&request.served.group, &request.http, request.verified(), validates) {
@@ -180,11 +180,11 @@ async fn fetch_alone(
     if let Some(route) = peer_load::route(cache, request)
         && let Some(response) = peer_load::forward(cache, request, &route).await
     {
-        metrics.request(Outcome::Hit.label(), Reason::Peer);
+        metrics.count_request(Outcome::Hit.label(), Reason::Peer);
         return response;
     }
     if reuse == Reuse::OnlyIfCached {
-        metrics.request(Outcome::Error.label(), Reason::OnlyIfCached);
+        metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
         return response::only_if_cached(request, &cache.names);
     }
     pass::pass(cache, request, body, why).await

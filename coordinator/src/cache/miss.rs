@@ -88,7 +88,7 @@ pub(crate) async fn join(
                     {
                         verdict.reason = fwd.into();
                     }
-                    request.served.metrics.answered(verdict.outcome.label());
+                    request.served.metrics.count_response(verdict.outcome.label());
                     match response::from_entry(request, &entry, verdict, &cache.names) {
                         Some(response) => return response,
                         None => return pass::pass(cache, request, body, why(Reason::Conditional.into())).await,
@@ -112,7 +112,7 @@ pub(crate) async fn join(
             }
             Waited::Completed(LoadOutcome::NotShared(NotShared { reason, remember, vary })) => {
                 if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
-                    request.served.metrics.request(Outcome::Miss.label(), reason);
+                    request.served.metrics.count_request(Outcome::Miss.label(), reason);
                     return response;
                 }
                 if reason == Reason::Overload {
@@ -123,7 +123,7 @@ pub(crate) async fn join(
             Waited::Completed(LoadOutcome::Failed(failure)) => return pass::load_failed(cache, request, failure),
             Waited::Aborted => return pass::load_failed(cache, request, Failure::Internal),
             Waited::TimedOut(flight) if request.question.is_some() => {
-                request.served.metrics.answered(Outcome::Loading.label());
+                request.served.metrics.count_response(Outcome::Loading.label());
                 return response::verdict_only(&Verdict {
                     flight,
                     collapsed: !leads,
@@ -220,7 +220,7 @@ fn stored_since(cache: &Cache, request: &CacheRequest<'_>, key: &Key) -> Option<
         return None;
     }
     let (group, now) = (&request.served.group, cache.clock.now());
-    let (entries, _) = cache.store.peek(&request.served.share, &request.key, now)?;
+    let (entries, _) = cache.store.peek(&request.served.quota, &request.key, now)?;
     let entry = match entries.iter().find(|entry| entry.answers(&request.http)) {
         Some(entry) => {
             let resident = entry.resident(now);

@@ -4,7 +4,7 @@ use crate::{
     cache::{groups::ServedGroup, request::CacheRequest, revalidation::OriginHead, state::Cache},
     http::body::{Body, Cut},
     origin::with_headers,
-    telemetry::limits::Limit,
+    telemetry::limits::ProcessLimit,
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -60,7 +60,7 @@ impl Watching {
             served.metrics.observe_mismatches.inc();
         }
         if left_out {
-            cache.metrics.met(Limit::Observed);
+            cache.metrics.count_limit_reached(ProcessLimit::Observed);
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::{
     },
     http::{
         body::Body,
-        capture::{Collected, collect},
+        capture::{CaptureOutcome, capture},
     },
     jitter::random,
-    origin::{Failure, Paced, with_headers},
+    origin::{Failure, IdleTimeoutBody, with_headers},
     store::{Entry, Parts},
 };
 use http::{Response, StatusCode};
@@ -33,7 +33,7 @@ const FAILURE: u64 = 1000;
 /// A response whose head is here and whose body is still to come.
 pub(crate) struct OriginResponse {
     pub(crate) head: http::response::Parts,
-    pub(crate) body: Paced,
+    pub(crate) body: IdleTimeoutBody,
     pub(crate) times: Times,
     /// When the head arrived, by the store's clock.
     pub(crate) at: u64,
@@ -55,7 +55,7 @@ struct NotSharedReason {
 }
 
 /// No memory was left for the body, which says nothing about the next time.
-const CROWDED: NotSharedReason = NotSharedReason { reason: Reason::Overload, remember: 0 };
+const OVER_BUDGET: NotSharedReason = NotSharedReason { reason: Reason::Overload, remember: 0 };
 
 impl From<NotStored> for NotSharedReason {
     fn from(not: NotStored) -> Self {
@@ -73,9 +73,9 @@ pub(crate) async fn store_or_share(
     let OriginResponse { head, body, times, at, began } = response;
     let LoadTarget { served, request, verified, load, .. } = *target;
     served.metrics.local_load.inc();
-    let limit = served.group.config().limits.object.0.min(served.share.limit());
+    let limit = served.group.config().limits.object.0.min(served.quota.limit());
     // A response that turns out to be one client's alone streams on with the timeout of a pass.
-    let as_pass = |body: Paced| body.pausing(served.origin.pass_timeout());
+    let as_pass = |body: IdleTimeoutBody| body.with_idle_timeout(served.origin.pass_timeout());
     let (vary, decided) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: head.status.as_u16(), fields };
         let decided = match freshness::store(&served.group, &request, verified, &response, times, random()) {
@@ -90,13 +90,13 @@ pub(crate) async fn store_or_share(
         Err(not) if !freshness::is_shared_failure(&served.group, head.status.as_u16(), not) => {
             Err((NotSharedReason::from(not), Body::stream(as_pass(body))))
         }
-        _ => match collect(body, limit, &mut cache.body_budget.take()).await {
-            Collected::Whole(body) => Ok(body),
-            Collected::Crowded(rest) => Err((CROWDED, Body::stream(rest.map(as_pass)))),
-            Collected::Outgrown(rest) => Err((NotStored::TooLarge.into(), Body::stream(rest.map(as_pass)))),
-            Collected::Cut(cut) => {
+        _ => match capture(body, limit, &mut cache.body_budget.reserve()).await {
+            CaptureOutcome::Whole(body) => Ok(body),
+            CaptureOutcome::OverBudget(rest) => Err((OVER_BUDGET, Body::stream(rest.map(as_pass)))),
+            CaptureOutcome::TooLarge(rest) => Err((NotStored::TooLarge.into(), Body::stream(rest.map(as_pass)))),
+            CaptureOutcome::Cut(cut) => {
                 let is_late = cut.0 == Failure::Timeout.label();
-                served.metrics.not_stored(Reason::Incomplete);
+                served.metrics.count_not_stored(Reason::Incomplete);
                 return failed(cache, target, if is_late { Failure::Timeout } else { Failure::IncompleteBody });
             }
         },
@@ -129,7 +129,7 @@ pub(crate) async fn store_or_share(
             loaded_since(&entry, verdict, cache.clock.now(), began)
         }
         Err(not) => {
-            served.metrics.not_stored(not.reason());
+            served.metrics.count_not_stored(not.reason());
             insertion::supersede(cache, served, load.key(), &request, &head);
             let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
             let before = cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE);
@@ -162,8 +162,8 @@ pub(crate) fn revalidated(
         }
         Err(not) => {
             // It is still valid, but may no longer be stored.
-            served.metrics.not_stored(not.reason());
-            cache.store.remove_variants(&served.share, load.key(), |entry| entry.selecting.matches(request));
+            served.metrics.count_not_stored(not.reason());
+            cache.store.remove_variants(&served.quota, load.key(), |entry| entry.selecting.matches(request));
             LoadOutcome::Loaded(LoadedResponse {
                 entry: old.clone(),
                 verdict,
@@ -186,8 +186,8 @@ fn not_shared(
 ) -> LoadOutcome {
     let LoadTarget { served, load, request, stale, .. } = target;
     let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
-    served.metrics.not_stored(why.reason);
-    if why != CROWDED {
+    served.metrics.count_not_stored(why.reason);
+    if why != OVER_BUDGET {
         insertion::supersede(cache, served, load.key(), request, &head);
     }
     // While there is a stored response to validate, an error marks nothing.
@@ -209,8 +209,8 @@ fn not_shared(
 pub(crate) fn failed(cache: &Cache, target: &LoadTarget<'_>, failure: Failure) -> LoadOutcome {
     let LoadTarget { served, load, stale, .. } = target;
     served.metrics.local_load_errs.inc();
-    if let Some(failing) = failure.failing() {
-        served.outages.fails(load.key().hash(), failing, cache.clock.now(), random());
+    if let Some(failing) = failure.scope() {
+        served.backoff.record_failure(load.key().hash(), failing, cache.clock.now(), random());
     }
     match stale {
         Some(entry) if may_serve_on_error(cache, target, entry) => {

@@ -14,14 +14,14 @@ use crate::{
     },
     clock,
     http::{
-        body::{Body, Held},
-        capture::Kept,
-        head::Head,
+        body::{Body, GuardedBody},
+        capture::TeeBody,
+        head::RequestHead,
     },
     jitter::{random, spread},
-    origin::{Failure, Purpose, answered, goes_as_keyed, outgoing, with_headers},
-    store::{Entry, Load, Parts, with_fields},
-    telemetry::limits::Limit,
+    origin::{Failure, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers},
+    store::{Entry, Parts, PurgeGuard, with_fields},
+    telemetry::limits::ProcessLimit,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -44,7 +44,7 @@ const HEAD_COPIES: u64 = 2;
 /// What passes to the origin.
 pub(crate) struct PassTarget<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
-    pub(crate) head: &'a Head,
+    pub(crate) head: &'a RequestHead,
     /// The request, if the cache might have answered it: its response is stored as well, if it may be.
     pub(crate) request: Option<&'a CacheRequest<'a>>,
 }
@@ -60,12 +60,12 @@ impl<'a> PassTarget<'a> {
 pub(crate) async fn without_lookup<'a>(
     cache: &Arc<Cache>,
     request: NotLookedUp<'a>,
-    head: &Head,
+    head: &RequestHead,
     body: Incoming,
 ) -> (Option<&'a Arc<ServedGroup>>, Response<Body>) {
     match request {
         NotLookedUp::Pass { served, reason, is_question } => {
-            served.metrics.request(Outcome::Pass.label(), reason);
+            served.metrics.count_request(Outcome::Pass.label(), reason);
             let response = if is_question {
                 response::decline(&PassReason::new(reason, ""))
             } else {
@@ -77,12 +77,12 @@ pub(crate) async fn without_lookup<'a>(
         }
         NotLookedUp::Decline { served, reason } => {
             if let Some(served) = served {
-                served.metrics.request(Outcome::Pass.label(), reason);
+                served.metrics.count_request(Outcome::Pass.label(), reason);
             }
             (served, response::decline(&PassReason::new(reason, "")))
         }
         NotLookedUp::Forbidden { served, field } => {
-            served.metrics.request(Outcome::Error.label(), Reason::NotPassed);
+            served.metrics.count_request(Outcome::Error.label(), Reason::NotPassed);
             served.not_passed_log.log(served.group.name(), field, head.method().as_str(), cache.clock.now());
             (Some(served), response::refused(StatusCode::FORBIDDEN, Reason::NotPassed, &cache.names))
         }
@@ -98,7 +98,7 @@ pub(crate) async fn pass(
     body: Incoming,
     why: PassReason,
 ) -> Response<Body> {
-    request.served.metrics.request(Outcome::Pass.label(), why.reason);
+    request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
     let Some(question) = &request.question else { return stream(cache, target, body.into(), why).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
@@ -124,16 +124,16 @@ pub(crate) async fn at_capacity(
     }
     if request.question.is_some() {
         spread(deadline).await;
-        request.served.metrics.request(Outcome::Pass.label(), Reason::Full);
+        request.served.metrics.count_request(Outcome::Pass.label(), Reason::Full);
         return response::decline(&PassReason::new(Reason::Full, ""));
     }
-    request.served.metrics.request(Outcome::Error.label(), Reason::Full);
+    request.served.metrics.count_request(Outcome::Error.label(), Reason::Full);
     response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names)
 }
 
 /// Answers a request whose load failed.
 pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Failure) -> Response<Body> {
-    request.served.metrics.request(Outcome::Error.label(), failure.reason());
+    request.served.metrics.count_request(Outcome::Error.label(), failure.reason());
     match &request.question {
         // All waiters share this failure: the herd must not reach an origin that fails.
         Some(_) if failure.is_no_answer() => {
@@ -161,14 +161,14 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         }
         None => None,
     };
-    let mut reserved = cache.head_budget.take();
-    if !head.count(&cache.head_budget)
+    let mut reserved = cache.head_budget.reserve();
+    if !head.reserve(&cache.head_budget)
         || !reserved.grow(PASS_BYTES.saturating_add(HEAD_COPIES.saturating_mul(head.bytes())))
     {
-        cache.metrics.met(Limit::Heads);
+        cache.metrics.count_limit_reached(ProcessLimit::Heads);
         return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names);
     }
-    let mut load = key.map(|key| cache.store.begin(key, cache.consistency.history.position()));
+    let mut load = key.map(|key| cache.store.begin(key, cache.consistency.position()));
     let installation = &cache.settings.installation;
     let Some(outgoing) = outgoing(&served.origin, &served.group, head, installation, Purpose::Pass(body)) else {
         return response::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &cache.names);
@@ -183,14 +183,12 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         Err(failure) => return response::load_failed(failure, &cache.names),
     };
     let (times, at) = (Times { requested, responded: clock::wall() }, cache.clock.now());
-    answered(&served.group, &mut parts.headers);
+    strip_response_headers(&served.group, &mut parts.headers);
     if is_unsafe {
-        let purged = load.as_ref().is_some_and(Load::may_be_purged);
+        let purged = load.as_ref().is_some_and(PurgeGuard::may_be_purged);
         cache.succeeded(head, &parts);
         // The response itself is newer than what it has just invalidated.
-        load = load
-            .filter(|_| !purged)
-            .map(|load| cache.store.begin(load.key().clone(), cache.consistency.history.position()));
+        load = load.filter(|_| !purged).map(|load| cache.store.begin(load.key().clone(), cache.consistency.position()));
     }
     let origin_head = OriginHead { head: &parts, times, at };
     if let (Some(request), Some(load)) = (request, &load)
@@ -210,11 +208,11 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
             let limit = served.group.config().limits.object.0;
             // A body of unknown length may turn out too large to be stored.
             verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
-            Body::stream(Kept::new(body, limit, cache.body_budget.take(), store))
+            Body::stream(TeeBody::new(body, limit, cache.body_budget.reserve(), store))
         }
         None => Body::stream(body),
     };
-    let body = Body::stream(Held { body, _by: (reserved, head.counted()) });
+    let body = Body::stream(GuardedBody { body, _guard: (reserved, head.reservation()) });
     let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
     let key = request.filter(|request| request.is_debugged).map(|request| request.key.to_string());
     response::streamed(parts, body, &cache.names, &verdict, why.reason.as_str(), key.as_deref())
@@ -226,7 +224,7 @@ fn store_on_completion(
     served: &Arc<ServedGroup>,
     request: &Request<'_>,
     verified: bool,
-    load: Load,
+    load: PurgeGuard,
     origin_head: &OriginHead<'_>,
 ) -> Option<impl FnOnce(Bytes) + Send + Unpin + use<>> {
     let OriginHead { head, times, at: arrived } = *origin_head;
@@ -234,7 +232,7 @@ fn store_on_completion(
     let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: status.as_u16(), fields };
         let stored = freshness::store(&served.group, request, verified, &response, times, random());
-        let stored = stored.inspect_err(|not| served.metrics.not_stored(not.reason())).ok()?;
+        let stored = stored.inspect_err(|not| served.metrics.count_not_stored(not.reason())).ok()?;
         let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
         let fields = freshness::storable(&served.group, &response, times.responded);
         Some((stored, selecting, cache.names.with_via(fields, head.version)))
@@ -260,11 +258,11 @@ fn store_on_completion(
 
 /// Applies the response to a HEAD to the stored response: it freshens the same representation, and invalidates another
 /// (RFC 9111 section 4.3.5).
-fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, origin_head: &OriginHead<'_>) {
-    let (served, share, key) = (request.served, &request.served.share, &request.key);
+fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &PurgeGuard, origin_head: &OriginHead<'_>) {
+    let (served, quota, key) = (request.served, &request.served.quota, &request.key);
     let get = Request { method: b"GET", ..request.http };
     let matches = |entry: &Entry| !entry.is_part() && entry.selecting.matches(&get);
-    let Some(old) = cache.store.get(share, key, cache.clock.now(), matches) else { return };
+    let Some(old) = cache.store.get(quota, key, cache.clock.now(), matches) else { return };
     let same = || {
         with_headers(&origin_head.head.headers, |new| {
             let new = protocol::Response { status: origin_head.head.status.as_u16(), fields: new };
@@ -278,7 +276,7 @@ fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &Load, ori
                 Ok(entry) => {
                     insertion::put(cache, served, load, &Arc::new(entry));
                 }
-                Err(_) => cache.store.remove_variants(share, key, |entry| entry.selecting.matches(&get)),
+                Err(_) => cache.store.remove_variants(quota, key, |entry| entry.selecting.matches(&get)),
             }
         }
         StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE => {

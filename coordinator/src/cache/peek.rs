@@ -7,9 +7,9 @@ use crate::{
     },
     cluster::client::Call,
     consistency::catch_up::Claim,
-    http::capture::{Collected, collect},
-    origin::Paced,
-    store::{Entry, Load},
+    http::capture::{CaptureOutcome, capture},
+    origin::IdleTimeoutBody,
+    store::{Entry, PurgeGuard},
 };
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -36,16 +36,17 @@ impl Cache {
     pub(crate) async fn peek(&self, errand: &LoadJob) {
         let LoadJob { served, key, .. } = errand;
         let (me, now) = (&self.settings.me, self.clock.now());
-        if !self.cluster.peers.may_ask() || self.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
+        if !self.cluster.peers.has_token()
+            || self.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
         {
             return;
         }
         let arrived = |(held, _): (Vec<Arc<Entry>>, _)| held.iter().map(|entry| entry.arrived).max();
-        let since = self.store.peek(&served.share, key, now).and_then(arrived);
-        let before = self.cluster.former.lock().owners(key.hash(), me, since, now);
+        let since = self.store.peek(&served.quota, key, now).and_then(arrived);
+        let before = self.cluster.previous_owners(key.hash(), since);
         // Begun before anybody is asked: a purge that comes meanwhile keeps out what is older.
-        let load = self.store.begin(key.clone(), self.consistency.history.position());
-        let Some(peer) = before.iter().find(|peer| self.cluster.peers.admits(peer, Call::Peek)) else { return };
+        let load = self.store.begin(key.clone(), self.consistency.position());
+        let Some(peer) = before.iter().find(|peer| self.cluster.peers.try_acquire(peer, Call::Peek)) else { return };
         let group = served.group.config();
         let patience = DEADLINE.min(group.patience.duration() / 2);
         let end = Instant::now() + group.origin.timeout.duration() + group.patience.duration();
@@ -60,21 +61,24 @@ impl Cache {
                 Err(_) => break "failed",
             }
         };
-        self.metrics.peek(outcome);
+        self.metrics.count_peek(outcome);
     }
 
     async fn take_peeked(
         &self,
         errand: &LoadJob,
-        load: &Load,
+        load: &PurgeGuard,
         response: Response<Incoming>,
         asked: u64,
     ) -> &'static str {
         let LoadJob { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
-        let Collected::Whole(message) =
-            collect(Paced::new(response.into_body(), patience), frame::LONGEST as u64, &mut self.body_budget.take())
-                .await
+        let CaptureOutcome::Whole(message) = capture(
+            IdleTimeoutBody::new(response.into_body(), patience),
+            frame::LONGEST as u64,
+            &mut self.body_budget.reserve(),
+        )
+        .await
         else {
             return "failed";
         };
@@ -85,7 +89,7 @@ impl Cache {
                 return "failed";
             }
         };
-        if !self.consistency.is_sure(Claim::Peer(&there.to_string())).await {
+        if !self.consistency.catch_up(Claim::Peer(&there.to_string())).await {
             return Refused::Purged.label();
         }
         let there = Arc::new(there);
@@ -109,29 +113,29 @@ impl Cache {
         let rules = self.group_table();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
         // Said before the store is looked at: what is sent is no older.
-        let mut message = frame::message(&self.consistency.history.position());
+        let mut message = frame::message(&self.consistency.position());
         let empty = message.len();
         let mut write = || {
-            if let Some((entries, used)) = self.store.peek(&served.share, &key, self.clock.now()) {
+            if let Some((entries, used)) = self.store.peek(&served.quota, &key, self.clock.now()) {
                 self.write_frames(&key, &entries, used, served.group.digest(), &mut message);
             }
             message.len() > empty
         };
-        let held = self.store.peek(&served.share, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
+        let held = self.store.peek(&served.quota, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
         let variants = held.iter().map(|entry| variant_key(&key, &entry.selecting));
         let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loads.join_load(&key));
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
                 Waited::TimedOut(_) => {
-                    self.metrics.peek_answered("loading");
+                    self.metrics.count_peek_answered("loading");
                     return Peeked::Loading;
                 }
                 _ => write(),
             },
             None => write(),
         };
-        self.metrics.peek_answered(if is_there { "found" } else { "nothing" });
+        self.metrics.count_peek_answered(if is_there { "found" } else { "nothing" });
         if is_there { Peeked::Frames(message) } else { Peeked::Nothing }
     }
 }

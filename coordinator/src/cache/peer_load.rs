@@ -13,9 +13,9 @@ use crate::{
     cluster::client::Call,
     http::{
         body::Body,
-        capture::{Collected, collect},
+        capture::{CaptureOutcome, capture},
     },
-    origin::{Failure, Paced, with_headers},
+    origin::{Failure, IdleTimeoutBody, with_headers},
     store::{Entry, Parts},
 };
 use http::Response;
@@ -53,7 +53,7 @@ pub(crate) struct PeerRoute {
 
 /// Returns the way to the key's owner; none if the request is answered here.
 pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRoute> {
-    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.may_ask() {
+    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.has_token() {
         return None;
     }
     let ring = cache.cluster.ring();
@@ -77,7 +77,7 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         verified: request.verified(),
         ring: ring.version(),
         rules: group.digest().to_owned(),
-        purge: cache.consistency.history.told().to_string(),
+        purge: cache.consistency.position_text().to_string(),
         // Peers trust each other without marks.
         marks: String::new(),
         // Shorter than our own wait, so that `loading` is here before the peer counts as dead.
@@ -98,7 +98,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, lea
     let job = Arc::new(job);
     let of = job.clone();
     let mut peers =
-        route.peers.iter().filter(|peer| cache.cluster.peers.admits(peer, Call::Question)).take(PEERS_ASKED);
+        route.peers.iter().filter(|peer| cache.cluster.peers.try_acquire(peer, Call::Question)).take(PEERS_ASKED);
     let Some(owner) = peers.next() else { return load_locally(cache, job, leader).await };
     let hedge = job.served.group.config().hedge.duration();
     let heard = AtomicBool::new(false);
@@ -168,7 +168,7 @@ async fn ask_peer(
         let began = Instant::now();
         question.waited = millis(asked.elapsed()).saturating_add(route.question.waited);
         let answered = cache.cluster.peers.ask(peer, head, &question, patience, true).await;
-        served.metrics.from_peer(began.elapsed());
+        served.metrics.record_peer_latency(began.elapsed());
         let Ok((verdict, response)) = answered else {
             served.metrics.peer_errors.inc();
             return None;
@@ -186,14 +186,14 @@ async fn ask_peer(
                     vary: verdict.vary,
                 }));
             }
-            Outcome::Error => return Some(LoadOutcome::Failed(Failure::of(&verdict.reason))),
+            Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason))),
             _ => {
                 let outcome = read_response(cache, job, verdict, response, asked).await;
                 if outcome.is_some() {
                     served.metrics.peer_loads.inc();
                 } else {
                     served.metrics.peer_errors.inc();
-                    cache.cluster.peers.broke_off(peer);
+                    cache.cluster.peers.record_incomplete(peer);
                 }
                 return outcome;
             }
@@ -237,8 +237,9 @@ async fn read_response(
     let LoadJob { served, head, .. } = job;
     let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
     let config = served.group.config();
-    let body = Paced::new(body, config.patience.duration());
-    let Collected::Whole(body) = collect(body, config.limits.object.0, &mut cache.body_budget.take()).await else {
+    let body = IdleTimeoutBody::new(body, config.patience.duration());
+    let CaptureOutcome::Whole(body) = capture(body, config.limits.object.0, &mut cache.body_budget.reserve()).await
+    else {
         return None;
     };
     let fields = head.fields();
@@ -283,7 +284,7 @@ async fn read_response(
 pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &PeerRoute) -> Option<Response<Body>> {
     let (group, metrics) = (&request.served.group, &request.served.metrics);
     let patience = group.config().patience.duration();
-    let peer = route.peers.iter().find(|peer| cache.cluster.peers.admits(peer, Call::Question))?;
+    let peer = route.peers.iter().find(|peer| cache.cluster.peers.try_acquire(peer, Call::Question))?;
     let Ok((verdict, response)) = cache.cluster.peers.ask(peer, request.head, &route.question, patience, false).await
     else {
         metrics.peer_errors.inc();
@@ -301,7 +302,7 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
     }
     parts.extensions.clear();
     parts.version = http::Version::HTTP_11;
-    Some(Response::from_parts(parts, Body::stream(Paced::new(body, patience))))
+    Some(Response::from_parts(parts, Body::stream(IdleTimeoutBody::new(body, patience))))
 }
 
 pub(crate) fn millis(time: Duration) -> u64 {

@@ -12,10 +12,10 @@ use crate::{
     },
     clock,
     clock::Clock,
-    cluster::ring::Cluster,
-    consistency::{marks::Marker, state::Consistency},
+    cluster::Cluster,
+    consistency::Consistency,
     http::byte_budget::ByteBudget,
-    origin::{BadCa, Clients, Seats},
+    origin::{BadCa, ConnectionLimit, Origins},
     settings::Settings,
     store::{Store, usage::Usage},
     telemetry::metrics::Metrics,
@@ -68,7 +68,7 @@ pub struct Cache {
     pub consistency: Arc<Consistency>,
     groups: ArcSwap<GroupTable>,
     reload_lock: Mutex<()>,
-    clients: Clients,
+    origins: Origins,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -94,7 +94,7 @@ impl Cache {
             body_budget: ByteBudget::new((settings.store_bytes / 4).max(LEAST_BODY_BUDGET)),
             groups: ArcSwap::default(),
             reload_lock: Mutex::default(),
-            clients: Clients::new(Seats::of_process(metrics.clone())),
+            origins: Origins::new(ConnectionLimit::of_process(metrics.clone())),
             settings,
             metrics,
         })
@@ -105,7 +105,7 @@ impl Cache {
     /// Replaces the groups. Fails if an origin's `ca` cannot be read: then the old groups stay.
     pub fn set_groups(&self, groups: Arc<Groups>) -> Result<(), BadCa> {
         let _one_at_a_time = self.reload_lock.lock();
-        let table = GroupTable::new(groups, &self.groups.load(), &self.store, &self.clients, &self.metrics)?;
+        let table = GroupTable::new(groups, &self.groups.load(), &self.store, &self.origins, &self.metrics)?;
         self.groups.store(Arc::new(table));
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Cache {
     /// Sets the tokens for peers: the first is sent to them and marks purges; the marks of all tokens are accepted.
     pub fn set_peer_tokens(&self, tokens: &[String]) {
         self.cluster.peers.set_token(tokens.first().cloned());
-        self.consistency.marker.store(Arc::new(Marker::new(tokens)));
+        self.consistency.set_tokens(tokens);
     }
 
     /// Returns the number of waiters, the bytes of bodies on their way into the store, and the bytes of requests under

@@ -3,7 +3,7 @@
 
 use crate::{
     cache::{groups::ServedGroup, state::Cache, transfer_report::Refused},
-    store::{Entry, Load, Parts, Used},
+    store::{Entry, Parts, PurgeGuard, Recency},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -21,7 +21,14 @@ pub(crate) enum Comes {
 
 impl Cache {
     /// Appends a key's entries as frames. What is too long for one stays behind.
-    pub(crate) fn write_frames(&self, key: &Key, entries: &[Arc<Entry>], used: Used, rules: &str, out: &mut Vec<u8>) {
+    pub(crate) fn write_frames(
+        &self,
+        key: &Key,
+        entries: &[Arc<Entry>],
+        used: Recency,
+        rules: &str,
+        out: &mut Vec<u8>,
+    ) {
         let now = self.clock.now();
         // A part is not worth it, and who does not know parts would take it for the whole.
         for entry in entries.iter().filter(|entry| !entry.is_part()) {
@@ -49,7 +56,7 @@ impl Cache {
     pub(crate) fn take_in(
         &self,
         served: &ServedGroup,
-        load: &Load,
+        load: &PurgeGuard,
         frame: &Frame<'_>,
         late: u64,
         there: &Arc<Position>,
@@ -74,7 +81,7 @@ impl Cache {
             return Err(Refused::Expired);
         }
         let is_known = |held: &Arc<Entry>| held.replaces(&entry) && held.arrived >= entry.arrived;
-        if self.store.peek(&served.share, load.key(), now).is_some_and(|(held, _)| held.iter().any(is_known)) {
+        if self.store.peek(&served.quota, load.key(), now).is_some_and(|(held, _)| held.iter().any(is_known)) {
             return Err(Refused::Known);
         }
         if self.was_invalidated(served, load.key(), entry.arrived) {
@@ -84,10 +91,10 @@ impl Cache {
             return Err(Refused::Purged);
         }
         let stored = match comes {
-            Comes::Peeked => self.store.put(&served.share, load, entry.clone(), now),
+            Comes::Peeked => self.store.put(&served.quota, load, entry.clone(), now),
             Comes::Pushed => {
-                let used = Used { warm: frame.head.warm, touched: now.saturating_sub(frame.head.idle) };
-                self.store.put_used(&served.share, load, entry.clone(), now, used)
+                let used = Recency { warm: frame.head.warm, touched: now.saturating_sub(frame.head.idle) };
+                self.store.put_transferred(&served.quota, load, entry.clone(), now, used)
             }
         };
         match stored {

@@ -63,6 +63,13 @@ impl Report {
         self.add(Self { taken: 0, refused: BTreeMap::from([(why.to_owned(), 1)]) });
     }
 
+    /// The metric's labels and their counts. A peer may name a reason that is not known here: `other`.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let label = |why: &str| Refused::ALL.iter().map(|refused| refused.label()).find(|label| *label == why);
+        let refused = self.refused.iter().map(move |(why, n)| (label(why).unwrap_or("other"), *n));
+        [("taken", self.taken)].into_iter().chain(refused)
+    }
+
     /// The receiver has no room for entries that are used as much as these.
     pub(crate) fn is_full(&self) -> bool {
         self.taken == 0 && self.refused.get(Refused::NoRoom.label()).is_some_and(|n| *n > 0)

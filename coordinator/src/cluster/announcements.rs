@@ -1,4 +1,4 @@
-//! What coordinators say of themselves: who comes and who leaves says so to its peers, before discovery has seen it.
+//! What coordinators announce of themselves: that they join or leave, before discovery has seen it.
 //!
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
@@ -6,112 +6,112 @@ use meshcache_protocol::Peer;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
 
-/// How long a word counts, milliseconds. It is said again every [`AGAIN`] for as long as it is true.
-pub const COUNTS: u64 = 10_000;
-/// How often a word is said, milliseconds.
-pub const AGAIN: u64 = 3000;
-/// So many words are remembered: more peers than any ring has.
-const MOST: usize = 4096;
-/// The longest word, bytes.
-pub(crate) const LONGEST: usize = 4096;
+/// How long an announcement is valid, milliseconds. It is repeated every [`INTERVAL`] for as long as it is true.
+pub const VALIDITY: u64 = 10_000;
+/// The time between two announcements, milliseconds.
+pub const INTERVAL: u64 = 3000;
+/// The most announcements that are remembered: more peers than any ring has.
+const MAX_ANNOUNCEMENTS: usize = 4096;
+/// The longest announcement, bytes.
+pub(crate) const MAX_BYTES: usize = 4096;
 /// The longest name of a peer.
-const LONGEST_NAME: usize = 253;
+const MAX_NAME: usize = 253;
 
-/// What a coordinator says of itself.
+/// What a coordinator announces of itself to one peer. Its JSON names are part of the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Word {
-    /// Who says it.
+pub struct Announcement {
+    /// The sender.
     pub peer: Peer,
-    /// What it does.
-    pub does: Does,
-    /// The sender has answered for keys of the one it tells: who was gone has to ask what it missed.
-    #[serde(default)]
-    pub stood_in: bool,
-    /// The names in its `--peers`. Empty: not said.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub list: Vec<String>,
+    /// What becomes of it.
+    #[serde(rename = "does")]
+    pub event: MembershipEvent,
+    /// The sender has answered for keys of the receiver, which has to ask for what it missed.
+    #[serde(rename = "stood_in", default)]
+    pub covered: bool,
+    /// The names in the sender's `--peers`. Empty: not announced.
+    #[serde(rename = "list", default, skip_serializing_if = "Vec::is_empty")]
+    pub peer_list: Vec<String>,
 }
 
 /// What becomes of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Does {
+pub enum MembershipEvent {
     /// It serves from now on.
     Join,
-    /// It owns no key any more, and still answers.
+    /// It owns no keys any more, and still answers.
     Leave,
     /// It answers no more.
     End,
 }
 
-impl Word {
-    /// What is wrong with it, in a word.
+impl Announcement {
+    /// The label of what is wrong with it, if anything is.
     pub fn problem(&self) -> Option<&'static str> {
         let Peer { name, data, peer } = &self.peer;
         let is_bad = |name: &String| {
-            name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control())
+            name.is_empty() || name.len() > MAX_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control())
         };
-        if is_bad(name) || self.list.iter().any(is_bad) {
+        if is_bad(name) || self.peer_list.iter().any(is_bad) {
             return Some("bad-name");
         }
         [data, peer].into_iter().any(|at| at.parse::<SocketAddr>().is_err()).then_some("bad-address")
     }
 }
 
-/// The words that count now.
+/// The announcements that are valid and that discovery has not seen: of each peer the last, and until when.
 #[derive(Debug, Default)]
-pub struct Told(BTreeMap<String, (Peer, Does, u64)>);
+pub struct Announcements(BTreeMap<String, (Peer, MembershipEvent, u64)>);
 
-impl Told {
-    /// Takes a word, unless discovery has seen the change. Whether that may make another ring: most words only say
-    /// again what is known.
-    pub fn hear(&mut self, peer: Peer, does: Does, discovered: &[Peer], now: u64) -> bool {
-        if !is_news(&peer.name, does, discovered) {
+impl Announcements {
+    /// Records an announcement, unless discovery has seen the change. Returns whether the ring may change: most
+    /// announcements repeat earlier ones.
+    pub fn record(&mut self, peer: Peer, event: MembershipEvent, discovered: &[Peer], now: u64) -> bool {
+        if !is_news(&peer.name, event, discovered) {
             return self.0.remove(&peer.name).is_some();
         }
-        let (until, is_full) = (now.saturating_add(COUNTS), self.0.len() >= MOST);
+        let (until, is_full) = (now.saturating_add(VALIDITY), self.0.len() >= MAX_ANNOUNCEMENTS);
         match self.0.get_mut(&peer.name) {
-            Some((known, did, counts)) if *known == peer && *did == does => {
-                *counts = until;
+            Some((known, last, valid_until)) if *known == peer && *last == event => {
+                *valid_until = until;
                 false
             }
             None if is_full => false,
             _ => {
-                self.0.insert(peer.name.clone(), (peer, does, until));
+                self.0.insert(peer.name.clone(), (peer, event, until));
                 true
             }
         }
     }
 
-    /// Discovery has its say: where it has seen the change, it decides from now on. What nobody has said again is
-    /// forgotten. Whether anything was.
-    pub fn settle(&mut self, discovered: &[Peer], now: u64) -> bool {
+    /// Removes announcements that have expired, and those that discovery has seen: it decides from now on. Returns
+    /// whether any was removed.
+    pub fn expire(&mut self, discovered: &[Peer], now: u64) -> bool {
         let before = self.0.len();
-        self.0.retain(|name, (_, does, until)| *until > now && is_news(name, *does, discovered));
+        self.0.retain(|name, (_, event, until)| *until > now && is_news(name, *event, discovered));
         before != self.0.len()
     }
 
-    /// What a peer is known to have said last: that it leaves, unless discovery has seen that.
-    pub fn leave(&self, name: &str) -> Option<Word> {
-        let (peer, does, _) = self.0.get(name).filter(|(_, does, _)| *does != Does::Join)?;
-        Some(Word { peer: peer.clone(), does: *does, stood_in: false, list: Vec::new() })
+    /// The announcement by which a peer leaves, unless discovery has seen that.
+    pub fn departure(&self, name: &str) -> Option<Announcement> {
+        let (peer, event, _) = self.0.get(name).filter(|(_, event, _)| *event != MembershipEvent::Join)?;
+        Some(Announcement { peer: peer.clone(), event: *event, covered: false, peer_list: Vec::new() })
     }
 
-    /// The ring: what discovery has, less who leaves, and who comes. Where discovery knows a peer, its address is
-    /// discovery's.
-    pub fn ring(&self, discovered: &[Peer]) -> Vec<Peer> {
-        let leaves = |peer: &Peer| self.0.get(&peer.name).is_some_and(|(_, does, _)| *does != Does::Join);
-        let comes = self
-            .0
-            .values()
-            .filter(|(peer, does, _)| *does == Does::Join && discovered.iter().all(|known| known.name != peer.name));
-        discovered.iter().filter(|peer| !leaves(peer)).chain(comes.map(|(peer, ..)| peer)).cloned().collect()
+    /// The peers of the ring: those that discovery has found, without those that leave, and those that join. The
+    /// addresses of discovery take precedence.
+    pub fn members(&self, discovered: &[Peer]) -> Vec<Peer> {
+        let leaves = |peer: &Peer| self.0.get(&peer.name).is_some_and(|(_, event, _)| *event != MembershipEvent::Join);
+        let joining = self.0.values().filter(|(peer, event, _)| {
+            *event == MembershipEvent::Join && discovered.iter().all(|known| known.name != peer.name)
+        });
+        discovered.iter().filter(|peer| !leaves(peer)).chain(joining.map(|(peer, ..)| peer)).cloned().collect()
     }
 }
 
-/// Whether discovery has not seen it.
-fn is_news(name: &str, does: Does, discovered: &[Peer]) -> bool {
-    discovered.iter().any(|peer| peer.name == name) != (does == Does::Join)
+/// Whether discovery has not seen an event.
+fn is_news(name: &str, event: MembershipEvent, discovered: &[Peer]) -> bool {
+    discovered.iter().any(|peer| peer.name == name) != (event == MembershipEvent::Join)
 }
 
 #[cfg(test)]
@@ -122,72 +122,79 @@ mod tests {
         Peer { name: name.into(), data: "10.0.0.1:1".into(), peer: "10.0.0.1:2".into() }
     }
 
-    fn names(told: &Told, discovered: &[Peer]) -> String {
-        let mut names: Vec<String> = told.ring(discovered).into_iter().map(|peer| peer.name).collect();
+    fn names(announcements: &Announcements, discovered: &[Peer]) -> String {
+        let mut names: Vec<String> = announcements.members(discovered).into_iter().map(|peer| peer.name).collect();
         names.sort();
         names.join(",")
     }
 
     #[test]
-    fn who_leaves_is_gone_at_once_and_for_as_long_as_it_says_so() {
-        let (mut told, all) = (Told::default(), [peer("a"), peer("b")]);
-        told.hear(peer("a"), Does::Leave, &all, 0);
-        told.settle(&all, 0);
-        assert_eq!(names(&told, &all), "b");
-        assert!(!told.hear(peer("a"), Does::Leave, &all, 3000), "nothing new");
-        told.settle(&all, 12_999);
-        assert_eq!(names(&told, &all), "b");
-        told.settle(&all, 13_000);
-        assert_eq!(names(&told, &all), "a,b", "nobody has said it again");
-        told.hear(peer("a"), Does::Leave, &all, 20_000);
-        assert!(told.hear(peer("a"), Does::Join, &all, 20_001));
-        told.settle(&all, 20_001);
-        assert_eq!(names(&told, &all), "a,b", "it is back");
+    fn a_peer_that_leaves_is_gone_at_once_and_for_as_long_as_it_announces_it() {
+        let (mut announcements, all) = (Announcements::default(), [peer("a"), peer("b")]);
+        announcements.record(peer("a"), MembershipEvent::Leave, &all, 0);
+        announcements.expire(&all, 0);
+        assert_eq!(names(&announcements, &all), "b");
+        assert!(!announcements.record(peer("a"), MembershipEvent::Leave, &all, 3000), "nothing new");
+        announcements.expire(&all, 12_999);
+        assert_eq!(names(&announcements, &all), "b");
+        announcements.expire(&all, 13_000);
+        assert_eq!(names(&announcements, &all), "a,b", "it was not repeated");
+        announcements.record(peer("a"), MembershipEvent::Leave, &all, 20_000);
+        assert!(announcements.record(peer("a"), MembershipEvent::Join, &all, 20_001));
+        announcements.expire(&all, 20_001);
+        assert_eq!(names(&announcements, &all), "a,b", "it is back");
     }
 
     #[test]
-    fn who_comes_is_there_at_once_and_discovery_decides_when_it_has_seen_it() {
-        let (mut told, before, after) = (Told::default(), [peer("a")], [peer("a"), peer("new")]);
-        assert!(told.hear(peer("new"), Does::Join, &before, 0));
-        assert!(!told.settle(&before, 0));
-        assert_eq!(names(&told, &before), "a,new");
-        assert!(told.settle(&after, 1) && !told.hear(peer("new"), Does::Join, &after, 1));
-        assert_eq!(names(&told, &after), "a,new");
-        told.settle(&before, 2);
-        assert_eq!(names(&told, &before), "a", "discovery saw it come and go");
-        told.hear(peer("new"), Does::Join, &before, 0);
-        told.settle(&before, COUNTS);
-        assert_eq!(names(&told, &before), "a");
+    fn a_peer_that_joins_is_a_member_at_once_and_discovery_decides_when_it_has_seen_it() {
+        let (mut announcements, before, after) = (Announcements::default(), [peer("a")], [peer("a"), peer("new")]);
+        assert!(announcements.record(peer("new"), MembershipEvent::Join, &before, 0));
+        assert!(!announcements.expire(&before, 0));
+        assert_eq!(names(&announcements, &before), "a,new");
+        assert!(
+            announcements.expire(&after, 1) && !announcements.record(peer("new"), MembershipEvent::Join, &after, 1)
+        );
+        assert_eq!(names(&announcements, &after), "a,new");
+        announcements.expire(&before, 2);
+        assert_eq!(names(&announcements, &before), "a", "discovery saw it come and go");
+        announcements.record(peer("new"), MembershipEvent::Join, &before, 0);
+        announcements.expire(&before, VALIDITY);
+        assert_eq!(names(&announcements, &before), "a");
     }
 
     #[test]
     fn discovery_that_saw_a_leave_may_bring_the_peer_back() {
-        let (mut told, all) = (Told::default(), [peer("a"), peer("b")]);
-        told.hear(peer("a"), Does::End, &all, 0);
-        told.settle(&all[1..], 1);
-        told.settle(&all, 2);
-        assert_eq!(names(&told, &all), "a,b");
+        let (mut announcements, all) = (Announcements::default(), [peer("a"), peer("b")]);
+        announcements.record(peer("a"), MembershipEvent::End, &all, 0);
+        announcements.expire(&all[1..], 1);
+        announcements.expire(&all, 2);
+        assert_eq!(names(&announcements, &all), "a,b");
     }
 
     #[test]
-    fn words_are_checked_and_bounded() {
-        let word = |name: &str, data: &str| Word {
+    fn announcements_are_checked_and_bounded() {
+        let announcement = |name: &str, data: &str| Announcement {
             peer: Peer { name: name.into(), data: data.into(), peer: "[::1]:1".into() },
-            does: Does::Join,
-            stood_in: false,
-            list: Vec::new(),
+            event: MembershipEvent::Join,
+            covered: false,
+            peer_list: Vec::new(),
         };
-        assert_eq!(word("a", "1.2.3.4:5").problem(), None);
+        assert_eq!(announcement("a", "1.2.3.4:5").problem(), None);
         for (name, data, problem) in [
             ("", "1.2.3.4:5", "bad-name"),
             ("a b", "1.2.3.4:5", "bad-name"),
             ("a", "host:5", "bad-address"),
             ("a", "", "bad-address"),
         ] {
-            assert_eq!(word(name, data).problem(), Some(problem));
+            assert_eq!(announcement(name, data).problem(), Some(problem));
         }
-        let mut told = Told::default();
-        assert_eq!((0..MOST + 10).filter(|n| told.hear(peer(&n.to_string()), Does::Join, &[], 0)).count(), MOST);
-        assert_eq!(told.ring(&[]).len(), MOST);
+        let mut announcements = Announcements::default();
+        assert_eq!(
+            (0..MAX_ANNOUNCEMENTS + 10)
+                .filter(|n| announcements.record(peer(&n.to_string()), MembershipEvent::Join, &[], 0))
+                .count(),
+            MAX_ANNOUNCEMENTS
+        );
+        assert_eq!(announcements.members(&[]).len(), MAX_ANNOUNCEMENTS);
     }
 }

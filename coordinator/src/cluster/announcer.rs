@@ -1,116 +1,131 @@
-//! What this coordinator says of itself to the others: that it is there, again and again, and that it leaves.
+//! Announces this coordinator to its peers: that it joins, again and again, and that it leaves.
 
 use crate::{
     cluster::{
-        announcements::{AGAIN, Does, LONGEST, Word},
-        membership::Rings,
-        ring::Cluster,
+        Cluster,
+        announcements::{Announcement, INTERVAL, MAX_BYTES, MembershipEvent},
+        membership::Membership,
     },
     http::{
         byte_budget::ByteBudget,
-        capture::{Collected, collect},
+        capture::{CaptureOutcome, capture},
     },
-    origin::{Failure, Paced},
+    origin::{Failure, IdleTimeoutBody},
 };
 use meshcache_protocol::{Peer, wire};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
-/// How long a peer may take to hear a word.
+/// How long a peer may take to acknowledge an announcement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Says words for one coordinator.
-pub(crate) struct Words {
+/// Announces one coordinator.
+pub(crate) struct Announcer {
     pub(crate) cluster: Arc<Cluster>,
-    pub(crate) rings: Arc<Rings>,
+    pub(crate) membership: Arc<Membership>,
     /// Memory for answers.
     pub(crate) bytes: Arc<ByteBudget>,
-    /// Where it listens.
+    /// This coordinator, where it listens.
     pub(crate) own: Peer,
-    /// The names are fixed: nobody else ever tells that it is there.
-    pub(crate) fixed: bool,
+    /// The names of the peers are fixed: no API shows that this one is ready.
+    pub(crate) is_static: bool,
 }
 
-impl Words {
-    /// Says that it is there: among fixed names to all, where an API tells who is ready only to those who have answered
-    /// for its keys. Never ends.
-    pub(crate) async fn come(self: &Arc<Self>) {
-        let mut ticks = tokio::time::interval(Duration::from_millis(AGAIN));
+impl Announcer {
+    /// Announces that this coordinator joins: to all peers where their names are fixed, and where an API shows which
+    /// are ready only to those that it has covered for. Never ends.
+    pub(crate) async fn join(self: &Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(INTERVAL));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if self.fixed {
-                self.rings.note(self.me(), Does::Join);
+            if self.is_static {
+                self.membership.record(self.own_peer(), MembershipEvent::Join);
             }
-            let stood_in = self.cluster.stood_in.lock().clone();
-            // Who left may be back, and know of this one by its own word alone.
-            let to = if self.fixed { self.rings.others() } else { self.others(|peer| stood_in.contains(&peer.name)) };
-            for peer in self.say(Does::Join, to, &stood_in).await {
-                self.cluster.stood_in.lock().remove(&peer);
+            let covered = self.cluster.covered_owners();
+            // A peer that left may be back, and know this one by its announcement alone.
+            let to = if self.is_static {
+                self.membership.others()
+            } else {
+                self.others(|peer| covered.contains(&peer.name))
+            };
+            for peer in self.announce(MembershipEvent::Join, to, &covered).await {
+                self.cluster.remove_covered_owner(&peer);
             }
         }
     }
 
     /// Leaves the ring, as this coordinator sees it.
     pub(crate) fn leave_ring(&self) {
-        self.rings.note(self.me(), Does::Leave);
+        self.membership.record(self.own_peer(), MembershipEvent::Leave);
     }
 
-    /// Says that it leaves, again and again. Never ends.
-    pub(crate) async fn go_on_leaving(self: &Arc<Self>) {
+    /// Announces that this coordinator leaves, again and again. Never ends.
+    pub(crate) async fn leave(self: &Arc<Self>) {
         loop {
             self.leave_ring();
-            self.say(Does::Leave, self.others(|_| true), &BTreeSet::new()).await;
-            tokio::time::sleep(Duration::from_millis(AGAIN)).await;
+            self.announce(MembershipEvent::Leave, self.others(|_| true), &BTreeSet::new()).await;
+            tokio::time::sleep(Duration::from_millis(INTERVAL)).await;
         }
     }
 
-    /// Says that it answers no more.
+    /// Announces that this coordinator ends.
     pub(crate) async fn end(self: &Arc<Self>) {
-        self.say(Does::End, self.others(|_| true), &BTreeSet::new()).await;
+        self.announce(MembershipEvent::End, self.others(|_| true), &BTreeSet::new()).await;
     }
 
-    fn me(&self) -> Peer {
-        self.rings.discovered().unwrap_or_else(|| self.own.clone())
+    fn own_peer(&self) -> Peer {
+        self.membership.discovered_self().unwrap_or_else(|| self.own.clone())
     }
 
-    fn others(&self, are: impl Fn(&Peer) -> bool) -> Vec<Peer> {
-        self.cluster.ring().peers().iter().filter(|peer| peer.name != self.own.name && are(peer)).cloned().collect()
+    fn others(&self, condition: impl Fn(&Peer) -> bool) -> Vec<Peer> {
+        let ring = self.cluster.ring();
+        ring.peers().iter().filter(|peer| peer.name != self.own.name && condition(peer)).cloned().collect()
     }
 
-    /// Says it to all of them at once. Those who have heard it.
-    async fn say(self: &Arc<Self>, does: Does, to: Vec<Peer>, stood_in: &BTreeSet<String>) -> Vec<String> {
+    /// Announces an event to these peers at once. Returns those that acknowledged it.
+    async fn announce(
+        self: &Arc<Self>,
+        event: MembershipEvent,
+        to: Vec<Peer>,
+        covered: &BTreeSet<String>,
+    ) -> Vec<String> {
         let mut calls = JoinSet::new();
         for peer in to {
-            let word =
-                Word { peer: self.me(), does, stood_in: stood_in.contains(&peer.name), list: self.rings.own_list() };
-            // A list that makes it longer than a peer takes is left out.
-            let whole = serde_json::to_vec(&word).ok().filter(|word| word.len() <= LONGEST);
-            let Some(word) = whole.or_else(|| serde_json::to_vec(&Word { list: Vec::new(), ..word }).ok()) else {
-                continue;
+            let announcement = Announcement {
+                peer: self.own_peer(),
+                event,
+                covered: covered.contains(&peer.name),
+                peer_list: self.membership.peer_list(),
             };
-            let words = self.clone();
+            // A list that makes it too long for a peer is left out.
+            let whole = serde_json::to_vec(&announcement).ok().filter(|message| message.len() <= MAX_BYTES);
+            let without_list = || serde_json::to_vec(&Announcement { peer_list: Vec::new(), ..announcement }).ok();
+            let Some(message) = whole.or_else(without_list) else { continue };
+            let announcer = self.clone();
             calls.spawn(async move {
-                let (heard, peer) = (words.tell(&peer, word).await, peer.name);
-                heard
-                    .inspect_err(|failure| tracing::debug!(peer, reason = failure.label(), "word not heard"))
-                    .is_ok()
-                    .then_some(peer)
+                let (sent, peer) = (announcer.send(&peer, message).await, peer.name);
+                sent.inspect_err(|failure| {
+                    tracing::debug!(peer, reason = failure.label(), "announcement not delivered");
+                })
+                .is_ok()
+                .then_some(peer)
             });
         }
         calls.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Tells one peer. If that one leaves it answers so: who has just come has not heard it yet.
-    async fn tell(&self, peer: &Peer, word: Vec<u8>) -> Result<(), Failure> {
-        let answer = self.cluster.peers.say(peer, wire::WORD_PATH, word, PATIENCE).await?;
-        let body = Paced::new(answer.into_body(), PATIENCE);
-        if let Collected::Whole(own) = collect(body, LONGEST as u64, &mut self.bytes.take()).await
-            && let Ok(own) = serde_json::from_slice::<Word>(&own)
+    /// Sends an announcement to one peer. A peer that leaves answers with its own: a coordinator that has just joined
+    /// does not know it yet.
+    async fn send(&self, peer: &Peer, message: Vec<u8>) -> Result<(), Failure> {
+        let answer = self.cluster.peers.post_to(peer, wire::WORD_PATH, message, PATIENCE).await?;
+        let body = IdleTimeoutBody::new(answer.into_body(), PATIENCE);
+        if let CaptureOutcome::Whole(own) = capture(body, MAX_BYTES as u64, &mut self.bytes.reserve()).await
+            && let Ok(own) = serde_json::from_slice::<Announcement>(&own)
             && own.peer.name == peer.name
             && own.problem().is_none()
         {
-            self.rings.hear(&own);
+            self.membership.receive(&own);
         }
         Ok(())
     }

@@ -1,11 +1,10 @@
-//! Who the other coordinators are: each way to know it makes rings, what they say of themselves comes first, and one
-//! place takes them.
+//! Membership: the ring is made of the peers that discovery finds and of what they announce, which comes first.
 
 use crate::{
     cluster::{
-        announcements::{Does, Told, Word},
-        peer_lists::{Change, Lists, Problem},
-        ring::Cluster,
+        Cluster,
+        announcements::{Announcement, Announcements, INTERVAL, MembershipEvent},
+        peer_lists::{ListChange, ListProblem, PeerLists},
     },
     telemetry::metrics::Metrics,
 };
@@ -13,158 +12,159 @@ use meshcache_protocol::{Peer, Ring};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 
-/// Takes the rings that discovery makes: the cache, the metrics, the feed and the log hear of each.
-pub struct Rings {
+/// Makes the rings, and passes each to the cluster, the metrics, the log, and a callback.
+pub struct Membership {
     cluster: Arc<Cluster>,
     pub(crate) metrics: Arc<Metrics>,
     me: String,
-    known: Mutex<Known>,
-    changed: Box<dyn Fn() + Send + Sync>,
+    state: Mutex<State>,
+    ring_changed: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
-struct Known {
+struct State {
     discovered: Vec<Peer>,
-    told: Told,
-    /// `None`: no list, but an API that tells who is there.
-    lists: Option<Lists>,
+    announcements: Announcements,
+    /// `None`: no fixed list, but an API that shows which peers are ready.
+    lists: Option<PeerLists>,
 }
 
-impl Known {
-    fn hear(&mut self, peer: Peer, does: Does, now: u64) -> bool {
-        self.told.hear(peer, does, &self.discovered, now)
+impl State {
+    fn record(&mut self, peer: Peer, event: MembershipEvent, now: u64) -> bool {
+        self.announcements.record(peer, event, &self.discovered, now)
     }
 
-    fn settle(&mut self, now: u64) -> bool {
-        self.told.settle(&self.discovered, now)
+    fn expire(&mut self, now: u64) -> bool {
+        self.announcements.expire(&self.discovered, now)
     }
 }
 
-impl Rings {
-    /// `me`: this peer's name; `changed` is called after each new ring.
+impl Membership {
+    /// `me`: this peer's name; `ring_changed` is called after each new ring.
     pub fn new(
         cluster: Arc<Cluster>,
         metrics: Arc<Metrics>,
         me: &str,
-        changed: impl Fn() + Send + Sync + 'static,
+        ring_changed: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { cluster, metrics, me: me.to_owned(), known: Mutex::default(), changed: Box::new(changed) })
+        let (state, ring_changed) = (Mutex::default(), Box::new(ring_changed));
+        Arc::new(Self { cluster, metrics, me: me.to_owned(), state, ring_changed })
     }
 
-    /// The peers are a fixed list, with these names.
-    pub fn expects(&self, names: impl IntoIterator<Item = String>) {
-        let lists = Lists::new(&self.me, names, self.cluster.now());
-        lists.own().iter().for_each(|peer| self.metrics.set_peer_problem(peer, Problem::Unheard.label(), false));
-        self.known.lock().lists = Some(lists);
+    /// Sets the names of a fixed list of peers.
+    pub fn set_peer_list(&self, names: impl IntoIterator<Item = String>) {
+        let lists = PeerLists::new(&self.me, names, self.cluster.now());
+        lists.own().iter().for_each(|peer| self.metrics.set_peer_problem(peer, ListProblem::Unheard.label(), false));
+        self.state.lock().lists = Some(lists);
     }
 
-    /// The names in that list; empty: there is none.
-    pub(crate) fn own_list(&self) -> Vec<String> {
-        self.known.lock().lists.as_ref().map_or_else(Vec::new, Lists::own)
+    /// The names of the fixed list; empty: there is none.
+    pub(crate) fn peer_list(&self) -> Vec<String> {
+        self.state.lock().lists.as_ref().map_or_else(Vec::new, PeerLists::own)
     }
 
-    /// Takes what discovery by names has found.
-    pub fn take(&self, peers: Vec<Peer>) {
-        if self.replace(peers) {
+    /// Sets the peers that were found by name, and counts a change of the ring.
+    pub fn set_resolved(&self, peers: Vec<Peer>) {
+        if self.set_discovered(peers) {
             self.metrics.discovery_events.inc();
         }
     }
 
-    /// Takes what discovery has found; whether that makes another ring.
-    pub(crate) fn replace(&self, peers: Vec<Peer>) -> bool {
-        let mut known = self.known.lock();
-        known.discovered = peers;
-        known.settle(self.cluster.now());
-        self.make(&known)
+    /// Sets the peers that discovery has found. Returns whether the ring changed.
+    pub(crate) fn set_discovered(&self, peers: Vec<Peer>) -> bool {
+        let mut state = self.state.lock();
+        state.discovered = peers;
+        state.expire(self.cluster.now());
+        self.rebuild(&state)
     }
 
-    /// Takes another coordinator's word. Nobody else speaks for this one.
-    pub fn hear(&self, word: &Word) {
-        if word.peer.name == self.me {
-            tracing::warn!(address = word.peer.peer, "a peer says that it has this one's name");
+    /// Takes an announcement of a peer.
+    pub fn receive(&self, announcement: &Announcement) {
+        let Announcement { peer, event, covered, .. } = announcement;
+        if peer.name == self.me {
+            tracing::warn!(address = peer.peer, "another peer uses this peer's --name");
             return;
         }
-        self.note(word.peer.clone(), word.does);
-        if let Some(lists) = &mut self.known.lock().lists {
-            lists.hear(word, self.cluster.now());
+        self.record(peer.clone(), *event);
+        if let Some(lists) = &mut self.state.lock().lists {
+            lists.record(announcement, self.cluster.now());
         }
-        match word.does {
-            Does::Join => self.cluster.is_back(&word.peer.name),
-            Does::Leave => {}
-            Does::End => self.cluster.has_ended(&word.peer.name),
+        match event {
+            MembershipEvent::Join => self.cluster.peer_returned(&peer.name),
+            MembershipEvent::Leave => {}
+            MembershipEvent::End => self.cluster.peer_ended(&peer.name),
         }
-        if word.stood_in {
-            self.cluster.missed_something();
+        if *covered {
+            self.cluster.record_absence();
         }
     }
 
-    /// Takes a word of a peer or of this one into account.
-    pub(crate) fn note(&self, peer: Peer, does: Does) {
-        let mut known = self.known.lock();
+    /// Records an event of a peer or of this one.
+    pub(crate) fn record(&self, peer: Peer, event: MembershipEvent) {
+        let mut state = self.state.lock();
         let (name, before) = (peer.name.clone(), self.cluster.ring());
-        if !known.hear(peer, does, self.cluster.now()) || !self.make(&known) {
+        if !state.record(peer, event, self.cluster.now()) || !self.rebuild(&state) {
             return;
         }
-        let is = |ring: &Ring| ring.peer(&name).is_some();
-        if is(&before) != is(&self.cluster.ring()) {
-            let word = if does == Does::Join { "joins" } else { "leaves" };
-            tracing::info!(peer = name, "peer {word}");
+        let has_peer = |ring: &Ring| ring.peer(&name).is_some();
+        if has_peer(&before) != has_peer(&self.cluster.ring()) {
+            let verb = if event == MembershipEvent::Join { "joins" } else { "leaves" };
+            tracing::info!(peer = name, "peer {verb}");
         }
     }
 
-    /// What this one answers to others' words: that it leaves, if it does.
-    pub(crate) fn own_leave(&self) -> Option<Word> {
-        self.known.lock().told.leave(&self.me)
+    /// The announcement by which this coordinator leaves, if it does.
+    pub(crate) fn own_departure(&self) -> Option<Announcement> {
+        self.state.lock().announcements.departure(&self.me)
     }
 
-    /// All others who are in the ring, and all whom discovery knows besides.
+    /// The other peers of the ring, and those that discovery knows besides.
     pub(crate) fn others(&self) -> Vec<Peer> {
-        let (known, ring) = (self.known.lock(), self.cluster.ring());
-        let left = known.discovered.iter().filter(|peer| ring.peer(&peer.name).is_none());
+        let (state, ring) = (self.state.lock(), self.cluster.ring());
+        let left = state.discovered.iter().filter(|peer| ring.peer(&peer.name).is_none());
         ring.peers().iter().chain(left).filter(|peer| peer.name != self.me).cloned().collect()
     }
 
     /// This peer, as discovery knows it.
-    pub(crate) fn discovered(&self) -> Option<Peer> {
-        self.known.lock().discovered.iter().find(|peer| peer.name == self.me).cloned()
+    pub(crate) fn discovered_self(&self) -> Option<Peer> {
+        self.state.lock().discovered.iter().find(|peer| peer.name == self.me).cloned()
     }
 
-    /// Forgets words that nobody has said again. Never ends.
+    /// Removes expired announcements, and reports problems of the lists. Never ends.
     pub async fn run(&self) {
-        let mut ticks = tokio::time::interval(Duration::from_millis(crate::cluster::announcements::AGAIN / 3));
+        let mut ticks = tokio::time::interval(Duration::from_millis(INTERVAL / 3));
         loop {
             ticks.tick().await;
-            let mut known = self.known.lock();
-            if known.settle(self.cluster.now()) {
-                self.make(&known);
+            let mut state = self.state.lock();
+            if state.expire(self.cluster.now()) {
+                self.rebuild(&state);
             }
-            let changes = known.lists.as_mut().map_or_else(Vec::new, |lists| lists.settle(self.cluster.now()));
-            drop(known);
-            changes.into_iter().for_each(|change| self.tell(&change));
+            let changes = state.lists.as_mut().map_or_else(Vec::new, |lists| lists.take_changes(self.cluster.now()));
+            drop(state);
+            changes.into_iter().for_each(|change| self.report(&change));
         }
     }
 
-    /// Says what has become of the list of peers.
-    fn tell(&self, Change { peer, problem, begins }: &Change) {
+    fn report(&self, ListChange { peer, problem, begins }: &ListChange) {
         self.metrics.set_peer_problem(peer, problem.label(), begins.is_some());
         match (problem, begins) {
-            (Problem::Unheard, Some(_)) => tracing::warn!(peer, "a peer of --peers is not heard"),
-            (Problem::NotListedHere, Some(_)) => {
+            (ListProblem::Unheard, Some(_)) => tracing::warn!(peer, "peer of --peers announces nothing"),
+            (ListProblem::NotListedHere, Some(_)) => {
                 tracing::warn!(peer, "lists of --peers disagree: this peer is in another's and not in ours")
             }
-            (Problem::NotListedThere, Some(missing)) => {
+            (ListProblem::NotListedThere, Some(missing)) => {
                 tracing::warn!(peer, missing, "lists of --peers disagree: this peer's lacks some of ours")
             }
-            (Problem::Unheard, None) => tracing::info!(peer, "a peer of --peers is heard"),
+            (ListProblem::Unheard, None) => tracing::info!(peer, "peer of --peers announces itself"),
             (_, None) => {
                 tracing::info!(peer, problem = problem.label(), "lists of --peers no longer disagree on this peer")
             }
         }
     }
 
-    /// Makes the ring of all that is known. Whether it is another one.
-    fn make(&self, known: &Known) -> bool {
-        let ring = Ring::new(known.told.ring(&known.discovered));
+    /// Makes the ring of all that is known. Returns whether it changed.
+    fn rebuild(&self, state: &State) -> bool {
+        let ring = Ring::new(state.announcements.members(&state.discovered));
         if ring == *self.cluster.ring() {
             return false;
         }
@@ -172,7 +172,7 @@ impl Rings {
         tracing::info!(peers = names.join(","), version = format!("{:016x}", ring.version()), "ring");
         self.metrics.set_ring(&ring);
         self.cluster.set_ring(Arc::new(ring));
-        (self.changed)();
+        (self.ring_changed)();
         true
     }
 }

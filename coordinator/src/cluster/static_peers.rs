@@ -1,7 +1,7 @@
-//! Discovery by `--peers`: the names are fixed, their addresses are asked for again and again.
+//! Discovery by `--peers`: the names are fixed, and their addresses are resolved again and again.
 
-use crate::cluster::membership::Rings;
-use meshcache_protocol::{Peer, request::split_port};
+use crate::{cluster::membership::Membership, config::peers_flag::Member};
+use meshcache_protocol::Peer;
 use std::{
     collections::HashMap,
     io,
@@ -9,109 +9,64 @@ use std::{
     time::Duration,
 };
 
-/// How often names are resolved again.
-const AGAIN: Duration = Duration::from_secs(5);
-/// How long one round of resolving may take.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// The pause before names are resolved again.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How long resolving a name may take.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// One coordinator as `--peers` names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its stable name.
-    pub name: String,
-    /// A host name or address, without brackets.
-    pub host: String,
-    /// Its data port.
-    pub data: u16,
-    /// Its peer port.
-    pub peer: u16,
-}
-
-/// Reads `NAME=HOST:PORT/PEERPORT,...`.
-pub fn members(text: &str) -> Result<Vec<Member>, String> {
-    let mut all: Vec<Member> = Vec::new();
-    for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-        let member = member(one).ok_or_else(|| {
-            format!("`{one}` is not NAME=HOST:PORT/PEERPORT (example: cache-0=cache-0.cache:8080/8083)")
-        })?;
-        if all.iter().any(|other| other.name == member.name) {
-            return Err(format!("two peers have the name `{}`", member.name));
-        }
-        all.push(member);
-    }
-    if all.is_empty() { Err("names no peer".into()) } else { Ok(all) }
-}
-
-fn member(text: &str) -> Option<Member> {
-    let (name, rest) = text.split_once('=')?;
-    let (address, peer) = rest.rsplit_once('/')?;
-    let (host, data) = split_port(address);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = |port: u16| (port != 0).then_some(port);
-    let fits =
-        !name.is_empty() && !host.is_empty() && !name.contains(char::is_whitespace) && !host.contains(['/', ' ', '=']);
-    fits.then_some(Member {
-        name: name.to_owned(),
-        host: host.to_owned(),
-        data: port(data?)?,
-        peer: port(peer.parse().ok()?)?,
-    })
-}
-
-/// Knows the members' addresses.
-pub struct Fixed {
+/// The members of `--peers`, and the last address of each host.
+pub struct StaticPeers {
     members: Vec<Member>,
-    known: HashMap<String, IpAddr>,
+    addresses: HashMap<String, IpAddr>,
 }
 
-impl Fixed {
-    /// Knows names, and no address yet.
+impl StaticPeers {
+    /// Members without addresses.
     pub fn new(members: Vec<Member>) -> Self {
-        Self { members, known: HashMap::new() }
+        Self { members, addresses: HashMap::new() }
     }
 
-    /// Asks for all addresses, and gives the peers whose address is known. One that does not resolve keeps its last
-    /// one.
+    /// Resolves all hosts, and returns the peers with an address. A host that does not resolve keeps its last one.
     pub async fn resolve(&mut self) -> Vec<Peer> {
-        let asked: Vec<_> =
+        let lookups: Vec<_> =
             self.members.iter().map(|member| tokio::spawn(lookup(member.host.clone(), member.data))).collect();
-        for (member, answer) in self.members.iter().zip(asked) {
+        for (member, answer) in self.members.iter().zip(lookups) {
             let found = match answer.await {
                 Ok(found) => found,
                 Err(error) => Err(io::Error::other(error)),
             };
             match found.and_then(|found| {
-                choose(&found, self.known.get(&member.host).copied()).ok_or_else(|| io::Error::other("no address"))
+                choose(&found, self.addresses.get(&member.host).copied()).ok_or_else(|| io::Error::other("no address"))
             }) {
                 Ok(address) => {
-                    self.known.insert(member.host.clone(), address);
+                    self.addresses.insert(member.host.clone(), address);
                 }
                 Err(error) => tracing::warn!(peer = member.name, host = member.host, %error, "peer does not resolve"),
             }
         }
         let peer = |member: &Member| {
-            let ip = *self.known.get(&member.host)?;
+            let ip = *self.addresses.get(&member.host)?;
             let at = |port| SocketAddr::new(ip, port).to_string();
             Some(Peer { name: member.name.clone(), data: at(member.data), peer: at(member.peer) })
         };
         self.members.iter().filter_map(peer).collect()
     }
 
-    /// Makes a ring again and again. Never ends.
-    pub async fn run(mut self, rings: &Rings) {
+    /// Passes the peers to the membership, again and again. Never ends.
+    pub async fn run(mut self, membership: &Membership) {
         loop {
-            tokio::time::sleep(AGAIN).await;
-            rings.take(self.resolve().await);
+            tokio::time::sleep(INTERVAL).await;
+            membership.set_resolved(self.resolve().await);
         }
     }
 }
 
 async fn lookup(host: String, port: u16) -> io::Result<Vec<IpAddr>> {
-    let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host.as_str(), port))).await??;
+    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host.as_str(), port))).await??;
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// One address, the same one on every peer and each time: the last one while it is among them, else the least of the
+/// Chooses one address, the same on every peer and each time: the last one while it is found, else the lowest of the
 /// family that the system puts first (RFC 6724: IPv6 where it works).
 fn choose(found: &[IpAddr], last: Option<IpAddr>) -> Option<IpAddr> {
     let first = found.first()?;
@@ -122,33 +77,10 @@ fn choose(found: &[IpAddr], last: Option<IpAddr>) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::peers_flag::members;
 
     #[test]
-    fn members_are_read_as_people_write_them() {
-        let read = members("a=cache-0.cache:8080/8083, b=[::1]:80/81,c=10.0.0.1:1/2,").unwrap();
-        assert_eq!(
-            read.iter().map(|m| (m.name.as_str(), m.host.as_str(), m.data, m.peer)).collect::<Vec<_>>(),
-            [("a", "cache-0.cache", 8080, 8083), ("b", "::1", 80, 81), ("c", "10.0.0.1", 1, 2)]
-        );
-        for bad in [
-            "",
-            "a",
-            "a=h",
-            "a=h:1",
-            "a=h/1",
-            "=h:1/2",
-            "a=:1/2",
-            "a=h:0/2",
-            "a=h:1/x",
-            "a=h:1/2,a=h:3/4",
-            "a=h:99999/1",
-        ] {
-            assert!(members(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_address_stays_while_it_is_among_the_answers() {
+    fn an_address_stays_while_it_is_found() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let found = [ip("10.0.0.2"), ip("fd00::1"), ip("10.0.0.1")];
         assert_eq!(choose(&found, None), Some(ip("10.0.0.1")));
@@ -160,11 +92,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_does_not_resolve_keeps_its_last_address() {
-        let mut fixed = Fixed::new(members("a=127.0.0.1:1/2,b=name.invalid:3/4").unwrap());
+        let mut peers = StaticPeers::new(members("a=127.0.0.1:1/2,b=name.invalid:3/4").unwrap());
         let names =
             |peers: Vec<Peer>| peers.into_iter().map(|peer| format!("{}={}", peer.name, peer.data)).collect::<Vec<_>>();
-        assert_eq!(names(fixed.resolve().await), ["a=127.0.0.1:1"]);
-        fixed.known.insert("name.invalid".into(), IpAddr::from([10, 0, 0, 1]));
-        assert_eq!(names(fixed.resolve().await), ["a=127.0.0.1:1", "b=10.0.0.1:3"]);
+        assert_eq!(names(peers.resolve().await), ["a=127.0.0.1:1"]);
+        peers.addresses.insert("name.invalid".into(), IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(names(peers.resolve().await), ["a=127.0.0.1:1", "b=10.0.0.1:3"]);
     }
 }

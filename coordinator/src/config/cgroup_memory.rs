@@ -1,8 +1,8 @@
-//! How much memory this process may have: the limit of its cgroup, v1 or v2.
+//! The memory limit of this process's cgroup, v1 or v2.
 
 use std::path::Path;
 
-/// The least memory limit among the process's cgroup and those around it. `root`: `/`, or a copy of it in tests.
+/// Returns the least memory limit of the process's cgroup and those around it. `root`: `/`, or a copy of it in tests.
 pub fn memory_limit(root: &Path) -> Option<u64> {
     let own = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let limits = own.lines().filter_map(|line| {
@@ -16,7 +16,7 @@ pub fn memory_limit(root: &Path) -> Option<u64> {
         } else {
             return None;
         };
-        // In a container the path may be the host's: what is not there is passed over, and the mount itself is the
+        // In a container the path may be the host's: what is missing is skipped, and the mount itself is the
         // container's own.
         Path::new(path.trim_start_matches('/'))
             .ancestors()

@@ -1,7 +1,7 @@
-//! The groups, from a file, a directory or `--origin`: what is wrong with them is said with file, line and field.
+//! The groups, from a file, a directory or `--origin`. Errors have file, line and field.
 
 use crate::{
-    config::{regular_file, yaml_positions::Places},
+    config::{regular_file, yaml_positions::YamlPositions},
     settings::Identity,
 };
 use meshcache_protocol::{
@@ -19,28 +19,28 @@ use std::{
     sync::Arc,
 };
 
-/// Where the groups are.
+/// Where the groups come from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum GroupSource {
     /// A YAML file, or a directory of them.
     Path(PathBuf),
     /// One group for everything, from this origin.
     Origin {
-        /// Where it is.
+        /// The origin's URL.
         url: OriginUrl,
-        /// What of its errors and of one client's own may be stored.
+        /// Which of its errors and of responses to one client may be stored.
         rules: Errors,
-        /// How long a load may take.
+        /// The time limit of a load.
         timeout: Span,
-        /// How long what goes past the cache may take; 0s: as long as its client waits.
+        /// The time limit of a request that passes the cache; 0s: as long as its client waits.
         pass_timeout: Span,
     },
 }
 
-/// One thing wrong with the groups: `FILE:LINE: FIELD: what`.
+/// An error in the groups: `FILE:LINE: FIELD: what`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Wrong {
-    /// The file as it was named.
+pub struct ConfigError {
+    /// The file, by the name that was given.
     pub file: String,
     /// Its line, from 1.
     pub line: u64,
@@ -50,59 +50,59 @@ pub struct Wrong {
     pub what: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}: {}", self.file, self.line, self.field, self.what)
     }
 }
 
-/// Groups that are good, and what is known of where they came from.
+/// Valid groups, with their places in the files.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedGroups {
     /// The configuration, of all files together.
     pub config: Config,
-    /// The same, ready to match.
+    /// Its groups, ready to match requests.
     pub groups: Arc<Groups>,
     /// What looks like a mistake.
-    pub warnings: Vec<Wrong>,
-    /// Each group's file, its number there, and the line on which it begins.
-    origins: Vec<(String, usize, Arc<Places>)>,
+    pub warnings: Vec<ConfigError>,
+    /// Each group's file, its number there, and the positions of the file's fields.
+    origins: Vec<(String, usize, Arc<YamlPositions>)>,
 }
 
-/// The files of a source as they are now.
+/// The files of a source, as they were read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Files(Vec<(String, Result<Vec<u8>, String>)>);
+pub struct GroupFiles(Vec<(String, Result<Vec<u8>, String>)>);
 
-impl Source {
+impl GroupSource {
     /// Reads the files, whatever is in them. Cheap enough for once a second.
-    pub fn read(&self) -> Files {
+    pub fn read(&self) -> GroupFiles {
         self.read_by(|path| std::fs::read(path))
     }
 
-    /// The same while they are in use: nobody waits for what is no regular file.
-    pub fn read_again(&self) -> Files {
+    /// Reads the files while they are in use, but only regular ones: reading a FIFO would block.
+    pub fn reread(&self) -> GroupFiles {
         self.read_by(regular_file::read)
     }
 
-    fn read_by(&self, read: fn(&Path) -> io::Result<Vec<u8>>) -> Files {
+    fn read_by(&self, read: fn(&Path) -> io::Result<Vec<u8>>) -> GroupFiles {
         match self {
-            Self::Path(path) => Files(files(path, read)),
-            Self::Origin { .. } => Files(Vec::new()),
+            Self::Path(path) => GroupFiles(files(path, read)),
+            Self::Origin { .. } => GroupFiles(Vec::new()),
         }
     }
 
     /// Makes groups of the files.
-    pub fn load(&self, files: &Files, identity: Identity) -> Result<Loaded, Wrong> {
+    pub fn load(&self, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, ConfigError> {
         match self {
             Self::Path(_) => files.load(identity),
-            Self::Origin { url, rules, timeout, pass_timeout } => everything(url, *rules, *timeout, *pass_timeout)
-                .map_err(|what| Wrong { file: "--origin".into(), line: 1, field: "default".into(), what }),
+            Self::Origin { url, rules, timeout, pass_timeout } => default_group(url, *rules, *timeout, *pass_timeout)
+                .map_err(|what| ConfigError { file: "--origin".into(), line: 1, field: "default".into(), what }),
         }
     }
 }
 
-impl Files {
-    /// A digest: another one where anything has changed.
+impl GroupFiles {
+    /// Returns a digest, which differs where anything has changed.
     pub fn digest(&self) -> Hash {
         let mut all = Vec::new();
         for (name, content) in &self.0 {
@@ -118,10 +118,10 @@ impl Files {
         Hash::of(&all)
     }
 
-    fn load(&self, identity: Identity) -> Result<Loaded, Wrong> {
+    fn load(&self, identity: Identity) -> Result<LoadedGroups, ConfigError> {
         let (mut all, mut origins) = (Config::default(), Vec::new());
         for (file, content) in &self.0 {
-            let (config, places) = one(file, content)?;
+            let (config, positions) = parse(file, content)?;
             if identity == Identity::None
                 && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
             {
@@ -129,51 +129,51 @@ impl Files {
                     "`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
                     String::from(never.clone())
                 );
-                return Err(Wrong {
+                return Err(ConfigError {
                     file: file.clone(),
-                    line: places.line_of("debuggers"),
+                    line: positions.line_of("debuggers"),
                     field: "debuggers".into(),
                     what,
                 });
             }
-            let places = Arc::new(places);
-            origins.extend((0..config.groups.len()).map(|n| (file.clone(), n, places.clone())));
+            let positions = Arc::new(positions);
+            origins.extend((0..config.groups.len()).map(|n| (file.clone(), n, positions.clone())));
             all.debuggers.extend(config.debuggers);
             all.groups.extend(config.groups);
         }
-        let mut loaded = Loaded { config: all.clone(), groups: Arc::default(), warnings: Vec::new(), origins };
+        let mut loaded = LoadedGroups { config: all.clone(), groups: Arc::default(), warnings: Vec::new(), origins };
         match Groups::new(all) {
             Ok(groups) => loaded.groups = Arc::new(groups),
-            Err(problem) => return Err(loaded.wrong(problem)),
+            Err(problem) => return Err(loaded.locate(problem)),
         }
         if identity == Identity::None
             && let Some(n) = loaded.groups.iter().position(|group| group.is_guarded())
         {
-            return Err(loaded.wrong(Problem {
+            return Err(loaded.locate(Problem {
                 group: Some(n),
                 field: "callers".into(),
                 what: "needs --identity xfcc: without it no caller has an identity".into(),
             }));
         }
-        loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.wrong(problem)).collect();
+        loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();
         Ok(loaded)
     }
 }
 
-impl Loaded {
-    /// A problem that was found later, with its place.
-    pub fn wrong(&self, problem: Problem) -> Wrong {
-        let Some((file, n, places)) = problem.group.and_then(|n| self.origins.get(n)) else {
+impl LoadedGroups {
+    /// Adds its place to a problem.
+    pub fn locate(&self, problem: Problem) -> ConfigError {
+        let Some((file, n, positions)) = problem.group.and_then(|n| self.origins.get(n)) else {
             let file = self.origins.first().map_or_else(|| "--origin".to_owned(), |(file, _, _)| file.clone());
-            return Wrong { file, line: 1, field: problem.field, what: problem.what };
+            return ConfigError { file, line: 1, field: problem.field, what: problem.what };
         };
         let field = format!("groups[{n}].{}", problem.field);
-        Wrong { file: file.clone(), line: places.line_of(&field), field, what: problem.what }
+        ConfigError { file: file.clone(), line: positions.line_of(&field), field, what: problem.what }
     }
 }
 
-/// The group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
-fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span) -> Result<Loaded, String> {
+/// Returns the group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
+fn default_group(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span) -> Result<LoadedGroups, String> {
     let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [{
         "name": "default",
         "match": {"hosts": ["*"]},
@@ -184,10 +184,11 @@ fn everything(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span
     }]}))
     .map_err(|error| error.to_string())?;
     let groups = Groups::new(config.clone()).map_err(|problem| problem.to_string())?;
-    Ok(Loaded { config, groups: Arc::new(groups), warnings: Vec::new(), origins: Vec::new() })
+    Ok(LoadedGroups { config, groups: Arc::new(groups), warnings: Vec::new(), origins: Vec::new() })
 }
 
-/// A directory's *.yaml files in the order of their names; hidden ones (a ConfigMap's `..data`) are not files of ours.
+/// Reads a file, or a directory's *.yaml files in the order of their names. Hidden ones (a ConfigMap's `..data`) are
+/// skipped.
 fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Result<Vec<u8>, String>)> {
     let name = path.display().to_string();
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
@@ -214,8 +215,9 @@ fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Re
     listed.into_iter().map(|path| (path.display().to_string(), read(&path).map_err(|error| cannot(&error)))).collect()
 }
 
-fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, Places), Wrong> {
-    let wrong = |line, field: &str, what: String| Wrong { file: file.to_owned(), line, field: field.to_owned(), what };
+fn parse(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPositions), ConfigError> {
+    let wrong =
+        |line, field: &str, what: String| ConfigError { file: file.to_owned(), line, field: field.to_owned(), what };
     let bytes = content.as_ref().map_err(|error| wrong(1, "file", error.clone()))?;
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -224,17 +226,18 @@ fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, Places)
     if text.trim().is_empty() {
         return Err(wrong(1, "file", "is empty".into()));
     }
-    let places = Places::of(text);
+    let positions = YamlPositions::of(text);
     let config: Config = serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let what = plain(&error, line, column);
-        // What is missing at the end is missed after the last line.
+        let what = plain_message(&error, line, column);
+        // A field that is missing at the end is reported after the last line.
         let line = line.clamp(1, text.lines().count().max(1) as u64);
-        match places.field_at(line, column) {
-            // What is missing has no place: the parser names that of a field beside it. Meant is what is around both.
+        match positions.field_at(line, column) {
+            // A missing field has no position, and the parser reports that of a field beside it: the one around both is
+            // meant.
             Some(beside) if what.starts_with("missing field") => {
                 let around = beside.rsplit_once('.').map_or("file", |(around, _)| around);
-                wrong(places.line_of(around), around, what)
+                wrong(positions.line_of(around), around, what)
             }
             Some(field) => wrong(line, field, what),
             None => wrong(line, "file", what),
@@ -242,16 +245,16 @@ fn one(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, Places)
     })?;
     if config.version != 1 {
         return Err(wrong(
-            places.line_of("version"),
+            positions.line_of("version"),
             "version",
             format!("{} is not a version of this format (1)", config.version),
         ));
     }
-    Ok((config, places))
+    Ok((config, positions))
 }
 
-/// The parser's message on one line, without its place and without its own words for types.
-fn plain(error: &serde_saphyr::Error, line: u64, column: u64) -> String {
+/// Returns the parser's message on one line, without its position and without Rust's names of types.
+fn plain_message(error: &serde_saphyr::Error, line: u64, column: u64) -> String {
     let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let message = message.lines().collect::<Vec<_>>().join(" ");
     let message = message.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&message);

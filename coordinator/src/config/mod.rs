@@ -1,17 +1,21 @@
-//! What the coordinator is told: flags and their environment variables, checked once into [`Config`].
+//! The configuration: flags and their environment variables, checked once into [`Config`].
 
 mod cgroup_memory;
 mod flags;
 pub mod groups_file;
+pub mod peers_flag;
 pub mod regular_file;
+pub mod service_ref;
 pub mod tokens;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
-pub use flags::{CheckFlags, Discovery, Flags, Hook, LogFormat, LogLevel, Program, What};
+pub use flags::{CheckFlags, Command, Discovery, Flags, Hook, Program};
 
-use crate::{cluster::static_peers::Member, kube::ServiceRef, settings::Identity};
-use groups_file::Source;
+use crate::settings::Identity;
+use groups_file::GroupSource;
+use peers_flag::Member;
+use service_ref::ServiceRef;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -21,23 +25,23 @@ use std::{
 /// The flags, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Questions from proxies, plain HTTP clients, the feed.
+    /// The data port: requests of proxies, plain HTTP clients, the feed.
     pub listen: SocketAddr,
-    /// Purges and the status page, as it was asked for: [`Config::admin_at`].
+    /// The admin port, as it was given: see [`Config::admin_at`].
     pub admin: SocketAddr,
-    /// Health, metrics, the filter.
+    /// The status port: health, metrics, the filter.
     pub status: SocketAddr,
-    /// Other coordinators.
+    /// The peer port: other coordinators.
     pub peer_listen: SocketAddr,
-    /// Where the groups are.
-    pub source: Source,
+    /// Where the groups come from.
+    pub source: GroupSource,
     /// This peer's stable name.
     pub name: String,
     /// The ring's members; `None`: this peer alone.
     pub members: Option<Vec<Member>>,
     /// The Service whose endpoints are the ring instead.
     pub service: Option<ServiceRef>,
-    /// What the store may take.
+    /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
     pub peer_token_file: Option<PathBuf>,
@@ -47,15 +51,15 @@ pub struct Config {
     pub identity: Identity,
     /// The module that is served.
     pub filter: Option<PathBuf>,
-    /// Our name in CDN-Loop and Cache-Status.
+    /// The installation's name in CDN-Loop and Cache-Status.
     pub installation: String,
-    /// How long requests under way may take after the signal to stop.
+    /// How long requests in progress may take after the signal to stop.
     pub drain_timeout: Duration,
-    /// Where to write down the ports.
+    /// The file for the ports' addresses.
     pub ports_file: Option<PathBuf>,
 }
 
-/// What a store may take where nothing says how much memory there is.
+/// The limit of the store where the process has no memory limit.
 const STORE_BYTES: u64 = 1 << 30;
 
 impl TryFrom<Flags> for Config {
@@ -63,15 +67,15 @@ impl TryFrom<Flags> for Config {
 
     fn try_from(flags: Flags) -> Result<Self, String> {
         let source = match (flags.config, flags.origin) {
-            (Some(path), None) => Source::Path(path),
-            (None, Some(url)) => Source::Origin {
+            (Some(path), None) => GroupSource::Path(path),
+            (None, Some(url)) => GroupSource::Origin {
                 url,
                 rules: flags.origin_rules.into(),
                 timeout: flags.origin_timeout,
                 pass_timeout: flags.origin_pass_timeout,
             },
             (None, None) => {
-                return Err("--config FILE or --origin URL says what to cache: one of them is needed".into());
+                return Err("--config FILE or --origin URL is needed".into());
             }
             (Some(_), Some(_)) => return Err("--config and --origin exclude each other".into()),
         };
@@ -99,7 +103,7 @@ impl TryFrom<Flags> for Config {
         }
         let many = flags.discovery_service.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() {
-            tracing::warn!("no --peer-token-file: peers refuse each other's calls, so each loads for itself");
+            tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
         }
         Ok(Self {
             listen: flags.listen,
@@ -125,13 +129,13 @@ impl TryFrom<Flags> for Config {
 }
 
 impl Config {
-    /// Where the admin port listens: without a token where nobody but this machine reaches it.
+    /// Returns the address of the admin port: without a token file, loopback.
     pub fn admin_at(&self) -> SocketAddr {
         if self.admin_token_file.is_some() { self.admin } else { on_loopback(self.admin) }
     }
 }
 
-/// The same port where nobody but this machine reaches it.
+/// Returns the same port on loopback.
 fn on_loopback(at: SocketAddr) -> SocketAddr {
     let ip = match at.ip() {
         own if own.is_loopback() => own,
@@ -146,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loopback_address_is_of_the_family_that_was_asked_for() {
+    fn the_loopback_address_has_the_family_of_the_flag() {
         for (asked, own) in [
             ("[::]:1", "127.0.0.1:1"),
             ("10.0.0.1:1", "127.0.0.1:1"),

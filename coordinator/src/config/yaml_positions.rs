@@ -1,4 +1,4 @@
-//! Where in a YAML text each field is: from a place to the field that stands there, and back.
+//! The positions of the fields in a YAML text, by position and by field.
 
 use serde::{
     Deserialize, Deserializer,
@@ -7,41 +7,41 @@ use serde::{
 use serde_saphyr::Spanned;
 use std::fmt;
 
-/// The fields of a YAML text with the places of their names and values, in the order of the text.
+/// The fields of a YAML text with the positions of their names and values, in the order of the text.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Places(Vec<Place>);
+pub(super) struct YamlPositions(Vec<FieldPosition>);
 
 #[derive(Debug, PartialEq)]
-struct Place {
-    /// `groups[0].match.hosts[1]`.
+struct FieldPosition {
+    /// As `groups[0].match.hosts[1]`.
     field: String,
     line: u64,
     column: u64,
 }
 
-impl Places {
-    /// The places of a text. None at all for a text that is no YAML.
+impl YamlPositions {
+    /// Returns the positions of a text; none for a text that is no YAML.
     pub(super) fn of(text: &str) -> Self {
         let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough };
-        let mut places = Vec::new();
+        let mut positions = Vec::new();
         if let Ok(node) = serde_saphyr::from_str_with_options::<Node>(text, options) {
-            node.walk("", &mut places);
+            node.walk("", &mut positions);
         }
-        Self(places)
+        Self(positions)
     }
 
-    /// The field that stands at a place: the last one that begins there or before.
+    /// Returns the field at a position: the last one that begins there or before.
     pub(super) fn field_at(&self, line: u64, column: u64) -> Option<&str> {
-        let place = self.0.iter().rfind(|place| (place.line, place.column) <= (line, column))?;
-        Some(&place.field)
+        let position = self.0.iter().rfind(|position| (position.line, position.column) <= (line, column))?;
+        Some(&position.field)
     }
 
-    /// The line of a field, or of the innermost one around it that is written at all; the first line where none is.
+    /// Returns the line of a field, or of the innermost one around it that is written; else the first line.
     pub(super) fn line_of(&self, field: &str) -> u64 {
         let mut field = field;
         loop {
-            if let Some(place) = self.0.iter().find(|place| place.field == field) {
-                return place.line;
+            if let Some(position) = self.0.iter().find(|position| position.field == field) {
+                return position.line;
             }
             match field.rfind(['.', '[']) {
                 Some(end) => field = field.get(..end).unwrap_or_default(),
@@ -51,7 +51,7 @@ impl Places {
     }
 }
 
-/// Any YAML value that knows where it is.
+/// Any YAML value with its position.
 #[derive(Debug)]
 struct Node {
     line: u64,
@@ -67,27 +67,28 @@ enum Kind {
 }
 
 impl Node {
-    fn walk(&self, field: &str, places: &mut Vec<Place>) {
-        let mut push = |field: &str, line, column| places.push(Place { field: field.to_owned(), line, column });
+    fn walk(&self, field: &str, positions: &mut Vec<FieldPosition>) {
+        let mut push =
+            |field: &str, line, column| positions.push(FieldPosition { field: field.to_owned(), line, column });
         match &self.kind {
             Kind::Value if !field.is_empty() => push(field, self.line, self.column),
             Kind::Value => {}
             Kind::Fields(fields) => {
                 for (name, node) in fields {
                     let inner = if field.is_empty() { name.value.clone() } else { format!("{field}.{}", name.value) };
-                    places.push(Place {
+                    positions.push(FieldPosition {
                         field: inner.clone(),
                         line: name.referenced.line(),
                         column: name.referenced.column(),
                     });
-                    node.walk(&inner, places);
+                    node.walk(&inner, positions);
                 }
             }
             Kind::List(list) => {
                 for (n, node) in list.iter().enumerate() {
                     let inner = format!("{field}[{n}]");
-                    places.push(Place { field: inner.clone(), line: node.line, column: node.column });
-                    node.walk(&inner, places);
+                    positions.push(FieldPosition { field: inner.clone(), line: node.line, column: node.column });
+                    node.walk(&inner, positions);
                 }
             }
         }
@@ -156,8 +157,8 @@ mod tests {
         "version: 1\ngroups:\n  - name: a\n    match: {hosts: [x, y]}\n  - name: b\n    origin:\n      url: http://o\n";
 
     #[test]
-    fn a_place_tells_its_field() {
-        let places = Places::of(TEXT);
+    fn a_position_has_its_field() {
+        let positions = YamlPositions::of(TEXT);
         for (line, column, field) in [
             (1, 10, "version"),
             (3, 5, "groups[0].name"),
@@ -165,14 +166,14 @@ mod tests {
             (7, 12, "groups[1].origin.url"),
             (9, 1, "groups[1].origin.url"),
         ] {
-            assert_eq!(places.field_at(line, column), Some(field), "{line}:{column}");
+            assert_eq!(positions.field_at(line, column), Some(field), "{line}:{column}");
         }
-        assert_eq!(Places::of("a: [").field_at(1, 1), None);
+        assert_eq!(YamlPositions::of("a: [").field_at(1, 1), None);
     }
 
     #[test]
-    fn a_field_tells_its_line_or_that_of_what_is_around_it() {
-        let places = Places::of(TEXT);
+    fn a_field_has_its_line_or_that_of_the_one_around_it() {
+        let positions = YamlPositions::of(TEXT);
         for (field, line) in [
             ("groups[1].origin.url", 7),
             ("groups[1].origin.timeout", 6),
@@ -180,7 +181,7 @@ mod tests {
             ("groups[7].name", 2),
             ("debuggers", 1),
         ] {
-            assert_eq!(places.line_of(field), line, "{field}");
+            assert_eq!(positions.line_of(field), line, "{field}");
         }
     }
 }

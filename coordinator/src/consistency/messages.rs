@@ -1,4 +1,4 @@
-//! What coordinators ask each other about purges.
+//! The messages by which a coordinator catches up with a peer. Their JSON names are part of the wire.
 
 use meshcache_protocol::{
     Peer,
@@ -6,29 +6,31 @@ use meshcache_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What one coordinator asks of another.
+/// Asks a peer for the purges that the sender lacks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Question {
-    /// What was carried out there.
+pub struct CatchUpRequest {
+    /// The purges that the sender has carried out.
     pub position: Position,
-    /// Who asks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Peer>,
+    /// The sender.
+    #[serde(rename = "by", skip_serializing_if = "Option::is_none")]
+    pub from: Option<Peer>,
 }
 
-/// What the other has heard.
+/// The purges that the asker lacks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Answer {
-    /// Its source: another one than before has forgotten what was.
+pub struct CatchUpResponse {
+    /// The sender's source. Another one than before has forgotten earlier purges.
     pub source: String,
-    /// Whether it is itself sure to know all purges.
-    pub holds: bool,
-    /// Where it is.
+    /// Whether the sender's own lease holds.
+    #[serde(rename = "holds")]
+    pub holds_lease: bool,
+    /// The purges that the sender has carried out.
     pub position: Position,
-    /// It does not hold any more all that the asker lacks.
-    pub missed: bool,
-    /// What the asker lacks.
+    /// The sender's log no longer has all purges that the asker lacks.
+    #[serde(rename = "missed")]
+    pub truncated: bool,
+    /// The purges.
     pub purges: Vec<Purge>,
 }

@@ -1,43 +1,46 @@
-//! What was purged, as this coordinator knows it: its own purges numbered, those of others as they were heard, each
-//! carried out once.
+//! The purge log: this coordinator's own purges numbered, those of peers as they arrived, each carried out once.
 
 use arc_swap::ArcSwap;
 use meshcache_protocol::purge::{Bounds, Heard, Log, Missed, Position, Purge, What, source};
 use parking_lot::Mutex;
 use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
-/// What peers and proxies can catch up from. Who was away for longer empties its cache.
-const MOST: Bounds = Bounds { purges: 16_384, bytes: 8 << 20 };
-/// Of how many sources a question tells the position: those that have purged last.
-const TOLD: usize = 16;
+/// The purges from which peers and proxies can catch up. One that was away for longer flushes its cache.
+const BOUNDS: Bounds = Bounds { purges: 16_384, bytes: 8 << 20 };
+/// The most sources of a position in a question: those that have purged last.
+const MAX_TEXT_SOURCES: usize = 16;
 
-/// The purges that this coordinator has heard of.
-pub(crate) struct History {
+/// The purges that are known to this coordinator.
+pub(crate) struct PurgeLog {
     me: String,
     source: ArcSwap<String>,
     log: Mutex<Log>,
-    /// Whose turn it is to carry out a purge: one after another, so that a position stands for all up to there. And
-    /// the last number that our own source has given.
+    /// The last number of our own source. Its lock is held while a purge is carried out: one after another, so that a
+    /// position stands for all up to there.
     turn: Mutex<u64>,
-    done: ArcSwap<Done>,
+    carried_out: ArcSwap<CarriedOut>,
 }
 
 /// The purges that were carried out here.
 #[derive(Default)]
-struct Done {
+struct CarriedOut {
     position: Arc<Position>,
-    told: Arc<str>,
+    text: Arc<str>,
 }
 
-impl History {
-    /// Nothing was purged yet. Each start has a source of its own.
+/// Earlier purges of the same source are still unknown here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap;
+
+impl PurgeLog {
+    /// An empty log. Each start has a source of its own.
     pub(crate) fn new(me: &str) -> Self {
         Self {
-            source: ArcSwap::from_pointee(start(me)),
+            source: ArcSwap::from_pointee(new_source(me)),
             me: me.to_owned(),
-            log: Mutex::new(Log::new(MOST)),
+            log: Mutex::new(Log::new(BOUNDS)),
             turn: Mutex::default(),
-            done: ArcSwap::default(),
+            carried_out: ArcSwap::default(),
         }
     }
 
@@ -46,97 +49,95 @@ impl History {
         self.source.load_full()
     }
 
-    /// A start anew for all others: what was purged before is not to be learnt from us.
-    pub(crate) fn forget(&self) {
-        let mut last = self.turn.lock();
-        self.source.store(Arc::new(start(&self.me)));
+    /// Takes a new source, as a new start would: peers cannot learn earlier purges from this coordinator.
+    pub(crate) fn restart(&self) {
+        self.take_new_source(&mut self.turn.lock());
+    }
+
+    fn take_new_source(&self, last: &mut u64) {
+        self.source.store(Arc::new(new_source(&self.me)));
         *last = 0;
     }
 
-    /// All that was carried out here.
+    /// The purges that were carried out here.
     pub(crate) fn position(&self) -> Arc<Position> {
-        self.done.load().position.clone()
+        self.carried_out.load().position.clone()
     }
 
-    /// The same as questions tell it.
-    pub(crate) fn told(&self) -> Arc<str> {
-        self.done.load().told.clone()
+    /// The position as questions carry it.
+    pub(crate) fn position_text(&self) -> Arc<str> {
+        self.carried_out.load().text.clone()
     }
 
-    /// Whether a question tells of no more than what was carried out here, in the very words in which we would.
-    pub(crate) fn is_told(&self, told: &str) -> bool {
-        told.is_empty() || *told == *self.done.load().told
+    /// Whether a claimed position is empty or, byte for byte, the one that our own questions carry.
+    pub(crate) fn matches_text(&self, claimed: &str) -> bool {
+        claimed.is_empty() || *claimed == *self.carried_out.load().text
     }
 
-    /// What one who is there has not heard.
-    pub(crate) fn since(&self, there: &Position, most: usize) -> Result<Vec<Purge>, Missed> {
+    /// The purges that are not in a position. Fails where there are more than `limit`, or the log no longer has them.
+    pub(crate) fn since(&self, position: &Position, limit: usize) -> Result<Vec<Purge>, Missed> {
         let log = self.log.lock();
-        let lacks = log.since(there)?;
-        // More than that is not worth telling.
-        if lacks.clone().nth(most).is_some() { Err(Missed) } else { Ok(lacks.cloned().collect()) }
+        let purges = log.since(position)?;
+        if purges.clone().nth(limit).is_some() { Err(Missed) } else { Ok(purges.cloned().collect()) }
     }
 
-    /// How many purges others can still catch up from.
+    /// The number of purges from which others can catch up.
     pub(crate) fn len(&self) -> usize {
         self.log.lock().len()
     }
 
-    /// A purge of our own: numbered, carried out.
-    pub(crate) fn order<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+    /// Numbers a purge of our own, and carries it out.
+    pub(crate) fn append_own<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
         let mut last = self.turn.lock();
         if self.log.lock().position().of(&self.source()) < *last {
-            // More others have purged since than the log remembers sources: the numbers of this one are forgotten, and
+            // More other sources have purged since than the log remembers: the numbers of this one are forgotten, and
             // none is given twice.
-            self.source.store(Arc::new(start(&self.me)));
-            *last = 0;
+            self.take_new_source(&mut last);
         }
         let source = self.source();
         let n = last.saturating_add(1);
         *last = n;
         let purge = Purge { source: source.to_string(), n, what, soft };
-        // Heard before it is carried out: what comes from elsewhere meanwhile is held against it.
+        // Appended before it is carried out: entries that arrive from peers meanwhile are compared with it.
         self.log.lock().hear(purge.clone());
-        let carried = carry_out(&purge);
+        let result = carry_out(&purge);
         self.publish();
-        (purge, carried)
+        (purge, result)
     }
 
-    /// Hears of a purge, and carries it out if it is the next. When this returns, it was carried out, by whomever.
-    pub(crate) fn hear<T>(&self, purge: &Purge, carry_out: impl FnOnce(&Purge) -> T) -> Result<Option<T>, Gap> {
+    /// Appends a purge of a peer, and carries it out if it is the next of its source. When this returns, it was carried
+    /// out, here or by an earlier call.
+    pub(crate) fn append<T>(&self, purge: &Purge, carry_out: impl FnOnce(&Purge) -> T) -> Result<Option<T>, Gap> {
         let _turn = self.turn.lock();
         match self.log.lock().hear(purge.clone()) {
             Heard::Known => return Ok(None),
             Heard::Gap => return Err(Gap),
             Heard::News => {}
         }
-        let carried = carry_out(purge);
+        let result = carry_out(purge);
         self.publish();
-        Ok(Some(carried))
+        Ok(Some(result))
     }
 
-    /// Takes all up to there as carried out, because everything is.
-    pub(crate) fn skip<T>(&self, to: &Position, empty: impl FnOnce() -> T) -> T {
+    /// Flushes the store instead of carrying out the purges up to a position.
+    pub(crate) fn skip_to<T>(&self, position: &Position, flush: impl FnOnce() -> T) -> T {
         let _turn = self.turn.lock();
-        self.log.lock().skip(to);
-        let emptied = empty();
+        self.log.lock().skip(position);
+        let result = flush();
         self.publish();
-        emptied
+        result
     }
 
     fn publish(&self) {
         let log = self.log.lock();
-        self.done.store(Arc::new(Done {
+        self.carried_out.store(Arc::new(CarriedOut {
             position: Arc::new(log.position().clone()),
-            told: log.told(TOLD).to_string().into(),
+            text: log.told(MAX_TEXT_SOURCES).to_string().into(),
         }));
     }
 }
 
-fn start(me: &str) -> String {
+fn new_source(me: &str) -> String {
     // The standard library seeds each hasher from the system.
     source(me, RandomState::new().hash_one(me))
 }
-
-/// Others come before it that have not been heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gap;

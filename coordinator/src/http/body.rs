@@ -1,4 +1,4 @@
-//! The body of an answer: whole and shared with the store, or streamed from the origin.
+//! A response's or a request's body: whole and shared with the store, or streamed.
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -10,33 +10,33 @@ use std::{
     task::{Context, Poll},
 };
 
-/// What an answer carries. A whole body is never copied: it is the store's own bytes.
+/// The body of a message. A whole body is never copied: it is the store's own bytes.
 pub enum Body {
-    /// All of it; taken when it is given.
+    /// The whole body, or what is left of it.
     Full(Bytes),
-    /// As it comes from elsewhere.
+    /// A body that streams from an origin, a peer or a client.
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Cut> + Send>>),
 }
 
-/// A body that ended before its end: the connection to the client is cut, so that it cannot take half for the whole.
+/// The error of a body that ended early. The client's connection is cut, so that it cannot take a part for the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut(pub &'static str);
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the body was cut: {}", self.0)
+        write!(f, "the body ended early: {}", self.0)
     }
 }
 
 impl std::error::Error for Cut {}
 
 impl Body {
-    /// No body at all.
+    /// Returns a body without bytes.
     pub const fn empty() -> Self {
         Self::Full(Bytes::new())
     }
 
-    /// A body that streams.
+    /// Returns a body that streams.
     pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Cut> + Send + 'static) -> Self {
         Self::Stream(Box::pin(body))
     }
@@ -66,7 +66,7 @@ impl From<&'static str> for Body {
     }
 }
 
-/// A client's body on its way to an origin. Most requests have none, and can then be sent a second time.
+/// The body of a client's request. Most requests have none, and can then be sent a second time.
 impl From<Incoming> for Body {
     fn from(body: Incoming) -> Self {
         if http_body::Body::is_end_stream(&body) {
@@ -86,13 +86,13 @@ impl fmt::Debug for Body {
     }
 }
 
-/// A body that holds something for as long as it is there.
-pub(crate) struct Held<T> {
+/// A body that holds a guard, such as a permit, until it is dropped.
+pub(crate) struct GuardedBody<T> {
     pub(crate) body: Body,
-    pub(crate) _by: T,
+    pub(crate) _guard: T,
 }
 
-impl<T: Unpin> http_body::Body for Held<T> {
+impl<T: Unpin> http_body::Body for GuardedBody<T> {
     type Data = Bytes;
     type Error = Cut;
 

@@ -1,4 +1,4 @@
-//! Memory of messages under way: a budget of bytes, and what is reserved of it.
+//! Memory of messages in progress: a budget of bytes, and reservations of it.
 
 use std::sync::{
     Arc,
@@ -8,42 +8,42 @@ use std::sync::{
     },
 };
 
-/// Bytes of what is under way, as of bodies on their way into the store, of all groups.
+/// A limit on the bytes of messages in progress, such as bodies on their way into the store.
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     used: AtomicU64,
-    most: u64,
+    limit: u64,
 }
 
-/// Some of them, until it is dropped.
+/// Bytes of a budget. They are given back on drop.
 #[derive(Debug)]
 pub(crate) struct ByteReservation {
-    of: Arc<ByteBudget>,
+    budget: Arc<ByteBudget>,
     bytes: u64,
 }
 
 impl ByteBudget {
-    pub(crate) fn new(most: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), most })
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), limit })
     }
 
-    /// Those that are under way.
+    /// Returns how many bytes are reserved.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Acquire)
     }
 
-    /// None so far.
-    pub(crate) fn take(self: &Arc<Self>) -> ByteReservation {
-        ByteReservation { of: self.clone(), bytes: 0 }
+    /// Returns a reservation of no bytes yet.
+    pub(crate) fn reserve(self: &Arc<Self>) -> ByteReservation {
+        ByteReservation { budget: self.clone(), bytes: 0 }
     }
 }
 
 impl ByteReservation {
-    /// Takes so many in all, if there are as many. It never gives any back before its end.
+    /// Grows the reservation to this many bytes; false where the budget does not have them. It never shrinks.
     pub(crate) fn grow(&mut self, to: u64) -> bool {
         let more = to.saturating_sub(self.bytes);
-        if self.of.used.fetch_add(more, AcqRel).saturating_add(more) > self.of.most {
-            self.of.used.fetch_sub(more, AcqRel);
+        if self.budget.used.fetch_add(more, AcqRel).saturating_add(more) > self.budget.limit {
+            self.budget.used.fetch_sub(more, AcqRel);
             return false;
         }
         self.bytes = self.bytes.saturating_add(more);
@@ -53,7 +53,7 @@ impl ByteReservation {
 
 impl Drop for ByteReservation {
     fn drop(&mut self) {
-        self.of.used.fetch_sub(self.bytes, AcqRel);
+        self.budget.used.fetch_sub(self.bytes, AcqRel);
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn bytes_are_given_back() {
         let bytes = ByteBudget::new(100);
-        let (mut a, mut b) = (bytes.take(), bytes.take());
+        let (mut a, mut b) = (bytes.reserve(), bytes.reserve());
         assert!(a.grow(60) && a.grow(50) && b.grow(40));
         assert!(!b.grow(41) && bytes.used() == 100);
         drop(a);

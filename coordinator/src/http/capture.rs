@@ -1,4 +1,4 @@
-//! A body on its way into the store: collected within a limit, whatever its head promised.
+//! A body on its way into the store: captured within a limit, whatever length its head announced.
 
 use crate::http::{body::Cut, byte_budget::ByteReservation};
 use bytes::{Bytes, BytesMut};
@@ -10,46 +10,46 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How collecting a body ended.
-pub(crate) enum Collected<B> {
-    /// The whole body, in one piece and no larger than it is.
+/// The outcome of capturing a body.
+pub(crate) enum CaptureOutcome<B> {
+    /// The whole body, in one allocation of its exact size.
     Whole(Bytes),
-    /// It is larger than the limit: what has come and what is still to come.
-    Outgrown(Resumed<B>),
-    /// There is no room for it now: what has come and what is still to come.
-    Crowded(Resumed<B>),
-    /// It broke off.
+    /// The body is larger than the limit. Streams what was received, then the rest.
+    TooLarge(ResumedBody<B>),
+    /// The budget has no bytes left. Streams what was received, then the rest.
+    OverBudget(ResumedBody<B>),
+    /// The body ended early.
     Cut(Cut),
 }
 
-/// Collects a body of at most so many bytes. Trailers are left out (RFC 9111 section 3.1).
-/// `room` is what it may take on its way.
-pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(
+/// Captures a body of at most `limit` bytes. Trailers are left out (RFC 9111 section 3.1). `reservation` grows with the
+/// memory that this takes.
+pub(crate) async fn capture<B: Body<Data = Bytes, Error = Cut> + Unpin>(
     mut body: B,
     limit: u64,
-    room: &mut ByteReservation,
-) -> Collected<B> {
+    reservation: &mut ByteReservation,
+) -> CaptureOutcome<B> {
     let expected = body.size_hint().exact().filter(|length| *length <= limit);
-    if !room.grow(expected.unwrap_or(0)) {
-        return Collected::Crowded(Resumed { come: VecDeque::new(), rest: body });
+    if !reservation.grow(expected.unwrap_or(0)) {
+        return CaptureOutcome::OverBudget(ResumedBody { received: VecDeque::new(), rest: body });
     }
     let mut pieces = match expected.map(usize::try_from) {
         // The length is known: each piece is copied once, and its network buffer is free again.
-        Some(Ok(length)) => Pieces::Filled(BytesMut::with_capacity(length)),
-        _ => Pieces::Kept(Blocks::default()),
+        Some(Ok(length)) => Pieces::Sized(BytesMut::with_capacity(length)),
+        _ => Pieces::Unsized(Blocks::default()),
     };
     loop {
         match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            None => return Collected::Whole(pieces.whole()),
-            Some(Err(cut)) => return Collected::Cut(cut),
+            None => return CaptureOutcome::Whole(pieces.whole()),
+            Some(Err(cut)) => return CaptureOutcome::Cut(cut),
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 pieces.add(data);
                 if pieces.len() as u64 > limit {
-                    return Collected::Outgrown(Resumed { come: pieces.into_queue(), rest: body });
+                    return CaptureOutcome::TooLarge(ResumedBody { received: pieces.into_queue(), rest: body });
                 }
-                if !room.grow(pieces.allocated() as u64) {
-                    return Collected::Crowded(Resumed { come: pieces.into_queue(), rest: body });
+                if !reservation.grow(pieces.allocated() as u64) {
+                    return CaptureOutcome::OverBudget(ResumedBody { received: pieces.into_queue(), rest: body });
                 }
             }
         }
@@ -57,53 +57,53 @@ pub(crate) async fn collect<B: Body<Data = Bytes, Error = Cut> + Unpin>(
 }
 
 enum Pieces {
-    Filled(BytesMut),
-    Kept(Blocks),
+    Sized(BytesMut),
+    Unsized(Blocks),
 }
 
 impl Pieces {
     fn add(&mut self, data: Bytes) {
         match self {
-            Self::Filled(buffer) => buffer.extend_from_slice(&data),
-            Self::Kept(blocks) => blocks.add(&data),
+            Self::Sized(buffer) => buffer.extend_from_slice(&data),
+            Self::Unsized(blocks) => blocks.add(&data),
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::Filled(buffer) => buffer.len(),
-            Self::Kept(blocks) => blocks.len,
+            Self::Sized(buffer) => buffer.len(),
+            Self::Unsized(blocks) => blocks.len,
         }
     }
 
-    /// What is allocated for it.
+    /// Returns the bytes that are allocated.
     fn allocated(&self) -> usize {
         match self {
-            Self::Filled(buffer) => buffer.capacity(),
-            Self::Kept(blocks) => blocks.allocated,
+            Self::Sized(buffer) => buffer.capacity(),
+            Self::Unsized(blocks) => blocks.allocated,
         }
     }
 
     fn whole(self) -> Bytes {
         match self {
-            Self::Filled(buffer) => exact(buffer.into()),
-            Self::Kept(blocks) => blocks.whole(),
+            Self::Sized(buffer) => exact(buffer.into()),
+            Self::Unsized(blocks) => blocks.whole(),
         }
     }
 
     fn into_queue(self) -> VecDeque<Bytes> {
         match self {
-            Self::Filled(buffer) => VecDeque::from([buffer.freeze()]),
-            Self::Kept(blocks) => blocks.into_queue(),
+            Self::Sized(buffer) => VecDeque::from([buffer.freeze()]),
+            Self::Unsized(blocks) => blocks.into_queue(),
         }
     }
 }
 
-/// The least and the most that a block takes; one for a larger piece is as large as that.
+/// The smallest and the largest block; a larger piece gets a block of its own size.
 const BLOCK: std::ops::RangeInclusive<usize> = 1024..=256 * 1024;
 
-/// What has come of a body whose length nobody knows, in blocks of our own: a piece may be one byte, and may hold a
-/// network buffer of many times its size.
+/// The pieces of a body of unknown length, in blocks of our own: a piece may be one byte, and may hold a network buffer
+/// of many times its size.
 #[derive(Default)]
 struct Blocks {
     full: VecDeque<Bytes>,
@@ -142,7 +142,7 @@ impl Blocks {
     }
 }
 
-/// The pieces in one allocation of their own: a piece may hold a network buffer many times its size.
+/// Copies pieces into one allocation: a piece may hold a network buffer of many times its size.
 pub(crate) fn concat(pieces: impl IntoIterator<Item = Bytes>, total: usize) -> Bytes {
     let mut whole = Vec::with_capacity(total);
     pieces.into_iter().for_each(|piece| whole.extend_from_slice(&piece));
@@ -150,30 +150,30 @@ pub(crate) fn concat(pieces: impl IntoIterator<Item = Bytes>, total: usize) -> B
 }
 
 fn exact(whole: Vec<u8>) -> Bytes {
-    // A boxed slice has no room to spare: what it is counted for is what it takes.
+    // A boxed slice has no spare capacity: the bytes that are counted are the bytes that are allocated.
     Bytes::from(whole.into_boxed_slice())
 }
 
-/// A body that was too large to collect: what has come, then the rest.
-pub(crate) struct Resumed<B> {
-    come: VecDeque<Bytes>,
+/// A body that was too large to capture: what was received, then the rest.
+pub(crate) struct ResumedBody<B> {
+    received: VecDeque<Bytes>,
     rest: B,
 }
 
-impl<B> Resumed<B> {
-    /// The same, with another rest.
+impl<B> ResumedBody<B> {
+    /// Replaces the rest.
     pub(crate) fn map(self, rest: impl FnOnce(B) -> B) -> Self {
-        Self { come: self.come, rest: rest(self.rest) }
+        Self { received: self.received, rest: rest(self.rest) }
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
+impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for ResumedBody<B> {
     type Data = Bytes;
     type Error = Cut;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
-        match this.come.pop_front() {
+        match this.received.pop_front() {
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             None => Pin::new(&mut this.rest).poll_frame(cx),
         }
@@ -184,20 +184,20 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Body for Resumed<B> {
     }
 }
 
-/// A body that goes to a client and, when it was whole and not too large, to whoever keeps it.
-pub(crate) struct Kept<B, F: FnOnce(Bytes)> {
+/// A body that streams to a client. If it was complete and not too large, `keep` gets a copy.
+pub(crate) struct TeeBody<B, F: FnOnce(Bytes)> {
     body: B,
     limit: usize,
-    room: ByteReservation,
+    reservation: ByteReservation,
     pieces: Blocks,
-    /// None: it is not going to be kept any more.
+    /// `None` once the body will not be kept.
     keep: Option<F>,
 }
 
-impl<B, F: FnOnce(Bytes)> Kept<B, F> {
-    pub(crate) fn new(body: B, limit: u64, room: ByteReservation, keep: F) -> Self {
+impl<B, F: FnOnce(Bytes)> TeeBody<B, F> {
+    pub(crate) fn new(body: B, limit: u64, reservation: ByteReservation, keep: F) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { body, limit, room, pieces: Blocks::default(), keep: Some(keep) }
+        Self { body, limit, reservation, pieces: Blocks::default(), keep: Some(keep) }
     }
 
     fn finish(&mut self) {
@@ -207,7 +207,7 @@ impl<B, F: FnOnce(Bytes)> Kept<B, F> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body for Kept<B, F> {
+impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body for TeeBody<B, F> {
     type Data = Bytes;
     type Error = Cut;
 
@@ -224,11 +224,11 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
                     } else {
                         this.keep = None;
                     }
-                    if this.keep.is_none() || !this.room.grow(this.pieces.allocated as u64) {
+                    if this.keep.is_none() || !this.reservation.grow(this.pieces.allocated as u64) {
                         (this.keep, this.pieces) = (None, Blocks::default());
                     }
                 }
-                // Whoever sends a body of known length need not ask for its end.
+                // With a known length hyper does not poll for the end.
                 if this.body.is_end_stream() {
                     this.finish();
                 }
@@ -252,7 +252,7 @@ mod tests {
     use crate::http::byte_budget::ByteBudget;
     use std::collections::VecDeque;
 
-    /// A body of so many pieces of one byte, cut from one network buffer.
+    /// A body in pieces of one byte, cut from one network buffer.
     struct Crumbs(Bytes);
 
     impl Body for Crumbs {
@@ -270,13 +270,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_in_crumbs_takes_little_more_than_it_is_and_all_of_that_is_counted() {
-        let (all, room) = (numbered(400_000), ByteBudget::new(1 << 30));
-        let mut taken = room.take();
-        let Collected::Whole(whole) = collect(Crumbs(all.clone()), 1 << 20, &mut taken).await else {
+    async fn a_body_in_crumbs_takes_little_more_than_its_size_and_all_of_it_is_counted() {
+        let (all, budget) = (numbered(400_000), ByteBudget::new(1 << 30));
+        let mut reservation = budget.reserve();
+        let CaptureOutcome::Whole(whole) = capture(Crumbs(all.clone()), 1 << 20, &mut reservation).await else {
             panic!("it is whole")
         };
-        assert!(whole == all && (400_000..600_000).contains(&room.used()), "{}", room.used());
+        assert!(whole == all && (400_000..600_000).contains(&budget.used()), "{}", budget.used());
         let mut blocks = Blocks::default();
         all.chunks(1).for_each(|crumb| blocks.add(crumb));
         let queue = blocks.into_queue();
@@ -285,30 +285,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_goes_by_is_kept_in_as_little() {
-        let (all, room) = (numbered(100_000), ByteBudget::new(1 << 30));
+    async fn a_body_that_streams_by_is_kept_in_as_little() {
+        let (all, budget) = (numbered(100_000), ByteBudget::new(1 << 30));
         let (to, kept) = std::sync::mpsc::channel();
         let mut body =
-            Kept::new(Crumbs(all.clone()), 1 << 20, room.take(), move |whole: Bytes| to.send(whole).unwrap());
+            TeeBody::new(Crumbs(all.clone()), 1 << 20, budget.reserve(), move |whole: Bytes| to.send(whole).unwrap());
         let mut gone: VecDeque<Bytes> = VecDeque::new();
         while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             gone.push_back(frame.into_data().unwrap());
         }
         assert!(kept.recv().unwrap() == all && concat(gone, 0) == all);
-        assert!((100_000..200_000).contains(&room.used()), "{}", room.used());
+        assert!((100_000..200_000).contains(&budget.used()), "{}", budget.used());
     }
 
     #[tokio::test]
-    async fn nothing_of_a_body_is_lost_where_there_is_no_more_room() {
-        let (all, room) = (numbered(50_000), ByteBudget::new(20_000));
-        let Collected::Crowded(mut rest) = collect(Crumbs(all.clone()), 1 << 20, &mut room.take()).await else {
-            panic!("there is no room")
+    async fn nothing_of_a_body_is_lost_where_the_budget_is_used_up() {
+        let (all, budget) = (numbered(50_000), ByteBudget::new(20_000));
+        let CaptureOutcome::OverBudget(mut rest) = capture(Crumbs(all.clone()), 1 << 20, &mut budget.reserve()).await
+        else {
+            panic!("there is no reservation")
         };
-        assert!(rest.come.len() < 20, "{} pieces are held", rest.come.len());
-        let mut come = VecDeque::new();
+        assert!(rest.received.len() < 20, "{} pieces are held", rest.received.len());
+        let mut received = VecDeque::new();
         while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {
-            come.push_back(frame.into_data().unwrap());
+            received.push_back(frame.into_data().unwrap());
         }
-        assert_eq!(concat(come, 0), all);
+        assert_eq!(concat(received, 0), all);
     }
 }

@@ -1,5 +1,4 @@
-//! One GET, for those who only want to know whether something answers: `helm test`, and the hook that waits for the
-//! filter.
+//! One GET that checks whether a server responds: for `helm test`, and for the hook that waits for the filter.
 
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -8,20 +7,21 @@ use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// The whole answer must be there in this time.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest answer.
-const LONGEST: usize = 16 * 1024 * 1024;
+/// The time limit for the whole response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest body of a response.
+const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// Asks for a plain http:// URL. The error says what is wrong with the answer: a status other than 2xx is one, with its text.
+/// Gets a plain http:// URL. The error says what is wrong with the response; a status other than 2xx is an error, with
+/// its text.
 pub async fn get(url: &str) -> Result<Bytes, String> {
-    tokio::time::timeout(PATIENCE, ask(url))
+    tokio::time::timeout(TIMEOUT, request_body(url))
         .await
-        .map_err(|_| format!("no answer in {} seconds", PATIENCE.as_secs()))?
+        .map_err(|_| format!("no response in {} seconds", TIMEOUT.as_secs()))?
 }
 
-async fn ask(url: &str) -> Result<Bytes, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
+async fn request_body(url: &str) -> Result<Bytes, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("`{url}` is not a URL: {error}"))?;
     let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(format!("`{url}` is not http://HOST[:PORT]/PATH"));
     };
@@ -36,10 +36,11 @@ async fn ask(url: &str) -> Result<Bytes, String> {
         .header(header::HOST, authority.as_str())
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new());
-    let answer =
+    let response =
         sender.send_request(request.map_err(|error| error.to_string())?).await.map_err(|error| error.to_string())?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), LONGEST).collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let status = response.status();
+    let body =
+        Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(|error| error.to_string())?.to_bytes();
     connection.abort();
     if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim())) }
 }

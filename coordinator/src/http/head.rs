@@ -1,11 +1,10 @@
-//! A request's head, read once: whom it is for, and its fields as the protocol wants to see them.
+//! A request's head, parsed once: its authority, scheme and target, and its fields in the protocol's form.
 
 use crate::{
     http::{
         byte_budget::{ByteBudget, ByteReservation},
         interim::Interim,
     },
-    origin::PARTIAL,
     settings::Port,
 };
 use http::{
@@ -22,30 +21,30 @@ use meshcache_protocol::{
 use smallvec::SmallVec;
 use std::sync::{Arc, OnceLock};
 
-/// A request's head that says whom it is for.
+/// A request's head with a known authority.
 #[derive(Clone, Debug)]
-pub(crate) struct Head {
+pub(crate) struct RequestHead {
     parts: Parts,
     authority: Authority,
     scheme: &'static str,
     interim: Option<Interim>,
-    /// Its place among all that are under way, which lasts as long as any copy of it.
-    counted: OnceLock<Arc<ByteReservation>>,
+    /// The reserved bytes of requests in progress. Clones share them.
+    reservation: OnceLock<Arc<ByteReservation>>,
 }
 
-/// Where the authority is written. It stays there: most requests are answered without a copy of it.
+/// The part of the head that holds the authority. Most requests need no copy of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Authority {
     Target,
     Field(&'static str),
 }
 
-/// Why a head says not whom it is for.
+/// Why a head has no authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadHead {
     /// No Host, or more than one.
     Host,
-    /// A call from a peer that lacks what such a call carries.
+    /// A peer's request without the fields that it needs.
     Call,
 }
 
@@ -58,18 +57,22 @@ impl BadHead {
     }
 }
 
-/// What a request takes that waits, beside its head.
-const WAITS: u64 = 2048;
-/// What a line of a head takes beside its name and its value.
-const LINE: usize = 64;
+/// The fields with conditions and ranges. They belong to one client and never to a shared load.
+pub(crate) const CONDITIONAL_FIELDS: [&str; 6] =
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
-/// Fields as the protocol has them. Few requests have more, so that few need an allocation.
+/// The bytes that a waiting request takes beside its head.
+const REQUEST_OVERHEAD: u64 = 2048;
+/// The bytes that a field takes beside its name and its value.
+const FIELD_OVERHEAD: usize = 64;
+
+/// Fields in the protocol's form. Few requests have more than 24, so few need an allocation.
 pub(crate) type Fields<'a> = SmallVec<[Field<'a>; 24]>;
 
-impl Head {
+impl RequestHead {
     pub(crate) fn read(port: Port, mut parts: Parts) -> Result<Self, BadHead> {
         if port == Port::Peer {
-            // What stands there is the peer's token, which must get no further.
+            // This is the peer's token, which must not be passed on.
             parts.headers.remove(AUTHORIZATION);
             if let Some(clients) = parts.headers.remove(header::AUTHORIZATION) {
                 parts.headers.insert(AUTHORIZATION, clients);
@@ -93,9 +96,9 @@ impl Head {
                 }
             }
         };
-        // Whoever terminated TLS before us says so. What is in the key is what the origin is told (see `outgoing`): a
-        // client that lies about it gets what its lie is answered with, under a key of its own. Who asks on
-        // behalf of a client has decided it already.
+        // The proxy that terminated TLS sets X-Forwarded-Proto. The key has the scheme that the origin is sent (see
+        // `outgoing`): a client that lies about it gets the response to its lie, under a key of its own. A request on
+        // behalf of a client has its scheme decided already.
         let decided = parts
             .headers
             .get(header::SCHEME)
@@ -106,42 +109,42 @@ impl Head {
             Some(decided) => scheme([decided], own),
             None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
-        Ok(Self { parts, authority, scheme, interim: Interim::current(), counted: OnceLock::new() })
+        Ok(Self { parts, authority, scheme, interim: Interim::current(), reservation: OnceLock::new() })
     }
 
-    /// Counts it, once, among all heads that are under way. Whether there is room for it.
-    pub(crate) fn count(&self, room: &Arc<ByteBudget>) -> bool {
-        if self.counted.get().is_some() {
+    /// Reserves its bytes, once. Returns whether the budget has them.
+    pub(crate) fn reserve(&self, budget: &Arc<ByteBudget>) -> bool {
+        if self.reservation.get().is_some() {
             return true;
         }
-        let mut taken = room.take();
-        let fits = taken.grow(WAITS.saturating_add(self.bytes()));
+        let mut reservation = budget.reserve();
+        let fits = reservation.grow(REQUEST_OVERHEAD.saturating_add(self.bytes()));
         if fits {
-            let _ = self.counted.set(Arc::new(taken));
+            let _ = self.reservation.set(Arc::new(reservation));
         }
         fits
     }
 
-    /// Its place, for what outlives it.
-    pub(crate) fn counted(&self) -> Option<Arc<ByteReservation>> {
-        self.counted.get().cloned()
+    /// Returns the reservation, for what outlives the head.
+    pub(crate) fn reservation(&self) -> Option<Arc<ByteReservation>> {
+        self.reservation.get().cloned()
     }
 
-    /// What it takes in memory.
+    /// Returns the bytes that it takes in memory.
     pub(crate) fn bytes(&self) -> u64 {
         let uri = &self.parts.uri;
         let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
             + uri.authority().map_or(0, |authority| authority.as_str().len());
-        let line = |(name, value): (&HeaderName, &HeaderValue)| LINE + name.as_str().len() + value.len();
+        let line = |(name, value): (&HeaderName, &HeaderValue)| FIELD_OVERHEAD + name.as_str().len() + value.len();
         let fields: usize = self.parts.headers.iter().map(line).sum();
         (target + fields) as u64
     }
 
-    /// The same request for the whole response: a GET without conditions or ranges.
+    /// Returns this request for the whole response: a GET without conditions or ranges.
     pub(crate) fn whole(&self) -> Self {
         let mut whole = self.clone();
         whole.parts.method = Method::GET;
-        for name in PARTIAL {
+        for name in CONDITIONAL_FIELDS {
             whole.parts.headers.remove(name);
         }
         whole
@@ -155,12 +158,12 @@ impl Head {
         &self.parts.headers
     }
 
-    /// The version of HTTP that it came in.
+    /// Returns the version of HTTP that it was sent with.
     pub(crate) fn version(&self) -> http::Version {
         self.parts.version
     }
 
-    /// Where interim answers to it go, if anywhere.
+    /// Returns where interim responses go, if anywhere.
     pub(crate) fn interim(&self) -> Option<&Interim> {
         self.interim.as_ref()
     }
@@ -169,7 +172,7 @@ impl Head {
         self.scheme
     }
 
-    /// Host and port as sent.
+    /// Returns host and port as sent.
     pub(crate) fn authority(&self) -> &[u8] {
         match self.authority {
             Authority::Target => self.parts.uri.authority().map_or(b"", |authority| authority.as_str().as_bytes()),
@@ -177,12 +180,12 @@ impl Head {
         }
     }
 
-    /// Path and query as sent.
+    /// Returns path and query as sent.
     pub(crate) fn target(&self) -> &str {
         self.parts.uri.path_and_query().map_or("", |target| target.as_str())
     }
 
-    /// All fields but Host.
+    /// Returns all fields but Host.
     pub(crate) fn fields(&self) -> Fields<'_> {
         let is_other = |name: &HeaderName| *name != HOST;
         self.parts
@@ -193,7 +196,7 @@ impl Head {
             .collect()
     }
 
-    /// The protocol's view of it. `fields`: its own.
+    /// Returns the protocol's view of the request. `fields`: those of [`RequestHead::fields`].
     pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
         Request::read(
             self.parts.method.as_str().as_bytes(),
@@ -204,12 +207,12 @@ impl Head {
         )
     }
 
-    /// The same for the host alone: what a request whose path is ambiguous is routed by.
+    /// Returns the same view with `/` as its path: a request with an ambiguous path is routed by its host alone.
     pub(crate) fn host_only<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
         Request::read(self.parts.method.as_str().as_bytes(), self.scheme().as_bytes(), self.authority(), b"/", fields)
     }
 
-    /// What it asks beside the request itself, where it is a question.
+    /// Returns what a proxy or a peer asks beside the request; `None` for a plain request.
     pub(crate) fn question(fields: &[Field<'_>]) -> Result<Option<Question>, BadQuestion> {
         match Question::read(fields) {
             Ok(question) => Ok(Some(question)),
@@ -219,7 +222,7 @@ impl Head {
     }
 }
 
-/// Takes out what belongs to the client's connection: what is keyed, and what Vary compares, is what an origin is sent.
+/// Removes the fields of the client's connection: the key, Vary and the origin see the same fields.
 fn strip(headers: &mut HeaderMap) {
     if !headers.contains_key(CONNECTION) {
         return;
@@ -232,7 +235,7 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes one line of the crumbs in which HTTP/2 sends cookies (RFC 9113 section 8.2.3).
+/// Joins the lines into which HTTP/2 may split cookies (RFC 9113 section 8.2.3).
 fn join_crumbs(headers: &mut HeaderMap) {
     let crumbs: SmallVec<[&[u8]; 8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     let joined = if crumbs.len() > 1 { HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok() } else { None };
@@ -246,16 +249,16 @@ fn join_crumbs(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn head(port: Port, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<Head, BadHead> {
+    fn head(port: Port, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<RequestHead, BadHead> {
         let mut request = http::Request::builder().uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Head::read(port, request.body(()).unwrap().into_parts().0)
+        RequestHead::read(port, request.body(()).unwrap().into_parts().0)
     }
 
     #[test]
-    fn a_request_says_once_whom_it_is_for() {
+    fn a_head_has_exactly_one_authority() {
         assert_eq!(head(Port::Data, "/x", &[("host", "h:1")]).unwrap().authority(), b"h:1");
         assert_eq!(
             head(Port::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(),
@@ -295,7 +298,8 @@ mod tests {
                 .version(version)
                 .header("cookie", "a=b")
                 .header("cookie", "c=d");
-            let head = Head::read(Port::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
+            let head =
+                RequestHead::read(Port::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
             head.headers().get_all(COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(

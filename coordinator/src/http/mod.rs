@@ -1,4 +1,4 @@
-//! Messages: heads, bodies and small answers. No port and no connection is here.
+//! Messages: heads, bodies and small responses. Ports and connections are in `server`.
 
 pub mod body;
 pub(crate) mod byte_budget;

@@ -1,13 +1,12 @@
-//! Bodies of control calls while they are read. What has not come to its end is bounded: of one, of one connection, of
-//! all.
+//! Bodies of control calls while they are read. Unfinished bodies are bounded: each one, per connection, and in all.
 
 use crate::{
     http::{
         body::Body,
         byte_budget::{ByteBudget, ByteReservation},
-        reply::{text, with},
+        reply::{text, with_field},
     },
-    telemetry::{limits::Limit, metrics::Metrics},
+    telemetry::{limits::ProcessLimit, metrics::Metrics},
 };
 use bytes::Bytes as Piece;
 use http::{Request, Response, StatusCode, header};
@@ -18,139 +17,141 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// What a body may take by itself. A longer one waits for a place among [`LONG`].
-const EACH: usize = 64 * 1024;
-/// So many longer ones are read at once.
-const LONG: usize = 8;
-/// Of bodies that anybody may send, and again of those of whoever has a token: 16 MiB in all.
-const ALL: u64 = 8 << 20;
-/// How long a body may take.
-const SLOW: Duration = Duration::from_secs(10);
-/// Bodies that are read at once on one connection. Those above it wait for a moment: who sends in good faith has sent
-/// them with their heads.
-const STREAMS: usize = 16;
-const MOMENT: Duration = Duration::from_secs(1);
-/// What is taken first.
-const FIRST: usize = 4096;
+/// The bytes of a body that needs no turn among [`MAX_LONG_BODIES`].
+const SHORT_BODY: usize = 64 * 1024;
+/// Longer bodies that are read at once.
+const MAX_LONG_BODIES: usize = 8;
+/// The bytes of unfinished bodies without a token, and again of bodies with one: 16 MiB in all.
+const MAX_BYTES: u64 = 8 << 20;
+/// The time limit for one body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bodies that are read at once on one connection. Others wait up to [`TURN_TIMEOUT`]: a well-behaved client sends them
+/// right after their heads.
+const MAX_BODIES_OF_CONNECTION: usize = 16;
+const TURN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The first allocation of a body.
+const INITIAL_CAPACITY: usize = 4096;
 
-/// The bodies that are being read on one connection: rides on its requests.
+/// The bodies that are being read on one connection: an extension of its requests.
 #[derive(Clone)]
-pub(crate) struct Reading(Arc<Semaphore>);
+pub(crate) struct ConnectionBodies(Arc<Semaphore>);
 
-impl Reading {
+impl ConnectionBodies {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(STREAMS)))
+        Self(Arc::new(Semaphore::new(MAX_BODIES_OF_CONNECTION)))
     }
 }
 
-/// Those of one kind of ports.
-pub(crate) struct Unread {
-    room: Arc<ByteBudget>,
+/// The reader of bodies, with its limits, for one kind of port.
+pub(crate) struct ControlBodies {
+    budget: Arc<ByteBudget>,
     long: Semaphore,
     metrics: Arc<Metrics>,
 }
 
-/// Why there is no body.
+/// Why a body could not be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unreadable {
-    /// It is longer than this.
+pub(crate) enum BodyError {
+    /// It is longer than this many bytes.
     TooLong(usize),
     /// It broke off.
     Broken,
-    /// It takes too long.
+    /// It took too long.
     Slow,
-    /// There are too many others.
-    Full(Limit),
+    /// A limit on all bodies is reached.
+    Full(ProcessLimit),
 }
 
-impl Unreadable {
-    /// What its sender is told.
-    pub(crate) fn answer(&self) -> (StatusCode, String) {
+impl BodyError {
+    /// Returns the status and the text for the client.
+    pub(crate) fn message(&self) -> (StatusCode, String) {
         match self {
-            Self::TooLong(longest) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} KiB\n", longest / 1024))
+            Self::TooLong(max_length) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {} KiB\n", max_length / 1024))
             }
             Self::Broken => (StatusCode::BAD_REQUEST, "the body broke off\n".into()),
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {} s\n", SLOW.as_secs())),
-            Self::Full(Limit::BodiesOfConnection) => (
+            Self::Slow => {
+                (StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s\n", BODY_TIMEOUT.as_secs()))
+            }
+            Self::Full(ProcessLimit::BodiesOfConnection) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("more than {STREAMS} bodies on this connection have not come to their end\n"),
+                format!("more than {MAX_BODIES_OF_CONNECTION} unfinished bodies on this connection\n"),
             ),
-            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many bodies have not come to their end\n".into()),
+            Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many unfinished bodies\n".into()),
         }
     }
 
     pub(crate) fn response(&self) -> Response<Body> {
-        let (status, why) = self.answer();
+        let (status, why) = self.message();
         let response = text(status, why);
-        if matches!(self, Self::Full(_)) { with(response, header::RETRY_AFTER, "1") } else { response }
+        if matches!(self, Self::Full(_)) { with_field(response, header::RETRY_AFTER, "1") } else { response }
     }
 
-    const fn limit(&self) -> Option<Limit> {
+    const fn limit(&self) -> Option<ProcessLimit> {
         match self {
-            Self::TooLong(_) => Some(Limit::BodyLength),
+            Self::TooLong(_) => Some(ProcessLimit::BodyLength),
             Self::Broken => None,
-            Self::Slow => Some(Limit::BodyTime),
+            Self::Slow => Some(ProcessLimit::BodyTime),
             Self::Full(limit) => Some(*limit),
         }
     }
 }
 
-impl Unread {
+impl ControlBodies {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { room: ByteBudget::new(ALL), long: Semaphore::new(LONG), metrics }
+        Self { budget: ByteBudget::new(MAX_BYTES), long: Semaphore::new(MAX_LONG_BODIES), metrics }
     }
 
-    /// A call's whole body.
-    pub(crate) async fn whole<B: http_body::Body<Data = Piece> + Unpin>(
+    /// Reads a whole body of at most `max_length` bytes.
+    pub(crate) async fn read<B: http_body::Body<Data = Piece> + Unpin>(
         &self,
         request: Request<B>,
-        longest: usize,
-    ) -> Result<Vec<u8>, Unreadable> {
-        let end = Instant::now() + SLOW;
+        max_length: usize,
+    ) -> Result<Vec<u8>, BodyError> {
+        let end = Instant::now() + BODY_TIMEOUT;
         let (mut head, body) = request.into_parts();
         let read = async {
-            let reading = head.extensions.remove::<Reading>();
+            let reading = head.extensions.remove::<ConnectionBodies>();
             let _stream = match &reading {
-                Some(Reading(streams)) => Some(
-                    timeout_at(Instant::now() + MOMENT, streams.acquire())
+                Some(ConnectionBodies(streams)) => Some(
+                    timeout_at(Instant::now() + TURN_TIMEOUT, streams.acquire())
                         .await
                         .ok()
                         .and_then(Result::ok)
-                        .ok_or(Unreadable::Full(Limit::BodiesOfConnection))?,
+                        .ok_or(BodyError::Full(ProcessLimit::BodiesOfConnection))?,
                 ),
                 None => None,
             };
-            self.read(body, longest).await
+            self.read_body(body, max_length).await
         };
-        let read = timeout_at(end, read).await.unwrap_or(Err(Unreadable::Slow));
-        if let Some(limit) = read.as_ref().err().and_then(Unreadable::limit) {
-            self.metrics.met(limit);
+        let read = timeout_at(end, read).await.unwrap_or(Err(BodyError::Slow));
+        if let Some(limit) = read.as_ref().err().and_then(BodyError::limit) {
+            self.metrics.count_limit_reached(limit);
         }
         read
     }
 
-    async fn read<B: http_body::Body<Data = Piece> + Unpin>(
+    async fn read_body<B: http_body::Body<Data = Piece> + Unpin>(
         &self,
         mut body: B,
-        longest: usize,
-    ) -> Result<Vec<u8>, Unreadable> {
-        if body.size_hint().lower() > longest as u64 {
-            return Err(Unreadable::TooLong(longest));
+        max_length: usize,
+    ) -> Result<Vec<u8>, BodyError> {
+        if body.size_hint().lower() > max_length as u64 {
+            return Err(BodyError::TooLong(max_length));
         }
-        let (mut all, mut taken) = (Vec::new(), self.room.take());
+        let (mut all, mut reservation) = (Vec::new(), self.budget.reserve());
         let mut _long = None;
         while let Some(frame) = body.frame().await {
-            let Ok(piece) = frame.map_err(|_| Unreadable::Broken)?.into_data() else { continue };
+            let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
             let length = all.len().saturating_add(piece.len());
-            if length > longest {
-                return Err(Unreadable::TooLong(longest));
+            if length > max_length {
+                return Err(BodyError::TooLong(max_length));
             }
-            if length > EACH && _long.is_none() {
-                _long = Some(self.long.acquire().await.map_err(|_| Unreadable::Full(Limit::Bodies))?);
+            if length > SHORT_BODY && _long.is_none() {
+                _long = Some(self.long.acquire().await.map_err(|_| BodyError::Full(ProcessLimit::Bodies))?);
             }
-            make_room(&mut all, &mut taken, length)?;
-            // A piece may hold a network buffer many times its size: it is copied, and free again.
+            reserve(&mut all, &mut reservation, length)?;
+            // A piece may hold a network buffer of many times its size: it is copied, and the buffer is free again.
             all.extend_from_slice(&piece);
         }
         Ok(all)
@@ -158,17 +159,17 @@ impl Unread {
 
     #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
-        self.room.used()
+        self.budget.used()
     }
 }
 
-fn make_room(all: &mut Vec<u8>, taken: &mut ByteReservation, length: usize) -> Result<(), Unreadable> {
+fn reserve(all: &mut Vec<u8>, reservation: &mut ByteReservation, length: usize) -> Result<(), BodyError> {
     if length <= all.capacity() {
         return Ok(());
     }
-    let capacity = length.max(all.capacity().saturating_mul(2)).max(FIRST);
-    if !taken.grow(capacity as u64) {
-        return Err(Unreadable::Full(Limit::Bodies));
+    let capacity = length.max(all.capacity().saturating_mul(2)).max(INITIAL_CAPACITY);
+    if !reservation.grow(capacity as u64) {
+        return Err(BodyError::Full(ProcessLimit::Bodies));
     }
     all.reserve_exact(capacity.saturating_sub(all.len()));
     Ok(())
@@ -182,9 +183,9 @@ mod tests {
     use std::convert::Infallible;
     use tokio::sync::mpsc;
 
-    fn unread() -> (Arc<Metrics>, Arc<Unread>) {
+    fn bodies() -> (Arc<Metrics>, Arc<ControlBodies>) {
         let metrics = Metrics::new().unwrap();
-        (metrics.clone(), Arc::new(Unread::new(metrics)))
+        (metrics.clone(), Arc::new(ControlBodies::new(metrics)))
     }
 
     fn unfinished(
@@ -196,71 +197,71 @@ mod tests {
         (open, Request::new(StreamBody::new(futures_util::StreamExt::chain(first, never))))
     }
 
-    fn met(metrics: &Metrics, limit: &str) -> bool {
+    fn is_reached(metrics: &Metrics, limit: &str) -> bool {
         let page = String::from_utf8(metrics.page().unwrap()).unwrap();
         !page.contains(&format!("meshcache_limits_met_total{{limit=\"{limit}\"}} 0\n"))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_end_is_refused_after_ten_seconds_and_its_room_is_free() {
-        let (metrics, unread) = unread();
+    async fn a_body_that_does_not_end_is_refused_after_ten_seconds_and_its_bytes_are_free() {
+        let (metrics, bodies) = bodies();
         let begun = Instant::now();
         let (_open, request) = unfinished(100);
-        assert_eq!(unread.whole(request, 512 * 1024).await, Err(Unreadable::Slow));
-        assert_eq!((begun.elapsed(), unread.used()), (Duration::from_secs(10), 0));
-        assert!(met(&metrics, "body-time") && !met(&metrics, "bodies"));
+        assert_eq!(bodies.read(request, 512 * 1024).await, Err(BodyError::Slow));
+        assert_eq!((begun.elapsed(), bodies.used()), (Duration::from_secs(10), 0));
+        assert!(is_reached(&metrics, "body-time") && !is_reached(&metrics, "bodies"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unfinished_bodies_take_no_more_than_there_is_for_all() {
-        let (metrics, unread) = unread();
+    async fn unfinished_bodies_take_no_more_than_the_budget() {
+        let (metrics, bodies) = bodies();
         let tasks: Vec<_> = (0..1000)
             .map(|_| {
-                let unread = unread.clone();
+                let bodies = bodies.clone();
                 tokio::spawn(async move {
-                    let (_open, request) = unfinished(EACH);
-                    unread.whole(request, 512 * 1024).await
+                    let (_open, request) = unfinished(SHORT_BODY);
+                    bodies.read(request, 512 * 1024).await
                 })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(unread.used(), ALL);
+        assert_eq!(bodies.used(), MAX_BYTES);
         let mut full = 0;
         for task in tasks {
-            full += usize::from(task.await.unwrap() == Err(Unreadable::Full(Limit::Bodies)));
+            full += usize::from(task.await.unwrap() == Err(BodyError::Full(ProcessLimit::Bodies)));
         }
-        assert_eq!((full, unread.used()), (1000 - ALL as usize / EACH, 0));
-        assert!(met(&metrics, "bodies"));
-        assert_eq!(unread.whole(Request::new(Full::from("a")), 10).await, Ok(b"a".to_vec()), "there is room again");
+        assert_eq!((full, bodies.used()), (1000 - MAX_BYTES as usize / SHORT_BODY, 0));
+        assert!(is_reached(&metrics, "bodies"));
+        assert_eq!(bodies.read(Request::new(Full::from("a")), 10).await, Ok(b"a".to_vec()), "there is budget again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn long_bodies_wait_for_each_other_and_short_ones_do_not_wait_for_them() {
-        let (_, unread) = unread();
-        let long: Vec<_> = (0..LONG)
+        let (_, bodies) = bodies();
+        let long: Vec<_> = (0..MAX_LONG_BODIES)
             .map(|_| {
-                let unread = unread.clone();
+                let bodies = bodies.clone();
                 tokio::spawn(async move {
-                    let (_open, request) = unfinished(EACH + 1);
-                    unread.whole(request, 512 * 1024).await
+                    let (_open, request) = unfinished(SHORT_BODY + 1);
+                    bodies.read(request, 512 * 1024).await
                 })
             })
             .collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
         let begun = Instant::now();
         assert_eq!(
-            unread.whole(Request::new(Full::from(vec![b'a'; EACH])), 512 * 1024).await.map(|all| all.len()),
-            Ok(EACH)
+            bodies.read(Request::new(Full::from(vec![b'a'; SHORT_BODY])), 512 * 1024).await.map(|all| all.len()),
+            Ok(SHORT_BODY)
         );
         assert!(begun.elapsed().is_zero());
         assert_eq!(
-            unread.whole(Request::new(Full::from(vec![b'a'; EACH + 1])), 512 * 1024).await.map(|all| all.len()),
-            Ok(EACH + 1)
+            bodies.read(Request::new(Full::from(vec![b'a'; SHORT_BODY + 1])), 512 * 1024).await.map(|all| all.len()),
+            Ok(SHORT_BODY + 1)
         );
-        assert_eq!(begun.elapsed(), SLOW - Duration::from_secs(1));
+        assert_eq!(begun.elapsed(), BODY_TIMEOUT - Duration::from_secs(1));
         for task in long {
-            assert_eq!(task.await.unwrap(), Err(Unreadable::Slow));
+            assert_eq!(task.await.unwrap(), Err(BodyError::Slow));
         }
-        assert_eq!(unread.whole(Request::new(Full::from("abc")), 2).await, Err(Unreadable::TooLong(2)));
+        assert_eq!(bodies.read(Request::new(Full::from("abc")), 2).await, Err(BodyError::TooLong(2)));
     }
 }

@@ -1,4 +1,4 @@
-//! From a Service's EndpointSlices to peers: slices are merged, and what cannot be a peer is a named problem.
+//! Merges a Service's EndpointSlices into peers. What cannot be a peer is a named problem.
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use meshcache_protocol::Peer;
@@ -8,30 +8,30 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// The Service's name for the data port.
+/// The name of the data port in the Service.
 pub const DATA_PORT: &str = "http2";
-/// The Service's name for the port between coordinators.
+/// The name of the peer port in the Service.
 pub const PEER_PORT: &str = "tcp-peer";
 
-/// What the slices of one Service say.
+/// The content of all slices of one Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Who is ready, by name: the ring.
+    /// The ready peers, by name: the ring.
     pub ready: Vec<Peer>,
     /// What was left out, and why.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<EndpointProblem>,
 }
 
 /// Why something in a slice is no peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// The endpoint names no Pod: nobody can tell which keys are its own.
+    /// The endpoint names no Pod: its keys are unknown.
     NoTarget,
     /// The endpoint has no address.
     NoAddress,
-    /// What stands for the address is none: a host name, or nonsense.
+    /// The address is no IP address, but a host name or nonsense.
     BadAddress,
-    /// The slice has no port of the name that a coordinator's port must have.
+    /// The slice has no port of a name that a coordinator needs.
     NoPort,
 }
 
@@ -39,7 +39,7 @@ impl Fault {
     /// All faults.
     pub const ALL: [Self; 4] = [Self::NoTarget, Self::NoAddress, Self::BadAddress, Self::NoPort];
 
-    /// The word in the log and in the metric's label.
+    /// The label in the log and in the metric.
     pub const fn word(self) -> &'static str {
         match self {
             Self::NoTarget => "no-target",
@@ -52,7 +52,7 @@ impl Fault {
 
 /// One fault, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct EndpointProblem {
     /// What is wrong.
     pub fault: Fault,
     /// The slice's name.
@@ -61,7 +61,7 @@ pub struct Problem {
     pub about: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for EndpointProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { fault, slice, about } = self;
         match fault {
@@ -77,10 +77,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One place where a Pod can be reached, ordered by preference. Two coordinators that see the same slices choose the
-/// same place, in whatever order they saw them, so that their rings agree.
+/// The address of a Pod, ordered by preference. Coordinators that see the same slices choose the same address, in
+/// whatever order they saw them, so that their rings agree.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct PodAddress {
     v4: bool,
     address: IpAddr,
     data: u16,
@@ -89,12 +89,13 @@ struct Place {
 
 /// Merges all slices of a Service, in any order.
 pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
-    let mut pods: BTreeMap<&str, Place> = BTreeMap::new();
+    let mut pods: BTreeMap<&str, PodAddress> = BTreeMap::new();
     let mut problems = Vec::new();
     for slice in slices {
         let name = slice.metadata.name.as_deref().unwrap_or_default();
-        let mut problem =
-            |fault, about: &str| problems.push(Problem { fault, slice: name.to_owned(), about: about.to_owned() });
+        let mut problem = |fault, about: &str| {
+            problems.push(EndpointProblem { fault, slice: name.to_owned(), about: about.to_owned() })
+        };
         let ready: Vec<&Endpoint> =
             slice.endpoints.iter().filter(|endpoint| is_ready(endpoint.conditions.as_ref())).collect();
         // A Service without endpoints has a placeholder without ports. That is no problem: nothing is left out.
@@ -116,9 +117,9 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
                 (Some(pod), None, _) => problem(Fault::NoAddress, pod),
                 (Some(_), Some(text), Some(Err(_)) | None) => problem(Fault::BadAddress, text),
                 (Some(pod), Some(_), Some(Ok(address))) => {
-                    let place = Place { v4: IpAddr::is_ipv4(&address), address, data, peer };
-                    if pods.get(pod).is_none_or(|known| place < *known) {
-                        pods.insert(pod, place);
+                    let candidate = PodAddress { v4: IpAddr::is_ipv4(&address), address, data, peer };
+                    if pods.get(pod).is_none_or(|known| candidate < *known) {
+                        pods.insert(pod, candidate);
                     }
                 }
             }
@@ -126,23 +127,24 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
     }
     problems.sort();
     problems.dedup();
-    View { ready: pods.iter().map(|(pod, place)| place.peer(pod)).collect(), problems }
+    View { ready: pods.iter().map(|(pod, address)| address.peer(pod)).collect(), problems }
 }
 
-impl Place {
+impl PodAddress {
     fn peer(&self, pod: &str) -> Peer {
         let at = |port| SocketAddr::new(self.address, port).to_string();
         Peer { name: pod.to_owned(), data: at(self.data), peer: at(self.peer) }
     }
 }
 
-/// What is not said has the meaning that the API gives it: ready. A Service with publishNotReadyAddresses calls all
-/// ready, those that terminate too: these are told by `terminating`. They own no keys; who knew them asks them for what
-/// they still have.
+/// Whether an endpoint is ready. A missing condition means ready, as the API has it. A Service with
+/// publishNotReadyAddresses calls all ready, terminating ones included: `terminating` tells these apart. They own no
+/// keys; peers that know them ask them for the entries that they still have.
 pub(super) fn is_ready(conditions: Option<&EndpointConditions>) -> bool {
     conditions.and_then(|c| c.ready).unwrap_or(true) && !conditions.and_then(|c| c.terminating).unwrap_or(false)
 }
 
+/// The number of a TCP port by its name.
 pub(super) fn port(ports: &[EndpointPort], name: &str) -> Option<u16> {
     let tcp = |port: &&EndpointPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
     let port = ports.iter().filter(tcp).find(|port| port.name.as_deref() == Some(name))?;
@@ -170,7 +172,7 @@ mod tests {
         json!({"ready": true, "serving": true, "terminating": false})
     }
 
-    fn told(peers: &[Peer]) -> Vec<String> {
+    fn lines(peers: &[Peer]) -> Vec<String> {
         peers.iter().map(|p| format!("{} {} {}", p.name, p.data, p.peer)).collect()
     }
 
@@ -180,7 +182,7 @@ mod tests {
         let two = slice("s-2", "IPv4", json!([pod("c-2", "10.0.0.3", ready()), pod("c-0", "10.0.0.1", ready())]));
         let seen = view([&one, &two]);
         assert_eq!(
-            told(&seen.ready),
+            lines(&seen.ready),
             ["c-0 10.0.0.1:8080 10.0.0.1:8083", "c-1 10.0.0.2:8080 10.0.0.2:8083", "c-2 10.0.0.3:8080 10.0.0.3:8083"]
         );
         assert_eq!(seen, view([&two, &one]));
@@ -188,17 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn of_two_families_the_sixth_comes_first() {
+    fn of_two_families_ipv6_comes_first() {
         let four = slice("s-4", "IPv4", json!([pod("c-0", "10.0.0.1", ready()), pod("c-1", "10.0.0.2", ready())]));
         let six = slice("s-6", "IPv6", json!([pod("c-0", "fd00::1", ready())]));
         assert_eq!(
-            told(&view([&four, &six]).ready),
+            lines(&view([&four, &six]).ready),
             ["c-0 [fd00::1]:8080 [fd00::1]:8083", "c-1 10.0.0.2:8080 10.0.0.2:8083"]
         );
     }
 
     #[test]
-    fn who_is_not_ready_or_terminates_is_left_out() {
+    fn endpoints_that_are_not_ready_or_terminate_are_left_out() {
         let seen = view([&slice(
             "s",
             "IPv4",
@@ -224,7 +226,7 @@ mod tests {
         );
         let new = slice("b", "IPv4", json!([pod("c-0", "10.0.0.9", ready())]));
         let seen = view([&old, &new]);
-        assert_eq!(told(&seen.ready), ["c-0 10.0.0.9:8080 10.0.0.9:8083"]);
+        assert_eq!(lines(&seen.ready), ["c-0 10.0.0.9:8080 10.0.0.9:8083"]);
     }
 
     #[test]
@@ -245,7 +247,7 @@ mod tests {
         let mut portless = slice("t", "IPv4", json!([pod("other", "10.0.0.4", ready())]));
         portless.ports.as_mut().unwrap().retain(|port| port.name.as_deref() != Some(PEER_PORT));
         let seen = view([&bad, &portless]);
-        assert_eq!(told(&seen.ready), ["good 10.0.0.3:8080 10.0.0.3:8083"]);
+        assert_eq!(lines(&seen.ready), ["good 10.0.0.3:8080 10.0.0.3:8083"]);
         let lines: Vec<String> = seen.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,

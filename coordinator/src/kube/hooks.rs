@@ -1,10 +1,11 @@
-//! What the chart's hooks do: make the tokens, and put the filter on proxies after the coordinators have it.
+//! The chart's hooks: they make the tokens, and attach the filter to proxies after the coordinators have it.
 
 use crate::{
     clock,
+    config::service_ref::ServiceRef,
     http::get,
     kube::{
-        ServiceRef, client,
+        client::{ApiError, chain, client, selector},
         endpoint_slices::{is_ready, port},
     },
 };
@@ -18,22 +19,84 @@ use kube::{
     core::GroupVersionKind,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
-/// What stands in a plugin for the digest of the module.
+/// The placeholder of the module's digest in a plugin.
 const DIGEST: &str = "SHA256";
-/// When a plugin was last attached, Unix milliseconds. Istio's agents give up on a module that they could not fetch,
-/// and try again only when a plugin changes; of annotations, some versions of Istio look only at those that have its
-/// name.
+/// The annotation with the time at which a plugin was last attached, Unix milliseconds. Istio's agents give up on a
+/// module that they could not fetch, and try again only when a plugin changes; of annotations, some versions of Istio
+/// compare only those with its name.
 const ATTACHED: &str = "meshcache.istio.io/attached";
-/// What helm writes on what is a release's own.
+/// The annotations by which helm marks the objects of a release.
 const RELEASE: [&str; 2] = ["meta.helm.sh/release-name", "meta.helm.sh/release-namespace"];
-/// How often coordinators are asked whether they have the module.
-const AGAIN: Duration = Duration::from_secs(2);
+/// The pause before coordinators are asked again for the module.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Makes a Secret with new tokens, unless there is one. Whether it was made.
-pub async fn create_tokens(secret: &ServiceRef) -> Result<bool, String> {
+/// Why a hook failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// There is no client for the API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// A request failed.
+    #[error("cannot {action} {object}: {cause}")]
+    Request {
+        /// What was to be done.
+        action: &'static str,
+        /// The object's name.
+        object: String,
+        /// One line for people.
+        cause: String,
+    },
+    /// The file of plugins cannot be read.
+    #[error("{}: cannot be read: {_1}", _0.display())]
+    Unreadable(PathBuf, io::Error),
+    /// The file of plugins is no list of objects.
+    #[error("{}: {_1}", _0.display())]
+    Invalid(PathBuf, serde_json::Error),
+    /// A Service has no ready endpoint.
+    #[error("{0} has no ready endpoint")]
+    NoEndpoint(ServiceRef),
+    /// A coordinator does not serve the module.
+    #[error("{url}: {why}")]
+    NotServed {
+        /// The module's URL.
+        url: String,
+        /// One line for people.
+        why: String,
+    },
+    /// Not all coordinators served the module in time.
+    #[error("the filter was not attached: {0}")]
+    NotAttached(Box<HookError>),
+    /// A plugin of the same name is another release's.
+    #[error(
+        "WasmPlugin {plugin} belongs to another owner ({owner}): it is left as it is; give the entry of istio.attach \
+         another name"
+    )]
+    Foreign {
+        /// The plugin.
+        plugin: String,
+        /// The release, if it is of one.
+        owner: String,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+    /// Several plugins could not be removed.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<HookError>),
+}
+
+/// Makes a Secret with new tokens, unless there is one. Returns whether it was made.
+pub async fn create_tokens(secret: &ServiceRef) -> Result<bool, HookError> {
     let (client, namespace) = client(secret.namespace.as_deref()).await?;
     let mut made = Secret::default();
     made.metadata.name = Some(secret.name.clone());
@@ -46,8 +109,8 @@ pub async fn create_tokens(secret: &ServiceRef) -> Result<bool, String> {
     }
 }
 
-/// Removes the Secret that `create_tokens` made. Whether there was one.
-pub async fn delete_tokens(secret: &ServiceRef) -> Result<bool, String> {
+/// Removes the Secret that `create_tokens` made. Returns whether there was one.
+pub async fn delete_tokens(secret: &ServiceRef) -> Result<bool, HookError> {
     let (client, namespace) = client(secret.namespace.as_deref()).await?;
     match Api::<Secret>::namespaced(client, &namespace).delete(&secret.name, &DeleteParams::default()).await {
         Ok(_) => Ok(true),
@@ -56,114 +119,113 @@ pub async fn delete_tokens(secret: &ServiceRef) -> Result<bool, String> {
     }
 }
 
-/// Puts the filter on proxies: waits until every ready coordinator serves the module with this digest, then applies
-/// each plugin. The plugins' names.
+/// Attaches the filter to proxies: waits until every ready coordinator serves the module with this digest, then applies
+/// each plugin. Returns the plugins' names.
 pub async fn attach(
     plugins: &Path,
     service: &ServiceRef,
     digest: &str,
     patience: Duration,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, HookError> {
     let plugins = read(plugins)?;
     let (client, namespace) = client(service.namespace.as_deref()).await?;
     let end = Instant::now() + patience;
-    while let Err(why) = all_serve(&client, &namespace, service, digest).await {
+    while let Err(why) = check_module(&client, &namespace, service, digest).await {
         if Instant::now() >= end {
-            return Err(format!("the filter was not attached: {why}"));
+            return Err(HookError::NotAttached(Box::new(why)));
         }
-        tracing::info!(why, "waiting");
-        sleep(AGAIN).await;
+        tracing::info!(%why, "waiting");
+        sleep(INTERVAL).await;
     }
     let mut done = Vec::new();
     for plugin in plugins.into_iter().map(|plugin| stamped(with_digest(plugin, digest), clock::wall())) {
-        let at = place(&plugin);
+        let name = full_name(&plugin);
         let api = api(&client, &plugin);
-        if let Some(whose) = foreign(&api, &plugin).await.map_err(|error| failed("read WasmPlugin", &at, &error))? {
-            return Err(format!(
-                "WasmPlugin {at} belongs to somebody else ({whose}): it is left as it is; give the entry of istio.attach another name"
-            ));
+        if let Some(owner) =
+            foreign_owner(&api, &plugin).await.map_err(|error| failed("read WasmPlugin", &name, &error))?
+        {
+            return Err(HookError::Foreign { plugin: name, owner });
         }
         let parameters = PatchParams::apply("meshcache").force();
         api.patch(&plugin.name_any(), &parameters, &Patch::Apply(&plugin))
             .await
-            .map_err(|error| failed("apply WasmPlugin", &at, &error))?;
-        done.push(at);
+            .map_err(|error| failed("apply WasmPlugin", &name, &error))?;
+        done.push(name);
     }
     Ok(done)
 }
 
-/// Takes the filter off proxies: removes each plugin that is not to be kept. The names of those that were there. One
-/// that is somebody else's stays; one that cannot be removed keeps no other from being.
-pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, String> {
+/// Detaches the filter from proxies: removes each plugin that is not to be kept. Returns the names of those that were
+/// there. A plugin of another release stays; one that cannot be removed does not keep the others.
+pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, HookError> {
     // The first release, or one without plugins, leaves no file.
     let plugins = if plugins.exists() { read(plugins)? } else { Vec::new() };
     let mut done = Vec::new();
-    let gone: Vec<_> = plugins.into_iter().filter(|plugin| !keep.contains(&place(plugin))).collect();
+    let gone: Vec<_> = plugins.into_iter().filter(|plugin| !keep.contains(&full_name(plugin))).collect();
     if gone.is_empty() {
         return Ok(done);
     }
     let (client, _) = client(None).await?;
     let mut failures = Vec::new();
     for plugin in gone {
-        let (at, api) = (place(&plugin), api(&client, &plugin));
-        let removed = match foreign(&api, &plugin).await {
+        let (name, api) = (full_name(&plugin), api(&client, &plugin));
+        let removed = match foreign_owner(&api, &plugin).await {
             Ok(None) => api.delete(&plugin.name_any(), &DeleteParams::default()).await.map(|_| None),
             other => other,
         };
         match removed {
-            Ok(None) => done.push(at),
-            Ok(Some(whose)) => tracing::warn!(plugin = at, whose, "is somebody else's: it stays"),
+            Ok(None) => done.push(name),
+            Ok(Some(owner)) => tracing::warn!(plugin = name, owner, "plugin belongs to another release: it stays"),
             Err(Error::Api(status)) if status.code == 404 => {}
-            // Its Role is in its own namespace: where that was deleted, both are gone, and the API asks for the right
-            // first.
+            // Its Role is in its own namespace: where that was deleted, both are gone, and the API checks the right first.
             Err(Error::Api(status)) if status.code == 403 => {
                 tracing::warn!(
-                    plugin = at,
+                    plugin = name,
                     error = status.message,
-                    "no right to remove it: it is gone if its namespace is; else remove it by hand"
+                    "no right to remove the plugin: it is gone if its namespace is; else remove it by hand"
                 );
             }
-            Err(error) => failures.push(failed("delete WasmPlugin", &at, &error)),
+            Err(error) => failures.push(failed("delete WasmPlugin", &name, &error)),
         }
     }
-    if failures.is_empty() { Ok(done) } else { Err(failures.join("; ")) }
+    if failures.is_empty() { Ok(done) } else { Err(HookError::Several(failures)) }
 }
 
-/// Whose a plugin is that stands in the place of one of ours.
-async fn foreign(api: &Api<DynamicObject>, plugin: &DynamicObject) -> Result<Option<String>, Error> {
+/// The owner of the plugin of that name, if it is not our release.
+async fn foreign_owner(api: &Api<DynamicObject>, plugin: &DynamicObject) -> Result<Option<String>, Error> {
     match api.get_opt(&plugin.name_any()).await {
-        Ok(there) => Ok(there.and_then(|there| another(&there, plugin))),
-        // Nor is it said here by a Role that has no such right.
+        Ok(there) => Ok(there.and_then(|there| other_owner(&there, plugin))),
+        // A Role without the right to read it cannot tell.
         Err(Error::Api(status)) if status.code == 403 => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The release whose name is on a plugin, if it is not that of another one.
-fn another(there: &DynamicObject, ours: &DynamicObject) -> Option<String> {
+/// The release whose annotations are on a plugin, if it is not that of ours.
+fn other_owner(there: &DynamicObject, ours: &DynamicObject) -> Option<String> {
     let of = |plugin: &DynamicObject| RELEASE.map(|name| plugin.annotations().get(name).cloned());
     let [name, namespace] = of(there);
-    let whose = || {
+    let owner = || {
         name.zip(namespace)
             .map_or_else(|| "of no release".to_owned(), |(name, namespace)| format!("of release {name} in {namespace}"))
     };
-    (of(there) != of(ours)).then(whose)
+    (of(there) != of(ours)).then(owner)
 }
 
-/// Whether there are ready coordinators and all of them serve the module; why not.
-async fn all_serve(client: &Client, namespace: &str, service: &ServiceRef, digest: &str) -> Result<(), String> {
-    let labels = ListParams::default().labels(&super::selector(service));
+/// Checks that there are ready coordinators and all of them serve the module.
+async fn check_module(client: &Client, namespace: &str, service: &ServiceRef, digest: &str) -> Result<(), HookError> {
+    let labels = ListParams::default().labels(&selector(service));
     let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace)
         .list(&labels)
         .await
         .map_err(|error| failed("list the endpoints of", service, &error))?;
     let all = status_ports(&slices.items);
     if all.is_empty() {
-        return Err(format!("{service} has no ready endpoint"));
+        return Err(HookError::NoEndpoint(service.clone()));
     }
     for at in all {
         let url = format!("http://{at}/filter/{digest}.wasm");
-        get::get(&url).await.map_err(|why| format!("{url}: {why}"))?;
+        get::get(&url).await.map_err(|why| HookError::NotServed { url: url.clone(), why })?;
     }
     Ok(())
 }
@@ -178,9 +240,9 @@ fn status_ports(slices: &[EndpointSlice]) -> Vec<SocketAddr> {
     slices.iter().flat_map(of).collect()
 }
 
-fn read(file: &Path) -> Result<Vec<DynamicObject>, String> {
-    let text = std::fs::read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))
+fn read(file: &Path) -> Result<Vec<DynamicObject>, HookError> {
+    let text = std::fs::read(file).map_err(|error| HookError::Unreadable(file.to_owned(), error))?;
+    serde_json::from_slice(&text).map_err(|error| HookError::Invalid(file.to_owned(), error))
 }
 
 fn with_digest(mut plugin: DynamicObject, digest: &str) -> DynamicObject {
@@ -208,25 +270,23 @@ fn api(client: &Client, plugin: &DynamicObject) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), &plugin.namespace().unwrap_or_default(), &kind)
 }
 
-fn place(plugin: &DynamicObject) -> String {
+fn full_name(plugin: &DynamicObject) -> String {
     format!("{}/{}", plugin.namespace().unwrap_or_default(), plugin.name_any())
 }
 
-/// 256 bits that nobody can guess.
-fn token() -> Result<ByteString, String> {
+/// A token of 256 random bits.
+fn token() -> Result<ByteString, HookError> {
     let mut bytes = [0; 32];
-    rustls::crypto::ring::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| "the system gives no random bytes".to_owned())?;
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| HookError::NoRandomness)?;
     Ok(ByteString(bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()))
 }
 
-fn failed(what: &str, about: impl std::fmt::Display, error: &Error) -> String {
-    match error {
-        Error::Api(status) => format!("cannot {what} {about}: {} ({})", status.message, status.code),
-        other => format!("cannot {what} {about}: {}", super::watch::chain(other)),
-    }
+fn failed(action: &'static str, object: impl Display, error: &Error) -> HookError {
+    let cause = match error {
+        Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => chain(other),
+    };
+    HookError::Request { action, object: object.to_string(), cause }
 }
 
 #[cfg(test)]
@@ -250,7 +310,7 @@ mod tests {
             plugin.data["spec"],
             json!({"url": "http://c:8082/filter/abc.wasm", "sha256": "abc", "phase": "STATS"})
         );
-        assert_eq!(place(&plugin), "n/p");
+        assert_eq!(full_name(&plugin), "n/p");
         assert_eq!(stamped(plugin, 7).annotations()[ATTACHED], "7");
     }
 
@@ -265,9 +325,9 @@ mod tests {
         };
         let of = |name: &str, namespace: &str| plugin(json!({RELEASE[0]: name, RELEASE[1]: namespace, ATTACHED: "7"}));
         let ours = of("m", "meshcache");
-        assert_eq!(another(&of("m", "meshcache"), &ours), None);
-        assert_eq!(another(&of("m", "other"), &ours).unwrap(), "of release m in other");
-        assert_eq!(another(&plugin(json!({})), &ours).unwrap(), "of no release");
+        assert_eq!(other_owner(&of("m", "meshcache"), &ours), None);
+        assert_eq!(other_owner(&of("m", "other"), &ours).unwrap(), "of release m in other");
+        assert_eq!(other_owner(&plugin(json!({})), &ours).unwrap(), "of no release");
     }
 
     #[test]

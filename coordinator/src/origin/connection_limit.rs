@@ -1,12 +1,8 @@
-//! Descriptors for connections to origins: a part of the process's, so that clients who have theirs are answered. A
-//! connection has one for as long as it is open.
+//! A limit on connections to origins: a share of the process's descriptors, so that connections of clients keep theirs.
 
 use crate::{
-    origin::{
-        failure::{Failure, Missed},
-        pool::Pool,
-    },
-    telemetry::{limits::Limit, metrics::Metrics},
+    origin::failure::{Failure, OriginError},
+    telemetry::{limits::ProcessLimit, metrics::Metrics},
 };
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
@@ -22,22 +18,28 @@ use tokio::{
     time::timeout,
 };
 
-/// Of a quarter of the descriptors; at least so many, whatever the process may have.
-const LEAST: usize = 16;
+/// The least descriptors for origins, where a quarter of the process's are fewer.
+const MIN_DESCRIPTORS: usize = 16;
 
-/// A descriptor, until it is dropped.
-pub(super) type Seat = OwnedSemaphorePermit;
+/// A descriptor for one connection, until it is dropped.
+pub(super) type ConnectionPermit = OwnedSemaphorePermit;
 
-/// Those of all origins.
-pub(crate) struct Seats {
+/// A pool that can close an idle connection.
+pub(super) trait CloseIdle: Send + Sync {
+    /// Closes the idle connection that was used longest ago. Returns whether there was one.
+    fn close_idle(&self) -> bool;
+}
+
+/// The descriptors for connections to all origins.
+pub(crate) struct ConnectionLimit {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Who may have an idle connection that can be closed for one that is needed.
-    pools: Mutex<Vec<Weak<Pool>>>,
+    /// The pools whose idle connections may be closed for one that is needed.
+    pools: Mutex<Vec<Weak<dyn CloseIdle>>>,
     metrics: Arc<Metrics>,
 }
 
-impl Seats {
+impl ConnectionLimit {
     pub(super) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             free: Arc::new(Semaphore::new(most)),
@@ -47,35 +49,41 @@ impl Seats {
         })
     }
 
-    /// A quarter of what this process may have.
+    /// Returns a limit of a quarter of this process's descriptors.
     pub(crate) fn of_process(metrics: Arc<Metrics>) -> Arc<Self> {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
-        Self::new(usize::try_from(files / 4).unwrap_or(LEAST).clamp(LEAST, Semaphore::MAX_PERMITS), metrics)
+        Self::new(
+            usize::try_from(files / 4).unwrap_or(MIN_DESCRIPTORS).clamp(MIN_DESCRIPTORS, Semaphore::MAX_PERMITS),
+            metrics,
+        )
     }
 
-    pub(super) fn enter(&self, pool: Weak<Pool>) {
+    pub(super) fn register(&self, pool: Weak<dyn CloseIdle>) {
         let mut pools = self.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(pool);
     }
 
-    /// Whether somebody needs one: then nothing idle is kept.
-    pub(super) fn are_needed(&self) -> bool {
+    /// Returns whether a connection waits for a descriptor: then none is kept idle.
+    pub(super) fn has_waiting(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
-    /// One, within so long. Where none is free an idle connection is closed for it.
-    pub(super) async fn take(&self, within: Duration) -> Result<Seat, Missed> {
-        if let Ok(seat) = self.free.clone().try_acquire_owned() {
-            return Ok(seat);
+    /// Takes a descriptor within this time. Where none is free, an idle connection is closed for it.
+    pub(super) async fn take(&self, within: Duration) -> Result<ConnectionPermit, OriginError> {
+        if let Ok(permit) = self.free.clone().try_acquire_owned() {
+            return Ok(permit);
         }
-        let _waits = Waits::new(&self.waiting);
+        let _waits = Waiting::new(&self.waiting);
         self.close_idle();
         match timeout(within, self.free.clone().acquire_owned()).await {
-            Ok(Ok(seat)) => Ok(seat),
+            Ok(Ok(permit)) => Ok(permit),
             _ => {
-                self.metrics.met(Limit::Descriptors);
-                Err(Missed::because(Failure::Overload, format!("no descriptor for a connection within {within:?}")))
+                self.metrics.count_limit_reached(ProcessLimit::Descriptors);
+                Err(OriginError::because(
+                    Failure::Overload,
+                    format!("no descriptor for a connection within {within:?}"),
+                ))
             }
         }
     }
@@ -91,17 +99,17 @@ impl Seats {
     }
 }
 
-/// One who waits, until it is dropped.
-struct Waits<'s>(&'s AtomicUsize);
+/// A waiting connection in the count, until it is dropped.
+struct Waiting<'s>(&'s AtomicUsize);
 
-impl<'s> Waits<'s> {
+impl<'s> Waiting<'s> {
     fn new(waiting: &'s AtomicUsize) -> Self {
         waiting.fetch_add(1, Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

@@ -1,8 +1,12 @@
-//! What goes to an origin of a client's head, and to a client of an origin's.
+//! The fields that go to an origin with a request, and to a client with a response.
 
 use crate::{
-    http::{body::Body, head::Head, interim::Interim},
-    origin::Origin,
+    http::{
+        body::Body,
+        head::{CONDITIONAL_FIELDS, RequestHead},
+        interim::Interim,
+    },
+    origin::exchange::Origin,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
@@ -21,23 +25,19 @@ use std::borrow::Cow;
 
 /// What a request is sent for.
 pub(crate) enum Purpose<'a> {
-    /// As the client sent it.
+    /// One client's request, as it was sent.
     Pass(Body),
-    /// For all who ask for the key: a whole GET in the form that is keyed, on these conditions if any.
+    /// A shared load: a whole GET with the key's target, with these conditions.
     Load(&'a [(&'static str, Vec<u8>)]),
 }
 
-/// Conditions and ranges: one client's, never a shared load's.
-pub(crate) const PARTIAL: [&str; 6] =
-    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
-
-/// The request for the origin. Beside `Via` and `CDN-Loop` nothing is added: `X-Forwarded-For` and its like go along as
-/// they came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme that is in the
-/// key: its absence and `http` are one key.
+/// Makes the request for the origin. It adds only `Via` and `CDN-Loop`: `X-Forwarded-For` and its like stay as they
+/// came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme of the key: its
+/// absence and `http` are one key.
 pub(crate) fn outgoing(
     origin: &Origin,
     group: &Group,
-    head: &Head,
+    head: &RequestHead,
     installation: &str,
     purpose: Purpose<'_>,
 ) -> Option<Request<Body>> {
@@ -55,7 +55,10 @@ pub(crate) fn outgoing(
         let text = name.as_str();
         let is_clients_own =
             wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
-        if is_clients_own || connection::is_hop_by_hop(text.as_bytes()) || (is_load && PARTIAL.contains(&text)) {
+        if is_clients_own
+            || connection::is_hop_by_hop(text.as_bytes())
+            || (is_load && CONDITIONAL_FIELDS.contains(&text))
+        {
             continue;
         }
         headers.append(name.clone(), value.clone());
@@ -92,8 +95,8 @@ pub(crate) fn outgoing(
     Some(request)
 }
 
-/// Interim answers go on to who has asked (RFC 9110 section 15.2). Not 100: nobody was asked to wait for it; 101 is
-/// none that is passed on.
+/// Forwards interim responses to the client (RFC 9110 section 15.2). Not 100, since no request with Expect is sent, and
+/// not 101, which is not forwarded.
 fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation: String) {
     hyper::ext::on_informational(request, move |response| {
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
@@ -117,9 +120,9 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
     });
 }
 
-/// What of an origin's fields is the client's: not the connection's, and no word of ours but what the group lets
-/// origins say.
-pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
+/// Removes the response's fields that are not for the client: the connection's, and those of meshcache that the group
+/// does not let origins use.
+pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
     let targets = &group.config().freshness.targets;
     let is_ours = |name: &HeaderName| {
         name.as_str().starts_with(wire::PREFIX)
@@ -134,7 +137,7 @@ pub(crate) fn answered(group: &Group, headers: &mut HeaderMap) {
     }
 }
 
-/// The value of Via for a message that came in this version of HTTP (RFC 9110 section 7.6.3).
+/// Returns the value of Via for a message of this version of HTTP (RFC 9110 section 7.6.3).
 pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
     let version = match version {
         Version::HTTP_2 => "2",
@@ -144,15 +147,15 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{version} {installation}")).ok()
 }
 
-/// Whether a request that passes goes to the origin in the form that is keyed. What the origin answers to another
-/// spelling is for that one alone.
-pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &Head) -> bool {
+/// Returns whether a passing request goes to the origin as the key has it. The response to another spelling is for that
+/// request alone.
+pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &RequestHead) -> bool {
     let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
 }
 
-/// Path and query as they came, without what the group leaves out.
-fn target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
+/// Returns path and query as they came, without the parameters that the group excludes.
+fn target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
     let Some((path, query)) = sent.split_once('?') else { return Cow::Borrowed(sent) };
     match group.query(Some(query)) {
@@ -162,8 +165,8 @@ fn target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
     }
 }
 
-/// Path and query as they are keyed.
-fn keyed_target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
+/// Returns path and query as the key has them.
+fn keyed_target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
     let Some((path, query)) = sent.split_once('?') else { return normal(sent) };
     let (path, query) = (normal(path), normal(query));
@@ -175,17 +178,17 @@ fn keyed_target<'h>(group: &Group, head: &'h Head) -> Cow<'h, str> {
     }
 }
 
-/// The host as it is keyed.
-fn keyed_authority(group: &Group, head: &Head) -> Option<String> {
+/// Returns the host as the key has it.
+fn keyed_authority(group: &Group, head: &RequestHead) -> Option<String> {
     Some(key::authority(group, &head.host_only(&[]).ok()?).into_owned())
 }
 
-/// The lines of Connection.
+/// Returns the lines of Connection.
 fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes)
 }
 
-/// The protocol's view of response headers.
+/// Calls `see` with the protocol's view of response headers.
 pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]) -> T) -> T {
     let fields: Vec<Field<'_>> =
         headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
@@ -197,13 +200,13 @@ mod tests {
     use super::*;
     use crate::settings::Port;
 
-    fn head(host: &'static str, target: &str) -> Head {
+    fn head(host: &'static str, target: &str) -> RequestHead {
         let request = Request::builder().uri(target).header("host", host).body(()).unwrap();
-        Head::read(Port::Data, request.into_parts().0).unwrap()
+        RequestHead::read(Port::Data, request.into_parts().0).unwrap()
     }
 
     #[test]
-    fn a_load_sends_what_is_keyed_and_a_pass_what_came() {
+    fn a_load_sends_the_keys_target_and_a_pass_the_clients() {
         let group = Group::for_tests(r#"{"key": {"query": {"exclude": ["utm_*"]}}}"#);
         for (sent, passed, keyed) in [
             ("/a/b?c=1", "/a/b?c=1", "/a/b?c=1"),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_a_load_sends_is_the_one_that_is_keyed() {
+    fn a_load_sends_the_keys_host() {
         let (hosts, service) = (Group::for_tests("{}"), Group::for_tests(r#"{"match": {"service": "shop.apps"}}"#));
         for (sent, keyed) in [
             ("SHOP.apps", "shop.apps"),
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_not_told_what_belongs_to_the_connection_or_to_us() {
+    fn fields_of_the_connection_and_of_meshcache_are_stripped() {
         let group = Group::for_tests("{}");
         let mut headers = HeaderMap::new();
         for (name, value) in [
@@ -259,7 +262,7 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        answered(&group, &mut headers);
+        strip_response_headers(&group, &mut headers);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["etag", "meshcache-control"]);

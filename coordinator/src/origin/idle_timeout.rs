@@ -1,8 +1,8 @@
-//! An answer's body as it comes: cut where it breaks off or pauses for too long.
+//! A response's body with an idle timeout.
 
 use crate::{
     http::body::Cut,
-    origin::{Failure, connection::Stream},
+    origin::{connection::Http2Stream, failure::Failure},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -15,38 +15,38 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A body that may pause only for so long, if there is a limit.
-pub(crate) struct Paced {
+/// A body that ends with an error where it breaks off, or pauses for longer than its idle timeout.
+pub(crate) struct IdleTimeoutBody {
     body: Incoming,
-    pause: Option<Duration>,
-    // Made when the body first keeps us waiting: most bodies are there with their heads.
+    timeout: Option<Duration>,
+    // Made at the first wait: most bodies are there with their heads.
     alarm: Option<Pin<Box<Sleep>>>,
-    // Whoever takes a piece and is slow to ask for the next makes that pause itself: only while this is set does the
-    // alarm count.
-    waits: bool,
-    // On an HTTP/2 connection: what counts there until the body is through.
-    stream: Option<Stream>,
+    // Whether the body is being waited for. A reader that is slow to poll makes a pause of its own, which does not
+    // count.
+    is_waiting: bool,
+    // The HTTP/2 stream, which counts on its connection until the body ends.
+    stream: Option<Http2Stream>,
 }
 
-impl Paced {
-    pub(crate) fn new(body: Incoming, pause: impl Into<Option<Duration>>) -> Self {
-        Self { body, pause: pause.into(), alarm: None, waits: false, stream: None }
+impl IdleTimeoutBody {
+    pub(crate) fn new(body: Incoming, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { body, timeout: timeout.into(), alarm: None, is_waiting: false, stream: None }
     }
 
-    /// The same body, on this stream of a connection to an origin.
-    pub(super) fn on(self, stream: Option<Stream>) -> Self {
+    /// Ties the body to a stream of an HTTP/2 connection.
+    pub(super) fn on(self, stream: Option<Http2Stream>) -> Self {
         Self { stream, ..self }
     }
 
-    /// The same body, as it goes on to one client: with another limit, or none.
-    pub(crate) fn pausing(self, pause: Option<Duration>) -> Self {
-        Self { pause, alarm: None, waits: false, ..self }
+    /// Sets another idle timeout, or none, for a body that goes on to one client.
+    pub(crate) fn with_idle_timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, alarm: None, is_waiting: false, ..self }
     }
 
-    fn is_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(pause) = self.pause else { return Poll::Pending };
-        let end = || Instant::now() + pause;
-        if !std::mem::replace(&mut self.waits, true)
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timeout) = self.timeout else { return Poll::Pending };
+        let end = || Instant::now() + timeout;
+        if !std::mem::replace(&mut self.is_waiting, true)
             && let Some(alarm) = &mut self.alarm
         {
             alarm.as_mut().reset(end());
@@ -55,17 +55,17 @@ impl Paced {
     }
 }
 
-impl Body for Paced {
+impl Body for IdleTimeoutBody {
     type Data = Bytes;
     type Error = Cut;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.waits = false;
+            this.is_waiting = false;
             return Poll::Ready(frame.map(|frame| frame.map_err(|_| Cut(Failure::IncompleteBody.label()))));
         }
-        ready!(this.is_late(cx));
+        ready!(this.poll_timeout(cx));
         if let Some(stream) = this.stream.take() {
             stream.retire();
         }

@@ -1,47 +1,48 @@
-//! Whom a purge was told, who has said that it is done, and who need not be waited for.
+//! Which peers have acknowledged a purge, and which need not be waited for.
 
 use std::collections::BTreeSet;
 
-/// A purge on its way to the other coordinators.
+/// The acknowledgements of one purge.
 #[derive(Debug)]
-pub(super) struct Told {
-    others: usize,
-    left: BTreeSet<String>,
-    /// For each that has it: who had asked there within a lease.
-    asked: Vec<Vec<String>>,
+pub(super) struct Acks {
+    audience: usize,
+    pending: BTreeSet<String>,
+    /// The listeners of each peer that has acknowledged: the peers that had asked it within a lease.
+    listeners: Vec<Vec<String>>,
 }
 
-impl Told {
-    pub(super) fn new(names: impl Iterator<Item = String>) -> Self {
-        let left: BTreeSet<String> = names.collect();
-        Self { others: left.len(), left, asked: Vec::new() }
+impl Acks {
+    pub(super) fn new(audience: impl Iterator<Item = String>) -> Self {
+        let pending: BTreeSet<String> = audience.collect();
+        Self { audience: pending.len(), pending, listeners: Vec::new() }
     }
 
-    /// This one has it, and says who has asked there within a lease. One of an older version does not say.
-    pub(super) fn has_it(&mut self, name: &str, asked: Option<Vec<String>>) {
-        self.left.remove(name);
-        self.asked.extend(asked);
+    /// Records that a peer has carried out the purge, and its listeners. A peer of an older version does not name them.
+    pub(super) fn acknowledge(&mut self, peer: &str, listeners: Option<Vec<String>>) {
+        self.pending.remove(peer);
+        self.listeners.extend(listeners);
     }
 
-    /// This one has not, or it is not known.
-    pub(super) fn ends(&mut self, name: &str) {
-        self.left.remove(name);
+    /// Records that a peer has not, or that this is unknown.
+    pub(super) fn fail(&mut self, peer: &str) {
+        self.pending.remove(peer);
     }
 
-    /// Those of whom nothing was heard yet.
-    pub(super) fn left(&self) -> &BTreeSet<String> {
-        &self.left
+    /// The peers without an acknowledgement or a failure.
+    pub(super) fn pending(&self) -> &BTreeSet<String> {
+        &self.pending
     }
 
-    /// Whether those who are left have ceased to answer from their stores, so that waiting for the end of their leases
-    /// is waiting for nothing: they are silent, and have asked nobody who has the purge (`here`: this one) within a
-    /// lease. Too few are left to have a lease from.
-    pub(super) fn have_ceased(&self, silent: &BTreeSet<String>, here: &BTreeSet<String>) -> bool {
-        let has_asked = |name: &String| here.contains(name) || self.asked.iter().flatten().any(|asked| asked == name);
-        // A lease rests on half of the others, rounded up. Each of those left sees as many others as are told, with
-        // this one in its own place.
-        let unknowing = self.others.saturating_sub(1 + self.asked.len());
-        unknowing < self.others.div_ceil(2) && self.left.iter().all(|name| silent.contains(name) && !has_asked(name))
+    /// Whether all pending peers have stopped answering from their stores, so that waiting for the end of their leases
+    /// is in vain: they are unresponsive, and are listeners of no peer that has the purge (`here`: of this
+    /// coordinator). Too few peers without it are left to hold a lease from.
+    pub(super) fn pending_have_no_lease(&self, unresponsive: &BTreeSet<String>, here: &BTreeSet<String>) -> bool {
+        let is_listener = |name: &String| here.contains(name) || self.listeners.iter().flatten().any(|by| by == name);
+        // A lease rests on half of the others, rounded up. Each pending peer has as many others as this coordinator,
+        // which is one of them.
+        let without_purge = self.audience.saturating_sub(1 + self.listeners.len());
+        without_purge < self.audience.div_ceil(2)
+            && self.pending.iter().all(|name| unresponsive.contains(name) && !is_listener(name))
     }
 }
 
@@ -53,38 +54,41 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn told(others: &[&str], asked: &[(&str, Option<&[&str]>)]) -> Told {
-        let mut told = Told::new(names(others).into_iter());
-        for (name, by) in asked {
-            told.has_it(name, by.map(|by| names(by).into_iter().collect()));
+    fn acks(audience: &[&str], acknowledged: &[(&str, Option<&[&str]>)]) -> Acks {
+        let mut acks = Acks::new(names(audience).into_iter());
+        for (name, listeners) in acknowledged {
+            acks.acknowledge(name, listeners.map(|all| names(all).into_iter().collect()));
         }
-        told
+        acks
     }
 
     #[test]
-    fn who_is_silent_and_has_asked_nobody_is_not_waited_for() {
-        let (frozen, nobody) = (names(&["c"]), names(&[]));
-        let both = told(&["b", "c"], &[("b", Some(&[]))]);
-        assert!(both.have_ceased(&frozen, &nobody));
-        assert!(!both.have_ceased(&nobody, &nobody), "it may just be slow");
-        assert!(!both.have_ceased(&frozen, &frozen), "it has asked here, just before it froze");
-        assert!(!told(&["b", "c"], &[("b", Some(&["c"]))]).have_ceased(&frozen, &nobody), "it has asked the other");
+    fn an_unresponsive_peer_that_is_a_listener_of_none_is_not_waited_for() {
+        let (frozen, none) = (names(&["c"]), names(&[]));
+        let both = acks(&["b", "c"], &[("b", Some(&[]))]);
+        assert!(both.pending_have_no_lease(&frozen, &none));
+        assert!(!both.pending_have_no_lease(&none, &none), "it may just be slow");
+        assert!(!both.pending_have_no_lease(&frozen, &frozen), "it asked here just before it froze");
         assert!(
-            !told(&["b", "c"], &[]).have_ceased(&frozen, &nobody),
-            "the other has not answered yet, and is not silent"
+            !acks(&["b", "c"], &[("b", Some(&["c"]))]).pending_have_no_lease(&frozen, &none),
+            "it asked the other one"
         );
-        assert!(told(&["c"], &[]).have_ceased(&frozen, &nobody), "of two, there is nobody else to ask");
+        assert!(
+            !acks(&["b", "c"], &[]).pending_have_no_lease(&frozen, &none),
+            "the other one has not answered yet, and is not unresponsive"
+        );
+        assert!(acks(&["c"], &[]).pending_have_no_lease(&frozen, &none), "of two, there is no other one to ask");
     }
 
     #[test]
-    fn who_may_have_a_lease_from_others_that_were_not_reached_is_waited_for() {
-        let (cut_off, nobody) = (names(&["c", "d", "e"]), names(&[]));
-        let some = |n: usize| told(&["a", "b", "c", "d", "e"], &[("a", Some(&[][..])), ("b", Some(&[]))][..n]);
+    fn peers_that_may_hold_a_lease_from_others_that_were_not_reached_are_waited_for() {
+        let (cut_off, none) = (names(&["c", "d", "e"]), names(&[]));
+        let some = |n: usize| acks(&["a", "b", "c", "d", "e"], &[("a", Some(&[][..])), ("b", Some(&[]))][..n]);
         let mut two = some(1);
-        two.ends("b");
-        assert!(!two.have_ceased(&cut_off, &nobody), "three others of five may do");
-        assert!(some(2).have_ceased(&cut_off, &nobody), "two others of five do not");
-        let old = told(&["a", "b", "c", "d", "e"], &[("a", Some(&[])), ("b", None)]);
-        assert!(!old.have_ceased(&cut_off, &nobody), "one of an older version does not say who has asked");
+        two.fail("b");
+        assert!(!two.pending_have_no_lease(&cut_off, &none), "three others of five are enough for a lease");
+        assert!(some(2).pending_have_no_lease(&cut_off, &none), "two others of five are not");
+        let old = acks(&["a", "b", "c", "d", "e"], &[("a", Some(&[])), ("b", None)]);
+        assert!(!old.pending_have_no_lease(&cut_off, &none), "one of an older version does not name its listeners");
     }
 }

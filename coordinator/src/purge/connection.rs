@@ -1,4 +1,4 @@
-//! A line of our own to one peer, for purges: they are seldom and must not wait behind anything.
+//! A connection of its own to a peer, for purges: they are rare and must not wait behind other calls.
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -10,43 +10,44 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::io;
 use tokio::net::TcpStream;
 
-/// More than any answer.
-const LONGEST: usize = 16 * 1024 * 1024;
+/// The longest answer, bytes.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A connection to a peer's port, kept while it works.
-pub(super) struct Line {
+pub(super) struct PeerConnection {
     peer: Peer,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
-/// Why a peer was not heard.
+/// Why a call brought no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unheard {
-    /// Nobody listens there.
+pub(super) enum CallError {
+    /// The peer's address refuses connections: no coordinator runs there.
     #[error("connection refused")]
     Refused,
-    /// Anything else: it may be there.
+    /// Anything else: the peer may be alive.
     #[error("{0}")]
-    Silent(String),
+    Unresponsive(String),
 }
 
-fn silent(error: impl ToString) -> Unheard {
-    Unheard::Silent(error.to_string())
+fn unresponsive(error: impl ToString) -> CallError {
+    CallError::Unresponsive(error.to_string())
 }
 
-impl Line {
+impl PeerConnection {
+    /// A connection that is opened by its first call.
     pub(super) fn to(peer: &Peer) -> Self {
         Self { peer: peer.clone(), sender: None }
     }
 
-    /// Asks, and reads the whole answer. Without a limit in time: that is the caller's. What was dropped half way
-    /// leaves no half behind.
-    pub(super) async fn ask<A: DeserializeOwned>(
+    /// Sends a request and reads the whole answer. Without a timeout: that is the caller's. A call that is dropped half
+    /// way closes the connection.
+    pub(super) async fn call<A: DeserializeOwned>(
         &mut self,
         path: &str,
-        question: &impl Serialize,
+        request: &impl Serialize,
         token: &str,
-    ) -> Result<A, Unheard> {
+    ) -> Result<A, CallError> {
         let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
             Some(sender) => sender,
             None => self.connect().await?,
@@ -55,27 +56,27 @@ impl Line {
             .header(header::HOST, &self.peer.name)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::<Bytes>::from(serde_json::to_vec(question).map_err(silent)?))
-            .map_err(silent)?;
-        sender.ready().await.map_err(silent)?;
-        let response = sender.send_request(request).await.map_err(silent)?;
+            .body(Full::<Bytes>::from(serde_json::to_vec(request).map_err(unresponsive)?))
+            .map_err(unresponsive)?;
+        sender.ready().await.map_err(unresponsive)?;
+        let response = sender.send_request(request).await.map_err(unresponsive)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(silent)?.to_bytes();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unresponsive)?.to_bytes();
         if status != StatusCode::OK {
-            return Err(Unheard::Silent(format!("it answers {status}")));
+            return Err(CallError::Unresponsive(format!("it answers {status}")));
         }
         self.sender = Some(sender);
-        serde_json::from_slice(&body).map_err(silent)
+        serde_json::from_slice(&body).map_err(unresponsive)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Unheard> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, CallError> {
         let stream = TcpStream::connect(&self.peer.peer).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Unheard::Refused,
-            _ => silent(error),
+            io::ErrorKind::ConnectionRefused => CallError::Refused,
+            _ => unresponsive(error),
         })?;
-        // Small, and waited for.
+        // Calls are small, and waited for.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unresponsive)?;
         // Ends with its sender.
         tokio::spawn(connection);
         Ok(sender)

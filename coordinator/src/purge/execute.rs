@@ -1,74 +1,69 @@
-//! Carries out purges here, each once and in the order of the log: in the store, in loads under way and in flights.
+//! Carries out purges on this coordinator, each once and in the order of the log: in the store, in loads under way and
+//! in flights.
 
 use crate::{
     cache::state::Cache,
-    clock,
-    consistency::{messages::Answer, purge_log::Gap},
-    store::{Fate, usage::Purged},
+    consistency::{messages::CatchUpResponse, purge_log::Gap},
+    store::{PurgeAction, usage::Purged},
 };
-use meshcache_protocol::purge::{Position, Purge, What};
+use meshcache_protocol::purge::{Purge, What};
 
-/// What catching up with a peer came to.
+/// What came of the answer of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caught {
-    /// All that is known there was carried out here.
-    Up,
-    /// Something comes before it that has not been heard: it is asked for the next time.
+pub(crate) enum CaughtUp {
+    /// All purges that the peer knows were carried out here.
+    Current,
+    /// Earlier purges of a source are still unknown here: the next request asks for them.
     Behind,
-    /// It was more than anybody remembers: the store was emptied of this.
-    Emptied(Purged),
+    /// The peer's log no longer had the missing purges: the store was flushed of this.
+    Flushed(Purged),
 }
 
-/// Takes what a peer has told. `carried_out`: told of each purge that was.
-pub(crate) fn catch_up(cache: &Cache, answer: &Answer, mut carried_out: impl FnMut(&Purge, Purged)) -> Caught {
-    if answer.missed {
-        return Caught::Emptied(empty(cache, &answer.position));
+/// Numbers a purge of this coordinator, and carries it out.
+pub fn issue(cache: &Cache, what: What, soft: bool) -> (Purge, Purged) {
+    cache.consistency.append_own(what, soft, |purge| carry_out(cache, purge))
+}
+
+/// Carries out a purge of a peer. `None`: it was carried out before.
+pub(crate) fn apply(cache: &Cache, purge: &Purge) -> Result<Option<Purged>, Gap> {
+    cache.consistency.append(purge, |purge| carry_out(cache, purge))
+}
+
+/// Carries out the purges of a peer's answer. `carried_out` is called for each that was unknown here.
+pub(crate) fn catch_up(
+    cache: &Cache,
+    response: &CatchUpResponse,
+    mut carried_out: impl FnMut(&Purge, Purged),
+) -> CaughtUp {
+    if response.truncated {
+        return CaughtUp::Flushed(cache.consistency.skip_to(&response.position, || flush(cache)));
     }
-    for purge in &answer.purges {
-        match hear(cache, purge) {
+    for purge in &response.purges {
+        match apply(cache, purge) {
             Ok(Some(purged)) => carried_out(purge, purged),
             Ok(None) => {}
-            Err(Gap) => return Caught::Behind,
+            Err(Gap) => return CaughtUp::Behind,
         }
     }
-    if cache.consistency.history.position().covers(&answer.position) { Caught::Up } else { Caught::Behind }
+    if cache.consistency.position().covers(&response.position) { CaughtUp::Current } else { CaughtUp::Behind }
 }
 
-/// Nobody knows what was purged meanwhile: the store is emptied, and what was purged before is not to be learnt
-/// from here.
+/// Flushes the store because no peer knows what was purged meanwhile.
 pub(crate) fn start_over(cache: &Cache) -> Purged {
-    let had = empty(cache, &Position::default());
-    cache.consistency.history.forget();
-    cache.consistency.lease.emptied(clock::awake());
-    had
+    cache.consistency.start_over(|| flush(cache))
 }
 
-/// Nobody who is heard knows of these purges, and who may is silent: the store is emptied, and they are waited for
-/// no longer.
-pub(crate) fn give_up(cache: &Cache, hopeless: &[(String, u64)]) -> Purged {
-    let had = empty(cache, &Position::default());
-    cache.consistency.lease.give_up(hopeless);
-    had
+/// Flushes the store instead of waiting for purges that only unresponsive peers may know.
+pub(crate) fn abandon(cache: &Cache, purges: &[(String, u64)]) -> Purged {
+    cache.consistency.abandon(purges, || flush(cache))
 }
 
-/// Numbers a purge of our own, and carries it out.
-pub fn order(cache: &Cache, what: What, soft: bool) -> (Purge, Purged) {
-    cache.consistency.history.order(what, soft, |purge| carry_out(cache, purge))
+fn flush(cache: &Cache) -> Purged {
+    carry_out(cache, &Purge { what: What { all: true, ..What::default() }, ..Purge::default() })
 }
 
-/// Carries out a purge of a peer. None: it was carried out before.
-pub(crate) fn hear(cache: &Cache, purge: &Purge) -> Result<Option<Purged>, Gap> {
-    cache.consistency.history.hear(purge, |purge| carry_out(cache, purge))
-}
-
-/// Empties the store: what was purged up to there is not in it.
-pub(crate) fn empty(cache: &Cache, to: &Position) -> Purged {
-    let all = Purge { what: What { all: true, ..What::default() }, ..Purge::default() };
-    cache.consistency.history.skip(to, || carry_out(cache, &all))
-}
-
-/// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not
-/// stored, and who comes later does not join it.
+/// Removes what a purge names from the store, or makes it stale. A load under way is answered but not stored, and later
+/// requests do not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
-    cache.remove(&purge.what, if purge.soft { Fate::Stale(cache.clock.now()) } else { Fate::Gone })
+    cache.remove(&purge.what, if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove })
 }

@@ -1,28 +1,28 @@
-//! What `POST /purge` accepts: one way to name what goes, nothing unknown, nothing empty.
+//! The body of `POST /purge`: one way to name what is purged, no unknown field, no empty list.
 
 use http::StatusCode;
 use meshcache_protocol::{Groups, groups::OriginUrl, purge::What};
 use serde::Deserialize;
 
-/// A purge that is understood and may be carried out.
+/// A valid purge.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Order {
-    /// What goes.
+pub struct PurgeRequest {
+    /// What is purged.
     pub what: What,
-    /// It is made stale instead of removed.
+    /// Makes entries stale instead of removing them.
     pub soft: bool,
-    /// Only count it.
+    /// Counts entries, and removes none.
     pub dry_run: bool,
 }
 
-/// Why a purge is not carried out: 400 or 404, and a sentence.
+/// Why a body is no valid purge: 400 or 404, and a line for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused(pub StatusCode, pub String);
+pub struct InvalidPurge(pub StatusCode, pub String);
 
-/// The request as it is written.
+/// The body as JSON.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Written {
+struct Body {
     urls: Option<Vec<String>>,
     group: Option<String>,
     paths: Option<Vec<String>>,
@@ -33,61 +33,57 @@ struct Written {
     dry_run: bool,
 }
 
-impl Order {
-    /// Reads a request's body.
-    pub fn read(body: &[u8], groups: &Groups) -> Result<Self, Refused> {
-        let bad = |why: String| Err(Refused(StatusCode::BAD_REQUEST, why));
-        // serde would take a list for the fields in their order.
+impl PurgeRequest {
+    /// Parses a request's body.
+    pub fn parse(body: &[u8], groups: &Groups) -> Result<Self, InvalidPurge> {
+        let bad = |why: String| Err(InvalidPurge(StatusCode::BAD_REQUEST, why));
+        // serde would read a list as the fields in their order.
         if body.trim_ascii_start().first().is_some_and(|b| *b != b'{') {
             return bad("expected a JSON object".into());
         }
-        let written: Written = match serde_json::from_slice(body) {
-            Ok(written) => written,
+        let body: Body = match serde_json::from_slice(body) {
+            Ok(body) => body,
             Err(error) => return bad(error.to_string()),
         };
-        let lists = [
-            ("urls", &written.urls),
-            ("paths", &written.paths),
-            ("prefixes", &written.prefixes),
-            ("tags", &written.tags),
-        ];
+        let lists = [("urls", &body.urls), ("paths", &body.paths), ("prefixes", &body.prefixes), ("tags", &body.tags)];
         if let Some((name, _)) = lists.iter().find(|(_, list)| list.as_ref().is_some_and(Vec::is_empty)) {
             return bad(format!("{name}: is empty"));
         }
-        let within = [&written.paths, &written.prefixes, &written.tags].into_iter().flatten().count();
-        match (written.urls.is_some(), written.group.is_some(), written.all) {
+        let within = [&body.paths, &body.prefixes, &body.tags].into_iter().flatten().count();
+        match (body.urls.is_some(), body.group.is_some(), body.all) {
             (true, false, false) if within == 0 => {}
             (false, true, false) if within <= 1 => {}
             (false, false, true) if within == 0 => {}
             _ => {
                 return bad(
-                    "name what goes in one way: urls, or group, or group with paths, prefixes or tags, or all".into()
+                    "name what is purged in one way: urls, or group, or group with paths, prefixes or tags, or all"
+                        .into(),
                 );
             }
         }
-        if let Some(url) = written.urls.iter().flatten().find(|url| !is_url(url)) {
+        if let Some(url) = body.urls.iter().flatten().find(|url| !is_url(url)) {
             return bad(format!("urls: `{url}` is not an absolute URL (http://host/path?query)"));
         }
-        for (name, list) in [("paths", &written.paths), ("prefixes", &written.prefixes)] {
+        for (name, list) in [("paths", &body.paths), ("prefixes", &body.prefixes)] {
             if let Some(path) = list.iter().flatten().find(|path| !is_path(path)) {
                 return bad(format!("{name}: `{path}` is not a path (it begins with /)"));
             }
         }
-        if let Some(tag) = written.tags.iter().flatten().find(|tag| !is_tag(tag)) {
+        if let Some(tag) = body.tags.iter().flatten().find(|tag| !is_tag(tag)) {
             return bad(format!("tags: `{tag}` is not one word of a header"));
         }
-        if let Some(group) = written.group.iter().find(|group| groups.named(group).is_none()) {
-            return Err(Refused(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
+        if let Some(group) = body.group.iter().find(|group| groups.named(group).is_none()) {
+            return Err(InvalidPurge(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
         }
         let what = What {
-            urls: written.urls.unwrap_or_default(),
-            group: written.group,
-            paths: written.paths.unwrap_or_default(),
-            prefixes: written.prefixes.unwrap_or_default(),
-            tags: written.tags.unwrap_or_default(),
-            all: written.all,
+            urls: body.urls.unwrap_or_default(),
+            group: body.group,
+            paths: body.paths.unwrap_or_default(),
+            prefixes: body.prefixes.unwrap_or_default(),
+            tags: body.tags.unwrap_or_default(),
+            all: body.all,
         };
-        Ok(Self { what, soft: written.soft, dry_run: written.dry_run })
+        Ok(Self { what, soft: body.soft, dry_run: body.dry_run })
     }
 }
 
@@ -95,7 +91,7 @@ fn is_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    // What an origin may be called is what a host may be called: without user, path and query.
+    // A host is valid where it is one of an origin: without user, path and query.
     format!("{}://{authority}", scheme.to_ascii_lowercase()).parse::<OriginUrl>().is_ok()
         && is_path(&format!("/{path}"))
 }
@@ -112,28 +108,28 @@ fn is_tag(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<Order, (u16, String)> {
+    fn parse(body: &str) -> Result<PurgeRequest, (u16, String)> {
         let groups: Groups = Groups::new(
             serde_json::from_str(r#"{"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]}"#).unwrap(),
         )
         .unwrap();
-        Order::read(body.as_bytes(), &groups).map_err(|refused| (refused.0.as_u16(), refused.1))
+        PurgeRequest::parse(body.as_bytes(), &groups).map_err(|InvalidPurge(status, why)| (status.as_u16(), why))
     }
 
     #[test]
-    fn each_way_to_name_what_goes_is_read() {
-        assert_eq!(read(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().what.urls.len(), 2);
-        assert_eq!(read(r#"{"group": "g"}"#).unwrap().what, What { group: Some("g".into()), ..What::default() });
-        assert_eq!(read(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
-        assert_eq!(read(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
-        assert_eq!(read(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().what.tags, ["a/1", "b"]);
-        let order = read(r#"{"all": true, "dryRun": true, "soft": true}"#).unwrap();
-        assert!(order.dry_run && order.soft);
+    fn each_way_to_name_what_is_purged_is_accepted() {
+        assert_eq!(parse(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().what.urls.len(), 2);
+        assert_eq!(parse(r#"{"group": "g"}"#).unwrap().what, What { group: Some("g".into()), ..What::default() });
+        assert_eq!(parse(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
+        assert_eq!(parse(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
+        assert_eq!(parse(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().what.tags, ["a/1", "b"]);
+        let request = parse(r#"{"all": true, "dryRun": true, "soft": true}"#).unwrap();
+        assert!(request.dry_run && request.soft);
     }
 
     #[test]
-    fn everything_else_is_refused_by_name() {
-        let one_way = "name what goes in one way";
+    fn everything_else_is_refused_with_its_field() {
+        let one_way = "name what is purged in one way";
         for (body, status, part) in [
             ("", 400, "EOF"),
             (r#"[["http://h/a"]]"#, 400, "expected a JSON object"),
@@ -162,7 +158,7 @@ mod tests {
             (r#"{"group": "h"}"#, 404, "there is no group `h`"),
             (r#"{"all": true} x"#, 400, "trailing characters"),
         ] {
-            let (got, why) = read(body).unwrap_err();
+            let (got, why) = parse(body).unwrap_err();
             assert!(got == status && why.contains(part), "{body}: {got} {why}");
         }
     }

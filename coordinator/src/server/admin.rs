@@ -1,11 +1,11 @@
-//! The admin port: purges, what the coordinator knows, and the status page. For who has the admin token.
+//! The admin port: purges, the state of the coordinator, and the status page. Needs the admin token.
 
 use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
-    http::request_body::Unread,
-    purge::{Order, Purger, Refused},
-    server::{Answer, TOO_MANY_LINES},
+    http::request_body::ControlBodies,
+    purge::{InvalidPurge, PurgeRequest, Purger},
+    server::{Handler, TOO_MANY_FIELDS},
 };
 use axum::{
     Json, Router,
@@ -22,11 +22,11 @@ use std::{net::IpAddr, sync::Arc};
 use tower_service::Service;
 
 /// The longest purge: some ten thousand URLs.
-const PURGE: usize = 1024 * 1024;
+const MAX_PURGE: usize = 1024 * 1024;
 
-/// What the admin port needs.
-pub struct Admin {
-    /// What is shown.
+/// The state behind the admin port.
+pub struct AdminPort {
+    /// The cache that is shown.
     pub cache: Arc<Cache>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
@@ -36,35 +36,35 @@ pub struct Admin {
     pub loopback: bool,
     /// This peer's name.
     pub me: String,
-    /// What the store may take.
+    /// The store's limit.
     pub store_bytes: u64,
     /// Bodies of control calls with a token.
-    pub(crate) bodies: Arc<Unread>,
+    pub(crate) bodies: Arc<ControlBodies>,
 }
 
-/// The port's routes, behind the token.
+/// The port's routes, behind the token check.
 #[derive(Clone)]
-pub(crate) struct Routes {
-    admin: Arc<Admin>,
+pub(crate) struct AdminRoutes {
+    admin: Arc<AdminPort>,
     router: Router,
 }
 
-impl Admin {
-    /// What answers on the port.
-    pub(crate) fn routes(self) -> Routes {
+impl AdminPort {
+    /// Returns the port's routes.
+    pub(crate) fn routes(self) -> AdminRoutes {
         let admin = Arc::new(self);
         let router = Router::new()
             .route("/", get(async || (PAGE_HEADERS, Html(include_str!("page.html")))))
             .route("/peers", get(peers))
             .route("/groups", get(groups))
             .route("/purge", post(purge));
-        Routes { router: router.with_state(admin.clone()), admin }
+        AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
 
-    fn refuses(&self, request: &Request<Incoming>) -> Option<Response> {
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response> {
         let headers = request.headers();
         let admitted = if self.tokens.is_configured() {
-            self.tokens.admit_browser(headers)
+            self.tokens.accepts_browser(headers)
         } else {
             self.loopback && is_local(host(request))
         };
@@ -80,17 +80,17 @@ impl Admin {
     }
 }
 
-/// A line each, and Basic first: Chromium reads no scheme behind the first one of a line, and shows the page only when
-/// it knows one.
+/// One line each, with Basic first: Chromium reads only the first scheme of a line, and shows the page only when it
+/// knows one.
 const CHALLENGES: [(header::HeaderName, &str); 2] = [
     (header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", charset=\"UTF-8\""),
     (header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\""),
 ];
 const WITH_TOKEN: &str =
     "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
-const LOCAL_ONLY: &str = "Without --admin-token-file only this machine is answered, as localhost or by a loopback address. To open the port to others, start the coordinator with --admin-token-file.\n";
+const LOCAL_ONLY: &str = "Without --admin-token-file this port answers only this machine, as localhost or by a loopback address. To open it to others, start the coordinator with --admin-token-file.\n";
 
-/// The page works without anything from elsewhere, and nothing else may show it.
+/// The page loads nothing from elsewhere, and no other page may frame it.
 const PAGE_HEADERS: [(&str, &str); 2] = [
     (
         "content-security-policy",
@@ -99,11 +99,11 @@ const PAGE_HEADERS: [(&str, &str); 2] = [
     ("cache-control", "no-store"),
 ];
 
-impl Answer for Routes {
+impl Handler for AdminRoutes {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response {
-        if let Some(refusal) = self.admin.refuses(&request) {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
+        if let Some(refusal) = self.admin.refusal(&request) {
             return refusal;
         }
         match self.router.clone().call(request).await {
@@ -112,12 +112,12 @@ impl Answer for Routes {
         }
     }
 
-    fn refuse(&self, _: &Request<Incoming>) -> Response {
-        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_LINES.label())).into_response()
+    fn reject(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_FIELDS.label())).into_response()
     }
 }
 
-async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
+async fn peers(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
     let ring = admin.cache.cluster.ring();
     let peers: Vec<Value> = ring
         .peers()
@@ -127,7 +127,7 @@ async fn peers(State(admin): State<Arc<Admin>>) -> Json<Value> {
     Json(json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers}))
 }
 
-async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
+async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
     let (groups, usage) = (admin.cache.groups(), admin.cache.usage());
     let group = |group: &Arc<meshcache_protocol::Group>| {
         let used = usage.iter().find(|usage| usage.group == group.name()).cloned().unwrap_or_default();
@@ -139,26 +139,26 @@ async fn groups(State(admin): State<Arc<Admin>>) -> Json<Value> {
     Json(json!({"digest": groups.digest(), "storeBytes": admin.store_bytes, "groups": groups_}))
 }
 
-async fn purge(State(admin): State<Arc<Admin>>, request: Request<Body>) -> Response {
+async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
     let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
-    let body = match admin.bodies.whole(request, PURGE).await {
+    let body = match admin.bodies.read(request, MAX_PURGE).await {
         Ok(body) => body,
-        Err(unreadable) => {
-            let (status, why) = unreadable.answer();
+        Err(bad) => {
+            let (status, why) = bad.message();
             return error(status, why.trim_end());
         }
     };
-    match Order::read(&body, &admin.cache.groups()) {
+    match PurgeRequest::parse(&body, &admin.cache.groups()) {
         Ok(order) => {
-            let report = admin.purger.everywhere(order).await;
+            let report = admin.purger.purge(order).await;
             let status = if report.unreached.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
             (status, Json(report)).into_response()
         }
-        Err(Refused(status, why)) => error(status, &why),
+        Err(InvalidPurge(status, why)) => error(status, &why),
     }
 }
 
-/// The authority that a request names; empty where it names none.
+/// Returns the authority of a request; empty where it has none.
 fn host(request: &Request<Incoming>) -> &str {
     request
         .uri()
@@ -168,7 +168,7 @@ fn host(request: &Request<Incoming>) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether a page of that origin came from this very port.
+/// Returns whether a page of that origin came from this very port.
 fn is_own(origin: &[u8], host: &str) -> bool {
     std::str::from_utf8(origin)
         .ok()
@@ -176,7 +176,8 @@ fn is_own(origin: &[u8], host: &str) -> bool {
         .is_some_and(|(_, authority)| !host.is_empty() && authority.eq_ignore_ascii_case(host))
 }
 
-/// Whether a host is this machine by its very name: another name may have been made to lead here (DNS rebinding).
+/// Returns whether an authority is this machine by a name of its own: another name may have been made to resolve to it
+/// (DNS rebinding).
 fn is_local(authority: &str) -> bool {
     let (host, _) = split_port(authority);
     let host = host.trim_start_matches('[').trim_end_matches(']');

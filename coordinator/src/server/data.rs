@@ -1,14 +1,14 @@
-//! The data port: questions from proxies, plain clients, and the feed.
+//! The data port: requests of proxies, plain clients, and the feed.
 
 use crate::{
     cache::{lookup, pass_reason::PassReason, response, state::Cache},
-    feed::{Feed, Unanswered},
+    feed::{Feed, Unavailable},
     http::{
         body::Body,
-        reply::{empty, text, with},
-        request_body::Unread,
+        reply::{empty, text, with_field},
+        request_body::ControlBodies,
     },
-    server::{Answer, TOO_MANY_LINES},
+    server::{Handler, TOO_MANY_FIELDS},
     settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -16,44 +16,44 @@ use hyper::body::Incoming;
 use meshcache_protocol::{feed::FeedQuestion, wire};
 use std::sync::Arc;
 
-/// The longest feed question: a thousand groups with all their outcomes.
-const QUESTION: usize = 512 * 1024;
+/// The longest feed request: a thousand groups with all their outcomes.
+const MAX_FEED_QUESTION: usize = 512 * 1024;
 
-/// What the data port needs.
+/// The state behind the data port.
 #[derive(Clone)]
-pub struct Data {
-    /// Answers questions and plain requests.
+pub struct DataPort {
+    /// Answers requests.
     pub cache: Arc<Cache>,
-    /// Answers the feed's.
+    /// Answers feed requests.
     pub feed: Arc<Feed>,
     /// Bodies of control calls, which any client may send.
-    pub(crate) bodies: Arc<Unread>,
+    pub(crate) bodies: Arc<ControlBodies>,
 }
 
-impl Answer for Data {
+impl Handler for DataPort {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::CONTROL_PATH) {
             return self.control(request).await;
         }
         lookup::answer(&self.cache, Port::Data, request).await
     }
 
-    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
-        too_many_lines(&self.cache, request)
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
     }
 }
 
-/// Refuses a head with too many lines. Who asks for somebody else goes on by itself.
-pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
+/// Rejects a head with too many fields. A proxy or a peer is told to pass the request on itself.
+pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
     if request.headers().contains_key(wire::header::WIRE) {
-        return response::decline(&PassReason::new(TOO_MANY_LINES, ""));
+        return response::decline(&PassReason::new(TOO_MANY_FIELDS, ""));
     }
-    response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_LINES, &cache.names)
+    response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_FIELDS, &cache.names)
 }
 
-impl Data {
+impl DataPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
             return self.cache.invalidated(Port::Data, request).await;
@@ -62,41 +62,40 @@ impl Data {
             return empty(StatusCode::NOT_FOUND);
         }
         if request.method() != Method::POST {
-            return with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
+            return with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
-        let body = match self.bodies.whole(request, QUESTION).await {
+        let body = match self.bodies.read(request, MAX_FEED_QUESTION).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let question: FeedQuestion = match serde_json::from_slice(&body) {
             Ok(question) => question,
             Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
         };
-        // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
-        // that.
+        // A later version is answered in this one: during an upgrade or a downgrade the filter understands that.
         if question.wire < wire::OLDEST {
             return text(
                 StatusCode::BAD_REQUEST,
-                format!("wire version {} is not spoken here ({} and later)", question.wire, wire::OLDEST),
+                format!("wire version {} is not supported ({} and later)", question.wire, wire::OLDEST),
             );
         }
         let answer = match self.feed.answer(question).await {
             Ok(answer) => answer,
-            Err(Unanswered::Unsure) => {
+            Err(Unavailable::NoLease) => {
                 return text(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the other coordinators are not heard: ask one of them".into(),
+                    "this coordinator does not hear the others: ask one of them".into(),
                 );
             }
-            Err(Unanswered::Full) => {
-                return with(
-                    text(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the answer now".into()),
+            Err(Unavailable::NoMemory) => {
+                return with_field(
+                    text(StatusCode::SERVICE_UNAVAILABLE, "no memory for the response now".into()),
                     header::RETRY_AFTER,
                     "1",
                 );
             }
         };
-        let mut response = with(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
+        let mut response = with_field(Response::new(Body::from(answer.json)), header::CONTENT_TYPE, "application/json");
         if let Some(own) = answer.own_address {
             response.headers_mut().insert(wire::header::SELF, own);
         }

@@ -1,17 +1,16 @@
-//! The peer port: calls between coordinators. Who has no token is told nothing.
+//! The peer port: calls between coordinators. Without a token there is no answer.
 
 use crate::{
     cache::{handover, lookup, peek::Peeked, state::Cache},
-    cluster::{announcements, announcements::Word, membership::Rings},
+    cluster::{announcements, announcements::Announcement, membership::Membership},
     config::tokens::Tokens,
     http::{
         body::Body,
-        reply::{empty, text, with},
-        request_body::Unread,
+        reply::{empty, text, with_field},
+        request_body::ControlBodies,
     },
-    purge,
-    purge::{Call, Purger, sync},
-    server::{Answer, data::too_many_lines},
+    purge::{Behind, CATCH_UP_PATH, PURGE_PATH, PurgeCall, Purger},
+    server::{Handler, data::too_many_fields},
     settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -20,43 +19,43 @@ use meshcache_protocol::wire;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-const WITH_TOKEN: &str = "send `Authorization: Bearer TOKEN`, with a token of both sides' --peer-token-file\n";
-const WITHOUT: &str =
-    "no coordinator is answered without --peer-token-file: start all with one, and a token in common\n";
+const WITH_TOKEN: &str =
+    "send `Authorization: Bearer TOKEN`, with a token that is in --peer-token-file of both coordinators\n";
+const WITHOUT: &str = "this port needs --peer-token-file: start all coordinators with one, and a token in common\n";
 
-/// The longest purge, and what it grows by on its way.
-const CALL: usize = 2 * 1024 * 1024;
+/// The longest purge, with what coordinators add to it.
+const MAX_CALL: usize = 2 * 1024 * 1024;
 /// The longest key of a peek.
-const KEY: usize = 256 * 1024;
-/// The longest that a peek waits for a flight.
-const LONGEST_PEEK: u64 = 1000;
-/// Pushes that are read at once: others wait.
-pub(crate) const PUSHES: usize = 4;
+const MAX_KEY: usize = 256 * 1024;
+/// The longest that a peek waits for a flight, milliseconds.
+const MAX_PEEK_WAIT_MS: u64 = 1000;
+/// Pushes that are read at once. Others wait.
+pub(crate) const MAX_PUSHES: usize = 4;
 
-/// What the peer port needs.
+/// The state behind the peer port.
 #[derive(Clone)]
 pub struct PeerPort {
-    /// Answers questions that a peer passes on.
+    /// Answers requests that a peer passes on.
     pub cache: Arc<Cache>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
-    /// Hears who comes and leaves.
-    pub rings: Arc<Rings>,
+    /// Takes announcements of peers that join or leave.
+    pub membership: Arc<Membership>,
     /// The tokens of peers.
     pub tokens: Arc<Tokens>,
-    /// Places for pushes under way.
+    /// Permits for pushes.
     pub pushes: Arc<Semaphore>,
     /// Bodies of control calls with a token.
-    pub(crate) bodies: Arc<Unread>,
+    pub(crate) bodies: Arc<ControlBodies>,
 }
 
-impl Answer for PeerPort {
+impl Handler for PeerPort {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if !self.tokens.admit_bearer(request.headers()) {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if !self.tokens.accepts_bearer(request.headers()) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
-            return with(
+            return with_field(
                 text(StatusCode::UNAUTHORIZED, what.into()),
                 header::WWW_AUTHENTICATE,
                 "Bearer realm=\"meshcache\"",
@@ -68,8 +67,8 @@ impl Answer for PeerPort {
         lookup::answer(&self.cache, Port::Peer, request).await
     }
 
-    fn refuse(&self, request: &Request<Incoming>) -> Response<Body> {
-        too_many_lines(&self.cache, request)
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
     }
 }
 
@@ -79,61 +78,61 @@ impl PeerPort {
             return self.cache.invalidated(Port::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
+            (PURGE_PATH | CATCH_UP_PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
                 if method != Method::POST =>
             {
-                with(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
+                with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
-            (purge::PATH, _) => self.purge(request).await,
-            (sync::PATH, _) => self.purges(request).await,
+            (PURGE_PATH, _) => self.purge(request).await,
+            (CATCH_UP_PATH, _) => self.purges(request).await,
             (wire::PEEK_PATH, _) => self.peek(request).await,
             (wire::PUSH_PATH, _) => self.push(request).await,
-            (wire::WORD_PATH, _) => self.word(request).await,
+            (wire::WORD_PATH, _) => self.announcement(request).await,
             _ => empty(StatusCode::NOT_FOUND),
         }
     }
 
     async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.bodies.whole(request, CALL).await {
+        let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
-        let Ok(call) = serde_json::from_slice::<Call>(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        match self.purger.here(call).await {
+        let Ok(call) = serde_json::from_slice::<PurgeCall>(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        match self.purger.receive(call).await {
             Ok(report) => json(&report),
-            Err(purge::Behind) => empty(StatusCode::CONFLICT),
+            Err(Behind) => empty(StatusCode::CONFLICT),
         }
     }
 
-    /// What was purged, for one who may have missed some.
+    /// Returns the purges that the caller may have missed.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.bodies.whole(request, CALL).await {
+        let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
         let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        json(&self.purger.since(&question))
+        json(&self.purger.respond(&question))
     }
 
-    /// What is here of a key.
+    /// Returns the stored responses of a key.
     async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
-        let said = request
+        let question = request
             .headers()
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
             .unwrap_or_default();
-        let key = match self.bodies.whole(request, KEY).await {
+        let key = match self.bodies.read(request, MAX_KEY).await {
             Ok(key) => key,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
+        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(question.patience))).await {
             Peeked::Frames(message) => Response::new(Body::from(message)),
             Peeked::Loading => empty(StatusCode::ACCEPTED),
             Peeked::Nothing => empty(StatusCode::NO_CONTENT),
         }
     }
 
-    /// Entries of a coordinator that leaves.
+    /// Takes the entries of a coordinator that leaves.
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
         let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
@@ -141,25 +140,25 @@ impl PeerPort {
         match self.cache.receive(&message, began).await {
             Ok(report) => json(&report),
             Err(bad) => {
-                tracing::warn!(%bad, "a push cannot be read");
+                tracing::warn!(%bad, "unreadable handover");
                 text(StatusCode::BAD_REQUEST, bad.to_string())
             }
         }
     }
 
-    /// Who comes or leaves. The answer says if this one leaves: who comes may not have heard it.
-    async fn word(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.bodies.whole(request, announcements::LONGEST).await {
+    /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
+    async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match self.bodies.read(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
-            Err(unreadable) => return unreadable.response(),
+            Err(error) => return error.response(),
         };
-        match serde_json::from_slice::<Word>(&body)
+        match serde_json::from_slice::<Announcement>(&body)
             .map_err(|error| error.to_string())
-            .and_then(|word| word.problem().map_or(Ok(word), |bad| Err(bad.into())))
+            .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
         {
-            Ok(word) => {
-                self.rings.hear(&word);
-                self.rings.own_leave().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
+            Ok(announcement) => {
+                self.membership.receive(&announcement);
+                self.membership.own_departure().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
         }
@@ -168,7 +167,7 @@ impl PeerPort {
 
 fn json(report: &impl serde::Serialize) -> Response<Body> {
     match serde_json::to_vec(report) {
-        Ok(report) => with(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
+        Ok(report) => with_field(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
         Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

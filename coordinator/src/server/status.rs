@@ -3,8 +3,8 @@
 use crate::{
     cache::state::Cache,
     feed::Feed,
-    kube::Followed,
-    server::{Answer, TOO_MANY_LINES},
+    kube::KubeDiscovery,
+    server::{Handler, TOO_MANY_FIELDS},
     telemetry::metrics::Metrics,
 };
 use axum::{
@@ -27,23 +27,23 @@ use std::{
 };
 use tower_service::Service;
 
-/// What the status port shows.
-pub struct Status {
-    /// The store's numbers.
+/// The state behind the status port.
+pub struct StatusPort {
+    /// The cache, for its metrics.
     pub cache: Arc<Cache>,
-    /// The proxies' numbers.
+    /// The feed, for the number of proxies.
     pub feed: Arc<Feed>,
-    /// All numbers.
+    /// All metrics.
     pub metrics: Arc<Metrics>,
     /// The module that proxies fetch.
     pub filter: Option<Filter>,
-    /// What discovery by the Kubernetes API knows, where it is in use.
-    pub kube: Option<Followed>,
+    /// Discovery by the Kubernetes API, where it is in use.
+    pub kube: Option<KubeDiscovery>,
     /// Whether the process is about to stop.
     pub stopping: Arc<AtomicBool>,
 }
 
-/// A module under its own digest: who has the digest knows what it gets.
+/// A module, served under its own digest: a proxy that has the digest can check what it gets.
 pub struct Filter {
     /// SHA-256, lower case hexadecimal.
     pub digest: String,
@@ -61,50 +61,51 @@ impl Filter {
 
 /// The port's routes.
 #[derive(Clone)]
-pub(crate) struct Routes(Router);
+pub(crate) struct StatusRoutes(Router);
 
-impl Status {
-    /// What answers on the port.
-    pub(crate) fn routes(self) -> Routes {
+impl StatusPort {
+    /// Returns the port's routes.
+    pub(crate) fn routes(self) -> StatusRoutes {
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/filter/{name}", get(filter));
-        Routes(router.with_state(Arc::new(self)))
+        StatusRoutes(router.with_state(Arc::new(self)))
     }
 }
 
-impl Answer for Routes {
+impl Handler for StatusRoutes {
     type Body = Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn handle(&self, request: Request<Incoming>) -> Response {
         match self.0.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
     }
 
-    fn refuse(&self, _: &Request<Incoming>) -> Response {
-        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_LINES.label())).into_response()
+    fn reject(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_FIELDS.label())).into_response()
     }
 }
 
-async fn ready(State(status): State<Arc<Status>>) -> Response {
+async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
     if status.stopping.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    match status.kube.as_ref().map(Followed::readiness) {
+    match status.kube.as_ref().map(KubeDiscovery::readiness) {
         None => "ready\n".into_response(),
         Some(Ok(word)) => format!("{word}\n").into_response(),
         Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 
-async fn metrics(State(status): State<Arc<Status>>) -> Response {
+async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
     status.feed.count_proxies();
     status.metrics.set_usage(&status.cache.usage());
-    status.metrics.set_standing(status.cache.consistency.standing());
+    let consistency = &status.cache.consistency;
+    status.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
     status.metrics.set_under_way(status.cache.in_flight());
     match status.metrics.page() {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
@@ -112,7 +113,7 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
     }
 }
 
-async fn filter(State(status): State<Arc<Status>>, PathOf(name): PathOf<String>) -> Response {
+async fn filter(State(status): State<Arc<StatusPort>>, PathOf(name): PathOf<String>) -> Response {
     match &status.filter {
         Some(filter) if name.strip_suffix(".wasm") == Some(&filter.digest) => {
             let headers = [

@@ -43,7 +43,7 @@ impl World {
         if !back.waits() {
             return;
         }
-        let answer = self.nodes[at].feed.now(question).ok().map(|answer| answer.json);
+        let answer = self.nodes[at].feed.answer_now(question).ok().map(|answer| answer.json);
         match &answer {
             Some(json) => {
                 self.figures.feed_answers += 1;

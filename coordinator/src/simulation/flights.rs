@@ -2,13 +2,13 @@
 
 use crate::{
     cache::transfer::Comes,
-    consistency::catch_up::{Claim, Knows},
+    consistency::catch_up::{Claim, Standing},
     simulation::{
         net::{Back, Lost, Place},
         questions::{HOUR, PATIENCE},
         world::World,
     },
-    store::{Entry, Load, Parts, Used, fresh},
+    store::{Entry, Parts, PurgeGuard, Recency, fresh},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,7 +30,7 @@ impl World {
         let cache = &self.nodes[at].cache;
         let rules = cache.group_table();
         let now = cache.clock.now();
-        let entry = cache.store.get(&rules.named("g")?.share, &self.keys[key], now, |_| true)?;
+        let entry = cache.store.get(&rules.named("g")?.quota, &self.keys[key], now, |_| true)?;
         Some((
             std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?,
             entry.stored.age(entry.resident(now)),
@@ -48,14 +48,10 @@ impl World {
         node.flights.insert(key, turn);
         node.waiters.insert(turn, vec![waiter]);
         let (cache, life) = (node.cache.clone(), node.life);
-        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.history.position());
+        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
         let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
-        let before = if is_owner {
-            cache.cluster.former.lock().owners(self.keys[key].hash(), me, None, cache.clock.now())
-        } else {
-            Vec::new()
-        };
+        let before = if is_owner { cache.cluster.previous_owners(self.keys[key].hash(), None) } else { Vec::new() };
         let before = before
             .iter()
             .filter_map(|name| name.strip_prefix('p')?.parse().ok())
@@ -75,7 +71,7 @@ impl World {
                     world.nodes[at].breakers.entry(other).or_default().fails(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
-                    && cache.consistency.knows(Claim::Peer(&there.to_string())) == Knows::All
+                    && cache.consistency.record_claim(Claim::Peer(&there.to_string())) == Standing::Current
                 {
                     let (there, rules) = (Arc::new(there), cache.group_table());
                     for frame in &frames {
@@ -98,11 +94,11 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::message(&cache.consistency.history.position());
+            let mut message = frame::message(&cache.consistency.position());
             let rules = cache.group_table();
             let served = rules.named("g").unwrap();
-            if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.clock.now()) {
-                let used = Used { ..used };
+            if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {
+                let used = Recency { ..used };
                 cache.write_frames(&world.keys[key], &entries, used, served.group.digest(), &mut message);
             }
             back.send(world, message);
@@ -115,9 +111,9 @@ impl World {
         }
     }
 
-    fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
+    fn load(&mut self, at: usize, key: usize, flight: u64, load: PurgeGuard) {
         self.things[key].loads += 1;
-        self.nodes[at].cache.cluster.note_stand_in(&self.keys[key]);
+        self.nodes[at].cache.cluster.record_load(&self.keys[key]);
         let life = self.nodes[at].life;
         self.after(SERVICE / 2, move |world| {
             // What the service says it says half way.
@@ -139,7 +135,7 @@ impl World {
                         arrived: now,
                         position: load.position().clone(),
                     }));
-                    let kept = cache.store.put(&cache.group_table().named("g").unwrap().share, &load, entry, now);
+                    let kept = cache.store.put(&cache.group_table().named("g").unwrap().quota, &load, entry, now);
                     world.land(at, key, flight, version, kept);
                 })
             });

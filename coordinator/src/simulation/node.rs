@@ -3,8 +3,7 @@
 
 use crate::{
     cache::state::Cache,
-    cluster::announcements::{Does, Told},
-    consistency::marks::Marker,
+    cluster::announcements::{Announcements, MembershipEvent},
     feed::Feed,
     simulation::{feed::Poll, flights::Waiter, net::Run, world::World},
 };
@@ -17,9 +16,9 @@ use std::{
 pub(super) struct Node {
     pub(super) cache: Arc<Cache>,
     pub(super) feed: Arc<Feed>,
-    pub(super) told: Told,
-    /// What it says of itself.
-    pub(super) says: Does,
+    pub(super) announcements: Announcements,
+    /// What it announces of itself.
+    pub(super) announces: MembershipEvent,
     /// Of each whether it is in the ring.
     pub(super) ring: Vec<bool>,
     pub(super) is_up: bool,
@@ -43,14 +42,14 @@ impl Node {
     pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
         let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
-        cache.consistency.marker.store(Arc::new(Marker::new(&["token".to_owned()])));
+        cache.consistency.set_tokens(&["token".to_owned()]);
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", world.name(at));
         feed.set_config(world.config.clone());
         Self {
             cache,
             feed,
-            told: Told::default(),
-            says: Does::Join,
+            announcements: Announcements::default(),
+            announces: MembershipEvent::Join,
             ring: vec![false; world.peers.len()],
             is_up: true,
             is_frozen: false,
@@ -92,7 +91,7 @@ impl World {
         let life = self.nodes[at].life + 1;
         self.nodes[at] = Node::new(at, life, self);
         self.settle(at);
-        self.go_on_saying(at, Does::Join, life);
+        self.go_on_saying(at, MembershipEvent::Join, life);
     }
 
     pub(super) fn freezes(&mut self, at: usize, millis: u64) {
@@ -103,7 +102,7 @@ impl World {
                 return;
             }
             world.nodes[at].is_frozen = false;
-            drop(world.nodes[at].cache.cluster.note_missed());
+            drop(world.nodes[at].cache.cluster.push_absence());
             for run in std::mem::take(&mut world.nodes[at].held) {
                 run(world);
             }

@@ -2,18 +2,16 @@
 
 use crate::{
     consistency::{
-        lease::{LAST, Renewal},
-        messages::Answer,
+        lease::{LEASE, Renewal},
+        messages::CatchUpResponse,
     },
-    purge::{
-        execute::{self, Caught},
-        sync,
-    },
+    purge,
+    purge::execute::{self, CaughtUp},
     simulation::{
         net::{Back, Lost, Place},
         world::{World, index},
     },
-    store::{Meant, purge_matcher::Named, usage::Purged},
+    store::{PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
 };
 use meshcache_protocol::purge::{Purge, What};
 use std::{cell::Cell, rc::Rc, time::Duration};
@@ -27,7 +25,8 @@ type Reached = Box<dyn FnOnce(&mut World, Result<(), Lost>)>;
 impl World {
     /// Asks a peer again and again what was purged.
     pub(super) fn listen(&mut self, at: usize, other: usize, life: u64) {
-        let pause = sync::second(self.nodes[at].cache.cluster.ring().peers().len(), self.name(at), self.name(other));
+        let pause =
+            purge::first_interval(self.nodes[at].cache.cluster.ring().peers().len(), self.name(at), self.name(other));
         self.go_on_listening(at, other, life, Some(pause));
     }
 
@@ -37,7 +36,7 @@ impl World {
             node.listens.remove(&other);
             return;
         }
-        let pause = pause.unwrap_or_else(|| sync::beat(node.cache.cluster.ring().peers().len()));
+        let pause = pause.unwrap_or_else(|| purge::interval(node.cache.cluster.ring().peers().len()));
         let next = self.now + pause.as_millis() as u64;
         self.beat(at, other, life, move |world| {
             let wait = next.saturating_sub(world.now);
@@ -49,13 +48,13 @@ impl World {
 
     fn beat(&mut self, at: usize, other: usize, life: u64, then: impl FnOnce(&mut World) + 'static) {
         self.figures.beats += 1;
-        let (question, sent) = (self.nodes[at].cache.consistency.question(), self.now);
+        let (question, sent) = (self.nodes[at].cache.consistency.request(), self.now);
         self.call(
             Place::Node(at),
             other,
-            LAST,
-            move |world, back: Back<Answer>| {
-                let answer = world.nodes[other].cache.consistency.tell_since(&question);
+            LEASE,
+            move |world, back: Back<CatchUpResponse>| {
+                let answer = world.nodes[other].cache.consistency.respond(&question);
                 back.send(world, answer);
             },
             move |world, answer| {
@@ -67,29 +66,29 @@ impl World {
         );
     }
 
-    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<Answer, Lost>) {
-        let (cache, name, now) = (self.nodes[at].cache.clone(), &self.peers.clone()[other].name, self.now);
+    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<CatchUpResponse, Lost>) {
+        let (cache, name) = (self.nodes[at].cache.clone(), &self.peers.clone()[other].name);
         let renewal = match answer {
             Ok(answer) => {
                 let mut carried = Vec::new();
                 let caught = if self.deaf {
-                    Caught::Up
+                    CaughtUp::Current
                 } else {
                     execute::catch_up(&cache, &answer, |purge, _| carried.push(purge.what.clone()))
                 };
                 carried.iter().for_each(|what| self.carried_out(at, what));
-                if caught == Caught::Behind {
+                if caught == CaughtUp::Behind {
                     return;
                 }
-                if let Caught::Emptied(had) = caught {
+                if let CaughtUp::Flushed(had) = caught {
                     self.emptied(at, had);
                 }
-                cache.consistency.lease.heard(name, sent, &answer.source, answer.holds, now)
+                cache.consistency.peer_answered(name, sent, &answer.source, answer.holds_lease)
             }
-            Err(Lost::Refused) => cache.consistency.lease.refused(name, sent, now),
+            Err(Lost::Refused) => cache.consistency.peer_refused(name, sent),
             Err(Lost::Silent) => return,
         };
-        if renewal == Renewal::Empty {
+        if renewal == Renewal::Flush {
             self.emptied(at, execute::start_over(&cache));
         }
     }
@@ -103,13 +102,13 @@ impl World {
     pub(super) fn wake(&mut self, at: usize) {
         let ring = self.nodes[at].cache.cluster.ring();
         let (node, now) = (&mut self.nodes[at], self.now);
-        if now < node.woken + sync::soon(ring.peers().len()).as_millis() as u64 {
+        if now < node.woken + purge::shortest_interval(ring.peers().len()).as_millis() as u64 {
             return;
         }
         node.woken = now;
-        let (life, hopeless) = (node.life, node.cache.consistency.hopeless());
+        let (life, hopeless) = (node.life, node.cache.consistency.unresolvable());
         if !hopeless.is_empty() {
-            let had = execute::give_up(&node.cache, &hopeless);
+            let had = execute::abandon(&node.cache, &hopeless);
             self.emptied(at, had);
         }
         for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
@@ -119,9 +118,9 @@ impl World {
 
     /// What a purge means is not joined any more, and proxies are told.
     fn carried_out(&mut self, at: usize, what: &What) {
-        let named = Named::new(what, &self.groups);
+        let named = PurgeMatcher::new(what, &self.groups);
         let keys = &self.keys;
-        self.nodes[at].flights.retain(|key, _| named.means(&keys[*key]) == Meant::No);
+        self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == PurgeMatch::No);
         self.publish(at);
     }
 
@@ -134,7 +133,7 @@ impl World {
         self.figures.purges += 1;
         let least = self.things[key].version;
         let what = What { group: Some("g".into()), paths: vec![format!("/{key}")], ..What::default() };
-        let (purge, _) = execute::order(&self.nodes[at].cache, what, false);
+        let (purge, _) = execute::issue(&self.nodes[at].cache, what, false);
         self.carried_out(at, &purge.what);
         let ring = self.nodes[at].cache.cluster.ring();
         let others: Vec<usize> =
@@ -173,7 +172,7 @@ impl World {
             other,
             300,
             move |world, back: Back<bool>| {
-                let done = match execute::hear(&world.nodes[other].cache, &heard) {
+                let done = match execute::apply(&world.nodes[other].cache, &heard) {
                     Ok(Some(_)) => {
                         world.carried_out(other, &heard.what);
                         true

@@ -1,7 +1,7 @@
 //! Questions of proxies and of other nodes.
 
 use crate::{
-    consistency::catch_up::{Claim, Knows},
+    consistency::catch_up::{Claim, Standing},
     settings::Port,
     simulation::{
         flights::Waiter,
@@ -27,21 +27,21 @@ impl World {
         let knows = move |world: &World| {
             let claim = match port {
                 Port::Peer => Claim::Peer(&told.purge),
-                Port::Data => Claim::Anybody { purges: &told.purge, marks: &told.marks },
+                Port::Data => Claim::Unauthenticated { position: &told.purge, marks: &told.marks },
             };
-            world.nodes[at].cache.consistency.knows(claim)
+            world.nodes[at].cache.consistency.record_claim(claim)
         };
         match knows(self) {
-            Knows::All => return self.look_up(at, key, hop, patience, back),
-            Knows::Doubts => return self.is_behind(back),
-            Knows::Behind => {}
+            Standing::Current => return self.look_up(at, key, hop, patience, back),
+            Standing::Unproven => return self.is_behind(back),
+            Standing::Behind => {}
         }
         self.wake(at);
         let life = self.nodes[at].life;
         self.after(WAIT, move |world| {
             world.arrive_at(at, move |world| {
                 if world.nodes[at].life != life {
-                } else if knows(world) == Knows::All {
+                } else if knows(world) == Standing::Current {
                     world.look_up(at, key, hop, patience, back);
                 } else {
                     world.is_behind(back);
@@ -57,10 +57,12 @@ impl World {
         if !node.is_up || node.is_frozen {
             return;
         }
-        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.consistency.history.source(), self.now);
+        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.consistency.source(), self.now);
         for purges in [format!("made-up.1:{n}"), format!("{other}:{n}")] {
             for marks in ["", "0123456789abcdef"] {
-                if self.nodes[at].cache.consistency.knows(Claim::Anybody { purges: &purges, marks }) == Knows::Behind {
+                if self.nodes[at].cache.consistency.record_claim(Claim::Unauthenticated { position: &purges, marks })
+                    == Standing::Behind
+                {
                     self.wake(at);
                 }
             }
@@ -117,7 +119,7 @@ impl World {
             return self.fly(at, key, waiter);
         }
         let to = peers.remove(0);
-        let purge = self.nodes[at].cache.consistency.history.told().to_string();
+        let purge = self.nodes[at].cache.consistency.position_text().to_string();
         let question = wire::Question {
             wire: wire::VERSION,
             hop: true,

@@ -1,7 +1,8 @@
-//! What an allocation really takes: jemalloc's size classes, so that the store's limit holds for the process.
+//! The real size of allocations: jemalloc's size classes, so that the store's limit holds for the process.
 
-/// The bytes that an allocation of `bytes` occupies: multiples of 16 up to 128, then four classes for each doubling.
-pub(crate) const fn class(bytes: usize) -> u64 {
+/// Returns the bytes that an allocation of `bytes` occupies: multiples of 16 up to 128, then four classes for each
+/// doubling.
+pub(crate) const fn size_class(bytes: usize) -> u64 {
     match bytes {
         0 => 0,
         1..=8 => 8,
@@ -14,16 +15,17 @@ pub(crate) const fn class(bytes: usize) -> u64 {
     }
 }
 
-/// What `Bytes` allocates beside its buffer once it is shared.
+/// The bytes that `Bytes` allocates beside its buffer once it is shared.
 pub(crate) const SHARED: u64 = 32;
 
-/// The buckets of a hash table (hashbrown) that has held so many: a power of two, at most seven eighths full.
-pub(crate) const fn table(held: usize, slot: usize) -> u64 {
+/// Returns the bytes of a hash table (hashbrown) that has held this many slots: a power of two of buckets, at most
+/// seven eighths full.
+pub(crate) const fn table_size(held: usize, slot: usize) -> u64 {
     if held == 0 {
         return 0;
     }
     let buckets = if held < 4 { 4 } else { (held * 8).div_ceil(7).next_power_of_two() };
-    class(buckets * (slot + 1) + 16)
+    size_class(buckets * (slot + 1) + 16)
 }
 
 #[cfg(test)]
@@ -47,14 +49,14 @@ mod tests {
             (16_385, 20_480),
             ((8 << 20) + 1, 10 << 20),
         ] {
-            assert_eq!(class(bytes), expected, "{bytes}");
+            assert_eq!(size_class(bytes), expected, "{bytes}");
         }
     }
 
     #[test]
     fn a_table_is_never_more_than_seven_eighths_full() {
         for held in [1, 3, 4, 7, 8, 14, 15, 28, 29, 100_000] {
-            assert!(table(held, 16) >= held as u64 * 8 / 7 * 17, "{held}");
+            assert!(table_size(held, 16) >= held as u64 * 8 / 7 * 17, "{held}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Loads whose answer may come to be stored: a purge that comes while one is under way keeps it out.
+//! Loads whose responses may be stored. A purge during a load keeps its response out.
 
-use crate::store::Entry;
+use crate::store::entry::Entry;
 use meshcache_protocol::{Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -11,62 +11,62 @@ use std::{
     },
 };
 
-/// All loads under way.
+/// All loads in progress.
 #[derive(Default)]
-pub(super) struct UnderWay {
-    loads: Mutex<HashMap<u64, Arc<Inner>>>,
+pub(super) struct LoadsInFlight {
+    loads: Mutex<HashMap<u64, Arc<LoadState>>>,
     next: AtomicU64,
-    /// Held shared while a load is checked and stored, alone while a purge marks loads: so a load is either marked, or
-    /// stored before the purge removes.
-    gate: RwLock<()>,
+    /// Held shared while a load is checked and stored, exclusively while a purge marks loads: a load is either marked,
+    /// or stored before the purge removes entries.
+    storing: RwLock<()>,
 }
 
-struct Inner {
+struct LoadState {
     key: Key,
     position: Arc<Position>,
     purged: AtomicBool,
-    /// Purges by tag of its group: what it brings is held against them.
+    /// The tags of purges by tag of its group. The response is checked against them.
     tags: Mutex<Vec<Arc<[String]>>>,
 }
 
-/// So many purges by tag are remembered for a load. Beyond that it counts as meant.
-const TAGS: usize = 64;
+/// Purges by tag that are kept for a load. With more it counts as purged.
+const MAX_TAG_PURGES: usize = 64;
 
-/// Whether a purge means what is being loaded for a key.
+/// Whether a purge matches a load by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Meant {
-    /// It does not.
+pub(crate) enum PurgeMatch {
+    /// It does not match.
     No,
-    /// It does.
+    /// It matches.
     Yes,
-    /// It does where one of these, which are in order, is among the tags of what comes.
+    /// It matches a response with one of these tags, which are sorted.
     ByTag(Arc<[String]>),
 }
 
-/// One load, from before its request is sent. It ends when it is dropped.
-pub(crate) struct Load {
+/// One load, from before its request is sent until it is dropped.
+pub(crate) struct PurgeGuard {
     id: u64,
-    inner: Arc<Inner>,
-    all: Arc<UnderWay>,
+    inner: Arc<LoadState>,
+    all: Arc<LoadsInFlight>,
 }
 
-impl Load {
-    /// The key that it loads.
+impl PurgeGuard {
+    /// Returns the key that it loads.
     pub(crate) fn key(&self) -> &Key {
         &self.inner.key
     }
 
-    /// The purges that were carried out when it began.
+    /// Returns the purges that were carried out when it began.
     pub(crate) fn position(&self) -> &Arc<Position> {
         &self.inner.position
     }
 
-    /// Whether a purge since it began means its key, or may mean what it brings.
+    /// Returns whether a purge since its begin matches its key, or may match its response.
     pub(crate) fn may_be_purged(&self) -> bool {
         self.inner.purged.load(Ordering::Acquire) || !self.inner.tags.lock().is_empty()
     }
 
-    /// Whether a purge since it began means what it brought.
+    /// Returns whether a purge since its begin matches its response.
     pub(crate) fn is_purged(&self, entry: &Entry) -> bool {
         let is_tagged = |tags: &Arc<[String]>| {
             entry.tag_words().any(|word| tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok())
@@ -75,35 +75,35 @@ impl Load {
     }
 }
 
-impl Drop for Load {
+impl Drop for PurgeGuard {
     fn drop(&mut self) {
         self.all.loads.lock().remove(&self.id);
     }
 }
 
-impl UnderWay {
-    pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> Load {
+impl LoadsInFlight {
+    pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> PurgeGuard {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let inner = Arc::new(Inner { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
+        let inner = Arc::new(LoadState { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
         self.loads.lock().insert(id, inner.clone());
-        Load { id, inner, all: self.clone() }
+        PurgeGuard { id, inner, all: self.clone() }
     }
 
-    /// Stores what a load brought, unless a purge means it.
-    pub(super) fn store(&self, load: &Load, entry: &Entry, store: impl FnOnce() -> bool) -> bool {
-        let _shared = self.gate.read();
+    /// Stores a load's response, unless a purge matches it.
+    pub(super) fn store_unless_purged(&self, load: &PurgeGuard, entry: &Entry, store: impl FnOnce() -> bool) -> bool {
+        let _shared = self.storing.read();
         !load.is_purged(entry) && store()
     }
 
-    pub(super) fn purge(&self, meant: impl Fn(&Key) -> Meant) {
-        let _alone = self.gate.write();
+    pub(super) fn mark_purged(&self, matches: impl Fn(&Key) -> PurgeMatch) {
+        let _alone = self.storing.write();
         for load in self.loads.lock().values() {
-            match meant(&load.key) {
-                Meant::No => {}
-                Meant::Yes => load.purged.store(true, Ordering::Release),
-                Meant::ByTag(tags) => {
+            match matches(&load.key) {
+                PurgeMatch::No => {}
+                PurgeMatch::Yes => load.purged.store(true, Ordering::Release),
+                PurgeMatch::ByTag(tags) => {
                     let mut all = load.tags.lock();
-                    if all.len() < TAGS { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
+                    if all.len() < MAX_TAG_PURGES { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
                 }
             }
         }

@@ -1,57 +1,57 @@
-//! What a purge names, as keys and stored responses are held against it.
+//! Matches keys and stored responses with what a purge names.
 
-use crate::store::{Entry, Mark, Meant, Where};
+use crate::store::{entry::Entry, purge_guard::PurgeMatch, purge_index::IndexTerm, purge_scope::PurgeScope};
 use meshcache_protocol::{Groups, Key, named, purge::What};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A purge, ready to be held against keys and their tags.
-pub(crate) struct Named<'a> {
+/// A purge, prepared for matching.
+pub(crate) struct PurgeMatcher<'a> {
     what: &'a What,
     keys: named::Named<'a>,
-    /// In order.
+    /// Sorted.
     tags: Arc<[String]>,
 }
 
-impl<'a> Named<'a> {
+impl<'a> PurgeMatcher<'a> {
     pub(crate) fn new(what: &'a What, groups: &Groups) -> Self {
         let mut tags = what.tags.clone();
         tags.sort_unstable();
         Self { what, keys: named::Named::new(what, groups), tags: tags.into() }
     }
 
-    /// Where to look for what it names: nowhere else there is any of it.
+    /// Returns where to look for what the purge names: there is none of it elsewhere.
     ///
-    /// Beginnings of paths are looked for in the whole group: it costs as much as a look at each key, in exchange for
-    /// which no order by path has to be kept (docs/performance.md has the figures).
-    pub(crate) fn places(&self) -> Vec<Where> {
+    /// Path prefixes scan the whole group. An index in the order of paths would cost memory and time on each store
+    /// (docs/performance.md has the figures).
+    pub(crate) fn scopes(&self) -> Vec<PurgeScope> {
         if self.what.all {
-            return vec![Where::Everywhere];
+            return vec![PurgeScope::Everywhere];
         }
-        let mut marks: BTreeMap<&str, Vec<Mark>> = BTreeMap::new();
+        let mut terms: BTreeMap<&str, Vec<IndexTerm>> = BTreeMap::new();
         for (group, path) in self.keys.urls() {
-            marks.entry(group).or_default().push(Mark::path(path));
+            terms.entry(group).or_default().push(IndexTerm::path(path));
         }
         if let Some(group) = &self.what.group {
             if self.what.paths.is_empty() && self.tags.is_empty() {
-                return vec![Where::Group(group.clone())];
+                return vec![PurgeScope::Group(group.clone())];
             }
-            let tags = self.tags.iter().map(|tag| Mark::tag(tag.as_bytes()));
-            marks.entry(group).or_default().extend(self.keys.paths().map(Mark::path).chain(tags));
+            let tags = self.tags.iter().map(|tag| IndexTerm::tag(tag.as_bytes()));
+            terms.entry(group).or_default().extend(self.keys.paths().map(IndexTerm::path).chain(tags));
         }
-        marks.into_iter().map(|(group, marks)| Where::Marked(group.to_owned(), marks)).collect()
+        terms.into_iter().map(|(group, terms)| PurgeScope::Indexed(group.to_owned(), terms)).collect()
     }
 
-    /// Whether it means what is being loaded for a key. Its tags are not known yet.
-    pub(crate) fn means(&self, key: &Key) -> Meant {
+    /// Matches a load by its key. The tags of its response are not known yet.
+    pub(crate) fn match_key(&self, key: &Key) -> PurgeMatch {
         match key.parts() {
-            Some(parts) if self.keys.is(&parts) => Meant::Yes,
-            Some(parts) if self.keys.is_group(&parts) && !self.tags.is_empty() => Meant::ByTag(self.tags.clone()),
-            _ => Meant::No,
+            Some(parts) if self.keys.is(&parts) => PurgeMatch::Yes,
+            Some(parts) if self.keys.is_group(&parts) && !self.tags.is_empty() => PurgeMatch::ByTag(self.tags.clone()),
+            _ => PurgeMatch::No,
         }
     }
 
-    /// Whether what is stored under a key is meant.
-    pub(crate) fn is(&self, key: &Key, variants: &[Arc<Entry>]) -> bool {
+    /// Returns whether the purge matches what is stored under a key.
+    pub(crate) fn matches(&self, key: &Key, variants: &[Arc<Entry>]) -> bool {
         key.parts().is_some_and(|parts| self.keys.is(&parts) || (self.keys.is_group(&parts) && self.has_tag(variants)))
     }
 

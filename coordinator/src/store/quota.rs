@@ -1,11 +1,11 @@
-//! One group's share of the store: its limit, what it takes and what it counts.
+//! One group's quota of the store: its limit, its bytes and its counters.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// One group's share.
+/// One group's quota.
 #[derive(Debug)]
-pub(crate) struct Share {
-    /// Its place in every shard.
+pub(crate) struct Quota {
+    /// Its index in every shard.
     pub(super) id: u32,
     /// The group's name.
     pub(crate) name: String,
@@ -18,7 +18,7 @@ pub(crate) struct Share {
     pub(super) evictions_nonexpired: AtomicU64,
 }
 
-impl Share {
+impl Quota {
     pub(super) fn new(id: u32, name: &str, limit: u64) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
@@ -34,7 +34,7 @@ impl Share {
         }
     }
 
-    /// The bytes that it may take.
+    /// Returns the bytes that the group may take.
     pub(crate) fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
     }

@@ -1,10 +1,10 @@
-//! One group's keys in one shard, in two orders of use: a key is on probation until it is asked for again,
-//! so that a scan of cold keys flushes only what is on probation.
+//! A segmented LRU of one group's keys in one shard. A key is on probation until it is used again, so that a scan of
+//! cold keys evicts only keys on probation.
 
 use crate::store::{
     alloc_size,
-    expiry_queue::Due,
-    purge_index::{Mark, Marks, tags},
+    expiry_queue::Expiry,
+    purge_index::{IndexTerm, PurgeIndex, tag_terms},
     slot::Slot,
 };
 use lru::LruCache;
@@ -14,35 +14,35 @@ use std::hash::{BuildHasherDefault, Hasher};
 type Order = LruCache<Hash, Slot, BuildHasherDefault<High>>;
 
 /// One group's part of one shard.
-pub(super) struct Segments {
+pub(super) struct Slru {
     probation: Order,
     protected: Order,
-    /// What is in `protected`, bytes.
+    /// The bytes in `protected`.
     pub(super) protected_bytes: u64,
     peak: [usize; 2],
-    marks: Marks,
+    index: PurgeIndex,
 }
 
-impl Default for Segments {
+impl Default for Slru {
     fn default() -> Self {
         let order = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2], marks: Marks::default() }
+        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2], index: PurgeIndex::default() }
     }
 }
 
-impl Segments {
+impl Slru {
     pub(super) fn len(&self) -> usize {
         self.probation.len() + self.protected.len()
     }
 
-    /// The slot of a key, without asking for it.
+    /// Returns the slot of a key, without counting this as a use.
     pub(super) fn peek(&self, hash: Hash) -> Option<&Slot> {
         self.protected.peek(&hash).or_else(|| self.probation.peek(&hash))
     }
 
-    /// The slot of a key that is asked for. The second time it is protected, and while there is more protected than
-    /// `room` the one least lately used goes back on probation.
-    pub(super) fn ask(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
+    /// Uses a key and returns its slot. The second use protects it. While more than `room` bytes are protected, the
+    /// least recently used key goes back on probation.
+    pub(super) fn get(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
         if self.probation.contains(&hash) {
             let slot = self.probation.pop(&hash)?;
             self.protected_bytes += slot.bytes();
@@ -57,41 +57,41 @@ impl Segments {
         self.protected.get_mut(&hash)
     }
 
-    /// Changes a slot where it is; its bytes may change.
+    /// Changes a slot in place. Its bytes may change.
     pub(super) fn change<T>(&mut self, hash: Hash, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        let marks = &mut self.marks;
-        let marked = |slot: &mut Slot| {
-            let before = tags(slot);
+        let index = &mut self.index;
+        let changed = |slot: &mut Slot| {
+            let before = tag_terms(slot);
             let result = change(slot);
-            let after = tags(slot);
-            marks.change(hash, &before, &after);
+            let after = tag_terms(slot);
+            index.change(hash, &before, &after);
             result
         };
         if let Some(slot) = self.protected.peek_mut(&hash) {
             let before = slot.bytes();
-            let result = marked(slot);
+            let result = changed(slot);
             self.protected_bytes = self.protected_bytes.saturating_sub(before) + slot.bytes();
             return Some(result);
         }
-        self.probation.peek_mut(&hash).map(marked)
+        self.probation.peek_mut(&hash).map(changed)
     }
 
-    /// The keys under a mark.
-    pub(super) fn marked(&self, mark: Mark) -> impl Iterator<Item = Hash> {
-        self.marks.find(mark)
+    /// Returns the keys of a term.
+    pub(super) fn find(&self, term: IndexTerm) -> impl Iterator<Item = Hash> {
+        self.index.find(term)
     }
 
-    /// A new slot, on probation.
+    /// Inserts a slot, on probation.
     pub(super) fn insert(&mut self, hash: Hash, slot: Slot) {
-        self.marks.add(hash, &slot);
+        self.index.add(hash, &slot);
         self.probation.put(hash, slot);
         self.note_peaks();
     }
 
-    /// A new slot from elsewhere, that was asked for so long ago: where `warm`, it is protected, if there is room for
-    /// it; and it goes before all that were asked for later.
+    /// Inserts a slot from another store. A `warm` one is protected, if there is room. It is evicted before all that
+    /// were used later.
     pub(super) fn insert_used(&mut self, hash: Hash, slot: Slot, warm: bool, room: u64) {
-        self.marks.add(hash, &slot);
+        self.index.add(hash, &slot);
         let protected = warm && self.protected_bytes + slot.bytes() <= room;
         let order = if protected {
             self.protected_bytes += slot.bytes();
@@ -107,7 +107,7 @@ impl Segments {
         self.note_peaks();
     }
 
-    /// Whether a key has been asked for more than once.
+    /// Returns whether a key was used more than once.
     pub(super) fn is_warm(&self, hash: Hash) -> bool {
         self.protected.contains(&hash)
     }
@@ -122,12 +122,11 @@ impl Segments {
                 slot
             }
         };
-        self.marks.remove(hash, &slot);
+        self.index.remove(hash, &slot);
         Some(slot)
     }
 
-    /// The key that has to go first, with its place in that order: on probation before protected, then by when it was
-    /// last asked for.
+    /// Returns the next key to evict, with its rank: on probation before protected, then by its last use.
     pub(super) fn first_out(&self) -> Option<(Hash, (bool, u64))> {
         let first = |order: &Order, protected| order.peek_lru().map(|(hash, slot)| (*hash, (protected, slot.touched)));
         first(&self.probation, false).or_else(|| first(&self.protected, true))
@@ -137,24 +136,24 @@ impl Segments {
         self.probation.iter().chain(self.protected.iter())
     }
 
-    /// All slots, and whether each was asked for more than once.
+    /// Returns all slots, and whether each was used more than once.
     pub(super) fn iter_warm(&self) -> impl Iterator<Item = (&Hash, &Slot, bool)> {
         let with = |warm| move |(hash, slot)| (hash, slot, warm);
         self.probation.iter().map(with(false)).chain(self.protected.iter().map(with(true)))
     }
 
-    /// Whether the shard's deadlines have a key under this one.
-    pub(super) fn has(&self, due: &Due) -> bool {
+    /// Returns whether a deadline in the shard's queue is the current one of its key.
+    pub(super) fn has(&self, due: &Expiry) -> bool {
         self.peek(due.hash()).is_some_and(|slot| slot.tick == due.tick)
     }
 
-    /// The bytes that its two tables and its marks take.
-    pub(super) fn tables(&self) -> u64 {
+    /// Returns the bytes of its two tables and its index.
+    pub(super) fn overhead(&self) -> u64 {
         let slot = 2 * size_of::<usize>();
-        self.peak.iter().map(|held| alloc_size::table(*held, slot)).sum::<u64>() + self.marks.bytes()
+        self.peak.iter().map(|held| alloc_size::table_size(*held, slot)).sum::<u64>() + self.index.bytes()
     }
 
-    /// Gives back tables that have become far too large: they never shrink by themselves.
+    /// Shrinks tables that have become far too large: they never shrink by themselves.
     pub(super) fn shrink(&mut self) {
         for (order, peak) in [&mut self.probation, &mut self.protected].into_iter().zip(&mut self.peak) {
             if *peak > 1024 && order.len() < *peak / 8 {
@@ -173,7 +172,7 @@ impl Segments {
     }
 }
 
-/// The key's own hash is good enough for a table: its high half is taken as it is.
+/// A hasher that takes the high half of a key's hash as it is.
 #[derive(Default)]
 struct High(u64);
 

@@ -1,32 +1,31 @@
-//! What was removed because it is true no more, and when: other coordinators may still have it, and would bring it
-//! back.
+//! Keys whose responses are no longer valid, and since when. Other coordinators may still have those responses, and
+//! would bring them back.
 
 use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
 
-/// How many are remembered, about 70 bytes each once there are so many. Of more than that, those that were removed
-/// longest ago are forgotten, as all are when the process ends: then a copy that another coordinator still has may come
-/// back until it is stale.
-const MOST: usize = 65_536;
+/// The most tombstones, about 70 bytes each. Beyond that the oldest are forgotten, as all are when the process ends:
+/// then a copy on another coordinator may come back until it is stale.
+const MAX_TOMBSTONES: usize = 65_536;
 
-/// When what was removed, by the store's clock.
-pub(super) struct Gone(Mutex<LruCache<Hash, u64>>);
+/// When each hash was removed, by the store's clock.
+pub(super) struct Tombstones(Mutex<LruCache<Hash, u64>>);
 
-impl Default for Gone {
+impl Default for Tombstones {
     fn default() -> Self {
-        Self(Mutex::new(bounded_lru(MOST)))
+        Self(Mutex::new(bounded_lru(MAX_TOMBSTONES)))
     }
 }
 
-impl Gone {
-    /// From now on what arrived up to now is true no more.
-    pub(super) fn note(&self, what: Hash, now: u64) {
+impl Tombstones {
+    /// Records that what arrived up to now is no longer valid.
+    pub(super) fn add(&self, what: Hash, now: u64) {
         self.0.lock().put(what, now);
     }
 
-    /// Whether what arrived then was true no more later. To ask is no use that keeps it longer.
+    /// Returns whether what arrived at that time is no longer valid. This does not keep the tombstone longer.
     pub(super) fn covers(&self, what: Hash, arrived: u64) -> bool {
         self.0.lock().peek(&what).is_some_and(|at| arrived <= *at)
     }
@@ -37,16 +36,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_are_remembered_the_latest_of_them() {
-        let gone = Gone::default();
-        for n in 0..=MOST {
-            gone.note(Hash(n as u128), 1000 + n as u64);
+    fn the_latest_tombstones_are_kept() {
+        let tombstones = Tombstones::default();
+        for n in 0..=MAX_TOMBSTONES {
+            tombstones.add(Hash(n as u128), 1000 + n as u64);
         }
-        assert!(!gone.covers(Hash(0), 1), "forgotten");
-        assert!(gone.covers(Hash(1), 1001) && !gone.covers(Hash(1), 1002));
-        gone.note(Hash(1), 900_000);
-        gone.note(Hash(0), 900_001);
-        assert!(gone.covers(Hash(1), 900_000), "said again it counts as new");
-        assert!(!gone.covers(Hash(2), 1));
+        assert!(!tombstones.covers(Hash(0), 1), "forgotten");
+        assert!(tombstones.covers(Hash(1), 1001) && !tombstones.covers(Hash(1), 1002));
+        tombstones.add(Hash(1), 900_000);
+        tombstones.add(Hash(0), 900_001);
+        assert!(tombstones.covers(Hash(1), 900_000), "added again it counts as new");
+        assert!(!tombstones.covers(Hash(2), 1));
     }
 }

@@ -1,15 +1,15 @@
-//! What the store holds, and what a purge took from it.
+//! What the store holds, and what a purge removed.
 
-/// What a purge removed here.
+/// What a purge matched here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// How many entries (variants).
+    /// Entries (variants).
     pub entries: u64,
-    /// How many bytes they took.
+    /// Their bytes.
     pub bytes: u64,
 }
 
-/// What one group has in the store, and its counters since the start.
+/// What one group holds in the store, and its counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The group's name.
@@ -18,12 +18,12 @@ pub struct Usage {
     pub bytes: u64,
     /// Entries (variants).
     pub items: u64,
-    /// Look-ups.
+    /// Lookups.
     pub gets: u64,
-    /// Look-ups that found something.
+    /// Lookups that found something.
     pub hits: u64,
-    /// Entries that had to go for others.
+    /// Evicted entries.
     pub evictions: u64,
-    /// Those among them that had not expired.
+    /// Evicted entries that had not expired.
     pub evictions_nonexpired: u64,
 }

@@ -1,20 +1,20 @@
-//! One group's metrics, resolved once, so that counting costs no lookup by label.
+//! One group's metrics, resolved once, so that counting needs no lookup by label.
 
 use crate::{
     store::usage::Usage,
-    telemetry::metrics::{counters, gauges, one},
+    telemetry::{
+        labelled::LabelledCounters,
+        register::{counters, gauges, histograms},
+    },
 };
 use meshcache_protocol::{Reason, reason::Said};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-/// The metrics that have a label `group`: a [`GroupMetrics`] is a child of each.
+/// The metrics with a label `group`: a [`GroupMetrics`] is a child of each.
 pub(super) struct Families {
     gets: IntCounterVec,
     hits: IntCounterVec,
@@ -54,23 +54,18 @@ impl Families {
                 "Requests answered from this coordinator's store.",
                 &["group"],
             )?,
-            peer_loads: counters(
-                to,
-                "groupcache_peer_loads_total",
-                "Answers that another coordinator gave.",
-                &["group"],
-            )?,
+            peer_loads: counters(to, "groupcache_peer_loads_total", "Responses from other coordinators.", &["group"])?,
             peer_errors: counters(
                 to,
                 "groupcache_peer_errors_total",
-                "Questions to another coordinator that failed.",
+                "Requests to other coordinators that failed.",
                 &["group"],
             )?,
             loads: counters(to, "groupcache_loads_total", "Lookups that the store could not answer.", &["group"])?,
             loads_deduped: counters(
                 to,
                 "groupcache_loads_deduped_total",
-                "Loads that were really begun: lookups that joined one do not count.",
+                "Loads that were begun: lookups that joined one do not count.",
                 &["group"],
             )?,
             local_load: counters(
@@ -88,46 +83,46 @@ impl Families {
             server_requests: counters(
                 to,
                 "groupcache_server_requests_total",
-                "Questions that came from other coordinators.",
+                "Requests from other coordinators.",
                 &["group"],
             )?,
             slowest_peer: gauges(
                 to,
                 "groupcache_get_from_peers_latency_slowest_milliseconds",
-                "The longest that another coordinator took to answer.",
+                "The longest response time of another coordinator.",
                 &["group"],
             )?,
             loading: gauges(
                 to,
                 "meshcache_loads",
-                "Loads from the origin under way: what maxLoads bounds.",
+                "Loads from the origin in progress: what maxLoads bounds.",
                 &["group"],
             )?,
-            waiting: gauges(to, "meshcache_loads_waiting", "Loads that wait for a place among them.", &["group"])?,
+            waiting: gauges(to, "meshcache_loads_waiting", "Loads that wait because of maxLoads.", &["group"])?,
             cache_bytes: gauges(
                 to,
                 "groupcache_cache_bytes",
                 "Bytes held: key, headers, body and bookkeeping.",
                 &["group", "type"],
             )?,
-            cache_items: gauges(to, "groupcache_cache_items", "Answers held.", &["group", "type"])?,
+            cache_items: gauges(to, "groupcache_cache_items", "Responses held.", &["group", "type"])?,
             cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
             cache_hits: counters(
                 to,
                 "groupcache_cache_hits_total",
-                "Lookups in the store that found a fresh answer.",
+                "Lookups in the store that found a response.",
                 &["group", "type"],
             )?,
             cache_evictions: counters(
                 to,
                 "groupcache_cache_evictions_total",
-                "Answers dropped for want of room or because they had expired.",
+                "Responses evicted, or removed because they had expired.",
                 &["group", "type"],
             )?,
             cache_evictions_nonexpired: counters(
                 to,
                 "groupcache_cache_evictions_nonexpired_total",
-                "Answers dropped for want of room while they were of use.",
+                "Responses evicted before they had expired.",
                 &["group", "type"],
             )?,
             requests: counters(
@@ -139,99 +134,99 @@ impl Families {
             not_stored: counters(
                 to,
                 "meshcache_not_stored_total",
-                "Answers that were not stored, by reason.",
+                "Responses that were not stored, by reason.",
                 &["group", "reason"],
             )?,
             origin_failures: counters(
                 to,
                 "meshcache_origin_failures_total",
-                "Requests to the origin, loads and those that pass, that brought no answer, by reason.",
+                "Requests to the origin, loads and passes, that got no response, by reason.",
                 &["group", "reason"],
             )?,
             observe_mismatches: counters(
                 to,
                 "meshcache_observe_mismatch_total",
-                "Responses that passed in a group that observes, and that differ from what would have been answered.",
+                "Responses that passed in a group that observes, and differ from what would have been served.",
                 &["group"],
             )?,
             client_requests: counters(
                 to,
                 "meshcache_client_requests_total",
-                "What clients asked of a group, counted where it came in: at a proxy, or at this coordinator by a plain client.",
+                "Requests of clients, counted where they came in: at a proxy, or at this coordinator from a plain client.",
                 &["group", "from"],
             )?,
             service_requests: counters(
                 to,
                 "meshcache_service_requests_total",
-                "Requests that reached the service for them: loads, refreshes in the background, and what passed.",
+                "Requests that reached the service: loads, refreshes in the background, and passes.",
                 &["group", "cause"],
             )?,
             request_seconds: histograms(
                 to,
                 "meshcache_request_duration_seconds",
-                "From a request's head to its answer's head.",
+                "From a request's head to its response's head.",
+                &["group"],
             )?,
             origin_seconds: histograms(
                 to,
                 "meshcache_origin_duration_seconds",
-                "From a load's begin to its answer's head.",
+                "From a load's begin to its response's head.",
+                &["group"],
             )?,
         })
     }
 }
 
-/// From half a millisecond, which a hit should stay below, to the time that a slow origin takes.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// What one group counts. The fields are groupcache's statistics under groupcache's names.
+/// One group's metrics. The fields are groupcache's statistics under groupcache's names.
 pub struct GroupMetrics {
     /// Requests looked up.
     pub gets: IntCounter,
     /// Requests answered from this coordinator's store.
     pub hits: IntCounter,
-    /// Answers that another coordinator gave.
+    /// Responses that another coordinator gave.
     pub peer_loads: IntCounter,
-    /// Questions to another coordinator that failed.
+    /// Requests to another coordinator that failed.
     pub peer_errors: IntCounter,
     /// Lookups that the store could not answer: gets - hits.
     pub loads: IntCounter,
-    /// Loads that were really begun, from a peer or the origin: lookups that joined one do not count.
+    /// Loads that were begun, from a peer or the origin: lookups that joined one do not count.
     pub loads_deduped: IntCounter,
     /// Loads from the origin that succeeded.
     pub local_load: IntCounter,
     /// Loads from the origin that failed.
     pub local_load_errs: IntCounter,
-    /// Questions that came from other coordinators.
+    /// Requests that came from other coordinators.
     pub server_requests: IntCounter,
-    /// What plain clients asked, that the cache may answer. Neither questions nor hops.
+    /// Cacheable requests of plain clients, without those of proxies and peers.
     pub from_clients: IntCounter,
-    /// What proxies' clients asked, as the proxies say.
+    /// Requests of proxies' clients, as the proxies report them.
     pub from_proxies: IntCounter,
-    /// Requests to the service for which somebody waits.
+    /// Requests to the service that clients wait for.
     pub service_loads: IntCounter,
-    /// Requests to the service in the background: for what is stale, or to see whether an answer may be shared by now.
+    /// Requests to the service in the background: for stale responses, or to learn whether a response may be shared by
+    /// now.
     pub service_refreshes: IntCounter,
-    /// Requests of clients that went on to the service, here and at proxies.
+    /// Clients' requests that went on to the service, here and at proxies.
     pub service_passes: IntCounter,
-    /// From a request's head to its answer's head, seconds.
+    /// From a request's head to its response's head, seconds.
     pub request_seconds: Histogram,
-    /// From a load's begin to its answer's head, seconds.
+    /// From a load's begin to its response's head, seconds.
     pub origin_seconds: Histogram,
-    /// Loads from the origin that are under way: those that `maxLoads` counts.
+    /// Loads from the origin in progress: those that `maxLoads` counts.
     pub loading: IntGauge,
-    /// Loads that wait for a place among them.
+    /// Loads that wait for their turn among them.
     pub waiting: IntGauge,
-    /// Responses that differ from what would have been answered, in a group that observes.
+    /// In a group that observes: responses that differ from what would have been served.
     pub observe_mismatches: IntCounter,
     main: CacheMetrics,
     slowest_peer: IntGauge,
     slowest_ms: AtomicU64,
-    requests: Labelled<2>,
-    not_stored: Labelled<1>,
-    origin_failures: Labelled<1>,
+    requests: LabelledCounters<2>,
+    not_stored: LabelledCounters<1>,
+    origin_failures: LabelledCounters<1>,
 }
 
-/// What a part of the store says of itself, for one group.
+/// The metrics of one group in a part of the store.
 struct CacheMetrics {
     bytes: IntGauge,
     items: IntGauge,
@@ -252,10 +247,10 @@ impl GroupMetrics {
             evictions: families.cache_evictions.with_label_values(&[name, kind]),
             evictions_nonexpired: families.cache_evictions_nonexpired.with_label_values(&[name, kind]),
         };
-        // groupcache's hot cache holds what another peer owns. Here that is in the proxies: always 0, so that
-        // dashboards find their series.
+        // groupcache's hot cache holds keys of other peers. Here that is in the proxies: always 0, so that dashboards
+        // find their series.
         cache("hot");
-        // There before the first one: an alert sees it rise.
+        // Created before the first failure, so that an alert sees it rise.
         for reason in [Reason::Connect, Reason::Dns, Reason::Tls, Reason::Timeout, Reason::Reset] {
             families.origin_failures.with_label_values(&[name, reason.label()]);
         }
@@ -282,25 +277,24 @@ impl GroupMetrics {
             main: cache("main"),
             slowest_peer: families.slowest_peer.with_label_values(&[name]),
             slowest_ms: AtomicU64::new(0),
-            requests: Labelled::new(name, &families.requests),
-            not_stored: Labelled::new(name, &families.not_stored),
-            origin_failures: Labelled::new(name, &families.origin_failures),
+            requests: LabelledCounters::new(name, &families.requests),
+            not_stored: LabelledCounters::new(name, &families.not_stored),
+            origin_failures: LabelledCounters::new(name, &families.origin_failures),
         }
     }
 
     /// Counts a request by its outcome and the reason for it.
-    pub fn request(&self, outcome: &'static str, reason: impl Into<Said>) {
+    pub fn count_request(&self, outcome: &'static str, reason: impl Into<Said>) {
         self.requests.inc([outcome, reason.into().label()]);
     }
 
-    /// Counts a request that needs no reason.
-    pub fn answered(&self, outcome: &'static str) {
+    /// Counts a request without a reason.
+    pub fn count_response(&self, outcome: &'static str) {
         self.requests.inc([outcome, ""]);
     }
 
-    /// How many requests clients have made, and how many of them the service did not see. Less than none where it has
-    /// seen more than that: loads here may be for what was asked elsewhere, so only the sum over all coordinators
-    /// is the truth.
+    /// Returns how many requests clients have made, and how many of them the service did not see. That may be negative:
+    /// loads here may be for requests elsewhere, so only the sum over all coordinators is exact.
     pub fn saved(&self) -> (u64, i64) {
         let sum = |counters: &[&IntCounter]| counters.iter().map(|counter| counter.get()).sum::<u64>();
         let requests = sum(&[&self.from_clients, &self.from_proxies]);
@@ -308,8 +302,8 @@ impl GroupMetrics {
         (requests, i64::try_from(requests).unwrap_or(i64::MAX).saturating_sub(i64::try_from(seen).unwrap_or(i64::MAX)))
     }
 
-    /// Takes what a proxy counted of its clients' requests.
-    pub(super) fn proxy_requests(&self, outcome: &str, count: u64) {
+    /// Adds requests that a proxy counted.
+    pub(super) fn add_proxy_requests(&self, outcome: &str, count: u64) {
         if matches!(outcome, "hot" | "hit" | "stale" | "miss" | "revalidated" | "pass" | "failed") {
             self.from_proxies.inc_by(count);
         }
@@ -318,17 +312,17 @@ impl GroupMetrics {
         }
     }
 
-    /// Counts an answer that is not stored.
-    pub fn not_stored(&self, reason: Reason) {
+    /// Counts a response that is not stored.
+    pub fn count_not_stored(&self, reason: Reason) {
         self.not_stored.inc([reason.label()]);
     }
 
-    /// Counts a request to the origin that brought no answer.
-    pub fn origin_failure(&self, reason: Reason) {
+    /// Counts a failed request to the origin.
+    pub fn count_origin_failure(&self, reason: Reason) {
         self.origin_failures.inc([reason.label()]);
     }
 
-    /// Takes over what the store says of itself.
+    /// Sets the numbers of the store.
     pub(super) fn set_usage(&self, usage: &Usage) {
         let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
         set(&self.main.bytes, usage.bytes);
@@ -340,43 +334,10 @@ impl GroupMetrics {
         raise(&self.main.evictions_nonexpired, usage.evictions_nonexpired);
     }
 
-    /// Notes how long another coordinator took to answer.
-    pub fn from_peer(&self, took: Duration) {
+    /// Records how long another coordinator took to respond.
+    pub fn record_peer_latency(&self, took: Duration) {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let slowest = self.slowest_ms.fetch_max(ms, Ordering::Relaxed).max(ms);
         self.slowest_peer.set(i64::try_from(slowest).unwrap_or(i64::MAX));
     }
-}
-
-/// Counters by words that are known only when they are first said. Reading takes no lock: a slot is set once and stays.
-struct Labelled<const N: usize> {
-    group: String,
-    family: IntCounterVec,
-    slots: [OnceLock<([&'static str; N], IntCounter)>; 48],
-}
-
-impl<const N: usize> Labelled<N> {
-    fn new(group: &str, family: &IntCounterVec) -> Self {
-        Self { group: group.to_owned(), family: family.clone(), slots: [const { OnceLock::new() }; 48] }
-    }
-
-    fn inc(&self, words: [&'static str; N]) {
-        for slot in &self.slots {
-            let (own, counter) = slot.get_or_init(|| (words, self.counter(words)));
-            if *own == words {
-                return counter.inc();
-            }
-        }
-        self.counter(words).inc();
-    }
-
-    fn counter(&self, words: [&'static str; N]) -> IntCounter {
-        let mut labels = vec![self.group.as_str()];
-        labels.extend(words);
-        self.family.with_label_values(&labels)
-    }
-}
-
-fn histograms(to: &Registry, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
-    one(to, HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &["group"]))
 }

@@ -1,37 +1,37 @@
-//! Limits on the memory and the descriptors of one process: whoever meets one gets a clear answer, is counted, and is
-//! now and then a line in the log.
+//! Limits on the memory and the descriptors of this process. Each time one is reached it is counted, and now and then
+//! logged.
 
 use crate::clock;
 use prometheus::{IntCounter, IntCounterVec};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Between two lines in the log about the same limit, milliseconds.
-const QUIET: u64 = 10_000;
+/// The least time between two log lines about the same limit, milliseconds.
+const MIN_BETWEEN_LINES: u64 = 10_000;
 
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Limit {
-    /// How long the body of a control call is.
+pub(crate) enum ProcessLimit {
+    /// The length of the body of a control call.
     BodyLength,
-    /// How long it takes to come.
+    /// The time that it takes to arrive.
     BodyTime,
-    /// How many bytes of such bodies are read at once.
+    /// The bytes of such bodies in progress.
     Bodies,
-    /// How many of them are read at once on one connection.
+    /// Such bodies in progress on one connection.
     BodiesOfConnection,
-    /// How much is remembered of groups that observe.
+    /// The memory of groups that observe.
     Observed,
-    /// What the feed's answers take.
+    /// The bytes of the feed's responses.
     FeedAnswers,
-    /// What requests under way take.
+    /// The bytes of requests in progress.
     Heads,
-    /// How many descriptors connections to origins have.
+    /// Descriptors of connections to origins.
     Descriptors,
 }
 
-impl Limit {
-    /// Every one.
+impl ProcessLimit {
+    /// All limits.
     pub(crate) const ALL: [Self; 8] = [
         Self::BodyLength,
         Self::BodyTime,
@@ -43,7 +43,7 @@ impl Limit {
         Self::Descriptors,
     ];
 
-    /// The metric's label.
+    /// Returns the metric's label.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::BodyLength => "body-length",
@@ -58,25 +58,27 @@ impl Limit {
     }
 }
 
-/// How often each was met.
-pub(crate) struct Met(Vec<(IntCounter, AtomicU64)>);
+/// How often each limit was reached.
+pub(crate) struct LimitCounters(Vec<(IntCounter, AtomicU64)>);
 
-impl Met {
+impl LimitCounters {
     pub(crate) fn new(counters: &IntCounterVec) -> Self {
-        Self(Limit::ALL.iter().map(|limit| (counters.with_label_values(&[limit.label()]), AtomicU64::new(0))).collect())
+        Self(
+            ProcessLimit::ALL
+                .iter()
+                .map(|limit| (counters.with_label_values(&[limit.label()]), AtomicU64::new(0)))
+                .collect(),
+        )
     }
 
-    /// Counts one. The first in a while is said.
-    pub(crate) fn note(&self, limit: Limit) {
-        let Some((counter, said)) = self.0.get(limit as usize) else { return };
+    /// Counts one. The first in a while is logged.
+    pub(crate) fn count(&self, limit: ProcessLimit) {
+        let Some((counter, last_line)) = self.0.get(limit as usize) else { return };
         counter.inc();
-        let (now, before) = (clock::awake(), said.load(Relaxed));
-        let is_new = before == 0 || now >= before.saturating_add(QUIET);
-        if is_new && said.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
-            tracing::warn!(
-                limit = limit.label(),
-                "a limit of this process is met: meshcache_limits_met_total counts it"
-            );
+        let (now, before) = (clock::awake(), last_line.load(Relaxed));
+        let is_new = before == 0 || now >= before.saturating_add(MIN_BETWEEN_LINES);
+        if is_new && last_line.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
+            tracing::warn!(limit = limit.label(), "process limit reached: see meshcache_limits_met_total");
         }
     }
 }

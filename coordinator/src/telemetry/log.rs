@@ -1,7 +1,6 @@
-//! The log: one line for each event, on stderr. As text it is the time, the level, what happened, and then fields as
-//! logfmt has them.
+//! The log: one line per event, on stderr. As text: the time, the level, the event, then fields as logfmt has them.
 
-use crate::config::{LogFormat, LogLevel};
+use clap::ValueEnum;
 use std::{
     env,
     ffi::OsStr,
@@ -22,7 +21,31 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Begins to log. Our own lines by `level`; those of the crates below us only when they are warnings.
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Needs action.
+    Error,
+    /// May need action.
+    Warn,
+    /// Seldom.
+    Info,
+    /// Often.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Sets up the log: our own lines by `level`, those of dependencies only from warnings on.
 pub fn init(format: LogFormat, level: LogLevel) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -43,33 +66,33 @@ pub fn init(format: LogFormat, level: LogLevel) {
             .boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    // Fails only where a log has been set up before, as tests may do.
+    // Fails only where a log has been set up before, as in tests.
     let _ = registry().with(lines.with_filter(filter)).try_init();
 }
 
-/// Colours are for people who look at a terminal and have not said otherwise (no-color.org).
+/// Returns whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).
 fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
-/// What happened, and `name=value` for each field, in quotes where logfmt needs them.
+/// The event, and `name=value` for each field, quoted where logfmt needs it.
 struct Logfmt;
 
 impl<'w> FormatFields<'w> for Logfmt {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> text::Result {
-        let mut line = Line { writer, is_empty: true, done: Ok(()) };
+        let mut line = LineWriter { writer, is_empty: true, done: Ok(()) };
         fields.record(&mut line);
         line.done
     }
 }
 
-struct Line<'w> {
+struct LineWriter<'w> {
     writer: Writer<'w>,
     is_empty: bool,
     done: text::Result,
 }
 
-impl Line<'_> {
+impl LineWriter<'_> {
     fn write(&mut self, field: &Field, value: &str) {
         let space = if std::mem::replace(&mut self.is_empty, false) { "" } else { " " };
         let written = match field.name() {
@@ -82,7 +105,7 @@ impl Line<'_> {
     }
 }
 
-impl Visit for Line<'_> {
+impl Visit for LineWriter<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.write(field, value);
     }
@@ -92,13 +115,13 @@ impl Visit for Line<'_> {
     }
 }
 
-/// Whether a value needs no quotes.
+/// Returns whether a value needs no quotes.
 fn is_bare(value: &str) -> bool {
     !value.is_empty()
         && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=' || c == '\\')
 }
 
-/// What others sent must not look like a line of ours.
+/// Escapes control characters: text from others must not look like a line of ours.
 fn one_line(message: &str) -> String {
     message
         .chars()
@@ -112,9 +135,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Kept {
+    impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -124,9 +147,9 @@ mod tests {
         }
     }
 
-    /// The line of an event, without its time.
+    /// Returns the line of an event, without its time.
     fn line(event: impl FnOnce()) -> String {
-        let kept = Kept::default();
+        let kept = Buffer::default();
         let writer = kept.clone();
         let lines = fmt::layer()
             .with_writer(move || writer.clone())
@@ -140,11 +163,11 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_where_logfmt_needs_it() {
-        let said = line(
+        let logged = line(
             || tracing::info!(key = %"default http://h/a b", n = 3, url = "http://h/?a=1", none = "", path = "C:\\x\"y\n", took = ?std::time::Duration::from_millis(1500), "not stored"),
         );
         assert_eq!(
-            said,
+            logged,
             " INFO not stored key=\"default http://h/a b\" n=3 url=\"http://h/?a=1\" none=\"\" path=\"C:\\\\x\\\"y\\n\" took=1.5s\n"
         );
     }
@@ -160,9 +183,8 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let said = line(
-            || tracing::warn!(value = %"a\nERROR all is lost", "somebody sent {}", "x\n ERROR all is lost\u{1b}[0m"),
-        );
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let logged =
+            line(|| tracing::warn!(value = %"a\nERROR all is lost", "received {}", "x\n ERROR all is lost\u{1b}[0m"));
+        assert_eq!(logged.lines().count(), 1, "{logged}");
     }
 }

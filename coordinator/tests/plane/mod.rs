@@ -11,6 +11,8 @@
 
 #[path = "../../../tests/src/port.rs"]
 pub mod port;
+#[path = "../../../tests/src/stopwatch.rs"]
+pub mod stopwatch;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};

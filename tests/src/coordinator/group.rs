@@ -27,11 +27,11 @@ pub struct Coordinators {
 impl Coordinators {
     /// Starts `n` with these groups (the YAML of `--config`) and these arguments, and waits until all are ready.
     pub async fn start(n: usize, groups: &str, arguments: &[&str]) -> Coordinators {
-        let everybody: Vec<usize> = (0..n).collect();
-        Coordinators::with_views(&vec![everybody; n], groups, arguments).await
+        let all: Vec<usize> = (0..n).collect();
+        Coordinators::with_views(&vec![all; n], groups, arguments).await
     }
 
-    /// The same, but each member is told of some peers only: member `i` of those in `views[i]`.
+    /// Starts a group whose members list some peers only: member `i` those in `views[i]`.
     pub async fn with_views(views: &[Vec<usize>], groups: &str, arguments: &[&str]) -> Coordinators {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
@@ -90,7 +90,7 @@ impl Coordinators {
 
     /// Writes another `--config` file in place of the one that all of them read.
     pub fn configure(&self, groups: &str) {
-        // A new file under the old name, as an editor or a mounted ConfigMap does it: nobody reads a half of it.
+        // A new file under the old name, as an editor or a mounted ConfigMap does it: no reader sees half a file.
         let new = self.folder.path().join("groups.new");
         std::fs::write(&new, groups).unwrap();
         std::fs::rename(new, self.folder.path().join("groups.yaml")).unwrap();

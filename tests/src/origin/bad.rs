@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-/// What a bad origin does with each connection.
+/// How a bad origin treats each connection.
 #[derive(Clone, Debug)]
 pub enum Manner {
     /// Closes it with a reset at once.

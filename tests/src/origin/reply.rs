@@ -1,4 +1,4 @@
-//! What the scripted origin answers, and when.
+//! Answers of the scripted origin, and when they come.
 
 use std::io;
 use std::pin::Pin;
@@ -53,7 +53,7 @@ impl Reply {
         }
     }
 
-    /// Another status for the same answer.
+    /// Sets the status.
     pub fn with_status(self, status: u16) -> Reply {
         Reply { status, ..self }
     }
@@ -64,7 +64,7 @@ impl Reply {
         self
     }
 
-    /// Waits so long before it answers.
+    /// Waits before it answers.
     pub fn delay(self, delay: Duration) -> Reply {
         Reply { delay, ..self }
     }
@@ -84,7 +84,7 @@ impl Reply {
         Reply { announced: false, ..self }
     }
 
-    /// Announces its whole length, sends all but the last byte of it, then cuts the connection.
+    /// Announces its whole length, sends all but the last byte, then cuts the connection.
     pub fn cut(self) -> Reply {
         Reply { cut: true, ..self }
     }
@@ -129,7 +129,7 @@ impl Reply {
     }
 }
 
-/// Holds answers back until it is opened; clones are the same gate.
+/// Holds answers back until it is opened; clones share one gate.
 #[derive(Clone, Debug)]
 pub struct Gate(watch::Sender<bool>);
 

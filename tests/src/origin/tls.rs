@@ -1,4 +1,4 @@
-//! A certificate for `localhost` that only those trust who were given its authority.
+//! A certificate for `localhost` from an authority that only the tests trust.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// What an https origin needs.
+/// The certificate and the acceptor of an https origin.
 pub(super) struct Certified {
     /// The authority's certificate in PEM, for clients.
     pub(super) authority: String,
-    /// What the origin's connections go through.
+    /// Accepts the origin's connections.
     pub(super) acceptor: TlsAcceptor,
 }
 
@@ -20,7 +20,7 @@ impl Certified {
     /// An authority of its own, and a certificate for `localhost` by it.
     pub(super) fn localhost() -> Certified {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        // With one and the same name for both, the origin's certificate would pass for one that signed itself.
+        // With one name for both, the origin's certificate would pass for one that signed itself.
         authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();

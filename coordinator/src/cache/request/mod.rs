@@ -6,7 +6,7 @@ pub(crate) mod tests;
 use crate::{
     cache::groups::{GroupTable, ServedGroup},
     consistency::catch_up::Claim,
-    http::head::Head,
+    http::head::RequestHead,
     settings::{Identity, Port, Settings},
 };
 use http::{Method, StatusCode};
@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 /// A request that is looked up.
 pub(crate) struct CacheRequest<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
-    pub(crate) head: &'a Head,
+    pub(crate) head: &'a RequestHead,
     /// What the rules of HTTP caching see of it.
     pub(crate) http: Request<'a>,
     pub(crate) key: Key,
@@ -54,7 +54,7 @@ impl CacheRequest<'_> {
     /// Returns the purges that the requester claims to know.
     pub(crate) fn claim(&self) -> Claim<'_> {
         let (purges, marks) = self.question.as_ref().map_or(("", ""), |question| (&question.purge, &question.marks));
-        if self.is_from_peer { Claim::Peer(purges) } else { Claim::Anybody { purges, marks } }
+        if self.is_from_peer { Claim::Peer(purges) } else { Claim::Unauthenticated { position: purges, marks } }
     }
 
     /// Whether another coordinator has forwarded it: it is not forwarded again.
@@ -85,14 +85,14 @@ impl CacheRequest<'_> {
 /// Decides what becomes of a request. `fields`: the head's own.
 pub(crate) fn classify<'a>(
     port: Port,
-    head: &'a Head,
+    head: &'a RequestHead,
     fields: &'a [Field<'a>],
     table: &'a GroupTable,
     settings: &Settings,
 ) -> Result<CacheRequest<'a>, NotLookedUp<'a>> {
     let identity = settings.identity;
     let refused = |status, reason| NotLookedUp::Refused { status, reason };
-    let question = match Head::question(fields) {
+    let question = match RequestHead::question(fields) {
         Ok(question) => question,
         Err(BadQuestion::Version(_)) => return Err(NotLookedUp::Decline { served: None, reason: Reason::WireVersion }),
         Err(_) => return Err(NotLookedUp::Decline { served: None, reason: Reason::BadQuestion }),

@@ -25,7 +25,7 @@ pub(crate) fn classified<R>(
 ) -> R {
     let request = http::Request::builder().method(method).uri(target).header("host", "h");
     let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let head = Head::read(Port::Data, request.body(()).unwrap().into_parts().0).unwrap();
+    let head = RequestHead::read(Port::Data, request.body(()).unwrap().into_parts().0).unwrap();
     let (fields, table) = (head.fields(), cache.group_table());
     check(classify(Port::Data, &head, &fields, &table, &cache.settings))
 }

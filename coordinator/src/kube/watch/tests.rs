@@ -1,4 +1,4 @@
-//! Watches that are written down: what the API server says, when, and what discovery makes of it.
+//! Scripted watches: what the API server sends, when, and the states that follow.
 
 use super::*;
 use futures_util::stream;
@@ -7,7 +7,7 @@ use serde_json::json;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
-type Said = Result<Event<EndpointSlice>, Error>;
+type Sent = Result<Event<EndpointSlice>, Error>;
 
 fn slice(name: &str, pods: &[(&str, &str)]) -> EndpointSlice {
     let endpoints: Vec<_> =
@@ -23,59 +23,58 @@ fn refused(code: u16, message: &str) -> kube::Error {
     kube::Error::Api(Box::new(Status::failure(message, "Refused").with_code(code)))
 }
 
-/// Discovery that follows watches which the test holds: each gives what is sent into it, and ends when its sender is
-/// dropped.
+/// Follows watches that the test holds: each yields what is sent into it, and ends when its sender is dropped.
 struct Server {
-    watches: mpsc::UnboundedReceiver<mpsc::UnboundedSender<Said>>,
-    known: watch::Receiver<Known>,
+    watches: mpsc::UnboundedReceiver<mpsc::UnboundedSender<Sent>>,
+    state: watch::Receiver<WatchState>,
 }
 
 fn server() -> Server {
     let (opened, watches) = mpsc::unbounded_channel();
-    let (told, known) = watch::channel(Known::default());
+    let (sender, state) = watch::channel(WatchState::default());
     tokio::spawn(async move {
         let open = || {
             let (sender, receiver) = mpsc::unbounded_channel();
             let _ = opened.send(sender);
-            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|said| (said, receiver)) })
+            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|sent| (sent, receiver)) })
         };
-        follow(open, &told).await;
+        follow(open, &sender).await;
     });
-    Server { watches, known }
+    Server { watches, state }
 }
 
 impl Server {
-    async fn watch(&mut self) -> mpsc::UnboundedSender<Said> {
+    async fn watch(&mut self) -> mpsc::UnboundedSender<Sent> {
         self.watches.recv().await.unwrap()
     }
 
-    async fn next(&mut self) -> Known {
-        self.known.changed().await.unwrap();
-        self.known.borrow_and_update().clone()
+    async fn next(&mut self) -> WatchState {
+        self.state.changed().await.unwrap();
+        self.state.borrow_and_update().clone()
     }
 }
 
-fn list(to: &mpsc::UnboundedSender<Said>, slices: &[EndpointSlice]) {
+fn list(to: &mpsc::UnboundedSender<Sent>, slices: &[EndpointSlice]) {
     to.send(Ok(Event::Init)).unwrap();
     slices.iter().for_each(|slice| to.send(Ok(Event::InitApply(slice.clone()))).unwrap());
     to.send(Ok(Event::InitDone)).unwrap();
 }
 
-fn names(known: &Known) -> Vec<String> {
-    known.view.iter().flat_map(|view| &view.ready).map(|peer| format!("{}={}", peer.name, peer.data)).collect()
+fn names(state: &WatchState) -> Vec<String> {
+    state.view.iter().flat_map(|view| &view.ready).map(|peer| format!("{}={}", peer.name, peer.data)).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_a_view_only_when_it_is_whole() {
+async fn a_list_is_a_view_only_when_it_is_complete() {
     let mut server = server();
     let watch = server.watch().await;
     watch.send(Ok(Event::Init)).unwrap();
     watch.send(Ok(Event::InitApply(slice("a", &[("c-0", "10.0.0.1")])))).unwrap();
-    assert!(tokio::time::timeout(Duration::from_secs(5), server.known.changed()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_secs(5), server.state.changed()).await.is_err());
     // A list that begins again forgets the one before.
     list(&watch, &[slice("b", &[("c-1", "10.0.0.2")])]);
-    let known = server.next().await;
-    assert_eq!((names(&known), known.events), (vec!["c-1=10.0.0.2:8080".to_owned()], 2));
+    let state = server.next().await;
+    assert_eq!((names(&state), state.events), (vec!["c-1=10.0.0.2:8080".to_owned()], 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +93,7 @@ async fn a_burst_is_one_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_that_does_not_end_is_told_all_the_same() {
+async fn a_burst_that_does_not_end_is_published_all_the_same() {
     let mut server = server();
     let watch = server.watch().await;
     list(&watch, &[]);
@@ -105,16 +104,16 @@ async fn a_burst_that_does_not_end_is_told_all_the_same() {
             if watch.send(Ok(Event::Apply(slice("s", &[("c-0", &format!("10.0.0.{}", n % 200))])))).is_err() {
                 break;
             }
-            sleep(QUIET / 2).await;
+            sleep(QUIET_PERIOD / 2).await;
         }
     });
     server.next().await;
-    assert!(began.elapsed() <= HELD + QUIET, "{:?}", began.elapsed());
+    assert!(began.elapsed() <= MAX_DELAY + QUIET_PERIOD, "{:?}", began.elapsed());
     endless.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slice_that_vanishes_takes_its_peers_along_and_what_comes_back_wakes_nobody() {
+async fn a_slice_that_vanishes_takes_its_peers_along_and_one_that_comes_back_wakes_no_receiver() {
     let mut server = server();
     let watch = server.watch().await;
     list(&watch, &[slice("a", &[("c-0", "10.0.0.1")]), slice("b", &[("c-1", "10.0.0.2")])]);
@@ -122,7 +121,7 @@ async fn a_slice_that_vanishes_takes_its_peers_along_and_what_comes_back_wakes_n
     // Moved to another slice within one burst: nothing has changed.
     watch.send(Ok(Event::Delete(slice("b", &[])))).unwrap();
     watch.send(Ok(Event::Apply(slice("c", &[("c-1", "10.0.0.2")])))).unwrap();
-    assert!(tokio::time::timeout(Duration::from_secs(5), server.known.changed()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_secs(5), server.state.changed()).await.is_err());
     watch.send(Ok(Event::Delete(slice("a", &[])))).unwrap();
     assert_eq!(names(&server.next().await), ["c-1=10.0.0.2:8080"]);
 }
@@ -133,7 +132,7 @@ async fn the_last_view_stays_while_the_api_server_is_away_and_a_new_list_ends_th
     let watch = server.watch().await;
     list(&watch, &[slice("a", &[("c-0", "10.0.0.1")])]);
     server.next().await;
-    // A change that was heard just before the watch broke is not lost.
+    // A change just before the watch broke is not lost.
     watch.send(Ok(Event::Apply(slice("a", &[("c-0", "10.0.0.7")])))).unwrap();
     watch.send(Err(Error::WatchFailed(refused(500, "gone")))).unwrap();
     let first = server.next().await;
@@ -141,23 +140,23 @@ async fn the_last_view_stays_while_the_api_server_is_away_and_a_new_list_ends_th
     let since = first.trouble.unwrap().since;
     for _ in 0..5 {
         server.watch().await.send(Err(Error::InitialListFailed(refused(503, "starting")))).unwrap();
-        let known = server.next().await;
-        let trouble = known.trouble.as_ref().unwrap();
-        assert_eq!((names(&known), trouble.since), (vec!["c-0=10.0.0.7:8080".to_owned()], since));
+        let state = server.next().await;
+        let trouble = state.trouble.as_ref().unwrap();
+        assert_eq!((names(&state), trouble.since), (vec!["c-0=10.0.0.7:8080".to_owned()], since));
         assert_eq!(trouble.line, "cannot list endpointslices.discovery.k8s.io: starting (503)");
     }
     let watch = server.watch().await;
     list(&watch, &[slice("a", &[("c-0", "10.0.0.7")])]);
-    let known = server.next().await;
-    assert!(known.trouble.is_none() && names(&known).len() == 1);
+    let state = server.next().await;
+    assert!(state.trouble.is_none() && names(&state).len() == 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_is_away_at_the_start_is_trouble_without_a_view() {
     let mut server = server();
     server.watch().await.send(Err(Error::InitialListFailed(refused(500, "etcd")))).unwrap();
-    let known = server.next().await;
-    assert!(known.view.is_none() && known.trouble.is_some());
+    let state = server.next().await;
+    assert!(state.view.is_none() && state.trouble.is_some());
     list(&server.watch().await, &[]);
     assert!(server.next().await.view.is_some());
 }
@@ -188,10 +187,10 @@ async fn lists_without_a_watch_are_taken_ever_more_seldom_and_the_trouble_stays(
     for n in 0..40 {
         let watch = server.watch().await;
         list(&watch, &[slice("a", &[(&format!("c-{n}"), "10.0.0.1")])]);
-        // What it lists counts.
-        let known = server.next().await;
-        assert_eq!(names(&known), [format!("c-{n}=10.0.0.1:8080")]);
-        assert_eq!(known.trouble.is_some(), n >= SHORT, "{n}");
+        // Its list counts.
+        let state = server.next().await;
+        assert_eq!(names(&state), [format!("c-{n}=10.0.0.1:8080")]);
+        assert_eq!(state.trouble.is_some(), n >= MAX_SHORT_WATCHES, "{n}");
         watch.send(Err(Error::WatchStartFailed(refused(403, "cannot watch")))).unwrap();
         assert!(server.next().await.trouble.unwrap().line.starts_with("no right to watch"));
     }
@@ -208,16 +207,16 @@ async fn lists_without_a_watch_are_taken_ever_more_seldom_and_the_trouble_stays(
 
 #[test]
 fn a_refusal_names_verb_and_resource() {
-    let said = r#"endpointslices.discovery.k8s.io is forbidden: User "u" cannot list resource "endpointslices""#;
-    let line = explain(&Error::InitialListFailed(refused(403, said)));
+    let message = r#"endpointslices.discovery.k8s.io is forbidden: User "u" cannot list resource "endpointslices""#;
+    let line = explain(&Error::InitialListFailed(refused(403, message)));
     assert_eq!(
         line,
         format!(
-            "no right to list endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {said}"
+            "no right to list endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {message}"
         )
     );
     assert!(
-        explain(&Error::WatchStartFailed(refused(403, said)))
+        explain(&Error::WatchStartFailed(refused(403, message)))
             .starts_with("no right to watch endpointslices.discovery.k8s.io ")
     );
 }
@@ -240,14 +239,14 @@ fn pauses_grow_are_bounded_and_never_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_who_listens_ends_it() {
+async fn it_ends_without_a_receiver() {
     let opened = Arc::new(Mutex::new(0));
-    let (told, known) = watch::channel(Known::default());
-    drop(known);
+    let (sender, state) = watch::channel(WatchState::default());
+    drop(state);
     let open = || {
         *opened.lock().unwrap() += 1;
         stream::pending()
     };
-    follow(open, &told).await;
+    follow(open, &sender).await;
     assert_eq!(*opened.lock().unwrap(), 0);
 }

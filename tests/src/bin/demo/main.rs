@@ -16,9 +16,9 @@ use meshcache_tests::{Ask, EnvoyConfig, Mesh, Origin, Reply, artifact};
 use telling::{Telling, grouped, micros, millis};
 
 const CLIENTS: usize = 1_000;
-/// What the service takes for each answer.
+/// The time that the service takes for each answer.
 const SERVICE: Duration = Duration::from_millis(500);
-/// What a herd may take in all: the service's time, and as much again for a thousand connections on a small machine.
+/// The limit for a whole herd: the service's time, and as much again for a thousand connections on a small machine.
 const HERD: Duration = Duration::from_millis(1_500);
 /// How many of Envoy's own replies from its configuration a hot hit may cost; `make bench` measures it with more
 /// patience.
@@ -69,7 +69,7 @@ async fn story() -> bool {
     kept
 }
 
-/// What the service answers.
+/// Scripts the service.
 fn script(origin: &Origin) {
     origin.on("*", |request| Reply::fresh(300, format!("{} of the shop\n", request.uri.path())).delay(SERVICE));
     origin.always("/hot", Reply::fresh(300, "x".repeat(1024)).delay(SERVICE));
@@ -80,7 +80,7 @@ fn script(origin: &Origin) {
 }
 
 async fn the_herd(tell: &mut Telling, mesh: &Mesh) {
-    tell.chapter("The herd: a thousand clients at once, one answer that nobody has yet");
+    tell.chapter("The herd: a thousand clients at once, one answer that is not cached yet");
     let clients = Gathered::gather(CLIENTS, &mesh.fronts(), |_| Ask::get(SHOP, "/cold")).await;
     tell.step(&format!("{CLIENTS} clients have connected, half to each Envoy"));
     let herd = clients.go().await;
@@ -166,7 +166,7 @@ async fn the_death_of_an_owner(tell: &mut Telling, mesh: &mut Mesh) {
     tell.step(&format!("the last answer came after {}", millis(herd.elapsed)));
     let fine = statuses.get(&200).copied().unwrap_or(0);
     tell.promise("no client notices that an owner died", format!("{fine} of {CLIENTS} {statuses:?}"), fine == CLIENTS);
-    tell.promise("the next peer loads it once more, nobody else", format!("{loads} loads"), loads == 2);
+    tell.promise("the next peer loads it once more, no other", format!("{loads} loads"), loads == 2);
     mesh.coordinators.restart(owner).await;
     tell.step(&format!("{name} is back"));
 }
@@ -204,7 +204,7 @@ async fn the_end_of_a_ttl(tell: &mut Telling, mesh: &Mesh) {
     tell.promise("two editions, two loads", format!("{loads} loads"), loads == 2);
 }
 
-/// For who must find out why a promise was broken.
+/// Prints the logs, to find out why a promise was broken.
 fn logs(tell: &Telling, mesh: &Mesh) {
     let envoys = mesh.envoys.iter().map(|envoy| ("an Envoy", &envoy.process));
     let coordinators =

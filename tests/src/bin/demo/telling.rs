@@ -33,7 +33,7 @@ impl Telling {
         println!("{}  {text}", self.paint("2", &at));
     }
 
-    /// Something that was promised, and what was seen instead of it or just as it was said.
+    /// Adds a promise and what was seen.
     pub(crate) fn promise(&mut self, what: &'static str, seen: String, kept: bool) {
         let mark = if kept { self.paint("32", "kept") } else { self.paint("31", "broken") };
         self.step(&format!("{what}: {seen} ({mark})"));
