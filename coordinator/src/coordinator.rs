@@ -9,6 +9,7 @@ use crate::{
         tokens::Tokens,
     },
     feed::Feed,
+    http::request_body::ControlBodies,
     kube::{ApiError, KubeDiscovery, endpoint_slices::Fault, hooks::HookError},
     purge::{PeerSync, Purger},
     reload::{Reload, give},
@@ -151,6 +152,7 @@ impl Coordinator {
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
+        let bodies = Arc::new(ControlBodies::new(metrics.clone()));
         let admin_routes = AdminPort {
             cache: cache.clone(),
             purger: purger.clone(),
@@ -158,6 +160,7 @@ impl Coordinator {
             loopback: config.admin_at().ip().is_loopback(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
+            bodies: bodies.clone(),
         };
         let status_routes = StatusPort {
             cache: cache.clone(),
@@ -167,7 +170,7 @@ impl Coordinator {
             kube: kube.clone(),
             stopping: stopping.clone(),
         };
-        let membership = Membership::new(cache.cluster.clone(), metrics, &config.name, {
+        let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
                 feed.publish();
@@ -175,7 +178,7 @@ impl Coordinator {
             }
         });
         let mut coordinator = Self {
-            data: (data, DataPort { cache: cache.clone(), feed }),
+            data: (data, DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)) }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
             peer: (
@@ -186,6 +189,7 @@ impl Coordinator {
                     membership: membership.clone(),
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
+                    bodies,
                 },
             ),
             peer_sync,
@@ -243,7 +247,7 @@ impl Coordinator {
         let ports = self.ports()?;
         let announcer = Arc::new(Announcer {
             cluster: self.cache.cluster.clone(),
-            bytes: self.cache.bytes.clone(),
+            bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
             own: self.own()?,
             is_static: self.kube.is_none(),

@@ -35,7 +35,7 @@ async fn crowd(
             until("the first load is under way", || origin.count() > before).await;
         }
     }
-    until("all wait", || front.cache.under_way().0 == CROWD).await;
+    until("all wait", || front.cache.in_flight().0 == CROWD).await;
     gate.open();
     all.join_all().await
 }

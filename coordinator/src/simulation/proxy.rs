@@ -1,7 +1,7 @@
 //! Proxies: the filter as it is, with one worker each, and clients that ask.
 
 use crate::{
-    settings::Door,
+    settings::Port,
     simulation::{
         check::From,
         net::{Back, Place},
@@ -256,7 +256,7 @@ impl World {
             Place::Proxy(at),
             to,
             patience,
-            move |world, back: Back<Answered>| world.asked(to, key, Door::Data, &said, back),
+            move |world, back: Back<Answered>| world.asked(to, key, Port::Data, &said, back),
             move |world, answer| {
                 if let Some((_, version)) =
                     answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' '))

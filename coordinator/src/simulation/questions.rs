@@ -2,7 +2,7 @@
 
 use crate::{
     consistency::catch_up::{Claim, Standing},
-    settings::Door,
+    settings::Port,
     simulation::{
         flights::Waiter,
         net::{Back, Place},
@@ -22,12 +22,12 @@ pub(super) const HOUR: u64 = 3_600_000;
 
 impl World {
     /// A proxy or another node asks for a key.
-    pub(super) fn asked(&mut self, at: usize, key: usize, door: Door, said: &wire::Question, back: Back<Answered>) {
+    pub(super) fn asked(&mut self, at: usize, key: usize, port: Port, said: &wire::Question, back: Back<Answered>) {
         let (hop, patience, told) = (said.hop, said.patience, said.clone());
         let knows = move |world: &World| {
-            let claim = match door {
-                Door::Peer => Claim::Peer(&told.purge),
-                Door::Data => Claim::Unauthenticated { position: &told.purge, marks: &told.marks },
+            let claim = match port {
+                Port::Peer => Claim::Peer(&told.purge),
+                Port::Data => Claim::Unauthenticated { position: &told.purge, marks: &told.marks },
             };
             world.nodes[at].cache.consistency.record_claim(claim)
         };
@@ -132,7 +132,7 @@ impl World {
             Place::Node(at),
             to,
             PATIENCE,
-            move |world, back: Back<Answered>| world.asked(to, key, Door::Peer, &question, back),
+            move |world, back: Back<Answered>| world.asked(to, key, Port::Peer, &question, back),
             move |world, answer| {
                 if world.nodes[at].life != life {
                     return;
