@@ -1,24 +1,21 @@
 //! One coordinator, start to end: read what it is told, listen, serve, drain.
 
 use crate::{
-    cache::Cache,
+    cache::state::Cache,
+    cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
         CheckFlags, Config,
-        groups::{Loaded, Source},
-    },
-    discovery::{
-        Rings,
-        fixed::Fixed,
-        kube::{self, Cluster},
+        groups_file::{GroupSource, LoadedGroups},
+        tokens::Tokens,
     },
     feed::Feed,
-    http::{Admin, Answer, Data, Filter, PUSHES, PeerPort, Port, Status, own_address},
-    metrics::Metrics,
-    purge::Purger,
+    http::request_body::ControlBodies,
+    kube::{ApiError, KubeDiscovery, endpoint_slices::Fault, hooks::HookError},
+    purge::{PeerSync, Purger},
     reload::{Reload, give},
+    server::{AdminPort, DataPort, Filter, Handler, Listener, MAX_PUSHES, PeerPort, StatusPort, own_address},
     settings::Settings,
-    token::Tokens,
-    words::Words,
+    telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -44,13 +41,19 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Of the drain's time, the part in which entries may be handed over.
 const HAND_OVER: f64 = 0.8;
 
-/// Why a coordinator does not start, or ends before it is told to.
+/// Why a coordinator does not start, or ends before its shutdown. Its text is one line for people.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// It was told something wrong: one line that says what.
+    /// The flags or the groups are wrong.
     #[error("{0}")]
     Config(String),
-    /// The system does not let it.
+    /// The Kubernetes API of the flags cannot be used.
+    #[error(transparent)]
+    Kube(#[from] ApiError),
+    /// A hook of the chart failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The system refuses something.
     #[error("{0}")]
     System(String),
 }
@@ -73,14 +76,14 @@ pub struct Coordinator {
     config: Config,
     cache: Arc<Cache>,
     reload: Reload,
-    rings: Arc<Rings>,
-    fixed: Option<Fixed>,
-    kube: Option<kube::Followed>,
-    data: (Port, Data),
-    admin: (Port, Admin),
-    status: (Port, Status),
-    peer: (Port, PeerPort),
-    purger: Arc<Purger>,
+    membership: Arc<Membership>,
+    static_peers: Option<StaticPeers>,
+    kube: Option<KubeDiscovery>,
+    data: (Listener, DataPort),
+    admin: (Listener, AdminPort),
+    status: (Listener, StatusPort),
+    peer: (Listener, PeerPort),
+    peer_sync: Arc<PeerSync>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -90,8 +93,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 }
 
 /// Reads the groups as `run` would: what is good, with its warnings, or the one line that says what is wrong.
-pub fn check(flags: &CheckFlags) -> Result<Loaded, Failed> {
-    let (source, identity) = (Source::Path(flags.config.clone()), flags.identity.into());
+pub fn check(flags: &CheckFlags) -> Result<LoadedGroups, Failed> {
+    let (source, identity) = (GroupSource::Path(flags.config.clone()), flags.identity);
     let loaded = source.load(&source.read(), identity).map_err(|wrong| Failed::Config(wrong.to_string()))?;
     let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
     give(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;
@@ -116,6 +119,7 @@ impl Coordinator {
     pub async fn start(config: Config) -> Result<Self, Failed> {
         let files = descriptors();
         let metrics = Metrics::new().map_err(system)?;
+        Fault::ALL.iter().for_each(|fault| metrics.set_discovery_problems(fault.word(), 0));
         let cache = Cache::new(settings(&config), metrics.clone());
         let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(Failed::Config)?;
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(Failed::Config)?;
@@ -130,12 +134,13 @@ impl Coordinator {
             admin_tokens.clone(),
         )
         .map_err(Failed::Config)?;
-        let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone(), &config.name);
+        let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone());
+        let peer_sync = PeerSync::new(&purger, &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
         let port = |name: &str, at, most: u64| {
             let most = usize::try_from(most.max(64)).unwrap_or(64);
-            Port::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
+            Listener::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
         };
         let data = port("data", config.listen, files / 2)?;
         let admin = port("admin", config.admin_at(), (files / 64).min(256))?;
@@ -143,19 +148,21 @@ impl Coordinator {
         let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
 
         let kube = match config.service.clone() {
-            Some(service) => Some(Cluster::find(service).await.map_err(Failed::Config)?.follow()),
+            Some(service) => Some(KubeDiscovery::start(service).await?),
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
-        let admin_routes = Admin {
+        let bodies = Arc::new(ControlBodies::new(metrics.clone()));
+        let admin_routes = AdminPort {
             cache: cache.clone(),
             purger: purger.clone(),
             tokens: admin_tokens,
             loopback: config.admin_at().ip().is_loopback(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
+            bodies: bodies.clone(),
         };
-        let status_routes = Status {
+        let status_routes = StatusPort {
             cache: cache.clone(),
             feed: feed.clone(),
             metrics: metrics.clone(),
@@ -163,34 +170,35 @@ impl Coordinator {
             kube: kube.clone(),
             stopping: stopping.clone(),
         };
-        let rings = Rings::new(cache.clone(), metrics, &config.name, {
-            let (feed, purger) = (feed.clone(), purger.clone());
+        let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
+            let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
                 feed.publish();
-                purger.ring_changed();
+                peer_sync.ring_changed();
             }
         });
         let mut coordinator = Self {
-            data: (data, Data { cache: cache.clone(), feed }),
+            data: (data, DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)) }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
             peer: (
                 peer,
                 PeerPort {
                     cache: cache.clone(),
-                    purger: purger.clone(),
-                    rings: rings.clone(),
+                    purger,
+                    membership: membership.clone(),
                     tokens: peer_tokens,
-                    pushes: Arc::new(Semaphore::new(PUSHES)),
+                    pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
+                    bodies,
                 },
             ),
-            purger,
-            fixed: config.members.clone().map(Fixed::new),
+            peer_sync,
+            static_peers: config.members.clone().map(StaticPeers::new),
             kube,
             config,
             cache,
             reload,
-            rings,
+            membership,
             stopping,
         };
         coordinator.first_ring().await?;
@@ -203,12 +211,12 @@ impl Coordinator {
             return Ok(());
         }
         let names = self.config.members.iter().flatten().map(|member| member.name.clone());
-        self.rings.expects(names.chain([self.config.name.clone()]));
-        let peers = match &mut self.fixed {
-            Some(fixed) => fixed.resolve().await,
+        self.membership.set_peer_list(names.chain([self.config.name.clone()]));
+        let peers = match &mut self.static_peers {
+            Some(peers) => peers.resolve().await,
             None => vec![self.own()?],
         };
-        self.rings.take(peers);
+        self.membership.set_resolved(peers);
         Ok(())
     }
 
@@ -224,7 +232,7 @@ impl Coordinator {
 
     /// Where it listens.
     pub fn ports(&self) -> Result<Ports, Failed> {
-        let at = |port: &Port| port.address().map_err(system);
+        let at = |port: &Listener| port.address().map_err(system);
         Ok(Ports {
             data: at(&self.data.0)?,
             admin: at(&self.admin.0)?,
@@ -237,14 +245,28 @@ impl Coordinator {
     /// end, all in all for as long as `drain_timeout`.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
         let ports = self.ports()?;
-        let words = Arc::new(Words {
-            cache: self.cache.clone(),
-            rings: self.rings.clone(),
+        let announcer = Arc::new(Announcer {
+            cluster: self.cache.cluster.clone(),
+            bytes: self.cache.body_budget.clone(),
+            membership: self.membership.clone(),
             own: self.own()?,
-            fixed: self.kube.is_none(),
+            is_static: self.kube.is_none(),
         });
         let kube_readiness = self.kube.clone();
-        let Self { config, cache, reload, rings, fixed, kube, data, admin, status, peer, purger, stopping } = self;
+        let Self {
+            config,
+            cache,
+            reload,
+            membership,
+            static_peers,
+            kube,
+            data,
+            admin,
+            status,
+            peer,
+            peer_sync,
+            stopping,
+        } = self;
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
@@ -256,7 +278,7 @@ impl Coordinator {
         // Who watches may know until the very end that this one stops.
         background.spawn(serve((status.0, status.1.routes()), ending.clone()));
         background.spawn(reload.run());
-        background.spawn(purger.listen());
+        background.spawn(peer_sync.run());
         background.spawn(cache.clone().run({
             let mut ending = ending;
             async move {
@@ -264,25 +286,25 @@ impl Coordinator {
             }
         }));
         background.spawn({
-            let rings = rings.clone();
-            async move { rings.run().await }
+            let membership = membership.clone();
+            async move { membership.run().await }
         });
-        match (fixed, kube) {
-            (Some(fixed), _) => {
-                background.spawn(async move { fixed.run(&rings).await });
+        match (static_peers, kube) {
+            (Some(peers), _) => {
+                background.spawn(async move { peers.run(&membership).await });
             }
             (None, Some(kube)) => {
-                background.spawn(async move { kube.run(&rings).await });
+                background.spawn(async move { kube.run(&membership).await });
             }
             (None, None) => {}
         }
         let coming = background.spawn({
-            let words = words.clone();
+            let announcer = announcer.clone();
             async move {
                 if let Some(kube) = kube_readiness {
                     kube.ready().await;
                 }
-                words.come().await;
+                announcer.join().await;
             }
         });
 
@@ -293,7 +315,7 @@ impl Coordinator {
             tracing::info!(asked = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to those who have a token", ports.admin);
         }
         let groups: Vec<String> = cache.groups().iter().map(|group| group.name().to_owned()).collect();
-        let peers = cache.ring().peers().len();
+        let peers = cache.cluster.ring().peers().len();
         tracing::info!(
             name = config.name, data = %ports.data, admin = %ports.admin, status = %ports.status, peer = %ports.peer,
             groups = groups.join(","), peers, store_bytes = config.store_bytes, version = env!("CARGO_PKG_VERSION"), "serving"
@@ -309,12 +331,12 @@ impl Coordinator {
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
         coming.abort();
-        if cache.peers.may_ask() && cache.ring().peers().iter().any(|peer| peer.name != config.name) {
+        if cache.cluster.peers.has_token() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
             // Out of the ring before the next owners are looked up; who is slow to hear of it keeps nobody waiting.
-            words.leave_ring();
+            announcer.leave_ring();
             background.spawn({
-                let words = words.clone();
-                async move { words.go_on_leaving().await }
+                let announcer = announcer.clone();
+                async move { announcer.leave().await }
             });
             let until = begun + config.drain_timeout.mul_f64(HAND_OVER);
             let (handed, ()) =
@@ -329,7 +351,7 @@ impl Coordinator {
         drain.send_replace(true);
         let drained =
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
-        words.end().await;
+        announcer.end().await;
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),
@@ -339,7 +361,7 @@ impl Coordinator {
     }
 }
 
-async fn serve((port, service): (Port, impl Answer), drain: watch::Receiver<bool>) {
+async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {
     port.serve(service, drain).await;
 }
 

@@ -1,60 +1,25 @@
 //! meshcache's coordinator: the service that owns a share of the mesh's keys.
 //!
-//! [`cache`] tells the story of one request; [`http`] is what reaches it from outside.
+//! [`cache`] tells the story of one request; [`server`] is what reaches it from outside.
 #![forbid(unsafe_code)]
 
-mod answer;
-mod aside;
-mod asked;
-pub mod body;
+mod bounded_lru;
 pub mod cache;
-mod candidates;
-mod carried;
-mod chance;
 mod clock;
-mod collect;
+pub mod cluster;
 pub mod config;
+pub mod consistency;
 pub mod coordinator;
-pub mod discovery;
 pub mod feed;
-mod flight;
-mod fly;
-mod former;
-mod handover;
-mod head;
-mod held;
-mod history;
-mod hop;
 pub mod http;
-mod invalidate;
-mod landed;
-mod lease;
-mod limit;
-mod load;
-pub mod log;
-mod marker;
-pub mod metrics;
-mod named;
-mod observe;
+mod jitter;
+pub mod kube;
 mod origin;
-mod part;
-mod passes;
-mod peek;
-mod peers;
-pub mod probe;
 pub mod purge;
-mod recent;
 mod reload;
-mod report;
-mod ring;
-mod room;
-mod served;
+pub mod server;
 pub mod settings;
 #[cfg(test)]
 mod simulation;
-mod store;
-mod sure;
-mod sweep;
-mod through;
-pub mod token;
-mod words;
+pub mod store;
+pub mod telemetry;

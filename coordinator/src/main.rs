@@ -2,11 +2,12 @@
 
 use clap::Parser;
 use meshcache_coordinator::{
-    config::{CheckFlags, Config, Hook, Program, What},
+    config::{CheckFlags, Command, Config, Hook, Program},
     coordinator::{self, Failed},
-    discovery::kube::hooks,
-    http::Filter,
-    log, probe,
+    http::get,
+    kube::hooks,
+    server::Filter,
+    telemetry::log,
 };
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,22 +24,22 @@ static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:3000,muz
 fn main() -> ExitCode {
     let program = Program::parse();
     log::init(program.flags.log_format, program.flags.log_level);
-    let done = match program.what {
-        Some(What::Check(flags)) => check(&flags),
-        Some(What::Probe { url }) => once(async {
-            probe::get(&url)
+    let done = match program.command {
+        Some(Command::Check(flags)) => check(&flags),
+        Some(Command::Probe { url }) => once(async {
+            get::get(&url)
                 .await
                 .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
-                .map_err(|why| format!("{url}: {why}"))
+                .map_err(|why| Failed::System(format!("{url}: {why}")))
         }),
-        Some(What::Hook(hook)) => once(run_hook(hook)),
+        Some(Command::Hook(hook)) => once(run_hook(hook)),
         None => serve(program),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("{failed}");
-            ExitCode::from(if matches!(failed, Failed::Config(_)) { 2 } else { 1 })
+            ExitCode::from(if matches!(failed, Failed::Config(_) | Failed::Kube(_)) { 2 } else { 1 })
         }
     }
 }
@@ -52,17 +53,17 @@ fn check(flags: &CheckFlags) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Does one thing, and says what was done.
-fn once(task: impl Future<Output = Result<String, String>>) -> Result<(), Failed> {
+/// Runs one task to its end, and prints its result.
+fn once(task: impl Future<Output = Result<String, Failed>>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failed::System(error.to_string()))?;
-    println!("{}", runtime.block_on(task).map_err(Failed::System)?);
+    println!("{}", runtime.block_on(task)?);
     Ok(())
 }
 
-async fn run_hook(hook: Hook) -> Result<String, String> {
+async fn run_hook(hook: Hook) -> Result<String, Failed> {
     let list = |what: &str, of: Vec<String>| {
         if of.is_empty() { format!("nothing {what}") } else { format!("{what}: {}", of.join(", ")) }
     };
@@ -78,7 +79,7 @@ async fn run_hook(hook: Hook) -> Result<String, String> {
             if hooks::delete_tokens(&flags.secret).await? { "removed" } else { "not there" }
         ),
         Hook::Attach(flags) => {
-            let digest = Filter::read(&flags.filter)?.digest;
+            let digest = Filter::read(&flags.filter).map_err(Failed::System)?.digest;
             list("attached", hooks::attach(&flags.file, &flags.service, &digest, flags.timeout.duration()).await?)
         }
         Hook::Detach(flags) => list("detached", hooks::detach(&flags.file, &flags.keep).await?),

@@ -1,16 +1,16 @@
 //! What may change while the coordinator runs: groups and tokens, looked at each second and on SIGHUP.
 
 use crate::{
-    cache::Cache,
+    cache::state::Cache,
     config::{
         Config,
-        groups::{Loaded, Source},
+        groups_file::{GroupSource, LoadedGroups},
+        tokens::{ReloadOutcome, Tokens},
     },
     feed::Feed,
-    metrics::Metrics,
     origin::BadCa,
     settings::Identity,
-    token::{Reloaded, Tokens},
+    telemetry::metrics::Metrics,
 };
 use meshcache_protocol::{Hash, groups::check::Problem};
 use std::{
@@ -29,7 +29,7 @@ const WITHOUT: Duration = Duration::from_secs(10);
 
 /// Watches over the files, and takes what is good.
 pub(crate) struct Reload {
-    source: Source,
+    source: GroupSource,
     identity: Identity,
     cache: Arc<Cache>,
     feed: Arc<Feed>,
@@ -98,11 +98,11 @@ impl Reload {
         let before = peer.accepted();
         for (name, tokens) in self.tokens.clone() {
             match tokens.reload(now, WITHOUT) {
-                Ok(Reloaded::Changed) => tracing::info!("{name} reloaded"),
-                Ok(Reloaded::Revoked) => tracing::warn!(
+                Ok(ReloadOutcome::Changed) => tracing::info!("{name} reloaded"),
+                Ok(ReloadOutcome::Revoked) => tracing::warn!(
                     "{name} revoked: their file has been without a token for {WITHOUT:?}, so nobody is admitted"
                 ),
-                Ok(Reloaded::Same) => {}
+                Ok(ReloadOutcome::Same) => {}
                 Err(error) => {
                     self.complain(name, error, asked);
                     continue;
@@ -116,7 +116,7 @@ impl Reload {
             self.feed.publish();
         }
 
-        let files = self.source.read_again();
+        let files = self.source.reread();
         let digest = files.digest();
         if digest == self.seen && !asked {
             return;
@@ -143,7 +143,7 @@ impl Reload {
         }
     }
 
-    fn take(&self, loaded: Loaded) -> Result<(), String> {
+    fn take(&self, loaded: LoadedGroups) -> Result<(), String> {
         give(&self.cache, &loaded)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -163,9 +163,9 @@ impl Reload {
 }
 
 /// Gives groups to a cache, or says with file and line why it cannot take them.
-pub(crate) fn give(cache: &Cache, loaded: &Loaded) -> Result<(), String> {
+pub(crate) fn give(cache: &Cache, loaded: &LoadedGroups) -> Result<(), String> {
     cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
         let n = loaded.groups.iter().position(|other| other.name() == group);
-        loaded.wrong(Problem { group: n, field: "origin.ca".into(), what }).to_string()
+        loaded.locate(Problem { group: n, field: "origin.ca".into(), what }).to_string()
     })
 }

@@ -1,13 +1,13 @@
-//! What the cache is told from outside, and what it tells.
+//! What a cache is configured with, and through which port a request comes.
 
-/// What a cache is told once.
+/// A cache's configuration, fixed at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This peer's stable name: the ring's.
+    /// This peer's stable name in the ring.
     pub me: String,
     /// The installation's name, for CDN-Loop, Via and Cache-Status.
     pub installation: String,
-    /// What the store may take, bookkeeping included.
+    /// The store's size in bytes, bookkeeping included.
     pub store_bytes: u64,
     /// Where a caller's identity is read.
     pub identity: Identity,
@@ -23,39 +23,11 @@ pub enum Identity {
     Xfcc,
 }
 
-/// Through which port a request came.
+/// The port through which a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Questions of proxies, and plain clients.
+pub enum Port {
+    /// The data port: questions from proxies, and requests from plain clients.
     Data,
-    /// A peer whose token has been checked: it has checked its caller itself.
+    /// The peer port: the peer's token is checked, and the peer has checked its caller.
     Peer,
-}
-
-/// What a purge removed here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// How many entries (variants).
-    pub entries: u64,
-    /// How many bytes they took.
-    pub bytes: u64,
-}
-
-/// What one group has in the store, and its counters since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// The group's name.
-    pub group: String,
-    /// Bytes, bookkeeping included.
-    pub bytes: u64,
-    /// Entries (variants).
-    pub items: u64,
-    /// Look-ups.
-    pub gets: u64,
-    /// Look-ups that found something.
-    pub hits: u64,
-    /// Entries that had to go for others.
-    pub evictions: u64,
-    /// Those among them that had not expired.
-    pub evictions_nonexpired: u64,
 }

@@ -3,17 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use meshcache_coordinator::{
-    config::groups::{Loaded, Source},
+    config::groups_file::{GroupSource, LoadedGroups},
     settings::Identity,
 };
 use std::{path::Path, process::Command};
 
-fn load(path: &Path) -> Result<Loaded, String> {
-    let source = Source::Path(path.to_owned());
+fn load(path: &Path) -> Result<LoadedGroups, String> {
+    let source = GroupSource::Path(path.to_owned());
     source.load(&source.read(), Identity::None).map_err(|wrong| wrong.to_string())
 }
 
-/// What is said of a file, without the file's path.
+/// Returns the error of a file, without the file's path.
 fn said(text: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
@@ -46,8 +46,8 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ),
         ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
-        ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
-        ("  hedge: 1s\n", "6: groups[0].hedge: 1s is not less than the patience (1s): nobody would be asked earlier"),
+        ("  overload: 504\n", "6: groups[0].overload: `504` is not stale, pass or 503"),
+        ("  hedge: 1s\n", "6: groups[0].hedge: 1s is not less than the patience (1s): no peer would be asked earlier"),
         ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
         ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),
         ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),
@@ -88,7 +88,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ),
         (
             "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n",
-            "8: groups[1].origin.maxLoads: 0 would let nothing load",
+            "8: groups[1].origin.maxLoads: 0 would allow no load",
         ),
         ("debuggers: x\n", "6: debuggers: expected a list ([..])"),
         ("---\nversion: 1\n", "7: file: only single YAML document expected but multiple found"),
@@ -140,7 +140,7 @@ fn a_directory_is_one_configuration_in_the_order_of_its_names() {
         std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
     }
     write("notes.txt", "not ours");
-    let names = |loaded: Loaded| loaded.groups.iter().map(|group| group.name().to_owned()).collect::<Vec<_>>();
+    let names = |loaded: LoadedGroups| loaded.groups.iter().map(|group| group.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(load(folder.path()).unwrap()), ["a", "b"]);
 
     write(
@@ -185,7 +185,7 @@ fn the_program_ends_with_status_2_and_one_line() {
     assert_eq!(
         out,
         format!(
-            "{path}:7: groups[1].match: `b` can never match: `a` before it takes all that it names (warning)\n{path}: good, 2 groups\n"
+            "{path}:7: groups[1].match: `b` can never match: `a` before it matches all its requests (warning)\n{path}: good, 2 groups\n"
         )
     );
 }
@@ -213,7 +213,7 @@ fn flags_that_cannot_work_are_refused_by_name() {
 }
 
 #[test]
-fn debuggers_that_nobody_can_be_are_refused() {
+fn debuggers_that_no_caller_can_match_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");
     let path = path.to_str().unwrap();

@@ -35,7 +35,7 @@ async fn crowd(
             until("the first load is under way", || origin.count() > before).await;
         }
     }
-    until("all wait", || front.cache.under_way().0 == CROWD).await;
+    until("all wait", || front.cache.in_flight().0 == CROWD).await;
     gate.open();
     all.join_all().await
 }
@@ -466,7 +466,11 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
         let mut passed = 0;
         for _ in 0..5 {
             // One that provokes comes first each time nothing is stored.
-            front.cache.order(meshcache_protocol::purge::What { all: true, ..Default::default() }, false);
+            meshcache_coordinator::purge::execute::issue(
+                &front.cache,
+                meshcache_protocol::purge::Scope { all: true, ..Default::default() },
+                false,
+            );
             ask(true).await;
             let mut tries = 0;
             while ask(false).await.text() != "good" {

@@ -142,12 +142,12 @@ async fn a_variant_that_is_being_loaded_is_joined_by_who_comes_later() {
     let first = ask("0");
     until("the first is being loaded", || origin.count() == 1).await;
     let second = ask("1");
-    until("another waits with it, since nobody knows that it varies", || front.cache.under_way().0 == 2).await;
+    until("another waits with it, since nobody knows that it varies", || front.cache.in_flight().0 == 2).await;
     gates[0].open();
     until("and is loaded for itself", || origin.count() == 2).await;
     assert_eq!(first.await.unwrap(), "0");
     let third = ask("1");
-    until("who comes later waits", || front.cache.under_way().0 == 2).await;
+    until("who comes later waits", || front.cache.in_flight().0 == 2).await;
     gates[1].open();
     assert_eq!((second.await.unwrap().as_str(), third.await.unwrap().as_str()), ("1", "1"));
     assert_eq!(origin.count(), 2, "one load for each variant");
@@ -325,7 +325,11 @@ async fn a_purge_that_comes_during_a_load_wins() {
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let before = crowd(&front, 1, "/");
     until("the load is under way", || origin.count() == 1).await;
-    front.cache.order(meshcache_protocol::purge::What { all: true, ..Default::default() }, false);
+    meshcache_coordinator::purge::execute::issue(
+        &front.cache,
+        meshcache_protocol::purge::Scope { all: true, ..Default::default() },
+        false,
+    );
     let after = crowd(&front, 2, "/");
     until("who comes later has a load of its own", || origin.count() == 2).await;
     gate.open();

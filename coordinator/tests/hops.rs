@@ -119,7 +119,7 @@ async fn an_owner_that_is_gone_or_silent_is_not_waited_for() {
         let gone = meshcache_protocol::Peer { name: "gone".into(), data: peer.to_string(), peer: peer.to_string() };
         let me =
             meshcache_protocol::Peer { name: "a".into(), data: front.data.to_string(), peer: front.peer.to_string() };
-        front.cache.set_ring(Arc::new(meshcache_protocol::Ring::new(vec![gone, me])));
+        front.cache.cluster.set_ring(Arc::new(meshcache_protocol::Ring::new(vec![gone, me])));
         front.cache.set_peer_token(Some("token".into()));
         let before = origin.count();
         for n in 0..8 {

@@ -1,4 +1,4 @@
-//! What requests under way may take, and what those get that find no room.
+//! The memory limit of requests in progress, and the responses to those above it.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,11 +8,11 @@ use plane::{Front, Gate, Origin, answer, until};
 use serde_json::json;
 use std::sync::Arc;
 
-/// How many requests with heads of 60 KB there is room for.
+/// How many requests with heads of 60 KB fit.
 const ROOM: usize = 80 * 1024 / (28 + 2 + 3 * 59);
 
 #[tokio::test]
-async fn long_heads_of_requests_that_pass_are_bounded_and_whoever_comes_later_is_told() {
+async fn long_heads_of_passing_requests_are_bounded_and_later_ones_are_refused() {
     let gate = Gate::closed();
     let origin = Origin::new({
         let gate = gate.clone();
@@ -33,9 +33,9 @@ async fn long_heads_of_requests_that_pass_are_bounded_and_whoever_comes_later_is
             async move { front.ask("GET", &format!("/{n}"), &[("authorization", "me"), ("x-long", &long)]).await },
         )
     };
-    let under_way: Vec<_> = (0..ROOM - 5).map(ask).collect();
+    let in_progress: Vec<_> = (0..ROOM - 5).map(ask).collect();
     until("all are at the origin", || origin.count() == ROOM - 5).await;
-    assert!(front.cache.under_way().2 > 70 << 20);
+    assert!(front.cache.in_flight().2 > 70 << 20);
     let later: Vec<_> = (0..20).map(|n| ask(1000 + n)).collect();
     let page = || String::from_utf8(front.metrics.page().unwrap()).unwrap();
     until("some are refused", || !page().contains("meshcache_limits_met_total{limit=\"heads\"} 0")).await;
@@ -49,7 +49,7 @@ async fn long_heads_of_requests_that_pass_are_bounded_and_whoever_comes_later_is
         assert_eq!(question.status, 204, "{question:?}");
         passed += usize::from(question.header("meshcache-outcome").contains("pass; reason=full"));
     }
-    assert!(passed >= 5, "proxies go on by themselves: {passed}");
+    assert!(passed >= 5, "proxies pass them on: {passed}");
     gate.open();
     let mut refused = 0;
     for request in later {
@@ -58,9 +58,9 @@ async fn long_heads_of_requests_that_pass_are_bounded_and_whoever_comes_later_is
         refused += usize::from(answer.status == 503);
     }
     assert!((10..20).contains(&refused), "{refused}");
-    for request in under_way {
+    for request in in_progress {
         assert_eq!(request.await.unwrap().text(), "hello");
     }
-    until("all room is free again", || front.cache.under_way().2 == 0).await;
+    until("all memory is free again", || front.cache.in_flight().2 == 0).await;
     assert_eq!(front.get("/after").await.status, 200);
 }

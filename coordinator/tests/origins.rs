@@ -1,5 +1,4 @@
-//! Connections to origins: for how long an answer is waited for, which connection takes a request, and what an origin
-//! that fails is called.
+//! Connections to origins: time limits, which connection takes a request, and the reasons of failures.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -19,7 +18,7 @@ const TIMEOUT: &str = "200ms";
 const LONGER: Duration = Duration::from_millis(600);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_client_alone_waits_for_may_take_longer_than_a_load() {
+async fn a_request_of_one_client_may_take_longer_than_a_load() {
     let origin = Origin::new(|seen| async move {
         sleep(LONGER).await;
         answer(200, &[("cache-control", "no-store")], format!("{} of {}", seen.method, seen.body.len()))
@@ -97,10 +96,10 @@ async fn a_client_that_reads_slowly_is_not_an_origin_that_pauses() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_origin_is_said_and_counted() {
+async fn a_failure_of_an_origin_has_its_reason_and_is_counted() {
     let refused = plane::port::Refused::new();
     let lines = |n: usize| (0..n).map(|n| format!("x-{n}: {n}\r\n")).collect::<String>();
-    let says = |head: String| async move {
+    let responds = |head: String| async move {
         Origin::scripted(move |_, mut stream| {
             let head = head.clone();
             async move {
@@ -116,10 +115,10 @@ async fn what_is_wrong_with_an_origin_is_said_and_counted() {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
     })
     .await;
-    let many = says(format!("200 OK\r\ncontent-length: 0\r\n{}", lines(300))).await;
-    let fits = says(format!("200 OK\r\ncontent-length: 0\r\n{}", lines(250))).await;
-    let large = says(format!("200 OK\r\nx-large: {}\r\n", "x".repeat(1 << 20))).await;
-    let upgrades = says("101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n".into()).await;
+    let many = responds(format!("200 OK\r\ncontent-length: 0\r\n{}", lines(300))).await;
+    let fits = responds(format!("200 OK\r\ncontent-length: 0\r\n{}", lines(250))).await;
+    let large = responds(format!("200 OK\r\nx-large: {}\r\n", "x".repeat(1 << 20))).await;
+    let upgrades = responds("101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n".into()).await;
     let certificate = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap().cert.pem();
     let ca = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&ca, certificate).unwrap();
@@ -134,7 +133,7 @@ async fn what_is_wrong_with_an_origin_is_said_and_counted() {
         let failed = front.get("/").await;
         assert_eq!((failed.status.as_u16(), failed.text()), (502, format!("{reason}\n").as_str()));
         assert!(failed.header("cache-status").ends_with(&format!("; detail={reason}")), "{failed:?}");
-        // What is no answer for us may be one for the proxy.
+        // A response that is no good here may be good for the proxy.
         let is_for_all = matches!(reason, "connect" | "tls");
         let outcome = if is_for_all {
             format!("miss; reason={reason}; ttl=0; age=0; shared; waiters")
@@ -142,11 +141,7 @@ async fn what_is_wrong_with_an_origin_is_said_and_counted() {
             format!("error; reason={reason}")
         };
         assert_eq!(front.question("/", &[]).await.header("meshcache-outcome"), outcome);
-        assert_eq!(
-            ask(front.data, "POST", "/", &[], Bytes::new()).await.text(),
-            format!("{reason}\n"),
-            "what passes, too"
-        );
+        assert_eq!(ask(front.data, "POST", "/", &[], Bytes::new()).await.text(), format!("{reason}\n"), "passes, too");
         let page = String::from_utf8(front.metrics.page().unwrap()).unwrap();
         let line = format!("meshcache_origin_failures_total{{group=\"g\",reason=\"{reason}\"}} 3");
         assert!(page.contains(&line), "{line} in\n{page}");
@@ -160,7 +155,7 @@ async fn what_is_wrong_with_an_origin_is_said_and_counted() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_for_as_long_as_the_group_says() {
+async fn connections_are_kept_idle_as_the_group_configures() {
     let origin = Origin::scripted(|n, mut stream| async move {
         while !read_head(&mut stream).await.is_empty() {
             let number = n.to_string();

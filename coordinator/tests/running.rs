@@ -1,4 +1,4 @@
-//! A coordinator over time: what it exports, what it takes anew, how it stops.
+//! A coordinator over time: what it exports, what it reloads, how it stops.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use std::{
 };
 use support::{Origin, Running, file, get, send, until};
 
-/// The names of docs/metrics.md: first column of its table. The filter's own tests look at those of Envoy.
+/// Returns the names in docs/metrics.md: the first column of its table. Those of Envoy have tests with the filter.
 fn documented() -> BTreeSet<String> {
     let page = include_str!("../../docs/metrics.md");
     page.lines()
@@ -48,7 +48,7 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
 }
 
 #[tokio::test]
-async fn a_good_change_of_the_groups_is_taken_and_a_bad_one_is_not() {
+async fn a_valid_change_of_the_groups_is_reloaded_and_an_invalid_one_is_not() {
     let groups = |name: &str| {
         format!(
             "version: 1\ngroups:\n- name: {name}\n  match: {{hosts: [h]}}\n  origin: {{url: \"http://127.0.0.1:9\"}}\n"
@@ -63,10 +63,10 @@ async fn a_good_change_of_the_groups_is_taken_and_a_bad_one_is_not() {
     std::fs::write(&path, groups("two")).unwrap();
     until("the new groups are there", async || name().await == "two").await;
     assert!(running.metrics().await.contains("meshcache_config_last_reload_successful 1"));
-    let told = async || {
+    let fed = async || {
         send(running.ports.data, "POST", "/.meshcache/feed", &[], r#"{"wire": 1}"#).await.json()["state"]["config"]["groups"][0]["name"].clone()
     };
-    until("proxies are told", async || told().await == "two").await;
+    until("proxies get them", async || fed().await == "two").await;
 
     std::fs::write(&path, "version: 1\ngroups: [\n").unwrap();
     until("the bad change is noticed", async || {
@@ -106,7 +106,7 @@ async fn lists_of_peers_that_disagree_are_in_the_metrics() {
     assert!(before.contains(&problem("x", "unheard", 0)) && !before.contains("listed"), "{before}");
     let _d = start("d", &format!("a=127.0.0.1:{}/{},d=127.0.0.1:5/6", a.ports.data.port(), a.ports.peer.port())).await;
     let of_d = [problem("d", "not-listed-here", 1), problem("d", "not-listed-there", 1)];
-    until("d has told its list", async || {
+    until("d has announced its list", async || {
         let page = a.metrics().await;
         of_d.iter().all(|line| page.contains(line))
     })
@@ -128,7 +128,7 @@ async fn a_changed_token_counts() {
 }
 
 #[tokio::test]
-async fn an_admin_port_that_others_may_not_reach_says_how_to_open_it() {
+async fn an_admin_port_on_loopback_says_how_to_open_it() {
     let (program, ports) = Program::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0"]).await;
     assert!(ports["admin"].as_str().unwrap().starts_with("127.0.0.1:"), "{ports}");
     let log = || std::fs::read_to_string(program.1.path().join("log")).unwrap();
@@ -169,15 +169,15 @@ async fn a_fifo_among_the_files_does_not_stop_the_others_from_being_read_again()
 }
 
 #[tokio::test]
-async fn what_is_under_way_ends_before_the_coordinator_does() {
+async fn requests_in_progress_end_before_the_coordinator_does() {
     let origin = Origin::start().await;
     let mut running = Running::start(&["--origin", &origin.url]).await;
     let ports = running.ports;
     let waiting = tokio::spawn(async move { get(ports.data, "/wait").await });
-    until("the request is under way", async || origin.asked.load(Ordering::SeqCst) == 1).await;
+    until("the request is in progress", async || origin.asked.load(Ordering::SeqCst) == 1).await;
     running.stop();
     until("it says that it stops", async || get(ports.status, "/readyz").await.status == 503).await;
-    assert_eq!(get(ports.data, "/a").await.status, 200, "others hear of the end later");
+    assert_eq!(get(ports.data, "/a").await.status, 200, "other peers learn of the end later");
     assert!(!waiting.is_finished());
     origin.released.notify_one();
     assert_eq!(waiting.await.unwrap().body, "hello");
@@ -188,7 +188,7 @@ async fn what_is_under_way_ends_before_the_coordinator_does() {
 async fn an_idle_connection_does_not_hold_the_end_up() {
     let mut running = Running::start(&["--origin", "http://127.0.0.1:9", "--drain-timeout", "1h"]).await;
     let idle = tokio::net::TcpStream::connect(running.ports.data).await.unwrap();
-    until("it is taken", async || running.metrics().await.contains("meshcache_connections{port=\"data\"} 1")).await;
+    until("it is accepted", async || running.metrics().await.contains("meshcache_connections{port=\"data\"} 1")).await;
     running.stop();
     running.ended().await;
     drop(idle);
@@ -226,7 +226,7 @@ impl Program {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Its exit status, once it has one.
+    /// Waits for its exit status.
     async fn ended(&mut self) -> Option<i32> {
         until("it ends", async || self.0.try_wait().unwrap().is_some()).await;
         self.0.wait().unwrap().code()
@@ -245,7 +245,7 @@ impl Drop for Program {
 }
 
 #[tokio::test]
-async fn the_program_says_where_it_listens_and_ends_well_on_sigterm() {
+async fn the_program_logs_its_ports_and_ends_with_success_on_sigterm() {
     let (mut program, ports) =
         Program::start(&["--origin", "http://127.0.0.1:9", "--log-format", "json", "--name", "me"]).await;
     let status = ports["status"].as_str().unwrap().parse().unwrap();
@@ -271,7 +271,7 @@ async fn a_second_signal_ends_the_program_at_once() {
     let (mut program, ports) = Program::start(&["--origin", &origin.url, "--drain-timeout", "1h"]).await;
     let data = ports["data"].as_str().unwrap().parse().unwrap();
     let waiting = tokio::spawn(async move { get(data, "/wait").await });
-    until("a request is under way", async || origin.asked.load(Ordering::SeqCst) == 1).await;
+    until("a request is in progress", async || origin.asked.load(Ordering::SeqCst) == 1).await;
     program.signal(rustix::process::Signal::INT);
     until("it drains", async || program.log().contains("stopping")).await;
     assert!(program.0.try_wait().unwrap().is_none());

@@ -73,7 +73,7 @@ impl Mesh {
         let is_others = |path: &String| {
             let request = meshcache_protocol::Request::read(b"GET", b"http", b"s.n", path.as_bytes(), &[]).unwrap();
             let key = meshcache_protocol::Key::of(groups.named("g").unwrap(), &request, None);
-            front.cache.ring().owner(key.hash()).is_none_or(|owner| owner.name != "a")
+            front.cache.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != "a")
         };
         (0..).map(|n| format!("/{stem}-{n}")).find(is_others).unwrap()
     }

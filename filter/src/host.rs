@@ -1,11 +1,11 @@
-//! The host's functions: each failure is a value.
+//! Envoy's functions. Each failure is a value.
 //!
-//! The SDK's own wrappers panic where the host says no, and take header values only as UTF-8.
+//! The SDK's own wrappers panic where the host refuses, and take header values only as UTF-8.
 
-use crate::{reply::Reply, shared::Shared};
+use meshcache_proxy::{host::Level, request::reply::Reply, state::shared_data::SharedData};
 use std::{ptr::null_mut, time::Duration};
 
-/// Which header map.
+/// A header map.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Map {
@@ -14,7 +14,7 @@ pub(crate) enum Map {
     CallResponse = 6,
 }
 
-/// Which buffer.
+/// A buffer.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Buffer {
@@ -23,20 +23,12 @@ pub(crate) enum Buffer {
     Configuration = 7,
 }
 
-/// What a metric is.
+/// A kind of metric.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Kind {
     Counter = 0,
     Gauge = 1,
-}
-
-/// How important a line in the log is.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub(crate) enum Level {
-    Warning = 3,
-    Critical = 5,
 }
 
 mod raw {
@@ -114,46 +106,50 @@ mod raw {
 const OK: u32 = 0;
 const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
-/// What `%RESPONSE_CODE_DETAILS%` in an access log says of our replies.
+/// The `%RESPONSE_CODE_DETAILS%` of our replies in access logs.
 const DETAILS: &[u8] = b"meshcache";
 
-/// A line in Envoy's log.
+/// Writes a line to Envoy's log.
 pub(crate) fn log(level: Level, line: &str) {
-    unsafe { raw::proxy_log(level as u32, line.as_ptr(), line.len()) };
+    let level = match level {
+        Level::Warning => 3,
+        Level::Critical => 5,
+    };
+    unsafe { raw::proxy_log(level, line.as_ptr(), line.len()) };
 }
 
-/// Nanoseconds of a clock that never jumps, one for all workers.
+/// Returns nanoseconds of a monotonic clock that all workers share.
 pub(crate) fn nanoseconds() -> u64 {
     let mut time = 0;
-    // A clock that fails stands still: nothing becomes fresher by it, and the feed falls silent.
+    // A clock that fails stands still: nothing becomes fresher, and the feed stops.
     unsafe { raw::clock_time_get(MONOTONIC, 1, &mut time) };
     time
 }
 
-/// Milliseconds of the same clock.
+/// Returns milliseconds of that clock.
 pub(crate) fn now() -> u64 {
     nanoseconds() / 1_000_000
 }
 
-/// Unix milliseconds.
+/// Returns Unix milliseconds.
 pub(crate) fn wall() -> u64 {
     let mut time = 0;
     unsafe { raw::clock_time_get(REALTIME, 1, &mut time) };
     time / 1_000_000
 }
 
-/// Asks for ticks.
+/// Requests ticks.
 pub(crate) fn set_tick_period(period: Duration) {
     unsafe { raw::proxy_set_tick_period_milliseconds(u32::try_from(period.as_millis()).unwrap_or(u32::MAX)) };
 }
 
-/// A whole buffer. Empty where there is none.
+/// Returns a whole buffer. Empty if there is none.
 pub(crate) fn buffer(buffer: Buffer) -> Vec<u8> {
     taken(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, data, size) })
         .unwrap_or_default()
 }
 
-/// A whole header map, as `pairs` reads it.
+/// Returns a whole header map, for `HeaderMap::parse`.
 pub(crate) fn header_map(map: Map) -> Option<Vec<u8>> {
     taken(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })
 }
@@ -173,28 +169,28 @@ pub(crate) fn remove_header(map: Map, name: &[u8]) {
     unsafe { raw::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
 }
 
-/// A property; `path` with a zero byte between its parts.
+/// Returns a property. `path` has a zero byte between its parts.
 pub(crate) fn property(path: &str) -> Option<Vec<u8>> {
     taken(|data, size| unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
-/// A property that is text and not empty.
+/// Returns a property that is text and not empty.
 pub(crate) fn text_property(path: &str) -> Option<String> {
     property(path).and_then(|value| String::from_utf8(value).ok()).filter(|value| !value.is_empty())
 }
 
-/// Which context the next calls are about. Whether there is such a context.
+/// Selects the context that the next calls are about. Returns whether it exists.
 pub(crate) fn act_for(context: u32) -> bool {
     unsafe { raw::proxy_set_effective_context(context) == OK }
 }
 
-/// Lets the request of the context go on.
+/// Lets the request of the selected context go on.
 pub(crate) fn resume() {
     const REQUEST: u32 = 0;
     unsafe { raw::proxy_continue_stream(REQUEST) };
 }
 
-/// Answers the request of the context. Whether that could be done.
+/// Replies to the request of the selected context. Returns whether that succeeded.
 pub(crate) fn reply(reply: &Reply<'_>) -> bool {
     const NO_GRPC: i32 = -1;
     let status = unsafe {
@@ -204,15 +200,15 @@ pub(crate) fn reply(reply: &Reply<'_>) -> bool {
             DETAILS.len(),
             reply.body.as_ptr(),
             reply.body.len(),
-            reply.head.as_ptr(),
-            reply.head.len(),
+            reply.map.as_ptr(),
+            reply.map.len(),
             NO_GRPC,
         )
     };
     status == OK
 }
 
-/// Answers the request of the context with 503. Allocates nothing.
+/// Replies to the request of the selected context with 503. Allocates nothing.
 pub(crate) fn refuse() {
     const NO_GRPC: i32 = -1;
     let none: &[u8] = &[];
@@ -230,27 +226,27 @@ pub(crate) fn refuse() {
     };
 }
 
-/// Defines a metric.
+/// Defines a metric. Returns its number.
 pub(crate) fn metric(kind: Kind, name: &str) -> Option<u32> {
     let mut id = 0;
     let status = unsafe { raw::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
     (status == OK).then_some(id)
 }
 
-/// Changes a metric.
+/// Adds to a counter.
 pub(crate) fn count(metric: u32, by: i64) {
     unsafe { raw::proxy_increment_metric(metric, by) };
 }
 
 /// Sets a gauge.
-pub(crate) fn set(gauge: u32, value: u64) {
+pub(crate) fn set_gauge(gauge: u32, value: u64) {
     unsafe { raw::proxy_record_metric(gauge, value) };
 }
 
-/// The memory that all workers of the proxy share.
-pub(crate) struct SharedData;
+/// The data that all workers of the proxy share.
+pub(crate) struct EnvoySharedData;
 
-impl Shared for SharedData {
+impl SharedData for EnvoySharedData {
     fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
         let mut number = 0;
         let value = taken(|data, size| unsafe {
@@ -264,7 +260,7 @@ impl Shared for SharedData {
     }
 }
 
-/// Takes over what a call returns: memory that the host had from our allocator.
+/// Takes over the memory that a call returns. The host had it from our allocator.
 fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     if call(&mut data, &mut size) != OK {
@@ -273,7 +269,7 @@ fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> 
     if data.is_null() {
         return Some(Vec::new());
     }
-    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of exactly this size, and the host gave it
-    // away.
+    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of exactly this size, and the host passed
+    // ownership on.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }

@@ -1,7 +1,9 @@
-//! The filter: what runs in every Envoy proxy, once in each worker thread.
+//! The filter: [`meshcache_proxy`] in Envoy, as a Proxy-Wasm module.
 //!
-//! Begin with `exchange` and `answered`: one request through the proxy. Everything that talks to Envoy is in `host`,
-//! `root`, `stream` and `rescue`, which exist only in the Wasm build; all else is pure and is tested natively.
+//! Envoy runs the module in each of its worker threads. There, each configuration is a root context (`root`) and each
+//! request a stream context (`stream`). The thread's state (`worker_state`) has one driver for all listeners with the
+//! same coordinators, and is the driver's host; `host` has Envoy's functions. `trap` replies to paused requests before
+//! the module traps. All of it exists only in the Wasm build; natively the crate is empty.
 #![cfg_attr(
     not(test),
     deny(
@@ -13,41 +15,13 @@
     )
 )]
 
-pub mod answer;
-pub mod answered;
-pub mod attention;
-pub mod config;
-pub mod counts;
-pub mod delivery;
-pub mod exchange;
-pub mod feed;
-pub mod gauges;
-pub mod head;
-pub mod hot;
-pub mod invalidate;
-pub mod known;
-pub mod message;
-pub mod pairs;
-pub mod passes;
-pub mod peers;
-pub mod purge;
-pub mod questions;
-pub mod reply;
-pub mod samples;
-pub mod shared;
-pub mod site;
-pub mod sketch;
-pub mod spare;
-pub mod watch;
-pub mod worker;
-
 #[cfg(target_family = "wasm")]
 mod host;
-#[cfg(target_family = "wasm")]
-mod local;
-#[cfg(target_family = "wasm")]
-mod rescue;
 #[cfg(target_family = "wasm")]
 mod root;
 #[cfg(target_family = "wasm")]
 mod stream;
+#[cfg(target_family = "wasm")]
+mod trap;
+#[cfg(target_family = "wasm")]
+mod worker_state;

@@ -1,7 +1,9 @@
 //! Loopback ports that are known before a process listens on them.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use tokio::net::{TcpListener, TcpSocket};
 

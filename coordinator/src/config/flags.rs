@@ -1,60 +1,61 @@
-//! The command line. What `--help` prints of these comments is the reference.
+//! The command line. `--help` prints these comments: they are the reference.
 
 use crate::{
-    discovery::{
-        fixed::{Member, members},
-        kube::ServiceRef,
+    config::{
+        peers_flag::{Member, members},
+        service_ref::ServiceRef,
     },
-    settings,
+    settings::Identity,
+    telemetry::log::{LogFormat, LogLevel},
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use meshcache_protocol::{
     groups::{Errors, OriginUrl},
     units::{Size, Span},
 };
 use std::{net::SocketAddr, path::PathBuf};
 
-/// A shared HTTP cache: alone in front of one origin, or the owner of a share of a mesh's keys.
+/// A shared HTTP cache: alone in front of one origin, or one of several that share a mesh's keys.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "meshcache-coordinator", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
 pub struct Program {
-    /// What to do instead of serving.
+    /// The command, if it is not to serve.
     #[command(subcommand)]
-    pub what: Option<What>,
+    pub command: Option<Command>,
     /// How to serve.
     #[command(flatten)]
     pub flags: Flags,
 }
 
-/// What the program does beside serving.
+/// The commands beside serving.
 #[derive(Clone, Debug, Subcommand)]
-pub enum What {
-    /// Says what is wrong with a configuration, and ends: status 0 if nothing is, else 2
+pub enum Command {
+    /// Check a configuration. Status 0 if it is good, else 2
     Check(CheckFlags),
-    /// Asks for a URL, and ends: status 0 if the answer is a 2xx, else 1
+    /// Get a URL. Status 0 if the response is a 2xx, else 1
     Probe {
         /// http://HOST[:PORT]/PATH
         url: String,
     },
-    /// For the chart's hooks: what they do to a cluster
+    /// Commands of the chart's hooks.
     #[command(flatten)]
     Hook(Hook),
 }
 
-/// What the chart's hooks do.
+/// The commands of the chart's hooks, which change a cluster.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Hook {
-    /// Makes a Secret with a token each for peers and administrators, unless it is there
+    /// Create a Secret with tokens for peers and administrators, unless it exists
     CreateTokens(SecretFlags),
-    /// Removes the Secret that create-tokens made
+    /// Delete the Secret that create-tokens made
     DeleteTokens(SecretFlags),
-    /// Puts the filter on proxies, when every ready coordinator serves it
+    /// Attach the filter to proxies, once every ready coordinator serves it
     Attach(AttachFlags),
-    /// Takes the filter off proxies
+    /// Detach the filter from proxies
     Detach(DetachFlags),
 }
 
-/// Which Secret.
+/// The flags of `create-tokens` and `delete-tokens`.
 #[derive(Clone, Debug, Args)]
 pub struct SecretFlags {
     /// The Secret
@@ -62,16 +63,16 @@ pub struct SecretFlags {
     pub secret: ServiceRef,
 }
 
-/// What `attach` needs to know.
+/// The flags of `attach`.
 #[derive(Clone, Debug, Args)]
 pub struct AttachFlags {
-    /// The WasmPlugins (a JSON list); SHA256 in their url and sha256 becomes the digest of the filter
+    /// The WasmPlugins (a JSON list). SHA256 in their url and sha256 is replaced by the filter's digest
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
     /// The coordinators' Service
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub service: ServiceRef,
-    /// The filter that all of them must serve
+    /// The filter that all coordinators must serve
     #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
     pub filter: PathBuf,
     /// How long to wait for them
@@ -79,38 +80,38 @@ pub struct AttachFlags {
     pub timeout: Span,
 }
 
-/// What `detach` needs to know.
+/// The flags of `detach`.
 #[derive(Clone, Debug, Args)]
 pub struct DetachFlags {
-    /// The WasmPlugins (a JSON list); no file: none
+    /// The WasmPlugins (a JSON list). Default: none
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
-    /// One that stays
+    /// A WasmPlugin that stays. May be repeated
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub keep: Vec<String>,
 }
 
-/// What `check` needs to know.
+/// The flags of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckFlags {
     /// The groups to check, as for serving
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: PathBuf,
-    /// As for serving: groups with `callers` are refused without it
+    /// As for serving. Without xfcc, groups with `callers` are refused
     #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
     pub identity: Identity,
 }
 
-/// How to serve.
+/// The flags of serving.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// Data port: questions from proxies, plain HTTP clients, the feed (HTTP/1.1 and h2c on one port). Whoever reaches
-    /// it may ask. [::] is every IPv6 and IPv4 address; IPv4 only where there is no IPv6. :8080 is [::]:8080
+    /// Data port: requests of proxies, plain HTTP clients, the feed (HTTP/1.1 and h2c). It needs no token. [::] is
+    /// every IPv6 and IPv4 address, or IPv4 alone where there is no IPv6. :8080 is [::]:8080
     #[arg(long, env = "MESHCACHE_LISTEN", default_value = "[::]:8080", value_name = "IP:PORT", value_parser = address)]
     pub listen: SocketAddr,
 
     /// Admin port: /purge, /peers, /groups and the status page at / (admin token). Without --admin-token-file it
-    /// listens on loopback only, and answers without a token there
+    /// listens on loopback only and needs no token
     #[arg(long, env = "MESHCACHE_ADMIN", default_value = "[::]:8081", value_name = "IP:PORT", value_parser = address)]
     pub admin: SocketAddr,
 
@@ -119,32 +120,33 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_STATUS", default_value = "[::]:8082", value_name = "IP:PORT", value_parser = address)]
     pub status: SocketAddr,
 
-    /// Peer port: calls between coordinators (peer token). Not for anybody else: keep it inside the cluster
+    /// Peer port: calls between coordinators (peer token). Keep it inside the cluster
     #[arg(long, env = "MESHCACHE_PEER_LISTEN", default_value = "[::]:8083", value_name = "IP:PORT", value_parser = address)]
     pub peer_listen: SocketAddr,
 
-    /// The groups (YAML): a file, or a directory whose *.yaml files are taken together in the order of their names.
-    /// Read again when it changes and on SIGHUP; a bad one is refused and the one before it stays
+    /// The groups (YAML): a file, or a directory whose *.yaml files are combined in the order of their names. Reloaded
+    /// on change and on SIGHUP; an invalid one is refused and the previous one stays
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: Option<PathBuf>,
 
-    /// Instead of --config: one group `default` for every host and path, loaded from this origin, that obeys RFC 9111.
-    /// The origin is sent its own Host, as by nginx; for the client's write a group with `origin.host: client`
+    /// Instead of --config: one group `default` for every host and path, loaded from this origin by RFC 9111. The
+    /// origin is sent its own Host, as by nginx; for the client's write a group with `origin.host: client`
     #[arg(long, env = "MESHCACHE_ORIGIN", value_name = "URL")]
     pub origin: Option<OriginUrl>,
 
-    /// With --origin: how long it may take to answer what is loaded for all, and between two pieces of that. 504 then
+    /// With --origin: the time limit of a shared load, until the response's head and between two pieces of its body.
+    /// 504 after that
     #[arg(long, env = "MESHCACHE_ORIGIN_TIMEOUT", default_value = "60s", value_name = "DURATION")]
     pub origin_timeout: Span,
 
-    /// With --origin: the same for what goes past the cache (uploads, other methods than GET, event streams), from the
-    /// last byte of the request on. 0s: as long as the client waits
+    /// With --origin: the time limit of requests that pass the cache (uploads, methods other than GET, event streams),
+    /// from the last byte of the request. 0s: as long as the client waits
     #[arg(long, env = "MESHCACHE_ORIGIN_PASS_TIMEOUT", default_value = "0s", value_name = "DURATION")]
     pub origin_pass_timeout: Span,
 
-    /// What --origin stores of what RFC 9111 lets be stored. safe: no answer that a request brought upon itself (400,
-    /// 412, 416, 429 and their like), one with Set-Cookie only where it says public, and languages of equal weight
-    /// count in their order. rfc9111: all of it, to the letter
+    /// With --origin: which storable responses (RFC 9111) are stored. safe: no error that the request itself caused
+    /// (400, 412, 416, 429 and their like), a response with Set-Cookie only with `public`, and the order of languages
+    /// of equal weight counts. rfc9111: all of them
     #[arg(
         long,
         env = "MESHCACHE_ORIGIN_RULES",
@@ -154,8 +156,8 @@ pub struct Flags {
     )]
     pub origin_rules: OriginRules,
 
-    /// This peer's stable name, the same after a restart: it decides which keys are its own. Default: the host name,
-    /// which in a StatefulSet is the pod's
+    /// This peer's stable name, the same after a restart: it decides which keys it owns. Default: the host name, which
+    /// in a StatefulSet is the pod's
     #[arg(long, env = "MESHCACHE_NAME", value_name = "NAME")]
     pub name: Option<String>,
 
@@ -163,61 +165,61 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube")]
     pub discovery: Discovery,
 
-    /// All coordinators, this one among them: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
-    /// are resolved at start and again every 5 s. Every peer needs the same list: meshcache_peer_list_problems says
-    /// where one differs. Without it this one is alone
+    /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts are
+    /// resolved at start and every 5 s. Every peer needs the same list: meshcache_peer_list_problems shows where lists
+    /// differ. Default: this one alone
     #[arg(long, env = "MESHCACHE_PEERS", value_name = "NAME=HOST:PORT/PEERPORT,...", value_parser = members_list)]
     pub peers: Option<Members>,
 
-    /// The Service whose ready endpoints are the coordinators, for --discovery kube; its ports `http2` (data) and
-    /// `tcp-peer` count. Needs the rights to list and watch EndpointSlices in its namespace
+    /// With --discovery kube: the Service whose ready endpoints are the coordinators, by its ports `http2` (data) and
+    /// `tcp-peer`. Needs the rights to list and watch EndpointSlices in its namespace
     #[arg(long, env = "MESHCACHE_DISCOVERY_SERVICE", value_name = "[NAMESPACE/]NAME")]
     pub discovery_service: Option<ServiceRef>,
 
-    /// What the store may take, bookkeeping included; the process needs about a quarter more, and its connections.
-    /// Default: half of the cgroup's memory limit, 1GiB where there is none
+    /// The limit of the store, bookkeeping included. The process needs about a quarter more, and memory for its
+    /// connections. Default: half of the cgroup's memory limit, 1GiB without one
     #[arg(long, env = "MESHCACHE_STORE_BYTES", value_name = "SIZE")]
     pub store_bytes: Option<Size>,
 
-    /// Tokens of the calls between coordinators, one a line: the first is sent, all are accepted, so that they can be
-    /// changed one after another. Read again on change; a file that is gone or empty for 10s revokes those before.
-    /// Without it the peer port refuses all
+    /// Tokens of calls between coordinators, one per line. The first is sent, all are accepted, so that they can be
+    /// rotated. Reloaded on change; a file that is missing or empty for 10s revokes its tokens. Without it the peer
+    /// port refuses all calls
     #[arg(long, env = "MESHCACHE_PEER_TOKEN_FILE", value_name = "FILE")]
     pub peer_token_file: Option<PathBuf>,
 
-    /// Tokens of the admin port, one a line: `Authorization: Bearer TOKEN`, or as the password of Basic, for a
-    /// browser. Read again on change; a file that is gone or empty for 10s revokes those before
+    /// Tokens of the admin port, one per line: `Authorization: Bearer TOKEN`, or the password of Basic for a browser.
+    /// Reloaded on change; a file that is missing or empty for 10s revokes its tokens
     #[arg(long, env = "MESHCACHE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
-    /// Where a caller's mTLS identity is read. xfcc: the last element of x-forwarded-client-cert; only behind a proxy
-    /// that sets it, for else a caller says who it is
+    /// Where a caller's mTLS identity is read. xfcc: the last element of x-forwarded-client-cert. Use it only behind a
+    /// proxy that sets that field: otherwise callers choose their identity themselves
     #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
     pub identity: Identity,
 
-    /// The filter, served as /filter/SHA256.wasm under its own digest. Set in the image
+    /// The filter, served as /filter/SHA256.wasm under its digest. Set in the image
     #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
     pub filter: Option<PathBuf>,
 
-    /// Our name in CDN-Loop and Cache-Status. Two installations that a request passes one after the other need
-    /// different ones
+    /// The name of this installation in CDN-Loop and Cache-Status. Two installations on the way of one request need
+    /// different names
     #[arg(long, env = "MESHCACHE_INSTALLATION", default_value = "meshcache", value_name = "NAME", value_parser = installation)]
     pub installation: String,
 
-    /// How long handing entries over and requests under way may take after SIGTERM before they are cut. Less than what
-    /// stops the process for good (terminationGracePeriodSeconds)
+    /// How long the handover of entries and requests in progress may take after SIGTERM. Keep it below the time after
+    /// which the process is killed (terminationGracePeriodSeconds)
     #[arg(long, env = "MESHCACHE_DRAIN_TIMEOUT", default_value = "30s", value_name = "DURATION")]
     pub drain_timeout: Span,
 
-    /// text for people, json for programs: one line for each event, on stderr
+    /// text for people, json for programs: one line per event, on stderr
     #[arg(long, env = "MESHCACHE_LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
 
-    /// The least important events that are logged
+    /// The least important level that is logged
     #[arg(long, env = "MESHCACHE_LOG_LEVEL", default_value = "info", value_name = "error|warn|info|debug|trace")]
     pub log_level: LogLevel,
 
-    /// Where to write down, as JSON, which addresses the ports have: for port 0
+    /// Write the addresses of the ports to this file, as JSON: for port 0
     #[arg(long, env = "MESHCACHE_PORTS_FILE", value_name = "FILE", hide = true)]
     pub ports_file: Option<PathBuf>,
 }
@@ -231,30 +233,25 @@ pub enum Discovery {
     Kube,
 }
 
-/// Where a caller's identity is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Identity {
-    /// Nowhere.
-    None,
-    /// x-forwarded-client-cert.
-    Xfcc,
-}
+impl ValueEnum for Identity {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::None, Self::Xfcc]
+    }
 
-impl From<Identity> for settings::Identity {
-    fn from(identity: Identity) -> Self {
-        match identity {
-            Identity::None => Self::None,
-            Identity::Xfcc => Self::Xfcc,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::None => PossibleValue::new("none").help("Nowhere"),
+            Self::Xfcc => PossibleValue::new("xfcc").help("x-forwarded-client-cert"),
+        })
     }
 }
 
-/// What `--origin` stores of what RFC 9111 lets be stored.
+/// Which storable responses `--origin` stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OriginRules {
-    /// What no request can do to others.
+    /// Those that one client's request cannot make bad for others.
     Safe,
-    /// All of it.
+    /// All of them.
     Rfc9111,
 }
 
@@ -267,31 +264,7 @@ impl From<OriginRules> for Errors {
     }
 }
 
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What needs somebody.
-    Error,
-    /// What may need somebody.
-    Warn,
-    /// What happens seldom.
-    Info,
-    /// What happens often.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-/// The list of `--peers`; a name of its own, so that clap takes it as one value.
+/// The list of `--peers`. The alias makes clap take it as one value.
 type Members = Vec<Member>;
 
 fn members_list(text: &str) -> Result<Members, String> {

@@ -1,9 +1,9 @@
-//! Opens connections to one origin: its name, TCP, TLS with the authorities that a group trusts.
+//! Opens connections to one origin: DNS, TCP, and TLS with the authorities that a group trusts.
 
-use super::{
-    failure::{Failure, Missed, causes},
-    seats::Seat,
-    wire::Wire,
+use crate::origin::{
+    connection_limit::ConnectionPermit,
+    failure::{Failure, OriginError, causes},
+    socket::Socket,
 };
 use http::{Uri, uri::Authority};
 use hyper_util::{
@@ -34,19 +34,19 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-/// A connection is there in this time, its TLS, too.
+/// The time limit for a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The system asks a connection that has been silent for so long whether it is still there, then so often again, and
-/// gives it up; and it gives one up whose bytes nobody has acknowledged for [`UNACKNOWLEDGED`]: both within 12 s.
+/// TCP keepalive: the system probes a connection after this silence, then at this interval and this often. It also
+/// closes a connection whose bytes are not acknowledged for [`UNACKNOWLEDGED`]. Both take at most 12 s.
 const PROBES: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
-/// Whom a client trusts, and what it may speak.
+/// Whether connections use TLS, and what they accept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
     /// No TLS.
     Plain,
-    /// These authorities, PEM; none: the system's.
+    /// TLS with these authorities, PEM; `None`: the system's.
     Tls { ca: Option<Vec<u8>>, http2: bool },
 }
 
@@ -57,16 +57,16 @@ impl Trust {
         }
         let read = |path: &String| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
         let ca = origin.ca.as_ref().map(read).transpose()?;
-        // HTTP/2 has one authority, the one that is connected to: a Host of its own needs HTTP/1.1.
+        // HTTP/2 has one authority, that of the connection: another Host needs HTTP/1.1.
         Ok(Self::Tls { ca, http2: origin.host == OriginHost::Origin })
     }
 
-    /// What TLS needs to know. None: there is none.
+    /// Returns the configuration of TLS, where it is used.
     pub(super) fn config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
         let Self::Tls { ca, http2 } = self else { return Ok(None) };
         let roots = match ca {
-            Some(pem) => roots(pem)?,
-            None => systems()?,
+            Some(pem) => parse_roots(pem)?,
+            None => system_roots()?,
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -79,20 +79,20 @@ impl Trust {
     }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
         roots.add(certificate).map_err(|e| e.to_string())?;
     }
-    if roots.is_empty() { Err("no certificate in it".into()) } else { Ok(roots) }
+    if roots.is_empty() { Err("contains no certificate".into()) } else { Ok(roots) }
 }
 
-fn systems() -> Result<RootCertStore, String> {
+fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(format!("the system's authorities: none found ({:?})", found.errors)) } else { Ok(roots) }
+    if roots.is_empty() { Err(format!("no authorities of the system found ({:?})", found.errors)) } else { Ok(roots) }
 }
 
 /// Opens connections to one authority.
@@ -103,17 +103,17 @@ pub(super) struct Connector {
     http2: bool,
 }
 
-/// A connection that is open.
-pub(super) struct Opened {
-    pub(super) stream: TokioIo<Box<dyn Stream>>,
+/// An open connection, before HTTP.
+pub(super) struct OpenConnection {
+    pub(super) stream: TokioIo<Box<dyn ByteStream>>,
     pub(super) tcp: Weak<TcpStream>,
     pub(super) is_http2: bool,
 }
 
-/// Bytes both ways.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A stream of bytes in both directions.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Connector {
     pub(super) fn new(
@@ -140,39 +140,42 @@ impl Connector {
             .map_err(|error| error.to_string())?;
         let name = || {
             let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-            ServerName::try_from(host).map_err(|_| format!("`{}` is no name that a certificate has", authority.host()))
+            ServerName::try_from(host).map_err(|_| format!("`{}` is not a name for a certificate", authority.host()))
         };
         let http2 = tls.as_ref().is_some_and(|tls| !tls.alpn_protocols.is_empty());
         let tls = tls.map(|tls| Ok::<_, String>((TlsConnector::from(tls), name()?))).transpose()?;
         Ok(Self { tcp, uri, tls, http2 })
     }
 
-    /// Whether it may turn out to be HTTP/2.
+    /// Returns whether a connection may turn out to be HTTP/2.
     pub(super) fn may_be_http2(&self) -> bool {
         self.http2
     }
 
-    pub(super) async fn open(&self, seat: Seat) -> Result<Opened, Missed> {
-        timeout(CONNECT, self.connect(seat))
-            .await
-            .unwrap_or_else(|_| Err(Missed::because(Failure::Timeout, format!("no connection within {CONNECT:?}"))))
+    pub(super) async fn open(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
+        timeout(CONNECT, self.connect(permit)).await.unwrap_or_else(|_| {
+            Err(OriginError::because(Failure::Timeout, format!("no connection within {CONNECT:?}")))
+        })
     }
 
-    async fn connect(&self, seat: Seat) -> Result<Opened, Missed> {
+    async fn connect(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
         let connected = self.tcp.clone().call(self.uri.clone()).await;
-        let wire = Wire::new(connected.map_err(|error| Missed::new(unconnected(&error), &error))?.into_inner(), seat);
+        let wire = Socket::new(
+            connected.map_err(|error| OriginError::new(connect_failure(&error), &error))?.into_inner(),
+            permit,
+        );
         let tcp = wire.socket();
         let Some((tls, name)) = &self.tls else {
-            return Ok(Opened { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
+            return Ok(OpenConnection { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
         };
-        let stream = tls.connect(name.clone(), wire).await.map_err(|error| Missed::new(Failure::Tls, &error))?;
+        let stream = tls.connect(name.clone(), wire).await.map_err(|error| OriginError::new(Failure::Tls, &error))?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Opened { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
+        Ok(OpenConnection { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
     }
 }
 
-fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
-    if causes(error).any(|cause| cause.is::<Unresolved>()) {
+fn connect_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if causes(error).any(|cause| cause.is::<UnresolvedName>()) {
         return Failure::Dns;
     }
     let timed_out = causes(error)
@@ -180,22 +183,22 @@ fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
     if timed_out { Failure::Timeout } else { Failure::Connect }
 }
 
-/// A name that has no address.
+/// A name without an address.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {source}")]
-pub(super) struct Unresolved {
+pub(super) struct UnresolvedName {
     name: String,
     source: io::Error,
 }
 
 type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// Finds the addresses of a name: at each connection anew, so that one that changed is followed.
+/// Resolves a name, anew for each connection, so that changes are followed.
 #[derive(Clone)]
 pub(super) struct Resolver(Arc<dyn Fn(String) -> Addresses + Send + Sync>);
 
 impl Resolver {
-    /// The system's.
+    /// Returns the system's resolver.
     pub(super) fn system() -> Self {
         Self::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
     }
@@ -207,10 +210,10 @@ impl Resolver {
 
 impl Service<Name> for Resolver {
     type Response = vec::IntoIter<SocketAddr>;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
+    type Error = UnresolvedName;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, UnresolvedName>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UnresolvedName>> {
         Poll::Ready(Ok(()))
     }
 
@@ -220,10 +223,10 @@ impl Service<Name> for Resolver {
         Box::pin(async move {
             match addresses.await {
                 Ok(addresses) if addresses.is_empty() => {
-                    Err(Unresolved { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") })
+                    Err(UnresolvedName { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") })
                 }
                 Ok(addresses) => Ok(addresses.into_iter()),
-                Err(source) => Err(Unresolved { name, source }),
+                Err(source) => Err(UnresolvedName { name, source }),
             }
         })
     }

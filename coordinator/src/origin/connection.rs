@@ -1,11 +1,13 @@
 //! One connection to an origin, and one request on it.
 
-use super::{
-    connect::Opened,
-    failure::{Failure, Missed, causes},
-    wire::is_quiet,
+use crate::{
+    http::body::Body,
+    origin::{
+        connect::OpenConnection,
+        failure::{Failure, OriginError, causes},
+        socket::is_quiet,
+    },
 };
-use crate::body::Body;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
 use hyper::{
@@ -27,167 +29,173 @@ use std::{
 };
 use tokio::{net::TcpStream, time::Instant};
 
-/// Responses whose heads are larger than this are no good: Envoy refuses above 60 KiB.
-const LARGEST_HEAD: usize = 64 * 1024;
-/// So many fields are read, that those over [`MOST_FIELDS`](super::MOST_FIELDS) can be called what they are.
-const READ_FIELDS: usize = 4 * super::MOST_FIELDS;
+/// The largest head of a response: Envoy refuses above 60 KiB.
+const MAX_HEAD: usize = 64 * 1024;
+/// The most fields of a response: Envoy refuses above 100.
+pub(super) const MAX_FIELDS: usize = 256;
+/// The fields up to which a head is read, so that one above [`MAX_FIELDS`] gets its own reason.
+const MAX_READ_FIELDS: usize = 4 * MAX_FIELDS;
 
 /// A connection for one request.
 pub(super) enum Connection {
-    /// HTTP/1.1: it has no other meanwhile.
-    One(One),
-    /// HTTP/2: it may have others.
-    Two(Two),
+    /// HTTP/1.1: for this request alone.
+    Http1(Http1Connection),
+    /// HTTP/2: shared with others.
+    Http2(Http2Connection),
 }
 
 /// An HTTP/1.1 connection.
-pub(super) struct One {
+pub(super) struct Http1Connection {
     sender: http1::SendRequest<Body>,
     tcp: Weak<TcpStream>,
-    /// From then on it takes no request.
+    /// It takes no request after this.
     pub(super) until: Instant,
 }
 
-/// An HTTP/2 connection; a clone is the same one.
+/// An HTTP/2 connection. Clones share it.
 #[derive(Clone)]
-pub(super) struct Two {
+pub(super) struct Http2Connection {
     sender: http2::SendRequest<Body>,
-    pub(super) born: Instant,
+    pub(super) opened: Instant,
     pub(super) until: Instant,
-    stream: Stream,
+    stream: Http2Stream,
 }
 
-/// A request on an HTTP/2 connection, as long as it lasts: it counts there.
+/// A request on an HTTP/2 connection. It counts there until it is dropped.
 #[derive(Clone)]
-pub(super) struct Stream(Arc<Shared>);
+pub(super) struct Http2Stream(Arc<Http2State>);
 
-/// What those have in common who use an HTTP/2 connection.
-struct Shared {
+/// The state of an HTTP/2 connection.
+struct Http2State {
     retired: AtomicBool,
-    /// How many streams the origin lets us have.
-    most: AtomicUsize,
-    /// Who knows that by now.
+    /// The streams that the origin allows.
+    max_streams: AtomicUsize,
+    /// The connection's task, which reads that number.
     driver: AtomicWaker,
 }
 
-impl Stream {
-    /// The connection takes no further request: this one was left without an answer for too long.
+impl Http2Stream {
+    /// Takes no further request on the connection: this one got no response in time.
     pub(super) fn retire(&self) {
         self.0.retired.store(true, Release);
     }
 
-    pub(super) fn watch(&self) -> Watch {
-        Watch(Arc::downgrade(&self.0))
+    pub(super) fn downgrade(&self) -> WeakHttp2Stream {
+        WeakHttp2Stream(Arc::downgrade(&self.0))
     }
 }
 
-/// The connection that a request is on, without counting there.
-pub(super) struct Watch(Weak<Shared>);
+/// A reference to a request's connection that does not count as a request there.
+pub(super) struct WeakHttp2Stream(Weak<Http2State>);
 
-impl Watch {
+impl WeakHttp2Stream {
     pub(super) fn retire(&self) {
-        if let Some(shared) = self.0.upgrade() {
-            Stream(shared).retire();
+        if let Some(state) = self.0.upgrade() {
+            Http2Stream(state).retire();
         }
     }
 }
 
-/// Why a request has no answer, and whether it may be sent again.
-pub(super) struct Broke {
-    pub(super) missed: Missed,
-    pub(super) seen: Seen,
+/// Why a request has no response, and whether it may be sent again.
+pub(super) struct SendError {
+    pub(super) error: OriginError,
+    pub(super) processing: Processing,
 }
 
-/// What the origin has seen of a request that failed.
-pub(super) enum Seen {
-    /// Nothing: here it is again, where we still have it.
-    Nothing(Option<Box<Request<Body>>>),
-    /// Nobody knows.
-    Perhaps,
+/// How far the origin has processed a failed request.
+pub(super) enum Processing {
+    /// Nothing. The request, where it is still here.
+    NotBegun(Option<Box<Request<Body>>>),
+    /// Unknown.
+    Unknown,
 }
 
 impl Connection {
-    /// Speaks HTTP over what was opened. `alive`: after so long a silence an HTTP/2 connection is asked for a sign of
-    /// life, and given up after so long again.
-    pub(super) async fn over(opened: Opened, until: Instant, alive: (Duration, Duration)) -> Result<Self, Missed> {
-        let missed = |error: hyper::Error| Missed::new(Failure::by(&error), &error);
+    /// Begins HTTP on an open connection. `keep_alive`: an HTTP/2 connection is pinged after the first time of silence,
+    /// and closed after the second.
+    pub(super) async fn over(
+        opened: OpenConnection,
+        until: Instant,
+        keep_alive: (Duration, Duration),
+    ) -> Result<Self, OriginError> {
+        let failed = |error: hyper::Error| OriginError::new(Failure::of_error(&error), &error);
         if !opened.is_http2 {
             let mut http = http1::Builder::new();
             let (sender, driver) = http
-                .max_buf_size(2 * LARGEST_HEAD)
-                .max_headers(READ_FIELDS)
+                .max_buf_size(2 * MAX_HEAD)
+                .max_headers(MAX_READ_FIELDS)
                 .handshake(opened.stream)
                 .await
-                .map_err(missed)?;
+                .map_err(failed)?;
             tokio::spawn(driver);
-            return Ok(Self::One(One { sender, tcp: opened.tcp, until }));
+            return Ok(Self::Http1(Http1Connection { sender, tcp: opened.tcp, until }));
         }
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
-            .keep_alive_interval(alive.0)
-            .keep_alive_timeout(alive.1)
+            .keep_alive_interval(keep_alive.0)
+            .keep_alive_timeout(keep_alive.1)
             .keep_alive_while_idle(true);
-        http.adaptive_window(true).max_header_list_size(LARGEST_HEAD as u32);
-        let (sender, driver) = http.handshake(opened.stream).await.map_err(missed)?;
-        let shared = Arc::new(Shared {
+        http.adaptive_window(true).max_header_list_size(MAX_HEAD as u32);
+        let (sender, driver) = http.handshake(opened.stream).await.map_err(failed)?;
+        let state = Arc::new(Http2State {
             retired: AtomicBool::new(false),
-            most: AtomicUsize::new(driver.current_max_send_streams()),
+            max_streams: AtomicUsize::new(driver.current_max_send_streams()),
             driver: AtomicWaker::new(),
         });
-        let told = Arc::downgrade(&shared);
+        let weak = Arc::downgrade(&state);
         tokio::spawn(async move {
             let mut driver = pin!(driver);
             poll_fn(|cx| {
                 let polled = driver.as_mut().poll(cx);
-                if let Some(shared) = told.upgrade() {
-                    shared.driver.register(cx.waker());
-                    shared.most.store(driver.current_max_send_streams(), Release);
+                if let Some(state) = weak.upgrade() {
+                    state.driver.register(cx.waker());
+                    state.max_streams.store(driver.current_max_send_streams(), Release);
                 }
                 polled
             })
             .await
         });
-        Ok(Self::Two(Two { sender, born: Instant::now(), until, stream: Stream(shared) }))
+        Ok(Self::Http2(Http2Connection { sender, opened: Instant::now(), until, stream: Http2Stream(state) }))
     }
 
-    /// Sends a request. What an HTTP/1.1 connection is free for afterwards is `back`'s to say; the answer of an HTTP/2
-    /// one comes with its stream.
+    /// Sends a request. `back` takes an HTTP/1.1 connection back with the response's head. The response of an HTTP/2
+    /// connection comes with its stream.
     pub(super) async fn send(
         self,
         request: Request<Body>,
-        back: impl FnOnce(One, &HeaderMap),
-    ) -> Result<(Response<Incoming>, Option<Stream>), Broke> {
+        back: impl FnOnce(Http1Connection, &HeaderMap),
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
         match self {
-            Self::One(mut one) => {
+            Self::Http1(mut connection) => {
                 let uri = request.uri().clone();
-                let answered = one.sender.try_send_request(origin_form(request)).await;
-                let response = answered.map_err(|error| Broke::by(error, &uri))?;
-                back(one, response.headers());
+                let sent = connection.sender.try_send_request(origin_form(request)).await;
+                let response = sent.map_err(|error| SendError::of(error, &uri))?;
+                back(connection, response.headers());
                 Ok((response, None))
             }
-            Self::Two(mut two) => {
+            Self::Http2(mut connection) => {
                 let uri = request.uri().clone();
                 let mut request = request;
                 *request.version_mut() = Version::HTTP_2;
-                let answered = two.sender.try_send_request(request).await;
-                // The origin's settings came before its first answer.
-                two.stream.0.driver.wake();
-                Ok((answered.map_err(|error| Broke::by(error, &uri))?, Some(two.stream)))
+                let sent = connection.sender.try_send_request(request).await;
+                // The origin's settings came before its first response.
+                connection.stream.0.driver.wake();
+                Ok((sent.map_err(|error| SendError::of(error, &uri))?, Some(connection.stream)))
             }
         }
     }
 
-    /// Where it is an HTTP/2 connection: it, to be told of.
-    pub(super) fn watch(&self) -> Option<Watch> {
+    /// Returns a reference to an HTTP/2 connection.
+    pub(super) fn downgrade(&self) -> Option<WeakHttp2Stream> {
         match self {
-            Self::One(_) => None,
-            Self::Two(two) => Some(two.stream.watch()),
+            Self::Http1(_) => None,
+            Self::Http2(connection) => Some(connection.stream.downgrade()),
         }
     }
 }
 
-impl One {
-    /// Whether it may have another request.
+impl Http1Connection {
+    /// Returns whether it may take another request.
     pub(super) fn is_free(&self, now: Instant) -> bool {
         self.sender.is_ready() && !self.sender.is_closed() && now < self.until && is_quiet(&self.tcp)
     }
@@ -196,46 +204,48 @@ impl One {
         self.sender.is_ready()
     }
 
-    /// Waits until the answer's body is through. Whether the connection is still there.
+    /// Waits for the end of the response's body. Returns whether the connection is still open.
     pub(super) async fn ready(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }
 }
 
-impl Two {
-    /// Whether it may have another request, now or later.
+impl Http2Connection {
+    /// Returns whether it may take another request, now or later.
     pub(super) fn is_good(&self, now: Instant) -> bool {
         !self.stream.0.retired.load(Acquire) && !self.sender.is_closed() && now < self.until
     }
 
-    /// Whether it may have one now. Beside the pool's own, each clone is a request.
+    /// Returns whether it may take one now. Each clone beside the pool's own is a request.
     pub(super) fn has_room(&self) -> bool {
-        Arc::strong_count(&self.stream.0).saturating_sub(1) < self.stream.0.most.load(Acquire).max(1)
+        Arc::strong_count(&self.stream.0).saturating_sub(1) < self.stream.0.max_streams.load(Acquire).max(1)
     }
 }
 
-impl Broke {
-    fn by(mut error: TrySendError<Request<Body>>, uri: &Uri) -> Self {
+impl SendError {
+    fn of(mut error: TrySendError<Request<Body>>, uri: &Uri) -> Self {
         let message = error.take_message().map(|mut request| {
             *request.uri_mut() = uri.clone();
             Box::new(request)
         });
         let error = error.into_error();
-        let missed = Missed::new(Failure::by(&error), &error);
-        // Above the last stream that a GOAWAY names (RFC 9113 section 6.8), or refused (section 8.7): nothing has been
-        // done for it.
+        // Above the last stream that a GOAWAY names (RFC 9113 section 6.8), or refused (section 8.7): it has not been
+        // processed.
         let untouched = |cause: &(dyn std::error::Error + 'static)| {
             cause.downcast_ref::<h2::Error>().is_some_and(|h2| {
                 h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM))
             })
         };
-        let seen =
-            if message.is_some() || causes(&error).any(untouched) { Seen::Nothing(message) } else { Seen::Perhaps };
-        Self { missed, seen }
+        let processing = if message.is_some() || causes(&error).any(untouched) {
+            Processing::NotBegun(message)
+        } else {
+            Processing::Unknown
+        };
+        Self { error: OriginError::new(Failure::of_error(&error), &error), processing }
     }
 }
 
-/// A request as HTTP/1.1 has it: the target alone, the authority in Host.
+/// Converts a request to the form of HTTP/1.1: the path alone as target, the authority in Host.
 fn origin_form(mut request: Request<Body>) -> Request<Body> {
     let uri = request.uri();
     if !request.headers().contains_key(HOST)

@@ -1,18 +1,17 @@
-//! Why there is no answer of an origin or a peer.
+//! Why there is no response of an origin or a peer.
 
-use super::Failing;
-use crate::body::Cut;
+use crate::{http::body::Cut, origin::backoff::FailureScope};
 use meshcache_protocol::Reason;
 use std::error::Error;
 
-/// Why there is no answer of an origin.
+/// Why there is no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No connection: refused, or no route.
     Connect,
     /// No address for the name.
     Dns,
-    /// No TLS: not trusted, not for this name, or not spoken there.
+    /// No TLS: not trusted, another name, or not spoken there.
     Tls,
     /// A peer that cannot be reached.
     Refused,
@@ -20,23 +19,23 @@ pub(crate) enum Failure {
     Timeout,
     /// The connection broke before the head was there.
     Reset,
-    /// What came is not HTTP.
+    /// The response is not HTTP.
     BadResponse,
-    /// The head has more fields than [`MOST_FIELDS`](super::MOST_FIELDS).
+    /// The head has more fields than [`MAX_FIELDS`](crate::origin::connection::MAX_FIELDS).
     TooManyHeaders,
-    /// The head is larger than we read.
+    /// The head is larger than the limit.
     HeadTooLarge,
-    /// 101, and nobody had asked for another protocol.
+    /// 101 without a request for another protocol.
     UnaskedUpgrade,
     /// The connection broke in the middle of the body.
     IncompleteBody,
     /// The client stopped sending its body.
     IncompleteRequest,
-    /// No place for a load in time, and the group refuses then.
+    /// No permit for a load or a connection in time.
     Overload,
-    /// There was no answer, and what is stored may not be given without one (RFC 9111 section 5.2.2.2).
+    /// There was no response, and the stored one may not be served without validation (RFC 9111 section 5.2.2.2).
     Unvalidated,
-    /// Our own fault.
+    /// A fault of this process.
     Internal,
 }
 
@@ -59,25 +58,26 @@ impl Failure {
         Self::Internal,
     ];
 
-    /// The failure of this word.
-    pub(crate) fn of(word: &str) -> Self {
-        Self::ALL.into_iter().find(|failure| failure.label() == word).unwrap_or(Self::Internal)
+    /// Returns the failure of a label.
+    pub(crate) fn of_label(label: &str) -> Self {
+        Self::ALL.into_iter().find(|failure| failure.label() == label).unwrap_or(Self::Internal)
     }
 
-    /// What it says of the origin.
-    pub(crate) const fn failing(self) -> Option<Failing> {
+    /// Returns what has failed at the origin, if anything.
+    pub(crate) const fn scope(self) -> Option<FailureScope> {
         match self {
-            Self::Connect | Self::Dns | Self::Tls => Some(Failing::Origin),
-            Self::Timeout | Self::Reset | Self::IncompleteBody => Some(Failing::Key { retry_after: 0 }),
+            Self::Connect | Self::Dns | Self::Tls => Some(FailureScope::Origin),
+            Self::Timeout | Self::Reset | Self::IncompleteBody => Some(FailureScope::Key { retry_after: 0 }),
             Self::BadResponse | Self::TooManyHeaders | Self::HeadTooLarge | Self::UnaskedUpgrade => {
-                Some(Failing::Key { retry_after: 0 })
+                Some(FailureScope::Key { retry_after: 0 })
             }
             Self::Refused | Self::IncompleteRequest | Self::Overload | Self::Unvalidated | Self::Internal => None,
         }
     }
 
-    /// Whether the origin gave no answer at all, or half of one: all who wait share that, and nobody asks again at
-    /// once. What it said that was no good for us, or what is our own fault, another may understand.
+    /// Returns whether the origin gave no response, or half of one: all waiting requests share that failure, and none
+    /// is sent again at once. A response that is no good here, or a fault of our own, may be different for the next
+    /// request.
     pub(crate) const fn is_no_answer(self) -> bool {
         matches!(
             self,
@@ -92,7 +92,7 @@ impl Failure {
         )
     }
 
-    /// The reason that is said.
+    /// Returns the reason for clients.
     pub(crate) const fn reason(self) -> Reason {
         match self {
             Self::Connect => Reason::Connect,
@@ -113,13 +113,13 @@ impl Failure {
         }
     }
 
-    /// The log word and metric label.
+    /// Returns the log word and metric label.
     pub(crate) const fn label(self) -> &'static str {
         self.reason().label()
     }
 
-    /// What went wrong on a connection that was there, by the first cause that says so.
-    pub(crate) fn by(error: &(dyn Error + 'static)) -> Self {
+    /// Returns what went wrong on an open connection, by the first cause that says so.
+    pub(crate) fn of_error(error: &(dyn Error + 'static)) -> Self {
         for cause in causes(error) {
             if cause.is::<Cut>() {
                 return Self::IncompleteRequest;
@@ -135,7 +135,7 @@ impl Failure {
                     return Self::Timeout;
                 }
             }
-            // A stream that our own end gave up: what came on it was no response.
+            // A stream that our own end reset: what came on it was no response.
             if cause.downcast_ref::<h2::Error>().is_some_and(|h2| h2.is_reset() && h2.is_library()) {
                 return Self::BadResponse;
             }
@@ -144,18 +144,18 @@ impl Failure {
     }
 }
 
-/// A failure, and what an operator wants to read of it.
+/// A failure with its cause for an operator.
 #[derive(Clone, Debug)]
-pub(super) struct Missed {
+pub(super) struct OriginError {
     pub(super) failure: Failure,
     pub(super) cause: String,
 }
 
-impl Missed {
+impl OriginError {
     pub(super) fn new(failure: Failure, error: &(dyn Error + 'static)) -> Self {
         let mut cause = String::new();
         for text in causes(error).map(ToString::to_string) {
-            // Some errors say themselves what caused them.
+            // Some errors contain the text of their cause.
             if !cause.contains(&text) {
                 cause = if cause.is_empty() { text } else { format!("{cause}: {text}") };
             }
@@ -168,7 +168,7 @@ impl Missed {
     }
 }
 
-/// An error, what caused it, what caused that.
+/// Returns an error and its chain of causes.
 pub(crate) fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {

@@ -1,28 +1,28 @@
-//! Whether an origin answers, as the log has it: one line when it fails first, one when it is back.
+//! Outages of an origin in the log: one line at the first failure, one at recovery.
 
-use super::failure::{Failure, Missed};
+use crate::origin::failure::{Failure, OriginError};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between two lines about an origin that comes and goes.
-const QUIET: Duration = Duration::from_secs(10);
+/// The least time between two lines about an origin that comes and goes.
+const MIN_BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// One group's origin.
+/// The log of one group's origin.
 pub(super) struct Health {
     group: String,
     origin: String,
-    outage: Mutex<Outage>,
+    outage: Mutex<LoggedOutage>,
 }
 
-/// Failures without an answer between.
+/// Failures without a response between.
 #[derive(Default)]
-struct Outage {
+struct LoggedOutage {
     since: Option<Instant>,
     failures: u64,
-    is_told: bool,
-    /// When something was last said.
-    told: Option<Instant>,
+    is_logged: bool,
+    /// When the last line was logged.
+    last_line: Option<Instant>,
 }
 
 impl Health {
@@ -30,48 +30,48 @@ impl Health {
         Self { group: group.to_owned(), origin: origin.to_owned(), outage: Mutex::default() }
     }
 
-    pub(super) fn answered(&self) {
-        let over = self.outage.lock().ends(Instant::now());
+    pub(super) fn record_response(&self) {
+        let over = self.outage.lock().record_response(Instant::now());
         if let Some((lasted, failures)) = over {
             tracing::info!(group = self.group, origin = self.origin, ?lasted, failures, "origin answers again");
         }
     }
 
-    pub(super) fn failed(&self, missed: &Missed) {
-        // What the client did, or we did, says nothing of the origin.
-        let is_origins = !matches!(missed.failure, Failure::IncompleteRequest | Failure::Internal);
-        if is_origins && self.outage.lock().fails(Instant::now()) {
+    pub(super) fn record_failure(&self, error: &OriginError) {
+        // A failure of the client or of this process says nothing about the origin.
+        let is_origins = !matches!(error.failure, Failure::IncompleteRequest | Failure::Internal);
+        if is_origins && self.outage.lock().record_failure(Instant::now()) {
             tracing::warn!(
                 group = self.group,
                 origin = self.origin,
-                reason = missed.failure.label(),
-                cause = missed.cause,
+                reason = error.failure.label(),
+                cause = error.cause,
                 "origin does not answer"
             );
         }
     }
 }
 
-impl Outage {
-    /// Whether that is to be told.
-    fn fails(&mut self, now: Instant) -> bool {
+impl LoggedOutage {
+    /// Records a failure. Returns whether to log it.
+    fn record_failure(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
         self.failures += 1;
-        let is_news = !self.is_told && self.told.is_none_or(|told| now >= told + QUIET);
+        let is_news = !self.is_logged && self.last_line.is_none_or(|last_line| now >= last_line + MIN_BETWEEN_LINES);
         if is_news {
-            (self.is_told, self.told) = (true, Some(now));
+            (self.is_logged, self.last_line) = (true, Some(now));
         }
         is_news
     }
 
-    /// How long it lasted and what failed meanwhile, if that is to be told.
-    fn ends(&mut self, now: Instant) -> Option<(Duration, u64)> {
+    /// Records a response. Returns how long the outage lasted and how many requests failed, where that is to be logged.
+    fn record_response(&mut self, now: Instant) -> Option<(Duration, u64)> {
         let since = self.since.take()?;
         let failures = std::mem::take(&mut self.failures);
-        if !std::mem::take(&mut self.is_told) {
+        if !std::mem::take(&mut self.is_logged) {
             return None;
         }
-        self.told = Some(now);
+        self.last_line = Some(now);
         Some((now.saturating_duration_since(since), failures))
     }
 }
@@ -84,22 +84,28 @@ mod tests {
     fn an_outage_has_a_first_line_and_a_last() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut origin = Outage::default();
-        assert_eq!(origin.ends(at(0)), None, "all is well");
-        assert!(origin.fails(at(0)) && !origin.fails(at(1)) && !origin.fails(at(100)), "once");
-        assert_eq!(origin.ends(at(100)), Some((Duration::from_secs(100), 3)));
-        assert_eq!(origin.ends(at(101)), None);
+        let mut origin = LoggedOutage::default();
+        assert_eq!(origin.record_response(at(0)), None, "all is well");
+        assert!(
+            origin.record_failure(at(0)) && !origin.record_failure(at(1)) && !origin.record_failure(at(100)),
+            "once"
+        );
+        assert_eq!(origin.record_response(at(100)), Some((Duration::from_secs(100), 3)));
+        assert_eq!(origin.record_response(at(101)), None);
     }
 
     #[test]
     fn an_origin_that_comes_and_goes_does_not_fill_the_log() {
         let start = Instant::now();
         let at = |tenths: u64| start + Duration::from_millis(tenths * 100);
-        let mut origin = Outage::default();
+        let mut origin = LoggedOutage::default();
         let lines: usize = (0..200)
-            .map(|n| usize::from(origin.fails(at(2 * n))) + usize::from(origin.ends(at(2 * n + 1)).is_some()))
+            .map(|n| {
+                usize::from(origin.record_failure(at(2 * n)))
+                    + usize::from(origin.record_response(at(2 * n + 1)).is_some())
+            })
             .sum();
         assert_eq!(lines, 8, "in 40 s: a pair of lines each 10 s");
-        assert!(origin.fails(at(600)), "a new outage after a while is news");
+        assert!(origin.record_failure(at(600)), "a new outage after a while is news");
     }
 }

@@ -1,12 +1,17 @@
-//! The connections to one origin: which takes a request, and for how long they are kept.
+//! The connections to one origin: which takes a request, and how long idle ones are kept.
 
-use super::{
-    connect::Connector,
-    connection::{Broke, Connection, One, Seen, Stream, Two, Watch},
-    failure::{Failure, Missed},
-    seats::Seats,
+use crate::{
+    http::body::Body,
+    jitter::random,
+    origin::{
+        connect::Connector,
+        connection::{
+            Connection, Http1Connection, Http2Connection, Http2Stream, Processing, SendError, WeakHttp2Stream,
+        },
+        connection_limit::{CloseIdle, ConnectionLimit},
+        failure::{Failure, OriginError},
+    },
 };
-use crate::{body::Body, chance::random};
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -22,251 +27,243 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Connections that are kept although nobody uses them.
-const MOST_IDLE: usize = 64;
-/// A request that may not be sent twice takes a connection that was used so lately.
-const JUST_NOW: Duration = Duration::from_millis(500);
+/// The most idle connections.
+const MAX_IDLE: usize = 64;
+/// The longest idle time of a connection for a request that may not be sent twice.
+const MAX_IDLE_UNSAFE: Duration = Duration::from_millis(500);
 
-/// For how long connections are kept.
+/// How long connections are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ages {
-    /// An HTTP/1.1 connection that nobody uses: less than servers keep them.
+pub(super) struct Lifetimes {
+    /// The idle timeout of an HTTP/1.1 connection: shorter than that of usual servers.
     pub(super) idle: Duration,
-    /// Any connection, up to a fifth less: then it takes no new request, and the name is resolved again for the next
-    /// one.
-    pub(super) most: Duration,
-    /// After so long a silence an HTTP/2 connection is asked for a sign of life, and given up after so long again.
-    pub(super) alive: (Duration, Duration),
+    /// The age of any connection, up to a fifth less, after which it takes no new request and the name is resolved
+    /// again.
+    pub(super) max_age: Duration,
+    /// An HTTP/2 connection is pinged after the first time of silence, and closed after the second.
+    pub(super) keep_alive: (Duration, Duration),
 }
 
-impl Ages {
-    /// A connection that says nothing is given up after 10 s.
+impl Lifetimes {
+    /// A silent connection is closed after 10 s.
     pub(super) const ALIVE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(6));
 }
 
 /// The connections to one origin.
 pub(super) struct Pool {
     connector: Connector,
-    ages: Ages,
-    seats: Arc<Seats>,
-    kept: Mutex<Kept>,
-    /// Held while a connection is opened that may become everybody's; when that failed last, and why.
-    opening: tokio::sync::Mutex<Option<(Instant, Missed)>>,
+    lifetimes: Lifetimes,
+    limit: Arc<ConnectionLimit>,
+    connections: Mutex<PooledConnections>,
+    /// Held while a connection is opened that others may share. When the last one failed, and why.
+    opening: tokio::sync::Mutex<Option<(Instant, OriginError)>>,
     speaks_http1: AtomicBool,
 }
 
 #[derive(Default)]
-struct Kept {
-    /// The one that was used last is the last.
-    idle: Vec<Idle>,
-    shared: Vec<Two>,
+struct PooledConnections {
+    /// In the order of use, the last one last.
+    idle: Vec<IdleConnection>,
+    shared: Vec<Http2Connection>,
     is_swept: bool,
 }
 
-struct Idle {
-    one: One,
+struct IdleConnection {
+    connection: Http1Connection,
     since: Instant,
     until: Instant,
 }
 
-/// What a request is on now.
+/// The connection that a request is on, which may change when it is sent again.
 #[derive(Default)]
-pub(super) struct On {
-    place: Mutex<Where>,
+pub(super) struct RequestConnection {
+    current: Mutex<Current>,
     /// How long it waits for a descriptor.
     patience: Duration,
 }
 
 #[derive(Default)]
-enum Where {
-    /// A connection that is only its own, and ends with it.
+enum Current {
+    /// A new connection, or none.
     #[default]
-    Own,
-    /// An HTTP/1.1 connection that was kept.
-    Kept(Weak<Pool>),
+    New,
+    /// An HTTP/1.1 connection that was idle.
+    Reused(Weak<Pool>),
     /// An HTTP/2 connection.
-    Shared(Watch),
+    Shared(WeakHttp2Stream),
 }
 
-impl On {
+impl RequestConnection {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { place: Mutex::default(), patience }
+        Self { current: Mutex::default(), patience }
     }
 
-    /// The request was left without an answer for too long: an HTTP/2 connection takes no further one; and where a kept
-    /// one is silent, those that were kept beside it may be, too.
+    /// Records that the request got no response in time. An HTTP/2 connection takes no further one. Where a reused
+    /// connection is silent, other idle ones may be, too: they are closed.
     pub(super) fn retire(&self) {
-        match std::mem::take(&mut *self.place.lock()) {
-            Where::Own => {}
-            Where::Kept(pool) => {
+        match std::mem::take(&mut *self.current.lock()) {
+            Current::New => {}
+            Current::Reused(pool) => {
                 if let Some(pool) = pool.upgrade() {
-                    pool.kept.lock().idle.clear();
+                    pool.connections.lock().idle.clear();
                 }
             }
-            Where::Shared(watch) => watch.retire(),
+            Current::Shared(stream) => stream.retire(),
         }
     }
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, ages: Ages, seats: Arc<Seats>) -> Arc<Self> {
+    pub(super) fn new(connector: Connector, lifetimes: Lifetimes, limit: Arc<ConnectionLimit>) -> Arc<Self> {
         let (opening, speaks_http1) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
-        let pool = Arc::new(Self { connector, ages, seats, kept: Mutex::default(), opening, speaks_http1 });
-        pool.seats.enter(Arc::downgrade(&pool));
+        let pool = Arc::new(Self { connector, lifetimes, limit, connections: Mutex::default(), opening, speaks_http1 });
+        let weak: Weak<Self> = Arc::downgrade(&pool);
+        pool.limit.register(weak);
         pool
     }
 
-    /// Sends a request, at most twice: once more on a new connection where the first has broken and that does no harm.
+    /// Sends a request, at most twice: once more on a new connection, where the first has broken and sending twice does
+    /// no harm.
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<Body>,
-        on: &On,
-    ) -> Result<(Response<Incoming>, Option<Stream>), Missed> {
+        on: &RequestConnection,
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
         let is_safe = is_safe(request.method());
-        let again = copy(&request);
-        let kept = self.take(is_safe);
-        let was_kept = kept.is_some();
-        let connection = match kept {
-            Some(kept) => kept,
+        let copy = repeatable(&request);
+        let open = self.take_open(is_safe);
+        let is_reused = open.is_some();
+        let connection = match open {
+            Some(connection) => connection,
             None => self.open(on.patience).await?,
         };
-        let Broke { missed, seen } = match self.once(connection, was_kept, request, on).await {
+        let SendError { error, processing } = match self.send_on(connection, is_reused, request, on).await {
             Ok(answered) => return Ok(answered),
-            Err(broke) => broke,
+            Err(failed) => failed,
         };
-        let again = match seen {
-            Seen::Nothing(request) => request.map(|request| *request).or(again),
-            // A server may close a connection just when we take it: that says nothing about the request.
-            Seen::Perhaps => again.filter(|_| was_kept && is_safe && missed.failure == Failure::Reset),
+        let copy = match processing {
+            Processing::NotBegun(request) => request.map(|request| *request).or(copy),
+            // A server may close an idle connection just when it is reused: that says nothing about the request.
+            Processing::Unknown => copy.filter(|_| is_reused && is_safe && error.failure == Failure::Reset),
         };
-        match again {
-            Some(again) => {
-                self.once(self.open(on.patience).await?, false, again, on).await.map_err(|broke| broke.missed)
+        match copy {
+            Some(copy) => {
+                self.send_on(self.open(on.patience).await?, false, copy, on).await.map_err(|failed| failed.error)
             }
-            None => Err(missed),
+            None => Err(error),
         }
     }
 
-    async fn once(
+    async fn send_on(
         self: &Arc<Self>,
         connection: Connection,
-        was_kept: bool,
+        is_reused: bool,
         request: Request<Body>,
-        on: &On,
-    ) -> Result<(Response<Incoming>, Option<Stream>), Broke> {
-        *on.place.lock() = match connection.watch() {
-            Some(watch) => Where::Shared(watch),
-            None if was_kept => Where::Kept(Arc::downgrade(self)),
-            None => Where::Own,
+        on: &RequestConnection,
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
+        *on.current.lock() = match connection.downgrade() {
+            Some(stream) => Current::Shared(stream),
+            None if is_reused => Current::Reused(Arc::downgrade(self)),
+            None => Current::New,
         };
-        connection.send(request, |one, headers| self.give_back(one, headers)).await
+        connection.send(request, |connection, headers| self.reclaim(connection, headers)).await
     }
 
-    /// A connection that is there.
-    fn take(&self, is_safe: bool) -> Option<Connection> {
+    /// Takes an open connection.
+    fn take_open(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
-        let mut kept = self.kept.lock();
-        if let Some(two) = kept.shared(now, None) {
-            return Some(Connection::Two(two));
+        let mut connections = self.connections.lock();
+        if let Some(connection) = connections.find_shared(now, None) {
+            return Some(Connection::Http2(connection));
         }
-        while let Some(idle) = kept.idle.pop() {
-            if !is_safe && now >= idle.since + JUST_NOW {
-                // Those below were used even earlier.
-                kept.idle.push(idle);
+        while let Some(idle) = connections.idle.pop() {
+            if !is_safe && now >= idle.since + MAX_IDLE_UNSAFE {
+                // Those before it were used even earlier.
+                connections.idle.push(idle);
                 return None;
             }
             if idle.is_good(now) {
-                return Some(Connection::One(idle.one));
+                return Some(Connection::Http1(idle.connection));
             }
         }
         None
     }
 
-    /// A new connection. Where it may become HTTP/2, one is opened for all who want one.
-    async fn open(self: &Arc<Self>, patience: Duration) -> Result<Connection, Missed> {
+    /// Opens a connection. Where it may become HTTP/2, all waiting requests share it.
+    async fn open(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
         let since = Instant::now();
         if self.connector.may_be_http2() && !self.speaks_http1.load(Acquire) {
             let mut opening = self.opening.lock().await;
-            if let Some(two) = self.kept.lock().shared(Instant::now(), Some(since)) {
-                return Ok(Connection::Two(two));
+            if let Some(connection) = self.connections.lock().find_shared(Instant::now(), Some(since)) {
+                return Ok(Connection::Http2(connection));
             }
-            if let Some((_, missed)) = opening.as_ref().filter(|(at, _)| *at >= since) {
-                return Err(missed.clone());
+            if let Some((_, error)) = opening.as_ref().filter(|(at, _)| *at >= since) {
+                return Err(error.clone());
             }
             if !self.speaks_http1.load(Acquire) {
                 let opened = self.connect(patience).await;
-                *opening = opened.as_ref().err().map(|missed| (Instant::now(), missed.clone()));
+                *opening = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
                 return opened;
             }
         }
         self.connect(patience).await
     }
 
-    async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, Missed> {
-        let seat = self.seats.take(patience).await?;
-        let opened = self.connector.open(seat).await?;
-        // Not all at once: neither those of one coordinator nor those of many.
-        let most = self.ages.most.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
-        let connection = Connection::over(opened, Instant::now() + most, self.ages.alive).await?;
-        if let Connection::Two(two) = &connection {
-            let mut kept = self.kept.lock();
-            kept.shared.push(two.clone());
-            self.sweep(&mut kept);
+    async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
+        let permit = self.limit.take(patience).await?;
+        let opened = self.connector.open(permit).await?;
+        // Jitter, among the connections of one coordinator and of many.
+        let age = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
+        let connection = Connection::over(opened, Instant::now() + age, self.lifetimes.keep_alive).await?;
+        if let Connection::Http2(connection) = &connection {
+            let mut connections = self.connections.lock();
+            connections.shared.push(connection.clone());
+            self.sweep(&mut connections);
         }
-        self.speaks_http1.store(matches!(connection, Connection::One(_)), Release);
+        self.speaks_http1.store(matches!(connection, Connection::Http1(_)), Release);
         Ok(connection)
     }
 
-    /// An HTTP/1.1 connection whose answer has begun: kept when that is through.
-    fn give_back(self: &Arc<Self>, mut one: One, headers: &HeaderMap) {
-        let idle = said(headers).map_or(self.ages.idle, |said| said.min(self.ages.idle));
-        if one.is_ready() {
-            self.keep(one, idle);
+    /// Keeps an HTTP/1.1 connection when its response has ended.
+    fn reclaim(self: &Arc<Self>, mut connection: Http1Connection, headers: &HeaderMap) {
+        let idle = server_idle_timeout(headers).map_or(self.lifetimes.idle, |theirs| theirs.min(self.lifetimes.idle));
+        if connection.is_ready() {
+            self.keep(connection, idle);
             return;
         }
         let pool = self.clone();
         tokio::spawn(async move {
-            if one.ready().await {
-                pool.keep(one, idle);
+            if connection.ready().await {
+                pool.keep(connection, idle);
             }
         });
     }
 
-    /// Closes a connection that nobody uses, the one that was used longest ago. Whether there was one.
-    pub(super) fn close_idle(&self) -> bool {
-        let mut kept = self.kept.lock();
-        let is_idle = !kept.idle.is_empty();
-        if is_idle {
-            kept.idle.remove(0);
-        }
-        is_idle
-    }
-
-    fn keep(self: &Arc<Self>, one: One, idle: Duration) {
+    fn keep(self: &Arc<Self>, connection: Http1Connection, idle: Duration) {
         let since = Instant::now();
-        let mut kept = self.kept.lock();
-        if kept.idle.len() < MOST_IDLE && !idle.is_zero() && !self.seats.are_needed() {
-            kept.idle.push(Idle { one, since, until: since + idle });
-            self.sweep(&mut kept);
+        let mut connections = self.connections.lock();
+        if connections.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.has_waiting() {
+            connections.idle.push(IdleConnection { connection, since, until: since + idle });
+            self.sweep(&mut connections);
         }
     }
 
-    /// Closes what has been kept for too long, as long as anything is kept.
-    fn sweep(self: &Arc<Self>, kept: &mut Kept) {
-        if std::mem::replace(&mut kept.is_swept, true) {
+    /// Closes connections that have been idle for too long, as long as any is kept.
+    fn sweep(self: &Arc<Self>, connections: &mut PooledConnections) {
+        if std::mem::replace(&mut connections.is_swept, true) {
             return;
         }
         let pool = Arc::downgrade(self);
-        let every = (self.ages.idle / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
+        let every = (self.lifetimes.idle / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
         tokio::spawn(async move {
             loop {
                 sleep(every).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let (now, mut kept) = (Instant::now(), pool.kept.lock());
-                kept.idle.retain(|idle| idle.is_good(now));
-                kept.shared.retain(|two| two.is_good(now));
-                kept.is_swept = !(kept.idle.is_empty() && kept.shared.is_empty());
-                if !kept.is_swept {
+                let (now, mut connections) = (Instant::now(), pool.connections.lock());
+                connections.idle.retain(|idle| idle.is_good(now));
+                connections.shared.retain(|connection| connection.is_good(now));
+                connections.is_swept = !(connections.idle.is_empty() && connections.shared.is_empty());
+                if !connections.is_swept {
                     return;
                 }
             }
@@ -274,46 +271,59 @@ impl Pool {
     }
 }
 
-impl Kept {
-    /// An HTTP/2 connection with room, opened at that time or later.
-    fn shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Two> {
-        self.shared.retain(|two| two.is_good(now));
-        self.shared.iter().find(|two| since.is_none_or(|since| two.born >= since) && two.has_room()).cloned()
+impl CloseIdle for Pool {
+    fn close_idle(&self) -> bool {
+        let mut connections = self.connections.lock();
+        let is_idle = !connections.idle.is_empty();
+        if is_idle {
+            connections.idle.remove(0);
+        }
+        is_idle
     }
 }
 
-impl Idle {
+impl PooledConnections {
+    /// Returns an HTTP/2 connection with room, opened at `since` or later.
+    fn find_shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
+        self.shared.retain(|connection| connection.is_good(now));
+        self.shared
+            .iter()
+            .find(|connection| since.is_none_or(|since| connection.opened >= since) && connection.has_room())
+            .cloned()
+    }
+}
+
+impl IdleConnection {
     fn is_good(&self, now: Instant) -> bool {
-        now < self.until && self.one.is_free(now)
+        now < self.until && self.connection.is_free(now)
     }
 }
 
-/// How long the server says that it keeps the connection (`Keep-Alive: timeout=5`), with what the way to it takes taken
-/// off.
-fn said(headers: &HeaderMap) -> Option<Duration> {
+/// Returns the server's idle timeout (`Keep-Alive: timeout=5`), less the time that a request takes to arrive.
+fn server_idle_timeout(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(HeaderName::from_static("keep-alive"))?.to_str().ok()?;
     let seconds =
         field.split(',').find_map(|word| word.trim().strip_prefix("timeout=")?.trim_matches('"').parse().ok())?;
-    let said = Duration::from_secs(seconds);
-    Some(said - (said / 2).min(Duration::from_secs(1)))
+    let timeout = Duration::from_secs(seconds);
+    Some(timeout - (timeout / 2).min(Duration::from_secs(1)))
 }
 
 fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// The same request once more, where it can be sent twice: it has no body.
-fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+/// Copies a request without a body, which can be sent twice.
+fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     if !http_body::Body::is_end_stream(request.body()) {
         return None;
     }
-    let mut again = Request::new(Body::empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    *again.version_mut() = request.version();
-    *again.extensions_mut() = request.extensions().clone();
-    Some(again)
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.version_mut() = request.version();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
 }
 
 #[cfg(test)]
@@ -321,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_keeps_connections_for_less_is_believed() {
+    fn a_servers_shorter_idle_timeout_counts() {
         for (field, expected) in [
             ("timeout=5, max=100", Some(4000)),
             ("max=9,timeout=2", Some(1000)),
@@ -331,7 +341,7 @@ mod tests {
         ] {
             let headers =
                 HeaderMap::from_iter([(HeaderName::from_static("keep-alive"), http::HeaderValue::from_static(field))]);
-            assert_eq!(said(&headers), expected.map(Duration::from_millis), "{field}");
+            assert_eq!(server_idle_timeout(&headers), expected.map(Duration::from_millis), "{field}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A request's body on its way to an origin, and when its last byte has left.
+//! A request's body on its way to an origin, with a signal at its end.
 
-use crate::body::{Body, Cut};
+use crate::http::body::{Body, Cut};
 use bytes::Bytes;
 use http::Request;
 use http_body::{Frame, SizeHint};
@@ -11,11 +11,11 @@ use std::{
 };
 use tokio::{sync::oneshot, time::sleep};
 
-/// The end of a request's body: what an origin takes its time for begins there.
-pub(super) struct Sent(Option<oneshot::Receiver<()>>);
+/// The end of a request's body: the time limit of the response begins there.
+pub(super) struct UploadEnd(Option<oneshot::Receiver<()>>);
 
-impl Sent {
-    /// The request, and when all of it has been sent.
+impl UploadEnd {
+    /// Returns the request, and the end of its body.
     pub(super) fn of(request: Request<Body>) -> (Request<Body>, Self) {
         if http_body::Body::is_end_stream(request.body()) {
             return (request, Self(None));
@@ -24,10 +24,10 @@ impl Sent {
         (request.map(|body| Body::stream(Upload { body, end: Some(end) })), Self(Some(ended)))
     }
 
-    /// Waits for the last byte, and then for so long.
-    pub(super) async fn and(self, limit: Duration) {
+    /// Waits for the last byte, and then for this long.
+    pub(super) async fn then(self, limit: Duration) {
         if let Some(ended) = self.0 {
-            // Nobody says anything: the other half goes with the body.
+            // Dropping the body closes the channel: that is the signal.
             let _ = ended.await;
         }
         sleep(limit).await;

@@ -1,6 +1,6 @@
 //! What is held against each answer, and what is counted.
 
-use super::{net::LATENCY, world::World};
+use crate::simulation::{net::LATENCY, world::World};
 use std::collections::BTreeMap;
 
 /// One key as the service has it.

@@ -1,14 +1,14 @@
 //! What a node loads for all who ask: it peeks at the one that had the key before, and only then goes to the service.
 
-use super::{
-    net::{Back, Lost, Place},
-    questions::{HOUR, PATIENCE},
-    world::World,
-};
 use crate::{
-    carried::Comes,
-    store::{Entry, Load, Parts, Used, fresh},
-    sure::{Claim, Knows},
+    cache::transfer::Comes,
+    consistency::catch_up::{Claim, Standing},
+    simulation::{
+        net::{Back, Lost, Place},
+        questions::{HOUR, PATIENCE},
+        world::World,
+    },
+    store::{Entry, Parts, PurgeGuard, Recency, fresh},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -28,9 +28,9 @@ impl World {
     /// What a node has of a key: its version and its age.
     pub(super) fn stored(&self, at: usize, key: usize) -> Option<(u64, u64)> {
         let cache = &self.nodes[at].cache;
-        let rules = cache.rules();
-        let now = cache.now();
-        let entry = cache.store.get(&rules.named("g")?.share, &self.keys[key], now, |_| true)?;
+        let rules = cache.group_table();
+        let now = cache.clock.now();
+        let entry = cache.store.get(&rules.named("g")?.quota, &self.keys[key], now, |_| true)?;
         Some((
             std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?,
             entry.stored.age(entry.resident(now)),
@@ -48,14 +48,10 @@ impl World {
         node.flights.insert(key, turn);
         node.waiters.insert(turn, vec![waiter]);
         let (cache, life) = (node.cache.clone(), node.life);
-        let load = cache.store.begin(self.keys[key].clone(), cache.history.position());
+        let load = cache.store.begin(self.keys[key].clone(), cache.consistency.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
-        let is_owner = cache.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
-        let before = if is_owner {
-            cache.former.lock().owners(self.keys[key].hash(), me, None, cache.now())
-        } else {
-            Vec::new()
-        };
+        let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
+        let before = if is_owner { cache.cluster.previous_owners(self.keys[key].hash(), None) } else { Vec::new() };
         let before = before
             .iter()
             .filter_map(|name| name.strip_prefix('p')?.parse().ok())
@@ -72,12 +68,12 @@ impl World {
                 }
                 if answer == Err(Lost::Refused) {
                     let now = world.now;
-                    world.nodes[at].breakers.entry(other).or_default().fails(now);
+                    world.nodes[at].breakers.entry(other).or_default().record_failure(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
-                    && cache.knows(Claim::Peer(&there.to_string())) == Knows::All
+                    && cache.consistency.record_claim(Claim::Peer(&there.to_string())) == Standing::Current
                 {
-                    let (there, rules) = (Arc::new(there), cache.rules());
+                    let (there, rules) = (Arc::new(there), cache.group_table());
                     for frame in &frames {
                         let _ =
                             cache.take_in(rules.named("g").unwrap(), &load, frame, PATIENCE / 2, &there, Comes::Peeked);
@@ -98,11 +94,11 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::message(&cache.history.position());
-            let rules = cache.rules();
+            let mut message = frame::new_message(&cache.consistency.position());
+            let rules = cache.group_table();
             let served = rules.named("g").unwrap();
-            if let Some((entries, used)) = cache.store.peek(&served.share, &world.keys[key], cache.now()) {
-                let used = Used { ..used };
+            if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {
+                let used = Recency { ..used };
                 cache.write_frames(&world.keys[key], &entries, used, served.group.digest(), &mut message);
             }
             back.send(world, message);
@@ -115,9 +111,9 @@ impl World {
         }
     }
 
-    fn load(&mut self, at: usize, key: usize, flight: u64, load: Load) {
+    fn load(&mut self, at: usize, key: usize, flight: u64, load: PurgeGuard) {
         self.things[key].loads += 1;
-        self.nodes[at].cache.note_stand_in(&self.keys[key]);
+        self.nodes[at].cache.cluster.record_load(&self.keys[key]);
         let life = self.nodes[at].life;
         self.after(SERVICE / 2, move |world| {
             // What the service says it says half way.
@@ -128,7 +124,7 @@ impl World {
                         return;
                     }
                     let cache = world.nodes[at].cache.clone();
-                    let now = cache.now();
+                    let now = cache.clock.now();
                     let entry = Arc::new(Entry::new(Parts {
                         status: StatusCode::OK,
                         fields: Vec::new(),
@@ -139,7 +135,7 @@ impl World {
                         arrived: now,
                         position: load.position().clone(),
                     }));
-                    let kept = cache.store.put(&cache.rules().named("g").unwrap().share, &load, entry, now);
+                    let kept = cache.store.put(&cache.group_table().named("g").unwrap().quota, &load, entry, now);
                     world.land(at, key, flight, version, kept);
                 })
             });

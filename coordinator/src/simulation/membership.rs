@@ -1,14 +1,16 @@
 //! Who is in the ring: what nodes say of themselves, and how they leave.
 
-use super::{
-    net::Place,
-    world::{World, index},
-};
 use crate::{
-    carried::Comes,
-    discovery::told::Does,
-    lease::Renewal,
-    sure::{Claim, Knows},
+    cache::transfer::Comes,
+    cluster::announcements::MembershipEvent,
+    consistency::{
+        catch_up::{Claim, Standing},
+        lease::Renewal,
+    },
+    simulation::{
+        net::Place,
+        world::{World, index},
+    },
 };
 use meshcache_protocol::{Key, Ring, frame};
 use std::{collections::BTreeMap, sync::Arc};
@@ -18,23 +20,23 @@ impl World {
     pub(super) fn settle(&mut self, at: usize) {
         let (now, peers) = (self.now, self.peers.clone());
         let node = &mut self.nodes[at];
-        node.told.settle(&peers[..self.discovered], now);
-        let ring = Ring::new(node.told.ring(&peers[..self.discovered]));
-        if ring == *node.cache.ring() {
+        node.announcements.expire(&peers[..self.discovered], now);
+        let ring = Ring::new(node.announcements.members(&peers[..self.discovered]));
+        if ring == *node.cache.cluster.ring() {
             return;
         }
         // One for all who know the same: a thousand rings of a thousand peers are many.
         let ring = self.rings.entry(ring.version()).or_insert_with(|| Arc::new(ring)).clone();
         self.figures.rings += 1;
-        drop(node.cache.note_ring(&ring));
+        drop(node.cache.cluster.swap_ring(&ring));
         let others: Vec<usize> =
             ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
         let renewal = node
             .cache
-            .lease
-            .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name), now);
-        if renewal == Renewal::Empty {
-            self.figures.emptied += u64::from(node.cache.start_over().entries > 0);
+            .consistency
+            .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name));
+        if renewal == Renewal::Flush {
+            self.figures.emptied += u64::from(crate::purge::execute::start_over(&node.cache).entries > 0);
         }
         node.ring.fill(false);
         others.iter().for_each(|other| node.ring[*other] = true);
@@ -48,46 +50,46 @@ impl World {
         }
     }
 
-    fn hears_word(&mut self, at: usize, of: usize, does: Does, stood_in: bool) {
+    fn hears_word(&mut self, at: usize, of: usize, event: MembershipEvent, covered: bool) {
         self.figures.words += 1;
-        let is_news = self.hears(at, of, does);
+        let is_news = self.hears(at, of, event);
         let node = &mut self.nodes[at];
-        if does == Does::End {
-            node.cache.former.lock().forget(&self.peers[of].name);
+        if event == MembershipEvent::End {
+            drop(node.cache.cluster.remove_previous(&self.peers[of].name));
         }
-        if does == Does::Join
+        if event == MembershipEvent::Join
             && let Some(breaker) = node.breakers.get_mut(&of)
         {
-            breaker.answers();
+            breaker.record_success();
         }
-        if stood_in {
-            drop(node.cache.note_missed());
+        if covered {
+            drop(node.cache.cluster.push_absence());
         }
         if is_news {
             self.settle(at);
         }
     }
 
-    fn hears(&mut self, at: usize, of: usize, does: Does) -> bool {
-        self.nodes[at].told.hear(self.peers[of].clone(), does, &self.peers[..self.discovered], self.now)
+    fn hears(&mut self, at: usize, of: usize, event: MembershipEvent) -> bool {
+        self.nodes[at].announcements.record(self.peers[of].clone(), event, &self.peers[..self.discovered], self.now)
     }
 
     /// Says something of itself: to all it knows, who comes to those who left, too; or, as one whom an API makes known,
     /// only to those for whom it has answered.
-    fn say(&mut self, at: usize, does: Does) {
-        if does != Does::End && self.hears(at, at, does) {
+    fn say(&mut self, at: usize, event: MembershipEvent) {
+        if event != MembershipEvent::End && self.hears(at, at, event) {
             self.settle(at);
         }
         let cache = self.nodes[at].cache.clone();
-        let (ring, stood_in) = (cache.ring(), cache.stood_in.lock().clone());
-        let is_known = does == Does::Join && self.nodes[at].life == 0;
-        let told = if does == Does::Join && !is_known { self.discovered } else { 0 };
+        let (ring, covered) = (cache.cluster.ring(), cache.cluster.covered_owners());
+        let is_known = event == MembershipEvent::Join && self.nodes[at].life == 0;
+        let told = if event == MembershipEvent::Join && !is_known { self.discovered } else { 0 };
         let left = self.peers.iter().take(told).filter(|peer| ring.peer(&peer.name).is_none());
         let all: Vec<usize> =
             ring.peers().iter().chain(left).filter_map(|peer| index(&peer.data)).filter(|other| *other != at).collect();
         for other in all {
-            let stood_in = does == Does::Join && stood_in.contains(self.name(other));
-            if is_known && !stood_in {
+            let covered = event == MembershipEvent::Join && covered.contains(self.name(other));
+            if is_known && !covered {
                 continue;
             }
             let cache = cache.clone();
@@ -96,17 +98,17 @@ impl World {
                 other,
                 1000,
                 move |world, back| {
-                    world.hears_word(other, at, does, stood_in);
-                    let leaves = world.nodes[other].told.leave(world.name(other)).map(|word| word.does);
+                    world.hears_word(other, at, event, covered);
+                    let leaves = world.nodes[other].announcements.departure(world.name(other)).map(|own| own.event);
                     back.send(world, leaves);
                 },
                 move |world, answer| {
                     let Ok(leaves) = answer else { return };
-                    if stood_in {
-                        cache.stood_in.lock().remove(world.name(other));
+                    if covered {
+                        cache.cluster.remove_covered_owner(world.name(other));
                     }
-                    if let Some(does) = leaves {
-                        world.hears_word(at, other, does, false);
+                    if let Some(event) = leaves {
+                        world.hears_word(at, other, event, false);
                     }
                 },
             );
@@ -114,30 +116,30 @@ impl World {
     }
 
     /// Says it again for as long as it is true.
-    pub(super) fn go_on_saying(&mut self, at: usize, does: Does, life: u64) {
+    pub(super) fn go_on_saying(&mut self, at: usize, event: MembershipEvent, life: u64) {
         let node = &self.nodes[at];
-        if node.life != life || !node.is_up || node.says != does {
+        if node.life != life || !node.is_up || node.announces != event {
             return;
         }
-        self.say(at, does);
-        self.after(3000, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, does, life)));
+        self.say(at, event);
+        self.after(3000, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, event, life)));
     }
 
     /// Leaves: says so, hands over, ends.
     pub(super) fn leave(&mut self, at: usize) {
         let life = self.nodes[at].life;
-        self.nodes[at].says = Does::Leave;
-        self.go_on_saying(at, Does::Leave, life);
+        self.nodes[at].announces = MembershipEvent::Leave;
+        self.go_on_saying(at, MembershipEvent::Leave, life);
         let cache = self.nodes[at].cache.clone();
-        let (ring, rules, now) = (cache.ring(), cache.rules(), cache.now());
+        let (ring, rules, now) = (cache.cluster.ring(), cache.group_table(), cache.clock.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
-        for place in cache.store.by_use() {
+        for place in cache.store.keys_by_use() {
             let (Some(owner), Some((key, entries, used))) =
-                (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.at(&place, now))
+                (ring.owner(place.hash).and_then(|owner| index(&owner.data)), cache.store.entries_of(&place, now))
             else {
                 continue;
             };
-            let message = messages.entry(owner).or_insert_with(|| frame::message(&cache.history.position()));
+            let message = messages.entry(owner).or_insert_with(|| frame::new_message(&cache.consistency.position()));
             cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {
@@ -154,7 +156,7 @@ impl World {
         }
         self.after(3000, move |world| {
             if world.nodes[at].life == life {
-                world.say(at, Does::End);
+                world.say(at, MembershipEvent::End);
                 world.ends(at);
             }
         });
@@ -163,12 +165,12 @@ impl World {
     fn receives(&mut self, at: usize, message: &[u8]) {
         let cache = self.nodes[at].cache.clone();
         let (there, frames) = frame::read(message).unwrap();
-        if cache.knows(Claim::Peer(&there.to_string())) != Knows::All {
+        if cache.consistency.record_claim(Claim::Peer(&there.to_string())) != Standing::Current {
             return self.wake(at);
         }
-        let (there, rules) = (Arc::new(there), cache.rules());
+        let (there, rules) = (Arc::new(there), cache.group_table());
         for frame in &frames {
-            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.history.position());
+            let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.position());
             let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);
         }
     }

@@ -1,6 +1,6 @@
 //! Time and the wire between all: what happens when, and calls that are answered, refused, or never heard of again.
 
-use super::world::World;
+use crate::simulation::world::World;
 use std::{cell::RefCell, rc::Rc};
 
 /// The longest that a message is under way.

@@ -1,12 +1,11 @@
 //! Coordinators: all that they decide with as it is, and in place of their tasks and sockets what happens one after
 //! another.
 
-use super::{feed::Poll, flights::Waiter, net::Run, world::World};
 use crate::{
-    cache::Cache,
-    discovery::told::{Does, Told},
+    cache::state::Cache,
+    cluster::announcements::{Announcements, MembershipEvent},
     feed::Feed,
-    marker::Marker,
+    simulation::{feed::Poll, flights::Waiter, net::Run, world::World},
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -17,9 +16,9 @@ use std::{
 pub(super) struct Node {
     pub(super) cache: Arc<Cache>,
     pub(super) feed: Arc<Feed>,
-    pub(super) told: Told,
-    /// What it says of itself.
-    pub(super) says: Does,
+    pub(super) announcements: Announcements,
+    /// What it announces of itself.
+    pub(super) announces: MembershipEvent,
     /// Of each whether it is in the ring.
     pub(super) ring: Vec<bool>,
     pub(super) is_up: bool,
@@ -43,14 +42,14 @@ impl Node {
     pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
         let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
-        cache.marker.store(Arc::new(Marker::new(&["token".to_owned()])));
+        cache.consistency.set_tokens(&["token".to_owned()]);
         let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", world.name(at));
         feed.set_config(world.config.clone());
         Self {
             cache,
             feed,
-            told: Told::default(),
-            says: Does::Join,
+            announcements: Announcements::default(),
+            announces: MembershipEvent::Join,
             ring: vec![false; world.peers.len()],
             is_up: true,
             is_frozen: false,
@@ -67,7 +66,7 @@ impl Node {
 
     /// Whether it asks that peer: it answers, or this is a trial.
     pub(super) fn admits(&mut self, peer: usize, now: u64) -> bool {
-        self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.admits(now))
+        self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.try_acquire(now))
     }
 }
 
@@ -92,7 +91,7 @@ impl World {
         let life = self.nodes[at].life + 1;
         self.nodes[at] = Node::new(at, life, self);
         self.settle(at);
-        self.go_on_saying(at, Does::Join, life);
+        self.go_on_saying(at, MembershipEvent::Join, life);
     }
 
     pub(super) fn freezes(&mut self, at: usize, millis: u64) {
@@ -103,7 +102,7 @@ impl World {
                 return;
             }
             world.nodes[at].is_frozen = false;
-            drop(world.nodes[at].cache.note_missed());
+            drop(world.nodes[at].cache.cluster.push_absence());
             for run in std::mem::take(&mut world.nodes[at].held) {
                 run(world);
             }

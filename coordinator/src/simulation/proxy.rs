@@ -1,26 +1,37 @@
 //! Proxies: the filter as it is, with one worker each, and clients that ask.
 
-use super::{
-    check::From,
-    net::{Back, Place},
-    world::{World, index},
+use crate::{
+    settings::Port,
+    simulation::{
+        check::From,
+        net::{Back, Place},
+        world::{World, index},
+    },
 };
-use crate::settings::Door;
 use bytes::Bytes;
-use meshcache_filter::{
-    answer::{Answer, Failure},
-    answered::Next,
-    exchange::{Arrival, Ask, Exchange, Facts, Step},
-    feed::{Feed, FeedAsk, Moment},
-    head::Head,
-    known::{self, Said},
-    message, pairs,
-    questions::Call,
-    shared::{Memory, Shared},
-    site::{Side, Site},
-    worker::Worker,
+use meshcache_protocol::{Field, feed::FeedRequest, wire};
+use meshcache_proxy::{
+    feed::{Feed, FeedCallout, Moment},
+    http::{
+        head::RequestHead,
+        header_map,
+        peer_response::{PeerFailure, PeerResponse},
+    },
+    request::{
+        arrival::{Arrival, Facts},
+        callout,
+        exchange::start,
+        response::{LookupStep, Lookups},
+        step::{Callout, Step},
+    },
+    state::{
+        listener_config::{ListenerConfig, Side},
+        pending::PendingCall,
+        shared_data::{InProcessData, SharedData},
+        snapshot::{self, FeedUpdate},
+        worker::Worker,
+    },
 };
-use meshcache_protocol::{Field, feed::FeedQuestion, wire};
 use std::collections::BTreeMap;
 
 /// An answer that is longer has the state in it.
@@ -31,7 +42,7 @@ const TICK: u64 = 250;
 pub(super) struct Proxy {
     pub(super) worker: Worker,
     feed: Feed,
-    site: Site,
+    listener: ListenerConfig,
     memory: Alone,
     streams: u32,
     /// Requests that wait: of which key, since when.
@@ -42,9 +53,9 @@ pub(super) struct Proxy {
 
 /// A proxy's memory. With one worker nobody else reads the state: ten thousand copies of it are not kept.
 #[derive(Default)]
-struct Alone(Memory);
+struct Alone(InProcessData);
 
-impl Shared for Alone {
+impl SharedData for Alone {
     fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
         self.0.get(name)
     }
@@ -55,9 +66,9 @@ impl Shared for Alone {
     }
 }
 
-struct Known;
+struct SimulatedFacts;
 
-impl Facts for Known {
+impl Facts for SimulatedFacts {
     fn side(&self) -> Side {
         Side::Outbound
     }
@@ -82,7 +93,7 @@ impl Proxy {
         Self {
             worker: Worker::new(64 << 10),
             feed: Feed::new(1, &format!("proxy-{number}"), "meshcache"),
-            site: Site::new(None, None, None),
+            listener: ListenerConfig::new(None, None, None),
             memory: Alone::default(),
             streams: 0,
             waiting: BTreeMap::new(),
@@ -95,15 +106,15 @@ impl Proxy {
 enum Done {
     Pass,
     Given(Vec<u8>, bool),
-    Ask(Ask),
+    Ask(Callout),
     Wait,
 }
 
 fn done(step: Step<'_>, hot: bool) -> Done {
     match step {
-        Step::Pass(_) | Step::Watch(_) => Done::Pass,
+        Step::Pass(_) | Step::Observe(_) => Done::Pass,
         Step::Reply(reply) => Done::Given(reply.body.to_vec(), hot),
-        Step::Ask(ask) => Done::Ask(ask),
+        Step::CallOut(ask) => Done::Ask(ask),
         Step::Wait => Done::Wait,
     }
 }
@@ -131,13 +142,13 @@ impl World {
         Moment { now: self.now, random: self.dice.roll() }
     }
 
-    fn ask_feed(&mut self, at: usize, ask: FeedAsk) {
+    fn ask_feed(&mut self, at: usize, ask: FeedCallout) {
         // Envoy takes any where none is named.
         let to = match ask.peer.as_deref().and_then(index) {
             Some(to) => to,
             None => self.dice.below(self.nodes.len() as u64) as usize,
         };
-        let Ok(question) = serde_json::from_slice::<FeedQuestion>(&ask.body) else { return };
+        let Ok(question) = serde_json::from_slice::<FeedRequest>(&ask.body) else { return };
         self.call(
             Place::Proxy(at),
             to,
@@ -149,7 +160,7 @@ impl World {
                 let Proxy { worker, feed, memory, heard, .. } = &mut world.proxies[at];
                 *heard = said.as_ref().map_or(*heard, |_| moment.now);
                 let (_, next) =
-                    feed.takes(worker, memory, said.as_ref().map(|(body, said)| (&body[..], said.clone())), moment);
+                    feed.apply(worker, memory, said.as_ref().map(|(body, said)| (&body[..], said.clone())), moment);
                 if let Some(ask) = next {
                     world.ask_feed(at, ask);
                 }
@@ -158,20 +169,20 @@ impl World {
     }
 
     /// Reads what a feed says. Ten thousand proxies are not to read, and have, a ring of a thousand peers each.
-    fn read(&mut self, body: Bytes) -> Said {
+    fn read(&mut self, body: Bytes) -> FeedUpdate {
         if body.len() < STATE {
-            return known::read(&body);
+            return snapshot::read(&body);
         }
         if let Some(said) = self.said.get(&body) {
             return said.clone();
         }
-        let mut said = known::read(&body);
-        if let Said::State { known, .. } = &mut said {
+        let mut said = snapshot::read(&body);
+        if let FeedUpdate::Snapshot { snapshot, .. } = &mut said {
             let same = self.said.values().find_map(|said| match said {
-                Said::State { known: other, .. } => (other == known).then(|| other.clone()),
+                FeedUpdate::Snapshot { snapshot: other, .. } => (other == snapshot).then(|| other.clone()),
                 _ => None,
             });
-            *known = same.unwrap_or_else(|| known.clone());
+            *snapshot = same.unwrap_or_else(|| snapshot.clone());
         }
         if self.said.len() >= self.peers.len() {
             self.said.clear();
@@ -185,18 +196,20 @@ impl World {
         let path = format!("/{key}");
         let all: [Field<'_>; 4] =
             [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h"), (b":path", path.as_bytes())];
-        let map = pairs::write(all.iter().copied());
+        let map = header_map::encode(all.iter().copied());
         let now = self.now;
         let proxy = &mut self.proxies[at];
-        let Some(head) = Head::read(&map) else { return };
-        proxy.site.learn(proxy.worker.known());
+        let Some(head) = RequestHead::read(&map) else { return };
+        proxy.listener.update(proxy.worker.snapshot());
         proxy.streams += 1;
         let stream = proxy.streams;
         proxy.waiting.insert(stream, (key, now));
-        let step = Exchange { worker: &mut proxy.worker, now }.start(
-            &proxy.site,
-            Arrival { stream, map: &map, head: &head, whole: true },
-            &Known,
+        let step = start(
+            &mut proxy.worker,
+            now,
+            &proxy.listener,
+            Arrival { stream, head: &head, has_body: false },
+            &SimulatedFacts,
         );
         let done = done(step, true);
         self.goes_on(at, stream, done);
@@ -222,17 +235,20 @@ impl World {
     }
 
     /// A question goes out.
-    fn ask(&mut self, at: usize, ask: Ask) {
+    fn ask(&mut self, at: usize, ask: Callout) {
         let worker = &self.proxies[at].worker;
-        let (Some(question), Some(known)) = (worker.questions.get(ask.question), worker.known()) else { return };
-        let Some(headers) = message::compose(question, known, worker.told(), None) else { return };
+        let (Some(question), Some(known)) = (worker.lookups.get(ask.lookup), worker.snapshot()) else { return };
+        let Some(headers) = callout::compose(question, known, worker.purge_ack(), None) else { return };
         let fields: Vec<Field<'_>> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let (said, path) = (
             wire::Question::read(&fields).unwrap(),
             headers.iter().find(|(name, _)| *name == ":path").unwrap().1.to_string(),
         );
-        let (call, patience, key) =
-            (Call::new(ask.question, question), question.patience(), path.trim_start_matches('/').parse().unwrap());
+        let (call, patience, key) = (
+            PendingCall::new(ask.lookup, question),
+            question.patience(),
+            path.trim_start_matches('/').parse().unwrap(),
+        );
         // Whom the ring of before names may be gone.
         let (to, asked) = (index(&call.peer.address).unwrap(), self.now);
         // Nobody is starved here: who is silent for that long is given up.
@@ -240,7 +256,7 @@ impl World {
             Place::Proxy(at),
             to,
             patience,
-            move |world, back: Back<Answered>| world.asked(to, key, Door::Data, &said, back),
+            move |world, back: Back<Answered>| world.asked(to, key, Port::Data, &said, back),
             move |world, answer| {
                 if let Some((_, version)) =
                     answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' '))
@@ -252,24 +268,24 @@ impl World {
         );
     }
 
-    fn answered(&mut self, at: usize, call: &Call, answer: Option<Answered>) {
+    fn answered(&mut self, at: usize, call: &PendingCall, answer: Option<Answered>) {
         let now = self.now;
-        let answer = answer.ok_or(Failure::Peer).and_then(|Answered { verdict, body }| {
+        let answer = answer.ok_or(PeerFailure::Peer).and_then(|Answered { verdict, body }| {
             let length = body.len().to_string();
             let all: [Field<'_>; 3] = [
                 (b":status", b"200"),
                 (b"content-length", length.as_bytes()),
                 (b"meshcache-outcome", verdict.as_bytes()),
             ];
-            Answer::read(&pairs::write(all.into_iter()), body, false)
+            PeerResponse::read(&header_map::encode(all.into_iter()), body, false)
         });
         let worker = &mut self.proxies[at].worker;
         let mut all = Vec::new();
-        match (Exchange { worker, now }).answered(call, answer) {
-            Next::Nothing => {}
-            Next::Ask(ask) => all.push((0, Done::Ask(ask))),
-            Next::Deliver(mut delivery) => {
-                while let Some((stream, step)) = delivery.next(worker, now) {
+        match (Lookups { worker, now }).receive(call, answer) {
+            LookupStep::Nothing => {}
+            LookupStep::CallOut(ask) => all.push((0, Done::Ask(ask))),
+            LookupStep::Finish(mut fan_out) => {
+                while let Some((stream, step)) = fan_out.next(worker, now) {
                     all.push((stream, done(step, false)));
                 }
             }

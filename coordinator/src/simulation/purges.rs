@@ -1,18 +1,19 @@
 //! What was purged, and whether a node knows: purges are told, and each asks all others what it has missed.
 
-use super::{
-    net::{Back, Lost, Place},
-    world::{World, index},
-};
 use crate::{
-    lease::{LAST, Renewal},
-    named::Named,
-    purge::watch,
-    settings::Purged,
-    store::Meant,
-    sure::Caught,
+    consistency::{
+        lease::{LEASE, Renewal},
+        messages::CatchUpResponse,
+    },
+    purge,
+    purge::execute::{self, CaughtUp},
+    simulation::{
+        net::{Back, Lost, Place},
+        world::{World, index},
+    },
+    store::{PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
 };
-use meshcache_protocol::purge::{Purge, What};
+use meshcache_protocol::purge::{Purge, Scope};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// How long a peer may take to purge.
@@ -24,7 +25,8 @@ type Reached = Box<dyn FnOnce(&mut World, Result<(), Lost>)>;
 impl World {
     /// Asks a peer again and again what was purged.
     pub(super) fn listen(&mut self, at: usize, other: usize, life: u64) {
-        let pause = watch::second(self.nodes[at].cache.ring().peers().len(), self.name(at), self.name(other));
+        let pause =
+            purge::first_interval(self.nodes[at].cache.cluster.ring().peers().len(), self.name(at), self.name(other));
         self.go_on_listening(at, other, life, Some(pause));
     }
 
@@ -34,7 +36,7 @@ impl World {
             node.listens.remove(&other);
             return;
         }
-        let pause = pause.unwrap_or_else(|| watch::beat(node.cache.ring().peers().len()));
+        let pause = pause.unwrap_or_else(|| purge::interval(node.cache.cluster.ring().peers().len()));
         let next = self.now + pause.as_millis() as u64;
         self.beat(at, other, life, move |world| {
             let wait = next.saturating_sub(world.now);
@@ -46,13 +48,13 @@ impl World {
 
     fn beat(&mut self, at: usize, other: usize, life: u64, then: impl FnOnce(&mut World) + 'static) {
         self.figures.beats += 1;
-        let (question, sent) = (self.nodes[at].cache.question(), self.now);
+        let (question, sent) = (self.nodes[at].cache.consistency.request(), self.now);
         self.call(
             Place::Node(at),
             other,
-            LAST,
-            move |world, back: Back<watch::Answer>| {
-                let answer = world.nodes[other].cache.tell_since(&question);
+            LEASE,
+            move |world, back: Back<CatchUpResponse>| {
+                let answer = world.nodes[other].cache.consistency.respond(&question);
                 back.send(world, answer);
             },
             move |world, answer| {
@@ -64,30 +66,30 @@ impl World {
         );
     }
 
-    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<watch::Answer, Lost>) {
-        let (cache, name, now) = (self.nodes[at].cache.clone(), &self.peers.clone()[other].name, self.now);
+    fn hears_purges(&mut self, at: usize, other: usize, sent: u64, answer: Result<CatchUpResponse, Lost>) {
+        let (cache, name) = (self.nodes[at].cache.clone(), &self.peers.clone()[other].name);
         let renewal = match answer {
             Ok(answer) => {
                 let mut carried = Vec::new();
                 let caught = if self.deaf {
-                    Caught::Up
+                    CaughtUp::Current
                 } else {
-                    cache.catch_up(&answer, |purge, _| carried.push(purge.what.clone()))
+                    execute::catch_up(&cache, &answer, |purge, _| carried.push(purge.scope.clone()))
                 };
                 carried.iter().for_each(|what| self.carried_out(at, what));
-                if caught == Caught::Behind {
+                if caught == CaughtUp::Behind {
                     return;
                 }
-                if let Caught::Emptied(had) = caught {
+                if let CaughtUp::Flushed(had) = caught {
                     self.emptied(at, had);
                 }
-                cache.lease.heard(name, sent, &answer.source, answer.holds, now)
+                cache.consistency.peer_answered(name, sent, &answer.source, answer.holds_lease)
             }
-            Err(Lost::Refused) => cache.lease.refused(name, sent, now),
+            Err(Lost::Refused) => cache.consistency.peer_refused(name, sent),
             Err(Lost::Silent) => return,
         };
-        if renewal == Renewal::Empty {
-            self.emptied(at, cache.start_over());
+        if renewal == Renewal::Flush {
+            self.emptied(at, execute::start_over(&cache));
         }
     }
 
@@ -98,15 +100,15 @@ impl World {
 
     /// Asks all peers now, if it has not just done so.
     pub(super) fn wake(&mut self, at: usize) {
-        let ring = self.nodes[at].cache.ring();
+        let ring = self.nodes[at].cache.cluster.ring();
         let (node, now) = (&mut self.nodes[at], self.now);
-        if now < node.woken + watch::soon(ring.peers().len()).as_millis() as u64 {
+        if now < node.woken + purge::shortest_interval(ring.peers().len()).as_millis() as u64 {
             return;
         }
         node.woken = now;
-        let (life, hopeless) = (node.life, node.cache.hopeless());
+        let (life, hopeless) = (node.life, node.cache.consistency.unresolvable());
         if !hopeless.is_empty() {
-            let had = node.cache.give_up(&hopeless);
+            let had = execute::abandon(&node.cache, &hopeless);
             self.emptied(at, had);
         }
         for other in ring.peers().iter().filter_map(|peer| index(&peer.data)).filter(|other| *other != at) {
@@ -115,10 +117,10 @@ impl World {
     }
 
     /// What a purge means is not joined any more, and proxies are told.
-    fn carried_out(&mut self, at: usize, what: &What) {
-        let named = Named::new(what, &self.groups);
+    fn carried_out(&mut self, at: usize, what: &Scope) {
+        let named = PurgeMatcher::new(what, &self.groups);
         let keys = &self.keys;
-        self.nodes[at].flights.retain(|key, _| named.means(&keys[*key]) == Meant::No);
+        self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == PurgeMatch::No);
         self.publish(at);
     }
 
@@ -130,11 +132,12 @@ impl World {
         self.things[key].version += 1;
         self.figures.purges += 1;
         let least = self.things[key].version;
-        let what = What { group: Some("g".into()), paths: vec![format!("/{key}")], ..What::default() };
-        let (purge, _) = self.nodes[at].cache.order(what, false);
-        self.carried_out(at, &purge.what);
-        let ring = self.nodes[at].cache.ring();
-        let others: Vec<usize> = self.nodes[at].cache.audience().iter().filter_map(|peer| index(&peer.data)).collect();
+        let what = Scope { group: Some("g".into()), paths: vec![format!("/{key}")], ..Scope::default() };
+        let (purge, _) = execute::issue(&self.nodes[at].cache, what, false);
+        self.carried_out(at, &purge.scope);
+        let ring = self.nodes[at].cache.cluster.ring();
+        let others: Vec<usize> =
+            self.nodes[at].cache.consistency.audience().iter().filter_map(|peer| index(&peer.data)).collect();
         let open = Rc::new(Cell::new((others.len(), 0)));
         let until = self.now + PURGE;
         for other in others {
@@ -169,9 +172,9 @@ impl World {
             other,
             300,
             move |world, back: Back<bool>| {
-                let done = match world.nodes[other].cache.hear(&heard) {
+                let done = match execute::apply(&world.nodes[other].cache, &heard) {
                     Ok(Some(_)) => {
-                        world.carried_out(other, &heard.what);
+                        world.carried_out(other, &heard.scope);
                         true
                     }
                     Ok(None) => true,

@@ -1,14 +1,14 @@
 //! Questions of proxies and of other nodes.
 
-use super::{
-    flights::Waiter,
-    net::{Back, Place},
-    proxy::Answered,
-    world::{World, index},
-};
 use crate::{
-    settings::Door,
-    sure::{Claim, Knows},
+    consistency::catch_up::{Claim, Standing},
+    settings::Port,
+    simulation::{
+        flights::Waiter,
+        net::{Back, Place},
+        proxy::Answered,
+        world::{World, index},
+    },
 };
 use meshcache_protocol::wire;
 use std::{cell::Cell, rc::Rc};
@@ -22,26 +22,26 @@ pub(super) const HOUR: u64 = 3_600_000;
 
 impl World {
     /// A proxy or another node asks for a key.
-    pub(super) fn asked(&mut self, at: usize, key: usize, door: Door, said: &wire::Question, back: Back<Answered>) {
+    pub(super) fn asked(&mut self, at: usize, key: usize, port: Port, said: &wire::Question, back: Back<Answered>) {
         let (hop, patience, told) = (said.hop, said.patience, said.clone());
         let knows = move |world: &World| {
-            let claim = match door {
-                Door::Peer => Claim::Peer(&told.purge),
-                Door::Data => Claim::Anybody { purges: &told.purge, marks: &told.marks },
+            let claim = match port {
+                Port::Peer => Claim::Peer(&told.purge),
+                Port::Data => Claim::Unauthenticated { position: &told.purge, marks: &told.marks },
             };
-            world.nodes[at].cache.knows(claim)
+            world.nodes[at].cache.consistency.record_claim(claim)
         };
         match knows(self) {
-            Knows::All => return self.look_up(at, key, hop, patience, back),
-            Knows::Doubts => return self.is_behind(back),
-            Knows::Behind => {}
+            Standing::Current => return self.look_up(at, key, hop, patience, back),
+            Standing::Unproven => return self.is_behind(back),
+            Standing::Behind => {}
         }
         self.wake(at);
         let life = self.nodes[at].life;
         self.after(WAIT, move |world| {
             world.arrive_at(at, move |world| {
                 if world.nodes[at].life != life {
-                } else if knows(world) == Knows::All {
+                } else if knows(world) == Standing::Current {
                     world.look_up(at, key, hop, patience, back);
                 } else {
                     world.is_behind(back);
@@ -57,10 +57,12 @@ impl World {
         if !node.is_up || node.is_frozen {
             return;
         }
-        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.history.source(), self.now);
+        let (other, n) = (self.nodes[(at + 1) % self.nodes.len()].cache.consistency.source(), self.now);
         for purges in [format!("made-up.1:{n}"), format!("{other}:{n}")] {
             for marks in ["", "0123456789abcdef"] {
-                if self.nodes[at].cache.knows(Claim::Anybody { purges: &purges, marks }) == Knows::Behind {
+                if self.nodes[at].cache.consistency.record_claim(Claim::Unauthenticated { position: &purges, marks })
+                    == Standing::Behind
+                {
                     self.wake(at);
                 }
             }
@@ -68,8 +70,8 @@ impl World {
     }
 
     fn is_behind(&mut self, back: Back<Answered>) {
-        self.count("behind");
-        back.send(self, Answered { verdict: "pass; reason=behind".into(), body: Vec::new() });
+        self.count("purge-lag");
+        back.send(self, Answered { verdict: "pass; reason=purge-lag".into(), body: Vec::new() });
     }
 
     fn look_up(&mut self, at: usize, key: usize, hop: bool, patience: u64, back: Back<Answered>) {
@@ -100,7 +102,7 @@ impl World {
             };
             back.send(world, Answered { verdict, body });
         });
-        let ring = self.nodes[at].cache.ring();
+        let ring = self.nodes[at].cache.cluster.ring();
         let order: Vec<usize> =
             ring.order(self.keys[key].hash()).into_iter().filter_map(|peer| index(&peer.data)).collect();
         if hop || order.first() == Some(&at) {
@@ -117,7 +119,7 @@ impl World {
             return self.fly(at, key, waiter);
         }
         let to = peers.remove(0);
-        let purge = self.nodes[at].cache.history.told().to_string();
+        let purge = self.nodes[at].cache.consistency.position_text().to_string();
         let question = wire::Question {
             wire: wire::VERSION,
             hop: true,
@@ -130,14 +132,14 @@ impl World {
             Place::Node(at),
             to,
             PATIENCE,
-            move |world, back: Back<Answered>| world.asked(to, key, Door::Peer, &question, back),
+            move |world, back: Back<Answered>| world.asked(to, key, Port::Peer, &question, back),
             move |world, answer| {
                 if world.nodes[at].life != life {
                     return;
                 }
                 let now = world.now;
                 let Ok(answer) = answer else {
-                    world.nodes[at].breakers.entry(to).or_default().fails(now);
+                    world.nodes[at].breakers.entry(to).or_default().record_failure(now);
                     return world.ask_peers(at, key, peers, waiter);
                 };
                 world.nodes[at].breakers.remove(&to);

@@ -1,6 +1,6 @@
 //! What is to happen, millisecond by millisecond.
 
-use super::net::Run;
+use crate::simulation::net::Run;
 use std::collections::VecDeque;
 
 /// A row of things to do for each millisecond from now on; what was decided first is done first.

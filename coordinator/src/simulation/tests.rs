@@ -1,6 +1,6 @@
 //! What a mesh must hold to, whatever befalls it.
 
-use super::{
+use crate::simulation::{
     check::Figures,
     world::{Plan, World},
 };

@@ -1,16 +1,19 @@
 //! All that there is: nodes, proxies, keys, time, and what may befall them.
 
-use super::{
-    check::{Figures, Thing},
-    net::{Dice, Place},
-    node::Node,
-    proxy::Proxy,
-    queue::Queue,
+use crate::{
+    clock::simulated,
+    cluster::announcements::MembershipEvent,
+    simulation::{
+        check::{Figures, Thing},
+        net::{Dice, Place},
+        node::Node,
+        proxy::Proxy,
+        queue::Queue,
+    },
 };
-use crate::{clock::simulated, discovery::told::Does};
 use bytes::Bytes;
-use meshcache_filter::known::Said;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};
+use meshcache_proxy::state::snapshot::FeedUpdate;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// What a run is like.
@@ -61,7 +64,7 @@ pub(super) struct World {
     pub(super) discovered: usize,
     pub(super) rings: BTreeMap<u64, Arc<Ring>>,
     /// What feeds have said, read once for all who were told the same.
-    pub(super) said: BTreeMap<Bytes, Said>,
+    pub(super) said: BTreeMap<Bytes, FeedUpdate>,
     pub(super) figures: Figures,
 }
 
@@ -120,7 +123,9 @@ impl World {
         for at in 0..plan.peers {
             world.settle(at);
             let phase = world.dice.below(3000);
-            world.after(phase, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, Does::Join, 0)));
+            world.after(phase, move |world| {
+                world.arrive_at(at, move |world| world.go_on_saying(at, MembershipEvent::Join, 0))
+            });
         }
         for at in 0..plan.proxies {
             let phase = world.dice.below(250);

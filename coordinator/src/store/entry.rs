@@ -1,16 +1,16 @@
-//! One stored response: head and body as they are given, and what decides about them.
+//! One stored response: its head and body as they are served, and what decides about them.
 
-use super::size::{SHARED, class};
+use crate::store::alloc_size::{SHARED, size_class};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{
     Field, Request, Response,
-    freshness::{Extent, Selecting, Stored, covers},
+    freshness::{ContentRange, Selecting, Stored, covers},
     purge::Position,
 };
 use std::sync::Arc;
 
-/// A response in the store. Its header values are slices of one buffer: a hit clones handles, no bytes.
+/// A stored response. Its header values are slices of one buffer: a hit clones handles, no bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// The status.
@@ -21,31 +21,31 @@ pub(crate) struct Entry {
     pub(crate) tags: Box<[(HeaderName, HeaderValue)]>,
     /// The whole body.
     pub(crate) body: Bytes,
-    /// Which requests it answers.
+    /// The requests that it answers.
     pub(crate) selecting: Selecting,
-    /// What freshness decides with.
+    /// The input of freshness.
     pub(crate) stored: Stored,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
-    /// The purges that were carried out when its load began: none of them means it, a later one may.
+    /// The purges that were carried out when its load began. They do not match it; later ones may.
     pub(crate) position: Arc<Position>,
     bytes: u64,
 }
 
-/// What an entry is made of.
+/// The parts of a new entry.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     /// The status.
     pub(crate) status: StatusCode,
-    /// All fields, as freshness wants them stored.
+    /// All fields that freshness lets be stored.
     pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
     /// The name of the field with purge tags, lower case.
     pub(crate) tags: &'a str,
     /// The whole body.
     pub(crate) body: Bytes,
-    /// Which requests it answers.
+    /// The requests that it answers.
     pub(crate) selecting: Selecting,
-    /// What freshness decides with.
+    /// The input of freshness.
     pub(crate) stored: Stored,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Entry {
-    /// Prepares an entry so that a hit has nothing left to compute.
+    /// Prepares an entry, so that a hit has nothing left to compute.
     pub(crate) fn new(parts: Parts<'_>) -> Self {
         let Parts { status, fields, tags: tag_name, body, selecting, stored, arrived, position } = parts;
         let values = Bytes::from(fields.iter().flat_map(|(_, value)| value).copied().collect::<Box<[u8]>>());
@@ -62,8 +62,7 @@ impl Entry {
         for (name, value) in &fields {
             let range = at..at + value.len();
             at = range.end;
-            // The body's length is said by whoever sends it; fields came out of a parsed head, so both conversions
-            // succeed.
+            // hyper writes the body's length. Fields came out of a parsed head, so both conversions succeed.
             if name == b"content-length" {
                 continue;
             }
@@ -73,7 +72,7 @@ impl Entry {
                 continue;
             };
             if !is_standard(&header) {
-                names += class(name.len()) + SHARED;
+                names += size_class(name.len()) + SHARED;
             }
             if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
         }
@@ -88,50 +87,53 @@ impl Entry {
             position,
             bytes: 0,
         };
-        entry.bytes = names + class(values.len()) + SHARED + entry.own_bytes();
+        entry.bytes = names + size_class(values.len()) + SHARED + entry.own_bytes();
         entry
     }
 
     fn own_bytes(&self) -> u64 {
         let pair = size_of::<(HeaderName, HeaderValue)>();
-        let arc = class(size_of::<Self>() + 2 * size_of::<usize>());
-        let body = if self.body.is_empty() { 0 } else { class(self.body.len()) + SHARED };
-        arc + class(self.fields.len() * pair) + class(self.tags.len() * pair) + body + self.selecting.bytes() as u64
+        let arc = size_class(size_of::<Self>() + 2 * size_of::<usize>());
+        let body = if self.body.is_empty() { 0 } else { size_class(self.body.len()) + SHARED };
+        arc + size_class(self.fields.len() * pair)
+            + size_class(self.tags.len() * pair)
+            + body
+            + self.selecting.bytes() as u64
     }
 
-    /// The bytes that it takes in memory, all its allocations included.
+    /// Returns the bytes that it takes in memory, all its allocations included.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The bytes that it has, where it has not all.
-    pub(crate) fn extent(&self) -> Option<Extent> {
-        if self.is_part() { with_fields(self, |stored| Extent::of(&stored)) } else { None }
+    /// Returns the range of bytes that it has, where it is a part.
+    pub(crate) fn extent(&self) -> Option<ContentRange> {
+        if self.is_part() { with_fields(self, |stored| ContentRange::of(&stored)) } else { None }
     }
 
-    /// Whether it is a 206: one part of a body whose rest is not here.
+    /// Returns whether it is a 206: one part of a body.
     pub(crate) fn is_part(&self) -> bool {
         self.status == StatusCode::PARTIAL_CONTENT
     }
 
-    /// Whether it is for a request, and has what that asks for.
+    /// Returns whether it answers a request: it is the right variant and has the range that is asked for.
     pub(crate) fn answers(&self, request: &Request<'_>) -> bool {
         self.selecting.matches(request) && (!self.is_part() || with_fields(self, |stored| covers(request, &stored)))
     }
 
-    /// Whether there is no more use for another one with it there: it is for the same requests, and has as much.
+    /// Returns whether it makes another entry useless: it answers the same requests, with at least the same bytes.
     pub(crate) fn replaces(&self, other: &Self) -> bool {
         let has_all =
             || self.extent().zip(other.extent()).is_some_and(|(own, others)| own.has(others.first, others.last));
         self.selecting == other.selecting && (!self.is_part() || has_all())
     }
 
-    /// How long it has been here.
+    /// Returns how long it has been in the store.
     pub(crate) fn resident(&self, now: u64) -> u64 {
         now.saturating_sub(self.arrived)
     }
 
-    /// Its purge tags.
+    /// Returns its purge tags.
     pub(crate) fn tag_words(&self) -> impl Iterator<Item = &[u8]> {
         self.tags
             .iter()
@@ -139,21 +141,21 @@ impl Entry {
             .filter(|word| !word.is_empty())
     }
 
-    /// The same, stale from now on: it may be given as what is stale may be given, and be revalidated. None where that
-    /// is of no use.
+    /// Returns a copy that is stale from now on, to be served stale or revalidated. `None` where a stale copy is of no
+    /// use.
     pub(crate) fn stale_from(&self, now: u64) -> Option<Self> {
         let mut stale = self.clone();
         stale.stored.lifetime = stale.stored.lifetime.min(stale.stored.age(self.resident(now)));
         (stale.deadline() > now).then_some(stale)
     }
 
-    /// When it is of no use any more.
+    /// Returns when it becomes useless.
     pub(crate) fn deadline(&self) -> u64 {
-        self.arrived.saturating_add(self.stored.keep())
+        self.arrived.saturating_add(self.stored.retention())
     }
 }
 
-/// The protocol's view of a stored response.
+/// Calls `see` with the protocol's view of a stored response.
 pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(Response<'_>) -> T) -> T {
     let fields: Vec<Field<'_>> = entry
         .fields
@@ -164,8 +166,8 @@ pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(Response<'_>) -> T)
     see(Response { status: entry.stored.status, fields: &fields })
 }
 
-/// Whether a name is known to the `http` crate, and so takes no memory of its own. A known one that is not listed here
-/// only counts for too much.
+/// Returns whether the `http` crate knows a name, so that it takes no memory of its own. A known name that is missing
+/// here only counts as too much.
 fn is_standard(name: &HeaderName) -> bool {
     use http::header::*;
     const KNOWN: [HeaderName; 16] = [

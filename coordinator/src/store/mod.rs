@@ -1,33 +1,38 @@
-//! The store: responses by key, within a limit that counts every byte, freed when they are of no more use.
+//! The store: responses by key, within a limit that counts every byte, freed when they become useless.
 //!
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
-mod deadlines;
+mod alloc_size;
 mod entry;
-mod gone;
-mod marks;
-mod purging;
-mod segments;
+mod expiry_queue;
+mod purge;
+mod purge_guard;
+mod purge_index;
+pub(crate) mod purge_matcher;
+mod purge_scope;
+mod quota;
 mod shard;
-mod share;
-mod size;
 mod slot;
-mod under_way;
+mod slru;
+#[cfg(test)]
+mod tests;
+mod tombstones;
+pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
-pub(crate) use marks::Mark;
-pub(crate) use purging::{Fate, Where};
-pub(crate) use shard::{Place, Used};
-pub(crate) use share::Share;
+pub(crate) use purge_guard::{PurgeGuard, PurgeMatch};
+pub(crate) use purge_index::IndexTerm;
+pub(crate) use purge_scope::{PurgeAction, PurgeScope};
+pub(crate) use quota::Quota;
+pub(crate) use shard::{RankedKey, Recency};
 #[cfg(test)]
 pub(crate) use tests::fresh;
-pub(crate) use under_way::{Load, Meant};
 
-use crate::settings::{Purged, Usage};
-use gone::Gone;
+use crate::store::usage::{Purged, Usage};
 use meshcache_protocol::{Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
-use shard::{Changed, Shard};
+use purge_guard::LoadsInFlight;
+use shard::{Shard, SlotChange};
 use slot::Slot;
 use std::sync::{
     Arc,
@@ -36,211 +41,220 @@ use std::sync::{
         Ordering::{AcqRel, Relaxed},
     },
 };
-use under_way::UnderWay;
+use tombstones::Tombstones;
 
 /// Locks: enough that cores seldom meet at one.
 const SHARDS: usize = 16;
-/// Of a share, the part whose keys have been asked for twice and are safe from a scan.
-const PROTECTED: u64 = 80;
-/// Keys that are expired under one lock before others have their turn.
-const BATCH: usize = 256;
+/// The part of a quota, percent, for keys that were used twice. A scan does not evict them.
+const PROTECTED_PERCENT: u64 = 80;
+/// Keys that expire under one lock before others have their turn.
+const EXPIRY_BATCH: usize = 256;
 
-/// The store.
+/// The store of all groups.
 pub(crate) struct Store {
     shards: Box<[Mutex<Shard>]>,
     limit: u64,
     used: AtomicI64,
-    shares: RwLock<Vec<Arc<Share>>>,
-    hand: AtomicUsize,
-    under_way: Arc<UnderWay>,
-    gone: Gone,
+    quotas: RwLock<Vec<Arc<Quota>>>,
+    next_shard: AtomicUsize,
+    loads: Arc<LoadsInFlight>,
+    tombstones: Tombstones,
 }
 
 impl Store {
-    /// An empty store that takes at most so many bytes.
+    /// Returns an empty store that takes at most `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self {
             shards,
             limit,
             used: AtomicI64::new(0),
-            shares: RwLock::default(),
-            hand: AtomicUsize::new(0),
-            under_way: Arc::default(),
-            gone: Gone::default(),
+            quotas: RwLock::default(),
+            next_shard: AtomicUsize::new(0),
+            loads: Arc::default(),
+            tombstones: Tombstones::default(),
         }
     }
 
-    /// What it may take.
+    /// Returns its limit, bytes.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// What it takes, bookkeeping included.
+    /// Returns the bytes that it takes, bookkeeping included.
     pub(crate) fn used(&self) -> u64 {
         u64::try_from(self.used.load(Relaxed)).unwrap_or_default()
     }
 
-    /// The shares of these groups and limits. What a group had that is not among them is freed.
-    pub(crate) fn shares(&self, groups: &[(&str, u64)]) -> Vec<Arc<Share>> {
-        let mut all = self.shares.write();
+    /// Sets the groups and their limits, and returns their quotas. Frees the entries of groups that are not among them.
+    pub(crate) fn quotas(&self, groups: &[(&str, u64)]) -> Vec<Arc<Quota>> {
+        let mut all = self.quotas.write();
         let gone: Vec<u32> = all
             .iter()
-            .filter(|share| groups.iter().all(|(name, _)| *name != share.name))
-            .map(|share| share.id)
+            .filter(|quota| groups.iter().all(|(name, _)| *name != quota.name))
+            .map(|quota| quota.id)
             .collect();
-        for share in gone {
-            self.remove_share(share, &all);
+        for quota in gone {
+            self.remove_group(quota, &all);
         }
-        let share = |(name, limit): &(&str, u64)| {
+        let quota = |(name, limit): &(&str, u64)| {
             let limit = (*limit).min(self.limit);
-            if let Some(share) = all.iter().find(|share| share.name == *name) {
-                share.set_limit(limit);
-                return share.clone();
+            if let Some(quota) = all.iter().find(|quota| quota.name == *name) {
+                quota.set_limit(limit);
+                return quota.clone();
             }
-            let share = Arc::new(Share::new(u32::try_from(all.len()).unwrap_or(u32::MAX), name, limit));
-            all.push(share.clone());
-            share
+            let quota = Arc::new(Quota::new(u32::try_from(all.len()).unwrap_or(u32::MAX), name, limit));
+            all.push(quota.clone());
+            quota
         };
-        groups.iter().map(share).collect()
+        groups.iter().map(quota).collect()
     }
 
-    /// The newest variant of a key that fits, if it is still of use.
-    pub(crate) fn get(&self, share: &Share, key: &Key, now: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
-        share.gets.fetch_add(1, Relaxed);
-        let found = self.shard(key.hash()).lock().ask(share.id, key, now, protected_room(share), fits);
+    /// Returns the newest useful variant of a key that fits, and counts this as a use of the key.
+    pub(crate) fn get(&self, quota: &Quota, key: &Key, now: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
+        quota.gets.fetch_add(1, Relaxed);
+        let found = self.shard(key.hash()).lock().get(quota.id, key, now, protected_room(quota), fits);
         if found.is_some() {
-            share.hits.fetch_add(1, Relaxed);
+            quota.hits.fetch_add(1, Relaxed);
         }
         found
     }
 
-    /// Begins a load, after these purges: called before its request is sent.
-    pub(crate) fn begin(&self, key: Key, position: Arc<Position>) -> Load {
-        self.under_way.begin(key, position)
+    /// Begins a load that knows these purges. Call it before the load's request is sent.
+    pub(crate) fn begin(&self, key: Key, position: Arc<Position>) -> PurgeGuard {
+        self.loads.begin(key, position)
     }
 
-    /// Keeps out of the store what is being loaded now, as a purge means it.
-    pub(crate) fn keep_out(&self, meant: impl Fn(&Key) -> Meant) {
-        self.under_way.purge(meant);
+    /// Marks loads in progress that a purge matches, so that their responses are not stored.
+    pub(crate) fn purge_loads(&self, matches: impl Fn(&Key) -> PurgeMatch) {
+        self.loads.mark_purged(matches);
     }
 
-    /// All that is stored under a key and of use, without asking for it: its variants, and how it was used.
-    pub(crate) fn peek(&self, share: &Share, key: &Key, now: u64) -> Option<(Vec<Arc<Entry>>, Used)> {
-        self.look(share.id, key.hash(), now).filter(|(held, ..)| held == key).map(|(_, entries, used)| (entries, used))
+    /// Returns the useful variants of a key and how it was used, without counting this as a use.
+    pub(crate) fn peek(&self, quota: &Quota, key: &Key, now: u64) -> Option<(Vec<Arc<Entry>>, Recency)> {
+        self.entries_under(quota.id, key.hash(), now)
+            .filter(|(held, ..)| held == key)
+            .map(|(_, entries, used)| (entries, used))
     }
 
-    /// The places of all keys, the most used first.
-    pub(crate) fn by_use(&self) -> Vec<Place> {
-        let mut places: Vec<Place> =
-            self.shards.iter().flat_map(|shard| shard.lock().places().collect::<Vec<_>>()).collect();
-        places.sort_unstable_by(|a, b| b.cmp(a));
-        places
+    /// Returns all keys, the most used first.
+    pub(crate) fn keys_by_use(&self) -> Vec<RankedKey> {
+        let mut ranked_keys: Vec<RankedKey> =
+            self.shards.iter().flat_map(|shard| shard.lock().ranked_keys().collect::<Vec<_>>()).collect();
+        ranked_keys.sort_unstable_by(|a, b| b.cmp(a));
+        ranked_keys
     }
 
-    /// What is in a place, if it is still there and of use.
-    pub(crate) fn at(&self, place: &Place, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Used)> {
-        self.look(place.share, place.hash, now)
+    /// Returns the entries of a key, if it is still there and useful.
+    pub(crate) fn entries_of(&self, ranked: &RankedKey, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
+        self.entries_under(ranked.quota, ranked.hash, now)
     }
 
-    fn look(&self, share: u32, hash: Hash, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Used)> {
+    fn entries_under(&self, quota: u32, hash: Hash, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
         let shard = self.shard(hash).lock();
-        let (slot, warm) = shard.peek(share, hash)?;
+        let (slot, warm) = shard.peek(quota, hash)?;
         let entries: Vec<_> = slot.variants.iter().filter(|entry| entry.deadline() > now).cloned().collect();
-        (!entries.is_empty()).then(|| (slot.key.clone(), entries, Used { warm, touched: slot.touched }))
+        (!entries.is_empty()).then(|| (slot.key.clone(), entries, Recency { warm, touched: slot.touched }))
     }
 
-    /// Stores what a load brought. Not if a purge has named its key since it began, and not if it would not fit.
-    pub(crate) fn put(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64) -> bool {
-        self.put_as(share, load, entry, now, None)
+    /// Stores the response of a load, unless a purge since its begin matches it, or it does not fit.
+    pub(crate) fn put(&self, quota: &Quota, load: &PurgeGuard, entry: Arc<Entry>, now: u64) -> bool {
+        self.put_entry(quota, load, entry, now, None)
     }
 
-    /// Stores what comes from another store, where it was used so. Nothing that was used more goes for it.
-    pub(crate) fn put_used(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64, used: Used) -> bool {
-        self.put_as(share, load, entry, now, Some(used))
+    /// Stores an entry from another store, where its key was used so. Evicts nothing that was used more.
+    pub(crate) fn put_transferred(
+        &self,
+        quota: &Quota,
+        load: &PurgeGuard,
+        entry: Arc<Entry>,
+        now: u64,
+        used: Recency,
+    ) -> bool {
+        self.put_entry(quota, load, entry, now, Some(used))
     }
 
-    fn put_as(&self, share: &Share, load: &Load, entry: Arc<Entry>, now: u64, used: Option<Used>) -> bool {
-        self.under_way.store(load, &entry.clone(), || {
+    fn put_entry(&self, quota: &Quota, load: &PurgeGuard, entry: Arc<Entry>, now: u64, used: Option<Recency>) -> bool {
+        self.loads.store_unless_purged(load, &entry.clone(), || {
             let bytes = entry.bytes() + Slot::bare(load.key());
-            if bytes > share.limit() || !self.make_room(share, bytes, now, used) {
+            if bytes > quota.limit() || !self.make_room(quota, bytes, now, used) {
                 return false;
             }
             let mut shard = self.shard(load.key().hash()).lock();
-            let changed = shard.put(share.id, load.key(), entry, now, used.map(|used| (used, protected_room(share))));
-            let overhead = shard.overhead_change();
+            let changed = shard.put(quota.id, load.key(), entry, now, used.map(|used| (used, protected_room(quota))));
+            let overhead = shard.take_overhead_change();
             drop(shard);
-            self.account(share, &changed);
+            self.account(quota, &changed);
             self.used.fetch_add(overhead, AcqRel);
             true
         })
     }
 
-    /// Frees one key, whose responses are true no more: what is being loaded of it is kept out.
-    pub(crate) fn remove(&self, share: &Share, key: Hash, now: u64) -> Purged {
-        self.note_gone(key, now);
-        self.under_way.purge(|loading| if loading.hash() == key { Meant::Yes } else { Meant::No });
-        let slot = self.shard(key).lock().remove(share.id, key);
-        slot.map_or_else(Purged::default, |slot| self.freed(share, &slot))
+    /// Frees one key whose responses are no longer valid, and marks its loads in progress.
+    pub(crate) fn remove(&self, quota: &Quota, key: Hash, now: u64) -> Purged {
+        self.add_tombstone(key, now);
+        self.loads.mark_purged(|loading| if loading.hash() == key { PurgeMatch::Yes } else { PurgeMatch::No });
+        let slot = self.shard(key).lock().remove(quota.id, key);
+        slot.map_or_else(Purged::default, |slot| self.record_freed(quota, &slot))
     }
 
-    /// Frees those variants of a key that are named: another answer has taken their place, and it is not stored.
-    pub(crate) fn remove_variants(&self, share: &Share, key: &Key, is_named: impl Fn(&Entry) -> bool) {
+    /// Frees the variants of a key that `is_named` selects: another response replaces them, and it is not stored.
+    pub(crate) fn remove_variants(&self, quota: &Quota, key: &Key, is_named: impl Fn(&Entry) -> bool) {
         let mut shard = self.shard(key.hash()).lock();
-        let changed = shard.remove_variants(share.id, key, is_named);
-        let overhead = shard.overhead_change();
+        let changed = shard.remove_variants(quota.id, key, is_named);
+        let overhead = shard.take_overhead_change();
         drop(shard);
         self.used.fetch_add(overhead, AcqRel);
         if let Some(changed) = changed {
-            self.account(share, &changed);
+            self.account(quota, &changed);
         }
     }
 
-    /// Remembers that what arrived up to now is true no more: of a key, or of whatever has this hash. Before loads are
-    /// kept out, so that one that has begun after that finds it.
-    pub(crate) fn note_gone(&self, what: Hash, now: u64) {
-        self.gone.note(what, now);
+    /// Records that what arrived up to now is no longer valid, for a key or another hash. Call it before
+    /// [`Store::purge_loads`], so that a load that begins later finds it.
+    pub(crate) fn add_tombstone(&self, what: Hash, now: u64) {
+        self.tombstones.add(what, now);
     }
 
-    /// Whether that was noted no earlier than this arrived.
-    pub(crate) fn is_gone(&self, what: Hash, arrived: u64) -> bool {
-        self.gone.covers(what, arrived)
+    /// Returns whether a tombstone is at least as new as this arrival.
+    pub(crate) fn has_tombstone(&self, what: Hash, arrived: u64) -> bool {
+        self.tombstones.covers(what, arrived)
     }
 
-    /// Frees what is due in one shard, a batch at a time; whether there may be more.
+    /// Frees a batch of expired keys of one shard. Returns whether there may be more.
     pub(crate) fn expire(&self, shard: usize, now: u64) -> bool {
         let Some(shard) = self.shards.get(shard) else { return false };
         let mut shard = shard.lock();
-        let (seen, changes) = shard.expire(now, BATCH);
-        let overhead = shard.overhead_change();
+        let (seen, changes) = shard.expire(now, EXPIRY_BATCH);
+        let overhead = shard.take_overhead_change();
         drop(shard);
         self.used.fetch_add(overhead, AcqRel);
-        let shares = self.shares.read();
+        let quotas = self.quotas.read();
         for (id, changed) in changes {
-            let Some(share) = shares.get(id as usize) else { continue };
-            share.evictions.fetch_add(changed.items.unsigned_abs(), Relaxed);
-            self.account(share, &changed);
+            let Some(quota) = quotas.get(id as usize) else { continue };
+            quota.evictions.fetch_add(changed.items.unsigned_abs(), Relaxed);
+            self.account(quota, &changed);
         }
-        seen == BATCH
+        seen == EXPIRY_BATCH
     }
 
-    /// How many parts [`Store::expire`] has.
-    pub(crate) const fn parts(&self) -> usize {
+    /// Returns how many shards [`Store::expire`] takes.
+    pub(crate) const fn shard_count(&self) -> usize {
         SHARDS
     }
 
-    /// What each group has.
+    /// Returns what each group holds.
     pub(crate) fn usage(&self) -> Vec<Usage> {
-        let of = |share: &Arc<Share>| Usage {
-            group: share.name.clone(),
-            bytes: share.used.load(Relaxed),
-            items: share.items.load(Relaxed),
-            gets: share.gets.load(Relaxed),
-            hits: share.hits.load(Relaxed),
-            evictions: share.evictions.load(Relaxed),
-            evictions_nonexpired: share.evictions_nonexpired.load(Relaxed),
+        let of = |quota: &Arc<Quota>| Usage {
+            group: quota.name.clone(),
+            bytes: quota.used.load(Relaxed),
+            items: quota.items.load(Relaxed),
+            gets: quota.gets.load(Relaxed),
+            hits: quota.hits.load(Relaxed),
+            evictions: quota.evictions.load(Relaxed),
+            evictions_nonexpired: quota.evictions_nonexpired.load(Relaxed),
         };
-        self.shares.read().iter().map(of).collect()
+        self.quotas.read().iter().map(of).collect()
     }
 
     fn shard(&self, hash: Hash) -> &Mutex<Shard> {
@@ -249,30 +263,30 @@ impl Store {
         &self.shards[at]
     }
 
-    /// Evicts until so many bytes fit: first of the group itself where it is at its limit, then of all.
-    /// A hand goes round the shards, so that together they are in the order of use.
-    fn make_room(&self, share: &Share, bytes: u64, now: u64, used: Option<Used>) -> bool {
+    /// Evicts until this many bytes fit: from the group itself while it is at its limit, then from all. Takes the
+    /// shards in turn, so that together they evict in the order of use.
+    fn make_room(&self, quota: &Quota, bytes: u64, now: u64, used: Option<Recency>) -> bool {
         let mut misses = 0;
         loop {
-            let own = share.used.load(Relaxed) + bytes > share.limit();
+            let own = quota.used.load(Relaxed) + bytes > quota.limit();
             if !own && self.used() + bytes <= self.limit {
                 return true;
             }
-            let at = self.hand.fetch_add(1, Relaxed) % SHARDS;
+            let at = self.next_shard.fetch_add(1, Relaxed) % SHARDS;
             let Some((id, slot)) =
-                self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(share.id), used))
+                self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(quota.id), used))
             else {
                 misses += 1;
-                // Nothing left to evict anywhere: it cannot fit.
+                // Nothing is left to evict: it cannot fit.
                 if misses > 2 * SHARDS {
                     return false;
                 }
                 continue;
             };
             misses = 0;
-            let of = self.shares.read().get(id as usize).cloned();
+            let of = self.quotas.read().get(id as usize).cloned();
             if let Some(of) = of {
-                let freed = self.freed(&of, &slot);
+                let freed = self.record_freed(&of, &slot);
                 of.evictions.fetch_add(freed.entries, Relaxed);
                 of.evictions_nonexpired
                     .fetch_add(slot.variants.iter().filter(|entry| entry.deadline() > now).count() as u64, Relaxed);
@@ -280,36 +294,33 @@ impl Store {
         }
     }
 
-    fn remove_share(&self, id: u32, shares: &[Arc<Share>]) {
-        let Some(share) = shares.get(id as usize) else { return };
+    fn remove_group(&self, id: u32, quotas: &[Arc<Quota>]) {
+        let Some(quota) = quotas.get(id as usize) else { return };
         for shard in &self.shards {
             loop {
                 let Some((_, slot)) = shard.lock().evict(Some(id), None) else { break };
-                self.freed(share, &slot);
+                self.record_freed(quota, &slot);
             }
         }
     }
 
-    fn freed(&self, share: &Share, slot: &Slot) -> Purged {
+    fn record_freed(&self, quota: &Quota, slot: &Slot) -> Purged {
         let purged = Purged { entries: slot.variants.len() as u64, bytes: slot.bytes() };
-        share.used.fetch_sub(purged.bytes, Relaxed);
-        share.items.fetch_sub(purged.entries, Relaxed);
+        quota.used.fetch_sub(purged.bytes, Relaxed);
+        quota.items.fetch_sub(purged.entries, Relaxed);
         self.used.fetch_sub(purged.bytes as i64, AcqRel);
         purged
     }
 
-    fn account(&self, share: &Share, changed: &Changed) {
+    fn account(&self, quota: &Quota, changed: &SlotChange) {
         // Two's complement: adding a negative number as an unsigned one subtracts.
-        share.used.fetch_add(changed.bytes as u64, Relaxed);
-        share.items.fetch_add(changed.items as u64, Relaxed);
+        quota.used.fetch_add(changed.bytes as u64, Relaxed);
+        quota.items.fetch_add(changed.items as u64, Relaxed);
         self.used.fetch_add(changed.bytes, AcqRel);
     }
 }
 
-/// Of a group's share, what each shard protects.
-fn protected_room(share: &Share) -> u64 {
-    share.limit() / 100 * PROTECTED / SHARDS as u64
+/// Returns the bytes of a quota that each shard protects.
+fn protected_room(quota: &Quota) -> u64 {
+    quota.limit() / 100 * PROTECTED_PERCENT / SHARDS as u64
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,14 @@
-//! A part of the store under one lock: the segments of every group, and when which key is due.
+//! A part of the store under one lock: the keys of every group, and when they expire.
 
-use super::{
-    deadlines::{Deadlines, Due},
+use crate::store::{
     entry::Entry,
-    marks::Mark,
-    purging::Fate,
-    segments::Segments,
-    slot::{PARTS, Slot, VARIANTS, Variants},
+    expiry_queue::{Expiry, ExpiryQueue},
+    purge_index::IndexTerm,
+    purge_scope::PurgeAction,
+    slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants},
+    slru::Slru,
+    usage::Purged,
 };
-use crate::settings::Purged;
 use meshcache_protocol::{Hash, Key};
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -16,60 +16,60 @@ use std::sync::Arc;
 /// One shard.
 #[derive(Default)]
 pub(super) struct Shard {
-    segments: Vec<Segments>,
-    deadlines: Deadlines,
-    /// What tables and deadlines took when it was last told.
-    told: u64,
+    slrus: Vec<Slru>,
+    expiry: ExpiryQueue,
+    /// The bytes of tables and queue when [`Shard::overhead_change`] was last called.
+    reported_overhead: u64,
 }
 
-/// What a change did to a slot: its bytes and variants before and after, and what is no longer needed, to be dropped
-/// outside of the lock.
+/// The effect of a change of a slot: by how many bytes and variants, and the entries that are dropped outside of the
+/// lock.
 #[derive(Default)]
-pub(super) struct Changed {
+pub(super) struct SlotChange {
     pub(super) bytes: i64,
     pub(super) items: i64,
-    /// Only held, so that memory is given back after the lock.
+    /// Only held, to free memory after the lock.
     pub(super) _gone: Vec<Arc<Entry>>,
 }
 
-impl Changed {
-    /// What became of a slot that measured so before; an empty one is about to go.
+impl SlotChange {
+    /// Compares a slot with its measure before. A slot without variants is about to be removed.
     fn of(before: (i64, i64), slot: &Slot, gone: Variants) -> Self {
         let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
         Self { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }
     }
 }
 
-/// How a key was used in the store that it comes from.
+/// How recently and how often a key was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Used {
-    /// It was asked for more than once.
+pub(crate) struct Recency {
+    /// Whether it was used more than once.
     pub(crate) warm: bool,
-    /// When it was last asked for, by this store's clock.
+    /// When it was last used, by this store's clock.
     pub(crate) touched: u64,
 }
 
-/// Where a key is. The order is that of use, the least used first.
+/// A key with its rank. The order is that of use, the least used first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct RankedKey {
     warm: bool,
     touched: u64,
-    pub(super) share: u32,
+    pub(super) quota: u32,
     /// The key's hash.
     pub(crate) hash: Hash,
 }
 
 impl Shard {
-    /// The newest variant of a key that fits, if it is still of use.
-    pub(super) fn ask(
+    /// Returns the newest useful variant of a key that fits, and counts this as a use of the key.
+    pub(super) fn get(
         &mut self,
-        share: u32,
+        quota: u32,
         key: &Key,
         now: u64,
         room: u64,
         fits: impl Fn(&Entry) -> bool,
     ) -> Option<Arc<Entry>> {
-        let slot = self.segments.get_mut(share as usize)?.ask(key.hash(), room)?;
+        let slot = self.slrus.get_mut(quota as usize)?.get(key.hash(), room)?;
         if slot.key != *key {
             return None;
         }
@@ -77,61 +77,61 @@ impl Shard {
         slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
     }
 
-    /// The slot of a key, without asking for it, and whether it was asked for more than once.
-    pub(super) fn peek(&self, share: u32, hash: Hash) -> Option<(&Slot, bool)> {
-        let segments = self.segments.get(share as usize)?;
-        segments.peek(hash).map(|slot| (slot, segments.is_warm(hash)))
+    /// Returns the slot of a key and whether it was used more than once, without counting this as a use.
+    pub(super) fn peek(&self, quota: u32, hash: Hash) -> Option<(&Slot, bool)> {
+        let slrus = self.slrus.get(quota as usize)?;
+        slrus.peek(hash).map(|slot| (slot, slrus.is_warm(hash)))
     }
 
-    /// Every key's place, in no order.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
-        let of = |(segments, share): (&'_ Segments, u32)| {
-            let place = move |(hash, slot, warm): (&Hash, &Slot, bool)| Place {
+    /// Returns every key, in no order.
+    pub(super) fn ranked_keys(&self) -> impl Iterator<Item = RankedKey> {
+        let of = |(slrus, quota): (&'_ Slru, u32)| {
+            let ranked = move |(hash, slot, warm): (&Hash, &Slot, bool)| RankedKey {
                 warm,
                 touched: slot.touched,
-                share,
+                quota,
                 hash: *hash,
             };
-            segments.iter_warm().map(place).collect::<Vec<_>>()
+            slrus.iter_warm().map(ranked).collect::<Vec<_>>()
         };
-        self.segments.iter().zip(0u32..).flat_map(of)
+        self.slrus.iter().zip(0u32..).flat_map(of)
     }
 
-    /// Stores a variant. What was stored for the same requests goes. `used`: it comes from another store, where its key
-    /// was asked for then.
+    /// Stores a variant, in place of one for the same requests. `used`: how its key was used in another store, and the
+    /// bytes that may be protected.
     pub(super) fn put(
         &mut self,
-        share: u32,
+        quota: u32,
         key: &Key,
         entry: Arc<Entry>,
         now: u64,
-        used: Option<(Used, u64)>,
-    ) -> Changed {
-        let at = share as usize;
-        if self.segments.len() <= at {
-            self.segments.resize_with(at + 1, Segments::default);
+        used: Option<(Recency, u64)>,
+    ) -> SlotChange {
+        let at = quota as usize;
+        if self.slrus.len() <= at {
+            self.slrus.resize_with(at + 1, Slru::default);
         }
         let hash = key.hash();
         let mut gone = Vec::new();
-        let Some(segments) = self.segments.get_mut(at) else { return Changed::default() };
+        let Some(slrus) = self.slrus.get_mut(at) else { return SlotChange::default() };
         let mut before = (0, 0);
-        // Another key under the same hash: the newer one wins the place.
-        if segments.peek(hash).is_some_and(|slot| slot.key != *key)
-            && let Some(slot) = segments.remove(hash)
+        // Another key with the same hash: the newer one replaces it.
+        if slrus.peek(hash).is_some_and(|slot| slot.key != *key)
+            && let Some(slot) = slrus.remove(hash)
         {
             before = measure(&slot);
             gone.extend(slot.variants);
         }
-        let deadlines = &mut self.deadlines;
+        let expiry = &mut self.expiry;
         let mut entry = Some(entry);
-        let after = segments.change(hash, |slot| {
+        let after = slrus.change(hash, |slot| {
             before = measure(slot);
             slot.touched = used.map_or(now, |(used, _)| used.touched.max(slot.touched));
             if let Some(entry) = entry.take() {
                 let mut parts = 0;
                 let mut crowds_out = |old: &Entry| {
                     parts += usize::from(old.is_part());
-                    entry.is_part() && old.is_part() && parts >= PARTS
+                    entry.is_part() && old.is_part() && parts >= MAX_PARTS
                 };
                 let (old, kept): (Variants, Variants) = slot
                     .variants
@@ -140,12 +140,12 @@ impl Shard {
                 gone.extend(old);
                 slot.variants = kept;
                 slot.variants.insert(0, entry);
-                gone.extend(slot.variants.drain(VARIANTS.min(slot.variants.len())..));
+                gone.extend(slot.variants.drain(MAX_VARIANTS.min(slot.variants.len())..));
             }
-            let due = Due::new(slot.deadline(), share, hash);
+            let due = Expiry::new(slot.deadline(), quota, hash);
             if due.tick < slot.tick {
                 slot.tick = due.tick;
-                deadlines.push(due);
+                expiry.push(due);
             }
             measure(slot)
         });
@@ -156,61 +156,62 @@ impl Shard {
                 touched: used.map_or(now, |(used, _)| used.touched),
                 tick: 0,
             };
-            let due = Due::new(slot.deadline(), share, hash);
+            let due = Expiry::new(slot.deadline(), quota, hash);
             slot.tick = due.tick;
-            deadlines.push(due);
+            expiry.push(due);
             let after = measure(&slot);
             match used {
-                Some((used, room)) => segments.insert_used(hash, slot, used.warm, room),
-                None => segments.insert(hash, slot),
+                Some((used, room)) => slrus.insert_used(hash, slot, used.warm, room),
+                None => slrus.insert(hash, slot),
             }
             after
         });
         self.compact();
-        Changed { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
+        SlotChange { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
     }
 
-    /// Takes out the key that has to go first: of one share, or of all; what is on probation before what is not, then
-    /// what was asked for longest ago. For what comes `used` from elsewhere only what was used less goes.
-    pub(super) fn evict(&mut self, share: Option<u32>, used: Option<Used>) -> Option<(u32, Slot)> {
-        let candidates = self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id));
+    /// Takes out the next key to evict, of one quota or of all: on probation before protected, then the least recently
+    /// used. For an entry that was `used` elsewhere, only a key that was used less.
+    pub(super) fn evict(&mut self, quota: Option<u32>, used: Option<Recency>) -> Option<(u32, Slot)> {
+        let candidates = self.slrus.iter().zip(0u32..).filter(|(_, id)| quota.is_none_or(|only| only == *id));
         let (order, id, hash) = candidates
-            .filter_map(|(segments, id)| segments.first_out().map(|(hash, order)| (order, id, hash)))
+            .filter_map(|(slrus, id)| slrus.first_out().map(|(hash, order)| (order, id, hash)))
             .min_by_key(|(order, ..)| *order)?;
         if used.is_some_and(|used| order >= (used.warm, used.touched)) {
             return None;
         }
-        let slot = self.segments.get_mut(id as usize)?.remove(hash)?;
+        let slot = self.slrus.get_mut(id as usize)?.remove(hash)?;
         Some((id, slot))
     }
 
-    /// Takes out what is due, at most so many keys: the lock is held only for so long. What lives on is due later.
-    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(u32, Changed)>) {
+    /// Takes out expired variants of at most `most` keys, to bound the time under the lock. Keys with other variants
+    /// are queued again.
+    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(u32, SlotChange)>) {
         let (mut seen, mut changes) = (0, Vec::new());
         while seen < most
-            && let Some(due) = self.deadlines.pop(now)
+            && let Some(due) = self.expiry.pop(now)
         {
             seen += 1;
-            let Some(segments) = self.segments.get_mut(due.share as usize).filter(|segments| segments.has(&due)) else {
+            let Some(slrus) = self.slrus.get_mut(due.quota as usize).filter(|slrus| slrus.has(&due)) else {
                 continue;
             };
             let hash = due.hash();
-            let change = segments.change(hash, |slot| {
+            let change = slrus.change(hash, |slot| {
                 let before = measure(slot);
                 let (gone, kept): (Variants, Variants) =
                     slot.variants.drain(..).partition(|entry| entry.deadline() <= now);
                 slot.variants = kept;
-                let again = Due::new(slot.deadline(), due.share, hash);
+                let again = Expiry::new(slot.deadline(), due.quota, hash);
                 slot.tick = again.tick;
-                (Changed::of(before, slot, gone), again)
+                (SlotChange::of(before, slot, gone), again)
             });
             let Some((change, again)) = change else { continue };
             if again.tick == 0 {
-                segments.remove(hash);
+                slrus.remove(hash);
             } else {
-                self.deadlines.push(again);
+                self.expiry.push(again);
             }
-            changes.push((due.share, change));
+            changes.push((due.quota, change));
         }
         if seen > 0 {
             self.compact();
@@ -218,15 +219,13 @@ impl Shard {
         (seen, changes)
     }
 
-    /// Where a purge has to look: of one share, or of all; under marks, or at all there are.
-    pub(super) fn candidates(&self, share: Option<u32>, marks: Option<&[Mark]>) -> Vec<(u32, Hash)> {
+    /// Returns the keys where a purge has to look: of one quota, or of all; with one of these terms, or all.
+    pub(super) fn candidates(&self, quota: Option<u32>, terms: Option<&[IndexTerm]>) -> Vec<(u32, Hash)> {
         let mut found = Vec::new();
-        for (segments, id) in self.segments.iter().zip(0u32..).filter(|(_, id)| share.is_none_or(|only| only == *id)) {
-            match marks {
-                None => found.extend(segments.iter().map(|(hash, _)| (id, *hash))),
-                Some(marks) => {
-                    found.extend(marks.iter().flat_map(|mark| segments.marked(*mark)).map(|hash| (id, hash)))
-                }
+        for (slrus, id) in self.slrus.iter().zip(0u32..).filter(|(_, id)| quota.is_none_or(|only| only == *id)) {
+            match terms {
+                None => found.extend(slrus.iter().map(|(hash, _)| (id, *hash))),
+                Some(terms) => found.extend(terms.iter().flat_map(|term| slrus.find(*term)).map(|hash| (id, hash))),
             }
         }
         found.sort_unstable();
@@ -234,28 +233,28 @@ impl Shard {
         found
     }
 
-    /// Does with every one of these keys that is named as the purge wants it.
+    /// Applies `action` to those of these keys that `is` selects.
     pub(super) fn purge(
         &mut self,
-        among: &[(u32, Hash)],
-        fate: Fate,
+        candidates: &[(u32, Hash)],
+        action: PurgeAction,
         is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
-    ) -> (Purged, Vec<(u32, Changed)>) {
+    ) -> (Purged, Vec<(u32, SlotChange)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
-        let deadlines = &mut self.deadlines;
-        for (id, hash) in among.iter().copied() {
-            if let Some(segments) = self.segments.get_mut(id as usize) {
-                let meant = segments.peek(hash).filter(|slot| is(&slot.key, &slot.variants));
+        let expiry = &mut self.expiry;
+        for (id, hash) in candidates.iter().copied() {
+            if let Some(slrus) = self.slrus.get_mut(id as usize) {
+                let meant = slrus.peek(hash).filter(|slot| is(&slot.key, &slot.variants));
                 let Some((bytes, items)) = meant.map(measure) else { continue };
                 purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
-                let changed = match fate {
-                    Fate::Counted => None,
-                    Fate::Gone => segments.remove(hash).map(|slot| Changed {
+                let changed = match action {
+                    PurgeAction::Count => None,
+                    PurgeAction::Remove => slrus.remove(hash).map(|slot| SlotChange {
                         bytes: -bytes,
                         items: -items,
                         _gone: slot.variants.into_vec(),
                     }),
-                    Fate::Stale(now) => make_stale(segments, deadlines, id, hash, now),
+                    PurgeAction::MakeStale(now) => make_stale(slrus, expiry, id, hash, now),
                 };
                 changes.extend(changed.map(|changed| (id, changed)));
             }
@@ -267,69 +266,69 @@ impl Shard {
     }
 
     /// Takes out one key.
-    pub(super) fn remove(&mut self, share: u32, key: Hash) -> Option<Slot> {
-        self.segments.get_mut(share as usize)?.remove(key)
+    pub(super) fn remove(&mut self, quota: u32, key: Hash) -> Option<Slot> {
+        self.slrus.get_mut(quota as usize)?.remove(key)
     }
 
-    /// Takes out those variants of a key that are named.
+    /// Takes out the variants of a key that `is_named` selects.
     pub(super) fn remove_variants(
         &mut self,
-        share: u32,
+        quota: u32,
         key: &Key,
         is_named: impl Fn(&Entry) -> bool,
-    ) -> Option<Changed> {
-        let (hash, segments) = (key.hash(), self.segments.get_mut(share as usize)?);
-        if segments.peek(hash)?.key != *key {
+    ) -> Option<SlotChange> {
+        let (hash, slrus) = (key.hash(), self.slrus.get_mut(quota as usize)?);
+        if slrus.peek(hash)?.key != *key {
             return None;
         }
-        let (changed, is_empty) = segments.change(hash, |slot| {
+        let (changed, is_empty) = slrus.change(hash, |slot| {
             let before = measure(slot);
             let (gone, kept): (Variants, Variants) = slot.variants.drain(..).partition(|entry| is_named(entry));
             slot.variants = kept;
-            (Changed::of(before, slot, gone), slot.variants.is_empty())
+            (SlotChange::of(before, slot, gone), slot.variants.is_empty())
         })?;
         if is_empty {
-            segments.remove(hash);
+            slrus.remove(hash);
         }
         Some(changed)
     }
 
-    /// By how much tables and deadlines have changed since it was last asked.
-    pub(super) fn overhead_change(&mut self) -> i64 {
-        let now = self.deadlines.bytes() + self.segments.iter().map(Segments::tables).sum::<u64>();
-        let change = now as i64 - self.told as i64;
-        self.told = now;
+    /// Returns by how many bytes tables and queue have changed since the last call.
+    pub(super) fn take_overhead_change(&mut self) -> i64 {
+        let now = self.expiry.bytes() + self.slrus.iter().map(Slru::overhead).sum::<u64>();
+        let change = now as i64 - self.reported_overhead as i64;
+        self.reported_overhead = now;
         change
     }
 
     #[cfg(test)]
-    pub(super) fn forge(&mut self, share: u32, key: &Key, other: Key) {
-        self.segments[share as usize].change(key.hash(), |slot| slot.key = other);
+    pub(super) fn forge(&mut self, quota: u32, key: &Key, other: Key) {
+        self.slrus[quota as usize].change(key.hash(), |slot| slot.key = other);
     }
 
     fn compact(&mut self) {
-        self.segments.iter_mut().for_each(Segments::shrink);
-        let live = self.segments.iter().map(Segments::len).sum();
-        let segments = &self.segments;
-        self.deadlines.compact(live, |due| segments.get(due.share as usize).is_some_and(|of| of.has(due)));
+        self.slrus.iter_mut().for_each(Slru::shrink);
+        let live = self.slrus.iter().map(Slru::len).sum();
+        let slrus = &self.slrus;
+        self.expiry.compact(live, |due| slrus.get(due.quota as usize).is_some_and(|of| of.has(due)));
     }
 }
 
-/// Makes all variants of a key stale; those that are of no use so go.
-fn make_stale(segments: &mut Segments, deadlines: &mut Deadlines, share: u32, hash: Hash, now: u64) -> Option<Changed> {
-    let (changed, is_empty) = segments.change(hash, |slot| {
+/// Makes all variants of a key stale, and removes those that are useless then.
+fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, quota: u32, hash: Hash, now: u64) -> Option<SlotChange> {
+    let (changed, is_empty) = slrus.change(hash, |slot| {
         let before = measure(slot);
         let gone: Variants = std::mem::take(&mut slot.variants);
         slot.variants = gone.iter().filter_map(|entry| entry.stale_from(now)).map(Arc::new).collect();
-        let due = Due::new(slot.deadline(), share, hash);
+        let due = Expiry::new(slot.deadline(), quota, hash);
         if !slot.variants.is_empty() && due.tick < slot.tick {
             slot.tick = due.tick;
-            deadlines.push(due);
+            expiry.push(due);
         }
-        (Changed::of(before, slot, gone), slot.variants.is_empty())
+        (SlotChange::of(before, slot, gone), slot.variants.is_empty())
     })?;
     if is_empty {
-        segments.remove(hash);
+        slrus.remove(hash);
     }
     Some(changed)
 }

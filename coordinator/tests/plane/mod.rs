@@ -26,9 +26,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshcache_coordinator::{
-    cache::Cache,
-    metrics::{GroupMetrics, Metrics},
-    settings::{Door, Identity, Settings},
+    cache::{lookup, state::Cache},
+    settings::{Identity, Port, Settings},
+    telemetry::{group_metrics::GroupMetrics, metrics::Metrics},
 };
 use meshcache_protocol::{Groups, Peer, Ring, groups::Config};
 use std::{
@@ -205,7 +205,7 @@ pub fn answer(status: u16, fields: &[(&str, &str)], body: impl Into<Bytes>) -> R
     response.body(Full::new(body.into()).boxed()).unwrap()
 }
 
-/// A cache before an origin, with a door on loopback.
+/// A cache before an origin, with a port on loopback.
 pub struct Front {
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
@@ -234,7 +234,7 @@ impl Front {
             metrics.clone(),
         );
         let front =
-            Self { data: serve(&cache, Door::Data).await, peer: serve(&cache, Door::Peer).await, cache, metrics };
+            Self { data: serve(&cache, Port::Data).await, peer: serve(&cache, Port::Peer).await, cache, metrics };
         front.reload(origin, group);
         front
     }
@@ -294,12 +294,12 @@ pub fn ring(fronts: &[(&str, &Front)]) {
         .collect();
     let ring = Arc::new(Ring::new(peers));
     for (_, front) in fronts {
-        front.cache.set_ring(ring.clone());
+        front.cache.cluster.set_ring(ring.clone());
         front.cache.set_peer_token(Some("token".into()));
     }
 }
 
-async fn serve(cache: &Arc<Cache>, door: Door) -> SocketAddr {
+async fn serve(cache: &Arc<Cache>, port: Port) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let cache = cache.clone();
@@ -310,7 +310,7 @@ async fn serve(cache: &Arc<Cache>, door: Door) -> SocketAddr {
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let cache = cache.clone();
-                    async move { Ok::<_, Infallible>(cache.answer(door, request).await) }
+                    async move { Ok::<_, Infallible>(lookup::answer(&cache, port, request).await) }
                 });
                 let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });

@@ -1,0 +1,153 @@
+//! One load from the origin: the store once more, a permit, the request, its response.
+
+use crate::{
+    cache::{
+        groups::ServedGroup,
+        insertion::LoadTarget,
+        load_outcome::{LeaderReply, LoadOutcome, NotShared, loaded},
+        origin_response::{self, Lead, OriginResponse},
+        revalidation::Candidates,
+        state::Cache,
+    },
+    clock,
+    http::head::RequestHead,
+    jitter::random,
+    origin::{Failure, FailureScope, Purpose, outgoing, strip_response_headers},
+    store::Entry,
+};
+use http::{StatusCode, header::RETRY_AFTER, response};
+use meshcache_protocol::{
+    Key, Reason,
+    freshness::{self, Reuse, Times},
+    groups::Overload,
+    wire::{Outcome, Verdict},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What one flight loads.
+pub(crate) struct LoadJob {
+    pub(crate) served: Arc<ServedGroup>,
+    pub(crate) head: RequestHead,
+    pub(crate) key: Key,
+    /// A proxy has verified the requester's token.
+    pub(crate) verified: bool,
+    /// Why the store did not answer, as Cache-Status has it (RFC 9211 section 2.2).
+    pub(crate) fwd: &'static str,
+    /// A background load: no request waits for it.
+    pub(crate) is_refresh: bool,
+}
+
+/// Loads a job's key: from the store if another load has just filled it, else from the origin.
+pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> LoadOutcome {
+    let LoadJob { served, head: client, key, verified, fwd, is_refresh } = job;
+    let fields = client.fields();
+    let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
+        return LoadOutcome::Failed(Failure::Internal);
+    };
+    let load = cache.store.begin(key.clone(), cache.consistency.position());
+    let stale = cache
+        .store
+        .get(&served.quota, key, cache.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
+    // Another flight may have completed between the lookup and the start of this one.
+    if let Some(entry) = &stale
+        && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(cache.clock.now()))
+            == Reuse::Fresh
+    {
+        return loaded(entry, Verdict::new(Outcome::Hit), cache.clock.now());
+    }
+    let target = LoadTarget { served, request, verified: *verified, load: &load, stale: stale.as_ref() };
+    if let Some(entry) = target.stale.filter(|entry| origin_response::may_serve_on_error(cache, &target, entry))
+        && !served.backoff.try_load(key.hash(), cache.clock.now())
+    {
+        return loaded(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now());
+    }
+    // Held until the body is complete or the response turns out to be the leader's alone: passes are not limited.
+    let Some(_permit) = served.load_limit.acquire(served.group.config().patience.duration()).await else {
+        return overloaded(cache, served, stale.as_ref());
+    };
+    served.metrics.loads_deduped.inc();
+    cache.cluster.record_load(key);
+    let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
+    let response = loop {
+        let conditions = candidates.conditions();
+        let installation = &cache.settings.installation;
+        let Some(outgoing) = outgoing(&served.origin, &served.group, client, installation, Purpose::Load(&conditions))
+        else {
+            return LoadOutcome::Failed(Failure::BadResponse);
+        };
+        let metrics = &served.metrics;
+        if *is_refresh { &metrics.service_refreshes } else { &metrics.service_loads }.inc();
+        let (began, requested) = (Instant::now(), clock::wall());
+        let sent = served.origin.send(outgoing, Some(served.origin.timeout())).await;
+        served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
+        let (mut head, body) = match sent {
+            Ok(response) => response.into_parts(),
+            Err(failure) => return origin_response::failed(cache, &target, failure),
+        };
+        strip_response_headers(&served.group, &mut head.headers);
+        note_health(cache, served, key, &head);
+        let times = Times { requested, responded: clock::wall() };
+        let response = OriginResponse { head, body, times, at: cache.clock.now(), began };
+        if response.head.status != StatusCode::NOT_MODIFIED {
+            break response;
+        }
+        if let Some(entry) = candidates.confirmed(&response.head) {
+            return origin_response::revalidated(cache, &target, entry, &response);
+        }
+        if candidates.is_none() {
+            // A 304 to a request without conditions.
+            return origin_response::failed(cache, &target, Failure::BadResponse);
+        }
+        // The 304 is about another response than ours: once more without conditions (RFC 9111 section 4.3.4).
+        candidates = Candidates::None;
+    };
+    match target.stale {
+        Some(entry) if is_error(response.head.status) && origin_response::may_serve_on_error(cache, &target, entry) => {
+            served.metrics.local_load_errs.inc();
+            let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
+            verdict.fwd_status = response.head.status.as_u16();
+            loaded(entry, verdict, cache.clock.now())
+        }
+        _ => origin_response::store_or_share(cache, &target, response, leader.map(|to| Lead { to, fwd })).await,
+    }
+}
+
+/// The key's stored responses to requests with other selecting fields, for groups that follow the RFC to the letter.
+/// For other groups they are no candidates: careless origins give two encodings the same tag.
+fn other_variants(cache: &Cache, served: &ServedGroup, key: &Key) -> Vec<Arc<Entry>> {
+    let letter = served.group.config().freshness.errors.by_rfc();
+    let stored = letter.then(|| cache.store.peek(&served.quota, key, cache.clock.now())).flatten();
+    stored.map_or_else(Vec::new, |(entries, _)| entries)
+}
+
+/// Records whether the origin responds as it should.
+fn note_health(cache: &Cache, served: &ServedGroup, key: &Key, head: &response::Parts) {
+    if is_error(head.status) {
+        let retry_after =
+            head.headers.get(RETRY_AFTER).map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
+        served.backoff.record_failure(key.hash(), FailureScope::Key { retry_after }, cache.clock.now(), random());
+    } else {
+        served.backoff.record_success(key.hash());
+    }
+}
+
+/// The outcome of a load that got no permit in time, as the group's `overload` has it: the stale response if it allows
+/// that, else a pass for each request, or 503.
+fn overloaded(cache: &Cache, served: &ServedGroup, stale: Option<&Arc<Entry>>) -> LoadOutcome {
+    let overload = served.group.config().overload;
+    served.load_limit.log_overload(served.group.name(), overload, cache.clock.now());
+    if overload == Overload::Refuse {
+        return LoadOutcome::Failed(Failure::Overload);
+    }
+    match stale
+        .filter(|entry| overload == Overload::Stale && !entry.stored.must_revalidate && !entry.stored.always_validate)
+    {
+        Some(entry) => loaded(entry, Verdict::new(Outcome::Stale).because("overload"), cache.clock.now()),
+        None => LoadOutcome::NotShared(NotShared { reason: Reason::Overload.into(), remember: 0, vary: String::new() }),
+    }
+}
+
+fn is_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

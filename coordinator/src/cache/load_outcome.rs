@@ -1,0 +1,83 @@
+//! The outcome of a load, and for which of its waiters it is.
+
+use crate::{cache::response, http::body::Body, origin::Failure, store::Entry};
+use http::Response;
+use meshcache_protocol::{
+    reason::AnyReason,
+    wire::{Outcome, Verdict},
+};
+use std::sync::Arc;
+use tokio::{sync::oneshot, time::Instant};
+
+/// The result of a flight, for all its waiters.
+#[derive(Clone)]
+pub(crate) enum LoadOutcome {
+    /// A response, for the waiters that it fits.
+    Loaded(LoadedResponse),
+    /// No response that may be shared: each waiter passes.
+    NotShared(NotShared),
+    /// No response.
+    Failed(Failure),
+}
+
+/// A response, and for which waiters it is.
+#[derive(Clone)]
+pub(crate) struct LoadedResponse {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) verdict: Verdict,
+    pub(crate) audience: Audience,
+    /// When its load began. A response that needs validation before reuse is for requests that came before.
+    pub(crate) began: Instant,
+}
+
+/// The waiters that may get a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The leader; the others pass.
+    Leader,
+    /// The leader; another waiter leads the next load, which shows whether the failure was the first leader's own fault.
+    First,
+    /// All that its Vary fits. If it may not be reused, only those that came before its load began.
+    All,
+    /// All that its Vary fits, whenever they came: two loads have brought this failure.
+    Waiters,
+}
+
+/// Why a response may not be shared, and for how many milliseconds that is remembered for requests with the same values
+/// in the fields of `vary`.
+#[derive(Clone)]
+pub(crate) struct NotShared {
+    pub(crate) reason: AnyReason,
+    pub(crate) remember: u64,
+    pub(crate) vary: String,
+}
+
+impl LoadOutcome {
+    /// Its size in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Loaded(response) => response.entry.bytes(),
+            Self::NotShared(_) | Self::Failed(_) => 0,
+        }
+    }
+}
+
+/// Returns a stored response for all waiters, with its age and the rest of its freshness.
+pub(crate) fn loaded(entry: &Arc<Entry>, verdict: Verdict, now: u64) -> LoadOutcome {
+    loaded_since(entry, verdict, now, Instant::now())
+}
+
+/// Like [`loaded`], for a load that began earlier.
+pub(crate) fn loaded_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> LoadOutcome {
+    // A response that a purge kept out of the store may be stored nowhere else.
+    verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
+    LoadOutcome::Loaded(LoadedResponse {
+        entry: entry.clone(),
+        verdict: response::with_age(verdict, entry, now),
+        audience: Audience::All,
+        began,
+    })
+}
+
+/// Where a plain client that leads a flight gets a response that may not be shared.
+pub(crate) type LeaderReply = Option<oneshot::Sender<Response<Body>>>;

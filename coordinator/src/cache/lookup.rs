@@ -1,0 +1,191 @@
+//! The way of a request through the cache, from top to bottom.
+//!
+//! 1. `answer` classifies the request (`request`). Without a lookup it passes, is declined or is refused (`pass`).
+//! 2. `look_up` looks into the store. A fresh response is given at once, a stale one if the group allows that
+//!    (`response`); the owner refreshes it in the background (`miss::refresh`).
+//! 3. `fetch` joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or loads from the origin (`load`),
+//!    unless the key is known to pass (`hit_for_pass`).
+//! 4. `fetch_alone` is for requests that may share no response: from the owner's store, else past the cache.
+
+use crate::{
+    cache::{
+        groups::ServedGroup,
+        hit_for_pass::RememberedPass,
+        miss, pass,
+        pass::PassTarget,
+        pass_reason::PassReason,
+        peer_load,
+        request::{CacheRequest, classify},
+        response,
+        state::Cache,
+    },
+    http::{body::Body, head::RequestHead},
+    settings::Port,
+    telemetry::limits::ProcessLimit,
+};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use meshcache_protocol::{
+    Reason,
+    freshness::{self, LoadStart, Reuse},
+    groups::Mode,
+    wire::{Outcome, Verdict},
+};
+use std::{sync::Arc, time::Instant};
+
+/// Answers a request. Never fails: an error is a response.
+pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) -> Response<Body> {
+    let (began, now) = (Instant::now(), cache.clock.now());
+    let (parts, body) = request.into_parts();
+    let head = match RequestHead::read(port, parts) {
+        Ok(head) => head,
+        Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &cache.names),
+    };
+    let table = cache.group_table();
+    let fields = head.fields();
+    let (served, response) = match classify(port, &head, &fields, &table, &cache.settings) {
+        Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
+            (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::PurgeLag, "bypass")).await)
+        }
+        Ok(request) => (Some(request.served), look_up(cache, &request, body, now).await),
+        Err(not_looked_up) => pass::without_lookup(cache, not_looked_up, &head, body).await,
+    };
+    if let Some(served) = served {
+        served.metrics.request_seconds.observe(began.elapsed().as_secs_f64());
+    }
+    response
+}
+
+/// Looks into the store first. A fresh response is given at once, whichever peer owns the key.
+async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, now: u64) -> Response<Body> {
+    let ServedGroup { group, metrics, quota, .. } = &**request.served;
+    metrics.gets.inc();
+    if request.question.is_none() {
+        metrics.from_clients.inc();
+    }
+    if request.is_from_peer {
+        metrics.server_requests.inc();
+    }
+    let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
+    let stored = stored.filter(|entry| !cache.has_changed(request, entry, now));
+    let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
+    let reuse = freshness::reuse(
+        group,
+        &request.http,
+        request.verified(),
+        stored.as_ref().map(|entry| &entry.stored),
+        resident,
+    );
+    let found = match (reuse, &stored) {
+        (Reuse::Fresh, Some(entry)) => Some((entry, Outcome::Hit)),
+        (Reuse::Stale, Some(entry)) => Some((entry, Outcome::Stale)),
+        _ => None,
+    };
+    if group.config().mode == Mode::Observe && request.question.is_none() {
+        metrics.count_request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
+        let why = PassReason::new(Reason::Observe, "bypass");
+        return Box::pin(pass::stream(cache, PassTarget::of(request), body.into(), why)).await;
+    }
+    // The owner refreshes a stale response: other peers ask it.
+    let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || peer_load::route(cache, request).is_none());
+    if let Some((entry, outcome)) = found {
+        if outcome == Outcome::Stale {
+            miss::refresh(cache, request);
+        }
+        let mut verdict = response::with_age(Verdict::new(outcome), entry, now);
+        verdict.shared = true;
+        if let Some(response) = response::from_entry(request, entry, verdict, &cache.names) {
+            metrics.hits.inc();
+            metrics.count_response(outcome.label());
+            return response;
+        }
+    }
+    metrics.loads.inc();
+    let fwd = match reuse {
+        Reuse::Validate("uri-miss") => miss_reason(cache, request, now),
+        Reuse::Validate(word) => word,
+        Reuse::Stale => "stale",
+        Reuse::OnlyIfCached => "uri-miss",
+        // There is a response, but not for this request.
+        Reuse::Fresh | Reuse::Refuse => "request",
+    };
+    let validates = stored.is_some_and(|entry| entry.stored.validator);
+    Box::pin(fetch(cache, request, body, StoreMiss { reuse, fwd, validates })).await
+}
+
+/// Why the store did not answer a request.
+#[derive(Clone, Copy)]
+struct StoreMiss {
+    reuse: Reuse,
+    /// In the words of Cache-Status (RFC 9211 section 2.2).
+    fwd: &'static str,
+    /// A stored response can be validated.
+    validates: bool,
+}
+
+/// Returns why the store has no response to a request, in the words of Cache-Status.
+fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static str {
+    match cache.store.peek(&request.served.quota, &request.key, now) {
+        None => "uri-miss",
+        Some((entries, _)) if entries.iter().any(|entry| entry.is_part() && entry.selecting.matches(&request.http)) => {
+            "partial"
+        }
+        Some(_) => "vary-miss",
+    }
+}
+
+/// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
+async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, miss: StoreMiss) -> Response<Body> {
+    let StoreMiss { reuse, fwd, validates } = miss;
+    if !request.head.reserve(&cache.head_budget) {
+        cache.metrics.count_limit_reached(ProcessLimit::Heads);
+        return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;
+    }
+    let shares = match freshness::shares(&request.served.group, &request.http, request.verified(), validates) {
+        Err(alone) => Err(alone.reason()),
+        Ok(_) if reuse == Reuse::Refuse => Err(Reason::Identity),
+        Ok(_) if reuse == Reuse::OnlyIfCached => Err(Reason::OnlyIfCached),
+        Ok(since) => Ok(since),
+    };
+    let since = match shares {
+        Ok(since) => since,
+        Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && miss::note_partial_request(cache, request) => {
+            LoadStart::Any
+        }
+        Err(reason) => return fetch_alone(cache, request, body, reuse, PassReason::new(reason, fwd)).await,
+    };
+    let route = peer_load::route(cache, request);
+    // A plain client's own response is stored as it passes, if it may be. A proxy's pass does not come through here.
+    let may_probe = request.question.is_some() && route.is_none();
+    if let Some(RememberedPass { reason, remember, vary, probes }) =
+        cache.hit_for_pass.take_pass(request.key.hash(), &request.http, may_probe, cache.clock.now())
+    {
+        if probes {
+            miss::load_in_background(cache, request, fwd);
+        }
+        return pass::pass(cache, request, body, PassReason { remember, vary, ..PassReason::new(reason, fwd) }).await;
+    }
+    miss::join(cache, request, body, route, fwd, since).await
+}
+
+/// Fetches what may be shared with no other request: from the owner's store, else past the cache.
+async fn fetch_alone(
+    cache: &Arc<Cache>,
+    request: &CacheRequest<'_>,
+    body: Incoming,
+    reuse: Reuse,
+    why: PassReason,
+) -> Response<Body> {
+    let metrics = &request.served.metrics;
+    if let Some(route) = peer_load::route(cache, request)
+        && let Some(response) = peer_load::forward(cache, request, &route).await
+    {
+        metrics.count_request(Outcome::Hit.label(), Reason::Peer);
+        return response;
+    }
+    if reuse == Reuse::OnlyIfCached {
+        metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
+        return response::only_if_cached(request, &cache.names);
+    }
+    pass::pass(cache, request, body, why).await
+}

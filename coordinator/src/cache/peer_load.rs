@@ -1,0 +1,342 @@
+//! A key that another coordinator owns: its owner is asked, then the next peer, then the key is loaded here.
+
+use crate::{
+    cache::{
+        flight::{JoinCondition, Waited},
+        load::{self, LoadJob},
+        load_outcome::{Audience, LeaderReply, LoadOutcome, LoadedResponse, NotShared},
+        request::CacheRequest,
+        response,
+        response::OUTCOME,
+        state::Cache,
+    },
+    cluster::client::Call,
+    http::{
+        body::Body,
+        capture::{CaptureOutcome, capture},
+    },
+    origin::{Failure, IdleTimeoutBody, with_headers},
+    store::{Entry, Parts},
+};
+use http::Response;
+use hyper::body::Incoming;
+use meshcache_protocol::{
+    self as protocol, Reason,
+    freshness::{Selecting, Vary},
+    reason::AnyReason,
+    wire::{self, Outcome, Question, Verdict},
+};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// The number of peers that are asked, the owner first. Peers that have just failed do not count.
+const PEERS_ASKED: usize = 2;
+/// The number of peers that are considered for that.
+const PEERS_CONSIDERED: usize = 8;
+/// How soon a peer says for the first time that a load is under way: this tells a slow origin from a dead owner.
+const FIRST_SIGN: Duration = Duration::from_millis(100);
+
+/// The way of a request to its key's owner.
+#[derive(Clone)]
+pub(crate) struct PeerRoute {
+    /// The peers to ask, in this order. After all of them, this coordinator is next.
+    pub(crate) peers: Vec<String>,
+    pub(crate) question: Question,
+}
+
+/// Returns the way to the key's owner; none if the request is answered here.
+pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRoute> {
+    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.has_token() {
+        return None;
+    }
+    let ring = cache.cluster.ring();
+    let me = &cache.settings.me;
+    if ring.owner(request.key.hash()).is_none_or(|owner| owner.name == *me) {
+        return None;
+    }
+    let peers = ring
+        .order(request.key.hash())
+        .into_iter()
+        .map(|peer| peer.name.clone())
+        .take_while(|name| name != me)
+        .take(PEERS_CONSIDERED)
+        .collect();
+    let group = &request.served.group;
+    let theirs = request.question.as_ref();
+    let question = Question {
+        wire: wire::VERSION,
+        group: group.name().to_owned(),
+        namespace: theirs.map_or_else(String::new, |question| question.namespace.clone()),
+        verified: request.verified(),
+        ring: ring.version(),
+        rules: group.digest().to_owned(),
+        purge: cache.consistency.position_text().to_string(),
+        // Peers trust each other without marks.
+        marks: String::new(),
+        // Shorter than our own wait, so that `loading` is here before the peer counts as dead.
+        patience: group.config().patience.as_millis() / 4 * 3,
+        waited: theirs.map_or(0, |question| question.waited),
+        flight: 0,
+        changed: theirs.and_then(|question| question.changed),
+        hop: true,
+        route: theirs.and_then(|question| question.route.clone()),
+    };
+    Some(PeerRoute { peers, question })
+}
+
+/// Loads from the peers for all waiters, and here if none of them responds. If the group hedges, the next peer is asked
+/// beside an owner that is silent for that long.
+pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
+    job.served.metrics.loads_deduped.inc();
+    let job = Arc::new(job);
+    let of = job.clone();
+    let mut peers =
+        route.peers.iter().filter(|peer| cache.cluster.peers.try_acquire(peer, Call::Question)).take(PEERS_ASKED);
+    let Some(owner) = peers.next() else { return load_locally(cache, job, leader).await };
+    let hedge = job.served.group.config().hedge.duration();
+    let heard = AtomicBool::new(false);
+    let mut from_owner = pin!(ask_peer(cache, &of, &route, owner, &heard));
+    let mut early = None;
+    if !hedge.is_zero() {
+        early = tokio::select! {
+            outcome = &mut from_owner => Some(outcome),
+            () = async {
+                sleep(hedge).await;
+                // An owner that has said `loading` is not silent.
+                if heard.load(Relaxed) {
+                    std::future::pending().await
+                }
+            } => None,
+        };
+    }
+    let hedged = early.is_none() && !hedge.is_zero();
+    if hedged {
+        cache.metrics.hedges.inc();
+        let next = async {
+            match peers.next() {
+                Some(next) => ask_peer(cache, &of, &route, next, &AtomicBool::new(false)).await,
+                None => Some(load_locally(cache, job.clone(), leader).await),
+            }
+        };
+        return tokio::select! {
+            Some(outcome) = &mut from_owner => outcome,
+            Some(outcome) = next => outcome,
+            else => load_locally(cache, job.clone(), None).await,
+        };
+    }
+    if let Some(outcome) = match early {
+        Some(outcome) => outcome,
+        None => from_owner.await,
+    } {
+        return outcome;
+    }
+    if let Some(next) = peers.next()
+        && let Some(outcome) = ask_peer(cache, &of, &route, next, &heard).await
+    {
+        return outcome;
+    }
+    load_locally(cache, job, leader).await
+}
+
+/// Asks one peer until it gives an outcome. None if it does not respond. `heard`: set with its first sign of life.
+async fn ask_peer(
+    cache: &Cache,
+    job: &LoadJob,
+    route: &PeerRoute,
+    peer: &str,
+    heard: &AtomicBool,
+) -> Option<LoadOutcome> {
+    let LoadJob { served, head, .. } = job;
+    let config = served.group.config();
+    let patience = config.patience.duration();
+    let asked = Instant::now();
+    // The owner limits its loads itself; this limit is for an owner that does not. There may be another load before the
+    // one that it waits for.
+    let end = asked + 2 * config.origin.timeout.duration() + 4 * patience;
+    let mut question = route.question.clone();
+    // The first `loading` is a sign of life: it has to be here before the next peer is asked, too.
+    let hedge = if config.hedge.is_zero() { u64::MAX } else { config.hedge.as_millis() / 4 * 3 };
+    question.patience = question.patience.min(hedge).min(millis(FIRST_SIGN)).max(1);
+    loop {
+        let began = Instant::now();
+        question.waited = millis(asked.elapsed()).saturating_add(route.question.waited);
+        let answered = cache.cluster.peers.ask(peer, head, &question, patience, true).await;
+        served.metrics.record_peer_latency(began.elapsed());
+        let Ok((verdict, response)) = answered else {
+            served.metrics.peer_errors.inc();
+            return None;
+        };
+        heard.store(true, Relaxed);
+        match verdict.outcome {
+            Outcome::Loading if began < end => {
+                (question.patience, question.flight) = (route.question.patience, verdict.flight)
+            }
+            Outcome::Loading => return Some(LoadOutcome::Failed(Failure::Timeout)),
+            Outcome::Pass => {
+                return Some(LoadOutcome::NotShared(NotShared {
+                    reason: AnyReason::from_peer(verdict.reason),
+                    remember: verdict.remember,
+                    vary: verdict.vary,
+                }));
+            }
+            Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason))),
+            _ => {
+                let outcome = read_response(cache, job, verdict, response, asked).await;
+                if outcome.is_some() {
+                    served.metrics.peer_loads.inc();
+                } else {
+                    served.metrics.peer_errors.inc();
+                    cache.cluster.peers.record_incomplete(peer);
+                }
+                return outcome;
+            }
+        }
+    }
+}
+
+/// Loads here what the peers did not give: one load, together with peers' requests for the key. It runs in a task of its
+/// own: its other waiters get it even if the owner responds after all.
+async fn load_locally(cache: &Arc<Cache>, job: Arc<LoadJob>, leader: LeaderReply) -> LoadOutcome {
+    match cache.loads.join(&job.key, JoinCondition::default(), || None) {
+        Ok((waiter, guard)) => {
+            let deadline = job.served.flight_deadline(waiter.follows);
+            if let Some(guard) = guard {
+                let cache = cache.clone();
+                tokio::spawn(async move {
+                    guard.mark_loading();
+                    let outcome = load::load(&cache, &job, leader).await;
+                    let bytes = outcome.bytes();
+                    guard.complete(outcome, bytes);
+                });
+            }
+            match waiter.wait(deadline).await {
+                Waited::Completed(outcome) => outcome,
+                Waited::TimedOut(_) => LoadOutcome::Failed(Failure::Timeout),
+                Waited::Aborted => LoadOutcome::Failed(Failure::Internal),
+            }
+        }
+        Err(_) => LoadOutcome::NotShared(NotShared { reason: Reason::Full.into(), remember: 0, vary: String::new() }),
+    }
+}
+
+/// Reads a peer's response for all waiters. None if it breaks off.
+async fn read_response(
+    cache: &Cache,
+    job: &LoadJob,
+    verdict: Verdict,
+    response: Response<Incoming>,
+    asked: Instant,
+) -> Option<LoadOutcome> {
+    let LoadJob { served, head, .. } = job;
+    let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
+    let config = served.group.config();
+    let body = IdleTimeoutBody::new(body, config.patience.duration());
+    let CaptureOutcome::Whole(body) = capture(body, config.limits.object.0, &mut cache.body_budget.reserve()).await
+    else {
+        return None;
+    };
+    let fields = head.fields();
+    let request = head.request(&fields).ok()?;
+    let selecting = with_headers(&parts.headers, |fields| {
+        let response = protocol::Response { status: parts.status.as_u16(), fields };
+        Selecting::in_group(&served.group, &Vary::of(&response), &request)
+    });
+    let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
+    let fields = parts
+        .headers
+        .iter()
+        .filter(|(name, _)| !is_ours(name.as_str()))
+        .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .collect();
+    let entry = Entry::new(Parts {
+        status: parts.status,
+        fields,
+        tags: &config.tags.header.to_ascii_lowercase(),
+        body,
+        selecting,
+        stored: verdict.to_stored(parts.status.as_u16()),
+        arrived: cache.clock.now(),
+        // It is given to the waiters and stored nowhere.
+        position: Arc::default(),
+    });
+    let is_failure = parts.status.is_client_error() || parts.status.is_server_error();
+    let audience = match () {
+        () if verdict.waiters => Audience::Waiters,
+        () if !verdict.shared => Audience::Leader,
+        () if is_failure && verdict.ttl <= 0 && verdict.load.is_none() && verdict.outcome == Outcome::Miss => {
+            Audience::First
+        }
+        () => Audience::All,
+    };
+    // If the owner does not say when its load began: no sooner than it was asked.
+    let began = verdict.load.map_or(asked, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked));
+    Some(LoadOutcome::Loaded(LoadedResponse { entry: Arc::new(entry), verdict, audience, began }))
+}
+
+/// Forwards one request that may not be shared to the owner, as it is. None if the owner has nothing for it.
+pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &PeerRoute) -> Option<Response<Body>> {
+    let (group, metrics) = (&request.served.group, &request.served.metrics);
+    let patience = group.config().patience.duration();
+    let peer = route.peers.iter().find(|peer| cache.cluster.peers.try_acquire(peer, Call::Question))?;
+    let Ok((verdict, response)) = cache.cluster.peers.ask(peer, request.head, &route.question, patience, false).await
+    else {
+        metrics.peer_errors.inc();
+        return None;
+    };
+    if !verdict.outcome.has_response() {
+        return request.question.is_some().then(|| response::verdict_only(&verdict));
+    }
+    metrics.peer_loads.inc();
+    let (mut parts, body) = response.into_parts();
+    if request.question.is_none() {
+        parts.headers.remove(OUTCOME);
+        let detail = if verdict.outcome == Outcome::Hit { "owner" } else { verdict.reason.as_str() };
+        cache.names.append_status(&mut parts.headers, &verdict, detail);
+    }
+    parts.extensions.clear();
+    parts.version = http::Version::HTTP_11;
+    Some(Response::from_parts(parts, Body::stream(IdleTimeoutBody::new(body, patience))))
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::request::tests::{cache, classified};
+    use meshcache_protocol::{Peer, Ring};
+
+    /// The peers on the way of a request, and the patience of the question to them, milliseconds.
+    fn way(cache: &Cache, target: &str, fields: &[(&str, &str)]) -> Option<(Vec<String>, u64)> {
+        classified(cache, "GET", target, fields, |request| {
+            let Ok(request) = request else { panic!("it is not looked up") };
+            route(cache, &request).map(|route| (route.peers, route.question.patience))
+        })
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_to_its_owner_once() {
+        let cache = cache(serde_json::json!({"patience": "2s"}));
+        let peer = |name: &str| Peer { name: name.into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
+        cache.cluster.set_ring(Arc::new(Ring::new(vec![peer("a"), peer("b")])));
+        let targets: Vec<_> = (0..100).map(|n| format!("/{n}")).collect();
+        assert!(targets.iter().all(|target| way(&cache, target, &[]).is_none()), "no token for peers");
+        cache.set_peer_token(Some("token".into()));
+        let (ours, theirs): (Vec<_>, Vec<_>) = targets.iter().partition(|target| way(&cache, target, &[]).is_none());
+        assert!(ours.len() > 20 && theirs.len() > 20, "{} and {}", ours.len(), theirs.len());
+        let forwarded = Question { group: "g".into(), hop: true, ..Question::new() }.to_string();
+        for target in theirs {
+            assert_eq!(way(&cache, target, &[]), Some((vec!["b".to_owned()], 1500)));
+            assert_eq!(way(&cache, target, &[("meshcache-wire", &forwarded)]), None, "no second hop");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Classifies requests: a lookup of a key in a group, a pass to the group's origin, or a refusal.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::{
+    cache::groups::{GroupTable, ServedGroup},
+    consistency::catch_up::Claim,
+    http::head::RequestHead,
+    settings::{Identity, Port, Settings},
+};
+use http::{Method, StatusCode};
+use meshcache_protocol::{
+    Field, Key, Reason, Request,
+    groups::{GroupMatch, Mode, NotPassed},
+    paths,
+    request::{Flags, RequestError},
+    wire::{BadQuestion, Question, header},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A request that is looked up.
+pub(crate) struct CacheRequest<'a> {
+    pub(crate) served: &'a Arc<ServedGroup>,
+    pub(crate) head: &'a RequestHead,
+    /// What the rules of HTTP caching see of it.
+    pub(crate) http: Request<'a>,
+    pub(crate) key: Key,
+    /// What a proxy or a coordinator asks; none: a plain client's request.
+    pub(crate) question: Option<Question>,
+    /// It came from a coordinator, which counts it, too.
+    pub(crate) is_from_peer: bool,
+    /// Its client may see reasons and keys.
+    pub(crate) is_debugged: bool,
+}
+
+/// A request that is not looked up.
+pub(crate) enum NotLookedUp<'a> {
+    /// It passes to the group's origin.
+    Pass { served: &'a Arc<ServedGroup>, reason: Reason, is_question: bool },
+    /// A question that is declined: the proxy passes the request itself.
+    Decline { served: Option<&'a Arc<ServedGroup>>, reason: Reason },
+    /// The group lets no plain client make this call; the field that would allow it.
+    Forbidden { served: &'a Arc<ServedGroup>, field: NotPassed },
+    /// It is refused.
+    Refused { status: StatusCode, reason: Reason },
+}
+
+impl CacheRequest<'_> {
+    /// Whether a proxy has verified the requester's token.
+    pub(crate) fn verified(&self) -> bool {
+        self.question.as_ref().is_some_and(|question| question.verified)
+    }
+
+    /// Returns the purges that the requester claims to know.
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        let (purges, marks) = self.question.as_ref().map_or(("", ""), |question| (&question.purge, &question.marks));
+        if self.is_from_peer { Claim::Peer(purges) } else { Claim::Unauthenticated { position: purges, marks } }
+    }
+
+    /// Whether another coordinator has forwarded it: it is not forwarded again.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.question.as_ref().is_some_and(|question| question.hop)
+    }
+
+    /// Returns how long a question's proxy waits.
+    pub(crate) fn patience(&self, question: &Question) -> Duration {
+        let own = self.served.group.config().patience.duration();
+        // At most the group's patience: an unknown client must not occupy a waiter for an hour.
+        if question.patience == 0 { own } else { own.min(Duration::from_millis(question.patience)) }
+    }
+
+    /// Returns how long the request has already waited elsewhere.
+    pub(crate) fn waited(&self) -> Duration {
+        // At most as long as two loads in a row may take: a larger number is made up.
+        let most = 2 * self.served.origin.timeout() + 4 * self.served.group.config().patience.duration();
+        self.question.as_ref().map_or(Duration::ZERO, |question| Duration::from_millis(question.waited).min(most))
+    }
+
+    /// Whether the requester has the same rules for the group.
+    pub(crate) fn rules_agree(&self) -> bool {
+        self.question.as_ref().is_none_or(|question| self.served.group.accepts_digest(&question.rules))
+    }
+}
+
+/// Decides what becomes of a request. `fields`: the head's own.
+pub(crate) fn classify<'a>(
+    port: Port,
+    head: &'a RequestHead,
+    fields: &'a [Field<'a>],
+    table: &'a GroupTable,
+    settings: &Settings,
+) -> Result<CacheRequest<'a>, NotLookedUp<'a>> {
+    let identity = settings.identity;
+    let refused = |status, reason| NotLookedUp::Refused { status, reason };
+    let question = match RequestHead::question(fields) {
+        Ok(question) => question,
+        Err(BadQuestion::Version(_)) => return Err(NotLookedUp::Decline { served: None, reason: Reason::WireVersion }),
+        Err(_) => return Err(NotLookedUp::Decline { served: None, reason: Reason::BadQuestion }),
+    };
+    let is_question = question.is_some();
+    let refuse = |status, reason| {
+        if is_question { NotLookedUp::Decline { served: None, reason } } else { refused(status, reason) }
+    };
+    if *head.method() == Method::CONNECT {
+        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, Reason::Method));
+    }
+    if head.target().starts_with(paths::CONTROL) {
+        return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
+    }
+    let (request, unfit) = match head.request(fields) {
+        Ok(request) => (request, None),
+        Err(RequestError::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, RequestError::Authority.reason())),
+        Err(unfit) => match head.host_only(fields) {
+            Ok(request) => (request, Some(unfit)),
+            Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.reason())),
+        },
+    };
+    if request.normal_path().starts_with(paths::CONTROL) {
+        return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
+    }
+    let namespace =
+        question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let (group, names_path) = match table.groups.find(&request, namespace) {
+        GroupMatch::Group(group) => (group, true),
+        GroupMatch::HostOnly(group) => (group, false),
+        GroupMatch::Nothing => {
+            return Err(unfit.map_or_else(
+                || refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup),
+                |unfit| refuse(StatusCode::BAD_REQUEST, unfit.reason()),
+            ));
+        }
+    };
+    let Some(served) = table.served(group) else {
+        return Err(refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup));
+    };
+    let caller = caller(&request, identity);
+    // A path that two servers may read differently may belong to any group of its host.
+    let admits = || {
+        if unfit.is_some() {
+            table.groups.of_host(&request, namespace).all(|group| group.admits(caller))
+        } else {
+            group.admits(caller)
+        }
+    };
+    // A peer has checked its caller. Passes are checked, too: at the origin they would be our own calls.
+    if port == Port::Data && !admits() {
+        return Err(if is_question {
+            NotLookedUp::Decline { served: Some(served), reason: Reason::Caller }
+        } else {
+            refused(StatusCode::FORBIDDEN, Reason::Caller)
+        });
+    }
+    let passes = || {
+        let (method, identified) = (head.method().as_str(), identity != Identity::None);
+        match unfit {
+            None => group.passes_through(method, !names_path, identified),
+            // The origin may read the path as one of another group.
+            Some(_) => table
+                .groups
+                .of_host(&request, namespace)
+                .try_for_each(|group| group.passes_through(method, !group.takes_every_path(), identified)),
+        }
+    };
+    // A question needs no permission to pass: it is declined, and its proxy reaches the service itself.
+    let pass = |reason| match if is_question { Ok(()) } else { passes() } {
+        Ok(()) => NotLookedUp::Pass { served, reason, is_question },
+        Err(field) => NotLookedUp::Forbidden { served, field },
+    };
+    match loops(&request, &settings.installation) {
+        0 => {}
+        1 => return Err(pass(Reason::Loop)),
+        _ => return Err(refuse(StatusCode::LOOP_DETECTED, Reason::Loop)),
+    }
+    if let Some(reason) = unfit.map(RequestError::reason).or((!names_path).then_some(Reason::NoPath)) {
+        return Err(pass(reason));
+    }
+    if question.as_ref().is_some_and(|question| question.group != group.name()) {
+        return Err(pass(Reason::Group));
+    }
+    if request.flags.any(Flags::UPGRADE)
+        && !is_question
+        && request.values("upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket"))
+    {
+        return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Upgrade));
+    }
+    let is_debugger = request.flags.any(Flags::CONTROL) && table.groups.is_debugger(caller);
+    let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
+    if let Some(reason) = (request.not_for_caches())
+        .or_else(|| asks_to().then_some(Reason::Debugger))
+        .or_else(|| group.bypass_reason(&request))
+        .or_else(|| (group.config().mode == Mode::Off).then_some(Reason::Off))
+    {
+        return Err(pass(reason));
+    }
+    if group.has_ambiguous_cookie(&request) {
+        return Err(pass(Reason::AmbiguousCookie));
+    }
+    let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
+    let key = Key::of(group, &request, route);
+    let is_debugged = is_debugger && request.value(header::DEBUG) == Some(b"1");
+    Ok(CacheRequest { served, head, http: request, key, question, is_from_peer: port == Port::Peer, is_debugged })
+}
+
+/// Returns the caller's identity: the URI of the last element of x-forwarded-client-cert, which the nearest proxy has
+/// added.
+pub(crate) fn caller<'a>(request: &Request<'a>, identity: Identity) -> Option<&'a str> {
+    if identity == Identity::None {
+        return None;
+    }
+    let last = elements(request.values("x-forwarded-client-cert").last()?, b',').last()?;
+    let uri = elements(last, b';').find_map(|pair| {
+        let (name, value) = pair.split_at_checked(pair.iter().position(|b| *b == b'=')?)?;
+        name.eq_ignore_ascii_case(b"uri").then_some(value.get(1..)?)
+    })?;
+    let uri = uri.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(uri);
+    std::str::from_utf8(uri).ok().filter(|uri| !uri.is_empty())
+}
+
+/// Splits a list whose quoted strings may contain the separator.
+fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.split(move |b| {
+        let splits = *b == separator && !quoted;
+        if *b == b'"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = *b == b'\\' && !escaped;
+        splits
+    })
+    .map(|part| part.trim_ascii())
+}
+
+/// Returns how often a request has been through this installation.
+fn loops(request: &Request<'_>, installation: &str) -> usize {
+    if !request.has_looped(installation) {
+        return 0;
+    }
+    let ids = request.values("cdn-loop").flat_map(|line| line.split(|b| *b == b','));
+    ids.filter(|id| {
+        id.split(|b| *b == b';')
+            .next()
+            .is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(installation.as_bytes()))
+    })
+    .count()
+}

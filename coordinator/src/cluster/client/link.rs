@@ -1,0 +1,84 @@
+//! One peer: its connections, and the circuit breakers of the calls to it.
+
+use super::connector::AddressConnector;
+use crate::{
+    http::body::Body,
+    origin::{Failure, causes},
+};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{self, Client},
+    rt::{TokioExecutor, TokioTimer},
+};
+use meshcache_protocol::{Breaker, Peer};
+use parking_lot::Mutex;
+use std::{io, time::Duration};
+use tokio::time::timeout;
+
+/// A connection that is idle for this time is probed, and closed after as long again without an answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// The flow control windows, bytes: of one answer, and of all on one connection.
+const WINDOWS: (u32, u32) = (1 << 20, 8 << 20);
+
+/// A kind of call that a peer may be too slow for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A question about a key that it owns.
+    Question,
+    /// A peek at a key that it owned before.
+    Peek,
+}
+
+/// A peer that can be called.
+pub(super) struct Link {
+    pub(super) peer: Peer,
+    client: Client<AddressConnector, Body>,
+    /// While it is open, the next peer in the key's order is asked.
+    questions: Mutex<Breaker>,
+    /// Peeks wait for less: a peer that is too slow for them may still be quick enough for questions.
+    peeks: Mutex<Breaker>,
+}
+
+impl Link {
+    pub(super) fn new(peer: &Peer) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_only(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
+            .http2_initial_stream_window_size(WINDOWS.0)
+            .http2_initial_connection_window_size(WINDOWS.1)
+            .build(AddressConnector::new(&peer.peer));
+        Self { peer: peer.clone(), client, questions: Mutex::default(), peeks: Mutex::default() }
+    }
+
+    pub(super) fn breaker(&self, call: Call) -> &Mutex<Breaker> {
+        match call {
+            Call::Question => &self.questions,
+            Call::Peek => &self.peeks,
+        }
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    pub(super) async fn send(&self, request: Request<Body>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+        timeout(patience, self.send_untimed(request)).await.map_err(|_| Failure::Timeout)?
+    }
+
+    /// Sends a request without a timeout: that is the caller's.
+    pub(super) async fn send_untimed(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+        self.client.request(request).await.map_err(|error| failure(&error))
+    }
+}
+
+/// Classifies an error. A peer that cannot be reached is gone; whether the name, the route or the port is to blame does
+/// not matter to its caller.
+fn failure(error: &legacy::Error) -> Failure {
+    if !error.is_connect() {
+        return Failure::of_error(error);
+    }
+    let timed_out = causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
+    if timed_out { Failure::Timeout } else { Failure::Refused }
+}

@@ -1,0 +1,286 @@
+//! The client of the other coordinators: questions, peeks, pushes and announcements over HTTP/2 on their peer ports.
+
+mod connector;
+mod link;
+mod patience;
+
+pub(crate) use link::Call;
+
+use crate::{
+    clock::Clock,
+    http::{
+        body::Body,
+        head::{CONDITIONAL_FIELDS, RequestHead},
+    },
+    origin::Failure,
+    telemetry::metrics::Metrics,
+};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, Uri,
+    header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST},
+};
+use hyper::body::Incoming;
+use link::Link;
+use meshcache_protocol::{
+    Peer, Ring, forwarding, paths,
+    wire::{Question, Verdict, header, never_to_origin},
+};
+use patience::with_patience;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// Calls the other coordinators, and records which answer.
+pub(crate) struct PeerClient {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    links: ArcSwap<HashMap<String, Arc<Link>>>,
+    token: ArcSwapOption<HeaderValue>,
+}
+
+impl PeerClient {
+    pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { clock, metrics, links: ArcSwap::default(), token: ArcSwapOption::default() }
+    }
+
+    /// Sets the peers: those of the ring, and those of the rings `before`. A peer whose address is the same keeps its
+    /// connection.
+    pub(crate) fn set_peers(&self, ring: &Ring, before: Vec<Peer>, me: &str) {
+        let old = self.links.load();
+        let link = |peer: &Peer| {
+            old.get(&peer.name)
+                .filter(|link| link.peer.peer == peer.peer)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Link::new(peer)))
+        };
+        let gone = before.iter().filter(|peer| ring.peer(&peer.name).is_none());
+        let links = gone
+            .chain(ring.peers())
+            .filter(|peer| peer.name != me)
+            .map(|peer| (peer.name.clone(), link(peer)))
+            .collect();
+        self.links.store(Arc::new(links));
+        self.update_failing();
+    }
+
+    /// Takes leave to call a peer: it answers, or this call is the trial whether it does again.
+    pub(crate) fn try_acquire(&self, peer: &str, call: Call) -> bool {
+        self.links.load().get(peer).is_some_and(|link| {
+            let mut breaker = link.breaker(call).lock();
+            let (may_call, is_open) = (breaker.try_acquire(self.clock.now()), breaker.is_open());
+            if may_call && is_open {
+                tracing::debug!(peer, ?call, "trial call to a failing peer");
+            }
+            may_call
+        })
+    }
+
+    /// Records that a peer has announced itself: it may be called without a trial.
+    pub(crate) fn peer_returned(&self, peer: &str) {
+        if let Some(link) = self.links.load().get(peer) {
+            self.record_answer(link, Call::Peek);
+            self.record_answer(link, Call::Question);
+        }
+    }
+
+    fn record_answer(&self, link: &Link, call: Call) {
+        if link.breaker(call).lock().record_success() && call == Call::Question {
+            tracing::info!(peer = link.peer.name, "peer answers again");
+            self.update_failing();
+        }
+    }
+
+    fn record_failure(&self, link: &Link, call: Call, failure: Failure) {
+        let now = self.clock.now();
+        // A peer that cannot be reached for a peek answers no questions either. One that is too slow for its short
+        // deadline may, and one of a version without peeks does.
+        if call == Call::Peek && matches!(failure, Failure::Refused | Failure::Reset) {
+            self.record_failure(link, Call::Question, failure);
+        } else {
+            self.metrics.count_peer_failure(failure.reason());
+        }
+        if link.breaker(call).lock().record_failure(now) && call == Call::Question {
+            tracing::warn!(
+                peer = link.peer.name,
+                reason = failure.label(),
+                "peer does not answer: its keys go to the next"
+            );
+            self.update_failing();
+        }
+    }
+
+    fn update_failing(&self) {
+        let open = self.links.load().values().filter(|link| link.breaker(Call::Question).lock().is_open()).count();
+        self.metrics.peers_failing.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the token that is sent with each call.
+    pub(crate) fn set_token(&self, token: Option<String>) {
+        let value = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok()).map(|mut value| {
+            value.set_sensitive(true);
+            Arc::new(value)
+        });
+        self.token.store(value);
+    }
+
+    /// Whether there is a token. Without one no peer answers.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token.load().is_some()
+    }
+
+    /// Asks a peer, once: for all requests of a key (`is_load`), or for one request as it is. Returns its verdict and
+    /// the response with it; fails where it gives none in time.
+    pub(crate) async fn ask(
+        &self,
+        peer: &str,
+        head: &RequestHead,
+        question: &Question,
+        patience: Duration,
+        is_load: bool,
+    ) -> Result<(Verdict, Response<Incoming>), Failure> {
+        let link = self.link(peer)?;
+        let token = self.token.load_full().ok_or(Failure::Refused)?;
+        let request = hop_request(peer, head, question, &token, is_load).ok_or(Failure::Internal)?;
+        let verdict = |response: &Response<Incoming>| {
+            response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()))
+        };
+        let answer = with_patience(patience, link.send_untimed(request))
+            .await
+            .and_then(|response| Ok((verdict(&response).ok_or(Failure::BadResponse)?, response)));
+        match &answer {
+            Ok(_) => self.record_answer(&link, Call::Question),
+            Err(failure) => self.record_failure(&link, Call::Question, *failure),
+        }
+        answer
+    }
+
+    /// Records that a peer's answer to a question broke off.
+    pub(crate) fn record_incomplete(&self, peer: &str) {
+        if let Ok(link) = self.link(peer) {
+            self.record_failure(&link, Call::Question, Failure::IncompleteBody);
+        }
+    }
+
+    /// Asks a peer for the entries that it has of a key.
+    pub(crate) async fn peek(&self, peer: &str, key: &[u8], patience: Duration) -> Result<Response<Incoming>, Failure> {
+        let link = self.link(peer)?;
+        let question =
+            Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
+        let answer = self.call(&link, paths::PEEK, &question, key.to_vec(), patience).await;
+        match &answer {
+            Ok(_) => self.record_answer(&link, Call::Peek),
+            Err(failure) => self.record_failure(&link, Call::Peek, *failure),
+        }
+        answer
+    }
+
+    /// Posts a message to one of a peer's own paths.
+    pub(crate) async fn post(
+        &self,
+        peer: &str,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        self.call(&*self.link(peer)?, path, &Question::new(), body, patience).await
+    }
+
+    /// Posts a message to a peer that may be in no ring.
+    pub(crate) async fn post_to(
+        &self,
+        peer: &Peer,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(Link::new(peer)));
+        self.call(&link, path, &Question::new(), body, patience).await
+    }
+
+    async fn call(
+        &self,
+        link: &Link,
+        path: &str,
+        question: &Question,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let token = self.token.load_full().ok_or(Failure::Refused)?;
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(link.peer.name.as_str())
+            .path_and_query(path)
+            .build()
+            .map_err(|_| Failure::Internal)?;
+        let request = Request::post(uri)
+            .version(http::Version::HTTP_2)
+            .header(AUTHORIZATION, &*token)
+            .header(header::WIRE, question.to_string());
+        let response = link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await?;
+        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+    }
+
+    fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
+        self.links.load().get(peer).cloned().ok_or(Failure::Refused)
+    }
+
+    /// Posts to a peer that an unsafe request has succeeded for a target. `path`: the path of the call.
+    pub(crate) async fn invalidate(
+        &self,
+        peer: &str,
+        head: &RequestHead,
+        path: &str,
+        patience: Duration,
+    ) -> Result<(), Failure> {
+        let link = self.link(peer)?;
+        let token = self.token.load_full().ok_or(Failure::Refused)?;
+        let question = Question { hop: true, ..Question::new() };
+        let mut request = hop_request(peer, head, &question, &token, true).ok_or(Failure::Internal)?;
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = Uri::builder()
+            .scheme("http")
+            .authority(peer)
+            .path_and_query(path)
+            .build()
+            .map_err(|_| Failure::Internal)?;
+        let response = link.send(request, patience).await?;
+        if response.status().is_success() { Ok(()) } else { Err(Failure::BadResponse) }
+    }
+}
+
+/// The client's request as a question to a peer: its host is the peer's name, and the client's host and scheme are
+/// fields of their own.
+fn hop_request(
+    peer: &str,
+    head: &RequestHead,
+    question: &Question,
+    token: &HeaderValue,
+    is_load: bool,
+) -> Option<Request<Body>> {
+    let uri = Uri::builder().scheme("http").authority(peer).path_and_query(head.target()).build().ok()?;
+    let mut headers = HeaderMap::with_capacity(head.headers().len() + 8);
+    for (name, value) in head.headers() {
+        let is_dropped = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
+            || never_to_origin(name.as_str().as_bytes())
+            || forwarding::is_hop_by_hop(name.as_str().as_bytes())
+            || (is_load && CONDITIONAL_FIELDS.contains(&name.as_str()));
+        if !is_dropped {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers.insert(header::WIRE, HeaderValue::try_from(question.to_string()).ok()?);
+    if let Some(route) = &question.route {
+        headers.insert(header::ROUTE, HeaderValue::from_str(route).ok()?);
+    }
+    headers.insert(header::AUTHORITY, HeaderValue::from_bytes(head.authority()).ok()?);
+    headers.insert(header::SCHEME, HeaderValue::from_static(head.scheme()));
+    if let Some(credentials) = head.headers().get(AUTHORIZATION) {
+        headers.insert(header::AUTHORIZATION, credentials.clone());
+    }
+    headers.insert(AUTHORIZATION, token.clone());
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = head.method().clone();
+    *request.uri_mut() = uri;
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.headers_mut() = headers;
+    Some(request)
+}

@@ -1,0 +1,269 @@
+//! The groups, from a file, a directory or `--origin`. Errors have file, line and field.
+
+use crate::{
+    config::{regular_file, yaml_positions::YamlPositions},
+    settings::Identity,
+};
+use meshcache_protocol::{
+    Groups, Hash,
+    groups::{
+        Config, Errors, OriginUrl,
+        check::{self, Problem},
+    },
+    units::Span,
+};
+use serde_saphyr::UserMessageFormatter;
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where the groups come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupSource {
+    /// A YAML file, or a directory of them.
+    Path(PathBuf),
+    /// One group for everything, from this origin.
+    Origin {
+        /// The origin's URL.
+        url: OriginUrl,
+        /// Which of its errors and of responses to one client may be stored.
+        rules: Errors,
+        /// The time limit of a load.
+        timeout: Span,
+        /// The time limit of a request that passes the cache; 0s: as long as its client waits.
+        pass_timeout: Span,
+    },
+}
+
+/// An error in the groups: `FILE:LINE: FIELD: what`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// The file, by the name that was given.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: u64,
+    /// The field, as `groups[0].origin.url`.
+    pub field: String,
+    /// The problem.
+    pub what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}: {}", self.file, self.line, self.field, self.what)
+    }
+}
+
+/// Valid groups, with their places in the files.
+#[derive(Clone, Debug)]
+pub struct LoadedGroups {
+    /// The configuration, of all files together.
+    pub config: Config,
+    /// Its groups, ready to match requests.
+    pub groups: Arc<Groups>,
+    /// Likely mistakes.
+    pub warnings: Vec<ConfigError>,
+    /// Each group's file, its number there, and the positions of the file's fields.
+    origins: Vec<(String, usize, Arc<YamlPositions>)>,
+}
+
+/// The files of a source, as they were read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupFiles(Vec<(String, Result<Vec<u8>, String>)>);
+
+impl GroupSource {
+    /// Reads the files, whatever is in them. Cheap enough for once a second.
+    pub fn read(&self) -> GroupFiles {
+        self.read_by(|path| std::fs::read(path))
+    }
+
+    /// Reads the files while they are in use, but only regular ones: reading a FIFO would block.
+    pub fn reread(&self) -> GroupFiles {
+        self.read_by(regular_file::read)
+    }
+
+    fn read_by(&self, read: fn(&Path) -> io::Result<Vec<u8>>) -> GroupFiles {
+        match self {
+            Self::Path(path) => GroupFiles(files(path, read)),
+            Self::Origin { .. } => GroupFiles(Vec::new()),
+        }
+    }
+
+    /// Makes groups of the files.
+    pub fn load(&self, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, ConfigError> {
+        match self {
+            Self::Path(_) => files.load(identity),
+            Self::Origin { url, rules, timeout, pass_timeout } => default_group(url, *rules, *timeout, *pass_timeout)
+                .map_err(|what| ConfigError { file: "--origin".into(), line: 1, field: "default".into(), what }),
+        }
+    }
+}
+
+impl GroupFiles {
+    /// Returns a digest, which differs where anything has changed.
+    pub fn digest(&self) -> Hash {
+        let mut all = Vec::new();
+        for (name, content) in &self.0 {
+            let bytes = match content {
+                Ok(bytes) => bytes.as_slice(),
+                Err(error) => error.as_bytes(),
+            };
+            for part in [name.as_bytes(), bytes] {
+                all.extend_from_slice(&part.len().to_le_bytes());
+                all.extend_from_slice(part);
+            }
+        }
+        Hash::of(&all)
+    }
+
+    fn load(&self, identity: Identity) -> Result<LoadedGroups, ConfigError> {
+        let (mut all, mut origins) = (Config::default(), Vec::new());
+        for (file, content) in &self.0 {
+            let (config, positions) = parse(file, content)?;
+            if identity == Identity::None
+                && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
+            {
+                let what = format!(
+                    "`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
+                    String::from(never.clone())
+                );
+                return Err(ConfigError {
+                    file: file.clone(),
+                    line: positions.line_of("debuggers"),
+                    field: "debuggers".into(),
+                    what,
+                });
+            }
+            let positions = Arc::new(positions);
+            origins.extend((0..config.groups.len()).map(|n| (file.clone(), n, positions.clone())));
+            all.debuggers.extend(config.debuggers);
+            all.groups.extend(config.groups);
+        }
+        let mut loaded = LoadedGroups { config: all.clone(), groups: Arc::default(), warnings: Vec::new(), origins };
+        match Groups::new(all) {
+            Ok(groups) => loaded.groups = Arc::new(groups),
+            Err(problem) => return Err(loaded.locate(problem)),
+        }
+        if identity == Identity::None
+            && let Some(n) = loaded.groups.iter().position(|group| group.is_guarded())
+        {
+            return Err(loaded.locate(Problem {
+                group: Some(n),
+                field: "callers".into(),
+                what: "needs --identity xfcc: without it no caller has an identity".into(),
+            }));
+        }
+        loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();
+        Ok(loaded)
+    }
+}
+
+impl LoadedGroups {
+    /// Adds its place to a problem.
+    pub fn locate(&self, problem: Problem) -> ConfigError {
+        let Some((file, n, positions)) = problem.group.and_then(|n| self.origins.get(n)) else {
+            let file = self.origins.first().map_or_else(|| "--origin".to_owned(), |(file, _, _)| file.clone());
+            return ConfigError { file, line: 1, field: problem.field, what: problem.what };
+        };
+        let field = format!("groups[{n}].{}", problem.field);
+        ConfigError { file: file.clone(), line: positions.line_of(&field), field, what: problem.what }
+    }
+}
+
+/// Returns the group that `--origin` stands for: a cache as RFC 9111 describes it, for every host and path.
+fn default_group(url: &OriginUrl, errors: Errors, timeout: Span, pass_timeout: Span) -> Result<LoadedGroups, String> {
+    let config: Config = serde_json::from_value(serde_json::json!({"version": 1, "groups": [{
+        "name": "default",
+        "match": {"hosts": ["*"]},
+        "origin": {"url": url, "timeout": timeout, "passTimeout": pass_timeout},
+        // A plain reverse proxy, also where callers have an identity.
+        "passThrough": {"methods": ["*"], "otherPaths": true},
+        "freshness": {"heuristic": true, "errors": errors, "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]},
+    }]}))
+    .map_err(|error| error.to_string())?;
+    let groups = Groups::new(config.clone()).map_err(|problem| problem.to_string())?;
+    Ok(LoadedGroups { config, groups: Arc::new(groups), warnings: Vec::new(), origins: Vec::new() })
+}
+
+/// Reads a file, or a directory's *.yaml files in the order of their names. Hidden ones (a ConfigMap's `..data`) are
+/// skipped.
+fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Result<Vec<u8>, String>)> {
+    let name = path.display().to_string();
+    let cannot = |error: &io::Error| format!("cannot be read: {error}");
+    let listed = match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => std::fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()),
+        Ok(_) => Ok(vec![path.to_owned()]),
+        Err(error) => Err(error),
+    };
+    let mut listed = match listed {
+        Ok(listed) => listed,
+        Err(error) => return vec![(name, Err(cannot(&error)))],
+    };
+    if listed != [path] {
+        let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        listed.retain(|path| {
+            path.extension().is_some_and(|end| end == "yaml" || end == "yml") && !hidden(path) && path.is_file()
+        });
+        listed.sort();
+    }
+    if listed.is_empty() {
+        return vec![(name, Err("has no *.yaml file".into()))];
+    }
+    listed.into_iter().map(|path| (path.display().to_string(), read(&path).map_err(|error| cannot(&error)))).collect()
+}
+
+fn parse(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPositions), ConfigError> {
+    let wrong =
+        |line, field: &str, what: String| ConfigError { file: file.to_owned(), line, field: field.to_owned(), what };
+    let bytes = content.as_ref().map_err(|error| wrong(1, "file", error.clone()))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        wrong(1 + before.iter().filter(|b| **b == b'\n').count() as u64, "file", "is not UTF-8".into())
+    })?;
+    if text.trim().is_empty() {
+        return Err(wrong(1, "file", "is empty".into()));
+    }
+    let positions = YamlPositions::of(text);
+    let config: Config = serde_saphyr::from_str(text).map_err(|error| {
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        let what = plain_message(&error, line, column);
+        // A field that is missing at the end is reported after the last line.
+        let line = line.clamp(1, text.lines().count().max(1) as u64);
+        match positions.field_at(line, column) {
+            // A missing field has no position, and the parser reports that of a field beside it: the one around both is
+            // meant.
+            Some(beside) if what.starts_with("missing field") => {
+                let around = beside.rsplit_once('.').map_or("file", |(around, _)| around);
+                wrong(positions.line_of(around), around, what)
+            }
+            Some(field) => wrong(line, field, what),
+            None => wrong(line, "file", what),
+        }
+    })?;
+    if config.version != 1 {
+        return Err(wrong(
+            positions.line_of("version"),
+            "version",
+            format!("{} is not a version of this format (1)", config.version),
+        ));
+    }
+    Ok((config, positions))
+}
+
+/// Returns the parser's message on one line, without its position and without Rust's names of types.
+fn plain_message(error: &serde_saphyr::Error, line: u64, column: u64) -> String {
+    let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+    let message = message.lines().collect::<Vec<_>>().join(" ");
+    let message = message.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&message);
+    match message {
+        "expected mapping start" => "expected fields (name: value)".into(),
+        "expected sequence start" => "expected a list ([..])".into(),
+        "invalid boolean" => "expected true or false".into(),
+        "invalid u8" | "invalid u16" | "invalid u32" | "invalid u64" => "expected a whole number, 0 or more".into(),
+        "unexpected end of file" => "there is nothing in it".into(),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,164 @@
+//! The configuration: flags and their environment variables, checked once into [`Config`].
+
+mod cgroup_memory;
+mod flags;
+pub mod groups_file;
+pub mod peers_flag;
+pub mod regular_file;
+pub mod service_ref;
+pub mod tokens;
+mod yaml_positions;
+
+pub use cgroup_memory::memory_limit;
+pub use flags::{CheckFlags, Command, Discovery, Flags, Hook, Program};
+
+use crate::settings::Identity;
+use groups_file::GroupSource;
+use peers_flag::Member;
+use service_ref::ServiceRef;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The flags, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data port: requests of proxies, plain HTTP clients, the feed.
+    pub listen: SocketAddr,
+    /// The admin port, as it was given: see [`Config::admin_at`].
+    pub admin: SocketAddr,
+    /// The status port: health, metrics, the filter.
+    pub status: SocketAddr,
+    /// The peer port: other coordinators.
+    pub peer_listen: SocketAddr,
+    /// Where the groups come from.
+    pub source: GroupSource,
+    /// This peer's stable name.
+    pub name: String,
+    /// The ring's members; `None`: this peer alone.
+    pub members: Option<Vec<Member>>,
+    /// The Service whose endpoints are the ring instead.
+    pub service: Option<ServiceRef>,
+    /// The limit of the store.
+    pub store_bytes: u64,
+    /// Tokens between coordinators.
+    pub peer_token_file: Option<PathBuf>,
+    /// Tokens of administrators.
+    pub admin_token_file: Option<PathBuf>,
+    /// Where a caller's identity is read.
+    pub identity: Identity,
+    /// The module that is served.
+    pub filter: Option<PathBuf>,
+    /// The installation's name in CDN-Loop and Cache-Status.
+    pub installation: String,
+    /// How long requests in progress may take after the signal to stop.
+    pub drain_timeout: Duration,
+    /// The file for the ports' addresses.
+    pub ports_file: Option<PathBuf>,
+}
+
+/// The limit of the store where the process has no memory limit.
+const STORE_BYTES: u64 = 1 << 30;
+
+impl TryFrom<Flags> for Config {
+    type Error = String;
+
+    fn try_from(flags: Flags) -> Result<Self, String> {
+        let source = match (flags.config, flags.origin) {
+            (Some(path), None) => GroupSource::Path(path),
+            (None, Some(url)) => GroupSource::Origin {
+                url,
+                rules: flags.origin_rules.into(),
+                timeout: flags.origin_timeout,
+                pass_timeout: flags.origin_pass_timeout,
+            },
+            (None, None) => {
+                return Err("--config FILE or --origin URL is needed".into());
+            }
+            (Some(_), Some(_)) => return Err("--config and --origin exclude each other".into()),
+        };
+        match (flags.discovery, &flags.discovery_service, &flags.peers) {
+            (Discovery::Kube, None, _) => {
+                return Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into());
+            }
+            (Discovery::Kube, _, Some(_)) => return Err("--peers is for --discovery static".into()),
+            (Discovery::Static, Some(_), _) => return Err("--discovery-service is for --discovery kube".into()),
+            _ => {}
+        }
+        let name = match flags.name {
+            Some(name) => name,
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        if name.is_empty()
+            || name.len() > 253
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        {
+            return Err(format!("--name: `{name}` is not a name (letters, digits, `-`, `.`, `_`)"));
+        }
+        if let (Some(members), false) = (&flags.peers, flags.peers.iter().flatten().any(|member| member.name == name)) {
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            return Err(format!("--name: `{name}` is not among --peers ({})", names.join(", ")));
+        }
+        let many = flags.discovery_service.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
+        if many && flags.peer_token_file.is_none() {
+            tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
+        }
+        Ok(Self {
+            listen: flags.listen,
+            admin: flags.admin,
+            status: flags.status,
+            peer_listen: flags.peer_listen,
+            source,
+            name,
+            members: flags.peers,
+            service: flags.discovery_service,
+            store_bytes: flags
+                .store_bytes
+                .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
+            peer_token_file: flags.peer_token_file,
+            admin_token_file: flags.admin_token_file,
+            identity: flags.identity,
+            filter: flags.filter,
+            installation: flags.installation,
+            drain_timeout: flags.drain_timeout.duration(),
+            ports_file: flags.ports_file,
+        })
+    }
+}
+
+impl Config {
+    /// Returns the address of the admin port: without a token file, loopback.
+    pub fn admin_at(&self) -> SocketAddr {
+        if self.admin_token_file.is_some() { self.admin } else { on_loopback(self.admin) }
+    }
+}
+
+/// Returns the same port on loopback.
+fn on_loopback(at: SocketAddr) -> SocketAddr {
+    let ip = match at.ip() {
+        own if own.is_loopback() => own,
+        IpAddr::V6(ip) if !ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, at.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_address_has_the_family_of_the_flag() {
+        for (asked, own) in [
+            ("[::]:1", "127.0.0.1:1"),
+            ("10.0.0.1:1", "127.0.0.1:1"),
+            ("[2001:db8::1]:1", "[::1]:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+        ] {
+            assert_eq!(on_loopback(asked.parse().unwrap()), own.parse().unwrap(), "{asked}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The proxies that ask for the feed, and the requests that they report. Any client of the data port may say that it is
+//! one, so all of it is bounded.
+
+use crate::telemetry::metrics::Metrics;
+use meshcache_protocol::{Groups, feed::FeedRequest, observe::MISMATCH};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A proxy that has not asked for this time is gone.
+const RETENTION: Duration = Duration::from_secs(5);
+/// The most requests of a proxy in a second that are counted: no proxy has more.
+pub(super) const MAX_PER_SECOND: u64 = 200_000;
+/// The most proxies.
+const MAX_PROXIES: usize = 20_000;
+/// The most filter versions, and the most outcomes, with a series of their own.
+const MAX_LABELS: usize = 32;
+/// The longest name of a proxy.
+const MAX_NAME: usize = 256;
+
+/// The proxies, by name.
+pub(super) struct Proxies {
+    known: Mutex<HashMap<String, Proxy>>,
+    outcomes: Mutex<BTreeSet<String>>,
+    metrics: Arc<Metrics>,
+}
+
+struct Proxy {
+    asked: Instant,
+    version: String,
+    /// The number of requests that it may still report. It grows each second by what a proxy can have.
+    allowance: u64,
+}
+
+impl Proxies {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { known: Mutex::default(), outcomes: Mutex::default(), metrics }
+    }
+
+    /// Records a proxy, and counts the requests that it reports. Unknown groups and odd labels make no series.
+    pub(super) fn record(&self, question: &FeedRequest, groups: &Groups) {
+        let mut known = self.known.lock();
+        if question.proxy.len() > MAX_NAME || (known.len() >= MAX_PROXIES && !known.contains_key(&question.proxy)) {
+            return;
+        }
+        let version = if is_label(&question.filter_version) { &question.filter_version } else { "other" };
+        let most = MAX_PER_SECOND * RETENTION.as_secs();
+        let proxy = known.entry(question.proxy.clone()).or_insert_with(|| Proxy {
+            asked: Instant::now(),
+            version: String::new(),
+            allowance: most,
+        });
+        let more =
+            u64::try_from(proxy.asked.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_mul(MAX_PER_SECOND / 1000);
+        (proxy.asked, proxy.allowance) = (Instant::now(), proxy.allowance.saturating_add(more).min(most));
+        version.clone_into(&mut proxy.version);
+        let mut allowed = |count: u64| {
+            let count = count.min(proxy.allowance);
+            proxy.allowance -= count;
+            count
+        };
+        for (group, outcomes) in question.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
+            if let Some(count) = outcomes.get(MISMATCH) {
+                self.metrics.group(group).observe_mismatches.inc_by(allowed(*count));
+            }
+            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_label(outcome) && *outcome != MISMATCH) {
+                let mut labels = self.outcomes.lock();
+                if labels.contains(outcome) || (labels.len() < MAX_LABELS && labels.insert(outcome.clone())) {
+                    self.metrics.add_proxy_requests(group, outcome, allowed(*count));
+                }
+            }
+        }
+    }
+
+    /// Sets the metric of the proxies that asked lately, by filter version.
+    pub(super) fn update_metric(&self) {
+        let mut versions: HashMap<String, usize> = HashMap::new();
+        let mut known = self.known.lock();
+        known.retain(|_, proxy| proxy.asked.elapsed() < RETENTION);
+        for Proxy { version, .. } in known.values() {
+            let has_series = versions.contains_key(version) || versions.len() < MAX_LABELS;
+            *versions.entry(if has_series { version.clone() } else { "other".into() }).or_default() += 1;
+        }
+        self.metrics.set_proxies(versions);
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b))
+}

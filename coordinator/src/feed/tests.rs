@@ -1,0 +1,137 @@
+//! Answers to proxies: shared, bounded, marked, and from a coordinator that has started anew.
+
+use super::{answers::MAX_BYTES, proxies::MAX_PER_SECOND, *};
+use crate::purge::execute;
+use meshcache_protocol::{Groups, Peer, Ring, mark::MarkedPosition, purge::Scope};
+
+/// A coordinator that has just started, alone in its ring.
+fn started() -> (Arc<Cache>, Arc<Feed>) {
+    let cache = Cache::sample("a", 1 << 20);
+    let config: Config = serde_json::from_value(serde_json::json!({"version": 1})).unwrap();
+    cache.set_groups(Arc::new(Groups::new(config.clone()).unwrap())).unwrap();
+    let peer = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
+    drop(cache.cluster.swap_ring(&Arc::new(Ring::new(vec![peer]))));
+    let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", "a");
+    feed.set_config(config);
+    (cache, feed)
+}
+
+fn answer(feed: &Feed, question: &FeedRequest) -> FeedResponse {
+    serde_json::from_slice(&feed.answer_now(question).ok().unwrap().json).unwrap()
+}
+
+#[test]
+fn a_proxy_counts_no_more_requests_than_it_can_have() {
+    let (cache, feed) = started();
+    let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]});
+    cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+    let report = |hot: u64| {
+        let requests = [("g".to_owned(), [("hot".to_owned(), hot), ("pass".to_owned(), 5)].into())].into();
+        let question = FeedRequest { proxy: "p".into(), requests, ..FeedRequest::default() };
+        feed.proxies.record(&question, &cache.groups());
+    };
+    report(10);
+    assert_eq!(cache.metrics.group("g").saved(), (15, 10), "five went on to the service");
+    for _ in 0..10 {
+        report(u64::MAX);
+    }
+    let (all, _) = cache.metrics.group("g").saved();
+    assert!(all < 15 + MAX_PER_SECOND * 10, "{all}");
+}
+
+/// Issues a thousand purges, of 4 KiB each.
+fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
+    for n in 0..1000 {
+        execute::issue(
+            cache,
+            Scope { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..Scope::default() },
+            false,
+        );
+    }
+    feed.publish();
+}
+
+/// A proxy that knows the state, and purges of an unknown coordinator.
+fn question(feed: &Feed, n: u64) -> FeedRequest {
+    FeedRequest {
+        version: feed.current.borrow().version.clone(),
+        position: Position::parse(&format!("x.1:{}", n + 1)).unwrap(),
+        ..FeedRequest::default()
+    }
+}
+
+#[test]
+fn proxies_at_the_same_position_share_one_answer() {
+    let (cache, feed) = started();
+    issue_purges(&cache, &feed);
+    let held: Vec<_> = (0..1000).map(|_| feed.answer_now(&question(&feed, 0)).unwrap().json).collect();
+    assert!(held[0].len() > 4_000_000 && held.iter().all(|json| json.as_ptr() == held[0].as_ptr()));
+    assert_eq!(feed.answers.used(), held[0].len() as u64);
+}
+
+#[test]
+fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
+    let (cache, feed) = started();
+    issue_purges(&cache, &feed);
+    let held: Vec<_> = (0..25).map(|n| feed.answer_now(&question(&feed, n)).unwrap().json).collect();
+    let bytes: usize = held.iter().map(Bytes::len).sum();
+    assert!(bytes < 17 << 20 && feed.answers.used() <= MAX_BYTES, "{bytes}");
+    let last: FeedResponse = serde_json::from_slice(&held[24]).unwrap();
+    let news = last.news.unwrap();
+    assert!(news.purges.is_empty() && news.since == news.position, "it learns that purges were lost: {news:?}");
+    let page = String::from_utf8(cache.metrics.page().unwrap()).unwrap();
+    assert!(page.contains("meshcache_limits_met_total{limit=\"feed-answers\"} "), "{page}");
+    drop(held);
+    assert_eq!(
+        answer(&feed, &question(&feed, 24)).news.unwrap().purges.len(),
+        1000,
+        "an answer that was sent makes room"
+    );
+}
+
+#[test]
+fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
+    let (before, feed) = started();
+    before.set_peer_tokens(&["token".to_owned()]);
+    execute::issue(&before, Scope { all: true, ..Scope::default() }, false);
+    feed.publish();
+    let news = answer(&feed, &FeedRequest::default()).news.unwrap();
+    let proxy = |marks: &str| FeedRequest {
+        announced: MarkedPosition { position: news.position.to_string(), marks: marks.into() },
+        ..FeedRequest::default()
+    };
+    // Another coordinator, which may learn the purge from a peer.
+    let (cache, feed) = started();
+    cache.set_peer_tokens(&["newer".to_owned(), "token".to_owned()]);
+    cache.consistency.set_peers(["b"].into_iter());
+    let mut requests = cache.consistency.catch_up_requests();
+    for (marks, is_asked) in [("", false), ("0123456789abcdef", false), (&news.marks, true)] {
+        requests.mark_unchanged();
+        answer(&feed, &proxy(marks));
+        assert_eq!(requests.has_changed().unwrap(), is_asked, "`{marks}`");
+    }
+    cache.set_peer_tokens(&[]);
+    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
+    feed.publish();
+    assert_eq!(answer(&feed, &FeedRequest::default()).news.unwrap().marks, "", "without a token there are none");
+}
+
+#[test]
+fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
+    let (cache, before) = started();
+    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
+    before.publish();
+    let first = answer(&before, &FeedRequest::default());
+    let news = first.news.unwrap();
+    assert!(first.state.is_some() && news.purges.len() == 1);
+    let proxy = FeedRequest { version: first.version, position: news.position, ..FeedRequest::default() };
+    let (cache, after) = started();
+    assert!(!after.has_news(&proxy), "it knows less, and that is no news");
+    let same = answer(&after, &proxy);
+    assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
+    // What it purges from now on is news, from where the proxy is.
+    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
+    after.publish();
+    let news = answer(&after, &proxy).news.unwrap();
+    assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));
+}

@@ -1,0 +1,10 @@
+//! Discovery by the Kubernetes API, and the chart's hooks: the only part that knows the crate `kube`.
+
+mod client;
+mod discovery;
+pub mod endpoint_slices;
+pub mod hooks;
+mod watch;
+
+pub use client::ApiError;
+pub use discovery::KubeDiscovery;

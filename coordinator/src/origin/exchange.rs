@@ -1,0 +1,98 @@
+//! A request to a group's origin, and its response's head.
+
+use crate::{
+    http::body::Body,
+    origin::{
+        connection::{Http2Stream, MAX_FIELDS},
+        failure::{Failure, OriginError},
+        health::Health,
+        idle_timeout::IdleTimeoutBody,
+        pool::{Pool, RequestConnection},
+        upload::UploadEnd,
+    },
+    telemetry::metrics::GroupMetrics,
+};
+use http::{Request, Response, StatusCode, uri::Authority};
+use hyper::body::Incoming;
+use meshcache_protocol::groups::OriginHost;
+use std::{sync::Arc, time::Duration};
+
+/// A group's origin.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(super) pool: Arc<Pool>,
+    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
+    pub(super) pass_timeout: Option<Duration>,
+    pub(super) authority: Authority,
+    pub(super) scheme: http::uri::Scheme,
+    pub(super) host: OriginHost,
+    pub(super) health: Arc<Health>,
+    pub(super) metrics: Arc<GroupMetrics>,
+}
+
+impl Origin {
+    /// Returns how long a load may take until its response's head is there, and between two pieces of its body.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Returns that limit for a request of one client. `None`: as long as the client waits.
+    pub(crate) fn pass_timeout(&self) -> Option<Duration> {
+        self.pass_timeout
+    }
+
+    /// Sends a request. `limit` bounds the time from its last byte to the response's head, and between two pieces of
+    /// the body.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<Response<IdleTimeoutBody>, Failure> {
+        match self.exchange(request, limit).await {
+            Ok((response, stream)) => {
+                self.health.record_response();
+                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream)))
+            }
+            // This says nothing about the origin.
+            Err(error) if error.failure == Failure::Overload => Err(error.failure),
+            Err(error) => {
+                self.health.record_failure(&error);
+                self.metrics.count_origin_failure(error.failure.reason());
+                Err(error.failure)
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
+        let (request, sent) = UploadEnd::of(request);
+        let on = RequestConnection::new(self.patience);
+        let exchanged = self.pool.send(request, &on);
+        let (response, stream) = match limit {
+            None => exchanged.await,
+            Some(limit) => tokio::select! {
+                biased;
+                exchanged = exchanged => exchanged,
+                () = sent.then(limit) => {
+                    on.retire();
+                    Err(OriginError::because(Failure::Timeout, format!("no answer within {limit:?}")))
+                }
+            },
+        }?;
+        let fields = response.headers().len();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(OriginError::because(Failure::UnaskedUpgrade, "101 without a request for another protocol"));
+        }
+        if fields > MAX_FIELDS {
+            return Err(OriginError::because(
+                Failure::TooManyHeaders,
+                format!("{fields} header fields, more than {MAX_FIELDS}"),
+            ));
+        }
+        Ok((response, stream))
+    }
+}

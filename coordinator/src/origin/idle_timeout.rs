@@ -1,0 +1,82 @@
+//! A response's body with an idle timeout.
+
+use crate::{
+    http::body::Cut,
+    origin::{connection::Http2Stream, failure::Failure},
+};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A body that ends with an error where it breaks off, or pauses for longer than its idle timeout.
+pub(crate) struct IdleTimeoutBody {
+    body: Incoming,
+    timeout: Option<Duration>,
+    // Made at the first wait: most bodies are there with their heads.
+    alarm: Option<Pin<Box<Sleep>>>,
+    // Whether the body is being waited for. A reader that is slow to poll makes a pause of its own, which does not
+    // count.
+    is_waiting: bool,
+    // The HTTP/2 stream, which counts on its connection until the body ends.
+    stream: Option<Http2Stream>,
+}
+
+impl IdleTimeoutBody {
+    pub(crate) fn new(body: Incoming, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { body, timeout: timeout.into(), alarm: None, is_waiting: false, stream: None }
+    }
+
+    /// Ties the body to a stream of an HTTP/2 connection.
+    pub(super) fn on(self, stream: Option<Http2Stream>) -> Self {
+        Self { stream, ..self }
+    }
+
+    /// Sets another idle timeout, or none, for a body that goes on to one client.
+    pub(crate) fn with_idle_timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, alarm: None, is_waiting: false, ..self }
+    }
+
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timeout) = self.timeout else { return Poll::Pending };
+        let end = || Instant::now() + timeout;
+        if !std::mem::replace(&mut self.is_waiting, true)
+            && let Some(alarm) = &mut self.alarm
+        {
+            alarm.as_mut().reset(end());
+        }
+        self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end()))).as_mut().poll(cx)
+    }
+}
+
+impl Body for IdleTimeoutBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.is_waiting = false;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|_| Cut(Failure::IncompleteBody.label()))));
+        }
+        ready!(this.poll_timeout(cx));
+        if let Some(stream) = this.stream.take() {
+            stream.retire();
+        }
+        Poll::Ready(Some(Err(Cut(Failure::Timeout.label()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,117 @@
+//! The origins of all groups. A reload keeps the connections of those that stay.
+
+use crate::{
+    origin::{
+        connect::{Connector, Resolver, Trust},
+        connection_limit::ConnectionLimit,
+        exchange::Origin,
+        health::Health,
+        pool::{Lifetimes, Pool},
+    },
+    telemetry::metrics::Metrics,
+};
+use http::uri::Authority;
+use meshcache_protocol::groups::{Group, Groups};
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use std::{collections::HashMap, sync::Arc};
+
+/// An unusable `origin.ca`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("group `{group}`: origin.ca: {what}")]
+pub struct BadCa {
+    /// The group's name.
+    pub group: String,
+    /// The problem.
+    pub what: String,
+}
+
+/// The origins in use.
+pub(crate) struct Origins {
+    current: Mutex<OriginSet>,
+    limit: Arc<ConnectionLimit>,
+}
+
+#[derive(Clone, Default)]
+struct OriginSet {
+    tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
+    pools: HashMap<PoolKey, Arc<Pool>>,
+    /// By group and URL.
+    health: HashMap<(String, String), Arc<Health>>,
+}
+
+/// The key of a pool: origins with the same one share connections.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct PoolKey {
+    trust: Trust,
+    authority: Authority,
+    lifetimes: Lifetimes,
+}
+
+impl Origins {
+    /// Returns a set without origins.
+    pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
+        Self { current: Mutex::default(), limit }
+    }
+
+    /// Returns the origins of these groups, in their order.
+    pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
+        let before = self.current.lock().clone();
+        let mut now = OriginSet::default();
+        let origins: Result<_, _> =
+            groups.iter().map(|group| now.origin(group, &before, metrics, &self.limit)).collect();
+        if origins.is_ok() {
+            // What no group needs any more is dropped, with its connections.
+            *self.current.lock() = now;
+        }
+        origins
+    }
+}
+
+impl OriginSet {
+    fn origin(
+        &mut self,
+        group: &Group,
+        before: &Self,
+        metrics: &Metrics,
+        limit: &Arc<ConnectionLimit>,
+    ) -> Result<Origin, BadCa> {
+        let config = &group.config().origin;
+        let bad = |what: String| BadCa { group: group.name().to_owned(), what };
+        let trust = Trust::of(config).map_err(bad)?;
+        let authority: Authority =
+            config.url.authority().parse().map_err(|_| bad(format!("`{}` is not a host", config.url.authority())))?;
+        let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
+            Some(tls) => tls.clone(),
+            None => trust.config().map_err(bad)?,
+        };
+        self.tls.insert(trust.clone(), tls.clone());
+        let lifetimes = Lifetimes {
+            idle: config.idle.duration(),
+            max_age: config.max_connection_age.duration(),
+            keep_alive: Lifetimes::ALIVE,
+        };
+        let key = PoolKey { trust, authority: authority.clone(), lifetimes };
+        let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
+            Some(pool) => pool.clone(),
+            None => {
+                Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, lifetimes, limit.clone())
+            }
+        };
+        self.pools.insert(key, pool.clone());
+        let name = (group.name().to_owned(), config.url.to_string());
+        let health = before.health.get(&name).cloned().unwrap_or_else(|| Arc::new(Health::new(&name.0, &name.1)));
+        self.health.insert(name, health.clone());
+        Ok(Origin {
+            pool,
+            patience: group.config().patience.duration(),
+            timeout: config.timeout.duration(),
+            pass_timeout: Some(config.pass_timeout.duration()).filter(|limit| !limit.is_zero()),
+            authority,
+            scheme: if config.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
+            host: config.host,
+            health,
+            metrics: metrics.group(group.name()),
+        })
+    }
+}

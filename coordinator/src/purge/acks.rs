@@ -1,0 +1,94 @@
+//! Which peers have acknowledged a purge, and which need not be waited for.
+
+use std::collections::BTreeSet;
+
+/// The acknowledgements of one purge.
+#[derive(Debug)]
+pub(super) struct Acks {
+    audience: usize,
+    pending: BTreeSet<String>,
+    /// The listeners of each peer that has acknowledged: the peers that had asked it within a lease.
+    listeners: Vec<Vec<String>>,
+}
+
+impl Acks {
+    pub(super) fn new(audience: impl Iterator<Item = String>) -> Self {
+        let pending: BTreeSet<String> = audience.collect();
+        Self { audience: pending.len(), pending, listeners: Vec::new() }
+    }
+
+    /// Records that a peer has carried out the purge, and its listeners. A peer of an older version does not name them.
+    pub(super) fn acknowledge(&mut self, peer: &str, listeners: Option<Vec<String>>) {
+        self.pending.remove(peer);
+        self.listeners.extend(listeners);
+    }
+
+    /// Records that a peer has not, or that this is unknown.
+    pub(super) fn fail(&mut self, peer: &str) {
+        self.pending.remove(peer);
+    }
+
+    /// The peers without an acknowledgement or a failure.
+    pub(super) fn pending(&self) -> &BTreeSet<String> {
+        &self.pending
+    }
+
+    /// Whether all pending peers have stopped answering from their stores, so that waiting for the end of their leases
+    /// is in vain: they are unresponsive, and are listeners of no peer that has the purge (`here`: of this
+    /// coordinator). Too few peers without it are left to hold a lease from.
+    pub(super) fn pending_have_no_lease(&self, unresponsive: &BTreeSet<String>, here: &BTreeSet<String>) -> bool {
+        let is_listener = |name: &String| here.contains(name) || self.listeners.iter().flatten().any(|by| by == name);
+        // A lease rests on half of the others, rounded up. Each pending peer has as many others as this coordinator,
+        // which is one of them.
+        let without_purge = self.audience.saturating_sub(1 + self.listeners.len());
+        without_purge < self.audience.div_ceil(2)
+            && self.pending.iter().all(|name| unresponsive.contains(name) && !is_listener(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn acks(audience: &[&str], acknowledged: &[(&str, Option<&[&str]>)]) -> Acks {
+        let mut acks = Acks::new(names(audience).into_iter());
+        for (name, listeners) in acknowledged {
+            acks.acknowledge(name, listeners.map(|all| names(all).into_iter().collect()));
+        }
+        acks
+    }
+
+    #[test]
+    fn an_unresponsive_peer_that_is_a_listener_of_none_is_not_waited_for() {
+        let (frozen, none) = (names(&["c"]), names(&[]));
+        let both = acks(&["b", "c"], &[("b", Some(&[]))]);
+        assert!(both.pending_have_no_lease(&frozen, &none));
+        assert!(!both.pending_have_no_lease(&none, &none), "it may just be slow");
+        assert!(!both.pending_have_no_lease(&frozen, &frozen), "it asked here just before it froze");
+        assert!(
+            !acks(&["b", "c"], &[("b", Some(&["c"]))]).pending_have_no_lease(&frozen, &none),
+            "it asked the other one"
+        );
+        assert!(
+            !acks(&["b", "c"], &[]).pending_have_no_lease(&frozen, &none),
+            "the other one has not answered yet, and is not unresponsive"
+        );
+        assert!(acks(&["c"], &[]).pending_have_no_lease(&frozen, &none), "of two, there is no other one to ask");
+    }
+
+    #[test]
+    fn peers_that_may_hold_a_lease_from_others_that_were_not_reached_are_waited_for() {
+        let (cut_off, none) = (names(&["c", "d", "e"]), names(&[]));
+        let some = |n: usize| acks(&["a", "b", "c", "d", "e"], &[("a", Some(&[][..])), ("b", Some(&[]))][..n]);
+        let mut two = some(1);
+        two.fail("b");
+        assert!(!two.pending_have_no_lease(&cut_off, &none), "three others of five are enough for a lease");
+        assert!(some(2).pending_have_no_lease(&cut_off, &none), "two others of five are not");
+        let old = acks(&["a", "b", "c", "d", "e"], &[("a", Some(&[])), ("b", None)]);
+        assert!(!old.pending_have_no_lease(&cut_off, &none), "one of an older version does not name its listeners");
+    }
+}

@@ -1,0 +1,153 @@
+//! A purge on all coordinators: carried out here, then sent to every peer until it is acknowledged.
+
+use crate::{
+    cache::state::Cache,
+    cluster::Cluster,
+    config::tokens::Tokens,
+    consistency::{
+        Consistency,
+        messages::{CatchUpRequest, CatchUpResponse},
+        purge_log::Gap,
+    },
+    feed::Feed,
+    purge::{
+        acks::Acks,
+        connection::{CallError, PeerConnection},
+        local::LocalPurger,
+        messages::{PurgeCall, PurgeReport},
+        request::PurgeRequest,
+        unresponsive::UnresponsivePeers,
+    },
+    store::usage::Purged,
+    telemetry::metrics::Metrics,
+};
+use meshcache_protocol::{Peer, paths};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// How long a peer may take to purge before it is named as unreached: longer than a lease, so that it has stopped
+/// answering from its store by then. A peer that is known to have stopped is not waited for.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before a peer that could not be reached is called again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Purges on all coordinators.
+pub struct Purger {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) consistency: Arc<Consistency>,
+    metrics: Arc<Metrics>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) local: Arc<LocalPurger>,
+    pub(super) unresponsive: Arc<UnresponsivePeers>,
+}
+
+impl Purger {
+    /// A purger of this cache's entries. `tokens`: those of peers.
+    pub fn new(cache: Arc<Cache>, feed: Arc<Feed>, metrics: Arc<Metrics>, tokens: Arc<Tokens>) -> Arc<Self> {
+        Arc::new(Self {
+            cluster: cache.cluster.clone(),
+            consistency: cache.consistency.clone(),
+            tokens,
+            unresponsive: Arc::new(UnresponsivePeers::new(metrics.clone())),
+            local: LocalPurger::new(cache, feed, metrics.clone()),
+            metrics,
+        })
+    }
+
+    /// Purges here, and then on all other peers at once.
+    pub async fn purge(&self, request: PurgeRequest) -> PurgeReport {
+        let PurgeRequest { what, soft, dry_run } = request;
+        let (call, mut report) = if dry_run {
+            let Purged { entries, bytes } = self.local.count(what.clone()).await;
+            (PurgeCall::Count(what), PurgeReport { entries, bytes, ..PurgeReport::default() })
+        } else {
+            let (purge, Purged { entries, bytes }) = self.local.issue(what, soft).await;
+            let report = PurgeReport { id: purge.id(), entries, bytes, ..PurgeReport::default() };
+            (PurgeCall::Purge(purge), report)
+        };
+        let (ring, audience) = (self.cluster.ring(), self.consistency.audience());
+        let mut acks = Acks::new(audience.iter().map(|peer| peer.name.clone()));
+        let (call, mut calls) = (Arc::new(call), JoinSet::new());
+        for peer in audience {
+            let (tokens, call) = (self.tokens.clone(), call.clone());
+            calls.spawn(async move { (tokio::time::timeout(TIMEOUT, send(&tokens, &peer, &call)).await, peer.name) });
+        }
+        while !acks.pending_have_no_lease(&self.unresponsive.names(), &self.listeners()) {
+            let Some(ended) = calls.join_next().await else { break };
+            let Ok((answer, peer)) = ended else { continue };
+            let why = match answer {
+                Ok(Ok(there)) => {
+                    report.entries = report.entries.saturating_add(there.entries);
+                    report.bytes = report.bytes.saturating_add(there.bytes);
+                    acks.acknowledge(&peer, there.listeners);
+                    continue;
+                }
+                // It had left the ring, and has ended since.
+                Ok(Err(CallError::Refused)) if ring.peer(&peer).is_none() => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!("no answer within {TIMEOUT:?}")),
+            };
+            acks.fail(&peer);
+            if let Some(why) = why {
+                self.add_unreached(&mut report, peer, &why);
+            }
+        }
+        for peer in acks.pending() {
+            self.add_unreached(&mut report, peer.clone(), "unresponsive, and no longer answering from its store");
+        }
+        report
+    }
+
+    fn add_unreached(&self, report: &mut PurgeReport, peer: String, why: &str) {
+        // An unresponsive peer was logged when it became so.
+        if self.unresponsive.contains(&peer) {
+            tracing::debug!(id = report.id, peer, error = why, "peer not reached by purge");
+        } else {
+            tracing::warn!(id = report.id, peer, error = why, "peer not reached by purge");
+        }
+        self.metrics.purges_unreached.inc();
+        report.unreached.push(peer);
+    }
+
+    fn listeners(&self) -> BTreeSet<String> {
+        self.consistency.listeners().into_iter().map(|peer| peer.name).collect()
+    }
+
+    /// Takes a purge of a peer. One that was carried out before is not carried out again.
+    pub async fn receive(&self, call: PurgeCall) -> Result<PurgeReport, Behind> {
+        let (id, Purged { entries, bytes }) = match call {
+            PurgeCall::Count(what) => (String::new(), self.local.count(what).await),
+            PurgeCall::Purge(purge) => {
+                let id = purge.id();
+                let purged = self.local.apply(purge).await.map_err(|Gap| {
+                    self.consistency.request_catch_up();
+                    Behind
+                })?;
+                (id, purged)
+            }
+        };
+        let listeners = Some(self.listeners().into_iter().collect());
+        Ok(PurgeReport { id, entries, bytes, listeners, ..PurgeReport::default() })
+    }
+
+    /// Answers a peer that catches up.
+    pub fn respond(&self, request: &CatchUpRequest) -> CatchUpResponse {
+        self.consistency.respond(request)
+    }
+}
+
+/// Sends a purge to a peer, again and again until it is acknowledged or the peer refuses.
+async fn send(tokens: &Tokens, peer: &Peer, call: &PurgeCall) -> Result<PurgeReport, CallError> {
+    let token = tokens.first().ok_or_else(|| CallError::Unresponsive("no --peer-token-file".into()))?;
+    loop {
+        match PeerConnection::to(peer).call(paths::PURGE, call, &token).await {
+            Err(CallError::Unresponsive(why)) => tracing::debug!(peer = peer.name, error = why, "retrying purge"),
+            end => return end,
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Earlier purges of the same source are still unknown here, and are being fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind;

@@ -1,0 +1,215 @@
+//! The admin port: purges, the state of the coordinator, and the status page. Needs the admin token.
+
+use crate::{
+    cache::state::Cache,
+    config::tokens::Tokens,
+    http::request_body::ControlBodies,
+    purge::{InvalidPurge, PurgeRequest, Purger},
+    server::{Handler, TOO_MANY_FIELDS},
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    response::{AppendHeaders, Html, IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use meshcache_protocol::request::split_port;
+use serde_json::{Value, json};
+use std::{net::IpAddr, sync::Arc};
+use tower_service::Service;
+
+/// The longest purge: some ten thousand URLs.
+const MAX_PURGE: usize = 1024 * 1024;
+
+/// The state behind the admin port.
+pub struct AdminPort {
+    /// The cache that is shown.
+    pub cache: Arc<Cache>,
+    /// Carries out purges.
+    pub purger: Arc<Purger>,
+    /// The tokens of administrators.
+    pub tokens: Arc<Tokens>,
+    /// Whether the port listens on a loopback address: only then it works without a token.
+    pub loopback: bool,
+    /// This peer's name.
+    pub me: String,
+    /// The store's limit.
+    pub store_bytes: u64,
+    /// Bodies of control calls with a token.
+    pub(crate) bodies: Arc<ControlBodies>,
+}
+
+/// The port's routes, behind the token check.
+#[derive(Clone)]
+pub(crate) struct AdminRoutes {
+    admin: Arc<AdminPort>,
+    router: Router,
+}
+
+impl AdminPort {
+    /// Returns the port's routes.
+    pub(crate) fn routes(self) -> AdminRoutes {
+        let admin = Arc::new(self);
+        let router = Router::new()
+            .route("/", get(async || (PAGE_HEADERS, Html(include_str!("page.html")))))
+            .route("/peers", get(peers))
+            .route("/groups", get(groups))
+            .route("/purge", post(purge));
+        AdminRoutes { router: router.with_state(admin.clone()), admin }
+    }
+
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response> {
+        let headers = request.headers();
+        let admitted = if self.tokens.is_configured() {
+            self.tokens.accepts_browser(headers)
+        } else {
+            self.loopback && is_local(host(request))
+        };
+        if !admitted {
+            let what = if self.tokens.is_configured() { WITH_TOKEN } else { LOCAL_ONLY };
+            return Some((StatusCode::UNAUTHORIZED, AppendHeaders(CHALLENGES), what).into_response());
+        }
+        // A browser sends a password that it knows, and reaches loopback, for any page that it shows: only our own page
+        // may purge.
+        let foreign = request.method() != Method::GET
+            && headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origin.as_bytes(), host(request)));
+        foreign.then(|| StatusCode::FORBIDDEN.into_response())
+    }
+}
+
+/// One line each, with Basic first: Chromium reads only the first scheme of a line, and shows the page only when it
+/// knows one.
+const CHALLENGES: [(header::HeaderName, &str); 2] = [
+    (header::WWW_AUTHENTICATE, "Basic realm=\"meshcache\", charset=\"UTF-8\""),
+    (header::WWW_AUTHENTICATE, "Bearer realm=\"meshcache\""),
+];
+const WITH_TOKEN: &str =
+    "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
+const LOCAL_ONLY: &str = "Without --admin-token-file this port answers only this machine, as localhost or by a loopback address. To open it to others, start the coordinator with --admin-token-file.\n";
+
+/// The page loads nothing from elsewhere, and no other page may frame it.
+const PAGE_HEADERS: [(&str, &str); 2] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
+    ),
+    ("cache-control", "no-store"),
+];
+
+impl Handler for AdminRoutes {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response {
+        if let Some(refusal) = self.admin.refusal(&request) {
+            return refusal;
+        }
+        match self.router.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    fn reject(&self, _: &Request<Incoming>) -> Response {
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_FIELDS.label())).into_response()
+    }
+}
+
+async fn peers(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
+    let ring = admin.cache.cluster.ring();
+    let peers: Vec<Value> = ring
+        .peers()
+        .iter()
+        .map(|peer| json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "self": peer.name == admin.me}))
+        .collect();
+    Json(json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers}))
+}
+
+async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
+    let (groups, usage) = (admin.cache.groups(), admin.cache.usage());
+    let group = |group: &Arc<meshcache_protocol::Group>| {
+        let used = usage.iter().find(|usage| usage.group == group.name()).cloned().unwrap_or_default();
+        let (config, (requests, saved)) = (group.config(), admin.cache.metrics.group(group.name()).saved());
+        json!({"name": group.name(), "mode": config.mode, "match": config.r#match, "origin": config.origin.url, "digest": group.digest(),
+            "requests": requests, "saved": saved, "entries": used.items, "bytes": used.bytes, "gets": used.gets, "hits": used.hits, "evictions": used.evictions})
+    };
+    let groups_: Vec<Value> = groups.iter().map(group).collect();
+    Json(json!({"digest": groups.digest(), "storeBytes": admin.store_bytes, "groups": groups_}))
+}
+
+async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
+    let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
+    let body = match admin.bodies.read(request, MAX_PURGE).await {
+        Ok(body) => body,
+        Err(bad) => {
+            let (status, why) = bad.message();
+            return error(status, why.trim_end());
+        }
+    };
+    match PurgeRequest::parse(&body, &admin.cache.groups()) {
+        Ok(order) => {
+            let report = admin.purger.purge(order).await;
+            let status = if report.unreached.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
+            (status, Json(report)).into_response()
+        }
+        Err(InvalidPurge(status, why)) => error(status, &why),
+    }
+}
+
+/// Returns the authority of a request; empty where it has none.
+fn host(request: &Request<Incoming>) -> &str {
+    request
+        .uri()
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| request.headers().get(header::HOST)?.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Returns whether a page of that origin came from this very port.
+fn is_own(origin: &[u8], host: &str) -> bool {
+    std::str::from_utf8(origin)
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .is_some_and(|(_, authority)| !host.is_empty() && authority.eq_ignore_ascii_case(host))
+}
+
+/// Returns whether an authority is this machine by a name of its own: another name may have been made to resolve to it
+/// (DNS rebinding).
+fn is_local(authority: &str) -> bool {
+    let (host, _) = split_port(authority);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_by_its_own_names_is_local() {
+        for local in
+            ["localhost", "localhost:8081", "LOCALHOST:1", "127.0.0.1:8081", "127.8.8.8", "[::1]:8081", "[::1]"]
+        {
+            assert!(is_local(local), "{local}");
+        }
+        for other in ["", "evil.example:8081", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example"] {
+            assert!(!is_local(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_not_our_own() {
+        assert!(is_own(b"http://localhost:8081", "localhost:8081"));
+        for (origin, host) in [
+            ("null", "localhost:8081"),
+            ("http://evil.example", "localhost:8081"),
+            ("http://localhost:9999", "localhost:8081"),
+            ("http://", ""),
+        ] {
+            assert!(!is_own(origin.as_bytes(), host), "{origin}");
+        }
+    }
+}

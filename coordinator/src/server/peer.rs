@@ -1,0 +1,173 @@
+//! The peer port: calls between coordinators. Without a token there is no answer.
+
+use crate::{
+    cache::{handover, lookup, peek::Peeked, state::Cache},
+    cluster::{announcements, announcements::Announcement, membership::Membership},
+    config::tokens::Tokens,
+    http::{
+        body::Body,
+        reply::{empty, text, with_field},
+        request_body::ControlBodies,
+    },
+    purge::{Behind, PurgeCall, Purger},
+    server::{Handler, data::too_many_fields},
+    settings::Port,
+};
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use meshcache_protocol::{paths, wire};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+
+const WITH_TOKEN: &str =
+    "send `Authorization: Bearer TOKEN`, with a token that is in --peer-token-file of both coordinators\n";
+const WITHOUT: &str = "this port needs --peer-token-file: start all coordinators with one, and a token in common\n";
+
+/// The longest purge, with what coordinators add to it.
+const MAX_CALL: usize = 2 * 1024 * 1024;
+/// The longest key of a peek.
+const MAX_KEY: usize = 256 * 1024;
+/// The longest that a peek waits for a flight, milliseconds.
+const MAX_PEEK_WAIT_MS: u64 = 1000;
+/// Pushes that are read at once. Others wait.
+pub(crate) const MAX_PUSHES: usize = 4;
+
+/// The state behind the peer port.
+#[derive(Clone)]
+pub struct PeerPort {
+    /// Answers requests that a peer passes on.
+    pub cache: Arc<Cache>,
+    /// Carries out purges.
+    pub purger: Arc<Purger>,
+    /// Takes announcements of peers that join or leave.
+    pub membership: Arc<Membership>,
+    /// The tokens of peers.
+    pub tokens: Arc<Tokens>,
+    /// Permits for pushes.
+    pub pushes: Arc<Semaphore>,
+    /// Bodies of control calls with a token.
+    pub(crate) bodies: Arc<ControlBodies>,
+}
+
+impl Handler for PeerPort {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if !self.tokens.accepts_bearer(request.headers()) {
+            let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
+            return with_field(
+                text(StatusCode::UNAUTHORIZED, what.into()),
+                header::WWW_AUTHENTICATE,
+                "Bearer realm=\"meshcache\"",
+            );
+        }
+        if request.uri().path().starts_with(paths::CONTROL) {
+            return self.control(request).await;
+        }
+        lookup::answer(&self.cache, Port::Peer, request).await
+    }
+
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
+    }
+}
+
+impl PeerPort {
+    async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(paths::INVALIDATE) {
+            return self.cache.invalidated(Port::Peer, request).await;
+        }
+        match (request.uri().path(), request.method()) {
+            (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE, method)
+                if method != Method::POST =>
+            {
+                with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
+            }
+            (paths::PURGE, _) => self.purge(request).await,
+            (paths::CATCH_UP, _) => self.purges(request).await,
+            (paths::PEEK, _) => self.peek(request).await,
+            (paths::PUSH, _) => self.push(request).await,
+            (paths::ANNOUNCE, _) => self.announcement(request).await,
+            _ => empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match self.bodies.read(request, MAX_CALL).await {
+            Ok(body) => body,
+            Err(error) => return error.response(),
+        };
+        let Ok(call) = serde_json::from_slice::<PurgeCall>(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        match self.purger.receive(call).await {
+            Ok(report) => json(&report),
+            Err(Behind) => empty(StatusCode::CONFLICT),
+        }
+    }
+
+    /// Returns the purges that the caller may have missed.
+    async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match self.bodies.read(request, MAX_CALL).await {
+            Ok(body) => body,
+            Err(error) => return error.response(),
+        };
+        let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        json(&self.purger.respond(&question))
+    }
+
+    /// Returns the stored responses of a key.
+    async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
+        let question = request
+            .headers()
+            .get(wire::header::WIRE)
+            .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
+            .unwrap_or_default();
+        let key = match self.bodies.read(request, MAX_KEY).await {
+            Ok(key) => key,
+            Err(error) => return error.response(),
+        };
+        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(question.patience))).await {
+            Peeked::Frames(message) => Response::new(Body::from(message)),
+            Peeked::Loading => empty(StatusCode::ACCEPTED),
+            Peeked::Nothing => empty(StatusCode::NO_CONTENT),
+        }
+    }
+
+    /// Takes the entries of a coordinator that leaves.
+    async fn push(&self, request: Request<Incoming>) -> Response<Body> {
+        let began = self.cache.clock.now();
+        let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
+        let Some(message) = handover::whole(request.into_body()).await else { return empty(StatusCode::BAD_REQUEST) };
+        match self.cache.receive(&message, began).await {
+            Ok(report) => json(&report),
+            Err(bad) => {
+                tracing::warn!(%bad, "unreadable handover");
+                text(StatusCode::BAD_REQUEST, bad.to_string())
+            }
+        }
+    }
+
+    /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
+    async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match self.bodies.read(request, announcements::MAX_BYTES).await {
+            Ok(body) => body,
+            Err(error) => return error.response(),
+        };
+        match serde_json::from_slice::<Announcement>(&body)
+            .map_err(|error| error.to_string())
+            .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
+        {
+            Ok(announcement) => {
+                self.membership.receive(&announcement);
+                self.membership.own_departure().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
+            }
+            Err(bad) => text(StatusCode::BAD_REQUEST, bad),
+        }
+    }
+}
+
+fn json(report: &impl serde::Serialize) -> Response<Body> {
+    match serde_json::to_vec(report) {
+        Ok(report) => with_field(Response::new(Body::from(report)), header::CONTENT_TYPE, "application/json"),
+        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}

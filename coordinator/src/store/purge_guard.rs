@@ -1,0 +1,111 @@
+//! Loads whose responses may be stored. A purge during a load keeps its response out.
+
+use crate::store::entry::Entry;
+use meshcache_protocol::{Key, purge::Position};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+/// All loads in progress.
+#[derive(Default)]
+pub(super) struct LoadsInFlight {
+    loads: Mutex<HashMap<u64, Arc<LoadState>>>,
+    next: AtomicU64,
+    /// Held shared while a load is checked and stored, exclusively while a purge marks loads: a load is either marked,
+    /// or stored before the purge removes entries.
+    storing: RwLock<()>,
+}
+
+struct LoadState {
+    key: Key,
+    position: Arc<Position>,
+    purged: AtomicBool,
+    /// The tags of purges by tag of its group. The response is checked against them.
+    tags: Mutex<Vec<Arc<[String]>>>,
+}
+
+/// Purges by tag that are kept for a load. With more it counts as purged.
+const MAX_TAG_PURGES: usize = 64;
+
+/// Whether a purge matches a load by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PurgeMatch {
+    /// It does not match.
+    No,
+    /// It matches.
+    Yes,
+    /// It matches a response with one of these tags, which are sorted.
+    ByTag(Arc<[String]>),
+}
+
+/// One load, from before its request is sent until it is dropped.
+pub(crate) struct PurgeGuard {
+    id: u64,
+    inner: Arc<LoadState>,
+    all: Arc<LoadsInFlight>,
+}
+
+impl PurgeGuard {
+    /// Returns the key that it loads.
+    pub(crate) fn key(&self) -> &Key {
+        &self.inner.key
+    }
+
+    /// Returns the purges that were carried out when it began.
+    pub(crate) fn position(&self) -> &Arc<Position> {
+        &self.inner.position
+    }
+
+    /// Returns whether a purge since its begin matches its key, or may match its response.
+    pub(crate) fn may_be_purged(&self) -> bool {
+        self.inner.purged.load(Ordering::Acquire) || !self.inner.tags.lock().is_empty()
+    }
+
+    /// Returns whether a purge since its begin matches its response.
+    pub(crate) fn is_purged(&self, entry: &Entry) -> bool {
+        let is_tagged = |tags: &Arc<[String]>| {
+            entry.tag_words().any(|word| tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok())
+        };
+        self.inner.purged.load(Ordering::Acquire) || self.inner.tags.lock().iter().any(is_tagged)
+    }
+}
+
+impl Drop for PurgeGuard {
+    fn drop(&mut self) {
+        self.all.loads.lock().remove(&self.id);
+    }
+}
+
+impl LoadsInFlight {
+    pub(super) fn begin(self: &Arc<Self>, key: Key, position: Arc<Position>) -> PurgeGuard {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::new(LoadState { key, position, purged: AtomicBool::new(false), tags: Mutex::default() });
+        self.loads.lock().insert(id, inner.clone());
+        PurgeGuard { id, inner, all: self.clone() }
+    }
+
+    /// Stores a load's response, unless a purge matches it.
+    pub(super) fn store_unless_purged(&self, load: &PurgeGuard, entry: &Entry, store: impl FnOnce() -> bool) -> bool {
+        let _shared = self.storing.read();
+        !load.is_purged(entry) && store()
+    }
+
+    pub(super) fn mark_purged(&self, matches: impl Fn(&Key) -> PurgeMatch) {
+        let _alone = self.storing.write();
+        for load in self.loads.lock().values() {
+            match matches(&load.key) {
+                PurgeMatch::No => {}
+                PurgeMatch::Yes => load.purged.store(true, Ordering::Release),
+                PurgeMatch::ByTag(tags) => {
+                    let mut all = load.tags.lock();
+                    if all.len() < MAX_TAG_PURGES { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The contents of the store, and the effect of a purge.
+
+/// The matches of a purge in this store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Entries (variants).
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One group's contents of the store, and its counters since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The group's name.
+    pub group: String,
+    /// Bytes, bookkeeping included.
+    pub bytes: u64,
+    /// Entries (variants).
+    pub items: u64,
+    /// Lookups.
+    pub gets: u64,
+    /// Lookups that found something.
+    pub hits: u64,
+    /// Evicted entries.
+    pub evictions: u64,
+    /// Evicted entries that had not expired.
+    pub evictions_nonexpired: u64,
+}

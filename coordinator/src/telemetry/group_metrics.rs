@@ -1,0 +1,343 @@
+//! One group's metrics, resolved once, so that counting needs no lookup by label.
+
+use crate::{
+    store::usage::Usage,
+    telemetry::{
+        labelled::LabelledCounters,
+        register::{counters, gauges, histograms},
+    },
+};
+use meshcache_protocol::{Reason, reason::AnyReason};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// The metrics with a label `group`: a [`GroupMetrics`] is a child of each.
+pub(super) struct Families {
+    gets: IntCounterVec,
+    hits: IntCounterVec,
+    peer_loads: IntCounterVec,
+    peer_errors: IntCounterVec,
+    loads: IntCounterVec,
+    loads_deduped: IntCounterVec,
+    local_load: IntCounterVec,
+    local_load_errs: IntCounterVec,
+    server_requests: IntCounterVec,
+    slowest_peer: IntGaugeVec,
+    loading: IntGaugeVec,
+    waiting: IntGaugeVec,
+    cache_bytes: IntGaugeVec,
+    cache_items: IntGaugeVec,
+    cache_gets: IntCounterVec,
+    cache_hits: IntCounterVec,
+    cache_evictions: IntCounterVec,
+    cache_evictions_nonexpired: IntCounterVec,
+    requests: IntCounterVec,
+    not_stored: IntCounterVec,
+    origin_failures: IntCounterVec,
+    request_seconds: HistogramVec,
+    origin_seconds: HistogramVec,
+    observe_mismatches: IntCounterVec,
+    client_requests: IntCounterVec,
+    service_requests: IntCounterVec,
+}
+
+impl Families {
+    pub(super) fn new(to: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            gets: counters(to, "groupcache_gets_total", "Requests looked up.", &["group"])?,
+            hits: counters(
+                to,
+                "groupcache_hits_total",
+                "Requests answered from this coordinator's store.",
+                &["group"],
+            )?,
+            peer_loads: counters(to, "groupcache_peer_loads_total", "Responses from other coordinators.", &["group"])?,
+            peer_errors: counters(
+                to,
+                "groupcache_peer_errors_total",
+                "Requests to other coordinators that failed.",
+                &["group"],
+            )?,
+            loads: counters(to, "groupcache_loads_total", "Lookups that the store could not answer.", &["group"])?,
+            loads_deduped: counters(
+                to,
+                "groupcache_loads_deduped_total",
+                "Loads that were begun: lookups that joined one do not count.",
+                &["group"],
+            )?,
+            local_load: counters(
+                to,
+                "groupcache_local_load_total",
+                "Loads from the origin that succeeded.",
+                &["group"],
+            )?,
+            local_load_errs: counters(
+                to,
+                "groupcache_local_load_errs_total",
+                "Loads from the origin that failed.",
+                &["group"],
+            )?,
+            server_requests: counters(
+                to,
+                "groupcache_server_requests_total",
+                "Requests from other coordinators.",
+                &["group"],
+            )?,
+            slowest_peer: gauges(
+                to,
+                "groupcache_get_from_peers_latency_slowest_milliseconds",
+                "The longest response time of another coordinator.",
+                &["group"],
+            )?,
+            loading: gauges(
+                to,
+                "meshcache_loads",
+                "Loads from the origin in progress: what maxLoads bounds.",
+                &["group"],
+            )?,
+            waiting: gauges(to, "meshcache_loads_waiting", "Loads that wait because of maxLoads.", &["group"])?,
+            cache_bytes: gauges(
+                to,
+                "groupcache_cache_bytes",
+                "Bytes held: key, headers, body and bookkeeping.",
+                &["group", "type"],
+            )?,
+            cache_items: gauges(to, "groupcache_cache_items", "Responses held.", &["group", "type"])?,
+            cache_gets: counters(to, "groupcache_cache_gets_total", "Lookups in the store.", &["group", "type"])?,
+            cache_hits: counters(
+                to,
+                "groupcache_cache_hits_total",
+                "Lookups in the store that found a response.",
+                &["group", "type"],
+            )?,
+            cache_evictions: counters(
+                to,
+                "groupcache_cache_evictions_total",
+                "Responses evicted, or removed because they had expired.",
+                &["group", "type"],
+            )?,
+            cache_evictions_nonexpired: counters(
+                to,
+                "groupcache_cache_evictions_nonexpired_total",
+                "Responses evicted before they had expired.",
+                &["group", "type"],
+            )?,
+            requests: counters(
+                to,
+                "meshcache_requests_total",
+                "Requests answered, by outcome and its reason.",
+                &["group", "outcome", "reason"],
+            )?,
+            not_stored: counters(
+                to,
+                "meshcache_not_stored_total",
+                "Responses that were not stored, by reason.",
+                &["group", "reason"],
+            )?,
+            origin_failures: counters(
+                to,
+                "meshcache_origin_failures_total",
+                "Requests to the origin, loads and passes, that got no response, by reason.",
+                &["group", "reason"],
+            )?,
+            observe_mismatches: counters(
+                to,
+                "meshcache_observe_mismatch_total",
+                "Responses that passed in a group that observes, and differ from what would have been served.",
+                &["group"],
+            )?,
+            client_requests: counters(
+                to,
+                "meshcache_client_requests_total",
+                "Requests of clients, counted where they came in: at a proxy, or at this coordinator from a plain client.",
+                &["group", "from"],
+            )?,
+            service_requests: counters(
+                to,
+                "meshcache_service_requests_total",
+                "Requests that reached the service: loads, refreshes in the background, and passes.",
+                &["group", "cause"],
+            )?,
+            request_seconds: histograms(
+                to,
+                "meshcache_request_duration_seconds",
+                "From a request's head to its response's head.",
+                &["group"],
+            )?,
+            origin_seconds: histograms(
+                to,
+                "meshcache_origin_duration_seconds",
+                "From a load's begin to its response's head.",
+                &["group"],
+            )?,
+        })
+    }
+}
+
+/// One group's metrics. The fields are groupcache's statistics under groupcache's names.
+pub struct GroupMetrics {
+    /// Requests looked up.
+    pub gets: IntCounter,
+    /// Requests answered from this coordinator's store.
+    pub hits: IntCounter,
+    /// Responses that another coordinator gave.
+    pub peer_loads: IntCounter,
+    /// Requests to another coordinator that failed.
+    pub peer_errors: IntCounter,
+    /// Lookups that the store could not answer: gets - hits.
+    pub loads: IntCounter,
+    /// Loads that were begun, from a peer or the origin: lookups that joined one do not count.
+    pub loads_deduped: IntCounter,
+    /// Loads from the origin that succeeded.
+    pub local_load: IntCounter,
+    /// Loads from the origin that failed.
+    pub local_load_errs: IntCounter,
+    /// Requests that came from other coordinators.
+    pub server_requests: IntCounter,
+    /// Cacheable requests of plain clients, without those of proxies and peers.
+    pub from_clients: IntCounter,
+    /// Requests of proxies' clients, as the proxies report them.
+    pub from_proxies: IntCounter,
+    /// Requests to the service that clients wait for.
+    pub service_loads: IntCounter,
+    /// Requests to the service in the background: for stale responses, or to learn whether a response may be shared by
+    /// now.
+    pub service_refreshes: IntCounter,
+    /// Clients' requests that went on to the service, here and at proxies.
+    pub service_passes: IntCounter,
+    /// From a request's head to its response's head, seconds.
+    pub request_seconds: Histogram,
+    /// From a load's begin to its response's head, seconds.
+    pub origin_seconds: Histogram,
+    /// Loads from the origin in progress: those that `maxLoads` counts.
+    pub loading: IntGauge,
+    /// Loads that wait for their turn among them.
+    pub waiting: IntGauge,
+    /// In a group that observes: responses that differ from what would have been served.
+    pub observe_mismatches: IntCounter,
+    main: CacheMetrics,
+    slowest_peer: IntGauge,
+    slowest_ms: AtomicU64,
+    requests: LabelledCounters<2>,
+    not_stored: LabelledCounters<1>,
+    origin_failures: LabelledCounters<1>,
+}
+
+/// The metrics of one group in a part of the store.
+struct CacheMetrics {
+    bytes: IntGauge,
+    items: IntGauge,
+    gets: IntCounter,
+    hits: IntCounter,
+    evictions: IntCounter,
+    evictions_nonexpired: IntCounter,
+}
+
+impl GroupMetrics {
+    pub(super) fn new(name: &str, families: &Families) -> Self {
+        let counter = |family: &IntCounterVec| family.with_label_values(&[name]);
+        let cache = |kind: &str| CacheMetrics {
+            bytes: families.cache_bytes.with_label_values(&[name, kind]),
+            items: families.cache_items.with_label_values(&[name, kind]),
+            gets: families.cache_gets.with_label_values(&[name, kind]),
+            hits: families.cache_hits.with_label_values(&[name, kind]),
+            evictions: families.cache_evictions.with_label_values(&[name, kind]),
+            evictions_nonexpired: families.cache_evictions_nonexpired.with_label_values(&[name, kind]),
+        };
+        // groupcache's hot cache holds keys of other peers. Here that is in the proxies: always 0, so that dashboards
+        // find their series.
+        cache("hot");
+        // Created before the first failure, so that an alert sees it rise.
+        for reason in [Reason::Connect, Reason::Dns, Reason::Tls, Reason::Timeout, Reason::Reset] {
+            families.origin_failures.with_label_values(&[name, reason.label()]);
+        }
+        Self {
+            gets: counter(&families.gets),
+            hits: counter(&families.hits),
+            peer_loads: counter(&families.peer_loads),
+            peer_errors: counter(&families.peer_errors),
+            loads: counter(&families.loads),
+            loads_deduped: counter(&families.loads_deduped),
+            local_load: counter(&families.local_load),
+            local_load_errs: counter(&families.local_load_errs),
+            server_requests: counter(&families.server_requests),
+            from_clients: families.client_requests.with_label_values(&[name, "client"]),
+            from_proxies: families.client_requests.with_label_values(&[name, "proxy"]),
+            service_loads: families.service_requests.with_label_values(&[name, "load"]),
+            service_refreshes: families.service_requests.with_label_values(&[name, "refresh"]),
+            service_passes: families.service_requests.with_label_values(&[name, "pass"]),
+            request_seconds: families.request_seconds.with_label_values(&[name]),
+            origin_seconds: families.origin_seconds.with_label_values(&[name]),
+            observe_mismatches: counter(&families.observe_mismatches),
+            loading: families.loading.with_label_values(&[name]),
+            waiting: families.waiting.with_label_values(&[name]),
+            main: cache("main"),
+            slowest_peer: families.slowest_peer.with_label_values(&[name]),
+            slowest_ms: AtomicU64::new(0),
+            requests: LabelledCounters::new(name, &families.requests),
+            not_stored: LabelledCounters::new(name, &families.not_stored),
+            origin_failures: LabelledCounters::new(name, &families.origin_failures),
+        }
+    }
+
+    /// Counts a request by its outcome and the reason for it.
+    pub fn count_request(&self, outcome: &'static str, reason: impl Into<AnyReason>) {
+        self.requests.inc([outcome, reason.into().label()]);
+    }
+
+    /// Counts a request without a reason.
+    pub fn count_response(&self, outcome: &'static str) {
+        self.requests.inc([outcome, ""]);
+    }
+
+    /// Returns how many requests clients have made, and how many of them the service did not see. That may be negative:
+    /// loads here may be for requests elsewhere, so only the sum over all coordinators is exact.
+    pub fn saved(&self) -> (u64, i64) {
+        let sum = |counters: &[&IntCounter]| counters.iter().map(|counter| counter.get()).sum::<u64>();
+        let requests = sum(&[&self.from_clients, &self.from_proxies]);
+        let seen = sum(&[&self.service_loads, &self.service_refreshes, &self.service_passes]);
+        (requests, i64::try_from(requests).unwrap_or(i64::MAX).saturating_sub(i64::try_from(seen).unwrap_or(i64::MAX)))
+    }
+
+    /// Adds requests that a proxy counted.
+    pub(super) fn add_proxy_requests(&self, outcome: &str, count: u64) {
+        if matches!(outcome, "hot" | "hit" | "stale" | "miss" | "revalidated" | "pass" | "failed") {
+            self.from_proxies.inc_by(count);
+        }
+        if matches!(outcome, "pass" | "failed") {
+            self.service_passes.inc_by(count);
+        }
+    }
+
+    /// Counts a response that is not stored.
+    pub fn count_not_stored(&self, reason: Reason) {
+        self.not_stored.inc([reason.label()]);
+    }
+
+    /// Counts a failed request to the origin.
+    pub fn count_origin_failure(&self, reason: Reason) {
+        self.origin_failures.inc([reason.label()]);
+    }
+
+    /// Sets the numbers of the store.
+    pub(super) fn set_usage(&self, usage: &Usage) {
+        let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        set(&self.main.bytes, usage.bytes);
+        set(&self.main.items, usage.items);
+        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        raise(&self.main.gets, usage.gets);
+        raise(&self.main.hits, usage.hits);
+        raise(&self.main.evictions, usage.evictions);
+        raise(&self.main.evictions_nonexpired, usage.evictions_nonexpired);
+    }
+
+    /// Records how long another coordinator took to respond.
+    pub fn record_peer_latency(&self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let slowest = self.slowest_ms.fetch_max(ms, Ordering::Relaxed).max(ms);
+        self.slowest_peer.set(i64::try_from(slowest).unwrap_or(i64::MAX));
+    }
+}

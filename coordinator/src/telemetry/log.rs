@@ -1,0 +1,190 @@
+//! The log: one line per event, on stderr. As text: the time, the level, the event, then fields as logfmt has them.
+
+use clap::ValueEnum;
+use std::{
+    env,
+    ffi::OsStr,
+    fmt::{self as text, Debug},
+    io::{self, IsTerminal},
+};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{
+    Layer,
+    field::RecordFields,
+    filter::{LevelFilter, Targets},
+    fmt::{
+        self,
+        format::{FormatFields, Writer},
+    },
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Needs action.
+    Error,
+    /// May need action.
+    Warn,
+    /// Seldom.
+    Info,
+    /// Often.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Sets up the log: our own lines by `level`, those of dependencies only from warnings on.
+pub fn init(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("meshcache", level)
+        .with_target("kube_runtime", LevelFilter::ERROR);
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = match format {
+        LogFormat::Text => lines
+            .with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref()))
+            .fmt_fields(Logfmt)
+            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    // Fails only where a log has been set up before, as in tests.
+    let _ = registry().with(lines.with_filter(filter)).try_init();
+}
+
+/// Returns whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).
+fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+/// The event, and `name=value` for each field, quoted where logfmt needs it.
+struct Logfmt;
+
+impl<'w> FormatFields<'w> for Logfmt {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> text::Result {
+        let mut line = LineWriter { writer, is_empty: true, done: Ok(()) };
+        fields.record(&mut line);
+        line.done
+    }
+}
+
+struct LineWriter<'w> {
+    writer: Writer<'w>,
+    is_empty: bool,
+    done: text::Result,
+}
+
+impl LineWriter<'_> {
+    fn write(&mut self, field: &Field, value: &str) {
+        let space = if std::mem::replace(&mut self.is_empty, false) { "" } else { " " };
+        let written = match field.name() {
+            "message" => write!(self.writer, "{space}{}", one_line(value)),
+            name if is_bare(value) => write!(self.writer, "{space}{name}={value}"),
+            // JSON's quotes are those of logfmt.
+            name => write!(self.writer, "{space}{name}={}", serde_json::Value::from(value)),
+        };
+        self.done = self.done.and(written);
+    }
+}
+
+impl Visit for LineWriter<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.write(field, &format!("{value:?}"));
+    }
+}
+
+/// Returns whether a value needs no quotes.
+fn is_bare(value: &str) -> bool {
+    !value.is_empty()
+        && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=' || c == '\\')
+}
+
+/// Escapes control characters: text from others must not look like a line of ours.
+fn one_line(message: &str) -> String {
+    message
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Returns the line of an event, without its time.
+    fn line(event: impl FnOnce()) -> String {
+        let kept = Buffer::default();
+        let writer = kept.clone();
+        let lines = fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_target(false)
+            .with_ansi(false)
+            .without_time()
+            .fmt_fields(Logfmt);
+        tracing::subscriber::with_default(registry().with(lines), event);
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn fields_are_quoted_where_logfmt_needs_it() {
+        let logged = line(
+            || tracing::info!(key = %"default http://h/a b", n = 3, url = "http://h/?a=1", none = "", path = "C:\\x\"y\n", took = ?std::time::Duration::from_millis(1500), "not stored"),
+        );
+        assert_eq!(
+            logged,
+            " INFO not stored key=\"default http://h/a b\" n=3 url=\"http://h/?a=1\" none=\"\" path=\"C:\\\\x\\\"y\\n\" took=1.5s\n"
+        );
+    }
+
+    #[test]
+    fn colours_are_for_terminals_of_people_who_want_them() {
+        for (is_terminal, no_color, colours) in
+            [(true, None, true), (true, Some(""), true), (true, Some("1"), false), (false, None, false)]
+        {
+            assert_eq!(has_colours(is_terminal, no_color.map(OsStr::new)), colours, "{is_terminal} {no_color:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let logged =
+            line(|| tracing::warn!(value = %"a\nERROR all is lost", "received {}", "x\n ERROR all is lost\u{1b}[0m"));
+        assert_eq!(logged.lines().count(), 1, "{logged}");
+    }
+}

@@ -1,0 +1,10 @@
+//! Metrics and log lines.
+
+pub mod group_metrics;
+mod labelled;
+pub(crate) mod limits;
+pub mod log;
+pub mod metrics;
+mod register;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! Runs one worker in a host: carries out the steps of requests, sends lookups, and hands out their results.
+
+use crate::{
+    feed::{Feed, FeedCallout, Moment},
+    host::{CallError, Host, Level},
+    http::peer_response::{PeerFailure, PeerResponse},
+    request::{
+        arrival::{Arrival, Facts},
+        callout, exchange,
+        fan_out::FanOut,
+        invalidation,
+        response::{LookupStep, Lookups},
+        sample,
+        step::{Callout, Step},
+    },
+    state::{
+        attention::CHECK_PERIOD, counters::Reason, gauges, invalidations::CALL_TIMEOUT,
+        listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
+        worker::Worker,
+    },
+    stream::{Stream, StreamState},
+};
+use meshcache_protocol::Field;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The period in which a worker reads what the feed has brought to another, milliseconds.
+pub const TICK: u64 = 250;
+/// The period while requests wait for a result that is there.
+const TICK_TO_FAN_OUT: u64 = 1;
+/// The period while lookups may be hedged.
+const TICK_TO_HEDGE: u64 = 5;
+
+/// One worker in its host. It outlives configurations.
+pub struct Driver {
+    /// The worker's state.
+    pub worker: Worker,
+    feed: Feed,
+    /// The token of the feed's request in flight.
+    feed_token: Option<u32>,
+    /// The Envoy cluster of the coordinators.
+    cluster: String,
+    /// The name of the shared data in which workers exchange invalidations.
+    invalidations_name: String,
+    /// This worker's number.
+    number: u64,
+    ticked: u64,
+    sleep_check: SleepCheck,
+    /// The lookups to be sent.
+    outbox: Vec<Callout>,
+    /// The lookups that are over, for the requests that still wait.
+    fan_outs: VecDeque<FanOut>,
+    /// The new states of streams that waited, until these take them.
+    settled: BTreeMap<u32, StreamState>,
+}
+
+/// A callout's response.
+pub struct CallResponse<'a> {
+    /// Its header map.
+    pub fields: Vec<Field<'a>>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Driver {
+    /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the
+    /// Envoy cluster of the coordinators.
+    pub fn new(number: u64, proxy: &str, cluster: &str, hot_bytes: usize) -> Self {
+        Self {
+            worker: Worker::new(hot_bytes),
+            feed: Feed::new(number, proxy, cluster),
+            feed_token: None,
+            cluster: cluster.to_owned(),
+            invalidations_name: format!("meshcache-invalidated-{cluster}"),
+            number,
+            ticked: 0,
+            sleep_check: SleepCheck::default(),
+            outbox: Vec::new(),
+            fan_outs: VecDeque::new(),
+            settled: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If
+    /// lookups are to be sent, a call of [`Driver::flush`] has to follow.
+    pub fn request(
+        &mut self,
+        host: &mut dyn Host,
+        stream: &mut Stream,
+        listener: &mut ListenerConfig,
+        arrival: Arrival<'_, '_>,
+        facts: &dyn Facts,
+        now: u64,
+    ) {
+        listener.update(self.worker.snapshot());
+        let had_wrong_side = listener.has_wrong_side();
+        let step = exchange::start(&mut self.worker, now, listener, arrival, facts);
+        if !had_wrong_side && listener.has_wrong_side() {
+            host.log(
+                Level::Critical,
+                "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
+            );
+        }
+        stream.state = match step {
+            Step::Pass(pass) => {
+                // Without a Cache-Status: a request of a group that only observes.
+                let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
+                if is_noticed && invalidation::may_invalidate(arrival.head) {
+                    stream.unsafe_request = Some(arrival.head.encode());
+                }
+                match pass.cache_status {
+                    None => StreamState::Unnoticed,
+                    cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
+                }
+            }
+            Step::Observe(observed) => StreamState::Observed(observed),
+            Step::Reply(mut reply) => {
+                let restore = std::mem::take(&mut reply.restore);
+                if host.reply(&reply) { StreamState::Replied(restore) } else { StreamState::refused() }
+            }
+            Step::CallOut(callout) => {
+                self.outbox.push(callout);
+                StreamState::Waits
+            }
+            Step::Wait => StreamState::Waits,
+        };
+    }
+
+    /// Returns whether lookups are to be sent.
+    pub fn has_callouts(&self) -> bool {
+        !self.outbox.is_empty() || !self.worker.samples.is_idle()
+    }
+
+    /// Takes the state of a stream that waited, once it is settled.
+    pub fn take_settled(&mut self, stream: u32) -> Option<StreamState> {
+        self.settled.remove(&stream)
+    }
+
+    /// Removes a stream whose client left while it waited.
+    pub fn leave(&mut self, stream: u32) {
+        self.worker.lookups.leave(stream);
+        self.settled.remove(&stream);
+    }
+
+    /// Hands out results, at most to `batch` streams, and sends what is to be sent. Returns the period in which
+    /// [`Driver::tick`] is to be called.
+    pub fn flush(&mut self, host: &mut dyn Host, batch: usize, now: u64) -> u64 {
+        self.fan_out(host, batch, now);
+        while let Some(callout) = self.outbox.pop() {
+            let lookup = self.worker.lookups.get(callout.lookup);
+            match lookup.and_then(|lookup| self.send(host, lookup, callout.timeout)) {
+                Some(token) => self.worker.lookups.record_call(token, callout.lookup),
+                None => self.fail_call(callout.lookup, now),
+            }
+        }
+        self.send_invalidations(host, now);
+        while let Some(lookup) = self.worker.samples.pop() {
+            if let Some(token) = self.send(host, &lookup, lookup.call_timeout()) {
+                self.worker.samples.record_call(token, lookup);
+            }
+        }
+        if !self.fan_outs.is_empty() {
+            TICK_TO_FAN_OUT
+        } else if self.worker.lookups.may_hedge() {
+            TICK_TO_HEDGE
+        } else if self.worker.lookups.awaits_calls() {
+            CHECK_PERIOD
+        } else {
+            TICK
+        }
+    }
+
+    /// Settles streams that waited, at most `batch` of them.
+    fn fan_out(&mut self, host: &mut dyn Host, batch: usize, now: u64) {
+        for _ in 0..batch {
+            let Some(fan_out) = self.fan_outs.front_mut() else { return };
+            let Some((stream, step)) = fan_out.next(&mut self.worker, now) else {
+                self.fan_outs.pop_front();
+                continue;
+            };
+            let (state, reply) = match step {
+                Step::CallOut(callout) => {
+                    self.outbox.push(callout);
+                    continue;
+                }
+                Step::Wait => continue,
+                Step::Pass(pass) => {
+                    (StreamState::Passes { cache_status: pass.cache_status, fallback: pass.fallback }, None)
+                }
+                Step::Observe(observed) => (StreamState::Observed(observed), None),
+                Step::Reply(mut reply) => (StreamState::Replied(std::mem::take(&mut reply.restore)), Some(reply)),
+            };
+            if !host.select(stream) {
+                continue;
+            }
+            let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
+            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
+            if reply.is_none() || was_refused {
+                host.resume();
+            }
+        }
+    }
+
+    /// Sends a lookup to its peer. Returns the token.
+    fn send(&self, host: &mut dyn Host, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
+        let since_change = self.worker.invalidations.since_change(lookup.request.key.hash(), lookup.sent);
+        let headers = callout::compose(lookup, self.worker.snapshot()?, self.worker.purge_ack(), since_change)?;
+        host.call(&headers, None, timeout).ok()
+    }
+
+    /// Sends the calls that are due after unsafe requests, and exchanges changes with the other workers. The results of
+    /// the calls do not matter.
+    fn send_invalidations(&mut self, host: &mut dyn Host, now: u64) {
+        if self.worker.invalidations.is_idle() {
+            return;
+        }
+        let due = invalidation::take_due(&mut self.worker, now);
+        invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, now);
+        let Some(snapshot) = self.worker.snapshot() else { return };
+        for headers in due.iter().flat_map(|target| invalidation::calls(target, snapshot)) {
+            let _ = host.call(&headers, None, CALL_TIMEOUT);
+        }
+    }
+
+    /// Takes the result of a callout. `None`: there is no response, or a larger one than the host buffers. A call of
+    /// [`Driver::flush`] has to follow. `wall`: Unix milliseconds.
+    pub fn call_returned(
+        &mut self,
+        host: &mut dyn Host,
+        token: u32,
+        response: Option<CallResponse<'_>>,
+        at: Moment,
+        wall: u64,
+    ) {
+        if self.feed_token == Some(token) {
+            self.feed_token = None;
+            let is_ok = |response: &CallResponse<'_>| response.fields.contains(&(b":status", b"200"));
+            let body = response.filter(is_ok).map(|response| response.body);
+            let (line, next) = self.feed.receive(&mut self.worker, host.shared_data(), body.as_deref(), at);
+            if let Some(line) = line {
+                host.log(Level::Warning, &line);
+            }
+            self.send_feed(host, next, at);
+        } else if let Some(lookup) = self.worker.samples.take_call(token) {
+            sample::compare(&mut self.worker, &lookup, read(response, false), at.now, wall);
+        } else if let Some(call) = self.worker.lookups.take_call(token) {
+            let to_head = self.worker.lookups.get(call.lookup).is_some_and(|lookup| lookup.request.to_head);
+            self.receive(&call, read(response, to_head), at.now);
+        }
+    }
+
+    fn receive(&mut self, call: &PendingCall, response: Result<PeerResponse, PeerFailure>, now: u64) {
+        let step = Lookups { worker: &mut self.worker, now }.receive(call, response);
+        self.carry_out(step);
+    }
+
+    /// Fails the call of a lookup that could not be sent, or whose result never came.
+    fn fail_call(&mut self, id: u32, now: u64) {
+        if let Some(call) = self.worker.lookups.get(id).map(|lookup| PendingCall::new(id, lookup)) {
+            self.receive(&call, Err(PeerFailure::Peer), now);
+        }
+    }
+
+    fn carry_out(&mut self, step: LookupStep) {
+        match step {
+            LookupStep::CallOut(callout) => self.outbox.push(callout),
+            LookupStep::Finish(fan_out) => self.fan_outs.push_back(*fan_out),
+            LookupStep::Nothing => {}
+        }
+    }
+
+    /// Checks the peers that are waited for and, once in [`TICK`], the feed, the hot cache and the metrics. A call of
+    /// [`Driver::flush`] has to follow. `wall`: Unix milliseconds.
+    pub fn tick(&mut self, host: &mut dyn Host, at: Moment, wall: u64) {
+        self.check_peers(at.now);
+        if at.now < self.ticked.saturating_add(TICK * 3 / 4) {
+            return;
+        }
+        self.ticked = at.now;
+        if let Some(lead) = self.sleep_check.advance(at.now, wall) {
+            host.log(
+                Level::Warning,
+                &format!("the wall's clock is {lead} ms ahead, so we slept or it was set: the hot cache is emptied"),
+            );
+            self.worker.empty_hot_cache();
+        }
+        for (address, what) in self.worker.peers.take_news() {
+            host.log(Level::Warning, &format!("coordinator {address} {what}"));
+        }
+        for lookup in self.worker.lookups.take_overdue(at.now) {
+            self.fail_call(lookup, at.now);
+        }
+        self.worker.hot.expire(at.now);
+        invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, at.now);
+        self.report(host, at.now);
+        let callout = self.feed.tick(&mut self.worker, host.shared_data(), at);
+        self.send_feed(host, callout, at);
+    }
+
+    /// Gives up peers that are silent, and hedges.
+    fn check_peers(&mut self, now: u64) {
+        self.worker.attention.advance(now);
+        let attention = self.worker.attention.time();
+        for call in self.worker.lookups.give_up_silent(attention) {
+            let step = Lookups { worker: &mut self.worker, now }.give_up(&call);
+            self.carry_out(step);
+        }
+        for lookup in self.worker.lookups.to_hedge(attention) {
+            let step = Lookups { worker: &mut self.worker, now }.hedge(lookup);
+            self.carry_out(step);
+        }
+    }
+
+    /// Hands counters and gauges to the host's metrics.
+    fn report(&mut self, host: &mut dyn Host, now: u64) {
+        self.worker.counters.take_metrics(|at, n| host.add_to_counter(at, n));
+        let held = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        let sums = gauges::publish(host.shared_data(), self.number, held, now);
+        sums.into_iter().enumerate().for_each(|(at, sum)| host.set_gauge(at, sum));
+    }
+
+    fn send_feed(&mut self, host: &mut dyn Host, callout: Option<FeedCallout>, at: Moment) {
+        let Some(callout) = callout else { return };
+        self.feed_token = None;
+        let error = match host.call(&callout.headers(), Some(&callout.body), callout.timeout) {
+            Ok(token) => return self.feed_token = Some(token),
+            // A mesh may keep a cluster from this proxy, for example by a Sidecar's egress.
+            Err(CallError::NoCluster) => format!("this proxy has no cluster `{}`", self.cluster),
+            Err(CallError::Refused) => "no coordinator answers".to_owned(),
+        };
+        if let Some(line) = self.feed.fail(&mut self.worker, at, error) {
+            host.log(Level::Warning, &line);
+        }
+    }
+}
+
+fn read(response: Option<CallResponse<'_>>, to_head: bool) -> Result<PeerResponse, PeerFailure> {
+    match response {
+        Some(CallResponse { fields, body }) => PeerResponse::of(fields.into_iter(), body, to_head),
+        None => Err(PeerFailure::Stream),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! A response's header map that is written once and given many times.
+
+use crate::http::header_map::{HeaderMap, encode, patch};
+use meshcache_protocol::Field;
+
+/// A header map whose last two fields, Age and Cache-Status, are replaced as time passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedHeaders {
+    bytes: Vec<u8>,
+    /// The offset of the lengths of the two.
+    sizes: usize,
+    /// The offset of the two.
+    tail: usize,
+}
+
+impl CachedHeaders {
+    /// A map of these fields and the two.
+    pub fn new<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> Self {
+        let last: [Field<'_>; 2] = [(b"age", b""), (b"cache-status", b"")];
+        let bytes = encode(fields.chain(last));
+        let tail = bytes.len().saturating_sub(last.iter().map(|(name, _)| name.len().saturating_add(2)).sum());
+        let count = HeaderMap::parse(&bytes).map_or(0, |map| map.len());
+        let sizes = count.saturating_sub(last.len()).saturating_mul(8).saturating_add(4);
+        Self { bytes, sizes, tail }
+    }
+
+    /// Replaces the two: Age in seconds, and Cache-Status.
+    pub fn stamp(&mut self, age: u64, cache_status: &str) {
+        self.bytes.truncate(self.tail);
+        let mut digits = [0; 20];
+        let age = decimal(age, &mut digits);
+        for part in [b"age", age, b"cache-status", cache_status.as_bytes()] {
+            self.bytes.extend_from_slice(part);
+            self.bytes.push(0);
+        }
+        let second = self.sizes.saturating_add(8);
+        for (at, value) in [(self.sizes, age), (second, cache_status.as_bytes())] {
+            patch(&mut self.bytes, at.saturating_add(4), value.len() as u32);
+        }
+    }
+
+    /// The whole map.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the whole map.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// All fields except the two.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        let map = HeaderMap::parse(&self.bytes).unwrap_or_default();
+        let count = map.len().saturating_sub(2);
+        map.take(count)
+    }
+
+    /// Returns the bytes that it takes in memory.
+    pub fn size(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// Writes a number's decimal digits.
+fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0'.saturating_add((n % 10) as u8);
+        n /= 10;
+        at = at.saturating_sub(1);
+        if n == 0 {
+            break;
+        }
+    }
+    digits.get(at..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_ends_with_the_last_stamp() {
+        const FIELDS: [Field<'static>; 3] = [(b":status", b"200"), (b"x", b""), (b"y", b"\xff\x00")];
+        let mut headers = CachedHeaders::new(FIELDS.into_iter());
+        for (age, status) in [(0, "a"), (12345, "meshcache; hit"), (7, "")] {
+            headers.stamp(age, status);
+            let all: Vec<_> = HeaderMap::parse(headers.as_bytes()).unwrap().collect();
+            assert_eq!(all.len(), 5);
+            assert_eq!(all[3], (&b"age"[..], age.to_string().as_bytes()));
+            assert_eq!(all[4], (&b"cache-status"[..], status.as_bytes()));
+            assert_eq!(headers.fields().collect::<Vec<_>>(), FIELDS);
+        }
+        assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
+    }
+}

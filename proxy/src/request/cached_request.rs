@@ -1,0 +1,174 @@
+//! A request of a group whose mode is on: answered from the hot cache, or looked up at a peer.
+
+use crate::{
+    request::{
+        arrival::{Arrival, Facts},
+        callout,
+        pass::{Pass, count_pass},
+        reply::Reply,
+        stale_fallback::StaleFallback,
+        step::{Callout, Step},
+    },
+    state::{
+        counters::{Event, Outcome, Reason},
+        hit_for_pass::PassScope,
+        hot_cache::VariantSlot,
+        listener_config::{ListenerConfig, Side},
+        lookup::{LookupRequest, PeerLookup},
+        pending::{Joinable, Joiner},
+        snapshot::Snapshot,
+        worker::Worker,
+    },
+};
+use meshcache_protocol::{
+    Group, Key, Request, Response, Route,
+    freshness::{Part, Reuse, joins, part, reuse},
+    reason::Word,
+    request::Flags,
+};
+use std::sync::Arc;
+
+/// A request that the cache may answer, with its key.
+pub(crate) struct CachedRequest<'a> {
+    pub(crate) listener: &'a ListenerConfig,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) side: Side,
+    pub(crate) group: &'a Arc<Group>,
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) key: Key,
+    pub(crate) route: Option<Route>,
+    pub(crate) facts: &'a dyn Facts,
+    /// It gets reasons and key in Cache-Status.
+    pub(crate) debug: bool,
+}
+
+/// The result of a lookup in the hot cache.
+enum HotLookup {
+    /// This part of this response.
+    Hit(VariantSlot, Part),
+    /// A response with which only the origin may judge the request's conditions.
+    OriginOnly,
+    /// Nothing.
+    Miss,
+}
+
+impl CachedRequest<'_> {
+    /// Answers the request from the hot cache, else looks it up at the key's owner.
+    pub(crate) fn answer<'w>(&self, worker: &'w mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'w> {
+        match self.look_up_hot(worker, now) {
+            HotLookup::Hit(slot, part) => {
+                worker.counters.count_request(self.group.name(), Outcome::Hot);
+                let (installation, debug) = (&self.snapshot.installation, self.debug.then_some(&self.key));
+                let variant = worker.hot.get_mut(slot);
+                match variant.and_then(|variant| Reply::of_hot(variant, &part, installation, debug, now)) {
+                    Some(reply) => Step::Reply(reply),
+                    None => Step::Pass(Pass::unnoticed(Reason::Host)),
+                }
+            }
+            HotLookup::OriginOnly => Step::Pass(self.pass(worker, Reason::Conditional)),
+            HotLookup::Miss => self.look_up_at_peer(worker, arrival, now),
+        }
+    }
+
+    fn look_up_hot(&self, worker: &mut Worker, now: u64) -> HotLookup {
+        if !worker.may_serve_hot(now) {
+            return HotLookup::Miss;
+        }
+        let Some(slot) = worker.hot.look_up(self.side, &self.key, self.group.digest(), self.request, now) else {
+            return HotLookup::Miss;
+        };
+        let Some(variant) = worker.hot.get_mut(slot) else { return HotLookup::Miss };
+        let resident = now.saturating_sub(variant.arrived);
+        // A response for everybody is also for requests with a token.
+        let verified = !variant.stored.for_everybody && self.facts.verified();
+        if reuse(self.group, self.request, verified, Some(&variant.stored), resident) != Reuse::Fresh {
+            return HotLookup::Miss;
+        }
+        if !self.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
+            return HotLookup::Hit(slot, Part::Whole);
+        }
+        let fields: Vec<_> = variant.headers.fields().collect();
+        let stored = Response { status: variant.stored.status, fields: &fields };
+        match part(self.request, &stored, variant.body.len() as u64) {
+            // The owner assembles several ranges.
+            Part::Ranges(_) => HotLookup::Miss,
+            Part::Origin => HotLookup::OriginOnly,
+            part => HotLookup::Hit(slot, part),
+        }
+    }
+
+    /// Joins the lookup in flight for this key, or begins one.
+    fn look_up_at_peer<'w>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'w> {
+        let verified = self.facts.verified();
+        // only-if-cached has a response of its own, 504, for that request alone.
+        let only_if_cached = self.request.flags.any(Flags::CACHE_CONTROL)
+            && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
+        let alone = joins(self.group, self.request, verified);
+        let scope = PassScope::new(self.side, alone);
+        let shared = alone.is_ok() && !only_if_cached;
+        if let Some(owners) = worker.hit_for_pass.get(&self.key, scope, self.request, now) {
+            let detail = if owners.is_empty() { Reason::Owner.into() } else { owners };
+            return Step::Pass(self.pass_with_detail(worker, Reason::Remembered, detail));
+        }
+        if !callout::is_text(self.request) {
+            return Step::Pass(self.pass(worker, Reason::NotText));
+        }
+        let map_len = arrival.head.encoded_len();
+        if !callout::fits(self.request, map_len, worker.purge_ack(), self.route.as_ref()) {
+            return Step::Pass(self.pass(worker, Reason::RequestHeadTooLarge));
+        }
+        if shared {
+            let purges = worker.purge_count();
+            match worker.lookups.find_joinable(self.side, &self.key, self.group, purges, map_len) {
+                Joinable::Yes(id) => {
+                    let map = arrival.head.encode();
+                    let joiner = Joiner { stream: arrival.stream, map, debug: self.debug, arrived: now };
+                    worker.lookups.join(id, joiner);
+                    worker.counters.count_event(Event::Joined);
+                    return Step::Wait;
+                }
+                Joinable::Full => return Step::Pass(self.pass(worker, Reason::Full)),
+                Joinable::NotFound => {}
+            }
+        }
+        let peer =
+            if worker.may_ask_peers() { worker.peers.choose(&self.snapshot.ring, self.key.hash(), now) } else { None };
+        worker.start_attention(now);
+        let Some(peer) = peer else {
+            let fallback = StaleFallback::find(worker, self.side, self.group, &self.key, self.request, verified, now);
+            return Step::Pass(Pass { fallback, ..self.pass(worker, Reason::NoPeer) });
+        };
+        let of = LookupRequest {
+            side: self.side,
+            group: self.group.clone(),
+            key: self.key.clone(),
+            route: self.route.clone(),
+            scope,
+            shared,
+            verified,
+            to_head: self.request.is_head(),
+            namespace: self.listener.namespace().map(str::to_owned),
+            map: arrival.head.encode(),
+            leader: arrival.stream,
+        };
+        let lookup = PeerLookup::new(of, peer, worker.lookup_start(now));
+        let timeout = lookup.call_timeout();
+        match worker.lookups.open(lookup, self.debug) {
+            Some(lookup) => {
+                worker.counters.count_event(Event::Lookup);
+                Step::CallOut(Callout { lookup, timeout })
+            }
+            None => Step::Pass(self.pass(worker, Reason::Full)),
+        }
+    }
+
+    fn pass(&self, worker: &mut Worker, reason: Reason) -> Pass {
+        self.pass_with_detail(worker, reason, reason.into())
+    }
+
+    /// Passes with another detail in Cache-Status than the reason.
+    fn pass_with_detail(&self, worker: &mut Worker, reason: Reason, detail: Word) -> Pass {
+        count_pass(worker, self.group, reason);
+        Pass::with_reason(&self.snapshot.installation, reason, detail, self.debug.then_some(&self.key))
+    }
+}

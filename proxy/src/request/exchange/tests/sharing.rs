@@ -1,0 +1,150 @@
+//! Requests that share a lookup.
+
+use super::*;
+
+#[test]
+fn requests_for_one_key_share_one_lookup() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    for _ in 0..100 {
+        assert_eq!(proxy.get("/x"), Happened::Wait);
+    }
+    let replied = proxy.respond(lookup, SHARED, &[], "body");
+    assert_eq!(replied.len(), 101);
+    let collapsed = |happened: &Happened| match happened {
+        Happened::Reply(200, body, said) => body == b"body" && said.ends_with("; collapsed"),
+        _ => false,
+    };
+    assert!(replied.iter().all(|(stream, happened)| collapsed(happened) == (*stream != 1)));
+    assert!(proxy.worker.lookups.is_empty());
+}
+
+#[test]
+fn a_client_that_leaves_does_not_end_the_lookup_of_others() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    assert_eq!(proxy.get("/x"), Happened::Wait);
+    proxy.worker.lookups.leave(1);
+    assert_eq!(
+        proxy.respond(lookup, "loading", &[], ""),
+        [(1, Happened::CallOut(Callout { lookup, timeout: 10_000 }))]
+    );
+    assert!(matches!(proxy.respond(lookup, SHARED, &[], "body")[..], [(2, Happened::Reply(200, ..))]));
+    assert_eq!(proxy.get("/x"), hot("body"));
+}
+
+#[test]
+fn a_lookup_is_not_repeated_for_clients_that_all_left() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    proxy.worker.lookups.leave(1);
+    assert_eq!(proxy.respond(lookup, "loading", &[], ""), []);
+    assert!(proxy.worker.lookups.is_empty());
+}
+
+#[test]
+fn a_response_that_is_not_shared_is_for_the_leader_alone_and_the_others_look_up_side_by_side() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    proxy.get("/x");
+    proxy.get("/x");
+    let replied = proxy.respond(lookup, "miss; ttl=60000; age=0", &[], "mine");
+    let [(1, Happened::Reply(..)), (2, Happened::CallOut(one)), (3, Happened::CallOut(two))] = &replied[..] else {
+        panic!("{replied:?}")
+    };
+    assert_ne!(one.lookup, two.lookup);
+    assert!(matches!(proxy.get("/x"), Happened::CallOut(_)), "it is not stored either");
+}
+
+#[test]
+fn a_response_is_given_only_to_requests_that_its_vary_selects() {
+    let mut proxy = Proxy::new("{}");
+    let german = [("accept-language", "de")];
+    let Happened::CallOut(callout) = proxy.request("GET", "/x", &german) else { panic!() };
+    assert_eq!(proxy.request("GET", "/x", &german), Happened::Wait);
+    assert_eq!(proxy.request("GET", "/x", &[("accept-language", "fr")]), Happened::Wait);
+    let vary = [("vary", "accept-language")];
+    let replied = proxy.respond(callout.lookup, SHARED, &vary, "hallo");
+    assert!(
+        matches!(&replied[..], [(1, Happened::Reply(..)), (2, Happened::Reply(..)), (3, Happened::CallOut(_))]),
+        "{replied:?}"
+    );
+    let Some((_, Happened::CallOut(french))) = replied.last().cloned() else { panic!() };
+    assert_eq!(proxy.request("GET", "/x", &german), hot("hallo"));
+    proxy.respond(french.lookup, SHARED, &vary, "salut");
+    assert_eq!(proxy.request("GET", "/x", &german), hot("hallo"));
+    assert_eq!(proxy.request("GET", "/x", &[("accept-language", "fr")]), hot("salut"));
+    assert!(matches!(proxy.request("GET", "/x", &[("accept-language", "it")]), Happened::CallOut(_)));
+}
+
+#[test]
+fn a_response_with_vary_star_is_not_shared() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    proxy.get("/x");
+    let replied = proxy.respond(lookup, SHARED, &[("vary", "*")], "body");
+    assert!(matches!(&replied[..], [(1, Happened::Reply(..)), (2, Happened::CallOut(_))]));
+    assert_eq!(proxy.worker.hot.len(), 0);
+}
+
+#[test]
+fn a_request_that_names_its_user_or_wants_a_part_is_looked_up_alone() {
+    let mut proxy = Proxy::new("{}");
+    proxy.look_up("/x");
+    for field in [
+        ("authorization", "a"),
+        ("cookie", "a=b"),
+        ("range", "bytes=0-1"),
+        ("if-none-match", "\"a\""),
+        ("cache-control", "only-if-cached"),
+    ] {
+        assert!(matches!(proxy.request("GET", "/x", &[field]), Happened::CallOut(_)), "{field:?}");
+    }
+    assert!(matches!(proxy.request("HEAD", "/x", &[]), Happened::CallOut(_)));
+    proxy.verified = true;
+    assert!(matches!(proxy.get("/x"), Happened::CallOut(_)));
+}
+
+#[test]
+fn a_request_after_a_purge_does_not_join_a_lookup_from_before_it() {
+    let mut proxy = Proxy::new("{}");
+    let before = proxy.look_up("/x");
+    assert_eq!(proxy.get("/x"), Happened::Wait);
+    let purge =
+        Purge { source: "a.1".into(), n: 1, scope: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+    proxy.worker.apply_news(News {
+        since: Position::parse("p.0:1").unwrap(),
+        position: Position::parse("a.1:1,p.0:1").unwrap(),
+        purges: vec![purge],
+        ..News::default()
+    });
+    let after = proxy.look_up("/x");
+    assert_eq!(proxy.get("/x"), Happened::Wait);
+    let given = |all: Vec<(u32, Happened)>, body: &str| {
+        all.len() == 2
+            && all
+                .iter()
+                .all(|(_, happened)| matches!(happened, Happened::Reply(_, given, _) if given == body.as_bytes()))
+    };
+    assert!(given(proxy.respond(before, SHARED, &[], "before"), "before"));
+    assert!(given(proxy.respond(after, SHARED, &[], "after"), "after"));
+}
+
+#[test]
+fn more_than_a_worker_holds_passes() {
+    let mut proxy = Proxy::new("{}");
+    let long = "v".repeat(60_000);
+    let mut passed = 0;
+    for _ in 0..300 {
+        passed += usize::from(proxy.request("GET", "/x", &[("x", &long)]) == Happened::Pass(Reason::Full));
+    }
+    assert!((150..200).contains(&passed), "{passed}");
+    assert!(matches!(proxy.get("/y"), Happened::CallOut(_)), "what is small still has room");
+}
+
+#[test]
+fn the_snapshot_is_shared_not_copied() {
+    let mut proxy = Proxy::new("{}");
+    proxy.get("/x");
+    assert!(Rc::ptr_eq(proxy.listener.snapshot().unwrap(), proxy.worker.snapshot().unwrap()));
+}

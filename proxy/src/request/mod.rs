@@ -1,0 +1,15 @@
+//! The life of a request: arrival, lookup at a peer, response, reply.
+
+pub mod arrival;
+mod cached_request;
+pub mod callout;
+pub mod exchange;
+pub mod fan_out;
+pub mod invalidation;
+pub mod observe;
+pub mod pass;
+pub mod reply;
+pub mod response;
+pub mod sample;
+pub mod stale_fallback;
+pub mod step;

@@ -1,0 +1,208 @@
+//! A response of a peer, or its failure, and what it means for the lookup.
+
+use crate::{
+    http::{
+        head::RequestHead,
+        peer_response::{PeerFailure, PeerResponse},
+    },
+    request::{fan_out::FanOut, step::Callout},
+    state::{
+        counters::{Event, Reason},
+        hot_cache::Variant,
+        lookup::PeerLookup,
+        peers::ChosenPeer,
+        pending::PendingCall,
+        worker::Worker,
+    },
+};
+use meshcache_protocol::{
+    Response,
+    freshness::{Selecting, Vary},
+    wire::{Outcome, Verdict},
+};
+use std::rc::Rc;
+
+/// The next step of a lookup.
+pub enum LookupStep {
+    /// It is sent again.
+    CallOut(Callout),
+    /// It is over, for all requests that waited.
+    Finish(Box<FanOut>),
+    /// Nothing, or there is no such lookup.
+    Nothing,
+}
+
+/// The progress of lookups, at one moment in one worker.
+pub struct Lookups<'w> {
+    /// The worker.
+    pub worker: &'w mut Worker,
+    /// Milliseconds of a monotonic clock.
+    pub now: u64,
+}
+
+impl Lookups<'_> {
+    /// Takes the result of a call.
+    pub fn receive(&mut self, call: &PendingCall, response: Result<PeerResponse, PeerFailure>) -> LookupStep {
+        let (id, peer) = (call.lookup, &call.peer);
+        let response = match response {
+            Ok(response) => response,
+            // The failure has been counted.
+            Err(_) if call.is_given_up => return LookupStep::Nothing,
+            Err(failure) => return self.fail(id, peer, failure),
+        };
+        self.worker.note_peer_answer(&peer.address);
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        if !call.is_given_up {
+            lookup.open_calls = lookup.open_calls.saturating_sub(1);
+        }
+        match response.verdict.outcome {
+            Outcome::Loading => self.wait_for_load(id, peer, &response.verdict),
+            Outcome::Error => self.pass(id, Reason::OwnerError, None),
+            Outcome::Pass => {
+                // Hot responses stay: the pass is for requests that they are not for.
+                self.record_pass(id, &response.verdict);
+                self.pass(id, Reason::Owner, Some(response.verdict))
+            }
+            Outcome::Hit | Outcome::Stale | Outcome::Miss | Outcome::Revalidated => self.respond(id, response),
+        }
+    }
+
+    /// Gives up a call whose peer has been silent for longer than it may while the worker was attentive. The peer may
+    /// still answer.
+    pub fn give_up(&mut self, call: &PendingCall) -> LookupStep {
+        self.fail(call.lookup, &call.peer, PeerFailure::Peer)
+    }
+
+    /// Asks the next peer as well, after the silence that the group allows. The first response wins.
+    pub fn hedge(&mut self, id: u32) -> LookupStep {
+        match self.take_next_peer(id) {
+            Some(next) => {
+                self.worker.counters.count_event(Event::Hedge);
+                self.send(id, next, None)
+            }
+            None => LookupStep::Nothing,
+        }
+    }
+
+    /// Asks the key's next peer once after a failure; then all requests pass.
+    fn fail(&mut self, id: u32, peer: &ChosenPeer, failure: PeerFailure) -> LookupStep {
+        self.worker.counters.count_event(Event::PeerFailure);
+        match failure {
+            PeerFailure::Peer => self.worker.note_peer_failure(&peer.address, self.now),
+            PeerFailure::Stream => self.worker.note_peer_reset(&peer.address, self.now),
+        }
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        lookup.open_calls = lookup.open_calls.saturating_sub(1);
+        if lookup.open_calls > 0 {
+            // The other peer may still answer.
+            return LookupStep::Nothing;
+        }
+        match self.take_next_peer(id) {
+            Some(next) => self.send(id, next, None),
+            None => self.pass(id, Reason::PeersFailed, None),
+        }
+    }
+
+    /// The peer to ask after the current one. There is one, and no third.
+    fn take_next_peer(&mut self, id: u32) -> Option<ChosenPeer> {
+        let snapshot = self.worker.snapshot()?.clone();
+        let lookup = self.worker.lookups.get_mut(id).filter(|lookup| lookup.peers_asked == 1)?;
+        lookup.peers_asked = 2;
+        let (key, peer) = (lookup.request.key.hash(), lookup.peer.clone());
+        self.worker.peers.choose_after(&snapshot.ring, key, &peer, self.now)
+    }
+
+    /// Asks the peer again while it is loading, as long as the origin may take and a request waits.
+    fn wait_for_load(&mut self, id: u32, peer: &ChosenPeer, verdict: &Verdict) -> LookupStep {
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        lookup.collapsed.get_or_insert(verdict.collapsed);
+        let is_in_time = self.now < lookup.deadline();
+        if is_in_time && self.worker.lookups.is_awaited(id) {
+            self.send(id, peer.clone(), Some(verdict.flight))
+        } else {
+            self.pass(id, Reason::TooSlow, None)
+        }
+    }
+
+    /// Sends the lookup to a peer. `flight`: the one that this peer is loading in.
+    fn send(&mut self, id: u32, peer: ChosenPeer, flight: Option<u64>) -> LookupStep {
+        let attention = self.worker.attention.time();
+        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        (lookup.sent, lookup.sent_attention, lookup.peer) = (self.now, attention, peer);
+        (lookup.is_loading, lookup.flight) = (flight.is_some(), flight.unwrap_or(0));
+        lookup.open_calls = lookup.open_calls.saturating_add(1);
+        let timeout = lookup.call_timeout();
+        self.worker.counters.count_event(Event::Lookup);
+        LookupStep::CallOut(Callout { lookup: id, timeout })
+    }
+
+    /// Lets all requests that wait pass.
+    fn pass(&mut self, id: u32, reason: Reason, verdict: Option<Verdict>) -> LookupStep {
+        let installation = self.installation();
+        let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
+        LookupStep::Finish(Box::new(FanOut::of_pass(lookup, waiting, reason, verdict, installation)))
+    }
+
+    /// Remembers an owner's pass.
+    fn record_pass(&mut self, id: u32, verdict: &Verdict) {
+        let Some(lookup) = self.worker.lookups.get(id) else { return };
+        let of = &lookup.request;
+        let Some(head) = RequestHead::read(&of.map) else { return };
+        let Ok(request) = head.request() else { return };
+        self.worker.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
+    }
+
+    /// Gives a response to the leader and to the requests that joined and may have it, and stores it in the hot cache.
+    fn respond(&mut self, id: u32, mut response: PeerResponse) -> LookupStep {
+        let installation = self.installation();
+        let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
+        response.verdict.collapsed = lookup.collapsed.unwrap_or(response.verdict.collapsed);
+        let verdict = &response.verdict;
+        let selecting = selecting(&lookup, &response).filter(|_| verdict.shared || verdict.waiters);
+        if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
+            self.worker.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
+            self.store(&lookup, &response, selecting.clone());
+        }
+        let fan_out = FanOut::of_response(lookup, waiting, response, selecting, installation, self.now);
+        LookupStep::Finish(Box::new(fan_out))
+    }
+
+    /// Stores a response in the hot cache, never for longer than it is fresh.
+    fn store(&mut self, lookup: &PeerLookup, response: &PeerResponse, selecting: Selecting) {
+        let (of, verdict) = (&lookup.request, &response.verdict);
+        let has_same_rules = self
+            .worker
+            .snapshot()
+            .and_then(|snapshot| snapshot.groups.named(of.group.name()))
+            .is_some_and(|group| group.digest() == of.group.digest());
+        let is_complete = !of.to_head && !matches!(response.status, 206 | 304 | 416);
+        // A purge during the lookup rules the response out.
+        let is_unpurged = lookup.purges == self.worker.purge_count()
+            && self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
+        let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
+        let until = self.now.saturating_add(ttl.min(of.group.config().hot.ttl.as_millis()));
+        if !(has_same_rules && is_complete && is_unpurged) || until <= self.now {
+            return;
+        }
+        let stored = verdict.to_stored(response.status);
+        let rules: Rc<str> = of.group.digest().into();
+        let (headers, body) = (response.headers.clone(), response.body.clone());
+        let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);
+        if self.worker.hot.insert(of.side, &of.key, variant, self.now) {
+            self.worker.counters.count_event(Event::HotStored);
+        }
+    }
+
+    fn installation(&self) -> String {
+        self.worker.snapshot().map_or_else(|| "meshcache".to_owned(), |snapshot| snapshot.installation.clone())
+    }
+}
+
+/// The requests that a response is for, by its Vary and the request that was sent. `None`: only that one.
+fn selecting(lookup: &PeerLookup, response: &PeerResponse) -> Option<Selecting> {
+    let fields: Vec<_> = response.headers.fields().collect();
+    let vary = Vary::of(&Response { status: response.status, fields: &fields });
+    let head = RequestHead::read(&lookup.request.map)?;
+    let request = head.request().ok()?;
+    (vary != Vary::Everything).then(|| Selecting::in_group(&lookup.request.group, &vary, &request))
+}

@@ -1,0 +1,179 @@
+use super::*;
+use crate::http::cached_headers::CachedHeaders;
+use meshcache_protocol::{
+    Field, Groups, Response,
+    freshness::{LifetimeRule, Selecting, Stored, Vary},
+};
+use std::rc::Rc;
+
+fn key(n: usize) -> Key {
+    let mut bytes = Vec::new();
+    for part in ["g", "http", "h", &format!("/{n}"), ""] {
+        bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Key::from_bytes(bytes)
+}
+
+fn request<'a>(fields: &'a [Field<'a>]) -> Request<'a> {
+    Request::read(b"GET", b"http", b"h", b"/", fields).unwrap()
+}
+
+fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant {
+    let stored = Stored {
+        status: 200,
+        lifetime: 60_000,
+        initial_age: 1_500,
+        while_revalidate: 0,
+        if_error: 0,
+        always_validate: false,
+        must_revalidate: true,
+        for_everybody: false,
+        validator: false,
+        immutable: false,
+        disconnected: false,
+        why: LifetimeRule::MaxAge,
+    };
+    let fields: Vec<Field<'_>> = language.map(|language| (&b"accept-language"[..], language)).into_iter().collect();
+    let vary: Vec<Field<'_>> = language.map(|_| (&b"vary"[..], &b"accept-language"[..])).into_iter().collect();
+    let selecting = Selecting::of(&Vary::of(&Response { status: 200, fields: &vary }), &request(&fields));
+    Variant::new(
+        "rules".into(),
+        stored,
+        selecting,
+        CachedHeaders::new(vary.iter().copied()),
+        Rc::new(vec![b'x'; body]),
+        0,
+        until,
+    )
+}
+
+impl HotCache {
+    fn has(&mut self, n: usize, now: u64) -> bool {
+        self.look_up(Side::Outbound, &key(n), "rules", &request(&[]), now).is_some()
+    }
+
+    fn put(&mut self, n: usize, body: usize) -> bool {
+        self.insert(Side::Outbound, &key(n), variant(body, None, 1000), 0)
+    }
+
+    fn weighed(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|(_, entry)| {
+                entry.variants.iter().map(Variant::bytes).sum::<usize>() + entry.key.bytes().len() + ENTRY_OVERHEAD
+            })
+            .sum()
+    }
+}
+
+#[test]
+fn what_was_stored_is_found_until_its_time_is_over() {
+    let mut hot = HotCache::new(1 << 20);
+    assert!(hot.put(1, 100));
+    assert!(hot.has(1, 999) && !hot.has(1, 1000) && !hot.has(2, 0));
+    assert!(hot.look_up(Side::Inbound, &key(1), "rules", &request(&[]), 0).is_none());
+    assert!(hot.look_up(Side::Outbound, &key(1), "others", &request(&[]), 0).is_none());
+    hot.expire(1000);
+    assert_eq!((hot.len(), hot.bytes()), (0, 0));
+}
+
+#[test]
+fn bytes_stay_within_the_bound_and_are_counted_in_full() {
+    let mut hot = HotCache::new(100_000);
+    for n in 0..10_000 {
+        hot.has(n % 300, 0);
+        hot.put(n % 300, n * 37 % 5_000);
+        assert!(hot.bytes() <= 100_000);
+        assert_eq!(hot.bytes(), hot.weighed());
+    }
+    assert!(hot.bytes() > 50_000, "{}", hot.bytes());
+    hot.resize(10_000);
+    assert!(hot.bytes() <= 10_000 && hot.bytes() == hot.weighed());
+    hot.resize(0);
+    assert!(!hot.put(1, 10) && hot.is_empty());
+}
+
+#[test]
+fn a_scan_does_not_flush_what_is_asked_for_all_the_time() {
+    let mut hot = HotCache::new(100_000);
+    for round in 0..100 {
+        for n in 0..50 {
+            if !hot.has(n, 0) && round < 3 {
+                hot.put(n, 500);
+            }
+        }
+        for n in 0..200 {
+            let cold = 1000 + round * 200 + n;
+            if !hot.has(cold, 0) {
+                hot.put(cold, 500);
+            }
+        }
+    }
+    assert!((0..50).filter(|n| hot.has(*n, 0)).count() >= 45);
+}
+
+#[test]
+fn a_response_larger_than_its_share_is_not_stored_and_evicts_nothing() {
+    let mut hot = HotCache::new(100_000);
+    assert!(hot.put(1, 100));
+    assert!(!hot.put(2, 30_000));
+    assert!(hot.has(1, 0));
+}
+
+#[test]
+fn variants_live_side_by_side_and_at_most_sixteen() {
+    let mut hot = HotCache::new(1 << 20);
+    let languages: Vec<Vec<u8>> = (0..20).map(|n| format!("l{n}").into_bytes()).collect();
+    for language in &languages {
+        let language: &'static [u8] = language.clone().leak();
+        assert!(hot.insert(Side::Outbound, &key(1), variant(10, Some(language), 1000), 0));
+        assert!(hot.insert(Side::Outbound, &key(1), variant(20, Some(language), 1000), 0), "in its place");
+    }
+    let found = languages
+        .iter()
+        .filter(|language| {
+            hot.look_up(Side::Outbound, &key(1), "rules", &request(&[(b"accept-language", language)]), 0).is_some()
+        })
+        .count();
+    assert_eq!((found, hot.len(), hot.bytes()), (16, 1, hot.weighed()));
+    assert!(!hot.has(1, 0));
+}
+
+#[test]
+fn what_a_purge_names_is_removed() {
+    let mut hot = HotCache::new(1 << 20);
+    (0..10).for_each(|n| assert!(hot.put(n, 100)));
+    let what = serde_json::from_str(r#"{"group": "g", "paths": ["/3", "/4"]}"#).unwrap();
+    hot.purge(&PurgeMatcher::new(&what, &Groups::default()));
+    assert_eq!((hot.len(), hot.bytes()), (8, hot.weighed()));
+    assert!(!hot.has(3, 0) && hot.has(5, 0));
+}
+
+#[test]
+fn age_and_freshness_are_stamped_by_the_second() {
+    let mut variant = variant(1, None, 60_000);
+    let mut stamped = |now| {
+        let map = variant.stamp("m", now).as_bytes().to_vec();
+        let all: Vec<_> = crate::http::header_map::HeaderMap::parse(&map)
+            .unwrap()
+            .map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+            .collect();
+        all.join(" ")
+    };
+    assert_eq!(stamped(0), "1 m; hit; ttl=58; detail=proxy");
+    assert_eq!(stamped(499), "1 m; hit; ttl=58; detail=proxy");
+    assert_eq!(stamped(500), "2 m; hit; ttl=58; detail=proxy");
+    assert_eq!(stamped(10_501), "12 m; hit; ttl=47; detail=proxy");
+}
+
+#[test]
+fn of_variants_that_fit_the_most_recent_is_found() {
+    let mut hot = HotCache::new(1 << 20);
+    let german = (&b"accept-language"[..], &b"de"[..]);
+    for (body, language) in [(1, Some(&b"de"[..])), (2, None)] {
+        assert!(hot.insert(Side::Outbound, &key(1), variant(body, language, 1000), 0));
+        let slot = hot.look_up(Side::Outbound, &key(1), "rules", &request(&[german]), 0).unwrap();
+        assert_eq!(hot.get_mut(slot).unwrap().body.len(), body);
+    }
+}
