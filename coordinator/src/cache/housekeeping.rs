@@ -1,39 +1,37 @@
-//! What the cache does unasked: it frees what has expired, and notices when it slept.
+//! Background work of the cache: frees what has expired, and notices that the process was suspended.
 
 use crate::cache::state::Cache;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 
-/// How often.
-const SWEEP: Duration = Duration::from_secs(1);
+/// The time between two rounds.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-impl Cache {
-    /// Frees what has expired, until the shutdown.
-    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
-        let sweeps = async {
-            let mut ticks = tokio::time::interval(SWEEP);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut last = self.clock.now();
-            loop {
-                ticks.tick().await;
-                let slept = Duration::from_millis(self.clock.now().saturating_sub(last));
-                if slept > 2 * SWEEP {
-                    tracing::warn!(?slept, "this process did not run: others have answered for it");
-                    self.cluster.missed_something();
-                }
-                last = self.clock.now();
-                self.loading.expire();
-                self.asking.expire();
-                for part in 0..self.store.parts() {
-                    while self.store.expire(part, self.clock.now()) {
-                        tokio::task::yield_now().await;
-                    }
+/// Frees what has expired, until the shutdown.
+pub(crate) async fn run(cache: Arc<Cache>, shutdown: impl Future<Output = ()>) {
+    let rounds = async {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = cache.clock.now();
+        loop {
+            ticks.tick().await;
+            let paused = Duration::from_millis(cache.clock.now().saturating_sub(last));
+            if paused > 2 * INTERVAL {
+                tracing::warn!(?paused, "process was suspended: peers have answered for it");
+                cache.cluster.missed_something();
+            }
+            last = cache.clock.now();
+            cache.loading.expire();
+            cache.asking.expire();
+            for part in 0..cache.store.parts() {
+                while cache.store.expire(part, cache.clock.now()) {
+                    tokio::task::yield_now().await;
                 }
             }
-        };
-        tokio::select! {
-            () = sweeps => {}
-            () = shutdown => {}
         }
+    };
+    tokio::select! {
+        () = rounds => {}
+        () = shutdown => {}
     }
 }

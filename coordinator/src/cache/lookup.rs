@@ -4,6 +4,7 @@ use crate::{
     cache::{
         groups::Served,
         hit_for_pass::Passing,
+        invalidation,
         pass_reason::Aside,
         peer_load::Hop,
         request::{Asked, route},
@@ -60,7 +61,7 @@ impl Cache {
             metrics.server_requests.inc();
         }
         let stored = self.store.get(share, &asked.key, now, |entry| entry.answers(&asked.request));
-        let stored = stored.filter(|entry| !self.has_changed(asked, entry, now));
+        let stored = stored.filter(|entry| !invalidation::invalidate_if_changed(self, asked, entry, now));
         let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
         let reuse = freshness::reuse(
             group,

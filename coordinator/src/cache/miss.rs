@@ -8,6 +8,7 @@ use crate::{
         load_outcome,
         load_outcome::{Apart, Audience, Given, Landed},
         pass_reason::Aside,
+        peek,
         peer_load::Hop,
         request::Asked,
         response,
@@ -170,7 +171,7 @@ impl Cache {
                     cache.ask(errand, hop, leader).await
                 }
                 None => {
-                    cache.peek(&errand).await;
+                    peek::ask(&cache, &errand).await;
                     takeoff.loads();
                     cache.load(&errand, leader).await
                 }

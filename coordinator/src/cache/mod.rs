@@ -7,6 +7,7 @@ pub(crate) mod handover;
 pub(crate) mod hit_for_pass;
 pub(crate) mod housekeeping;
 pub(crate) mod invalidation;
+pub(crate) mod invalidation_limit;
 pub(crate) mod load;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;

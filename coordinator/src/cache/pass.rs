@@ -3,8 +3,9 @@
 use crate::{
     cache::{
         groups::Served,
+        invalidation,
         load::Brought,
-        observe::Watched,
+        observe::{self, ObservedBody},
         pass_reason::Aside,
         request::{Asked, Elsewhere},
         response,
@@ -179,7 +180,7 @@ impl Cache {
         answered(&served.group, &mut parts.headers);
         if is_unsafe {
             let purged = load.as_ref().is_some_and(Load::may_be_purged);
-            self.succeeded(head, &parts);
+            invalidation::after_unsafe(self, head, &parts);
             // What this very answer has made invalid is not itself.
             load = load
                 .filter(|_| !purged)
@@ -191,7 +192,7 @@ impl Cache {
         {
             self.looked_at(asked, load, &brought);
         }
-        let watching = asked.and_then(|asked| self.watch(asked, &brought));
+        let watching = asked.and_then(|asked| observe::begin(self, asked, &brought));
         let mut verdict = Verdict::new(Outcome::Pass).because(aside.fwd);
         verdict.fwd_status = parts.status.as_u16();
         let verified = asked.is_some_and(Asked::verified);
@@ -208,7 +209,7 @@ impl Cache {
                 None => Body::stream(body),
             };
         let body = Body::stream(Held { body, _by: (taken, head.counted()) });
-        let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
+        let body = watching.into_iter().fold(body, |body, watching| Body::stream(ObservedBody::new(body, watching)));
         let key = asked.filter(|asked| asked.is_debugged).map(|asked| asked.key.to_string());
         response::through(parts, body, &self.names, &verdict, aside.reason.as_str(), key.as_deref())
     }

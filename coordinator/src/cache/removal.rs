@@ -1,43 +1,35 @@
-//! Removes what a purge names from the store, from loads under way and from flights.
+//! Removes what a purge names from the store, and keeps it out: loads under way are not stored, flights not joined.
 
 use crate::{
     cache::state::Cache,
-    store::{Entry, Fate, Load, Meant, purge_matcher::Named, usage::Purged},
+    store::{Entry, Fate, Meant, purge_matcher::Named, usage::Purged},
 };
-use meshcache_protocol::purge::What;
+use meshcache_protocol::{Key, purge::What};
 use std::sync::Arc;
 
-impl Cache {
-    /// Removes what is named, here alone, and keeps out what is being loaded of it.
-    pub(crate) fn remove(&self, what: &What, fate: Fate) -> Purged {
-        let groups = self.groups();
-        let named = Named::new(what, &groups);
-        self.store.keep_out(|key| named.means(key));
-        let purged = self.store.purge(&named.places(), fate, |key, variants| named.is(key, variants));
-        self.observed.lock().clear();
-        // Removed first: who starts a flight after that has begun it after the purge.
-        self.loading.detach(|key| named.means(key) != Meant::No);
-        self.asking.detach(|key| named.means(key) != Meant::No);
-        purged
-    }
+/// Removes what a purge names from this coordinator, and detaches the loads and flights that it names.
+pub(crate) fn remove(cache: &Cache, what: &What, fate: Fate) -> Purged {
+    let groups = cache.groups();
+    let named = Named::new(what, &groups);
+    cache.store.keep_out(|key| named.means(key));
+    let purged = cache.store.purge(&named.places(), fate, |key, variants| named.is(key, variants));
+    cache.observed.lock().clear();
+    // After the store: a flight that starts from now on has begun after the purge.
+    cache.loading.detach(|key| named.means(key) != Meant::No);
+    cache.asking.detach(|key| named.means(key) != Meant::No);
+    purged
+}
 
-    /// What a purge would remove.
-    pub fn would_purge(&self, what: &What) -> Purged {
-        let groups = self.groups();
-        let named = Named::new(what, &groups);
-        self.store.purge(&named.places(), Fate::Counted, |key, variants| named.is(key, variants))
-    }
+/// Counts what a purge would remove, and removes nothing.
+pub(crate) fn count(cache: &Cache, what: &What) -> Purged {
+    let groups = cache.groups();
+    let named = Named::new(what, &groups);
+    cache.store.purge(&named.places(), Fate::Counted, |key, variants| named.is(key, variants))
+}
 
-    /// Whether what comes from elsewhere (a push, a peek) may be stored: no purge since its load began means it.
-    /// `load`: begun before this is asked, so that a purge that comes now is not missed.
-    pub(crate) fn admits(&self, load: &Load, entry: &Arc<Entry>) -> bool {
-        if !self.consistency.history.position().covers(&entry.position) {
-            // It knows more than we do.
-            self.consistency.wake();
-            return false;
-        }
-        let Ok(since) = self.consistency.history.since(&entry.position, usize::MAX) else { return false };
-        let groups = self.groups();
-        !since.iter().any(|purge| Named::new(&purge.what, &groups).is(load.key(), std::slice::from_ref(entry)))
-    }
+/// Whether a purge that this coordinator knows, and the sender of an entry did not, names the entry.
+pub(crate) fn is_purged(cache: &Cache, key: &Key, entry: &Arc<Entry>) -> bool {
+    let Ok(since) = cache.consistency.history.since(&entry.position, usize::MAX) else { return true };
+    let groups = cache.groups();
+    since.iter().any(|purge| Named::new(&purge.what, &groups).is(key, std::slice::from_ref(entry)))
 }

@@ -6,7 +6,7 @@ use crate::{
         flight::{Bounds, Flights, Numbers},
         groups::Rules,
         hit_for_pass::Passes,
-        invalidation::Invalidations,
+        invalidation_limit::InvalidationLimit,
         load_outcome::Landed,
         response::Names,
     },
@@ -63,7 +63,7 @@ pub struct Cache {
     /// Bodies of control calls that anybody may send, and of those of who has a token.
     pub(crate) unread: Unread,
     pub(crate) unread_of_peers: Unread,
-    pub(crate) invalidations: Invalidations,
+    pub(crate) invalidation_limit: InvalidationLimit,
     /// What passed in groups that only observe.
     pub(crate) observed: Mutex<Observed>,
     /// The other coordinators.
@@ -93,7 +93,7 @@ impl Cache {
             heads: ByteBudget::new(UNDER_WAY),
             unread: Unread::new(metrics.clone()),
             unread_of_peers: Unread::new(metrics.clone()),
-            invalidations: Invalidations::default(),
+            invalidation_limit: InvalidationLimit::default(),
             observed: Mutex::new(Observed::new(OBSERVED)),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),

@@ -1,7 +1,7 @@
 //! Carries out purges here, each once and in the order of the log: in the store, in loads under way and in flights.
 
 use crate::{
-    cache::state::Cache,
+    cache::{removal, state::Cache},
     clock,
     consistency::{messages::Answer, purge_log::Gap},
     store::{Fate, usage::Purged},
@@ -70,5 +70,5 @@ pub(crate) fn empty(cache: &Cache, to: &Position) -> Purged {
 /// Removes from the store what a purge names, or makes it stale. A load that is under way is answered but not
 /// stored, and who comes later does not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
-    cache.remove(&purge.what, if purge.soft { Fate::Stale(cache.clock.now()) } else { Fate::Gone })
+    removal::remove(cache, &purge.what, if purge.soft { Fate::Stale(cache.clock.now()) } else { Fate::Gone })
 }

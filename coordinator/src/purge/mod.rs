@@ -9,7 +9,7 @@ pub mod sync;
 pub use request::{Order, Refused};
 
 use crate::{
-    cache::state::Cache,
+    cache::{removal, state::Cache},
     config::tokens::Tokens,
     consistency::{lease::Renewal, messages, purge_log::Gap},
     feed::Feed,
@@ -95,7 +95,7 @@ impl Purger {
         let Order { what, soft, dry_run } = order;
         let (call, mut report) = if dry_run {
             let Purged { entries, bytes } =
-                self.blocking(|purger, what: &What| purger.cache.would_purge(what), what.clone()).await;
+                self.blocking(|purger, what: &What| removal::count(&purger.cache, what), what.clone()).await;
             (Call::Count(what), Report { entries, bytes, ..Report::default() })
         } else {
             let order = |purger: &Self, (what, soft): &(What, bool)| {
@@ -175,7 +175,7 @@ impl Purger {
         match call {
             Call::Count(what) => {
                 let Purged { entries, bytes } =
-                    self.blocking(|purger, what| purger.cache.would_purge(what), what).await;
+                    self.blocking(|purger, what| removal::count(&purger.cache, what), what).await;
                 Ok(Report { entries, bytes, asked: Some(self.asked_here().into_iter().collect()), ..Report::default() })
             }
             Call::Purge(purge) => {

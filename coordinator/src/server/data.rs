@@ -1,7 +1,7 @@
 //! The data port: questions from proxies, plain clients, and the feed.
 
 use crate::{
-    cache::{pass_reason::Aside, response, state::Cache},
+    cache::{invalidation, pass_reason::Aside, response, state::Cache},
     feed::{Feed, Unanswered},
     http::{
         body::Body,
@@ -53,7 +53,7 @@ pub(super) fn too_many_lines(cache: &Cache, request: &Request<Incoming>) -> Resp
 impl Data {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
-            return self.cache.invalidated(Door::Data, request).await;
+            return invalidation::answer(&self.cache, Door::Data, request).await;
         }
         if request.uri().path() != wire::FEED_PATH {
             return empty(StatusCode::NOT_FOUND);

@@ -1,7 +1,12 @@
 //! The peer port: calls between coordinators. Who has no token is told nothing.
 
 use crate::{
-    cache::{handover, peek::Peeked, state::Cache},
+    cache::{
+        invalidation,
+        peek::{self, PeekAnswer},
+        state::Cache,
+        transfer,
+    },
     cluster::{announcements, announcements::Word, membership::Rings},
     config::tokens::Tokens,
     http::{
@@ -73,7 +78,7 @@ impl Answer for PeerPort {
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
-            return self.cache.invalidated(Door::Peer, request).await;
+            return invalidation::answer(&self.cache, Door::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
             (purge::PATH | sync::PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
@@ -123,10 +128,10 @@ impl PeerPort {
             Ok(key) => key,
             Err(unreadable) => return unreadable.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
-            Peeked::Frames(message) => Response::new(Body::from(message)),
-            Peeked::Loading => empty(StatusCode::ACCEPTED),
-            Peeked::Nothing => empty(StatusCode::NO_CONTENT),
+        match peek::answer(&self.cache, key, Duration::from_millis(LONGEST_PEEK.min(said.patience))).await {
+            PeekAnswer::Entries(message) => Response::new(Body::from(message)),
+            PeekAnswer::Loading => empty(StatusCode::ACCEPTED),
+            PeekAnswer::Nothing => empty(StatusCode::NO_CONTENT),
         }
     }
 
@@ -134,8 +139,10 @@ impl PeerPort {
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
         let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
-        let Some(message) = handover::whole(request.into_body()).await else { return empty(StatusCode::BAD_REQUEST) };
-        match self.cache.receive(&message, began).await {
+        let Some(message) = transfer::read_message(request.into_body()).await else {
+            return empty(StatusCode::BAD_REQUEST);
+        };
+        match transfer::receive(&self.cache, &message, began).await {
             Ok(report) => json(&report),
             Err(bad) => {
                 tracing::warn!(%bad, "a push cannot be read");

@@ -1,7 +1,7 @@
 //! Who is in the ring: what nodes say of themselves, and how they leave.
 
 use crate::{
-    cache::transfer::Comes,
+    cache::transfer::{self, TransferKind},
     cluster::announcements::Does,
     consistency::{
         catch_up::{Claim, Knows},
@@ -142,7 +142,7 @@ impl World {
             };
             let message =
                 messages.entry(owner).or_insert_with(|| frame::message(&cache.consistency.history.position()));
-            cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
+            transfer::write(&cache, &key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {
             self.call(
@@ -173,7 +173,7 @@ impl World {
         let (there, rules) = (Arc::new(there), cache.rules());
         for frame in &frames {
             let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.history.position());
-            let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);
+            let _ = transfer::take(&cache, rules.named("g").unwrap(), &load, frame, 10, &there, TransferKind::HandOver);
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::telemetry::group_metrics::Families;
 pub use crate::telemetry::group_metrics::GroupMetrics;
 
 use crate::{
-    cache::transfer_report::Refused,
     cluster::peer_lists::Problem,
     kube::endpoint_slices::Fault,
     store::usage::Usage,
@@ -16,7 +15,7 @@ use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -281,14 +280,14 @@ impl Metrics {
         self.peeks_answered.with_label_values(&[outcome]).inc();
     }
 
-    /// Counts entries that were handed over. The words are a peer's: what is none of ours is `other`.
-    pub fn pushed(&self, taken: u64, refused: &BTreeMap<String, u64>) {
-        moved(&self.pushed, taken, refused);
+    /// Counts entries that were handed over, by outcome.
+    pub fn pushed(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
+        outcomes.for_each(|(outcome, n)| self.pushed.with_label_values(&[outcome]).inc_by(n));
     }
 
-    /// Counts entries that came from a peer.
-    pub fn received(&self, taken: u64, refused: &BTreeMap<String, u64>) {
-        moved(&self.received, taken, refused);
+    /// Counts entries that a peer handed over, by outcome.
+    pub fn received(&self, outcomes: impl Iterator<Item = (&'static str, u64)>) {
+        outcomes.for_each(|(outcome, n)| self.received.with_label_values(&[outcome]).inc_by(n));
     }
 
     /// Says which configuration is in use.
@@ -357,14 +356,6 @@ impl Metrics {
         let mut page = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
         Ok(page)
-    }
-}
-
-fn moved(counters: &IntCounterVec, taken: u64, refused: &BTreeMap<String, u64>) {
-    counters.with_label_values(&["taken"]).inc_by(taken);
-    for (why, n) in refused {
-        let word = Refused::ALL.iter().map(|refused| refused.label()).find(|word| word == why).unwrap_or("other");
-        counters.with_label_values(&[word]).inc_by(*n);
     }
 }
 

@@ -1,0 +1,204 @@
+//! Invalidation by successful unsafe requests: here, at the key's owner and at the next peer (RFC 9111 section 4.4).
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    cache::{
+        groups::Served,
+        invalidation_limit::{Due, PAUSE},
+        request::{Asked, caller},
+        state::Cache,
+    },
+    http::{body::Body, head::Head, reply::empty},
+    origin::with_headers,
+    settings::Door,
+    store::{Entry, Fate, Mark, Meant, Where},
+};
+use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
+use hyper::body::Incoming;
+use meshcache_protocol::{
+    self as protocol, Hash, Key, Observed, freshness,
+    groups::Found,
+    request::Marks,
+    wire::{INVALIDATE_PATH, Question},
+};
+use std::{sync::Arc, time::Duration};
+
+/// How many peers an invalidation is sent to: the key's owner and the next one.
+const PEERS: usize = 2;
+
+/// Invalidates, here and at peers, what an unsafe request that went through this coordinator has changed.
+pub(crate) fn after_unsafe(cache: &Arc<Cache>, head: &Head, answer: &response::Parts) {
+    let fields = head.fields();
+    let Ok(request) = head.request(&fields) else { return };
+    if request.marks.any(Marks::GRPC) {
+        return;
+    }
+    let targets = with_headers(&answer.headers, |fields| {
+        freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
+    });
+    let (rules, views) = (cache.rules(), freshness::keyed_with(&request));
+    for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
+        let Ok(other) = protocol::Request::read(
+            b"GET",
+            request.scheme.as_bytes(),
+            request.authority.as_bytes(),
+            target.as_bytes(),
+            fields,
+        ) else {
+            continue;
+        };
+        let Found::Group(group) = rules.groups.find(&other, None) else { continue };
+        let Some(served) = rules.served(group) else { continue };
+        let key = Key::of(group, &other, None);
+        invalidate(cache, served, &Invalidation::of(served, &key));
+        notify_peers(cache, head, &key, target);
+    }
+}
+
+/// Sends an invalidation to the key's owner and the next peer. The client's answer does not wait for it.
+fn notify_peers(cache: &Arc<Cache>, head: &Head, key: &Key, target: &str) {
+    if !cache.cluster.peers.may_ask() {
+        return;
+    }
+    let (ring, me) = (cache.cluster.ring(), &cache.settings.me);
+    for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
+        let (cache, name, head, target) =
+            (cache.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
+        tokio::spawn(async move {
+            let patience = Duration::from_millis(PAUSE);
+            if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
+                tracing::debug!(peer = name, reason = failure.label(), "invalidation not delivered");
+            }
+        });
+    }
+}
+
+/// Answers `POST /.meshcache/invalidate/TARGET`, with the host and scheme of the target: its sender has seen an unsafe
+/// request for the target succeed.
+pub(crate) async fn answer(cache: &Arc<Cache>, door: Door, request: Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::POST {
+        let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
+        refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
+        return refused;
+    }
+    let (mut parts, _) = request.into_parts();
+    let Some(uri) = target(&parts.uri) else { return empty(StatusCode::BAD_REQUEST) };
+    (parts.uri, parts.method) = (uri, Method::GET);
+    parts.headers.remove(http::header::CONTENT_LENGTH);
+    let Ok(head) = Head::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
+    let (rules, fields) = (cache.rules(), head.fields());
+    let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
+    let question = Question::read(&fields).unwrap_or_default();
+    let namespace = Some(question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let Found::Group(group) = rules.groups.find(&request, namespace) else {
+        return empty(StatusCode::MISDIRECTED_REQUEST);
+    };
+    let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
+    if door == Door::Data && !group.admits(caller(&request, cache.settings.identity)) {
+        return empty(StatusCode::FORBIDDEN);
+    }
+    for fields in freshness::keyed_with(&request) {
+        invalidate_when_due(cache, served, &Key::of(group, &protocol::Request { fields: &fields, ..request }, None));
+    }
+    empty(StatusCode::NO_CONTENT)
+}
+
+/// Invalidates a key now, or as soon as its limit allows.
+fn invalidate_when_due(cache: &Arc<Cache>, served: &Arc<Served>, key: &Key) {
+    let invalidation = Invalidation::of(served, key);
+    match cache.invalidation_limit.schedule(key.hash(), cache.clock.now()) {
+        Due::Now => invalidate(cache, served, &invalidation),
+        Due::In(ms) => {
+            let (cache, served) = (cache.clone(), served.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                invalidate(&cache, &served, &invalidation);
+            });
+        }
+        Due::Pending => {}
+    }
+}
+
+/// Invalidates the key of a request whose sender has seen the key change since the entry was stored, unless its limit
+/// forbids that; returns whether it did. The sender's own invalidation may still be on its way.
+pub(crate) fn invalidate_if_changed(cache: &Cache, asked: &Asked<'_>, entry: &Entry, now: u64) -> bool {
+    let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
+    let is_old = entry.resident(now) > changed && cache.invalidation_limit.try_now(asked.key.hash(), now);
+    if is_old {
+        invalidate(cache, asked.served, &Invalidation::of(asked.served, &asked.key));
+    }
+    is_old
+}
+
+/// Whether a key was invalidated here since a response for it arrived at another coordinator, or in the same
+/// millisecond.
+pub(crate) fn was_invalidated(cache: &Cache, served: &Served, key: &Key, arrived: u64) -> bool {
+    cache.store.is_gone(key.hash(), arrived)
+        || target_hash(served, key).is_some_and(|target| cache.store.is_gone(target, arrived))
+}
+
+/// Removes a key with all its variants. Its loads under way are not stored, and nothing joins them any more.
+fn invalidate(cache: &Cache, served: &Served, invalidation: &Invalidation) {
+    let (group, now) = (&served.group, cache.clock.now());
+    if let Some((path, target)) = invalidation.target {
+        cache.store.note_gone(target, now);
+        // Keys of the target may have any values of the group's other headers and cookies: all of them are removed.
+        let is = |key: &Key| target_hash(served, key) == Some(target);
+        cache.store.keep_out(|key| if is(key) { Meant::Yes } else { Meant::No });
+        cache.store.purge(&[Where::Marked(group.name().to_owned(), vec![path])], Fate::Gone, |key, _| is(key));
+        cache.observed.lock().clear();
+        cache.loading.detach(is);
+        cache.asking.detach(is);
+    }
+    cache.store.remove(&served.share, invalidation.key, now);
+    cache.observed.lock().forget(invalidation.observed);
+    cache.loading.detach(|flight| invalidation.covers(flight));
+    cache.asking.detach(|flight| invalidation.covers(flight));
+    cache.passes.forget_all(invalidation.key);
+    tracing::debug!(group = group.name(), key = ?invalidation.key, "invalidated");
+}
+
+/// What one invalidation removes, by hashes alone: while it waits, a target of 50 KB takes no more than a short one. A
+/// key that collides is removed as well, which does no harm.
+#[derive(Clone, Copy)]
+struct Invalidation {
+    key: Hash,
+    /// The length of the key's bytes: keys of its flights begin with them.
+    length: usize,
+    observed: Hash,
+    /// The mark of its path, and the hash of its target; only where several keys may have the same target.
+    target: Option<(Mark, Hash)>,
+}
+
+impl Invalidation {
+    fn of(served: &Served, key: &Key) -> Self {
+        let path = key.parts().map(|parts| Mark::path(parts.path));
+        Self {
+            key: key.hash(),
+            length: key.bytes().len(),
+            observed: Observed::place(&served.group, key),
+            target: path.zip(target_hash(served, key)),
+        }
+    }
+
+    /// Whether a flight's key is this key, alone or with a variant.
+    fn covers(&self, flight: &Key) -> bool {
+        flight.hash() == self.key || flight.bytes().get(..self.length).is_some_and(|bytes| Hash::of(bytes) == self.key)
+    }
+}
+
+/// The hash that stands for all keys of a target, where the group's keys have more than the target.
+fn target_hash(served: &Served, key: &Key) -> Option<Hash> {
+    let parts = key.parts().filter(|_| served.group.keys_more_than_target())?;
+    Some(Hash::of(format!("target {} {}{}", parts.group, parts.path, parts.query).as_bytes()))
+}
+
+/// The target in the path of an invalidation call.
+fn target(uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query()?.as_str().strip_prefix(INVALIDATE_PATH)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok().filter(|_| target.starts_with('/'))?);
+    Uri::from_parts(parts).ok()
+}
