@@ -25,5 +25,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revalidation;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod test_peers;
 pub(crate) mod transfer;
 pub(crate) mod transfer_report;

@@ -1,6 +1,9 @@
 //! The warm hand-over: a coordinator that leaves sends its entries to their next owners, the most used first, with one
 //! message under way to each.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     cache::{
         state::Cache,

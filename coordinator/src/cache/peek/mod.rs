@@ -1,5 +1,8 @@
 //! Peeks: a coordinator that has become a key's owner asks the previous one for its entries before it loads the key.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     cache::{
         flight::Waited,

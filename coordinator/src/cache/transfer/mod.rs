@@ -1,6 +1,9 @@
 //! Entries that move between coordinators: written as frames, with their age and all that decides about them, and taken
 //! into the receiver's store unless something here speaks against it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     cache::{
         groups::Served,
