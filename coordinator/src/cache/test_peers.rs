@@ -288,12 +288,22 @@ impl Reply {
     }
 }
 
-/// A plain client's request for a target at host `h`.
+/// A plain client's GET for a target at host `h`.
 pub(crate) async fn get(data_port: SocketAddr, target: &str) -> Reply {
+    ask("GET", data_port, target).await
+}
+
+/// A plain client's request for a target at host `h`.
+pub(crate) async fn ask(method: &str, data_port: SocketAddr, target: &str) -> Reply {
+    let (head, body) = open(method, data_port, target).await.into_parts();
+    Reply { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+/// The response to a plain client's request, as far as its head.
+pub(crate) async fn open(method: &str, data_port: SocketAddr, target: &str) -> Response<Incoming> {
     let stream = TokioIo::new(TcpStream::connect(data_port).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::get(target).header("host", "h").body(Empty::<Bytes>::new()).unwrap();
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-    Reply { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    let request = Request::builder().method(method).uri(target).header("host", "h");
+    sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()
 }

@@ -1,5 +1,8 @@
 //! `mode: observe` for plain clients: compares a response that passes with the one that the cache would have given.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     cache::{groups::Served, load::Brought, request::Asked, state::Cache},
     http::body::{Body, Cut},
