@@ -35,3 +35,53 @@ pub(crate) async fn run(cache: Arc<Cache>, shutdown: impl Future<Output = ()>) {
         () = shutdown => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::test_peers::{HOUR, NOW, cache, key, set_ring, stop_time, store, until},
+        clock::simulated,
+    };
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn what_has_expired_is_freed_within_a_second_until_the_shutdown() {
+        let _stopped = stop_time();
+        let cache = cache("me", 1 << 20, "http://127.0.0.1:1");
+        let (shutdown, ends) = oneshot::channel::<()>();
+        let housekeeping = tokio::spawn(run(cache.clone(), async move { drop(ends.await) }));
+        let items = || cache.usage()[0].items;
+        store(&cache, "/old", "old", HOUR - 1000);
+        store(&cache, "/new", "new", 0);
+        tokio::time::advance(2 * INTERVAL).await;
+        assert_eq!(items(), 2);
+        simulated::set(NOW + 2000);
+        tokio::time::advance(2 * INTERVAL).await;
+        until("the old one is freed", || items() == 1).await;
+        shutdown.send(()).unwrap();
+        housekeeping.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_suspended_asks_the_peers_that_answered_for_it() {
+        let _stopped = stop_time();
+        let cache = cache("me", 1 << 20, "http://127.0.0.1:1");
+        let nowhere = "127.0.0.1:1".parse().unwrap();
+        set_ring(&[&cache], &[("me", nowhere), ("peer", nowhere)]);
+        let previous_since = |since| {
+            let hash = key(&cache, "/a").hash();
+            cache.cluster.former.lock().owners(hash, "me", Some(since), cache.clock.now())
+        };
+        tokio::spawn(run(cache.clone(), std::future::pending()));
+        for (now, previous) in [(0, &[][..]), (2000, &[]), (60_000, &["peer".to_owned()])] {
+            let before = cache.clock.now();
+            simulated::set(NOW + now);
+            tokio::time::advance(2 * INTERVAL).await;
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(previous_since(before), previous, "after {now} ms");
+        }
+    }
+}

@@ -6,6 +6,7 @@
 use crate::{
     cache::{
         groups::Served,
+        invalidation,
         peek::{self, PeekAnswer},
         state::Cache,
         transfer,
@@ -183,12 +184,17 @@ pub(crate) async fn data_port(cache: &Arc<Cache>) -> SocketAddr {
     let cache = cache.clone();
     serve(move |request| {
         let cache = cache.clone();
-        async move { cache.answer(Door::Data, request).await }
+        async move {
+            if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+                return invalidation::answer(&cache, Door::Data, request).await;
+            }
+            cache.answer(Door::Data, request).await
+        }
     })
     .await
 }
 
-/// What a cache answers to peeks and pushes, on a port of its own.
+/// What a cache answers to peeks, pushes and invalidations, on a port of its own.
 pub(crate) async fn peer_port(cache: &Arc<Cache>) -> SocketAddr {
     let cache = cache.clone();
     serve(move |request| {
@@ -207,6 +213,9 @@ pub(crate) async fn peer_port(cache: &Arc<Cache>) -> SocketAddr {
                         PeekAnswer::Loading => status(202),
                         PeekAnswer::Nothing => status(204),
                     }
+                }
+                path if path.starts_with(wire::INVALIDATE_PATH) => {
+                    invalidation::answer(&cache, Door::Peer, request).await
                 }
                 path => panic!("{path}"),
             }

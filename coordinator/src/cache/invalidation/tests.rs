@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     cache::{
         removal,
+        test_peers::{self, Counted, ask, data_port, owned_by, peer_port, set_ring, stop_time, until},
         transfer::{self, TransferKind},
         transfer_report::Refusal,
     },
@@ -11,6 +12,7 @@ use crate::{
     store::{Parts, Used, fresh},
 };
 use meshcache_protocol::{Groups, Request, frame, purge::What};
+use std::net::SocketAddr;
 
 /// A coordinator whose group has a header in its keys, or not.
 fn cache(headers: &[&str]) -> Arc<Cache> {
@@ -137,4 +139,68 @@ fn the_target_stands_behind_the_path_of_the_call() {
     for bad in ["/.meshcache/invalidate", "/.meshcache/invalidated/a", "/a"] {
         assert_eq!(of(bad), None, "{bad}");
     }
+}
+
+/// A coordinator that knows peers, and their ports.
+async fn ring(names: &[&'static str]) -> Vec<(Arc<Cache>, SocketAddr)> {
+    let origin = Counted::origin("new").await;
+    origin.open();
+    let (mut all, mut peers) = (Vec::new(), Vec::new());
+    for name in names {
+        let cache = test_peers::cache(name, 1 << 20, &origin.url());
+        peers.push((*name, peer_port(&cache).await));
+        let data = data_port(&cache).await;
+        all.push((cache, data));
+    }
+    set_ring(&all.iter().map(|(cache, _)| cache).collect::<Vec<_>>(), &peers);
+    all
+}
+
+#[tokio::test]
+async fn an_unsafe_request_that_succeeds_invalidates_its_target_here_at_the_owner_and_at_the_next_peer() {
+    let _stopped = stop_time();
+    let ring = ring(&["a", "b", "c", "d"]).await;
+    let order = ring[0].0.cluster.ring();
+    // A target of which the first is neither owner nor next, so that each of the four has a part of its own.
+    let target =
+        owned_by(&ring[0].0, "c").find(|target| order.order(test_peers::key(&ring[0].0, target).hash())[1].name == "b");
+    let target = target.unwrap();
+    for (cache, _) in &ring {
+        test_peers::store(cache, &target, "old", 0);
+        test_peers::store(cache, "/other", "kept", 0);
+    }
+    assert_eq!(ask("POST", ring[0].1, &target).await.status, 200);
+    let has = |cache: &Arc<Cache>| test_peers::stored(cache, &target).is_some();
+    until("peers have heard of it", || !has(&ring[1].0) && !has(&ring[2].0)).await;
+    assert_eq!(ring.iter().map(|(cache, _)| has(cache)).collect::<Vec<_>>(), [false, false, false, true]);
+    assert!(ring.iter().all(|(cache, _)| test_peers::stored(cache, "/other").is_some()));
+}
+
+#[tokio::test]
+async fn a_safe_or_failed_request_invalidates_nothing() {
+    let _stopped = stop_time();
+    let failing = Counted::new(|_| test_peers::status(500)).await;
+    let cache = test_peers::cache("me", 1 << 20, &failing.url());
+    let data = data_port(&cache).await;
+    test_peers::store(&cache, "/a", "kept", 0);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        assert_eq!(ask(method, data, "/a").await.status, 500, "{method}");
+        assert!(test_peers::stored(&cache, "/a").is_some(), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn an_invalidation_call_says_what_is_wrong_with_it() {
+    let _stopped = stop_time();
+    let cache = test_peers::cache("me", 1 << 20, "http://127.0.0.1:1");
+    let data = data_port(&cache).await;
+    test_peers::store(&cache, "/a", "old", 0);
+    let get = ask("GET", data, "/.meshcache/invalidate/a").await;
+    assert_eq!((get.status.as_u16(), get.header("allow")), (405, "POST"));
+    assert_eq!(ask("POST", data, "/.meshcache/invalidate").await.status, 400, "no target");
+    assert!(test_peers::stored(&cache, "/a").is_some());
+    assert_eq!(ask("POST", data, "/.meshcache/invalidate/a").await.status, 204);
+    assert_eq!(test_peers::stored(&cache, "/a"), None);
+    cache.set_groups(Arc::default()).unwrap();
+    assert_eq!(ask("POST", data, "/.meshcache/invalidate/a").await.status, 421, "no group");
 }
