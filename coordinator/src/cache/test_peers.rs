@@ -61,7 +61,7 @@ pub(crate) fn stop_time() -> mpsc::Sender<()> {
 
 /// Lets other tasks run until a condition holds.
 pub(crate) async fn until(what: &str, mut is: impl FnMut() -> bool) {
-    for _ in 0..1_000_000 {
+    for _ in 0..100_000 {
         if is() {
             return;
         }

@@ -131,6 +131,7 @@ async fn a_peer_that_is_silent_holds_up_nobody_for_longer_than_its_patience() {
     });
     until("the message has come", || silent.count() == 1).await;
     tokio::time::advance(2 * PATIENCE).await;
+    until("it has given up", || handed_over.is_finished()).await;
     assert_eq!(handed_over.await.unwrap(), TransferReport::default());
 }
 

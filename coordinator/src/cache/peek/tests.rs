@@ -163,6 +163,7 @@ async fn a_previous_owner_that_fails_or_is_silent_costs_one_peek() {
         if !reply.is_finished() {
             tokio::time::advance(2 * DEADLINE).await;
         }
+        until("it has been loaded", || reply.is_finished()).await;
         assert_eq!(&reply.await.unwrap().body[..], b"new");
         assert_eq!(pair.peeks("failed"), 1);
     }
