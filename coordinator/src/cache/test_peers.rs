@@ -302,15 +302,28 @@ pub(crate) async fn get(data_port: SocketAddr, target: &str) -> Reply {
 
 /// A plain client's request for a target at host `h`.
 pub(crate) async fn ask(method: &str, data_port: SocketAddr, target: &str) -> Reply {
-    let (head, body) = open(method, data_port, target).await.into_parts();
+    collect(open(method, data_port, target, None).await).await
+}
+
+/// A proxy's question about a target at host `h`. `words`: what it says beside its group and rules.
+pub(crate) async fn question(cache: &Cache, data_port: SocketAddr, target: &str, words: &str) -> Reply {
+    let wire = format!("1; group=g; rules={}; {words}", group(cache).group.digest());
+    collect(open("GET", data_port, target, Some(&wire)).await).await
+}
+
+async fn collect(response: Response<Incoming>) -> Reply {
+    let (head, body) = response.into_parts();
     Reply { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
-/// The response to a plain client's request, as far as its head.
-pub(crate) async fn open(method: &str, data_port: SocketAddr, target: &str) -> Response<Incoming> {
+/// The response to a request, as far as its head. `wire`: what a proxy says; none is a plain client.
+pub(crate) async fn open(method: &str, data_port: SocketAddr, target: &str, wire: Option<&str>) -> Response<Incoming> {
     let stream = TokioIo::new(TcpStream::connect(data_port).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(target).header("host", "h");
+    let mut request = Request::builder().method(method).uri(target).header("host", "h");
+    if let Some(wire) = wire {
+        request = request.header(wire::header::WIRE, wire);
+    }
     sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()
 }

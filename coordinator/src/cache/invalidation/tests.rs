@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     cache::{
         removal,
-        test_peers::{self, Counted, ask, data_port, owned_by, peer_port, set_ring, stop_time, until},
+        test_peers::{self, Counted, ask, data_port, owned_by, peer_port, question, set_ring, stop_time, until},
         transfer::{self, TransferKind},
         transfer_report::Refusal,
     },
@@ -203,4 +203,46 @@ async fn an_invalidation_call_says_what_is_wrong_with_it() {
     assert_eq!(test_peers::stored(&cache, "/a"), None);
     cache.set_groups(Arc::default()).unwrap();
     assert_eq!(ask("POST", data, "/.meshcache/invalidate/a").await.status, 421, "no group");
+}
+
+#[tokio::test]
+async fn a_proxy_that_has_seen_a_key_change_is_not_given_what_is_older() {
+    let _stopped = stop_time();
+    let origin = Counted::origin("new").await;
+    origin.open();
+    let cache = test_peers::cache("me", 1 << 20, &origin.url());
+    let data = data_port(&cache).await;
+    test_peers::store(&cache, "/a", "old", 5000);
+    assert_eq!(question(&cache, data, "/a", "").await.body, "old");
+    assert_eq!(question(&cache, data, "/a", "changed=6000").await.body, "old", "it has come after the change");
+    assert_eq!(question(&cache, data, "/a", "changed=1000").await.body, "new");
+    assert_eq!((question(&cache, data, "/a", "").await.body, origin.count()), ("new".into(), 1), "it is stored");
+}
+
+#[tokio::test]
+async fn a_load_under_way_is_not_joined_after_an_invalidation_and_not_stored() {
+    let _stopped = stop_time();
+    let origin = Counted::gated(|n| {
+        let mut response = Response::new(Body::from(format!("version {n}")));
+        response.headers_mut().insert("cache-control", http::HeaderValue::from_static("max-age=3600"));
+        response
+    })
+    .await;
+    for (headers, target) in [(&[][..], "/a?b=1"), (&["x-language"], "/a?b=2")] {
+        let cache = test_peers::cache("me", 1 << 20, &origin.url());
+        let fields = serde_json::json!({"origin": {"url": origin.url()}, "key": {"headers": headers}});
+        test_peers::configure(&cache, fields);
+        let (data, before) = (data_port(&cache).await, origin.count());
+        let first = tokio::spawn(async move { test_peers::get(data, target).await.body });
+        until("it is being loaded", || origin.count() == before + 1).await;
+        let call = format!("/.meshcache/invalidate{target}");
+        assert_eq!(ask("POST", data, &call).await.status, 204);
+        let second = tokio::spawn(async move { test_peers::get(data, target).await.body });
+        until("it is loaded anew", || origin.count() == before + 2).await;
+        origin.gate.add_permits(2);
+        let bodies = (first.await.unwrap(), second.await.unwrap());
+        assert_eq!(bodies, (format!("version {before}").into(), format!("version {}", before + 1).into()));
+        assert_eq!(test_peers::get(data, target).await.body, bodies.1);
+        origin.gate.forget_permits(2);
+    }
 }

@@ -109,7 +109,7 @@ async fn a_body_that_is_cut_counts_for_nothing() {
         }
     })
     .await;
-    let mut body = open("GET", observing.data, "/a").await.into_body();
+    let mut body = open("GET", observing.data, "/a", None).await.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
     cut.notify_one();
     assert!(body.frame().await.unwrap().is_err());
