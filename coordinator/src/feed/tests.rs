@@ -1,7 +1,6 @@
 //! Answers to proxies: shared, bounded, marked, and from a coordinator that has started anew.
 
 use super::{answers::MAX_BYTES, proxies::MAX_PER_SECOND, *};
-use crate::purge::execute;
 use meshcache_protocol::{Groups, Peer, Ring, mark::Marked, purge::What};
 
 /// A coordinator that has just started, alone in its ring.
@@ -14,6 +13,11 @@ fn started() -> (Arc<Cache>, Arc<Feed>) {
     let feed = Feed::new(cache.clone(), cache.metrics.clone(), "meshcache", "a");
     feed.set_config(config);
     (cache, feed)
+}
+
+/// Issues a purge without carrying it out.
+fn issue(cache: &Cache, what: What) {
+    cache.consistency.append_own(what, false, |_| ());
 }
 
 fn answer(feed: &Feed, question: &FeedQuestion) -> FeedAnswer {
@@ -42,10 +46,9 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
 /// Issues a thousand purges, of 4 KiB each.
 fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
     for n in 0..1000 {
-        execute::issue(
+        issue(
             cache,
             What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() },
-            false,
         );
     }
     feed.publish();
@@ -93,7 +96,7 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
 fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
     let (before, feed) = started();
     before.set_peer_tokens(&["token".to_owned()]);
-    execute::issue(&before, What { all: true, ..What::default() }, false);
+    issue(&before, What { all: true, ..What::default() });
     feed.publish();
     let news = answer(&feed, &FeedQuestion::default()).news.unwrap();
     let proxy = |marks: &str| FeedQuestion {
@@ -111,7 +114,7 @@ fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
         assert_eq!(requests.has_changed().unwrap(), is_asked, "`{marks}`");
     }
     cache.set_peer_tokens(&[]);
-    execute::issue(&cache, What { all: true, ..What::default() }, false);
+    issue(&cache, What { all: true, ..What::default() });
     feed.publish();
     assert_eq!(answer(&feed, &FeedQuestion::default()).news.unwrap().marks, "", "without a token there are none");
 }
@@ -119,7 +122,7 @@ fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
 #[test]
 fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     let (cache, before) = started();
-    execute::issue(&cache, What { all: true, ..What::default() }, false);
+    issue(&cache, What { all: true, ..What::default() });
     before.publish();
     let first = answer(&before, &FeedQuestion::default());
     let news = first.news.unwrap();
@@ -130,7 +133,7 @@ fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     let same = answer(&after, &proxy);
     assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
     // What it purges from now on is news, from where the proxy is.
-    execute::issue(&cache, What { all: true, ..What::default() }, false);
+    issue(&cache, What { all: true, ..What::default() });
     after.publish();
     let news = answer(&after, &proxy).news.unwrap();
     assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));
