@@ -8,7 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
 coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
-.PHONY: help setup check build wasm coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
+.PHONY: help setup check build wasm test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,18 +22,20 @@ check: ## what one runs while working, in less than a minute: formatting, clippy
 build: setup wasm ## the filter as Wasm and the coordinator
 	cargo build -p meshcache-coordinator --release
 
-# The module that traps first: the other one is left where people look for it. Their dependencies are built once.
 wasm:
+	cargo build -p meshcache-filter $(wasm)
+
+# The module that traps first: the other one is left where people look for it. Their dependencies are built once.
+test-modules:
 	cargo build -p meshcache-filter --features trap $(wasm)
 	@mkdir -p $(target)/trap && cp $(target)/wasm32-wasip1/wasm/meshcache_filter.wasm $(target)/trap/
-	cargo build -p meshcache-filter $(wasm)
+	@$(MAKE) --no-print-directory wasm
 
 coordinator:
 	cargo build $(coordinator)
 
 # The coordinator and the demo in one build: each dependency once.
-demo: setup ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
-	cargo build -p meshcache-filter $(wasm)
+demo: setup wasm ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
 	cargo build $(coordinator) --bin demo
 	@KEEP=$(KEEP) $(target)/quick/demo
 

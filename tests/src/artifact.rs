@@ -1,4 +1,4 @@
-//! Where the things under test are: programs and modules that cargo built, the Envoy that scripts/setup fetched, the
+//! Paths of the things under test: programs and modules that cargo built, the Envoy that scripts/setup fetched, the
 //! files of envoy/.
 
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub fn bare() -> PathBuf {
 /// `MESHCACHE_TRAP_WASM`, else the filter with the feature `trap` as `make test` builds it: it traps when a header says
 /// so.
 pub fn trapping() -> PathBuf {
-    find("MESHCACHE_TRAP_WASM", &[target().join("trap/meshcache_filter.wasm")], "make wasm")
+    find("MESHCACHE_TRAP_WASM", &[target().join("trap/meshcache_filter.wasm")], "make test-modules")
 }
 
 /// The filter of commit ac21e7d, which speaks version 1 of the feed: proxies that have not been replaced yet.

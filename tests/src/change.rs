@@ -10,7 +10,7 @@ use crate::load::{Load, Until, load};
 use crate::wait::{SOON, await_until};
 use crate::{Ask, Coordinator, Mesh, Reply};
 
-/// How long the origin takes where coordinators die or freeze.
+/// The time that the origin takes where coordinators die or freeze.
 pub const ORIGIN: Duration = Duration::from_millis(20);
 const SECOND: Until = Until::Elapsed(Duration::from_secs(1));
 
@@ -24,7 +24,7 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// How many keys were loaded again.
+    /// The number of keys that were loaded again.
     pub fn loads(&self) -> usize {
         self.steps.iter().flatten().sum()
     }
@@ -100,7 +100,7 @@ async fn ask_all(mesh: &Mesh, asks: &[Ask], at: &[usize]) -> usize {
     mesh.origin.total() - before
 }
 
-/// How many peers this coordinator knows.
+/// The number of peers that this coordinator knows.
 pub async fn peers(mesh: &Mesh, i: usize) -> f64 {
     mesh.coordinators.all[i].metrics().await.get("kubegroup_peers", &[])
 }

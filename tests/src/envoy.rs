@@ -12,7 +12,7 @@ use crate::process::{Process, Signal};
 use crate::wait::{SOON, await_some, await_until};
 use crate::{Answer, Metrics, artifact, client};
 
-/// Where the examples say that the modules are; `artifact` knows where they really are.
+/// The modules as the examples name them; `artifact` finds the real ones.
 const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
 const BARE: &str = "target/wasm32-wasip1/wasm/meshcache_bare.wasm";
 
@@ -203,7 +203,7 @@ impl Envoy {
         Envoy { process, admin, listeners, _folder: folder }
     }
 
-    /// Where a listener listens.
+    /// The address of a listener.
     pub fn listener(&self, name: &str) -> SocketAddr {
         *self.listeners.get(name).unwrap_or_else(|| panic!("no listener {name}"))
     }

@@ -51,7 +51,7 @@ impl Groups {
         self
     }
 
-    /// Where a group loads from.
+    /// Sets a group's origin.
     pub fn origin(self, group: &str, url: &str) -> Groups {
         self.set(group, "/origin/url", json!(url))
     }

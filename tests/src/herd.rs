@@ -81,7 +81,7 @@ impl Herd {
         self.results.iter().filter_map(|(result, _)| result.as_ref().ok())
     }
 
-    /// How many got each status; 0 stands for no answer at all.
+    /// The number of clients for each status; 0 stands for no answer.
     pub fn statuses(&self) -> BTreeMap<u16, usize> {
         let mut count = BTreeMap::new();
         for (result, _) in &self.results {

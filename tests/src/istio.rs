@@ -192,7 +192,7 @@ impl Mesh {
         format!("{}.{}.{}", std::env::var("KUBE_PODS").unwrap(), self.network, 200 + n).parse().unwrap()
     }
 
-    /// Where clients reach the coordinators.
+    /// The coordinators' address for clients.
     pub fn cache_service(&self) -> SocketAddr {
         SocketAddr::new(self.names.lock().unwrap()[&format!("{CACHE}.{}", self.cache.namespace)], 8080)
     }
@@ -242,7 +242,7 @@ impl Mesh {
 }
 
 impl Member {
-    /// Where the other coordinators reach it.
+    /// Its address for other coordinators.
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.pod.address.into(), 8083)
     }

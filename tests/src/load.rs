@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::client::Ask;
 
-/// When a load ends.
+/// The end of a load.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
     /// After this time.
@@ -27,7 +27,7 @@ pub struct Load {
     pub requests: u64,
     /// Why clients ended early: a lost connection, another status.
     pub errors: Vec<String>,
-    /// How long it took.
+    /// Its duration.
     pub elapsed: Duration,
     latencies: Vec<u32>,
 }

@@ -49,7 +49,7 @@ impl Mesh {
         }
     }
 
-    /// Where clients go.
+    /// The Envoys' addresses for clients.
     pub fn fronts(&self) -> Vec<SocketAddr> {
         self.envoys.iter().map(|envoy| envoy.listener("front")).collect()
     }

@@ -17,9 +17,9 @@ use crate::process::Process;
 use crate::wait::{LONG, await_some};
 use crate::{Answer, Ask, Metrics, artifact, client};
 
-/// Where a sidecar has its admin page, in the Pod's own network.
+/// The port of a sidecar's admin page, in the Pod's own network.
 const ADMIN: u16 = 15000;
-/// Where it says whether it is ready; not intercepted.
+/// The port of its readiness; not intercepted.
 const STATUS: u16 = 15021;
 
 /// A running Pod. Dropping it ends its network, and what runs in it.

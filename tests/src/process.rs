@@ -71,7 +71,7 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, once it has ended.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -154,7 +154,7 @@ impl Drop for Starved {
     }
 }
 
-/// How a process ended, in words.
+/// The end of a process, in words.
 pub fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),

@@ -13,7 +13,7 @@ use crate::coordinator::ADMIN_TOKEN;
 use crate::groups::SHOP;
 use crate::{Ask, Connection, Coordinator, Mesh, Reply};
 
-/// How many things there are.
+/// The number of things.
 const THINGS: usize = 20;
 /// From when on after a purge was acknowledged nothing older may be given.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub struct Storm {
     pub every: Duration,
     /// Clients: half of them at the Envoys, the others at the coordinators.
     pub clients: usize,
-    /// How long a client rests between two questions.
+    /// The pause of a client between two requests.
     pub pause: Duration,
 }
 

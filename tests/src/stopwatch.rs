@@ -22,7 +22,7 @@ impl Stopwatch {
     }
 }
 
-/// How long the threads of this process and of its children have waited for a CPU so far.
+/// The time that the threads of this process and of its children have waited for a CPU so far.
 fn withheld() -> Duration {
     let own = std::process::id().to_string();
     let children = tasks(&own).filter_map(|task| fs::read_to_string(format!("{task}/children")).ok());

@@ -46,7 +46,7 @@ pub struct ConfigError {
     pub line: u64,
     /// The field, as `groups[0].origin.url`.
     pub field: String,
-    /// What is wrong with it.
+    /// The problem.
     pub what: String,
 }
 
@@ -63,7 +63,7 @@ pub struct LoadedGroups {
     pub config: Config,
     /// Its groups, ready to match requests.
     pub groups: Arc<Groups>,
-    /// What looks like a mistake.
+    /// Likely mistakes.
     pub warnings: Vec<ConfigError>,
     /// Each group's file, its number there, and the positions of the file's fields.
     origins: Vec<(String, usize, Arc<YamlPositions>)>,

@@ -17,7 +17,7 @@ const FAILED_KEYS: usize = 3;
 /// Keys whose failures are remembered.
 const MAX_KEYS: usize = 4096;
 
-/// What has failed: the whole origin, or one key.
+/// The extent of a failure: the whole origin, or one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureScope {
     /// The whole origin: no connection could be made.

@@ -102,7 +102,7 @@ pub(super) struct SendError {
     pub(super) processing: Processing,
 }
 
-/// What the origin has done with a failed request.
+/// How far the origin has processed a failed request.
 pub(super) enum Processing {
     /// Nothing. The request, where it is still here.
     NotBegun(Option<Box<Request<Body>>>),

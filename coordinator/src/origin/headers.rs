@@ -23,7 +23,7 @@ use meshcache_protocol::{
 };
 use std::borrow::Cow;
 
-/// What a request is sent for.
+/// The purpose of a request to an origin.
 pub(crate) enum Purpose<'a> {
     /// One client's request, as it was sent.
     Pass(Body),

@@ -22,7 +22,7 @@ use std::{collections::HashMap, sync::Arc};
 pub struct BadCa {
     /// The group's name.
     pub group: String,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
 }
 

@@ -1,4 +1,4 @@
-//! What happens on one connection: requests begun and answered, bytes written, interim responses that wait.
+//! The activity of one connection: requests begun and answered, bytes written, interim responses that wait.
 //!
 //! The connection's task looks at it now and then, so that a request costs no timer.
 

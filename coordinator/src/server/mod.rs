@@ -54,7 +54,7 @@ const MAX_STREAMS: u32 = 4096;
 /// Connections that wait in the kernel: a herd connects at once.
 const BACKLOG: u32 = 4096;
 
-/// What a port does with a request.
+/// The request handler of a port.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its responses.
     type Body: hyper::body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>

@@ -13,7 +13,7 @@ pub(crate) enum PurgeScope {
     Indexed(String, Vec<IndexTerm>),
 }
 
-/// What a purge does with what it matches.
+/// The action of a purge on its matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PurgeAction {
     /// Removes it.

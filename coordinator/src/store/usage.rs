@@ -1,6 +1,6 @@
-//! What the store holds, and what a purge removed.
+//! The contents of the store, and the effect of a purge.
 
-/// What a purge matched here.
+/// The matches of a purge in this store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Entries (variants).
@@ -9,7 +9,7 @@ pub struct Purged {
     pub bytes: u64,
 }
 
-/// What one group holds in the store, and its counters since the start.
+/// One group's contents of the store, and its counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The group's name.

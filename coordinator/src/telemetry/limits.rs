@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The least time between two log lines about the same limit, milliseconds.
 const MIN_BETWEEN_LINES: u64 = 10_000;
 
-/// What is limited.
+/// A limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum ProcessLimit {

@@ -14,7 +14,7 @@ use crate::{Metrics, artifact, client, port};
 mod group;
 pub use group::{ADMIN_TOKEN, Coordinators, PEER_TOKEN};
 
-/// Where a coordinator listens.
+/// The addresses of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ports {
     /// Questions from proxies, plain clients, the feed.
@@ -31,7 +31,7 @@ pub struct Ports {
 pub struct Coordinator {
     /// Its process: CPU time, memory, signals, log.
     pub process: Process,
-    /// Where it listens.
+    /// Its addresses.
     pub ports: Ports,
     /// Its `--name`.
     pub name: String,

@@ -26,7 +26,7 @@ pub enum Manner {
 
 /// An origin that accepts connections and then misbehaves. Dropping it closes its port.
 pub struct BadOrigin {
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,

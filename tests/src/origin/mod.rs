@@ -37,7 +37,7 @@ pub struct Received {
     pub headers: HeaderMap,
     /// Its whole body.
     pub body: bytes::Bytes,
-    /// How many requests for this path there were, this one included.
+    /// The number of requests for this path so far, this one included.
     pub nth: usize,
     /// When its head was complete.
     pub at: Instant,
@@ -66,7 +66,7 @@ struct State {
 
 /// The origin. Dropping it closes its port and all its connections.
 pub struct Origin {
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
     authority: Option<String>,
     state: Arc<State>,

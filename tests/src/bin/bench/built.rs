@@ -1,4 +1,4 @@
-//! Builds what is measured, in the same target folder as the benchmark itself, and tells the harness to use just that.
+//! Builds what is measured, in the same target folder as the benchmark itself, and points the harness to it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

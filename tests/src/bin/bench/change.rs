@@ -53,7 +53,7 @@ pub(crate) async fn run(report: &Report) {
     let passes = async || {
         Ask::get(SHOP, "/").send(front).await.is_ok_and(|answer| answer.cache_status().contains("detail=no-peer"))
     };
-    await_until(passes, SOON, "the filter asks nobody any more").await;
+    await_until(passes, SOON, "the filter asks no coordinator any more").await;
     let back = until_back(&mut mesh).await;
     report.add(Figure::once(
         "all gone: until each worker answers from the cache again",

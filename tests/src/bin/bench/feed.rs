@@ -13,10 +13,10 @@ use crate::cpu;
 use crate::figure::{Figure, Target, Unit};
 use crate::report::Report;
 
-/// How long nothing changes.
+/// The time without changes.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What all proxies have heard together.
+/// The feed answers of all proxies together.
 #[derive(Default)]
 struct Heard {
     answers: AtomicUsize,
@@ -76,7 +76,7 @@ pub(crate) async fn run(report: &Report) {
     pollers.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// A peer says that it is there. Nobody is: the coordinator finds that out by itself.
+/// Announces a peer that is not there; the coordinator finds that out by itself.
 async fn joins(to: std::net::SocketAddr) {
     let word = json!({"peer": {"name": "new", "data": "127.0.0.1:1", "peer": "127.0.0.1:1"}, "does": "join"});
     let ask = Ask::new("POST", "peer", "/.meshcache/word")

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What a figure must be.
+/// The target of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Target {
     /// No more than this; the second is what we would like, where that is less.
@@ -28,20 +28,20 @@ pub(crate) enum Unit {
     Bytes,
     /// Requests in a second.
     Rate,
-    /// How many.
+    /// A number.
     Count,
 }
 
 /// A figure: its median counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
-    /// What it is, in a few words.
+    /// Its name, in a few words.
     pub(crate) name: String,
     /// One value for each round.
     pub(crate) samples: Vec<f64>,
     /// In what.
     pub(crate) unit: Unit,
-    /// What it must be.
+    /// Its target.
     pub(crate) target: Target,
 }
 
@@ -81,7 +81,7 @@ impl Figure {
         }
     }
 
-    /// What it must be, in words.
+    /// Its target, in words.
     pub(crate) fn wanted(&self) -> String {
         match self.target {
             Target::AtMost(most, None) => format!("≤ {}", self.unit.text(most)),

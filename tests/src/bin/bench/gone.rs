@@ -8,7 +8,7 @@ use crate::nginx::Nginx;
 use crate::report::Report;
 use crate::rounds::{Side, take};
 
-/// Beside the same filter with nothing to do but to pass.
+/// Compared with a filter that only passes.
 pub(crate) async fn run(report: &Report) {
     report.step(
         "no coordinator is left, 1 KiB: the filter whose group nobody serves, the filter without a group that matches",
@@ -24,7 +24,7 @@ pub(crate) async fn run(report: &Report) {
             .await
             .is_ok_and(|answer| answer.status == 200 && answer.cache_status().contains("detail=no-peer"))
     };
-    await_until(passes, SOON, "the filter asks nobody any more").await;
+    await_until(passes, SOON, "the filter asks no coordinator any more").await;
     let sides = [
         Side::new("no coordinator", front, &asks, &[&gone.envoys[0].process]),
         Side::new("no group matches", passing.fronts()[0], &asks, &[&passing.envoys[0].process]),

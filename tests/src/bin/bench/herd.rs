@@ -1,4 +1,4 @@
-//! Herd: everybody asks at once for what nobody has.
+//! Herd: many clients at once for one key that is not cached.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::figure::{Figure, Target, Unit};
 use crate::mesh::{HOST, Mesh, Shape};
 use crate::report::Report;
 
-/// How long the origin takes for an answer.
+/// The time that the origin takes for an answer.
 const TAKES: Duration = Duration::from_millis(500);
 
 /// One cold key, then a hundred.

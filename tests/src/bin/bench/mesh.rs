@@ -1,4 +1,4 @@
-//! What is measured, as its users run it: Envoys from envoy/front.yaml with the filter, coordinators, and a group.
+//! The measured mesh, as its users run it: Envoys from envoy/front.yaml with the filter, coordinators, and a group.
 
 use std::net::SocketAddr;
 
@@ -16,11 +16,11 @@ pub(crate) struct Mesh {
     pub(crate) envoys: Vec<Envoy>,
 }
 
-/// How large the parts are.
+/// The size of the mesh.
 pub(crate) struct Shape {
-    /// How many coordinators.
+    /// The number of coordinators.
     pub(crate) coordinators: usize,
-    /// How many Envoys.
+    /// The number of Envoys.
     pub(crate) envoys: usize,
     /// Worker threads of each Envoy.
     pub(crate) concurrency: usize,
@@ -61,7 +61,7 @@ impl Mesh {
         mesh
     }
 
-    /// Where the Envoys listen.
+    /// The Envoys' addresses.
     pub(crate) fn fronts(&self) -> Vec<SocketAddr> {
         self.envoys.iter().map(|envoy| envoy.listener("front")).collect()
     }

@@ -14,13 +14,13 @@ use tempfile::TempDir;
 pub(crate) struct Nginx {
     /// Its only process.
     pub(crate) process: Process,
-    /// Where it listens.
+    /// Its address.
     pub(crate) addr: SocketAddr,
     _folder: TempDir,
 }
 
 impl Nginx {
-    /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING`, so many keys as one likes; `/short/1k/ANYTHING` for 15 s;
+    /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING` for any number of keys; `/short/1k/ANYTHING` for 15 s;
     /// `/200m`.
     pub(crate) async fn origin() -> Nginx {
         let folder = tempfile::tempdir().unwrap();
@@ -39,7 +39,7 @@ impl Nginx {
         Nginx::tuned(origin, "sendfile on;").await
     }
 
-    /// The same at its best for answers of `bytes`: it opens no file twice, and copies what is small.
+    /// An nginx cache tuned for answers of `bytes`: it opens no file twice, and copies what is small.
     pub(crate) async fn at_its_best(origin: &Nginx, bytes: usize) -> Nginx {
         let sendfile = if bytes > 16 << 10 { "on" } else { "off" };
         Nginx::tuned(origin, &format!("sendfile {sendfile}; open_file_cache max=10000 inactive=1h;")).await
@@ -56,7 +56,7 @@ impl Nginx {
     }
 
     async fn start(name: &str, folder: TempDir, words: &[(&str, &str)]) -> Nginx {
-        // nginx cannot say which port it was given, so it is told one.
+        // nginx cannot say which port it was given, so it is given one.
         let addr = port::unused();
         let template = artifact::file("tests/nginx").join(format!("{name}.conf"));
         let mut text = fs::read_to_string(template).unwrap();

@@ -8,7 +8,7 @@ use crate::nginx::Nginx;
 use crate::report::Report;
 use crate::rounds::{Side, take};
 
-/// Beside the same Envoy without the filter, and with a filter that is empty.
+/// Compared with an Envoy without the filter, and with an empty filter.
 pub(crate) async fn run(report: &Report) {
     report.step("passing, 1 KiB: the filter without a group that matches, no filter, an empty Wasm filter");
     let origin = Nginx::origin().await;

@@ -8,7 +8,7 @@ use crate::nginx::Nginx;
 use crate::report::Report;
 use crate::rounds::{Side, ratios, take};
 
-/// What a hit of nginx cost where the limit of 150 us for Envoy and coordinator was set.
+/// The cost of an nginx hit on the machine where the limit of 150 us for Envoy and coordinator was set.
 const NGINX_HIT: f64 = 14.0;
 
 /// Questions on their way for one key are one question: to ask one each, clients ask for different keys.

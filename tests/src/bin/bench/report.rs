@@ -13,9 +13,9 @@ use crate::memory::Course;
 use crate::plot;
 use crate::rounds::{Cost, Effort};
 
-/// What has been measured so far.
+/// The figures measured so far.
 pub(crate) struct Report {
-    /// How long and how often to measure.
+    /// The length and number of turns.
     pub(crate) effort: Effort,
     scale: f64,
     begun: Instant,
@@ -43,7 +43,7 @@ impl Report {
         (amount as f64 * self.scale) as u64
     }
 
-    /// What happens next.
+    /// Announces the next step.
     pub(crate) fn step(&self, text: &str) {
         println!("[{:>4.0} s] {text}", self.begun.elapsed().as_secs_f64());
     }

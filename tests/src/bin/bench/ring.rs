@@ -11,7 +11,7 @@ use meshcache_tests::{EnvoyConfig, artifact};
 use crate::figure::{Figure, Target, Unit};
 use crate::report::Report;
 
-/// The same as tests/bare times.
+/// As many lookups as tests/bare times.
 const PEERS: [usize; 4] = [3, 30, 300, 3000];
 
 /// Both machines, then the load of 20 peers.

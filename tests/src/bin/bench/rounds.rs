@@ -12,15 +12,15 @@ use crate::figure::median;
 /// The turn of each side that does not count: a Wasm VM compiles anew, in the background, what runs often.
 const WARM: Duration = Duration::from_secs(2);
 
-/// A request without an answer for so long ends the comparison.
+/// A request without an answer for this long ends the comparison.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// How long and how often.
+/// The length and number of turns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     /// Turns of each side.
     pub(crate) rounds: usize,
-    /// How long one turn is.
+    /// The length of a turn.
     pub(crate) turn: Duration,
     /// Clients, each with a connection of its own.
     pub(crate) connections: usize,
@@ -63,7 +63,7 @@ impl Side {
     }
 }
 
-/// What one side cost, a value for each round.
+/// The cost of one side, a value for each round.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     /// The side.

@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::sweep::sweep;
 
 const MIB: u64 = 1 << 20;
-/// How long the values live that are to expire.
+/// The lifetime of the values that are to expire.
 const LIFE: Duration = Duration::from_secs(10);
 
 /// First more than it may hold, then values that expire.

@@ -20,7 +20,7 @@ const CLIENTS: usize = 1_000;
 const SERVICE: Duration = Duration::from_millis(500);
 /// The limit for a whole herd: the service's time, and as much again for a thousand connections on a small machine.
 const HERD: Duration = Duration::from_millis(1_500);
-/// How many of Envoy's own replies from its configuration a hot hit may cost; `make bench` measures it with more
+/// The limit for the cost of a hot hit, in Envoy's own replies from its configuration; `make bench` measures it with more
 /// patience.
 const HOT: f64 = 2.5;
 /// Turns of a second each.

@@ -1,4 +1,4 @@
-//! How the demo speaks: chapters, lines as things happen, and the table at the end.
+//! The demo's output: chapters, lines as things happen, and the table at the end.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
