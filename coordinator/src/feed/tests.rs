@@ -132,7 +132,7 @@ fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     assert!(!after.has_news(&proxy), "it knows less, and that is no news");
     let same = answer(&after, &proxy);
     assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
-    // What it purges from now on is news, from where the proxy is.
+    // Its next purges are news, from the position of the proxy.
     issue(&cache, What { all: true, ..What::default() });
     after.publish();
     let news = answer(&after, &proxy).news.unwrap();

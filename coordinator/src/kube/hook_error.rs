@@ -12,7 +12,7 @@ pub enum HookError {
     /// A request failed.
     #[error("cannot {action} {object}: {cause}")]
     Request {
-        /// What was to be done.
+        /// The attempted action.
         action: &'static str,
         /// The object's name.
         object: String,

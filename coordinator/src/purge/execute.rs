@@ -8,7 +8,7 @@ use crate::{
 };
 use meshcache_protocol::purge::{Purge, What};
 
-/// What came of the answer of a peer.
+/// The result of taking a peer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CaughtUp {
     /// All purges that the peer knows were carried out here.

@@ -27,7 +27,7 @@ use tokio::{
 
 /// The path of a peer's port that returns missed purges.
 pub const CATCH_UP_PATH: &str = "/.meshcache/purges";
-/// How often the ring is compared with the peers that are asked.
+/// The time between two looks at the ring.
 const RING_CHECK: Duration = Duration::from_millis(200);
 
 /// The time between two requests to a peer: three fit into a lease. It grows with the ring, so that a coordinator sends

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 
 /// The path of a peer's port that takes purges.
 pub const PURGE_PATH: &str = "/.meshcache/purge";
-/// How long a peer may take to purge before it is named as unreached: longer than a lease, so that it has stopped
+/// The time that a peer has for a purge before it is named as unreached: longer than a lease, so that it has stopped
 /// answering from its store by then. A peer that is known to have stopped is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a peer that could not be reached is called again.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// A valid purge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurgeRequest {
-    /// What is purged.
+    /// The entries to purge.
     pub what: What,
     /// Makes entries stale instead of removing them.
     pub soft: bool,
