@@ -466,7 +466,7 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
             // One that provokes comes first each time nothing is stored.
             meshcache_coordinator::purge::execute::issue(
                 &front.cache,
-                meshcache_protocol::purge::What { all: true, ..Default::default() },
+                meshcache_protocol::purge::Scope { all: true, ..Default::default() },
                 false,
             );
             ask(true).await;

@@ -325,7 +325,7 @@ async fn a_purge_that_comes_during_a_load_wins() {
     until("the load is under way", || origin.count() == 1).await;
     meshcache_coordinator::purge::execute::issue(
         &front.cache,
-        meshcache_protocol::purge::What { all: true, ..Default::default() },
+        meshcache_protocol::purge::Scope { all: true, ..Default::default() },
         false,
     );
     let after = crowd(&front, 2, "/");

@@ -6,7 +6,7 @@ use lru::LruCache;
 use meshcache_protocol::{
     Hash, Reason, Request,
     freshness::{HitForPass, Selecting, Vary},
-    reason::Said,
+    reason::AnyReason,
 };
 use parking_lot::Mutex;
 
@@ -28,7 +28,7 @@ pub(crate) struct Passes(Mutex<LruCache<Hash, HitForPass<Pass>>>);
 /// What is remembered of a request that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pass {
-    reason: Said,
+    reason: AnyReason,
     /// When the next request may be loaded as usual.
     next: u64,
     gap: u64,
@@ -40,7 +40,7 @@ struct Pass {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Passing {
     /// The log word and metric label.
-    pub(crate) reason: Said,
+    pub(crate) reason: AnyReason,
     /// For how long whoever asks need not ask again, milliseconds: then something may be tried.
     pub(crate) remember: u64,
     /// For requests with the same values in these fields; empty: for all.
@@ -63,7 +63,7 @@ impl Passes {
         key: Hash,
         vary: Vary,
         request: &Request<'_>,
-        reason: impl Into<Said>,
+        reason: impl Into<AnyReason>,
         now: u64,
         ms: u64,
     ) -> u64 {

@@ -26,7 +26,7 @@ use http::{
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Field, Key, Reason, Request,
-    freshness::{self, NotStored, Reuse, Selecting, Stored, Times, Vary},
+    freshness::{self, NotStored, Reuse, Selecting, Times, Vary},
     groups::Overload,
     wire::{Outcome, Verdict},
 };
@@ -247,7 +247,7 @@ impl Cache {
                 served.metrics.count_not_stored(not.reason());
             }
             self.supersede(served, load.key(), request, &head);
-            let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
+            let entry = Arc::new(Entry::new(parts(verdict.to_stored(head.status.as_u16()))));
             let is_second =
                 self.failures.replace(load.key().hash(), head.status, self.clock.now(), FAILURE) == Some(head.status);
             (verdict.shared, verdict.waiters) = (true, is_second);

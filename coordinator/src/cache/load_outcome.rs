@@ -2,7 +2,7 @@
 
 use crate::{cache::response, origin::Failure, store::Entry};
 use meshcache_protocol::{
-    reason::Said,
+    reason::AnyReason,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(crate) enum Audience {
 /// fields of `vary`.
 #[derive(Clone)]
 pub(crate) struct Apart {
-    pub(crate) reason: Said,
+    pub(crate) reason: AnyReason,
     pub(crate) remember: u64,
     pub(crate) vary: String,
 }

@@ -18,7 +18,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Reason,
-    freshness::{self, Reuse, Since},
+    freshness::{self, LoadStart, Reuse},
     groups::Mode,
     wire::{Outcome, Verdict},
 };
@@ -38,7 +38,7 @@ impl Cache {
         let (served, response) =
             match route(door, &head, &fields, &rules, &self.settings.installation, self.settings.identity) {
                 Ok(asked) if !self.consistency.catch_up(asked.claim()).await => {
-                    (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::Behind, "bypass")).await)
+                    (Some(asked.served), self.let_go(&asked, &head, body, Aside::new(Reason::PurgeLag, "bypass")).await)
                 }
                 Ok(asked) => (Some(asked.served), self.look_up(&asked, &head, body, now).await),
                 Err(elsewhere) => self.elsewhere(elsewhere, &head, body).await,
@@ -155,7 +155,9 @@ impl Cache {
         };
         let since = match shares {
             Ok(since) => since,
-            Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && self.loads_the_whole(asked) => Since::Ever,
+            Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && self.loads_the_whole(asked) => {
+                LoadStart::Any
+            }
             Err(reason) => return self.fetch_alone(asked, head, body, reuse, Aside::new(reason, fwd), hop).await,
         };
         // A plain client's own answer is stored as it passes, if it may be: a proxy's is not seen here.

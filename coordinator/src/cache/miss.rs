@@ -22,9 +22,9 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Key, Reason,
-    freshness::{self, Reuse, Selecting, Since, Vary},
-    reason::Said,
-    request::Marks,
+    freshness::{self, LoadStart, Reuse, Selecting, Vary},
+    reason::AnyReason,
+    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::{
@@ -51,19 +51,19 @@ impl Cache {
         body: Incoming,
         hop: Option<Hop>,
         fwd: &'static str,
-        since: Since,
+        since: LoadStart,
     ) -> Response<Body> {
         let now = Instant::now();
         let told_to_come_back = asked.question.as_ref().map(|question| now + asked.patience(question));
         let came = now.checked_sub(asked.waited()).unwrap_or(now);
         let mut wants = Wants {
-            newer: (since == Since::Now).then_some(came),
+            newer: (since == LoadStart::AfterRequest).then_some(came),
             told: asked.question.as_ref().map_or(0, |question| question.flight),
         };
         let flights = if hop.is_some() { &self.asking } else { &self.loading };
         // What it comes back for may have turned out to have variants.
         let mut key = if flights.is_kept(&asked.key, wants) { asked.key.clone() } else { self.flight_key(asked) };
-        let (aside, mut is_variant) = (|reason: Said| Aside::new(reason, fwd), false);
+        let (aside, mut is_variant) = (|reason: AnyReason| Aside::new(reason, fwd), false);
         for _ in 0..MOST {
             let left = || if wants.newer.is_none() { self.left(asked, &key) } else { None };
             let (seat, takeoff) = match flights.join(&key, wants, left) {
@@ -147,7 +147,7 @@ impl Cache {
         (fwd, is_refresh): (&'static str, bool),
     ) -> Option<oneshot::Receiver<Response<Body>>> {
         // The answer to a whole load is no answer to a request for less.
-        let wants_all = asked.request.is_get() && !asked.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
+        let wants_all = asked.request.is_get() && !asked.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
         let (leader, own) =
             if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
         let head = if wants_all { head.clone() } else { head.whole() };
@@ -201,7 +201,9 @@ impl Cache {
     /// Whether a load of the whole is to answer a proxy's request for less: one that is under way, or one that begins
     /// because the key was asked for a moment ago already. What is asked for once is not worth the whole.
     pub(crate) fn loads_the_whole(&self, asked: &Asked<'_>) -> bool {
-        if asked.question.is_none() || !freshness::wants_less(&asked.served.group, &asked.request, asked.verified()) {
+        if asked.question.is_none()
+            || !freshness::is_answered_by_whole(&asked.served.group, &asked.request, asked.verified())
+        {
             return false;
         }
         let key = self.flight_key(asked);

@@ -28,7 +28,7 @@ use meshcache_protocol::{
     self as protocol, Key, Reason, Request,
     freshness::{self, Selecting, Times, Vary},
     groups::Overload,
-    reason::Said,
+    reason::AnyReason,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -144,7 +144,7 @@ impl Cache {
         let fields = head.fields();
         let key = match asked {
             // Where there is no room for loads, there is none for bodies on their way into the store.
-            _ if matches!(aside.reason, Said::Ours(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
+            _ if matches!(aside.reason, AnyReason::Own(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
             // The origin's answer to another spelling of the same is not stored: it may be about the spelling.
             _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
             Some(asked) => Some(asked.key.clone()),

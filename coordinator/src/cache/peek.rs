@@ -73,7 +73,7 @@ impl Cache {
         let patience = served.group.config().patience.duration();
         let CaptureOutcome::Whole(message) = capture(
             IdleTimeoutBody::new(response.into_body(), patience),
-            frame::LONGEST as u64,
+            frame::MAX_FRAME as u64,
             &mut self.bytes.reserve(),
         )
         .await
@@ -111,7 +111,7 @@ impl Cache {
         let rules = self.rules();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
         // Said before the store is looked at: what is sent is no older.
-        let mut message = frame::message(&self.consistency.position());
+        let mut message = frame::new_message(&self.consistency.position());
         let empty = message.len();
         let mut write = || {
             if let Some((entries, used)) = self.store.peek(&served.quota, &key, self.clock.now()) {

@@ -25,8 +25,8 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{Selecting, Stored, Vary},
-    reason::Said,
+    freshness::{Selecting, Vary},
+    reason::AnyReason,
     wire::{self, Outcome, Question, Verdict},
 };
 use std::{
@@ -178,7 +178,7 @@ impl Cache {
                 Outcome::Loading => return Some(Landed::Failed(Failure::Timeout)),
                 Outcome::Pass => {
                     return Some(Landed::Apart(Apart {
-                        reason: Said::by_peer(verdict.reason),
+                        reason: AnyReason::from_peer(verdict.reason),
                         remember: verdict.remember,
                         vary: verdict.vary,
                     }));
@@ -265,7 +265,7 @@ impl Cache {
             tags: &config.tags.header.to_ascii_lowercase(),
             body,
             selecting,
-            stored: Stored::told(&verdict, parts.status.as_u16()),
+            stored: verdict.to_stored(parts.status.as_u16()),
             arrived: self.clock.now(),
             // It is given, and stored nowhere.
             position: Arc::default(),

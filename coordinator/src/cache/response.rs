@@ -12,9 +12,9 @@ use http::{
     response,
 };
 use meshcache_protocol::{
-    Reason,
+    Reason, cache_status,
     freshness::{self, Part},
-    request::Marks,
+    request::Flags,
     wire::{Outcome, Verdict, header},
 };
 
@@ -61,7 +61,7 @@ impl Names {
     }
 
     fn status(&self, verdict: &Verdict, detail: &str, key: Option<&str>) -> Option<HeaderValue> {
-        HeaderValue::from_str(&freshness::cache_status(&self.installation, verdict, detail, key)).ok()
+        HeaderValue::from_str(&cache_status::cache_status(&self.installation, verdict, detail, key)).ok()
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
 /// A stored response as the answer to a request. None where only the origin may answer it (If-Match and its like).
 pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names: &Names) -> Option<Response<Body>> {
     let request = &asked.request;
-    let part = if request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+    let part = if request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
         with_fields(entry, |stored| freshness::part(request, &stored, entry.body.len() as u64))
     } else {
         Part::Whole
@@ -157,14 +157,15 @@ fn too_much(headers: &HeaderMap) -> Option<Reason> {
 
 /// What a debugger sees of an answer: its key, the rule that gave its lifetime, its tags.
 fn debugged(asked: &Asked<'_>, entry: &Entry, verdict: &Verdict, who: &str, names: &Names) -> Option<HeaderValue> {
-    let who = if who.is_empty() && !freshness::is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
+    let who =
+        if who.is_empty() && !cache_status::is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
     let tags: Vec<&[u8]> = entry
         .tags
         .iter()
         .flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' '))
         .filter(|tag| !tag.is_empty())
         .collect();
-    names.status(verdict, &freshness::detail(who, verdict, &tags), Some(&asked.key.to_string()))
+    names.status(verdict, &cache_status::detail(who, verdict, &tags), Some(&asked.key.to_string()))
 }
 
 /// An origin's answer on its way to a plain client. `detail`: a reason of ours.

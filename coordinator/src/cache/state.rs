@@ -22,7 +22,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use http::StatusCode;
-use meshcache_protocol::{Groups, Observed, observe};
+use meshcache_protocol::{Groups, Observer, observe};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ const UNDER_WAY: u64 = 80 << 20;
 /// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
 const LATELY: usize = 16_384;
 /// The most that is remembered of groups that observe.
-const OBSERVED: observe::Most = observe::Most { responses: 16_384, bytes: 16 << 20 };
+const OBSERVED: observe::Limits = observe::Limits { responses: 16_384, bytes: 16 << 20 };
 
 /// The cache of one coordinator.
 pub struct Cache {
@@ -65,7 +65,7 @@ pub struct Cache {
     pub(crate) peer_bodies: ControlBodies,
     pub(crate) invalidations: Invalidations,
     /// What passed in groups that only observe.
-    pub(crate) observed: Mutex<Observed>,
+    pub(crate) observed: Mutex<Observer>,
     /// The other coordinators.
     pub cluster: Arc<Cluster>,
     /// What was purged, as it is known here.
@@ -94,7 +94,7 @@ impl Cache {
             control_bodies: ControlBodies::new(metrics.clone()),
             peer_bodies: ControlBodies::new(metrics.clone()),
             invalidations: Invalidations::default(),
-            observed: Mutex::new(Observed::new(OBSERVED)),
+            observed: Mutex::new(Observer::new(OBSERVED)),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),
             bytes: ByteBudget::new((settings.store_bytes / 4).max(LEAST)),

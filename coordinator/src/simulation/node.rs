@@ -65,7 +65,7 @@ impl Node {
 
     /// Takes leave to call a peer: it answers, or this call is a trial.
     pub(super) fn try_acquire(&mut self, peer: usize, now: u64) -> bool {
-        self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.admits(now))
+        self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.try_acquire(now))
     }
 }
 

@@ -76,8 +76,8 @@ impl World {
     }
 
     fn pass_behind(&mut self, responder: Responder<QuestionResponse>) {
-        self.count("behind");
-        responder.send(self, QuestionResponse { verdict: "pass; reason=behind".into(), body: Vec::new() });
+        self.count("purge-lag");
+        responder.send(self, QuestionResponse { verdict: "pass; reason=purge-lag".into(), body: Vec::new() });
     }
 
     fn look_up(&mut self, at: usize, key: usize, hop: bool, patience: u64, responder: Responder<QuestionResponse>) {
@@ -148,7 +148,7 @@ impl World {
                 }
                 let now = world.now;
                 let Ok(answer) = answer else {
-                    world.nodes[at].breakers.entry(to).or_default().fails(now);
+                    world.nodes[at].breakers.entry(to).or_default().record_failure(now);
                     return world.ask_peers(at, key, peers, waiter);
                 };
                 world.nodes[at].breakers.remove(&to);
