@@ -16,12 +16,12 @@ fn started() -> (Arc<Cache>, Arc<Feed>) {
 }
 
 /// Issues a purge without carrying it out.
-fn issue(cache: &Cache, what: Scope) {
-    cache.consistency.append_own(what, false, |_| ());
+fn issue(cache: &Cache, scope: Scope) {
+    cache.consistency.append_own(scope, false, |_| ());
 }
 
-fn answer(feed: &Feed, question: &FeedRequest) -> FeedResponse {
-    serde_json::from_slice(&feed.answer_now(question).ok().unwrap().json).unwrap()
+fn answer(feed: &Feed, request: &FeedRequest) -> FeedResponse {
+    serde_json::from_slice(&feed.answer_now(request).ok().unwrap().json).unwrap()
 }
 
 #[test]
@@ -31,8 +31,8 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
     cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
     let report = |hot: u64| {
         let requests = [("g".to_owned(), [("hot".to_owned(), hot), ("pass".to_owned(), 5)].into())].into();
-        let question = FeedRequest { proxy: "p".into(), requests, ..FeedRequest::default() };
-        feed.proxies.record(&question, &cache.groups());
+        let request = FeedRequest { proxy: "p".into(), requests, ..FeedRequest::default() };
+        feed.proxies.record(&request, &cache.groups());
     };
     report(10);
     assert_eq!(cache.metrics.group("g").saved(), (15, 10), "five went on to the service");
@@ -55,7 +55,7 @@ fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
 }
 
 /// A proxy that knows the state, and purges of an unknown coordinator.
-fn question(feed: &Feed, n: u64) -> FeedRequest {
+fn request(feed: &Feed, n: u64) -> FeedRequest {
     FeedRequest {
         version: feed.current.borrow().version.clone(),
         position: Position::parse(&format!("x.1:{}", n + 1)).unwrap(),
@@ -67,7 +67,7 @@ fn question(feed: &Feed, n: u64) -> FeedRequest {
 fn proxies_at_the_same_position_share_one_answer() {
     let (cache, feed) = started();
     issue_purges(&cache, &feed);
-    let held: Vec<_> = (0..1000).map(|_| feed.answer_now(&question(&feed, 0)).unwrap().json).collect();
+    let held: Vec<_> = (0..1000).map(|_| feed.answer_now(&request(&feed, 0)).unwrap().json).collect();
     assert!(held[0].len() > 4_000_000 && held.iter().all(|json| json.as_ptr() == held[0].as_ptr()));
     assert_eq!(feed.answers.used(), held[0].len() as u64);
 }
@@ -76,7 +76,7 @@ fn proxies_at_the_same_position_share_one_answer() {
 fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
     let (cache, feed) = started();
     issue_purges(&cache, &feed);
-    let held: Vec<_> = (0..25).map(|n| feed.answer_now(&question(&feed, n)).unwrap().json).collect();
+    let held: Vec<_> = (0..25).map(|n| feed.answer_now(&request(&feed, n)).unwrap().json).collect();
     let bytes: usize = held.iter().map(Bytes::len).sum();
     assert!(bytes < 17 << 20 && feed.answers.used() <= MAX_BYTES, "{bytes}");
     let last: FeedResponse = serde_json::from_slice(&held[24]).unwrap();
@@ -86,7 +86,7 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
     assert!(page.contains("meshcache_limits_met_total{limit=\"feed-answers\"} "), "{page}");
     drop(held);
     assert_eq!(
-        answer(&feed, &question(&feed, 24)).news.unwrap().purges.len(),
+        answer(&feed, &request(&feed, 24)).news.unwrap().purges.len(),
         1000,
         "an answer that was sent makes room"
     );

@@ -20,8 +20,8 @@ pub(crate) enum CaughtUp {
 }
 
 /// Numbers a purge of this coordinator, and carries it out.
-pub fn issue(cache: &Cache, what: Scope, soft: bool) -> (Purge, Purged) {
-    cache.consistency.append_own(what, soft, |purge| carry_out(cache, purge))
+pub fn issue(cache: &Cache, scope: Scope, soft: bool) -> (Purge, Purged) {
+    cache.consistency.append_own(scope, soft, |purge| carry_out(cache, purge))
 }
 
 /// Carries out a purge of a peer. `None`: it was carried out before.

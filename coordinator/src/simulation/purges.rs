@@ -76,7 +76,7 @@ impl World {
                 } else {
                     execute::catch_up(&cache, &answer, |purge, _| carried.push(purge.scope.clone()))
                 };
-                carried.iter().for_each(|what| self.publish_purge(at, what));
+                carried.iter().for_each(|scope| self.publish_purge(at, scope));
                 if caught == CaughtUp::Behind {
                     return;
                 }
@@ -117,8 +117,8 @@ impl World {
     }
 
     /// Closes the flights of purged keys, and publishes the purge to proxies.
-    fn publish_purge(&mut self, at: usize, what: &Scope) {
-        let named = PurgeMatcher::new(what, &self.groups);
+    fn publish_purge(&mut self, at: usize, scope: &Scope) {
+        let named = PurgeMatcher::new(scope, &self.groups);
         let keys = &self.keys;
         self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == PurgeMatch::No);
         self.publish(at);
@@ -132,8 +132,8 @@ impl World {
         self.service_keys[key].version += 1;
         self.figures.purges += 1;
         let least = self.service_keys[key].version;
-        let what = Scope { group: Some("g".into()), paths: vec![format!("/{key}")], ..Scope::default() };
-        let (purge, _) = execute::issue(&self.nodes[at].cache, what, false);
+        let scope = Scope { group: Some("g".into()), paths: vec![format!("/{key}")], ..Scope::default() };
+        let (purge, _) = execute::issue(&self.nodes[at].cache, scope, false);
         self.publish_purge(at, &purge.scope);
         let ring = self.nodes[at].cache.cluster.ring();
         let others: Vec<usize> =
