@@ -9,6 +9,7 @@ use crate::{
         tokens::Tokens,
     },
     feed::Feed,
+    http::request_body::ControlBodies,
     kube::{ApiError, HookError, KubeDiscovery, endpoint_slices::Fault},
     purge::{PeerSync, Purger},
     reload::{self, Reload},
@@ -138,6 +139,7 @@ impl Coordinator {
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
+        let bodies = Arc::new(ControlBodies::new(metrics.clone()));
         let admin_routes = AdminPort {
             cache: cache.clone(),
             purger: purger.clone(),
@@ -145,6 +147,7 @@ impl Coordinator {
             loopback: config.admin_at().ip().is_loopback(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
+            bodies: bodies.clone(),
         };
         let status_routes = StatusPort {
             cache: cache.clone(),
@@ -154,7 +157,7 @@ impl Coordinator {
             kube: kube.clone(),
             stopping: stopping.clone(),
         };
-        let membership = Membership::new(cache.cluster.clone(), metrics, &config.name, {
+        let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
                 feed.publish();
@@ -162,7 +165,7 @@ impl Coordinator {
             }
         });
         let mut coordinator = Self {
-            data: (data, DataPort { cache: cache.clone(), feed }),
+            data: (data, DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)) }),
             admin: (admin, admin_routes),
             status: (status, status_routes),
             peer: (
@@ -173,6 +176,7 @@ impl Coordinator {
                     membership: membership.clone(),
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
+                    bodies,
                 },
             ),
             peer_sync,
@@ -230,38 +234,25 @@ impl Coordinator {
         let ports = self.ports()?;
         let announcer = Arc::new(Announcer {
             cluster: self.cache.cluster.clone(),
-            bytes: self.cache.bytes.clone(),
+            bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
             own: self.own()?,
             is_static: self.kube.is_none(),
         });
         let kube_readiness = self.kube.clone();
-        let Self {
-            config,
-            cache,
-            reload,
-            membership,
-            static_peers,
-            kube,
-            data,
-            admin,
-            status,
-            peer,
-            peer_sync,
-            stopping,
-        } = self;
+        let (config, cache, membership, stopping) = (self.config, self.cache, self.membership, self.stopping);
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
         let mut serving = JoinSet::new();
-        serving.spawn(serve(data, draining.clone()));
-        serving.spawn(serve((peer.0, peer.1), draining.clone()));
-        serving.spawn(serve((admin.0, admin.1.routes()), draining));
+        serving.spawn(serve(self.data, draining.clone()));
+        serving.spawn(serve(self.peer, draining.clone()));
+        serving.spawn(serve((self.admin.0, self.admin.1.routes()), draining));
         let mut background = JoinSet::new();
         // Probes see until the very end that this coordinator stops.
-        background.spawn(serve((status.0, status.1.routes()), ending.clone()));
-        background.spawn(reload.run());
-        background.spawn(peer_sync.run());
+        background.spawn(serve((self.status.0, self.status.1.routes()), ending.clone()));
+        background.spawn(self.reload.run());
+        background.spawn(self.peer_sync.run());
         background.spawn(cache.clone().run({
             let mut ending = ending;
             async move {
@@ -272,7 +263,7 @@ impl Coordinator {
             let membership = membership.clone();
             async move { membership.run().await }
         });
-        match (static_peers, kube) {
+        match (self.static_peers, self.kube) {
             (Some(peers), _) => {
                 background.spawn(async move { peers.run(&membership).await });
             }

@@ -1,13 +1,13 @@
-//! What the cache is told from outside, and what it tells.
+//! What a cache is configured with, and through which port a request comes.
 
-/// What a cache is told once.
+/// A cache's configuration, fixed at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This peer's stable name: the ring's.
+    /// This peer's stable name in the ring.
     pub me: String,
     /// The installation's name, for CDN-Loop, Via and Cache-Status.
     pub installation: String,
-    /// What the store may take, bookkeeping included.
+    /// The store's size in bytes, bookkeeping included.
     pub store_bytes: u64,
     /// Where a caller's identity is read.
     pub identity: Identity,
@@ -23,11 +23,11 @@ pub enum Identity {
     Xfcc,
 }
 
-/// Through which port a request came.
+/// The port through which a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Questions of proxies, and plain clients.
+pub enum Port {
+    /// The data port: questions from proxies, and requests from plain clients.
     Data,
-    /// A peer whose token has been checked: it has checked its caller itself.
+    /// The peer port: the peer's token is checked, and the peer has checked its caller.
     Peer,
 }

@@ -1,5 +1,7 @@
 //! Origins that fail, refuse, or answer one client otherwise: what everybody else gets, and how often the origin is
 //! asked.
+//!
+//! Long: a test for each way in which an origin fails, with the origins that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -33,7 +35,7 @@ async fn crowd(
             until("the first load is under way", || origin.count() > before).await;
         }
     }
-    until("all wait", || front.cache.under_way().0 == CROWD).await;
+    until("all wait", || front.cache.in_flight().0 == CROWD).await;
     gate.open();
     all.join_all().await
 }

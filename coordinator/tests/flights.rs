@@ -1,4 +1,6 @@
 //! Many who ask for one key: how often the origin is asked, and what each of them gets.
+//!
+//! Long: a test for each way in which a flight ends, with the crowd that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -140,12 +142,12 @@ async fn a_variant_that_is_being_loaded_is_joined_by_who_comes_later() {
     let first = ask("0");
     until("the first is being loaded", || origin.count() == 1).await;
     let second = ask("1");
-    until("another waits with it, since nobody knows that it varies", || front.cache.under_way().0 == 2).await;
+    until("another waits with it, since nobody knows that it varies", || front.cache.in_flight().0 == 2).await;
     gates[0].open();
     until("and is loaded for itself", || origin.count() == 2).await;
     assert_eq!(first.await.unwrap(), "0");
     let third = ask("1");
-    until("who comes later waits", || front.cache.under_way().0 == 2).await;
+    until("who comes later waits", || front.cache.in_flight().0 == 2).await;
     gates[1].open();
     assert_eq!((second.await.unwrap().as_str(), third.await.unwrap().as_str()), ("1", "1"));
     assert_eq!(origin.count(), 2, "one load for each variant");

@@ -35,7 +35,7 @@ async fn long_heads_of_passing_requests_are_bounded_and_later_ones_are_refused()
     };
     let in_progress: Vec<_> = (0..ROOM - 5).map(ask).collect();
     until("all are at the origin", || origin.count() == ROOM - 5).await;
-    assert!(front.cache.under_way().2 > 70 << 20);
+    assert!(front.cache.in_flight().2 > 70 << 20);
     let later: Vec<_> = (0..20).map(|n| ask(1000 + n)).collect();
     let page = || String::from_utf8(front.metrics.page().unwrap()).unwrap();
     until("some are refused", || !page().contains("meshcache_limits_met_total{limit=\"heads\"} 0")).await;
@@ -61,6 +61,6 @@ async fn long_heads_of_passing_requests_are_bounded_and_later_ones_are_refused()
     for request in in_progress {
         assert_eq!(request.await.unwrap().text(), "hello");
     }
-    until("all memory is free again", || front.cache.under_way().2 == 0).await;
+    until("all memory is free again", || front.cache.in_flight().2 == 0).await;
     assert_eq!(front.get("/after").await.status, 200);
 }

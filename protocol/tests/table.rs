@@ -1,4 +1,4 @@
-//! docs/http.md and docs/compatibility.md name tests: each of them is there.
+//! Pages name tests: each of them is there.
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +37,9 @@ fn each_test_that_a_page_names_is_there() {
     ["protocol", "proxy", "filter", "coordinator", "tests"]
         .iter()
         .for_each(|part| functions(&root.join(part), &mut found));
-    for (page, least) in [("docs/http.md", 100), ("docs/compatibility.md", 13)] {
+    let pages =
+        [("docs/http.md", 100), ("docs/compatibility.md", 13), ("docs/architecture.md", 20), ("CONTRIBUTING.md", 10)];
+    for (page, least) in pages {
         let text = fs::read_to_string(root.join(page)).unwrap();
         let named = named(&text);
         let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();

@@ -1,5 +1,7 @@
 //! The whole thing in a real mesh: istiod, sidecars under STRICT mTLS that take all traffic of their Pods, the chart's
 //! own objects.
+//!
+//! Long: all scenarios share one harness of Pods, sidecars and services.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,37 +1,45 @@
-//! The groups with what each needs to be served: its origin, its share of the store, its places for loads, its metrics.
+//! The groups, each with what serving it needs: its origin, its part of the store, its load limit, its metrics.
 
 use crate::{
-    cache::{load_limit::Room, not_passed::Held},
+    cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
     origin::{BadCa, Origin, OriginBackoff, Origins},
     store::{Quota, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
 use std::sync::Arc;
+use tokio::time::Instant;
 
-/// One group, ready to be served.
-pub(crate) struct Served {
+/// A group with what serving it needs.
+pub(crate) struct ServedGroup {
     pub(crate) group: Arc<Group>,
     pub(crate) metrics: Arc<GroupMetrics>,
     pub(crate) quota: Arc<Quota>,
     pub(crate) origin: Origin,
-    /// `maxLoads` places.
-    pub(crate) room: Arc<Room>,
-    /// What is remembered of its origin's failures.
+    pub(crate) load_limit: Arc<LoadLimit>,
+    /// Recent failures of its origin.
     pub(crate) backoff: Arc<OriginBackoff>,
-    /// When it was last said that clients' requests are not sent on.
-    pub(crate) held: Held,
+    pub(crate) not_passed_log: NotPassedLog,
 }
 
-/// All groups, ready to be served.
+impl ServedGroup {
+    /// Returns when a plain client has waited long enough for a flight: a load's head has arrived by then or has timed
+    /// out. A flight that follows another may take twice as long.
+    pub(crate) fn flight_deadline(&self, follows: bool) -> Instant {
+        let loads = if follows { 2 } else { 1 };
+        Instant::now() + loads * self.origin.timeout() + 3 * self.group.config().patience.duration()
+    }
+}
+
+/// All groups.
 #[derive(Default)]
-pub(crate) struct Rules {
+pub(crate) struct GroupTable {
     pub(crate) groups: Arc<Groups>,
-    served: Vec<Arc<Served>>,
+    served: Vec<Arc<ServedGroup>>,
 }
 
-impl Rules {
-    /// Takes over from `before` the places of loads that are under way, and what is known of origins that stay.
+impl GroupTable {
+    /// Builds the table of new groups. Groups and origins that stay keep their load limits and known failures.
     pub(crate) fn new(
         groups: Arc<Groups>,
         before: &Self,
@@ -44,28 +52,63 @@ impl Rules {
             groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
         let quotas = store.quotas(&limits);
         let served = groups.iter().zip(origins).zip(quotas).map(|((group, origin), quota)| {
-            let most = group.config().origin.max_loads;
-            let same =
-                |old: &&Arc<Served>| old.group.name() == group.name() && old.group.config().origin.max_loads == most;
+            let old = before.named(group.name());
+            let config = group.config();
             let metrics = metrics.group(group.name());
-            let new = || Arc::new(Room::new(most, metrics.loading.clone(), metrics.waiting.clone()));
-            let room = before.served.iter().find(same).map_or_else(new, |old| old.room.clone());
-            let there = |old: &&Arc<Served>| {
-                old.group.name() == group.name() && old.group.config().origin.url == group.config().origin.url
-            };
-            let backoff = before.served.iter().find(there).map_or_else(Arc::default, |old| old.backoff.clone());
-            Arc::new(Served { group: group.clone(), metrics, quota, origin, room, backoff, held: Held::default() })
+            let load_limit = old
+                .filter(|old| old.group.config().origin.max_loads == config.origin.max_loads)
+                .map(|old| old.load_limit.clone())
+                .unwrap_or_else(|| {
+                    let (loading, waiting) = (metrics.loading.clone(), metrics.waiting.clone());
+                    Arc::new(LoadLimit::new(config.origin.max_loads, loading, waiting))
+                });
+            let backoff = old
+                .filter(|old| old.group.config().origin.url == config.origin.url)
+                .map(|old| old.backoff.clone())
+                .unwrap_or_default();
+            let not_passed_log = NotPassedLog::default();
+            Arc::new(ServedGroup { group: group.clone(), metrics, quota, origin, load_limit, backoff, not_passed_log })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }
 
-    /// The group of this name, ready to be served.
-    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Served>> {
+    /// Returns the group of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<ServedGroup>> {
         self.served.iter().find(|served| served.group.name() == name)
     }
 
-    /// A group of [`Rules::groups`], ready to be served.
-    pub(crate) fn served(&self, group: &Arc<Group>) -> Option<&Arc<Served>> {
+    /// Returns what serving a group of [`GroupTable::groups`] needs.
+    pub(crate) fn served(&self, group: &Arc<Group>) -> Option<&Arc<ServedGroup>> {
         self.served.iter().find(|served| Arc::ptr_eq(&served.group, group))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cache::state::Cache;
+    use meshcache_protocol::Groups;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_reload_keeps_the_load_limit_and_the_known_failures_of_what_stays() {
+        let cache = Cache::sample("a", 1 << 20);
+        let set = |url: &str, max_loads: u32, ttl: &str| {
+            let config = serde_json::json!({"version": 1, "groups": [{
+                "name": "g", "match": {"hosts": ["h"]}, "origin": {"url": url, "maxLoads": max_loads}, "freshness": {"default": ttl},
+            }]});
+            cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+            cache.group_table().named("g").unwrap().clone()
+        };
+        let first = set("http://one", 3, "1m");
+        let other_ttl = set("http://one", 3, "2m");
+        assert!(!Arc::ptr_eq(&first, &other_ttl));
+        assert!(Arc::ptr_eq(&first.load_limit, &other_ttl.load_limit));
+        assert!(Arc::ptr_eq(&first.backoff, &other_ttl.backoff));
+        let other_limit = set("http://one", 4, "2m");
+        assert!(!Arc::ptr_eq(&first.load_limit, &other_limit.load_limit));
+        assert!(Arc::ptr_eq(&first.backoff, &other_limit.backoff));
+        let other_origin = set("http://two", 4, "2m");
+        assert!(Arc::ptr_eq(&other_limit.load_limit, &other_origin.load_limit));
+        assert!(!Arc::ptr_eq(&first.backoff, &other_origin.backoff), "they say nothing about another origin");
     }
 }

@@ -85,7 +85,7 @@ impl Cache {
     }
 
     fn write_place(&self, place: &RankedKey, message: &mut Vec<u8>) {
-        let rules = self.rules();
+        let rules = self.group_table();
         let Some((key, entries, used)) = self.store.entries_of(place, self.clock.now()) else { return };
         if let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) {
             self.write_frames(&key, &entries, used, served.group.digest(), message);
@@ -95,7 +95,8 @@ impl Cache {
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
         let response = self.cluster.peers.post(peer, paths::PUSH, message, PATIENCE).await?;
         let CaptureOutcome::Whole(report) =
-            capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.bytes.reserve()).await
+            capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.body_budget.reserve())
+                .await
         else {
             return Err(Failure::IncompleteBody);
         };
@@ -108,7 +109,7 @@ impl Cache {
         // Who sends may have heard of purges that are news here.
         let is_sure = self.consistency.catch_up(Claim::Peer(&there.to_string())).await;
         let there = Arc::new(there);
-        let rules = self.rules();
+        let rules = self.group_table();
         let late = self.clock.now().saturating_sub(began);
         let mut report = Report::default();
         for frame in &frames {

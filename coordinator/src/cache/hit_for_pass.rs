@@ -1,7 +1,7 @@
-//! Keys whose answers turned out not to be shared, for a while: so that nobody queues for them again. Something is
-//! tried all the same.
+//! Hit-for-pass: keys whose responses turned out not to be shared pass for a while instead of waiting in a flight. From
+//! time to time a request probes whether that has changed.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Reason, Request,
@@ -10,54 +10,54 @@ use meshcache_protocol::{
 };
 use parking_lot::Mutex;
 
-/// How many keys are remembered. Beyond that the oldest are forgotten, and the next one who asks waits once.
-const MOST: usize = 65_536;
-/// Between two tries, milliseconds, once some have failed. The first comes at once: the answer may have been one
+/// The most keys that are remembered. Requests for a forgotten key wait in a flight once.
+const MOST_KEYS: usize = 65_536;
+/// The longest time between two probes, milliseconds. The first probe comes at once: the response may have been one
 /// request's own fault.
-const LONGEST: u64 = 1000;
-/// The second try comes after so long; each further one after twice as long as the one before.
-const SECOND: u64 = 50;
-/// So many requests pass between two tries then: a key that is asked for seldom is not loaded twice each time.
-const BETWEEN: u32 = 3;
-/// The longest that a proxy need not ask, milliseconds: so that those that are asked for often are seen to be.
-const UNASKED: u64 = 250;
+const LONGEST_GAP: u64 = 1000;
+/// The time from the first probe to the second, milliseconds. It doubles with each further probe.
+const FIRST_GAP: u64 = 50;
+/// The least passes between two probes at the longest gap: a key with few requests is not loaded twice each time.
+const LEAST_PASSES: u32 = 3;
+/// The longest time for which a proxy passes without a question, milliseconds: busy keys must show here.
+const LONGEST_PROXY_PASS: u64 = 250;
 
-/// The keys that are remembered as `pass`.
-pub(crate) struct Passes(Mutex<LruCache<Hash, HitForPass<Pass>>>);
+/// The keys that pass.
+pub(crate) struct HitForPassTable(Mutex<LruCache<Hash, HitForPass<PassRecord>>>);
 
-/// What is remembered of a request that passes.
+/// Why a key passes, and when it is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pass {
+struct PassRecord {
     reason: AnyReason,
-    /// When the next request may be loaded as usual.
+    /// When the next request may probe.
     next: u64,
     gap: u64,
-    /// How many have passed since the last one that was.
+    /// The passes since the last probe.
     passed: u32,
 }
 
-/// How a request passes that is remembered.
+/// How a request for a remembered key passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Passing {
+pub(crate) struct RememberedPass {
     /// The log word and metric label.
     pub(crate) reason: AnyReason,
-    /// For how long whoever asks need not ask again, milliseconds: then something may be tried.
+    /// For how long a proxy passes without a question, milliseconds: a probe may come then.
     pub(crate) remember: u64,
-    /// For requests with the same values in these fields; empty: for all.
+    /// It holds for requests with the same values in these fields; empty: for all.
     pub(crate) vary: String,
-    /// This one is loaded beside it, to see whether its answer may be shared by now.
-    pub(crate) tries: bool,
+    /// A load beside this pass probes whether the response may be shared by now.
+    pub(crate) probes: bool,
 }
 
-impl Default for Passes {
+impl Default for HitForPassTable {
     fn default() -> Self {
-        Self(Mutex::new(recent(MOST)))
+        Self(Mutex::new(bounded_lru(MOST_KEYS)))
     }
 }
 
-impl Passes {
-    /// Remembers for so many milliseconds that the answer to a request was not shared; it varied by these fields. For
-    /// how long whoever asks need not ask again. A hash that two keys share only lets the other pass, too.
+impl HitForPassTable {
+    /// Remembers for `ms` milliseconds that the response to a request, which varied by these fields, may not be shared.
+    /// Returns for how long a proxy passes without a question. If two keys share a hash, the other passes, too.
     pub(crate) fn remember(
         &self,
         key: Hash,
@@ -72,20 +72,26 @@ impl Passes {
         }
         let (reason, mut all) = (reason.into(), self.0.lock());
         let passes = all.get_or_insert_mut(key, HitForPass::default);
-        // No request makes an answer large by what it says.
-        let first = if reason == Reason::TooLarge { LONGEST } else { 0 };
-        let gap = passes.get(request, now).map_or(first, |(before, _)| (before.gap * 2).clamp(SECOND, LONGEST));
+        // A large body is no single request's fault: no probe at once.
+        let first = if reason == Reason::TooLarge { LONGEST_GAP } else { 0 };
+        let gap = passes.get(request, now).map_or(first, |(before, _)| (before.gap * 2).clamp(FIRST_GAP, LONGEST_GAP));
         passes.remember(
             vary,
             request,
-            Pass { reason, next: now.saturating_add(gap), gap, passed: 0 },
+            PassRecord { reason, next: now.saturating_add(gap), gap, passed: 0 },
             now.saturating_add(ms),
         );
-        gap.min(UNASKED)
+        gap.min(LONGEST_PROXY_PASS)
     }
 
-    /// How a request passes, if it is remembered. `may_try`: it is of use to load it beside that.
-    pub(crate) fn get(&self, key: Hash, request: &Request<'_>, may_try: bool, now: u64) -> Option<Passing> {
+    /// Records a pass of a remembered key, and returns how it passes. `may_probe`: a load beside it is of use.
+    pub(crate) fn take_pass(
+        &self,
+        key: Hash,
+        request: &Request<'_>,
+        may_probe: bool,
+        now: u64,
+    ) -> Option<RememberedPass> {
         let mut all = self.0.lock();
         let passes = all.peek_mut(&key)?;
         let Some(pass) = passes.get_mut(request, now) else {
@@ -94,15 +100,15 @@ impl Passes {
             }
             return None;
         };
-        let tries = may_try && pass.next <= now && (pass.gap < LONGEST || pass.passed >= BETWEEN);
-        // While one is under way, the others pass.
+        let probes = may_probe && pass.next <= now && (pass.gap < LONGEST_GAP || pass.passed >= LEAST_PASSES);
+        // While a probe is under way, the other requests pass.
         (pass.next, pass.passed) =
-            if tries { (now.saturating_add(LONGEST), 0) } else { (pass.next, pass.passed.saturating_add(1)) };
-        // A try takes its time, too.
-        let left = if tries || pass.next <= now { pass.gap } else { pass.next - now };
-        let remember = left.min(UNASKED);
+            if probes { (now.saturating_add(LONGEST_GAP), 0) } else { (pass.next, pass.passed.saturating_add(1)) };
+        // A probe takes its time, too.
+        let left = if probes || pass.next <= now { pass.gap } else { pass.next - now };
+        let remember = left.min(LONGEST_PROXY_PASS);
         let reason = pass.reason;
-        Some(Passing { reason, remember, vary: passes.vary().names(), tries })
+        Some(RememberedPass { reason, remember, vary: passes.vary().names(), probes })
     }
 
     /// Forgets what is remembered for requests with these selecting fields: something was stored for them.
@@ -134,44 +140,47 @@ mod tests {
 
     #[test]
     fn a_key_is_remembered_for_a_while_or_until_something_is_stored() {
-        let passes = Passes::default();
-        passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
-        assert_eq!(passes.get(KEY, &plain(), false, 1020).map(|passing| passing.reason), Some(Reason::Private.into()));
-        assert_eq!((passes.get(KEY, &plain(), false, 1050), passes.0.lock().len()), (None, 0));
-        passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
-        passes.forget(KEY, &Selecting::default());
-        assert_eq!(passes.get(KEY, &plain(), false, 1000), None);
-        assert_eq!(passes.remember(KEY, Vary::Nothing, &plain(), Reason::Overload, 1000, 0), 0);
-        assert_eq!(passes.get(KEY, &plain(), false, 1000), None);
+        let table = HitForPassTable::default();
+        table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
+        assert_eq!(
+            table.take_pass(KEY, &plain(), false, 1020).map(|remembered| remembered.reason),
+            Some(Reason::Private.into())
+        );
+        assert_eq!((table.take_pass(KEY, &plain(), false, 1050), table.0.lock().len()), (None, 0));
+        table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
+        table.forget(KEY, &Selecting::default());
+        assert_eq!(table.take_pass(KEY, &plain(), false, 1000), None);
+        assert_eq!(table.remember(KEY, Vary::Nothing, &plain(), Reason::Overload, 1000, 0), 0);
+        assert_eq!(table.take_pass(KEY, &plain(), false, 1000), None);
     }
 
     #[test]
-    fn one_is_tried_at_once_and_then_ever_more_seldom_but_once_a_second_while_others_pass() {
-        let passes = Passes::default();
-        let (mut tried, mut now) = (Vec::new(), 0);
-        assert_eq!(passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000), 0);
-        while tried.len() < 7 {
-            if passes.get(KEY, &plain(), true, now).unwrap().tries {
-                tried.push(now);
-                assert!(!passes.get(KEY, &plain(), true, now).unwrap().tries, "one at a time");
-                passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000);
+    fn a_probe_comes_at_once_and_then_ever_more_seldom_but_once_a_second_while_others_pass() {
+        let table = HitForPassTable::default();
+        let (mut probed, mut now) = (Vec::new(), 0);
+        assert_eq!(table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000), 0);
+        while probed.len() < 7 {
+            if table.take_pass(KEY, &plain(), true, now).unwrap().probes {
+                probed.push(now);
+                assert!(!table.take_pass(KEY, &plain(), true, now).unwrap().probes, "one at a time");
+                table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000);
             }
             now += 1;
         }
-        assert_eq!(tried, [0, 50, 150, 350, 750, 1550, 2550]);
+        assert_eq!(probed, [0, 50, 150, 350, 750, 1550, 2550]);
     }
 
     #[test]
-    fn a_key_that_is_asked_for_seldom_is_not_tried_each_time() {
-        let passes = Passes::default();
-        passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 0, 60_000);
-        let mut tried = Vec::new();
+    fn a_key_with_few_requests_is_not_probed_each_time() {
+        let table = HitForPassTable::default();
+        table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 0, 60_000);
+        let mut probed = Vec::new();
         for second in 0..20 {
-            if passes.get(KEY, &plain(), true, second * 1000).unwrap().tries {
-                tried.push(second);
-                passes.remember(KEY, Vary::Nothing, &plain(), Reason::Private, second * 1000, 60_000);
+            if table.take_pass(KEY, &plain(), true, second * 1000).unwrap().probes {
+                probed.push(second);
+                table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, second * 1000, 60_000);
             }
         }
-        assert_eq!(tried, [0, 1, 2, 3, 4, 5, 9, 13, 17]);
+        assert_eq!(probed, [0, 1, 2, 3, 4, 5, 9, 13, 17]);
     }
 }

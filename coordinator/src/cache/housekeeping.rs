@@ -22,8 +22,8 @@ impl Cache {
                     self.cluster.record_absence();
                 }
                 last = self.clock.now();
-                self.loading.expire();
-                self.asking.expire();
+                self.loads.expire();
+                self.peer_loads.expire();
                 for part in 0..self.store.shard_count() {
                     while self.store.expire(part, self.clock.now()) {
                         tokio::task::yield_now().await;

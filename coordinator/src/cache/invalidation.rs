@@ -1,15 +1,15 @@
 //! What a successful unsafe request makes invalid: here, and at the key's owner and next peer (RFC 9111 section 4.4).
 
 use crate::{
-    bounded_lru::recent,
+    bounded_lru::bounded_lru,
     cache::{
-        groups::Served,
-        request::{Asked, caller},
+        groups::ServedGroup,
+        request::{CacheRequest, caller},
         state::Cache,
     },
     http::{body::Body, head::RequestHead, reply::empty},
     origin::with_headers,
-    settings::Door,
+    settings::Port,
     store::{Entry, IndexTerm, PurgeAction, PurgeMatch, PurgeScope},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
@@ -38,7 +38,7 @@ pub(crate) struct Invalidations(Mutex<LruCache<Hash, InvalidationLimit>>);
 
 impl Default for Invalidations {
     fn default() -> Self {
-        Self(Mutex::new(recent(MAX_LIMITS)))
+        Self(Mutex::new(bounded_lru(MAX_LIMITS)))
     }
 }
 
@@ -64,7 +64,7 @@ impl Cache {
         let targets = with_headers(&answer.headers, |fields| {
             freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
         });
-        let (rules, views) = (self.rules(), freshness::possible_key_fields(&request));
+        let (rules, views) = (self.group_table(), freshness::possible_key_fields(&request));
         for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
             let Ok(other) = protocol::Request::read(
                 b"GET",
@@ -103,7 +103,7 @@ impl Cache {
 
     /// `POST /.meshcache/invalidate/TARGET` with the host and scheme of the target: somebody has seen an unsafe request
     /// for it succeed.
-    pub async fn invalidated(self: &Arc<Self>, door: Door, request: Request<Incoming>) -> Response<Body> {
+    pub async fn invalidated(self: &Arc<Self>, port: Port, request: Request<Incoming>) -> Response<Body> {
         if request.method() != Method::POST {
             let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
             refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
@@ -113,8 +113,8 @@ impl Cache {
         let Some(uri) = target(&parts.uri) else { return empty(StatusCode::BAD_REQUEST) };
         (parts.uri, parts.method) = (uri, Method::GET);
         parts.headers.remove(http::header::CONTENT_LENGTH);
-        let Ok(head) = RequestHead::read(door, parts) else { return empty(StatusCode::BAD_REQUEST) };
-        let (rules, fields) = (self.rules(), head.fields());
+        let Ok(head) = RequestHead::read(port, parts) else { return empty(StatusCode::BAD_REQUEST) };
+        let (rules, fields) = (self.group_table(), head.fields());
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
         let said = Question::read(&fields).unwrap_or_default();
         let namespace = Some(said.namespace.as_str()).filter(|namespace| !namespace.is_empty());
@@ -122,7 +122,7 @@ impl Cache {
             return empty(StatusCode::MISDIRECTED_REQUEST);
         };
         let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
-        if door == Door::Data && !group.admits(caller(&request, self.settings.identity)) {
+        if port == Port::Data && !group.admits(caller(&request, self.settings.identity)) {
             return empty(StatusCode::FORBIDDEN);
         }
         for fields in freshness::possible_key_fields(&request) {
@@ -132,7 +132,7 @@ impl Cache {
     }
 
     /// Forgets a key now, or at the end of the second in which it was forgotten last.
-    fn invalidate_in_time(self: &Arc<Self>, served: &Arc<Served>, key: &Key) {
+    fn invalidate_in_time(self: &Arc<Self>, served: &Arc<ServedGroup>, key: &Key) {
         let changed = Changed::of(served, key);
         match self.invalidations.schedule(key.hash(), self.clock.now()) {
             Schedule::Now => self.invalidate(served, &changed),
@@ -149,7 +149,7 @@ impl Cache {
 
     /// Whether the asker has seen the key change since this was stored. The call that tells of it may still be on its
     /// way.
-    pub(crate) fn has_changed(&self, asked: &Asked<'_>, entry: &Entry, now: u64) -> bool {
+    pub(crate) fn has_changed(&self, asked: &CacheRequest<'_>, entry: &Entry, now: u64) -> bool {
         let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
         let is = entry.resident(now) > changed && self.invalidations.try_schedule_now(asked.key.hash(), now);
         if is {
@@ -160,13 +160,13 @@ impl Cache {
 
     /// Whether what arrived then has been found to be true no more here since: a copy that another coordinator has
     /// kept. Where both came in the same millisecond, it has.
-    pub(crate) fn was_invalidated(&self, served: &Served, key: &Key, arrived: u64) -> bool {
+    pub(crate) fn was_invalidated(&self, served: &ServedGroup, key: &Key, arrived: u64) -> bool {
         self.store.has_tombstone(key.hash(), arrived)
             || all_of_target(served, key).is_some_and(|all| self.store.has_tombstone(all, arrived))
     }
 
     /// Forgets a key with all its variants; what is being loaded for it is not stored, and nobody joins it any more.
-    fn invalidate(&self, served: &Served, changed: &Changed) {
+    fn invalidate(&self, served: &ServedGroup, changed: &Changed) {
         let (group, now) = (&served.group, self.clock.now());
         if let Some((path, target)) = changed.target {
             self.store.add_tombstone(target, now);
@@ -179,14 +179,14 @@ impl Cache {
                 |key, _| is(key),
             );
             self.observed.lock().clear();
-            self.loading.detach(is);
-            self.asking.detach(is);
+            self.loads.detach(is);
+            self.peer_loads.detach(is);
         }
         self.store.remove(&served.quota, changed.key, now);
         self.observed.lock().forget(changed.observed);
-        self.loading.detach(|flying| changed.begins(flying));
-        self.asking.detach(|flying| changed.begins(flying));
-        self.passes.forget_all(changed.key);
+        self.loads.detach(|flying| changed.begins(flying));
+        self.peer_loads.detach(|flying| changed.begins(flying));
+        self.hit_for_pass.forget_all(changed.key);
         tracing::debug!(group = group.name(), key = ?changed.key, "invalidated");
     }
 }
@@ -204,7 +204,7 @@ struct Changed {
 }
 
 impl Changed {
-    fn of(served: &Served, key: &Key) -> Self {
+    fn of(served: &ServedGroup, key: &Key) -> Self {
         let path = key.parts().map(|parts| IndexTerm::path(parts.path));
         Self {
             key: key.hash(),
@@ -220,7 +220,7 @@ impl Changed {
 }
 
 /// By what the store remembers that a key's target was invalidated, where others have the same target.
-fn all_of_target(served: &Served, key: &Key) -> Option<Hash> {
+fn all_of_target(served: &ServedGroup, key: &Key) -> Option<Hash> {
     let parts = key.parts().filter(|_| served.group.keys_more_than_target())?;
     Some(Hash::of(format!("target {} {}{}", parts.group, parts.path, parts.query).as_bytes()))
 }
@@ -254,11 +254,11 @@ mod tests {
     fn key(cache: &Cache, target: &str, language: &str) -> Key {
         let fields = [(&b"x-language"[..], language.as_bytes())];
         let request = Request::read(b"GET", b"http", b"h", target.as_bytes(), &fields).unwrap();
-        Key::of(&cache.rules().named("g").unwrap().group, &request, None)
+        Key::of(&cache.group_table().named("g").unwrap().group, &request, None)
     }
 
     fn invalidate(cache: &Arc<Cache>, key: &Key) {
-        let rules = cache.rules();
+        let rules = cache.group_table();
         let served = rules.named("g").unwrap();
         cache.invalidate(served, &Changed::of(served, key));
     }
@@ -267,7 +267,7 @@ mod tests {
     fn comes(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refused> {
         let stored = fresh(3_600_000);
         let (status, arrived) = (StatusCode::OK, cache.clock.now() - ago);
-        let (rules, selecting) = (cache.rules(), Default::default());
+        let (rules, selecting) = (cache.group_table(), Default::default());
         let entry = Entry::new(Parts {
             status,
             fields: vec![],
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
         cache.remove(&Scope { all: true, ..Scope::default() }, PurgeAction::Remove);
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.store.remove(&cache.rules().named("g").unwrap().quota, key.hash(), cache.clock.now());
+        cache.store.remove(&cache.group_table().named("g").unwrap().quota, key.hash(), cache.clock.now());
         assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));
     }
 
@@ -356,7 +356,7 @@ mod tests {
         for headers in [&[][..], &["x-language"]] {
             simulated::set(100_000);
             let cache = cache(headers);
-            let (rules, key) = (cache.rules(), key(&cache, &format!("/{}", "x".repeat(50_000)), "de"));
+            let (rules, key) = (cache.group_table(), key(&cache, &format!("/{}", "x".repeat(50_000)), "de"));
             let served = rules.named("g").unwrap();
             let is_there = || cache.store.peek(&served.quota, &key, cache.clock.now()).is_some();
             cache.invalidate_in_time(served, &key);

@@ -1,80 +1,83 @@
-//! What a flight brings, and for whom it is.
+//! The outcome of a load, and for which of its waiters it is.
 
-use crate::{cache::response, origin::Failure, store::Entry};
+use crate::{cache::response, http::body::Body, origin::Failure, store::Entry};
+use http::Response;
 use meshcache_protocol::{
     reason::AnyReason,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
-/// What a flight brings to all who wait for it.
+/// The result of a flight, for all its waiters.
 #[derive(Clone)]
-pub(crate) enum Landed {
-    /// An answer, for those whom it fits.
-    Given(Given),
-    /// Nothing that may be shared: each has to go by itself.
-    Apart(Apart),
-    /// No answer.
+pub(crate) enum LoadOutcome {
+    /// A response, for the waiters that it fits.
+    Loaded(LoadedResponse),
+    /// No response that may be shared: each waiter passes.
+    NotShared(NotShared),
+    /// No response.
     Failed(Failure),
 }
 
-/// An answer, and for whom it is.
+/// A response, and for which waiters it is.
 #[derive(Clone)]
-pub(crate) struct Given {
+pub(crate) struct LoadedResponse {
     pub(crate) entry: Arc<Entry>,
     pub(crate) verdict: Verdict,
     pub(crate) audience: Audience,
-    /// When its load began. What may not be used again without validation is for those who had come before.
+    /// When its load began. A response that needs validation before reuse is for requests that came before.
     pub(crate) began: Instant,
 }
 
-/// To whom of those who wait an answer may go.
+/// The waiters that may get a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
-    /// To the one who led; the others go by themselves.
+    /// The leader; the others pass.
     Leader,
-    /// To the one who led; another of them leads the next load, which shows whether the failure was the leader's own
-    /// fault.
+    /// The leader; another waiter leads the next load, which shows whether the failure was the first leader's own fault.
     First,
-    /// To all whom its Vary fits; if it may not be used again, to those who had come before its load began.
+    /// All that its Vary fits. If it may not be reused, only those that came before its load began.
     All,
-    /// To all whom its Vary fits, whenever they came: a failure that two loads have brought.
+    /// All that its Vary fits, whenever they came: two loads have brought this failure.
     Waiters,
 }
 
-/// Why nothing may be shared, and for how long to remember that, milliseconds, for requests with the same values in the
-/// fields of `vary`.
+/// Why a response may not be shared, and for how many milliseconds that is remembered for requests with the same values
+/// in the fields of `vary`.
 #[derive(Clone)]
-pub(crate) struct Apart {
+pub(crate) struct NotShared {
     pub(crate) reason: AnyReason,
     pub(crate) remember: u64,
     pub(crate) vary: String,
 }
 
-impl Landed {
-    /// What it holds in memory.
+impl LoadOutcome {
+    /// Its size in memory.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Given(given) => given.entry.bytes(),
-            Self::Apart(_) | Self::Failed(_) => 0,
+            Self::Loaded(response) => response.entry.bytes(),
+            Self::NotShared(_) | Self::Failed(_) => 0,
         }
     }
 }
 
-/// A stored answer for all, with its age and what is left of its freshness.
-pub(crate) fn given(entry: &Arc<Entry>, verdict: Verdict, now: u64) -> Landed {
-    given_since(entry, verdict, now, Instant::now())
+/// Returns a stored response for all waiters, with its age and the rest of its freshness.
+pub(crate) fn loaded(entry: &Arc<Entry>, verdict: Verdict, now: u64) -> LoadOutcome {
+    loaded_since(entry, verdict, now, Instant::now())
 }
 
-/// The same for one whose load began then.
-pub(crate) fn given_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> Landed {
-    // What a purge kept out of the store is kept nowhere else.
+/// Like [`loaded`], for a load that began earlier.
+pub(crate) fn loaded_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> LoadOutcome {
+    // A response that a purge kept out of the store may be stored nowhere else.
     verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
-    Landed::Given(Given {
+    LoadOutcome::Loaded(LoadedResponse {
         entry: entry.clone(),
-        verdict: response::aged(verdict, entry, now),
+        verdict: response::with_age(verdict, entry, now),
         audience: Audience::All,
         began,
     })
 }
+
+/// Where a plain client that leads a flight gets a response that may not be shared.
+pub(crate) type LeaderReply = Option<oneshot::Sender<Response<Body>>>;

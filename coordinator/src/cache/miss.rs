@@ -1,287 +1,279 @@
-//! Waiting together: whoever finds nothing in the store joins the key's flight, and who is first flies it.
+//! A miss: the request joins its key's flight; the first request starts it, and it asks the owner or loads here.
 
 use crate::{
     cache::{
-        flight::{Full, Takeoff, Waited, Wants},
-        groups::Served,
-        load::Errand,
+        flight::{FlightGuard, Full, JoinCondition, Waited},
+        flight_key,
+        load::{LoadJob, load},
         load_outcome,
-        load_outcome::{Apart, Audience, Given, Landed},
-        pass_reason::Aside,
-        peer_load::Hop,
-        request::Asked,
+        load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
+        pass,
+        pass_reason::PassReason,
+        peer_load,
+        peer_load::{PeerRoute, millis},
+        request::CacheRequest,
         response,
         state::Cache,
     },
-    http::{body::Body, head::RequestHead},
+    http::body::Body,
     jitter::spread,
-    store::{Entry, with_fields},
+    origin::Failure,
     telemetry::metrics::Metrics,
 };
 use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Key, Reason,
-    freshness::{self, LoadStart, Reuse, Selecting, Vary},
+    freshness::{self, LoadStart, Reuse},
     reason::AnyReason,
     request::Flags,
     wire::{Outcome, Verdict},
 };
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 use tokio::{sync::oneshot, time::Instant};
 
-/// The most flights that a request waits for, one after another: one may turn out to have variants, one may be for
-/// those who came before it, and one may have failed by its leader's fault.
-const MOST: usize = 4;
-/// For how long it counts that a key was asked for in part, milliseconds.
-const LESS: u64 = 10_000;
-/// How soon an asker hears for the first time that a load is under way: it tells a slow origin from a dead owner.
-pub(crate) const FIRST: Duration = Duration::from_millis(100);
+/// The most flights that a request waits for, one after another: the first may turn out to have variants, the second
+/// may be for earlier requests only, the third may fail by its leader's fault.
+const MOST_FLIGHTS: usize = 4;
+/// For how long a partial request for a key counts, milliseconds.
+const PARTIAL_REQUEST: u64 = 10_000;
 
-impl Cache {
-    /// Waits for the key's flight, and starts it where there is none.
-    pub(crate) async fn fly(
-        self: &Arc<Self>,
-        asked: &Asked<'_>,
-        head: &RequestHead,
-        body: Incoming,
-        hop: Option<Hop>,
-        fwd: &'static str,
-        since: LoadStart,
-    ) -> Response<Body> {
-        let now = Instant::now();
-        let told_to_come_back = asked.question.as_ref().map(|question| now + asked.patience(question));
-        let came = now.checked_sub(asked.waited()).unwrap_or(now);
-        let mut wants = Wants {
-            newer: (since == LoadStart::AfterRequest).then_some(came),
-            told: asked.question.as_ref().map_or(0, |question| question.flight),
+/// Waits for the key's flight, and starts it if none is under way.
+pub(crate) async fn join(
+    cache: &Arc<Cache>,
+    request: &CacheRequest<'_>,
+    body: Incoming,
+    route: Option<PeerRoute>,
+    fwd: &'static str,
+    since: LoadStart,
+) -> Response<Body> {
+    let now = Instant::now();
+    let reply_by = request.question.as_ref().map(|question| now + request.patience(question));
+    let came = now.checked_sub(request.waited()).unwrap_or(now);
+    let mut condition = JoinCondition {
+        began_after: (since == LoadStart::AfterRequest).then_some(came),
+        ticket: request.question.as_ref().map_or(0, |question| question.flight),
+    };
+    let flights = if route.is_some() { &cache.peer_loads } else { &cache.loads };
+    // A flight to come back for may have turned out to have variants.
+    let mut key =
+        if flights.has_result(&request.key, condition) { request.key.clone() } else { flight_key::of(cache, request) };
+    let (why, mut is_variant) = (|reason: AnyReason| PassReason::new(reason, fwd), false);
+    for _ in 0..MOST_FLIGHTS {
+        let stored = || if condition.began_after.is_none() { stored_since(cache, request, &key) } else { None };
+        let (waiter, guard) = match flights.join(&key, condition, stored) {
+            Ok(joined) => joined,
+            Err(Full) => return pass::at_capacity(cache, request, reply_by.unwrap_or(now)).await,
         };
-        let flights = if hop.is_some() { &self.asking } else { &self.loading };
-        // What it comes back for may have turned out to have variants.
-        let mut key = if flights.is_kept(&asked.key, wants) { asked.key.clone() } else { self.flight_key(asked) };
-        let (aside, mut is_variant) = (|reason: AnyReason| Aside::new(reason, fwd), false);
-        for _ in 0..MOST {
-            let left = || if wants.newer.is_none() { self.left(asked, &key) } else { None };
-            let (seat, takeoff) = match flights.join(&key, wants, left) {
-                Ok(joined) => joined,
-                Err(Full) => return self.full(asked, told_to_come_back.unwrap_or(now)).await,
-            };
-            let (leads, number) = (takeoff.is_some() || wants.leads(seat.number), seat.number);
-            let own = takeoff.and_then(|takeoff| self.take_off(takeoff, asked, head, hop.clone(), (fwd, false)));
-            let deadline = told_to_come_back.unwrap_or_else(|| self.deadline(asked.served, seat.follows));
-            match seat.wait(deadline).await {
-                Waited::Landed(Landed::Given(Given { entry, mut verdict, audience, began })) => {
-                    let fits = entry.selecting.matches(&asked.request);
-                    // What has to be validated before it is used again is for those who asked before the load began
-                    // (RFC 9111 section 4).
-                    let is_used_again = verdict.ttl > 0 || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
-                    let is_theirs = match audience {
-                        Audience::Leader | Audience::First => false,
-                        Audience::All => is_used_again || began >= came || wants.is_in_time_for(number),
-                        Audience::Waiters => true,
-                    };
-                    if leads || (is_theirs && fits) {
-                        verdict.collapsed |= !leads;
-                        verdict.load = (!is_used_again && audience == Audience::All).then(|| millis(began.elapsed()));
-                        if verdict.reason.is_empty()
-                            && fwd != "uri-miss"
-                            && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated)
-                        {
-                            verdict.reason = fwd.into();
-                        }
-                        asked.served.metrics.count_response(verdict.outcome.label());
-                        match response::give(asked, &entry, verdict, &self.names) {
-                            Some(response) => return response,
-                            None => return self.let_go(asked, head, body, aside(Reason::Conditional.into())).await,
-                        }
+        let (leads, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
+        let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
+        let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
+        match waiter.wait(deadline).await {
+            Waited::Completed(LoadOutcome::Loaded(LoadedResponse { entry, mut verdict, audience, began })) => {
+                let fits = entry.selecting.matches(&request.http);
+                // A response that needs validation before reuse is for requests that came before its load began (RFC
+                // 9111 section 4).
+                let is_reusable = verdict.ttl > 0 || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
+                let is_for_waiter = match audience {
+                    Audience::Leader | Audience::First => false,
+                    Audience::All => is_reusable || began >= came || condition.is_in_time_for(number),
+                    Audience::Waiters => true,
+                };
+                if leads || (is_for_waiter && fits) {
+                    verdict.collapsed |= !leads;
+                    verdict.load = (!is_reusable && audience == Audience::All).then(|| millis(began.elapsed()));
+                    if verdict.reason.is_empty()
+                        && fwd != "uri-miss"
+                        && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated)
+                    {
+                        verdict.reason = fwd.into();
                     }
-                    match audience {
-                        Audience::Leader => break,
-                        // Another leads the next one.
-                        Audience::First => wants = Wants::after(number),
-                        // Whoever comes from now on knows by what it varies.
-                        Audience::All if fits => {
-                            (wants.newer, key) = (Some(came), variant_key(&asked.key, &selecting(asked, &entry)))
-                        }
-                        Audience::All | Audience::Waiters if !is_variant => {
-                            (is_variant, key) = (true, variant_key(&asked.key, &selecting(asked, &entry)))
-                        }
-                        Audience::All | Audience::Waiters => break,
+                    request.served.metrics.count_response(verdict.outcome.label());
+                    match response::from_entry(request, &entry, verdict, &cache.names) {
+                        Some(response) => return response,
+                        None => return pass::pass(cache, request, body, why(Reason::Conditional.into())).await,
                     }
                 }
-                Waited::Landed(Landed::Apart(Apart { reason, remember, vary })) => {
-                    if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
-                        asked.served.metrics.count_request(Outcome::Miss.label(), reason);
-                        return response;
+                match audience {
+                    Audience::Leader => break,
+                    // Another waiter leads the next flight.
+                    Audience::First => condition = JoinCondition::after(number),
+                    // Later requests know by which fields the response varies.
+                    Audience::All if fits => {
+                        condition.began_after = Some(came);
+                        key = flight_key::variant_key(&request.key, &flight_key::selecting(request, &entry));
                     }
-                    if reason == Reason::Overload {
-                        spread(deadline).await;
+                    Audience::All | Audience::Waiters if !is_variant => {
+                        is_variant = true;
+                        key = flight_key::variant_key(&request.key, &flight_key::selecting(request, &entry));
                     }
-                    return self.let_go(asked, head, body, Aside { remember, vary, ..aside(reason) }).await;
+                    Audience::All | Audience::Waiters => break,
                 }
-                Waited::Landed(Landed::Failed(failure)) => return self.failed(asked, failure),
-                Waited::Crashed => return self.failed(asked, crate::origin::Failure::Internal),
-                Waited::Late(flight) if asked.question.is_some() => {
-                    asked.served.metrics.count_response(Outcome::Loading.label());
-                    return response::bare(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
-                }
-                // The flight's head was there in time, or it would have failed: a long body need not be waited for.
-                Waited::Late(_) => return self.let_go(asked, head, body, aside(Reason::Slow.into())).await,
             }
+            Waited::Completed(LoadOutcome::NotShared(NotShared { reason, remember, vary })) => {
+                if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
+                    request.served.metrics.count_request(Outcome::Miss.label(), reason);
+                    return response;
+                }
+                if reason == Reason::Overload {
+                    spread(deadline).await;
+                }
+                return pass::pass(cache, request, body, PassReason { remember, vary, ..why(reason) }).await;
+            }
+            Waited::Completed(LoadOutcome::Failed(failure)) => return pass::load_failed(cache, request, failure),
+            Waited::Aborted => return pass::load_failed(cache, request, Failure::Internal),
+            Waited::TimedOut(flight) if request.question.is_some() => {
+                request.served.metrics.count_response(Outcome::Loading.label());
+                return response::verdict_only(&Verdict {
+                    flight,
+                    collapsed: !leads,
+                    ..Verdict::new(Outcome::Loading)
+                });
+            }
+            // The response's head came in time, or the load would have failed: a plain client need not wait for a long
+            // body.
+            Waited::TimedOut(_) => return pass::pass(cache, request, body, why(Reason::Slow.into())).await,
         }
-        self.let_go(asked, head, body, aside(Reason::NotShared.into())).await
     }
+    pass::pass(cache, request, body, why(Reason::NotShared.into())).await
+}
 
-    /// Flies in a task of its own, that no client's leaving ends. What may turn out to be a plain client's alone comes
-    /// back to it this way.
-    fn take_off(
-        self: &Arc<Self>,
-        mut takeoff: Takeoff<Landed>,
-        asked: &Asked<'_>,
-        head: &RequestHead,
-        hop: Option<Hop>,
-        (fwd, is_refresh): (&'static str, bool),
-    ) -> Option<oneshot::Receiver<Response<Body>>> {
-        // The answer to a whole load is no answer to a request for less.
-        let wants_all = asked.request.is_get() && !asked.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
-        let (leader, own) =
-            if asked.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
-        let head = if wants_all { head.clone() } else { head.whole() };
-        let errand = Errand {
-            served: asked.served.clone(),
-            head,
-            key: asked.key.clone(),
-            verified: asked.verified(),
-            fwd,
-            is_refresh,
+/// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
+/// turns out to be its own alone.
+fn start_flight(
+    cache: &Arc<Cache>,
+    mut guard: FlightGuard<LoadOutcome>,
+    request: &CacheRequest<'_>,
+    route: Option<PeerRoute>,
+    fwd: &'static str,
+    is_refresh: bool,
+) -> Option<oneshot::Receiver<Response<Body>>> {
+    // The response to a whole load is no response to a partial or conditional request.
+    let wants_all = request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
+    let (leader, own) =
+        if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
+    let job = LoadJob {
+        served: request.served.clone(),
+        head: if wants_all { request.head.clone() } else { request.head.whole() },
+        key: request.key.clone(),
+        verified: request.verified(),
+        fwd,
+        is_refresh,
+    };
+    let cache = cache.clone();
+    let gauge = FlightGauge::new(&cache.metrics);
+    tokio::spawn(async move {
+        let _gauge = gauge;
+        let waited = guard.wait_for_previous().await;
+        let outcome = match route {
+            Some(mut route) => {
+                route.question.waited = waited.map_or(route.question.waited, millis);
+                peer_load::load(&cache, job, route, leader).await
+            }
+            None => {
+                cache.peek(&job).await;
+                guard.mark_loading();
+                load(&cache, &job, leader).await
+            }
         };
-        let cache = self.clone();
-        let under_way = UnderWay::new(&self.metrics);
-        tokio::spawn(async move {
-            let _under_way = under_way;
-            let waited = takeoff.clear().await;
-            let landed = match hop {
-                Some(mut hop) => {
-                    hop.question.waited = waited.map_or(hop.question.waited, millis);
-                    cache.ask(errand, hop, leader).await
-                }
-                None => {
-                    cache.peek(&errand).await;
-                    takeoff.loads();
-                    cache.load(&errand, leader).await
-                }
-            };
-            let bytes = landed.bytes();
-            takeoff.land(landed, bytes);
-        });
-        own
-    }
+        let bytes = outcome.bytes();
+        guard.complete(outcome, bytes);
+    });
+    own
+}
 
-    /// One load in the background for a stale answer, whatever the number of those who were given it.
-    pub(crate) fn refresh(self: &Arc<Self>, asked: &Asked<'_>, head: &RequestHead) {
-        if freshness::joins(&asked.served.group, &asked.request, asked.verified()).is_ok()
-            && self.passes.get(asked.key.hash(), &asked.request, false, self.clock.now()).is_none()
-        {
-            self.load_beside(asked, head, "stale");
-        }
-    }
-
-    /// One load in the background, for whoever comes while it is under way.
-    pub(crate) fn load_beside(self: &Arc<Self>, asked: &Asked<'_>, head: &RequestHead, fwd: &'static str) {
-        let key = self.flight_key(asked);
-        if let Ok((_, Some(takeoff))) = self.loading.join(&key, Wants::default(), || self.left(asked, &key)) {
-            self.take_off(takeoff, asked, head, None, (fwd, true));
-        }
-    }
-
-    /// Whether a load of the whole is to answer a proxy's request for less: one that is under way, or one that begins
-    /// because the key was asked for a moment ago already. What is asked for once is not worth the whole.
-    pub(crate) fn loads_the_whole(&self, asked: &Asked<'_>) -> bool {
-        if asked.question.is_none()
-            || !freshness::is_answered_by_whole(&asked.served.group, &asked.request, asked.verified())
-        {
-            return false;
-        }
-        let key = self.flight_key(asked);
-        self.loading.is_flying(&key)
-            || self.asking.is_flying(&key)
-            || (!asked.is_from_peer
-                && self.asked_for_less.replace(asked.key.hash(), (), self.clock.now(), LESS).is_some())
-    }
-
-    /// The key under which a request waits with others: its own, or, where what is stored under that is known to vary,
-    /// one for all whom the same variant would fit.
-    fn flight_key(&self, asked: &Asked<'_>) -> Key {
-        let newest = self
-            .store
-            .peek(&asked.served.quota, &asked.key, self.clock.now())
-            .and_then(|(entries, _)| entries.into_iter().next());
-        newest.map_or_else(|| asked.key.clone(), |newest| variant_key(&asked.key, &selecting(asked, &newest)))
-    }
-
-    /// What a flight has left that landed after the store was looked at for this request: it would be loaded twice.
-    /// Either what answers it, or the first that is known of a key that varies.
-    fn left(&self, asked: &Asked<'_>, key: &Key) -> Option<Landed> {
-        if asked.question.as_ref().is_some_and(|question| question.changed.is_some()) {
-            return None;
-        }
-        let (group, now) = (&asked.served.group, self.clock.now());
-        let (entries, _) = self.store.peek(&asked.served.quota, &asked.key, now)?;
-        let entry = match entries.iter().find(|entry| entry.answers(&asked.request)) {
-            Some(entry) => {
-                (freshness::reuse(group, &asked.request, asked.verified(), Some(&entry.stored), entry.resident(now))
-                    == Reuse::Fresh)
-                    .then_some(entry)
-            }
-            None => entries.first().filter(|newest| variant_key(&asked.key, &selecting(asked, newest)) != *key),
-        }?;
-        let verdict = response::aged(Verdict::new(Outcome::Hit), entry, now);
-        (verdict.ttl > 0).then(|| load_outcome::given(entry, verdict, now))
-    }
-
-    /// When a plain client has waited long enough for a flight: longer than the load's head may take, and the one
-    /// before it where it follows one.
-    pub(crate) fn deadline(&self, served: &Served, follows: bool) -> Instant {
-        let loads = if follows { 2 } else { 1 };
-        Instant::now() + loads * served.origin.timeout() + 3 * served.group.config().patience.duration()
+/// Refreshes a stale response in the background: one load, however many requests were given it.
+pub(crate) fn refresh(cache: &Arc<Cache>, request: &CacheRequest<'_>) {
+    if freshness::joins(&request.served.group, &request.http, request.verified()).is_ok()
+        && cache.hit_for_pass.take_pass(request.key.hash(), &request.http, false, cache.clock.now()).is_none()
+    {
+        load_in_background(cache, request, "stale");
     }
 }
 
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What a request has in the fields by which a stored response varies.
-fn selecting(asked: &Asked<'_>, stored: &Entry) -> Selecting {
-    with_fields(stored, |stored| Selecting::in_group(&asked.served.group, &Vary::of(&stored), &asked.request))
-}
-
-/// The key of a flight for all whom the same variant would fit. Of what does not vary it is the key itself.
-pub(crate) fn variant_key(key: &Key, selecting: &Selecting) -> Key {
-    if *selecting == Selecting::default() {
-        return key.clone();
+/// Loads in the background, for requests that come meanwhile.
+pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>, fwd: &'static str) {
+    let key = flight_key::of(cache, request);
+    let stored = || stored_since(cache, request, &key);
+    if let Ok((_, Some(guard))) = cache.loads.join(&key, JoinCondition::default(), stored) {
+        start_flight(cache, guard, request, None, fwd, true);
     }
-    let mut hasher = DefaultHasher::new();
-    selecting.hash(&mut hasher);
-    Key::from_bytes([key.bytes(), &hasher.finish().to_le_bytes()].concat())
 }
 
-/// Counts a flight for as long as it is there.
-struct UnderWay(Arc<Metrics>);
+/// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is under way, or the
+/// key was requested a moment ago. A single partial request is not worth the whole.
+pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) -> bool {
+    if request.question.is_none()
+        || !freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified())
+    {
+        return false;
+    }
+    let key = flight_key::of(cache, request);
+    cache.loads.is_in_flight(&key)
+        || cache.peer_loads.is_in_flight(&key)
+        || (!request.is_from_peer
+            && cache.partial_requests.replace(request.key.hash(), (), cache.clock.now(), PARTIAL_REQUEST).is_some())
+}
 
-impl UnderWay {
+/// Returns what a flight has stored since this request's lookup, which would be loaded twice: a fresh response to the
+/// request, or the first sign that the key varies.
+fn stored_since(cache: &Cache, request: &CacheRequest<'_>, key: &Key) -> Option<LoadOutcome> {
+    if request.question.as_ref().is_some_and(|question| question.changed.is_some()) {
+        return None;
+    }
+    let (group, now) = (&request.served.group, cache.clock.now());
+    let (entries, _) = cache.store.peek(&request.served.quota, &request.key, now)?;
+    let entry = match entries.iter().find(|entry| entry.answers(&request.http)) {
+        Some(entry) => {
+            let resident = entry.resident(now);
+            (freshness::reuse(group, &request.http, request.verified(), Some(&entry.stored), resident) == Reuse::Fresh)
+                .then_some(entry)
+        }
+        None => entries
+            .first()
+            .filter(|newest| flight_key::variant_key(&request.key, &flight_key::selecting(request, newest)) != *key),
+    }?;
+    let verdict = response::with_age(Verdict::new(Outcome::Hit), entry, now);
+    (verdict.ttl > 0).then(|| load_outcome::loaded(entry, verdict, now))
+}
+
+/// Counts a flight until it is dropped.
+struct FlightGauge(Arc<Metrics>);
+
+impl FlightGauge {
     fn new(metrics: &Arc<Metrics>) -> Self {
         metrics.flights.inc();
         Self(metrics.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for FlightGauge {
     fn drop(&mut self) {
         self.0.flights.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::request::tests::{cache, classified};
+    use meshcache_protocol::wire::Question;
+
+    #[test]
+    fn the_second_partial_request_of_a_proxy_waits_for_the_whole() {
+        let cache = cache(serde_json::json!({}));
+        let question = Question { group: "g".into(), ..Question::new() }.to_string();
+        let note = |target: &str, fields: &[(&str, &str)]| {
+            classified(&cache, "GET", target, fields, |request| {
+                let Ok(request) = request else { panic!("it is not looked up") };
+                note_partial_request(&cache, &request)
+            })
+        };
+        let (proxy, range) = (("meshcache-wire", question.as_str()), ("range", "bytes=0-1"));
+        assert!(!note("/a", &[proxy, range]), "one is not worth the whole");
+        assert!(note("/a", &[proxy, range]));
+        assert!(!note("/b", &[proxy, range]), "another key");
+        assert!(!note("/a", &[range]), "a plain client gets its part from the origin");
+        assert!(!note("/a", &[proxy]), "it wants the whole");
     }
 }

@@ -1,19 +1,22 @@
-//! The cache of one coordinator. [`lookup`] tells the way of a request: store, then miss, flight, peer or
-//! origin, and back.
+//! The cache of one coordinator. [`lookup`] shows the way of a request: the store, else a flight, which asks a peer or
+//! the origin. Imports go that way and never back; [`state`] is what all stages share.
 
 pub(crate) mod flight;
+pub(crate) mod flight_key;
 pub(crate) mod groups;
 pub(crate) mod handover;
 pub(crate) mod hit_for_pass;
 pub(crate) mod housekeeping;
+pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod load;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;
-pub(crate) mod lookup;
+pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
 pub(crate) mod observe;
+pub(crate) mod origin_response;
 pub(crate) mod pass;
 pub(crate) mod pass_reason;
 pub(crate) mod peek;

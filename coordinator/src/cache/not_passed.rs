@@ -1,40 +1,40 @@
-//! What is said of plain clients' requests that a group does not let through to its origin: one line a minute for each
-//! field.
+//! Log lines about plain clients' requests that a group does not pass to its origin: one a minute for each field.
 
 use meshcache_protocol::groups::NotPassed;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Milliseconds between two lines.
-const QUIET: u64 = 60_000;
+/// Milliseconds between two lines about the same field.
+const LOG_PAUSE: u64 = 60_000;
 
-/// When each field's line was written last; 0: never.
+/// When the last line about each field was written; 0: never.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct NotPassedLog {
     methods: AtomicU64,
     other_paths: AtomicU64,
 }
 
-impl Held {
-    /// Says that a request was not sent on, and which field would let it; not every time. `now`: milliseconds.
-    pub(crate) fn complain(&self, group: &str, not: NotPassed, method: &str, now: u64) {
-        if self.is_due(not, now) {
+impl NotPassedLog {
+    /// Logs that a request was not passed, and which field would allow it. `now`: milliseconds.
+    pub(crate) fn log(&self, group: &str, field: NotPassed, method: &str, now: u64) {
+        if self.take_turn(field, now) {
             tracing::warn!(
                 group,
                 method,
-                field = not.field(),
-                "a client's request that no cache answers is not sent on (403): the field would let it"
+                field = field.field(),
+                "a client's request is not passed to the origin (403): the field would allow it"
             );
         }
     }
 
-    fn is_due(&self, not: NotPassed, now: u64) -> bool {
-        let said = match not {
+    /// Whether a line is due, which counts as written then.
+    fn take_turn(&self, field: NotPassed, now: u64) -> bool {
+        let logged = match field {
             NotPassed::Methods => &self.methods,
             NotPassed::OtherPaths => &self.other_paths,
         };
-        let last = said.load(Relaxed);
-        (last == 0 || now >= last.saturating_add(QUIET))
-            && said.compare_exchange(last, now.max(1), Relaxed, Relaxed).is_ok()
+        let last = logged.load(Relaxed);
+        (last == 0 || now >= last.saturating_add(LOG_PAUSE))
+            && logged.compare_exchange(last, now.max(1), Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -44,9 +44,9 @@ mod tests {
 
     #[test]
     fn each_field_is_named_once_a_minute() {
-        let held = Held::default();
-        assert!(held.is_due(NotPassed::Methods, 5) && held.is_due(NotPassed::OtherPaths, 6));
-        assert!(!held.is_due(NotPassed::Methods, 60_004) && !held.is_due(NotPassed::OtherPaths, 60_005));
-        assert!(held.is_due(NotPassed::Methods, 60_005), "what was not said puts nothing off");
+        let log = NotPassedLog::default();
+        assert!(log.take_turn(NotPassed::Methods, 5) && log.take_turn(NotPassed::OtherPaths, 6));
+        assert!(!log.take_turn(NotPassed::Methods, 60_004) && !log.take_turn(NotPassed::OtherPaths, 60_005));
+        assert!(log.take_turn(NotPassed::Methods, 60_005), "a line that was not written delays nothing");
     }
 }

@@ -1,7 +1,7 @@
 //! `mode: observe` for plain clients: a response that passes is held against what they would have been answered with.
 
 use crate::{
-    cache::{groups::Served, load::Brought, request::Asked, state::Cache},
+    cache::{groups::ServedGroup, request::CacheRequest, revalidation::OriginHead, state::Cache},
     http::body::{Body, Cut},
     origin::with_headers,
     telemetry::limits::ProcessLimit,
@@ -18,13 +18,13 @@ use std::{
 /// A response of a group that observes.
 pub(crate) struct Watching {
     cache: Arc<Cache>,
-    served: Arc<Served>,
+    served: Arc<ServedGroup>,
     passing: PassingBody,
 }
 
 impl Cache {
     /// Looks at a response that passes, where its group only observes and there is something to be learned of it.
-    pub(crate) fn watch(self: &Arc<Self>, asked: &Asked<'_>, brought: &Brought<'_>) -> Option<Watching> {
+    pub(crate) fn watch(self: &Arc<Self>, asked: &CacheRequest<'_>, brought: &OriginHead<'_>) -> Option<Watching> {
         let group = &asked.served.group;
         if group.config().mode != Mode::Observe {
             return None;
@@ -34,7 +34,7 @@ impl Cache {
             let passed = PassedResponse {
                 group,
                 key: &asked.key,
-                request: &asked.request,
+                request: &asked.http,
                 verified: asked.verified(),
                 response,
                 times: brought.times,

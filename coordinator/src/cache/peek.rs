@@ -2,7 +2,9 @@
 //! loaded.
 
 use crate::{
-    cache::{flight::Waited, load::Errand, miss::variant_key, state::Cache, transfer::Comes, transfer_report::Refused},
+    cache::{
+        flight::Waited, flight_key::variant_key, load::LoadJob, state::Cache, transfer::Comes, transfer_report::Refused,
+    },
     cluster::client::Call,
     consistency::catch_up::Claim,
     http::capture::{CaptureOutcome, capture},
@@ -31,8 +33,8 @@ pub(crate) enum Peeked {
 impl Cache {
     /// Asks a key's owner before for what it has of it, where this coordinator has become the owner and may have missed
     /// something. What comes is in the store then.
-    pub(crate) async fn peek(&self, errand: &Errand) {
-        let Errand { served, key, .. } = errand;
+    pub(crate) async fn peek(&self, errand: &LoadJob) {
+        let LoadJob { served, key, .. } = errand;
         let (me, now) = (&self.settings.me, self.clock.now());
         if !self.cluster.peers.has_token()
             || self.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
@@ -64,17 +66,17 @@ impl Cache {
 
     async fn take_peeked(
         &self,
-        errand: &Errand,
+        errand: &LoadJob,
         load: &PurgeGuard,
         response: Response<Incoming>,
         asked: u64,
     ) -> &'static str {
-        let Errand { served, key, .. } = errand;
+        let LoadJob { served, key, .. } = errand;
         let patience = served.group.config().patience.duration();
         let CaptureOutcome::Whole(message) = capture(
             IdleTimeoutBody::new(response.into_body(), patience),
             frame::MAX_FRAME as u64,
-            &mut self.bytes.reserve(),
+            &mut self.body_budget.reserve(),
         )
         .await
         else {
@@ -108,9 +110,9 @@ impl Cache {
     /// who uses the key.
     pub(crate) async fn peeked(&self, key: Vec<u8>, patience: Duration) -> Peeked {
         let key = Key::from_bytes(key);
-        let rules = self.rules();
+        let rules = self.group_table();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
-        // Said before the store is looked at: what is sent is no older.
+        // AnyReason before the store is looked at: what is sent is no older.
         let mut message = frame::new_message(&self.consistency.position());
         let empty = message.len();
         let mut write = || {
@@ -121,11 +123,11 @@ impl Cache {
         };
         let held = self.store.peek(&served.quota, &key, self.clock.now()).map_or_else(Vec::new, |(entries, _)| entries);
         let variants = held.iter().map(|entry| variant_key(&key, &entry.selecting));
-        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loading.find(&key));
+        let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| self.loads.join_load(&key));
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
-                Waited::Late(_) => {
+                Waited::TimedOut(_) => {
                     self.metrics.count_peek_answered("loading");
                     return Peeked::Loading;
                 }

@@ -1,4 +1,4 @@
-//! A part of a stored response: 304, 206 with one range or several, 416.
+//! The part of a stored response that a request gets: 304, 206 with one range or several, 416.
 
 use crate::{jitter::random, store::Entry};
 use bytes::{Bytes, BytesMut};
@@ -8,8 +8,7 @@ use http::{
 };
 use meshcache_protocol::freshness::Part;
 
-/// What stands between the parts of an answer with several ranges: another one for each answer, so that nobody can
-/// write it into a body beforehand.
+/// The boundary between the ranges of a multipart response. It is random, so that no body can contain it on purpose.
 struct Boundary(String);
 
 impl Boundary {
@@ -18,9 +17,9 @@ impl Boundary {
     }
 }
 
-/// Status, body and changed fields of the part that answers; none where only the origin may.
-pub(crate) fn cut(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
-    // Of a stored part, the bytes are counted from the beginning of the whole.
+/// Returns the status and the body of a part, and adapts the header fields. None if only the origin may answer.
+pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
+    // The ranges of a stored part count from the beginning of the whole.
     let (skipped, length) = entry.extent().map_or((0, entry.body.len() as u64), |extent| (extent.first, extent.length));
     let content_range = |range: &str| HeaderValue::from_str(&format!("bytes {range}/{length}")).ok();
     match part {
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_has_a_boundary_of_its_own_that_its_parts_stand_between() {
+    fn each_multipart_response_has_a_boundary_of_its_own_between_its_ranges() {
         let (one, other) = (Boundary::random(), Boundary::random());
         assert_ne!(one.0, other.0);
         // RFC 2046 section 5.1.1.

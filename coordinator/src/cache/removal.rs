@@ -16,8 +16,8 @@ impl Cache {
         let purged = self.store.purge(&named.scopes(), fate, |key, variants| named.matches(key, variants));
         self.observed.lock().clear();
         // Removed first: who starts a flight after that has begun it after the purge.
-        self.loading.detach(|key| named.match_key(key) != PurgeMatch::No);
-        self.asking.detach(|key| named.match_key(key) != PurgeMatch::No);
+        self.loads.detach(|key| named.match_key(key) != PurgeMatch::No);
+        self.peer_loads.detach(|key| named.match_key(key) != PurgeMatch::No);
         purged
     }
 

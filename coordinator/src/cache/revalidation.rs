@@ -1,29 +1,34 @@
-//! What a load asks the origin to confirm: the stale response to the request, else the responses to others (RFC 9111
-//! section 4.3.1).
+//! Revalidation: which stored responses a load asks the origin to confirm, and what a 304 makes of them (RFC 9111
+//! section 4.3).
 
 use crate::{
+    cache::{insertion::LoadTarget, response::Names},
+    jitter::random,
     origin::with_headers,
-    store::{Entry, with_fields},
+    store::{Entry, Parts, with_fields},
 };
-use http::response;
-use meshcache_protocol::{Response, freshness};
+use http::{header::VIA, response};
+use meshcache_protocol::{
+    Field, Response,
+    freshness::{self, NotStored, Selecting, Times, Vary},
+};
 use std::sync::Arc;
 
-/// Stored responses that a 304 may be about.
+/// The stored responses that a 304 may be about (RFC 9111 section 4.3.1).
 #[derive(Default)]
 pub(crate) enum Candidates {
-    /// None: the origin is asked for all of it.
+    /// None: the request is unconditional.
     #[default]
     None,
-    /// The one that would be given if it were fresh.
+    /// The response that would be used if it were fresh.
     Own(Arc<Entry>),
-    /// Those for requests with other selecting fields, each with its strong entity tag: one of them may be this
-    /// request's, too.
+    /// Responses to requests with other selecting fields, each with its strong entity tag: one of them may be the
+    /// response to this request, too.
     Others(Vec<(Arc<Entry>, Vec<u8>)>),
 }
 
 impl Candidates {
-    /// The stale response to a request, if it has a validator; where there is no response to it, `others`.
+    /// Selects the stale response if it has a validator. If there is no stale response, it selects `others`.
     pub(crate) fn of(stale: Option<&Arc<Entry>>, others: impl FnOnce() -> Vec<Arc<Entry>>) -> Self {
         match stale {
             Some(entry) if entry.stored.validator => Self::Own(entry.clone()),
@@ -38,7 +43,7 @@ impl Candidates {
         }
     }
 
-    /// The conditions that ask for them.
+    /// Returns the conditional fields of the request.
     pub(crate) fn conditions(&self) -> Vec<(&'static str, Vec<u8>)> {
         match self {
             Self::None => Vec::new(),
@@ -50,25 +55,107 @@ impl Candidates {
         }
     }
 
-    /// Whether nothing is asked for.
+    /// Whether the request is unconditional.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// The one that a 304 is about.
+    /// Returns the response that a 304 confirms.
     pub(crate) fn confirmed(&self, head: &response::Parts) -> Option<&Arc<Entry>> {
         with_headers(&head.headers, |fields| {
             let new = Response { status: head.status.as_u16(), fields };
             match self {
                 Self::None => None,
                 Self::Own(entry) => with_fields(entry, |stored| freshness::confirms(&stored, &new)).then_some(entry),
-                // What is weak, or not said, may be the same for some purpose, but not in the very form that this
-                // client takes.
+                // A weak or missing tag may mean another form of the same, which this client may not accept.
                 Self::Others(tagged) => {
                     let said = freshness::strong_tag(&new)?;
                     tagged.iter().find(|(_, tag)| *tag == said).map(|(entry, _)| entry)
                 }
             }
         })
+    }
+}
+
+/// A response head that updates a stored response.
+pub(crate) struct OriginHead<'a> {
+    pub(crate) head: &'a response::Parts,
+    pub(crate) times: Times,
+    /// When it arrived, by the store's clock.
+    pub(crate) at: u64,
+}
+
+/// Returns a stored response with the fields of a 304 or of the response to a HEAD, as if it had just arrived so (RFC
+/// 9111 section 3.2).
+pub(crate) fn freshen(
+    names: &Names,
+    target: &LoadTarget<'_>,
+    old: &Entry,
+    origin_head: &OriginHead<'_>,
+) -> Result<Entry, NotStored> {
+    let OriginHead { head: new, times, at } = *origin_head;
+    let LoadTarget { served, request, verified, load, .. } = target;
+    let fields = with_headers(&new.headers, |new| with_fields(old, |stored| freshness::freshened(stored.fields, new)));
+    let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+    let response = Response { status: old.stored.status, fields: &views };
+    let stored = freshness::store(&served.group, request, *verified, &response, times, random())?;
+    let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
+    let fields = freshness::storable(&served.group, &response, times.responded);
+    // The stored Via already ends with our member.
+    let fields = if new.headers.contains_key(VIA) { names.with_via(fields, new.version) } else { fields };
+    let tags = served.group.config().tags.header.to_ascii_lowercase();
+    Ok(Entry::new(Parts {
+        status: old.status,
+        fields,
+        tags: &tags,
+        body: old.body.clone(),
+        selecting,
+        stored,
+        arrived: at,
+        position: load.position().clone(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::response::tests::entry;
+
+    fn with_validator(mut entry: Entry) -> Arc<Entry> {
+        entry.stored.validator = true;
+        Arc::new(entry)
+    }
+
+    fn not_modified(fields: &[(&'static str, &'static str)]) -> response::Parts {
+        let head = http::Response::builder().status(304);
+        fields.iter().fold(head, |head, (name, value)| head.header(*name, *value)).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_stale_response_with_a_validator_is_validated() {
+        let stale = with_validator(entry(&[("etag", "\"1\"")], b"abc"));
+        let candidates = Candidates::of(Some(&stale), Vec::new);
+        assert_eq!(candidates.conditions(), [("if-none-match", b"\"1\"".to_vec())]);
+        assert!(candidates.confirmed(&not_modified(&[("etag", "\"1\"")])).is_some());
+        assert!(candidates.confirmed(&not_modified(&[("etag", "\"2\"")])).is_none(), "it is about another response");
+        let without = Arc::new(entry(&[], b"abc"));
+        assert!(
+            Candidates::of(Some(&without), || vec![stale.clone()]).is_none(),
+            "there is nothing to validate it with"
+        );
+    }
+
+    #[test]
+    fn without_a_response_to_the_request_those_to_others_are_validated_by_their_strong_tags() {
+        let [one, two, weak] = ["\"1\"", "\"2\"", "W/\"3\""].map(|tag| with_validator(entry(&[("etag", tag)], b"abc")));
+        let candidates = Candidates::of(None, || vec![one, two.clone(), weak]);
+        assert_eq!(candidates.conditions(), [("if-none-match", b"\"1\", \"2\"".to_vec())]);
+        let confirmed = candidates.confirmed(&not_modified(&[("etag", "\"2\"")])).unwrap();
+        assert!(Arc::ptr_eq(confirmed, &two));
+        for other in ["\"9\"", "W/\"2\""] {
+            assert!(candidates.confirmed(&not_modified(&[("etag", other)])).is_none(), "{other}");
+        }
+        assert!(candidates.confirmed(&not_modified(&[])).is_none(), "it does not say which");
+        assert!(Candidates::of(None, Vec::new).is_none());
     }
 }

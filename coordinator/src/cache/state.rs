@@ -1,20 +1,20 @@
-//! What a cache has. [`lookup`](crate::cache::lookup) is the way of a request through it.
+//! The state that lookups share. [`lookup`](crate::cache::lookup) is the way of a request through it.
 
 use crate::{
-    bounded_lru::Lately,
+    bounded_lru::ExpiringLru,
     cache::{
-        flight::{Bounds, Flights, Numbers},
-        groups::Rules,
-        hit_for_pass::Passes,
+        flight::{FlightLimits, FlightNumbers, Flights},
+        groups::GroupTable,
+        hit_for_pass::HitForPassTable,
         invalidation::Invalidations,
-        load_outcome::Landed,
+        load_outcome::LoadOutcome,
         response::Names,
     },
     clock,
     clock::Clock,
     cluster::Cluster,
     consistency::Consistency,
-    http::{byte_budget::ByteBudget, request_body::ControlBodies},
+    http::byte_budget::ByteBudget,
     origin::{BadCa, ConnectionLimit, Origins},
     settings::Settings,
     store::{Store, usage::Usage},
@@ -26,18 +26,17 @@ use meshcache_protocol::{Groups, Observer, observe};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Loads under way at once, and requests that wait for them. Over it a question passes and a client is told to come
-/// back.
-const MOST: Bounds = Bounds { flights: 10_000, waiters: 100_000 };
-/// Of bodies that are on their way into the store, as many bytes as a quarter of it, but at least these: what is more
-/// goes past it.
-const LEAST: u64 = 64 << 20;
-/// What requests under way may take that the store does not answer, with their heads and their connections to origins.
-/// Resident it is half as much again.
-const UNDER_WAY: u64 = 80 << 20;
-/// Of so many keys it is remembered for a moment that they failed, or were asked for in part.
-const LATELY: usize = 16_384;
-/// The most that is remembered of groups that observe.
+/// Limits of flights and their waiters. Beyond them a question is declined, and a client gets 503.
+const FLIGHTS: FlightLimits = FlightLimits { flights: 10_000, waiters: 100_000 };
+/// The least budget of bodies on their way into the store, bytes. With a larger store it is a quarter of that. Bodies
+/// beyond it pass.
+const LEAST_BODY_BUDGET: u64 = 64 << 20;
+/// The budget of requests that the store does not answer, with their heads and their connections to origins, bytes. The
+/// resident memory is half as much again.
+const HEAD_BUDGET: u64 = 80 << 20;
+/// The most keys whose failures, or whose partial requests, are remembered.
+const RECENT_KEYS: usize = 16_384;
+/// The limits of what is remembered for groups that observe.
 const OBSERVED: observe::Limits = observe::Limits { responses: 16_384, bytes: 16 << 20 };
 
 /// The cache of one coordinator.
@@ -46,32 +45,29 @@ pub struct Cache {
     pub(crate) names: Names,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
-    /// Loads from origins.
-    pub(crate) loading: Flights<Landed>,
-    /// Questions to other coordinators. Apart from loads, so that what a peer asks of us never waits for what we ask
-    /// of it.
-    pub(crate) asking: Flights<Landed>,
-    pub(crate) passes: Passes,
-    /// The statuses of failures that a load has just brought.
-    pub(crate) failures: Lately<StatusCode>,
-    /// Keys of which a head or a part was just asked for.
-    pub(crate) asked_for_less: Lately<()>,
-    /// Bodies on their way into the store.
-    pub(crate) bytes: Arc<ByteBudget>,
-    /// Heads of requests under way, and what goes past the cache with them.
-    pub(crate) heads: Arc<ByteBudget>,
-    /// Bodies of control calls that anybody may send, and of those of who has a token.
-    pub(crate) control_bodies: ControlBodies,
-    pub(crate) peer_bodies: ControlBodies,
+    /// Flights that load from origins.
+    pub(crate) loads: Flights<LoadOutcome>,
+    /// Flights that ask other coordinators. They are kept apart from loads, so that a peer's question never waits for our
+    /// question to that peer.
+    pub(crate) peer_loads: Flights<LoadOutcome>,
+    pub(crate) hit_for_pass: HitForPassTable,
+    /// The statuses of recent failures.
+    pub(crate) failures: ExpiringLru<StatusCode>,
+    /// Keys with a recent HEAD, conditional or range request from a proxy.
+    pub(crate) partial_requests: ExpiringLru<()>,
+    /// Memory for bodies on their way into the store.
+    pub(crate) body_budget: Arc<ByteBudget>,
+    /// Memory for the heads of requests under way, and for passes.
+    pub(crate) head_budget: Arc<ByteBudget>,
     pub(crate) invalidations: Invalidations,
-    /// What passed in groups that only observe.
+    /// Responses that passed in groups that only observe.
     pub(crate) observed: Mutex<Observer>,
-    /// The other coordinators.
+    /// The ring and the other coordinators.
     pub cluster: Arc<Cluster>,
-    /// What was purged, as it is known here.
+    /// The purges that are known here.
     pub consistency: Arc<Consistency>,
-    rules: ArcSwap<Rules>,
-    reloading: Mutex<()>,
+    groups: ArcSwap<GroupTable>,
+    reload_lock: Mutex<()>,
     origins: Origins,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -79,27 +75,25 @@ pub struct Cache {
 impl Cache {
     /// An empty cache with no groups and an empty ring.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (clock, numbers) = (Clock::new(), Numbers::from(clock::wall()));
+        let (clock, numbers) = (Clock::new(), FlightNumbers::from(clock::wall()));
         let cluster = Cluster::new(&settings.me, clock, metrics.clone());
         Arc::new(Self {
             names: Names::new(&settings.installation),
             clock,
             store: Store::new(settings.store_bytes),
-            loading: Flights::new(MOST, numbers.clone()),
-            asking: Flights::new(MOST, numbers),
-            passes: Passes::default(),
-            failures: Lately::new(LATELY),
-            asked_for_less: Lately::new(LATELY),
-            heads: ByteBudget::new(UNDER_WAY),
-            control_bodies: ControlBodies::new(metrics.clone()),
-            peer_bodies: ControlBodies::new(metrics.clone()),
+            loads: Flights::new(FLIGHTS, numbers.clone()),
+            peer_loads: Flights::new(FLIGHTS, numbers),
+            hit_for_pass: HitForPassTable::default(),
+            failures: ExpiringLru::new(RECENT_KEYS),
+            partial_requests: ExpiringLru::new(RECENT_KEYS),
+            head_budget: ByteBudget::new(HEAD_BUDGET),
             invalidations: Invalidations::default(),
             observed: Mutex::new(Observer::new(OBSERVED)),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),
-            bytes: ByteBudget::new((settings.store_bytes / 4).max(LEAST)),
-            rules: ArcSwap::default(),
-            reloading: Mutex::default(),
+            body_budget: ByteBudget::new((settings.store_bytes / 4).max(LEAST_BODY_BUDGET)),
+            groups: ArcSwap::default(),
+            reload_lock: Mutex::default(),
             origins: Origins::new(ConnectionLimit::of_process(metrics.clone())),
             settings,
             metrics,
@@ -108,42 +102,42 @@ impl Cache {
 }
 
 impl Cache {
-    /// Takes these groups from now on. Fails where an origin's `ca` cannot be read: then the old groups stay.
+    /// Replaces the groups. Fails if an origin's `ca` cannot be read: then the old groups stay.
     pub fn set_groups(&self, groups: Arc<Groups>) -> Result<(), BadCa> {
-        let _one_at_a_time = self.reloading.lock();
-        let rules = Rules::new(groups, &self.rules.load(), &self.store, &self.origins, &self.metrics)?;
-        self.rules.store(Arc::new(rules));
+        let _one_at_a_time = self.reload_lock.lock();
+        let table = GroupTable::new(groups, &self.groups.load(), &self.store, &self.origins, &self.metrics)?;
+        self.groups.store(Arc::new(table));
         Ok(())
     }
 
-    /// The groups, ready to be served.
-    pub(crate) fn rules(&self) -> Arc<Rules> {
-        self.rules.load_full()
+    /// The groups with all that serving them needs.
+    pub(crate) fn group_table(&self) -> Arc<GroupTable> {
+        self.groups.load_full()
     }
 
     /// The groups.
     pub fn groups(&self) -> Arc<Groups> {
-        self.rules.load().groups.clone()
+        self.groups.load().groups.clone()
     }
 
-    /// What it shows to peers. `None`: it asks none, and loads for itself.
+    /// Sets the token for peers. `None`: no peer is asked, and all keys are loaded here.
     pub fn set_peer_token(&self, token: Option<String>) {
         self.set_peer_tokens(token.as_slice());
     }
 
-    /// The tokens of peers: the first is shown to them and marks purges, and the marks of all are right.
+    /// Sets the tokens for peers: the first is sent to them and marks purges; the marks of all tokens are accepted.
     pub fn set_peer_tokens(&self, tokens: &[String]) {
         self.cluster.peers.set_token(tokens.first().cloned());
         self.consistency.set_tokens(tokens);
     }
 
-    /// How many requests wait, how many bytes of bodies are on their way into the store, and how many those take that
-    /// are under way.
-    pub fn under_way(&self) -> (usize, u64, u64) {
-        (self.loading.waiters() + self.asking.waiters(), self.bytes.used(), self.heads.used())
+    /// Returns the number of waiters, the bytes of bodies on their way into the store, and the bytes of requests under
+    /// way.
+    pub fn in_flight(&self) -> (usize, u64, u64) {
+        (self.loads.waiters() + self.peer_loads.waiters(), self.body_budget.used(), self.head_budget.used())
     }
 
-    /// What each group has, for gauges.
+    /// Returns what each group stores, for gauges.
     pub fn usage(&self) -> Vec<Usage> {
         self.store.usage()
     }
@@ -151,7 +145,7 @@ impl Cache {
 
 #[cfg(test)]
 impl Cache {
-    /// An empty one, with no groups and an empty ring.
+    /// An empty cache with no groups and an empty ring.
     pub(crate) fn sample(me: &str, store_bytes: u64) -> Arc<Self> {
         let identity = crate::settings::Identity::None;
         Self::new(

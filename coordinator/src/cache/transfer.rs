@@ -2,7 +2,7 @@
 //! out.
 
 use crate::{
-    cache::{groups::Served, state::Cache, transfer_report::Refused},
+    cache::{groups::ServedGroup, state::Cache, transfer_report::Refused},
     store::{Entry, Parts, PurgeGuard, Recency},
 };
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl Cache {
     /// sender had carried out on it.
     pub(crate) fn take_in(
         &self,
-        served: &Served,
+        served: &ServedGroup,
         load: &PurgeGuard,
         frame: &Frame<'_>,
         late: u64,

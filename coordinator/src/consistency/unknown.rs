@@ -1,6 +1,6 @@
 //! The purges that were claimed and are unknown here: when each was first claimed, and which are no longer waited for.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -26,9 +26,9 @@ pub(crate) struct UnknownPurges {
 impl Default for UnknownPurges {
     fn default() -> Self {
         Self {
-            proven: Mutex::new(recent(MAX_PROVEN)),
-            unproven: Mutex::new(recent(MAX_UNPROVEN)),
-            abandoned: Mutex::new(recent(MAX_PROVEN)),
+            proven: Mutex::new(bounded_lru(MAX_PROVEN)),
+            unproven: Mutex::new(bounded_lru(MAX_UNPROVEN)),
+            abandoned: Mutex::new(bounded_lru(MAX_PROVEN)),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
         byte_budget::{ByteBudget, ByteReservation},
         interim::Interim,
     },
-    settings::Door,
+    settings::Port,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
@@ -70,8 +70,8 @@ const FIELD_OVERHEAD: usize = 64;
 pub(crate) type Fields<'a> = SmallVec<[Field<'a>; 24]>;
 
 impl RequestHead {
-    pub(crate) fn read(door: Door, mut parts: Parts) -> Result<Self, BadHead> {
-        if door == Door::Peer {
+    pub(crate) fn read(port: Port, mut parts: Parts) -> Result<Self, BadHead> {
+        if port == Port::Peer {
             // This is the peer's token, which must not be passed on.
             parts.headers.remove(AUTHORIZATION);
             if let Some(clients) = parts.headers.remove(header::AUTHORIZATION) {
@@ -82,12 +82,12 @@ impl RequestHead {
         if parts.version == Version::HTTP_2 {
             join_crumbs(&mut parts.headers);
         }
-        let authority = match door {
-            Door::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => {
+        let authority = match port {
+            Port::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => {
                 Authority::Field(header::AUTHORITY)
             }
-            Door::Peer => return Err(BadHead::Call),
-            Door::Data => {
+            Port::Peer => return Err(BadHead::Call),
+            Port::Data => {
                 let mut hosts = parts.headers.get_all(HOST).iter();
                 match (hosts.next(), hosts.next(), parts.uri.authority()) {
                     (_, Some(_), _) | (None, _, None) => return Err(BadHead::Host),
@@ -249,38 +249,38 @@ fn join_crumbs(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn head(door: Door, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<RequestHead, BadHead> {
+    fn head(port: Port, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<RequestHead, BadHead> {
         let mut request = http::Request::builder().uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        RequestHead::read(door, request.body(()).unwrap().into_parts().0)
+        RequestHead::read(port, request.body(()).unwrap().into_parts().0)
     }
 
     #[test]
     fn a_head_has_exactly_one_authority() {
-        assert_eq!(head(Door::Data, "/x", &[("host", "h:1")]).unwrap().authority(), b"h:1");
+        assert_eq!(head(Port::Data, "/x", &[("host", "h:1")]).unwrap().authority(), b"h:1");
         assert_eq!(
-            head(Door::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(),
+            head(Port::Data, "http://a/x?y", &[("host", "h")]).unwrap().authority(),
             b"a",
             "the target has the last word (RFC 9112 section 3.2.2)"
         );
-        assert_eq!(head(Door::Data, "http://a/x?y", &[]).unwrap().target(), "/x?y");
-        assert_eq!(head(Door::Data, "/x", &[]).unwrap_err(), BadHead::Host);
-        assert_eq!(head(Door::Data, "/x", &[("host", "h"), ("host", "h")]).unwrap_err(), BadHead::Host);
+        assert_eq!(head(Port::Data, "http://a/x?y", &[]).unwrap().target(), "/x?y");
+        assert_eq!(head(Port::Data, "/x", &[]).unwrap_err(), BadHead::Host);
+        assert_eq!(head(Port::Data, "/x", &[("host", "h"), ("host", "h")]).unwrap_err(), BadHead::Host);
     }
 
     #[test]
     fn a_call_from_a_peer_carries_the_clients_authority_and_scheme() {
         let call = head(
-            Door::Peer,
+            Port::Peer,
             "http://peer-1/x",
             &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")],
         )
         .unwrap();
         assert_eq!((call.authority(), call.scheme()), (&b"h"[..], "https"));
         let authorized = head(
-            Door::Peer,
+            Port::Peer,
             "http://peer-1/x",
             &[
                 ("meshcache-wire", "1"),
@@ -291,7 +291,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(authorized.headers().get(AUTHORIZATION).unwrap(), "Basic me");
-        assert_eq!(head(Door::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
+        assert_eq!(head(Port::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
         let crumbs = |version| {
             let request = http::Request::builder()
                 .uri("http://h/")
@@ -299,14 +299,14 @@ mod tests {
                 .header("cookie", "a=b")
                 .header("cookie", "c=d");
             let head =
-                RequestHead::read(Door::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
+                RequestHead::read(Port::Data, request.header("host", "h").body(()).unwrap().into_parts().0).unwrap();
             head.headers().get_all(COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(
             (crumbs(Version::HTTP_2), crumbs(Version::HTTP_11)),
             (vec!["a=b; c=d".to_owned()], vec!["a=b".to_owned(), "c=d".to_owned()])
         );
-        let spoofed = head(Door::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
+        let spoofed = head(Port::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
         assert_eq!(spoofed.authority(), b"h");
         for (scheme, fields) in [
             ("https", &[("x-forwarded-proto", "HTTPS")][..]),
@@ -317,7 +317,7 @@ mod tests {
             ("https", &[("meshcache-scheme", "https"), ("meshcache-wire", "1")]),
         ] {
             let fields = [&[("host", "h")], fields].concat();
-            assert_eq!(head(Door::Data, "/x", &fields).unwrap().scheme(), scheme, "{fields:?}");
+            assert_eq!(head(Port::Data, "/x", &fields).unwrap().scheme(), scheme, "{fields:?}");
         }
     }
 }

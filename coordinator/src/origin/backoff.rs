@@ -1,7 +1,7 @@
 //! Backoff from an origin that does not answer. Meanwhile a stale response is served at once, and one load at a time
 //! tries the origin. Without a stale response a load goes to the origin at once.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
@@ -73,7 +73,7 @@ impl Backoff {
 
 impl Default for OriginBackoff {
     fn default() -> Self {
-        Self(Mutex::new(Failures { all: Backoff::default(), failed: Vec::new(), keys: recent(MAX_KEYS) }))
+        Self(Mutex::new(Failures { all: Backoff::default(), failed: Vec::new(), keys: bounded_lru(MAX_KEYS) }))
     }
 }
 

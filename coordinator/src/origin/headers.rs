@@ -197,11 +197,11 @@ pub(crate) fn with_headers<T>(headers: &HeaderMap, see: impl FnOnce(&[Field<'_>]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Door;
+    use crate::settings::Port;
 
     fn head(host: &'static str, target: &str) -> RequestHead {
         let request = Request::builder().uri(target).header("host", host).body(()).unwrap();
-        RequestHead::read(Door::Data, request.into_parts().0).unwrap()
+        RequestHead::read(Port::Data, request.into_parts().0).unwrap()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
+    http::request_body::ControlBodies,
     purge::{InvalidPurge, PurgeRequest, Purger},
     server::{Handler, TOO_MANY_FIELDS},
 };
@@ -37,6 +38,8 @@ pub struct AdminPort {
     pub me: String,
     /// The store's limit.
     pub store_bytes: u64,
+    /// Bodies of control calls with a token.
+    pub(crate) bodies: Arc<ControlBodies>,
 }
 
 /// The port's routes, behind the token check.
@@ -138,7 +141,7 @@ async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
 
 async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
     let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
-    let body = match admin.cache.peer_bodies.read(request, MAX_PURGE).await {
+    let body = match admin.bodies.read(request, MAX_PURGE).await {
         Ok(body) => body,
         Err(bad) => {
             let (status, why) = bad.message();

@@ -1,14 +1,15 @@
 //! The data port: requests of proxies, plain clients, and the feed.
 
 use crate::{
-    cache::{pass_reason::Aside, response, state::Cache},
+    cache::{lookup, pass_reason::PassReason, response, state::Cache},
     feed::{Feed, Unavailable},
     http::{
         body::Body,
         reply::{empty, text, with_field},
+        request_body::ControlBodies,
     },
     server::{Handler, TOO_MANY_FIELDS},
-    settings::Door,
+    settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -25,6 +26,8 @@ pub struct DataPort {
     pub cache: Arc<Cache>,
     /// Answers feed requests.
     pub feed: Arc<Feed>,
+    /// Bodies of control calls, which any client may send.
+    pub(crate) bodies: Arc<ControlBodies>,
 }
 
 impl Handler for DataPort {
@@ -34,7 +37,7 @@ impl Handler for DataPort {
         if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
-        self.cache.answer(Door::Data, request).await
+        lookup::answer(&self.cache, Port::Data, request).await
     }
 
     fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -45,7 +48,7 @@ impl Handler for DataPort {
 /// Rejects a head with too many fields. A proxy or a peer is told to pass the request on itself.
 pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
     if request.headers().contains_key(wire::header::WIRE) {
-        return response::hand_back(&Aside::new(TOO_MANY_FIELDS, ""));
+        return response::decline(&PassReason::new(TOO_MANY_FIELDS, ""));
     }
     response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_FIELDS, &cache.names)
 }
@@ -53,7 +56,7 @@ pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Res
 impl DataPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
-            return self.cache.invalidated(Door::Data, request).await;
+            return self.cache.invalidated(Port::Data, request).await;
         }
         if request.uri().path() != paths::FEED {
             return empty(StatusCode::NOT_FOUND);
@@ -61,7 +64,7 @@ impl DataPort {
         if request.method() != Method::POST {
             return with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST");
         }
-        let body = match self.cache.control_bodies.read(request, MAX_FEED_QUESTION).await {
+        let body = match self.bodies.read(request, MAX_FEED_QUESTION).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };

@@ -1,16 +1,17 @@
 //! The peer port: calls between coordinators. Without a token there is no answer.
 
 use crate::{
-    cache::{handover, peek::Peeked, state::Cache},
+    cache::{handover, lookup, peek::Peeked, state::Cache},
     cluster::{announcements, announcements::Announcement, membership::Membership},
     config::tokens::Tokens,
     http::{
         body::Body,
         reply::{empty, text, with_field},
+        request_body::ControlBodies,
     },
     purge::{Behind, PurgeCall, Purger},
     server::{Handler, data::too_many_fields},
-    settings::Door,
+    settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -44,6 +45,8 @@ pub struct PeerPort {
     pub tokens: Arc<Tokens>,
     /// Permits for pushes.
     pub pushes: Arc<Semaphore>,
+    /// Bodies of control calls with a token.
+    pub(crate) bodies: Arc<ControlBodies>,
 }
 
 impl Handler for PeerPort {
@@ -61,7 +64,7 @@ impl Handler for PeerPort {
         if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
-        self.cache.answer(Door::Peer, request).await
+        lookup::answer(&self.cache, Port::Peer, request).await
     }
 
     fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -72,7 +75,7 @@ impl Handler for PeerPort {
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
-            return self.cache.invalidated(Door::Peer, request).await;
+            return self.cache.invalidated(Port::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
             (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE, method)
@@ -90,7 +93,7 @@ impl PeerPort {
     }
 
     async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
+        let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
@@ -103,7 +106,7 @@ impl PeerPort {
 
     /// Returns the purges that the caller may have missed.
     async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.peer_bodies.read(request, MAX_CALL).await {
+        let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
@@ -118,7 +121,7 @@ impl PeerPort {
             .get(wire::header::WIRE)
             .and_then(|value| wire::Question::parse(value.to_str().ok()?).ok())
             .unwrap_or_default();
-        let key = match self.cache.peer_bodies.read(request, MAX_KEY).await {
+        let key = match self.bodies.read(request, MAX_KEY).await {
             Ok(key) => key,
             Err(error) => return error.response(),
         };
@@ -145,7 +148,7 @@ impl PeerPort {
 
     /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
     async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = match self.cache.peer_bodies.read(request, announcements::MAX_BYTES).await {
+        let body = match self.bodies.read(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };

@@ -106,7 +106,7 @@ async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
     status.metrics.set_usage(&status.cache.usage());
     let consistency = &status.cache.consistency;
     status.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
-    status.metrics.set_under_way(status.cache.under_way());
+    status.metrics.set_under_way(status.cache.in_flight());
     match status.metrics.page() {
         Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -28,7 +28,7 @@ impl World {
     /// The version and age of a node's entry of a key.
     pub(super) fn stored(&self, at: usize, key: usize) -> Option<(u64, u64)> {
         let cache = &self.nodes[at].cache;
-        let rules = cache.rules();
+        let rules = cache.group_table();
         let now = cache.clock.now();
         let entry = cache.store.get(&rules.named("g")?.quota, &self.keys[key], now, |_| true)?;
         Some((
@@ -73,7 +73,7 @@ impl World {
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
                     && cache.consistency.record_claim(Claim::Peer(&there.to_string())) == Standing::Current
                 {
-                    let (there, rules) = (Arc::new(there), cache.rules());
+                    let (there, rules) = (Arc::new(there), cache.group_table());
                     for frame in &frames {
                         let _ =
                             cache.take_in(rules.named("g").unwrap(), &load, frame, PATIENCE / 2, &there, Comes::Peeked);
@@ -95,7 +95,7 @@ impl World {
         let write = move |world: &mut World, responder: Responder<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
             let mut message = frame::new_message(&cache.consistency.position());
-            let rules = cache.rules();
+            let rules = cache.group_table();
             let served = rules.named("g").unwrap();
             if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {
                 let used = Recency { ..used };
@@ -137,7 +137,7 @@ impl World {
                         arrived: now,
                         position: load.position().clone(),
                     }));
-                    let kept = cache.store.put(&cache.rules().named("g").unwrap().quota, &load, entry, now);
+                    let kept = cache.store.put(&cache.group_table().named("g").unwrap().quota, &load, entry, now);
                     world.complete_flight(at, key, flight, version, kept);
                 })
             });

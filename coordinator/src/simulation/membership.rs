@@ -131,7 +131,7 @@ impl World {
         self.nodes[at].announces = MembershipEvent::Leave;
         self.keep_announcing(at, MembershipEvent::Leave, incarnation);
         let cache = self.nodes[at].cache.clone();
-        let (ring, rules, now) = (cache.cluster.ring(), cache.rules(), cache.clock.now());
+        let (ring, rules, now) = (cache.cluster.ring(), cache.group_table(), cache.clock.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
         for place in cache.store.keys_by_use() {
             let (Some(owner), Some((key, entries, used))) =
@@ -168,7 +168,7 @@ impl World {
         if cache.consistency.record_claim(Claim::Peer(&there.to_string())) != Standing::Current {
             return self.request_catch_up(at);
         }
-        let (there, rules) = (Arc::new(there), cache.rules());
+        let (there, rules) = (Arc::new(there), cache.group_table());
         for frame in &frames {
             let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.position());
             let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);

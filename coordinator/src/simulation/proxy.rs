@@ -1,7 +1,7 @@
 //! Proxies: the real filter with one worker each, and their clients.
 
 use crate::{
-    settings::Door,
+    settings::Port,
     simulation::{
         check::AnswerSource,
         net::{Endpoint, Responder},
@@ -265,7 +265,7 @@ impl World {
             to,
             patience,
             move |world, responder: Responder<QuestionResponse>| {
-                world.receive_question(to, key, Door::Data, &said, responder)
+                world.receive_question(to, key, Port::Data, &said, responder)
             },
             move |world, answer| {
                 if let Some((_, version)) =

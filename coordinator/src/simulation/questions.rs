@@ -2,7 +2,7 @@
 
 use crate::{
     consistency::catch_up::{Claim, Standing},
-    settings::Door,
+    settings::Port,
     simulation::{
         flights::Waiter,
         net::{Endpoint, Responder},
@@ -26,15 +26,15 @@ impl World {
         &mut self,
         at: usize,
         key: usize,
-        door: Door,
+        port: Port,
         said: &wire::Question,
         responder: Responder<QuestionResponse>,
     ) {
         let (hop, patience, told) = (said.hop, said.patience, said.clone());
         let knows = move |world: &World| {
-            let claim = match door {
-                Door::Peer => Claim::Peer(&told.purge),
-                Door::Data => Claim::Unauthenticated { position: &told.purge, marks: &told.marks },
+            let claim = match port {
+                Port::Peer => Claim::Peer(&told.purge),
+                Port::Data => Claim::Unauthenticated { position: &told.purge, marks: &told.marks },
             };
             world.nodes[at].cache.consistency.record_claim(claim)
         };
@@ -140,7 +140,7 @@ impl World {
             to,
             PATIENCE,
             move |world, responder: Responder<QuestionResponse>| {
-                world.receive_question(to, key, Door::Peer, &question, responder)
+                world.receive_question(to, key, Port::Peer, &question, responder)
             },
             move |world, answer| {
                 if world.nodes[at].incarnation != incarnation {

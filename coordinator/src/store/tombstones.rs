@@ -1,7 +1,7 @@
 //! Keys whose responses are no longer valid, and since when. Other coordinators may still have those responses, and
 //! would bring them back.
 
-use crate::bounded_lru::recent;
+use crate::bounded_lru::bounded_lru;
 use lru::LruCache;
 use meshcache_protocol::Hash;
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ pub(super) struct Tombstones(Mutex<LruCache<Hash, u64>>);
 
 impl Default for Tombstones {
     fn default() -> Self {
-        Self(Mutex::new(recent(MAX_TOMBSTONES)))
+        Self(Mutex::new(bounded_lru(MAX_TOMBSTONES)))
     }
 }
 

@@ -1,4 +1,6 @@
 //! A real origin, a real cache before it, and clients, all on loopback.
+//!
+//! Long: origin, cache and clients belong together.
 #![allow(
     dead_code,
     unused_imports,
@@ -24,8 +26,8 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshcache_coordinator::{
-    cache::state::Cache,
-    settings::{Door, Identity, Settings},
+    cache::{lookup, state::Cache},
+    settings::{Identity, Port, Settings},
     telemetry::{group_metrics::GroupMetrics, metrics::Metrics},
 };
 use meshcache_protocol::{Groups, Peer, Ring, groups::Config};
@@ -203,7 +205,7 @@ pub fn answer(status: u16, fields: &[(&str, &str)], body: impl Into<Bytes>) -> R
     response.body(Full::new(body.into()).boxed()).unwrap()
 }
 
-/// A cache before an origin, with a door on loopback.
+/// A cache before an origin, with a port on loopback.
 pub struct Front {
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
@@ -232,7 +234,7 @@ impl Front {
             metrics.clone(),
         );
         let front =
-            Self { data: serve(&cache, Door::Data).await, peer: serve(&cache, Door::Peer).await, cache, metrics };
+            Self { data: serve(&cache, Port::Data).await, peer: serve(&cache, Port::Peer).await, cache, metrics };
         front.reload(origin, group);
         front
     }
@@ -297,7 +299,7 @@ pub fn ring(fronts: &[(&str, &Front)]) {
     }
 }
 
-async fn serve(cache: &Arc<Cache>, door: Door) -> SocketAddr {
+async fn serve(cache: &Arc<Cache>, port: Port) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let cache = cache.clone();
@@ -308,7 +310,7 @@ async fn serve(cache: &Arc<Cache>, door: Door) -> SocketAddr {
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let cache = cache.clone();
-                    async move { Ok::<_, Infallible>(cache.answer(door, request).await) }
+                    async move { Ok::<_, Infallible>(lookup::answer(&cache, port, request).await) }
                 });
                 let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });

@@ -1,7 +1,10 @@
-//! Answers: what is stored, as a proxy or a plain client gets it; what streams through; and what went wrong.
+//! Responses: stored ones as a proxy or a plain client gets them, streamed ones, and errors.
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::{
-    cache::{pass_reason::Aside, range, request::Asked},
+    cache::{pass_reason::PassReason, range, request::CacheRequest},
     http::body::Body,
     origin::{Failure, via},
     store::{Entry, with_fields},
@@ -20,17 +23,17 @@ use meshcache_protocol::{
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
-/// Envoy buffers an answer to a filter's question in whole: what is larger than this goes past the cache there.
+/// The largest body for a proxy, bytes: Envoy buffers a response to a filter's question in whole. A larger one passes
+/// there.
 const LARGEST_FOR_PROXIES: usize = 30 << 20;
 
-/// What Envoy takes of an answer's head, unless it is told otherwise: lines, and bytes. It breaks off what has more, as
-/// if nobody had answered.
+/// The largest head for a proxy, lines and bytes: Envoy's default limits. It cuts off a larger response as if there were
+/// none.
 const LARGEST_HEAD_FOR_PROXIES: (usize, usize) = (100, 60 << 10);
-/// What is in an answer's head beside its fields: `:status`, and what is added on the way out, `date` and
-/// `content-length`.
-const BESIDE: [(&str, usize); 3] = [(":status", 3), ("date", 29), ("content-length", 8)];
+/// Lines of a head that are added on the way out.
+const ADDED_LINES: [(&str, usize); 3] = [(":status", 3), ("date", 29), ("content-length", 8)];
 
-/// What we are called, as headers have it.
+/// This installation's name in header fields.
 pub(crate) struct Names {
     pub(crate) installation: String,
     via: [HeaderValue; 3],
@@ -43,7 +46,7 @@ impl Names {
         Self { installation: installation.to_owned(), via }
     }
 
-    /// Our member of Via, for a message that came in this version of HTTP.
+    /// Returns our member of Via for a message of this HTTP version.
     pub(crate) fn via(&self, version: Version) -> &HeaderValue {
         let [old, one, two] = &self.via;
         match version {
@@ -51,6 +54,12 @@ impl Names {
             Version::HTTP_2 => two,
             _ => one,
         }
+    }
+
+    /// Appends our member of Via to the fields of a response that is stored.
+    pub(crate) fn with_via(&self, mut fields: Vec<(Vec<u8>, Vec<u8>)>, version: Version) -> Vec<(Vec<u8>, Vec<u8>)> {
+        fields.push((b"via".to_vec(), self.via(version).as_bytes().to_vec()));
+        fields
     }
 
     /// Appends our member of Cache-Status.
@@ -65,10 +74,10 @@ impl Names {
     }
 }
 
-/// A verdict with the entry's age and what is left of its freshness.
-pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
+/// Returns a verdict with the entry's age and the rest of its freshness.
+pub(crate) fn with_age(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
     let resident = entry.resident(now);
-    // What may not be given without validation is fresh for nobody else.
+    // A response that always needs validation is fresh for no other cache.
     verdict.ttl =
         if entry.stored.always_validate { entry.stored.ttl(resident).min(0) } else { entry.stored.ttl(resident) };
     verdict.why = Some(entry.stored.why);
@@ -77,17 +86,23 @@ pub(crate) fn aged(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict {
     verdict
 }
 
-/// A stored response as the answer to a request. None where only the origin may answer it (If-Match and its like).
-pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names: &Names) -> Option<Response<Body>> {
-    let request = &asked.request;
-    let part = if request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
-        with_fields(entry, |stored| freshness::part(request, &stored, entry.body.len() as u64))
+/// Returns a stored response as the response to a request. None if only the origin may answer it (If-Match and its
+/// like).
+pub(crate) fn from_entry(
+    request: &CacheRequest<'_>,
+    entry: &Entry,
+    mut verdict: Verdict,
+    names: &Names,
+) -> Option<Response<Body>> {
+    let http = &request.http;
+    let part = if http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
+        with_fields(entry, |stored| freshness::part(http, &stored, entry.body.len() as u64))
     } else {
         Part::Whole
     };
     let mut headers = HeaderMap::with_capacity(entry.fields.len() + entry.tags.len() + 4);
-    // Another coordinator keeps them with the entry.
-    let strips_tags = !asked.is_from_peer && asked.served.group.config().tags.strip;
+    // Another coordinator keeps the tags with its entry.
+    let strips_tags = !request.is_from_peer && request.served.group.config().tags.strip;
     let tags: &[_] = if strips_tags { &[] } else { &entry.tags };
     for (name, value) in entry.fields.iter().chain(tags) {
         let belongs = match part {
@@ -99,37 +114,37 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
             headers.append(name.clone(), value.clone());
         }
     }
-    let (status, body) = range::cut(entry, &part, &mut headers)?;
-    if asked.question.is_some() {
+    let (status, body) = range::extract(entry, &part, &mut headers)?;
+    if request.question.is_some() {
         if body.len() > LARGEST_FOR_PROXIES {
             return Some(too_large(Reason::TooLarge));
         }
         verdict.everybody = entry.stored.for_everybody;
         let for_others = entry.stored.for_everybody
-            || freshness::shares(&asked.served.group, request, asked.verified(), false).is_ok();
-        // What has to be validated each time is for those who wait for it now: its ttl is 0.
-        verdict.shared = verdict.shared && for_others && part == Part::Whole && request.is_get() && asked.rules_agree();
+            || freshness::shares(&request.served.group, http, request.verified(), false).is_ok();
+        // A response that always needs validation has a ttl of 0: it is for those that wait now.
+        verdict.shared = verdict.shared && for_others && part == Part::Whole && http.is_get() && request.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
-        let is_ours =
+        let is_stored =
             verdict.outcome == Outcome::Hit || (verdict.outcome == Outcome::Stale && verdict.reason.is_empty());
-        let who = if is_ours { "owner" } else { "" };
-        let status = if asked.is_debugged {
-            debugged(asked, entry, &verdict, who, names)
+        let detail = if is_stored { "owner" } else { "" };
+        let status = if request.is_debugged {
+            debug_status(request, entry, &verdict, detail, names)
         } else {
-            names.status(&verdict, who, None)
+            names.status(&verdict, detail, None)
         };
         headers.append(CACHE_STATUS, status?);
     }
     headers.insert(AGE, HeaderValue::from(verdict.age / 1000));
-    // Another coordinator takes more, and asks itself what its proxy takes.
-    if asked.question.is_some()
-        && !asked.is_from_peer
+    // Another coordinator takes larger heads, and checks for its own proxy.
+    if request.question.is_some()
+        && !request.is_from_peer
         && let Some(reason) = too_much(&headers)
     {
         return Some(too_large(reason));
     }
-    let body = if request.is_head() && status != StatusCode::NOT_MODIFIED {
+    let body = if http.is_head() && status != StatusCode::NOT_MODIFIED {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         Body::empty()
     } else {
@@ -141,35 +156,45 @@ pub(crate) fn give(asked: &Asked<'_>, entry: &Entry, mut verdict: Verdict, names
     Some(response)
 }
 
-/// An answer that no proxy can take.
+/// Declines a question whose response no proxy can take.
 fn too_large(reason: Reason) -> Response<Body> {
-    hand_back(&Aside { remember: 10_000, ..Aside::new(reason, "") })
+    decline(&PassReason { remember: 10_000, ..PassReason::new(reason, "") })
 }
 
-/// Why Envoy would refuse an answer with this head.
+/// Returns why Envoy would refuse a response with this head.
 fn too_much(headers: &HeaderMap) -> Option<Reason> {
-    let beside = BESIDE.iter().filter(|(name, _)| !headers.contains_key(*name)).map(|(name, value)| name.len() + value);
+    let beside =
+        ADDED_LINES.iter().filter(|(name, _)| !headers.contains_key(*name)).map(|(name, value)| name.len() + value);
     let of_fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     let (lines, bytes) = of_fields.chain(beside).fold((0, 0), |(lines, bytes), line| (lines + 1, bytes + line));
     let (most, largest) = LARGEST_HEAD_FOR_PROXIES;
     if lines > most { Some(Reason::TooManyHeaders) } else { (bytes > largest).then_some(Reason::HeadTooLarge) }
 }
 
-/// What a debugger sees of an answer: its key, the rule that gave its lifetime, its tags.
-fn debugged(asked: &Asked<'_>, entry: &Entry, verdict: &Verdict, who: &str, names: &Names) -> Option<HeaderValue> {
-    let who =
-        if who.is_empty() && !cache_status::is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
+/// Returns the Cache-Status for a debugger: with the key, the rule that gave the lifetime, and the tags.
+fn debug_status(
+    request: &CacheRequest<'_>,
+    entry: &Entry,
+    verdict: &Verdict,
+    detail: &str,
+    names: &Names,
+) -> Option<HeaderValue> {
+    let detail = if detail.is_empty() && !cache_status::is_forwarded(&verdict.reason) {
+        verdict.reason.as_str()
+    } else {
+        detail
+    };
     let tags: Vec<&[u8]> = entry
         .tags
         .iter()
         .flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' '))
         .filter(|tag| !tag.is_empty())
         .collect();
-    names.status(verdict, &cache_status::detail(who, verdict, &tags), Some(&asked.key.to_string()))
+    names.status(verdict, &cache_status::detail(detail, verdict, &tags), Some(&request.key.to_string()))
 }
 
-/// An origin's answer on its way to a plain client. `detail`: a reason of ours.
-pub(crate) fn through(
+/// Returns an origin's response as it streams to a plain client. `detail`: the reason for the pass.
+pub(crate) fn streamed(
     mut head: response::Parts,
     body: Body,
     names: &Names,
@@ -187,12 +212,12 @@ pub(crate) fn through(
     Response::from_parts(head, body)
 }
 
-/// An answer that streamed through, as the answer to a question: for the one who asked.
-pub(crate) fn to_proxy(mut response: Response<Body>, fwd: &str) -> Response<Body> {
+/// Turns a streamed response into the response to a question, for its requester alone.
+pub(crate) fn streamed_to_proxy(mut response: Response<Body>, fwd: &str) -> Response<Body> {
     let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
     verdict.fwd_status = response.status().as_u16();
     let headers = response.headers_mut();
-    // The last member is ours: the proxy says its own.
+    // The last member is ours; the proxy adds its own.
     let mut others: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
     others.pop();
     headers.remove(CACHE_STATUS);
@@ -208,15 +233,15 @@ pub(crate) fn to_proxy(mut response: Response<Body>, fwd: &str) -> Response<Body
     }
 }
 
-/// A question's answer without a response: its asker goes on by itself, for as long as is to be remembered.
-pub(crate) fn hand_back(aside: &Aside) -> Response<Body> {
-    let mut verdict = Verdict::new(Outcome::Pass).because(aside.reason);
-    (verdict.remember, verdict.vary) = (aside.remember, aside.vary.clone());
-    bare(&verdict)
+/// Declines a question: the proxy passes the request, and remembers that for the reason's time.
+pub(crate) fn decline(reason: &PassReason) -> Response<Body> {
+    let mut verdict = Verdict::new(Outcome::Pass).because(reason.reason);
+    (verdict.remember, verdict.vary) = (reason.remember, reason.vary.clone());
+    verdict_only(&verdict)
 }
 
-/// A question's answer without a response.
-pub(crate) fn bare(verdict: &Verdict) -> Response<Body> {
+/// Answers a question with a verdict and no response.
+pub(crate) fn verdict_only(verdict: &Verdict) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
@@ -225,10 +250,11 @@ pub(crate) fn bare(verdict: &Verdict) -> Response<Body> {
     response
 }
 
-/// `only-if-cached`, and there is nothing: 504 (RFC 9111 section 5.2.1.7), for a proxy's client, too.
-pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body> {
+/// Answers an `only-if-cached` request that the store has no response for: 504 (RFC 9111 section 5.2.1.7), for a
+/// proxy's client, too.
+pub(crate) fn only_if_cached(request: &CacheRequest<'_>, names: &Names) -> Response<Body> {
     let mut response = refused(StatusCode::GATEWAY_TIMEOUT, Reason::OnlyIfCached, names);
-    if asked.question.is_some() {
+    if request.question.is_some() {
         let verdict = Verdict::new(Outcome::Miss).because(Reason::OnlyIfCached);
         if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
             response.headers_mut().remove(CACHE_STATUS);
@@ -238,8 +264,8 @@ pub(crate) fn only_if_cached(asked: &Asked<'_>, names: &Names) -> Response<Body>
     response
 }
 
-/// A refusal as the answer to a question: for all who wait for it, and kept by nobody.
-pub(crate) fn to_all(mut response: Response<Body>, reason: Reason) -> Response<Body> {
+/// Turns a refusal into the response to a question: for all waiters, and stored by no cache.
+pub(crate) fn for_all_waiters(mut response: Response<Body>, reason: Reason) -> Response<Body> {
     let mut verdict = Verdict::new(Outcome::Miss).because(reason);
     (verdict.shared, verdict.waiters) = (true, true);
     if let Ok(outcome) = HeaderValue::from_str(&verdict.to_string()) {
@@ -249,8 +275,8 @@ pub(crate) fn to_all(mut response: Response<Body>, reason: Reason) -> Response<B
     response
 }
 
-/// The origin gave no answer: what a plain client is told.
-pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
+/// Answers a plain client whose request got no response from the origin.
+pub(crate) fn load_failed(failure: Failure, names: &Names) -> Response<Body> {
     let status = match failure {
         Failure::Timeout | Failure::Unvalidated => StatusCode::GATEWAY_TIMEOUT,
         Failure::IncompleteRequest => StatusCode::BAD_REQUEST,
@@ -261,7 +287,7 @@ pub(crate) fn failed(failure: Failure, names: &Names) -> Response<Body> {
     refused(status, failure.reason(), names)
 }
 
-/// A request that is not answered: a plain client is told in one word why.
+/// Refuses a plain client's request. The body is the reason's label.
 pub(crate) fn refused(status: StatusCode, reason: Reason, names: &Names) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{}\n", reason.label())));
     *response.status_mut() = status;

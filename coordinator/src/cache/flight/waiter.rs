@@ -1,0 +1,85 @@
+//! One request that waits for a flight.
+
+use crate::cache::flight::{
+    join_condition::Role,
+    table::{Flight, FlightState, SharedFlights},
+};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+/// A request that waits for a flight. It is counted until it is dropped.
+pub(crate) struct Waiter<T> {
+    /// The flight's number; 0: there was a result without a flight.
+    pub(crate) number: u64,
+    /// The flight begins when the one before it has completed.
+    pub(crate) follows: bool,
+    pub(super) role: Role,
+    result: watch::Receiver<Option<T>>,
+    state: Arc<FlightState>,
+    shared: Arc<SharedFlights<T>>,
+}
+
+/// How waiting ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Waited<T> {
+    /// The flight completed with this.
+    Completed(T),
+    /// The waiter's own time was up; the flight goes on. The ticket with which to come back for its result.
+    TimedOut(u64),
+    /// The flight's task ended without a result.
+    Aborted,
+}
+
+impl<T> Waiter<T> {
+    pub(super) fn of(shared: &Arc<SharedFlights<T>>, flight: &Flight<T>) -> Self {
+        shared.waiters.fetch_add(1, Relaxed);
+        Self {
+            number: flight.number,
+            follows: flight.began.is_none(),
+            role: if flight.began.is_some() { Role::Late } else { Role::InTime },
+            result: flight.result.clone(),
+            state: flight.state.clone(),
+            shared: shared.clone(),
+        }
+    }
+
+    /// A waiter whose result is here already.
+    pub(super) fn of_result(shared: &Arc<SharedFlights<T>>, number: u64, value: T) -> Self {
+        shared.waiters.fetch_add(1, Relaxed);
+        Self {
+            number,
+            follows: false,
+            role: Role::Late,
+            result: watch::channel(Some(value)).1,
+            state: Arc::default(),
+            shared: shared.clone(),
+        }
+    }
+}
+
+impl<T: Clone> Waiter<T> {
+    /// Waits until the flight has completed, at most until the deadline.
+    pub(crate) async fn wait(mut self, deadline: Instant) -> Waited<T> {
+        match timeout_at(deadline, self.result.wait_for(Option::is_some)).await {
+            Ok(Ok(value)) => return (*value).clone().map_or(Waited::Aborted, Waited::Completed),
+            Ok(Err(_)) => return Waited::Aborted,
+            Err(_) => {}
+        }
+        self.state.is_awaited.store(true, Relaxed);
+        // A flight that completes after this look keeps its result: both hold the lock.
+        let _table = self.shared.table.lock();
+        match self.result.borrow().clone() {
+            Some(value) => Waited::Completed(value),
+            None => Waited::TimedOut(self.number + self.role as u64),
+        }
+    }
+}
+
+impl<T> Drop for Waiter<T> {
+    fn drop(&mut self) {
+        self.shared.waiters.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,78 @@
+//! Puts responses into the store, and removes what they supersede.
+
+use crate::{
+    cache::{groups::ServedGroup, state::Cache},
+    store::{Entry, PurgeGuard},
+};
+use http::{header::VARY, response};
+use meshcache_protocol::{Key, Reason, Request, freshness};
+use std::sync::Arc;
+
+/// What a response is loaded for. It decides whether and where the response may be stored.
+pub(crate) struct LoadTarget<'a> {
+    pub(crate) served: &'a Arc<ServedGroup>,
+    pub(crate) request: Request<'a>,
+    /// A proxy has verified the requester's token.
+    pub(crate) verified: bool,
+    pub(crate) load: &'a PurgeGuard,
+    /// The stored response to the request, if it is no longer fresh.
+    pub(crate) stale: Option<&'a Arc<Entry>>,
+}
+
+/// Stores a response unless the store refuses it. Returns whether it is stored.
+pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry: &Arc<Entry>) -> bool {
+    let stored = cache.store.put(&served.quota, load, entry.clone(), cache.clock.now());
+    if stored {
+        tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
+        cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
+    } else {
+        served.metrics.count_not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
+    }
+    stored
+}
+
+/// Removes what a response that is not stored supersedes: the variant stored for such a request, or all variants if the
+/// resource is gone. A refusal or a failure says nothing about the stored responses.
+pub(crate) fn supersede(cache: &Cache, served: &ServedGroup, key: &Key, request: &Request<'_>, head: &response::Parts) {
+    let status = head.status.as_u16();
+    match status {
+        300..=399 | 401 | 403 | 407 | 500 | 502..=504 => {}
+        _ if freshness::is_provoked(status) => {}
+        404 | 410 if !head.headers.contains_key(VARY) => {
+            cache.store.remove(&served.quota, key.hash(), cache.clock.now());
+        }
+        _ => cache.store.remove_variants(&served.quota, key, |entry| entry.selecting.matches(request)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{
+        request::tests::{cache, classified},
+        response::tests::entry,
+    };
+
+    /// Whether a stored response is still there after a response with this head that is not stored.
+    fn stays(status: u16, fields: &[(&'static str, &'static str)]) -> bool {
+        let cache = cache(serde_json::json!({}));
+        classified(&cache, "GET", "/a", &[], |request| {
+            let Ok(request) = request else { panic!("it is not looked up") };
+            let load = cache.store.begin(request.key.clone(), Arc::default());
+            assert!(put(&cache, request.served, &load, &Arc::new(entry(&[], b"abc"))));
+            let head = fields.iter().fold(http::Response::builder().status(status), |head, (n, v)| head.header(*n, *v));
+            let head = head.body(()).unwrap().into_parts().0;
+            supersede(&cache, request.served, &request.key, &request.http, &head);
+            cache.store.get(&request.served.quota, &request.key, 0, |_| true).is_some()
+        })
+    }
+
+    #[test]
+    fn a_response_that_is_not_stored_supersedes_the_stored_one_unless_it_is_a_failure() {
+        assert!(!stays(200, &[]), "it is newer");
+        assert!(!stays(404, &[]) && !stays(410, &[("vary", "x")]), "the resource is gone");
+        for status in [301, 401, 403, 500, 502, 503, 504] {
+            assert!(stays(status, &[]), "{status} says nothing about the stored response");
+        }
+    }
+}
