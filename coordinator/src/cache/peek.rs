@@ -3,7 +3,8 @@
 
 use crate::{
     cache::{
-        flight::Waited, flight_key::variant_key, load::LoadJob, state::Cache, transfer::Comes, transfer_report::Refused,
+        flight::WaitOutcome, flight_key::variant_key, load::LoadJob, state::Cache, transfer::Comes,
+        transfer_report::Refused,
     },
     cluster::client::Call,
     consistency::catch_up::Claim,
@@ -127,7 +128,7 @@ impl Cache {
         let is_there = match flight {
             // What is stored may be what is being loaded anew.
             Some(seat) => match seat.wait(Instant::now() + patience).await {
-                Waited::TimedOut(_) => {
+                WaitOutcome::TimedOut(_) => {
                     self.metrics.count_peek_answered("loading");
                     return Peeked::Loading;
                 }
