@@ -1,4 +1,4 @@
-//! What the targets share: the group of `--origin`, a moment, a request.
+//! Shared by the targets: the group of `--origin`, a time, a request.
 
 use meshcache_protocol::{
     Field, Group, Request, Response,
@@ -19,12 +19,12 @@ pub fn get<'a>(fields: &'a [Field<'a>]) -> Request<'a> {
     Request::read(b"GET", b"http", b"h", b"/", fields).unwrap()
 }
 
-/// What becomes of a 200 with these fields.
+/// Whether a 200 with these fields is stored, and how.
 pub fn stored(fields: &[Field<'_>]) -> Result<Stored, NotStored> {
     store(&LETTER, &get(&[]), false, &Response { status: 200, fields }, Times { requested: NOW, responded: NOW }, 0)
 }
 
-/// Whether bytes can be a field's value at all: what HTTP libraries let through.
+/// Whether bytes can be a field's value: HTTP libraries reject others.
 pub fn is_value(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f))
 }

@@ -46,8 +46,8 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ),
         ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
-        ("  overload: 504\n", "6: groups[0].overload: overload: `504` is not stale, pass or 503"),
-        ("  hedge: 1s\n", "6: groups[0].hedge: 1s is not less than the patience (1s): nobody would be asked earlier"),
+        ("  overload: 504\n", "6: groups[0].overload: `504` is not stale, pass or 503"),
+        ("  hedge: 1s\n", "6: groups[0].hedge: 1s is not less than the patience (1s): no peer would be asked earlier"),
         ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
         ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),
         ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),
@@ -88,7 +88,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ),
         (
             "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: 0}\n",
-            "8: groups[1].origin.maxLoads: 0 would let nothing load",
+            "8: groups[1].origin.maxLoads: 0 would allow no load",
         ),
         ("debuggers: x\n", "6: debuggers: expected a list ([..])"),
         ("---\nversion: 1\n", "7: file: only single YAML document expected but multiple found"),
@@ -185,7 +185,7 @@ fn the_program_ends_with_status_2_and_one_line() {
     assert_eq!(
         out,
         format!(
-            "{path}:7: groups[1].match: `b` can never match: `a` before it takes all that it names (warning)\n{path}: good, 2 groups\n"
+            "{path}:7: groups[1].match: `b` can never match: `a` before it matches all its requests (warning)\n{path}: good, 2 groups\n"
         )
     );
 }

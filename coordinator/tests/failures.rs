@@ -1,5 +1,7 @@
 //! Origins that fail, refuse, or answer one client otherwise: what everybody else gets, and how often the origin is
 //! asked.
+//!
+//! Long: a test for each way in which an origin fails, with the origins that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -466,7 +468,7 @@ async fn a_request_that_provokes_a_private_answer_does_not_switch_the_cache_off(
             // One that provokes comes first each time nothing is stored.
             meshcache_coordinator::purge::execute::issue(
                 &front.cache,
-                meshcache_protocol::purge::What { all: true, ..Default::default() },
+                meshcache_protocol::purge::Scope { all: true, ..Default::default() },
                 false,
             );
             ask(true).await;

@@ -1,4 +1,6 @@
 //! Many who ask for one key: how often the origin is asked, and what each of them gets.
+//!
+//! Long: a test for each way in which a flight ends, with the crowd that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod plane;
@@ -325,7 +327,7 @@ async fn a_purge_that_comes_during_a_load_wins() {
     until("the load is under way", || origin.count() == 1).await;
     meshcache_coordinator::purge::execute::issue(
         &front.cache,
-        meshcache_protocol::purge::What { all: true, ..Default::default() },
+        meshcache_protocol::purge::Scope { all: true, ..Default::default() },
         false,
     );
     let after = crowd(&front, 2, "/");

@@ -108,7 +108,7 @@ async fn while_a_peer_is_silent_a_told_number_empties_a_store_and_an_invented_on
         format!("; purge={invented}; marks={mark_of_another}"),
         "; purge=nonsense".to_owned(),
     ] {
-        assert_eq!(asks(&a, "/0", &words).await, "pass; reason=behind", "{words}");
+        assert_eq!(asks(&a, "/0", &words).await, "pass; reason=purge-lag", "{words}");
     }
     let said = serde_json::json!({"position": invented, "marks": mark_of_another});
     assert_eq!(
@@ -120,22 +120,22 @@ async fn while_a_peer_is_silent_a_told_number_empties_a_store_and_an_invented_on
     for times in 1..=2 {
         let (position, marks) = hears_of_a_purge(&other).await;
         let words = format!("; purge={position}; marks={marks}");
-        assert_eq!(asks(&b, "/0", &words).await, "pass; reason=behind", "who may know it is silent");
+        assert_eq!(asks(&b, "/0", &words).await, "pass; reason=purge-lag", "who may know it is silent");
         until("a number that was told empties the store", async || {
             metric(&b, "meshcache_store_flushes_total").await == times
         })
         .await;
-        assert_ne!(asks(&b, "/0", &words).await, "pass; reason=behind", "and is answered then");
+        assert_ne!(asks(&b, "/0", &words).await, "pass; reason=purge-lag", "and is answered then");
         assert!(fill(&b).await > 0);
     }
     assert_eq!(metric(&a, "meshcache_store_flushes_total").await, 0);
     assert!(items(&a).await >= held, "all is there");
     assert_eq!(
         asks(&a, "/0", &format!("; purge={invented}")).await,
-        "pass; reason=behind",
+        "pass; reason=purge-lag",
         "for as long as one is silent that is there"
     );
-    assert_ne!(asks(&a, "/0", "").await, "pass; reason=behind", "all others are answered");
+    assert_ne!(asks(&a, "/0", "").await, "pass; reason=purge-lag", "all others are answered");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Cache-Control of responses and requests: nothing beside it hides a restriction, and an order of lines changes nothing.
+//! Cache-Control of responses and requests: nothing hides a restriction, and the order of lines changes nothing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Dates wherever a date may stand: no panic, and an age that never runs backwards.
+//! Dates in all fields that have one: no panic, and an age that never decreases.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

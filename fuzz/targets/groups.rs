@@ -1,4 +1,4 @@
-//! Group files: an error or groups, never a panic; and what is taken as YAML is taken again as the feed's JSON.
+//! Group files: an error or groups, never a panic. What is valid as YAML is valid as the feed's JSON.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,11 +1,11 @@
-//! Range, If-Range and lists of tags: what is given lies within what there is, and is not much more than that.
+//! Range, If-Range and lists of tags: parts lie within the body, and are not much larger in sum.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use meshcache_fuzz::{get, is_value};
 use meshcache_protocol::{
     Response,
-    freshness::{Extent, Part, covers, part},
+    freshness::{ContentRange, Part, covers, part},
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -34,10 +34,10 @@ fuzz_target!(|data: &[u8]| {
             _ => {}
         }
     }
-    // The same of a stored part: what it says that it has, and what is asked for within that.
+    // A stored part: its Content-Range, and the range of the request within it.
     let said = [(&b"content-range"[..], condition), (b"etag", b"\"a\"")];
     let stored = Response { status: 206, fields: &said };
-    let (asked, extent) = (get(&all[..1]), Extent::of(&stored));
+    let (asked, extent) = (get(&all[..1]), ContentRange::of(&stored));
     match part(&asked, &stored, 0) {
         Part::Range(first, last) => assert!(covers(&asked, &stored) && extent.is_some_and(|e| e.has(first, last) && e.last < e.length)),
         other => assert!(other == Part::Origin && !covers(&asked, &stored)),

@@ -1,4 +1,4 @@
-//! Heads of requests, keys, and the references in Location: a key is of one request, and what is invalid is on its own origin.
+//! Heads of requests, keys, and references in Location: a key has its request's parts, and only its own origin is invalidated.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,10 +1,10 @@
-//! Targeted fields (RFC 9213): what is no structured field is as if it were not there, and Cache-Status is always one line of text.
+//! Targeted fields (RFC 9213): invalid ones count as absent. Cache-Status is always one line of text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use meshcache_fuzz::{is_value, stored};
 use meshcache_protocol::{
-    freshness::cache_status,
+    cache_status::cache_status,
     wire::{Outcome, Verdict},
 };
 

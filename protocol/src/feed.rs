@@ -1,66 +1,68 @@
-//! The feed: what a proxy learns from a coordinator, and the counters that ride on its question. JSON on the wire.
+//! The feed: groups, ring and purges from a coordinator to a proxy, and the proxy's counters. JSON on the wire.
+//!
+//! A proxy polls one coordinator. The response comes at once when there is something new, else as a heartbeat.
 
 use crate::{
-    groups::{Config, Errors, GroupConfig, Groups, check::Problem},
-    mark::Marked,
+    groups::{Config, Groups, check::Problem},
+    mark::MarkedPosition,
     purge::{Position, Purge},
     ring::Peer,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the feed that this code speaks; it reads and answers the one before it, too. From 2 on a proxy is
-/// told what it decides by, with the digests of all rules; version 1 had the groups as they are configured, and a proxy
-/// made the digests itself.
+/// The feed's version of this code, which also reads and answers the version before it. From version 2 on, the state has
+/// the digests of all rules; a filter of version 1 makes them itself.
 pub const VERSION: u32 = 2;
 
-/// How often a coordinator gives a sign of life on an open feed question, milliseconds.
-pub const SIGN_OF_LIFE: u64 = 1000;
-/// How long a worker that heard no sign of life goes on using its hot cache, milliseconds.
-pub const TRUST: u64 = 3000;
+/// How long a coordinator waits for something new before it answers with a heartbeat, milliseconds.
+pub const HEARTBEAT: u64 = 1000;
+/// How long after the last heartbeat a worker still uses its hot cache, milliseconds.
+pub const HEARTBEAT_TIMEOUT: u64 = 3000;
 
-/// `POST /.meshcache/feed`: what a proxy knows, and what it has counted since its last answered question.
+/// `POST /.meshcache/feed`: what a proxy has, and what it counted since its last answered poll.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct FeedQuestion {
-    /// The version of the feed that the proxy speaks.
+pub struct FeedRequest {
+    /// The feed's version that the proxy speaks.
     pub wire: u32,
-    /// The proxy's own name (Envoy's node id), so that a coordinator can count proxies.
+    /// The proxy's name (Envoy's node id), by which coordinators count proxies.
     pub proxy: String,
     /// The filter's version.
     pub filter_version: String,
-    /// The version of the state that the proxy has; empty: none.
+    /// The version of the proxy's state; empty: none.
     pub version: String,
-    /// The purges that it has carried out.
+    /// The purges that the proxy has carried out.
     pub position: Position,
-    /// Those of them that its questions tell of, with their marks: what this coordinator lacks of these it asks the
-    /// others for.
-    pub told: Marked,
-    /// It has lost another coordinator, and wants a sign of life at once.
+    /// The part of `position` that the proxy's questions carry, with its marks. A coordinator that lacks purges of it
+    /// asks the other coordinators for them.
+    #[serde(rename = "told")]
+    pub announced: MarkedPosition,
+    /// Whether the response is wanted at once: the proxy has lost another coordinator.
     pub at_once: bool,
-    /// Group to outcome to how many requests, since the last answered question.
+    /// Group to outcome to number of requests since the last answered poll.
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// The answer: at once when there is something that the proxy does not know, else after [`SIGN_OF_LIFE`] without it.
+/// The response: at once with what the proxy lacks, else after [`HEARTBEAT`] without anything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct FeedAnswer {
-    /// The version of the feed that this is: the asker's, if that is the older one.
+pub struct FeedResponse {
+    /// The feed's version of this response: the older one of both sides.
     pub wire: u32,
-    /// The name of the coordinator that answers: the proxy asks it again until it fails.
+    /// The coordinator's name. The proxy polls it again until it fails.
     pub peer: String,
     /// The version of the state, opaque.
     pub version: String,
-    /// The whole state, when the asker's version differs.
+    /// The whole state, where the proxy has another version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// The purges that the asker has not carried out.
+    /// The purges that the proxy lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub news: Option<News>,
 }
 
-/// All that a proxy needs to serve, but for purges.
+/// All that a proxy needs to serve, except for purges.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
@@ -68,17 +70,17 @@ pub struct State {
     pub installation: String,
     /// The ring's members.
     pub peers: Vec<Peer>,
-    /// The groups, without what only coordinators need to know.
+    /// The groups, without what only coordinators need.
     pub config: Config,
-    /// The digest of each group's rules, by its name, as coordinators have it. Version 1 has none.
+    /// The digest of each group's rules, by the group's name. Version 1 has none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
 }
 
 impl State {
-    /// What a proxy of this version of the feed is told of a coordinator's groups.
+    /// Creates the state for a proxy that speaks version `wire` of the feed.
     pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
-        let groups = config.groups.iter().map(|group| if wire < 2 { in_version_1(group) } else { group.for_proxies() });
+        let groups = config.groups.iter().map(|group| if wire < 2 { group.for_feed_1() } else { group.for_proxies() });
         let digests = if wire < 2 {
             BTreeMap::new()
         } else {
@@ -88,34 +90,25 @@ impl State {
         Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }
     }
 
-    /// The groups that a proxy serves by.
+    /// Returns the groups, or the first problem of their configuration.
     pub fn groups(self) -> Result<Groups, Problem> {
         Ok(Groups::new(self.config)?.with_digests(&self.digests))
     }
-}
-
-/// A group as a filter of version 1 understands it. What it makes the digest of is what it was told.
-pub(crate) fn in_version_1(group: &GroupConfig) -> GroupConfig {
-    let mut told = group.for_proxies();
-    if told.freshness.errors == Errors::Safe {
-        told.freshness.errors = Errors::Rfc9111;
-    }
-    told
 }
 
 /// Purges that lead from one position to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct News {
-    /// From where. Who is not there has missed something that nobody tells any more, and empties its cache.
+    /// The position before them. A proxy that has less has missed purges that are no longer in the log, and empties its
+    /// cache.
     pub since: Position,
-    /// To where.
+    /// The position after them.
     pub position: Position,
-    /// The marks of that position ([`crate::mark`]). Empty: there is no token to make them by, or nobody who knows of
-    /// marks.
+    /// The marks of `position` ([`crate::mark`]); empty: the coordinator has no token, or no marks.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub marks: String,
-    /// In an order in which they can be heard. Who has heard of one passes it over.
+    /// The purges, in an order in which they can be appended. The proxy skips those that it has.
     pub purges: Vec<Purge>,
 }
 
@@ -131,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_not_told_where_origins_are() {
+    fn proxies_get_no_address_of_an_origin() {
         let config = config(serde_json::json!({"callers": ["spiffe://d/a"], "hot": {"ttl": "3s"}}));
         for wire in [1, 2] {
             let state = State::new(wire, "meshcache", &[], &config);
@@ -154,10 +147,10 @@ mod tests {
             for wire in [1, 2] {
                 let groups = State::new(wire, "meshcache", &[], &config).groups().unwrap();
                 let theirs = groups.named("g").unwrap().digest();
-                assert!(ours.agrees(theirs), "{wire}");
+                assert!(ours.accepts_digest(theirs), "{wire}");
                 assert_eq!(theirs == ours.digest(), wire == 2);
             }
-            assert!(!ours.agrees("0123456789abcdef"));
+            assert!(!ours.accepts_digest("0123456789abcdef"));
         }
     }
 

@@ -1,9 +1,9 @@
-//! Stored responses on their way to another coordinator: versioned frames, as peeks bring them and pushes carry them.
+//! Frames: stored responses between coordinators, in responses to peeks and in pushes.
 //!
 //! A message is the version (1 byte), the sender's purge position with its length before it (4 bytes, little-endian),
-//! and frames to its end. A frame is the length of what follows, and then in the same way, each with its length before
-//! it: the head as JSON, the key, the header fields (their number, then names and values), the body. Nothing follows
-//! the body.
+//! and frames up to its end. A frame is the length of what follows, and then, each with its length before it: the
+//! metadata as JSON, the key, the header fields (their number, then names and values), the body. Nothing follows the
+//! body.
 
 use crate::{
     freshness::{Selecting, Stored},
@@ -13,59 +13,59 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The version of messages that this code writes, and the only one that it reads.
+/// The version of messages that this code writes and reads.
 pub const VERSION: u8 = 1;
-/// No frame is longer: what is larger stays where it is.
-pub const LONGEST: usize = 64 << 20;
-/// No entry has so many header fields.
-const MOST_FIELDS: usize = 4096;
+/// The longest frame, bytes. Larger responses are not sent.
+pub const MAX_FRAME: usize = 64 << 20;
+/// The most header fields of a frame.
+const MAX_FIELDS: usize = 4096;
 
-/// A stored response with all that decides about it.
+/// A stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// The key's bytes.
     pub key: &'a [u8],
-    /// What decides about it.
-    pub head: Head,
-    /// Its header fields, purge tags among them.
+    /// What decisions about it need.
+    pub metadata: Metadata,
+    /// Its header fields, with purge tags.
     pub fields: Vec<Field<'a>>,
     /// The whole body.
     pub body: &'a [u8],
 }
 
-/// What decides about a stored response.
+/// What decisions about a stored response need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// What freshness decides with.
+pub struct Metadata {
+    /// Its freshness.
     pub stored: Stored,
-    /// Which requests it answers.
+    /// The selecting fields of the requests that it answers.
     pub selecting: Selecting,
-    /// How long it has been in stores, milliseconds: no clock of another host is needed to know its age.
+    /// How long it has been in stores, milliseconds. So its age needs no clock of another host.
     pub resident: u64,
-    /// How long nobody has asked for its key, milliseconds.
+    /// The time since the last request for its key, milliseconds.
     pub idle: u64,
-    /// Its key has been asked for more than once.
+    /// Whether its key has been requested more than once.
     pub warm: bool,
-    /// The digest of the group's rules that it was stored by.
+    /// The digest of the group's rules under which it was stored.
     pub rules: String,
 }
 
-/// Why bytes are no frame.
+/// Why bytes are not a message of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadFrame {
-    /// A version that this code does not read.
+    /// The version is not [`VERSION`].
     Version(u8),
     /// The purge position cannot be read.
     Position,
-    /// It is longer than [`LONGEST`].
+    /// A frame is longer than [`MAX_FRAME`].
     TooLong,
-    /// It ends too soon, or a part says that it is longer than the frame.
+    /// A frame ends too early, or a part is longer than its frame.
     Cut,
-    /// Something follows its body.
+    /// Bytes follow a body.
     Trailing,
-    /// Its head is not the JSON that is expected.
-    Head,
-    /// Too many header fields.
+    /// The metadata cannot be read.
+    Metadata,
+    /// A frame has too many header fields.
     Fields,
 }
 
@@ -74,26 +74,29 @@ impl fmt::Display for BadFrame {
         match self {
             Self::Version(version) => write!(f, "version {version} of frames is not the one spoken here ({VERSION})"),
             Self::Position => f.write_str("the purge position before the frames cannot be read"),
-            Self::TooLong => write!(f, "a frame is longer than {LONGEST} bytes"),
+            Self::TooLong => write!(f, "a frame is longer than {MAX_FRAME} bytes"),
             Self::Cut => f.write_str("a frame is cut"),
             Self::Trailing => f.write_str("bytes follow a frame's body"),
-            Self::Head => f.write_str("a frame's head cannot be read"),
-            Self::Fields => write!(f, "a frame has more than {MOST_FIELDS} header fields"),
+            Self::Metadata => f.write_str("a frame's metadata cannot be read"),
+            Self::Fields => write!(f, "a frame has more than {MAX_FIELDS} header fields"),
         }
     }
 }
 
 impl std::error::Error for BadFrame {}
 
-/// A message without frames yet. `position`: where its sender was before it looked at what it sends, so that none of it
-/// is older.
-pub fn message(position: &Position) -> Vec<u8> {
+/// Creates a message without frames. `position`: the sender's purge position before it reads what it sends, so that all
+/// of it is at least as new.
+pub fn new_message(position: &Position) -> Vec<u8> {
     let mut out = vec![VERSION];
     part(&mut out, position.to_string().as_bytes());
     out
 }
 
-/// Reads a message: the sender's purge position and all frames; or tells what is wrong with the first that is none.
+/// Reads a message: the sender's purge position and all frames.
+///
+/// # Errors
+/// What is wrong with the first part that cannot be read.
 pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
     let (version, rest) = bytes.split_first().ok_or(BadFrame::Cut)?;
     if *version != VERSION {
@@ -109,24 +112,28 @@ pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
 }
 
 impl<'a> Frame<'a> {
-    /// Appends the frame. `Err`, and nothing appended: it is too long.
+    /// Appends the frame to a message.
+    ///
+    /// # Errors
+    /// Nothing is appended where the frame is too long ([`BadFrame::TooLong`], [`BadFrame::Fields`]).
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), BadFrame> {
-        let head = serde_json::to_vec(&self.head).map_err(|_| BadFrame::Head)?;
+        let metadata = serde_json::to_vec(&self.metadata).map_err(|_| BadFrame::Metadata)?;
         let of = |part: &[u8]| part.len().saturating_add(4);
         let fields = self
             .fields
             .iter()
             .fold(4_usize, |sum, (name, value)| sum.saturating_add(of(name)).saturating_add(of(value)));
-        let length = [of(&head), of(self.key), fields, of(self.body)].into_iter().fold(0_usize, usize::saturating_add);
-        if length > LONGEST {
+        let length =
+            [of(&metadata), of(self.key), fields, of(self.body)].into_iter().fold(0_usize, usize::saturating_add);
+        if length > MAX_FRAME {
             return Err(BadFrame::TooLong);
         }
-        if self.fields.len() > MOST_FIELDS {
+        if self.fields.len() > MAX_FIELDS {
             return Err(BadFrame::Fields);
         }
         out.reserve(length.saturating_add(4));
         number(out, length);
-        part(out, &head);
+        part(out, &metadata);
         part(out, self.key);
         number(out, self.fields.len());
         for (name, value) in &self.fields {
@@ -139,7 +146,7 @@ impl<'a> Frame<'a> {
 }
 
 fn number(out: &mut Vec<u8>, n: usize) {
-    // All are checked to be below LONGEST.
+    // All are checked to be below MAX_FRAME.
     out.extend_from_slice(&u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes());
 }
 
@@ -170,14 +177,14 @@ impl<'a> Rest<'a> {
 
     fn frame(&mut self) -> Result<Frame<'a>, BadFrame> {
         let length = self.number()?;
-        if length > LONGEST {
+        if length > MAX_FRAME {
             return Err(BadFrame::TooLong);
         }
         let mut rest = Rest(self.take(length)?);
-        let head = serde_json::from_slice(rest.part()?).map_err(|_| BadFrame::Head)?;
+        let metadata = serde_json::from_slice(rest.part()?).map_err(|_| BadFrame::Metadata)?;
         let key = rest.part()?;
         let count = rest.number()?;
-        if count > MOST_FIELDS {
+        if count > MAX_FIELDS {
             return Err(BadFrame::Fields);
         }
         let mut fields = Vec::with_capacity(count);
@@ -185,14 +192,14 @@ impl<'a> Rest<'a> {
             fields.push((rest.part()?, rest.part()?));
         }
         let body = rest.part()?;
-        if rest.0.is_empty() { Ok(Frame { key, head, fields, body }) } else { Err(BadFrame::Trailing) }
+        if rest.0.is_empty() { Ok(Frame { key, metadata, fields, body }) } else { Err(BadFrame::Trailing) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::freshness::Why;
+    use crate::freshness::LifetimeRule;
 
     fn frame() -> Frame<'static> {
         let stored = Stored {
@@ -207,11 +214,11 @@ mod tests {
             validator: true,
             immutable: false,
             disconnected: false,
-            why: Why::MaxAge,
+            why: LifetimeRule::MaxAge,
         };
-        let head =
-            Head { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
-        Frame { key: b"key", head, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
+        let metadata =
+            Metadata { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
+        Frame { key: b"key", metadata, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
     }
 
     fn position() -> Position {
@@ -219,7 +226,7 @@ mod tests {
     }
 
     fn bytes(frames: usize) -> Vec<u8> {
-        let mut bytes = message(&position());
+        let mut bytes = new_message(&position());
         (0..frames).for_each(|_| frame().write(&mut bytes).unwrap());
         bytes
     }
@@ -232,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused_by_name() {
+    fn bytes_that_are_no_message_are_refused_by_name() {
         let (good, start) = (bytes(1), bytes(0).len());
         for n in (0..good.len()).filter(|n| *n != start) {
             assert_eq!(read(&good[..n]), Err(BadFrame::Cut), "{n}");
@@ -245,16 +252,16 @@ mod tests {
         assert_eq!(read(&with(0, 9)), Err(BadFrame::Version(9)));
         assert_eq!(read(&with(5, b' ')), Err(BadFrame::Position));
         assert_eq!(read(&with(start + 3, 0xff)), Err(BadFrame::TooLong));
-        assert_eq!(read(&with(start + 8, b'x')), Err(BadFrame::Head));
+        assert_eq!(read(&with(start + 8, b'x')), Err(BadFrame::Metadata));
         let longer = with(start, good[start].wrapping_add(1));
         assert_eq!(read(&[&longer[..], b"x"].concat()), Err(BadFrame::Trailing));
         let mut huge = frame();
-        let body = vec![0; LONGEST];
+        let body = vec![0; MAX_FRAME];
         huge.body = &body;
         let mut out = Vec::new();
         assert_eq!((huge.write(&mut out), out.len()), (Err(BadFrame::TooLong), 0));
         huge.body = b"";
-        huge.fields = vec![(b"a", b"b"); MOST_FIELDS + 1];
+        huge.fields = vec![(b"a", b"b"); MAX_FIELDS + 1];
         assert_eq!(huge.write(&mut out), Err(BadFrame::Fields));
     }
 

@@ -1,47 +1,20 @@
-//! The key of a request: length-prefixed parts, so that no two requests share one by concatenation.
+//! The cache key of a request: length-prefixed parts, so that no two requests share a key by concatenation.
 
 use crate::{
     groups::Group,
-    request::{Cookie, Marks, REROUTING, Request},
+    hash::Hash,
+    request::{Cookie, Flags, REROUTING, Request},
 };
 use std::{borrow::Cow, fmt};
-use xxhash_rust::xxh3::xxh3_128;
 
-/// The 128-bit hash of a key. It places a key (ring, shard, table); it never is its identity.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hash(pub u128);
-
-impl Hash {
-    /// The hash of these bytes (XXH3, 128 bits).
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(xxh3_128(bytes))
-    }
-
-    /// The low half: what the ring weighs.
-    pub const fn low(self) -> u64 {
-        self.0 as u64
-    }
-
-    /// The high half: what shards and tables use, independent of the ring.
-    pub const fn high(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-/// A key in full. Equal keys are the same resource; GET and HEAD share one.
+/// The cache key. Requests with equal keys are for the same resource; GET and HEAD share a key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: Box<[u8]>,
     hash: Hash,
 }
 
-/// The parts of a key that a purge can name.
+/// The parts of a key that purges match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts<'a> {
     /// The group's name.
@@ -57,7 +30,7 @@ pub struct Parts<'a> {
 }
 
 impl Key {
-    /// The key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with
+    /// Makes the key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with
     /// `key.route`.
     pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
         let (name, authority, path, query) =
@@ -65,7 +38,7 @@ impl Key {
         let query = group.query(query.as_deref());
         let mark = if query.is_some() { "?" } else { "" };
         let query = query.unwrap_or_default();
-        // Exactly what most keys take: one allocation, on the way of every request.
+        // The exact size of most keys: one allocation for each request.
         let known =
             [name, request.scheme, &authority, &path, mark, &query].iter().map(|part| part.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(known.saturating_add(5 * 4));
@@ -80,7 +53,7 @@ impl Key {
         for name in group.key_cookies() {
             let value = match request.cookie(name) {
                 Cookie::Once(value) => Some(value),
-                // Such a request passes: [`Group::confuses`].
+                // Such a request passes (`Group::has_ambiguous_cookie`).
                 Cookie::Absent | Cookie::Ambiguous => None,
             };
             many(&mut part, b"c", name.as_bytes(), value.into_iter());
@@ -88,7 +61,7 @@ impl Key {
         if group.keys_route() {
             many(&mut part, b"r", b"route", route.into_iter());
         }
-        if request.marks.any(Marks::REROUTING) {
+        if request.flags.any(Flags::REROUTING) {
             for name in REROUTING {
                 let values = request.fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v);
                 if values.clone().next().is_some() {
@@ -99,7 +72,7 @@ impl Key {
         Self::from_bytes(bytes)
     }
 
-    /// A key from its bytes, as another part of the system has them.
+    /// Makes a key of the bytes of [`Key::bytes`].
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         let hash = Hash::of(&bytes);
         Self { bytes: bytes.into_boxed_slice(), hash }
@@ -115,7 +88,7 @@ impl Key {
         self.hash
     }
 
-    /// The parts that a purge can name. `None` for bytes that are no key.
+    /// Returns the parts that purges match. `None`: the bytes are no key.
     pub fn parts(&self) -> Option<Parts<'_>> {
         let mut rest: &[u8] = &self.bytes;
         let mut next = || {
@@ -134,7 +107,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// `group http://authority/path?query`: what logs and `meshcache-debug` show.
+/// `group http://authority/path?query`, for logs and `meshcache-debug`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.parts() {
@@ -144,8 +117,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// The authority that stands in the key, and that a load sends where the origin gets the client's: the service's name,
-/// or the host in lower case without its default port.
+/// Returns the authority in the key, which a load also sends where the origin gets the client's: the service's name, or
+/// the host in lower case without its default port.
 pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
     if let Some(service) = group.service() {
         return Cow::Borrowed(service);
@@ -164,7 +137,7 @@ fn frame(bytes: &mut Vec<u8>, pieces: &[&[u8]]) {
     pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
 }
 
-/// A named list of values: kind, name, how many, each. Absent and empty differ.
+/// Appends a named list of values: kind, name, number, each value. Absent and empty differ.
 fn many<'a>(part: &mut impl FnMut(&[u8]), kind: &[u8], name: &[u8], values: impl Iterator<Item = &'a [u8]> + Clone) {
     part(kind);
     part(name);
@@ -242,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_tells_its_parts() {
+    fn a_key_has_its_parts() {
         let k = key(&group("{}"), "h", "/x?b=1", &[]);
         let parts = k.parts().unwrap();
         assert_eq!(

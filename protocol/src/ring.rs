@@ -1,13 +1,13 @@
-//! The ring: which peer owns a key, by rendezvous hashing (highest random weight, Thaler and Ravishankar 1996).
+//! The ring: the peer that owns each key, by rendezvous hashing (highest random weight, Thaler and Ravishankar 1996).
 
-use crate::key::Hash;
+use crate::hash::Hash;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// One coordinator as others reach it.
+/// A coordinator with its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// The stable name (the pod's name). It alone decides which keys the peer owns.
+    /// The stable name (the pod's). It alone decides which keys the peer owns.
     pub name: String,
     /// `ip:port` of the data port.
     pub data: String,
@@ -15,7 +15,7 @@ pub struct Peer {
     pub peer: String,
 }
 
-/// The peers that share the keys, and a version that tells two views apart.
+/// The peers that share the keys, and a version that differs between different views.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Peer>", into = "Vec<Peer>")]
 pub struct Ring {
@@ -37,7 +37,7 @@ impl From<Ring> for Vec<Peer> {
 }
 
 impl Ring {
-    /// A ring of these peers, in any order. Of two with one name the first stays.
+    /// Creates a ring of these peers, in any order. Of two with the same name the first stays.
     pub fn new(mut peers: Vec<Peer>) -> Self {
         peers.sort_by(|a, b| a.name.cmp(&b.name));
         peers.dedup_by(|b, a| a.name == b.name);
@@ -49,34 +49,34 @@ impl Ring {
         Self { peers, seeds, version }
     }
 
-    /// All peers, by name.
+    /// Returns all peers, sorted by name.
     pub fn peers(&self) -> &[Peer] {
         &self.peers
     }
 
-    /// A digest of the members; equal where the views are equal. 0 for no peers.
+    /// Returns a digest of the members, equal where the views are equal. 0: no peers.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// The peer of that name.
+    /// Returns the peer of that name.
     pub fn peer(&self, name: &str) -> Option<&Peer> {
         let at = self.peers.binary_search_by(|peer| peer.name.as_str().cmp(name)).ok()?;
         self.peers.get(at)
     }
 
-    /// The ring of all others.
+    /// Returns the ring of all other peers.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         Self::new(self.peers.iter().filter(|peer| peer.name != name).cloned().collect())
     }
 
-    /// The key's owner. `None` for an empty ring.
+    /// Returns the key's owner. `None`: the ring is empty.
     pub fn owner(&self, key: Hash) -> Option<&Peer> {
         self.best(key, None).map(|(peer, _)| peer)
     }
 
-    /// The key's owner and the peer to ask when the owner is gone.
+    /// Returns the key's owner and the peer to ask when the owner fails.
     pub fn owner_and_next(&self, key: Hash) -> (Option<&Peer>, Option<&Peer>) {
         match self.best(key, None) {
             Some((owner, at)) => (Some(owner), self.best(key, Some(at)).map(|(peer, _)| peer)),
@@ -84,7 +84,7 @@ impl Ring {
         }
     }
 
-    /// All peers, the key's owner first, each next one the peer to ask when those before are gone.
+    /// Returns all peers, the key's owner first, each next one to be asked when those before it fail.
     pub fn order(&self, key: Hash) -> Vec<&Peer> {
         let mut weighed: Vec<_> =
             self.seeds.iter().zip(&self.peers).map(|(seed, peer)| (weight(*seed, key), peer)).collect();
@@ -96,7 +96,7 @@ impl Ring {
         let mut best: Option<(u64, usize)> = None;
         for (at, seed) in self.seeds.iter().enumerate() {
             let weight = weight(*seed, key);
-            // Peers are in the order of their names, so that equal weights go to the first name here and in `order`.
+            // Peers are sorted by name: of equal weights the first name wins, as in `order`.
             if Some(at) != but && best.is_none_or(|(w, _)| weight > w) {
                 best = Some((weight, at));
             }

@@ -1,29 +1,29 @@
-//! The route that a proxy has chosen for a request, as it stands in keys and in questions.
+//! The route that Envoy chose for a request, in keys and questions.
 
-/// Cluster and name of a route, as one text that any header can carry.
+/// The cluster and name of a route, as one text that fits a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route(String);
 
 impl Route {
-    /// A route of this name (most have none) that leads to this cluster.
+    /// Creates a route of this name (most have none) to this cluster.
     pub fn new(cluster: &[u8], name: &[u8]) -> Self {
         let mut text = String::with_capacity(cluster.len().saturating_add(name.len()).saturating_add(1));
         escape(&mut text, cluster);
         if !name.is_empty() {
-            // No part has a space of its own, so that no two routes are one text.
+            // Spaces within the parts are escaped, so that no two routes have the same text.
             text.push(' ');
             escape(&mut text, name);
         }
         Self(text)
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Names may have any bytes: what is not visible ASCII is percent-encoded.
+/// Appends a name, which may have any bytes, and percent-encodes what is not visible ASCII.
 fn escape(text: &mut String, part: &[u8]) {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let digit = |value: u8| DIGITS.get(usize::from(value & 15)).copied().unwrap_or('0');

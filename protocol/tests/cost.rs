@@ -65,7 +65,7 @@ fn a_hit_allocates_nothing() {
         store(&group, &request, false, &response, Times { requested: 784_115_377_000, responded: 784_115_377_000 }, 0)
             .unwrap();
     let selecting = Selecting::of(&Vary::of(&response), &request);
-    let mut given = (false, Reuse::Refuse, Part::Origin, Err(Alone::Method));
+    let mut given = (false, Reuse::Refuse, Part::Origin, Err(NotCollapsed::Method));
     let count = allocations(|| {
         given = (
             selecting.matches(&request),
@@ -74,14 +74,14 @@ fn a_hit_allocates_nothing() {
             joins(&group, &request, false),
         )
     });
-    assert_eq!(given, (true, Reuse::Fresh, Part::Range(0, 99), Err(Alone::Identity)));
+    assert_eq!(given, (true, Reuse::Fresh, Part::Range(0, 99), Err(NotCollapsed::Identity)));
     assert_eq!(count, 0);
     let key = allocations(|| {
         let request = Request::read(b"GET", b"http", b"example.com", b"/a%20b/%C3%BC?b=%2F", &asked).unwrap();
         assert!(
             request.normal_path() == request.path
                 && request.normal_query().as_deref() == request.query
-                && !group.confuses(&request)
+                && !group.has_ambiguous_cookie(&request)
         );
         drop(std::hint::black_box(meshcache_protocol::Key::of(&group, &request, None)));
     });

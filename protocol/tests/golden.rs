@@ -6,10 +6,10 @@
 #![allow(clippy::unwrap_used)]
 
 use meshcache_protocol::{
-    Field, Frame, Group, Hash, Key, Peer, Request, Response, Ring, frame,
+    Field, Frame, Group, Hash, Key, Peer, Request, Response, Ring, cache_status, frame,
     freshness::{self, Selecting, Times, Vary},
     purge::Position,
-    request::Unfit,
+    request::RequestError,
     wire::{Outcome, Question, Verdict},
 };
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn group(of: &Value) -> Group {
     Group::for_tests(&if of["group"].is_null() { json!({}) } else { of["group"].clone() }.to_string())
 }
 
-fn ask<'a>(of: &'a Value, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+fn ask<'a>(of: &'a Value, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
     let or = |name, default: &'static str| if of[name].is_null() { default } else { text(of, name) };
     Request::read(
         or("method", "GET").as_bytes(),
@@ -92,7 +92,7 @@ fn verdict(of: &Value) -> Value {
     assert!(Outcome::ALL.contains(&read.outcome));
     json!({
         "written": read.to_string(), "reason": read.reason.as_str(), "ttl": read.ttl, "age": read.age, "shared": read.shared, "everybody": read.everybody,
-        "status": freshness::cache_status("meshcache", &read, "", Some("g http://example.com/")),
+        "status": cache_status::cache_status("meshcache", &read, "", Some("g http://example.com/")),
     })
 }
 
@@ -120,7 +120,7 @@ fn decision(of: &Value) -> Value {
             let later: Vec<_> = [0, 59_000, 61_000]
                 .map(|resident| format!("{:?}", freshness::reuse(&group, &request, false, Some(&stored), resident)))
                 .into();
-            json!({"stored": stored, "fields": kept, "keep": stored.keep(), "selecting": Selecting::of(&Vary::of(&response), &request), "after 0, 59 and 61 s": later})
+            json!({"stored": stored, "fields": kept, "keep": stored.retention(), "selecting": Selecting::of(&Vary::of(&response), &request), "after 0, 59 and 61 s": later})
         }
         Err(not) => json!(not.reason().label()),
     }
@@ -128,15 +128,15 @@ fn decision(of: &Value) -> Value {
 
 /// A stored response on its way between coordinators: the bytes, which are read as they were written.
 fn frame(of: &Value) -> Value {
-    let head = serde_json::from_value(of["head"].clone()).unwrap();
+    let metadata = serde_json::from_value(of["head"].clone()).unwrap();
     let frame = Frame {
         key: text(of, "key").as_bytes(),
-        head,
+        metadata,
         fields: fields(of, "fields"),
         body: text(of, "body").as_bytes(),
     };
     let position = Position::parse(text(of, "position")).unwrap();
-    let mut message = frame::message(&position);
+    let mut message = frame::new_message(&position);
     frame.write(&mut message).unwrap();
     assert_eq!(frame::read(&message), Ok((position, vec![frame])));
     json!(hex(&message))

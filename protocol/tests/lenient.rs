@@ -2,7 +2,7 @@
 //! files have none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use meshcache_protocol::feed::FeedAnswer;
+use meshcache_protocol::feed::FeedResponse;
 
 const LATER: &[u8] = br#"{"wire": 2, "version": "v", "later": 1, "state": {"installation": "m", "later": {}, "config": {"version": 1, "groups": [
     {"name": "g", "later": [1], "match": {"hosts": ["h"], "later": true}, "origin": {"url": "http://hidden", "later": "x"},
@@ -10,7 +10,7 @@ const LATER: &[u8] = br#"{"wire": 2, "version": "v", "later": 1, "state": {"inst
 
 #[test]
 fn fields_that_a_later_coordinator_tells_of_are_passed_over_in_the_filter_alone() {
-    let read = serde_json::from_slice::<FeedAnswer>(LATER);
+    let read = serde_json::from_slice::<FeedResponse>(LATER);
     if cfg!(not(target_family = "wasm")) {
         assert!(read.unwrap_err().to_string().contains("later"), "what people write is read strictly");
         return;

@@ -1,4 +1,4 @@
-//! docs/http.md and docs/compatibility.md name tests: each of them is there.
+//! Pages name tests: each of them is there.
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +37,9 @@ fn each_test_that_a_page_names_is_there() {
     ["protocol", "proxy", "filter", "coordinator", "tests"]
         .iter()
         .for_each(|part| functions(&root.join(part), &mut found));
-    for (page, least) in [("docs/http.md", 100), ("docs/compatibility.md", 13)] {
+    let pages =
+        [("docs/http.md", 100), ("docs/compatibility.md", 13), ("docs/architecture.md", 20), ("CONTRIBUTING.md", 10)];
+    for (page, least) in pages {
         let text = fs::read_to_string(root.join(page)).unwrap();
         let named = named(&text);
         let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
@@ -62,15 +64,22 @@ fn each_row_of_what_other_parts_do_names_a_test() {
 fn each_test_of_freshness_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let page = fs::read_to_string(root.join("docs/http.md")).unwrap();
-    let mut tests = Vec::new();
-    for entry in fs::read_dir(root.join("protocol/src/freshness")).unwrap().flatten() {
-        let text = fs::read_to_string(entry.path()).unwrap();
-        tests.extend(
-            text.split("#[test]\n")
-                .skip(1)
-                .filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split('(').next().map(str::to_owned)),
-        );
+    let (mut tests, mut folders) = (Vec::new(), vec![root.join("protocol/src/freshness")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let text = fs::read_to_string(entry.path()).unwrap();
+            tests.extend(
+                text.split("#[test]\n")
+                    .skip(1)
+                    .filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split('(').next().map(str::to_owned)),
+            );
+        }
     }
+    assert!(tests.len() > 100, "{}", tests.len());
     let missing: Vec<_> = tests.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "not in docs/http.md: {missing:#?}");
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use meshcache_protocol::groups::Found;
+use meshcache_protocol::groups::GroupMatch;
 use meshcache_protocol::{Peer, Ring};
 
 use crate::groups::SHOP;
@@ -82,7 +82,7 @@ impl Mesh {
         let groups = self.rules();
         let request =
             meshcache_protocol::Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
-        let Found::Group(group) = groups.find(&request, None) else { panic!("no group for {host}{path}") };
+        let GroupMatch::Group(group) = groups.find(&request, None) else { panic!("no group for {host}{path}") };
         let key = meshcache_protocol::Key::of(group, &request, None);
         let named = |name: &String| Peer { name: name.clone(), data: String::new(), peer: String::new() };
         let names: Vec<String> = self.coordinators.all.iter().map(|coordinator| coordinator.name.clone()).collect();

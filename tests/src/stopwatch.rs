@@ -1,7 +1,9 @@
 //! Time as the machine gave it: what the scheduler withheld does not count. Limits hold on a busy machine, too.
 
-use std::fs;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// Measures how long this process and its children took, without the time in which they were ready to run and had no CPU.
 pub struct Stopwatch {

@@ -2,6 +2,8 @@
 //! is back, keys are purged and groups change, all by a seeded schedule, while every single answer is checked.
 //! Afterwards nothing is left of it.
 //!
+//! Long: the schedule, its actions and the checks know each other.
+//!
 //! `make chaos SEED=7 MINUTES=10` repeats a schedule; a failure prints it.
 //!
 //! The pauses are the schedule itself: how long the world stays as it is until the next blow, and how often a client

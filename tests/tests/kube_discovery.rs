@@ -1,4 +1,6 @@
 //! Discovery with a real API server: coordinators are real processes at the addresses that the EndpointSlices name.
+//!
+//! Long: all scenarios share one harness of Pods and one control plane.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,5 +1,7 @@
 //! The whole thing in a real mesh: istiod, sidecars under STRICT mTLS that take all traffic of their Pods, the chart's
 //! own objects.
+//!
+//! Long: all scenarios share one harness of Pods, sidecars and services.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meshcache_protocol::groups::Found;
+use meshcache_protocol::groups::GroupMatch;
 use meshcache_protocol::{Groups, Key, Peer, Request, Ring};
 use meshcache_tests::helm::helm;
 use meshcache_tests::istio::{self, CACHE, Member, Mesh};
@@ -148,7 +150,7 @@ fn owned(group: &Value, host: &str, paths: &[String]) -> Vec<f64> {
     let mut owned = vec![0.0; 3];
     for path in paths {
         let request = Request::read(b"GET", b"http", host.as_bytes(), path.as_bytes(), &[]).unwrap();
-        let Found::Group(group) = groups.find(&request, None) else { panic!("no group for {path}") };
+        let GroupMatch::Group(group) = groups.find(&request, None) else { panic!("no group for {path}") };
         let owner = ring.owner(Key::of(group, &request, None).hash()).unwrap();
         owned[usize::from(owner.name.as_bytes()[owner.name.len() - 1] - b'0')] += 1.0;
     }

@@ -1,4 +1,6 @@
 //! What one client sends never decides what the others get.
+//!
+//! Long: a test for each thing that a client could poison.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -134,7 +134,7 @@ async fn who_hears_nobody_answers_nothing_from_its_store() {
     mesh.coordinators.all[1].freeze();
     mesh.coordinators.all[2].freeze();
     // For all it knows the other two purge what they like.
-    let passes = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("detail=behind");
+    let passes = async || Ask::get(SHOP, &paths[0]).send(at).await.unwrap().cache_status().contains("detail=purge-lag");
     await_until(passes, SOON, "everything passes").await;
     assert_eq!(mesh.coordinators.all[0].metrics().await.get("meshcache_purge_lease_held", &[]), 0.0);
     let feed = Ask::new("POST", "any", "/.meshcache/feed").body(r#"{"wire": 1}"#).send(at).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_proxy_that_knows_more_than_a_coordinator_is_not_answered_from_before(
     assert!(outcome(known).await.starts_with("hit"), "it has heard of that one");
     let next = format!("{}2", known.strip_suffix('1').unwrap());
     for ahead in [&next, "nonsense"] {
-        assert_eq!(outcome(ahead).await, "pass; reason=behind", "{ahead}");
+        assert_eq!(outcome(ahead).await, "pass; reason=purge-lag", "{ahead}");
     }
     assert!(outcome("").await.starts_with("hit"), "which is nobody else's business");
     let lost = async || outcome("peer-9.00000000000000ff:1").await.starts_with("hit");
@@ -222,9 +222,9 @@ async fn a_purge_that_only_a_frozen_peer_may_know_costs_the_store_and_not_the_ca
         (answer.header("meshcache-outcome"), answer.text())
     };
     let answer = async || of(&told, 0).await;
-    let behind = ("pass; reason=behind".to_owned(), String::new());
+    let behind = ("pass; reason=purge-lag".to_owned(), String::new());
     assert_eq!(of(&invented, 0).await, behind, "told first");
-    assert_eq!(answer().await, ("pass; reason=behind".to_owned(), String::new()), "the frozen one may know");
+    assert_eq!(answer().await, ("pass; reason=purge-lag".to_owned(), String::new()), "the frozen one may know");
     await_until(
         async || answer().await.0.starts_with("hit"),
         SOON,

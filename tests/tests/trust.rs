@@ -1,4 +1,6 @@
 //! Who is believed what, and who gets nothing.
+//!
+//! Long: a test for each kind of caller that is not to be believed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

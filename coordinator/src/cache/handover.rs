@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use meshcache_protocol::{
     Key,
     frame::{self, BadFrame},
-    wire,
+    paths,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -60,7 +60,7 @@ impl Cache {
         let mut left = places.into_iter().peekable();
         while left.peek().is_some() {
             let Ok(_seat) = seats.acquire().await else { break };
-            let mut message = frame::message(&self.consistency.position());
+            let mut message = frame::new_message(&self.consistency.position());
             while message.len() < MESSAGE
                 && let Some(place) = left.next()
             {
@@ -93,7 +93,7 @@ impl Cache {
     }
 
     async fn push(&self, peer: &str, message: Vec<u8>) -> Result<Report, Failure> {
-        let response = self.cluster.peers.post(peer, wire::PUSH_PATH, message, PATIENCE).await?;
+        let response = self.cluster.peers.post(peer, paths::PUSH, message, PATIENCE).await?;
         let CaptureOutcome::Whole(report) =
             capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut self.body_budget.reserve())
                 .await
@@ -139,7 +139,7 @@ impl Cache {
 
 /// Reads a message to its end; `None`: it is too long, or broke off, or paused for too long.
 pub(crate) async fn whole(body: Incoming) -> Option<Vec<u8>> {
-    let limited = http_body_util::Limited::new(body, frame::LONGEST + MESSAGE);
+    let limited = http_body_util::Limited::new(body, frame::MAX_FRAME + MESSAGE);
     let collected = tokio::time::timeout(PATIENCE, limited.collect()).await.ok()?.ok()?;
     Some(collected.to_bytes().into())
 }

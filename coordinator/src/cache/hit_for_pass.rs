@@ -6,7 +6,7 @@ use lru::LruCache;
 use meshcache_protocol::{
     Hash, Reason, Request,
     freshness::{HitForPass, Selecting, Vary},
-    reason::Said,
+    reason::AnyReason,
 };
 use parking_lot::Mutex;
 
@@ -28,7 +28,7 @@ pub(crate) struct HitForPassTable(Mutex<LruCache<Hash, HitForPass<PassRecord>>>)
 /// Why a key passes, and when it is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PassRecord {
-    reason: Said,
+    reason: AnyReason,
     /// When the next request may probe.
     next: u64,
     gap: u64,
@@ -40,7 +40,7 @@ struct PassRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RememberedPass {
     /// The log word and metric label.
-    pub(crate) reason: Said,
+    pub(crate) reason: AnyReason,
     /// For how long a proxy passes without a question, milliseconds: a probe may come then.
     pub(crate) remember: u64,
     /// It holds for requests with the same values in these fields; empty: for all.
@@ -63,7 +63,7 @@ impl HitForPassTable {
         key: Hash,
         vary: Vary,
         request: &Request<'_>,
-        reason: impl Into<Said>,
+        reason: impl Into<AnyReason>,
         now: u64,
         ms: u64,
     ) -> u64 {

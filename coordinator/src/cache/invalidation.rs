@@ -16,11 +16,12 @@ use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, 
 use hyper::body::Incoming;
 use lru::LruCache;
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observed, freshness,
-    groups::Found,
+    self as protocol, Hash, Key, Observer, freshness,
+    groups::GroupMatch,
     invalidation_limit::{InvalidationLimit, Schedule},
-    request::Marks,
-    wire::{INVALIDATE_PATH, Question},
+    paths,
+    request::Flags,
+    wire::Question,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -57,13 +58,13 @@ impl Cache {
     pub(crate) fn succeeded(self: &Arc<Self>, head: &RequestHead, answer: &response::Parts) {
         let fields = head.fields();
         let Ok(request) = head.request(&fields) else { return };
-        if request.marks.any(Marks::GRPC) {
+        if request.flags.any(Flags::GRPC) {
             return;
         }
         let targets = with_headers(&answer.headers, |fields| {
             freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
         });
-        let (rules, views) = (self.group_table(), freshness::keyed_with(&request));
+        let (rules, views) = (self.group_table(), freshness::possible_key_fields(&request));
         for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
             let Ok(other) = protocol::Request::read(
                 b"GET",
@@ -74,7 +75,7 @@ impl Cache {
             ) else {
                 continue;
             };
-            let Found::Group(group) = rules.groups.find(&other, None) else { continue };
+            let GroupMatch::Group(group) = rules.groups.find(&other, None) else { continue };
             let Some(served) = rules.served(group) else { continue };
             let key = Key::of(group, &other, None);
             self.invalidate(served, &Changed::of(served, &key));
@@ -90,7 +91,7 @@ impl Cache {
         let (ring, me) = (self.cluster.ring(), &self.settings.me);
         for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
             let (cache, name, head, target) =
-                (self.clone(), peer.name.clone(), head.clone(), format!("{INVALIDATE_PATH}{target}"));
+                (self.clone(), peer.name.clone(), head.clone(), format!("{}{target}", paths::INVALIDATE));
             tokio::spawn(async move {
                 let patience = Duration::from_millis(PATIENCE);
                 if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
@@ -117,14 +118,14 @@ impl Cache {
         let Ok(request) = head.request(&fields) else { return empty(StatusCode::BAD_REQUEST) };
         let said = Question::read(&fields).unwrap_or_default();
         let namespace = Some(said.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        let Found::Group(group) = rules.groups.find(&request, namespace) else {
+        let GroupMatch::Group(group) = rules.groups.find(&request, namespace) else {
             return empty(StatusCode::MISDIRECTED_REQUEST);
         };
         let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
         if port == Port::Data && !group.admits(caller(&request, self.settings.identity)) {
             return empty(StatusCode::FORBIDDEN);
         }
-        for fields in freshness::keyed_with(&request) {
+        for fields in freshness::possible_key_fields(&request) {
             self.invalidate_in_time(served, &Key::of(group, &protocol::Request { fields: &fields, ..request }, None));
         }
         empty(StatusCode::NO_CONTENT)
@@ -208,7 +209,7 @@ impl Changed {
         Self {
             key: key.hash(),
             length: key.bytes().len(),
-            observed: Observed::place(&served.group, key),
+            observed: Observer::slot(&served.group, key),
             target: path.zip(all_of_target(served, key)),
         }
     }
@@ -226,7 +227,7 @@ fn all_of_target(served: &ServedGroup, key: &Key) -> Option<Hash> {
 
 /// The target that the path of such a call names.
 fn target(uri: &Uri) -> Option<Uri> {
-    let target = uri.path_and_query()?.as_str().strip_prefix(INVALIDATE_PATH)?;
+    let target = uri.path_and_query()?.as_str().strip_prefix(paths::INVALIDATE)?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(target).ok().filter(|_| target.starts_with('/'))?);
     Uri::from_parts(parts).ok()
@@ -240,7 +241,7 @@ mod tests {
         clock::simulated,
         store::{Parts, Recency, fresh},
     };
-    use meshcache_protocol::{Groups, Request, frame, purge::What};
+    use meshcache_protocol::{Groups, Request, frame, purge::Scope};
 
     /// A coordinator whose group has a header in its keys, or not.
     fn cache(headers: &[&str]) -> Arc<Cache> {
@@ -277,7 +278,7 @@ mod tests {
             arrived,
             position: Arc::default(),
         });
-        let (served, mut message) = (rules.named("g").unwrap(), frame::message(&Default::default()));
+        let (served, mut message) = (rules.named("g").unwrap(), frame::new_message(&Default::default()));
         cache.write_frames(
             key,
             &[Arc::new(entry)],
@@ -330,7 +331,7 @@ mod tests {
         let cache = cache(&[]);
         let key = key(&cache, "/a", "");
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
-        cache.remove(&What { all: true, ..What::default() }, PurgeAction::Remove);
+        cache.remove(&Scope { all: true, ..Scope::default() }, PurgeAction::Remove);
         assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
         cache.store.remove(&cache.group_table().named("g").unwrap().quota, key.hash(), cache.clock.now());
         assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refused::Invalidated));

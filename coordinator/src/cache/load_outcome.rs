@@ -3,7 +3,7 @@
 use crate::{cache::response, http::body::Body, origin::Failure, store::Entry};
 use http::Response;
 use meshcache_protocol::{
-    reason::Said,
+    reason::AnyReason,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(crate) enum Audience {
 /// in the fields of `vary`.
 #[derive(Clone)]
 pub(crate) struct NotShared {
-    pub(crate) reason: Said,
+    pub(crate) reason: AnyReason,
     pub(crate) remember: u64,
     pub(crate) vary: String,
 }

@@ -27,7 +27,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Reason,
-    freshness::{self, Reuse, Since},
+    freshness::{self, LoadStart, Reuse},
     groups::Mode,
     wire::{Outcome, Verdict},
 };
@@ -45,7 +45,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
     let fields = head.fields();
     let (served, response) = match classify(port, &head, &fields, &table, &cache.settings) {
         Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
-            (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::Behind, "bypass")).await)
+            (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::PurgeLag, "bypass")).await)
         }
         Ok(request) => (Some(request.served), look_up(cache, &request, body, now).await),
         Err(not_looked_up) => pass::without_lookup(cache, not_looked_up, &head, body).await,
@@ -150,7 +150,7 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, m
     let since = match shares {
         Ok(since) => since,
         Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && miss::note_partial_request(cache, request) => {
-            Since::Ever
+            LoadStart::Any
         }
         Err(reason) => return fetch_alone(cache, request, body, reuse, PassReason::new(reason, fwd)).await,
     };

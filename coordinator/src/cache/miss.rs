@@ -24,9 +24,9 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     Key, Reason,
-    freshness::{self, Reuse, Since},
-    reason::Said,
-    request::Marks,
+    freshness::{self, LoadStart, Reuse},
+    reason::AnyReason,
+    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -45,20 +45,20 @@ pub(crate) async fn join(
     body: Incoming,
     route: Option<PeerRoute>,
     fwd: &'static str,
-    since: Since,
+    since: LoadStart,
 ) -> Response<Body> {
     let now = Instant::now();
     let reply_by = request.question.as_ref().map(|question| now + request.patience(question));
     let came = now.checked_sub(request.waited()).unwrap_or(now);
     let mut condition = JoinCondition {
-        began_after: (since == Since::Now).then_some(came),
+        began_after: (since == LoadStart::AfterRequest).then_some(came),
         ticket: request.question.as_ref().map_or(0, |question| question.flight),
     };
     let flights = if route.is_some() { &cache.peer_loads } else { &cache.loads };
     // A flight to come back for may have turned out to have variants.
     let mut key =
         if flights.has_result(&request.key, condition) { request.key.clone() } else { flight_key::of(cache, request) };
-    let (why, mut is_variant) = (|reason: Said| PassReason::new(reason, fwd), false);
+    let (why, mut is_variant) = (|reason: AnyReason| PassReason::new(reason, fwd), false);
     for _ in 0..MOST_FLIGHTS {
         let stored = || if condition.began_after.is_none() { stored_since(cache, request, &key) } else { None };
         let (waiter, guard) = match flights.join(&key, condition, stored) {
@@ -149,7 +149,7 @@ fn start_flight(
     is_refresh: bool,
 ) -> Option<oneshot::Receiver<Response<Body>>> {
     // The response to a whole load is no response to a partial or conditional request.
-    let wants_all = request.http.is_get() && !request.http.marks.any(Marks::RANGE.with(Marks::CONDITIONAL));
+    let wants_all = request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
     let (leader, own) =
         if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
     let job = LoadJob {
@@ -203,7 +203,9 @@ pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>,
 /// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is under way, or the
 /// key was requested a moment ago. A single partial request is not worth the whole.
 pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) -> bool {
-    if request.question.is_none() || !freshness::wants_less(&request.served.group, &request.http, request.verified()) {
+    if request.question.is_none()
+        || !freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified())
+    {
         return false;
     }
     let key = flight_key::of(cache, request);

@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use meshcache_protocol::{self as protocol, Passed, Passing, groups::Mode};
+use meshcache_protocol::{self as protocol, PassedResponse, PassingBody, groups::Mode};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -19,7 +19,7 @@ use std::{
 pub(crate) struct Watching {
     cache: Arc<Cache>,
     served: Arc<ServedGroup>,
-    passing: Passing,
+    passing: PassingBody,
 }
 
 impl Cache {
@@ -31,7 +31,7 @@ impl Cache {
         }
         let passing = with_headers(&brought.head.headers, |fields| {
             let response = &protocol::Response { status: brought.head.status.as_u16(), fields };
-            let passed = Passed {
+            let passed = PassedResponse {
                 group,
                 key: &asked.key,
                 request: &asked.http,
@@ -39,7 +39,7 @@ impl Cache {
                 response,
                 times: brought.times,
             };
-            self.observed.lock().begins(&passed, brought.at)
+            self.observed.lock().begin(&passed, brought.at)
         })?;
         Some(Watching { cache: self.clone(), served: asked.served.clone(), passing })
     }
@@ -54,7 +54,7 @@ impl Watching {
     fn ends(self) {
         let Self { cache, served, passing } = self;
         let mut observed = cache.observed.lock();
-        let (differs, left_out) = (observed.ends(passing, cache.clock.now()), observed.has_left_out());
+        let (differs, left_out) = (observed.finish(passing, cache.clock.now()), observed.take_left_out());
         drop(observed);
         if differs {
             served.metrics.observe_mismatches.inc();

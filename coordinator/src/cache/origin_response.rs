@@ -21,7 +21,7 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{self, NotStored, Selecting, Stored, Times, Vary},
+    freshness::{self, NotStored, Selecting, Times, Vary},
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -131,7 +131,7 @@ pub(crate) async fn store_or_share(
         Err(not) => {
             served.metrics.count_not_stored(not.reason());
             insertion::supersede(cache, served, load.key(), &request, &head);
-            let entry = Arc::new(Entry::new(parts(Stored::told(&verdict, head.status.as_u16()))));
+            let entry = Arc::new(Entry::new(parts(verdict.to_stored(head.status.as_u16()))));
             let before = cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE);
             let is_second = before == Some(head.status);
             (verdict.shared, verdict.waiters) = (true, is_second);

@@ -30,7 +30,7 @@ use meshcache_protocol::{
     self as protocol, Key, Reason, Request,
     freshness::{self, Selecting, Times, Vary},
     groups::Overload,
-    reason::Said,
+    reason::AnyReason,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -151,7 +151,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     let fields = head.fields();
     let key = match request {
         // Where loads are limited, so are bodies on their way into the store.
-        _ if matches!(why.reason, Said::Ours(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
+        _ if matches!(why.reason, AnyReason::Own(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
         // The response to another spelling of the key is not stored: it may depend on the spelling.
         _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
         Some(request) => Some(request.key.clone()),

@@ -1,12 +1,12 @@
 //! Why a request passes.
 
-use meshcache_protocol::reason::Said;
+use meshcache_protocol::reason::AnyReason;
 
 /// Why a request passes, and for how long a proxy remembers that.
 #[derive(Clone, Debug)]
 pub(crate) struct PassReason {
     /// The log word, metric label and detail in Cache-Status.
-    pub(crate) reason: Said,
+    pub(crate) reason: AnyReason,
     /// The parameter `fwd` of Cache-Status (RFC 9211 section 2.2).
     pub(crate) fwd: &'static str,
     /// For how long a proxy remembers it, milliseconds.
@@ -16,7 +16,7 @@ pub(crate) struct PassReason {
 }
 
 impl PassReason {
-    pub(crate) fn new(reason: impl Into<Said>, fwd: &'static str) -> Self {
+    pub(crate) fn new(reason: impl Into<AnyReason>, fwd: &'static str) -> Self {
         Self { reason: reason.into(), fwd, remember: 0, vary: String::new() }
     }
 }

@@ -76,7 +76,7 @@ impl Cache {
         let patience = served.group.config().patience.duration();
         let CaptureOutcome::Whole(message) = capture(
             IdleTimeoutBody::new(response.into_body(), patience),
-            frame::LONGEST as u64,
+            frame::MAX_FRAME as u64,
             &mut self.body_budget.reserve(),
         )
         .await
@@ -113,8 +113,8 @@ impl Cache {
         let key = Key::from_bytes(key);
         let rules = self.group_table();
         let Some(served) = key.parts().and_then(|parts| rules.named(parts.group)) else { return Peeked::Nothing };
-        // Said before the store is looked at: what is sent is no older.
-        let mut message = frame::message(&self.consistency.position());
+        // AnyReason before the store is looked at: what is sent is no older.
+        let mut message = frame::new_message(&self.consistency.position());
         let empty = message.len();
         let mut write = || {
             if let Some((entries, used)) = self.store.peek(&served.quota, &key, self.clock.now()) {

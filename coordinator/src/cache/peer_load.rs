@@ -22,8 +22,8 @@ use http::Response;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{Selecting, Stored, Vary},
-    reason::Said,
+    freshness::{Selecting, Vary},
+    reason::AnyReason,
     wire::{self, Outcome, Question, Verdict},
 };
 use std::{
@@ -181,7 +181,7 @@ async fn ask_peer(
             Outcome::Loading => return Some(LoadOutcome::Failed(Failure::Timeout)),
             Outcome::Pass => {
                 return Some(LoadOutcome::NotShared(NotShared {
-                    reason: Said::by_peer(verdict.reason),
+                    reason: AnyReason::from_peer(verdict.reason),
                     remember: verdict.remember,
                     vary: verdict.vary,
                 }));
@@ -261,7 +261,7 @@ async fn read_response(
         tags: &config.tags.header.to_ascii_lowercase(),
         body,
         selecting,
-        stored: Stored::told(&verdict, parts.status.as_u16()),
+        stored: verdict.to_stored(parts.status.as_u16()),
         arrived: cache.clock.now(),
         // It is given to the waiters and stored nowhere.
         position: Arc::default(),

@@ -4,12 +4,12 @@ use crate::{
     cache::state::Cache,
     store::{Entry, PurgeAction, PurgeGuard, PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
 };
-use meshcache_protocol::purge::What;
+use meshcache_protocol::purge::Scope;
 use std::sync::Arc;
 
 impl Cache {
     /// Removes what is named, here alone, and keeps out what is being loaded of it.
-    pub(crate) fn remove(&self, what: &What, fate: PurgeAction) -> Purged {
+    pub(crate) fn remove(&self, what: &Scope, fate: PurgeAction) -> Purged {
         let groups = self.groups();
         let named = PurgeMatcher::new(what, &groups);
         self.store.purge_loads(|key| named.match_key(key));
@@ -22,7 +22,7 @@ impl Cache {
     }
 
     /// What a purge would remove.
-    pub fn would_purge(&self, what: &What) -> Purged {
+    pub fn would_purge(&self, what: &Scope) -> Purged {
         let groups = self.groups();
         let named = PurgeMatcher::new(what, &groups);
         self.store.purge(&named.scopes(), PurgeAction::Count, |key, variants| named.matches(key, variants))
@@ -40,6 +40,6 @@ impl Cache {
         let groups = self.groups();
         !since
             .iter()
-            .any(|purge| PurgeMatcher::new(&purge.what, &groups).matches(load.key(), std::slice::from_ref(entry)))
+            .any(|purge| PurgeMatcher::new(&purge.scope, &groups).matches(load.key(), std::slice::from_ref(entry)))
     }
 }

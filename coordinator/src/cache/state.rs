@@ -22,7 +22,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use http::StatusCode;
-use meshcache_protocol::{Groups, Observed, observe};
+use meshcache_protocol::{Groups, Observer, observe};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ const HEAD_BUDGET: u64 = 80 << 20;
 /// The most keys whose failures, or whose partial requests, are remembered.
 const RECENT_KEYS: usize = 16_384;
 /// The limits of what is remembered for groups that observe.
-const OBSERVED: observe::Most = observe::Most { responses: 16_384, bytes: 16 << 20 };
+const OBSERVED: observe::Limits = observe::Limits { responses: 16_384, bytes: 16 << 20 };
 
 /// The cache of one coordinator.
 pub struct Cache {
@@ -61,7 +61,7 @@ pub struct Cache {
     pub(crate) head_budget: Arc<ByteBudget>,
     pub(crate) invalidations: Invalidations,
     /// Responses that passed in groups that only observe.
-    pub(crate) observed: Mutex<Observed>,
+    pub(crate) observed: Mutex<Observer>,
     /// The ring and the other coordinators.
     pub cluster: Arc<Cluster>,
     /// The purges that are known here.
@@ -88,7 +88,7 @@ impl Cache {
             partial_requests: ExpiringLru::new(RECENT_KEYS),
             head_budget: ByteBudget::new(HEAD_BUDGET),
             invalidations: Invalidations::default(),
-            observed: Mutex::new(Observed::new(OBSERVED)),
+            observed: Mutex::new(Observer::new(OBSERVED)),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),
             body_budget: ByteBudget::new((settings.store_bytes / 4).max(LEAST_BODY_BUDGET)),

@@ -38,7 +38,7 @@ impl Cache {
                 .chain(&entry.tags)
                 .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
                 .collect();
-            let head = frame::Head {
+            let metadata = frame::Metadata {
                 stored: entry.stored.clone(),
                 selecting: entry.selecting.clone(),
                 resident: entry.resident(now),
@@ -46,7 +46,7 @@ impl Cache {
                 warm: used.warm,
                 rules: rules.to_owned(),
             };
-            let _ = Frame { key: key.bytes(), head, fields, body: &entry.body }.write(out);
+            let _ = Frame { key: key.bytes(), metadata, fields, body: &entry.body }.write(out);
         }
     }
 
@@ -63,18 +63,18 @@ impl Cache {
         comes: Comes,
     ) -> Result<(), Refused> {
         let now = self.clock.now();
-        if frame.head.rules != served.group.digest() {
+        if frame.metadata.rules != served.group.digest() {
             return Err(Refused::Rules);
         }
         let fields: Vec<_> = frame.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
         let entry = Arc::new(Entry::new(Parts {
-            status: StatusCode::from_u16(frame.head.stored.status).map_err(|_| Refused::Broken)?,
+            status: StatusCode::from_u16(frame.metadata.stored.status).map_err(|_| Refused::Broken)?,
             fields,
             tags: &served.group.config().tags.header.to_ascii_lowercase(),
             body: Bytes::from(frame.body.to_vec().into_boxed_slice()),
-            selecting: frame.head.selecting.clone(),
-            stored: frame.head.stored.clone(),
-            arrived: now.saturating_sub(frame.head.resident).saturating_sub(late),
+            selecting: frame.metadata.selecting.clone(),
+            stored: frame.metadata.stored.clone(),
+            arrived: now.saturating_sub(frame.metadata.resident).saturating_sub(late),
             position: there.clone(),
         }));
         if entry.deadline() <= now {
@@ -93,7 +93,7 @@ impl Cache {
         let stored = match comes {
             Comes::Peeked => self.store.put(&served.quota, load, entry.clone(), now),
             Comes::Pushed => {
-                let used = Recency { warm: frame.head.warm, touched: now.saturating_sub(frame.head.idle) };
+                let used = Recency { warm: frame.metadata.warm, touched: now.saturating_sub(frame.metadata.idle) };
                 self.store.put_transferred(&served.quota, load, entry.clone(), now, used)
             }
         };

@@ -12,7 +12,7 @@ use crate::{
     },
     origin::{Failure, IdleTimeoutBody},
 };
-use meshcache_protocol::{Peer, wire};
+use meshcache_protocol::{Peer, paths};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
@@ -118,7 +118,7 @@ impl Announcer {
     /// Sends an announcement to one peer. A peer that leaves answers with its own: a coordinator that has just joined
     /// does not know it yet.
     async fn send(&self, peer: &Peer, message: Vec<u8>) -> Result<(), Failure> {
-        let answer = self.cluster.peers.post_to(peer, wire::WORD_PATH, message, PATIENCE).await?;
+        let answer = self.cluster.peers.post_to(peer, paths::ANNOUNCE, message, PATIENCE).await?;
         let body = IdleTimeoutBody::new(answer.into_body(), PATIENCE);
         if let CaptureOutcome::Whole(own) = capture(body, MAX_BYTES as u64, &mut self.bytes.reserve()).await
             && let Ok(own) = serde_json::from_slice::<Announcement>(&own)

@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use meshcache_protocol::{
     Peer,
     mark::{self, Mark},
-    purge::{Missed, Position, Purge, What},
+    purge::{Position, Purge, Scope, Truncated},
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ impl Consistency {
     }
 
     /// The purges that are not in a position. Fails where there are more than `limit`, or the log no longer has them.
-    pub(crate) fn since(&self, position: &Position, limit: usize) -> Result<Vec<Purge>, Missed> {
+    pub(crate) fn since(&self, position: &Position, limit: usize) -> Result<Vec<Purge>, Truncated> {
         self.log.since(position, limit)
     }
 
@@ -246,7 +246,7 @@ impl Consistency {
 /// Carrying out purges, one after another.
 impl Consistency {
     /// Numbers a purge of this coordinator, and carries it out.
-    pub(crate) fn append_own<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+    pub(crate) fn append_own<T>(&self, what: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
         self.log.append_own(what, soft, carry_out)
     }
 

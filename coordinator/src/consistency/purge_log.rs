@@ -1,7 +1,7 @@
 //! The purge log: this coordinator's own purges numbered, those of peers as they arrived, each carried out once.
 
 use arc_swap::ArcSwap;
-use meshcache_protocol::purge::{Bounds, Heard, Log, Missed, Position, Purge, What, source};
+use meshcache_protocol::purge::{Append, Bounds, Log, Position, Purge, Scope, Truncated, source};
 use parking_lot::Mutex;
 use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
@@ -75,10 +75,10 @@ impl PurgeLog {
     }
 
     /// The purges that are not in a position. Fails where there are more than `limit`, or the log no longer has them.
-    pub(crate) fn since(&self, position: &Position, limit: usize) -> Result<Vec<Purge>, Missed> {
+    pub(crate) fn since(&self, position: &Position, limit: usize) -> Result<Vec<Purge>, Truncated> {
         let log = self.log.lock();
         let purges = log.since(position)?;
-        if purges.clone().nth(limit).is_some() { Err(Missed) } else { Ok(purges.cloned().collect()) }
+        if purges.clone().nth(limit).is_some() { Err(Truncated) } else { Ok(purges.cloned().collect()) }
     }
 
     /// The number of purges from which others can catch up.
@@ -87,7 +87,7 @@ impl PurgeLog {
     }
 
     /// Numbers a purge of our own, and carries it out.
-    pub(crate) fn append_own<T>(&self, what: What, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+    pub(crate) fn append_own<T>(&self, scope: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
         let mut last = self.turn.lock();
         if self.log.lock().position().of(&self.source()) < *last {
             // More other sources have purged since than the log remembers: the numbers of this one are forgotten, and
@@ -97,9 +97,9 @@ impl PurgeLog {
         let source = self.source();
         let n = last.saturating_add(1);
         *last = n;
-        let purge = Purge { source: source.to_string(), n, what, soft };
+        let purge = Purge { source: source.to_string(), n, scope, soft };
         // Appended before it is carried out: entries that arrive from peers meanwhile are compared with it.
-        self.log.lock().hear(purge.clone());
+        self.log.lock().append(purge.clone());
         let result = carry_out(&purge);
         self.publish();
         (purge, result)
@@ -109,10 +109,10 @@ impl PurgeLog {
     /// out, here or by an earlier call.
     pub(crate) fn append<T>(&self, purge: &Purge, carry_out: impl FnOnce(&Purge) -> T) -> Result<Option<T>, Gap> {
         let _turn = self.turn.lock();
-        match self.log.lock().hear(purge.clone()) {
-            Heard::Known => return Ok(None),
-            Heard::Gap => return Err(Gap),
-            Heard::News => {}
+        match self.log.lock().append(purge.clone()) {
+            Append::Duplicate => return Ok(None),
+            Append::Gap => return Err(Gap),
+            Append::Appended => {}
         }
         let result = carry_out(purge);
         self.publish();
@@ -122,7 +122,7 @@ impl PurgeLog {
     /// Flushes the store instead of carrying out the purges up to a position.
     pub(crate) fn skip_to<T>(&self, position: &Position, flush: impl FnOnce() -> T) -> T {
         let _turn = self.turn.lock();
-        self.log.lock().skip(position);
+        self.log.lock().skip_to(position);
         let result = flush();
         self.publish();
         result
@@ -132,7 +132,7 @@ impl PurgeLog {
         let log = self.log.lock();
         self.carried_out.store(Arc::new(CarriedOut {
             position: Arc::new(log.position().clone()),
-            text: log.told(MAX_TEXT_SOURCES).to_string().into(),
+            text: log.newest(MAX_TEXT_SOURCES).to_string().into(),
         }));
     }
 }

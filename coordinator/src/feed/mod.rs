@@ -20,9 +20,9 @@ use bytes::Bytes;
 use http::HeaderValue;
 use meshcache_protocol::{
     Hash,
-    feed::{self, FeedAnswer, FeedQuestion, News, SIGN_OF_LIFE, State},
+    feed::{self, FeedRequest, FeedResponse, HEARTBEAT, News, State},
     groups::Config,
-    purge::{Missed, Position},
+    purge::{Position, Truncated},
 };
 use parking_lot::Mutex;
 use std::{
@@ -136,18 +136,18 @@ impl Feed {
     }
 
     /// Answers a proxy: at once if there is news for it, else after a second.
-    pub async fn answer(&self, mut question: FeedQuestion) -> Result<Reply, Unavailable> {
+    pub async fn answer(&self, mut question: FeedRequest) -> Result<Reply, Unavailable> {
         self.proxies.record(&question, &self.cache.groups());
         // It may wait for a second, and there may be many.
         question.requests.clear();
-        let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(SIGN_OF_LIFE) };
+        let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(HEARTBEAT) };
         let mut current = self.current.subscribe();
         let _ = tokio::time::timeout(wait, current.wait_for(|snapshot| snapshot.is_news_to(&question))).await;
         self.answer_now(&question)
     }
 
     /// Answers a proxy from the present snapshot.
-    pub(crate) fn answer_now(&self, question: &FeedQuestion) -> Result<Reply, Unavailable> {
+    pub(crate) fn answer_now(&self, question: &FeedRequest) -> Result<Reply, Unavailable> {
         let snapshot = self.current.borrow().clone();
         let consistency = &self.cache.consistency;
         // Checked at the end of the wait: if this process slept, its answer would be taken for a present one.
@@ -155,7 +155,7 @@ impl Feed {
             consistency.request_catch_up();
             return Err(Unavailable::NoLease);
         }
-        let claim = Claim::Unauthenticated { position: &question.told.position, marks: &question.told.marks };
+        let claim = Claim::Unauthenticated { position: &question.announced.position, marks: &question.announced.marks };
         if consistency.record_claim(claim) == Standing::Behind {
             consistency.request_catch_up();
         }
@@ -170,12 +170,12 @@ impl Feed {
 
     /// Whether there is news for a proxy.
     #[cfg(test)]
-    pub(crate) fn has_news(&self, question: &FeedQuestion) -> bool {
+    pub(crate) fn has_news(&self, question: &FeedRequest) -> bool {
         self.current.borrow().is_news_to(question)
     }
 
     /// The state and the purges that a proxy lacks. `None`: there is no memory for them.
-    fn news(&self, snapshot: &Snapshot, question: &FeedQuestion) -> Option<Bytes> {
+    fn news(&self, snapshot: &Snapshot, question: &FeedRequest) -> Option<Bytes> {
         let with_state = snapshot.version != question.version;
         // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
         // that.
@@ -194,7 +194,7 @@ impl Feed {
             let (position, marks) = ((*snapshot.position).clone(), marks());
             match consistency.since(&question.position, MAX_PURGES) {
                 Ok(purges) => News { since: question.position.clone(), position, marks, purges },
-                Err(Missed) => lost(position, marks),
+                Err(Truncated) => lost(position, marks),
             }
         });
         let has_purges = news.as_ref().is_some_and(|news| !news.purges.is_empty());
@@ -214,7 +214,7 @@ impl Feed {
 
     fn json(&self, wire: u32, snapshot: &Snapshot, with_state: bool, news: Option<News>) -> Vec<u8> {
         let state = with_state.then(|| State::new(wire, &self.installation, snapshot.ring.peers(), &snapshot.config));
-        let answer = FeedAnswer { wire, peer: self.me.clone(), version: snapshot.version.clone(), state, news };
+        let answer = FeedResponse { wire, peer: self.me.clone(), version: snapshot.version.clone(), state, news };
         let mut json = serde_json::to_vec(&answer).unwrap_or_else(|error| {
             tracing::error!(%error, "the feed cannot be written");
             Vec::new()

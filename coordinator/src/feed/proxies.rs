@@ -2,7 +2,7 @@
 //! one, so all of it is bounded.
 
 use crate::telemetry::metrics::Metrics;
-use meshcache_protocol::{Groups, feed::FeedQuestion, observe::MISMATCH};
+use meshcache_protocol::{Groups, feed::FeedRequest, observe::MISMATCH};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -41,7 +41,7 @@ impl Proxies {
     }
 
     /// Records a proxy, and counts the requests that it reports. Unknown groups and odd labels make no series.
-    pub(super) fn record(&self, question: &FeedQuestion, groups: &Groups) {
+    pub(super) fn record(&self, question: &FeedRequest, groups: &Groups) {
         let mut known = self.known.lock();
         if question.proxy.len() > MAX_NAME || (known.len() >= MAX_PROXIES && !known.contains_key(&question.proxy)) {
             return;

@@ -3,7 +3,7 @@
 use crate::feed::answers::KeptAnswers;
 use bytes::Bytes;
 use http::HeaderValue;
-use meshcache_protocol::{Ring, feed::FeedQuestion, groups::Config, purge::Position};
+use meshcache_protocol::{Ring, feed::FeedRequest, groups::Config, purge::Position};
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
@@ -24,7 +24,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Whether a proxy lacks the state or a purge.
-    pub(super) fn is_news_to(&self, question: &FeedQuestion) -> bool {
+    pub(super) fn is_news_to(&self, question: &FeedRequest) -> bool {
         self.version != question.version || !question.position.covers(&self.position)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{answers::MAX_BYTES, proxies::MAX_PER_SECOND, *};
 use crate::purge::execute;
-use meshcache_protocol::{Groups, Peer, Ring, mark::Marked, purge::What};
+use meshcache_protocol::{Groups, Peer, Ring, mark::MarkedPosition, purge::Scope};
 
 /// A coordinator that has just started, alone in its ring.
 fn started() -> (Arc<Cache>, Arc<Feed>) {
@@ -16,7 +16,7 @@ fn started() -> (Arc<Cache>, Arc<Feed>) {
     (cache, feed)
 }
 
-fn answer(feed: &Feed, question: &FeedQuestion) -> FeedAnswer {
+fn answer(feed: &Feed, question: &FeedRequest) -> FeedResponse {
     serde_json::from_slice(&feed.answer_now(question).ok().unwrap().json).unwrap()
 }
 
@@ -27,7 +27,7 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
     cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
     let report = |hot: u64| {
         let requests = [("g".to_owned(), [("hot".to_owned(), hot), ("pass".to_owned(), 5)].into())].into();
-        let question = FeedQuestion { proxy: "p".into(), requests, ..FeedQuestion::default() };
+        let question = FeedRequest { proxy: "p".into(), requests, ..FeedRequest::default() };
         feed.proxies.record(&question, &cache.groups());
     };
     report(10);
@@ -44,7 +44,7 @@ fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
     for n in 0..1000 {
         execute::issue(
             cache,
-            What { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..What::default() },
+            Scope { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..Scope::default() },
             false,
         );
     }
@@ -52,11 +52,11 @@ fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
 }
 
 /// A proxy that knows the state, and purges of an unknown coordinator.
-fn question(feed: &Feed, n: u64) -> FeedQuestion {
-    FeedQuestion {
+fn question(feed: &Feed, n: u64) -> FeedRequest {
+    FeedRequest {
         version: feed.current.borrow().version.clone(),
         position: Position::parse(&format!("x.1:{}", n + 1)).unwrap(),
-        ..FeedQuestion::default()
+        ..FeedRequest::default()
     }
 }
 
@@ -76,7 +76,7 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
     let held: Vec<_> = (0..25).map(|n| feed.answer_now(&question(&feed, n)).unwrap().json).collect();
     let bytes: usize = held.iter().map(Bytes::len).sum();
     assert!(bytes < 17 << 20 && feed.answers.used() <= MAX_BYTES, "{bytes}");
-    let last: FeedAnswer = serde_json::from_slice(&held[24]).unwrap();
+    let last: FeedResponse = serde_json::from_slice(&held[24]).unwrap();
     let news = last.news.unwrap();
     assert!(news.purges.is_empty() && news.since == news.position, "it learns that purges were lost: {news:?}");
     let page = String::from_utf8(cache.metrics.page().unwrap()).unwrap();
@@ -93,12 +93,12 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
 fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
     let (before, feed) = started();
     before.set_peer_tokens(&["token".to_owned()]);
-    execute::issue(&before, What { all: true, ..What::default() }, false);
+    execute::issue(&before, Scope { all: true, ..Scope::default() }, false);
     feed.publish();
-    let news = answer(&feed, &FeedQuestion::default()).news.unwrap();
-    let proxy = |marks: &str| FeedQuestion {
-        told: Marked { position: news.position.to_string(), marks: marks.into() },
-        ..FeedQuestion::default()
+    let news = answer(&feed, &FeedRequest::default()).news.unwrap();
+    let proxy = |marks: &str| FeedRequest {
+        announced: MarkedPosition { position: news.position.to_string(), marks: marks.into() },
+        ..FeedRequest::default()
     };
     // Another coordinator, which may learn the purge from a peer.
     let (cache, feed) = started();
@@ -111,26 +111,26 @@ fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
         assert_eq!(requests.has_changed().unwrap(), is_asked, "`{marks}`");
     }
     cache.set_peer_tokens(&[]);
-    execute::issue(&cache, What { all: true, ..What::default() }, false);
+    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
     feed.publish();
-    assert_eq!(answer(&feed, &FeedQuestion::default()).news.unwrap().marks, "", "without a token there are none");
+    assert_eq!(answer(&feed, &FeedRequest::default()).news.unwrap().marks, "", "without a token there are none");
 }
 
 #[test]
 fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     let (cache, before) = started();
-    execute::issue(&cache, What { all: true, ..What::default() }, false);
+    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
     before.publish();
-    let first = answer(&before, &FeedQuestion::default());
+    let first = answer(&before, &FeedRequest::default());
     let news = first.news.unwrap();
     assert!(first.state.is_some() && news.purges.len() == 1);
-    let proxy = FeedQuestion { version: first.version, position: news.position, ..FeedQuestion::default() };
+    let proxy = FeedRequest { version: first.version, position: news.position, ..FeedRequest::default() };
     let (cache, after) = started();
     assert!(!after.has_news(&proxy), "it knows less, and that is no news");
     let same = answer(&after, &proxy);
     assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
     // What it purges from now on is news, from where the proxy is.
-    execute::issue(&cache, What { all: true, ..What::default() }, false);
+    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
     after.publish();
     let news = answer(&after, &proxy).news.unwrap();
     assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));

@@ -14,8 +14,8 @@ use http::{
 };
 use meshcache_protocol::{
     Field, Reason, Request,
-    connection::strips_from_request,
-    request::{FORWARDED_PROTO, Unfit, scheme},
+    forwarding::strips_from_request,
+    request::{FORWARDED_PROTO, RequestError, scheme},
     wire::{BadQuestion, Question, header},
 };
 use smallvec::SmallVec;
@@ -197,7 +197,7 @@ impl RequestHead {
     }
 
     /// Returns the protocol's view of the request. `fields`: those of [`RequestHead::fields`].
-    pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+    pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
         Request::read(
             self.parts.method.as_str().as_bytes(),
             self.scheme().as_bytes(),
@@ -208,7 +208,7 @@ impl RequestHead {
     }
 
     /// Returns the same view with `/` as its path: a request with an ambiguous path is routed by its host alone.
-    pub(crate) fn host_only<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, Unfit> {
+    pub(crate) fn host_only<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
         Request::read(self.parts.method.as_str().as_bytes(), self.scheme().as_bytes(), self.authority(), b"/", fields)
     }
 

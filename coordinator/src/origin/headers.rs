@@ -14,11 +14,10 @@ use http::{
     uri::PathAndQuery,
 };
 use meshcache_protocol::{
-    Field, connection,
+    Field, forwarding,
     groups::{Group, OriginHost},
     key,
-    normal::normal,
-    request::FORWARDED_PROTO,
+    request::{FORWARDED_PROTO, normal_form::normalize},
     wire,
 };
 use std::borrow::Cow;
@@ -56,7 +55,7 @@ pub(crate) fn outgoing(
         let is_clients_own =
             wire::never_to_origin(text.as_bytes()) || *name == HOST || *name == CONTENT_LENGTH || *name == EXPECT;
         if is_clients_own
-            || connection::is_hop_by_hop(text.as_bytes())
+            || forwarding::is_hop_by_hop(text.as_bytes())
             || (is_load && CONDITIONAL_FIELDS.contains(&text))
         {
             continue;
@@ -103,7 +102,7 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
             return;
         }
         let is_of_connection = |name: &[u8]| {
-            connection::is_hop_by_hop(name) || connection::is_named_in_response(lines(response.headers()), name)
+            forwarding::is_hop_by_hop(name) || forwarding::is_named_in_response(lines(response.headers()), name)
         };
         let is_passed_on =
             |name: &HeaderName| !is_of_connection(name.as_str().as_bytes()) && !name.as_str().starts_with(wire::PREFIX);
@@ -129,7 +128,7 @@ pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
             && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()))
     };
     let is_of_connection =
-        |name: &HeaderName| connection::strips_from_response(group, lines(headers), name.as_str().as_bytes());
+        |name: &HeaderName| forwarding::strips_from_response(group, lines(headers), name.as_str().as_bytes());
     let gone: Vec<HeaderName> =
         headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
     for name in gone {
@@ -168,8 +167,8 @@ fn target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
 /// Returns path and query as the key has them.
 fn keyed_target<'h>(group: &Group, head: &'h RequestHead) -> Cow<'h, str> {
     let sent = head.target();
-    let Some((path, query)) = sent.split_once('?') else { return normal(sent) };
-    let (path, query) = (normal(path), normal(query));
+    let Some((path, query)) = sent.split_once('?') else { return normalize(sent) };
+    let (path, query) = (normalize(path), normalize(query));
     match (path, group.query(Some(&query))) {
         (Cow::Borrowed(path), None) => Cow::Borrowed(path),
         (Cow::Owned(path), None) => Cow::Owned(path),

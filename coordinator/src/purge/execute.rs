@@ -6,7 +6,7 @@ use crate::{
     consistency::{messages::CatchUpResponse, purge_log::Gap},
     store::{PurgeAction, usage::Purged},
 };
-use meshcache_protocol::purge::{Purge, What};
+use meshcache_protocol::purge::{Purge, Scope};
 
 /// What came of the answer of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum CaughtUp {
 }
 
 /// Numbers a purge of this coordinator, and carries it out.
-pub fn issue(cache: &Cache, what: What, soft: bool) -> (Purge, Purged) {
+pub fn issue(cache: &Cache, what: Scope, soft: bool) -> (Purge, Purged) {
     cache.consistency.append_own(what, soft, |purge| carry_out(cache, purge))
 }
 
@@ -59,11 +59,11 @@ pub(crate) fn abandon(cache: &Cache, purges: &[(String, u64)]) -> Purged {
 }
 
 fn flush(cache: &Cache) -> Purged {
-    carry_out(cache, &Purge { what: What { all: true, ..What::default() }, ..Purge::default() })
+    carry_out(cache, &Purge { scope: Scope { all: true, ..Scope::default() }, ..Purge::default() })
 }
 
 /// Removes what a purge names from the store, or makes it stale. A load under way is answered but not stored, and later
 /// requests do not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
-    cache.remove(&purge.what, if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove })
+    cache.remove(&purge.scope, if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove })
 }

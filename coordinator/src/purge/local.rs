@@ -8,7 +8,7 @@ use crate::{
     store::usage::Purged,
     telemetry::metrics::Metrics,
 };
-use meshcache_protocol::purge::{Purge, What};
+use meshcache_protocol::purge::{Purge, Scope};
 use std::sync::Arc;
 
 /// The most bytes of a purge in the log.
@@ -28,13 +28,13 @@ impl LocalPurger {
     }
 
     /// Counts what a purge would remove.
-    pub(super) async fn count(self: &Arc<Self>, what: What) -> Purged {
+    pub(super) async fn count(self: &Arc<Self>, what: Scope) -> Purged {
         self.blocking(|local, what| local.cache.would_purge(what), what).await
     }
 
     /// Numbers a new purge, and carries it out.
-    pub(super) async fn issue(self: &Arc<Self>, what: What, soft: bool) -> (Purge, Purged) {
-        let issue = |local: &Self, (what, soft): &(What, bool)| {
+    pub(super) async fn issue(self: &Arc<Self>, what: Scope, soft: bool) -> (Purge, Purged) {
+        let issue = |local: &Self, (what, soft): &(Scope, bool)| {
             let (purge, purged) = execute::issue(&local.cache, what.clone(), *soft);
             local.report(&purge, purged);
             (purge, purged)
@@ -100,7 +100,7 @@ impl LocalPurger {
         self.feed.publish();
         self.metrics.purges.inc();
         self.metrics.purged_entries.inc_by(purged.entries);
-        let mut what = serde_json::to_string(&purge.what).unwrap_or_default();
+        let mut what = serde_json::to_string(&purge.scope).unwrap_or_default();
         if what.len() > MAX_LOGGED {
             what.truncate(what.floor_char_boundary(MAX_LOGGED));
             what.push_str("...");

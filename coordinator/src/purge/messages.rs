@@ -1,6 +1,6 @@
 //! The messages that carry a purge between coordinators, and its report. Their JSON names are part of the wire.
 
-use meshcache_protocol::purge::{Purge, What};
+use meshcache_protocol::purge::{Purge, Scope};
 use serde::{Deserialize, Serialize};
 
 /// A purge on its way between coordinators.
@@ -10,7 +10,7 @@ pub enum PurgeCall {
     /// It is carried out.
     Purge(Purge),
     /// What it would remove is only counted.
-    Count(What),
+    Count(Scope),
 }
 
 /// The result of a purge, on one coordinator or on all.

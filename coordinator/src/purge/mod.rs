@@ -13,8 +13,8 @@ mod tests;
 mod unresponsive;
 
 pub use messages::{PurgeCall, PurgeReport};
-pub use peer_sync::{CATCH_UP_PATH, PeerSync};
+pub use peer_sync::PeerSync;
 #[cfg(test)]
 pub(crate) use peer_sync::{first_interval, interval, shortest_interval};
-pub use purger::{Behind, PURGE_PATH, Purger};
+pub use purger::{Behind, Purger};
 pub use request::{InvalidPurge, PurgeRequest};

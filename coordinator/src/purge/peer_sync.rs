@@ -17,7 +17,7 @@ use crate::{
         unresponsive::UnresponsivePeers,
     },
 };
-use meshcache_protocol::{Hash, Peer};
+use meshcache_protocol::{Hash, Peer, paths};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
@@ -25,8 +25,6 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// The path of a peer's port that returns missed purges.
-pub const CATCH_UP_PATH: &str = "/.meshcache/purges";
 /// How often the ring is compared with the peers that are asked.
 const RING_CHECK: Duration = Duration::from_millis(200);
 
@@ -133,7 +131,7 @@ impl PeerSync {
     async fn ask(&self, peer: &Peer, connection: &mut PeerConnection) {
         let Some(token) = self.tokens.first() else { return };
         let (sent, request) = (clock::awake(), self.consistency.request());
-        let call = connection.call::<CatchUpResponse>(CATCH_UP_PATH, &request, &token);
+        let call = connection.call::<CatchUpResponse>(paths::CATCH_UP, &request, &token);
         let answered = match timeout(Duration::from_millis(LEASE), call).await {
             Ok(answered) => answered,
             Err(_) => Err(CallError::Unresponsive("no answer in time".into())),

@@ -21,12 +21,10 @@ use crate::{
     store::usage::Purged,
     telemetry::metrics::Metrics,
 };
-use meshcache_protocol::Peer;
+use meshcache_protocol::{Peer, paths};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
-/// The path of a peer's port that takes purges.
-pub const PURGE_PATH: &str = "/.meshcache/purge";
 /// How long a peer may take to purge before it is named as unreached: longer than a lease, so that it has stopped
 /// answering from its store by then. A peer that is known to have stopped is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,7 +140,7 @@ impl Purger {
 async fn send(tokens: &Tokens, peer: &Peer, call: &PurgeCall) -> Result<PurgeReport, CallError> {
     let token = tokens.first().ok_or_else(|| CallError::Unresponsive("no --peer-token-file".into()))?;
     loop {
-        match PeerConnection::to(peer).call(PURGE_PATH, call, &token).await {
+        match PeerConnection::to(peer).call(paths::PURGE, call, &token).await {
             Err(CallError::Unresponsive(why)) => tracing::debug!(peer = peer.name, error = why, "retrying purge"),
             end => return end,
         }

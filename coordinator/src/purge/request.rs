@@ -1,14 +1,14 @@
 //! The body of `POST /purge`: one way to name what is purged, no unknown field, no empty list.
 
 use http::StatusCode;
-use meshcache_protocol::{Groups, groups::OriginUrl, purge::What};
+use meshcache_protocol::{Groups, groups::OriginUrl, purge::Scope};
 use serde::Deserialize;
 
 /// A valid purge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurgeRequest {
     /// What is purged.
-    pub what: What,
+    pub what: Scope,
     /// Makes entries stale instead of removing them.
     pub soft: bool,
     /// Counts entries, and removes none.
@@ -75,7 +75,7 @@ impl PurgeRequest {
         if let Some(group) = body.group.iter().find(|group| groups.named(group).is_none()) {
             return Err(InvalidPurge(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
         }
-        let what = What {
+        let what = Scope {
             urls: body.urls.unwrap_or_default(),
             group: body.group,
             paths: body.paths.unwrap_or_default(),
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn each_way_to_name_what_is_purged_is_accepted() {
         assert_eq!(parse(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().what.urls.len(), 2);
-        assert_eq!(parse(r#"{"group": "g"}"#).unwrap().what, What { group: Some("g".into()), ..What::default() });
+        assert_eq!(parse(r#"{"group": "g"}"#).unwrap().what, Scope { group: Some("g".into()), ..Scope::default() });
         assert_eq!(parse(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
         assert_eq!(parse(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
         assert_eq!(parse(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().what.tags, ["a/1", "b"]);

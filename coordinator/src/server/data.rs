@@ -13,7 +13,7 @@ use crate::{
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use meshcache_protocol::{feed::FeedQuestion, wire};
+use meshcache_protocol::{feed::FeedRequest, paths, wire};
 use std::sync::Arc;
 
 /// The longest feed request: a thousand groups with all their outcomes.
@@ -34,7 +34,7 @@ impl Handler for DataPort {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+        if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
         lookup::answer(&self.cache, Port::Data, request).await
@@ -55,10 +55,10 @@ pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Res
 
 impl DataPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+        if request.uri().path().starts_with(paths::INVALIDATE) {
             return self.cache.invalidated(Port::Data, request).await;
         }
-        if request.uri().path() != wire::FEED_PATH {
+        if request.uri().path() != paths::FEED {
             return empty(StatusCode::NOT_FOUND);
         }
         if request.method() != Method::POST {
@@ -68,7 +68,7 @@ impl DataPort {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
-        let question: FeedQuestion = match serde_json::from_slice(&body) {
+        let question: FeedRequest = match serde_json::from_slice(&body) {
             Ok(question) => question,
             Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
         };

@@ -22,7 +22,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use meshcache_protocol::{Reason, wire};
+use meshcache_protocol::{Reason, paths, wire};
 use prometheus::{IntCounter, IntGauge};
 use std::{
     convert::Infallible,
@@ -148,7 +148,7 @@ impl Listener {
                 let answer = hyper::service::service_fn({
                     let (activity, refused) = (activity.clone(), refused.clone());
                     move |mut request: http::Request<Incoming>| {
-                        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+                        if request.uri().path().starts_with(paths::CONTROL) {
                             request.extensions_mut().insert(reading.clone());
                         }
                         let refused = has_too_many_fields(&request).then(|| refused.inc());

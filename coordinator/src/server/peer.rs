@@ -9,13 +9,13 @@ use crate::{
         reply::{empty, text, with_field},
         request_body::ControlBodies,
     },
-    purge::{Behind, CATCH_UP_PATH, PURGE_PATH, PurgeCall, Purger},
+    purge::{Behind, PurgeCall, Purger},
     server::{Handler, data::too_many_fields},
     settings::Port,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use meshcache_protocol::wire;
+use meshcache_protocol::{paths, wire};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -61,7 +61,7 @@ impl Handler for PeerPort {
                 "Bearer realm=\"meshcache\"",
             );
         }
-        if request.uri().path().starts_with(wire::CONTROL_PATH) {
+        if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
         lookup::answer(&self.cache, Port::Peer, request).await
@@ -74,20 +74,20 @@ impl Handler for PeerPort {
 
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(wire::INVALIDATE_PATH) {
+        if request.uri().path().starts_with(paths::INVALIDATE) {
             return self.cache.invalidated(Port::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (PURGE_PATH | CATCH_UP_PATH | wire::PEEK_PATH | wire::PUSH_PATH | wire::WORD_PATH, method)
+            (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE, method)
                 if method != Method::POST =>
             {
                 with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
             }
-            (PURGE_PATH, _) => self.purge(request).await,
-            (CATCH_UP_PATH, _) => self.purges(request).await,
-            (wire::PEEK_PATH, _) => self.peek(request).await,
-            (wire::PUSH_PATH, _) => self.push(request).await,
-            (wire::WORD_PATH, _) => self.announcement(request).await,
+            (paths::PURGE, _) => self.purge(request).await,
+            (paths::CATCH_UP, _) => self.purges(request).await,
+            (paths::PEEK, _) => self.peek(request).await,
+            (paths::PUSH, _) => self.push(request).await,
+            (paths::ANNOUNCE, _) => self.announcement(request).await,
             _ => empty(StatusCode::NOT_FOUND),
         }
     }

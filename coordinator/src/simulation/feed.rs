@@ -2,10 +2,10 @@
 
 use crate::simulation::{net::Back, world::World};
 use bytes::Bytes;
-use meshcache_protocol::feed::{FeedQuestion, SIGN_OF_LIFE};
+use meshcache_protocol::feed::{FeedRequest, HEARTBEAT};
 
 /// A question that waits for news.
-pub(super) type Poll = (u64, FeedQuestion, Back<Option<Bytes>>);
+pub(super) type Poll = (u64, FeedRequest, Back<Option<Bytes>>);
 
 impl World {
     pub(super) fn publish(&mut self, at: usize) {
@@ -20,7 +20,7 @@ impl World {
         }
     }
 
-    pub(super) fn feed_asked(&mut self, at: usize, question: FeedQuestion, back: Back<Option<Bytes>>) {
+    pub(super) fn feed_asked(&mut self, at: usize, question: FeedRequest, back: Back<Option<Bytes>>) {
         let node = &mut self.nodes[at];
         if question.at_once || node.feed.has_news(&question) {
             return self.feed_answers(at, &question, back);
@@ -28,7 +28,7 @@ impl World {
         self.turn += 1;
         let id = self.turn;
         node.polls.push((id, question, back));
-        self.after(SIGN_OF_LIFE, move |world| {
+        self.after(HEARTBEAT, move |world| {
             world.arrive_at(at, move |world| {
                 let polls = &mut world.nodes[at].polls;
                 if let Some(place) = polls.iter().position(|(other, ..)| *other == id) {
@@ -39,7 +39,7 @@ impl World {
         });
     }
 
-    fn feed_answers(&mut self, at: usize, question: &FeedQuestion, back: Back<Option<Bytes>>) {
+    fn feed_answers(&mut self, at: usize, question: &FeedRequest, back: Back<Option<Bytes>>) {
         if !back.waits() {
             return;
         }

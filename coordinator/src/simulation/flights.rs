@@ -68,7 +68,7 @@ impl World {
                 }
                 if answer == Err(Lost::Refused) {
                     let now = world.now;
-                    world.nodes[at].breakers.entry(other).or_default().fails(now);
+                    world.nodes[at].breakers.entry(other).or_default().record_failure(now);
                 }
                 if let Some((there, frames)) = answer.as_ref().ok().and_then(|message| frame::read(message).ok())
                     && cache.consistency.record_claim(Claim::Peer(&there.to_string())) == Standing::Current
@@ -94,7 +94,7 @@ impl World {
     fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
         let write = move |world: &mut World, back: Back<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
-            let mut message = frame::message(&cache.consistency.position());
+            let mut message = frame::new_message(&cache.consistency.position());
             let rules = cache.group_table();
             let served = rules.named("g").unwrap();
             if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {

@@ -60,7 +60,7 @@ impl World {
         if event == MembershipEvent::Join
             && let Some(breaker) = node.breakers.get_mut(&of)
         {
-            breaker.answers();
+            breaker.record_success();
         }
         if covered {
             drop(node.cache.cluster.push_absence());
@@ -139,7 +139,7 @@ impl World {
             else {
                 continue;
             };
-            let message = messages.entry(owner).or_insert_with(|| frame::message(&cache.consistency.position()));
+            let message = messages.entry(owner).or_insert_with(|| frame::new_message(&cache.consistency.position()));
             cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {

@@ -66,7 +66,7 @@ impl Node {
 
     /// Whether it asks that peer: it answers, or this is a trial.
     pub(super) fn admits(&mut self, peer: usize, now: u64) -> bool {
-        self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.admits(now))
+        self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.try_acquire(now))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use meshcache_protocol::{Field, feed::FeedQuestion, wire};
+use meshcache_protocol::{Field, feed::FeedRequest, wire};
 use meshcache_proxy::{
     feed::{Feed, FeedCallout, Moment},
     http::{
@@ -148,7 +148,7 @@ impl World {
             Some(to) => to,
             None => self.dice.below(self.nodes.len() as u64) as usize,
         };
-        let Ok(question) = serde_json::from_slice::<FeedQuestion>(&ask.body) else { return };
+        let Ok(question) = serde_json::from_slice::<FeedRequest>(&ask.body) else { return };
         self.call(
             Place::Proxy(at),
             to,

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
 };
-use meshcache_protocol::purge::{Purge, What};
+use meshcache_protocol::purge::{Purge, Scope};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// How long a peer may take to purge.
@@ -74,7 +74,7 @@ impl World {
                 let caught = if self.deaf {
                     CaughtUp::Current
                 } else {
-                    execute::catch_up(&cache, &answer, |purge, _| carried.push(purge.what.clone()))
+                    execute::catch_up(&cache, &answer, |purge, _| carried.push(purge.scope.clone()))
                 };
                 carried.iter().for_each(|what| self.carried_out(at, what));
                 if caught == CaughtUp::Behind {
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// What a purge means is not joined any more, and proxies are told.
-    fn carried_out(&mut self, at: usize, what: &What) {
+    fn carried_out(&mut self, at: usize, what: &Scope) {
         let named = PurgeMatcher::new(what, &self.groups);
         let keys = &self.keys;
         self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == PurgeMatch::No);
@@ -132,9 +132,9 @@ impl World {
         self.things[key].version += 1;
         self.figures.purges += 1;
         let least = self.things[key].version;
-        let what = What { group: Some("g".into()), paths: vec![format!("/{key}")], ..What::default() };
+        let what = Scope { group: Some("g".into()), paths: vec![format!("/{key}")], ..Scope::default() };
         let (purge, _) = execute::issue(&self.nodes[at].cache, what, false);
-        self.carried_out(at, &purge.what);
+        self.carried_out(at, &purge.scope);
         let ring = self.nodes[at].cache.cluster.ring();
         let others: Vec<usize> =
             self.nodes[at].cache.consistency.audience().iter().filter_map(|peer| index(&peer.data)).collect();
@@ -174,7 +174,7 @@ impl World {
             move |world, back: Back<bool>| {
                 let done = match execute::apply(&world.nodes[other].cache, &heard) {
                     Ok(Some(_)) => {
-                        world.carried_out(other, &heard.what);
+                        world.carried_out(other, &heard.scope);
                         true
                     }
                     Ok(None) => true,

@@ -70,8 +70,8 @@ impl World {
     }
 
     fn is_behind(&mut self, back: Back<Answered>) {
-        self.count("behind");
-        back.send(self, Answered { verdict: "pass; reason=behind".into(), body: Vec::new() });
+        self.count("purge-lag");
+        back.send(self, Answered { verdict: "pass; reason=purge-lag".into(), body: Vec::new() });
     }
 
     fn look_up(&mut self, at: usize, key: usize, hop: bool, patience: u64, back: Back<Answered>) {
@@ -139,7 +139,7 @@ impl World {
                 }
                 let now = world.now;
                 let Ok(answer) = answer else {
-                    world.nodes[at].breakers.entry(to).or_default().fails(now);
+                    world.nodes[at].breakers.entry(to).or_default().record_failure(now);
                     return world.ask_peers(at, key, peers, waiter);
                 };
                 world.nodes[at].breakers.remove(&to);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{
     Field, Request, Response,
-    freshness::{Extent, Selecting, Stored, covers},
+    freshness::{ContentRange, Selecting, Stored, covers},
     purge::Position,
 };
 use std::sync::Arc;
@@ -107,8 +107,8 @@ impl Entry {
     }
 
     /// Returns the range of bytes that it has, where it is a part.
-    pub(crate) fn extent(&self) -> Option<Extent> {
-        if self.is_part() { with_fields(self, |stored| Extent::of(&stored)) } else { None }
+    pub(crate) fn extent(&self) -> Option<ContentRange> {
+        if self.is_part() { with_fields(self, |stored| ContentRange::of(&stored)) } else { None }
     }
 
     /// Returns whether it is a 206: one part of a body.
@@ -151,7 +151,7 @@ impl Entry {
 
     /// Returns when it becomes useless.
     pub(crate) fn deadline(&self) -> u64 {
-        self.arrived.saturating_add(self.stored.keep())
+        self.arrived.saturating_add(self.stored.retention())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
         register::{counters, gauges, histograms},
     },
 };
-use meshcache_protocol::{Reason, reason::Said};
+use meshcache_protocol::{Reason, reason::AnyReason};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -284,7 +284,7 @@ impl GroupMetrics {
     }
 
     /// Counts a request by its outcome and the reason for it.
-    pub fn count_request(&self, outcome: &'static str, reason: impl Into<Said>) {
+    pub fn count_request(&self, outcome: &'static str, reason: impl Into<AnyReason>) {
         self.requests.inc([outcome, reason.into().label()]);
     }
 

@@ -1,4 +1,6 @@
 //! A real origin, a real cache before it, and clients, all on loopback.
+//!
+//! Long: origin, cache and clients belong together.
 #![allow(
     dead_code,
     unused_imports,

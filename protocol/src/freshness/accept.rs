@@ -1,31 +1,31 @@
-//! The form in which selecting fields are compared: what means the same is the same (RFC 9111 section 4.1).
+//! The canonical form of selecting fields, equal for values that mean the same (RFC 9111 section 4.1).
 
-use super::list::{closing, members};
 use crate::request::Request;
+use crate::request::list::{closing, members};
 use std::cmp::{Ordering, Reverse};
 
-/// More members than this are compared in their own order.
-const MOST: usize = 32;
+/// The most members that are sorted. More of them are compared in their own order.
+const MAX_MEMBERS: usize = 32;
 
 /// How members of equal weight are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Equals {
-    /// By what the field is for: in their order in Accept-Language, where some take it for a preference (RFC 9110
-    /// section 12.5.4).
+    /// In their order in Accept-Language, where some servers take it for a preference (RFC 9110 section 12.5.4); in any
+    /// order in other fields.
     Usual,
-    /// In no field by their order (RFC 9110 section 12.4.2).
+    /// In any order in all fields (RFC 9110 section 12.4.2).
     Unordered,
 }
 
-/// One member of a field with weights: what it names, and its weight in thousandths.
+/// A member of a field with weights: its name, and its weight in thousandths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Weighed<'a> {
     name: &'a [u8],
     weight: u16,
 }
 
-/// Says the pieces of a field's canonical form, one after the other. Members are parted by commas; in Accept-Encoding,
-/// Accept-Language and Accept space, case of what has no case, and the order of what has no order are gone.
+/// Calls `say` with the pieces of a field's canonical form, in order. Members are separated by commas. Accept-Encoding,
+/// Accept-Language, Accept-Charset and Accept have no insignificant space, case and order.
 pub(super) fn each(request: &Request<'_>, name: &str, equals: Equals, mut say: impl FnMut(&[u8])) {
     match name {
         "host" => lower(request.authority.as_bytes(), &mut say),
@@ -48,14 +48,14 @@ fn by_weight_and_name(a: &Weighed<'_>, b: &Weighed<'_>) -> Ordering {
 }
 
 fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl FnMut(&[u8])) {
-    let mut all = [Weighed::default(); MOST];
+    let mut all = [Weighed::default(); MAX_MEMBERS];
     let mut count: usize = 0;
     for member in request.values(field).flat_map(members) {
         match (all.get_mut(count), weigh(member)) {
             (Some(slot), Some(one)) => {
                 *slot = if field == "accept-encoding" { Weighed { name: coding(one.name), ..one } } else { one }
             }
-            // A weight that cannot be read, or too many members: as they stand.
+            // An invalid weight, or too many members: unchanged.
             _ => return plain(request, field, say),
         }
         count = count.saturating_add(1);
@@ -75,7 +75,7 @@ fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl Fn
         last = Some(*one);
         member(field, one.name, say);
         if one.weight < 1000 {
-            // No field value has this byte, so that no other text looks the same.
+            // No field value contains this byte, so that no other text is equal.
             say(b"\x01");
             let digit = |n: u16| [u8::try_from(n % 10).unwrap_or(0).saturating_add(b'0')];
             say(&digit(one.weight / 100));
@@ -86,7 +86,7 @@ fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl Fn
     }
 }
 
-/// A member without its weight. Parameters of a media type may have values in which case counts.
+/// Says a member without its weight. Values of a media type's parameters may be case-sensitive.
 fn member(field: &str, name: &[u8], say: &mut impl FnMut(&[u8])) {
     if field == "accept" {
         let mut parts = Parts(Some(name));
@@ -111,7 +111,7 @@ fn lower(text: &[u8], say: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// A member apart: what it names, and its weight, 1 where there is none.
+/// Splits a member into its name and its weight, by default 1.
 fn weigh(member: &[u8]) -> Option<Weighed<'_>> {
     let Some(at) = last_parameter(member) else { return Some(Weighed { name: member, weight: 1000 }) };
     let (name, parameter) = member.split_at_checked(at)?;
@@ -121,7 +121,7 @@ fn weigh(member: &[u8]) -> Option<Weighed<'_>> {
     }
 }
 
-/// `x-gzip` is gzip, and `x-compress` is compress (RFC 9110 section 8.4.1).
+/// Returns gzip for `x-gzip`, and compress for `x-compress` (RFC 9110 section 8.4.1).
 fn coding(name: &[u8]) -> &[u8] {
     if name.eq_ignore_ascii_case(b"x-gzip") {
         b"gzip"
@@ -132,7 +132,7 @@ fn coding(name: &[u8]) -> &[u8] {
     }
 }
 
-/// Where a member's last parameter begins, outside of quoted strings.
+/// Returns the start of a member's last parameter, outside of quoted strings.
 fn last_parameter(member: &[u8]) -> Option<usize> {
     let (mut at, mut last) = (0_usize, None);
     while let Some(b) = member.get(at) {
@@ -146,7 +146,7 @@ fn last_parameter(member: &[u8]) -> Option<usize> {
     last
 }
 
-/// A weight of `0` to `1` with up to three digits (RFC 9110 section 12.4.2), in thousandths.
+/// Reads a weight of `0` to `1` with up to three digits (RFC 9110 section 12.4.2), in thousandths.
 fn thousandths(text: &[u8]) -> Option<u16> {
     let (whole, rest) = text.split_first()?;
     let digits = match rest {
@@ -162,7 +162,7 @@ fn thousandths(text: &[u8]) -> Option<u16> {
     (value <= 1000).then_some(value)
 }
 
-/// The parts of a media range: type, then parameters, without the space around them.
+/// The parts of a media range: type, then parameters, trimmed.
 struct Parts<'a>(Option<&'a [u8]>);
 
 impl<'a> Iterator for Parts<'a> {

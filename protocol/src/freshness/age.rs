@@ -1,9 +1,9 @@
-//! How old a response is when it arrives (RFC 9111 section 4.2.3).
+//! The age of a response on arrival (RFC 9111 section 4.2.3).
 
-use super::{date, directive::seconds, list::members};
-use crate::request::Response;
+use super::{date, directive::seconds};
+use crate::request::{Response, list::members};
 
-/// When a load was sent and when its head arrived: Unix milliseconds of this host's own clock.
+/// When a load's request was sent and when the response's head arrived: Unix milliseconds of this host's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// When the request was sent.
@@ -13,28 +13,28 @@ pub struct Times {
 }
 
 impl Times {
-    /// When the head arrived, in Unix seconds.
+    /// Returns when the head arrived, Unix seconds.
     pub(super) fn arrived(self) -> i64 {
         i64::try_from(self.responded / 1000).unwrap_or(i64::MAX)
     }
 }
 
-/// The response's age on arrival, milliseconds: corrected_initial_age, the greater of what Age and Date say.
+/// Returns the response's age on arrival, milliseconds: corrected_initial_age, the greater of Age's and Date's.
 pub(super) fn initial(response: &Response<'_>, times: Times) -> u64 {
     let delay = times.responded.saturating_sub(times.requested);
     let corrected = age_value(response).saturating_add(delay);
     let apparent = dates(response, times.arrived()).min().map_or(0, |date| times.arrived().saturating_sub(date));
-    // Date has whole seconds: one that has just begun is no age.
+    // Date has whole seconds, so that less than two are no age.
     let apparent = if apparent <= 1 { 0 } else { u64::try_from(apparent).unwrap_or(0).saturating_mul(1000) };
     corrected.max(apparent)
 }
 
-/// The first member of Age; what is no number counts for nothing (section 5.1).
+/// Returns the first member of Age, milliseconds; 0 where it is no number (section 5.1).
 fn age_value(response: &Response<'_>) -> u64 {
     response.values("age").flat_map(members).next().and_then(seconds).unwrap_or(0).saturating_mul(1000)
 }
 
-/// The Date fields that can be read, Unix seconds.
+/// Returns all valid Date fields, Unix seconds.
 pub(super) fn dates(response: &Response<'_>, now: i64) -> impl Iterator<Item = i64> {
     response.values("date").filter_map(move |value| date::parse(value, now))
 }

@@ -1,14 +1,12 @@
-//! What a response says about caching: Cache-Control or a targeted field (RFC 9111 section 5.2.2, RFC 5861, RFC 8246).
+//! The cache directives of a response: Cache-Control or a targeted field (RFC 9111 section 5.2.2, RFC 5861, RFC 8246).
 //!
-//! Read strictly: what is malformed or given twice never makes a response more cacheable. A restriction counts however
-//! it is written; a permission counts only as the RFCs write it.
+//! Read strictly: invalid or repeated directives never make a response more cacheable. A restriction counts in any form;
+//! a permission counts only in the form of the RFCs.
 
-use super::{
-    directive::{Argument, Delta, directives},
-    list::{is_token, members},
-};
+use super::directive::{Argument, Delta, directives};
+use crate::request::list::{is_token, members};
 
-/// What a response says about caching, from the field that counts.
+/// The cache directives of a response, from the field that counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Control {
     pub(super) no_store: bool,
@@ -19,19 +17,19 @@ pub(super) struct Control {
     pub(super) public: bool,
     pub(super) must_revalidate: bool,
     pub(super) proxy_revalidate: bool,
-    /// Only an answer whose status we understand may be stored (RFC 9111 section 5.2.2.3).
+    /// The response may be stored only if its status is understood (RFC 9111 section 5.2.2.3).
     pub(super) must_understand: bool,
-    /// `must-understand`, rightly written: an answer that is understood may be stored although it says `no-store`.
+    /// A valid `must-understand`: a response whose status is understood may be stored despite `no-store`.
     pub(super) lifts_no_store: bool,
     pub(super) immutable: bool,
     pub(super) s_maxage: Delta,
     pub(super) max_age: Delta,
     pub(super) while_revalidate: Delta,
     pub(super) if_error: Delta,
-    /// `public`, `must-revalidate` or `s-maxage`, rightly written: a shared cache may store it also where the request
-    /// had Authorization (RFC 9111 section 3.5).
+    /// A valid `public`, `must-revalidate` or `s-maxage`: a shared cache may store the response although the request has
+    /// Authorization (RFC 9111 section 3.5).
     pub(super) permits: bool,
-    /// Fields, lower case, that `private="..."` and `no-cache="..."` name: not stored.
+    /// The fields, lower case, that `private="..."` and `no-cache="..."` name. They are not stored.
     pub(super) named: Vec<Vec<u8>>,
 }
 
@@ -45,16 +43,16 @@ impl Control {
         control
     }
 
-    /// Takes one directive in. Unknown ones change nothing (RFC 9111 section 5.2.3).
+    /// Adds a directive. Unknown ones change nothing (RFC 9111 section 5.2.3).
     pub(super) fn take(&mut self, name: &[u8], argument: Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let bare = argument == Argument::None;
         if is("no-store") {
             self.no_store = true;
         } else if is("private") {
-            self.private |= !self.names(argument);
+            self.private |= !self.add_names(argument);
         } else if is("no-cache") {
-            self.no_cache |= !self.names(argument);
+            self.no_cache |= !self.add_names(argument);
         } else if is("public") {
             self.public |= bare;
             self.permits |= bare;
@@ -80,9 +78,9 @@ impl Control {
         }
     }
 
-    /// Notes the field names of a qualified directive. `false`: the argument is no list of names, so the directive
-    /// holds for the whole response. The same where it names a field that decides who may have the response.
-    fn names(&mut self, argument: Argument<'_>) -> bool {
+    /// Adds the field names of a qualified directive. `false`: the argument is no list of names, or has a field that decides
+    /// which requests the response answers, so that the directive applies to the whole response.
+    fn add_names(&mut self, argument: Argument<'_>) -> bool {
         let (Argument::Token(text) | Argument::Quoted(text)) = argument else { return false };
         let whole = |name: &[u8]| {
             !is_token(name) || name.eq_ignore_ascii_case(b"vary") || name.eq_ignore_ascii_case(b"cache-control")
@@ -99,7 +97,7 @@ impl Control {
         self.named.iter().any(|name| name == field)
     }
 
-    /// Whether it may never be given stale (RFC 9111 section 4.2.4).
+    /// Whether the response may never be given stale (RFC 9111 section 4.2.4).
     pub(super) fn forbids_stale(&self) -> bool {
         self.must_revalidate || self.proxy_revalidate || self.s_maxage != Delta::Absent
     }

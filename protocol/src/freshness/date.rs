@@ -1,14 +1,14 @@
-//! HTTP dates: all three formats are read, IMF-fixdate is written (RFC 9110 section 5.6.7).
+//! HTTP dates: reads all three formats, and writes IMF-fixdate (RFC 9110 section 5.6.7).
 
 const MONTHS: [&[u8; 3]; 12] =
     [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 const DAYS: [&[u8]; 7] = [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 
-/// A date in a two-digit year that is further ahead is one of the century before.
+/// In seconds. A date with a two-digit year that is further ahead is in the century before.
 const FIFTY_YEARS: i64 = 1_577_847_600;
 
-/// The Unix time, in seconds, of an HTTP date. `now` decides which century a two-digit year means. The grammar holds to
-/// the letter but for case (RFC 9111 section 4.2): whoever writes dates in another way may mean another time.
+/// Reads an HTTP date: Unix seconds. `now` decides the century of a two-digit year. Follows the grammar except for case
+/// (RFC 9111 section 4.2): a date in another form may mean another time.
 pub(super) fn parse(value: &[u8], now: i64) -> Option<i64> {
     let value = value.trim_ascii();
     imf(value).or_else(|| rfc850(value, now)).or_else(|| asctime(value))
@@ -52,7 +52,7 @@ fn asctime(value: &[u8]) -> Option<i64> {
     moment(digits(&[*y1, *y2, *y3, *y4])?, month([*m1, *m2, *m3])?, day, time)
 }
 
-/// IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Writes an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) fn format(unix: i64) -> String {
     let (days, second) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
     let (year, month, day) = civil(days);
@@ -121,8 +121,8 @@ fn year_of(unix: i64) -> i64 {
     civil(unix.div_euclid(86_400)).0
 }
 
-/// Days since 1970-01-01 of a day in the Gregorian calendar (Hinnant's algorithm: years begin in March, eras have 400
-/// years).
+/// Returns the days since 1970-01-01 of a day in the Gregorian calendar (Hinnant's algorithm: years begin in March, eras
+/// have 400 years).
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year.saturating_sub(1) } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -133,7 +133,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era.saturating_mul(146_097).saturating_add(day_of_era).saturating_sub(719_468)
 }
 
-/// Year, month and day of so many days since 1970-01-01.
+/// Returns the year, month and day of a number of days since 1970-01-01.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days.saturating_add(719_468);
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

@@ -1,25 +1,25 @@
-//! Cache directives: names and arguments as they stand in a field (RFC 9111 section 5.2).
+//! Cache directives, with their names and arguments (RFC 9111 section 5.2).
 
-use super::list::{closing, is_token, is_token_byte, members, pieces};
+use crate::request::list::{closing, is_token, is_token_byte, members, pieces};
 
-/// The greatest delta-seconds that is told apart from more (RFC 9111 section 1.2.2).
-const MOST: u64 = 1 << 31;
+/// The greatest delta-seconds; more count as this many (RFC 9111 section 1.2.2).
+const MAX_SECONDS: u64 = 1 << 31;
 
-/// What follows a directive's name.
+/// The argument of a directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Argument<'a> {
     /// Nothing.
     None,
     /// `=token`.
     Token(&'a [u8]),
-    /// `="quoted string"`, as it stands between the quotes.
+    /// `="quoted string"`, without the quotes.
     Quoted(&'a [u8]),
-    /// Something that the grammar does not have.
+    /// Invalid.
     Bad,
 }
 
-/// Each directive of a field line: its name as written, and its argument. In a line whose quotes do not fit, nobody can
-/// tell what is quoted: then what stands between any two commas is a directive with a bad argument.
+/// Splits a field line into directives: the name as written, and the argument. In a line with invalid quotes it is not
+/// clear what is quoted: then the text between any two commas is a directive with an invalid argument.
 pub(super) fn directives(line: &[u8]) -> impl Iterator<Item = (&[u8], Argument<'_>)> {
     let regular = is_regular(line);
     if regular { members(line) } else { pieces(line) }.map(move |member| {
@@ -50,20 +50,20 @@ fn is_regular(line: &[u8]) -> bool {
     true
 }
 
-/// A number of seconds that a directive gives, in milliseconds.
+/// The seconds of a directive, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Delta {
-    /// The directive is not there.
+    /// The directive is absent.
     #[default]
     Absent,
-    /// It is there without a number that can be read.
+    /// Its number is invalid.
     Bad,
-    /// So long.
+    /// Its number.
     Millis(u64),
 }
 
 impl Delta {
-    /// Reads delta-seconds, as a token or quoted. What is too large is as large as can be.
+    /// Reads delta-seconds, as a token or quoted. Larger numbers count as the greatest.
     pub(super) fn of(argument: Argument<'_>) -> Self {
         match argument {
             Argument::Token(text) | Argument::Quoted(text) => {
@@ -73,7 +73,7 @@ impl Delta {
         }
     }
 
-    /// The stricter of two that came under one name: the shorter.
+    /// Returns the stricter one of two with the same name: the shorter.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Absent, one) | (one, Self::Absent) => one,
@@ -82,7 +82,7 @@ impl Delta {
         }
     }
 
-    /// The milliseconds, 0 for what cannot be read. `None`: not there.
+    /// Returns the milliseconds; 0 for an invalid number. `None`: absent.
     pub(super) fn value(self) -> Option<u64> {
         match self {
             Self::Absent => None,
@@ -92,13 +92,14 @@ impl Delta {
     }
 }
 
-/// A non-negative integer, 2^31 at most (RFC 9111 section 1.2.2).
+/// Reads a non-negative integer, at most 2^31 (RFC 9111 section 1.2.2).
 pub(super) fn seconds(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
     text.iter().try_fold(0_u64, |n, b| {
-        b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b.saturating_sub(b'0'))).min(MOST))
+        b.is_ascii_digit()
+            .then(|| n.saturating_mul(10).saturating_add(u64::from(b.saturating_sub(b'0'))).min(MAX_SECONDS))
     })
 }
 

@@ -1,19 +1,19 @@
-//! Failures that may not be stored, and that those who wait for them share all the same.
+//! Failures that may not be stored, but are shared by the requests that wait for them.
 
 use super::{date, store::NotStored};
 use crate::groups::Group;
 
-/// Whether those who wait for a load may have its answer although it is not stored: it says that the origin fails, or
-/// that there is nothing, and nothing but the lack of a freshness of its own kept it out of the store. By RFC 9111
-/// (section 4) only what is stored or could be is shared: so no 5xx where a group goes by that.
+/// Whether the requests that wait for a load may have its response although it is not stored: the origin fails or has
+/// nothing, and the response is not stored only because it has no freshness. Under RFC 9111 (section 4) only what is or
+/// could be stored is shared: no 5xx in a group that follows it.
 pub fn is_shared_failure(group: &Group, status: u16, not: NotStored) -> bool {
     let by_rfc = group.config().freshness.errors.by_rfc();
     let fails = matches!(status, 404 | 410) || (matches!(status, 500 | 502 | 503 | 504) && !by_rfc);
     fails && matches!(not, NotStored::Status | NotStored::NoFreshness)
 }
 
-/// How long a failing origin asks to be left alone (Retry-After, RFC 9110 section 10.2.3), milliseconds: seconds, or a
-/// date. 0 where it cannot be read. `now`: Unix milliseconds.
+/// Returns the time of Retry-After, seconds or a date (RFC 9110 section 10.2.3), in milliseconds from now; 0 where it
+/// cannot be read. `now`: Unix milliseconds.
 pub fn retry_after(value: &[u8], now: u64) -> u64 {
     match std::str::from_utf8(value).map(str::trim).unwrap_or_default() {
         text if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
@@ -29,7 +29,7 @@ pub fn retry_after(value: &[u8], now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{LETTER, case};
+    use super::super::test_case::{LETTER, case};
     use super::*;
 
     #[test]

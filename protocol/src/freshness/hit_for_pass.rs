@@ -1,11 +1,9 @@
-//! Hit-for-pass: requests of one key whose answers turned out not to be shared, remembered so that nobody queues for
-//! them again.
+//! Hit-for-pass: remembers that the response of a key could not be shared, so that requests do not queue for it again.
 
 use super::vary::{Selecting, Vary};
 use crate::request::Request;
 
-/// Passes that are remembered of one key, each for the requests that agree with the one it was remembered for. At most
-/// 16.
+/// The passes of one key, each for the requests with equal selecting fields. At most 16.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HitForPass<W> {
     vary: Vary,
@@ -26,13 +24,13 @@ impl<W> Default for HitForPass<W> {
 }
 
 impl<W> HitForPass<W> {
-    /// As many variants as a store keeps of one key.
-    const MOST: usize = 16;
+    /// The most passes: as many variants as a store keeps of one key.
+    const MAX_PASSES: usize = 16;
 
-    /// Remembers a pass until then, for requests that agree with this one in the fields by which the answer varies. An
-    /// answer that varies by other fields than those before it makes them forgotten.
+    /// Remembers a pass until a time, for requests with the same selecting fields as this one. All other passes are removed
+    /// where their responses varied by other fields.
     pub fn remember(&mut self, vary: Vary, request: &Request<'_>, what: W, until: u64) {
-        // What matches no other request is, as a pass, for all.
+        // A response that answers no other request is a pass for all.
         let vary = if vary == Vary::Everything { Vary::Nothing } else { vary };
         if self.vary != vary {
             self.passes.clear();
@@ -40,19 +38,19 @@ impl<W> HitForPass<W> {
         let selecting = Selecting::of(&vary, request);
         self.vary = vary;
         self.passes.retain(|pass| pass.selecting != selecting);
-        if self.passes.len() >= Self::MOST {
+        if self.passes.len() >= Self::MAX_PASSES {
             self.passes.drain(..1);
         }
         self.passes.push(Pass { selecting, what, until });
     }
 
-    /// What is remembered for such a request, and until when.
+    /// Returns the pass for such a request, and until when it is remembered.
     pub fn get(&self, request: &Request<'_>, now: u64) -> Option<(&W, u64)> {
         let pass = self.passes.iter().find(|pass| pass.until > now && pass.selecting.matches(request))?;
         Some((&pass.what, pass.until))
     }
 
-    /// The same, to be changed.
+    /// Returns the pass for such a request.
     pub fn get_mut(&mut self, request: &Request<'_>, now: u64) -> Option<&mut W> {
         self.passes
             .iter_mut()
@@ -60,23 +58,23 @@ impl<W> HitForPass<W> {
             .map(|pass| &mut pass.what)
     }
 
-    /// The fields by which the answers varied.
+    /// Returns the fields by which the responses varied.
     pub fn vary(&self) -> &Vary {
         &self.vary
     }
 
-    /// Forgets what is remembered for requests with these selecting fields: they have an answer that may be shared. If
-    /// it varies by other fields than the passes did, all are forgotten.
+    /// Removes the pass for requests with these selecting fields, since they have a response that may be shared. Removes
+    /// all passes where it varies by other fields.
     pub fn forget(&mut self, selecting: &Selecting) {
         self.passes.retain(|pass| pass.selecting != *selecting && pass.selecting.names().eq(selecting.names()));
     }
 
-    /// Whether the time of all is over.
+    /// Whether all passes have expired.
     pub fn is_over(&self, now: u64) -> bool {
         self.passes.iter().all(|pass| pass.until <= now)
     }
 
-    /// Bytes that it takes in memory, with its allocations.
+    /// Returns the bytes that it takes in memory, with its allocations.
     pub fn bytes(&self) -> usize {
         let names = if let Vary::By(names) = &self.vary {
             names.iter().map(|name| name.len().saturating_add(24)).sum()
@@ -145,6 +143,6 @@ mod tests {
             let fields: [Field<'_>; 1] = [(b"accept-language", name.as_bytes())];
             passes.remember(by_language(), &Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap(), n, 100);
         }
-        assert_eq!(passes.passes.len(), HitForPass::<u32>::MOST);
+        assert_eq!(passes.passes.len(), HitForPass::<u32>::MAX_PASSES);
     }
 }

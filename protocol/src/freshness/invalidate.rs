@@ -1,12 +1,11 @@
-//! What a successful unsafe request makes invalid (RFC 9111 section 4.4).
+//! What a successful unsafe request invalidates (RFC 9111 section 4.4).
 
-use crate::{
-    normal::normal,
-    request::{Field, METHODS, REROUTING, Request, Response, default_port, split_host},
+use crate::request::{
+    Field, METHOD_OVERRIDES, REROUTING, Request, Response, default_port, normal_form::normalize, split_host,
 };
 
-/// Whether a method may change what is stored: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
-/// IANA registry).
+/// Whether a method may change the resource: every one that is not known to be safe (RFC 9110 section 9.2.1 and the IANA
+/// registry).
 pub fn is_unsafe(method: &[u8]) -> bool {
     !matches!(
         method,
@@ -14,8 +13,8 @@ pub fn is_unsafe(method: &[u8]) -> bool {
     )
 }
 
-/// The targets (path and query) on the request's own origin whose stored responses are invalid after this response: the
-/// request's own first, then those of Location and Content-Location. Empty for a safe method or an error.
+/// Returns the targets (path and query) on the request's origin that this response invalidates: the request's own first,
+/// then those of Location and Content-Location. Empty for a safe method or an error.
 pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String> {
     if !is_unsafe(request.method) || !(200..400).contains(&response.status) {
         return Vec::new();
@@ -32,20 +31,19 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
     targets
 }
 
-/// The fields with which a resource that a request has changed may be keyed: without any that may reroute, and, where
-/// there are some, with those that came (a gateway may add them to all requests), but for what gives this one another
-/// method.
-pub fn keyed_with<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
+/// Returns the lists of fields with which the resource of an unsafe request may be keyed: without any field that can
+/// reroute, and, where the request has some, with them (a gateway may add them to all requests) except those that change
+/// the method.
+pub fn possible_key_fields<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
     let but = |left_out: &dyn Fn(&[u8]) -> bool| {
         request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>()
     };
     let plain = but(&|name| REROUTING.contains(&name));
-    let routed = but(&|name| METHODS.contains(&name));
+    let routed = but(&|name| METHOD_OVERRIDES.contains(&name));
     if routed == plain { vec![plain] } else { vec![routed, plain] }
 }
 
-/// Whether the response to a POST says that it is what a GET of the same target would bring: its Content-Location is
-/// that target.
+/// Whether the response to a POST is also that of a GET of the same target: its Content-Location is that target.
 pub(super) fn answers_get(request: &Request<'_>, response: &Response<'_>) -> bool {
     let own = own(request);
     let mut said = response.values("content-location");
@@ -61,21 +59,21 @@ pub(super) fn answers_get(request: &Request<'_>, response: &Response<'_>) -> boo
         && said.next().is_none()
 }
 
-/// A request's own target, as keys have it.
+/// Returns a request's target in its normal form.
 fn own(request: &Request<'_>) -> String {
     target(&request.normal_path(), request.normal_query().as_deref())
 }
 
 fn normal_target(text: &str) -> String {
     let (path, query) = apart(text);
-    target(&normal(path), query.map(normal).as_deref())
+    target(&normalize(path), query.map(normalize).as_deref())
 }
 
 fn target(path: &str, query: Option<&str>) -> String {
     query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// The target that a reference means, seen from a request (RFC 3986 section 5.2). `None`: another origin, or no http.
+/// Resolves a reference against a request (RFC 3986 section 5.2). `None`: another origin, or not HTTP.
 fn resolve(request: &Request<'_>, reference: &str) -> Option<String> {
     let reference = reference.split('#').next()?;
     if !reference.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
@@ -122,7 +120,7 @@ fn same_authority(request: &Request<'_>, authority: &str) -> bool {
     host.eq_ignore_ascii_case(other) && port == other_port.filter(|p| *p != default_port(request.scheme))
 }
 
-/// A path without `.` and `..` (RFC 3986 section 5.2.4).
+/// Removes `.` and `..` from a path (RFC 3986 section 5.2.4).
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let segments = path.strip_prefix('/').unwrap_or(path);
@@ -150,7 +148,7 @@ mod tests {
     fn what_is_changed_is_keyed_with_and_without_what_a_gateway_adds() {
         let with = |fields: &[Field<'_>]| -> Vec<Vec<String>> {
             let request = Request::read(b"POST", b"http", b"h", b"/", fields).unwrap();
-            keyed_with(&request)
+            possible_key_fields(&request)
                 .iter()
                 .map(|fields| fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
                 .collect()

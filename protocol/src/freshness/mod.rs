@@ -1,18 +1,15 @@
-//! Freshness: what may be stored, how long it is good, and what a request may be answered with.
+//! HTTP caching: which responses may be stored, how long they are fresh, and which requests they may answer.
 //!
 //! RFC 9111 for a shared cache, with the group's rules. A decision is a value with its reason; `now` is an argument.
-//! Times on the wall (Unix milliseconds) serve only for Date, Expires and Last-Modified; how long something has been
-//! stored (`resident`) comes from a clock that never jumps. `docs/http.md` has each rule with its test.
+//! Wall-clock times (Unix milliseconds) are for Date, Expires and Last-Modified only; the time that a response has been
+//! stored (`resident`) comes from a monotonic clock. `docs/http.md` has each rule with its test.
 //!
-//! A response that arrives: [`store`], then [`storable`] and [`Selecting::of`]. A 304: [`confirms`], then
-//! [`freshened`], and its result as a response that arrives. A request: [`Selecting::matches`], [`reuse`], then
-//! [`part`].
+//! For a response from the origin: [`store`], then [`storable`] and [`Selecting::of`]. For a 304: [`confirms`], then
+//! [`freshened`], whose result is treated as a response from the origin. For a request: [`Selecting::matches`],
+//! [`reuse`], then [`part`].
 
 mod accept;
 mod age;
-mod asked;
-#[cfg(test)]
-mod case;
 mod control;
 mod date;
 mod directive;
@@ -21,32 +18,30 @@ mod fields;
 mod hit_for_pass;
 mod invalidate;
 mod lifetime;
-mod list;
 mod precondition;
-mod provoked;
 mod range;
+mod request_directives;
 mod reuse;
-mod share;
-mod status;
+mod sharing;
 mod store;
 mod stored;
 mod targeted;
+#[cfg(test)]
+mod test_case;
 mod validator;
 mod vary;
 
+pub use crate::status::is_provoked;
 pub use age::Times;
 pub use failure::{is_shared_failure, retry_after};
 pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable, strong_tag};
 pub use hit_for_pass::HitForPass;
-pub use invalidate::{invalidates, is_unsafe, keyed_with};
-pub use lifetime::Why;
-pub(crate) use list::members;
-pub use precondition::{Part, covers, part};
-pub use provoked::is_provoked;
-pub use range::Extent;
+pub use invalidate::{invalidates, is_unsafe, possible_key_fields};
+pub use lifetime::LifetimeRule;
+pub use precondition::{covers, part};
+pub use range::{ContentRange, Part};
 pub use reuse::{Reuse, reuse, reuse_on_error};
-pub use share::{Alone, Since, joins, names_user, shares, wants_less};
-pub use status::{cache_status, detail, is_forwarded};
+pub use sharing::{LoadStart, NotCollapsed, is_answered_by_whole, joins, names_user, shares};
 pub use store::{NotStored, store};
 pub use stored::Stored;
 pub use vary::{Selecting, Vary};

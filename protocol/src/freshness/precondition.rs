@@ -1,29 +1,16 @@
-//! Which part of a complete stored response answers a request: conditions and ranges (RFC 9110 sections 13 and 14).
+//! The part of a stored response that answers a request: preconditions and ranges (RFC 9110 sections 13 and 14).
 
-use super::{date, list::entity_tags, range, range::Extent, validator, validator::Tag};
-use crate::request::{Marks, Request, Response};
+use super::{
+    date, range,
+    range::{ContentRange, Part},
+    validator,
+    validator::Tag,
+};
+use crate::request::{Flags, Request, Response, list::entity_tags};
 
-/// What of a stored response a request is answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// All of it, with its own status.
-    Whole,
-    /// 304.
-    NotModified,
-    /// 206 with these bytes, first and last included.
-    Range(u64, u64),
-    /// 206 multipart/byteranges with these.
-    Ranges(Vec<(u64, u64)>),
-    /// 416; Content-Range names the length.
-    Unsatisfiable,
-    /// Only the origin may answer: If-Match or If-Unmodified-Since (RFC 9110 section 13.1.1), or a stored 206 does not
-    /// have what is asked for.
-    Origin,
-}
-
-/// Decides which part of a stored response with a body of `length` bytes answers a GET or HEAD.
+/// Returns the part of a stored response with a body of `length` bytes that answers a GET or HEAD.
 pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
-    if request.marks.any(Marks::CONDITIONAL) {
+    if request.flags.any(Flags::CONDITIONAL) {
         if request.value("if-match").is_some() || request.value("if-unmodified-since").is_some() {
             return Part::Origin;
         }
@@ -35,8 +22,8 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
     if stored.status == 206 {
         return part_of_part(request, stored);
     }
-    // A range of anything but a stored 200 to a GET means nothing (section 14.2).
-    if !request.marks.any(Marks::RANGE) || !request.is_get() || stored.status != 200 || !if_range(request, stored) {
+    // Range counts only for a stored 200 to a GET (section 14.2).
+    if !request.flags.any(Flags::RANGE) || !request.is_get() || stored.status != 200 || !if_range(request, stored) {
         return Part::Whole;
     }
     let mut ranges = request.values("range");
@@ -46,17 +33,17 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
     }
 }
 
-/// Whether a stored response has what a request asks for: a 206 only has it for a range within its own (RFC 9111
-/// section 3.4).
+/// Whether a stored response includes what a request is for. A 206 includes only ranges within its own (RFC 9111 section
+/// 3.4).
 pub fn covers(request: &Request<'_>, stored: &Response<'_>) -> bool {
     stored.status != 206 || part_of_part(request, stored) != Part::Origin
 }
 
-/// What a stored 206 answers: a GET for one range, all of which it has. Not one with If-Range, whose answer may be
-/// everything.
+/// Returns the part of a stored 206 that answers a request: a GET for one range within it, without If-Range, whose
+/// response may be the whole.
 fn part_of_part(request: &Request<'_>, stored: &Response<'_>) -> Part {
     let mut ranges = request.values("range");
-    let (Some(extent), Some(one), None) = (Extent::of(stored), ranges.next(), ranges.next()) else {
+    let (Some(extent), Some(one), None) = (ContentRange::of(stored), ranges.next(), ranges.next()) else {
         return Part::Origin;
     };
     if !request.is_get() || request.value("if-range").is_some() {
@@ -68,7 +55,7 @@ fn part_of_part(request: &Request<'_>, stored: &Response<'_>) -> Part {
     }
 }
 
-/// Whether the client has what is stored: If-None-Match, or If-Modified-Since where there is none.
+/// Whether the client has the stored response: by If-None-Match, or by If-Modified-Since where there is none.
 fn is_not_modified(request: &Request<'_>, stored: &Response<'_>) -> bool {
     if request.value("if-none-match").is_some() {
         let tag = validator::tag(stored);
@@ -90,7 +77,7 @@ fn is_not_modified(request: &Request<'_>, stored: &Response<'_>) -> bool {
     modified.is_some_and(|modified| modified <= since)
 }
 
-/// Whether Range counts: there is no If-Range, or it names what is stored by a strong validator (section 13.1.5).
+/// Whether Range counts: there is no If-Range, or it is a strong validator of the stored response (section 13.1.5).
 fn if_range(request: &Request<'_>, stored: &Response<'_>) -> bool {
     let mut conditions = request.values("if-range");
     let Some(condition) = conditions.next() else { return true };

@@ -1,30 +1,46 @@
-//! Range: which bytes of a complete body are asked for (RFC 9110 section 14).
+//! Ranges: which bytes of a complete body a request is for (RFC 9110 section 14).
 
-use super::precondition::Part;
 use crate::request::Response;
 
-/// More ranges than this, or more than two that overlap, are answered with everything (section 14.2 allows it).
-const MOST: usize = 16;
-/// Ranges that are no further apart than a part's own head are sent as one.
+/// The most ranges. More of them, or more than two that overlap, are answered with the whole (section 14.2 allows it).
+const MAX_RANGES: usize = 16;
+/// Ranges that are no further apart than this, about the size of a part's head, are sent as one. Bytes.
 const GAP: u64 = 80;
 
-/// The bytes, first and last included, that one range means. `Ok(None)`: it is past the end.
+/// The bytes of a range, first and last included. `None`: it is past the end.
 type Bytes = Option<(u64, u64)>;
 
-/// Which bytes of the complete content a 206 has (RFC 9110 section 14.4).
+/// The part of a stored response that answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The whole, with its own status.
+    Whole,
+    /// 304.
+    NotModified,
+    /// 206 with these bytes, first and last included.
+    Range(u64, u64),
+    /// 206 multipart/byteranges with these.
+    Ranges(Vec<(u64, u64)>),
+    /// 416; Content-Range names the length.
+    Unsatisfiable,
+    /// Only the origin can answer: If-Match or If-Unmodified-Since (RFC 9110 section 13.1.1), or a stored 206 lacks the
+    /// range.
+    Origin,
+}
+
+/// The Content-Range of a 206: its bytes of the complete content (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct ContentRange {
     /// The first byte.
     pub first: u64,
     /// The last one.
     pub last: u64,
-    /// The length of all.
+    /// The length of the complete content.
     pub length: u64,
 }
 
-impl Extent {
-    /// What a 206 says that it has. `None`: another status, several parts, an unknown length, or nothing that can be
-    /// read.
+impl ContentRange {
+    /// Reads the Content-Range of a 206. `None`: another status, several parts, an unknown length, or an invalid field.
     pub fn of(response: &Response<'_>) -> Option<Self> {
         let mut said = response.values("content-range");
         let (Some(one), None) = (said.next(), said.next()) else { return None };
@@ -41,26 +57,26 @@ impl Extent {
         fits.then_some(extent)
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn bytes(self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 
-    /// Whether it has these bytes, first and last included.
+    /// Whether it includes these bytes, first and last included.
     pub fn has(self, first: u64, last: u64) -> bool {
         self.first <= first && last <= self.last
     }
 }
 
-/// Decides what a Range field selects from a body of so many bytes. What cannot be read selects everything.
+/// Returns what a Range field selects from a body of `length` bytes. An invalid field selects the whole.
 pub(super) fn select(value: &[u8], length: u64) -> Part {
     let Some(at) = value.iter().position(|b| *b == b'=') else { return Part::Whole };
     let (unit, set) = value.split_at_checked(at).unwrap_or((value, b""));
     let specs = || {
         set.get(1..).unwrap_or_default().split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty())
     };
-    // Of an empty body everything is nothing.
-    if !unit.trim_ascii_start().eq_ignore_ascii_case(b"bytes") || length == 0 || specs().nth(MOST).is_some() {
+    // An empty body has no range.
+    if !unit.trim_ascii_start().eq_ignore_ascii_case(b"bytes") || length == 0 || specs().nth(MAX_RANGES).is_some() {
         return Part::Whole;
     }
     let mut specs = specs();
@@ -98,7 +114,7 @@ fn read(spec: &[u8], length: u64) -> Option<Bytes> {
     }
 }
 
-/// Puts together what overlaps or nearly touches, in the order in which it was asked for.
+/// Joins ranges that overlap or nearly touch, and keeps the order of the request.
 fn several(asked: &[(u64, u64)]) -> Part {
     let overlap = |a: &(u64, u64), b: &(u64, u64)| a.0 <= b.1 && b.0 <= a.1;
     let crowded = asked
@@ -114,7 +130,7 @@ fn several(asked: &[(u64, u64)]) -> Part {
         let mut joined = *one;
         let near = |a: &(u64, u64), b: &(u64, u64)| a.0 <= b.1.saturating_add(GAP) && b.0 <= a.1.saturating_add(GAP);
         let place = ranges.iter().position(|had| near(had, &joined));
-        // What joins two others makes one of all three.
+        // A range that touches two others joins all three.
         while let Some(at) = ranges.iter().position(|had| near(had, &joined)) {
             let had = ranges.remove(at);
             joined = (joined.0.min(had.0), joined.1.max(had.1));

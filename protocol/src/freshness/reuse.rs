@@ -1,54 +1,55 @@
-//! May this request be answered with this stored response? (RFC 9111 section 4, RFC 5861, RFC 8246)
+//! Whether a stored response may answer a request (RFC 9111 section 4, RFC 5861, RFC 8246).
 
-use super::{asked::Asked, share::names_user, stored::Stored};
+use super::{request_directives::RequestDirectives, sharing::names_user, stored::Stored};
 use crate::{groups::Group, request::Request};
 
-/// What a stored response is good for, for one request.
+/// How a stored response may be used for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
-    /// Give it.
+    /// It answers the request.
     Fresh,
-    /// Give it although it is stale, and refresh it in the background where nobody does yet (stale-while-revalidate,
+    /// It answers the request although it is stale, and is refreshed in the background (stale-while-revalidate,
     /// max-stale).
     Stale,
-    /// Ask the origin first, on condition where it has a validator. The reason, for Cache-Status (`fwd=`): `uri-miss`,
-    /// `stale`, `request`.
+    /// The origin has to be asked, conditionally where there is a validator. With the reason for Cache-Status (`fwd=`):
+    /// `uri-miss`, `stale`, `request`.
     Validate(&'static str),
-    /// Never for this request: it names its user, and the response is not for everybody.
+    /// It never answers this request, which names its user: the response may not be shared so.
     Refuse,
-    /// The request said only-if-cached and it cannot be given: 504.
+    /// It does not answer this request, which has only-if-cached: 504.
     OnlyIfCached,
 }
 
-/// Decides whether a request may be answered with a stored response whose variant matches.
-/// `stored` is `None` where there is no such response: then the answer is `Validate` or `OnlyIfCached`.
+/// Decides whether a stored response whose variant matches may answer a request.
+/// `stored`: `None` where there is no such response; the result is then `Validate` or `OnlyIfCached`. `resident`: how
+/// long it has been stored, milliseconds.
 pub fn reuse(group: &Group, request: &Request<'_>, verified: bool, stored: Option<&Stored>, resident: u64) -> Reuse {
-    let asked = Asked::of(group, request);
+    let directives = RequestDirectives::of(group, request);
     let reuse = match stored {
         None => Reuse::Validate("uri-miss"),
         Some(stored) if !stored.for_everybody && names_user(group, request, verified) => Reuse::Refuse,
-        Some(stored) => one(&asked, stored, resident),
+        Some(stored) => one(&directives, stored, resident),
     };
     match reuse {
-        Reuse::Validate(_) | Reuse::Refuse if asked.only_if_cached => Reuse::OnlyIfCached,
+        Reuse::Validate(_) | Reuse::Refuse if directives.only_if_cached => Reuse::OnlyIfCached,
         other => other,
     }
 }
 
-fn one(asked: &Asked, stored: &Stored, resident: u64) -> Reuse {
-    if asked.no_cache {
+fn one(directives: &RequestDirectives, stored: &Stored, resident: u64) -> Reuse {
+    if directives.no_cache {
         return Reuse::Validate("request");
     }
     if stored.always_validate {
         return Reuse::Validate("stale");
     }
     let fresh = stored.is_fresh(resident);
-    let reload = asked.max_age.is_some_and(|most| most == 0 || stored.age(resident) > most);
-    // A reload tells nothing new about what never changes.
+    let reload = directives.max_age.is_some_and(|most| most == 0 || stored.age(resident) > most);
+    // A reload brings nothing new of what never changes.
     if reload && !(fresh && stored.immutable) {
         return Reuse::Validate("request");
     }
-    if asked.min_fresh.is_some_and(|least| !fresh || u64::try_from(stored.ttl(resident)).unwrap_or(0) < least) {
+    if directives.min_fresh.is_some_and(|least| !fresh || u64::try_from(stored.ttl(resident)).unwrap_or(0) < least) {
         return Reuse::Validate("request");
     }
     if fresh {
@@ -58,32 +59,36 @@ fn one(asked: &Asked, stored: &Stored, resident: u64) -> Reuse {
         return Reuse::Validate("stale");
     }
     let stale = stored.staleness(resident);
-    let client = asked.max_stale.is_some_and(|most| stale <= most);
-    // Who limits the age without max-stale does not want a stale response (section 5.2.1.1).
-    let window = asked.max_age.is_none() && stale < stored.while_revalidate;
+    let client = directives.max_stale.is_some_and(|most| stale <= most);
+    // A request that limits the age, without max-stale, accepts no stale response (section 5.2.1.1).
+    let window = directives.max_age.is_none() && stale < stored.while_revalidate;
     if client || window { Reuse::Stale } else { Reuse::Validate("stale") }
 }
 
-/// Whether a stale response may be given because the origin failed: no answer at all, or 500, 502, 503 or 504 (RFC 5861
+/// Whether a stale response may be given because the origin failed: no response, or 500, 502, 503 or 504 (RFC 5861
 /// section 4).
 pub fn reuse_on_error(group: &Group, request: &Request<'_>, verified: bool, stored: &Stored, resident: u64) -> bool {
-    let asked = Asked::of(group, request);
-    if asked.no_cache || stored.always_validate || (!stored.for_everybody && names_user(group, request, verified)) {
+    let directives = RequestDirectives::of(group, request);
+    if directives.no_cache || stored.always_validate || (!stored.for_everybody && names_user(group, request, verified))
+    {
         return false;
     }
     if stored.is_fresh(resident) {
-        // Asked on the client's word alone, and the answer failed: what is there is as good as it can be.
+        // The origin was asked because of the request's directives alone.
         return true;
     }
     let stale = stored.staleness(resident);
-    let window =
-        stored.while_revalidate.max(stored.if_error).max(asked.if_error.unwrap_or(0)).max(asked.max_stale.unwrap_or(0));
+    let window = stored
+        .while_revalidate
+        .max(stored.if_error)
+        .max(directives.if_error.unwrap_or(0))
+        .max(directives.max_stale.unwrap_or(0));
     !stored.must_revalidate && (stored.disconnected || stale < window)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{Case, LETTER, case};
+    use super::super::test_case::{Case, LETTER, case};
     use super::*;
 
     const ETAG: (&str, &str) = ("etag", "\"a\"");

@@ -1,17 +1,16 @@
-//! What is known of a stored response.
+//! The freshness of a stored response.
 
-use super::lifetime::Why;
-use crate::wire::Verdict;
+use super::lifetime::LifetimeRule;
 use serde::{Deserialize, Serialize};
 
-/// All that later decisions need of a stored response beside its header fields. Milliseconds.
+/// All that later decisions need of a stored response besides its header fields. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// The status code.
     pub status: u16,
     /// Freshness lifetime.
     pub lifetime: u64,
-    /// Age when it arrived (RFC 9111 section 4.2.3, corrected_initial_age).
+    /// Age on arrival (RFC 9111 section 4.2.3, corrected_initial_age).
     pub initial_age: u64,
     /// How long past its freshness it may be given while it is revalidated; 0: not at all.
     pub while_revalidate: u64,
@@ -21,67 +20,47 @@ pub struct Stored {
     pub always_validate: bool,
     /// `must-revalidate`, `proxy-revalidate` or `s-maxage`: never given stale.
     pub must_revalidate: bool,
-    /// `public`, `s-maxage`, `must-revalidate` (or the group shares it): may answer a request that names its user.
+    /// `public`, `s-maxage` or `must-revalidate` (or the group shares it): may answer requests that name their user.
     pub for_everybody: bool,
     /// It has an ETag or Last-Modified.
     pub validator: bool,
     /// `immutable`: a client's reload does not ask the origin while it is fresh (RFC 8246).
     #[serde(default)]
     pub immutable: bool,
-    /// It may be given stale for as long as it is there when the origin cannot be reached (RFC 9111 section 4.2.4).
+    /// It may be given stale at any age while the origin cannot be reached (RFC 9111 section 4.2.4).
     #[serde(default)]
     pub disconnected: bool,
-    /// Which rule gave the lifetime.
-    pub why: Why,
+    /// The rule that gave the lifetime.
+    pub why: LifetimeRule,
 }
 
 impl Stored {
-    /// What a verdict tells of a response that its coordinator has stored. That one has decided all that the rules say:
-    /// what is left is how long it is fresh, for how long after that it stands in for a service that fails, and for
-    /// whom.
-    pub fn told(verdict: &Verdict, status: u16) -> Self {
-        Self {
-            status,
-            lifetime: verdict.age.saturating_add_signed(verdict.ttl),
-            initial_age: verdict.age,
-            while_revalidate: 0,
-            if_error: verdict.if_error,
-            always_validate: false,
-            must_revalidate: verdict.if_error == 0,
-            for_everybody: verdict.everybody,
-            validator: false,
-            immutable: false,
-            disconnected: false,
-            why: verdict.why.unwrap_or(Why::MaxAge),
-        }
-    }
-
-    /// Its age after so long in a store.
+    /// Returns its age after `resident` milliseconds in a store.
     pub fn age(&self, resident: u64) -> u64 {
         self.initial_age.saturating_add(resident)
     }
 
-    /// How much longer it is fresh; 0 or negative: so long stale.
+    /// Returns how much longer it is fresh. 0 or negative: how long it has been stale.
     pub fn ttl(&self, resident: u64) -> i64 {
         i64::try_from(self.lifetime)
             .unwrap_or(i64::MAX)
             .saturating_sub(i64::try_from(self.age(resident)).unwrap_or(i64::MAX))
     }
 
-    /// Whether it is fresh after so long in a store: its age is less than its lifetime (RFC 9111 section 4.2).
+    /// Whether it is fresh after `resident` milliseconds in a store: its age is less than its lifetime (RFC 9111 section
+    /// 4.2).
     pub fn is_fresh(&self, resident: u64) -> bool {
         self.age(resident) < self.lifetime
     }
 
-    /// How long it has been stale; 0: not at all, or since now.
+    /// Returns how long it has been stale; 0: it is fresh, or stale from now on.
     pub fn staleness(&self, resident: u64) -> u64 {
         self.age(resident).saturating_sub(self.lifetime)
     }
 
-    /// How long after it arrived it is of any use: freshness, stale windows and, with a validator, one more
-    /// freshness lifetime (at least 10 s, at most 1 h) for revalidation; the same where it may be given while the
-    /// origin is away.
-    pub fn keep(&self) -> u64 {
+    /// Returns how long after its arrival it is of use: freshness, stale windows and, with a validator or where it may be
+    /// given while the origin cannot be reached, another freshness lifetime (at least 10 s, at most 1 h).
+    pub fn retention(&self) -> u64 {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.while_revalidate.max(self.if_error);
         let validation = if self.validator || self.disconnected { self.lifetime.clamp(10_000, 3_600_000) } else { 0 };
@@ -91,7 +70,7 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::case;
+    use super::super::test_case::case;
 
     const FRESH: (&str, &str) = ("cache-control", "max-age=60");
     const ETAG: (&str, &str) = ("etag", "\"a\"");
@@ -110,10 +89,17 @@ mod tests {
 
     #[test]
     fn an_entry_is_kept_through_its_windows_and_one_lifetime_more_for_validation() {
-        assert_eq!(case(&[FRESH]).store().unwrap().keep(), 60_000);
-        assert_eq!(case(&[FRESH, ("age", "10")]).store().unwrap().keep(), 50_000);
-        assert_eq!(case(&[FRESH, ETAG]).store().unwrap().keep(), 120_000);
-        assert_eq!(case(&[("cache-control", "max-age=1, stale-if-error=5"), ETAG]).store().unwrap().keep(), 16_000);
-        assert_eq!(case(&[FRESH]).letter().store().unwrap().keep(), 120_000, "for the time when the origin is away");
+        assert_eq!(case(&[FRESH]).store().unwrap().retention(), 60_000);
+        assert_eq!(case(&[FRESH, ("age", "10")]).store().unwrap().retention(), 50_000);
+        assert_eq!(case(&[FRESH, ETAG]).store().unwrap().retention(), 120_000);
+        assert_eq!(
+            case(&[("cache-control", "max-age=1, stale-if-error=5"), ETAG]).store().unwrap().retention(),
+            16_000
+        );
+        assert_eq!(
+            case(&[FRESH]).letter().store().unwrap().retention(),
+            120_000,
+            "for the time when the origin is away"
+        );
     }
 }

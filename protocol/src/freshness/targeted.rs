@@ -1,12 +1,12 @@
-//! Targeted cache control: structured fields that are meant for some caches only (RFC 9213).
+//! Targeted cache control: structured fields for some caches only (RFC 9213).
 
 use super::{control::Control, directive::Argument};
 use crate::{groups::Group, request::Response};
 use sfv::{BareItemFromInput, KeyRef, Parser, visitor};
 use std::convert::Infallible;
 
-/// The control that counts for a response: the group's first target that is there, valid and not empty, else
-/// Cache-Control. Whether a target gave it: then Expires does not count either.
+/// Returns the directives that count for a response: those of the group's first target that is present, valid and not
+/// empty, else Cache-Control's. `true`: a target's, so that Expires does not count either.
 pub(super) fn control(group: &Group, response: &Response<'_>) -> (Control, bool) {
     let target = group.config().freshness.targets.iter().find_map(|name| {
         let name = name.to_ascii_lowercase();
@@ -19,7 +19,7 @@ pub(super) fn control(group: &Group, response: &Response<'_>) -> (Control, bool)
     }
 }
 
-/// Reads a targeted field. `None`: it is empty or no dictionary, so it is as if it were not there.
+/// Reads a targeted field. `None`: it is empty or no dictionary, and counts as absent.
 fn read(field: &[u8]) -> Option<Control> {
     let members = Parser::new(field).parse_dictionary_with_visitor(Members::default()).ok()?;
     if members.0.is_empty() {
@@ -48,7 +48,7 @@ enum Value {
     Other,
 }
 
-/// The dictionary's members. Of a name that comes twice, the last counts, as structured fields have it.
+/// The dictionary's members. Of a repeated name the last counts (RFC 9651 section 4.2.2).
 #[derive(Default)]
 struct Members(Vec<(String, Value)>);
 

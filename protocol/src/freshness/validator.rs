@@ -3,7 +3,7 @@
 use super::date;
 use crate::request::Response;
 
-/// For two-digit years where no better time is known: 2026.
+/// The time near which dates with two-digit years are, where no better one is known: 2026. Unix seconds.
 const PIVOT: i64 = 1_767_225_600;
 
 /// An entity tag.
@@ -14,7 +14,7 @@ pub(super) struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
-    /// Reads an entity tag. One without quotes is read as if it had them: some servers write it so.
+    /// Reads an entity tag. One without quotes, as some servers send it, is read as if it had them.
     pub(super) fn read(value: &'a [u8]) -> Option<Self> {
         let value = value.trim_ascii();
         let (weak, rest) = match value.strip_prefix(b"W/") {
@@ -27,12 +27,12 @@ impl<'a> Tag<'a> {
         (fits && (quoted.is_some() || !opaque.is_empty())).then_some(Self { weak, opaque })
     }
 
-    /// Equal by the weak comparison (section 8.8.3.2).
+    /// Whether both are equal by weak comparison (section 8.8.3.2).
     pub(super) fn matches(self, other: Self) -> bool {
         self.opaque == other.opaque
     }
 
-    /// Equal by the strong comparison.
+    /// Whether both are equal by strong comparison.
     pub(super) fn matches_strongly(self, other: Self) -> bool {
         !self.weak && !other.weak && self.opaque == other.opaque
     }
@@ -43,34 +43,34 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// The response's one entity tag as it came; none where two differ.
+/// Returns the response's only entity tag, as received. `None`: there is none, or two differ.
 pub(super) fn raw_tag<'a>(response: &Response<'a>) -> Option<&'a [u8]> {
     let mut tags = response.values("etag");
     let first = tags.next()?;
     (Tag::read(first).is_some() && tags.all(|other| other == first)).then_some(first)
 }
 
-/// The response's entity tag.
+/// Returns the response's entity tag.
 pub(super) fn tag<'a>(response: &Response<'a>) -> Option<Tag<'a>> {
     raw_tag(response).and_then(Tag::read)
 }
 
-/// The response's Last-Modified as it came, where it is a date.
+/// Returns the response's Last-Modified as received, where it is a date.
 pub(super) fn raw_modified<'a>(response: &Response<'a>, now: i64) -> Option<&'a [u8]> {
     response.value("last-modified").filter(|value| date::parse(value, now).is_some())
 }
 
-/// The response's Last-Modified, Unix seconds.
+/// Returns the response's Last-Modified, Unix seconds.
 pub(super) fn modified(response: &Response<'_>, now: i64) -> Option<i64> {
     response.value("last-modified").and_then(|value| date::parse(value, now))
 }
 
-/// The response's Date, Unix seconds.
+/// Returns the response's Date, Unix seconds.
 pub(super) fn dated(response: &Response<'_>) -> Option<i64> {
     response.value("date").and_then(|value| date::parse(value, PIVOT))
 }
 
-/// The time near which a stored response's dates are: its Date.
+/// Returns the time near which a stored response's dates are: its Date.
 pub(super) fn near(response: &Response<'_>) -> i64 {
     dated(response).unwrap_or(PIVOT)
 }

@@ -1,33 +1,34 @@
-//! Vary: for which requests a stored response is (RFC 9111 section 4.1).
+//! Vary: which requests a stored response answers (RFC 9111 section 4.1).
 
-use super::{
-    accept::{self, Equals},
-    list::{is_token, members},
-};
+use super::accept::{self, Equals};
 use crate::{
     groups::Group,
-    request::{Request, Response},
+    request::{
+        Request, Response,
+        list::{is_token, members},
+    },
 };
 use serde::{Deserialize, Serialize};
 
-/// The first byte of a value that is compared without the order among equal weights. No field value has it.
+/// The first byte of a value that is compared without the order of members with equal weights. No field value contains
+/// it.
 const UNORDERED: u8 = 2;
 
-/// More names than this are as good as `*`: nobody would ever match.
-const MOST: usize = 32;
+/// The most names. More of them count as `*`: no other request would ever match.
+const MAX_NAMES: usize = 32;
 
-/// What a response's Vary says.
+/// The Vary of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vary {
-    /// No Vary: for every request.
+    /// No Vary: the response answers every request.
     Nothing,
-    /// For requests that agree in these fields (lower case, sorted, each once).
+    /// The response answers requests with equal values of these fields (lower case, sorted, each once).
     By(Vec<String>),
-    /// `*`, or what cannot be read: for no other request.
+    /// `*` or invalid: the response answers no other request.
     Everything,
 }
 
-/// The selecting fields of the request that a response was stored for, normalised.
+/// The selecting fields of the request that a response was stored for, in canonical form (RFC 9111 section 4.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Selecting(Vec<(String, Option<Vec<u8>>)>);
 
@@ -37,12 +38,12 @@ impl Vary {
         Self::of_lines(response.values("vary"))
     }
 
-    /// Reads a list of names, as [`Vary::names`] writes it.
+    /// Reads a list of names that [`Vary::names`] wrote.
     pub fn read(names: &str) -> Self {
         Self::of_lines(std::iter::once(names.as_bytes()))
     }
 
-    /// The names, separated by commas. Empty where there are none, and for [`Vary::Everything`].
+    /// Writes the names, separated by commas. Empty for [`Vary::Nothing`] and [`Vary::Everything`].
     pub fn names(&self) -> String {
         match self {
             Self::By(names) => names.join(","),
@@ -62,19 +63,19 @@ impl Vary {
         names.dedup();
         match names.len() {
             0 => Self::Nothing,
-            1..=MOST => Self::By(names),
+            1..=MAX_NAMES => Self::By(names),
             _ => Self::Everything,
         }
     }
 }
 
 impl Selecting {
-    /// What this request has in the fields that `vary` names. Empty for [`Vary::Nothing`].
+    /// Returns a request's values of the fields that `vary` names. Empty for [`Vary::Nothing`].
     pub fn of(vary: &Vary, request: &Request<'_>) -> Self {
         Self::by(vary, request, Equals::Usual)
     }
 
-    /// The same as a group has it: to the letter of RFC 9111, languages of equal weight have no order.
+    /// Returns a request's values in a group. To the letter of RFC 9111, languages of equal weight have no order.
     pub fn in_group(group: &Group, vary: &Vary, request: &Request<'_>) -> Self {
         Self::by(
             vary,
@@ -95,12 +96,12 @@ impl Selecting {
         }
     }
 
-    /// The names of the fields.
+    /// Returns the names of the fields.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Whether a request agrees. Allocates only for fields with more members than anybody sends.
+    /// Whether a request has the same values. Allocates nothing.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.0.iter().all(|(name, value)| match value {
             None => !is_there(request, name),
@@ -108,7 +109,7 @@ impl Selecting {
         })
     }
 
-    /// Bytes that it takes in memory, with its allocations.
+    /// Returns the bytes that it takes in memory, with its allocations.
     pub fn bytes(&self) -> usize {
         self.0
             .iter()
@@ -117,12 +118,12 @@ impl Selecting {
     }
 }
 
-/// Host is no field of a [`Request`]: it is its authority, and always there.
+/// Whether a request has a field. Host, which a [`Request`] has as its authority, is always present.
 fn is_there(request: &Request<'_>, name: &str) -> bool {
     name == "host" || request.value(name).is_some()
 }
 
-/// The field's lines as one, in the form that requests are compared in.
+/// Returns a field's canonical form.
 fn canonical(request: &Request<'_>, name: &str, equals: Equals) -> Vec<u8> {
     // Only there does it make a difference.
     let unordered = equals == Equals::Unordered && name == "accept-language";

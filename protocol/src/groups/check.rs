@@ -1,13 +1,17 @@
-//! What no single field can know of a configuration: names twice, a match without a host.
+//! Checks of a whole configuration, which no single field can make: equal names, a match without a host.
 
-use super::{Status, config::*};
-use crate::{freshness::is_provoked, normal::is_plain, units::Span};
+use super::{
+    config::{Config, GroupConfig},
+    patterns::{Host, Match, PathRule, Status, is_field_name},
+    units::Span,
+};
+use crate::{request::normal_form::is_unambiguous, status::is_provoked};
 use std::fmt;
 
-/// What is wrong, and where: `groups[1].match: ...`.
+/// What is wrong in a configuration, and where: `groups[1].match: ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The number of the group, from 0, where one is meant.
+    /// The number of the group, from 0; `None`: the problem is in no group.
     pub group: Option<usize>,
     /// The field, as written in the file.
     pub field: String,
@@ -26,7 +30,10 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Finds the first thing wrong with a configuration.
+/// Checks a configuration.
+///
+/// # Errors
+/// The first problem.
 pub fn check(config: &Config) -> Result<(), Problem> {
     let problem = |group, field: &str, what: String| Err(Problem { group, field: field.into(), what });
     if config.version != 1 {
@@ -66,7 +73,7 @@ pub fn check(config: &Config) -> Result<(), Problem> {
             return problem(
                 "hedge",
                 format!(
-                    "{} is not less than the patience ({}): nobody would be asked earlier",
+                    "{} is not less than the patience ({}): no peer would be asked earlier",
                     group.hedge, group.patience
                 ),
             );
@@ -78,10 +85,10 @@ pub fn check(config: &Config) -> Result<(), Problem> {
             return problem("origin.maxConnectionAge", "0s would keep no connection: for that write `idle: 0s`".into());
         }
         if group.origin.max_loads == 0 {
-            return problem("origin.maxLoads", "0 would let nothing load".into());
+            return problem("origin.maxLoads", "0 would allow no load".into());
         }
         for name in std::iter::once(&group.tags.header).chain(&fresh.targets) {
-            if !super::patterns::is_field_name(name) {
+            if !is_field_name(name) {
                 return problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
             }
         }
@@ -89,14 +96,14 @@ pub fn check(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What is worth a warning: a group that can never match, because one before it takes everything that it names, a
-/// status that is never stored, and a path that no group caches.
+/// Returns warnings: groups that never match because an earlier one matches all their requests, statuses that are never
+/// stored, and paths that no group caches.
 pub fn warnings(config: &Config) -> Vec<Problem> {
-    let takes_all = |earlier: &Match, later: &Match| {
+    let matches_all = |earlier: &Match, later: &Match| {
         let hosts = match (&earlier.service, &later.service) {
             (Some(a), Some(b)) => a == b,
             (None, None) => later.hosts.iter().all(|host| earlier.hosts.iter().any(|h| h == host || h.is_any())),
-            (None, Some(_)) => earlier.hosts.iter().any(super::Host::is_any),
+            (None, Some(_)) => earlier.hosts.iter().any(Host::is_any),
             _ => false,
         };
         let paths = earlier.paths.is_empty()
@@ -104,11 +111,14 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         hosts && paths && earlier.exclude.is_empty()
     };
     let shadowed = |n: usize, group: &GroupConfig| {
-        config.groups.iter().take(n).find(|earlier| takes_all(&earlier.r#match, &group.r#match)).map(|earlier| {
+        config.groups.iter().take(n).find(|earlier| matches_all(&earlier.r#match, &group.r#match)).map(|earlier| {
             Problem {
                 group: Some(n),
                 field: "match".into(),
-                what: format!("`{}` can never match: `{}` before it takes all that it names", group.name, earlier.name),
+                what: format!(
+                    "`{}` can never match: `{}` before it matches all its requests",
+                    group.name, earlier.name
+                ),
             }
         })
     };
@@ -117,7 +127,7 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             Status::Exactly(status) if is_provoked(*status) && !group.freshness.errors.to_the_letter() => Some(*status),
             _ => None,
         })?;
-        let what = format!("{status} says something about its request and not about the resource: it is never stored");
+        let what = format!("{status} describes the request and not the resource: it is never stored");
         Some(Problem { group: Some(n), field: "freshness.status".into(), what })
     };
     let ambiguous = |n: usize, group: &GroupConfig| {
@@ -127,7 +137,7 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
             .into_iter()
             .flat_map(|(field, rules)| rules.iter().map(move |rule| (field, rule)))
             .find_map(|(field, rule)| match rule {
-            PathRule::Prefix(path) | PathRule::Exact(path) if !is_plain(path) => Some((field, path)),
+            PathRule::Prefix(path) | PathRule::Exact(path) if !is_unambiguous(path) => Some((field, path)),
             _ => None,
         })?;
         let what = format!("`{path}` can never match: two servers may read it differently, so that no group caches it");
@@ -146,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place() {
+    fn a_problem_is_named_with_its_field() {
         let good = r#""origin": {"url": "http://o"}"#;
         for (groups, expected) in [
             (
@@ -160,7 +170,7 @@ mod tests {
             ),
             (
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "1s", {good}}}]"#),
-                "groups[0].hedge: 1s is not less than the patience (1s): nobody would be asked earlier",
+                "groups[0].hedge: 1s is not less than the patience (1s): no peer would be asked earlier",
             ),
             (
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#),

@@ -17,7 +17,8 @@ use crate::{
 };
 use meshcache_protocol::{
     Peer,
-    feed::{FeedAnswer, News, State},
+    feed::{FeedResponse, News, State},
+    paths,
     wire::{self, header},
 };
 
@@ -124,7 +125,7 @@ impl Run {
     fn with_group(fields: &str) -> Self {
         let mut run = Self::new();
         run.tick();
-        assert_eq!(run.host.calls[0][":path"], wire::FEED_PATH);
+        assert_eq!(run.host.calls[0][":path"], paths::FEED);
         let mut group = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}});
         let fields: serde_json::Value = serde_json::from_str(fields).unwrap();
         fields.as_object().unwrap().iter().for_each(|(name, value)| group[name] = value.clone());
@@ -137,7 +138,7 @@ impl Run {
             ..State::default()
         };
         let (peer, version, news) = ("a".into(), "v".into(), Some(News::default()));
-        let answer = FeedAnswer { wire: wire::VERSION, peer, version, state: Some(state), news };
+        let answer = FeedResponse { wire: wire::VERSION, peer, version, state: Some(state), news };
         run.call_returns(1, &[(b":status", b"200")], &serde_json::to_string(&answer).unwrap());
         run
     }

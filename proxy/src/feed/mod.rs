@@ -10,8 +10,8 @@ use crate::{
     },
 };
 use meshcache_protocol::{
-    feed::{self, FeedQuestion, News, SIGN_OF_LIFE},
-    wire,
+    feed::{self, FeedRequest, HEARTBEAT, News},
+    paths, wire,
 };
 use std::borrow::Cow;
 
@@ -46,7 +46,7 @@ impl FeedCallout {
             (":method", Cow::Borrowed("POST")),
             (":scheme", Cow::Borrowed("http")),
             (":authority", Cow::Borrowed("meshcache")),
-            (":path", Cow::Borrowed(wire::FEED_PATH)),
+            (":path", Cow::Borrowed(paths::FEED)),
             ("content-type", Cow::Borrowed("application/json")),
             (wire::header::WIRE, Cow::Owned(wire::VERSION.to_string())),
         ];
@@ -219,13 +219,13 @@ impl Feed {
         // while another one is there. The last of a round has the full time: a slow one is better than none.
         let at_once = self.failures > 0;
         let is_short = at_once && !self.failures.saturating_add(1).is_multiple_of(ROUND);
-        let question = FeedQuestion {
+        let question = FeedRequest {
             wire: feed::VERSION,
             proxy: self.proxy.clone(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             version: worker.version().to_owned(),
             position: worker.position().clone(),
-            told: worker.purge_ack().clone(),
+            announced: worker.purge_ack().clone(),
             at_once,
             requests: self.sent_counts.clone(),
         };
@@ -234,7 +234,7 @@ impl Feed {
         Some(FeedCallout {
             peer: self.peer.clone(),
             body,
-            timeout: if is_short { TIMEOUT - SIGN_OF_LIFE } else { TIMEOUT },
+            timeout: if is_short { TIMEOUT - HEARTBEAT } else { TIMEOUT },
         })
     }
 

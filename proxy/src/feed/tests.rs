@@ -1,9 +1,9 @@
 use super::*;
 use crate::state::{counters::Outcome, shared_data::InProcessData};
 use meshcache_protocol::{
-    feed::{FeedAnswer, News, State},
-    mark::{Mark, Marked, write},
-    purge::{Position, Purge, What},
+    feed::{FeedResponse, News, State},
+    mark::{Mark, MarkedPosition, write},
+    purge::{Position, Purge, Scope},
 };
 
 fn at(now: u64) -> Moment {
@@ -22,7 +22,7 @@ fn state(version: &str) -> Vec<u8> {
             .to_vec(),
         ..State::default()
     };
-    serde_json::to_vec(&FeedAnswer {
+    serde_json::to_vec(&FeedResponse {
         wire: 1,
         peer: "a".into(),
         version: version.into(),
@@ -33,11 +33,11 @@ fn state(version: &str) -> Vec<u8> {
 }
 
 fn unchanged(version: &str) -> Vec<u8> {
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None })
+    serde_json::to_vec(&FeedResponse { wire: 1, peer: "a".into(), version: version.into(), state: None, news: None })
         .unwrap()
 }
 
-fn question(callout: &FeedCallout) -> FeedQuestion {
+fn question(callout: &FeedCallout) -> FeedRequest {
     serde_json::from_slice(&callout.body).unwrap()
 }
 
@@ -250,18 +250,18 @@ fn at_position(text: &str) -> Position {
 
 /// An answer with news: these purges of `a.1` lead from `since` to `position`.
 fn news(since: &str, position: &str, purges: &[u64]) -> Vec<u8> {
-    let what = What { all: true, ..What::default() };
+    let what = Scope { all: true, ..Scope::default() };
     let purges =
-        purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, what: what.clone(), soft: false }).collect();
+        purges.iter().map(|n| Purge { source: "a.1".into(), n: *n, scope: what.clone(), soft: false }).collect();
     let position = at_position(position);
     let marks = write(&position, |_, n| Some(Mark(n)));
     let news = News { since: at_position(since), position, marks, purges };
-    serde_json::to_vec(&FeedAnswer { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) })
+    serde_json::to_vec(&FeedResponse { wire: 1, peer: "a".into(), version: "v1".into(), state: None, news: Some(news) })
         .unwrap()
 }
 
-fn marked(position: &str, mark: u64) -> Marked {
-    Marked { position: position.into(), marks: Mark(mark).to_string() }
+fn marked(position: &str, mark: u64) -> MarkedPosition {
+    MarkedPosition { position: position.into(), marks: Mark(mark).to_string() }
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_proxy_sends_marks_back_as_announced_and_none_where_none_was() {
     two.tick(1, 10);
     let bare = |position: &str| {
         let news = News { position: at_position(position), ..News::default() };
-        serde_json::to_vec(&FeedAnswer {
+        serde_json::to_vec(&FeedResponse {
             wire: 1,
             peer: "a".into(),
             version: "v1".into(),
@@ -282,7 +282,7 @@ fn a_proxy_sends_marks_back_as_announced_and_none_where_none_was() {
     two.receive(0, Some(&news("a.1:7", "a.1:7", &[])), 500);
     two.receive(0, Some(&bare("b.1:2")), 600);
     two.tick(1, 610);
-    let both = Marked { position: "a.1:7,b.1:2".into(), marks: format!("{},", Mark(7)) };
+    let both = MarkedPosition { position: "a.1:7,b.1:2".into(), marks: format!("{},", Mark(7)) };
     assert_eq!(
         [two.workers[0].purge_ack(), two.workers[1].purge_ack()],
         [&both, &both],
@@ -291,7 +291,7 @@ fn a_proxy_sends_marks_back_as_announced_and_none_where_none_was() {
     two.receive(0, Some(&bare("a.1:8,b.1:2")), 700);
     assert_eq!(
         two.workers[0].purge_ack(),
-        &Marked { position: "a.1:8,b.1:2".into(), marks: String::new() },
+        &MarkedPosition { position: "a.1:8,b.1:2".into(), marks: String::new() },
         "a mark is for one number"
     );
 }
@@ -304,7 +304,7 @@ fn a_purge_is_carried_out_once_by_each_worker_before_it_trusts_the_contact() {
     let next = two.receive(0, Some(&news("", "a.1:2", &[1, 2])), 500).1.unwrap();
     assert_eq!((count(&two), question(&next).position), ([2, 0], at_position("a.1:2")));
     assert_eq!(
-        (two.workers[0].purge_ack(), &question(&next).told),
+        (two.workers[0].purge_ack(), &question(&next).announced),
         (&marked("a.1:2", 2), &marked("a.1:2", 2)),
         "with its mark"
     );

@@ -3,8 +3,8 @@
 use crate::http::header_map::{self, HeaderMap};
 use meshcache_protocol::{
     Field, Request,
-    connection::strips_from_request,
-    request::{FORWARDED_PROTO, Unfit, scheme, values},
+    forwarding::strips_from_request,
+    request::{FORWARDED_PROTO, RequestError, scheme, values},
     wire::{PREFIX, header},
 };
 use smallvec::SmallVec;
@@ -102,12 +102,12 @@ impl<'a> RequestHead<'a> {
     }
 
     /// The request, without our own headers.
-    pub fn request(&self) -> Result<Request<'_>, Unfit> {
+    pub fn request(&self) -> Result<Request<'_>, RequestError> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, self.target, &self.fields)
     }
 
     /// The request for the root of its host. It finds the group of a host where the target cannot be read.
-    pub fn host_only(&self) -> Result<Request<'_>, Unfit> {
+    pub fn host_only(&self) -> Result<Request<'_>, RequestError> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, b"/", &self.fields)
     }
 

@@ -24,7 +24,7 @@ use meshcache_protocol::{
     Group, Key, Request, Response, Route,
     freshness::{Part, Reuse, joins, part, reuse},
     reason::Word,
-    request::Marks,
+    request::Flags,
 };
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ impl CachedRequest<'_> {
         if reuse(self.group, self.request, verified, Some(&variant.stored), resident) != Reuse::Fresh {
             return HotLookup::Miss;
         }
-        if !self.request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+        if !self.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
             return HotLookup::Hit(slot, Part::Whole);
         }
         let fields: Vec<_> = variant.headers.fields().collect();
@@ -101,7 +101,7 @@ impl CachedRequest<'_> {
     fn look_up_at_peer<'w>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'w> {
         let verified = self.facts.verified();
         // only-if-cached has a response of its own, 504, for that request alone.
-        let only_if_cached = self.request.marks.any(Marks::CACHE_CONTROL)
+        let only_if_cached = self.request.flags.any(Flags::CACHE_CONTROL)
             && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
         let alone = joins(self.group, self.request, verified);
         let scope = PassScope::new(self.side, alone);

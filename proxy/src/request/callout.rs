@@ -6,7 +6,7 @@ use crate::{
 };
 use meshcache_protocol::{
     Group, Request, Route,
-    mark::Marked,
+    mark::MarkedPosition,
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ pub fn is_text(request: &Request<'_>) -> bool {
 
 /// Returns whether a coordinator would take a request with what a lookup adds. It refuses larger ones, and would seem
 /// to have failed. `map_len`: the length of the request's header map.
-pub fn fits(request: &Request<'_>, map_len: usize, purges: &Marked, route: Option<&Route>) -> bool {
+pub fn fits(request: &Request<'_>, map_len: usize, purges: &MarkedPosition, route: Option<&Route>) -> bool {
     let lines = request.fields.len().saturating_add(ADDED_LINES);
     let bytes = lines
         .saturating_mul(LINE_OVERHEAD)
@@ -45,7 +45,7 @@ pub fn fits(request: &Request<'_>, map_len: usize, purges: &Marked, route: Optio
 pub fn compose<'q>(
     lookup: &'q PeerLookup,
     snapshot: &Snapshot,
-    purges: &Marked,
+    purges: &MarkedPosition,
     since_change: Option<u64>,
 ) -> Option<Headers<'q>> {
     let request = &lookup.request;

@@ -19,7 +19,8 @@ use crate::{
     },
 };
 use meshcache_protocol::{
-    freshness::{Selecting, cache_status, detail, is_forwarded},
+    cache_status::{cache_status, detail, is_forwarded},
+    freshness::Selecting,
     wire::{self, Verdict},
 };
 use std::borrow::Cow;

@@ -12,12 +12,13 @@ use crate::{
     },
 };
 use meshcache_protocol::{
-    Key, Observed, Request, Response,
-    freshness::{invalidates, is_unsafe, keyed_with},
-    groups::{Found, Mode},
-    purge::What,
-    request::{Marks, REROUTING},
-    wire::{self, INVALIDATE_PATH, header},
+    Key, Observer, Request, Response,
+    freshness::{invalidates, is_unsafe, possible_key_fields},
+    groups::{GroupMatch, Mode},
+    paths,
+    purge::Scope,
+    request::{Flags, REROUTING},
+    wire::{self, header},
 };
 use std::borrow::Cow;
 
@@ -33,14 +34,14 @@ pub fn may_invalidate(head: &RequestHead<'_>) -> bool {
 pub fn examine(worker: &mut Worker, listener: &ListenerConfig, map: &[u8], response: &Response<'_>, now: u64) {
     let Some(head) = RequestHead::read(map) else { return };
     let Ok(request) = head.request() else { return };
-    if request.marks.any(Marks::GRPC) {
+    if request.flags.any(Flags::GRPC) {
         return;
     }
     let targets = invalidates(&request, response);
     if targets.is_empty() {
         return;
     }
-    let views = keyed_with(&request);
+    let views = possible_key_fields(&request);
     for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
         let (scheme, authority) = (request.scheme.as_bytes(), request.authority.as_bytes());
         if let Ok(other) = Request::read(b"GET", scheme, authority, target.as_bytes(), fields) {
@@ -50,11 +51,11 @@ pub fn examine(worker: &mut Worker, listener: &ListenerConfig, map: &[u8], respo
 }
 
 fn invalidate(worker: &mut Worker, listener: &ListenerConfig, request: &Request<'_>, target: &str, now: u64) {
-    let Found::Group(group) = listener.groups().find(request, listener.namespace()) else { return };
+    let GroupMatch::Group(group) = listener.groups().find(request, listener.namespace()) else { return };
     match listener.mode(group) {
         Mode::On => {}
         Mode::Observe if group.keys_more_than_target() => return worker.observed.clear(),
-        Mode::Observe => return worker.observed.forget(Observed::place(group, &Key::of(group, request, None))),
+        Mode::Observe => return worker.observed.forget(Observer::slot(group, &Key::of(group, request, None))),
         Mode::Off => return,
     }
     let target = InvalidatedTarget {
@@ -77,7 +78,7 @@ fn drop_target(worker: &mut Worker, target: &InvalidatedTarget) {
     if target.is_in_more_keys {
         // Which other headers and cookies are in keys of this target is unknown: all of them go.
         let paths = vec![target.target.clone()];
-        worker.invalidate_named(&What { group: Some(target.group.clone()), paths, ..What::default() });
+        worker.invalidate_named(&Scope { group: Some(target.group.clone()), paths, ..Scope::default() });
     } else {
         worker.invalidate_hash(target.hash);
     }
@@ -123,7 +124,7 @@ pub fn calls<'t>(target: &'t InvalidatedTarget, snapshot: &'t Snapshot) -> Vec<H
             (":method", Cow::Borrowed("POST")),
             (":scheme", Cow::Borrowed("http")),
             (":authority", Cow::Borrowed(&*target.authority)),
-            (":path", Cow::Owned(format!("{INVALIDATE_PATH}{}", target.target))),
+            (":path", Cow::Owned(format!("{}{}", paths::INVALIDATE, target.target))),
             (header::WIRE, Cow::Owned(question.to_string())),
             (header::SCHEME, Cow::Borrowed(target.scheme)),
             (header::PEER, Cow::Borrowed(peer)),

@@ -12,7 +12,7 @@ use crate::{
         worker::Worker,
     },
 };
-use meshcache_protocol::{Group, Key, Passed, Passing, Request, Response, Route, freshness::Times};
+use meshcache_protocol::{Group, Key, PassedResponse, PassingBody, Request, Response, Route, freshness::Times};
 use std::{rc::Rc, sync::Arc};
 
 /// The most responses that one worker observes at a time. Further ones are ignored.
@@ -31,7 +31,7 @@ pub struct ObservedRequest {
 /// A response whose body is hashed on the way to the client.
 pub struct ObservedResponse {
     group: Arc<Group>,
-    passing: Passing,
+    passing: PassingBody,
     _seat: Rc<()>,
 }
 
@@ -83,9 +83,15 @@ impl ObservedRequest {
             return None;
         }
         let times = Times { requested: wall.saturating_sub(now.saturating_sub(self.began)), responded: wall };
-        let passed =
-            Passed { group: &self.group, key: &self.key, request: &request, verified: self.verified, response, times };
-        let passing = worker.observed.begins(&passed, now)?;
+        let passed = PassedResponse {
+            group: &self.group,
+            key: &self.key,
+            request: &request,
+            verified: self.verified,
+            response,
+            times,
+        };
+        let passing = worker.observed.begin(&passed, now)?;
         Some(ObservedResponse { group: self.group.clone(), passing, _seat: self.seat })
     }
 }
@@ -99,7 +105,7 @@ impl ObservedResponse {
 
     /// Compares the response, which is complete, with the one that the cache would have given.
     pub fn finish(self, worker: &mut Worker, now: u64) {
-        if worker.observed.ends(self.passing, now) {
+        if worker.observed.finish(self.passing, now) {
             worker.counters.count_request(self.group.name(), Outcome::Mismatch);
         }
     }

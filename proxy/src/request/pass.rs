@@ -9,7 +9,7 @@ use crate::{
 };
 use meshcache_protocol::{
     Group, Key,
-    freshness::cache_status,
+    cache_status::cache_status,
     reason::Word,
     wire::{Outcome, Verdict},
 };

@@ -6,7 +6,8 @@ use crate::{
 };
 use meshcache_protocol::{
     Field, Key, Response,
-    freshness::{Part, cache_status, detail, not_modified, partial},
+    cache_status::{cache_status, detail},
+    freshness::{Part, not_modified, partial},
 };
 use std::borrow::Cow;
 

@@ -17,7 +17,7 @@ use crate::{
 };
 use meshcache_protocol::{
     Response,
-    freshness::{Selecting, Stored, Vary},
+    freshness::{Selecting, Vary},
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;
@@ -184,7 +184,7 @@ impl Lookups<'_> {
         if !(has_same_rules && is_complete && is_unpurged) || until <= self.now {
             return;
         }
-        let stored = Stored::told(verdict, response.status);
+        let stored = verdict.to_stored(response.status);
         let rules: Rc<str> = of.group.digest().into();
         let (headers, body) = (response.headers.clone(), response.body.clone());
         let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);

@@ -16,9 +16,9 @@ use crate::{
     },
 };
 use meshcache_protocol::{
-    Field, Group, Key, Passed, Request, Response, Route,
+    Field, Group, Key, PassedResponse, Request, Response, Route,
     freshness::{Times, joins},
-    request::Marks,
+    request::Flags,
 };
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Sample<'_> {
         let alone = joins(group, request, verified);
         // Neither a response of one user, nor one to a request with conditions of its own.
         let is_plain =
-            alone.is_ok() && !request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL).with(Marks::CACHE_CONTROL));
+            alone.is_ok() && !request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL).with(Flags::CACHE_CONTROL));
         let fits = || {
             callout::is_text(request)
                 && callout::fits(request, arrival.head.encoded_len(), worker.purge_ack(), route.as_ref())
@@ -104,7 +104,7 @@ pub fn compare(
     let age = (response.verdict.age / 1000).to_string();
     let fields: Vec<Field<'_>> = response.headers.fields().chain([(&b"age"[..], age.as_bytes())]).collect();
     let times = Times { requested: wall.saturating_sub(now.saturating_sub(lookup.sent)), responded: wall };
-    let passed = Passed {
+    let passed = PassedResponse {
         group: &of.group,
         key: &of.key,
         request: &request,
@@ -112,8 +112,8 @@ pub fn compare(
         response: &Response { status: response.status, fields: &fields },
         times,
     };
-    let passing = worker.observed.begins(&passed, now).and_then(|passing| passing.piece(&response.body));
-    if passing.is_some_and(|passing| worker.observed.ends(passing, now)) {
+    let passing = worker.observed.begin(&passed, now).and_then(|passing| passing.piece(&response.body));
+    if passing.is_some_and(|passing| worker.observed.finish(passing, now)) {
         worker.counters.count_request(of.group.name(), Outcome::Mismatch);
     }
 }

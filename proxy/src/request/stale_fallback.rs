@@ -8,8 +8,9 @@ use crate::{
 };
 use meshcache_protocol::{
     Group, Key, Reason, Request,
-    freshness::{Stored, cache_status, reuse_on_error},
-    request::Marks,
+    cache_status::cache_status,
+    freshness::{Stored, reuse_on_error},
+    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;
@@ -37,7 +38,7 @@ impl StaleFallback {
         verified: bool,
         now: u64,
     ) -> Option<Box<Self>> {
-        if !worker.may_serve_hot(now) || request.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+        if !worker.may_serve_hot(now) || request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
             return None;
         }
         let variant = worker.hot.find_stale(side, key, group.digest(), request, now)?;

@@ -5,7 +5,7 @@ use crate::state::listener_config::Side;
 use lru::LruCache;
 use meshcache_protocol::{
     Key, Request,
-    freshness::{Alone, HitForPass, Selecting, Vary},
+    freshness::{HitForPass, NotCollapsed, Selecting, Vary},
     reason::Word,
     wire::Verdict,
 };
@@ -32,7 +32,7 @@ pub struct PassScope(Side, u8);
 
 impl PassScope {
     /// The scope of a request on one side of the proxy. `alone`: why its lookup is not shared.
-    pub fn new(side: Side, alone: Result<(), Alone>) -> Self {
+    pub fn new(side: Side, alone: Result<(), NotCollapsed>) -> Self {
         Self(side, alone.map_or_else(|why| (why as u8).saturating_add(1), |()| 0))
     }
 
@@ -136,7 +136,7 @@ mod tests {
         in_language("de", |de| {
             passes.put(
                 &key,
-                PassScope::new(Side::Outbound, Err(Alone::Identity)),
+                PassScope::new(Side::Outbound, Err(NotCollapsed::Identity)),
                 ("", Reason::Private.into()),
                 de,
                 1000,

@@ -51,11 +51,11 @@ impl Peers {
         self.reset.retain(|other| other != address);
         match self.failed.iter_mut().find(|(other, _)| other == address) {
             Some((_, breaker)) => {
-                breaker.fails(now);
+                breaker.record_failure(now);
             }
             None => {
                 let mut breaker = Breaker::default();
-                breaker.fails(now);
+                breaker.record_failure(now);
                 self.failed.push((address.to_owned(), breaker));
                 self.add_news(address, "does not answer: its keys go to the next");
             }
@@ -114,7 +114,7 @@ impl Peers {
 
     /// Returns whether a peer may be asked. For a failed one, this takes its trial.
     fn try_admit(&mut self, address: &str, now: u64) -> bool {
-        self.failed.iter_mut().find(|(failed, _)| failed == address).is_none_or(|(_, breaker)| breaker.admits(now))
+        self.failed.iter_mut().find(|(failed, _)| failed == address).is_none_or(|(_, breaker)| breaker.try_acquire(now))
     }
 }
 

@@ -1,30 +1,30 @@
-//! A purge in the hot cache: the keys that it names.
+//! A purge in the hot cache: the keys that it matches.
 
-use meshcache_protocol::{Groups, Key, named, purge::What};
+use meshcache_protocol::{
+    Groups, Key,
+    purge::{Matcher, Scope},
+};
 
 /// A purge, prepared for many keys.
-pub struct PurgeMatcher<'a> {
-    keys: named::Named<'a>,
-    by_tag: bool,
-}
+pub struct PurgeMatcher<'a>(Matcher<'a>);
 
 impl<'a> PurgeMatcher<'a> {
     /// Prepares a purge.
-    pub fn new(what: &'a What, groups: &Groups) -> Self {
-        Self { keys: named::Named::new(what, groups), by_tag: !what.tags.is_empty() }
+    pub fn new(scope: &'a Scope, groups: &Groups) -> Self {
+        Self(Matcher::new(scope, groups))
     }
 
-    /// Returns whether the purge names this key. A hot copy has no tags, so a purge by tag matches its whole group. A
+    /// Returns whether the purge matches this key. A hot copy has no tags, so a purge by tag matches its whole group. A
     /// key that cannot be read matches.
     pub fn matches(&self, key: &Key) -> bool {
-        key.parts().is_none_or(|parts| self.keys.is(&parts) || (self.by_tag && self.keys.is_group(&parts)))
+        self.0.matches(key, || true)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshcache_protocol::{Request, groups::Found};
+    use meshcache_protocol::{Request, groups::GroupMatch};
 
     #[test]
     fn a_purge_names_what_it_says_and_nothing_else() {
@@ -36,12 +36,12 @@ mod tests {
             .iter()
             .map(|(authority, target)| {
                 let request = Request::read(b"GET", b"http", authority.as_bytes(), target.as_bytes(), &[]).unwrap();
-                let Found::Group(group) = groups.find(&request, None) else { panic!("no group") };
+                let GroupMatch::Group(group) = groups.find(&request, None) else { panic!("no group") };
                 Key::of(group, &request, None)
             })
             .collect();
         let named = |json: &str| {
-            let what: What = serde_json::from_str(json).unwrap();
+            let what: Scope = serde_json::from_str(json).unwrap();
             keys.iter().map(|key| PurgeMatcher::new(&what, &groups).matches(key)).collect::<Vec<_>>()
         };
         assert_eq!(named(r#"{"all": true}"#), [true, true, true]);

@@ -2,7 +2,7 @@
 
 use meshcache_protocol::{
     Groups, Ring,
-    feed::{self, FeedAnswer, News},
+    feed::{self, FeedResponse, News},
     wire,
 };
 use serde::Deserialize;
@@ -62,7 +62,7 @@ pub fn read(body: &[u8]) -> FeedUpdate {
         }
         Ok(_) => {}
     }
-    let answer: FeedAnswer = match serde_json::from_slice(body) {
+    let answer: FeedResponse = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         Err(error) => return FeedUpdate::Invalid(error.to_string()),
     };

@@ -6,11 +6,11 @@ use crate::state::{
     samples::Samples, snapshot::Snapshot,
 };
 use meshcache_protocol::{
-    Groups, Hash, Observed,
-    feed::{News, TRUST},
-    mark::{self, Marked, Marks},
+    Groups, Hash, Observer,
+    feed::{HEARTBEAT_TIMEOUT, News},
+    mark::{self, MarkedPosition, Marks},
     observe,
-    purge::{Bounds, Heard, Log, Position, Purge, What},
+    purge::{Append, Bounds, Log, Position, Purge, Scope},
 };
 use serde::Serialize;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use std::rc::Rc;
 /// The purges from which the proxy's other workers can catch up. A worker that missed more empties its hot cache.
 const MAX_PURGES: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
 /// The most responses that are remembered of groups that observe: some hundred bytes each.
-const MAX_OBSERVED: observe::Most = observe::Most { responses: 2048, bytes: 2 << 20 };
+const MAX_OBSERVED: observe::Limits = observe::Limits { responses: 2048, bytes: 2 << 20 };
 /// The most coordinators whose purges a lookup acknowledges: those that have purged last.
 const MAX_ACKNOWLEDGED: usize = 16;
 
@@ -43,14 +43,14 @@ pub struct Worker {
     /// The coordinators' proofs that they have announced them.
     marks: Marks,
     /// Both as lookups acknowledge them.
-    purge_ack: Marked,
+    purge_ack: MarkedPosition,
     purge_count: u64,
     /// The hot cache.
     pub hot: HotCache,
     /// The keys that unsafe requests have invalidated.
     pub invalidations: Invalidations,
     /// The responses that passed in groups that only observe.
-    pub observed: Observed,
+    pub observed: Observer,
     /// Cloned for each response that is observed at the moment.
     pub observing: Rc<()>,
     /// The sampled lookups beside them.
@@ -76,11 +76,11 @@ impl Worker {
             all_failed: None,
             log: Log::new(MAX_PURGES),
             marks: Marks::default(),
-            purge_ack: Marked::default(),
+            purge_ack: MarkedPosition::default(),
             purge_count: 0,
             hot: HotCache::new(hot_bytes),
             invalidations: Invalidations::default(),
-            observed: Observed::new(MAX_OBSERVED),
+            observed: Observer::new(MAX_OBSERVED),
             observing: Rc::default(),
             samples: Samples::default(),
             lookups: PendingLookups::default(),
@@ -104,7 +104,7 @@ impl Worker {
     /// Records that a coordinator answered the feed.
     pub fn note_contact(&mut self, now: u64) {
         // After such a silence, a purge of what was stored before it may have been missed.
-        if self.last_contact.is_some_and(|contact| now >= contact.saturating_add(TRUST)) {
+        if self.last_contact.is_some_and(|contact| now >= contact.saturating_add(HEARTBEAT_TIMEOUT)) {
             self.empty();
         }
         self.last_contact = self.last_contact.max(Some(now));
@@ -116,7 +116,7 @@ impl Worker {
 
     /// Returns whether hot responses may be given: a purge would have been announced.
     pub fn may_serve_hot(&self, now: u64) -> bool {
-        self.last_contact.is_some_and(|contact| now < contact.saturating_add(TRUST))
+        self.last_contact.is_some_and(|contact| now < contact.saturating_add(HEARTBEAT_TIMEOUT))
     }
 
     /// Replaces the snapshot and forgets what rests on the rules of the old one.
@@ -149,33 +149,33 @@ impl Worker {
             self.carry_out(&since, &position, purges);
         }
         self.marks.take(self.log.position(), &position, &marks);
-        let acknowledged = self.log.told(MAX_ACKNOWLEDGED);
-        self.purge_ack = Marked { marks: self.write_marks(&acknowledged), position: acknowledged.to_string() };
+        let acknowledged = self.log.newest(MAX_ACKNOWLEDGED);
+        self.purge_ack = MarkedPosition { marks: self.write_marks(&acknowledged), position: acknowledged.to_string() };
     }
 
     fn carry_out(&mut self, since: &Position, to: &Position, purges: Vec<Purge>) {
         if !self.log.position().covers(since) {
             self.empty();
-            self.log.skip(since);
+            self.log.skip_to(since);
         }
         let snapshot = self.snapshot.clone();
         let no_groups = Groups::default();
         let groups = snapshot.as_ref().map_or(&no_groups, |snapshot| &snapshot.groups);
         for purge in purges {
-            match self.log.hear(purge.clone()) {
-                Heard::Known => continue,
-                Heard::News => {
-                    self.hot.purge(&PurgeMatcher::new(&purge.what, groups));
+            match self.log.append(purge.clone()) {
+                Append::Duplicate => continue,
+                Append::Appended => {
+                    self.hot.purge(&PurgeMatcher::new(&purge.scope, groups));
                     self.observed.clear();
                 }
                 // The purges before it were missed.
-                Heard::Gap => self.empty(),
+                Append::Gap => self.empty(),
             }
             self.purge_count = self.purge_count.wrapping_add(1);
         }
         if !self.log.position().covers(to) {
             self.empty();
-            self.log.skip(to);
+            self.log.skip_to(to);
         }
     }
 
@@ -186,7 +186,7 @@ impl Worker {
     /// Returns the last purges, for workers that have not carried them out.
     pub fn news(&self) -> impl Serialize + '_ {
         let position = self.log.position();
-        let purges = self.log.held().collect();
+        let purges = self.log.entries().collect();
         NewsRef { since: self.log.floor(), position, marks: self.write_marks(position), purges }
     }
 
@@ -196,7 +196,7 @@ impl Worker {
     }
 
     /// The last purges with their marks, as lookups acknowledge them.
-    pub fn purge_ack(&self) -> &Marked {
+    pub fn purge_ack(&self) -> &MarkedPosition {
         &self.purge_ack
     }
 
@@ -217,7 +217,7 @@ impl Worker {
     }
 
     /// Removes the keys that this names. Responses in flight for them are not stored.
-    pub fn invalidate_named(&mut self, what: &What) {
+    pub fn invalidate_named(&mut self, what: &Scope) {
         if let Some(snapshot) = &self.snapshot {
             self.hot.purge(&PurgeMatcher::new(what, &snapshot.groups));
         }

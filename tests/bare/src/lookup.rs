@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use meshcache_protocol::key::Hash;
+use meshcache_protocol::Hash;
 use meshcache_protocol::ring::{Peer, Ring};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;

@@ -1,5 +1,7 @@
 //! The chart without a cluster: linted, rendered over a matrix of values, every object looked at, misspelt values
 //! refused.
+//!
+//! Long: one table of what every rendered object must have, and its values.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,6 +1,8 @@
 //! A row of the table: requests one after another, what the origin answers if it is asked, what the client must see and
 //! the origin must be asked.
 //!
+//! Long: reads, runs and explains a row in one place.
+//!
 //! A step with an answer of the origin expects that the origin is asked once and that the client sees this answer; one
 //! without expects that the origin is not asked and that the client sees the last whole answer again. All else is said.
 

@@ -1,4 +1,6 @@
 //! Sections 4.3 and 3.2, RFC 9110 section 13: validation, what it changes, and conditions of clients.
+//!
+//! Long: a table.
 
 use super::row::{Row, date, get, head, ok, row, says, stale};
 

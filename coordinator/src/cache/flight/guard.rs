@@ -25,7 +25,7 @@ pub(crate) struct FlightGuard<T> {
 }
 
 impl<T: Clone> FlightGuard<T> {
-    /// Marks the flight as one that asks the origin only.
+    /// Flags the flight as one that asks the origin only.
     pub(crate) fn mark_loading(&self) {
         self.state.loads.store(true, Relaxed);
     }

@@ -12,9 +12,10 @@ use crate::{
 use http::{Method, StatusCode};
 use meshcache_protocol::{
     Field, Key, Reason, Request,
-    groups::{Found, Mode, NotPassed},
-    request::{Marks, Unfit},
-    wire::{self, BadQuestion, Question, header},
+    groups::{GroupMatch, Mode, NotPassed},
+    paths,
+    request::{Flags, RequestError},
+    wire::{BadQuestion, Question, header},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -78,7 +79,7 @@ impl CacheRequest<'_> {
 
     /// Whether the requester has the same rules for the group.
     pub(crate) fn rules_agree(&self) -> bool {
-        self.question.as_ref().is_none_or(|question| self.served.group.agrees(&question.rules))
+        self.question.as_ref().is_none_or(|question| self.served.group.accepts_digest(&question.rules))
     }
 }
 
@@ -104,26 +105,26 @@ pub(crate) fn classify<'a>(
     if *head.method() == Method::CONNECT {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, Reason::Method));
     }
-    if head.target().starts_with(wire::CONTROL_PATH) {
+    if head.target().starts_with(paths::CONTROL) {
         return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
     let (request, unfit) = match head.request(fields) {
         Ok(request) => (request, None),
-        Err(Unfit::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, Unfit::Authority.reason())),
+        Err(RequestError::Authority) => return Err(refuse(StatusCode::BAD_REQUEST, RequestError::Authority.reason())),
         Err(unfit) => match head.host_only(fields) {
             Ok(request) => (request, Some(unfit)),
             Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, unfit.reason())),
         },
     };
-    if request.normal_path().starts_with(wire::CONTROL_PATH) {
+    if request.normal_path().starts_with(paths::CONTROL) {
         return Err(refuse(StatusCode::NOT_FOUND, Reason::ControlPath));
     }
     let namespace =
         question.as_ref().map(|question| question.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let (group, names_path) = match table.groups.find(&request, namespace) {
-        Found::Group(group) => (group, true),
-        Found::HostOnly(group) => (group, false),
-        Found::Nothing => {
+        GroupMatch::Group(group) => (group, true),
+        GroupMatch::HostOnly(group) => (group, false),
+        GroupMatch::Nothing => {
             return Err(unfit.map_or_else(
                 || refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup),
                 |unfit| refuse(StatusCode::BAD_REQUEST, unfit.reason()),
@@ -171,28 +172,28 @@ pub(crate) fn classify<'a>(
         1 => return Err(pass(Reason::Loop)),
         _ => return Err(refuse(StatusCode::LOOP_DETECTED, Reason::Loop)),
     }
-    if let Some(reason) = unfit.map(Unfit::reason).or((!names_path).then_some(Reason::NoPath)) {
+    if let Some(reason) = unfit.map(RequestError::reason).or((!names_path).then_some(Reason::NoPath)) {
         return Err(pass(reason));
     }
     if question.as_ref().is_some_and(|question| question.group != group.name()) {
         return Err(pass(Reason::Group));
     }
-    if request.marks.any(Marks::UPGRADE)
+    if request.flags.any(Flags::UPGRADE)
         && !is_question
         && request.values("upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket"))
     {
         return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Upgrade));
     }
-    let is_debugger = request.marks.any(Marks::CONTROL) && table.groups.is_debugger(caller);
+    let is_debugger = request.flags.any(Flags::CONTROL) && table.groups.is_debugger(caller);
     let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
     if let Some(reason) = (request.not_for_caches())
         .or_else(|| asks_to().then_some(Reason::Debugger))
-        .or_else(|| group.bypasses(&request))
+        .or_else(|| group.bypass_reason(&request))
         .or_else(|| (group.config().mode == Mode::Off).then_some(Reason::Off))
     {
         return Err(pass(reason));
     }
-    if group.confuses(&request) {
+    if group.has_ambiguous_cookie(&request) {
         return Err(pass(Reason::AmbiguousCookie));
     }
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
@@ -232,7 +233,7 @@ fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 
 /// Returns how often a request has been through this installation.
 fn loops(request: &Request<'_>, installation: &str) -> usize {
-    if !request.looped(installation) {
+    if !request.has_looped(installation) {
         return 0;
     }
     let ids = request.values("cdn-loop").flat_map(|line| line.split(|b| *b == b','));

@@ -15,9 +15,9 @@ use http::{
     response,
 };
 use meshcache_protocol::{
-    Reason,
+    Reason, cache_status,
     freshness::{self, Part},
-    request::Marks,
+    request::Flags,
     wire::{Outcome, Verdict, header},
 };
 
@@ -70,7 +70,7 @@ impl Names {
     }
 
     fn status(&self, verdict: &Verdict, detail: &str, key: Option<&str>) -> Option<HeaderValue> {
-        HeaderValue::from_str(&freshness::cache_status(&self.installation, verdict, detail, key)).ok()
+        HeaderValue::from_str(&cache_status::cache_status(&self.installation, verdict, detail, key)).ok()
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn from_entry(
     names: &Names,
 ) -> Option<Response<Body>> {
     let http = &request.http;
-    let part = if http.marks.any(Marks::RANGE.with(Marks::CONDITIONAL)) {
+    let part = if http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
         with_fields(entry, |stored| freshness::part(http, &stored, entry.body.len() as u64))
     } else {
         Part::Whole
@@ -179,15 +179,18 @@ fn debug_status(
     detail: &str,
     names: &Names,
 ) -> Option<HeaderValue> {
-    let detail =
-        if detail.is_empty() && !freshness::is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { detail };
+    let detail = if detail.is_empty() && !cache_status::is_forwarded(&verdict.reason) {
+        verdict.reason.as_str()
+    } else {
+        detail
+    };
     let tags: Vec<&[u8]> = entry
         .tags
         .iter()
         .flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' '))
         .filter(|tag| !tag.is_empty())
         .collect();
-    names.status(verdict, &freshness::detail(detail, verdict, &tags), Some(&request.key.to_string()))
+    names.status(verdict, &cache_status::detail(detail, verdict, &tags), Some(&request.key.to_string()))
 }
 
 /// Returns an origin's response as it streams to a plain client. `detail`: the reason for the pass.

@@ -23,8 +23,8 @@ use http::{
 use hyper::body::Incoming;
 use link::Link;
 use meshcache_protocol::{
-    Peer, Ring, connection,
-    wire::{self, Question, Verdict, header, never_to_origin},
+    Peer, Ring, forwarding, paths,
+    wire::{Question, Verdict, header, never_to_origin},
 };
 use patience::with_patience;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -66,7 +66,7 @@ impl PeerClient {
     pub(crate) fn try_acquire(&self, peer: &str, call: Call) -> bool {
         self.links.load().get(peer).is_some_and(|link| {
             let mut breaker = link.breaker(call).lock();
-            let (may_call, is_open) = (breaker.admits(self.clock.now()), breaker.is_open());
+            let (may_call, is_open) = (breaker.try_acquire(self.clock.now()), breaker.is_open());
             if may_call && is_open {
                 tracing::debug!(peer, ?call, "trial call to a failing peer");
             }
@@ -83,7 +83,7 @@ impl PeerClient {
     }
 
     fn record_answer(&self, link: &Link, call: Call) {
-        if link.breaker(call).lock().answers() && call == Call::Question {
+        if link.breaker(call).lock().record_success() && call == Call::Question {
             tracing::info!(peer = link.peer.name, "peer answers again");
             self.update_failing();
         }
@@ -98,7 +98,7 @@ impl PeerClient {
         } else {
             self.metrics.count_peer_failure(failure.reason());
         }
-        if link.breaker(call).lock().fails(now) && call == Call::Question {
+        if link.breaker(call).lock().record_failure(now) && call == Call::Question {
             tracing::warn!(
                 peer = link.peer.name,
                 reason = failure.label(),
@@ -165,7 +165,7 @@ impl PeerClient {
         let link = self.link(peer)?;
         let question =
             Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
-        let answer = self.call(&link, wire::PEEK_PATH, &question, key.to_vec(), patience).await;
+        let answer = self.call(&link, paths::PEEK, &question, key.to_vec(), patience).await;
         match &answer {
             Ok(_) => self.record_answer(&link, Call::Peek),
             Err(failure) => self.record_failure(&link, Call::Peek, *failure),
@@ -261,7 +261,7 @@ fn hop_request(
     for (name, value) in head.headers() {
         let is_dropped = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION].contains(name)
             || never_to_origin(name.as_str().as_bytes())
-            || connection::is_hop_by_hop(name.as_str().as_bytes())
+            || forwarding::is_hop_by_hop(name.as_str().as_bytes())
             || (is_load && CONDITIONAL_FIELDS.contains(&name.as_str()));
         if !is_dropped {
             headers.append(name.clone(), value.clone());

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use meshcache_protocol::{
     Request,
-    freshness::{Selecting, Stored, Vary, Why},
+    freshness::{LifetimeRule, Selecting, Stored, Vary},
     request::Response,
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn fresh(lifetime: u64) -> Stored {
         validator: false,
         immutable: false,
         disconnected: false,
-        why: Why::MaxAge,
+        why: LifetimeRule::MaxAge,
     }
 }
 

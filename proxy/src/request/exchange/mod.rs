@@ -19,8 +19,8 @@ use crate::{
 };
 use meshcache_protocol::{
     Group, Key, Request, Route,
-    groups::{Found, Mode},
-    wire::CONTROL_PATH,
+    groups::{GroupMatch, Mode},
+    paths,
 };
 use std::sync::Arc;
 
@@ -44,14 +44,14 @@ pub fn start<'w>(
         }
     };
     let group = match listener.groups().find(&request, listener.namespace()) {
-        Found::Group(group) => group,
-        Found::HostOnly(_) => {
+        GroupMatch::Group(group) => group,
+        GroupMatch::HostOnly(_) => {
             return pass_outside_groups(worker, listener, &request, Reason::NoPath, check_side);
         }
-        Found::Nothing if listener.names_groups() => {
+        GroupMatch::Nothing if listener.names_groups() => {
             return pass_outside_groups(worker, listener, &request, Reason::NoGroup, check_side);
         }
-        Found::Nothing => return pass_unnoticed(worker, Reason::NoGroup),
+        GroupMatch::Nothing => return pass_unnoticed(worker, Reason::NoGroup),
     };
     let Some(side) = check_side().filter(|side| listener.serves(*side)) else {
         return pass_unnoticed(worker, Reason::NoGroup);
@@ -71,8 +71,8 @@ pub fn start<'w>(
         Some(Reason::Debugger)
     } else {
         uncacheable(&request, arrival.has_body, &snapshot.installation)
-            .or_else(|| group.bypasses(&request))
-            .or_else(|| group.confuses(&request).then_some(Reason::AmbiguousCookie))
+            .or_else(|| group.bypass_reason(&request))
+            .or_else(|| group.has_ambiguous_cookie(&request).then_some(Reason::AmbiguousCookie))
             .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
             // Last, and not where the request passes because no peer may be asked: it costs a call.
             .or_else(|| {
@@ -129,9 +129,9 @@ fn uncacheable(request: &Request<'_>, has_body: bool, installation: &str) -> Opt
     let kind = request.not_for_caches().or_else(|| has_body.then_some(Reason::Body));
     if kind.is_some() {
         kind
-    } else if request.normal_path().starts_with(CONTROL_PATH) {
+    } else if request.normal_path().starts_with(paths::CONTROL) {
         Some(Reason::ControlPath)
-    } else if request.looped(installation) {
+    } else if request.has_looped(installation) {
         Some(Reason::Loop)
     } else {
         None

@@ -2,7 +2,7 @@ use super::*;
 use crate::http::cached_headers::CachedHeaders;
 use meshcache_protocol::{
     Field, Groups, Response,
-    freshness::{Selecting, Stored, Vary, Why},
+    freshness::{LifetimeRule, Selecting, Stored, Vary},
 };
 use std::rc::Rc;
 
@@ -32,7 +32,7 @@ fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant 
         validator: false,
         immutable: false,
         disconnected: false,
-        why: Why::MaxAge,
+        why: LifetimeRule::MaxAge,
     };
     let fields: Vec<Field<'_>> = language.map(|language| (&b"accept-language"[..], language)).into_iter().collect();
     let vary: Vec<Field<'_>> = language.map(|_| (&b"vary"[..], &b"accept-language"[..])).into_iter().collect();

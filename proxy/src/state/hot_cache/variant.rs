@@ -2,7 +2,8 @@
 
 use crate::http::cached_headers::CachedHeaders;
 use meshcache_protocol::{
-    freshness::{Selecting, Stored, cache_status},
+    cache_status::cache_status,
+    freshness::{Selecting, Stored},
     wire::{Outcome, Verdict},
 };
 use std::rc::Rc;

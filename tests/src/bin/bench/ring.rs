@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use meshcache_protocol::key::Hash;
+use meshcache_protocol::Hash;
 use meshcache_protocol::ring::{Peer, Ring};
 use meshcache_tests::{EnvoyConfig, artifact};
 

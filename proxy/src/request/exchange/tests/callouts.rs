@@ -21,7 +21,7 @@ fn a_callout_is_the_clients_own_request_and_what_the_owner_needs_to_know() {
     let snapshot = proxy.worker.snapshot().unwrap().clone();
     let lookup = proxy.worker.lookups.get(callout.lookup).unwrap();
     let headers =
-        callout::compose(lookup, &snapshot, &Marked { position: "p".into(), marks: "m".into() }, None).unwrap();
+        callout::compose(lookup, &snapshot, &MarkedPosition { position: "p".into(), marks: "m".into() }, None).unwrap();
     let get = |wanted: &str| {
         headers
             .iter()
@@ -80,7 +80,7 @@ fn the_route_is_in_the_key_and_in_the_callout_where_the_group_says_so() {
         let lookup = proxy.look_up("/x");
         let snapshot = proxy.worker.snapshot().unwrap().clone();
         let lookup = proxy.worker.lookups.get(lookup).unwrap();
-        let headers = callout::compose(lookup, &snapshot, &Marked::default(), None).unwrap();
+        let headers = callout::compose(lookup, &snapshot, &MarkedPosition::default(), None).unwrap();
         let route = headers.iter().find(|(name, _)| *name == wire::header::ROUTE).map(|(_, value)| value.to_string());
         (lookup.request.key.clone(), route)
     };

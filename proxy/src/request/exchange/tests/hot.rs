@@ -71,7 +71,7 @@ fn a_purge_during_a_lookup_rules_its_response_out() {
     proxy.heat("/old", &[], "old");
     let lookup = proxy.look_up("/x");
     let purge =
-        Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+        Purge { source: "a.1".into(), n: 1, scope: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
     let news = |since: &str| News {
         since: Position::parse(since).unwrap(),
         position: Position::parse("a.1:1").unwrap(),

@@ -26,7 +26,7 @@ use crate::{
 use meshcache_protocol::{
     Field, Groups, Peer, Ring,
     feed::News,
-    mark::Marked,
+    mark::MarkedPosition,
     purge::{Position, Purge},
     wire,
 };
@@ -293,7 +293,7 @@ fn hot(body: &str) -> Happened {
 fn said(proxy: &Proxy, lookup: u32) -> wire::Question {
     let snapshot = proxy.worker.snapshot().unwrap().clone();
     let lookup = proxy.worker.lookups.get(lookup).unwrap();
-    let headers = callout::compose(lookup, &snapshot, &Marked::default(), None).unwrap();
+    let headers = callout::compose(lookup, &snapshot, &MarkedPosition::default(), None).unwrap();
     let (_, value) = headers.iter().find(|(name, _)| *name == wire::header::WIRE).unwrap();
     wire::Question::parse(value).unwrap()
 }

@@ -111,7 +111,7 @@ fn a_request_after_a_purge_does_not_join_a_lookup_from_before_it() {
     let before = proxy.look_up("/x");
     assert_eq!(proxy.get("/x"), Happened::Wait);
     let purge =
-        Purge { source: "a.1".into(), n: 1, what: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
+        Purge { source: "a.1".into(), n: 1, scope: serde_json::from_str(r#"{"all": true}"#).unwrap(), soft: false };
     proxy.worker.apply_news(News {
         since: Position::parse("p.0:1").unwrap(),
         position: Position::parse("a.1:1,p.0:1").unwrap(),

@@ -1,0 +1,125 @@
+//! The configuration of groups as written in the groups file and sent in the feed. Every field is checked while it is
+//! read, and has a default.
+//!
+//! An unknown field is an error, except in the filter (wasm), which ignores it: a later coordinator may send it.
+
+mod freshness;
+mod key;
+mod limits;
+mod mode;
+mod origin;
+mod overload;
+mod passing;
+
+pub use freshness::{Directives, Errors, Freshness};
+pub use key::{KeyRules, QueryRules};
+pub use limits::{Hot, Limits, Share, Tags};
+pub use mode::Mode;
+pub use origin::{Origin, OriginHost};
+pub use overload::Overload;
+pub use passing::{Bypass, PassThrough};
+
+use super::{
+    digest::digest,
+    patterns::{CallerPattern, Match, Name},
+    units::Span,
+};
+use serde::{Deserialize, Serialize};
+
+/// The groups file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
+pub struct Config {
+    /// The format's version: 1.
+    pub version: u32,
+    /// SPIFFE patterns of callers whose meshcache-bypass and meshcache-debug are honoured; `*`: all; empty: none.
+    #[serde(default)]
+    pub debuggers: Vec<CallerPattern>,
+    /// The groups; the first that matches wins.
+    #[serde(default)]
+    pub groups: Vec<GroupConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { version: 1, debuggers: Vec::new(), groups: Vec::new() }
+    }
+}
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
+pub struct GroupConfig {
+    /// The label of metrics and first part of the key.
+    pub name: Name,
+    /// Whether the group answers, only observes, or does nothing.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The requests that the group matches.
+    pub r#match: Match,
+    /// Requests that pass, and whose responses are not stored.
+    #[serde(default)]
+    pub bypass: Bypass,
+    /// SPIFFE patterns of callers that may have responses of this group; empty or `*`: all that can reach it.
+    #[serde(default)]
+    pub callers: Vec<CallerPattern>,
+    /// The requests of plain clients that a coordinator forwards to the origin although no cache answers them. Not sent to
+    /// proxies, which pass requests to the service.
+    #[serde(default, skip_serializing)]
+    pub pass_through: PassThrough,
+    /// The parts of the key besides group, scheme, authority, path and query.
+    #[serde(default)]
+    pub key: KeyRules,
+    /// Where responses come from.
+    pub origin: Origin,
+    /// How long an owner takes to answer at most. Choose it well above a network round trip and below what users notice.
+    #[serde(default = "patience")]
+    pub patience: Span,
+    /// What happens when `maxLoads` are under way and a load has waited for `patience`.
+    #[serde(default)]
+    pub overload: Overload,
+    /// How long responses are fresh.
+    #[serde(default)]
+    pub freshness: Freshness,
+    /// How long a proxy waits for the owner before it asks the next peer, too; 0s: forever.
+    #[serde(default)]
+    pub hedge: Span,
+    /// The group's limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The proxies' hot caches.
+    #[serde(default)]
+    pub hot: Hot,
+    /// What is shared although HTTP takes it for one user's.
+    #[serde(default)]
+    pub share: Share,
+    /// Purge tags.
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+impl GroupConfig {
+    /// Returns the configuration for proxies: without the origin's address and what it gets.
+    pub(crate) fn for_proxies(&self) -> Self {
+        Self { origin: Origin::hidden(self.origin.timeout), ..self.clone() }
+    }
+
+    /// Returns the configuration for filters of the feed's version 1, which make the digest of it themselves.
+    pub(crate) fn for_feed_1(&self) -> Self {
+        let mut config = self.for_proxies();
+        if config.freshness.errors == Errors::Safe {
+            config.freshness.errors = Errors::Rfc9111;
+        }
+        config
+    }
+
+    /// Returns a digest of the group's rules.
+    pub(crate) fn digest(&self) -> String {
+        digest(self)
+    }
+}
+
+fn patience() -> Span {
+    Span::secs(1)
+}

@@ -1,0 +1,91 @@
+//! The origin of a group.
+
+use crate::groups::{patterns::OriginUrl, units::Span};
+use serde::{Deserialize, Serialize};
+
+/// Where responses come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
+pub struct Origin {
+    /// `http://host:port` or `https://host:port`.
+    pub url: OriginUrl,
+    /// The Host that the origin gets.
+    #[serde(default)]
+    pub host: OriginHost,
+    /// How long a load waits for the response's head, and between two pieces of its body. Other requests may wait for it.
+    #[serde(default = "origin_timeout")]
+    pub timeout: Span,
+    /// The timeout for requests that pass the cache, from the last byte of the request on; 0s: as long as the client
+    /// waits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pass_timeout: Span,
+    /// How long an idle HTTP/1.1 connection is kept. Choose less than the origin's own limit. 0s: a connection for each
+    /// request.
+    #[serde(default = "origin_idle", skip_serializing_if = "is_origin_idle")]
+    pub idle: Span,
+    /// How long a connection is used, less a random share of up to a fifth. The origin's name is resolved again for the
+    /// next one.
+    #[serde(default = "max_connection_age", skip_serializing_if = "is_max_connection_age")]
+    pub max_connection_age: Span,
+    /// The most loads under way at one coordinator.
+    #[serde(default = "max_loads")]
+    pub max_loads: u32,
+    /// A PEM file of certificate authorities, for https. Default: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+impl Origin {
+    pub(super) fn hidden(timeout: Span) -> Self {
+        Self {
+            url: OriginUrl::hidden(),
+            host: OriginHost::default(),
+            timeout,
+            pass_timeout: Span::default(),
+            idle: origin_idle(),
+            max_connection_age: max_connection_age(),
+            max_loads: max_loads(),
+            ca: None,
+        }
+    }
+}
+
+fn origin_timeout() -> Span {
+    Span::secs(10)
+}
+
+fn origin_idle() -> Span {
+    Span::secs(4)
+}
+
+fn is_origin_idle(span: &Span) -> bool {
+    *span == origin_idle()
+}
+
+fn max_connection_age() -> Span {
+    Span::secs(60)
+}
+
+fn is_max_connection_age(span: &Span) -> bool {
+    *span == max_connection_age()
+}
+
+fn is_zero(span: &Span) -> bool {
+    span.is_zero()
+}
+
+fn max_loads() -> u32 {
+    64
+}
+
+/// The Host that the origin gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginHost {
+    /// The URL's.
+    #[default]
+    Origin,
+    /// The client's.
+    Client,
+}

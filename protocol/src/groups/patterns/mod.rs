@@ -1,0 +1,75 @@
+//! The values of a group's configuration, each checked while it is read.
+
+mod caller;
+mod force;
+mod host;
+mod invalid;
+mod method;
+mod name;
+mod origin_url;
+mod parameter;
+mod path;
+mod status;
+
+pub use caller::CallerPattern;
+pub use force::Force;
+pub use host::Host;
+pub use invalid::InvalidValue;
+pub(in crate::groups) use invalid::checked;
+pub use method::MethodPattern;
+pub use name::{Name, Service};
+pub use origin_url::OriginUrl;
+pub use parameter::NamePattern;
+pub use path::{Match, PathRegex, PathRule};
+pub use status::Status;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// Reads header names, in lower case. An invalid one is an error.
+pub(in crate::groups) fn lower_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    match names.iter().find(|name| !is_field_name(name)) {
+        Some(bad) => Err(D::Error::custom(format!("`{bad}` is not the name of a header"))),
+        None => Ok(names.into_iter().map(|name| name.to_ascii_lowercase()).collect()),
+    }
+}
+
+/// Whether a text is the name of a header field: a token (RFC 9110 section 5.6.2).
+pub(in crate::groups) fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_matched_part_by_part() {
+        let matches = |pattern: &str, id: &str| pattern.parse::<CallerPattern>().unwrap().matches(Some(id));
+        assert!(matches("spiffe://cluster.local/ns/shop/sa/web", "spiffe://cluster.local/ns/shop/sa/web"));
+        assert!(matches("spiffe://*/ns/shop/sa/*", "spiffe://cluster.local/ns/shop/sa/web"));
+        assert!(matches("spiffe://*/ns/*-a/sa/w*b", "spiffe://x/ns/shop-a-a/sa/web"));
+        assert!(!matches("spiffe://*/sa/web", "spiffe://x/ns/shop/sa/web"), "a star is no slash");
+        assert!(!matches("spiffe://x/ns/shop/sa/web", "spiffe://x/ns/shop/sa/web2"));
+        assert!("shop".parse::<CallerPattern>().is_err());
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (error, part) in [
+            ("Not_A_Name".parse::<Name>().err(), "name"),
+            ("config".parse::<Service>().err(), "service"),
+            ("exa mple.com".parse::<Host>().err(), "host"),
+            ("*example.com".parse::<Host>().err(), "host"),
+            ("(".parse::<PathRegex>().err(), "regex"),
+            ("ftp://h".parse::<OriginUrl>().err(), "URL"),
+            ("http://h/path".parse::<OriginUrl>().err(), "URL"),
+            ("http://user:pw@h".parse::<OriginUrl>().err(), "URL"),
+            ("http://h:99999".parse::<OriginUrl>().err(), "URL"),
+            ("200".parse::<Status>().err(), "status"),
+            ("6xx".parse::<Status>().err(), "status"),
+        ] {
+            assert!(error.as_ref().is_some_and(|e| e.to_string().contains(part)), "{error:?} names {part}");
+        }
+    }
+}

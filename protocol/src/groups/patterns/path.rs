@@ -1,0 +1,111 @@
+//! Which requests a group matches, by service or host and by path.
+
+use super::{Host, InvalidValue, Service, checked};
+use crate::request::normal_form::normalize;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt};
+
+/// The requests that a group matches: by `service` or by `hosts`, and by path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
+pub struct Match {
+    /// Every DNS name of this Kubernetes service, any port, as one authority: `name.namespace`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// Hosts: `example.com` (any port), `example.com:8080`, `*.example.com`, `*`. The authority is then in the key.
+    pub hosts: Vec<Host>,
+    /// Paths; empty: every path.
+    pub paths: Vec<PathRule>,
+    /// Paths that do not match.
+    pub exclude: Vec<PathRule>,
+}
+
+/// A pattern of paths, without query: `{prefix: /a}` (whole segments), `{exact: /a}`, `{regex: "/a/?"}` (whole path).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathRule {
+    /// The path or anything below it.
+    Prefix(String),
+    /// The path itself.
+    Exact(String),
+    /// Paths that it matches as a whole.
+    Regex(PathRegex),
+}
+
+impl Match {
+    /// Whether a host (lower case; `port`: `None` for the scheme's default) matches, as resolved in a namespace.
+    pub(in crate::groups) fn has_host(
+        &self,
+        host: &str,
+        port: Option<u16>,
+        scheme: &str,
+        namespace: Option<&str>,
+    ) -> bool {
+        self.service.as_ref().is_some_and(|service| service.has_name(host, namespace))
+            || self.hosts.iter().any(|pattern| pattern.matches(host, port, scheme))
+    }
+
+    /// Whether a path matches and is not excluded.
+    pub(in crate::groups) fn has_path(&self, path: &str) -> bool {
+        (self.paths.is_empty() || self.paths.iter().any(|rule| rule.matches(path)))
+            && !self.exclude.iter().any(|rule| rule.matches(path))
+    }
+
+    /// Normalises the paths, as those of requests are.
+    pub(in crate::groups) fn normalize(&mut self) {
+        for rule in self.paths.iter_mut().chain(&mut self.exclude) {
+            if let PathRule::Prefix(path) | PathRule::Exact(path) = rule
+                && let Cow::Owned(other) = normalize(path)
+            {
+                *path = other;
+            }
+        }
+    }
+}
+
+impl PathRule {
+    /// Whether a path matches. `path`: in its normal form, without query.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Prefix(prefix) => {
+                let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+                path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            Self::Exact(exact) => path == exact,
+            Self::Regex(regex) => regex.regex.is_match(path),
+        }
+    }
+}
+
+/// A regular expression that matches whole paths, in time linear in the path.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PathRegex {
+    text: String,
+    regex: regex_lite::Regex,
+}
+
+impl PartialEq for PathRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl std::str::FromStr for PathRegex {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match regex_lite::Regex::new(&format!("^(?:{text})$")) {
+            Ok(regex) => Ok(Self { text: text.into(), regex }),
+            Err(error) => Err(InvalidValue::new(text, format!("a regex: {error}"))),
+        }
+    }
+}
+
+impl fmt::Display for PathRegex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+checked!(PathRegex);

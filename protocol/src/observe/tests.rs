@@ -1,0 +1,213 @@
+//! Responses of one group, one after another.
+
+use super::*;
+use crate::request::Field;
+
+type Fields = &'static [Field<'static>];
+
+const LIMITS: Limits = Limits { responses: 100, bytes: 1 << 20 };
+const FRESH: Fields = &[(b"cache-control", b"max-age=60")];
+const AT_ONCE: Times = Times { requested: 0, responded: 0 };
+
+/// Responses of one group, and what is observed of them.
+struct Passes {
+    group: Group,
+    observed: Observer,
+    now: u64,
+}
+
+fn passes(group: &str) -> Passes {
+    Passes { group: Group::for_tests(group), observed: Observer::new(LIMITS), now: 0 }
+}
+
+impl Passes {
+    fn begins(&self, target: &str, asked: Fields, status: u16, fields: Fields) -> Option<PassingBody> {
+        self.method(b"GET", target, asked, status, fields)
+    }
+
+    fn method(&self, method: &[u8], target: &str, asked: Fields, status: u16, fields: Fields) -> Option<PassingBody> {
+        let request = Request::read(method, b"http", b"h", target.as_bytes(), asked).unwrap();
+        let (key, response) = (Key::of(&self.group, &request, None), Response { status, fields });
+        let passed = PassedResponse {
+            group: &self.group,
+            key: &key,
+            request: &request,
+            verified: false,
+            response: &response,
+            times: AT_ONCE,
+        };
+        self.observed.begin(&passed, self.now)
+    }
+
+    /// Whether a response would have been answered with another one. `None`: it is not looked at.
+    fn pass(&mut self, asked: Fields, status: u16, fields: Fields, body: &str) -> Option<bool> {
+        let passing = self.begins("/a", asked, status, fields)?.piece(body.as_bytes())?;
+        Some(self.observed.finish(passing, self.now))
+    }
+}
+
+#[test]
+fn what_stays_the_same_agrees_and_what_changes_within_its_freshness_does_not() {
+    let mut passes = passes("{}");
+    assert_eq!(
+        [1, 1, 2, 1, 2].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())),
+        [false, false, true, false, true].map(Some)
+    );
+    passes.now = 60_000;
+    assert_eq!(
+        [2, 2, 1].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())),
+        [false, false, true].map(Some),
+        "its time was over"
+    );
+}
+
+#[test]
+fn the_first_is_what_all_would_have_had_however_the_pieces_fall() {
+    let mut passes = passes("{}");
+    for pieces in [&["abc"][..], &["a", "", "bc"], &["ab", "c"]] {
+        let passing =
+            pieces.iter().fold(passes.begins("/a", &[], 200, FRESH), |passing, piece| passing?.piece(piece.as_bytes()));
+        assert!(!passes.observed.finish(passing.unwrap(), 0), "{pieces:?}");
+    }
+    let two = [
+        passes.begins("/b", &[], 200, FRESH).unwrap(),
+        passes.begins("/b", &[], 200, FRESH).unwrap().piece(b"x").unwrap(),
+    ];
+    assert_eq!(two.map(|passing| passes.observed.finish(passing, 0)), [false, true], "under way at once");
+}
+
+#[test]
+fn what_would_not_be_stored_is_not_remembered() {
+    let private: Fields = &[(b"cache-control", b"private, max-age=60")];
+    let (no_store, no_cache): (Fields, Fields) =
+        (&[(b"cache-control", b"no-store")], &[(b"cache-control", b"no-cache")]);
+    for fields in [private, no_store, no_cache, &[]] {
+        assert_eq!(passes("{}").pass(&[], 200, fields, "1"), None, "{fields:?}");
+    }
+    let user: Fields = &[(b"authorization", b"x")];
+    let mut passes = passes("{}");
+    assert_eq!(passes.pass(user, 200, FRESH, "mine"), None);
+    assert_eq!(
+        (passes.pass(&[], 200, FRESH, "1"), passes.pass(user, 200, FRESH, "mine")),
+        (Some(false), None),
+        "nor would it have been answered"
+    );
+    for status in [206, 304, 500, 503, 429, 400, 412, 416] {
+        assert_eq!(passes.pass(&[], status, FRESH, "2"), None, "{status}");
+    }
+    assert!(passes.method(b"HEAD", "/a", &[], 200, FRESH).is_none());
+}
+
+#[test]
+fn what_came_in_place_of_what_is_remembered_counts_whatever_it_is() {
+    let mut passes = passes("{}");
+    passes.pass(&[], 200, FRESH, "1");
+    assert_eq!(passes.pass(&[], 200, &[(b"cache-control", b"private")], "2"), Some(true), "somebody's own");
+    assert_eq!(passes.pass(&[], 403, &[], "1"), Some(true), "a refusal");
+    assert_eq!(
+        passes.pass(&[], 200, &[(b"cache-control", b"private"), (b"location", b"/b")], "1"),
+        Some(true),
+        "elsewhere"
+    );
+}
+
+#[test]
+fn variants_and_codings_are_apart() {
+    let mut passes = passes("{}");
+    let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x-tenant")];
+    let of = |tenant| -> Fields { if tenant == 1 { &[(b"x-tenant", b"1")] } else { &[(b"x-tenant", b"2")] } };
+    assert_eq!([1, 2, 1, 2].map(|tenant| passes.pass(of(tenant), 200, vary, &tenant.to_string())), [Some(false); 4]);
+    assert_eq!(passes.pass(of(1), 200, vary, "2"), Some(true));
+    let gzip: Fields = &[(b"cache-control", b"max-age=60"), (b"content-encoding", b"gzip")];
+    let mut passes = self::passes("{}");
+    assert_eq!(
+        [FRESH, gzip, FRESH, gzip].map(|fields| passes.pass(&[], 200, fields, &fields.len().to_string())),
+        [Some(false); 4]
+    );
+    assert_eq!(passes.pass(&[], 200, gzip, "3"), Some(true));
+}
+
+#[test]
+fn what_the_group_does_not_store_is_let_go_while_it_passes() {
+    let passes = passes(r#"{"limits": {"object": "4B"}}"#);
+    let passing = passes.begins("/a", &[], 200, FRESH).unwrap().piece(b"1234").unwrap();
+    assert!(passing.piece(b"5").is_none());
+}
+
+#[test]
+fn a_full_memory_keeps_what_it_has_until_its_time_is_over() {
+    let mut passes = passes("{}");
+    let pass = |passes: &mut Passes, target: &str, body: &str| {
+        let passing = passes.begins(target, &[], 200, FRESH).unwrap().piece(body.as_bytes()).unwrap();
+        passes.observed.finish(passing, passes.now)
+    };
+    for n in 0..1000 {
+        pass(&mut passes, &format!("/{n}"), "1");
+    }
+    assert_eq!((passes.observed.len, passes.observed.seen.len()), (100, 100));
+    assert!(pass(&mut passes, "/99", "2") && !pass(&mut passes, "/100", "2"));
+    passes.now = 60_000;
+    pass(&mut passes, "/100", "1");
+    assert_eq!((passes.observed.len, pass(&mut passes, "/100", "2")), (1, true));
+    let request = Request::read(b"GET", b"http", b"h", b"/100", &[]).unwrap();
+    passes.observed.forget(Observer::slot(&passes.group, &Key::of(&passes.group, &request, None)));
+    assert_eq!((passes.observed.len, pass(&mut passes, "/100", "3")), (0, false));
+}
+
+#[test]
+fn what_was_under_way_when_its_key_changed_tells_nothing_of_later() {
+    let mut passes = passes("{}");
+    let (old, other) = (passes.begins("/a", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap());
+    passes.observed.clear();
+    assert!(!passes.observed.finish(old, 0));
+    assert_eq!([2, 2, 3].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some));
+    assert!(!passes.observed.finish(other, 0));
+}
+
+#[test]
+fn variants_of_one_key_are_bounded() {
+    let mut passes = passes("{}");
+    let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x")];
+    for n in 0..100 {
+        let value: &'static [u8] = n.to_string().leak().as_bytes();
+        passes.pass(vec![(&b"x"[..], value)].leak(), 200, vary, "1");
+    }
+    assert_eq!(passes.observed.len, MAX_VARIANTS);
+}
+
+#[test]
+fn what_is_remembered_is_bounded_in_bytes_and_there_is_room_again_when_its_time_is_over() {
+    let mut passes = passes("{}");
+    let vary: Fields = &[(b"cache-control", b"max-age=60"), (b"vary", b"x")];
+    let pass = |passes: &mut Passes, n: usize, body: &str| {
+        let value = format!("{n}{}", "x".repeat(50_000));
+        let passing =
+            passes.begins(&format!("/{n}"), vec![(&b"x"[..], value.leak().as_bytes())].leak(), 200, vary).unwrap();
+        let passing = passing.piece(body.as_bytes()).unwrap();
+        passes.observed.finish(passing, passes.now)
+    };
+    for n in 0..90 {
+        pass(&mut passes, n, "1");
+    }
+    assert_eq!(
+        (passes.observed.len, passes.observed.take_left_out(), passes.observed.take_left_out()),
+        (20, true, false)
+    );
+    assert!(passes.observed.bytes <= LIMITS.bytes);
+    assert!(pass(&mut passes, 19, "2") && !pass(&mut passes, 20, "2"));
+    passes.now = 60_000;
+    pass(&mut passes, 20, "1");
+    assert!(pass(&mut passes, 20, "2"));
+    assert_eq!(passes.observed.len, 1);
+    passes.observed.clear();
+    assert_eq!(passes.observed.bytes, 0);
+}
+
+#[test]
+fn what_is_good_for_days_is_watched_for_minutes() {
+    let mut passes = passes("{}");
+    let days: Fields = &[(b"cache-control", b"max-age=86400")];
+    passes.pass(&[], 200, days, "1");
+    passes.now = MAX_TIME;
+    assert_eq!(passes.pass(&[], 200, days, "2"), Some(false));
+}
