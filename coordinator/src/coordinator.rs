@@ -1,7 +1,7 @@
 //! One coordinator, start to end: read what it is told, listen, serve, drain.
 
 use crate::{
-    cache::state::Cache,
+    cache::{handover, housekeeping, state::Cache},
     cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
         CheckFlags, Config,
@@ -279,7 +279,7 @@ impl Coordinator {
         background.spawn(serve((status.0, status.1.routes()), ending.clone()));
         background.spawn(reload.run());
         background.spawn(peer_sync.run());
-        background.spawn(cache.clone().run({
+        background.spawn(housekeeping::run(cache.clone(), {
             let mut ending = ending;
             async move {
                 let _ = ending.wait_for(|end| *end).await;
@@ -340,7 +340,7 @@ impl Coordinator {
             });
             let until = begun + config.drain_timeout.mul_f64(HAND_OVER);
             let (handed, ()) =
-                tokio::join!(timeout_at(until, cache.hand_over()), sleep(LINGER.min(config.drain_timeout)));
+                tokio::join!(timeout_at(until, handover::run(&cache)), sleep(LINGER.min(config.drain_timeout)));
             match handed {
                 Ok(report) => {
                     tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over")

@@ -9,7 +9,7 @@ use crate::{
         load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
         pass,
         pass_reason::PassReason,
-        peer_load,
+        peek, peer_load,
         peer_load::{PeerRoute, millis},
         request::CacheRequest,
         response,
@@ -171,7 +171,7 @@ fn start_flight(
                 peer_load::load(&cache, job, route, leader).await
             }
             None => {
-                cache.peek(&job).await;
+                peek::ask(&cache, &job).await;
                 guard.mark_loading();
                 load(&cache, &job, leader).await
             }

@@ -5,7 +5,8 @@ use crate::{
         groups::ServedGroup,
         insertion,
         insertion::LoadTarget,
-        observe::Watched,
+        invalidation,
+        observe::{self, ObservedBody},
         pass_reason::PassReason,
         request::{CacheRequest, NotLookedUp},
         response,
@@ -186,7 +187,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     strip_response_headers(&served.group, &mut parts.headers);
     if is_unsafe {
         let purged = load.as_ref().is_some_and(PurgeGuard::may_be_purged);
-        cache.succeeded(head, &parts);
+        invalidation::after_unsafe(cache, head, &parts);
         // The response itself is newer than what it has just invalidated.
         load = load.filter(|_| !purged).map(|load| cache.store.begin(load.key().clone(), cache.consistency.position()));
     }
@@ -196,7 +197,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     {
         freshen_from_head(cache, request, load, &origin_head);
     }
-    let watching = request.and_then(|request| cache.watch(request, &origin_head));
+    let watching = request.and_then(|request| observe::begin(cache, request, &origin_head));
     let mut verdict = Verdict::new(Outcome::Pass).because(why.fwd);
     verdict.fwd_status = parts.status.as_u16();
     let verified = request.is_some_and(CacheRequest::verified);
@@ -213,7 +214,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         None => Body::stream(body),
     };
     let body = Body::stream(GuardedBody { body, _guard: (reserved, head.reservation()) });
-    let body = watching.into_iter().fold(body, |body, watching| Body::stream(Watched::new(body, watching)));
+    let body = watching.into_iter().fold(body, |body, watching| Body::stream(ObservedBody::new(body, watching)));
     let key = request.filter(|request| request.is_debugged).map(|request| request.key.to_string());
     response::streamed(parts, body, &cache.names, &verdict, why.reason.as_str(), key.as_deref())
 }
