@@ -120,7 +120,7 @@ async fn a_peer_that_fails_is_sent_no_more_and_the_others_get_what_is_theirs() {
 }
 
 #[tokio::test]
-async fn a_peer_that_is_silent_holds_up_nobody_for_longer_than_its_patience() {
+async fn a_silent_peer_delays_the_hand_over_by_no_more_than_its_patience() {
     let _stopped = stop_time();
     let silent = Counted::gated(|_| status(200)).await;
     let leaving = leaving(&[("silent", silent.address)]);

@@ -34,8 +34,8 @@ fn invalidate(cache: &Arc<Cache>, key: &Key) {
     super::invalidate(cache, served, &Invalidation::of(served, key));
 }
 
-/// What another coordinator says of a key now that arrived there so many milliseconds ago; it is heard `late`.
-fn comes(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refusal> {
+/// Takes another coordinator's entry that arrived there `ago` milliseconds ago, from a message that was `late` on its way.
+fn take_from_peer(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refusal> {
     let stored = fresh(3_600_000);
     let (status, arrived) = (StatusCode::OK, cache.clock.now() - ago);
     let (rules, selecting) = (cache.group_table(), Default::default());
@@ -76,12 +76,12 @@ fn what_was_invalidated_does_not_come_back_from_elsewhere() {
     let cache = cache(&[]);
     let (changed, other) = (key(&cache, "/a?b=1", ""), key(&cache, "/a", ""));
     invalidate(&cache, &changed);
-    assert_eq!(comes(&cache, &changed, 0, 0), Err(Refusal::Invalidated), "in the same millisecond");
+    assert_eq!(take_from_peer(&cache, &changed, 0, 0), Err(Refusal::Invalidated), "in the same millisecond");
     simulated::set(105_000);
-    assert_eq!(comes(&cache, &changed, 60_000, 0), Err(Refusal::Invalidated));
-    assert_eq!(comes(&cache, &changed, 4900, 100), Err(Refusal::Invalidated), "it may have arrived before");
-    assert_eq!(comes(&cache, &other, 60_000, 0), Ok(()), "another target");
-    assert_eq!(comes(&cache, &changed, 4800, 100), Ok(()), "it arrived later");
+    assert_eq!(take_from_peer(&cache, &changed, 60_000, 0), Err(Refusal::Invalidated));
+    assert_eq!(take_from_peer(&cache, &changed, 4900, 100), Err(Refusal::Invalidated), "it may have arrived before");
+    assert_eq!(take_from_peer(&cache, &other, 60_000, 0), Ok(()), "another target");
+    assert_eq!(take_from_peer(&cache, &changed, 4800, 100), Ok(()), "it arrived later");
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn nor_does_any_other_key_of_its_target() {
     invalidate(&cache, &of("/a?b=1", "de"));
     simulated::set(105_000);
     for language in ["de", "en"] {
-        assert_eq!(comes(&cache, &of("/a?b=1", language), 60_000, 0), Err(Refusal::Invalidated), "{language}");
-        assert_eq!(comes(&cache, &of("/a", language), 60_000, 0), Ok(()), "another target");
-        assert_eq!(comes(&cache, &of("/a?b=1", language), 4000, 0), Ok(()), "it arrived later");
+        assert_eq!(take_from_peer(&cache, &of("/a?b=1", language), 60_000, 0), Err(Refusal::Invalidated), "{language}");
+        assert_eq!(take_from_peer(&cache, &of("/a", language), 60_000, 0), Ok(()), "another target");
+        assert_eq!(take_from_peer(&cache, &of("/a?b=1", language), 4000, 0), Ok(()), "it arrived later");
     }
 }
 
@@ -103,15 +103,15 @@ fn what_was_freed_for_another_reason_may_come_back() {
     simulated::set(100_000);
     let cache = cache(&[]);
     let key = key(&cache, "/a", "");
-    assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
+    assert_eq!(take_from_peer(&cache, &key, 60_000, 0), Ok(()));
     removal::remove(&cache, &Scope { all: true, ..Scope::default() }, PurgeAction::Remove);
-    assert_eq!(comes(&cache, &key, 60_000, 0), Ok(()));
+    assert_eq!(take_from_peer(&cache, &key, 60_000, 0), Ok(()));
     cache.store.remove(&cache.group_table().named("g").unwrap().quota, key.hash(), cache.clock.now());
-    assert_eq!(comes(&cache, &key, 60_000, 0), Err(Refusal::Invalidated));
+    assert_eq!(take_from_peer(&cache, &key, 60_000, 0), Err(Refusal::Invalidated));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_its_second_takes_nothing_of_its_target_and_is_carried_out() {
+async fn a_pending_invalidation_holds_no_bytes_of_its_target_and_takes_effect() {
     assert!(size_of::<Invalidation>() <= 128 && !std::mem::needs_drop::<Invalidation>());
     for headers in [&[][..], &["x-language"]] {
         simulated::set(100_000);
@@ -121,7 +121,7 @@ async fn what_waits_for_its_second_takes_nothing_of_its_target_and_is_carried_ou
         let is_there = || cache.store.peek(&served.quota, &key, cache.clock.now()).is_some();
         invalidate_when_due(&cache, served, &key);
         simulated::set(100_001);
-        assert_eq!(comes(&cache, &key, 0, 0), Ok(()));
+        assert_eq!(take_from_peer(&cache, &key, 0, 0), Ok(()));
         invalidate_when_due(&cache, served, &key);
         invalidate_when_due(&cache, served, &key);
         assert!(is_there(), "it was invalidated a moment ago");
@@ -171,7 +171,7 @@ async fn an_unsafe_request_that_succeeds_invalidates_its_target_here_at_the_owne
     }
     assert_eq!(ask("POST", ring[0].1, &target).await.status, 200);
     let has = |cache: &Arc<Cache>| test_peers::stored(cache, &target).is_some();
-    until("peers have heard of it", || !has(&ring[1].0) && !has(&ring[2].0)).await;
+    until("peers have invalidated it", || !has(&ring[1].0) && !has(&ring[2].0)).await;
     assert_eq!(ring.iter().map(|(cache, _)| has(cache)).collect::<Vec<_>>(), [false, false, false, true]);
     assert!(ring.iter().all(|(cache, _)| test_peers::stored(cache, "/other").is_some()));
 }

@@ -49,7 +49,7 @@ impl Pair {
         get(self.data[1], &self.target).await
     }
 
-    /// The same, in a task of its own.
+    /// A client's request to either, in a task of its own.
     fn spawn_get(&self, data: SocketAddr) -> tokio::task::JoinHandle<Reply> {
         let target = self.target.clone();
         tokio::spawn(async move { get(data, &target).await })
@@ -114,7 +114,7 @@ async fn a_load_that_outlasts_a_peek_is_asked_for_again() {
     let second = pair.spawn_get(pair.data[1]);
     until("the peek waits for that load", || pair.previous.loads.waiters() == 2).await;
     tokio::time::advance(test_peers::PEEK + Duration::from_millis(1)).await;
-    until("it is told to ask again", || pair.answered("loading") == 1).await;
+    until("the peek is answered with `loading`", || pair.answered("loading") == 1).await;
     until("it has asked again", || pair.previous.loads.waiters() == 2).await;
     origin.open();
     assert_eq!((&first.await.unwrap().body[..], &second.await.unwrap().body[..]), (&b"once"[..], &b"once"[..]));

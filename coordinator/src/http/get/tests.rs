@@ -82,7 +82,7 @@ async fn only_plain_http_urls_are_asked() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_an_error() {
+async fn a_port_without_a_listener_is_an_error() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}/", socket.local_addr().unwrap());
