@@ -1,7 +1,7 @@
 //! One coordinator, from start to end: it reads its configuration, listens, serves, and drains.
 
 use crate::{
-    cache::state::Cache,
+    cache::{handover, housekeeping, state::Cache},
     cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
         CheckFlags, Config,
@@ -253,7 +253,7 @@ impl Coordinator {
         background.spawn(serve((self.status.0, self.status.1.routes()), ending.clone()));
         background.spawn(self.reload.run());
         background.spawn(self.peer_sync.run());
-        background.spawn(cache.clone().run({
+        background.spawn(housekeeping::run(cache.clone(), {
             let mut ending = ending;
             async move {
                 let _ = ending.wait_for(|end| *end).await;
@@ -315,7 +315,7 @@ impl Coordinator {
             });
             let until = begun + config.drain_timeout.mul_f64(HAND_OVER_SHARE);
             let (handed_over, ()) =
-                tokio::join!(timeout_at(until, cache.hand_over()), sleep(LINGER.min(config.drain_timeout)));
+                tokio::join!(timeout_at(until, handover::run(&cache)), sleep(LINGER.min(config.drain_timeout)));
             match handed_over {
                 Ok(report) => {
                     tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over")

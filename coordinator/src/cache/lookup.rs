@@ -11,7 +11,7 @@ use crate::{
     cache::{
         groups::ServedGroup,
         hit_for_pass::RememberedPass,
-        miss, pass,
+        invalidation, miss, pass,
         pass::PassTarget,
         pass_reason::PassReason,
         peer_load,
@@ -67,7 +67,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
         metrics.server_requests.inc();
     }
     let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
-    let stored = stored.filter(|entry| !cache.has_changed(request, entry, now));
+    let stored = stored.filter(|entry| !invalidation::invalidate_if_changed(cache, request, entry, now));
     let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
     let reuse = freshness::reuse(
         group,

@@ -9,6 +9,7 @@ pub(crate) mod hit_for_pass;
 pub(crate) mod housekeeping;
 pub(crate) mod insertion;
 pub(crate) mod invalidation;
+pub(crate) mod invalidation_limit;
 pub(crate) mod load;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;
@@ -27,5 +28,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revalidation;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod test_peers;
 pub(crate) mod transfer;
 pub(crate) mod transfer_report;

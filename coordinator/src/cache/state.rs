@@ -6,7 +6,7 @@ use crate::{
         flight::{FlightLimits, FlightNumbers, Flights},
         groups::GroupTable,
         hit_for_pass::HitForPassTable,
-        invalidation::Invalidations,
+        invalidation_limit::InvalidationLimit,
         load_outcome::LoadOutcome,
         response::Names,
     },
@@ -59,7 +59,7 @@ pub struct Cache {
     pub(crate) body_budget: Arc<ByteBudget>,
     /// Memory for the heads of requests under way, and for passes.
     pub(crate) head_budget: Arc<ByteBudget>,
-    pub(crate) invalidations: Invalidations,
+    pub(crate) invalidation_limit: InvalidationLimit,
     /// Responses that passed in groups that only observe.
     pub(crate) observed: Mutex<Observer>,
     /// The ring and the other coordinators.
@@ -87,7 +87,7 @@ impl Cache {
             failures: ExpiringLru::new(RECENT_KEYS),
             partial_requests: ExpiringLru::new(RECENT_KEYS),
             head_budget: ByteBudget::new(HEAD_BUDGET),
-            invalidations: Invalidations::default(),
+            invalidation_limit: InvalidationLimit::default(),
             observed: Mutex::new(Observer::new(OBSERVED)),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),

@@ -1,30 +1,29 @@
-//! What became of entries that another coordinator has handed over.
+//! What became of entries that a peer has sent here: taken, or refused and why.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Why an entry of another coordinator is not taken. The log word and metric label.
+/// Why an entry of a peer is not taken. The log word and metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Here it would belong to no group, or to one with other rules.
+pub(crate) enum Refusal {
+    /// Its group is unknown here, or has other rules.
     Rules,
-    /// It is of no use any more.
+    /// It has expired.
     Expired,
-    /// What is here is as new.
+    /// What is stored here is as new.
     Known,
-    /// A purge was heard here and not there, or came meanwhile.
+    /// A purge names it that its sender did not know, or that came meanwhile.
     Purged,
-    /// It was found to be true no more here, by an unsafe method or by what came instead of it, and it arrived there
-    /// before.
+    /// Its key was invalidated here after it had arrived at its sender.
     Invalidated,
     /// There is no room but that of what is used more.
     NoRoom,
-    /// Its key or its status is none.
+    /// Its key or its status is invalid.
     Broken,
 }
 
-impl Refused {
-    pub(crate) const ALL: [Self; 7] =
+impl Refusal {
+    const ALL: [Self; 7] =
         [Self::Rules, Self::Expired, Self::Known, Self::Purged, Self::Invalidated, Self::NoRoom, Self::Broken];
 
     pub(crate) const fn label(self) -> &'static str {
@@ -40,38 +39,90 @@ impl Refused {
     }
 }
 
-/// What became of entries that were handed over: how many were taken, and of those that were not, why.
+/// How many entries were taken, and how many were refused for which reason. As JSON it answers a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Report {
+pub(crate) struct TransferReport {
     /// Entries that are in the receiver's store now.
     pub(crate) taken: u64,
-    /// Entries that are not, by reason.
+    /// Entries that are not, by [`Refusal::label`].
     pub(crate) refused: BTreeMap<String, u64>,
 }
 
-impl Report {
+impl TransferReport {
+    /// Adds another report to this one.
     pub(crate) fn add(&mut self, other: Self) {
         self.taken = self.taken.saturating_add(other.taken);
-        for (why, n) in other.refused {
-            let sum = self.refused.entry(why).or_default();
+        for (reason, n) in other.refused {
+            let sum = self.refused.entry(reason).or_default();
             *sum = sum.saturating_add(n);
         }
     }
 
-    pub(crate) fn refuse(&mut self, why: &str) {
-        self.add(Self { taken: 0, refused: BTreeMap::from([(why.to_owned(), 1)]) });
+    /// Counts one entry.
+    pub(crate) fn count(&mut self, result: Result<(), Refusal>) {
+        let refused = result.err().map(|refusal| (refusal.label().to_owned(), 1));
+        self.add(Self { taken: u64::from(refused.is_none()), refused: refused.into_iter().collect() });
     }
 
-    /// The metric's labels and their counts. A peer may name a reason that is not known here: `other`.
-    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let label = |why: &str| Refused::ALL.iter().map(|refused| refused.label()).find(|label| *label == why);
-        let refused = self.refused.iter().map(move |(why, n)| (label(why).unwrap_or("other"), *n));
-        [("taken", self.taken)].into_iter().chain(refused)
-    }
-
-    /// The receiver has no room for entries that are used as much as these.
+    /// Whether the receiver has no room for entries that are used as much as these.
     pub(crate) fn is_full(&self) -> bool {
-        self.taken == 0 && self.refused.get(Refused::NoRoom.label()).is_some_and(|n| *n > 0)
+        self.taken == 0 && self.refused.get(Refusal::NoRoom.label()).is_some_and(|n| *n > 0)
+    }
+
+    /// The counts by metric label. A reason that this version does not know is `other`.
+    pub(crate) fn by_outcome(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let label = |reason: &str| Refusal::ALL.iter().map(|known| known.label()).find(|known| *known == reason);
+        let refused = self.refused.iter().map(move |(reason, n)| (label(reason).unwrap_or("other"), *n));
+        std::iter::once(("taken", self.taken)).chain(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> TransferReport {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_report_sums_up_what_became_of_each_entry() {
+        let mut report = TransferReport::default();
+        for result in [Ok(()), Err(Refusal::Purged), Err(Refusal::NoRoom), Ok(()), Err(Refusal::Purged)] {
+            report.count(result);
+        }
+        let mut sum = read(r#"{"taken": 3, "refused": {"purged": 5, "too-blue": 1}}"#);
+        sum.add(report);
+        assert_eq!(
+            serde_json::to_string(&sum).unwrap(),
+            r#"{"taken":5,"refused":{"no-room":1,"purged":7,"too-blue":1}}"#
+        );
+    }
+
+    #[test]
+    fn metrics_have_a_label_of_our_own_for_whatever_a_peer_reports() {
+        let report = read(r#"{"taken": 1, "refused": {"known": 2, "\"} 1\nbad 1": 3}}"#);
+        assert_eq!(report.by_outcome().collect::<Vec<_>>(), [("taken", 1), ("other", 3), ("known", 2)]);
+        for refusal in Refusal::ALL {
+            let mut report = TransferReport::default();
+            report.count(Err(refusal));
+            assert_eq!(report.by_outcome().last(), Some((refusal.label(), 1)));
+        }
+    }
+
+    #[test]
+    fn a_receiver_is_full_when_it_took_nothing_for_want_of_room() {
+        assert!(read(r#"{"refused": {"no-room": 1, "known": 7}}"#).is_full());
+        assert!(!read(r#"{"taken": 1, "refused": {"no-room": 7}}"#).is_full(), "it still takes smaller ones");
+        assert!(!read(r#"{"refused": {"known": 7}}"#).is_full());
+        assert!(!read("{}").is_full(), "an empty message");
+    }
+
+    #[test]
+    fn counts_that_a_peer_makes_up_do_not_overflow() {
+        let mut report = read(&format!(r#"{{"taken": {0}, "refused": {{"known": {0}}}}}"#, u64::MAX));
+        report.add(report.clone());
+        assert_eq!(report.by_outcome().collect::<Vec<_>>(), [("taken", u64::MAX), ("known", u64::MAX)]);
     }
 }

@@ -2,7 +2,7 @@
 //! in flights.
 
 use crate::{
-    cache::state::Cache,
+    cache::{removal, state::Cache},
     consistency::{messages::CatchUpResponse, purge_log::Gap},
     store::{PurgeAction, usage::Purged},
 };
@@ -65,5 +65,9 @@ fn flush(cache: &Cache) -> Purged {
 /// Removes what a purge names from the store, or makes it stale. A load under way is answered but not stored, and later
 /// requests do not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
-    cache.remove(&purge.scope, if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove })
+    removal::remove(
+        cache,
+        &purge.scope,
+        if purge.soft { PurgeAction::MakeStale(cache.clock.now()) } else { PurgeAction::Remove },
+    )
 }

@@ -1,7 +1,7 @@
 //! Purges on this coordinator: on threads of their own, told to proxies by the feed, counted, and logged.
 
 use crate::{
-    cache::state::Cache,
+    cache::{removal, state::Cache},
     consistency::{Consistency, lease::Renewal, messages::CatchUpResponse, purge_log::Gap},
     feed::Feed,
     purge::execute::{self, CaughtUp},
@@ -29,7 +29,7 @@ impl LocalPurger {
 
     /// Counts what a purge would remove.
     pub(super) async fn count(self: &Arc<Self>, scope: Scope) -> Purged {
-        self.blocking(|local, scope| local.cache.would_purge(scope), scope).await
+        self.blocking(|local, scope| removal::count(&local.cache, scope), scope).await
     }
 
     /// Numbers a new purge, and carries it out.

@@ -1,7 +1,7 @@
 //! The data port: requests of proxies, plain clients, and the feed.
 
 use crate::{
-    cache::{lookup, pass_reason::PassReason, response, state::Cache},
+    cache::{invalidation, lookup, pass_reason::PassReason, response, state::Cache},
     feed::{Feed, Unavailable},
     http::{
         body::Body,
@@ -56,7 +56,7 @@ pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Res
 impl DataPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
-            return self.cache.invalidated(Port::Data, request).await;
+            return invalidation::answer(&self.cache, Port::Data, request).await;
         }
         if request.uri().path() != paths::FEED {
             return empty(StatusCode::NOT_FOUND);

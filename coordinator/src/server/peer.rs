@@ -1,7 +1,12 @@
 //! The peer port: calls between coordinators. Without a token there is no answer.
 
 use crate::{
-    cache::{handover, lookup, peek::Peeked, state::Cache},
+    cache::{
+        invalidation, lookup,
+        peek::{self, PeekAnswer},
+        state::Cache,
+        transfer,
+    },
     cluster::{announcements, announcements::Announcement, membership::Membership},
     config::tokens::Tokens,
     http::{
@@ -75,7 +80,7 @@ impl Handler for PeerPort {
 impl PeerPort {
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
-            return self.cache.invalidated(Port::Peer, request).await;
+            return invalidation::answer(&self.cache, Port::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
             (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE, method)
@@ -125,10 +130,10 @@ impl PeerPort {
             Ok(key) => key,
             Err(error) => return error.response(),
         };
-        match self.cache.peeked(key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(question.patience))).await {
-            Peeked::Frames(message) => Response::new(Body::from(message)),
-            Peeked::Loading => empty(StatusCode::ACCEPTED),
-            Peeked::Nothing => empty(StatusCode::NO_CONTENT),
+        match peek::answer(&self.cache, key, Duration::from_millis(MAX_PEEK_WAIT_MS.min(question.patience))).await {
+            PeekAnswer::Entries(message) => Response::new(Body::from(message)),
+            PeekAnswer::Loading => empty(StatusCode::ACCEPTED),
+            PeekAnswer::Nothing => empty(StatusCode::NO_CONTENT),
         }
     }
 
@@ -136,8 +141,10 @@ impl PeerPort {
     async fn push(&self, request: Request<Incoming>) -> Response<Body> {
         let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
-        let Some(message) = handover::whole(request.into_body()).await else { return empty(StatusCode::BAD_REQUEST) };
-        match self.cache.receive(&message, began).await {
+        let Some(message) = transfer::read_message(request.into_body()).await else {
+            return empty(StatusCode::BAD_REQUEST);
+        };
+        match transfer::receive(&self.cache, &message, began).await {
             Ok(report) => json(&report),
             Err(bad) => {
                 tracing::warn!(%bad, "unreadable handover");

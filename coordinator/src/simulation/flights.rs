@@ -1,7 +1,7 @@
 //! Flights: a node loads a key once for all requests. It peeks at the previous owner first, and then asks the service.
 
 use crate::{
-    cache::transfer::Comes,
+    cache::transfer::{self, TransferKind},
     consistency::catch_up::{Claim, Standing},
     simulation::{
         net::{CallFailure, Endpoint, Responder},
@@ -75,8 +75,15 @@ impl World {
                 {
                     let (there, rules) = (Arc::new(there), cache.group_table());
                     for frame in &frames {
-                        let _ =
-                            cache.take_in(rules.named("g").unwrap(), &load, frame, PATIENCE / 2, &there, Comes::Peeked);
+                        let _ = transfer::take(
+                            &cache,
+                            rules.named("g").unwrap(),
+                            &load,
+                            frame,
+                            PATIENCE / 2,
+                            &there,
+                            TransferKind::Peek,
+                        );
                     }
                 }
                 match world.stored(at, key) {
@@ -99,7 +106,7 @@ impl World {
             let served = rules.named("g").unwrap();
             if let Some((entries, used)) = cache.store.peek(&served.quota, &world.keys[key], cache.clock.now()) {
                 let used = Recency { ..used };
-                cache.write_frames(&world.keys[key], &entries, used, served.group.digest(), &mut message);
+                transfer::write(cache, &world.keys[key], &entries, used, served.group.digest(), &mut message);
             }
             responder.send(world, message);
         };

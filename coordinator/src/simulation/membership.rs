@@ -1,7 +1,7 @@
 //! Membership: nodes announce themselves, and leave.
 
 use crate::{
-    cache::transfer::Comes,
+    cache::transfer::{self, TransferKind},
     cluster::announcements::MembershipEvent,
     consistency::{
         catch_up::{Claim, Standing},
@@ -140,7 +140,7 @@ impl World {
                 continue;
             };
             let message = messages.entry(owner).or_insert_with(|| frame::new_message(&cache.consistency.position()));
-            cache.write_frames(&key, &entries, used, rules.named("g").unwrap().group.digest(), message);
+            transfer::write(&cache, &key, &entries, used, rules.named("g").unwrap().group.digest(), message);
         }
         for (owner, message) in messages {
             self.call(
@@ -171,7 +171,7 @@ impl World {
         let (there, rules) = (Arc::new(there), cache.group_table());
         for frame in &frames {
             let load = cache.store.begin(Key::from_bytes(frame.key.to_vec()), cache.consistency.position());
-            let _ = cache.take_in(rules.named("g").unwrap(), &load, frame, 10, &there, Comes::Pushed);
+            let _ = transfer::take(&cache, rules.named("g").unwrap(), &load, frame, 10, &there, TransferKind::HandOver);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! One GET that checks whether a server responds: for `helm test`, and for the hook that waits for the filter.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
