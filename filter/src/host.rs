@@ -273,3 +273,14 @@ fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> 
     // ownership on.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
+
+unsafe extern "C" {
+    /// The SDK's own entry. It makes this root the owner of callouts in it. Those of a stream would be lost with the
+    /// stream.
+    fn proxy_on_queue_ready(context: u32, queue: u32);
+}
+
+/// Lets the root flush. No state may be borrowed.
+pub(crate) fn flush(root: u32) {
+    unsafe { proxy_on_queue_ready(root, 0) };
+}

@@ -36,17 +36,6 @@ pub(crate) struct Root {
     period: u64,
 }
 
-unsafe extern "C" {
-    /// The SDK's own entry. It makes this root the owner of callouts in it. Those of a stream would be lost with the
-    /// stream.
-    fn proxy_on_queue_ready(context: u32, queue: u32);
-}
-
-/// Lets the root flush. No state may be borrowed.
-pub(crate) fn flush(root: u32) {
-    unsafe { proxy_on_queue_ready(root, 0) };
-}
-
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
         Self {

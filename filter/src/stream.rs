@@ -2,7 +2,6 @@
 
 use crate::{
     host::{self, Map},
-    root,
     worker_state::{EnvoyHost, WorkerState},
 };
 use meshcache_protocol::{
@@ -77,7 +76,7 @@ impl StreamContext {
             envoy.current = id;
             drop((listener, state));
             // A lookup that cannot be sent at all ends in there.
-            root::flush(self.root);
+            host::flush(self.root);
             host::act_for(id);
             worker.try_borrow_mut().ok()?.envoy.current = 0;
             self.take_settled();
@@ -109,7 +108,7 @@ impl StreamContext {
             (edit, was_unsafe && !worker.invalidations.is_idle())
         };
         if has_invalidations {
-            root::flush(self.root);
+            host::flush(self.root);
             host::act_for(self.stream.id);
         }
         match edit {

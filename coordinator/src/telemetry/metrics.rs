@@ -1,5 +1,7 @@
 //! The coordinator's metrics, under the names that groupcache's users have on their dashboards. docs/metrics.md
 //! explains each.
+//!
+//! Long: a field, a registration and a method for each metric.
 
 pub use crate::telemetry::group_metrics::GroupMetrics;
 
