@@ -197,4 +197,19 @@ mod tests {
         );
         assert_eq!(announcements.members(&[]).len(), MAX_ANNOUNCEMENTS);
     }
+
+    #[test]
+    fn the_json_is_the_same_in_every_release() {
+        let own = Announcement {
+            peer: peer("a"),
+            event: MembershipEvent::Leave,
+            covered: true,
+            peer_list: vec!["a".into(), "b".into()],
+        };
+        let json = serde_json::json!({"peer": peer("a"), "does": "leave", "stood_in": true, "list": ["a", "b"]});
+        assert_eq!(serde_json::to_value(&own).unwrap(), json);
+        let of_an_older_peer = serde_json::json!({"peer": peer("a"), "does": "join"});
+        let read: Announcement = serde_json::from_value(of_an_older_peer).unwrap();
+        assert_eq!((read.event, read.covered, read.peer_list.len()), (MembershipEvent::Join, false, 0));
+    }
 }

@@ -34,3 +34,26 @@ pub struct CatchUpResponse {
     /// The purges.
     pub purges: Vec<Purge>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_json_is_the_same_in_every_release() {
+        let from = Peer { name: "a".into(), data: "10.0.0.1:1".into(), peer: "10.0.0.1:2".into() };
+        let request = CatchUpRequest { position: Position::parse("a.1:3").unwrap(), from: Some(from.clone()) };
+        assert_eq!(serde_json::to_value(&request).unwrap(), json!({"position": "a.1:3", "by": from}));
+        assert_eq!(serde_json::to_value(CatchUpRequest::default()).unwrap(), json!({"position": ""}));
+        let response = CatchUpResponse {
+            source: "a.1".into(),
+            holds_lease: true,
+            position: Position::parse("a.1:3").unwrap(),
+            truncated: true,
+            purges: Vec::new(),
+        };
+        let json = json!({"source": "a.1", "holds": true, "position": "a.1:3", "missed": true, "purges": []});
+        assert_eq!(serde_json::to_value(&response).unwrap(), json);
+    }
+}

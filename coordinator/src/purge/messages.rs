@@ -29,3 +29,23 @@ pub struct PurgeReport {
     #[serde(rename = "asked", skip_serializing_if = "Option::is_none")]
     pub listeners: Option<Vec<String>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_json_is_the_same_in_every_release() {
+        let count = PurgeCall::Count(Scope { all: true, ..Scope::default() });
+        assert_eq!(serde_json::to_value(&count).unwrap(), json!({"count": {"all": true}}));
+        let purge = Purge { source: "a.1".into(), n: 3, ..Purge::default() };
+        let json = serde_json::to_value(&purge).unwrap();
+        assert_eq!(serde_json::to_value(PurgeCall::Purge(purge)).unwrap(), json!({"purge": json}));
+        let report = PurgeReport { id: "a.1:3".into(), entries: 1, bytes: 2, ..PurgeReport::default() };
+        let json = json!({"id": "a.1:3", "entries": 1, "bytes": 2, "unreached": []});
+        assert_eq!(serde_json::to_value(&report).unwrap(), json);
+        let between = PurgeReport { listeners: Some(vec!["b".into()]), ..report };
+        assert_eq!(serde_json::to_value(&between).unwrap()["asked"], json!(["b"]));
+    }
+}

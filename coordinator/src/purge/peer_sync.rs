@@ -154,3 +154,17 @@ impl PeerSync {
         self.local.renew(renewal).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_requests_fit_into_a_lease_and_large_rings_ask_less_often() {
+        assert_eq!([1, 100, 200, 5000].map(|ring| interval(ring).as_millis()), [400, 400, 800, 1000]);
+        assert!(3 * interval(100).as_millis() < u128::from(LEASE));
+        assert_eq!([1, 100, 5000].map(|ring| shortest_interval(ring).as_millis()), [20, 100, 200]);
+        let first = |peer| first_interval(3, "a", peer);
+        assert!(first("b") != first("c") && first("b") < interval(3) && first("c") < interval(3));
+    }
+}

@@ -52,3 +52,22 @@ impl UnresponsivePeers {
         self.metrics.unresponsive_peers.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_unresponsive_until_it_answers_or_leaves_the_ring() {
+        let metrics = Metrics::new().unwrap();
+        let peers = UnresponsivePeers::new(metrics.clone());
+        for peer in ["b", "b", "c"] {
+            peers.mark(peer, "no answer in time");
+        }
+        assert_eq!((peers.names().len(), metrics.unresponsive_peers.get()), (2, 2));
+        peers.clear("b", "it answers");
+        assert!(!peers.contains("b") && peers.contains("c"));
+        peers.retain(|name| name != "c");
+        assert_eq!((peers.names().len(), metrics.unresponsive_peers.get()), (0, 0));
+    }
+}

@@ -78,7 +78,7 @@ async fn only_plain_http_urls_are_asked() {
     for url in ["https://127.0.0.1/", "/path", "127.0.0.1:1"] {
         assert_eq!(get(url).await, Err(format!("`{url}` is not http://HOST[:PORT]/PATH")));
     }
-    assert!(get("http://a b/").await.unwrap_err().starts_with("`http://a b/` is no URL: "));
+    assert!(get("http://a b/").await.unwrap_err().starts_with("`http://a b/` is not a URL: "));
 }
 
 #[tokio::test]
