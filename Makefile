@@ -67,7 +67,7 @@ simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEER
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=8589934592 \
 	MESHCACHE_SIMULATION_SEED=$(SEED) MESHCACHE_SIMULATION_SEEDS=$(or $(SEEDS),1) MESHCACHE_SIMULATION_PEERS=$(or $(PEERS),100) \
 	MESHCACHE_SIMULATION_PROXIES=$(or $(PROXIES),1000) MESHCACHE_SIMULATION_SECONDS=$(or $(SECONDS),20) \
-		cargo test --release -p meshcache-coordinator --lib simulation::tests::whatever -- --nocapture
+		cargo test --release -p meshcache-coordinator --lib simulation::tests::under_faults -- --nocapture
 
 test-kube: setup wasm coordinator ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
 	@scripts/setup chart

@@ -1,15 +1,15 @@
-//! The clocks: one that never jumps and goes on while the machine sleeps, for how long things are here and how long we
-//! were deaf; and the wall's, for Date and Expires only.
+//! The clocks: one that never jumps and goes on while the machine sleeps, for ages and leases; and the wall clock, for
+//! Date and Expires only.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// When the cache began, as [`awake`] has it.
+/// The time since the cache began. Holds the value of [`awake`] at that time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(u64);
 
-/// What the clock showed then, milliseconds: what is handed over to a process that has just begun may have been
-/// elsewhere for years before.
+/// The clock's first value, milliseconds: entries that are handed over to a process that has just begun may be years
+/// old.
 const BEGAN: u64 = 10 * 366 * 86_400_000;
 
 impl Clock {
@@ -17,7 +17,7 @@ impl Clock {
         Self(awake())
     }
 
-    /// Milliseconds. Those count in which the machine slept: an answer is as old as it is elsewhere.
+    /// Milliseconds, with the time in which the machine slept: a response ages as on other machines.
     pub(crate) fn now(&self) -> u64 {
         #[cfg(test)]
         if let Some(now) = simulated::now() {
@@ -27,7 +27,7 @@ impl Clock {
     }
 }
 
-/// Milliseconds since the machine started, those included in which it slept.
+/// Milliseconds since the machine started, with the time in which it slept.
 pub(crate) fn awake() -> u64 {
     #[cfg(test)]
     if let Some(now) = simulated::now() {
@@ -56,7 +56,7 @@ pub(crate) mod simulated {
         NOW.get()
     }
 
-    /// From now on this is the time.
+    /// Sets the time.
     pub(crate) fn set(now: u64) {
         NOW.set(Some(now));
     }

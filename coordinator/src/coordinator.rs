@@ -1,4 +1,4 @@
-//! One coordinator, start to end: read what it is told, listen, serve, drain.
+//! One coordinator, from start to end: it reads its configuration, listens, serves, and drains.
 
 use crate::{
     cache::{handover, housekeeping, state::Cache},
@@ -10,19 +10,18 @@ use crate::{
     },
     feed::Feed,
     http::request_body::ControlBodies,
-    kube::{ApiError, KubeDiscovery, endpoint_slices::Fault, hooks::HookError},
+    kube::{ApiError, HookError, KubeDiscovery, endpoint_slices::Fault},
     purge::{PeerSync, Purger},
-    reload::{Reload, give},
-    server::{AdminPort, DataPort, Filter, Handler, Listener, MAX_PUSHES, PeerPort, StatusPort, own_address},
+    reload::{self, Reload},
+    server::{
+        AdminPort, DataPort, Filter, Handler, Listener, MAX_PUSHES, PeerPort, Ports, StatusPort, own_address,
+        raise_descriptor_limit,
+    },
     settings::Settings,
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde::Serialize;
 use std::{
-    net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,15 +34,15 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// For so long at least it goes on as before when it has said that it leaves: proxies hear of it at their workers' next
-/// tick.
+/// The shortest time for which a coordinator goes on as before after it has announced that it leaves: proxies learn of it
+/// at their workers' next tick.
 const LINGER: Duration = Duration::from_millis(500);
-/// Of the drain's time, the part in which entries may be handed over.
-const HAND_OVER: f64 = 0.8;
+/// The part of the drain timeout in which entries may be handed over.
+const HAND_OVER_SHARE: f64 = 0.8;
 
 /// Why a coordinator does not start, or ends before its shutdown. Its text is one line for people.
 #[derive(Debug, thiserror::Error)]
-pub enum Failed {
+pub enum CoordinatorError {
     /// The flags or the groups are wrong.
     #[error("{0}")]
     Config(String),
@@ -56,19 +55,6 @@ pub enum Failed {
     /// The system refuses something.
     #[error("{0}")]
     System(String),
-}
-
-/// Where a coordinator listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Ports {
-    /// Questions from proxies, plain clients, the feed.
-    pub data: SocketAddr,
-    /// Purges and the status page.
-    pub admin: SocketAddr,
-    /// Health, metrics, the filter.
-    pub status: SocketAddr,
-    /// Other coordinators.
-    pub peer: SocketAddr,
 }
 
 /// A coordinator that listens and does not serve yet.
@@ -88,16 +74,16 @@ pub struct Coordinator {
 }
 
 /// Starts a coordinator and serves until `shutdown`, then drains.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), CoordinatorError> {
     Coordinator::start(config).await?.serve(shutdown).await
 }
 
-/// Reads the groups as `run` would: what is good, with its warnings, or the one line that says what is wrong.
-pub fn check(flags: &CheckFlags) -> Result<LoadedGroups, Failed> {
+/// Reads the groups as `run` would. Returns them with their warnings, or one line that says what is wrong.
+pub fn check(flags: &CheckFlags) -> Result<LoadedGroups, CoordinatorError> {
     let (source, identity) = (GroupSource::Path(flags.config.clone()), flags.identity);
-    let loaded = source.load(&source.read(), identity).map_err(|wrong| Failed::Config(wrong.to_string()))?;
+    let loaded = source.load(&source.read(), identity).map_err(|error| CoordinatorError::Config(error.to_string()))?;
     let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
-    give(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(Failed::Config)?;
+    reload::apply(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(CoordinatorError::Config)?;
     Ok(loaded)
 }
 
@@ -110,20 +96,20 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn system(error: impl ToString) -> Failed {
-    Failed::System(error.to_string())
+fn system(error: impl ToString) -> CoordinatorError {
+    CoordinatorError::System(error.to_string())
 }
 
 impl Coordinator {
-    /// Reads what it is told, listens, and knows its first ring.
-    pub async fn start(config: Config) -> Result<Self, Failed> {
-        let files = descriptors();
+    /// Reads the configuration, listens, and makes the first ring.
+    pub async fn start(config: Config) -> Result<Self, CoordinatorError> {
+        let files = raise_descriptor_limit();
         let metrics = Metrics::new().map_err(system)?;
         Fault::ALL.iter().for_each(|fault| metrics.set_discovery_problems(fault.word(), 0));
         let cache = Cache::new(settings(&config), metrics.clone());
-        let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(Failed::Config)?;
-        let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(Failed::Config)?;
-        let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(Failed::Config)?;
+        let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(CoordinatorError::Config)?;
+        let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(CoordinatorError::Config)?;
+        let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(CoordinatorError::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
         let reload = Reload::start(
             &config,
@@ -133,14 +119,15 @@ impl Coordinator {
             peer_tokens.clone(),
             admin_tokens.clone(),
         )
-        .map_err(Failed::Config)?;
+        .map_err(CoordinatorError::Config)?;
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone());
         let peer_sync = PeerSync::new(&purger, &config.name);
 
         // Most of the descriptors are clients'; the rest are for origins, peers and files.
         let port = |name: &str, at, most: u64| {
             let most = usize::try_from(most.max(64)).unwrap_or(64);
-            Listener::bind(at, metrics.connections(name), metrics.heads_refused(name), most).map_err(Failed::System)
+            Listener::bind(at, metrics.connections(name), metrics.heads_refused(name), most)
+                .map_err(CoordinatorError::System)
         };
         let data = port("data", config.listen, files / 2)?;
         let admin = port("admin", config.admin_at(), (files / 64).min(256))?;
@@ -205,9 +192,9 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    async fn first_ring(&mut self) -> Result<(), Failed> {
+    async fn first_ring(&mut self) -> Result<(), CoordinatorError> {
         if self.kube.is_some() {
-            // Nobody knows yet who is ready: until the API server has said so, this one is alone, and not ready either.
+            // Until the API server has answered, this coordinator is alone, and not ready.
             return Ok(());
         }
         let names = self.config.members.iter().flatten().map(|member| member.name.clone());
@@ -220,8 +207,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// This coordinator as others reach it, if nobody knows better.
-    fn own(&self) -> Result<Peer, Failed> {
+    /// This coordinator as others reach it, if discovery does not know better.
+    fn own(&self) -> Result<Peer, CoordinatorError> {
         let ports = self.ports()?;
         Ok(Peer {
             name: self.config.name.clone(),
@@ -230,8 +217,8 @@ impl Coordinator {
         })
     }
 
-    /// Where it listens.
-    pub fn ports(&self) -> Result<Ports, Failed> {
+    /// The addresses on which it listens.
+    pub fn ports(&self) -> Result<Ports, CoordinatorError> {
         let at = |port: &Listener| port.address().map_err(system);
         Ok(Ports {
             data: at(&self.data.0)?,
@@ -241,9 +228,9 @@ impl Coordinator {
         })
     }
 
-    /// Serves until `shutdown`. Then leaves the ring, hands over what it has, and lets what is under way come to its
-    /// end, all in all for as long as `drain_timeout`.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Failed> {
+    /// Serves until `shutdown`. Then leaves the ring, hands over its entries, and completes requests in flight, within
+    /// `drain_timeout`.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), CoordinatorError> {
         let ports = self.ports()?;
         let announcer = Arc::new(Announcer {
             cluster: self.cache.cluster.clone(),
@@ -253,32 +240,19 @@ impl Coordinator {
             is_static: self.kube.is_none(),
         });
         let kube_readiness = self.kube.clone();
-        let Self {
-            config,
-            cache,
-            reload,
-            membership,
-            static_peers,
-            kube,
-            data,
-            admin,
-            status,
-            peer,
-            peer_sync,
-            stopping,
-        } = self;
+        let (config, cache, membership, stopping) = (self.config, self.cache, self.membership, self.stopping);
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
         let mut serving = JoinSet::new();
-        serving.spawn(serve(data, draining.clone()));
-        serving.spawn(serve((peer.0, peer.1), draining.clone()));
-        serving.spawn(serve((admin.0, admin.1.routes()), draining));
+        serving.spawn(serve(self.data, draining.clone()));
+        serving.spawn(serve(self.peer, draining.clone()));
+        serving.spawn(serve((self.admin.0, self.admin.1.routes()), draining));
         let mut background = JoinSet::new();
-        // Who watches may know until the very end that this one stops.
-        background.spawn(serve((status.0, status.1.routes()), ending.clone()));
-        background.spawn(reload.run());
-        background.spawn(peer_sync.run());
+        // Probes see until the very end that this coordinator stops.
+        background.spawn(serve((self.status.0, self.status.1.routes()), ending.clone()));
+        background.spawn(self.reload.run());
+        background.spawn(self.peer_sync.run());
         background.spawn(housekeeping::run(cache.clone(), {
             let mut ending = ending;
             async move {
@@ -289,7 +263,7 @@ impl Coordinator {
             let membership = membership.clone();
             async move { membership.run().await }
         });
-        match (static_peers, kube) {
+        match (self.static_peers, self.kube) {
             (Some(peers), _) => {
                 background.spawn(async move { peers.run(&membership).await });
             }
@@ -298,7 +272,7 @@ impl Coordinator {
             }
             (None, None) => {}
         }
-        let coming = background.spawn({
+        let joining = background.spawn({
             let announcer = announcer.clone();
             async move {
                 if let Some(kube) = kube_readiness {
@@ -309,10 +283,10 @@ impl Coordinator {
         });
 
         if let Some(file) = &config.ports_file {
-            write_ports(file, ports).map_err(|error| Failed::System(format!("{}: {error}", file.display())))?;
+            ports.write(file).map_err(|error| CoordinatorError::System(format!("{}: {error}", file.display())))?;
         }
         if config.admin_at() != config.admin {
-            tracing::info!(asked = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to those who have a token", ports.admin);
+            tracing::info!(asked = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to clients with a token", ports.admin);
         }
         let groups: Vec<String> = cache.groups().iter().map(|group| group.name().to_owned()).collect();
         let peers = cache.cluster.ring().peers().len();
@@ -323,25 +297,26 @@ impl Coordinator {
 
         tokio::select! {
             () = shutdown => {}
-            // None of them ends by itself: a part that is gone must not go unnoticed.
-            ended = background.join_next() => return Err(Failed::System(format!("a part of the coordinator ended: {ended:?}"))),
-            ended = serving.join_next() => return Err(Failed::System(format!("a port ended: {ended:?}"))),
+            // None of them ends by itself: that a part is gone must not go unnoticed.
+            ended = background.join_next() => return Err(CoordinatorError::System(format!("a part of the coordinator ended: {ended:?}"))),
+            ended = serving.join_next() => return Err(CoordinatorError::System(format!("a port ended: {ended:?}"))),
         }
         stopping.store(true, Ordering::Relaxed);
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
-        coming.abort();
+        joining.abort();
         if cache.cluster.peers.has_token() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
-            // Out of the ring before the next owners are looked up; who is slow to hear of it keeps nobody waiting.
+            // Out of the ring before the next owners are looked up. Peers that are slow to acknowledge it are not waited
+            // for.
             announcer.leave_ring();
             background.spawn({
                 let announcer = announcer.clone();
                 async move { announcer.leave().await }
             });
-            let until = begun + config.drain_timeout.mul_f64(HAND_OVER);
-            let (handed, ()) =
+            let until = begun + config.drain_timeout.mul_f64(HAND_OVER_SHARE);
+            let (handed_over, ()) =
                 tokio::join!(timeout_at(until, handover::run(&cache)), sleep(LINGER.min(config.drain_timeout)));
-            match handed {
+            match handed_over {
                 Ok(report) => {
                     tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over")
                 }
@@ -355,7 +330,7 @@ impl Coordinator {
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),
-            Err(_) => tracing::warn!("stopped: the drain timeout is over, requests under way were cut"),
+            Err(_) => tracing::warn!("stopped: the drain timeout is over, requests in flight were cut"),
         }
         Ok(())
     }
@@ -363,22 +338,4 @@ impl Coordinator {
 
 async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {
     port.serve(service, drain).await;
-}
-
-/// Written beside and moved into place: who sees the file sees all of it.
-fn write_ports(file: &Path, ports: Ports) -> std::io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, serde_json::to_vec(&ports)?)?;
-    std::fs::rename(&beside, file)
-}
-
-/// How many descriptors the process may have: as many as it is allowed to ask for, since shells give few.
-fn descriptors() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(1 << 20).min(1 << 20);
-    match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
-        Ok(()) => wanted,
-        Err(_) => limit.current.unwrap_or(1024),
-    }
 }

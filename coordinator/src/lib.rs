@@ -1,6 +1,6 @@
 //! meshcache's coordinator: the service that owns a share of the mesh's keys.
 //!
-//! [`cache`] tells the story of one request; [`server`] is what reaches it from outside.
+//! [`cache`] is the way of a request; [`server`] has the ports, and [`coordinator`] wires all parts.
 #![forbid(unsafe_code)]
 
 mod bounded_lru;

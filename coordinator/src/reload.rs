@@ -1,4 +1,4 @@
-//! What may change while the coordinator runs: groups and tokens, looked at each second and on SIGHUP.
+//! Reloads groups and tokens while the coordinator runs: their files are checked each second and on SIGHUP.
 
 use crate::{
     cache::state::Cache,
@@ -20,14 +20,13 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often files are looked at: a ConfigMap changes its files by a link, which few kinds of notification see.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time between two checks: a ConfigMap changes its files by a link, which few kinds of notification see.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// For so long a token file may be gone or empty, as while an editor writes it. After that whoever took the tokens away
-/// meant it.
-const WITHOUT: Duration = Duration::from_secs(10);
+/// The time for which a token file may be missing or empty, as while an editor writes it, before its tokens are revoked.
+const REVOKE_DELAY: Duration = Duration::from_secs(10);
 
-/// Watches over the files, and takes what is good.
+/// Checks the files, and applies valid ones.
 pub(crate) struct Reload {
     source: GroupSource,
     identity: Identity,
@@ -36,12 +35,12 @@ pub(crate) struct Reload {
     metrics: Arc<Metrics>,
     tokens: [(&'static str, Arc<Tokens>); 2],
     seen: Hash,
-    /// The last complaint about each thing: one line in the log, however often it is looked at.
-    complaints: HashMap<&'static str, String>,
+    /// The last error of each kind of file: one line in the log, however often it is checked.
+    errors: HashMap<&'static str, String>,
 }
 
 impl Reload {
-    /// Takes the groups for the first time. The error is one line.
+    /// Applies the groups for the first time. The error is one line for people.
     pub(crate) fn start(
         config: &Config,
         cache: Arc<Cache>,
@@ -51,7 +50,7 @@ impl Reload {
         admin: Arc<Tokens>,
     ) -> Result<Self, String> {
         let files = config.source.read();
-        let loaded = config.source.load(&files, config.identity).map_err(|wrong| wrong.to_string())?;
+        let loaded = config.source.load(&files, config.identity).map_err(|error| error.to_string())?;
         cache.set_peer_tokens(&peer.accepted());
         let tokens = [("peer tokens", peer), ("admin tokens", admin)];
         let reload = Self {
@@ -62,26 +61,26 @@ impl Reload {
             metrics,
             tokens,
             seen: files.digest(),
-            complaints: HashMap::new(),
+            errors: HashMap::new(),
         };
-        reload.take(loaded)?;
+        reload.apply_groups(loaded)?;
         Ok(reload)
     }
 
-    /// Looks again and again. Never ends.
+    /// Checks the files again and again. Never ends.
     pub(crate) async fn run(mut self) {
         let mut hangup =
-            signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard")).ok();
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(%error, "no handler for SIGHUP")).ok();
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let asked = tokio::select! {
-                _ = look.tick() => false,
+            let forced = tokio::select! {
+                _ = ticks.tick() => false,
                 Some(_) = async { match &mut hangup { Some(hangup) => hangup.recv().await, None => std::future::pending().await } } => true,
             };
-            // Files may be on a network: their time must not be the runtime's.
+            // Files may be on a network: reading them must not block the runtime.
             self = match tokio::task::spawn_blocking(move || {
-                self.look(asked, Instant::now());
+                self.check(forced, Instant::now());
                 self
             })
             .await
@@ -92,59 +91,59 @@ impl Reload {
         }
     }
 
-    /// Takes what has changed. `asked`: somebody sent SIGHUP and expects a line in any case.
-    fn look(&mut self, asked: bool, now: Instant) {
+    /// Applies changed files. `forced`: by SIGHUP, which gets a line in the log in any case.
+    fn check(&mut self, forced: bool, now: Instant) {
         let [(_, peer), _] = self.tokens.clone();
         let before = peer.accepted();
         for (name, tokens) in self.tokens.clone() {
-            match tokens.reload(now, WITHOUT) {
+            match tokens.reload(now, REVOKE_DELAY) {
                 Ok(ReloadOutcome::Changed) => tracing::info!("{name} reloaded"),
                 Ok(ReloadOutcome::Revoked) => tracing::warn!(
-                    "{name} revoked: their file has been without a token for {WITHOUT:?}, so nobody is admitted"
+                    "{name} revoked: their file has been without a token for {REVOKE_DELAY:?}, so no client is admitted"
                 ),
                 Ok(ReloadOutcome::Same) => {}
                 Err(error) => {
-                    self.complain(name, error, asked);
+                    self.report(name, error, forced);
                     continue;
                 }
             }
-            self.complaints.remove(name);
+            self.errors.remove(name);
         }
         if *before != *peer.accepted() {
             self.cache.set_peer_tokens(&peer.accepted());
-            // What it tells is marked by the first of them.
+            // The feed's marks are signed by the first of them.
             self.feed.publish();
         }
 
         let files = self.source.reread();
         let digest = files.digest();
-        if digest == self.seen && !asked {
+        if digest == self.seen && !forced {
             return;
         }
         self.seen = digest;
-        let taken = self
+        let applied = self
             .source
             .load(&files, self.identity)
-            .map_err(|wrong| wrong.to_string())
-            .and_then(|loaded| self.take(loaded));
-        match taken {
+            .map_err(|error| error.to_string())
+            .and_then(|loaded| self.apply_groups(loaded));
+        match applied {
             Ok(()) => {
                 tracing::info!(
                     groups = self.cache.groups().iter().count(),
                     digest = self.cache.groups().digest(),
                     "groups reloaded"
                 );
-                self.complaints.remove("groups");
+                self.errors.remove("groups");
             }
             Err(error) => {
                 self.metrics.reload_successful.set(0);
-                self.complain("groups", error, asked);
+                self.report("groups", error, forced);
             }
         }
     }
 
-    fn take(&self, loaded: LoadedGroups) -> Result<(), String> {
-        give(&self.cache, &loaded)?;
+    fn apply_groups(&self, loaded: LoadedGroups) -> Result<(), String> {
+        apply(&self.cache, &loaded)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -154,16 +153,16 @@ impl Reload {
         Ok(())
     }
 
-    fn complain(&mut self, about: &'static str, error: String, asked: bool) {
-        let before = self.complaints.insert(about, error.clone());
-        if asked || before.as_ref() != Some(&error) {
-            tracing::error!(error, "{about} not reloaded: those before stay");
+    fn report(&mut self, kind: &'static str, error: String, forced: bool) {
+        let before = self.errors.insert(kind, error.clone());
+        if forced || before.as_ref() != Some(&error) {
+            tracing::error!(error, "{kind} not reloaded: the earlier ones stay");
         }
     }
 }
 
-/// Gives groups to a cache, or says with file and line why it cannot take them.
-pub(crate) fn give(cache: &Cache, loaded: &LoadedGroups) -> Result<(), String> {
+/// Applies groups to a cache. The error is one line for people, with file and line.
+pub(crate) fn apply(cache: &Cache, loaded: &LoadedGroups) -> Result<(), String> {
     cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
         let n = loaded.groups.iter().position(|other| other.name() == group);
         loaded.locate(Problem { group: n, field: "origin.ca".into(), what }).to_string()

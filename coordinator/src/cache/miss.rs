@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{
-        flight::{FlightGuard, Full, JoinCondition, Waited},
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
         flight_key,
         load::{LoadJob, load},
         load_outcome,
@@ -69,7 +69,7 @@ pub(crate) async fn join(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         match waiter.wait(deadline).await {
-            Waited::Completed(LoadOutcome::Loaded(LoadedResponse { entry, mut verdict, audience, began })) => {
+            WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { entry, mut verdict, audience, began })) => {
                 let fits = entry.selecting.matches(&request.http);
                 // A response that needs validation before reuse is for requests that came before its load began (RFC
                 // 9111 section 4).
@@ -110,7 +110,7 @@ pub(crate) async fn join(
                     Audience::All | Audience::Waiters => break,
                 }
             }
-            Waited::Completed(LoadOutcome::NotShared(NotShared { reason, remember, vary })) => {
+            WaitOutcome::Completed(LoadOutcome::NotShared(NotShared { reason, remember, vary })) => {
                 if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
                     request.served.metrics.count_request(Outcome::Miss.label(), reason);
                     return response;
@@ -120,9 +120,9 @@ pub(crate) async fn join(
                 }
                 return pass::pass(cache, request, body, PassReason { remember, vary, ..why(reason) }).await;
             }
-            Waited::Completed(LoadOutcome::Failed(failure)) => return pass::load_failed(cache, request, failure),
-            Waited::Aborted => return pass::load_failed(cache, request, Failure::Internal),
-            Waited::TimedOut(flight) if request.question.is_some() => {
+            WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return pass::load_failed(cache, request, failure),
+            WaitOutcome::Aborted => return pass::load_failed(cache, request, Failure::Internal),
+            WaitOutcome::TimedOut(flight) if request.question.is_some() => {
                 request.served.metrics.count_response(Outcome::Loading.label());
                 return response::verdict_only(&Verdict {
                     flight,
@@ -132,7 +132,7 @@ pub(crate) async fn join(
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
-            Waited::TimedOut(_) => return pass::pass(cache, request, body, why(Reason::Slow.into())).await,
+            WaitOutcome::TimedOut(_) => return pass::pass(cache, request, body, why(Reason::Slow.into())).await,
         }
     }
     pass::pass(cache, request, body, why(Reason::NotShared.into())).await

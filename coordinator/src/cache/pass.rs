@@ -286,3 +286,49 @@ fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &PurgeGuar
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::request::tests::{cache, classified};
+    use meshcache_protocol::wire::Question;
+
+    /// What a plain client, or a proxy, gets when a limit is reached: status, outcome and reason.
+    fn when_full(cache: &Cache, is_proxy: bool) -> (u16, Option<(Outcome, String)>) {
+        let question = Question { group: "g".into(), ..Question::new() }.to_string();
+        let fields = if is_proxy { &[("meshcache-wire", question.as_str())][..] } else { &[] };
+        let response = classified(cache, "GET", "/a", fields, |request| {
+            let Ok(request) = request else { panic!("it is not looked up") };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async { at_capacity(cache, &request, tokio::time::Instant::now()).await })
+        });
+        let verdict = response.headers().get(response::OUTCOME).and_then(|value| Verdict::parse(value.as_bytes()));
+        (response.status().as_u16(), verdict.map(|verdict| (verdict.outcome, verdict.reason.as_str().to_owned())))
+    }
+
+    #[test]
+    fn at_a_limit_a_proxy_passes_and_a_plain_client_gets_503() {
+        let passes = cache(serde_json::json!({}));
+        assert_eq!(when_full(&passes, false), (503, None));
+        assert_eq!(when_full(&passes, true), (204, Some((Outcome::Pass, "full".into()))));
+        let refuses = cache(serde_json::json!({"overload": "503"}));
+        assert_eq!(when_full(&refuses, false), (503, None));
+        assert_eq!(when_full(&refuses, true), (503, Some((Outcome::Miss, "overload".into()))));
+    }
+
+    #[test]
+    fn a_failure_is_shared_by_all_waiters_of_a_proxy() {
+        let cache = cache(serde_json::json!({}));
+        let question = Question { group: "g".into(), ..Question::new() }.to_string();
+        let fail = |fields: &[(&str, &str)]| {
+            classified(&cache, "GET", "/a", fields, |request| {
+                let Ok(request) = request else { panic!("it is not looked up") };
+                load_failed(&cache, &request, Failure::Timeout)
+            })
+        };
+        let to_proxy = fail(&[("meshcache-wire", &question)]);
+        let verdict = Verdict::parse(to_proxy.headers()[response::OUTCOME].as_bytes()).unwrap();
+        assert_eq!((to_proxy.status().as_u16(), verdict.shared, verdict.waiters), (504, true, true));
+        assert_eq!(fail(&[]).status(), StatusCode::GATEWAY_TIMEOUT);
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{
-        flight::{JoinCondition, Waited},
+        flight::{JoinCondition, WaitOutcome},
         load::{self, LoadJob},
         load_outcome::{Audience, LeaderReply, LoadOutcome, LoadedResponse, NotShared},
         request::CacheRequest,
@@ -96,13 +96,13 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
 pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
     job.served.metrics.loads_deduped.inc();
     let job = Arc::new(job);
-    let of = job.clone();
+    let shared_job = job.clone();
     let mut peers =
         route.peers.iter().filter(|peer| cache.cluster.peers.try_acquire(peer, Call::Question)).take(PEERS_ASKED);
     let Some(owner) = peers.next() else { return load_locally(cache, job, leader).await };
     let hedge = job.served.group.config().hedge.duration();
-    let heard = AtomicBool::new(false);
-    let mut from_owner = pin!(ask_peer(cache, &of, &route, owner, &heard));
+    let responded = AtomicBool::new(false);
+    let mut from_owner = pin!(ask_peer(cache, &shared_job, &route, owner, &responded));
     let mut early = None;
     if !hedge.is_zero() {
         early = tokio::select! {
@@ -110,7 +110,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, lea
             () = async {
                 sleep(hedge).await;
                 // An owner that has said `loading` is not silent.
-                if heard.load(Relaxed) {
+                if responded.load(Relaxed) {
                     std::future::pending().await
                 }
             } => None,
@@ -121,7 +121,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, lea
         cache.metrics.hedges.inc();
         let next = async {
             match peers.next() {
-                Some(next) => ask_peer(cache, &of, &route, next, &AtomicBool::new(false)).await,
+                Some(next) => ask_peer(cache, &shared_job, &route, next, &AtomicBool::new(false)).await,
                 None => Some(load_locally(cache, job.clone(), leader).await),
             }
         };
@@ -138,42 +138,42 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, lea
         return outcome;
     }
     if let Some(next) = peers.next()
-        && let Some(outcome) = ask_peer(cache, &of, &route, next, &heard).await
+        && let Some(outcome) = ask_peer(cache, &shared_job, &route, next, &responded).await
     {
         return outcome;
     }
     load_locally(cache, job, leader).await
 }
 
-/// Asks one peer until it gives an outcome. None if it does not respond. `heard`: set with its first sign of life.
+/// Asks one peer until it gives an outcome. None if it does not respond. `responded`: set with its first sign of life.
 async fn ask_peer(
     cache: &Cache,
     job: &LoadJob,
     route: &PeerRoute,
     peer: &str,
-    heard: &AtomicBool,
+    responded: &AtomicBool,
 ) -> Option<LoadOutcome> {
     let LoadJob { served, head, .. } = job;
     let config = served.group.config();
     let patience = config.patience.duration();
-    let asked = Instant::now();
+    let asked_at = Instant::now();
     // The owner limits its loads itself; this limit is for an owner that does not. There may be another load before the
     // one that it waits for.
-    let end = asked + 2 * config.origin.timeout.duration() + 4 * patience;
+    let end = asked_at + 2 * config.origin.timeout.duration() + 4 * patience;
     let mut question = route.question.clone();
     // The first `loading` is a sign of life: it has to be here before the next peer is asked, too.
     let hedge = if config.hedge.is_zero() { u64::MAX } else { config.hedge.as_millis() / 4 * 3 };
     question.patience = question.patience.min(hedge).min(millis(FIRST_SIGN)).max(1);
     loop {
         let began = Instant::now();
-        question.waited = millis(asked.elapsed()).saturating_add(route.question.waited);
+        question.waited = millis(asked_at.elapsed()).saturating_add(route.question.waited);
         let answered = cache.cluster.peers.ask(peer, head, &question, patience, true).await;
         served.metrics.record_peer_latency(began.elapsed());
         let Ok((verdict, response)) = answered else {
             served.metrics.peer_errors.inc();
             return None;
         };
-        heard.store(true, Relaxed);
+        responded.store(true, Relaxed);
         match verdict.outcome {
             Outcome::Loading if began < end => {
                 (question.patience, question.flight) = (route.question.patience, verdict.flight)
@@ -188,7 +188,7 @@ async fn ask_peer(
             }
             Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason))),
             _ => {
-                let outcome = read_response(cache, job, verdict, response, asked).await;
+                let outcome = read_response(cache, job, verdict, response, asked_at).await;
                 if outcome.is_some() {
                     served.metrics.peer_loads.inc();
                 } else {
@@ -217,9 +217,9 @@ async fn load_locally(cache: &Arc<Cache>, job: Arc<LoadJob>, leader: LeaderReply
                 });
             }
             match waiter.wait(deadline).await {
-                Waited::Completed(outcome) => outcome,
-                Waited::TimedOut(_) => LoadOutcome::Failed(Failure::Timeout),
-                Waited::Aborted => LoadOutcome::Failed(Failure::Internal),
+                WaitOutcome::Completed(outcome) => outcome,
+                WaitOutcome::TimedOut(_) => LoadOutcome::Failed(Failure::Timeout),
+                WaitOutcome::Aborted => LoadOutcome::Failed(Failure::Internal),
             }
         }
         Err(_) => LoadOutcome::NotShared(NotShared { reason: Reason::Full.into(), remember: 0, vary: String::new() }),
@@ -232,7 +232,7 @@ async fn read_response(
     job: &LoadJob,
     verdict: Verdict,
     response: Response<Incoming>,
-    asked: Instant,
+    asked_at: Instant,
 ) -> Option<LoadOutcome> {
     let LoadJob { served, head, .. } = job;
     let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
@@ -276,7 +276,8 @@ async fn read_response(
         () => Audience::All,
     };
     // If the owner does not say when its load began: no sooner than it was asked.
-    let began = verdict.load.map_or(asked, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked));
+    let began =
+        verdict.load.map_or(asked_at, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked_at));
     Some(LoadOutcome::Loaded(LoadedResponse { entry: Arc::new(entry), verdict, audience, began }))
 }
 

@@ -69,8 +69,8 @@ impl Candidates {
                 Self::Own(entry) => with_fields(entry, |stored| freshness::confirms(&stored, &new)).then_some(entry),
                 // A weak or missing tag may mean another form of the same, which this client may not accept.
                 Self::Others(tagged) => {
-                    let said = freshness::strong_tag(&new)?;
-                    tagged.iter().find(|(_, tag)| *tag == said).map(|(entry, _)| entry)
+                    let new_tag = freshness::strong_tag(&new)?;
+                    tagged.iter().find(|(_, tag)| *tag == new_tag).map(|(entry, _)| entry)
                 }
             }
         })

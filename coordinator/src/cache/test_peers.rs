@@ -24,7 +24,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use meshcache_protocol::{Groups, Key, Peer, Request as Asking, Ring, freshness::Selecting, paths};
+use meshcache_protocol::{Groups, Key, Peer, Request as Asking, Ring, freshness::Selecting, paths, wire};
 use std::{
     convert::Infallible,
     future::Future,

@@ -6,7 +6,7 @@ use meshcache_protocol::Peer;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
 
-/// How long an announcement is valid, milliseconds. It is repeated every [`INTERVAL`] for as long as it is true.
+/// The validity of an announcement, milliseconds. It is repeated every [`INTERVAL`] for as long as it is true.
 pub const VALIDITY: u64 = 10_000;
 /// The time between two announcements, milliseconds.
 pub const INTERVAL: u64 = 3000;
@@ -17,12 +17,12 @@ pub(crate) const MAX_BYTES: usize = 4096;
 /// The longest name of a peer.
 const MAX_NAME: usize = 253;
 
-/// What a coordinator announces of itself to one peer. Its JSON names are part of the wire.
+/// The announcement of a coordinator to one peer. Its JSON names are part of the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The sender.
     pub peer: Peer,
-    /// What becomes of it.
+    /// The event.
     #[serde(rename = "does")]
     pub event: MembershipEvent,
     /// The sender has answered for keys of the receiver, which has to ask for what it missed.
@@ -33,7 +33,7 @@ pub struct Announcement {
     pub peer_list: Vec<String>,
 }
 
-/// What becomes of a coordinator.
+/// A change of a coordinator's membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MembershipEvent {

@@ -16,7 +16,7 @@ use meshcache_protocol::{Peer, paths};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
-/// How long a peer may take to acknowledge an announcement.
+/// The time that a peer has to acknowledge an announcement.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Announces one coordinator.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most peers whose lists are remembered, and the most problems at once.
 const MAX_PEERS: usize = 4096;
 
-/// What is wrong with a peer of a list.
+/// A problem with a peer of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListProblem {
     /// It is in the own list, and announces nothing.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// The most rings that are remembered.
 const MAX_RINGS: usize = 8;
-/// How long a ring is remembered, milliseconds. A key that was not loaded again since is rarely used.
+/// The time for which a ring is remembered, milliseconds. A key that was not loaded again since is rarely used.
 const RETENTION: u64 = 3_600_000;
 
 /// The rings before the present one and when each ended, the newest first.

@@ -11,7 +11,7 @@ use std::{
 
 /// The pause before names are resolved again.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long resolving a name may take.
+/// The timeout of resolving a name.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The members of `--peers`, and the last address of each host.

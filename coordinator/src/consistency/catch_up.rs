@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// How long a request waits for missing purges. They are one round trip away, if a peer has them at all.
+/// The longest wait of a request for missing purges. They are one round trip away, if a peer has them at all.
 const WAIT: Duration = Duration::from_millis(200);
 /// After a wait in vain no request waits for this time, milliseconds.
 const BACKOFF: u64 = 1000;
@@ -28,7 +28,7 @@ pub(crate) enum Claim<'a> {
     },
 }
 
-/// How this coordinator stands to a claim.
+/// The result of comparing a claim with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// All claimed purges are known here, or no peer can know them any more.
@@ -47,7 +47,7 @@ pub(crate) struct CatchUp {
     requests: watch::Sender<()>,
     /// Changes when a peer has answered and its purges were carried out.
     progress: watch::Sender<()>,
-    /// When a request last waited in vain.
+    /// The time of the last wait in vain.
     pub(super) failed: AtomicU64,
 }
 

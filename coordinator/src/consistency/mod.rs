@@ -246,8 +246,8 @@ impl Consistency {
 /// Carrying out purges, one after another.
 impl Consistency {
     /// Numbers a purge of this coordinator, and carries it out.
-    pub(crate) fn append_own<T>(&self, what: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
-        self.log.append_own(what, soft, carry_out)
+    pub(crate) fn append_own<T>(&self, scope: Scope, soft: bool, carry_out: impl FnOnce(&Purge) -> T) -> (Purge, T) {
+        self.log.append_own(scope, soft, carry_out)
     }
 
     /// Carries out a purge of a peer. `None`: it was carried out before.

@@ -136,18 +136,18 @@ impl Feed {
     }
 
     /// Answers a proxy: at once if there is news for it, else after a second.
-    pub async fn answer(&self, mut question: FeedRequest) -> Result<Reply, Unavailable> {
-        self.proxies.record(&question, &self.cache.groups());
+    pub async fn answer(&self, mut request: FeedRequest) -> Result<Reply, Unavailable> {
+        self.proxies.record(&request, &self.cache.groups());
         // It may wait for a second, and there may be many.
-        question.requests.clear();
-        let wait = if question.at_once { Duration::ZERO } else { Duration::from_millis(HEARTBEAT) };
+        request.requests.clear();
+        let wait = if request.at_once { Duration::ZERO } else { Duration::from_millis(HEARTBEAT) };
         let mut current = self.current.subscribe();
-        let _ = tokio::time::timeout(wait, current.wait_for(|snapshot| snapshot.is_news_to(&question))).await;
-        self.answer_now(&question)
+        let _ = tokio::time::timeout(wait, current.wait_for(|snapshot| snapshot.is_news_to(&request))).await;
+        self.answer_now(&request)
     }
 
     /// Answers a proxy from the present snapshot.
-    pub(crate) fn answer_now(&self, question: &FeedRequest) -> Result<Reply, Unavailable> {
+    pub(crate) fn answer_now(&self, request: &FeedRequest) -> Result<Reply, Unavailable> {
         let snapshot = self.current.borrow().clone();
         let consistency = &self.cache.consistency;
         // Checked at the end of the wait: if this process slept, its answer would be taken for a present one.
@@ -155,13 +155,13 @@ impl Feed {
             consistency.request_catch_up();
             return Err(Unavailable::NoLease);
         }
-        let claim = Claim::Unauthenticated { position: &question.announced.position, marks: &question.announced.marks };
+        let claim = Claim::Unauthenticated { position: &request.announced.position, marks: &request.announced.marks };
         if consistency.record_claim(claim) == Standing::Behind {
             consistency.request_catch_up();
         }
         let [first, second] = &snapshot.heartbeats;
-        let json = match question.wire {
-            _ if snapshot.is_news_to(question) => self.news(&snapshot, question).ok_or(Unavailable::NoMemory)?,
+        let json = match request.wire {
+            _ if snapshot.is_news_to(request) => self.news(&snapshot, request).ok_or(Unavailable::NoMemory)?,
             ..=1 => first.clone(),
             _ => second.clone(),
         };
@@ -170,17 +170,17 @@ impl Feed {
 
     /// Whether there is news for a proxy.
     #[cfg(test)]
-    pub(crate) fn has_news(&self, question: &FeedRequest) -> bool {
-        self.current.borrow().is_news_to(question)
+    pub(crate) fn has_news(&self, request: &FeedRequest) -> bool {
+        self.current.borrow().is_news_to(request)
     }
 
     /// The state and the purges that a proxy lacks. `None`: there is no memory for them.
-    fn news(&self, snapshot: &Snapshot, question: &FeedRequest) -> Option<Bytes> {
-        let with_state = snapshot.version != question.version;
+    fn news(&self, snapshot: &Snapshot, request: &FeedRequest) -> Option<Bytes> {
+        let with_state = snapshot.version != request.version;
         // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
         // that.
-        let wire = question.wire.min(feed::VERSION);
-        let key = (wire, with_state, question.position.clone());
+        let wire = request.wire.min(feed::VERSION);
+        let key = (wire, with_state, request.position.clone());
         // Locked while the answer is made: for proxies at the same position it is made once.
         let mut kept = snapshot.answers.lock();
         if let Some(answer) = kept.get(&key) {
@@ -190,10 +190,10 @@ impl Feed {
         let marks = || snapshot.marks.get_or_init(|| consistency.marks(&snapshot.position)).clone();
         let lost =
             |position: Position, marks: String| News { since: position.clone(), position, marks, purges: Vec::new() };
-        let news = (!question.position.covers(&snapshot.position)).then(|| {
+        let news = (!request.position.covers(&snapshot.position)).then(|| {
             let (position, marks) = ((*snapshot.position).clone(), marks());
-            match consistency.since(&question.position, MAX_PURGES) {
-                Ok(purges) => News { since: question.position.clone(), position, marks, purges },
+            match consistency.since(&request.position, MAX_PURGES) {
+                Ok(purges) => News { since: request.position.clone(), position, marks, purges },
                 Err(Truncated) => lost(position, marks),
             }
         });
@@ -214,8 +214,8 @@ impl Feed {
 
     fn json(&self, wire: u32, snapshot: &Snapshot, with_state: bool, news: Option<News>) -> Vec<u8> {
         let state = with_state.then(|| State::new(wire, &self.installation, snapshot.ring.peers(), &snapshot.config));
-        let answer = FeedResponse { wire, peer: self.me.clone(), version: snapshot.version.clone(), state, news };
-        let mut json = serde_json::to_vec(&answer).unwrap_or_else(|error| {
+        let response = FeedResponse { wire, peer: self.me.clone(), version: snapshot.version.clone(), state, news };
+        let mut json = serde_json::to_vec(&response).unwrap_or_else(|error| {
             tracing::error!(%error, "the feed cannot be written");
             Vec::new()
         });

@@ -41,14 +41,14 @@ impl Proxies {
     }
 
     /// Records a proxy, and counts the requests that it reports. Unknown groups and odd labels make no series.
-    pub(super) fn record(&self, question: &FeedRequest, groups: &Groups) {
+    pub(super) fn record(&self, request: &FeedRequest, groups: &Groups) {
         let mut known = self.known.lock();
-        if question.proxy.len() > MAX_NAME || (known.len() >= MAX_PROXIES && !known.contains_key(&question.proxy)) {
+        if request.proxy.len() > MAX_NAME || (known.len() >= MAX_PROXIES && !known.contains_key(&request.proxy)) {
             return;
         }
-        let version = if is_label(&question.filter_version) { &question.filter_version } else { "other" };
+        let version = if is_label(&request.filter_version) { &request.filter_version } else { "other" };
         let most = MAX_PER_SECOND * RETENTION.as_secs();
-        let proxy = known.entry(question.proxy.clone()).or_insert_with(|| Proxy {
+        let proxy = known.entry(request.proxy.clone()).or_insert_with(|| Proxy {
             asked: Instant::now(),
             version: String::new(),
             allowance: most,
@@ -62,7 +62,7 @@ impl Proxies {
             proxy.allowance -= count;
             count
         };
-        for (group, outcomes) in question.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
+        for (group, outcomes) in request.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
             if let Some(count) = outcomes.get(MISMATCH) {
                 self.metrics.group(group).observe_mismatches.inc_by(allowed(*count));
             }

@@ -24,7 +24,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Whether a proxy lacks the state or a purge.
-    pub(super) fn is_news_to(&self, question: &FeedRequest) -> bool {
-        self.version != question.version || !question.position.covers(&self.position)
+    pub(super) fn is_news_to(&self, request: &FeedRequest) -> bool {
+        self.version != request.version || !request.position.covers(&self.position)
     }
 }

@@ -1,7 +1,6 @@
 //! Answers to proxies: shared, bounded, marked, and from a coordinator that has started anew.
 
 use super::{answers::MAX_BYTES, proxies::MAX_PER_SECOND, *};
-use crate::purge::execute;
 use meshcache_protocol::{Groups, Peer, Ring, mark::MarkedPosition, purge::Scope};
 
 /// A coordinator that has just started, alone in its ring.
@@ -16,8 +15,13 @@ fn started() -> (Arc<Cache>, Arc<Feed>) {
     (cache, feed)
 }
 
-fn answer(feed: &Feed, question: &FeedRequest) -> FeedResponse {
-    serde_json::from_slice(&feed.answer_now(question).ok().unwrap().json).unwrap()
+/// Issues a purge without carrying it out.
+fn issue(cache: &Cache, scope: Scope) {
+    cache.consistency.append_own(scope, false, |_| ());
+}
+
+fn answer(feed: &Feed, request: &FeedRequest) -> FeedResponse {
+    serde_json::from_slice(&feed.answer_now(request).ok().unwrap().json).unwrap()
 }
 
 #[test]
@@ -27,8 +31,8 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
     cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
     let report = |hot: u64| {
         let requests = [("g".to_owned(), [("hot".to_owned(), hot), ("pass".to_owned(), 5)].into())].into();
-        let question = FeedRequest { proxy: "p".into(), requests, ..FeedRequest::default() };
-        feed.proxies.record(&question, &cache.groups());
+        let request = FeedRequest { proxy: "p".into(), requests, ..FeedRequest::default() };
+        feed.proxies.record(&request, &cache.groups());
     };
     report(10);
     assert_eq!(cache.metrics.group("g").saved(), (15, 10), "five went on to the service");
@@ -42,17 +46,16 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
 /// Issues a thousand purges, of 4 KiB each.
 fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
     for n in 0..1000 {
-        execute::issue(
+        issue(
             cache,
             Scope { group: Some("g".into()), paths: vec![format!("/{n}{}", "x".repeat(4096))], ..Scope::default() },
-            false,
         );
     }
     feed.publish();
 }
 
 /// A proxy that knows the state, and purges of an unknown coordinator.
-fn question(feed: &Feed, n: u64) -> FeedRequest {
+fn request(feed: &Feed, n: u64) -> FeedRequest {
     FeedRequest {
         version: feed.current.borrow().version.clone(),
         position: Position::parse(&format!("x.1:{}", n + 1)).unwrap(),
@@ -64,7 +67,7 @@ fn question(feed: &Feed, n: u64) -> FeedRequest {
 fn proxies_at_the_same_position_share_one_answer() {
     let (cache, feed) = started();
     issue_purges(&cache, &feed);
-    let held: Vec<_> = (0..1000).map(|_| feed.answer_now(&question(&feed, 0)).unwrap().json).collect();
+    let held: Vec<_> = (0..1000).map(|_| feed.answer_now(&request(&feed, 0)).unwrap().json).collect();
     assert!(held[0].len() > 4_000_000 && held.iter().all(|json| json.as_ptr() == held[0].as_ptr()));
     assert_eq!(feed.answers.used(), held[0].len() as u64);
 }
@@ -73,7 +76,7 @@ fn proxies_at_the_same_position_share_one_answer() {
 fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
     let (cache, feed) = started();
     issue_purges(&cache, &feed);
-    let held: Vec<_> = (0..25).map(|n| feed.answer_now(&question(&feed, n)).unwrap().json).collect();
+    let held: Vec<_> = (0..25).map(|n| feed.answer_now(&request(&feed, n)).unwrap().json).collect();
     let bytes: usize = held.iter().map(Bytes::len).sum();
     assert!(bytes < 17 << 20 && feed.answers.used() <= MAX_BYTES, "{bytes}");
     let last: FeedResponse = serde_json::from_slice(&held[24]).unwrap();
@@ -83,7 +86,7 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
     assert!(page.contains("meshcache_limits_met_total{limit=\"feed-answers\"} "), "{page}");
     drop(held);
     assert_eq!(
-        answer(&feed, &question(&feed, 24)).news.unwrap().purges.len(),
+        answer(&feed, &request(&feed, 24)).news.unwrap().purges.len(),
         1000,
         "an answer that was sent makes room"
     );
@@ -93,7 +96,7 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
 fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
     let (before, feed) = started();
     before.set_peer_tokens(&["token".to_owned()]);
-    execute::issue(&before, Scope { all: true, ..Scope::default() }, false);
+    issue(&before, Scope { all: true, ..Scope::default() });
     feed.publish();
     let news = answer(&feed, &FeedRequest::default()).news.unwrap();
     let proxy = |marks: &str| FeedRequest {
@@ -111,7 +114,7 @@ fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
         assert_eq!(requests.has_changed().unwrap(), is_asked, "`{marks}`");
     }
     cache.set_peer_tokens(&[]);
-    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
+    issue(&cache, Scope { all: true, ..Scope::default() });
     feed.publish();
     assert_eq!(answer(&feed, &FeedRequest::default()).news.unwrap().marks, "", "without a token there are none");
 }
@@ -119,7 +122,7 @@ fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
 #[test]
 fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     let (cache, before) = started();
-    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
+    issue(&cache, Scope { all: true, ..Scope::default() });
     before.publish();
     let first = answer(&before, &FeedRequest::default());
     let news = first.news.unwrap();
@@ -129,8 +132,8 @@ fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     assert!(!after.has_news(&proxy), "it knows less, and that is no news");
     let same = answer(&after, &proxy);
     assert_eq!((&same.version, same.state, same.news), (&proxy.version, None, None));
-    // What it purges from now on is news, from where the proxy is.
-    execute::issue(&cache, Scope { all: true, ..Scope::default() }, false);
+    // Its next purges are news, from the position of the proxy.
+    issue(&cache, Scope { all: true, ..Scope::default() });
     after.publish();
     let news = answer(&after, &proxy).news.unwrap();
     assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));

@@ -4,10 +4,10 @@ use crate::config::service_ref::ServiceRef;
 use kube::{Client, Config, Error};
 use std::time::Duration;
 
-/// How long the API server may leave a watch without an event before it is asked again, seconds. It is also how long a
-/// server that vanished without closing its connections goes unnoticed.
+/// The time after which a watch without events is renewed, seconds. A server that vanished without closing its
+/// connections goes unnoticed for as long.
 pub(super) const WATCH_TIMEOUT: u32 = 30;
-/// How long connecting and the head of an answer may take.
+/// The timeout of connecting and of the head of an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no client.

@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-/// How often the age of the ring is updated.
+/// The time between two updates of the ring's age.
 const AGE_INTERVAL: Duration = Duration::from_secs(1);
 /// The most new problems with a line each in the log; a thousand bad endpoints must not flood it.
 const MAX_LOGGED: usize = 10;

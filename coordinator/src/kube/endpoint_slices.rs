@@ -18,7 +18,7 @@ pub const PEER_PORT: &str = "tcp-peer";
 pub struct View {
     /// The ready peers, by name: the ring.
     pub ready: Vec<Peer>,
-    /// What was left out, and why.
+    /// The parts that were left out, and why.
     pub problems: Vec<EndpointProblem>,
 }
 
@@ -53,7 +53,7 @@ impl Fault {
 /// One fault, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndpointProblem {
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
     /// The slice's name.
     pub slice: String,

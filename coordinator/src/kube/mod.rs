@@ -3,8 +3,10 @@
 mod client;
 mod discovery;
 pub mod endpoint_slices;
+mod hook_error;
 pub mod hooks;
 mod watch;
 
 pub use client::ApiError;
 pub use discovery::KubeDiscovery;
+pub use hook_error::HookError;

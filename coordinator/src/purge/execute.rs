@@ -8,7 +8,7 @@ use crate::{
 };
 use meshcache_protocol::purge::{Purge, Scope};
 
-/// What came of the answer of a peer.
+/// The result of taking a peer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CaughtUp {
     /// All purges that the peer knows were carried out here.
@@ -20,8 +20,8 @@ pub(crate) enum CaughtUp {
 }
 
 /// Numbers a purge of this coordinator, and carries it out.
-pub fn issue(cache: &Cache, what: Scope, soft: bool) -> (Purge, Purged) {
-    cache.consistency.append_own(what, soft, |purge| carry_out(cache, purge))
+pub fn issue(cache: &Cache, scope: Scope, soft: bool) -> (Purge, Purged) {
+    cache.consistency.append_own(scope, soft, |purge| carry_out(cache, purge))
 }
 
 /// Carries out a purge of a peer. `None`: it was carried out before.

@@ -28,18 +28,18 @@ impl LocalPurger {
     }
 
     /// Counts what a purge would remove.
-    pub(super) async fn count(self: &Arc<Self>, what: Scope) -> Purged {
-        self.blocking(|local, what| removal::count(&local.cache, what), what).await
+    pub(super) async fn count(self: &Arc<Self>, scope: Scope) -> Purged {
+        self.blocking(|local, scope| removal::count(&local.cache, scope), scope).await
     }
 
     /// Numbers a new purge, and carries it out.
-    pub(super) async fn issue(self: &Arc<Self>, what: Scope, soft: bool) -> (Purge, Purged) {
-        let issue = |local: &Self, (what, soft): &(Scope, bool)| {
-            let (purge, purged) = execute::issue(&local.cache, what.clone(), *soft);
+    pub(super) async fn issue(self: &Arc<Self>, scope: Scope, soft: bool) -> (Purge, Purged) {
+        let issue = |local: &Self, (scope, soft): &(Scope, bool)| {
+            let (purge, purged) = execute::issue(&local.cache, scope.clone(), *soft);
             local.report(&purge, purged);
             (purge, purged)
         };
-        self.blocking(issue, (what, soft)).await
+        self.blocking(issue, (scope, soft)).await
     }
 
     /// Carries out a purge of a peer, unless it was carried out before.

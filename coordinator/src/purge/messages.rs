@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum PurgeCall {
     /// It is carried out.
     Purge(Purge),
-    /// What it would remove is only counted.
+    /// The entries that it would remove are only counted.
     Count(Scope),
 }
 

@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// How often the ring is compared with the peers that are asked.
+/// The time between two looks at the ring.
 const RING_CHECK: Duration = Duration::from_millis(200);
 
 /// The time between two requests to a peer: three fit into a lease. It grows with the ring, so that a coordinator sends

@@ -25,7 +25,7 @@ use meshcache_protocol::{Peer, paths};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
-/// How long a peer may take to purge before it is named as unreached: longer than a lease, so that it has stopped
+/// The time that a peer has for a purge before it is named as unreached: longer than a lease, so that it has stopped
 /// answering from its store by then. A peer that is known to have stopped is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a peer that could not be reached is called again.
@@ -56,12 +56,12 @@ impl Purger {
 
     /// Purges here, and then on all other peers at once.
     pub async fn purge(&self, request: PurgeRequest) -> PurgeReport {
-        let PurgeRequest { what, soft, dry_run } = request;
+        let PurgeRequest { scope, soft, dry_run } = request;
         let (call, mut report) = if dry_run {
-            let Purged { entries, bytes } = self.local.count(what.clone()).await;
-            (PurgeCall::Count(what), PurgeReport { entries, bytes, ..PurgeReport::default() })
+            let Purged { entries, bytes } = self.local.count(scope.clone()).await;
+            (PurgeCall::Count(scope), PurgeReport { entries, bytes, ..PurgeReport::default() })
         } else {
-            let (purge, Purged { entries, bytes }) = self.local.issue(what, soft).await;
+            let (purge, Purged { entries, bytes }) = self.local.issue(scope, soft).await;
             let report = PurgeReport { id: purge.id(), entries, bytes, ..PurgeReport::default() };
             (PurgeCall::Purge(purge), report)
         };
@@ -116,7 +116,7 @@ impl Purger {
     /// Takes a purge of a peer. One that was carried out before is not carried out again.
     pub async fn receive(&self, call: PurgeCall) -> Result<PurgeReport, Behind> {
         let (id, Purged { entries, bytes }) = match call {
-            PurgeCall::Count(what) => (String::new(), self.local.count(what).await),
+            PurgeCall::Count(scope) => (String::new(), self.local.count(scope).await),
             PurgeCall::Purge(purge) => {
                 let id = purge.id();
                 let purged = self.local.apply(purge).await.map_err(|Gap| {

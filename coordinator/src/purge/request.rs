@@ -7,8 +7,8 @@ use serde::Deserialize;
 /// A valid purge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurgeRequest {
-    /// What is purged.
-    pub what: Scope,
+    /// The entries to purge.
+    pub scope: Scope,
     /// Makes entries stale instead of removing them.
     pub soft: bool,
     /// Counts entries, and removes none.
@@ -75,7 +75,7 @@ impl PurgeRequest {
         if let Some(group) = body.group.iter().find(|group| groups.named(group).is_none()) {
             return Err(InvalidPurge(StatusCode::NOT_FOUND, format!("group: there is no group `{group}`")));
         }
-        let what = Scope {
+        let scope = Scope {
             urls: body.urls.unwrap_or_default(),
             group: body.group,
             paths: body.paths.unwrap_or_default(),
@@ -83,7 +83,7 @@ impl PurgeRequest {
             tags: body.tags.unwrap_or_default(),
             all: body.all,
         };
-        Ok(Self { what, soft: body.soft, dry_run: body.dry_run })
+        Ok(Self { scope, soft: body.soft, dry_run: body.dry_run })
     }
 }
 
@@ -118,11 +118,11 @@ mod tests {
 
     #[test]
     fn each_way_to_name_what_is_purged_is_accepted() {
-        assert_eq!(parse(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().what.urls.len(), 2);
-        assert_eq!(parse(r#"{"group": "g"}"#).unwrap().what, Scope { group: Some("g".into()), ..Scope::default() });
-        assert_eq!(parse(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().what.paths, ["/a?b=1"]);
-        assert_eq!(parse(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().what.prefixes, ["/a/"]);
-        assert_eq!(parse(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().what.tags, ["a/1", "b"]);
+        assert_eq!(parse(r#"{"urls": ["http://h/a?b=1", "https://h:8443"]}"#).unwrap().scope.urls.len(), 2);
+        assert_eq!(parse(r#"{"group": "g"}"#).unwrap().scope, Scope { group: Some("g".into()), ..Scope::default() });
+        assert_eq!(parse(r#"{"group": "g", "paths": ["/a?b=1"]}"#).unwrap().scope.paths, ["/a?b=1"]);
+        assert_eq!(parse(r#"{"group": "g", "prefixes": ["/a/"], "soft": false}"#).unwrap().scope.prefixes, ["/a/"]);
+        assert_eq!(parse(r#"{"group": "g", "tags": ["a/1", "b"]}"#).unwrap().scope.tags, ["a/1", "b"]);
         let request = parse(r#"{"all": true, "dryRun": true, "soft": true}"#).unwrap();
         assert!(request.dry_run && request.soft);
     }

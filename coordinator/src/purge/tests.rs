@@ -23,7 +23,7 @@ async fn is_announced_without_its_client(go: std::sync::mpsc::Sender<()>) {
     let metrics = cache.metrics.clone();
     let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
     let purger = Purger::new(cache, feed, metrics.clone(), Tokens::open(None).unwrap());
-    let request = PurgeRequest { what: Scope { all: true, ..Scope::default() }, soft: false, dry_run: false };
+    let request = PurgeRequest { scope: Scope { all: true, ..Scope::default() }, soft: false, dry_run: false };
     tokio::select! {
         biased;
         _ = purger.purge(request) => panic!("purged at once"),

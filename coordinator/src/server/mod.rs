@@ -5,13 +5,17 @@ mod admin;
 mod connection;
 mod connection_io;
 mod data;
+mod descriptors;
 mod peer;
+mod ports;
 mod status;
 
 pub use admin::AdminPort;
 pub use data::DataPort;
+pub(crate) use descriptors::raise_descriptor_limit;
 pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;
+pub use ports::Ports;
 pub use status::{Filter, StatusPort};
 
 use crate::http::request_body::ConnectionBodies;

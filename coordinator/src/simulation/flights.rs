@@ -1,10 +1,10 @@
-//! What a node loads for all who ask: it peeks at the one that had the key before, and only then goes to the service.
+//! Flights: a node loads a key once for all requests. It peeks at the previous owner first, and then asks the service.
 
 use crate::{
     cache::transfer::{self, TransferKind},
     consistency::catch_up::{Claim, Standing},
     simulation::{
-        net::{Back, Lost, Place},
+        net::{CallFailure, Endpoint, Responder},
         questions::{HOUR, PATIENCE},
         world::World,
     },
@@ -18,14 +18,14 @@ use meshcache_protocol::{
 };
 use std::sync::Arc;
 
-/// How long the service takes.
+/// The time that the service takes, milliseconds.
 const SERVICE: u64 = 20;
 
-/// Told what a flight brought, and whether others may have it.
+/// Called with the version that a flight brought, and whether it is shared.
 pub(super) type Waiter = Box<dyn FnOnce(&mut World, Option<(u64, bool)>)>;
 
 impl World {
-    /// What a node has of a key: its version and its age.
+    /// The version and age of a node's entry of a key.
     pub(super) fn stored(&self, at: usize, key: usize) -> Option<(u64, u64)> {
         let cache = &self.nodes[at].cache;
         let rules = cache.group_table();
@@ -37,8 +37,8 @@ impl World {
         ))
     }
 
-    /// Waits for the key's flight, and starts it where there is none.
-    pub(super) fn fly(&mut self, at: usize, key: usize, waiter: Waiter) {
+    /// Waits for the key's flight, and starts one where there is none.
+    pub(super) fn join_flight(&mut self, at: usize, key: usize, waiter: Waiter) {
         self.turn += 1;
         let turn = self.turn;
         let node = &mut self.nodes[at];
@@ -47,7 +47,7 @@ impl World {
         }
         node.flights.insert(key, turn);
         node.waiters.insert(turn, vec![waiter]);
-        let (cache, life) = (node.cache.clone(), node.life);
+        let (cache, incarnation) = (node.cache.clone(), node.incarnation);
         let load = cache.store.begin(self.keys[key].clone(), cache.consistency.position());
         let (me, now) = (&self.peers.clone()[at].name, self.now);
         let is_owner = cache.cluster.ring().owner(self.keys[key].hash()).is_some_and(|owner| owner.name == *me);
@@ -55,18 +55,18 @@ impl World {
         let before = before
             .iter()
             .filter_map(|name| name.strip_prefix('p')?.parse().ok())
-            .find(|other| self.nodes[at].admits(*other, now));
+            .find(|other| self.nodes[at].try_acquire(*other, now));
         let Some(other): Option<usize> = before else { return self.load(at, key, turn, load) };
         self.call(
-            Place::Node(at),
+            Endpoint::Node(at),
             other,
             PATIENCE / 2,
-            move |world, back: Back<Vec<u8>>| world.peeked(other, key, back),
+            move |world, responder: Responder<Vec<u8>>| world.peeked(other, key, responder),
             move |world, answer| {
-                if world.nodes[at].life != life {
+                if world.nodes[at].incarnation != incarnation {
                     return;
                 }
-                if answer == Err(Lost::Refused) {
+                if answer == Err(CallFailure::Refused) {
                     let now = world.now;
                     world.nodes[at].breakers.entry(other).or_default().record_failure(now);
                 }
@@ -89,7 +89,7 @@ impl World {
                 match world.stored(at, key) {
                     Some((version, _)) => {
                         world.count("peeked");
-                        world.land(at, key, turn, version, true);
+                        world.complete_flight(at, key, turn, version, true);
                     }
                     None => world.load(at, key, turn, load),
                 }
@@ -97,9 +97,9 @@ impl World {
         );
     }
 
-    /// Another node asks what this one has of a key that was its own.
-    fn peeked(&mut self, at: usize, key: usize, back: Back<Vec<u8>>) {
-        let write = move |world: &mut World, back: Back<Vec<u8>>| {
+    /// Answers a peek of another node at a key that this one owned.
+    fn peeked(&mut self, at: usize, key: usize, responder: Responder<Vec<u8>>) {
+        let write = move |world: &mut World, responder: Responder<Vec<u8>>| {
             let cache = &world.nodes[at].cache;
             let mut message = frame::new_message(&cache.consistency.position());
             let rules = cache.group_table();
@@ -108,26 +108,28 @@ impl World {
                 let used = Recency { ..used };
                 transfer::write(cache, &world.keys[key], &entries, used, served.group.digest(), &mut message);
             }
-            back.send(world, message);
+            responder.send(world, message);
         };
         match self.nodes[at].flights.get(&key).copied() {
-            Some(flight) => {
-                self.nodes[at].waiters.entry(flight).or_default().push(Box::new(move |world, _| write(world, back)))
-            }
-            None => write(self, back),
+            Some(flight) => self.nodes[at]
+                .waiters
+                .entry(flight)
+                .or_default()
+                .push(Box::new(move |world, _| write(world, responder))),
+            None => write(self, responder),
         }
     }
 
     fn load(&mut self, at: usize, key: usize, flight: u64, load: PurgeGuard) {
-        self.things[key].loads += 1;
+        self.service_keys[key].loads += 1;
         self.nodes[at].cache.cluster.record_load(&self.keys[key]);
-        let life = self.nodes[at].life;
+        let incarnation = self.nodes[at].incarnation;
         self.after(SERVICE / 2, move |world| {
-            // What the service says it says half way.
-            let version = world.things[key].version;
+            // The service's answer is of half that time.
+            let version = world.service_keys[key].version;
             world.after(SERVICE / 2, move |world| {
                 world.arrive_at(at, move |world| {
-                    if world.nodes[at].life != life {
+                    if world.nodes[at].incarnation != incarnation {
                         return;
                     }
                     let cache = world.nodes[at].cache.clone();
@@ -143,13 +145,13 @@ impl World {
                         position: load.position().clone(),
                     }));
                     let kept = cache.store.put(&cache.group_table().named("g").unwrap().quota, &load, entry, now);
-                    world.land(at, key, flight, version, kept);
+                    world.complete_flight(at, key, flight, version, kept);
                 })
             });
         });
     }
 
-    fn land(&mut self, at: usize, key: usize, flight: u64, version: u64, kept: bool) {
+    fn complete_flight(&mut self, at: usize, key: usize, flight: u64, version: u64, kept: bool) {
         let node = &mut self.nodes[at];
         if node.flights.get(&key) == Some(&flight) {
             node.flights.remove(&key);

@@ -1,4 +1,4 @@
-//! Who is in the ring: what nodes say of themselves, and how they leave.
+//! Membership: nodes announce themselves, and leave.
 
 use crate::{
     cache::transfer::{self, TransferKind},
@@ -8,7 +8,7 @@ use crate::{
         lease::Renewal,
     },
     simulation::{
-        net::Place,
+        net::Endpoint,
         world::{World, index},
     },
 };
@@ -16,7 +16,7 @@ use meshcache_protocol::{Key, Ring, frame};
 use std::{collections::BTreeMap, sync::Arc};
 
 impl World {
-    /// Makes the ring of all that a node knows.
+    /// Makes a node's ring of all that it knows.
     pub(super) fn settle(&mut self, at: usize) {
         let (now, peers) = (self.now, self.peers.clone());
         let node = &mut self.nodes[at];
@@ -25,7 +25,7 @@ impl World {
         if ring == *node.cache.cluster.ring() {
             return;
         }
-        // One for all who know the same: a thousand rings of a thousand peers are many.
+        // One for all nodes with the same ring: a thousand rings of a thousand peers take much memory.
         let ring = self.rings.entry(ring.version()).or_insert_with(|| Arc::new(ring)).clone();
         self.figures.rings += 1;
         drop(node.cache.cluster.swap_ring(&ring));
@@ -36,23 +36,23 @@ impl World {
             .consistency
             .set_peers(ring.peers().iter().map(|peer| peer.name.as_str()).filter(|name| *name != peers[at].name));
         if renewal == Renewal::Flush {
-            self.figures.emptied += u64::from(crate::purge::execute::start_over(&node.cache).entries > 0);
+            self.figures.flushes += u64::from(crate::purge::execute::start_over(&node.cache).entries > 0);
         }
         node.ring.fill(false);
         others.iter().for_each(|other| node.ring[*other] = true);
         node.breakers.retain(|other, _| node.ring[*other]);
-        let (life, new): (u64, Vec<usize>) =
-            (node.life, others.into_iter().filter(|other| node.listens.insert(*other)).collect());
+        let (incarnation, new): (u64, Vec<usize>) =
+            (node.incarnation, others.into_iter().filter(|other| node.asked_peers.insert(*other)).collect());
         self.publish(at);
         for other in new {
             let phase = self.dice.below(20);
-            self.after(phase, move |world| world.listen(at, other, life));
+            self.after(phase, move |world| world.start_catching_up(at, other, incarnation));
         }
     }
 
-    fn hears_word(&mut self, at: usize, of: usize, event: MembershipEvent, covered: bool) {
-        self.figures.words += 1;
-        let is_news = self.hears(at, of, event);
+    fn receive_announcement(&mut self, at: usize, of: usize, event: MembershipEvent, covered: bool) {
+        self.figures.announcements += 1;
+        let is_news = self.record_event(at, of, event);
         let node = &mut self.nodes[at];
         if event == MembershipEvent::End {
             drop(node.cache.cluster.remove_previous(&self.peers[of].name));
@@ -70,19 +70,19 @@ impl World {
         }
     }
 
-    fn hears(&mut self, at: usize, of: usize, event: MembershipEvent) -> bool {
+    fn record_event(&mut self, at: usize, of: usize, event: MembershipEvent) -> bool {
         self.nodes[at].announcements.record(self.peers[of].clone(), event, &self.peers[..self.discovered], self.now)
     }
 
-    /// Says something of itself: to all it knows, who comes to those who left, too; or, as one whom an API makes known,
-    /// only to those for whom it has answered.
-    fn say(&mut self, at: usize, event: MembershipEvent) {
-        if event != MembershipEvent::End && self.hears(at, at, event) {
+    /// Announces an event: to all known nodes, and a join also to those that left. A node that is known by an API
+    /// announces its join only to the owners that it has covered for.
+    fn announce(&mut self, at: usize, event: MembershipEvent) {
+        if event != MembershipEvent::End && self.record_event(at, at, event) {
             self.settle(at);
         }
         let cache = self.nodes[at].cache.clone();
         let (ring, covered) = (cache.cluster.ring(), cache.cluster.covered_owners());
-        let is_known = event == MembershipEvent::Join && self.nodes[at].life == 0;
+        let is_known = event == MembershipEvent::Join && self.nodes[at].incarnation == 0;
         let told = if event == MembershipEvent::Join && !is_known { self.discovered } else { 0 };
         let left = self.peers.iter().take(told).filter(|peer| ring.peer(&peer.name).is_none());
         let all: Vec<usize> =
@@ -94,13 +94,13 @@ impl World {
             }
             let cache = cache.clone();
             self.call(
-                Place::Node(at),
+                Endpoint::Node(at),
                 other,
                 1000,
-                move |world, back| {
-                    world.hears_word(other, at, event, covered);
+                move |world, responder| {
+                    world.receive_announcement(other, at, event, covered);
                     let leaves = world.nodes[other].announcements.departure(world.name(other)).map(|own| own.event);
-                    back.send(world, leaves);
+                    responder.send(world, leaves);
                 },
                 move |world, answer| {
                     let Ok(leaves) = answer else { return };
@@ -108,28 +108,28 @@ impl World {
                         cache.cluster.remove_covered_owner(world.name(other));
                     }
                     if let Some(event) = leaves {
-                        world.hears_word(at, other, event, false);
+                        world.receive_announcement(at, other, event, false);
                     }
                 },
             );
         }
     }
 
-    /// Says it again for as long as it is true.
-    pub(super) fn go_on_saying(&mut self, at: usize, event: MembershipEvent, life: u64) {
+    /// Announces an event again and again, for as long as it is true.
+    pub(super) fn keep_announcing(&mut self, at: usize, event: MembershipEvent, incarnation: u64) {
         let node = &self.nodes[at];
-        if node.life != life || !node.is_up || node.announces != event {
+        if node.incarnation != incarnation || !node.is_up || node.announces != event {
             return;
         }
-        self.say(at, event);
-        self.after(3000, move |world| world.arrive_at(at, move |world| world.go_on_saying(at, event, life)));
+        self.announce(at, event);
+        self.after(3000, move |world| world.arrive_at(at, move |world| world.keep_announcing(at, event, incarnation)));
     }
 
-    /// Leaves: says so, hands over, ends.
+    /// Leaves: announces it, hands over, ends.
     pub(super) fn leave(&mut self, at: usize) {
-        let life = self.nodes[at].life;
+        let incarnation = self.nodes[at].incarnation;
         self.nodes[at].announces = MembershipEvent::Leave;
-        self.go_on_saying(at, MembershipEvent::Leave, life);
+        self.keep_announcing(at, MembershipEvent::Leave, incarnation);
         let cache = self.nodes[at].cache.clone();
         let (ring, rules, now) = (cache.cluster.ring(), cache.group_table(), cache.clock.now());
         let mut messages: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
@@ -144,29 +144,29 @@ impl World {
         }
         for (owner, message) in messages {
             self.call(
-                Place::Node(at),
+                Endpoint::Node(at),
                 owner,
                 2000,
-                move |world, back| {
-                    world.receives(owner, &message);
-                    back.send(world, ());
+                move |world, responder| {
+                    world.receive_push(owner, &message);
+                    responder.send(world, ());
                 },
                 |_, _| {},
             );
         }
         self.after(3000, move |world| {
-            if world.nodes[at].life == life {
-                world.say(at, MembershipEvent::End);
-                world.ends(at);
+            if world.nodes[at].incarnation == incarnation {
+                world.announce(at, MembershipEvent::End);
+                world.stop(at);
             }
         });
     }
 
-    fn receives(&mut self, at: usize, message: &[u8]) {
+    fn receive_push(&mut self, at: usize, message: &[u8]) {
         let cache = self.nodes[at].cache.clone();
         let (there, frames) = frame::read(message).unwrap();
         if cache.consistency.record_claim(Claim::Peer(&there.to_string())) != Standing::Current {
-            return self.wake(at);
+            return self.request_catch_up(at);
         }
         let (there, rules) = (Arc::new(there), cache.group_table());
         for frame in &frames {

@@ -1,12 +1,12 @@
-//! Time and the wire between all: what happens when, and calls that are answered, refused, or never heard of again.
+//! Time and the network: events at their times, and calls that are answered, refused, or lost.
 
 use crate::simulation::world::World;
 use std::{cell::RefCell, rc::Rc};
 
-/// The longest that a message is under way.
+/// The longest time that a message takes, milliseconds.
 pub(super) const LATENCY: u64 = 10;
 
-/// Foreseeable numbers (SplitMix64).
+/// Pseudo-random numbers (SplitMix64).
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -22,41 +22,41 @@ impl Dice {
     }
 }
 
-/// Who sends or receives.
+/// A sender or receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     Node(usize),
     Proxy(usize),
 }
 
-/// Why a call brought nothing.
+/// Why a call brought no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// Nobody listens there.
+pub(super) enum CallFailure {
+    /// The node is down.
     Refused,
-    /// No answer in time, or it answers that it will not.
-    Silent,
+    /// No answer in time, or a negative one.
+    Unresponsive,
 }
 
-/// What happens at its time.
-pub(super) type Run = Box<dyn FnOnce(&mut World)>;
+/// An event.
+pub(super) type Event = Box<dyn FnOnce(&mut World)>;
 
-type Then<R> = Rc<RefCell<Option<Box<dyn FnOnce(&mut World, Result<R, Lost>)>>>>;
+type Continuation<R> = Rc<RefCell<Option<Box<dyn FnOnce(&mut World, Result<R, CallFailure>)>>>>;
 
 /// The way back to a caller.
-pub(super) struct Back<R> {
-    from: Place,
-    to: Place,
-    then: Then<R>,
+pub(super) struct Responder<R> {
+    from: Endpoint,
+    to: Endpoint,
+    then: Continuation<R>,
 }
 
-impl<R> Clone for Back<R> {
+impl<R> Clone for Responder<R> {
     fn clone(&self) -> Self {
         Self { then: self.then.clone(), ..*self }
     }
 }
 
-impl<R: 'static> Back<R> {
+impl<R: 'static> Responder<R> {
     /// Whether the caller still waits.
     pub(super) fn waits(&self) -> bool {
         self.then.borrow().is_some()
@@ -68,21 +68,21 @@ impl<R: 'static> Back<R> {
     }
 }
 
-fn end<R>(world: &mut World, then: &Then<R>, answer: Result<R, Lost>) {
+fn end<R>(world: &mut World, then: &Continuation<R>, answer: Result<R, CallFailure>) {
     let Some(then) = then.borrow_mut().take() else { return };
     then(world, answer);
 }
 
 impl World {
-    /// Does something after so many milliseconds.
+    /// Schedules an event after a number of milliseconds.
     pub(super) fn after(&mut self, millis: u64, run: impl FnOnce(&mut World) + 'static) {
         self.queue.push(millis, Box::new(run));
     }
 
-    /// Takes something to a place, unless it gets lost. Whoever is frozen has it when it goes on.
-    fn deliver(&mut self, from: Place, to: Place, run: impl FnOnce(&mut World) + 'static) -> bool {
+    /// Delivers a message, unless it gets lost. A frozen node receives it when it goes on.
+    fn deliver(&mut self, from: Endpoint, to: Endpoint, run: impl FnOnce(&mut World) + 'static) -> bool {
         self.messages += 1;
-        let lost = self.dice.below(1000) < self.loses || self.is_cut(from, to);
+        let lost = self.dice.below(1000) < self.loss || self.is_cut(from, to);
         if lost {
             self.lost += 1;
             return false;
@@ -92,34 +92,34 @@ impl World {
         true
     }
 
-    fn arrive(&mut self, to: Place, run: impl FnOnce(&mut World) + 'static) {
+    fn arrive(&mut self, to: Endpoint, run: impl FnOnce(&mut World) + 'static) {
         match to {
-            Place::Node(node) => self.arrive_at(node, run),
-            Place::Proxy(_) => run(self),
+            Endpoint::Node(node) => self.arrive_at(node, run),
+            Endpoint::Proxy(_) => run(self),
         }
     }
 
-    /// Asks a node, and goes on with what comes of it.
+    /// Calls a node, and continues with the result.
     pub(super) fn call<R: 'static>(
         &mut self,
-        from: Place,
+        from: Endpoint,
         to: usize,
         patience: u64,
-        serve: impl FnOnce(&mut World, Back<R>) + 'static,
-        then: impl FnOnce(&mut World, Result<R, Lost>) + 'static,
+        serve: impl FnOnce(&mut World, Responder<R>) + 'static,
+        then: impl FnOnce(&mut World, Result<R, CallFailure>) + 'static,
     ) {
-        let then: Then<R> = Rc::new(RefCell::new(Some(Box::new(then))));
-        let (late, back) = (then.clone(), Back { from: Place::Node(to), to: from, then: then.clone() });
-        self.deliver(from, Place::Node(to), move |world| {
+        let then: Continuation<R> = Rc::new(RefCell::new(Some(Box::new(then))));
+        let (late, responder) = (then.clone(), Responder { from: Endpoint::Node(to), to: from, then: then.clone() });
+        self.deliver(from, Endpoint::Node(to), move |world| {
             if world.nodes[to].is_up {
-                serve(world, back);
+                serve(world, responder);
             } else {
-                world.deliver(Place::Node(to), from, move |world| end(world, &then, Err(Lost::Refused)));
+                world.deliver(Endpoint::Node(to), from, move |world| end(world, &then, Err(CallFailure::Refused)));
             }
         });
         self.after(patience, move |world| {
-            // Who is frozen learns that it has waited too long when it goes on.
-            world.arrive(from, move |world| end(world, &late, Err(Lost::Silent)));
+            // A frozen caller notices its timeout when it goes on.
+            world.arrive(from, move |world| end(world, &late, Err(CallFailure::Unresponsive)));
         });
     }
 }

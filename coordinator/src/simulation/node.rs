@@ -1,11 +1,10 @@
-//! Coordinators: all that they decide with as it is, and in place of their tasks and sockets what happens one after
-//! another.
+//! Coordinators: the real code for all decisions, and events in place of their tasks and sockets.
 
 use crate::{
     cache::state::Cache,
     cluster::announcements::{Announcements, MembershipEvent},
     feed::Feed,
-    simulation::{feed::Poll, flights::Waiter, net::Run, world::World},
+    simulation::{feed::Poll, flights::Waiter, net::Event, world::World},
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -17,21 +16,21 @@ pub(super) struct Node {
     pub(super) cache: Arc<Cache>,
     pub(super) feed: Arc<Feed>,
     pub(super) announcements: Announcements,
-    /// What it announces of itself.
+    /// The event that it announces.
     pub(super) announces: MembershipEvent,
-    /// Of each whether it is in the ring.
+    /// Whether each node is in the ring.
     pub(super) ring: Vec<bool>,
     pub(super) is_up: bool,
     pub(super) is_frozen: bool,
-    /// What came while it was frozen.
-    pub(super) held: Vec<Run>,
-    /// Which of its lives this is: what an earlier one had begun is over.
-    pub(super) life: u64,
-    /// Whom it asks what was purged.
-    pub(super) listens: BTreeSet<usize>,
-    /// When it asked all of them out of turn.
-    pub(super) woken: u64,
-    /// What it loads, and who waits for that.
+    /// The events while it was frozen.
+    pub(super) delayed: Vec<Event>,
+    /// The number of this start: what an earlier one had begun is over.
+    pub(super) incarnation: u64,
+    /// The nodes that it catches up with.
+    pub(super) asked_peers: BTreeSet<usize>,
+    /// The time at which it last asked all of them at once.
+    pub(super) asked_all_at: u64,
+    /// The flights of keys, and the requests that wait for them.
     pub(super) flights: BTreeMap<usize, u64>,
     pub(super) waiters: BTreeMap<u64, Vec<Waiter>>,
     pub(super) breakers: BTreeMap<usize, Breaker>,
@@ -39,7 +38,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(at: usize, life: u64, world: &World) -> Self {
+    pub(super) fn new(at: usize, incarnation: u64, world: &World) -> Self {
         let cache = Cache::sample(world.name(at), 64 << 20);
         cache.set_groups(world.groups.clone()).unwrap();
         cache.consistency.set_tokens(&["token".to_owned()]);
@@ -53,10 +52,10 @@ impl Node {
             ring: vec![false; world.peers.len()],
             is_up: true,
             is_frozen: false,
-            held: Vec::new(),
-            life,
-            listens: BTreeSet::new(),
-            woken: 0,
+            delayed: Vec::new(),
+            incarnation,
+            asked_peers: BTreeSet::new(),
+            asked_all_at: 0,
             flights: BTreeMap::new(),
             waiters: BTreeMap::new(),
             breakers: BTreeMap::new(),
@@ -64,46 +63,46 @@ impl Node {
         }
     }
 
-    /// Whether it asks that peer: it answers, or this is a trial.
-    pub(super) fn admits(&mut self, peer: usize, now: u64) -> bool {
+    /// Takes leave to call a peer: it answers, or this call is a trial.
+    pub(super) fn try_acquire(&mut self, peer: usize, now: u64) -> bool {
         self.breakers.get_mut(&peer).is_none_or(|breaker| breaker.try_acquire(now))
     }
 }
 
-/// What befalls nodes.
+/// Starts, ends and freezes.
 impl World {
-    /// Something happens at a node; if it is frozen, when it goes on.
+    /// Runs an event at a node; if it is frozen, when it goes on.
     pub(super) fn arrive_at(&mut self, at: usize, run: impl FnOnce(&mut World) + 'static) {
-        if self.nodes[at].is_frozen { self.nodes[at].held.push(Box::new(run)) } else { run(self) }
+        if self.nodes[at].is_frozen { self.nodes[at].delayed.push(Box::new(run)) } else { run(self) }
     }
 
-    pub(super) fn ends(&mut self, at: usize) {
+    pub(super) fn stop(&mut self, at: usize) {
         self.figures.changes += 1;
         let node = &mut self.nodes[at];
         (node.is_up, node.is_frozen) = (false, false);
-        node.life += 1;
-        node.held.clear();
+        node.incarnation += 1;
+        node.delayed.clear();
         node.polls.clear();
     }
 
-    pub(super) fn starts(&mut self, at: usize) {
+    pub(super) fn start(&mut self, at: usize) {
         self.figures.changes += 1;
-        let life = self.nodes[at].life + 1;
-        self.nodes[at] = Node::new(at, life, self);
+        let incarnation = self.nodes[at].incarnation + 1;
+        self.nodes[at] = Node::new(at, incarnation, self);
         self.settle(at);
-        self.go_on_saying(at, MembershipEvent::Join, life);
+        self.keep_announcing(at, MembershipEvent::Join, incarnation);
     }
 
-    pub(super) fn freezes(&mut self, at: usize, millis: u64) {
+    pub(super) fn freeze(&mut self, at: usize, millis: u64) {
         self.nodes[at].is_frozen = true;
-        let life = self.nodes[at].life;
+        let incarnation = self.nodes[at].incarnation;
         self.after(millis, move |world| {
-            if world.nodes[at].life != life {
+            if world.nodes[at].incarnation != incarnation {
                 return;
             }
             world.nodes[at].is_frozen = false;
             drop(world.nodes[at].cache.cluster.push_absence());
-            for run in std::mem::take(&mut world.nodes[at].held) {
+            for run in std::mem::take(&mut world.nodes[at].delayed) {
                 run(world);
             }
         });

@@ -1,10 +1,10 @@
-//! Proxies: the filter as it is, with one worker each, and clients that ask.
+//! Proxies: the real filter with one worker each, and their clients.
 
 use crate::{
     settings::Port,
     simulation::{
-        check::From,
-        net::{Back, Place},
+        check::AnswerSource,
+        net::{Endpoint, Responder},
         world::{World, index},
     },
 };
@@ -34,28 +34,29 @@ use meshcache_proxy::{
 };
 use std::collections::BTreeMap;
 
-/// An answer that is longer has the state in it.
-const STATE: usize = 1000;
-/// How often a worker ticks.
+/// A feed response that is longer contains the state, bytes.
+const MIN_STATE: usize = 1000;
+/// The time between two ticks of a worker, milliseconds.
 const TICK: u64 = 250;
 
 pub(super) struct Proxy {
     pub(super) worker: Worker,
     feed: Feed,
     listener: ListenerConfig,
-    memory: Alone,
+    memory: SingleWorkerData,
     streams: u32,
-    /// Requests that wait: of which key, since when.
+    /// The requests that wait: their keys and times.
     waiting: BTreeMap<u32, (usize, u64)>,
     /// When the feed answered last.
     pub(super) heard: u64,
 }
 
-/// A proxy's memory. With one worker nobody else reads the state: ten thousand copies of it are not kept.
+/// The shared data of a proxy with one worker. No other worker reads the state, so ten thousand copies of it are not
+/// kept.
 #[derive(Default)]
-struct Alone(InProcessData);
+struct SingleWorkerData(InProcessData);
 
-impl SharedData for Alone {
+impl SharedData for SingleWorkerData {
     fn get(&self, name: &str) -> Option<(Vec<u8>, u32)> {
         self.0.get(name)
     }
@@ -94,7 +95,7 @@ impl Proxy {
             worker: Worker::new(64 << 10),
             feed: Feed::new(1, &format!("proxy-{number}"), "meshcache"),
             listener: ListenerConfig::new(None, None, None),
-            memory: Alone::default(),
+            memory: SingleWorkerData::default(),
             streams: 0,
             waiting: BTreeMap::new(),
             heard: 0,
@@ -102,31 +103,31 @@ impl Proxy {
     }
 }
 
-/// What becomes of one request, without what it borrows.
-enum Done {
+/// The next step of a request, without borrowed data.
+enum StepOutcome {
     Pass,
     Given(Vec<u8>, bool),
     Ask(Callout),
     Wait,
 }
 
-fn done(step: Step<'_>, hot: bool) -> Done {
+fn done(step: Step<'_>, hot: bool) -> StepOutcome {
     match step {
-        Step::Pass(_) | Step::Observe(_) => Done::Pass,
-        Step::Reply(reply) => Done::Given(reply.body.to_vec(), hot),
-        Step::CallOut(ask) => Done::Ask(ask),
-        Step::Wait => Done::Wait,
+        Step::Pass(_) | Step::Observe(_) => StepOutcome::Pass,
+        Step::Reply(reply) => StepOutcome::Given(reply.body.to_vec(), hot),
+        Step::CallOut(ask) => StepOutcome::Ask(ask),
+        Step::Wait => StepOutcome::Wait,
     }
 }
 
-/// What a node answers to a question: a verdict, and a body where it has a response.
-pub(super) struct Answered {
+/// A node's answer to a question: a verdict, and a body where it has a response.
+pub(super) struct QuestionResponse {
     pub(super) verdict: String,
     pub(super) body: Vec<u8>,
 }
 
 impl World {
-    /// The worker ticks for ever.
+    /// Runs the worker's tick, and schedules the next.
     pub(super) fn tick(&mut self, at: usize) {
         let moment = self.moment();
         let Proxy { worker, feed, memory, .. } = &mut self.proxies[at];
@@ -143,17 +144,17 @@ impl World {
     }
 
     fn ask_feed(&mut self, at: usize, ask: FeedCallout) {
-        // Envoy takes any where none is named.
+        // Envoy chooses a node where none is named.
         let to = match ask.peer.as_deref().and_then(index) {
             Some(to) => to,
             None => self.dice.below(self.nodes.len() as u64) as usize,
         };
         let Ok(question) = serde_json::from_slice::<FeedRequest>(&ask.body) else { return };
         self.call(
-            Place::Proxy(at),
+            Endpoint::Proxy(at),
             to,
             ask.timeout,
-            move |world, back: Back<Option<Bytes>>| world.feed_asked(to, question, back),
+            move |world, responder: Responder<Option<Bytes>>| world.feed_asked(to, question, responder),
             move |world, answer| {
                 let (moment, said) =
                     (world.moment(), answer.ok().flatten().map(|body| (body.clone(), world.read(body))));
@@ -168,30 +169,31 @@ impl World {
         );
     }
 
-    /// Reads what a feed says. Ten thousand proxies are not to read, and have, a ring of a thousand peers each.
+    /// Reads a feed response, once for all proxies: ten thousand are not to read, and keep, a ring of a thousand peers
+    /// each.
     fn read(&mut self, body: Bytes) -> FeedUpdate {
-        if body.len() < STATE {
+        if body.len() < MIN_STATE {
             return snapshot::read(&body);
         }
-        if let Some(said) = self.said.get(&body) {
+        if let Some(said) = self.feed_updates.get(&body) {
             return said.clone();
         }
         let mut said = snapshot::read(&body);
         if let FeedUpdate::Snapshot { snapshot, .. } = &mut said {
-            let same = self.said.values().find_map(|said| match said {
+            let same = self.feed_updates.values().find_map(|said| match said {
                 FeedUpdate::Snapshot { snapshot: other, .. } => (other == snapshot).then(|| other.clone()),
                 _ => None,
             });
             *snapshot = same.unwrap_or_else(|| snapshot.clone());
         }
-        if self.said.len() >= self.peers.len() {
-            self.said.clear();
+        if self.feed_updates.len() >= self.peers.len() {
+            self.feed_updates.clear();
         }
-        self.said.insert(body, said.clone());
+        self.feed_updates.insert(body, said.clone());
         said
     }
 
-    /// A client asks.
+    /// Starts a client's request.
     pub(super) fn request(&mut self, at: usize, key: usize) {
         let path = format!("/{key}");
         let all: [Field<'_>; 4] =
@@ -212,29 +214,35 @@ impl World {
             &SimulatedFacts,
         );
         let done = done(step, true);
-        self.goes_on(at, stream, done);
+        self.proceed(at, stream, done);
     }
 
-    fn goes_on(&mut self, at: usize, stream: u32, done: Done) {
+    fn proceed(&mut self, at: usize, stream: u32, done: StepOutcome) {
         match done {
-            Done::Wait => {}
-            Done::Ask(ask) => self.ask(at, ask),
-            Done::Pass => {
+            StepOutcome::Wait => {}
+            StepOutcome::Ask(ask) => self.ask(at, ask),
+            StepOutcome::Pass => {
                 self.proxies[at].waiting.remove(&stream);
                 self.count("passed");
             }
-            Done::Given(body, hot) => {
+            StepOutcome::Given(body, hot) => {
                 let Some((key, begun)) = self.proxies[at].waiting.remove(&stream) else { return };
                 let (own, version) =
                     std::str::from_utf8(&body).ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
                 assert_eq!(own, key.to_string(), "another's answer");
-                self.check(at, key, begun, version.parse().unwrap(), if hot { From::Hot } else { From::Coordinator });
+                self.check(
+                    at,
+                    key,
+                    begun,
+                    version.parse().unwrap(),
+                    if hot { AnswerSource::Hot } else { AnswerSource::Coordinator },
+                );
                 self.count(if hot { "hot" } else { "answered" });
             }
         }
     }
 
-    /// A question goes out.
+    /// Sends a question.
     fn ask(&mut self, at: usize, ask: Callout) {
         let worker = &self.proxies[at].worker;
         let (Some(question), Some(known)) = (worker.lookups.get(ask.lookup), worker.snapshot()) else { return };
@@ -249,14 +257,16 @@ impl World {
             question.patience(),
             path.trim_start_matches('/').parse().unwrap(),
         );
-        // Whom the ring of before names may be gone.
+        // A node of an earlier ring may be gone.
         let (to, asked) = (index(&call.peer.address).unwrap(), self.now);
-        // Nobody is starved here: who is silent for that long is given up.
+        // No process is starved here: the patience is a plain timeout.
         self.call(
-            Place::Proxy(at),
+            Endpoint::Proxy(at),
             to,
             patience,
-            move |world, back: Back<Answered>| world.asked(to, key, Port::Data, &said, back),
+            move |world, responder: Responder<QuestionResponse>| {
+                world.receive_question(to, key, Port::Data, &said, responder)
+            },
             move |world, answer| {
                 if let Some((_, version)) =
                     answer.as_ref().ok().and_then(|answer| std::str::from_utf8(&answer.body).ok()?.split_once(' '))
@@ -268,9 +278,9 @@ impl World {
         );
     }
 
-    fn answered(&mut self, at: usize, call: &PendingCall, answer: Option<Answered>) {
+    fn answered(&mut self, at: usize, call: &PendingCall, answer: Option<QuestionResponse>) {
         let now = self.now;
-        let answer = answer.ok_or(PeerFailure::Peer).and_then(|Answered { verdict, body }| {
+        let answer = answer.ok_or(PeerFailure::Peer).and_then(|QuestionResponse { verdict, body }| {
             let length = body.len().to_string();
             let all: [Field<'_>; 3] = [
                 (b":status", b"200"),
@@ -283,7 +293,7 @@ impl World {
         let mut all = Vec::new();
         match (Lookups { worker, now }).receive(call, answer) {
             LookupStep::Nothing => {}
-            LookupStep::CallOut(ask) => all.push((0, Done::Ask(ask))),
+            LookupStep::CallOut(ask) => all.push((0, StepOutcome::Ask(ask))),
             LookupStep::Finish(mut fan_out) => {
                 while let Some((stream, step)) = fan_out.next(worker, now) {
                     all.push((stream, done(step, false)));
@@ -291,7 +301,7 @@ impl World {
             }
         }
         for (stream, done) in all {
-            self.goes_on(at, stream, done);
+            self.proceed(at, stream, done);
         }
     }
 }

@@ -5,24 +5,31 @@ use crate::{
     settings::Port,
     simulation::{
         flights::Waiter,
-        net::{Back, Place},
-        proxy::Answered,
+        net::{Endpoint, Responder},
+        proxy::QuestionResponse,
         world::{World, index},
     },
 };
 use meshcache_protocol::wire;
 use std::{cell::Cell, rc::Rc};
 
-/// As the group has it, milliseconds.
+/// The patience of the group, milliseconds.
 pub(super) const PATIENCE: u64 = 250;
-/// How long what is asked waits until its node has caught up.
+/// The time for which a question waits until its node has caught up, milliseconds.
 const WAIT: u64 = 200;
-/// For how long an answer is fresh.
+/// The freshness lifetime of an answer, milliseconds.
 pub(super) const HOUR: u64 = 3_600_000;
 
 impl World {
-    /// A proxy or another node asks for a key.
-    pub(super) fn asked(&mut self, at: usize, key: usize, port: Port, said: &wire::Question, back: Back<Answered>) {
+    /// Answers a proxy's or another node's question about a key.
+    pub(super) fn receive_question(
+        &mut self,
+        at: usize,
+        key: usize,
+        port: Port,
+        said: &wire::Question,
+        responder: Responder<QuestionResponse>,
+    ) {
         let (hop, patience, told) = (said.hop, said.patience, said.clone());
         let knows = move |world: &World| {
             let claim = match port {
@@ -32,26 +39,25 @@ impl World {
             world.nodes[at].cache.consistency.record_claim(claim)
         };
         match knows(self) {
-            Standing::Current => return self.look_up(at, key, hop, patience, back),
-            Standing::Unproven => return self.is_behind(back),
+            Standing::Current => return self.look_up(at, key, hop, patience, responder),
+            Standing::Unproven => return self.pass_behind(responder),
             Standing::Behind => {}
         }
-        self.wake(at);
-        let life = self.nodes[at].life;
+        self.request_catch_up(at);
+        let incarnation = self.nodes[at].incarnation;
         self.after(WAIT, move |world| {
             world.arrive_at(at, move |world| {
-                if world.nodes[at].life != life {
+                if world.nodes[at].incarnation != incarnation {
                 } else if knows(world) == Standing::Current {
-                    world.look_up(at, key, hop, patience, back);
+                    world.look_up(at, key, hop, patience, responder);
                 } else {
-                    world.is_behind(back);
+                    world.pass_behind(responder);
                 }
             })
         });
     }
 
-    /// Somebody asks a node who says that he has heard of a purge that never was. What becomes of his own question
-    /// nobody counts.
+    /// Sends a node questions that claim purges that never were. Their answers are not counted.
     pub(super) fn forge(&mut self, at: usize) {
         let node = &self.nodes[at];
         if !node.is_up || node.is_frozen {
@@ -63,29 +69,29 @@ impl World {
                 if self.nodes[at].cache.consistency.record_claim(Claim::Unauthenticated { position: &purges, marks })
                     == Standing::Behind
                 {
-                    self.wake(at);
+                    self.request_catch_up(at);
                 }
             }
         }
     }
 
-    fn is_behind(&mut self, back: Back<Answered>) {
+    fn pass_behind(&mut self, responder: Responder<QuestionResponse>) {
         self.count("purge-lag");
-        back.send(self, Answered { verdict: "pass; reason=purge-lag".into(), body: Vec::new() });
+        responder.send(self, QuestionResponse { verdict: "pass; reason=purge-lag".into(), body: Vec::new() });
     }
 
-    fn look_up(&mut self, at: usize, key: usize, hop: bool, patience: u64, back: Back<Answered>) {
+    fn look_up(&mut self, at: usize, key: usize, hop: bool, patience: u64, responder: Responder<QuestionResponse>) {
         if let Some((version, age)) = self.stored(at, key) {
             let verdict = format!("hit; ttl={}; age={age}; shared; stored", HOUR - age);
-            return back.send(self, Answered { verdict, body: format!("{key} {version}").into_bytes() });
+            return responder.send(self, QuestionResponse { verdict, body: format!("{key} {version}").into_bytes() });
         }
-        // An owner that is still loading when the asker's patience ends says so.
+        // An owner that is still loading when the patience ends answers so.
         let answered = Rc::new(Cell::new(false));
-        let (late, is_late) = (back.clone(), answered.clone());
+        let (late, is_late) = (responder.clone(), answered.clone());
         self.after(patience.max(1), move |world| {
             world.arrive_at(at, move |world| {
                 if !is_late.replace(true) {
-                    late.send(world, Answered { verdict: "loading".into(), body: Vec::new() });
+                    late.send(world, QuestionResponse { verdict: "loading".into(), body: Vec::new() });
                 }
             })
         });
@@ -100,23 +106,24 @@ impl World {
                 }
                 None => ("pass; reason=not-shared".to_owned(), Vec::new()),
             };
-            back.send(world, Answered { verdict, body });
+            responder.send(world, QuestionResponse { verdict, body });
         });
         let ring = self.nodes[at].cache.cluster.ring();
         let order: Vec<usize> =
             ring.order(self.keys[key].hash()).into_iter().filter_map(|peer| index(&peer.data)).collect();
         if hop || order.first() == Some(&at) {
-            return self.fly(at, key, waiter);
+            return self.join_flight(at, key, waiter);
         }
         let now = self.now;
         let before: Vec<usize> = order.into_iter().take_while(|other| *other != at).take(8).collect();
-        let peers: Vec<usize> = before.into_iter().filter(|other| self.nodes[at].admits(*other, now)).take(2).collect();
+        let peers: Vec<usize> =
+            before.into_iter().filter(|other| self.nodes[at].try_acquire(*other, now)).take(2).collect();
         self.ask_peers(at, key, peers, waiter);
     }
 
     fn ask_peers(&mut self, at: usize, key: usize, mut peers: Vec<usize>, waiter: Waiter) {
         if peers.is_empty() {
-            return self.fly(at, key, waiter);
+            return self.join_flight(at, key, waiter);
         }
         let to = peers.remove(0);
         let purge = self.nodes[at].cache.consistency.position_text().to_string();
@@ -127,14 +134,16 @@ impl World {
             purge,
             ..wire::Question::default()
         };
-        let life = self.nodes[at].life;
+        let incarnation = self.nodes[at].incarnation;
         self.call(
-            Place::Node(at),
+            Endpoint::Node(at),
             to,
             PATIENCE,
-            move |world, back: Back<Answered>| world.asked(to, key, Port::Peer, &question, back),
+            move |world, responder: Responder<QuestionResponse>| {
+                world.receive_question(to, key, Port::Peer, &question, responder)
+            },
             move |world, answer| {
-                if world.nodes[at].life != life {
+                if world.nodes[at].incarnation != incarnation {
                     return;
                 }
                 let now = world.now;

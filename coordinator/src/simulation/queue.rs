@@ -1,19 +1,19 @@
-//! What is to happen, millisecond by millisecond.
+//! The events to come, by millisecond.
 
-use crate::simulation::net::Run;
+use crate::simulation::net::Event;
 use std::collections::VecDeque;
 
-/// A row of things to do for each millisecond from now on; what was decided first is done first.
+/// A row of events for each millisecond from now on, in the order in which they were scheduled.
 #[derive(Default)]
 pub(super) struct Queue {
-    rows: VecDeque<VecDeque<Run>>,
+    rows: VecDeque<VecDeque<Event>>,
     /// Empty ones, to be used again: they are large.
-    spare: Vec<VecDeque<Run>>,
+    spare: Vec<VecDeque<Event>>,
 }
 
 impl Queue {
-    /// Something happens after so many milliseconds.
-    pub(super) fn push(&mut self, millis: u64, run: Run) {
+    /// Schedules an event after a number of milliseconds.
+    pub(super) fn push(&mut self, millis: u64, run: Event) {
         let at = millis as usize;
         if self.rows.len() <= at {
             let spare = &mut self.spare;
@@ -22,12 +22,12 @@ impl Queue {
         self.rows[at].push_back(run);
     }
 
-    /// What happens next in this millisecond.
-    pub(super) fn next(&mut self) -> Option<Run> {
+    /// Takes the next event of this millisecond.
+    pub(super) fn next(&mut self) -> Option<Event> {
         self.rows.front_mut()?.pop_front()
     }
 
-    /// A millisecond goes by.
+    /// Goes on to the next millisecond.
     pub(super) fn pass(&mut self) {
         self.spare.extend(self.rows.pop_front());
     }

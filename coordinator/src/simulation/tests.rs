@@ -1,4 +1,4 @@
-//! What a mesh must hold to, whatever befalls it.
+//! The guarantees of a mesh under faults.
 
 use crate::simulation::{
     check::Figures,
@@ -12,7 +12,7 @@ fn number(variable: &str, default: u64) -> u64 {
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// Small; what befalls a mesh may be larger, as the environment has it.
+/// A small plan. The environment can make those with faults larger.
 fn plan() -> Plan {
     sized(7, 40, 15)
 }
@@ -23,14 +23,14 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         peers: peers as usize,
         proxies: proxies as usize,
         keys: peers as usize * 20,
-        lasts: seconds * 1000,
+        duration: seconds * 1000,
         requests: (proxies * 5).clamp(1000, 20_000),
-        loses: 0,
+        loss: 0,
         purges: 0,
-        blows: 0,
+        faults: 0,
         changes: 0,
         forgeries: 0,
-        deaf: false,
+        ignores_purges: false,
     }
 }
 
@@ -39,7 +39,7 @@ fn run(name: &str, plan: Plan) -> Figures {
     let figures = World::run(plan);
     println!("{name}: {plan:?} took {:?}\n{figures:#?}", begun.elapsed());
     assert_eq!(
-        (figures.stale_from_coordinators, figures.stale_from_proxies, figures.stale_from_deaf_proxies),
+        (figures.stale_from_coordinators, figures.stale_from_proxies, figures.stale_from_cut_off_proxies),
         (0, 0, 0),
         "{figures:?}"
     );
@@ -50,24 +50,24 @@ fn run(name: &str, plan: Plan) -> Figures {
 fn in_quiet_times_each_key_is_loaded_once_and_once_more_for_each_purge() {
     let figures = run("quiet", Plan { purges: 100, ..plan() });
     assert!(figures.keys > 0 && figures.loads <= figures.keys + figures.purges, "{figures:?}");
-    // The last may be under way when it ends.
+    // The last one may be in flight at the end.
     assert!(figures.purges <= figures.purges_everywhere + 1, "{figures:?}");
     assert_eq!(figures.answers.get("passed"), None, "{figures:?}");
-    assert_eq!(figures.purge_calls, figures.purges * 6, "each other peer is told once: {figures:?}");
+    assert_eq!(figures.purge_calls, figures.purges * 6, "one call to each other peer: {figures:?}");
 }
 
 #[test]
-fn who_comes_and_who_leaves_one_after_another_costs_few_loads() {
+fn joins_and_leaves_one_after_another_cost_few_loads() {
     for seed in 1..=3 {
-        let figures = run("changes", Plan { seed, changes: 5000, lasts: 30_000, ..plan() });
-        // Who has just started has not heard yet of one who came before: for three seconds it may peek at the wrong
-        // one.
+        let figures = run("changes", Plan { seed, changes: 5000, duration: 30_000, ..plan() });
+        // A node that has just started does not know yet of an earlier join: for three seconds it may peek at the wrong
+        // node.
         assert!(figures.changes > 5 && figures.loads <= figures.keys + figures.keys / 10, "{figures:?}");
     }
 }
 
 #[test]
-fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_and_messages_are_few() {
+fn under_faults_no_answer_is_older_than_a_purge_and_loads_and_messages_are_few() {
     let plan = sized(
         number("MESHCACHE_SIMULATION_PEERS", 7),
         number("MESHCACHE_SIMULATION_PROXIES", 40),
@@ -75,39 +75,41 @@ fn whatever_befalls_a_mesh_nothing_is_older_than_a_purge_and_loads_and_messages_
     );
     let peers = plan.peers as u64;
     for seed in plan.seed..plan.seed + number("MESHCACHE_SIMULATION_SEEDS", 3) {
-        let figures = run("blows", Plan { seed, loses: 5, purges: peers.max(50), blows: 2000, changes: 3000, ..plan });
+        let figures = run("faults", Plan { seed, loss: 5, purges: peers.max(50), faults: 2000, changes: 3000, ..plan });
         let due = figures.keys + figures.purges;
         let per = |messages: u64, changes: u64| messages as f64 / (changes * peers) as f64;
-        let (calls, words) = (per(figures.purge_calls, figures.purges), per(figures.words, figures.changes));
+        let (calls, announcements) =
+            (per(figures.purge_calls, figures.purges), per(figures.announcements, figures.changes));
         println!(
-            "{} loads where {due} were due; messages for each peer: {calls:.2} a purge, {words:.2} a change of the ring",
+            "{} loads where {due} were due; messages for each peer: {calls:.2} a purge, {announcements:.2} a change of the ring",
             figures.loads
         );
-        // Who dies has lost its keys, and who is cut off loads for itself.
+        // A node that dies loses its entries, and one that is cut off loads for itself.
         assert!(figures.loads <= 5 * due, "{} loads where {due} were due", figures.loads);
-        // Who is down, frozen or cut off is told again and again, for two seconds. A word is said again every three.
-        assert!(calls < 10.0 && words < 10.0, "{figures:?}");
+        // Purges are sent again and again to a node that is down, frozen or cut off, for two seconds. Announcements are
+        // repeated every three.
+        assert!(calls < 10.0 && announcements < 10.0, "{figures:?}");
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_figures_and_another_one_others() {
-    let plan = Plan { lasts: 5000, loses: 5, purges: 50, blows: 700, changes: 3000, ..plan() };
+    let plan = Plan { duration: 5000, loss: 5, purges: 50, faults: 700, changes: 3000, ..plan() };
     let plan = Plan { keys: 100, requests: 500, ..plan };
     assert_eq!(World::run(plan), World::run(plan));
     assert_ne!(World::run(plan), World::run(Plan { seed: plan.seed + 100, ..plan }));
 }
 
 #[test]
-fn who_invents_purges_changes_nothing_for_anybody_else() {
-    let plan = Plan { loses: 5, purges: 50, blows: 1000, ..plan() };
+fn a_client_that_makes_up_purges_changes_nothing_for_others() {
+    let plan = Plan { loss: 5, purges: 50, faults: 1000, ..plan() };
     let honest = World::run(plan);
     assert_eq!(World::run(Plan { forgeries: 100, ..plan }), honest);
 }
 
 #[test]
-fn it_is_noticed_when_nodes_do_not_hear_what_others_purged() {
-    let plan = Plan { deaf: true, loses: 5, purges: 50, blows: 2000, ..plan() };
-    let figures = World::run(Plan { keys: 50, lasts: 20_000, ..plan });
+fn nodes_that_ignore_the_purges_of_others_are_noticed() {
+    let plan = Plan { ignores_purges: true, loss: 5, purges: 50, faults: 2000, ..plan() };
+    let figures = World::run(Plan { keys: 50, duration: 20_000, ..plan });
     assert!(figures.stale_from_coordinators > 0, "{figures:?}");
 }

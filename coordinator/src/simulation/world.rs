@@ -1,11 +1,11 @@
-//! All that there is: nodes, proxies, keys, time, and what may befall them.
+//! The world: nodes, proxies, keys, time, and faults.
 
 use crate::{
     clock::simulated,
     cluster::announcements::MembershipEvent,
     simulation::{
-        check::{Figures, Thing},
-        net::{Dice, Place},
+        check::{Figures, ServiceKey},
+        net::{Dice, Endpoint},
         node::Node,
         proxy::Proxy,
         queue::Queue,
@@ -16,7 +16,7 @@ use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::Config};
 use meshcache_proxy::state::snapshot::FeedUpdate;
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-/// What a run is like.
+/// The parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -24,21 +24,21 @@ pub(super) struct Plan {
     pub(super) proxies: usize,
     pub(super) keys: usize,
     /// Milliseconds.
-    pub(super) lasts: u64,
-    /// Requests a second, of all clients together.
+    pub(super) duration: u64,
+    /// Requests a second of all clients together.
     pub(super) requests: u64,
-    /// Of a thousand messages so many get lost.
-    pub(super) loses: u64,
+    /// Lost messages of each thousand.
+    pub(super) loss: u64,
     /// Milliseconds from one purge to the next; 0: none.
     pub(super) purges: u64,
-    /// Milliseconds from one blow to the next; 0: nothing befalls anybody.
-    pub(super) blows: u64,
+    /// Milliseconds from one fault to the next; 0: none.
+    pub(super) faults: u64,
     /// Milliseconds from one join or leave to the next; 0: none.
     pub(super) changes: u64,
-    /// Milliseconds from one invented position to the next; 0: none.
+    /// Milliseconds from one made-up position to the next; 0: none.
     pub(super) forgeries: u64,
-    /// Nodes do not hear what others purge, and nobody misses them: to see that this is noticed.
-    pub(super) deaf: bool,
+    /// Nodes ignore the purges of others, and are not missed: to see that the checks notice it.
+    pub(super) ignores_purges: bool,
 }
 
 pub(super) struct World {
@@ -46,25 +46,25 @@ pub(super) struct World {
     pub(super) turn: u64,
     pub(super) dice: Dice,
     pub(super) queue: Queue,
-    pub(super) loses: u64,
+    pub(super) loss: u64,
     pub(super) messages: u64,
     pub(super) lost: u64,
-    /// Each so manieth node is cut off from the others, together.
+    /// Every nth node is cut off from the others; together they are not.
     cut: Option<u64>,
-    pub(super) deaf: bool,
+    pub(super) ignores_purges: bool,
     pub(super) nodes: Vec<Node>,
     pub(super) proxies: Vec<Proxy>,
     pub(super) keys: Vec<Key>,
-    pub(super) things: Vec<Thing>,
+    pub(super) service_keys: Vec<ServiceKey>,
     pub(super) groups: Arc<Groups>,
     pub(super) config: Config,
-    /// All that ever are, one more than there are at first.
+    /// All nodes: one more than at the start.
     pub(super) peers: Rc<[Peer]>,
-    /// Of so many all know by discovery.
+    /// The number of nodes that discovery knows.
     pub(super) discovered: usize,
     pub(super) rings: BTreeMap<u64, Arc<Ring>>,
-    /// What feeds have said, read once for all who were told the same.
-    pub(super) said: BTreeMap<Bytes, FeedUpdate>,
+    /// The feed responses, read once for all proxies.
+    pub(super) feed_updates: BTreeMap<Bytes, FeedUpdate>,
     pub(super) figures: Figures,
 }
 
@@ -72,7 +72,7 @@ fn address(node: usize) -> String {
     format!("10.0.{}.{}:8080", node / 250, node % 250 + 1)
 }
 
-/// The node of that address.
+/// The node of an address.
 pub(super) fn index(address: &str) -> Option<usize> {
     let mut parts = address.strip_suffix(":8080")?.split('.').skip(2).map(str::parse::<usize>);
     Some(parts.next()?.ok()? * 250 + parts.next()?.ok()? - 1)
@@ -83,7 +83,7 @@ fn peer(node: usize) -> Peer {
 }
 
 impl World {
-    /// A mesh in which all know each other.
+    /// A mesh in which all nodes know each other.
     fn new(plan: Plan) -> Self {
         let config = serde_json::json!({"version": 1, "groups": [
             {"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}, "patience": "250ms", "hot": {"ttl": "1h"}, "limits": {"object": "1KiB"}},
@@ -99,32 +99,32 @@ impl World {
             turn: 0,
             dice: Dice(plan.seed),
             queue: Queue::default(),
-            loses: plan.loses,
+            loss: plan.loss,
             messages: 0,
             lost: 0,
             cut: None,
-            deaf: plan.deaf,
+            ignores_purges: plan.ignores_purges,
             nodes: Vec::new(),
             proxies: (0..plan.proxies).map(Proxy::new).collect(),
             keys: (0..plan.keys).map(key).collect(),
-            things: (0..plan.keys).map(|_| Thing::default()).collect(),
+            service_keys: (0..plan.keys).map(|_| ServiceKey::default()).collect(),
             groups,
             config,
             peers: (0..=plan.peers).map(peer).collect(),
             discovered: plan.peers,
             rings: BTreeMap::new(),
-            said: BTreeMap::new(),
+            feed_updates: BTreeMap::new(),
             figures: Figures::default(),
         };
         simulated::set(world.now);
-        // One more, who comes later.
+        // One more, which joins later.
         world.nodes = (0..=plan.peers).map(|at| Node::new(at, 0, &world)).collect();
         world.nodes[plan.peers].is_up = false;
         for at in 0..plan.peers {
             world.settle(at);
             let phase = world.dice.below(3000);
             world.after(phase, move |world| {
-                world.arrive_at(at, move |world| world.go_on_saying(at, MembershipEvent::Join, 0))
+                world.arrive_at(at, move |world| world.keep_announcing(at, MembershipEvent::Join, 0))
             });
         }
         for at in 0..plan.proxies {
@@ -139,12 +139,12 @@ impl World {
         &self.peers[node].name
     }
 
-    /// Whether nothing comes through between these.
-    pub(super) fn is_cut(&self, a: Place, b: Place) -> bool {
+    /// Whether two endpoints are cut off from each other.
+    pub(super) fn is_cut(&self, a: Endpoint, b: Endpoint) -> bool {
         let Some(share) = self.cut else { return false };
-        let side = |place: Place| match place {
-            Place::Node(node) => (node as u64).is_multiple_of(share),
-            Place::Proxy(proxy) => proxy % 4 == 0,
+        let side = |place: Endpoint| match place {
+            Endpoint::Node(node) => (node as u64).is_multiple_of(share),
+            Endpoint::Proxy(proxy) => proxy % 4 == 0,
         };
         side(a) != side(b)
     }
@@ -152,15 +152,15 @@ impl World {
     /// Runs a plan to its end.
     pub(super) fn run(plan: Plan) -> Figures {
         let mut world = Self::new(plan);
-        // All proxies know the ring before anybody asks.
+        // All proxies know the ring before the first request.
         let begin = 2_500;
-        let end = world.now + begin + plan.lasts;
+        let end = world.now + begin + plan.duration;
         world.after(begin, move |world| world.clients(plan));
         if plan.purges > 0 {
             world.after(begin + plan.purges, move |world| world.purges(plan));
         }
-        if plan.blows > 0 {
-            world.after(begin + plan.blows, move |world| world.blows(plan));
+        if plan.faults > 0 {
+            world.after(begin + plan.faults, move |world| world.faults(plan));
         }
         if plan.forgeries > 0 {
             world.after(plan.forgeries, move |world| world.forgeries(plan));
@@ -176,11 +176,12 @@ impl World {
             world.now += 1;
             simulated::set(world.now);
         }
-        let World { things, messages, lost, mut figures, .. } = world;
+        let World { service_keys, messages, lost, mut figures, .. } = world;
         (figures.messages, figures.lost) = (messages, lost);
-        figures.keys = things.iter().filter(|thing| thing.loads > 0).count() as u64;
-        figures.loads = things.iter().map(|thing| thing.loads).sum();
-        figures.most_loads = things.iter().map(|thing| thing.loads.saturating_sub(thing.version)).max().unwrap_or(0);
+        figures.keys = service_keys.iter().filter(|thing| thing.loads > 0).count() as u64;
+        figures.loads = service_keys.iter().map(|thing| thing.loads).sum();
+        figures.most_loads =
+            service_keys.iter().map(|thing| thing.loads.saturating_sub(thing.version)).max().unwrap_or(0);
         figures
     }
 
@@ -196,14 +197,14 @@ impl World {
     }
 
     fn purges(&mut self, plan: Plan) {
-        // Whoever purges knows some of the coordinators.
+        // Purges are ordered at some of the coordinators.
         let (at, key) =
             (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
         self.purge(at, key);
         self.after(plan.purges, move |world| world.purges(plan));
     }
 
-    /// Somebody tells every node of purges that never were.
+    /// Sends every node claims of purges that never were.
     fn forgeries(&mut self, plan: Plan) {
         for at in 0..plan.peers {
             self.forge(at);
@@ -211,44 +212,44 @@ impl World {
         self.after(plan.forgeries, move |world| world.forgeries(plan));
     }
 
-    /// One node leaves and is back, or the last one comes and leaves.
+    /// One node leaves and returns, or the last one joins and leaves.
     fn changes(&mut self, plan: Plan) {
         let last = plan.peers;
         let at = if self.dice.below(2) == 0 { last } else { self.dice.below(plan.peers as u64) as usize };
         if !self.nodes[at].is_up {
-            self.starts(at);
+            self.start(at);
         } else if !self.nodes[at].is_frozen {
             self.leave(at);
             if at != last {
-                self.after(4000, move |world| world.back(at));
+                self.after(4000, move |world| world.restart(at));
             }
         }
         self.after(plan.changes, move |world| world.changes(plan));
     }
 
-    fn back(&mut self, at: usize) {
+    fn restart(&mut self, at: usize) {
         if !self.nodes[at].is_up {
-            self.starts(at);
+            self.start(at);
         }
     }
 
-    /// Something befalls somebody.
-    fn blows(&mut self, plan: Plan) {
+    /// Kills or freezes a node, or cuts off some.
+    fn faults(&mut self, plan: Plan) {
         let at = self.dice.below(plan.peers as u64) as usize;
-        let lasts = 500 + self.dice.below(4000);
+        let duration = 500 + self.dice.below(4000);
         let is_well = self.nodes[at].is_up && !self.nodes[at].is_frozen;
         match self.dice.below(3) {
             0 if is_well => {
-                self.ends(at);
-                self.after(lasts, move |world| world.back(at));
+                self.stop(at);
+                self.after(duration, move |world| world.restart(at));
             }
-            1 if is_well => self.freezes(at, lasts),
+            1 if is_well => self.freeze(at, duration),
             _ if self.cut.is_none() => {
                 self.cut = Some(2 + self.dice.below(8));
-                self.after(lasts, |world| world.cut = None);
+                self.after(duration, |world| world.cut = None);
             }
             _ => {}
         }
-        self.after(plan.blows, move |world| world.blows(plan));
+        self.after(plan.faults, move |world| world.faults(plan));
     }
 }

@@ -12,7 +12,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use meshcache_coordinator::{
     config::{Config, Flags},
-    coordinator::{Coordinator, Ports},
+    coordinator::Coordinator,
+    server::Ports,
 };
 use std::{
     convert::Infallible,

@@ -10,7 +10,7 @@ mod waiter;
 pub(crate) use guard::FlightGuard;
 pub(crate) use join_condition::{FlightNumbers, JoinCondition};
 pub(crate) use table::{FlightLimits, Full};
-pub(crate) use waiter::{Waited, Waiter};
+pub(crate) use waiter::{WaitOutcome, Waiter};
 
 use join_condition::Role;
 use meshcache_protocol::Key;
@@ -28,7 +28,7 @@ pub(crate) struct Flights<T> {
 }
 
 /// A waiter; and the guard, if the flight begins with it.
-type Joined<T> = Result<(Waiter<T>, Option<FlightGuard<T>>), Full>;
+type JoinResult<T> = Result<(Waiter<T>, Option<FlightGuard<T>>), Full>;
 
 impl<T: Clone> Flights<T> {
     pub(crate) fn new(limits: FlightLimits, numbers: FlightNumbers) -> Self {
@@ -42,7 +42,12 @@ impl<T: Clone> Flights<T> {
     ///
     /// `stored`: called if no flight is under way, while no other can begin. Returns what a flight has stored since the
     /// caller's lookup.
-    pub(crate) fn join(&self, key: &Key, condition: JoinCondition, stored: impl FnOnce() -> Option<T>) -> Joined<T> {
+    pub(crate) fn join(
+        &self,
+        key: &Key,
+        condition: JoinCondition,
+        stored: impl FnOnce() -> Option<T>,
+    ) -> JoinResult<T> {
         let (shared, now) = (&self.shared, Instant::now());
         let mut table = shared.table.lock();
         if shared.waiters.load(Relaxed) >= shared.limits.waiters {
@@ -135,7 +140,7 @@ fn begin<T>(
     at: Key,
     previous: Option<watch::Receiver<Option<T>>>,
     condition: JoinCondition,
-) -> Joined<T> {
+) -> JoinResult<T> {
     if table.flights.len() >= shared.limits.flights {
         return Err(Full);
     }

@@ -32,7 +32,7 @@ async fn the_first_request_starts_a_flight_and_the_others_join() {
     assert!(none.is_none());
     drop(first);
     guard.unwrap().complete("x", 0);
-    assert_eq!(second.wait(soon()).await, Waited::Completed("x"), "although the first is gone");
+    assert_eq!(second.wait(soon()).await, WaitOutcome::Completed("x"), "although the first is gone");
     assert_eq!(flights.counts(), (0, 0));
     assert!(flights.join(&key(1), JoinCondition::default(), nothing).unwrap().1.is_some(), "the next one starts anew");
 }
@@ -42,7 +42,7 @@ async fn what_the_flight_before_has_stored_is_not_loaded_again() {
     let flights = flights(LIMITS);
     let (waiter, none) = flights.join(&key(1), JoinCondition::default(), || Some("stored")).unwrap();
     assert!(none.is_none());
-    assert_eq!(waiter.wait(soon()).await, Waited::Completed("stored"));
+    assert_eq!(waiter.wait(soon()).await, WaitOutcome::Completed("stored"));
     assert_eq!(flights.counts(), (0, 0), "no other request gets it");
     let (_waiter, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     let (_other, none) = flights
@@ -61,7 +61,7 @@ async fn another_coordinator_waits_only_for_a_load_from_the_origin() {
     guard.mark_loading();
     let found = flights.join_load(&key(1)).unwrap();
     guard.complete("x", 0);
-    assert_eq!(found.wait(soon()).await, Waited::Completed("x"));
+    assert_eq!(found.wait(soon()).await, WaitOutcome::Completed("x"));
     assert_eq!(flights.counts().0, 0);
 }
 
@@ -72,10 +72,10 @@ async fn each_waiter_has_its_own_deadline() {
     let (hasty, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     let (patient, _) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
     let patient = tokio::spawn(patient.wait(soon()));
-    assert!(matches!(hasty.wait(Instant::now() + Duration::from_millis(10)).await, Waited::TimedOut(_)));
+    assert!(matches!(hasty.wait(Instant::now() + Duration::from_millis(10)).await, WaitOutcome::TimedOut(_)));
     advance(Duration::from_millis(500)).await;
     guard.unwrap().complete(7, 0);
-    assert_eq!(patient.await.unwrap(), Waited::Completed(7));
+    assert_eq!(patient.await.unwrap(), WaitOutcome::Completed(7));
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_panic_aborts_the_flight_for_all_waiters() {
         std::panic::panic_any(());
     });
     assert!(flown.await.is_err());
-    assert_eq!(waiter.wait(soon()).await, Waited::Aborted);
+    assert_eq!(waiter.wait(soon()).await, WaitOutcome::Aborted);
     assert_eq!(flights.counts(), (0, 0));
 }
 
@@ -112,8 +112,8 @@ async fn a_detached_flight_is_not_joined() {
     old.unwrap().complete("old", 0);
     assert_eq!(flights.counts().0, 1, "the old flight removes only itself");
     new.unwrap().complete("new", 0);
-    assert_eq!(before.wait(soon()).await, Waited::Completed("old"));
-    assert_eq!(after.wait(soon()).await, Waited::Completed("new"));
+    assert_eq!(before.wait(soon()).await, WaitOutcome::Completed("old"));
+    assert_eq!(after.wait(soon()).await, WaitOutcome::Completed("new"));
 }
 
 #[tokio::test]
@@ -139,13 +139,13 @@ async fn requests_for_a_newer_response_share_the_flight_that_follows() {
     let second = flown.await.unwrap();
     assert_eq!(
         (early.wait(soon()).await, plain.wait(soon()).await),
-        (Waited::Completed("old"), Waited::Completed("old"))
+        (WaitOutcome::Completed("old"), WaitOutcome::Completed("old"))
     );
     let (late, none) = flights.join(&key(1), newer(came), nothing).unwrap();
     assert!(none.is_none(), "it began after that, too");
     second.complete("new", 0);
     for waiter in [one, two, late] {
-        assert_eq!(waiter.wait(soon()).await, Waited::Completed("new"));
+        assert_eq!(waiter.wait(soon()).await, WaitOutcome::Completed("new"));
     }
     assert_eq!(flights.counts(), (0, 0));
 }
@@ -153,7 +153,7 @@ async fn requests_for_a_newer_response_share_the_flight_that_follows() {
 /// Waits in vain, and returns the ticket to come back with.
 async fn ticket<T: Clone>(waiter: Waiter<T>) -> u64 {
     match waiter.wait(Instant::now() + Duration::from_millis(10)).await {
-        Waited::TimedOut(ticket) => ticket,
+        WaitOutcome::TimedOut(ticket) => ticket,
         _ => panic!("it has completed"),
     }
 }
@@ -184,11 +184,11 @@ async fn a_request_that_comes_back_stays_with_its_flight() {
         "a request that may not join the first has the one that follows"
     );
     first.unwrap().complete("old", 0);
-    assert_eq!(again.wait(soon()).await, Waited::Completed("old"));
+    assert_eq!(again.wait(soon()).await, WaitOutcome::Completed("old"));
     let mut second = second.unwrap();
     second.wait_for_previous().await;
     second.complete("new", 0);
-    assert_eq!(again_late.wait(soon()).await, Waited::Completed("new"));
+    assert_eq!(again_late.wait(soon()).await, WaitOutcome::Completed("new"));
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_result_is_kept_for_requests_on_their_way_back() {
         let (waiter, none) = flights.join(&key(1), condition, nothing).unwrap();
         assert!(none.is_none());
         assert_eq!((condition.leads(waiter.number), condition.is_in_time_for(waiter.number)), (leads, leads));
-        assert_eq!(waiter.wait(soon()).await, Waited::Completed("x"));
+        assert_eq!(waiter.wait(soon()).await, WaitOutcome::Completed("x"));
     }
     assert!(
         flights

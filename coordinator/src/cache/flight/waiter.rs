@@ -24,7 +24,7 @@ pub(crate) struct Waiter<T> {
 
 /// How waiting ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Waited<T> {
+pub(crate) enum WaitOutcome<T> {
     /// The flight completed with this.
     Completed(T),
     /// The waiter's own time was up; the flight goes on. The ticket with which to come back for its result.
@@ -62,18 +62,18 @@ impl<T> Waiter<T> {
 
 impl<T: Clone> Waiter<T> {
     /// Waits until the flight has completed, at most until the deadline.
-    pub(crate) async fn wait(mut self, deadline: Instant) -> Waited<T> {
+    pub(crate) async fn wait(mut self, deadline: Instant) -> WaitOutcome<T> {
         match timeout_at(deadline, self.result.wait_for(Option::is_some)).await {
-            Ok(Ok(value)) => return (*value).clone().map_or(Waited::Aborted, Waited::Completed),
-            Ok(Err(_)) => return Waited::Aborted,
+            Ok(Ok(value)) => return (*value).clone().map_or(WaitOutcome::Aborted, WaitOutcome::Completed),
+            Ok(Err(_)) => return WaitOutcome::Aborted,
             Err(_) => {}
         }
         self.state.is_awaited.store(true, Relaxed);
         // A flight that completes after this look keeps its result: both hold the lock.
         let _table = self.shared.table.lock();
         match self.result.borrow().clone() {
-            Some(value) => Waited::Completed(value),
-            None => Waited::TimedOut(self.number + self.role as u64),
+            Some(value) => WaitOutcome::Completed(value),
+            None => WaitOutcome::TimedOut(self.number + self.role as u64),
         }
     }
 }

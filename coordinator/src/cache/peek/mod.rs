@@ -5,7 +5,7 @@ mod tests;
 
 use crate::{
     cache::{
-        flight::Waited,
+        flight::WaitOutcome,
         flight_key::variant_key,
         load::LoadJob,
         state::Cache,
@@ -151,7 +151,7 @@ pub(crate) async fn answer(cache: &Cache, key: Vec<u8>, patience: Duration) -> P
     let flight = std::iter::once(key.clone()).chain(variants).find_map(|key| cache.loads.join_load(&key));
     // What is stored may be what the flight replaces.
     if let Some(waiter) = flight
-        && let Waited::TimedOut(_) = waiter.wait(Instant::now() + patience).await
+        && let WaitOutcome::TimedOut(_) = waiter.wait(Instant::now() + patience).await
     {
         cache.metrics.count_peek_answered("loading");
         return PeekAnswer::Loading;

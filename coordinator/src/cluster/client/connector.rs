@@ -12,7 +12,7 @@ use std::{
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// How long connecting may take before the next peer is asked.
+/// The timeout of connecting, after which the next peer is asked.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connector to one address.

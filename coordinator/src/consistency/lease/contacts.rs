@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// How long an answer of a peer is valid, milliseconds.
+/// The validity of a peer's answer, milliseconds.
 pub(crate) const LEASE: u64 = 1500;
 
 /// The other peers of the ring.

@@ -19,8 +19,8 @@ use contacts::{Contact, Contacts};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// How long a majority waits for the other peers, which may know purges that it does not, before it flushes its stores,
-/// milliseconds.
+/// The time for which a majority waits for the other peers, which may know purges that it does not, before it flushes
+/// its stores, milliseconds.
 const GRACE: u64 = 1000;
 /// With more peers than these the end of the lease is computed every [`INTERVAL`], and not at each answer: it looks at
 /// all of them.
@@ -35,7 +35,7 @@ pub(crate) struct Lease {
     unknown: UnknownPurges,
 }
 
-/// What an answer, a refusal, or a new ring does to the lease.
+/// The effect of an answer, a refusal, or a new ring on the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     /// The lease holds, or does not yet.
@@ -47,7 +47,7 @@ pub(crate) enum Renewal {
     Flush,
 }
 
-/// What is to be expected of a purge that is unknown here.
+/// The prospects of a purge that is unknown here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unknown {
     /// A peer may know it.

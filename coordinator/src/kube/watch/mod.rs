@@ -30,7 +30,7 @@ const SHORT_WATCH: Duration = Duration::from_secs(10);
 /// After this number of short watches in a row a list alone ends no trouble.
 const MAX_SHORT_WATCHES: u32 = 2;
 
-/// What the watches have shown.
+/// The state of the watches.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WatchState {
     /// The last view; `None` until the API server has answered for the first time.
