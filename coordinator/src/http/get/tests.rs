@@ -78,11 +78,11 @@ async fn only_plain_http_urls_are_asked() {
     for url in ["https://127.0.0.1/", "/path", "127.0.0.1:1"] {
         assert_eq!(get(url).await, Err(format!("`{url}` is not http://HOST[:PORT]/PATH")));
     }
-    assert!(get("http://a b/").await.unwrap_err().starts_with("`http://a b/` is no URL: "));
+    assert!(get("http://a b/").await.unwrap_err().starts_with("`http://a b/` is not a URL: "));
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_an_error() {
+async fn a_port_without_a_listener_is_an_error() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}/", socket.local_addr().unwrap());
