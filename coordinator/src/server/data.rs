@@ -45,7 +45,7 @@ impl Handler for DataPort {
     }
 }
 
-/// Rejects a head with too many fields. A proxy or a peer is told to pass the request on itself.
+/// Rejects a head with too many fields. A proxy or a peer passes its client's request on itself.
 pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
     if request.headers().contains_key(wire::header::WIRE) {
         return response::decline(&PassReason::new(TOO_MANY_FIELDS, ""));

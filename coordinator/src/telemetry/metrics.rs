@@ -1,5 +1,4 @@
-//! The coordinator's metrics, under the names that groupcache's users have on their dashboards. docs/metrics.md
-//! explains each.
+//! The coordinator's metrics, under the names of groupcache's dashboards. docs/metrics.md explains each.
 //!
 //! Long: a field, a registration and a method for each metric.
 
@@ -32,7 +31,7 @@ pub struct Metrics {
     pub peers: IntGauge,
     /// `kubegroup_events`: changes that discovery has seen.
     pub discovery_events: IntCounter,
-    /// `meshcache_ring_age_seconds`: how long the Kubernetes API has sent no changes of the ring; 0 while it does.
+    /// `meshcache_ring_age_seconds`: how long the Kubernetes API's changes have been missing; 0 while they arrive.
     pub ring_age: IntGauge,
     /// `meshcache_config_last_reload_successful`: 0 while the file is invalid and the previous groups are in use, else 1.
     pub reload_successful: IntGauge,
@@ -140,20 +139,12 @@ impl Metrics {
             reload_successful: gauge(
                 to,
                 "meshcache_config_last_reload_successful",
-                "1, or 0 while the file is invalid and the previous configuration is in use.",
+                "0 while the file is invalid and the previous groups are in use, else 1.",
             )?,
             flights: gauge(to, "meshcache_flights", "Loads in progress that requests may join.")?,
             purges: counter(to, "meshcache_purges_total", "Purges carried out here, of any coordinator.")?,
-            purged_entries: counter(
-                to,
-                "meshcache_purged_entries_total",
-                "Entries that purges removed or made stale here.",
-            )?,
-            purges_unreached: counter(
-                to,
-                "meshcache_purges_unreached_total",
-                "Coordinators that a purge from here did not reach.",
-            )?,
+            purged_entries: counter(to, "meshcache_purged_entries_total", "Entries removed or made stale by purges.")?,
+            purges_unreached: counter(to, "meshcache_purges_unreached_total", "Peers that purges did not reach.")?,
             purge_log: gauge(
                 to,
                 "meshcache_purge_log",
@@ -202,12 +193,7 @@ impl Metrics {
                 "meshcache_inflight_body_bytes",
                 "Bytes of bodies on their way into the store.",
             )?,
-            config_info: gauges(
-                to,
-                "meshcache_config_info",
-                "1, with the digest of the groups in a label.",
-                &["digest"],
-            )?,
+            config_info: gauges(to, "meshcache_config_info", "1, with the groups' digest in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
             peer_problems: gauges(
@@ -341,8 +327,7 @@ impl Metrics {
         self.purge_log.set(i64::try_from(len).unwrap_or(i64::MAX));
     }
 
-    /// Says how many requests wait, how many bytes are on their way into the store, and how many those take that are
-    /// under way.
+    /// Sets the waiting requests, the bytes of bodies on their way into the store, and those of requests in progress.
     pub fn set_under_way(&self, (waiters, bytes, heads): (usize, u64, u64)) {
         self.heads.set(i64::try_from(heads).unwrap_or(i64::MAX));
         self.waiters.set(i64::try_from(waiters).unwrap_or(i64::MAX));
