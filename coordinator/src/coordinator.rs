@@ -34,8 +34,8 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// The shortest time for which a coordinator goes on as before after it has announced that it leaves: proxies learn of it
-/// at their workers' next tick.
+/// The shortest time for which a coordinator goes on as before after it has announced that it leaves: proxies learn of
+/// it at their workers' next tick.
 const LINGER: Duration = Duration::from_millis(500);
 /// The part of the drain timeout in which entries may be handed over.
 const HAND_OVER_SHARE: f64 = 0.8;
@@ -306,8 +306,8 @@ impl Coordinator {
         let begun = Instant::now();
         joining.abort();
         if cache.cluster.peers.has_token() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
-            // Out of the ring before the next owners are looked up. Peers that are slow to acknowledge it are not waited
-            // for.
+            // Out of the ring before the next owners are looked up. Peers that are slow to acknowledge it are not
+            // waited for.
             announcer.leave_ring();
             background.spawn({
                 let announcer = announcer.clone();

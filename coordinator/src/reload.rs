@@ -23,7 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The time between two checks: a ConfigMap changes its files by a link, which few kinds of notification see.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time for which a token file may be missing or empty, as while an editor writes it, before its tokens are revoked.
+/// The time for which a token file may be missing or empty, as while an editor writes it, before its tokens are
+/// revoked.
 const REVOKE_DELAY: Duration = Duration::from_secs(10);
 
 /// Checks the files, and applies valid ones.

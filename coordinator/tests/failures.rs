@@ -195,8 +195,8 @@ impl Outage {
         Self { status, origin, front }
     }
 
-    /// Asks for a path many times; each answer is the stale one, and the origin is asked `times`. On a busy machine they may
-    /// take longer than the pause between two tries, half a second at least.
+    /// Asks for a path many times; each answer is the stale one, and the origin is asked `times`. On a busy machine
+    /// they may take longer than the pause between two tries, half a second at least.
     async fn asked_within_the_pause(&self, path: &str, times: usize, why: &str) {
         let began = Instant::now();
         let asked = self.asked(path, 20).await;

@@ -5,8 +5,8 @@ pub const BASE_REST: u64 = 1000;
 /// The longest time that a breaker stays open, milliseconds: a peer that is back is asked again within it.
 pub const MAX_REST: u64 = 4000;
 
-/// A circuit breaker. Closed: the peer is asked. Open: it is not. After a rest it is half open: one question at a time is
-/// a trial.
+/// A circuit breaker. Closed: the peer is asked. Open: it is not. After a rest it is half open: one question at a time
+/// is a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker(Option<Open>);
 

@@ -11,8 +11,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The feed's version of this code, which also reads and answers the version before it. From version 2 on, the state has
-/// the digests of all rules; a filter of version 1 makes them itself.
+/// The feed's version of this code, which also reads and answers the version before it. From version 2 on, the state
+/// has the digests of all rules; a filter of version 1 makes them itself.
 pub const VERSION: u32 = 2;
 
 /// How long a coordinator waits for something new before it answers with a heartbeat, milliseconds.
@@ -100,8 +100,8 @@ impl State {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct News {
-    /// The position before them. A proxy that has less has missed purges that are no longer in the log, and empties its
-    /// cache.
+    /// The position before them. A proxy that has less has missed purges that are no longer in the log, and empties
+    /// its cache.
     pub since: Position,
     /// The position after them.
     pub position: Position,

@@ -25,7 +25,7 @@ const MAX_FIELDS: usize = 4096;
 pub struct Frame<'a> {
     /// The key's bytes.
     pub key: &'a [u8],
-    /// What decisions about it need.
+    /// The values that decisions about it need.
     pub metadata: Metadata,
     /// Its header fields, with purge tags.
     pub fields: Vec<Field<'a>>,
@@ -33,7 +33,7 @@ pub struct Frame<'a> {
     pub body: &'a [u8],
 }
 
-/// What decisions about a stored response need.
+/// The values that decisions about a stored response need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Its freshness.
@@ -96,7 +96,7 @@ pub fn new_message(position: &Position) -> Vec<u8> {
 /// Reads a message: the sender's purge position and all frames.
 ///
 /// # Errors
-/// What is wrong with the first part that cannot be read.
+/// The first fault of a message.
 pub fn read(bytes: &[u8]) -> Result<(Position, Vec<Frame<'_>>), BadFrame> {
     let (version, rest) = bytes.split_first().ok_or(BadFrame::Cut)?;
     if *version != VERSION {

@@ -10,8 +10,8 @@
 //! **[verdict](wire::Verdict)**. Whether a response may be stored, and which requests it may answer, is decided in
 //! [`freshness`].
 //!
-//! Proxies poll the [`feed`] for groups, ring and **purges**. A purge is numbered by the coordinator that ordered it, and
-//! a **position** ([`purge::Position`]) tells which purges a store has carried out. Coordinators exchange stored
+//! Proxies poll the [`feed`] for groups, ring and **purges**. A purge is numbered by the coordinator that ordered it,
+//! and a **position** ([`purge::Position`]) tells which purges a store has carried out. Coordinators exchange stored
 //! responses as [`frame`]s. All calls between the parts are below the paths in [`paths`].
 //!
 //! The crate is pure: no I/O, no clock, no globals; time is an argument. It builds for native targets, `wasm32-wasip1`

@@ -15,9 +15,9 @@ pub struct Config {
     pub hot_bytes_per_worker: Size,
     /// The only groups that this proxy serves. `None`: all on an outbound listener, none on an inbound one.
     pub groups: Option<Vec<String>>,
-    /// The side of the listeners that have this configuration, as in their `traffic_direction` (unspecified: outbound).
-    /// It saves asking Envoy at each hot response. If Envoy disagrees at a check, every request passes from then on.
-    /// The same configuration must not be on listeners of both sides. `None`: Envoy is asked.
+    /// The side of the listeners that have this configuration, as in their `traffic_direction` (unspecified:
+    /// outbound). It saves asking Envoy at each hot response. If Envoy disagrees at a check, every request passes
+    /// from then on. One configuration must not be on listeners of both sides. `None`: Envoy is asked.
     pub side: Option<Side>,
     /// The kind of the routes of these listeners. If they may change path, host or headers, nothing is answered here,
     /// and all is observed.

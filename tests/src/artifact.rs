@@ -13,8 +13,8 @@ pub fn file(path: &str) -> PathBuf {
     repository().join(path)
 }
 
-/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for an optimised program, such as the demo, only
-/// an optimised one.
+/// `MESHCACHE_COORDINATOR_BIN`, else the coordinator that was built last; for an optimised program, such as the demo,
+/// only an optimised one.
 pub fn coordinator() -> PathBuf {
     let profiles: &[&str] = if cfg!(debug_assertions) { &["quick", "release", "debug"] } else { &["quick", "release"] };
     let built: Vec<PathBuf> =

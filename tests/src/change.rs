@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::groups::SHOP;
-use crate::load::{Load, Until, load};
-use crate::wait::{SOON, await_until};
-use crate::{Ask, Coordinator, Mesh, Reply};
+use crate::{
+    Ask, Coordinator, Mesh, Reply,
+    groups::SHOP,
+    load::{Load, Until, load},
+    wait::{SOON, await_until},
+};
 
 /// The time that the origin takes where coordinators die or freeze.
 pub const ORIGIN: Duration = Duration::from_millis(20);

@@ -1,8 +1,10 @@
 //! The Helm chart as people use it: what helm says, and the objects that it renders.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Command, Output},
+};
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

@@ -1,8 +1,6 @@
 //! A plain HTTP/1.1 client: what to ask, a connection to ask on, the answer as it came.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -10,8 +8,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// The longest that any answer may take: a request that hangs is a finding, not a reason to hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);

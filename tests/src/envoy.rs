@@ -1,16 +1,20 @@
 //! A real Envoy that runs a file of envoy/, with the test's own addresses and ports filled in.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, Signal};
-use crate::wait::{SOON, await_some, await_until};
-use crate::{Answer, Metrics, artifact, client};
+use crate::{
+    Answer, Metrics, artifact, client,
+    process::{Process, Signal},
+    wait::{SOON, await_some, await_until},
+};
 
 /// The modules as the examples name them; `artifact` finds the real ones.
 const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";

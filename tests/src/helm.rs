@@ -1,13 +1,17 @@
 //! Releases of the chart in a real API, by helm.
 
-use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::{
+    collections::BTreeSet,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
-use crate::kube::{Cluster, warns};
-use crate::wait::{LONG, await_until};
-use crate::{artifact, chart};
+use crate::{
+    artifact, chart,
+    kube::{Cluster, warns},
+    wait::{LONG, await_until},
+};
 
 /// Runs helm. Nothing in this cluster runs Pods: the test does what the hooks' Jobs say, with their own rights, and
 /// says that they are complete.

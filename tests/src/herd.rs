@@ -1,15 +1,19 @@
 //! A herd: many clients, each with a connection of its own, that ask at the same moment.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use tokio::sync::{Semaphore, watch};
 
-use crate::client::{Answer, Ask, Connection};
-use crate::process::raise_open_files;
+use crate::{
+    client::{Answer, Ask, Connection},
+    process::raise_open_files,
+};
 
 /// Connections that are being opened at one time: more would overflow the listeners' backlogs.
 const OPENING: usize = 256;

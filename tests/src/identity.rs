@@ -1,17 +1,20 @@
 //! Workloads with identities, as in a mesh: an authority, certificates with a SPIFFE name, mTLS for Envoys and
 //! for a client.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring::default_provider,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+    },
+};
 
 use crate::{Answer, Ask, Connection};
 
@@ -71,7 +74,8 @@ impl Identity {
         )
     }
 
-    /// `transport_socket` of a cluster that presents a certificate. `protocol`: `h2` or `http/1.1`, as the cluster has it.
+    /// `transport_socket` of a cluster that presents a certificate. `protocol`: `h2` or `http/1.1`, as the cluster has
+    /// it.
     pub fn upstream(&self, protocol: &str) -> Value {
         let context = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
         self.socket(context, json!({"sni": "localhost", "common_tls_context": self.common(&[protocol])}))

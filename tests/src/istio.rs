@@ -1,19 +1,23 @@
 //! A real mesh for a test: istiod, namespaces under STRICT mTLS, Pods with sidecars, and the coordinators that a
 //! release of the chart describes.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use serde_json::{Value, json};
 
-use crate::helm::helm;
-use crate::kube::Cluster;
-use crate::pod::Pod;
-use crate::process::Process;
-use crate::wait::{LONG, await_some, await_until};
-use crate::{Metrics, artifact, chart, client};
+use crate::{
+    Metrics, artifact, chart, client,
+    helm::helm,
+    kube::Cluster,
+    pod::Pod,
+    process::Process,
+    wait::{LONG, await_some, await_until},
+};
 
 /// The name of the release's objects.
 pub const CACHE: &str = "cache-meshcache";
@@ -163,8 +167,8 @@ impl Mesh {
         said
     }
 
-    /// Does what kube-proxy does for processes whose traffic no sidecar takes: the agent that fetches the filter. Its port, at
-    /// any Service's address, leads to the first coordinator.
+    /// Does what kube-proxy does for processes whose traffic no sidecar takes: the agent that fetches the filter. Its
+    /// port, at any Service's address, leads to the first coordinator.
     fn proxy(&self, pod: &Pod) {
         let to = format!("{}:8082", self.member_address(0));
         let mut command = pod.command("iptables");

@@ -1,10 +1,13 @@
-//! A Kubernetes API for a test, and Pods that are processes of this machine, at the addresses that the API has for them.
+//! A Kubernetes API for a test, and Pods that are processes of this machine, at the addresses that the API has for
+//! them.
 
-use std::io::Write;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    io::Write,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use meshcache_protocol::groups::GroupMatch;
-use meshcache_protocol::{Peer, Ring};
+use meshcache_protocol::{Peer, Ring, groups::GroupMatch};
 
-use crate::groups::SHOP;
-use crate::wait::{SOON, await_until};
-use crate::{Ask, Coordinators, Envoy, EnvoyConfig, Groups, Metrics, Origin, Reply};
+use crate::{
+    Ask, Coordinators, Envoy, EnvoyConfig, Groups, Metrics, Origin, Reply,
+    groups::SHOP,
+    wait::{SOON, await_until},
+};
 
 /// A path of the origin that tells when the Envoys know their groups.
 const PROBE: &str = "/meshcache-tests-probe";

@@ -1,21 +1,25 @@
 //! A Pod with a network of its own, in which all traffic passes a real sidecar: what `tests/kube/pod` and
 //! `tests/kube/sidecar` make.
 
-use std::fs::File;
-use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::process::Process;
-use crate::wait::{LONG, await_some};
-use crate::{Answer, Ask, Metrics, artifact, client};
+use crate::{
+    Answer, Ask, Metrics, artifact, client,
+    process::Process,
+    wait::{LONG, await_some},
+};
 
 /// The port of a sidecar's admin page, in the Pod's own network.
 const ADMIN: u16 = 15000;

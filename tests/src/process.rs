@@ -1,12 +1,14 @@
 //! A child process that never outlives the test, and what the kernel says about it: CPU time, memory, open files.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{OnceLock, mpsc};
-use std::time::Duration;
+use std::{
+    fs::File,
+    io,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{OnceLock, mpsc},
+    time::Duration,
+};
 
 pub use rustix::process::Signal;
 use rustix::process::{

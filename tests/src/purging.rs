@@ -1,17 +1,19 @@
 //! Purges under load: things whose body is their version, clients that check every answer, and a purger that changes a
 //! thing and purges it.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use crate::coordinator::ADMIN_TOKEN;
-use crate::groups::SHOP;
-use crate::{Ask, Connection, Coordinator, Mesh, Reply};
+use crate::{Ask, Connection, Coordinator, Mesh, Reply, coordinator::ADMIN_TOKEN, groups::SHOP};
 
 /// The number of things.
 const THINGS: usize = 20;

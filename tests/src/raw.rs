@@ -1,11 +1,12 @@
 //! Bytes to and from a connection, for requests that no HTTP library would send.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// The longest that a server may take to answer or to close.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,10 +1,14 @@
 //! A fixture that the tests of one file share: started by the first that needs it, stopped with the last.
 
-use std::future::Future;
-use std::sync::{Arc, LazyLock, Weak};
+use std::{
+    future::Future,
+    sync::{Arc, LazyLock, Weak},
+};
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Mutex;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Mutex,
+};
 
 /// One runtime for all tests of a file: an origin that they share lives on it, and must not end with the test that
 /// started it.

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Measures how long this process and its children took, without the time in which they were ready to run and had no CPU.
+/// Measures how long this process and its children took, without the time in which they were ready to run and had no
+/// CPU.
 pub struct Stopwatch {
     begun: Instant,
     withheld: Duration,

@@ -1,7 +1,9 @@
 //! Waiting for a condition: the only place where a test may sleep.
 
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use crate::Stopwatch;
 
@@ -11,8 +13,8 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// A longer limit, where a control plane, sidecars and coordinators share the machine.
 pub const LONG: Duration = Duration::from_secs(120);
 
-/// Asks again and again until `condition` holds; panics with `what` when `timeout` is over, in the time that the machine
-/// gives.
+/// Asks again and again until `condition` holds; panics with `what` when `timeout` is over, in the time that the
+/// machine gives.
 pub async fn await_until<C, F>(mut condition: C, timeout: Duration, what: &str)
 where
     C: FnMut() -> F,

@@ -3,16 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use meshcache_tests::coordinator::ADMIN_TOKEN;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Mesh, Reply, Shared, await_until, raw, run};
+use meshcache_tests::{
+    Ask, Connection, Mesh, Reply, Shared, await_until, coordinator::ADMIN_TOKEN, groups::SHOP, raw, run, wait::SOON,
+};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 static MESH: Shared<Mesh> = Shared::new();
 

@@ -4,10 +4,13 @@
 
 use std::time::Duration;
 
-use meshcache_tests::change::{ORIGIN, once, struck};
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, Mesh, Reply, Stopwatch, await_until, client};
+use meshcache_tests::{
+    Ask, Coordinator, Mesh, Reply, Stopwatch, await_until,
+    change::{ORIGIN, once, struck},
+    client,
+    groups::SHOP,
+    wait::SOON,
+};
 use serde_json::json;
 
 /// What a busy machine may add to any time.

@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use meshcache_tests::change::{peers, rolling_restart, scale, warm_keys};
-use meshcache_tests::coordinator::PEER_TOKEN;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::process::Signal;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, Gate, Mesh, Origin, Reply, Stopwatch, await_until};
+use meshcache_tests::{
+    Ask, Coordinator, Gate, Mesh, Origin, Reply, Stopwatch, await_until,
+    change::{peers, rolling_restart, scale, warm_keys},
+    coordinator::PEER_TOKEN,
+    groups::SHOP,
+    process::Signal,
+    wait::SOON,
+};
 
 /// How many warm keys; the figures, with 10,000, are `make bench FIGURES=change`.
 const KEYS: usize = 1000;

@@ -11,16 +11,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::coordinator::ADMIN_TOKEN;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::{SOON, await_some};
-use meshcache_tests::{Answer, Ask, Connection, Mesh, Reply, await_until, origin};
+use meshcache_tests::{
+    Answer, Ask, Connection, Mesh, Reply, await_until,
+    coordinator::ADMIN_TOKEN,
+    groups::SHOP,
+    origin,
+    wait::{SOON, await_some},
+};
 use serde_json::{Value, json};
 
 const KEYS: u64 = 200;

@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{Ask, EnvoyConfig, Mesh, Reply, artifact, run};
+use meshcache_tests::{
+    Ask, EnvoyConfig, Mesh, Reply, artifact,
+    groups::SHOP,
+    run,
+    wait::{SOON, await_until},
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

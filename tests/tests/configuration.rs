@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Coordinator, Mesh, Reply, await_until, groups::SHOP, wait::SOON};
 use serde_json::json;
 
 /// A configuration with one line wrong, the fifth, and what its message must name.

@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::process::Command;
-use std::sync::Arc;
+use std::{net::SocketAddr, process::Command, sync::Arc};
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, EnvoyConfig, Mesh, Reply, artifact, await_until, chart};
+use meshcache_tests::{
+    Ask, Coordinator, EnvoyConfig, Mesh, Reply, artifact, await_until, chart, groups::SHOP, wait::SOON,
+};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 
 /// Where envoy/kubernetes.yaml has the module.
 const MOUNTED: &str = "/filter/plugin.wasm";

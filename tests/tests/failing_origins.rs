@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::origin::bad::{BadOrigin, Manner};
-use meshcache_tests::port::{self, Refused};
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Gate, Mesh, Origin, Reply, Shared, Stopwatch, await_until, herd, run};
+use meshcache_tests::{
+    Ask, Gate, Mesh, Origin, Reply, Shared, Stopwatch, await_until,
+    groups::SHOP,
+    herd,
+    origin::bad::{BadOrigin, Manner},
+    port::{self, Refused},
+    run,
+    wait::SOON,
+};
 use serde_json::json;
 
 fn says(text: &str) -> Manner {

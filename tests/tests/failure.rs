@@ -4,14 +4,18 @@
 
 use std::time::{Duration, Instant};
 
-use meshcache_tests::change::until_back;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::herd::Gathered;
-use meshcache_tests::load::{Until, load};
-use meshcache_tests::process::Signal;
-use meshcache_tests::purging::order;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Coordinator, Gate, Groups, Mesh, Reply, Stopwatch, await_until, client, herd};
+use meshcache_tests::{
+    Ask, Connection, Coordinator, Gate, Groups, Mesh, Reply, Stopwatch, await_until,
+    change::until_back,
+    client,
+    groups::SHOP,
+    herd,
+    herd::Gathered,
+    load::{Until, load},
+    process::Signal,
+    purging::order,
+    wait::SOON,
+};
 use serde_json::json;
 
 /// An owner that says nothing for so long is taken for dead.

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Envoy, EnvoyConfig, Gate, Groups, Origin, Reply, await_until};
+use meshcache_tests::{
+    Answer, Ask, Envoy, EnvoyConfig, Gate, Groups, Origin, Reply, await_until, groups::SHOP, wait::SOON,
+};
 use serde_json::{Value, json};
 
 const FEED: &str = "/.meshcache/feed";

@@ -4,11 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use meshcache_tests::load::{Until, load};
-use meshcache_tests::origin::bad::{BadOrigin, Manner};
-use meshcache_tests::port::Refused;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Envoy, EnvoyConfig, Gate, Origin, Reply, Stopwatch, await_until, client, herd, raw};
+use meshcache_tests::{
+    Ask, Envoy, EnvoyConfig, Gate, Origin, Reply, Stopwatch, await_until, client, herd,
+    load::{Until, load},
+    origin::bad::{BadOrigin, Manner},
+    port::Refused,
+    raw,
+    wait::SOON,
+};
 
 async fn plain_envoy(origin: &Origin) -> Envoy {
     let config = EnvoyConfig::example("front.yaml").without_filter().cluster("service", &[origin.addr]);

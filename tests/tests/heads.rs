@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, EnvoyConfig, Mesh, Reply, await_until};
+use meshcache_tests::{Answer, Ask, EnvoyConfig, Mesh, Reply, await_until, groups::SHOP, wait::SOON};
 use serde_json::json;
 
 /// Beside the fields that are named, an origin's answer has Cache-Control, Date and Content-Length, and Envoy's takes

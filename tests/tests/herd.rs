@@ -2,15 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use meshcache_tests::herd::Gathered;
-use meshcache_tests::origin::Received;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, await_until, herd, run};
+use meshcache_tests::{
+    Ask, Connection, Gate, Mesh, Reply, Shared, await_until, herd, herd::Gathered, origin::Received, run, wait::SOON,
+};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 

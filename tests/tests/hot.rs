@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::load::{Until, load};
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Connection, Mesh, Reply, Shared, Stopwatch, await_until, run};
+use meshcache_tests::{
+    Answer, Ask, Connection, Mesh, Reply, Shared, Stopwatch, await_until,
+    load::{Until, load},
+    run,
+    wait::SOON,
+};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();

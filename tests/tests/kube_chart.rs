@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use meshcache_tests::chart;
-use meshcache_tests::helm::helm;
-use meshcache_tests::kube::Cluster;
-use meshcache_tests::wait::{LONG, await_until};
+use meshcache_tests::{
+    chart,
+    helm::helm,
+    kube::Cluster,
+    wait::{LONG, await_until},
+};
 
 const RESTRICTED: [&str; 2] =
     ["pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted"];

@@ -4,17 +4,24 @@
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::kube::{self, Cluster};
-use meshcache_tests::process::{Process, Signal};
-use meshcache_tests::{Ask, Metrics, Origin, Reply, artifact, await_until, chart, client, wait::LONG};
+use meshcache_tests::{
+    Ask, Metrics, Origin, Reply, artifact, await_until, chart, client,
+    kube::{self, Cluster},
+    process::{Process, Signal},
+    wait::LONG,
+};
 use serde_json::{Value, json};
 
 /// Every ring agrees after so long, on a machine that has nothing else to do.

@@ -5,20 +5,26 @@
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use meshcache_protocol::groups::GroupMatch;
-use meshcache_protocol::{Groups, Key, Peer, Request, Ring};
-use meshcache_tests::helm::helm;
-use meshcache_tests::istio::{self, CACHE, Member, Mesh};
-use meshcache_tests::kube::Cluster;
-use meshcache_tests::pod::Pod;
-use meshcache_tests::{Ask, Metrics, Origin, Reply, artifact, await_until, chart, client, wait::LONG};
+use meshcache_protocol::{Groups, Key, Peer, Request, Ring, groups::GroupMatch};
+use meshcache_tests::{
+    Ask, Metrics, Origin, Reply, artifact, await_until, chart, client,
+    helm::helm,
+    istio::{self, CACHE, Member, Mesh},
+    kube::Cluster,
+    pod::Pod,
+    wait::LONG,
+};
 use serde_json::{Value, json};
 
 /// Everything in front of one service, `shop`.

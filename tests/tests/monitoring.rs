@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshcache_tests::{artifact, chart};
-use promql_parser::label::Matcher;
-use promql_parser::parser::{Expr, VectorSelector};
-use promql_parser::util::{ExprVisitor, walk_expr};
+use promql_parser::{
+    label::Matcher,
+    parser::{Expr, VectorSelector},
+    util::{ExprVisitor, walk_expr},
+};
 use serde_json::Value;
 
 /// What Prometheus adds to each series of a pod, and to buckets.

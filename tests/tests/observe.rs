@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Mesh, Reply, Shared, await_until, run};
+use meshcache_tests::{Ask, Mesh, Reply, Shared, await_until, run, wait::SOON};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();

@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use meshcache_tests::herd::Gathered;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Gate, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Gate, Mesh, Reply, await_until, herd::Gathered, wait::SOON};
 use serde_json::json;
 
 async fn mesh(overload: &str) -> Mesh {

@@ -4,14 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use meshcache_protocol::request::REROUTING;
-use meshcache_tests::origin::Received;
-use meshcache_tests::purging::order;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Coordinator, Groups, Mesh, Origin, Reply, Shared, await_until, run};
+use meshcache_tests::{
+    Answer, Ask, Coordinator, Groups, Mesh, Origin, Reply, Shared, await_until, origin::Received, purging::order, run,
+    wait::SOON,
+};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();

@@ -4,14 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use meshcache_tests::coordinator::ADMIN_TOKEN;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Gate, Mesh, Reply, Shared, Stopwatch, await_until, raw, run};
+use meshcache_tests::{
+    Ask, Connection, Gate, Mesh, Reply, Shared, Stopwatch, await_until, coordinator::ADMIN_TOKEN, raw, run, wait::SOON,
+};
 use serde_json::{Value, json};
 
 static MESH: Shared<Mesh> = Shared::new();

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::coordinator::PEER_TOKEN;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::purging::{Storm, order};
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Mesh, Reply, Stopwatch, await_until};
+use meshcache_tests::{
+    Ask, Connection, Mesh, Reply, Stopwatch, await_until,
+    coordinator::PEER_TOKEN,
+    groups::SHOP,
+    purging::{Storm, order},
+    wait::SOON,
+};
 use serde_json::json;
 
 async fn body(to: SocketAddr, path: &str) -> String {

@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Mesh, Reply, await_until};
+use meshcache_tests::{Ask, Mesh, Reply, await_until, wait::SOON};
 use serde_json::json;
 
 const HOST: &str = "why.test";

@@ -5,10 +5,9 @@
 
 use std::net::SocketAddr;
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
 use meshcache_tests::{
     Answer, Ask, Authority, Coordinators, Envoy, EnvoyConfig, Groups, Identity, Origin, Reply, await_until,
+    groups::SHOP, wait::SOON,
 };
 use serde_json::{Value, json};
 

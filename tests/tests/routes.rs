@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use meshcache_tests::coordinator::ADMIN_TOKEN;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, EnvoyConfig, Groups, Mesh, Reply, await_until};
+use meshcache_tests::{
+    Ask, EnvoyConfig, Groups, Mesh, Reply, await_until, coordinator::ADMIN_TOKEN, groups::SHOP, wait::SOON,
+};
 use serde_json::{Value, json};
 
 /// Routes before the example's own, in its first virtual host.

@@ -2,14 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use meshcache_tests::origin::Received;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Mesh, Reply, Shared, await_until, herd, run};
+use meshcache_tests::{Answer, Ask, Mesh, Reply, Shared, await_until, herd, origin::Received, run, wait::SOON};
 use serde_json::json;
 
 static MESH: Shared<Mesh> = Shared::new();

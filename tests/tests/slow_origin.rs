@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Mesh, Reply, Stopwatch, await_until};
+use meshcache_tests::{Ask, Mesh, Reply, Stopwatch, await_until, wait::SOON};
 use serde_json::json;
 use tokio::task::JoinSet;
 

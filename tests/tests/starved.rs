@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use meshcache_tests::herd::Gathered;
-use meshcache_tests::process::Starved;
-use meshcache_tests::{Ask, Mesh, Reply};
+use meshcache_tests::{Ask, Mesh, Reply, herd::Gathered, process::Starved};
 use serde_json::json;
 
 const CLIENTS: usize = 400;

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::herd::Gathered;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Gate, Mesh, Reply, Stopwatch, artifact, await_until};
+use meshcache_tests::{
+    Ask, Gate, Mesh, Reply, Stopwatch, artifact, await_until, groups::SHOP, herd::Gathered, wait::SOON,
+};
 
 /// Where the example says that the filter is.
 const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";

@@ -4,15 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use meshcache_tests::coordinator::{ADMIN_TOKEN, PEER_TOKEN};
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::process::Process;
-use meshcache_tests::wait::{SOON, await_some};
 use meshcache_tests::{
-    Ask, Coordinator, Coordinators, EnvoyConfig, Groups, Mesh, Origin, Reply, Shared, await_until, run,
+    Ask, Coordinator, Coordinators, EnvoyConfig, Groups, Mesh, Origin, Reply, Shared, await_until,
+    coordinator::{ADMIN_TOKEN, PEER_TOKEN},
+    groups::SHOP,
+    process::Process,
+    run,
+    wait::{SOON, await_some},
 };
 use serde_json::json;
 

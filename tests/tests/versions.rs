@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::purging::order;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, Mesh, Origin, Reply, artifact, await_until};
+use meshcache_tests::{
+    Ask, Coordinator, Mesh, Origin, Reply, artifact, await_until, groups::SHOP, purging::order, wait::SOON,
+};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

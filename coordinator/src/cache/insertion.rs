@@ -8,7 +8,7 @@ use http::{header::VARY, response};
 use meshcache_protocol::{Key, Reason, Request, freshness};
 use std::sync::Arc;
 
-/// What a response is loaded for. It decides whether and where the response may be stored.
+/// The request for which a response is loaded. It decides whether and where the response may be stored.
 pub(crate) struct LoadTarget<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
     pub(crate) request: Request<'a>,

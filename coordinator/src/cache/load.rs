@@ -25,7 +25,7 @@ use meshcache_protocol::{
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What one flight loads.
+/// The job of one flight.
 pub(crate) struct LoadJob {
     pub(crate) served: Arc<ServedGroup>,
     pub(crate) head: RequestHead,

@@ -35,7 +35,8 @@ pub(crate) struct LoadedResponse {
 pub(crate) enum Audience {
     /// The leader; the others pass.
     Leader,
-    /// The leader; another waiter leads the next load, which shows whether the failure was the first leader's own fault.
+    /// The leader; another waiter leads the next load, which shows whether the failure was the first leader's own
+    /// fault.
     First,
     /// All that its Vary fits. If it may not be reused, only those that came before its load began.
     All,

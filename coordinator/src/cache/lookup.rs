@@ -3,8 +3,8 @@
 //! 1. `answer` classifies the request (`request`). Without a lookup it passes, is declined or is refused (`pass`).
 //! 2. `look_up` looks into the store. A fresh response is given at once, a stale one if the group allows that
 //!    (`response`); the owner refreshes it in the background (`miss::refresh`).
-//! 3. `fetch` joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or loads from the origin (`load`),
-//!    unless the key is known to pass (`hit_for_pass`).
+//! 3. `fetch` joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or loads from the origin
+//!    (`load`), unless the key is known to pass (`hit_for_pass`).
 //! 4. `fetch_alone` is for requests that may share no response: from the owner's store, else past the cache.
 
 use crate::{

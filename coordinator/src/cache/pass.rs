@@ -42,7 +42,7 @@ const PASS_BYTES: u64 = 28 * 1024;
 /// Copies of a head in memory: the one that is sent to the origin, and the one in the connection's buffer.
 const HEAD_COPIES: u64 = 2;
 
-/// What passes to the origin.
+/// A request that passes to the origin.
 pub(crate) struct PassTarget<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
     pub(crate) head: &'a RequestHead,

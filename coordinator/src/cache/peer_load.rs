@@ -201,8 +201,8 @@ async fn ask_peer(
     }
 }
 
-/// Loads here what the peers did not give: one load, together with peers' requests for the key. It runs in a task of its
-/// own: its other waiters get it even if the owner responds after all.
+/// Loads here what the peers did not give: one load, together with peers' requests for the key. It runs in a task of
+/// its own: its other waiters get it even if the owner responds after all.
 async fn load_locally(cache: &Arc<Cache>, job: Arc<LoadJob>, leader: LeaderReply) -> LoadOutcome {
     match cache.loads.join(&job.key, JoinCondition::default(), || None) {
         Ok((waiter, guard)) => {

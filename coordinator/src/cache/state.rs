@@ -47,8 +47,8 @@ pub struct Cache {
     pub(crate) store: Store,
     /// Flights that load from origins.
     pub(crate) loads: Flights<LoadOutcome>,
-    /// Flights that ask other coordinators. They are kept apart from loads, so that a peer's question never waits for our
-    /// question to that peer.
+    /// Flights that ask other coordinators. They are kept apart from loads, so that a peer's question never waits for
+    /// our question to that peer.
     pub(crate) peer_loads: Flights<LoadOutcome>,
     pub(crate) hit_for_pass: HitForPassTable,
     /// The statuses of recent failures.

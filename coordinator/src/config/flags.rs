@@ -165,9 +165,9 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube")]
     pub discovery: Discovery,
 
-    /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts are
-    /// resolved at start and every 5 s. Every peer needs the same list: meshcache_peer_list_problems shows where lists
-    /// differ. Default: this one alone
+    /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
+    /// are resolved at start and every 5 s. Every peer needs the same list: meshcache_peer_list_problems shows
+    /// where lists differ. Default: this one alone
     #[arg(long, env = "MESHCACHE_PEERS", value_name = "NAME=HOST:PORT/PEERPORT,...", value_parser = members_list)]
     pub peers: Option<Members>,
 

@@ -24,7 +24,7 @@ pub struct Tokens {
 /// The outcome of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// The same tokens as before.
+    /// The tokens are unchanged.
     Same,
     /// Other tokens.
     Changed,

@@ -1,5 +1,5 @@
-//! Discovery by the Kubernetes API: the ready endpoints of a Service are the ring. Its state is shown in the metrics, the
-//! log and /readyz.
+//! Discovery by the Kubernetes API: the ready endpoints of a Service are the ring. Its state is shown in the metrics,
+//! the log and /readyz.
 
 use crate::{
     cluster::membership::Membership,
@@ -43,8 +43,8 @@ impl KubeDiscovery {
         Ok(Self { service: service.to_string(), state })
     }
 
-    /// The text of /readyz. A coordinator is ready once it has had an answer: the last ring is better than none. The error
-    /// names what is missing.
+    /// The text of /readyz. A coordinator is ready once it has had an answer: the last ring is better than none. The
+    /// error names what is missing.
     pub fn readiness(&self) -> Result<String, String> {
         let state = self.state.borrow();
         match (&state.view, &state.trouble) {

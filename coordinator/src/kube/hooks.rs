@@ -116,7 +116,8 @@ pub async fn detach(plugins: &Path, keep: &[String]) -> Result<Vec<String>, Hook
             Ok(None) => done.push(name),
             Ok(Some(owner)) => tracing::warn!(plugin = name, owner, "plugin belongs to another release: it stays"),
             Err(Error::Api(status)) if status.code == 404 => {}
-            // Its Role is in its own namespace: where that was deleted, both are gone, and the API checks the right first.
+            // Its Role is in its own namespace: where that was deleted, both are gone, and the API checks the right
+            // first.
             Err(Error::Api(status)) if status.code == 403 => {
                 tracing::warn!(
                     plugin = name,

@@ -61,7 +61,7 @@ impl Origins {
         let origins: Result<_, _> =
             groups.iter().map(|group| now.origin(group, &before, metrics, &self.limit)).collect();
         if origins.is_ok() {
-            // What no group needs any more is dropped, with its connections.
+            // Origins that no group needs any more are dropped, with their connections.
             *self.current.lock() = now;
         }
         origins

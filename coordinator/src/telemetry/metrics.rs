@@ -33,7 +33,8 @@ pub struct Metrics {
     pub discovery_events: IntCounter,
     /// `meshcache_ring_age_seconds`: how long the Kubernetes API's changes have been missing; 0 while they arrive.
     pub ring_age: IntGauge,
-    /// `meshcache_config_last_reload_successful`: 0 while the file is invalid and the previous groups are in use, else 1.
+    /// `meshcache_config_last_reload_successful`: 0 while the file is invalid and the previous groups are in use, else
+    /// 1.
     pub reload_successful: IntGauge,
     /// `meshcache_flights`: loads in progress that requests may join.
     pub flights: IntGauge,

@@ -1,7 +1,9 @@
 //! The canonical form of selecting fields, equal for values that mean the same (RFC 9111 section 4.1).
 
-use crate::request::Request;
-use crate::request::list::{closing, members};
+use crate::request::{
+    Request,
+    list::{closing, members},
+};
 use std::cmp::{Ordering, Reverse};
 
 /// The most members that are sorted. More of them are compared in their own order.

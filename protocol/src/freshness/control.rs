@@ -1,7 +1,7 @@
 //! The cache directives of a response: Cache-Control or a targeted field (RFC 9111 section 5.2.2, RFC 5861, RFC 8246).
 //!
-//! Read strictly: invalid or repeated directives never make a response more cacheable. A restriction counts in any form;
-//! a permission counts only in the form of the RFCs.
+//! Read strictly: invalid or repeated directives never make a response more cacheable. A restriction counts in any
+//! form; a permission counts only in the form of the RFCs.
 
 use super::directive::{Argument, Delta, directives};
 use crate::request::list::{is_token, members};
@@ -26,8 +26,8 @@ pub(super) struct Control {
     pub(super) max_age: Delta,
     pub(super) while_revalidate: Delta,
     pub(super) if_error: Delta,
-    /// A valid `public`, `must-revalidate` or `s-maxage`: a shared cache may store the response although the request has
-    /// Authorization (RFC 9111 section 3.5).
+    /// A valid `public`, `must-revalidate` or `s-maxage`: a shared cache may store the response although the request
+    /// has Authorization (RFC 9111 section 3.5).
     pub(super) permits: bool,
     /// The fields, lower case, that `private="..."` and `no-cache="..."` name. They are not stored.
     pub(super) named: Vec<Vec<u8>>,
@@ -78,8 +78,8 @@ impl Control {
         }
     }
 
-    /// Adds the field names of a qualified directive. `false`: the argument is no list of names, or has a field that decides
-    /// which requests the response answers, so that the directive applies to the whole response.
+    /// Adds the field names of a qualified directive. `false`: the argument is no list of names, or has a field that
+    /// decides which requests the response answers, so that the directive applies to the whole response.
     fn add_names(&mut self, argument: Argument<'_>) -> bool {
         let (Argument::Token(text) | Argument::Quoted(text)) = argument else { return false };
         let whole = |name: &[u8]| {

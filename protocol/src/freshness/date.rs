@@ -121,8 +121,8 @@ fn year_of(unix: i64) -> i64 {
     civil(unix.div_euclid(86_400)).0
 }
 
-/// Returns the days since 1970-01-01 of a day in the Gregorian calendar (Hinnant's algorithm: years begin in March, eras
-/// have 400 years).
+/// Returns the days since 1970-01-01 of a day in the Gregorian calendar (Hinnant's algorithm: years begin in March,
+/// eras have 400 years).
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year.saturating_sub(1) } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -29,8 +29,10 @@ pub fn retry_after(value: &[u8], now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_case::{LETTER, case};
-    use super::*;
+    use super::{
+        super::test_case::{LETTER, case},
+        *,
+    };
 
     #[test]
     fn failures_without_freshness_are_shared_and_nothing_else() {

@@ -27,8 +27,8 @@ impl<W> HitForPass<W> {
     /// The most passes: as many variants as a store keeps of one key.
     const MAX_PASSES: usize = 16;
 
-    /// Remembers a pass until a time, for requests with the same selecting fields as this one. All other passes are removed
-    /// where their responses varied by other fields.
+    /// Remembers a pass until a time, for requests with the same selecting fields as this one. All other passes are
+    /// removed where their responses varied by other fields.
     pub fn remember(&mut self, vary: Vary, request: &Request<'_>, what: W, until: u64) {
         // A response that answers no other request is a pass for all.
         let vary = if vary == Vary::Everything { Vary::Nothing } else { vary };
@@ -63,8 +63,8 @@ impl<W> HitForPass<W> {
         &self.vary
     }
 
-    /// Removes the pass for requests with these selecting fields, since they have a response that may be shared. Removes
-    /// all passes where it varies by other fields.
+    /// Removes the pass for requests with these selecting fields, since they have a response that may be shared.
+    /// Removes all passes where it varies by other fields.
     pub fn forget(&mut self, selecting: &Selecting) {
         self.passes.retain(|pass| pass.selecting != *selecting && pass.selecting.names().eq(selecting.names()));
     }

@@ -4,8 +4,8 @@ use crate::request::{
     Field, METHOD_OVERRIDES, REROUTING, Request, Response, default_port, normal_form::normalize, split_host,
 };
 
-/// Whether a method may change the resource: every one that is not known to be safe (RFC 9110 section 9.2.1 and the IANA
-/// registry).
+/// Whether a method may change the resource: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
+/// IANA registry).
 pub fn is_unsafe(method: &[u8]) -> bool {
     !matches!(
         method,
@@ -13,8 +13,8 @@ pub fn is_unsafe(method: &[u8]) -> bool {
     )
 }
 
-/// Returns the targets (path and query) on the request's origin that this response invalidates: the request's own first,
-/// then those of Location and Content-Location. Empty for a safe method or an error.
+/// Returns the targets (path and query) on the request's origin that this response invalidates: the request's own
+/// first, then those of Location and Content-Location. Empty for a safe method or an error.
 pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String> {
     if !is_unsafe(request.method) || !(200..400).contains(&response.status) {
         return Vec::new();
@@ -32,8 +32,8 @@ pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String
 }
 
 /// Returns the lists of fields with which the resource of an unsafe request may be keyed: without any field that can
-/// reroute, and, where the request has some, with them (a gateway may add them to all requests) except those that change
-/// the method.
+/// reroute, and, where the request has some, with them (a gateway may add them to all requests) except those that
+/// change the method.
 pub fn possible_key_fields<'a>(request: &Request<'a>) -> Vec<Vec<Field<'a>>> {
     let but = |left_out: &dyn Fn(&[u8]) -> bool| {
         request.fields.iter().filter(|(name, _)| !left_out(name)).copied().collect::<Vec<_>>()

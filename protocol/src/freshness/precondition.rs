@@ -33,8 +33,8 @@ pub fn part(request: &Request<'_>, stored: &Response<'_>, length: u64) -> Part {
     }
 }
 
-/// Whether a stored response includes what a request is for. A 206 includes only ranges within its own (RFC 9111 section
-/// 3.4).
+/// Whether a stored response includes what a request is for. A 206 includes only ranges within its own (RFC 9111
+/// section 3.4).
 pub fn covers(request: &Request<'_>, stored: &Response<'_>) -> bool {
     stored.status != 206 || part_of_part(request, stored) != Part::Origin
 }

@@ -88,8 +88,10 @@ pub fn reuse_on_error(group: &Group, request: &Request<'_>, verified: bool, stor
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_case::{Case, LETTER, case};
-    use super::*;
+    use super::{
+        super::test_case::{Case, LETTER, case},
+        *,
+    };
 
     const ETAG: (&str, &str) = ("etag", "\"a\"");
     const STALE: Reuse = Reuse::Validate("stale");

@@ -68,8 +68,9 @@ pub enum LoadStart {
 }
 
 /// Whether a request may share a load where responses are stored, and which. Besides those that [`joins`] admits: a
-/// reload, with a load that begins after it; a conditional request, which the cache evaluates against the loaded response
-/// (RFC 9111 section 4.3.2); and, where a stored response is going to be validated (`validates`), one with Range.
+/// reload, with a load that begins after it; a conditional request, which the cache evaluates against the loaded
+/// response (RFC 9111 section 4.3.2); and, where a stored response is going to be validated (`validates`), one with
+/// Range.
 pub fn shares(
     group: &Group,
     request: &Request<'_>,

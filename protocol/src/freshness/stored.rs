@@ -47,8 +47,8 @@ impl Stored {
             .saturating_sub(i64::try_from(self.age(resident)).unwrap_or(i64::MAX))
     }
 
-    /// Whether it is fresh after `resident` milliseconds in a store: its age is less than its lifetime (RFC 9111 section
-    /// 4.2).
+    /// Whether it is fresh after `resident` milliseconds in a store: its age is less than its lifetime (RFC 9111
+    /// section 4.2).
     pub fn is_fresh(&self, resident: u64) -> bool {
         self.age(resident) < self.lifetime
     }
@@ -58,8 +58,8 @@ impl Stored {
         self.age(resident).saturating_sub(self.lifetime)
     }
 
-    /// Returns how long after its arrival it is of use: freshness, stale windows and, with a validator or where it may be
-    /// given while the origin cannot be reached, another freshness lifetime (at least 10 s, at most 1 h).
+    /// Returns how long after its arrival it is of use: freshness, stale windows and, with a validator or where it may
+    /// be given while the origin cannot be reached, another freshness lifetime (at least 10 s, at most 1 h).
     pub fn retention(&self) -> u64 {
         let fresh = self.lifetime.saturating_sub(self.initial_age);
         let stale = self.while_revalidate.max(self.if_error);

@@ -102,8 +102,7 @@ impl<'de> visitor::ItemVisitor<'de> for Member<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::directive::Delta;
-    use super::*;
+    use super::{super::directive::Delta, *};
 
     const TARGETS: &str = r#"{"freshness": {"targets": ["MeshCache-Control", "CDN-Cache-Control"]}}"#;
 

@@ -8,14 +8,14 @@ use super::{
 use crate::{request::normal_form::is_unambiguous, status::is_provoked};
 use std::fmt;
 
-/// What is wrong in a configuration, and where: `groups[1].match: ...`.
+/// A fault of a configuration, and its place: `groups[1].match: ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The number of the group, from 0; `None`: the problem is in no group.
     pub group: Option<usize>,
     /// The field, as written in the file.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub what: String,
 }
 

@@ -44,7 +44,7 @@ impl Groups {
     /// Creates the groups of a configuration.
     ///
     /// # Errors
-    /// What [`check::check`] finds.
+    /// The findings of [`check::check`].
     pub fn new(config: Config) -> Result<Self, check::Problem> {
         check::check(&config)?;
         let digest = digest(&config);

@@ -29,8 +29,8 @@ pub enum Append {
     Gap,
 }
 
-/// The log no longer holds all purges since the position that was asked for. Only an empty cache is sure to have nothing
-/// of what they removed.
+/// The log no longer holds all purges since the position that was asked for. Only an empty cache is sure to have
+/// nothing of what they removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated;
 

@@ -25,7 +25,7 @@ pub struct Matcher<'a> {
     tags: Arc<[String]>,
 }
 
-/// What a key alone says about a purge.
+/// The answer of a key alone to a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyMatch {
     /// The purge removes whatever is stored under the key.

@@ -25,7 +25,7 @@ pub struct Purge {
     pub source: String,
     /// Its number at that source, from 1.
     pub n: u64,
-    /// What it removes.
+    /// The entries that it removes.
     #[serde(rename = "what")]
     pub scope: Scope,
     /// Whether entries are made stale instead of removed.
@@ -84,7 +84,7 @@ impl Purge {
     }
 }
 
-/// What a purge removes. All variants of a matching entry go.
+/// The entries that a purge removes. All variants of a matching entry go.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scope {

@@ -6,8 +6,8 @@ use std::{fmt, ops::Deref};
 /// The longest word, bytes.
 const MAX_WORD: usize = 32;
 
-/// The word of a reason: one of [`Reason`]'s, one of RFC 9211's for `fwd`, or one of another version, which is passed on
-/// unchanged. A token of bounded length, so that it fits a header. Empty: no reason.
+/// The word of a reason: one of [`Reason`]'s, one of RFC 9211's for `fwd`, or one of another version, which is passed
+/// on unchanged. A token of bounded length, so that it fits a header. Empty: no reason.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Word {
     length: u8,

@@ -12,8 +12,8 @@ pub enum Cookie<'a> {
 }
 
 impl<'a> Cookie<'a> {
-    /// Looks a cookie up in the lines of Cookie. Servers differ in which of two counts, in whether a second line does, in
-    /// space before the `=`, in names without one, and in whether a comma separates cookies, too.
+    /// Looks a cookie up in the lines of Cookie. Servers differ in which of two counts, in whether a second line does,
+    /// in space before the `=`, in names without one, and in whether a comma separates cookies, too.
     pub(super) fn find(lines: impl Iterator<Item = &'a [u8]> + Clone, name: &str) -> Self {
         let has_name =
             |pair: &[u8]| pair.split(|b| *b == b'=').next().is_some_and(|own| own.trim_ascii() == name.as_bytes());

@@ -1,6 +1,6 @@
 //! What a single pass over a request's header fields finds, and the fields that can reroute it.
 
-/// What a single pass over the header fields found, so that common requests are not searched twice.
+/// The findings of a single pass over the header fields, so that common requests are not searched twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
 

@@ -1,7 +1,7 @@
 //! Comma-separated lists in header fields (RFC 9110 section 5.6.1).
 
-/// The members of a field line: trimmed, without empty ones. In a line with a quote that is never closed, quotes hide no
-/// commas.
+/// The members of a field line: trimmed, without empty ones. In a line with a quote that is never closed, quotes hide
+/// no commas.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
     rest: Option<&'a [u8]>,

@@ -57,7 +57,7 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     /// All header fields except pseudo-headers and Host, in order.
     pub fields: &'a [Field<'a>],
-    /// What the fields contain.
+    /// The kinds of fields that it has.
     pub flags: Flags,
 }
 
@@ -157,7 +157,8 @@ impl<'a> Request<'a> {
         (lower(host), port.filter(|p| *p != default_port(self.scheme)))
     }
 
-    /// Looks a cookie up. Ambiguous where servers may read it differently. Cookie crumbs of HTTP/2 have to be joined before.
+    /// Looks a cookie up. Ambiguous where servers may read it differently. Cookie crumbs of HTTP/2 have to be joined
+    /// before.
     pub fn cookie(&self, name: &str) -> Cookie<'a> {
         if self.flags.any(Flags::COOKIE) { Cookie::find(self.values("cookie"), name) } else { Cookie::Absent }
     }

@@ -16,8 +16,8 @@ const fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether each `%` has its two digits. Other texts are not normalised: `%%36%31` would become `%61`, and then something
-/// else.
+/// Whether each `%` has its two digits. Other texts are not normalised: `%%36%31` would become `%61`, and then
+/// something else.
 fn is_encoded(text: &str) -> bool {
     text.bytes()
         .enumerate()
@@ -62,8 +62,8 @@ pub fn normalize(text: &str) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// Whether every server reads a path the same way. Not so with dot segments, `//`, `\`, `;` (a parameter for some), any of
-/// these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
+/// Whether every server reads a path the same way. Not so with dot segments, `//`, `\`, `;` (a parameter for some), any
+/// of these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
 pub(crate) fn is_unambiguous(path: &str) -> bool {
     let mut rest = path.as_bytes();
     // The number of dots of the segment, while it has nothing else.

@@ -10,8 +10,8 @@ pub use verdict::{Outcome, Verdict};
 /// The wire version of this code, which also understands the version before it.
 ///
 /// Filter N works with coordinators N-1 and N+1. A coordinator answers the feed of an older filter in that filter's
-/// version, and of a later one in its own ([`crate::feed::VERSION`] is counted separately). A filter asks in the version
-/// of the feed's response. A question of a later version is passed to the service.
+/// version, and of a later one in its own ([`crate::feed::VERSION`] is counted separately). A filter asks in the
+/// version of the feed's response. A question of a later version is passed to the service.
 pub const VERSION: u32 = 1;
 /// The oldest wire version that this code understands.
 pub const OLDEST: u32 = 1;

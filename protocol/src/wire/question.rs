@@ -4,7 +4,7 @@ use super::{OLDEST, VERSION, header};
 use crate::request::{Field, values};
 use std::fmt;
 
-/// What a question has beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop;
+/// The part of a question beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop;
 /// ring=00c0ffee00c0ffee; patience=750; hop`. One field, since each field costs both sides more than its words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {

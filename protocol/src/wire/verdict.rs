@@ -61,7 +61,8 @@ pub struct Verdict {
     pub ttl: i64,
     /// For a response: its age, milliseconds.
     pub age: u64,
-    /// For a response: how long past its freshness it may be given when the service fails, milliseconds; 0: not at all.
+    /// For a response: how long past its freshness it may be given when the service fails, milliseconds; 0: not at
+    /// all.
     pub if_error: u64,
     /// Whether the response may be given to other requests: a proxy may put it into its hot cache.
     pub shared: bool,
@@ -120,8 +121,9 @@ impl Verdict {
         self
     }
 
-    /// Makes what is known of a response that its coordinator has stored. The coordinator has applied all rules: what is
-    /// left is how long the response is fresh, how long after that it may replace a failed service's, and for whom.
+    /// Makes what is known of a response that its coordinator has stored. The coordinator has applied all rules: what
+    /// is left is how long the response is fresh, how long after that it may replace a failed service's, and for
+    /// whom.
     pub fn to_stored(&self, status: u16) -> Stored {
         Stored {
             status,

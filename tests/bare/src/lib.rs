@@ -7,11 +7,12 @@
 // The crate is a module and nothing else: the macro's exports are its interface.
 #![allow(missing_docs)]
 
-use std::rc::Rc;
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use proxy_wasm::{
+    traits::{Context, HttpContext, RootContext},
+    types::{Action, ContextType},
+};
 
 mod lookup;
 

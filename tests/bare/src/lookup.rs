@@ -1,12 +1,12 @@
 //! Times ring lookups inside the VM; the last result is a gauge `bare_ring_PEERS_picoseconds`.
 
-use std::hint::black_box;
-use std::time::Duration;
+use std::{hint::black_box, time::Duration};
 
-use meshcache_protocol::Hash;
-use meshcache_protocol::ring::{Peer, Ring};
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
+use meshcache_protocol::{
+    Hash,
+    ring::{Peer, Ring},
+};
+use proxy_wasm::{hostcalls, types::MetricType};
 
 /// The rings: how many peers each has.
 const PEERS: [usize; 4] = [3, 30, 300, 3000];

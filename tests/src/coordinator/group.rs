@@ -1,7 +1,6 @@
 //! Several coordinators that know one another from the start, with one configuration and one peer token.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tempfile::TempDir;
 

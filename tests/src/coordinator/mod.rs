@@ -1,15 +1,19 @@
 //! A real coordinator: its program with ports of its own, its log, its metrics, and what may befall it.
 
-use std::net::SocketAddr;
-use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Process, Signal, ending};
-use crate::wait::{SOON, await_some, await_until};
-use crate::{Metrics, artifact, client, port};
+use crate::{
+    Metrics, artifact, client, port,
+    process::{Process, Signal, ending},
+    wait::{SOON, await_some, await_until},
+};
 
 mod group;
 pub use group::{ADMIN_TOKEN, Coordinators, PEER_TOKEN};

@@ -1,7 +1,6 @@
 //! The values: each in the README with its default, each misspelt one refused wherever it stands.
 
-use std::collections::BTreeSet;
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write};
 
 use meshcache_tests::{Coordinator, artifact, chart};
 use serde_json::{Value, json};

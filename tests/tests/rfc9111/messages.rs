@@ -3,11 +3,16 @@
 
 use std::net::SocketAddr;
 
-use meshcache_tests::origin::bad::{BadOrigin, Manner};
-use meshcache_tests::{Ask, Coordinator, Mesh, Origin, Reply, raw};
+use meshcache_tests::{
+    Ask, Coordinator, Mesh, Origin, Reply,
+    origin::bad::{BadOrigin, Manner},
+    raw,
+};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const HINT: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n";
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=600\r\ncontent-length: 5\r\n\r\nhello";

@@ -8,8 +8,7 @@
 
 use std::net::SocketAddr;
 
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Answer, Ask, Origin, Reply, await_until};
+use meshcache_tests::{Answer, Ask, Origin, Reply, await_until, wait::SOON};
 
 /// The host of all rows.
 pub(crate) const HOST: &str = "rfc.test";

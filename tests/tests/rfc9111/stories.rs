@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Connection, Coordinator, Gate, Mesh, Origin, Reply, await_until, herd};
+use meshcache_tests::{Ask, Connection, Coordinator, Gate, Mesh, Origin, Reply, await_until, herd, wait::SOON};
 use serde_json::json;
 
 use super::row::HOST;

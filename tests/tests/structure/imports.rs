@@ -1,12 +1,15 @@
-//! Which file of a crate imports which: from `use` and from paths in the code, through re-exports to where a name is defined.
+//! Which file of a crate imports which: from `use` and from paths in the code, through re-exports to where a name is
+//! defined.
 //!
-//! A method that is called on a value shows no path, so it is no import. `pub use child::Name` in a folder's `mod.rs` is another
-//! name for the child's, not an import of the folder's own; it is one where `mod.rs` uses the name itself.
+//! A method that is called on a value shows no path, so it is no import. `pub use child::Name` in a folder's `mod.rs`
+//! is another name for the child's, not an import of the folder's own; it is one where `mod.rs` uses the name itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::source::{Token, tokens};
-use crate::uses::{Used, defined, paths, take_uses};
+use crate::{
+    source::{Token, tokens},
+    uses::{Used, defined, paths, take_uses},
+};
 
 /// A crate's files and the imports between them.
 pub(crate) struct Imports {

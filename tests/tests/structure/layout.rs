@@ -10,8 +10,8 @@ pub(crate) fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     text.lines().skip_while(|line| *line != heading).skip(1).take_while(is_end).collect()
 }
 
-/// Paths in the lines' code spans that lead nowhere. A path is looked for from the repository on, in the `src/` folders, and
-/// below the first path of its line.
+/// Paths in the lines' code spans that lead nowhere. A path is looked for from the repository on, in the `src/`
+/// folders, and below the first path of its line.
 pub(crate) fn missing(lines: &[&str], sources: &[String], exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut missing = Vec::new();
     for line in lines {

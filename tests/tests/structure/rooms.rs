@@ -48,7 +48,8 @@ pub(crate) fn room(path: &str) -> String {
     path.split_once('/').map_or_else(|| path.to_owned(), |(folder, _)| format!("{folder}/"))
 }
 
-/// Where the table and the imports `(from, to, where)` differ. `lib.rs` and `main.rs` put the rooms together and need no row.
+/// Where the table and the imports `(from, to, where)` differ. `lib.rs` and `main.rs` put the rooms together and need
+/// no row.
 pub(crate) fn differences<'a>(
     rooms: &Rooms,
     imports: impl Iterator<Item = (&'a str, &'a str, &'a str)>,

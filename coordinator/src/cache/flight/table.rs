@@ -30,7 +30,7 @@ pub(crate) struct FlightLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// What all waiters and guards share.
+/// The state that all waiters and guards share.
 pub(super) struct SharedFlights<T> {
     pub(super) table: Mutex<Table<T>>,
     pub(super) limits: FlightLimits,
@@ -56,7 +56,7 @@ pub(super) struct Flight<T> {
     pub(super) joined: Instant,
 }
 
-/// What the guard, the waiters and the table of one flight see.
+/// One flight, as its guard, its waiters and the table see it.
 #[derive(Default)]
 pub(super) struct FlightState {
     /// It asks the origin, and no other coordinator any more.

@@ -161,8 +161,8 @@ fn invalidate(cache: &Cache, served: &ServedGroup, invalidation: &Invalidation) 
     tracing::debug!(group = group.name(), key = ?invalidation.key, "invalidated");
 }
 
-/// What one invalidation removes, by hashes alone: while it waits, a target of 50 KB takes no more than a short one. A
-/// key that collides is removed as well, which does no harm.
+/// The keys that one invalidation removes, by hashes alone: while it waits, a target of 50 KB takes no more than a
+/// short one. A key that collides is removed as well, which does no harm.
 #[derive(Clone, Copy)]
 struct Invalidation {
     key: Hash,

@@ -34,7 +34,8 @@ fn invalidate(cache: &Arc<Cache>, key: &Key) {
     super::invalidate(cache, served, &Invalidation::of(served, key));
 }
 
-/// Takes another coordinator's entry that arrived there `ago` milliseconds ago, from a message that was `late` on its way.
+/// Takes another coordinator's entry that arrived there `ago` milliseconds ago, from a message that was `late` on its
+/// way.
 fn take_from_peer(cache: &Cache, key: &Key, ago: u64, late: u64) -> Result<(), Refusal> {
     let stored = fresh(3_600_000);
     let (status, arrived) = (StatusCode::OK, cache.clock.now() - ago);

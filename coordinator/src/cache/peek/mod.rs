@@ -27,7 +27,7 @@ use tokio::time::Instant;
 /// How long the previous owner may take to respond; half the group's patience where that is less.
 const DEADLINE: Duration = Duration::from_millis(250);
 
-/// What a peek brought. The metric label.
+/// The outcome of a peek, and its metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PeekOutcome {
     /// An entry, which is in the store now.
@@ -51,7 +51,7 @@ impl PeekOutcome {
     }
 }
 
-/// What is answered to a peek.
+/// The answer to a peek.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PeekAnswer {
     /// A message with all that is stored under the key.

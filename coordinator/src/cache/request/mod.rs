@@ -23,10 +23,10 @@ use std::{sync::Arc, time::Duration};
 pub(crate) struct CacheRequest<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
     pub(crate) head: &'a RequestHead,
-    /// What the rules of HTTP caching see of it.
+    /// The request as the rules of HTTP caching see it.
     pub(crate) http: Request<'a>,
     pub(crate) key: Key,
-    /// What a proxy or a coordinator asks; none: a plain client's request.
+    /// The question of a proxy or a coordinator; none: a plain client's request.
     pub(crate) question: Option<Question>,
     /// It came from a coordinator, which counts it, too.
     pub(crate) is_from_peer: bool,

@@ -27,8 +27,8 @@ pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
 /// there.
 const LARGEST_FOR_PROXIES: usize = 30 << 20;
 
-/// The largest head for a proxy, lines and bytes: Envoy's default limits. It cuts off a larger response as if there were
-/// none.
+/// The largest head for a proxy, lines and bytes: Envoy's default limits. It cuts off a larger response as if there
+/// were none.
 const LARGEST_HEAD_FOR_PROXIES: (usize, usize) = (100, 60 << 10);
 /// Lines of a head that are added on the way out.
 const ADDED_LINES: [(&str, usize); 3] = [(":status", 3), ("date", 29), ("content-length", 8)];

@@ -95,9 +95,9 @@ pub(crate) async fn receive(cache: &Cache, message: &[u8], began: u64) -> Result
     Ok(report)
 }
 
-/// Takes one entry into the store. `load` began before its sender was asked or its message read. `late`: the milliseconds since
-/// then, by which the entry may be older than its frame says. `position`: the purges that its sender had carried out on
-/// it.
+/// Takes one entry into the store. `load` began before its sender was asked or its message read. `late`: the
+/// milliseconds since then, by which the entry may be older than its frame says. `position`: the purges that its sender
+/// had carried out on it.
 pub(crate) fn take(
     cache: &Cache,
     served: &ServedGroup,

@@ -78,8 +78,8 @@ where
     }
 }
 
-/// Follows one watch until it fails or the state has no receivers. `listed`: when its list was complete. `doubtful`: the
-/// watches before it were short, so it has to last for the trouble to be over.
+/// Follows one watch until it fails or the state has no receivers. `listed`: when its list was complete. `doubtful`:
+/// the watches before it were short, so it has to last for the trouble to be over.
 async fn one_watch(
     events: impl Stream<Item = Result<Event<EndpointSlice>, Error>>,
     state: &watch::Sender<WatchState>,
@@ -190,8 +190,8 @@ impl KnownSlices {
     }
 }
 
-/// The pause after a number of failures in a row. Short at first, so that a restart of the API server is hardly noticed;
-/// random, so that coordinators do not return all at once.
+/// The pause after a number of failures in a row. Short at first, so that a restart of the API server is hardly
+/// noticed; random, so that coordinators do not return all at once.
 fn pause(failed: u32, random: u64) -> Duration {
     let limit = if failed < 20 { Duration::from_millis(1500) } else { Duration::from_secs(10) };
     let longest = Duration::from_millis(200).saturating_mul(1 << failed.clamp(1, 10) >> 1).min(limit);

@@ -9,9 +9,9 @@ use crate::{
 };
 
 /// Returns the fields of a response that are stored: without hop-by-hop fields and those that Connection names, without
-/// those that `no-cache="..."` and `private="..."` name, without Set-Cookie where the group shares such responses, without
-/// Age and meshcache-* (except the group's targets, which later decisions need), and with a Date (RFC 9110 section 6.6.1)
-/// where there is no valid one (`responded`: Unix milliseconds).
+/// those that `no-cache="..."` and `private="..."` name, without Set-Cookie where the group shares such responses,
+/// without Age and meshcache-* (except the group's targets, which later decisions need), and with a Date (RFC 9110
+/// section 6.6.1) where there is no valid one (`responded`: Unix milliseconds).
 pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (control, _) = targeted::control(group, response);
     let arrived = Times { requested: responded, responded }.arrived();
@@ -36,10 +36,12 @@ pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(
     fields
 }
 
-/// Returns the fields of a stored response updated by a 304 or the HEAD of the same representation (RFC 9111 section 3.2):
-/// each new field replaces the stored ones of its name, except Content-Length, Content-Range and hop-by-hop fields.
+/// Returns the fields of a stored response updated by a 304 or the HEAD of the same representation (RFC 9111 section
+/// 3.2): each new field replaces the stored ones of its name, except Content-Length, Content-Range and hop-by-hop
+/// fields.
 ///
-/// `new`: as received, with Age. The result is for [`super::store`] and then [`storable`], as a response from the origin.
+/// `new`: as received, with Age. The result is for [`super::store`] and then [`storable`], as a response from the
+/// origin.
 pub fn freshened(stored: &[Field<'_>], new: &[Field<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let is_of_connection = |name: &[u8]| is_hop_by_hop(name) || is_named_in_response(values(new, "connection"), name);
     let taken = |name: &[u8]| !is_of_connection(name) && name != b"content-length" && name != b"content-range";
@@ -51,8 +53,8 @@ pub fn freshened(stored: &[Field<'_>], new: &[Field<'_>]) -> Vec<(Vec<u8>, Vec<u
     old.chain(new).map(|(n, v)| (n.to_vec(), v.to_vec())).collect()
 }
 
-/// Whether a 304 confirms the stored response whose validators its request had (RFC 9111 section 4.3.4): the validators of
-/// both have to match. Else nothing is updated, and the load is repeated without conditions.
+/// Whether a 304 confirms the stored response whose validators its request had (RFC 9111 section 4.3.4): the validators
+/// of both have to match. Else nothing is updated, and the load is repeated without conditions.
 pub fn confirms(stored: &Response<'_>, not_modified: &Response<'_>) -> bool {
     let now = validator::near(not_modified);
     let dates = (validator::modified(stored, validator::near(stored)), validator::modified(not_modified, now));
@@ -65,8 +67,8 @@ pub fn confirms(stored: &Response<'_>, not_modified: &Response<'_>) -> bool {
     }
 }
 
-/// Whether the 200 to a HEAD is of the stored representation with a body of `length` bytes and updates it. Else the stored
-/// response is stale (RFC 9111 section 4.3.5).
+/// Whether the 200 to a HEAD is of the stored representation with a body of `length` bytes and updates it. Else the
+/// stored response is stale (RFC 9111 section 4.3.5).
 pub fn same_representation(stored: &Response<'_>, length: u64, head: &Response<'_>) -> bool {
     let agrees = |name: &str| head.values(name).all(|value| stored.values(name).any(|had| had == value));
     let long =
@@ -89,8 +91,8 @@ pub fn strong_tag(response: &Response<'_>) -> Option<Vec<u8>> {
     tag.starts_with(b"\"").then(|| tag.to_vec())
 }
 
-/// Whether a field of a stored response is sent in a 304: all except the representation's metadata, which the client has
-/// (RFC 9110 section 15.4.5). Last-Modified is sent, since it may be the client's validator.
+/// Whether a field of a stored response is sent in a 304: all except the representation's metadata, which the client
+/// has (RFC 9110 section 15.4.5). Last-Modified is sent, since it may be the client's validator.
 pub fn not_modified(name: &[u8]) -> bool {
     !matches!(
         name,

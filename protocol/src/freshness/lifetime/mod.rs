@@ -172,8 +172,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Returns the lifetime of an error by the group's `status`, milliseconds. An exact status counts before its class; a
-    /// class does not include the statuses that RFC 6585 forbids to store.
+    /// Returns the lifetime of an error by the group's `status`, milliseconds. An exact status counts before its class;
+    /// a class does not include the statuses that RFC 6585 forbids to store.
     pub(super) fn listed(&self) -> Option<u64> {
         let status = self.response.status;
         if self.named {
@@ -186,8 +186,8 @@ impl Subject<'_> {
         span.filter(|span| !span.is_zero()).map(|span| span.as_millis())
     }
 
-    /// Whether a status may be stored: no error, or one in the group's `status`, or under RFC 9111 where the group follows
-    /// it. Errors that a request caused itself are never stored, except to the letter of RFC 9111.
+    /// Whether a status may be stored: no error, or one in the group's `status`, or under RFC 9111 where the group
+    /// follows it. Errors that a request caused itself are never stored, except to the letter of RFC 9111.
     pub(super) fn admits_status(&self) -> bool {
         let (status, errors) = (self.response.status, self.group.config().freshness.errors);
         if is_provoked(status) && !errors.to_the_letter() {

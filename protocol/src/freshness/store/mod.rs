@@ -42,8 +42,8 @@ pub enum NotStored {
     NoFreshness,
     /// The body is larger than the group's limit.
     TooLarge,
-    /// The response is incomplete, or of a kind that is never stored (event streams, a 206 that was not requested or has
-    /// several parts).
+    /// The response is incomplete, or of a kind that is never stored (event streams, a 206 that was not requested or
+    /// has several parts).
     Incomplete,
 }
 
@@ -154,8 +154,8 @@ fn answers_conditions(request: &Request<'_>, response: &Response<'_>) -> bool {
 }
 
 /// Whether Set-Cookie keeps a response out of the store: always, unless the group stores such responses without it, or
-/// the origin does so (`private="set-cookie"`). RFC 9111 (section 7.3) permits to store it: to the letter where the origin
-/// gives a freshness, else only where the response has public.
+/// the origin does so (`private="set-cookie"`). RFC 9111 (section 7.3) permits to store it: to the letter where the
+/// origin gives a freshness, else only where the response has public.
 fn sets_cookie(subject: &Subject<'_>, errors: Errors) -> bool {
     let Subject { group, response, control, .. } = *subject;
     let sets = |name: &str| response.value(name).is_some() && !control.excludes(name.as_bytes());

@@ -22,8 +22,8 @@ pub struct Freshness {
     pub force: Force,
     /// The freshness of errors by status: `"404"`, `"4xx"`, `"5xx"`. Other errors are not stored.
     pub status: BTreeMap<Status, Span>,
-    /// How errors that `status` does not list are treated: not stored, as other responses, or to the letter of RFC 9111
-    /// (`--origin-rules`).
+    /// How errors that `status` does not list are treated: not stored, as other responses, or to the letter of RFC
+    /// 9111 (`--origin-rules`).
     pub errors: Errors,
     /// Whether a response without its own freshness gets a tenth of its Last-Modified's age (RFC 9111 section 4.2.2).
     pub heuristic: bool,

@@ -38,7 +38,7 @@ impl Default for Hot {
     }
 }
 
-/// What is shared although HTTP takes it for one user's.
+/// Responses that are shared although HTTP takes them for one user's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]

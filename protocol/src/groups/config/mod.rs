@@ -64,8 +64,8 @@ pub struct GroupConfig {
     /// SPIFFE patterns of callers that may have responses of this group; empty or `*`: all that can reach it.
     #[serde(default)]
     pub callers: Vec<CallerPattern>,
-    /// The requests of plain clients that a coordinator forwards to the origin although no cache answers them. Not sent to
-    /// proxies, which pass requests to the service.
+    /// The requests of plain clients that a coordinator forwards to the origin although no cache answers them. Not
+    /// sent to proxies, which pass requests to the service.
     #[serde(default, skip_serializing)]
     pub pass_through: PassThrough,
     /// The parts of the key besides group, scheme, authority, path and query.
@@ -73,10 +73,11 @@ pub struct GroupConfig {
     pub key: KeyRules,
     /// Where responses come from.
     pub origin: Origin,
-    /// How long an owner takes to answer at most. Choose it well above a network round trip and below what users notice.
+    /// How long an owner takes to answer at most. Choose it well above a network round trip and below what users
+    /// notice.
     #[serde(default = "patience")]
     pub patience: Span,
-    /// What happens when `maxLoads` are under way and a load has waited for `patience`.
+    /// The treatment of requests when `maxLoads` are under way and a load has waited for `patience`.
     #[serde(default)]
     pub overload: Overload,
     /// How long responses are fresh.
@@ -91,7 +92,7 @@ pub struct GroupConfig {
     /// The proxies' hot caches.
     #[serde(default)]
     pub hot: Hot,
-    /// What is shared although HTTP takes it for one user's.
+    /// Responses that are shared although HTTP takes them for one user's.
     #[serde(default)]
     pub share: Share,
     /// Purge tags.

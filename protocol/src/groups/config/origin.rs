@@ -13,19 +13,20 @@ pub struct Origin {
     /// The Host that the origin gets.
     #[serde(default)]
     pub host: OriginHost,
-    /// How long a load waits for the response's head, and between two pieces of its body. Other requests may wait for it.
+    /// How long a load waits for the response's head, and between two pieces of its body. Other requests may wait for
+    /// it.
     #[serde(default = "origin_timeout")]
     pub timeout: Span,
     /// The timeout for requests that pass the cache, from the last byte of the request on; 0s: as long as the client
     /// waits.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pass_timeout: Span,
-    /// How long an idle HTTP/1.1 connection is kept. Choose less than the origin's own limit. 0s: a connection for each
-    /// request.
+    /// How long an idle HTTP/1.1 connection is kept. Choose less than the origin's own limit. 0s: a connection for
+    /// each request.
     #[serde(default = "origin_idle", skip_serializing_if = "is_origin_idle")]
     pub idle: Span,
-    /// How long a connection is used, less a random share of up to a fifth. The origin's name is resolved again for the
-    /// next one.
+    /// How long a connection is used, less a random share of up to a fifth. The origin's name is resolved again for
+    /// the next one.
     #[serde(default = "max_connection_age", skip_serializing_if = "is_max_connection_age")]
     pub max_connection_age: Span,
     /// The most loads under way at one coordinator.

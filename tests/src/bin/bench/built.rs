@@ -1,7 +1,9 @@
 //! Builds what is measured, in the same target folder as the benchmark itself, and points the harness to it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use meshcache_tests::artifact;
 

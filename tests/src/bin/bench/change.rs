@@ -3,13 +3,17 @@
 
 use std::time::Duration;
 
-use meshcache_tests::change::{ORIGIN, Struck, rolling_restart, scale, struck, until_back};
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::wait::SOON;
-use meshcache_tests::{Ask, Coordinator, Mesh, await_until};
+use meshcache_tests::{
+    Ask, Coordinator, Mesh, await_until,
+    change::{ORIGIN, Struck, rolling_restart, scale, struck, until_back},
+    groups::SHOP,
+    wait::SOON,
+};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::report::Report;
+use crate::{
+    figure::{Figure, Target, Unit},
+    report::Report,
+};
 
 const PATIENCE: &str = "100ms";
 

@@ -1,17 +1,21 @@
 //! Feed: what many proxies cost a coordinator, while nothing changes and when something does.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::coordinator::PEER_TOKEN;
-use meshcache_tests::purging::order;
-use meshcache_tests::{Ask, Connection, Groups, Mesh, await_until};
+use meshcache_tests::{Ask, Connection, Groups, Mesh, await_until, coordinator::PEER_TOKEN, purging::order};
 use serde_json::{Value, json};
 
-use crate::cpu;
-use crate::figure::{Figure, Target, Unit};
-use crate::report::Report;
+use crate::{
+    cpu,
+    figure::{Figure, Target, Unit},
+    report::Report,
+};
 
 /// The time without changes.
 const IDLE: Duration = Duration::from_secs(10);

@@ -2,11 +2,13 @@
 
 use meshcache_tests::{Coordinator, await_until, wait::SOON};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::mesh::{Mesh, Shape, ask};
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::rounds::{Side, take};
+use crate::{
+    figure::{Figure, Target, Unit},
+    mesh::{Mesh, Shape, ask},
+    nginx::Nginx,
+    report::Report,
+    rounds::{Side, take},
+};
 
 /// Compared with a filter that only passes.
 pub(crate) async fn run(report: &Report) {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use meshcache_tests::{Ask, Origin, Reply, herd};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::mesh::{HOST, Mesh, Shape};
-use crate::report::Report;
+use crate::{
+    figure::{Figure, Target, Unit},
+    mesh::{HOST, Mesh, Shape},
+    report::Report,
+};
 
 /// The time that the origin takes for an answer.
 const TAKES: Duration = Duration::from_millis(500);

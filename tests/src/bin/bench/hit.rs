@@ -2,11 +2,13 @@
 
 use meshcache_tests::Coordinator;
 
-use crate::figure::{Figure, Target, Unit};
-use crate::mesh::{ask, warm};
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::rounds::{Side, take};
+use crate::{
+    figure::{Figure, Target, Unit},
+    mesh::{ask, warm},
+    nginx::Nginx,
+    report::Report,
+    rounds::{Side, take},
+};
 
 /// Both sizes, and what two worker threads bring.
 pub(crate) async fn run(report: &Report) {

@@ -1,14 +1,15 @@
 //! Hot hit: what an answer from the filter's own memory costs Envoy, beside Envoy's own cache and the least that it can
 //! do.
 
-use meshcache_tests::EnvoyConfig;
-use meshcache_tests::artifact;
+use meshcache_tests::{EnvoyConfig, artifact};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::mesh::{Mesh, Shape, ask, warm};
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::rounds::{Side, take};
+use crate::{
+    figure::{Figure, Target, Unit},
+    mesh::{Mesh, Shape, ask, warm},
+    nginx::Nginx,
+    report::Report,
+    rounds::{Side, take},
+};
 
 /// Both sizes.
 pub(crate) async fn run(report: &Report) {

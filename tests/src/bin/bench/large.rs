@@ -3,15 +3,19 @@
 use std::time::Instant;
 
 use meshcache_tests::Coordinator;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::memory::Watch;
-use crate::mesh::ask;
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::sweep::sweep;
+use crate::{
+    figure::{Figure, Target, Unit},
+    memory::Watch,
+    mesh::ask,
+    nginx::Nginx,
+    report::Report,
+    sweep::sweep,
+};
 
 const ENTRIES: u64 = 50_000;
 const BYTES: u64 = 200_000_000;

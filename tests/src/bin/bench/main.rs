@@ -5,9 +5,7 @@
 // A measurement that cannot be made ends its figure at the line that saw it; the others go on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use report::Report;
 use rounds::Effort;

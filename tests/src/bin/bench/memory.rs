@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 /// Seconds since the start, and resident bytes then.
 pub(crate) type Course = Vec<(f64, f64)>;

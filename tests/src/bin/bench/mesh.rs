@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{Answer, Ask, Coordinators, Envoy, EnvoyConfig};
+use meshcache_tests::{
+    Answer, Ask, Coordinators, Envoy, EnvoyConfig,
+    wait::{SOON, await_until},
+};
 
 /// The host that the group names.
 pub(crate) const HOST: &str = "bench.example.com";

@@ -1,13 +1,17 @@
 //! nginx, as the origin of the benchmark and as the cache to compare with.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use meshcache_tests::process::Process;
-use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{artifact, client, port};
+use meshcache_tests::{
+    artifact, client, port,
+    process::Process,
+    wait::{SOON, await_until},
+};
 use tempfile::TempDir;
 
 /// A running nginx of one process. Dropping it kills it.

@@ -2,11 +2,13 @@
 
 use meshcache_tests::{EnvoyConfig, artifact};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::mesh::{Mesh, Shape, ask, plain};
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::rounds::{Side, take};
+use crate::{
+    figure::{Figure, Target, Unit},
+    mesh::{Mesh, Shape, ask, plain},
+    nginx::Nginx,
+    report::Report,
+    rounds::{Side, take},
+};
 
 /// Compared with an Envoy without the filter, and with an empty filter.
 pub(crate) async fn run(report: &Report) {

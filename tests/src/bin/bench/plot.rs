@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::figure::median;
-use crate::memory::Course;
-use crate::rounds::Cost;
+use crate::{figure::median, memory::Course, rounds::Cost};
 
 const WIDTH: f64 = 640.0;
 const LABELS: f64 = 230.0;

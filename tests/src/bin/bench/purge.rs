@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use meshcache_tests::coordinator::ADMIN_TOKEN;
-use meshcache_tests::purging::{Storm, order};
-use meshcache_tests::{Coordinator, Mesh, Origin, Reply};
+use meshcache_tests::{
+    Coordinator, Mesh, Origin, Reply,
+    coordinator::ADMIN_TOKEN,
+    purging::{Storm, order},
+};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::report::Report;
-use crate::sweep::sweep;
+use crate::{
+    figure::{Figure, Target, Unit},
+    report::Report,
+    sweep::sweep,
+};
 
 /// Values with one tag.
 const TAGGED: usize = 10;

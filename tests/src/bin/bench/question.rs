@@ -2,11 +2,13 @@
 
 use meshcache_tests::{Ask, EnvoyConfig, artifact};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::mesh::{Mesh, Shape, ask, plain, warm};
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::rounds::{Side, ratios, take};
+use crate::{
+    figure::{Figure, Target, Unit},
+    mesh::{Mesh, Shape, ask, plain, warm},
+    nginx::Nginx,
+    report::Report,
+    rounds::{Side, ratios, take},
+};
 
 /// The cost of an nginx hit on the machine where the limit of 150 us for Envoy and coordinator was set.
 const NGINX_HIT: f64 = 14.0;

@@ -1,17 +1,21 @@
 //! The report: steps as they happen, figures as they come, the table at the end, out/bench.json and the plots.
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use meshcache_tests::artifact;
 use serde_json::{Value, json};
 
-use crate::figure::Figure;
-use crate::memory::Course;
-use crate::plot;
-use crate::rounds::{Cost, Effort};
+use crate::{
+    figure::Figure,
+    memory::Course,
+    plot,
+    rounds::{Cost, Effort},
+};
 
 /// The figures measured so far.
 pub(crate) struct Report {

@@ -1,15 +1,21 @@
 //! Ring: what a lookup costs, here and in Envoy's VM, and how evenly keys fall.
 
-use std::collections::HashMap;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
-use meshcache_protocol::Hash;
-use meshcache_protocol::ring::{Peer, Ring};
+use meshcache_protocol::{
+    Hash,
+    ring::{Peer, Ring},
+};
 use meshcache_tests::{EnvoyConfig, artifact};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::report::Report;
+use crate::{
+    figure::{Figure, Target, Unit},
+    report::Report,
+};
 
 /// As many lookups as tests/bare times.
 const PEERS: [usize; 4] = [3, 30, 300, 3000];

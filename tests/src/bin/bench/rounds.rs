@@ -1,13 +1,14 @@
 //! Sides taken in turns, A B A B, so that whatever else the machine does befalls them alike; only their ratios count.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use meshcache_tests::load::{Load, Until, load};
-use meshcache_tests::{Ask, process::Process};
+use meshcache_tests::{
+    Ask,
+    load::{Load, Until, load},
+    process::Process,
+};
 
-use crate::cpu;
-use crate::figure::median;
+use crate::{cpu, figure::median};
 
 /// The turn of each side that does not count: a Wasm VM compiles anew, in the background, what runs often.
 const WARM: Duration = Duration::from_secs(2);

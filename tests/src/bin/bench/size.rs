@@ -2,8 +2,10 @@
 
 use meshcache_tests::artifact;
 
-use crate::figure::{Figure, Target, Unit};
-use crate::report::Report;
+use crate::{
+    figure::{Figure, Target, Unit},
+    report::Report,
+};
 
 /// One look at the file.
 pub(crate) async fn run(report: &Report) {

@@ -2,12 +2,14 @@
 
 use meshcache_tests::Envoy;
 
-use crate::figure::{Figure, Target, Unit};
-use crate::memory::{Watch, linear};
-use crate::mesh::{Mesh, Shape, plain};
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::sweep::sweep;
+use crate::{
+    figure::{Figure, Target, Unit},
+    memory::{Watch, linear},
+    mesh::{Mesh, Shape, plain},
+    nginx::Nginx,
+    report::Report,
+    sweep::sweep,
+};
 
 const MIB: f64 = 1024.0 * 1024.0;
 const HOT_MIB: f64 = 4.0;

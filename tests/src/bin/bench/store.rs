@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use meshcache_tests::{Coordinator, Origin, Reply};
 
-use crate::figure::{Figure, Target, Unit};
-use crate::memory::Watch;
-use crate::nginx::Nginx;
-use crate::report::Report;
-use crate::sweep::sweep;
+use crate::{
+    figure::{Figure, Target, Unit},
+    memory::Watch,
+    nginx::Nginx,
+    report::Report,
+    sweep::sweep,
+};
 
 const MIB: u64 = 1 << 20;
 /// The lifetime of the values that are to expire.

@@ -1,13 +1,16 @@
 //! A sweep: every key of a range once, over keep-alive connections.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use anyhow::Result;
 use meshcache_tests::load::answer;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Asks for `path(0)`, `path(1)` up to `path(count - 1)`, client `i` of `connections` at `targets[i % targets.len()]`.
 /// Every answer must be a 200.

@@ -4,15 +4,19 @@
 
 mod telling;
 
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
-use meshcache_tests::envoy::Envoy;
-use meshcache_tests::groups::SHOP;
-use meshcache_tests::herd::Gathered;
-use meshcache_tests::load::{Load, Until, load};
-use meshcache_tests::wait::{SOON, await_until};
-use meshcache_tests::{Ask, EnvoyConfig, Mesh, Origin, Reply, artifact};
+use meshcache_tests::{
+    Ask, EnvoyConfig, Mesh, Origin, Reply, artifact,
+    envoy::Envoy,
+    groups::SHOP,
+    herd::Gathered,
+    load::{Load, Until, load},
+    wait::{SOON, await_until},
+};
 use telling::{Telling, grouped, micros, millis};
 
 const CLIENTS: usize = 1_000;
@@ -20,8 +24,8 @@ const CLIENTS: usize = 1_000;
 const SERVICE: Duration = Duration::from_millis(500);
 /// The limit for a whole herd: the service's time, and as much again for a thousand connections on a small machine.
 const HERD: Duration = Duration::from_millis(1_500);
-/// The limit for the cost of a hot hit, in Envoy's own replies from its configuration; `make bench` measures it with more
-/// patience.
+/// The limit for the cost of a hot hit, in Envoy's own replies from its configuration; `make bench` measures it with
+/// more patience.
 const HOT: f64 = 2.5;
 /// Turns of a second each.
 const ROUNDS: usize = 3;

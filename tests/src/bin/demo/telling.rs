@@ -1,7 +1,9 @@
 //! The demo's output: chapters, lines as things happen, and the table at the end.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
 
 /// Speaks, and remembers what was promised and what was seen.
 pub(crate) struct Telling {
