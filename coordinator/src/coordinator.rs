@@ -286,7 +286,7 @@ impl Coordinator {
             ports.write(file).map_err(|error| CoordinatorError::System(format!("{}: {error}", file.display())))?;
         }
         if config.admin_at() != config.admin {
-            tracing::info!(asked = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to clients with a token", ports.admin);
+            tracing::info!(configured = %config.admin, "the admin port listens on {} only: --admin-token-file opens it to clients with a token", ports.admin);
         }
         let groups: Vec<String> = cache.groups().iter().map(|group| group.name().to_owned()).collect();
         let peers = cache.cluster.ring().peers().len();

@@ -21,8 +21,8 @@ struct Open {
 }
 
 impl Breaker {
-    /// Asks for leave to send a question now. A half-open breaker gives it once and closes the way for others until the
-    /// rest is over: the caller has to send.
+    /// Acquires permission to send a question now. A half-open breaker gives it once and closes the way for others
+    /// until the rest is over: the caller has to send.
     pub fn try_acquire(&mut self, now: u64) -> bool {
         match &mut self.0 {
             None => true,
@@ -47,7 +47,7 @@ impl Breaker {
     /// Records that the peer refused, broke off or did not respond in time. Returns whether the breaker was closed.
     pub fn record_failure(&mut self, now: u64) -> bool {
         let rest = match self.0 {
-            // Questions that were under way together fail together: one failure.
+            // Questions that were in progress together fail together: one failure.
             Some(open) if !open.tried => return false,
             Some(open) => open.rest.saturating_mul(2).min(MAX_REST),
             None => BASE_REST,

@@ -101,7 +101,7 @@ impl HitForPassTable {
             return None;
         };
         let probes = may_probe && pass.next <= now && (pass.gap < LONGEST_GAP || pass.passed >= LEAST_PASSES);
-        // While a probe is under way, the other requests pass.
+        // While a probe is in progress, the other requests pass.
         (pass.next, pass.passed) =
             if probes { (now.saturating_add(LONGEST_GAP), 0) } else { (pass.next, pass.passed.saturating_add(1)) };
         // A probe takes its time, too.

@@ -1,4 +1,4 @@
-//! Limits the loads of a group that are under way (`maxLoads`), with a queue before them.
+//! Limits the loads of a group that are in progress (`maxLoads`), with a queue before them.
 
 use meshcache_protocol::groups::Overload;
 use prometheus::IntGauge;
@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The most loads that wait for each one under way: a later one would get no permit in time.
+/// The most loads that wait for each one in progress: a later one would get no permit in time.
 const QUEUE_PER_LOAD: u64 = 10;
 /// Milliseconds between two log lines about the same group.
 const LOG_PAUSE: u64 = 10_000;

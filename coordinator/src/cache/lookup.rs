@@ -1,6 +1,7 @@
 //! The way of a request through the cache, from top to bottom.
 //!
 //! 1. `answer` classifies the request (`request`). Without a lookup it passes, is declined or is refused (`pass`).
+//!    While purges may be missing here (`consistency`), it passes.
 //! 2. `look_up` looks into the store. A fresh response is given at once, a stale one if the group allows that
 //!    (`response`); the owner refreshes it in the background (`miss::refresh`).
 //! 3. `fetch` joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or loads from the origin

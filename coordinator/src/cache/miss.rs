@@ -38,7 +38,7 @@ const MOST_FLIGHTS: usize = 4;
 /// For how long a partial request for a key counts, milliseconds.
 const PARTIAL_REQUEST: u64 = 10_000;
 
-/// Waits for the key's flight, and starts it if none is under way.
+/// Waits for the key's flight, and starts it if there is none.
 pub(crate) async fn join(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
@@ -200,7 +200,7 @@ pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>,
     }
 }
 
-/// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is under way, or the
+/// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is in progress, or the
 /// key was requested a moment ago. A single partial request is not worth the whole.
 pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) -> bool {
     if request.question.is_none()

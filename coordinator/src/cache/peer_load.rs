@@ -40,7 +40,7 @@ use tokio::time::{Instant, sleep};
 const PEERS_ASKED: usize = 2;
 /// The number of peers that are considered for that.
 const PEERS_CONSIDERED: usize = 8;
-/// How soon a peer says for the first time that a load is under way: this tells a slow origin from a dead owner.
+/// How soon a peer says for the first time that a load is in progress: this tells a slow origin from a dead owner.
 const FIRST_SIGN: Duration = Duration::from_millis(100);
 
 /// The way of a request to its key's owner.

@@ -1,4 +1,4 @@
-//! Removes what a purge names from the store, and keeps it out: loads under way are not stored, flights not joined.
+//! Removes what a purge names from the store, and keeps it out: loads in flight are not stored, flights not joined.
 
 use crate::{
     cache::state::Cache,

@@ -57,7 +57,7 @@ pub struct Cache {
     pub(crate) partial_requests: ExpiringLru<()>,
     /// Memory for bodies on their way into the store.
     pub(crate) body_budget: Arc<ByteBudget>,
-    /// Memory for the heads of requests under way, and for passes.
+    /// Memory for the heads of requests in progress, and for passes.
     pub(crate) head_budget: Arc<ByteBudget>,
     pub(crate) invalidation_limit: InvalidationLimit,
     /// Responses that passed in groups that only observe.

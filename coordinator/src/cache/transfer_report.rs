@@ -10,7 +10,7 @@ pub(crate) enum Refusal {
     Rules,
     /// It has expired.
     Expired,
-    /// The stored response is as new.
+    /// The stored response is at least as new.
     Known,
     /// A purge names it that its sender did not know, or that came meanwhile.
     Purged,

@@ -64,7 +64,7 @@ impl Cluster {
         self.previous.lock().peer(name).cloned()
     }
 
-    /// Sets the ring. The owners of the one before are asked for their entries.
+    /// Sets the ring. Later loads peek at the owners of the one before.
     pub fn set_ring(&self, ring: Arc<Ring>) {
         let previous = self.swap_ring(&ring);
         self.link(&previous);

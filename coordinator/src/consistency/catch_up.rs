@@ -1,4 +1,4 @@
-//! Waiting for purges that an asker knows and this coordinator does not: peers are asked, and the request waits a
+//! Waiting for purges that a requester knows and this coordinator does not: peers are asked, and the request waits a
 //! moment.
 
 use crate::clock;
@@ -13,7 +13,7 @@ const WAIT: Duration = Duration::from_millis(200);
 /// After a wait in vain no request waits for this time, milliseconds.
 const BACKOFF: u64 = 1000;
 
-/// The position up to which an asker says that it knows purges, as text.
+/// The position up to which a requester claims to know purges, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim<'a> {
     /// Of a coordinator, which is believed.
@@ -43,7 +43,7 @@ pub(crate) enum Standing {
 /// The requests that wait until this coordinator has caught up.
 #[derive(Debug, Default)]
 pub(crate) struct CatchUp {
-    /// Has peers asked now.
+    /// Requests a catch-up with peers now.
     requests: watch::Sender<()>,
     /// Changes when a peer has answered and its purges were carried out.
     progress: watch::Sender<()>,
@@ -52,7 +52,7 @@ pub(crate) struct CatchUp {
 }
 
 impl CatchUp {
-    /// Has all peers asked now.
+    /// Requests a catch-up with all peers now.
     pub(crate) fn request(&self) {
         self.requests.send_replace(());
     }
@@ -67,7 +67,7 @@ impl CatchUp {
         self.progress.send_replace(());
     }
 
-    /// Has peers asked, and waits until `is_current`. Returns whether it is.
+    /// Requests a catch-up, and waits until `is_current`. Returns whether it is.
     pub(crate) async fn wait(&self, is_current: impl Fn() -> bool) -> bool {
         let mut progress = self.progress.subscribe();
         self.request();

@@ -17,7 +17,7 @@ pub struct CatchUpRequest {
     pub from: Option<Peer>,
 }
 
-/// The purges that the asker lacks.
+/// The purges that the requester lacks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CatchUpResponse {
@@ -28,7 +28,7 @@ pub struct CatchUpResponse {
     pub holds_lease: bool,
     /// The purges that the sender has carried out.
     pub position: Position,
-    /// The sender's log no longer has all purges that the asker lacks.
+    /// The sender's log no longer has all purges that the requester lacks.
     #[serde(rename = "missed")]
     pub truncated: bool,
     /// The purges.

@@ -104,9 +104,10 @@ impl Consistency {
     }
 }
 
-/// Claims of askers.
+/// Claims of requesters.
 impl Consistency {
-    /// Waits a moment for the purges of a claim that are unknown here. Returns whether the store may answer its asker.
+    /// Waits a moment for the purges of a claim that are unknown here. Returns whether the store may answer the
+    /// requester.
     pub(crate) async fn catch_up(&self, claim: Claim<'_>) -> bool {
         match self.record_claim(claim) {
             Standing::Current => true,
@@ -170,7 +171,7 @@ impl Consistency {
 
 /// Catching up with peers.
 impl Consistency {
-    /// Has all peers asked now what they have purged.
+    /// Requests a catch-up with all peers now.
     pub(crate) fn request_catch_up(&self) {
         self.catch_up.request();
     }

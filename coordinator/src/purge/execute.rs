@@ -1,4 +1,4 @@
-//! Carries out purges on this coordinator, each once and in the order of the log: in the store, in loads under way and
+//! Carries out purges on this coordinator, each once and in the order of the log: in the store, in loads in flight and
 //! in flights.
 
 use crate::{
@@ -62,7 +62,7 @@ fn flush(cache: &Cache) -> Purged {
     carry_out(cache, &Purge { scope: Scope { all: true, ..Scope::default() }, ..Purge::default() })
 }
 
-/// Removes what a purge names from the store, or makes it stale. A load under way is answered but not stored, and later
+/// Removes what a purge names from the store, or makes it stale. A load in flight is answered but not stored, and later
 /// requests do not join it.
 fn carry_out(cache: &Cache, purge: &Purge) -> Purged {
     removal::remove(

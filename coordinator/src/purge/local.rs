@@ -1,4 +1,4 @@
-//! Purges on this coordinator: on threads of their own, told to proxies by the feed, counted, and logged.
+//! Purges on this coordinator: on threads of their own, announced to proxies by the feed, counted, and logged.
 
 use crate::{
     cache::{removal, state::Cache},

@@ -72,7 +72,7 @@ impl PeerSync {
         })
     }
 
-    /// Has the ring looked at now.
+    /// Requests a check of the ring now.
     pub fn ring_changed(&self) {
         self.rings.send_replace(());
     }

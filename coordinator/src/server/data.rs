@@ -76,7 +76,7 @@ impl DataPort {
         if question.wire < wire::OLDEST {
             return text(
                 StatusCode::BAD_REQUEST,
-                format!("wire version {} is not supported ({} and later)", question.wire, wire::OLDEST),
+                format!("feed version {} is not supported ({} and later)", question.wire, wire::OLDEST),
             );
         }
         let answer = match self.feed.answer(question).await {

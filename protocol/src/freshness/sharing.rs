@@ -60,7 +60,7 @@ pub fn joins(group: &Group, request: &Request<'_>, verified: bool) -> Result<(),
 /// The loads that a request may wait for, by their start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadStart {
-    /// Any load, also one that is under way.
+    /// Any load, also one that is in progress.
     Any,
     /// A load that begins after the request arrived: the response has to be newer than the request (no-cache,
     /// max-age=0).

@@ -34,7 +34,7 @@ pub struct Observer {
     /// Whether the last response did not fit: expired ones have to make room.
     is_crowded: bool,
     next_sweep: u64,
-    /// Counts removals: what was under way at one tells nothing about later responses.
+    /// Counts removals: what was in progress at one tells nothing about later responses.
     era: u64,
 }
 
@@ -172,7 +172,7 @@ impl Observer {
         let all = self.seen.entry(passing.slot).or_default();
         let before = measure(all);
         if let Some(seen) = all.iter().find(|seen| seen.variant == passing.variant && !seen.is_over(now)) {
-            // Both were under way together: one load would have answered both.
+            // Both were in progress together: one load would have answered both.
             return seen.digest != digest;
         }
         all.retain(|seen| !seen.is_over(now));

@@ -150,9 +150,9 @@ reasons! {
     OriginError = "origin-error",
 
     // Load.
-    /// `maxLoads` were under way for too long.
+    /// `maxLoads` were in progress for too long.
     Overload = "overload",
-    /// Too many requests or bytes are under way.
+    /// Too many requests or bytes are in progress.
     Full = "full",
     /// The load takes longer than a client waits for a shared one.
     Slow = "slow",

@@ -68,7 +68,7 @@ pub struct Verdict {
     pub shared: bool,
     /// Whether the response may also be given to requests that name their user.
     pub everybody: bool,
-    /// Whether the question joined a load that was under way.
+    /// Whether the question joined a load that was in progress.
     pub collapsed: bool,
     /// Whether the response was stored, for Cache-Status.
     pub stored: bool,

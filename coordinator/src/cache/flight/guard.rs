@@ -30,7 +30,7 @@ impl<T: Clone> FlightGuard<T> {
         self.state.loads.store(true, Relaxed);
     }
 
-    /// Waits until no other flight for the key is under way, then takes its place in the table. Returns for how long
+    /// Waits until no other flight for the key is in progress, then takes its place in the table. Returns for how long
     /// the last waiter has been waiting, if the flight had to wait.
     pub(crate) async fn wait_for_previous(&mut self) -> Option<Duration> {
         let mut waited = None;

@@ -22,7 +22,7 @@ use std::sync::{
 use table::{Flight, FlightState, SharedFlights, Table};
 use tokio::{sync::watch, time::Instant};
 
-/// The flights that are under way.
+/// The flights that are in progress.
 pub(crate) struct Flights<T> {
     shared: Arc<SharedFlights<T>>,
 }
@@ -36,11 +36,11 @@ impl<T: Clone> Flights<T> {
         Self { shared: Arc::new(SharedFlights { table, limits, waiters: AtomicUsize::new(0), numbers }) }
     }
 
-    /// Joins the key's flight. If none is under way, the caller gets the guard of a new one, and has to run it in a
-    /// task of its own. Requests that may not join the flight under way share the one that follows it. A request with
+    /// Joins the key's flight. If there is none, the caller gets the guard of a new one, and has to run it in a
+    /// task of its own. Requests that may not join the current flight share the one that follows it. A request with
     /// the ticket of a completed flight gets its result.
     ///
-    /// `stored`: called if no flight is under way, while no other can begin. Returns what a flight has stored since the
+    /// `stored`: called if there is no flight, while no other can begin. Returns what a flight has stored since the
     /// caller's lookup.
     pub(crate) fn join(
         &self,
@@ -89,7 +89,7 @@ impl<T: Clone> Flights<T> {
             && self.shared.table.lock().result_for(key, condition, Instant::now()).is_some()
     }
 
-    /// Joins the key's flight for another coordinator, if one is under way that asks the origin. A flight that asks a
+    /// Joins the key's flight for another coordinator, if there is one that asks the origin. A flight that asks a
     /// coordinator is not joined: the two might wait for each other.
     pub(crate) fn join_load(&self, key: &Key) -> Option<Waiter<T>> {
         let shared = &self.shared;
@@ -99,7 +99,7 @@ impl<T: Clone> Flights<T> {
         (shared.waiters.load(Relaxed) < shared.limits.waiters).then(|| Waiter::of(shared, flight))
     }
 
-    /// Whether a flight for the key is under way.
+    /// Whether a flight for the key is in progress.
     pub(crate) fn is_in_flight(&self, key: &Key) -> bool {
         self.shared.table.lock().flights.get(&key.hash()).is_some_and(|flight| flight.key == *key)
     }
@@ -128,7 +128,7 @@ impl<T: Clone> Flights<T> {
     }
 }
 
-/// The place in the table of the flight that follows the one under way. The parts that a purge names stay the same.
+/// The place in the table of the flight that follows the one in progress. The parts that a purge names stay the same.
 fn following(key: &Key) -> Key {
     Key::from_bytes([key.bytes(), b"following"].concat())
 }

@@ -1,4 +1,4 @@
-//! The flights under way, and the results of those that have just completed.
+//! The flights in progress, and the results of those that have just completed.
 
 use crate::{
     bounded_lru::bounded_lru,
@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::Instant};
 /// The most results that are kept, and the most bytes of their bodies.
 pub(super) const MOST_RESULTS: (usize, u64) = (4096, 32 << 20);
 
-/// Limits of what may be under way at once.
+/// Limits of what may be in progress at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlightLimits {
     pub(crate) flights: usize,

@@ -1,5 +1,5 @@
 //! The warm hand-over: a coordinator that leaves sends its entries to their next owners, the most used first, with one
-//! message under way to each.
+//! message in flight to each.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use meshcache_protocol::{frame, paths};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-/// The most messages under way at once, to all receivers together.
+/// The most messages in flight at once, to all receivers together.
 const MESSAGES: usize = 8;
 /// The longest report that is read, bytes.
 const REPORT: u64 = 64 * 1024;
@@ -46,7 +46,7 @@ pub(crate) async fn run(cache: &Arc<Cache>) -> TransferReport {
     total
 }
 
-/// Sends these places to one peer, one message after another.
+/// Sends the entries of these keys to one peer, one message after another.
 async fn send_all(cache: &Cache, peer: &str, places: Vec<RankedKey>, permits: &Semaphore) -> TransferReport {
     let mut total = TransferReport::default();
     let mut left = places.into_iter().peekable();

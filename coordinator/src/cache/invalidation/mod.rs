@@ -136,7 +136,7 @@ pub(crate) fn was_invalidated(cache: &Cache, served: &ServedGroup, key: &Key, ar
         || target_hash(served, key).is_some_and(|target| cache.store.has_tombstone(target, arrived))
 }
 
-/// Removes a key with all its variants. Its loads under way are not stored, and nothing joins them any more.
+/// Removes a key with all its variants. Its loads in flight are not stored, and nothing joins them any more.
 fn invalidate(cache: &Cache, served: &ServedGroup, invalidation: &Invalidation) {
     let (group, now) = (&served.group, cache.clock.now());
     if let Some((path, target)) = invalidation.target {

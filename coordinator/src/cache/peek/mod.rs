@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_millis(250);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PeekOutcome {
     /// An entry, which is in the store now.
-    GroupMatch,
+    Found,
     /// The previous owner has nothing.
     Nothing,
     /// No answer that can be read.
@@ -43,7 +43,7 @@ enum PeekOutcome {
 impl PeekOutcome {
     const fn label(self) -> &'static str {
         match self {
-            Self::GroupMatch => "found",
+            Self::Found => "found",
             Self::Nothing => "nothing",
             Self::Failed => "failed",
             Self::Refused(refusal) => refusal.label(),
@@ -131,13 +131,13 @@ async fn take_answer(
         .map(|frame| transfer::take(cache, served, load, frame, late, &position, TransferKind::Peek));
     let results: Vec<_> = taken.collect();
     match results.iter().find_map(|result| result.err()) {
-        _ if results.iter().any(Result::is_ok) => PeekOutcome::GroupMatch,
+        _ if results.iter().any(Result::is_ok) => PeekOutcome::Found,
         Some(refusal) => PeekOutcome::Refused(refusal),
         None => PeekOutcome::Nothing,
     }
 }
 
-/// Answers a peer's peek: from the store, or from the flight under way if it ends in time. It does not count as use of
+/// Answers a peer's peek: from the store, or from the current flight if it ends in time. It does not count as use of
 /// the key.
 pub(crate) async fn answer(cache: &Cache, key: Vec<u8>, patience: Duration) -> PeekAnswer {
     let key = Key::from_bytes(key);

@@ -62,7 +62,7 @@ impl PeerClient {
         self.update_failing();
     }
 
-    /// Takes leave to call a peer: it answers, or this call is the trial whether it does again.
+    /// Acquires permission to call a peer: the peer answers, or this call tries whether it does again.
     pub(crate) fn try_acquire(&self, peer: &str, call: Call) -> bool {
         self.links.load().get(peer).is_some_and(|link| {
             let mut breaker = link.breaker(call).lock();

@@ -77,7 +77,7 @@ pub struct GroupConfig {
     /// notice.
     #[serde(default = "patience")]
     pub patience: Span,
-    /// The treatment of requests when `maxLoads` are under way and a load has waited for `patience`.
+    /// The treatment of requests when `maxLoads` are in progress and a load has waited for `patience`.
     #[serde(default)]
     pub overload: Overload,
     /// How long responses are fresh.

@@ -29,7 +29,7 @@ pub struct Origin {
     /// the next one.
     #[serde(default = "max_connection_age", skip_serializing_if = "is_max_connection_age")]
     pub max_connection_age: Span,
-    /// The most loads under way at one coordinator.
+    /// The most loads in flight at one coordinator.
     #[serde(default = "max_loads")]
     pub max_loads: u32,
     /// A PEM file of certificate authorities, for https. Default: the system's.

@@ -3,7 +3,7 @@
 use crate::groups::InvalidValue;
 use serde::{Deserialize, Serialize};
 
-/// The treatment of requests when `maxLoads` are under way for too long. Helm may write 503 as a number.
+/// The treatment of requests when `maxLoads` are in progress for too long. Helm may write 503 as a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "OverloadWord", into = "OverloadWord")]
 pub enum Overload {
