@@ -9,7 +9,7 @@ pub(crate) mod hit_for_pass;
 pub(crate) mod housekeeping;
 pub(crate) mod insertion;
 pub(crate) mod invalidation;
-pub(crate) mod invalidation_limit;
+pub(crate) mod invalidation_limits;
 pub(crate) mod load;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;

@@ -6,7 +6,7 @@ use crate::{
         flight::{FlightLimits, FlightNumbers, Flights},
         groups::GroupTable,
         hit_for_pass::HitForPassTable,
-        invalidation_limit::InvalidationLimit,
+        invalidation_limits::InvalidationLimits,
         load_outcome::LoadOutcome,
         response::Names,
     },
@@ -59,7 +59,7 @@ pub struct Cache {
     pub(crate) body_budget: Arc<ByteBudget>,
     /// Memory for the heads of requests in progress, and for passes.
     pub(crate) head_budget: Arc<ByteBudget>,
-    pub(crate) invalidation_limit: InvalidationLimit,
+    pub(crate) invalidation_limits: InvalidationLimits,
     /// Responses that passed in groups that only observe.
     pub(crate) observed: Mutex<Observer>,
     /// The ring and the other coordinators.
@@ -87,7 +87,7 @@ impl Cache {
             failures: ExpiringLru::new(RECENT_KEYS),
             partial_requests: ExpiringLru::new(RECENT_KEYS),
             head_budget: ByteBudget::new(HEAD_BUDGET),
-            invalidation_limit: InvalidationLimit::default(),
+            invalidation_limits: InvalidationLimits::default(),
             observed: Mutex::new(Observer::new(OBSERVED)),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),

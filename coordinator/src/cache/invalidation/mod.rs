@@ -6,7 +6,6 @@ mod tests;
 use crate::{
     cache::{
         groups::ServedGroup,
-        invalidation_limit::{Due, PAUSE},
         request::{CacheRequest, caller},
         state::Cache,
     },
@@ -18,7 +17,12 @@ use crate::{
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
 use hyper::body::Incoming;
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observer, freshness, groups::GroupMatch, paths, request::Flags, wire::Question,
+    self as protocol, Hash, Key, Observer, freshness,
+    groups::GroupMatch,
+    invalidation_limit::{PERIOD, Schedule},
+    paths,
+    request::Flags,
+    wire::Question,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +68,7 @@ fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str)
         let (cache, name, head, target) =
             (cache.clone(), peer.name.clone(), head.clone(), format!("{}{target}", paths::INVALIDATE));
         tokio::spawn(async move {
-            let patience = Duration::from_millis(PAUSE);
+            let patience = Duration::from_millis(PERIOD);
             if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
                 tracing::debug!(peer = name, reason = failure.label(), "invalidation not delivered");
             }
@@ -105,16 +109,16 @@ pub(crate) async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Inco
 /// Invalidates a key now, or as soon as its limit allows.
 fn invalidate_when_due(cache: &Arc<Cache>, served: &Arc<ServedGroup>, key: &Key) {
     let invalidation = Invalidation::of(served, key);
-    match cache.invalidation_limit.schedule(key.hash(), cache.clock.now()) {
-        Due::Now => invalidate(cache, served, &invalidation),
-        Due::In(ms) => {
+    match cache.invalidation_limits.schedule(key.hash(), cache.clock.now()) {
+        Schedule::Now => invalidate(cache, served, &invalidation),
+        Schedule::In(ms) => {
             let (cache, served) = (cache.clone(), served.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 invalidate(&cache, &served, &invalidation);
             });
         }
-        Due::Pending => {}
+        Schedule::Merged => {}
     }
 }
 
@@ -122,7 +126,7 @@ fn invalidate_when_due(cache: &Arc<Cache>, served: &Arc<ServedGroup>, key: &Key)
 /// forbids that; returns whether it did. The sender's own invalidation may still be on its way.
 pub(crate) fn invalidate_if_changed(cache: &Cache, asked: &CacheRequest<'_>, entry: &Entry, now: u64) -> bool {
     let Some(changed) = asked.question.as_ref().and_then(|question| question.changed) else { return false };
-    let is_old = entry.resident(now) > changed && cache.invalidation_limit.try_now(asked.key.hash(), now);
+    let is_old = entry.resident(now) > changed && cache.invalidation_limits.try_schedule_now(asked.key.hash(), now);
     if is_old {
         invalidate(cache, asked.served, &Invalidation::of(asked.served, &asked.key));
     }
