@@ -55,6 +55,15 @@ impl Pair {
         tokio::spawn(async move { get(data, &target).await })
     }
 
+    /// Asks the previous owner, then the new one, whose peek waits for the load that the first request began.
+    async fn peek_during_load(&self, origin: &Counted) -> [tokio::task::JoinHandle<Reply>; 2] {
+        let first = self.spawn_get(self.data[0]);
+        until("the previous owner is loading", || origin.count() == 1).await;
+        let second = self.spawn_get(self.data[1]);
+        until("the peek waits for that load", || self.previous.loads.waiters() == 2).await;
+        [first, second]
+    }
+
     fn peeks(&self, outcome: &str) -> u64 {
         let all = metric(&self.new, "meshcache_peeks_total{");
         let these = metric(&self.new, &format!("meshcache_peeks_total{{outcome=\"{outcome}\"}}"));
@@ -95,10 +104,7 @@ async fn a_peek_that_finds_a_load_under_way_waits_and_takes_what_it_brings() {
     let _stopped = stop_time();
     let origin = Counted::origin("once").await;
     let pair = Pair::new(&origin).await;
-    let first = pair.spawn_get(pair.data[0]);
-    until("the previous owner is loading", || origin.count() == 1).await;
-    let second = pair.spawn_get(pair.data[1]);
-    until("the peek waits for that load", || pair.previous.loads.waiters() == 2).await;
+    let [first, second] = pair.peek_during_load(&origin).await;
     origin.open();
     assert_eq!((&first.await.unwrap().body[..], &second.await.unwrap().body[..]), (&b"once"[..], &b"once"[..]));
     assert_eq!((origin.count(), pair.peeks("found"), pair.answered("loading")), (1, 1, 0));
@@ -109,10 +115,7 @@ async fn a_load_that_outlasts_a_peek_is_asked_for_again() {
     let _stopped = stop_time();
     let origin = Counted::origin("once").await;
     let pair = Pair::new(&origin).await;
-    let first = pair.spawn_get(pair.data[0]);
-    until("the previous owner is loading", || origin.count() == 1).await;
-    let second = pair.spawn_get(pair.data[1]);
-    until("the peek waits for that load", || pair.previous.loads.waiters() == 2).await;
+    let [first, second] = pair.peek_during_load(&origin).await;
     tokio::time::advance(test_peers::PEEK + Duration::from_millis(1)).await;
     until("the peek is answered with `loading`", || pair.answered("loading") == 1).await;
     until("it has asked again", || pair.previous.loads.waiters() == 2).await;

@@ -2,6 +2,18 @@
 
 use super::*;
 
+/// Sends this many requests at once, and waits for their responses.
+async fn send_at_once(pool: &Arc<Pool>, n: usize) {
+    let send_one = |_| {
+        let pool = pool.clone();
+        tokio::spawn(async move { send(&pool, "GET").await.unwrap() })
+    };
+    let sent: Vec<_> = (0..n).map(send_one).collect();
+    for sent in sent {
+        sent.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn sixteen_connections_that_died_unseen_cost_no_request() {
     let seen = Arc::new(AtomicUsize::new(0));
@@ -23,15 +35,7 @@ async fn sixteen_connections_that_died_unseen_cost_no_request() {
     })
     .await;
     let pool = plain(address, lifetimes());
-    let first: Vec<_> = (0..16)
-        .map(|_| {
-            let pool = pool.clone();
-            tokio::spawn(async move { send(&pool, "GET").await.unwrap() })
-        })
-        .collect();
-    for first in first {
-        first.await.unwrap();
-    }
+    send_at_once(&pool, 16).await;
     assert_eq!((seen.load(SeqCst), connections.load(SeqCst)), (16, 16));
     for n in 1..=16 {
         assert_eq!(send(&pool, "GET").await.unwrap(), "ok");
@@ -153,15 +157,7 @@ async fn silent_connections_cost_one_timeout_and_not_one_each() {
     })
     .await;
     let pool = plain(address, lifetimes());
-    let first: Vec<_> = (0..8)
-        .map(|_| {
-            let pool = pool.clone();
-            tokio::spawn(async move { send(&pool, "GET").await.unwrap() })
-        })
-        .collect();
-    for first in first {
-        first.await.unwrap();
-    }
+    send_at_once(&pool, 8).await;
     assert_eq!(send_within(&pool, 200 * MS).await, Err(Failure::Timeout));
     for _ in 0..8 {
         assert_eq!(send_within(&pool, LONG).await.unwrap(), "ok");
