@@ -53,7 +53,7 @@ async fn a_herd_of_a_thousand_is_one_load() {
     let (origin, gate) = gated(&[FRESH]).await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let crowd = crowd(&front, 1000, "/");
-    until("everybody waits", || front.group().gets.get() == 1000).await;
+    until("everybody waits", || front.cache.in_flight().0 == 1000).await;
     gate.open();
     let answers = all(crowd).await;
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
@@ -70,7 +70,7 @@ async fn the_first_who_hangs_up_takes_nobody_along() {
     let first = crowd(&front, 1, "/").remove(0);
     until("the load is under way", || origin.count() == 1).await;
     let others = crowd(&front, 100, "/");
-    until("everybody waits", || front.group().gets.get() == 101).await;
+    until("everybody waits", || front.cache.in_flight().0 == 101).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     gate.open();
@@ -94,7 +94,7 @@ async fn each_of_a_thousand_gets_its_own_private_answer() {
     .await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let crowd = crowd(&front, 1000, "/");
-    until("everybody waits", || front.group().gets.get() == 1000).await;
+    until("everybody waits", || front.cache.in_flight().0 == 1000).await;
     gates[0].open();
     until("all others are loaded at once, none after another", || origin.count() == 1000).await;
     gates[1].open();
@@ -113,7 +113,7 @@ async fn variants_are_loaded_once_each() {
     let (origin, gate) = gated(&[FRESH, ("vary", "x-user")]).await;
     let front = Arc::new(Front::new(&origin, json!({})).await);
     let crowds: Vec<_> = (0..20).flat_map(|_| crowd(&front, 3, "/")).collect();
-    until("everybody waits", || front.group().gets.get() == 60).await;
+    until("everybody waits", || front.cache.in_flight().0 == 60).await;
     gate.open();
     for (n, answer) in all(crowds).await.iter().enumerate() {
         assert_eq!(answer.text(), (n % 3).to_string());
