@@ -4,7 +4,7 @@
 
 use super::{
     Regexes, Scope,
-    url::{Url, with_mark},
+    url::{Url, in_keys},
 };
 use crate::{Groups, Key, groups::Group, key::Parts, request::normal_form::normalize};
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, sync::Arc};
@@ -66,14 +66,17 @@ impl<'a> Matcher<'a> {
         prefixes.sort_unstable();
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         tags.sort_unstable();
-        let regexes = Regexes::new(&scope.regex).ok().filter(|_| !scope.regex.is_empty());
-        let selects = !(paths.is_empty() && prefixes.is_empty() && tags.is_empty() && scope.regex.is_empty());
-        let is_whole = !selects || (regexes.is_none() && !scope.regex.is_empty());
+        let regexes = (!scope.regex.is_empty()).then(|| Regexes::new(&scope.regex));
+        let is_whole = match &regexes {
+            Some(regexes) => regexes.is_err(),
+            None => paths.is_empty() && prefixes.is_empty() && tags.is_empty(),
+        };
         let is_named = |group: &&Arc<Group>| {
             let service = group.config().r#match.service.as_ref();
             service.is_some_and(|service| scope.hosts.iter().any(|host| host.matches_service(service)))
         };
         let services = groups.iter().filter(is_named).map(|group| group.name().to_owned()).collect();
+        let regexes = regexes.and_then(Result::ok);
         Self { scope, urls, paths, prefixes, regexes, services, is_whole, tags: tags.into() }
     }
 
@@ -106,8 +109,8 @@ impl<'a> Matcher<'a> {
     /// Returns where to look for keys that the purge can match; there are none elsewhere. `path` and `tag` make index
     /// entries.
     ///
-    /// Prefixes and regular expressions are looked for in the whole group. That costs as much as a look at each key, and no order by path has
-    /// to be kept (docs/performance.md has the figures).
+    /// Prefixes and regular expressions are looked for in the whole group. That costs as much as a look at each key,
+    /// and no order by path has to be kept (docs/performance.md has the figures).
     pub fn candidates<I>(&self, path: impl Fn(&str) -> I, tag: impl Fn(&str) -> I) -> Vec<Candidates<'_, I>> {
         if self.scope.all {
             return vec![Candidates { group: None, terms: None }];
@@ -125,9 +128,8 @@ impl<'a> Matcher<'a> {
             if self.is_whole || !self.prefixes.is_empty() || self.regexes.is_some() {
                 indexed.insert(group, None);
             } else if let Some(terms) = indexed.entry(group).or_insert_with(|| Some(Vec::new())) {
-                terms.extend(
-                    self.paths.iter().map(|(name, _)| path(name)).chain(self.tags.iter().map(|name| tag(name))),
-                );
+                terms.extend(self.paths.iter().map(|(name, _)| path(name)));
+                terms.extend(self.tags.iter().map(|name| tag(name)));
             }
         }
         indexed.into_iter().map(|(group, terms)| Candidates { group, terms }).collect()
@@ -187,14 +189,6 @@ fn compare_prefix(prefix: &str, key: &Parts<'_>) -> Ordering {
         Some((head, rest)) => head.cmp(path).then_with(|| start(rest, key.query.as_bytes())),
         None => start(prefix, path),
     }
-}
-
-/// A path of a purge with the part of its query that is in keys of a group.
-fn in_keys<'p>(path: &'p str, group: Option<&Group>) -> (Cow<'p, str>, Cow<'p, str>) {
-    let Some((path, query)) = path.split_once('?') else { return (normalize(path), Cow::Borrowed("")) };
-    let query = normalize(query);
-    let kept = group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query)));
-    (normalize(path), Cow::Owned(with_mark(kept).into_owned()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! URLs of a purge, as in keys.
+//! URLs and paths of a purge, as in keys.
 
-use crate::{Groups, Request, groups::GroupMatch, key::authority};
+use crate::{Group, Groups, Request, groups::GroupMatch, key::authority, request::normal_form::normalize};
 use std::borrow::Cow;
 
 /// An absolute URL with its parts as in keys.
@@ -33,7 +33,15 @@ impl Url {
     }
 }
 
+/// A path of a purge with the part of its query that is in keys of a group.
+pub(super) fn in_keys<'p>(path: &'p str, group: Option<&Group>) -> (Cow<'p, str>, Cow<'p, str>) {
+    let Some((path, query)) = path.split_once('?') else { return (normalize(path), Cow::Borrowed("")) };
+    let query = normalize(query);
+    let kept = group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query)));
+    (normalize(path), Cow::Owned(with_mark(kept).into_owned()))
+}
+
 /// A query with its `?`, as in keys.
-pub(super) fn with_mark(query: Option<Cow<'_, str>>) -> Cow<'_, str> {
+fn with_mark(query: Option<Cow<'_, str>>) -> Cow<'_, str> {
     query.map_or(Cow::Borrowed(""), |query| Cow::Owned(format!("?{query}")))
 }
