@@ -189,6 +189,42 @@ fn half_a_purge_is_not_waited_for_forever() {
 }
 
 #[test]
+fn a_purge_that_is_not_understood_is_refused_in_one_line_that_says_what_to_write() {
+    run(async {
+        let mesh = mesh().await;
+        let admin = mesh.coordinators.all[0].ports.admin;
+        let json = |body: &str| Ask::new("POST", "admin", "/purge").body(body.to_owned());
+        let regexes =
+            |regex: &str, times: usize| json(&json!({"group": "odd", "regex": vec![regex; times]}).to_string());
+        let purge = |name: &str, value: &str| Ask::new("PURGE", "odd.test", "/a").header(name, value.to_owned());
+        for (ask, part) in [
+            (json(r#"{"group": "odd", "regex": ["/a", "*"]}"#), "regex: `*` is not a regex: "),
+            (regexes(".{1000}.{1000}", 1), "is not a regex: compiled regex exceeded size limit"),
+            (regexes("/[a-z]{50}.*", 16), "regex: together they are too large: write shorter ones, or fewer"),
+            (regexes("/a", 17), "regex: 17 are too many for one purge: write at most 16"),
+            (json(r#"{"hosts": ["odd.test:http"]}"#), "hosts: `odd.test:http` is not a host (examples: "),
+            (json(r#"{"tags": ["a"]}"#), "name what is purged in one way: urls, or all, or group or hosts"),
+            (Ask::new("PURGE", "odd test", "/a"), "`odd test/a` is not a URL: write `PURGE /path?query` with its Host"),
+            (Ask::new("PURGE", "odd.test", "*"), "`odd.test*` is not a URL: write `PURGE /path?query` with its Host"),
+            (
+                purge("surrogate-key", "caf\u{e9}"),
+                "surrogate-key: `\u{fffd}` has no tags: write words, as `surrogate-key: a b`",
+            ),
+            (
+                purge("meshcache-soft-purge", "1, 1"),
+                "meshcache-soft-purge: `1, 1` is not understood: write 1, or leave it out",
+            ),
+            (purge("xkey", "a").body(r#"{"all": true}"#), "PURGE has no body: write POST /purge for JSON"),
+        ] {
+            let answer = ask.header("authorization", format!("Bearer {ADMIN_TOKEN}")).send(admin).await.unwrap();
+            let report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            let why = report["error"].as_str().unwrap_or_default();
+            assert!(answer.status == 400 && why.contains(part) && !why.contains('\n'), "{part}: {answer:?}");
+        }
+    });
+}
+
+#[test]
 fn header_values_of_any_bytes_pass_unchanged() {
     run(async {
         let mesh = mesh().await;

@@ -14,11 +14,15 @@ use serde_json::{Value, json};
 static MESH: Shared<Mesh> = Shared::new();
 
 async fn mesh() -> Arc<Mesh> {
-    let groups = ["urls", "paths", "prefixes", "whole", "other", "flight", "variants", "tags", "dry"];
+    let groups = [
+        "urls", "paths", "prefixes", "whole", "other", "flight", "variants", "tags", "dry", "regex", "method", "keys",
+        "more",
+    ];
     let soft = json!({"freshness": {"staleWhileRevalidate": "60s", "staleIfError": "60s"}});
     let mesh = || {
         Mesh::of(3, 2).groups(|all| {
             let all = groups.iter().fold(all, |all, name| all.plus(name, json!({}))).plus("soft", soft);
+            let all = all.plus("hosts", json!({"match": {"hosts": ["*.hosts.test"]}}));
             // An owner on a busy machine may be silent for a while.
             all.set("flight", "/patience", json!("20s"))
         })
@@ -27,13 +31,13 @@ async fn mesh() -> Arc<Mesh> {
 }
 
 async fn post(mesh: &Mesh, coordinator: usize, body: &str) -> (u16, Value) {
-    let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-    let answer = ask
-        .header("content-type", "application/json")
-        .body(body.to_owned())
-        .send(mesh.coordinators.all[coordinator].ports.admin)
-        .await
-        .unwrap();
+    let ask = Ask::new("POST", "admin", "/purge").header("content-type", "application/json").body(body.to_owned());
+    administer(mesh, coordinator, ask).await
+}
+
+async fn administer(mesh: &Mesh, coordinator: usize, ask: Ask) -> (u16, Value) {
+    let ask = ask.header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+    let answer = ask.send(mesh.coordinators.all[coordinator].ports.admin).await.unwrap();
     (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
 }
 
@@ -64,8 +68,13 @@ impl Stock<'_> {
 
     /// Purges at one coordinator; then exactly these are gone, everywhere.
     async fn purge(&self, coordinator: usize, body: Value, gone: &[(&'static str, &'static str)]) {
-        let begun = Stopwatch::start();
-        let (status, report) = post(self.mesh, coordinator, &body.to_string()).await;
+        self.purge_by(coordinator, Ask::new("POST", "admin", "/purge").body(body.to_string()), gone).await;
+    }
+
+    /// Does so by this request.
+    async fn purge_by(&self, coordinator: usize, order: Ask, gone: &[(&'static str, &'static str)]) {
+        let (begun, body) = (Stopwatch::start(), format!("{order:?}"));
+        let (status, report) = administer(self.mesh, coordinator, order).await;
         assert_eq!(status, 200, "{body}: {report}");
         assert!(report["id"].is_string() && report["unreached"] == json!([]), "{report}");
         assert!(
@@ -151,6 +160,93 @@ fn prefixes_take_all_below_them() {
         stock.purge(0, json!({"group": "prefixes", "prefixes": ["/p/b?c"]}), &all[1..2]).await;
         let stock = Stock::of(&mesh, &all).await;
         stock.purge(1, json!({"group": "prefixes", "prefixes": ["/p/"]}), &all[..2]).await;
+    });
+}
+
+#[test]
+fn what_a_regex_matches_as_a_whole_goes() {
+    run(async {
+        let mesh = mesh().await;
+        let all = [
+            ("regex.test", "/r/1.jpg"),
+            ("regex.test", "/r/2.jpg?w=9"),
+            ("regex.test", "/r/3.jpg.html"),
+            ("other.test", "/r/4.jpg"),
+        ];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(1, json!({"group": "regex", "regex": ["^/none$", r"/r/[0-9]+\.jpg(\?.*)?"]}), &all[..2]).await;
+    });
+}
+
+#[test]
+fn a_host_goes_with_or_without_a_group() {
+    run(async {
+        let mesh = mesh().await;
+        let all =
+            [("a.hosts.test", "/h/1"), ("b.hosts.test", "/h/1"), ("b.hosts.test:81", "/h/2"), ("other.test", "/h/3")];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(0, json!({"host": "a.hosts.test"}), &all[..1]).await;
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(2, json!({"hosts": ["*.hosts.test"], "group": "hosts", "regex": ["/h/1"]}), &all[..2]).await;
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge(1, json!({"hosts": ["b.hosts.test", "none.test"]}), &all[1..3]).await;
+    });
+}
+
+#[test]
+fn purge_as_a_method_takes_the_url_of_its_host() {
+    run(async {
+        let mesh = mesh().await;
+        let all = [("method.test", "/m?a=1"), ("method.test", "/m"), ("method.test", "/m2"), ("other.test", "/m3")];
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge_by(2, Ask::new("PURGE", "METHOD.test:80", "/m"), &all[1..2]).await;
+        let stock = Stock::of(&mesh, &all).await;
+        stock.purge_by(0, Ask::new("PURGE", "method.test", "/m*"), &all[..3]).await;
+    });
+}
+
+#[test]
+fn purge_as_a_method_takes_what_has_a_tag_in_every_group() {
+    run(async {
+        let mesh = mesh().await;
+        let all =
+            [("keys.test", "/k/1", "k-red k-round"), ("more.test", "/k/2", "k-round"), ("keys.test", "/k/3", "k-blue")];
+        for (_, path, tags) in all {
+            mesh.origin
+                .on(path, move |request| Reply::fresh(3600, request.nth.to_string()).header("surrogate-key", tags));
+        }
+        let ask_all = async |to| {
+            let mut bodies = Vec::new();
+            for (host, path, _) in all {
+                bodies.push(ask(to, host, path).await.0);
+            }
+            bodies
+        };
+        for to in [mesh.coordinators.data(), mesh.fronts()].concat() {
+            assert_eq!(ask_all(to).await, ["1"; 3]);
+        }
+        let by = |name: &str, tags: &str| Ask::new("PURGE", "any.test", "/").header(name, tags.to_owned());
+        for (nth, (order, expected)) in [
+            (by("surrogate-key", "k-round k-none"), ["2", "2", "1"]),
+            (by("xkey-purge", "k-blue"), ["2", "2", "2"]),
+            (by("xkey", "k-red,k-blue"), ["3", "2", "3"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (status, report) = administer(&mesh, nth, order).await;
+            assert_eq!((status, &report["unreached"]), (200, &json!([])), "{report}");
+            for to in mesh.coordinators.data() {
+                assert_eq!(ask_all(to).await, expected);
+            }
+            for to in mesh.fronts() {
+                await_until(async || ask_all(to).await == expected, SOON, "hot copies are gone").await;
+            }
+        }
+        // Nothing of theirs is of use when stale, so a soft purge removes it.
+        let (status, report) = administer(&mesh, 0, by("xkey-softpurge", "k-red")).await;
+        assert_eq!((status, &report["entries"]), (200, &json!(1)), "{report}");
+        assert_eq!(ask_all(mesh.coordinators.data()[1]).await, ["4", "2", "3"]);
     });
 }
 
@@ -336,11 +432,24 @@ fn what_is_no_purge_is_refused_and_does_nothing() {
             r#"{"group": "other", "paths": ["kept"]}"#,
             r#"{"group": "other", "colour": "blue"}"#,
             r#"{"all": true, "group": "other"}"#,
+            r#"{"regex": ["/kept"]}"#,
+            r#"{"group": "other", "regex": ["/kept", "(/ke"]}"#,
+            r#"{"hosts": ["other.test/"]}"#,
+            r#"{"host": "other.test", "all": true}"#,
             "{\"all\": true",
         ];
         for body in bad {
             let (status, report) = post(&mesh, 0, body).await;
             assert_eq!(status, 400, "{body}: {report}");
+        }
+        for ask in [
+            Ask::new("PURGE", "other.test", "/kept").body("x"),
+            Ask::new("PURGE", "other.test", "/kept").header("fastly-soft-purge", "true"),
+            Ask::new("PURGE", "other.test", "/kept").header("surrogate-key", ","),
+            Ask::new("PURGEKEYS", "other.test", "/kept"),
+        ] {
+            let (status, report) = administer(&mesh, 0, ask).await;
+            assert_eq!(status, 400, "{report}");
         }
         let (status, report) = post(&mesh, 0, r#"{"group": "nobody"}"#).await;
         assert_eq!(status, 404, "{report}");

@@ -2,9 +2,12 @@
 
 use crate::{
     cache::state::Cache,
-    store::{Entry, PurgeAction, PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
+    store::{Entry, PurgeAction, purge_matcher::PurgeMatcher, usage::Purged},
 };
-use meshcache_protocol::{Key, purge::Scope};
+use meshcache_protocol::{
+    Key,
+    purge::{KeyMatch, Scope},
+};
 use std::sync::Arc;
 
 /// Removes what a purge names from this coordinator, and detaches the loads and flights that it names.
@@ -12,11 +15,11 @@ pub(crate) fn remove(cache: &Cache, what: &Scope, fate: PurgeAction) -> Purged {
     let groups = cache.groups();
     let named = PurgeMatcher::new(what, &groups);
     cache.store.purge_loads(|key| named.match_key(key));
-    let purged = cache.store.purge(&named.scopes(), fate, |key, variants| named.matches(key, variants));
+    let purged = cache.store.purge(&named.candidates(), fate, |key, variants| named.matches(key, variants));
     cache.observed.lock().clear();
     // After the store: a flight that starts from now on has begun after the purge.
-    cache.loads.detach(|key| named.match_key(key) != PurgeMatch::No);
-    cache.peer_loads.detach(|key| named.match_key(key) != PurgeMatch::No);
+    cache.loads.detach(|key| named.match_key(key) != KeyMatch::No);
+    cache.peer_loads.detach(|key| named.match_key(key) != KeyMatch::No);
     purged
 }
 
@@ -24,7 +27,7 @@ pub(crate) fn remove(cache: &Cache, what: &Scope, fate: PurgeAction) -> Purged {
 pub(crate) fn count(cache: &Cache, what: &Scope) -> Purged {
     let groups = cache.groups();
     let named = PurgeMatcher::new(what, &groups);
-    cache.store.purge(&named.scopes(), PurgeAction::Count, |key, variants| named.matches(key, variants))
+    cache.store.purge(&named.candidates(), PurgeAction::Count, |key, variants| named.matches(key, variants))
 }
 
 /// Whether a purge that this coordinator knows, and the sender of an entry did not, names the entry.

@@ -5,6 +5,7 @@ mod connection;
 pub mod execute;
 mod local;
 mod messages;
+mod method;
 mod peer_sync;
 mod purger;
 mod request;
@@ -13,6 +14,7 @@ mod tests;
 mod unresponsive;
 
 pub use messages::{PurgeCall, PurgeReport};
+pub use method::is_purge_method;
 pub use peer_sync::PeerSync;
 #[cfg(test)]
 pub(crate) use peer_sync::{first_interval, interval, shortest_interval};

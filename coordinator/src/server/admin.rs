@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     config::tokens::Tokens,
     http::request_body::ControlBodies,
-    purge::{InvalidPurge, PurgeRequest, Purger},
+    purge::{InvalidPurge, PurgeRequest, Purger, is_purge_method},
     server::{Handler, TOO_MANY_FIELDS},
 };
 use axum::{
@@ -66,7 +66,10 @@ impl AdminPort {
         let admitted = if self.tokens.is_configured() {
             self.tokens.accepts_browser(headers)
         } else {
-            self.loopback && is_local(host(request))
+            // The Host of a PURGE is that of what is purged. A page to which a name of its own leads here cannot hide:
+            // browsers send Origin with every method but GET and HEAD.
+            let names_what = is_purge_method(request.method()) && !headers.contains_key(header::ORIGIN);
+            self.loopback && (names_what || is_local(host(request)))
         };
         if !admitted {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { LOCAL_ONLY };
@@ -106,6 +109,9 @@ impl Handler for AdminRoutes {
         if let Some(refusal) = self.admin.refusal(&request) {
             return refusal;
         }
+        if is_purge_method(request.method()) {
+            return answer(&self.admin, PurgeRequest::by_method(&request)).await;
+        }
         match self.router.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -140,21 +146,25 @@ async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
 }
 
 async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
-    let error = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
-    let body = match admin.bodies.read(request, MAX_PURGE).await {
-        Ok(body) => body,
+    let request = match admin.bodies.read(request, MAX_PURGE).await {
+        Ok(body) => PurgeRequest::parse(&body, &admin.cache.groups()),
         Err(bad) => {
             let (status, why) = bad.message();
-            return error(status, why.trim_end());
+            Err(InvalidPurge(status, why.trim_end().to_owned()))
         }
     };
-    match PurgeRequest::parse(&body, &admin.cache.groups()) {
-        Ok(order) => {
-            let report = admin.purger.purge(order).await;
+    answer(&admin, request).await
+}
+
+/// Carries out a purge, and reports it.
+async fn answer(admin: &AdminPort, request: Result<PurgeRequest, InvalidPurge>) -> Response {
+    match request {
+        Ok(request) => {
+            let report = admin.purger.purge(request).await;
             let status = if report.unreached.is_empty() { StatusCode::OK } else { StatusCode::ACCEPTED };
             (status, Json(report)).into_response()
         }
-        Err(InvalidPurge(status, why)) => error(status, &why),
+        Err(InvalidPurge(status, why)) => (status, Json(json!({"error": why}))).into_response(),
     }
 }
 

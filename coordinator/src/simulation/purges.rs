@@ -11,13 +11,27 @@ use crate::{
         net::{CallFailure, Endpoint, Responder},
         world::{World, index},
     },
-    store::{PurgeMatch, purge_matcher::PurgeMatcher, usage::Purged},
+    store::{purge_matcher::PurgeMatcher, usage::Purged},
 };
-use meshcache_protocol::purge::{Purge, Scope};
+use meshcache_protocol::{
+    groups::Host,
+    purge::{KeyMatch, Purge, Scope},
+};
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 /// The time that a peer has for a purge, milliseconds.
 const PURGE: u64 = 2000;
+
+/// The purge of one key, in each way in turn.
+fn scope_of(key: usize, number: u64) -> Scope {
+    let (group, path) = (Some("g".to_owned()), vec![format!("/{key}")]);
+    match number % 4 {
+        0 => Scope { group, paths: path, ..Scope::default() },
+        1 => Scope { group, regex: path, ..Scope::default() },
+        2 => Scope { hosts: vec![Host::any()], regex: path, ..Scope::default() },
+        _ => Scope { group, hosts: vec![Host::any()], paths: path, ..Scope::default() },
+    }
+}
 
 /// Called with whether a peer has carried out a purge.
 type OnReached = Box<dyn FnOnce(&mut World, Result<(), CallFailure>)>;
@@ -120,7 +134,7 @@ impl World {
     fn publish_purge(&mut self, at: usize, scope: &Scope) {
         let named = PurgeMatcher::new(scope, &self.groups);
         let keys = &self.keys;
-        self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == PurgeMatch::No);
+        self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == KeyMatch::No);
         self.publish(at);
     }
 
@@ -132,8 +146,7 @@ impl World {
         self.service_keys[key].version += 1;
         self.figures.purges += 1;
         let least = self.service_keys[key].version;
-        let scope = Scope { group: Some("g".into()), paths: vec![format!("/{key}")], ..Scope::default() };
-        let (purge, _) = execute::issue(&self.nodes[at].cache, scope, false);
+        let (purge, _) = execute::issue(&self.nodes[at].cache, scope_of(key, self.figures.purges), false);
         self.publish_purge(at, &purge.scope);
         let ring = self.nodes[at].cache.cluster.ring();
         let others: Vec<usize> =

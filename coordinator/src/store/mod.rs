@@ -11,7 +11,6 @@ mod purge;
 mod purge_guard;
 mod purge_index;
 pub(crate) mod purge_matcher;
-mod purge_scope;
 mod quota;
 mod recency;
 mod shard;
@@ -24,9 +23,9 @@ mod tombstones;
 pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
-pub(crate) use purge_guard::{PurgeGuard, PurgeMatch};
+pub(crate) use purge::PurgeAction;
+pub(crate) use purge_guard::PurgeGuard;
 pub(crate) use purge_index::IndexTerm;
-pub(crate) use purge_scope::{PurgeAction, PurgeScope};
 pub(crate) use quota::Quota;
 pub(crate) use recency::{RankedKey, Recency};
 pub use table::CacheType;
@@ -34,7 +33,10 @@ pub use table::CacheType;
 pub(crate) use tests::fresh;
 
 use crate::store::usage::{Purged, Usage};
-use meshcache_protocol::{FrequencySketch, Hash, Key, purge::Position};
+use meshcache_protocol::{
+    FrequencySketch, Hash, Key,
+    purge::{KeyMatch, Position},
+};
 use parking_lot::{Mutex, RwLock};
 use purge_guard::LoadsInFlight;
 use quota::Counters;
@@ -153,7 +155,7 @@ impl Store {
     }
 
     /// Marks loads in progress that a purge matches, so that their responses are not stored.
-    pub(crate) fn purge_loads(&self, matches: impl Fn(&Key) -> PurgeMatch) {
+    pub(crate) fn purge_loads<'m>(&self, matches: impl Fn(&Key) -> KeyMatch<'m>) {
         self.loads.mark_purged(matches);
     }
 
@@ -238,7 +240,7 @@ impl Store {
     /// Frees one key whose responses are no longer valid, and marks its loads in progress.
     pub(crate) fn remove(&self, quota: &Quota, key: Hash, now: u64) -> Purged {
         self.add_tombstone(key, now);
-        self.loads.mark_purged(|loading| if loading.hash() == key { PurgeMatch::Yes } else { PurgeMatch::No });
+        self.loads.mark_purged(|loading| if loading.hash() == key { KeyMatch::Yes } else { KeyMatch::No });
         let remove = |cache_type| {
             let slot = self.shard(key).lock().remove(quota.table(cache_type), key);
             slot.map_or_else(Purged::default, |slot| self.record_freed(quota.counters(cache_type), &slot))

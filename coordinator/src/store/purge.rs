@@ -1,36 +1,37 @@
 //! Carries out purges in the store.
 
-use crate::store::{
-    Store, counters,
-    entry::Entry,
-    purge_scope::{PurgeAction, PurgeScope},
-    table::Tables,
-    usage::Purged,
-};
-use meshcache_protocol::Key;
+use crate::store::{Store, counters, entry::Entry, purge_index::IndexTerm, table::Tables, usage::Purged};
+use meshcache_protocol::{Key, purge::Candidates};
 use std::sync::{Arc, atomic::Ordering::AcqRel};
 
-/// Keys that are looked at under one lock before others have their turn.
-const PURGE_BATCH: usize = 512;
+/// Keys that are looked at under one lock before others have their turn: few, since a regex may take a while for each.
+const PURGE_BATCH: usize = 16;
+
+/// The action of a purge on its matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PurgeAction {
+    /// Removes it.
+    Remove,
+    /// Makes it stale from this time on, and removes what is useless then.
+    MakeStale(u64),
+    /// Only counts it.
+    Count,
+}
 
 impl Store {
-    /// Applies `action` to what `is` selects within these scopes. Returns what it matched, entries that are only made
-    /// stale included.
+    /// Applies `action` to what `is` selects among these. Returns what it matched, entries that are only made stale
+    /// included.
     pub(crate) fn purge(
         &self,
-        scopes: &[PurgeScope],
+        among: &[Candidates<'_, IndexTerm>],
         action: PurgeAction,
         is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
     ) -> Purged {
         let quotas = self.quotas.read().clone();
         let named = |name: &str| quotas.iter().find(|quota| quota.name == name).map(|quota| quota.id);
         let mut purged = Purged::default();
-        for scope in scopes {
-            let (quota, terms) = match scope {
-                PurgeScope::Everywhere => (None, None),
-                PurgeScope::Group(name) => (Some(named(name)), None),
-                PurgeScope::Indexed(name, terms) => (Some(named(name)), Some(terms.as_slice())),
-            };
+        for Candidates { group, terms } in among {
+            let quota = group.map(named);
             // An unknown group has no entries.
             if quota == Some(None) {
                 continue;
@@ -38,7 +39,7 @@ impl Store {
             for shard in &self.shards {
                 // What is stored after this is not older than the purge: its guard keeps out loads that began before.
                 let tables = Tables { quota: quota.flatten(), cache_type: None };
-                let candidates = shard.lock().candidates(tables, terms);
+                let candidates = shard.lock().candidates(tables, terms.as_deref());
                 for among in candidates.chunks(PURGE_BATCH) {
                     let mut shard = shard.lock();
                     let (one, changes) = shard.purge(among, action, &is);

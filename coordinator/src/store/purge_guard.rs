@@ -1,7 +1,10 @@
 //! Loads whose responses may be stored. A purge during a load keeps its response out.
 
 use crate::store::entry::Entry;
-use meshcache_protocol::{Key, purge::Position};
+use meshcache_protocol::{
+    Key,
+    purge::{KeyMatch, Position},
+};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::HashMap,
@@ -31,17 +34,6 @@ struct LoadState {
 
 /// Purges by tag that are kept for a load. With more it counts as purged.
 const MAX_TAG_PURGES: usize = 64;
-
-/// Whether a purge matches a load by its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PurgeMatch {
-    /// It does not match.
-    No,
-    /// It matches.
-    Yes,
-    /// It matches a response with one of these tags, which are sorted.
-    ByTag(Arc<[String]>),
-}
 
 /// One load, from before its request is sent until it is dropped.
 pub(crate) struct PurgeGuard {
@@ -95,15 +87,19 @@ impl LoadsInFlight {
         !load.is_purged(entry) && store()
     }
 
-    pub(super) fn mark_purged(&self, matches: impl Fn(&Key) -> PurgeMatch) {
+    pub(super) fn mark_purged<'m>(&self, matches: impl Fn(&Key) -> KeyMatch<'m>) {
         let _alone = self.storing.write();
         for load in self.loads.lock().values() {
             match matches(&load.key) {
-                PurgeMatch::No => {}
-                PurgeMatch::Yes => load.purged.store(true, Ordering::Release),
-                PurgeMatch::ByTag(tags) => {
+                KeyMatch::No => {}
+                KeyMatch::Yes => load.purged.store(true, Ordering::Release),
+                KeyMatch::ByTag(tags) => {
                     let mut all = load.tags.lock();
-                    if all.len() < MAX_TAG_PURGES { all.push(tags) } else { load.purged.store(true, Ordering::Release) }
+                    if all.len() < MAX_TAG_PURGES {
+                        all.push(tags.clone())
+                    } else {
+                        load.purged.store(true, Ordering::Release)
+                    }
                 }
             }
         }

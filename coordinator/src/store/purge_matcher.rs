@@ -1,6 +1,6 @@
 //! Matches purges against keys and stored responses.
 
-use crate::store::{entry::Entry, purge_guard::PurgeMatch, purge_index::IndexTerm, purge_scope::PurgeScope};
+use crate::store::{entry::Entry, purge_index::IndexTerm};
 use meshcache_protocol::{
     Groups, Key,
     purge::{Candidates, KeyMatch, Matcher, Scope},
@@ -16,23 +16,13 @@ impl<'a> PurgeMatcher<'a> {
     }
 
     /// Returns where to look for what the purge matches: there is none of it elsewhere.
-    pub(crate) fn scopes(&self) -> Vec<PurgeScope> {
-        let candidates = self.0.candidates(IndexTerm::path, |tag| IndexTerm::tag(tag.as_bytes()));
-        let scope = |candidate| match candidate {
-            Candidates::Everywhere => PurgeScope::Everywhere,
-            Candidates::Group(group) => PurgeScope::Group(group.to_owned()),
-            Candidates::Indexed(group, terms) => PurgeScope::Indexed(group.to_owned(), terms),
-        };
-        candidates.into_iter().map(scope).collect()
+    pub(crate) fn candidates(&self) -> Vec<Candidates<'_, IndexTerm>> {
+        self.0.candidates(IndexTerm::path, |tag| IndexTerm::tag(tag.as_bytes()))
     }
 
     /// Matches a load by its key. The tags of its response are not known yet.
-    pub(crate) fn match_key(&self, key: &Key) -> PurgeMatch {
-        match self.0.match_key(key) {
-            KeyMatch::Yes => PurgeMatch::Yes,
-            KeyMatch::ByTag => PurgeMatch::ByTag(self.0.tags().clone()),
-            KeyMatch::No => PurgeMatch::No,
-        }
+    pub(crate) fn match_key(&self, key: &Key) -> KeyMatch<'_> {
+        self.0.match_key(key)
     }
 
     /// Returns whether the purge matches what is stored under a key.

@@ -3,8 +3,8 @@
 use crate::store::{
     entry::Entry,
     expiry_queue::{Expiry, ExpiryQueue},
+    purge::PurgeAction,
     purge_index::IndexTerm,
-    purge_scope::PurgeAction,
     recency::{RankedKey, Recency},
     slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants},
     slru::Slru,

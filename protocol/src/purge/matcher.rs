@@ -2,13 +2,11 @@
 //!
 //! Made for purges of many URLs and paths against many keys: each comparison is a binary search.
 
-use super::Scope;
-use crate::{
-    Groups, Key, Request,
-    groups::GroupMatch,
-    key::{Parts, authority},
-    request::normal_form::normalize,
+use super::{
+    Regexes, Scope,
+    url::{Url, in_keys},
 };
+use crate::{Groups, Key, groups::Group, key::Parts, request::normal_form::normalize};
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 /// A purge, prepared for matching.
@@ -21,62 +19,46 @@ pub struct Matcher<'a> {
     paths: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Sorted, and none begins with another: a path can only begin with the last one that is not after it.
     prefixes: Vec<Cow<'a, str>>,
+    regexes: Option<Regexes>,
+    /// The groups by `service` of which a host of the purge is a name.
+    services: Vec<String>,
+    /// Whether the limits alone decide. Regular expressions that cannot be used here may have matched anything.
+    is_whole: bool,
     /// Sorted.
     tags: Arc<[String]>,
 }
 
 /// The answer of a key alone to a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyMatch {
+pub enum KeyMatch<'m> {
     /// The purge removes whatever is stored under the key.
     Yes,
-    /// The purge removes what is stored under the key if one of its responses has one of the purge's tags.
-    ByTag,
+    /// The purge removes what is stored under the key if one of its responses has one of these tags, which are sorted.
+    ByTag(&'m Arc<[String]>),
     /// The purge removes nothing of the key.
     No,
 }
 
 /// Where keys that a purge can match are. `I`: the entry of an index by path and tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Candidates<'a, I> {
-    /// Anywhere.
-    Everywhere,
-    /// Anywhere in this group.
-    Group(&'a str),
-    /// In this group, under one of these index entries.
-    Indexed(&'a str, Vec<I>),
-}
-
-/// An absolute URL with its parts as in keys.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Url {
-    path: String,
-    query: String,
-    authority: String,
-    scheme: &'static str,
-    /// `None`: no group names it. Keys of it are from before the groups changed.
-    group: Option<String>,
+pub struct Candidates<'a, I> {
+    /// In this group; `None`: in any.
+    pub group: Option<&'a str>,
+    /// Under one of these index entries; `None`: under any.
+    pub terms: Option<Vec<I>>,
 }
 
 impl<'a> Matcher<'a> {
     /// Prepares a purge.
     pub fn new(scope: &'a Scope, groups: &Groups) -> Self {
-        let group = scope.group.as_deref().and_then(|name| groups.named(name));
-        let path = |path: &'a String| match path.split_once('?') {
-            Some((path, query)) => {
-                let query = normalize(query);
-                (
-                    normalize(path),
-                    Cow::Owned(
-                        with_mark(group.map_or(Some(Cow::Borrowed(&*query)), |group| group.query(Some(&query))))
-                            .into_owned(),
-                    ),
-                )
-            }
-            None => (normalize(path), Cow::Borrowed("")),
+        // Without a group, a query may be in keys as any of them has it.
+        let rules: Vec<Option<&Group>> = match scope.group.as_deref() {
+            Some(name) => vec![groups.named(name).map(|group| &**group)],
+            None => std::iter::once(None).chain(groups.iter().map(|group| Some(&**group))).collect(),
         };
         let mut urls: Vec<_> = scope.urls.iter().filter_map(|url| Url::read(url, groups)).collect();
-        let mut paths: Vec<_> = scope.paths.iter().map(path).collect();
+        let mut paths: Vec<_> =
+            scope.paths.iter().flat_map(|path| rules.iter().map(|group| in_keys(path, *group))).collect();
         let mut prefixes: Vec<_> = scope.prefixes.iter().map(|prefix| normalize(prefix)).collect();
         let mut tags = scope.tags.clone();
         urls.sort_unstable();
@@ -84,16 +66,27 @@ impl<'a> Matcher<'a> {
         prefixes.sort_unstable();
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
         tags.sort_unstable();
-        Self { scope, urls, paths, prefixes, tags: tags.into() }
+        let regexes = (!scope.regex.is_empty()).then(|| Regexes::new(&scope.regex));
+        let is_whole = match &regexes {
+            Some(regexes) => regexes.is_err(),
+            None => paths.is_empty() && prefixes.is_empty() && tags.is_empty(),
+        };
+        let is_named = |group: &&Arc<Group>| {
+            let service = group.config().r#match.service.as_ref();
+            service.is_some_and(|service| scope.hosts.iter().any(|host| host.matches_service(service)))
+        };
+        let services = groups.iter().filter(is_named).map(|group| group.name().to_owned()).collect();
+        let regexes = regexes.and_then(Result::ok);
+        Self { scope, urls, paths, prefixes, regexes, services, is_whole, tags: tags.into() }
     }
 
     /// Matches a key without its responses. Bytes that are no key match, since nothing can be said of them.
-    pub fn match_key(&self, key: &Key) -> KeyMatch {
+    pub fn match_key(&self, key: &Key) -> KeyMatch<'_> {
         let Some(parts) = key.parts() else { return KeyMatch::Yes };
         if self.has_key(&parts) {
             KeyMatch::Yes
-        } else if self.is_group(&parts) && !self.tags.is_empty() {
-            KeyMatch::ByTag
+        } else if !self.tags.is_empty() && self.is_within_limits(&parts) {
+            KeyMatch::ByTag(&self.tags)
         } else {
             KeyMatch::No
         }
@@ -103,7 +96,7 @@ impl<'a> Matcher<'a> {
     pub fn matches(&self, key: &Key, has_tag: impl FnOnce() -> bool) -> bool {
         match self.match_key(key) {
             KeyMatch::Yes => true,
-            KeyMatch::ByTag => has_tag(),
+            KeyMatch::ByTag(_) => has_tag(),
             KeyMatch::No => false,
         }
     }
@@ -113,48 +106,55 @@ impl<'a> Matcher<'a> {
         self.tags.binary_search_by(|tag| tag.as_bytes().cmp(word)).is_ok()
     }
 
-    /// The purge's tags, sorted.
-    pub fn tags(&self) -> &Arc<[String]> {
-        &self.tags
-    }
-
     /// Returns where to look for keys that the purge can match; there are none elsewhere. `path` and `tag` make index
     /// entries.
     ///
-    /// Prefixes are looked for in the whole group. That costs as much as a look at each key, and no order by path has
-    /// to be kept (docs/performance.md has the figures).
+    /// Prefixes and regular expressions are looked for in the whole group. That costs as much as a look at each key,
+    /// and no order by path has to be kept (docs/performance.md has the figures).
     pub fn candidates<I>(&self, path: impl Fn(&str) -> I, tag: impl Fn(&str) -> I) -> Vec<Candidates<'_, I>> {
         if self.scope.all {
-            return vec![Candidates::Everywhere];
+            return vec![Candidates { group: None, terms: None }];
         }
-        let mut indexed: BTreeMap<&str, Vec<I>> = BTreeMap::new();
+        let mut indexed: BTreeMap<Option<&str>, Option<Vec<I>>> = BTreeMap::new();
         for url in &self.urls {
-            if let Some(group) = &url.group {
-                indexed.entry(group).or_default().push(path(&url.path));
+            if let Some(group) = url.group.as_deref()
+                && let Some(terms) = indexed.entry(Some(group)).or_insert_with(|| Some(Vec::new()))
+            {
+                terms.push(path(&url.path));
             }
         }
-        let mut whole = None;
-        if let Some(group) = self.scope.group.as_deref() {
-            if self.scope.paths.is_empty() && self.tags.is_empty() {
-                indexed.remove(group);
-                whole = Some(Candidates::Group(group));
-            } else {
-                let paths = self.paths.iter().map(|(name, _)| path(name));
-                indexed.entry(group).or_default().extend(paths.chain(self.tags.iter().map(|name| tag(name))));
+        let group = self.scope.group.as_deref();
+        if self.is_limited() {
+            if self.is_whole || !self.prefixes.is_empty() || self.regexes.is_some() {
+                indexed.insert(group, None);
+            } else if let Some(terms) = indexed.entry(group).or_insert_with(|| Some(Vec::new())) {
+                terms.extend(self.paths.iter().map(|(name, _)| path(name)));
+                terms.extend(self.tags.iter().map(|name| tag(name)));
             }
         }
-        whole.into_iter().chain(indexed.into_iter().map(|(group, at)| Candidates::Indexed(group, at))).collect()
+        indexed.into_iter().map(|(group, terms)| Candidates { group, terms }).collect()
     }
 
     fn has_key(&self, key: &Parts<'_>) -> bool {
-        let whole = || self.paths.is_empty() && self.prefixes.is_empty() && self.tags.is_empty();
-        self.scope.all
-            || self.has_url(key)
-            || (self.is_group(key) && (whole() || self.has_path(key) || self.has_prefix(key)))
+        let is_selected = || {
+            let is_match = |regexes: &Regexes| regexes.matches(key.path, key.query);
+            self.is_whole || self.has_path(key) || self.has_prefix(key) || self.regexes.as_ref().is_some_and(is_match)
+        };
+        self.scope.all || self.has_url(key) || (self.is_within_limits(key) && is_selected())
     }
 
-    fn is_group(&self, key: &Parts<'_>) -> bool {
-        self.scope.group.as_deref() == Some(key.group)
+    fn is_limited(&self) -> bool {
+        self.scope.group.is_some() || !self.scope.hosts.is_empty()
+    }
+
+    fn is_within_limits(&self, key: &Parts<'_>) -> bool {
+        let has_host = || {
+            self.services.iter().any(|group| group == key.group)
+                || self.scope.hosts.iter().any(|host| host.matches_authority(key.authority, key.scheme))
+        };
+        self.is_limited()
+            && self.scope.group.as_deref().is_none_or(|group| group == key.group)
+            && (self.scope.hosts.is_empty() || has_host())
     }
 
     fn has_url(&self, key: &Parts<'_>) -> bool {
@@ -191,34 +191,10 @@ fn compare_prefix(prefix: &str, key: &Parts<'_>) -> Ordering {
     }
 }
 
-impl Url {
-    fn read(url: &str, groups: &Groups) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let target = if target.starts_with('/') { Cow::Borrowed(target) } else { Cow::Owned(format!("/{target}")) };
-        let request = Request::read(b"GET", scheme.as_bytes(), host.as_bytes(), target.as_bytes(), &[]).ok()?;
-        let query = request.normal_query();
-        let (group, authority, query) = match groups.find(&request, None) {
-            GroupMatch::Group(group) => {
-                (Some(group.name().to_owned()), authority(group, &request), group.query(query.as_deref()))
-            }
-            _ => (None, Cow::Borrowed(request.authority), query.as_deref().map(Cow::Borrowed)),
-        };
-        let (path, query, authority) =
-            (request.normal_path().into_owned(), with_mark(query).into_owned(), authority.into_owned());
-        Some(Self { path, query, authority, scheme: request.scheme_name(), group })
-    }
-}
-
-/// A query with its `?`, as in keys.
-fn with_mark(query: Option<Cow<'_, str>>) -> Cow<'_, str> {
-    query.map_or(Cow::Borrowed(""), |query| Cow::Owned(format!("?{query}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Key;
+    use crate::{Key, Request, groups::GroupMatch};
 
     fn groups() -> Groups {
         let config = serde_json::json!({"version": 1, "groups": [
@@ -234,12 +210,13 @@ mod tests {
         Key::of(group, &request, None)
     }
 
-    fn match_key(scope: serde_json::Value, key: &Key) -> KeyMatch {
-        Matcher::new(&serde_json::from_value(scope).unwrap(), &groups()).match_key(key)
+    fn is(scope: serde_json::Value, key: &Key) -> bool {
+        Matcher::new(&serde_json::from_value(scope).unwrap(), &groups()).match_key(key) == KeyMatch::Yes
     }
 
-    fn is(scope: serde_json::Value, key: &Key) -> bool {
-        match_key(scope, key) == KeyMatch::Yes
+    fn is_by_tag(scope: serde_json::Value, key: &Key) -> bool {
+        let scope = serde_json::from_value(scope).unwrap();
+        matches!(Matcher::new(&scope, &groups()).match_key(key), KeyMatch::ByTag(_))
     }
 
     #[test]
@@ -280,10 +257,47 @@ mod tests {
         assert!(is(of(&[], &["/a/b?d", "/a", "/a/b?b"]), &k), "the shortest is enough");
         assert!(is(of(&[], &[]), &k) && !is(of(&[], &[]), &key("a.b", "/a/b")));
         let by_tag = serde_json::json!({"group": "g", "tags": ["t"]});
-        assert_eq!(match_key(by_tag.clone(), &k), KeyMatch::ByTag, "its responses decide");
-        assert_eq!(match_key(by_tag, &key("a.b", "/a/b")), KeyMatch::No);
+        assert!(is_by_tag(by_tag.clone(), &k), "its responses decide");
+        assert!(!is_by_tag(by_tag, &key("a.b", "/a/b")));
         assert!(is(serde_json::json!({}), &Key::from_bytes(vec![1])), "bytes that are no key");
         assert!(is(serde_json::json!({"all": true}), &key("a.b", "/a/b")) && !is(serde_json::json!({}), &k));
+    }
+
+    #[test]
+    fn a_regex_is_compared_with_the_whole_path_and_query_as_keys_have_them() {
+        let of = |regex: &[&str]| serde_json::json!({"group": "g", "regex": regex});
+        let k = key("h", "/%61/b?c=1&utm_x=2");
+        for regex in ["/a/.*", "^/a/b\\?c=1$", "/[a-z]/b.*", ".*"] {
+            assert!(is(of(&["/z", regex]), &k), "{regex}");
+        }
+        for regex in ["/a/b", "b", "/%61/.*", "/a/b\\?c=1&.*"] {
+            assert!(!is(of(&[regex, "/z"]), &k), "{regex}");
+        }
+        assert!(!is(of(&[".*"]), &key("a.b", "/a/b")), "of another group");
+        assert!(is(of(&["("]), &k) && !is(of(&["("]), &key("a.b", "/x")), "one that cannot be read here is the group");
+    }
+
+    #[test]
+    fn hosts_limit_what_goes_and_without_a_group_they_are_those_of_every_group() {
+        let of = |hosts: &[&str]| serde_json::json!({"hosts": hosts});
+        let (h, other) = (key("h", "/a"), key("h:81", "/a"));
+        assert!(is(of(&["x", "H"]), &h) && is(of(&["h"]), &other) && is(of(&["*"]), &h));
+        assert!(is(of(&["h:80"]), &h) && !is(of(&["h:80"]), &other) && is(of(&["h:81"]), &other));
+        assert!(!is(of(&["*.h"]), &h) && !is(of(&["x"]), &h));
+        let service = key("a.b.svc", "/x");
+        for name in ["a.b", "a.b.svc.cluster.local:9000", "*.b.svc", "*"] {
+            assert!(is(of(&[name]), &service), "{name}");
+        }
+        assert!(!is(of(&["a.c.svc"]), &service));
+        let within = |group: &str| serde_json::json!({"hosts": ["h"], "group": group, "regex": ["/a"]});
+        assert!(is(within("g"), &h) && !is(within("s"), &h) && !is(within("g"), &key("h", "/b")));
+        let paths = serde_json::json!({"hosts": ["*"], "paths": ["/a?utm_x=1"]});
+        assert!(is(paths, &h), "a query as keys of any group have it");
+        assert!(is_by_tag(serde_json::json!({"hosts": ["*"], "tags": ["t"]}), &service), "a tag in every group");
+        assert!(
+            !is_by_tag(serde_json::json!({"tags": ["t"]}), &service),
+            "without a limit there is nothing to select in"
+        );
     }
 
     #[test]
@@ -292,24 +306,30 @@ mod tests {
         let at = |scope: serde_json::Value| {
             let scope = serde_json::from_value(scope).unwrap();
             let matcher = Matcher::new(&scope, &groups);
-            format!("{:?}", matcher.candidates(|path| format!("path {path}"), |tag| format!("tag {tag}")))
+            let candidates = matcher.candidates(|path| format!("path {path}"), |tag| format!("tag {tag}"));
+            let text = |at: Candidates<'_, String>| {
+                format!("{}: {}", at.group.unwrap_or("any"), at.terms.map_or("all".into(), |terms| terms.join(", ")))
+            };
+            candidates.into_iter().map(text).collect::<Vec<_>>().join("; ")
         };
-        assert_eq!(at(serde_json::json!({"all": true})), "[Everywhere]");
-        assert_eq!(at(serde_json::json!({"group": "g"})), r#"[Group("g")]"#);
-        assert_eq!(at(serde_json::json!({"group": "g", "prefixes": ["/a"]})), r#"[Group("g")]"#);
-        assert_eq!(
-            at(serde_json::json!({"group": "g", "paths": ["/%61?b"], "tags": ["t"]})),
-            r#"[Indexed("g", ["path /a", "tag t"])]"#
-        );
-        assert_eq!(
-            at(serde_json::json!({"urls": ["http://h/a", "http://a.b/x", "http://elsewhere/y"]})),
-            r#"[Indexed("g", ["path /a"]), Indexed("s", ["path /x"])]"#
-        );
-        assert_eq!(
-            at(serde_json::json!({"urls": ["http://h/a", "http://a.b/x"], "group": "g"})),
-            r#"[Group("g"), Indexed("s", ["path /x"])]"#
-        );
-        assert_eq!(at(serde_json::json!({})), "[]");
+        for (scope, expected) in [
+            (serde_json::json!({"all": true}), "any: all"),
+            (serde_json::json!({"group": "g"}), "g: all"),
+            (serde_json::json!({"group": "g", "prefixes": ["/a"]}), "g: all"),
+            (serde_json::json!({"group": "g", "prefixes": ["/a"], "paths": ["/b"]}), "g: all"),
+            (serde_json::json!({"group": "g", "regex": ["/a"], "hosts": ["h"]}), "g: all"),
+            (serde_json::json!({"hosts": ["h"]}), "any: all"),
+            (serde_json::json!({"hosts": ["*"], "tags": ["t"]}), "any: tag t"),
+            (serde_json::json!({"group": "g", "paths": ["/%61?b"], "tags": ["t"]}), "g: path /a, tag t"),
+            (
+                serde_json::json!({"urls": ["http://h/a", "http://a.b/x", "http://elsewhere/y"]}),
+                "g: path /a; s: path /x",
+            ),
+            (serde_json::json!({"urls": ["http://h/a", "http://a.b/x"], "group": "g"}), "g: all; s: path /x"),
+            (serde_json::json!({}), ""),
+        ] {
+            assert_eq!(at(scope.clone()), expected, "{scope}");
+        }
     }
 
     #[test]

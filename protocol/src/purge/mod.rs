@@ -9,11 +9,15 @@ mod log;
 pub mod mark;
 mod matcher;
 mod position;
+mod regexes;
+mod url;
 
 pub use log::{Append, Bounds, Log, Truncated};
 pub use matcher::{Candidates, KeyMatch, Matcher};
 pub use position::{InvalidPosition, MAX_SOURCES, Position};
+pub use regexes::{MAX_REGEXES, Regexes};
 
+use crate::groups::Host;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use std::collections::BTreeMap;
 
@@ -76,30 +80,40 @@ impl Purge {
 
     /// Estimates the bytes that it takes in memory.
     fn size(&self) -> usize {
-        let Scope { urls, group, paths, prefixes, tags, all: _ } = &self.scope;
-        let words = [urls, paths, prefixes, tags].into_iter().flatten().chain(group);
-        words.fold(self.source.len().saturating_add(256), |size, word| {
-            size.saturating_add(word.len()).saturating_add(32)
-        })
+        let Scope { urls, group, hosts, paths, prefixes, regex, tags, all: _ } = &self.scope;
+        let words = [urls, paths, prefixes, regex, tags].into_iter().flatten().chain(group).map(String::len);
+        let lengths = words.chain(hosts.iter().map(|host| host.to_string().len()));
+        lengths
+            .fold(self.source.len().saturating_add(256), |size, length| size.saturating_add(length).saturating_add(32))
     }
 }
 
 /// The entries that a purge removes. All variants of a matching entry go.
+///
+/// `group` and `hosts` limit what `paths`, `prefixes`, `regex` and `tags` select. With none of these, all within the
+/// limits goes; without a limit, they select nothing. A reader that does not know one of the fields takes the purge for
+/// one of everything ([`Purge`]), so a field that is added must not be empty where it matters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scope {
     /// Absolute URLs, in any group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
-    /// The group of `paths`, `prefixes` and `tags`; alone: the whole group.
+    /// Only what is in this group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Only what has one of these hosts. `*`: any, and so `{"hosts": ["*"], "tags": [..]}` are tags of every group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
     /// Paths with their query.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
     /// Beginnings of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<String>,
+    /// Regular expressions of whole paths with their query ([`Regexes`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regex: Vec<String>,
     /// Words of the group's tag header.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,

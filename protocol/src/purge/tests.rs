@@ -20,6 +20,34 @@ fn a_purge_that_is_not_understood_is_one_of_everything() {
     }
 }
 
+/// What a purge removes, as versions without `regex` and `hosts` read it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(dead_code)]
+struct OldScope {
+    urls: Vec<String>,
+    group: Option<String>,
+    paths: Vec<String>,
+    prefixes: Vec<String>,
+    tags: Vec<String>,
+    all: bool,
+}
+
+#[test]
+fn older_readers_take_a_purge_by_regex_or_host_for_one_of_everything_and_read_all_others() {
+    for (scope, is_known) in [
+        (r#"{"group":"g","tags":["t"]}"#, true),
+        (r#"{"urls":["http://h/a"]}"#, true),
+        (r#"{"group":"g","regex":["/a"]}"#, false),
+        (r#"{"group":"g","hosts":["h"]}"#, false),
+        (r#"{"hosts":["*"],"tags":["t"]}"#, false),
+    ] {
+        let written = serde_json::to_string(&serde_json::from_str::<Scope>(scope).unwrap()).unwrap();
+        assert_eq!(written, scope, "nothing that is empty is written");
+        assert_eq!(serde_json::from_str::<OldScope>(&written).is_ok(), is_known, "{scope}");
+    }
+}
+
 const BOUNDS: Bounds = Bounds { purges: 3, bytes: 1 << 20 };
 
 fn purge(source: &str, n: u64) -> Purge {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod input;
+mod purges;
 
 use input::*;
 use meshcache_protocol::{Field, Request, Response, freshness::*, groups::Status};

@@ -12,7 +12,7 @@ use crate::{
     http::{body::Body, head::RequestHead, reply::empty},
     origin::with_headers,
     settings::Port,
-    store::{Entry, IndexTerm, PurgeAction, PurgeMatch, PurgeScope},
+    store::{Entry, IndexTerm, PurgeAction},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
 use hyper::body::Incoming;
@@ -21,6 +21,7 @@ use meshcache_protocol::{
     groups::GroupMatch,
     invalidation_limit::{PERIOD, Schedule},
     paths,
+    purge::{Candidates, KeyMatch},
     request::Flags,
     wire::Question,
 };
@@ -147,9 +148,9 @@ fn invalidate(cache: &Cache, served: &ServedGroup, invalidation: &Invalidation) 
         cache.store.add_tombstone(target, now);
         // Keys of the target may have any values of the group's other headers and cookies: all of them are removed.
         let is = |key: &Key| target_hash(served, key) == Some(target);
-        cache.store.purge_loads(|key| if is(key) { PurgeMatch::Yes } else { PurgeMatch::No });
+        cache.store.purge_loads(|key| if is(key) { KeyMatch::Yes } else { KeyMatch::No });
         cache.store.purge(
-            &[PurgeScope::Indexed(group.name().to_owned(), vec![path])],
+            &[Candidates { group: Some(group.name()), terms: Some(vec![path]) }],
             PurgeAction::Remove,
             |key, _| is(key),
         );

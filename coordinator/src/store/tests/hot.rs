@@ -1,6 +1,7 @@
 //! Hot copies in the store.
 
 use super::*;
+use meshcache_protocol::purge::{Candidates, KeyMatch};
 
 /// Asks for a key, and stores a copy of this many bytes if it is hot.
 fn ask(store: &Store, quota: &Quota, n: usize, bytes: usize, now: u64) -> bool {
@@ -74,7 +75,7 @@ fn a_copy_is_no_entry_for_peers_and_gives_way_to_one() {
 fn copies_end_by_purges_and_removals_and_by_their_time() {
     let (store, quota) = store(64 * MIB);
     let fill = |now| assert!((0..3).any(|_| ask(&store, &quota, 1, 100, now)));
-    let purge = |action| store.purge(&[PurgeScope::Group("g".into())], action, |_, _| true).entries;
+    let purge = |action| store.purge(&[Candidates { group: Some("g"), terms: None }], action, |_, _| true).entries;
     for action in [PurgeAction::Remove, PurgeAction::MakeStale(1)] {
         fill(0);
         assert_eq!((purge(PurgeAction::Count), purge(action)), (0, 0), "it counts where it is stored");
@@ -91,7 +92,7 @@ fn copies_end_by_purges_and_removals_and_by_their_time() {
     let usage = &store.usage()[1];
     assert_eq!((usage.items, usage.bytes, usage.evictions, usage.evictions_nonexpired), (0, 0, 1, 0));
     let load = store.begin(key(1), Arc::default());
-    store.purge_loads(|_| PurgeMatch::Yes);
+    store.purge_loads(|_| KeyMatch::Yes);
     assert!(!store.put_hot(&quota, &load, entry(100, 1000, 0, None), 0), "a purge that comes meanwhile wins");
 }
 

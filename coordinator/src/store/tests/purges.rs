@@ -1,26 +1,29 @@
 //! Purges, and loads in progress meanwhile.
 
 use super::*;
+use meshcache_protocol::purge::Candidates;
+
+const EVERYWHERE: Candidates<'_, IndexTerm> = Candidates { group: None, terms: None };
 
 #[test]
 fn a_purge_keeps_out_loads_that_began_before_it() {
     let (store, quota) = store(4 * MIB);
     let (named, other) = (store.begin(key(1), Arc::default()), store.begin(key(2), Arc::default()));
     put(&store, &quota, 1, entry(10, 1000, 0, None), 0);
-    store.purge_loads(|k| if *k == key(1) { PurgeMatch::Yes } else { PurgeMatch::No });
-    let purged = store.purge(&[PurgeScope::Everywhere], PurgeAction::Remove, |k, _| *k == key(1));
+    store.purge_loads(|k| if *k == key(1) { KeyMatch::Yes } else { KeyMatch::No });
+    let purged = store.purge(&[EVERYWHERE], PurgeAction::Remove, |k, _| *k == key(1));
     assert_eq!(purged.entries, 1);
     assert!(purged.bytes > 10);
     assert!(!store.put(&quota, &named, entry(10, 1000, 0, None), 1) && named.is_purged(&entry(10, 1000, 0, None)));
     assert!(store.put(&quota, &other, entry(10, 1000, 0, None), 1));
     assert!(put(&store, &quota, 1, entry(10, 1000, 0, None), 1), "a load that begins later is stored");
-    assert_eq!(store.purge(&[PurgeScope::Everywhere], PurgeAction::Count, |_, _| true).entries, 2);
+    assert_eq!(store.purge(&[EVERYWHERE], PurgeAction::Count, |_, _| true).entries, 2);
     let freed = store.remove(&quota, key(2).hash(), 0);
     assert_eq!((freed.entries, store.usage()[0].items), (1, 1));
 }
 
-fn by(term: IndexTerm) -> [PurgeScope; 1] {
-    [PurgeScope::Indexed("g".into(), vec![term])]
+fn by(term: IndexTerm) -> [Candidates<'static, IndexTerm>; 1] {
+    [Candidates { group: Some("g"), terms: Some(vec![term]) }]
 }
 
 #[test]
@@ -47,7 +50,7 @@ fn entries_are_found_by_their_terms_as_long_as_they_are_stored() {
     assert_eq!([IndexTerm::tag(b"all"), IndexTerm::tag(b"t7"), IndexTerm::path("/7")].map(found), [90, 0, 0]);
     let terms = vec![IndexTerm::tag(b"t1"), IndexTerm::tag(b"t1"), IndexTerm::tag(b"all")];
     assert_eq!(
-        store.purge(&[PurgeScope::Indexed("g".into(), terms)], PurgeAction::Count, |_, _| true).entries,
+        store.purge(&[Candidates { group: Some("g"), terms: Some(terms) }], PurgeAction::Count, |_, _| true).entries,
         90,
         "none is counted twice"
     );
@@ -70,7 +73,7 @@ fn entries_are_found_by_their_terms_as_long_as_they_are_stored() {
     assert_eq!(
         store
             .purge(
-                &[PurgeScope::Indexed("unknown".into(), vec![IndexTerm::tag(b"all")])],
+                &[Candidates { group: Some("unknown"), terms: Some(vec![IndexTerm::tag(b"all")]) }],
                 PurgeAction::Remove,
                 |_, _| true
             )
@@ -104,7 +107,8 @@ fn a_soft_purge_leaves_entries_that_are_useful_when_stale() {
 fn a_purge_by_tag_keeps_out_only_loads_that_bring_it() {
     let (store, quota) = store(64 * MIB);
     let loads = ["/a", "/b"].map(|path| store.begin(tagged(path, "", 0).0, Arc::default()));
-    store.purge_loads(|_| PurgeMatch::ByTag(["t".to_owned()].into()));
+    let tags = ["t".to_owned()].into();
+    store.purge_loads(|_| KeyMatch::ByTag(&tags));
     let stored =
         [(&loads[0], "s t"), (&loads[1], "s")].map(|(load, tags)| store.put(&quota, load, tagged("/", tags, 0).1, 0));
     assert_eq!(stored, [false, true]);

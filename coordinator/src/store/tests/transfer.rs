@@ -1,6 +1,7 @@
 //! Entries from another store.
 
 use super::*;
+use meshcache_protocol::purge::Candidates;
 
 fn transfer(store: &Store, quota: &Quota, n: usize, used: Recency, now: u64) -> bool {
     let load = store.begin(key(n), Arc::default());
@@ -16,7 +17,11 @@ fn transferred_entries_are_in_the_index_as_well() {
             let load = store.begin(key.clone(), Arc::default());
             assert!(store.put_transferred(&quota, &load, entry.clone(), 0, Recency { warm, touched: 0 }));
             assert_eq!(
-                store.purge(&[PurgeScope::Indexed("g".into(), vec![term])], PurgeAction::Remove, |_, _| true).entries,
+                store
+                    .purge(&[Candidates { group: Some("g"), terms: Some(vec![term]) }], PurgeAction::Remove, |_, _| {
+                        true
+                    })
+                    .entries,
                 1
             );
         }

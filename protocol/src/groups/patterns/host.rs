@@ -1,6 +1,6 @@
 //! Patterns of hosts.
 
-use super::{InvalidValue, checked};
+use super::{InvalidValue, Service, checked};
 use crate::request::{default_port, split_port};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,9 +15,26 @@ pub struct Host {
 }
 
 impl Host {
+    /// The pattern that matches every host.
+    pub fn any() -> Self {
+        Self { any_label: true, host: String::new(), port: None }
+    }
+
     /// Whether it matches every host.
     pub fn is_any(&self) -> bool {
         self.any_label && self.host.is_empty() && self.port.is_none()
+    }
+
+    /// Whether the authority of a key matches.
+    pub(crate) fn matches_authority(&self, authority: &str, scheme: &str) -> bool {
+        let (host, port) = split_port(authority);
+        self.matches(host, port, scheme)
+    }
+
+    /// Whether one of a service's DNS names matches, on any port: its keys have none.
+    pub(crate) fn matches_service(&self, service: &Service) -> bool {
+        let any_port = Self { port: None, ..self.clone() };
+        service.names().iter().any(|name| any_port.matches(name, None, ""))
     }
 
     /// Whether a host matches. `port`: the request's; `None`: the scheme's default.

@@ -55,6 +55,11 @@ impl Service {
         &self.full
     }
 
+    /// Its DNS names, whatever the namespace that asks.
+    pub(super) fn names(&self) -> [String; 3] {
+        ["", ".svc", ".svc.cluster.local"].map(|rest| format!("{}{rest}", self.full))
+    }
+
     /// Whether a host is a DNS name of this service, as resolved in a namespace.
     pub(super) fn has_name(&self, host: &str, namespace: Option<&str>) -> bool {
         let (name, rest) = self.full.split_at(self.dot);
