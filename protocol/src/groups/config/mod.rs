@@ -12,8 +12,8 @@ mod overload;
 mod passing;
 mod request;
 
-pub use freshness::{Directives, Errors, Freshness};
-pub use key::{KeyRules, QueryRules};
+pub use freshness::{Directives, Errors, Freshness, Ignored};
+pub use key::{KeyHost, KeyRules, QueryRules};
 pub use limits::{Hot, Limits, Share, Tags};
 pub use mode::Mode;
 pub use origin::{Origin, OriginHost};
@@ -94,6 +94,10 @@ pub struct GroupConfig {
     /// How long a proxy waits for the owner before it asks the next peer, too; 0s: forever.
     #[serde(default)]
     pub hedge: Span,
+    /// The request for a key, counted while the key is remembered, at which its response is stored. Not sent to
+    /// proxies, which ask the owner all the same.
+    #[serde(default = "min_uses", skip_serializing)]
+    pub min_uses: u32,
     /// The group's limits.
     #[serde(default)]
     pub limits: Limits,
@@ -127,6 +131,10 @@ impl GroupConfig {
     pub(crate) fn digest(&self) -> String {
         digest(self)
     }
+}
+
+fn min_uses() -> u32 {
+    1
 }
 
 fn patience() -> Span {
