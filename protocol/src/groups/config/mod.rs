@@ -10,6 +10,7 @@ mod mode;
 mod origin;
 mod overload;
 mod passing;
+mod request;
 
 pub use freshness::{Directives, Errors, Freshness};
 pub use key::{KeyRules, QueryRules};
@@ -18,6 +19,7 @@ pub use mode::Mode;
 pub use origin::{Origin, OriginHost};
 pub use overload::Overload;
 pub use passing::{Bypass, PassThrough};
+pub use request::{Coding, DroppedFields, Methods, RequestRules};
 
 use super::{
     digest::digest,
@@ -58,6 +60,12 @@ pub struct GroupConfig {
     pub mode: Mode,
     /// The requests that the group matches.
     pub r#match: Match,
+    /// The methods that the cache answers.
+    #[serde(default, skip_serializing_if = "Methods::is_default")]
+    pub methods: Methods,
+    /// What is changed in requests before all else.
+    #[serde(default, skip_serializing_if = "RequestRules::is_default")]
+    pub request: RequestRules,
     /// Requests that pass, and whose responses are not stored.
     #[serde(default)]
     pub bypass: Bypass,

@@ -10,6 +10,7 @@ mod origin_url;
 mod parameter;
 mod path;
 mod status;
+mod target;
 
 pub use caller::CallerPattern;
 pub use force::Force;
@@ -22,6 +23,7 @@ pub use origin_url::OriginUrl;
 pub use parameter::NamePattern;
 pub use path::{Match, PathRegex, PathRule};
 pub use status::Status;
+pub use target::TargetRule;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
