@@ -43,6 +43,7 @@ fn ttl(status: &str) -> u64 {
 #[tokio::test]
 async fn every_answer_to_kubecaches_requests_is_stored_for_the_time_of_its_status_whatever_it_says() {
     let origin = Origin::new(|seen| async move {
+        assert!(!seen.headers.contains_key("cookie") && !seen.headers.contains_key("authorization"));
         let status = seen.target.rsplit('/').next().unwrap().parse().unwrap();
         let said = [
             ("cache-control", "no-store, private, no-cache, max-age=0"),
@@ -64,7 +65,8 @@ async fn every_answer_to_kubecaches_requests_is_stored_for_the_time_of_its_statu
     for (n, status) in statuses.into_iter().enumerate() {
         let get = |host: &'static str| {
             let front = &front;
-            async move { front.ask("GET", &format!("/develop/{status}"), &[("host", host)]).await }
+            let fields = [("host", host), ("cookie", host), ("authorization", host)];
+            async move { front.ask("GET", &format!("/develop/{status}"), &fields).await }
         };
         let (first, second) = (get("a").await, get("b:8080").await);
         for reply in [&first, &second] {
