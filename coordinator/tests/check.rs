@@ -51,9 +51,68 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
         ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),
         ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),
+        (
+            "  methods: [GET, POST]\n",
+            "6: groups[0].methods: `POST` is not a method that a cache may answer (GET, HEAD, QUERY)",
+        ),
+        (
+            "  methods: []\n",
+            "6: groups[0].methods: `[]` is not a list of methods (GET, HEAD, QUERY); to cache nothing: `mode: off`",
+        ),
+        ("  methods: GET\n", "6: groups[0].methods: "),
+        ("  request:\n    drop: [Range]\n", "7: groups[0].request.drop: `range` is not a header that can be dropped: "),
+        (
+            "  request: {drop: [\"x-*\"]}\n",
+            "6: groups[0].request.drop: `x-*` is not the name of a header, or \"*\" for all",
+        ),
+        ("  request: {drop: \"*\"}\n", "6: groups[0].request.drop: "),
+        (
+            "  request: {acceptEncoding: [identity]}\n",
+            "6: groups[0].request.acceptEncoding[0]: `identity` is not a content coding (examples: br, gzip, zstd; ",
+        ),
+        ("  request: {dorp: []}\n", "6: groups[0].request.dorp: unknown field `dorp`, expected "),
+        (
+            "  request: {drop: [\"*\"]}\n  key: {headers: [x-a]}\n",
+            "7: groups[0].key.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
+        ),
         ("  callers: [shop]\n", "6: groups[0].callers[0]: `shop` is not a caller (examples: "),
         ("  callers: [\"spiffe://x/ns/a/sa/b\"]\n", "6: groups[0].callers: needs --identity xfcc: "),
-        ("  freshness: {status: {200: 1s}}\n", "6: groups[0].freshness.status.200: `200` is not an error status"),
+        (
+            "  freshness: {status: {206: 1s}}\n",
+            "6: groups[0].freshness.status.206: `206` is not a status to store (examples: \"2xx\", \"301\", \"404\", \"5xx\"; not 1xx, 206 and 304)",
+        ),
+        ("  freshness: {status: {304: 1s}}\n", "6: groups[0].freshness.status.304: `304` is not a status to store"),
+        ("  freshness: {status: {1xx: 1s}}\n", "6: groups[0].freshness.status.1xx: `1xx` is not a status to store"),
+        ("  freshness: {status: {103: 1s}}\n", "6: groups[0].freshness.status.103: `103` is not a status to store"),
+        (
+            "  freshness:\n    ignore: [no-cache]\n",
+            "7: groups[0].freshness.ignore[0]: unknown variant `no-cache`, expected one of no-store, private, vary",
+        ),
+        (
+            "  freshness:\n    ignore: [private]\n",
+            "7: groups[0].freshness.ignore: needs `request: {drop: [\"*\"]}`: only the response to an anonymous request is nobody's own",
+        ),
+        (
+            "  request: {drop: [\"*\"]}\n  freshness: {ignore: [no-store, private, vary], status: {2xx: 5m, 412: 1m}}\n",
+            "good",
+        ),
+        (
+            "  key: {query: {include: [\"a b\"]}}\n",
+            "6: groups[0].key.query.include[0]: `a b` is not the name of a query parameter",
+        ),
+        ("  key: {query: {include: [a, \"b*\"], exclude: [bc]}}\n", "good"),
+        ("  key: {host: all}\n", "6: groups[0].key.host: unknown variant `all`, expected one of client, none"),
+        ("  minUses: 0\n", "6: groups[0].minUses: 0 is no request: write 1 to store what the first one brings"),
+        ("  minUses: many\n", "6: groups[0].minUses: expected a whole number, 0 or more"),
+        ("  minUses: -1\n", "6: groups[0].minUses: expected a whole number, 0 or more"),
+        (
+            "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", host: client}\n  key: {host: none}\n",
+            "9: groups[1].key.host: `none` excludes `origin: {host: client}`: a Host that the origin gets has to be in the key",
+        ),
+        (
+            "- name: b\n  match: {service: b.c}\n  origin: {url: \"http://o\"}\n  key: {host: none}\n",
+            "9: groups[1].key.host: `none` is for `match.hosts`: the names of a service are one host already",
+        ),
         ("  freshness:\n    min: 8d\n", "7: groups[0].freshness.min: 8d is more than freshness.max (7d)"),
         ("  name: b\n", "6: groups[0].name: duplicate mapping key `name` is not allowed here"),
         ("- null\n", "6: groups[1]: expected fields (name: value)"),
@@ -72,6 +131,18 @@ fn a_line_names_what_is_wrong_with_a_field() {
         (
             "- name: b\n  match: {hosts: [i], paths: [{prefix: /a}, {regex: \"(\"}]}\n",
             "7: groups[1].match.paths[1].regex: `(` is not a regex: ",
+        ),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{target: {regex: \"a)(b\", search: true}}]}\n",
+            "7: groups[1].match.paths[0].target: `a)(b` is not a regex: ",
+        ),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{target: /a}]}\n",
+            "7: groups[1].match.paths[0].target: expected fields (name: value)",
+        ),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{target: {search: true}}]}\n",
+            "7: groups[1].match.paths[0].target: missing field `regex`",
         ),
         (
             "- name: b\n  match: {hosts: [i], paths: [{prefix: a}]}\n  origin: {url: \"http://o\"}\n",

@@ -23,7 +23,10 @@ use crate::{
         response,
         state::Cache,
     },
-    http::{body::Body, head::RequestHead},
+    http::{
+        body::Body,
+        head::{Fields, RequestHead},
+    },
     settings::Port,
     telemetry::limits::ProcessLimit,
 };
@@ -47,7 +50,8 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
     };
     let table = cache.group_table();
     let fields = head.fields();
-    let (served, response) = match classify(port, &head, &fields, &table, &cache.settings) {
+    let mut edited = Fields::new();
+    let (served, response) = match classify(port, &head, &fields, &mut edited, &table, &cache.settings) {
         Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
             (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::PurgeLag, "bypass")).await)
         }
@@ -69,6 +73,10 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
     }
     if request.is_from_peer {
         metrics.server_requests.inc();
+    }
+    // A question that comes back for the flight that it waits for is no further request.
+    if group.config().min_uses > 1 && request.question.as_ref().is_none_or(|question| question.flight == 0) {
+        cache.uses.record(request.key.hash(), now);
     }
     let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
     let stored = stored.filter(|entry| !invalidation::invalidate_if_changed(cache, request, entry, now));
@@ -148,6 +156,9 @@ fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
 async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, miss: StoreMiss) -> Response<Body> {
     let StoreMiss { reuse, fwd, validates } = miss;
+    if peer_load::refuses_crosstalk(cache, request) {
+        request.served.metrics.crosstalk_refusals.inc();
+    }
     if !request.head.reserve(&cache.head_budget) {
         cache.metrics.count_limit_reached(ProcessLimit::Heads);
         return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;

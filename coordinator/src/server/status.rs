@@ -103,7 +103,7 @@ async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
 
 async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
     status.feed.count_proxies();
-    status.metrics.set_usage(&status.cache.usage());
+    status.metrics.set_usage(&status.cache.usage(), status.cache.clock.now());
     let consistency = &status.cache.consistency;
     status.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
     status.metrics.set_under_way(status.cache.in_flight());

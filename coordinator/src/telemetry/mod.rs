@@ -6,5 +6,6 @@ pub(crate) mod limits;
 pub mod log;
 pub mod metrics;
 mod register;
+mod slowest_peer;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Checks of a whole configuration, which no single field can make: equal names, a match without a host.
 
 use super::{
-    config::{Config, GroupConfig},
+    config::{Config, DroppedFields, GroupConfig},
+    contradiction::contradiction,
     patterns::{Host, Match, PathRule, Status, is_field_name},
     units::Span,
 };
@@ -62,6 +63,9 @@ pub fn check(config: &Config) -> Result<(), Problem> {
                 return problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
             }
         }
+        if let Some((field, what)) = dropped_too(group) {
+            return problem(field, what);
+        }
         let fresh = &group.freshness;
         if fresh.min > fresh.max {
             return problem("freshness.min", format!("{} is more than freshness.max ({})", fresh.min, fresh.max));
@@ -87,6 +91,9 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         if group.origin.max_loads == 0 {
             return problem("origin.maxLoads", "0 would allow no load".into());
         }
+        if let Some((field, what)) = contradiction(group) {
+            return problem(field, what.into());
+        }
         for name in std::iter::once(&group.tags.header).chain(&fresh.targets) {
             if !is_field_name(name) {
                 return problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
@@ -94,6 +101,33 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Returns a field that names what `request.drop` removes first, and would never be seen.
+fn dropped_too(group: &GroupConfig) -> Option<(&'static str, String)> {
+    let drop = &group.request.drop;
+    if matches!(drop, DroppedFields::Named(names) if names.iter().any(|name| name == "accept-encoding"))
+        && !group.request.accept_encoding.is_empty()
+    {
+        let what = "request.drop removes accept-encoding before it could be reduced: take it out there".into();
+        return Some(("request.acceptEncoding", what));
+    }
+    let is_read = |name: &str| name == "accept-encoding" && !group.request.accept_encoding.is_empty();
+    let named = |names: &[String]| {
+        let name = names.iter().find(|name| drop.contains(name.as_bytes()) && !is_read(name))?;
+        Some(format!("request.drop removes `{name}` before this could read it: leave it out here, or there"))
+    };
+    let cookies = |names: &[String]| {
+        let what = "request.drop removes `cookie` before this could read it: leave it out here, or there";
+        (!names.is_empty() && drop.contains(b"cookie")).then(|| what.to_owned())
+    };
+    let all = [
+        ("bypass.headers", named(&group.bypass.headers)),
+        ("bypass.cookies", cookies(&group.bypass.cookies)),
+        ("key.headers", named(&group.key.headers)),
+        ("key.cookies", cookies(&group.key.cookies)),
+    ];
+    all.into_iter().find_map(|(field, what)| Some((field, what?)))
 }
 
 /// Returns warnings: groups that never match because an earlier one matches all their requests, statuses that are never
@@ -124,10 +158,13 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
     };
     let provoked = |n: usize, group: &GroupConfig| {
         let status = group.freshness.status.keys().find_map(|status| match status {
-            Status::Exactly(status) if is_provoked(*status) && !group.freshness.errors.to_the_letter() => Some(*status),
+            Status::Exactly(status) if is_provoked(*status) => Some(*status),
             _ => None,
-        })?;
-        let what = format!("{status} describes the request and not the resource: it is never stored");
+        });
+        let status = status.filter(|_| !group.freshness.errors.to_the_letter() && !group.request.drop.is_all())?;
+        let what = format!(
+            "{status} describes the request and not the resource: it is never stored but with `request: {{drop: [\"*\"]}}`"
+        );
         Some(Problem { group: Some(n), field: "freshness.status".into(), what })
     };
     let ambiguous = |n: usize, group: &GroupConfig| {
@@ -186,6 +223,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_cannot_be_named_elsewhere() {
+        let of = |more: &str| {
+            let one =
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "origin": {{"url": "http://o"}}, {more}}}]"#);
+            check(&config(&one)).map_err(|problem| problem.to_string())
+        };
+        for (more, line) in [
+            (
+                r#""request": {"drop": ["*"]}, "bypass": {"headers": ["X-A"]}"#,
+                "groups[0].bypass.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["Cookie"]}, "bypass": {"cookies": ["a"]}"#,
+                "groups[0].bypass.cookies: request.drop removes `cookie` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["x-a"]}, "key": {"headers": ["X-A"]}"#,
+                "groups[0].key.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["*"]}, "key": {"cookies": ["a"]}"#,
+                "groups[0].key.cookies: request.drop removes `cookie` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["accept-encoding"], "acceptEncoding": ["br"]}"#,
+                "groups[0].request.acceptEncoding: request.drop removes accept-encoding before it could be reduced: take it out there",
+            ),
+        ] {
+            assert_eq!(of(more), Err(line.to_owned()));
+        }
+        for more in [
+            r#""request": {"drop": ["x-a"]}, "key": {"headers": ["x-b"], "cookies": ["a"]}"#,
+            r#""request": {"drop": ["*"], "acceptEncoding": ["br"]}, "key": {"headers": ["accept-encoding"]}"#,
+            r#""request": {"drop": ["*"]}, "share": {"identity": ["x-user"]}"#,
+        ] {
+            assert_eq!(of(more), Ok(()), "{more}");
+        }
+    }
+
+    #[test]
     fn a_group_that_can_never_match_is_a_warning() {
         let all = config(
             r#"[{"name": "a", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}, {"name": "b", "match": {"hosts": ["h"], "paths": [{"exact": "/x"}]}, "origin": {"url": "http://o"}}]"#,
@@ -215,7 +292,11 @@ mod tests {
                 r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"errors": "{errors}", "status": {{"{status}": "1s"}}}}, "origin": {{"url": "http://o"}}}}]"#
             )))
         };
+        let anonymous = config(
+            r#"[{"name": "a", "match": {"hosts": ["h"]}, "request": {"drop": ["*"]}, "freshness": {"status": {"412": "1s"}}, "origin": {"url": "http://o"}}]"#,
+        );
         assert_eq!(of("status", "412").first().map(|problem| problem.field.as_str()), Some("freshness.status"));
+        assert!(warnings(&anonymous).is_empty());
         assert!(of("status", "404").is_empty() && of("status", "4xx").is_empty() && of("rfc9111", "412").is_empty());
     }
 

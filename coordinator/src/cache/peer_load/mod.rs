@@ -90,6 +90,13 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
     Some(PeerRoute { peers, question })
 }
 
+/// Whether a peer's request is for a key that a third coordinator owns by this one's ring: it is answered here all the
+/// same, since no question is passed on twice.
+pub(crate) fn refuses_crosstalk(cache: &Cache, request: &CacheRequest<'_>) -> bool {
+    request.is_from_peer
+        && cache.cluster.ring().owner(request.key.hash()).is_some_and(|owner| owner.name != cache.settings.me)
+}
+
 /// Loads from the peers for all waiters, and here if none of them responds. If the group hedges, the next peer is asked
 /// beside an owner that is silent for that long.
 pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, mut route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
@@ -172,7 +179,7 @@ async fn ask_peer(
         let began = Instant::now();
         question.waited = millis(asked_at.elapsed()).saturating_add(route.question.waited);
         let answered = cache.cluster.peers.ask(peer, head, &question, patience, true).await;
-        served.metrics.record_peer_latency(began.elapsed());
+        served.metrics.record_peer_latency(began.elapsed(), cache.clock.now());
         let Ok((verdict, response)) = answered else {
             served.metrics.peer_errors.inc();
             return None;
@@ -252,7 +259,7 @@ async fn read_response(
     let request = head.request(&fields).ok()?;
     let selecting = with_headers(&parts.headers, |fields| {
         let response = protocol::Response { status: parts.status.as_u16(), fields };
-        Selecting::in_group(&served.group, &Vary::of(&response), &request)
+        Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), &request)
     });
     let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
     let fields = parts
