@@ -53,7 +53,7 @@ pub(crate) struct PeerRoute {
 
 /// Returns the way to the key's owner; none if the request is answered here.
 pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRoute> {
-    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.has_token() {
+    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.may_ask() {
         return None;
     }
     let ring = cache.cluster.ring();
