@@ -246,7 +246,7 @@ async fn read_response(
     let request = head.request(&fields).ok()?;
     let selecting = with_headers(&parts.headers, |fields| {
         let response = protocol::Response { status: parts.status.as_u16(), fields };
-        Selecting::in_group(&served.group, &Vary::of(&response), &request)
+        Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), &request)
     });
     let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
     let fields = parts

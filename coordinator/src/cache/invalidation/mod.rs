@@ -36,10 +36,11 @@ pub(crate) fn after_unsafe(cache: &Arc<Cache>, head: &RequestHead, answer: &resp
     if request.flags.any(Flags::GRPC) {
         return;
     }
-    let targets = with_headers(&answer.headers, |fields| {
-        freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
-    });
     let (rules, views) = (cache.group_table(), freshness::possible_key_fields(&request));
+    let targets = with_headers(&answer.headers, |fields| {
+        let response = protocol::Response { status: answer.status.as_u16(), fields };
+        freshness::invalidates(&rules.groups, None, &request, &response)
+    });
     for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
         let Ok(other) = protocol::Request::read(
             b"GET",
