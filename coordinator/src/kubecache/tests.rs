@@ -223,6 +223,7 @@ fn what_kubecache_ends_with_and_what_is_not_there_is_refused_in_one_line() {
         ("BACKEND_URL", "ftp://h", "`ftp://h` is not http://HOST:PORT"),
         ("RESTRICT_ROUTE_REGEXP", "^/prod", "`^/prod` is not a JSON list of texts"),
         ("RESTRICT_ROUTE_REGEXP", "[1]", "`[1]` is not a JSON list of texts"),
+        ("RESTRICT_ROUTE_REGEXP", r#"["^/a", "("]"#, "`(` is not a regex"),
         ("RESTRICT_METHOD", "GET", "`GET` is not a JSON list of texts"),
         ("LISTEN_ADDR", "8080", "`8080` is not :PORT or IP:PORT"),
         ("HEALTH_ADDR", ":http", "`:http` is not :PORT or IP:PORT, for example :8888"),
