@@ -349,3 +349,47 @@ fn what_print_prints_is_good_for_check_and_is_what_is_served() {
     assert!(checked.status.success(), "{checked:?}\n{text}");
     assert!(text.contains("--listen [::]:8080") && text.contains("\"2xx\": 10s"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_conditions_and_heads_are_answered_from_one_load() {
+    let origin = Origin::new(|_| async { answer(200, &[("etag", "\"1\"")], "0123456789") }).await;
+    let pod = Pod::before(&origin, &[]).await;
+    let ask = async |method: &str, fields: &[(&str, &str)]| send(pod.port("data"), method, "/prod/a", fields, "").await;
+    assert_eq!(ask("GET", &[]).await.body, "0123456789");
+    for (method, fields, status, body) in [
+        ("HEAD", &[][..], 200, ""),
+        ("GET", &[("range", "bytes=2-3")], 206, "23"),
+        ("GET", &[("if-none-match", "\"1\"")], 304, ""),
+    ] {
+        let reply = ask(method, fields).await;
+        assert_eq!((reply.status, reply.body.as_str()), (status, body), "{method} {fields:?}: {reply:?}");
+        let names = ["age", "cache-status", "via"];
+        assert!(names.iter().all(|name| reply.headers.contains_key(*name)), "{reply:?}");
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_kubecache_would_redirect_goes_to_the_backend_as_it_is() {
+    let origin = Origin::new(|seen| async move { answer(200, &[], seen.target) }).await;
+    let pod = Pod::before(&origin, &[]).await;
+    for path in ["/prod//a", "/prod/../prod/a"] {
+        let replies = [pod.get(path).await, pod.get(path).await];
+        assert!(replies.iter().all(|reply| (reply.status, reply.body.as_str()) == (200, path)), "{replies:?}");
+    }
+    assert_eq!(origin.count(), 4, "and is not stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_is_told_to_end_answers_for_a_while_and_its_health_is_ok() {
+    let origin = Origin::new(|_| async { answer(200, &[], "x") }).await;
+    let mut pod = Pod::before(&origin, &[("MESHCACHE_DRAIN_TIMEOUT", "2s")]).await;
+    pod.get("/prod/a").await;
+    let id = rustix::process::Pid::from_child(&pod.process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    until("it stops", async || pod.log().contains("stopping")).await;
+    assert_eq!(pod.get("/prod/a").await.status, 200, "Services still send requests");
+    assert_eq!(get(pod.port("health"), "/health").await.body, "health ok\n");
+    until("it has ended", async || pod.process.try_wait().unwrap().is_some()).await;
+    assert!(pod.process.wait().unwrap().success(), "{}", pod.log());
+}
