@@ -17,7 +17,7 @@ use crate::{
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Uri,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST},
 };
 use hyper::body::Incoming;
@@ -196,7 +196,26 @@ impl PeerClient {
         self.call(&link, path, &Question::new(), body, patience).await
     }
 
+    /// Asks whoever listens where a peer may be for the entries of no key. Returns the status: a coordinator has none.
+    pub(crate) async fn probe(&self, peer: &Peer, patience: Duration) -> Result<StatusCode, Failure> {
+        let answer = self.answer(&Link::new(peer), paths::PEEK, &Question::new(), Vec::new(), patience).await?;
+        Ok(answer.status())
+    }
+
     async fn call(
+        &self,
+        link: &Link,
+        path: &str,
+        question: &Question,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let response = self.answer(link, path, question, body, patience).await?;
+        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+    }
+
+    /// The answer to a call, whatever its status.
+    async fn answer(
         &self,
         link: &Link,
         path: &str,
@@ -215,8 +234,7 @@ impl PeerClient {
             .version(http::Version::HTTP_2)
             .header(AUTHORIZATION, &*token)
             .header(header::WIRE, question.to_string());
-        let response = link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await?;
-        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+        link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await
     }
 
     fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
