@@ -53,7 +53,42 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),
         ("  callers: [shop]\n", "6: groups[0].callers[0]: `shop` is not a caller (examples: "),
         ("  callers: [\"spiffe://x/ns/a/sa/b\"]\n", "6: groups[0].callers: needs --identity xfcc: "),
-        ("  freshness: {status: {200: 1s}}\n", "6: groups[0].freshness.status.200: `200` is not an error status"),
+        (
+            "  freshness: {status: {206: 1s}}\n",
+            "6: groups[0].freshness.status.206: `206` is not a status to store (examples: \"2xx\", \"301\", \"404\", \"5xx\"; not 1xx, 206 and 304)",
+        ),
+        ("  freshness: {status: {304: 1s}}\n", "6: groups[0].freshness.status.304: `304` is not a status to store"),
+        ("  freshness: {status: {1xx: 1s}}\n", "6: groups[0].freshness.status.1xx: `1xx` is not a status to store"),
+        ("  freshness: {status: {103: 1s}}\n", "6: groups[0].freshness.status.103: `103` is not a status to store"),
+        (
+            "  freshness:\n    ignore: [no-cache]\n",
+            "7: groups[0].freshness.ignore[0]: unknown variant `no-cache`, expected one of no-store, private, vary",
+        ),
+        (
+            "  freshness:\n    ignore: [private]\n",
+            "7: groups[0].freshness.ignore: needs `request: {drop: [\"*\"]}`: only the response to an anonymous request is nobody's own",
+        ),
+        (
+            "  request: {drop: [\"*\"]}\n  freshness: {ignore: [no-store, private, vary], status: {2xx: 5m, 412: 1m}}\n",
+            "good",
+        ),
+        (
+            "  key: {query: {include: [\"a b\"]}}\n",
+            "6: groups[0].key.query.include[0]: `a b` is not the name of a query parameter",
+        ),
+        ("  key: {query: {include: [a, \"b*\"], exclude: [bc]}}\n", "good"),
+        ("  key: {host: all}\n", "6: groups[0].key.host: unknown variant `all`, expected one of client, none"),
+        ("  minUses: 0\n", "6: groups[0].minUses: 0 is no request: write 1 to store what the first one brings"),
+        ("  minUses: many\n", "6: groups[0].minUses: expected a whole number, 0 or more"),
+        ("  minUses: -1\n", "6: groups[0].minUses: expected a whole number, 0 or more"),
+        (
+            "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", host: client}\n  key: {host: none}\n",
+            "9: groups[1].key.host: `none` excludes `origin: {host: client}`: a Host that the origin gets has to be in the key",
+        ),
+        (
+            "- name: b\n  match: {service: b.c}\n  origin: {url: \"http://o\"}\n  key: {host: none}\n",
+            "9: groups[1].key.host: `none` is for `match.hosts`: the names of a service are one host already",
+        ),
         ("  freshness:\n    min: 8d\n", "7: groups[0].freshness.min: 8d is more than freshness.max (7d)"),
         ("  name: b\n", "6: groups[0].name: duplicate mapping key `name` is not allowed here"),
         ("- null\n", "6: groups[1]: expected fields (name: value)"),

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use meshcache_fuzz::LETTER;
-use meshcache_protocol::{Key, Request, Response, freshness::invalidates, wire::Question};
+use meshcache_protocol::{Groups, Key, Request, Response, freshness::invalidates, wire::Question};
 
 fuzz_target!(|data: &[u8]| {
     let mut parts = data.split(|b| *b == b'\n');
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let key = Key::of(&LETTER, &request, None);
     assert_eq!(key.parts().map(|parts| (parts.path, parts.scheme)), Some((request.path, "http")));
     let fields = [(&b"location"[..], location), (b"content-location", content)];
-    let targets = invalidates(&request, &Response { status: 201, fields: &fields });
+    let targets = invalidates(&Groups::default(), None, &request, &Response { status: 201, fields: &fields });
     assert!(!targets.is_empty() && targets.len() <= 3);
     assert!(targets.iter().all(|target| target.starts_with('/') && target.bytes().all(|b| (0x21..=0x7e).contains(&b))), "{targets:?}");
 });

@@ -1,24 +1,9 @@
 //! Which header fields are forwarded, keyed and stored: not those of one connection (RFC 9110 section 7.6.1) and not
 //! meshcache's own.
 
+pub use crate::request::{HOP_BY_HOP, PREFIX, is_hop_by_hop};
+
 use crate::{groups::Group, request::list::members};
-
-/// The prefix of meshcache's own header fields.
-pub const PREFIX: &str = "meshcache-";
-
-/// Header fields of one connection, in requests and responses (RFC 9110 section 7.6.1), besides those that Connection
-/// names.
-pub const HOP_BY_HOP: [&[u8]; 9] = [
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-];
 
 /// Whether a client's field is never sent to a service: what Envoy adds to a callout, and meshcache's own.
 pub fn never_to_origin(name: &[u8]) -> bool {
@@ -53,11 +38,6 @@ pub fn strips_from_request<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8
 /// that the group reads are never removed by name.
 pub fn strips_from_response<'a>(group: &Group, lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> bool {
     is_hop_by_hop(name) || (!is_read(group, name) && is_named_in_response(lines, name))
-}
-
-/// Whether a field is of one connection by itself.
-pub fn is_hop_by_hop(name: &[u8]) -> bool {
-    HOP_BY_HOP.contains(&name) || name == b"proxy-authentication-info"
 }
 
 /// Whether these lines of a response's Connection name a field that is not for every recipient.

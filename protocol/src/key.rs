@@ -21,7 +21,7 @@ pub struct Parts<'a> {
     pub group: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
-    /// The service's name in a group by `service`, else host and port.
+    /// The service's name in a group by `service`, else host and port; empty where the group's hosts share responses.
     pub authority: &'a str,
     /// The path.
     pub path: &'a str,
@@ -118,8 +118,11 @@ impl fmt::Display for Key {
 }
 
 /// Returns the authority in the key, which a load also sends where the origin gets the client's: the service's name, or
-/// the host in lower case without its default port.
+/// the host in lower case without its default port; empty where the group's hosts share responses.
 pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
+    if group.shares_hosts() {
+        return Cow::Borrowed("");
+    }
     if let Some(service) = group.service() {
         return Cow::Borrowed(service);
     }
@@ -182,6 +185,39 @@ mod tests {
         assert_ne!(key(&hosts, "a.example.com", "/x", &[]), key(&hosts, "b.example.com", "/x", &[]));
         assert_eq!(key(&hosts, "A.example.com:80", "/x", &[]), key(&hosts, "a.example.com", "/x", &[]));
         assert_ne!(key(&hosts, "a.example.com:81", "/x", &[]), key(&hosts, "a.example.com", "/x", &[]));
+    }
+
+    #[test]
+    fn hosts_of_a_group_share_a_key_where_it_says_so_and_schemes_and_gateways_do_not() {
+        let g = group(r#"{"match": {"hosts": ["a", "*.b"]}, "key": {"host": "none"}}"#);
+        let one = key(&g, "a", "/x?q", &[]);
+        assert!(one == key(&g, "c.b", "/x?q", &[]) && one == key(&g, "A:8080", "/x?q", &[]));
+        assert_eq!((one.parts().unwrap().authority, one.to_string().as_str()), ("", "g http:///x?q"));
+        assert_ne!(one, key(&g, "a", "/x", &[]));
+        assert_ne!(one, key(&g, "a", "/x?q", &[(b"x-forwarded-host", b"c.b")]));
+        let secure = Request::read(b"GET", b"https", b"a", b"/x?q", &[]).unwrap();
+        assert_ne!(one, Key::of(&g, &secure, None), "the origin is told the scheme");
+        let other = group(r#"{"name": "h", "match": {"hosts": ["a"]}, "key": {"host": "none"}}"#);
+        assert_ne!(one, key(&other, "a", "/x?q", &[]));
+    }
+
+    #[test]
+    fn of_the_query_only_what_the_group_names_is_kept() {
+        let g = group(r#"{"key": {"query": {"include": ["q", "page_*"], "exclude": ["page_x"]}}}"#);
+        for (sent, kept) in [
+            ("/x?q=1&utm_a=2&page_b=3&page_x=4", "?q=1&page_b=3"),
+            ("/x?%71=1", "?q=1"),
+            ("/x?q&Q=1&qq=2", "?q"),
+            ("/x?q=1&q=2", "?q=1&q=2"),
+            ("/x?a=1", ""),
+            ("/x?", ""),
+            ("/x?&&", ""),
+            ("/x", ""),
+        ] {
+            assert_eq!(key(&g, "h", sent, &[]).parts().unwrap().query, kept, "{sent}");
+        }
+        let sorted = group(r#"{"key": {"query": {"include": ["*"], "sort": true}}}"#);
+        assert_eq!(key(&sorted, "h", "/x?b=2&a=1", &[]).parts().unwrap().query, "?a=1&b=2");
     }
 
     #[test]

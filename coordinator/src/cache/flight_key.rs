@@ -22,7 +22,8 @@ pub(crate) fn of(cache: &Cache, request: &CacheRequest<'_>) -> Key {
 
 /// Returns what a request has in the fields by which a stored response varies.
 pub(crate) fn selecting(request: &CacheRequest<'_>, stored: &Entry) -> Selecting {
-    with_fields(stored, |stored| Selecting::in_group(&request.served.group, &Vary::of(&stored), &request.http))
+    let group = &request.served.group;
+    with_fields(stored, |stored| Selecting::in_group(group, &Vary::in_group(group, &stored), &request.http))
 }
 
 /// Returns the flight key of all requests that the same variant answers: the key itself if nothing varies.

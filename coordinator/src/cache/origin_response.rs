@@ -84,7 +84,7 @@ pub(crate) async fn store_or_share(
             _ if body.size_hint().lower() > limit => Err(NotStored::TooLarge),
             decided => decided,
         };
-        (Vary::of(&response), decided)
+        (Vary::in_group(&served.group, &response), decided)
     });
     let collected = match decided {
         Err(not) if !freshness::is_shared_failure(&served.group, head.status.as_u16(), not) => {

@@ -234,7 +234,7 @@ fn store_on_completion(
         let response = protocol::Response { status: status.as_u16(), fields };
         let stored = freshness::store(&served.group, request, verified, &response, times, random());
         let stored = stored.inspect_err(|not| served.metrics.count_not_stored(not.reason())).ok()?;
-        let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
+        let selecting = Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), request);
         let fields = freshness::storable(&served.group, &response, times.responded);
         Some((stored, selecting, cache.names.with_via(fields, head.version)))
     })?;

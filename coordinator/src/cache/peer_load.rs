@@ -53,7 +53,7 @@ pub(crate) struct PeerRoute {
 
 /// Returns the way to the key's owner; none if the request is answered here.
 pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRoute> {
-    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.has_token() {
+    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.may_ask() {
         return None;
     }
     let ring = cache.cluster.ring();
@@ -246,7 +246,7 @@ async fn read_response(
     let request = head.request(&fields).ok()?;
     let selecting = with_headers(&parts.headers, |fields| {
         let response = protocol::Response { status: parts.status.as_u16(), fields };
-        Selecting::in_group(&served.group, &Vary::of(&response), &request)
+        Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), &request)
     });
     let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
     let fields = parts

@@ -99,7 +99,7 @@ pub(crate) fn freshen(
     let views: Vec<Field<'_>> = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
     let response = Response { status: old.stored.status, fields: &views };
     let stored = freshness::store(&served.group, request, *verified, &response, times, random())?;
-    let selecting = Selecting::in_group(&served.group, &Vary::of(&response), request);
+    let selecting = Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), request);
     let fields = freshness::storable(&served.group, &response, times.responded);
     // The stored Via already ends with our member.
     let fields = if new.headers.contains_key(VIA) { names.with_via(fields, new.version) } else { fields };

@@ -7,7 +7,10 @@ use crate::{
         service_ref::ServiceRef,
     },
     settings::Identity,
-    telemetry::log::{LogFormat, LogLevel},
+    telemetry::{
+        log::{LogFormat, LogLevel},
+        request_metrics::Buckets,
+    },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use meshcache_protocol::{
@@ -33,6 +36,8 @@ pub struct Program {
 pub enum Command {
     /// Check a configuration. Status 0 if it is good, else 2
     Check(CheckFlags),
+    /// Serve as kubecache, from its environment variables: docs/kubecache.md
+    Kubecache(KubecacheFlags),
     /// Get a URL. Status 0 if the response is a 2xx, else 1
     Probe {
         /// http://HOST[:PORT]/PATH
@@ -90,6 +95,14 @@ pub struct DetachFlags {
     /// A WasmPlugin that stays. May be repeated
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub keep: Vec<String>,
+}
+
+/// The flags of `kubecache`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KubecacheFlags {
+    /// Print the configuration and the flags that the environment stands for, and end
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// The flags of `check`.
@@ -223,6 +236,15 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DRAIN_TIMEOUT", default_value = "30s", value_name = "DURATION")]
     pub drain_timeout: Span,
 
+    /// kubecache: export `requests_seconds`, kubecache's histogram of plain clients' requests by method, status, path
+    /// (1,000 of them, then `other`) and outcome
+    #[arg(long, env = "MESHCACHE_REQUEST_METRICS", default_value = "none", value_name = "none|kubecache")]
+    pub request_metrics: RequestMetricsOf,
+
+    /// With --request-metrics: the upper bounds of its buckets, in seconds. Default: the 22 of kubecache
+    #[arg(long, env = "MESHCACHE_REQUEST_BUCKETS", value_name = "SECONDS,...")]
+    pub request_buckets: Option<Buckets>,
+
     /// text for people, json for programs: one line per event, on stderr
     #[arg(long, env = "MESHCACHE_LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
@@ -245,6 +267,15 @@ pub enum Discovery {
     Kube,
     /// By the labels of Pods.
     Pods,
+}
+
+/// The histogram of requests that is exported beside the other metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RequestMetricsOf {
+    /// None.
+    None,
+    /// That of kubecache.
+    Kubecache,
 }
 
 impl ValueEnum for Identity {

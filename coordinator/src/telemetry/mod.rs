@@ -5,6 +5,8 @@ mod labelled;
 pub(crate) mod limits;
 pub mod log;
 pub mod metrics;
+pub mod namespaces;
 mod register;
+pub mod request_metrics;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,11 @@
 //! form; a permission counts only in the form of the RFCs.
 
 use super::directive::{Argument, Delta, directives};
-use crate::request::list::{is_token, members};
+use crate::{
+    groups::Ignored,
+    request::list::{is_token, members},
+};
+use std::collections::BTreeSet;
 
 /// The cache directives of a response, from the field that counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,18 +39,24 @@ pub(super) struct Control {
 
 impl Control {
     /// Reads the lines of a Cache-Control field.
-    pub(super) fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(super) fn read<'a>(lines: impl Iterator<Item = &'a [u8]>, ignored: &BTreeSet<Ignored>) -> Self {
         let mut control = Self::default();
         for (name, argument) in lines.flat_map(directives) {
-            control.take(name, argument);
+            control.take(name, argument, ignored);
         }
         control
     }
 
-    /// Adds a directive. Unknown ones change nothing (RFC 9111 section 5.2.3).
-    pub(super) fn take(&mut self, name: &[u8], argument: Argument<'_>) {
+    /// Adds a directive. Unknown ones and those that are ignored change nothing (RFC 9111 section 5.2.3).
+    pub(super) fn take(&mut self, name: &[u8], argument: Argument<'_>, ignored: &BTreeSet<Ignored>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let bare = argument == Argument::None;
+        let is_ignored = |what: Ignored| ignored.contains(&what);
+        if (is_ignored(Ignored::NoStore) && (is("no-store") || is("must-understand")))
+            || (is_ignored(Ignored::Private) && is("private"))
+        {
+            return;
+        }
         if is("no-store") {
             self.no_store = true;
         } else if is("private") {
@@ -108,7 +118,7 @@ mod tests {
     use super::*;
 
     fn read(lines: &[&str]) -> Control {
-        Control::read(lines.iter().map(|l| l.as_bytes()))
+        Control::read(lines.iter().map(|l| l.as_bytes()), &BTreeSet::new())
     }
 
     #[test]

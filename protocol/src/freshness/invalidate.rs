@@ -1,7 +1,10 @@
 //! What a successful unsafe request invalidates (RFC 9111 section 4.4).
 
-use crate::request::{
-    Field, METHOD_OVERRIDES, REROUTING, Request, Response, default_port, normal_form::normalize, split_host,
+use crate::{
+    groups::{GroupMatch, Groups},
+    request::{
+        Field, METHOD_OVERRIDES, REROUTING, Request, Response, default_port, normal_form::normalize, split_host,
+    },
 };
 
 /// Whether a method may change the resource: every one that is not known to be safe (RFC 9110 section 9.2.1 and the
@@ -14,21 +17,43 @@ pub fn is_unsafe(method: &[u8]) -> bool {
 }
 
 /// Returns the targets (path and query) on the request's origin that this response invalidates: the request's own
-/// first, then those of Location and Content-Location. Empty for a safe method or an error.
-pub fn invalidates(request: &Request<'_>, response: &Response<'_>) -> Vec<String> {
+/// first, then those of Location and Content-Location, also on another host with which the request's shares responses.
+/// Empty for a safe method or an error. `namespace`: the caller's.
+pub fn invalidates(
+    groups: &Groups,
+    namespace: Option<&str>,
+    request: &Request<'_>,
+    response: &Response<'_>,
+) -> Vec<String> {
     if !is_unsafe(request.method) || !(200..400).contains(&response.status) {
         return Vec::new();
     }
     let mut targets = vec![own(request)];
     for value in response.values("location").chain(response.values("content-location")) {
         let other = std::str::from_utf8(value).ok().and_then(|reference| resolve(request, reference.trim()));
-        if let Some(other) = other.map(|other| normal_target(&other))
-            && !targets.contains(&other)
+        if let Some(Reference { authority, target }) = other
+            && authority.is_none_or(|host| share_response(groups, namespace, request, host, &target))
         {
-            targets.push(other);
+            let target = normal_target(&target);
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
         }
     }
     targets
+}
+
+/// Whether this target has one response on the request's host and on another one.
+fn share_response(groups: &Groups, namespace: Option<&str>, request: &Request<'_>, host: &str, target: &str) -> bool {
+    let group = |authority: &str| {
+        let (scheme, authority) = (request.scheme.as_bytes(), authority.as_bytes());
+        let there = Request::read(b"GET", scheme, authority, target.as_bytes(), &[]).ok()?;
+        match groups.find(&there, namespace) {
+            GroupMatch::Group(group) if group.shares_hosts() => Some(group.name()),
+            _ => None,
+        }
+    };
+    group(host).is_some_and(|name| group(request.authority) == Some(name))
 }
 
 /// Returns the lists of fields with which the resource of an unsafe request may be keyed: without any field that can
@@ -51,7 +76,7 @@ pub(super) fn answers_get(request: &Request<'_>, response: &Response<'_>) -> boo
         std::str::from_utf8(value)
             .ok()
             .and_then(|text| resolve(request, text.trim()))
-            .is_some_and(|other| normal_target(&other) == own)
+            .is_some_and(|other| other.authority.is_none() && normal_target(&other.target) == own)
     };
     request.method == b"POST"
         && (200..300).contains(&response.status)
@@ -73,8 +98,16 @@ fn target(path: &str, query: Option<&str>) -> String {
     query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// Resolves a reference against a request (RFC 3986 section 5.2). `None`: another origin, or not HTTP.
-fn resolve(request: &Request<'_>, reference: &str) -> Option<String> {
+/// What a reference leads to.
+struct Reference<'a> {
+    /// Another host than the request's.
+    authority: Option<&'a str>,
+    /// Path and query.
+    target: String,
+}
+
+/// Resolves a reference against a request (RFC 3986 section 5.2). `None`: another scheme, or not HTTP.
+fn resolve<'a>(request: &Request<'_>, reference: &'a str) -> Option<Reference<'a>> {
     let reference = reference.split('#').next()?;
     if !reference.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
         return None;
@@ -87,19 +120,18 @@ fn resolve(request: &Request<'_>, reference: &str) -> Option<String> {
     if scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case(request.scheme)) {
         return None;
     }
+    let mut other = None;
     let (path, query) = match rest.strip_prefix("//") {
         Some(rest) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, rest) = rest.split_at_checked(end)?;
-            if !same_authority(request, authority) {
-                return None;
-            }
+            other = (!same_authority(request, authority)).then_some(authority);
             apart(rest)
         }
         None if scheme.is_some() => return None,
         None => apart(rest),
     };
-    Some(match path {
+    let target = match path {
         "" if rest.starts_with("//") => target("/", query),
         "" => target(request.path, query.or(request.query)),
         _ if path.starts_with('/') => target(&without_dots(path), query),
@@ -107,7 +139,8 @@ fn resolve(request: &Request<'_>, reference: &str) -> Option<String> {
             let folder = request.path.rfind('/').and_then(|slash| request.path.get(..=slash)).unwrap_or("/");
             target(&without_dots(&format!("{folder}{path}")), query)
         }
-    })
+    };
+    Some(Reference { authority: other, target })
 }
 
 fn apart(text: &str) -> (&str, Option<&str>) {
@@ -164,7 +197,8 @@ mod tests {
     fn after(method: &str, status: u16, location: &str) -> Vec<String> {
         let request = Request::read(method.as_bytes(), b"http", b"Example.com", b"/a/b?c=1", &[]).unwrap();
         let fields = [(&b"location"[..], location.as_bytes())];
-        invalidates(&request, &Response { status, fields: if location.is_empty() { &[] } else { &fields } })
+        let response = Response { status, fields: if location.is_empty() { &[] } else { &fields } };
+        invalidates(&Groups::default(), None, &request, &response)
     }
 
     #[test]
@@ -205,7 +239,29 @@ mod tests {
         }
         let fields: [crate::Field; 2] = [(b"location", b"/x"), (b"content-location", b"/y")];
         let request = Request::read(b"PUT", b"http", b"h", b"/z", &[]).unwrap();
-        assert_eq!(invalidates(&request, &Response { status: 200, fields: &fields }), ["/z", "/x", "/y"]);
+        let response = Response { status: 200, fields: &fields };
+        assert_eq!(invalidates(&Groups::default(), None, &request, &response), ["/z", "/x", "/y"]);
+    }
+
+    #[test]
+    fn hosts_that_share_responses_invalidate_each_others_and_no_more() {
+        let config = serde_json::json!({"version": 1, "groups": [
+            {"name": "own", "match": {"hosts": ["a.h"], "paths": [{"prefix": "/own"}]}, "origin": {"url": "http://o"}},
+            {"name": "all", "match": {"hosts": ["*.h"]}, "key": {"host": "none"}, "origin": {"url": "http://o"}},
+            {"name": "other", "match": {"hosts": ["other"]}, "key": {"host": "none"}, "origin": {"url": "http://o"}}]});
+        let groups = Groups::new(serde_json::from_value(config).unwrap()).unwrap();
+        let request = Request::read(b"POST", b"http", b"a.h", b"/z", &[]).unwrap();
+        let other = |name: &str, reference: &str| {
+            let fields = [(name.as_bytes(), reference.as_bytes())];
+            invalidates(&groups, None, &request, &Response { status: 201, fields: &fields }).get(1).cloned()
+        };
+        for name in ["location", "content-location"] {
+            assert_eq!(other(name, "http://B.h:80/x?y"), Some("/x?y".into()), "{name}");
+            assert_eq!(other(name, "//b.h:8080/%78"), Some("/x".into()), "{name}: any port, in its normal form");
+            assert_eq!(other(name, "//b.h/own"), None, "{name}: that path is the first host's alone");
+            assert_eq!(other(name, "http://other/x"), None, "{name}: another group");
+            assert_eq!(other(name, "https://b.h/x"), None, "{name}: another scheme");
+        }
     }
 
     #[test]

@@ -1,41 +1,44 @@
 //! Targeted cache control: structured fields for some caches only (RFC 9213).
 
 use super::{control::Control, directive::Argument};
-use crate::{groups::Group, request::Response};
+use crate::{
+    groups::{Freshness, Group, Ignored},
+    request::Response,
+};
 use sfv::{BareItemFromInput, KeyRef, Parser, visitor};
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 /// Returns the directives that count for a response: those of the group's first target that is present, valid and not
 /// empty, else Cache-Control's. `true`: a target's, so that Expires does not count either.
 pub(super) fn control(group: &Group, response: &Response<'_>) -> (Control, bool) {
-    let target = group.config().freshness.targets.iter().find_map(|name| {
+    let Freshness { targets, ignore, .. } = &group.config().freshness;
+    let target = targets.iter().find_map(|name| {
         let name = name.to_ascii_lowercase();
         let lines: Vec<&[u8]> = response.values(&name).collect();
-        if lines.is_empty() { None } else { read(&lines.join(&b", "[..])) }
+        if lines.is_empty() { None } else { read(&lines.join(&b", "[..]), ignore) }
     });
     match target {
         Some(control) => (control, true),
-        None => (Control::read(response.values("cache-control")), false),
+        None => (Control::read(response.values("cache-control"), ignore), false),
     }
 }
 
 /// Reads a targeted field. `None`: it is empty or no dictionary, and counts as absent.
-fn read(field: &[u8]) -> Option<Control> {
+fn read(field: &[u8], ignored: &BTreeSet<Ignored>) -> Option<Control> {
     let members = Parser::new(field).parse_dictionary_with_visitor(Members::default()).ok()?;
     if members.0.is_empty() {
         return None;
     }
     let mut control = Control::default();
     for (name, value) in members.0 {
+        let mut take = |argument: Argument<'_>| control.take(name.as_bytes(), argument, ignored);
         match value {
-            Value::Flag(true) => control.take(name.as_bytes(), Argument::None),
+            Value::Flag(true) => take(Argument::None),
             Value::Flag(false) => {}
-            Value::Number(n) => control.take(name.as_bytes(), Argument::Token(n.to_string().as_bytes())),
+            Value::Number(n) => take(Argument::Token(n.to_string().as_bytes())),
             // A directive with a list of names is a String; a number in a String is of the wrong type (section 2.1).
-            Value::Text(names) if name == "private" || name == "no-cache" => {
-                control.take(name.as_bytes(), Argument::Quoted(names.as_bytes()))
-            }
-            Value::Text(_) | Value::Other => control.take(name.as_bytes(), Argument::Bad),
+            Value::Text(names) if name == "private" || name == "no-cache" => take(Argument::Quoted(names.as_bytes())),
+            Value::Text(_) | Value::Other => take(Argument::Bad),
         }
     }
     Some(control)

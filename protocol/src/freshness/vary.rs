@@ -2,7 +2,7 @@
 
 use super::accept::{self, Equals};
 use crate::{
-    groups::Group,
+    groups::{Group, Ignored},
     request::{
         Request, Response,
         list::{is_token, members},
@@ -36,6 +36,11 @@ impl Vary {
     /// Reads all Vary fields of a response.
     pub fn of(response: &Response<'_>) -> Self {
         Self::of_lines(response.values("vary"))
+    }
+
+    /// Reads all Vary fields of a response of a group, which may ignore them.
+    pub fn in_group(group: &Group, response: &Response<'_>) -> Self {
+        if group.ignores(Ignored::Vary) { Self::Nothing } else { Self::of(response) }
     }
 
     /// Reads a list of names that [`Vary::names`] wrote.

@@ -2,6 +2,7 @@
 
 use super::{
     config::{Config, GroupConfig},
+    contradiction::contradiction,
     patterns::{Host, Match, PathRule, Status, is_field_name},
     units::Span,
 };
@@ -87,6 +88,9 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         if group.origin.max_loads == 0 {
             return problem("origin.maxLoads", "0 would allow no load".into());
         }
+        if let Some((field, what)) = contradiction(group) {
+            return problem(field, what.into());
+        }
         for name in std::iter::once(&group.tags.header).chain(&fresh.targets) {
             if !is_field_name(name) {
                 return problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
@@ -124,10 +128,13 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
     };
     let provoked = |n: usize, group: &GroupConfig| {
         let status = group.freshness.status.keys().find_map(|status| match status {
-            Status::Exactly(status) if is_provoked(*status) && !group.freshness.errors.to_the_letter() => Some(*status),
+            Status::Exactly(status) if is_provoked(*status) => Some(*status),
             _ => None,
-        })?;
-        let what = format!("{status} describes the request and not the resource: it is never stored");
+        });
+        let status = status.filter(|_| !group.freshness.errors.to_the_letter() && !group.request.drop.is_all())?;
+        let what = format!(
+            "{status} describes the request and not the resource: it is never stored but with `request: {{drop: [\"*\"]}}`"
+        );
         Some(Problem { group: Some(n), field: "freshness.status".into(), what })
     };
     let ambiguous = |n: usize, group: &GroupConfig| {
@@ -215,7 +222,11 @@ mod tests {
                 r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"errors": "{errors}", "status": {{"{status}": "1s"}}}}, "origin": {{"url": "http://o"}}}}]"#
             )))
         };
+        let anonymous = config(
+            r#"[{"name": "a", "match": {"hosts": ["h"]}, "request": {"drop": ["*"]}, "freshness": {"status": {"412": "1s"}}, "origin": {"url": "http://o"}}]"#,
+        );
         assert_eq!(of("status", "412").first().map(|problem| problem.field.as_str()), Some("freshness.status"));
+        assert!(warnings(&anonymous).is_empty());
         assert!(of("status", "404").is_empty() && of("status", "4xx").is_empty() && of("rfc9111", "412").is_empty());
     }
 

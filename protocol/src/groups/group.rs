@@ -1,8 +1,8 @@
 //! A group.
 
 use super::{
-    config::{GroupConfig, PassThrough},
-    patterns::{CallerPattern, Service},
+    config::{GroupConfig, Ignored, KeyHost, PassThrough},
+    patterns::{CallerPattern, NamePattern, Service},
 };
 use crate::{
     reason::Reason,
@@ -89,6 +89,26 @@ impl Group {
         self.config.r#match.service.as_ref().map(Service::as_str)
     }
 
+    /// Whether its hosts share responses.
+    pub fn shares_hosts(&self) -> bool {
+        self.config.key.host == KeyHost::None
+    }
+
+    /// Whether its requests are anonymous: nothing of a client's own reaches the key, a load or a decision.
+    pub fn is_anonymous(&self) -> bool {
+        self.config.request.drop.is_all()
+    }
+
+    /// Whether it ignores what a response says of this.
+    pub fn ignores(&self, what: Ignored) -> bool {
+        self.config.freshness.ignore.contains(&what)
+    }
+
+    /// Whether responses that set a cookie are stored without it.
+    pub fn strips_set_cookie(&self) -> bool {
+        self.config.share.set_cookie || !self.config.freshness.ignore.is_empty()
+    }
+
     /// Returns the header fields in the key, lower case.
     pub fn key_headers(&self) -> impl Iterator<Item = &str> {
         self.config.key.headers.iter().map(String::as_str)
@@ -114,11 +134,13 @@ impl Group {
     pub fn query<'q>(&self, query: Option<&'q str>) -> Option<Cow<'q, str>> {
         let query = query?;
         let rules = &self.config.key.query;
-        if rules.exclude.is_empty() && !rules.sort {
+        if rules.include.is_empty() && rules.exclude.is_empty() && !rules.sort {
             return Some(Cow::Borrowed(query));
         }
-        let mut kept: Vec<&str> =
-            query.split('&').filter(|pair| !rules.exclude.iter().any(|name| name.matches(parameter(pair)))).collect();
+        let has = |names: &[NamePattern], pair: &str| names.iter().any(|name| name.matches(parameter(pair)));
+        let is_kept =
+            |pair: &&str| (rules.include.is_empty() || has(&rules.include, pair)) && !has(&rules.exclude, pair);
+        let mut kept: Vec<&str> = query.split('&').filter(is_kept).collect();
         if rules.sort {
             // By name only and stable: the order of a name's values matters to services.
             kept.sort_by(|a, b| parameter(a).cmp(parameter(b)));

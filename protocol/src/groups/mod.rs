@@ -2,19 +2,20 @@
 
 pub mod check;
 mod config;
+mod contradiction;
 mod digest;
 mod group;
 mod patterns;
 pub mod units;
 
 pub use config::{
-    Bypass, Config, Directives, Errors, Freshness, GroupConfig, Hot, KeyRules, Limits, Mode, Origin, OriginHost,
-    Overload, PassThrough, QueryRules, Share, Tags,
+    Bypass, Coding, Config, Directives, DroppedFields, Errors, Freshness, GroupConfig, Hot, Ignored, KeyHost, KeyRules,
+    Limits, Methods, Mode, Origin, OriginHost, Overload, PassThrough, QueryRules, RequestRules, Share, Tags,
 };
 pub use group::{Group, NotPassed};
 pub use patterns::{
     CallerPattern, Force, Host, InvalidValue, Match, MethodPattern, Name, NamePattern, OriginUrl, PathRegex, PathRule,
-    Service, Status,
+    Service, Status, TargetRule,
 };
 
 use crate::request::Request;
@@ -64,7 +65,7 @@ impl Groups {
         let path = request.normal_path();
         let mut host_only = None;
         for group in self.of_host(request, namespace) {
-            if group.config().r#match.has_path(&path) {
+            if group.config().r#match.has_path(&path, request) {
                 return GroupMatch::Group(group);
             }
             host_only = host_only.or(Some(group));

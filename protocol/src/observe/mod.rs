@@ -142,7 +142,7 @@ impl Observer {
         if instead.is_none() && stored.is_none() {
             return None;
         }
-        let variant = Variant { selecting: Selecting::of(&Vary::of(response), request), coding };
+        let variant = Variant { selecting: Selecting::of(&Vary::in_group(group, response), request), coding };
         let mut hasher = Box::new(Xxh3::new());
         // Another status or Location is another response, whatever its body.
         hasher.update(&response.status.to_le_bytes());

@@ -160,7 +160,12 @@ impl<'a> Matcher<'a> {
     fn has_url(&self, key: &Parts<'_>) -> bool {
         let parts = |url: &Url| {
             let path = url.path.as_str().cmp(key.path).then_with(|| url.query.as_str().cmp(key.query));
-            path.then_with(|| url.authority.as_str().cmp(key.authority)).then_with(|| url.scheme.cmp(key.scheme))
+            path.then_with(|| url.authority.as_str().cmp(key.authority))
+                .then_with(|| url.scheme.cmp(key.scheme))
+                // Without an authority only the group tells keys apart.
+                .then_with(|| {
+                    if key.authority.is_empty() { url.group.as_deref().cmp(&Some(key.group)) } else { Ordering::Equal }
+                })
         };
         self.urls.binary_search_by(parts).is_ok()
     }
@@ -255,6 +260,28 @@ mod tests {
         );
         assert!(!is("http://h/a", &key("h", "/a?b=1")));
         assert!(!is("https://h/a?b=1", &key("h", "/a?b=1")));
+    }
+
+    #[test]
+    fn a_url_of_any_host_names_the_key_that_the_hosts_share() {
+        let config = serde_json::json!({"version": 1, "groups": [
+            {"name": "one", "match": {"hosts": ["a", "*.a"]}, "key": {"host": "none"}, "origin": {"url": "http://o"}},
+            {"name": "two", "match": {"hosts": ["b"]}, "key": {"host": "none"}, "origin": {"url": "http://o"}}]});
+        let groups = Groups::new(serde_json::from_value(config).unwrap()).unwrap();
+        let key = |name: &str, host: &str| {
+            let request = Request::read(b"GET", b"http", host.as_bytes(), b"/x", &[]).unwrap();
+            Key::of(groups.named(name).unwrap(), &request, None)
+        };
+        let purge = |urls: &[&str], key: &Key| {
+            let scope = serde_json::from_value(serde_json::json!({"urls": urls})).unwrap();
+            Matcher::new(&scope, &groups).match_key(key) == KeyMatch::Yes
+        };
+        let (one, two) = (key("one", "a"), key("two", "b"));
+        for url in ["http://a/x", "http://c.a/x", "http://A:8080/x"] {
+            assert!(purge(&[url], &one) && !purge(&[url], &two), "{url}");
+            assert!(purge(&["http://b/x", url, "http://b/y"], &one), "{url} among others");
+        }
+        assert!(purge(&["http://b/x"], &two) && !purge(&["http://b/x", "http://elsewhere/x"], &one));
     }
 
     #[test]

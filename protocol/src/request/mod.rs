@@ -1,6 +1,7 @@
 //! The heads of requests and responses: borrowed from the host's own, parsed once.
 
 mod authority;
+mod connection;
 mod cookie;
 mod flags;
 pub(crate) mod list;
@@ -8,6 +9,7 @@ pub mod normal_form;
 
 pub(crate) use authority::split_host;
 pub use authority::{FORWARDED_PROTO, default_port, scheme, split_port};
+pub use connection::{HOP_BY_HOP, PREFIX, is_hop_by_hop};
 pub use cookie::Cookie;
 pub(crate) use flags::METHOD_OVERRIDES;
 pub use flags::{Flags, REROUTING};
@@ -149,6 +151,14 @@ impl<'a> Request<'a> {
         self.query.map(|query| {
             if self.flags.any(Flags::ESCAPED) { normal_form::normalize(query) } else { Cow::Borrowed(query) }
         })
+    }
+
+    /// Returns path and query in their normal form.
+    pub fn normal_target(&self) -> Cow<'a, str> {
+        match self.normal_query() {
+            Some(query) => Cow::Owned(format!("{}?{query}", self.normal_path())),
+            None => self.normal_path(),
+        }
     }
 
     /// Returns the host in lower case, without a dot at its end, and the port where it is not the scheme's default.

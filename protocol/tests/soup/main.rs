@@ -5,7 +5,7 @@
 mod input;
 
 use input::*;
-use meshcache_protocol::{Field, Request, Response, freshness::*, groups::Status};
+use meshcache_protocol::{Field, Groups, Request, Response, freshness::*, groups::Status};
 use proptest::{option, prelude::*, sample::select};
 
 const NOW: u64 = 784_111_777_000;
@@ -61,7 +61,7 @@ proptest! {
         let response = Response { status, fields: &answered };
         let decided = store(g, &request, false, &response, Times { requested: resident, responded: random }, random);
         let _ = joins(g, &request, true);
-        let _ = invalidates(&request, &response);
+        let _ = invalidates(&Groups::default(), None, &request, &response);
         let _ = conditions(&response);
         let kept = storable(g, &response, random);
         let kept: Vec<Field<'_>> = kept.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();

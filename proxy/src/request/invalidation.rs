@@ -37,7 +37,7 @@ pub fn examine(worker: &mut Worker, listener: &ListenerConfig, map: &[u8], respo
     if request.flags.any(Flags::GRPC) {
         return;
     }
-    let targets = invalidates(&request, response);
+    let targets = invalidates(listener.groups(), listener.namespace(), &request, response);
     if targets.is_empty() {
         return;
     }

@@ -201,7 +201,7 @@ impl Lookups<'_> {
 /// The requests that a response is for, by its Vary and the request that was sent. `None`: only that one.
 fn selecting(lookup: &PeerLookup, response: &PeerResponse) -> Option<Selecting> {
     let fields: Vec<_> = response.headers.fields().collect();
-    let vary = Vary::of(&Response { status: response.status, fields: &fields });
+    let vary = Vary::in_group(&lookup.request.group, &Response { status: response.status, fields: &fields });
     let head = RequestHead::read(&lookup.request.map)?;
     let request = head.request().ok()?;
     (vary != Vary::Everything).then(|| Selecting::in_group(&lookup.request.group, &vary, &request))

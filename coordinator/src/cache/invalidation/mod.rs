@@ -36,10 +36,11 @@ pub(crate) fn after_unsafe(cache: &Arc<Cache>, head: &RequestHead, answer: &resp
     if request.flags.any(Flags::GRPC) {
         return;
     }
-    let targets = with_headers(&answer.headers, |fields| {
-        freshness::invalidates(&request, &protocol::Response { status: answer.status.as_u16(), fields })
-    });
     let (rules, views) = (cache.group_table(), freshness::possible_key_fields(&request));
+    let targets = with_headers(&answer.headers, |fields| {
+        let response = protocol::Response { status: answer.status.as_u16(), fields };
+        freshness::invalidates(&rules.groups, None, &request, &response)
+    });
     for (target, fields) in targets.iter().flat_map(|target| views.iter().map(move |fields| (target, fields))) {
         let Ok(other) = protocol::Request::read(
             b"GET",
@@ -60,7 +61,7 @@ pub(crate) fn after_unsafe(cache: &Arc<Cache>, head: &RequestHead, answer: &resp
 
 /// Sends an invalidation to the key's owner and the next peer. The client's answer does not wait for it.
 fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str) {
-    if !cache.cluster.peers.has_token() {
+    if !cache.cluster.peers.may_ask() {
         return;
     }
     let (ring, me) = (cache.cluster.ring(), &cache.settings.me);

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Returns the fields of a response that are stored: without hop-by-hop fields and those that Connection names, without
-/// those that `no-cache="..."` and `private="..."` name, without Set-Cookie where the group shares such responses,
+/// those that `no-cache="..."` and `private="..."` name, without Set-Cookie where the group stores such responses,
 /// without Age and meshcache-* (except the group's targets, which later decisions need), and with a Date (RFC 9110
 /// section 6.6.1) where there is no valid one (`responded`: Unix milliseconds).
 pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -19,7 +19,7 @@ pub fn storable(group: &Group, response: &Response<'_>, responded: u64) -> Vec<(
     let target = |name: &[u8]| {
         group.config().freshness.targets.iter().any(|target| target.as_bytes().eq_ignore_ascii_case(name))
     };
-    let cookie = |name: &[u8]| group.config().share.set_cookie && (name == b"set-cookie" || name == b"set-cookie2");
+    let cookie = |name: &[u8]| group.strips_set_cookie() && (name == b"set-cookie" || name == b"set-cookie2");
     let kept = |name: &[u8]| {
         !strips_from_response(group, response.values("connection"), name)
             && !control.excludes(name)

@@ -1,7 +1,8 @@
 //! How long a response is fresh: by the origin, then by the group (RFC 9111 section 4.2.1).
 //!
-//! In this order: a targeted field, `s-maxage`, `max-age`, Expires, the heuristic, the group's `default`; then `min`,
-//! `max`, `force`; `jitter` last. The group's lifetimes count from the response's arrival.
+//! A status that the group's `status` lists has that lifetime. Others in this order: a targeted field, `s-maxage`,
+//! `max-age`, Expires, the heuristic, the group's `default`; then `min`, `max`, `force`. Then `max` for what is listed,
+//! and `jitter` last. The group's lifetimes count from the response's arrival.
 
 use super::{age, age::Times, control::Control, date, directive::Delta};
 use crate::{
@@ -80,6 +81,27 @@ pub(super) struct Lifetime {
     pub(super) why: LifetimeRule,
 }
 
+/// What the group's `status` says of a response.
+#[derive(Clone, Copy)]
+pub(super) enum Listed {
+    /// Nothing.
+    No,
+    /// It is not stored (`0s`).
+    Never,
+    /// Its lifetime, milliseconds.
+    For(u64),
+}
+
+impl Listed {
+    /// Returns the lifetime.
+    pub(super) const fn millis(self) -> Option<u64> {
+        match self {
+            Self::For(millis) => Some(millis),
+            Self::No | Self::Never => None,
+        }
+    }
+}
+
 /// A response, with all that its lifetime depends on.
 pub(super) struct Subject<'a> {
     pub(super) group: &'a Group,
@@ -124,12 +146,13 @@ impl Subject<'_> {
     /// Returns the lifetime. `None`: nothing permits to store the response (section 3, last item).
     pub(super) fn lifetime(&self, random: u64) -> Option<Lifetime> {
         let fresh = &self.group.config().freshness;
-        let own = !self.named && self.response.status < 400;
+        let listed = self.listed().millis();
+        let own = !self.named && self.response.status < 400 && listed.is_none();
         let force = match fresh.force {
             Force::For(span) if own => Some(span.as_millis()),
             _ => None,
         };
-        let chosen = match self.listed() {
+        let chosen = match listed {
             Some(millis) => self.since_arrival(millis, LifetimeRule::Status),
             None => match (self.explicit(), force) {
                 (_, None) if !self.permits_storing() => return None,
@@ -172,28 +195,30 @@ impl Subject<'_> {
         }
     }
 
-    /// Returns the lifetime of an error by the group's `status`, milliseconds. An exact status counts before its class;
-    /// a class does not include the statuses that RFC 6585 forbids to store.
-    pub(super) fn listed(&self) -> Option<u64> {
-        let status = self.response.status;
-        if self.named {
-            return None;
+    /// Returns what the group's `status` says. An exact status counts before its class; a class does not include parts
+    /// and the statuses that RFC 6585 forbids to store. A lifetime is not for a request that names its user.
+    pub(super) fn listed(&self) -> Listed {
+        let (status, all) = (self.response.status, &self.group.config().freshness.status);
+        let is_alone = never_stored(status) || status == 206;
+        let class = || if is_alone { None } else { all.get(&Status::Class(status / 100)) };
+        match all.get(&Status::Exactly(status)).or_else(class) {
+            Some(span) if span.is_zero() => Listed::Never,
+            Some(span) if !self.named => Listed::For(span.as_millis()),
+            _ => Listed::No,
         }
-        let all = &self.group.config().freshness.status;
-        let span = all
-            .get(&Status::Exactly(status))
-            .or_else(|| if never_stored(status) { None } else { all.get(&Status::Class(status / 100)) });
-        span.filter(|span| !span.is_zero()).map(|span| span.as_millis())
     }
 
     /// Whether a status may be stored: no error, or one in the group's `status`, or under RFC 9111 where the group
-    /// follows it. Errors that a request caused itself are never stored, except to the letter of RFC 9111.
+    /// follows it. Errors that a request may cause itself are stored only where they are listed and requests are
+    /// anonymous, or to the letter of RFC 9111.
     pub(super) fn admits_status(&self) -> bool {
         let (status, errors) = (self.response.status, self.group.config().freshness.errors);
-        if is_provoked(status) && !errors.to_the_letter() {
-            return false;
+        match self.listed() {
+            Listed::Never => false,
+            Listed::For(_) => !is_provoked(status) || self.group.is_anonymous() || errors.to_the_letter(),
+            Listed::No if is_provoked(status) && !errors.to_the_letter() => false,
+            Listed::No => status < 400 || (errors.by_rfc() && !never_stored(status)),
         }
-        status < 400 || self.listed().is_some() || (errors.by_rfc() && !never_stored(status))
     }
 
     fn since_arrival(&self, millis: u64, why: LifetimeRule) -> Lifetime {

@@ -94,8 +94,8 @@ pub fn store(
 
     let fresh = &group.config().freshness;
     let lifetime = subject.lifetime(random).ok_or(NotStored::NoFreshness)?;
-    let forced = lifetime.why == LifetimeRule::Force || lifetime.why == LifetimeRule::Status;
-    let always_validate = control.no_cache && !forced;
+    let is_forced = lifetime.why == LifetimeRule::Force || subject.listed().millis().is_some();
+    let always_validate = control.no_cache && !is_forced;
     // A part is given only while it is fresh: its validators may be those of the whole.
     let is_part = response.status == 206;
     let must_revalidate = control.forbids_stale() || is_part;
@@ -138,7 +138,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(control.must_understand && !understood(response.status), NotStored::Status)?;
     no(control.no_store && !control.lifts_no_store, NotStored::NoStore)?;
     no(control.private, NotStored::Private)?;
-    no(Vary::of(response) == Vary::Everything, NotStored::VaryEverything)?;
+    no(Vary::in_group(group, response) == Vary::Everything, NotStored::VaryEverything)?;
     no(subject.named && !control.permits, NotStored::Identity)?;
     no(sets_cookie(subject, errors), NotStored::SetCookie)?;
     no(!errors.to_the_letter() && answers_conditions(request, response), NotStored::Status)?;
@@ -160,7 +160,7 @@ fn sets_cookie(subject: &Subject<'_>, errors: Errors) -> bool {
     let Subject { group, response, control, .. } = *subject;
     let sets = |name: &str| response.value(name).is_some() && !control.excludes(name.as_bytes());
     let said = control.public || (errors.to_the_letter() && subject.explicit().is_some());
-    (sets("set-cookie") || sets("set-cookie2")) && !group.config().share.set_cookie && !(errors.by_rfc() && said)
+    (sets("set-cookie") || sets("set-cookie2")) && !group.strips_set_cookie() && !(errors.by_rfc() && said)
 }
 
 /// Whether a 206 is the single range that its request is for (RFC 9111 section 3.3).

@@ -5,7 +5,7 @@ use crate::groups::{
     units::{Percent, Span},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long responses are fresh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +20,13 @@ pub struct Freshness {
     pub max: Span,
     /// `off`, or the freshness of every response that is not private or no-store.
     pub force: Force,
-    /// The freshness of errors by status: `"404"`, `"4xx"`, `"5xx"`. Other errors are not stored.
+    /// The freshness of responses by status, whatever they say themselves: `"404"`, `"5xx"`; 0s: not stored. Errors that
+    /// are not listed are not stored.
     pub status: BTreeMap<Status, Span>,
+    /// What a response says that does not count. Only in a group whose requests are anonymous: their responses are
+    /// nobody's own.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub ignore: BTreeSet<Ignored>,
     /// How errors that `status` does not list are treated: not stored, as other responses, or to the letter of RFC
     /// 9111 (`--origin-rules`).
     pub errors: Errors,
@@ -47,6 +52,7 @@ impl Default for Freshness {
             max: Span::secs(7 * 86_400),
             force: Force::Off,
             status: BTreeMap::new(),
+            ignore: BTreeSet::new(),
             errors: Errors::Status,
             heuristic: false,
             stale_while_revalidate: Span::ZERO,
@@ -56,6 +62,18 @@ impl Default for Freshness {
             request_directives: Directives::Ignore,
         }
     }
+}
+
+/// What a response says that a group may ignore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ignored {
+    /// `no-store`, and `must-understand`, which forbids to store some statuses.
+    NoStore,
+    /// `private`, with and without field names.
+    Private,
+    /// Vary: one response answers all requests of a key.
+    Vary,
 }
 
 /// How errors that `status` does not list are treated; the last two are what `--origin-rules` names.

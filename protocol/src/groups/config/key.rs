@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct KeyRules {
+    /// Whether the host is in the key.
+    #[serde(skip_serializing_if = "KeyHost::is_client")]
+    pub host: KeyHost,
     /// The query.
     pub query: QueryRules,
     /// Header names whose values are in the key.
@@ -24,8 +27,28 @@ pub struct KeyRules {
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct QueryRules {
-    /// Parameters to leave out: `utm_*` or whole names.
+    /// The only parameters to keep: `utm_*` or whole names; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<NamePattern>,
+    /// Parameters to leave out of these: `utm_*` or whole names.
     pub exclude: Vec<NamePattern>,
     /// Whether to sort parameters by name.
     pub sort: bool,
+}
+
+/// Whether the host is in the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyHost {
+    /// The client's host is.
+    #[default]
+    Client,
+    /// It is not: the hosts of the group share responses.
+    None,
+}
+
+impl KeyHost {
+    fn is_client(&self) -> bool {
+        *self == Self::Client
+    }
 }

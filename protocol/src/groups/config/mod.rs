@@ -10,14 +10,16 @@ mod mode;
 mod origin;
 mod overload;
 mod passing;
+mod request;
 
-pub use freshness::{Directives, Errors, Freshness};
-pub use key::{KeyRules, QueryRules};
+pub use freshness::{Directives, Errors, Freshness, Ignored};
+pub use key::{KeyHost, KeyRules, QueryRules};
 pub use limits::{Hot, Limits, Share, Tags};
 pub use mode::Mode;
 pub use origin::{Origin, OriginHost};
 pub use overload::Overload;
 pub use passing::{Bypass, PassThrough};
+pub use request::{Coding, DroppedFields, Methods, RequestRules};
 
 use super::{
     digest::digest,
@@ -58,6 +60,12 @@ pub struct GroupConfig {
     pub mode: Mode,
     /// The requests that the group matches.
     pub r#match: Match,
+    /// The methods that the cache answers.
+    #[serde(default, skip_serializing_if = "Methods::is_default")]
+    pub methods: Methods,
+    /// What is changed in requests before all else.
+    #[serde(default, skip_serializing_if = "RequestRules::is_default")]
+    pub request: RequestRules,
     /// Requests that pass, and whose responses are not stored.
     #[serde(default)]
     pub bypass: Bypass,
@@ -86,6 +94,10 @@ pub struct GroupConfig {
     /// How long a proxy waits for the owner before it asks the next peer, too; 0s: forever.
     #[serde(default)]
     pub hedge: Span,
+    /// The request for a key, counted while the key is remembered, at which its response is stored. Not sent to
+    /// proxies, which ask the owner all the same.
+    #[serde(default = "min_uses", skip_serializing)]
+    pub min_uses: u32,
     /// The group's limits.
     #[serde(default)]
     pub limits: Limits,
@@ -119,6 +131,10 @@ impl GroupConfig {
     pub(crate) fn digest(&self) -> String {
         digest(self)
     }
+}
+
+fn min_uses() -> u32 {
+    1
 }
 
 fn patience() -> Span {

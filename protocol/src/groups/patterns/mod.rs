@@ -10,6 +10,7 @@ mod origin_url;
 mod parameter;
 mod path;
 mod status;
+mod target;
 
 pub use caller::CallerPattern;
 pub use force::Force;
@@ -22,6 +23,7 @@ pub use origin_url::OriginUrl;
 pub use parameter::NamePattern;
 pub use path::{Match, PathRegex, PathRule};
 pub use status::Status;
+pub use target::TargetRule;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -66,7 +68,12 @@ mod tests {
             ("http://h/path".parse::<OriginUrl>().err(), "URL"),
             ("http://user:pw@h".parse::<OriginUrl>().err(), "URL"),
             ("http://h:99999".parse::<OriginUrl>().err(), "URL"),
-            ("200".parse::<Status>().err(), "status"),
+            ("206".parse::<Status>().err(), "not 1xx, 206 and 304"),
+            ("304".parse::<Status>().err(), "not 1xx, 206 and 304"),
+            ("1xx".parse::<Status>().err(), "not 1xx, 206 and 304"),
+            ("100".parse::<Status>().err(), "status"),
+            ("+2xx".parse::<Status>().err(), "status"),
+            ("+200".parse::<Status>().err(), "status"),
             ("6xx".parse::<Status>().err(), "status"),
         ] {
             assert!(error.as_ref().is_some_and(|e| e.to_string().contains(part)), "{error:?} names {part}");

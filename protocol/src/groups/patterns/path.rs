@@ -1,7 +1,7 @@
 //! Which requests a group matches, by service or host and by path.
 
-use super::{Host, InvalidValue, Service, checked};
-use crate::request::normal_form::normalize;
+use super::{Host, InvalidValue, Service, TargetRule, checked};
+use crate::request::{Request, normal_form::normalize};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
 
@@ -21,7 +21,8 @@ pub struct Match {
     pub exclude: Vec<PathRule>,
 }
 
-/// A pattern of paths, without query: `{prefix: /a}` (whole segments), `{exact: /a}`, `{regex: "/a/?"}` (whole path).
+/// A pattern of paths: `{prefix: /a}` (whole segments), `{exact: /a}`, `{regex: "/a/?"}` (whole path), all without the
+/// query; or of path and query: `{target: {regex: "^/a", search: true}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathRule {
@@ -31,6 +32,8 @@ pub enum PathRule {
     Exact(String),
     /// Paths that it matches as a whole.
     Regex(PathRegex),
+    /// Targets: paths with their queries.
+    Target(TargetRule),
 }
 
 impl Match {
@@ -46,10 +49,10 @@ impl Match {
             || self.hosts.iter().any(|pattern| pattern.matches(host, port, scheme))
     }
 
-    /// Whether a path matches and is not excluded.
-    pub(in crate::groups) fn has_path(&self, path: &str) -> bool {
-        (self.paths.is_empty() || self.paths.iter().any(|rule| rule.matches(path)))
-            && !self.exclude.iter().any(|rule| rule.matches(path))
+    /// Whether a request's path matches and is not excluded. `path`: in its normal form.
+    pub(in crate::groups) fn has_path(&self, path: &str, request: &Request<'_>) -> bool {
+        (self.paths.is_empty() || self.paths.iter().any(|rule| rule.matches(path, request)))
+            && !self.exclude.iter().any(|rule| rule.matches(path, request))
     }
 
     /// Normalises the paths, as those of requests are.
@@ -65,8 +68,8 @@ impl Match {
 }
 
 impl PathRule {
-    /// Whether a path matches. `path`: in its normal form, without query.
-    pub fn matches(&self, path: &str) -> bool {
+    /// Whether a request matches. `path`: in its normal form, without query.
+    fn matches(&self, path: &str, request: &Request<'_>) -> bool {
         match self {
             Self::Prefix(prefix) => {
                 let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
@@ -74,6 +77,8 @@ impl PathRule {
             }
             Self::Exact(exact) => path == exact,
             Self::Regex(regex) => regex.regex.is_match(path),
+            // What the key has and a load sends: another spelling of it cannot lead elsewhere.
+            Self::Target(rule) => rule.matches(&request.normal_target()),
         }
     }
 }

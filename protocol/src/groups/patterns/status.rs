@@ -4,7 +4,7 @@ use super::{InvalidValue, checked};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An error status or a class of them: `404`, `4xx`, `5xx`.
+/// A status or a class of them: `404`, `4xx`. 1xx, 206 and 304 are no responses that stand for a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Status {
@@ -27,12 +27,21 @@ impl Status {
 impl std::str::FromStr for Status {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        match (text, text.parse::<u16>()) {
-            ("4xx", _) => Ok(Self::Class(4)),
-            ("5xx", _) => Ok(Self::Class(5)),
-            (_, Ok(status @ 400..=599)) => Ok(Self::Exactly(status)),
-            _ => Err(InvalidValue::new(text, "an error status (examples: \"404\", \"4xx\", \"5xx\")")),
-        }
+        let status = match text.strip_suffix("xx") {
+            Some(class) => {
+                class.parse().ok().filter(|_| class.len() == 1).filter(|class| (2..=5).contains(class)).map(Self::Class)
+            }
+            None => text
+                .parse()
+                .ok()
+                .filter(|_| text.len() == 3)
+                .filter(|n| (200..600).contains(n) && ![206, 304].contains(n))
+                .map(Self::Exactly),
+        };
+        status.ok_or_else(|| {
+            let expected = "a status to store (examples: \"2xx\", \"301\", \"404\", \"5xx\"; not 1xx, 206 and 304)";
+            InvalidValue::new(text, expected)
+        })
     }
 }
 

@@ -199,3 +199,62 @@ fn to_the_letter_a_cookie_does_not_matter_where_the_origin_gave_a_freshness() {
         NotStored::SetCookie
     );
 }
+
+/// All that a response says of itself is ignored, in a group of anonymous requests.
+const ANONYMOUS: &str = r#"{"request": {"drop": ["*"]}, "freshness": {"ignore": ["no-store", "private", "vary"]}}"#;
+
+#[test]
+fn what_the_group_ignores_does_not_count_and_all_else_does() {
+    for text in [
+        "no-store, max-age=60",
+        "No-Store=1, max-age=60",
+        "private, max-age=60",
+        "private=\"cache-control\", max-age=60",
+        "must-understand, no-store, max-age=60",
+    ] {
+        assert_eq!(case(&[("cache-control", text)]).by(ANONYMOUS).fresh(), ("max-age", 60_000), "{text}");
+    }
+    for text in ["no-store, max-age=7", "private, max-age=7"] {
+        assert_eq!(case(&[("meshcache-control", text)]).by(ANONYMOUS).fresh(), ("targeted", 7000), "{text}");
+    }
+    assert_eq!(case(&[("cache-control", "no-store")]).by(ANONYMOUS).why_not(), NotStored::NoFreshness);
+    assert_eq!(case(&[FRESH, ("cache-control", "max-age=5")]).by(ANONYMOUS).fresh(), ("max-age", 5000));
+    let one = r#"{"request": {"drop": ["*"]}, "freshness": {"ignore": ["private"]}}"#;
+    assert_eq!(case(&[("cache-control", "private, no-store, max-age=60")]).by(one).why_not(), NotStored::NoStore);
+    assert_eq!(case(&[FRESH, ("vary", "*")]).by(one).why_not(), NotStored::VaryEverything);
+}
+
+#[test]
+fn where_vary_is_ignored_one_response_is_for_all() {
+    let group = Group::for_tests(ANONYMOUS);
+    for text in ["*", "accept", "not a name"] {
+        assert!(case(&[FRESH, ("vary", text)]).by(ANONYMOUS).store().is_ok(), "{text}");
+        let fields = [(&b"vary"[..], text.as_bytes())];
+        let response = Response { status: 200, fields: &fields };
+        assert_eq!(Vary::in_group(&group, &response), Vary::Nothing, "{text}");
+        assert_eq!(Vary::in_group(&Group::for_tests("{}"), &response), Vary::of(&response));
+        let kept = crate::freshness::storable(&group, &response, 0);
+        assert!(kept.iter().any(|(name, _)| name == b"vary"), "clients' caches may need it");
+    }
+}
+
+#[test]
+fn where_something_is_ignored_a_cookie_is_set_for_nobody() {
+    let one = r#"{"request": {"drop": ["*"]}, "freshness": {"ignore": ["private"]}}"#;
+    let fields: [(&[u8], &[u8]); 2] = [(b"set-cookie", b"a=b"), (b"x-user", b"1")];
+    for group in [ANONYMOUS, one] {
+        assert!(case(&[FRESH, ("set-cookie", "a=b")]).by(group).store().is_ok());
+        let kept = crate::freshness::storable(&Group::for_tests(group), &Response { status: 200, fields: &fields }, 0);
+        let names: Vec<_> = kept.iter().map(|(name, _)| name.as_slice()).collect();
+        assert_eq!(names, [&b"x-user"[..], b"date"]);
+    }
+}
+
+#[test]
+fn fields_that_an_ignored_private_names_are_stored() {
+    let said: (&[u8], &[u8]) = (b"cache-control", b"private=\"x-user\", no-cache=\"x-other\"");
+    let fields = [said, (b"x-user", b"1"), (b"x-other", b"2")];
+    let kept = crate::freshness::storable(&Group::for_tests(ANONYMOUS), &Response { status: 200, fields: &fields }, 0);
+    let has = |name: &[u8]| kept.iter().any(|(own, _)| own == name);
+    assert!(has(b"x-user") && !has(b"x-other"));
+}

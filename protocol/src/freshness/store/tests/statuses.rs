@@ -170,3 +170,62 @@ fn stale_windows_are_the_responses_else_the_groups() {
         .unwrap();
     assert_eq!((failure.while_revalidate, failure.if_error), (0, 0));
 }
+
+/// kubecache's defaults: every 2xx for CACHE_TTL, every other status for CACHE_ERROR_TTL, whatever the response says.
+const KUBECACHE: &str = r#"{"request": {"drop": ["*"]}, "key": {"host": "none"}, "freshness": {"ignore": ["no-store", "private", "vary"],
+    "status": {"2xx": "5m", "3xx": "1m", "4xx": "1m", "428": "1m", "429": "1m", "431": "1m", "5xx": "1m", "511": "1m"}}}"#;
+
+#[test]
+fn every_status_has_its_lifetime_by_kubecaches_defaults_whatever_the_answer_says() {
+    for fields in [
+        &[][..],
+        &[("cache-control", "no-store"), ("vary", "*"), ("set-cookie", "a=b")],
+        &[("cache-control", "no-cache, private, max-age=7, must-revalidate"), ("age", "100"), ("expires", "0")],
+        &[("cache-control", "max-age=86400, must-understand")],
+    ] {
+        for status in (200..600).filter(|status| ![206, 304].contains(status)) {
+            let stored = case(fields).by(KUBECACHE).status(status).store();
+            let stored = stored.unwrap_or_else(|not| panic!("{status} {fields:?}: {not:?}"));
+            let expected = if status < 300 { 300_000 } else { 60_000 };
+            assert_eq!((stored.ttl(0), stored.why, stored.always_validate), (expected, LifetimeRule::Status, false));
+        }
+    }
+    let part = case(&[FRESH, ("content-range", "bytes 0-3/10")]).by(KUBECACHE).status(206);
+    assert_eq!(part.asking(&[("range", "bytes=0-3")]).fresh(), ("max-age", 60_000), "a part by what it says itself");
+}
+
+#[test]
+fn what_status_lists_is_before_force_min_and_default_and_a_number_before_its_class() {
+    let group = r#"{"freshness": {"status": {"2xx": "5s", "200": "10s", "302": "7s", "301": "0s", "3xx": "8s", "307": "1h"}, "min": "50s", "force": "70s", "default": "90s", "max": "30m"}}"#;
+    for (status, expected) in [(200, 10_000), (203, 5000), (302, 7000), (303, 8000), (307, 1_800_000)] {
+        for fields in [&[][..], &[("cache-control", "no-cache, max-age=1")], &[("age", "100"), PUBLIC]] {
+            let why = if status == 307 { "max" } else { "status" };
+            assert_eq!(case(fields).by(group).status(status).fresh(), (why, expected), "{status} {fields:?}");
+        }
+    }
+    assert_eq!(case(&[PUBLIC]).by(group).status(301).why_not(), NotStored::Status, "0s: not stored");
+    for (forbids, why) in [("no-store", NotStored::NoStore), ("private", NotStored::Private)] {
+        assert_eq!(case(&[("cache-control", forbids)]).by(group).why_not(), why);
+    }
+    let user = [("authorization", "Basic x")];
+    assert_eq!(case(&[PUBLIC]).by(group).asking(&user).fresh(), ("max-age", 60_000), "not for who names its user");
+}
+
+#[test]
+fn what_a_request_can_provoke_is_stored_only_where_it_is_listed_and_requests_are_anonymous() {
+    let of = |drop: &str, status: &str| {
+        format!(r#"{{"request": {{"drop": [{drop}]}}, "freshness": {{"status": {{{status}}}}}}}"#)
+    };
+    let (listed, class) = (r#""400": "5s", "412": "5s", "416": "5s", "429": "5s""#, r#""4xx": "5s""#);
+    for status in [400, 412, 416] {
+        for list in [listed, class] {
+            assert_eq!(case(&[]).by(&of(r#""*""#, list)).status(status).fresh(), ("status", 5000), "{status}");
+            for drop in ["", r#""cookie", "authorization""#] {
+                assert_eq!(case(&[PUBLIC]).by(&of(drop, list)).status(status).why_not(), NotStored::Status, "{status}");
+            }
+        }
+        assert_eq!(case(&[PUBLIC]).by(&of(r#""*""#, "")).status(status).why_not(), NotStored::Status, "{status}");
+    }
+    assert_eq!(case(&[]).by(&of(r#""*""#, listed)).status(429).fresh(), ("status", 5000));
+    assert_eq!(case(&[]).by(&of(r#""*""#, class)).status(429).why_not(), NotStored::Status, "RFC 6585");
+}
