@@ -10,7 +10,7 @@ use crate::{
     },
     feed::Feed,
     http::request_body::ControlBodies,
-    kube::{ApiError, HookError, KubeDiscovery, endpoint_slices::Fault},
+    kube::{ApiError, HookError, KubeDiscovery, view::Fault},
     purge::{PeerSync, Purger},
     reload::{self, Reload},
     server::{
@@ -124,8 +124,8 @@ impl Coordinator {
         let status = port("status", config.status, (files / 64).min(256))?;
         let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
 
-        let kube = match config.service.clone() {
-            Some(service) => Some(KubeDiscovery::start(service).await?),
+        let kube = match config.kube.clone() {
+            Some(source) => Some(KubeDiscovery::start(source, &own(&config.name, &data, &peer)?).await?),
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
@@ -206,12 +206,7 @@ impl Coordinator {
 
     /// This coordinator as others reach it, if discovery does not know better.
     fn own(&self) -> Result<Peer, CoordinatorError> {
-        let ports = self.ports()?;
-        Ok(Peer {
-            name: self.config.name.clone(),
-            data: own_address(ports.data).to_string(),
-            peer: own_address(ports.peer).to_string(),
-        })
+        own(&self.config.name, &self.data.0, &self.peer.0)
     }
 
     /// The addresses on which it listens.
@@ -335,6 +330,11 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+fn own(name: &str, data: &Listener, peer: &Listener) -> Result<Peer, CoordinatorError> {
+    let at = |port: &Listener| port.address().map(|at| own_address(at).to_string()).map_err(system);
+    Ok(Peer { name: name.to_owned(), data: at(data)?, peer: at(peer)? })
 }
 
 async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{
+        kube_source::{LabelSelector, Namespace},
         peers_flag::{Member, members},
         service_ref::ServiceRef,
     },
@@ -174,8 +175,9 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_NAME", value_name = "NAME")]
     pub name: Option<String>,
 
-    /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service
-    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube")]
+    /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service. pods:
+    /// the ready Pods with the labels of --discovery-selector that answer as coordinators
+    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods")]
     pub discovery: Discovery,
 
     /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
@@ -188,6 +190,16 @@ pub struct Flags {
     /// `tcp-peer`. Needs the rights to list and watch EndpointSlices in its namespace
     #[arg(long, env = "MESHCACHE_DISCOVERY_SERVICE", value_name = "[NAMESPACE/]NAME")]
     pub discovery_service: Option<ServiceRef>,
+
+    /// With --discovery pods: the labels of the coordinators' Pods, as for kubectl: app=kubecache. Their names are the
+    /// Pods' names, their ports the numbers of this one's --listen and --peer-listen. Needs the rights to list and
+    /// watch Pods in their namespace
+    #[arg(long, env = "MESHCACHE_DISCOVERY_SELECTOR", value_name = "LABELS")]
+    pub discovery_selector: Option<LabelSelector>,
+
+    /// With --discovery pods: their namespace. Default: this Pod's own
+    #[arg(long, env = "MESHCACHE_DISCOVERY_NAMESPACE", value_name = "NAMESPACE")]
+    pub discovery_namespace: Option<Namespace>,
 
     /// The limit of the store, bookkeeping included. The process needs about a quarter more, and memory for its
     /// connections. Default: half of the cgroup's memory limit, 1GiB without one
@@ -253,6 +265,8 @@ pub enum Discovery {
     Static,
     /// By the EndpointSlices of a Service.
     Kube,
+    /// By the labels of Pods.
+    Pods,
 }
 
 /// The histogram of requests that is exported beside the other metrics.

@@ -4,6 +4,7 @@ mod cgroup_memory;
 pub mod extra_ports;
 mod flags;
 pub mod groups_file;
+pub mod kube_source;
 pub mod peers_flag;
 pub mod regular_file;
 pub mod service_ref;
@@ -20,8 +21,8 @@ use crate::{
 use extra_ports::ExtraPorts;
 use flags::RequestMetricsOf;
 use groups_file::GroupSource;
+use kube_source::KubeSource;
 use peers_flag::Member;
-use service_ref::ServiceRef;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -45,8 +46,8 @@ pub struct Config {
     pub name: String,
     /// The ring's members; `None`: this peer alone.
     pub members: Option<Vec<Member>>,
-    /// The Service whose endpoints are the ring instead.
-    pub service: Option<ServiceRef>,
+    /// The objects of the Kubernetes API that are the ring instead.
+    pub kube: Option<KubeSource>,
     /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
@@ -108,13 +109,14 @@ impl Config {
     }
 
     fn of(flags: Flags, source: GroupSource, peer_trust: PeerTrust, extra: ExtraPorts) -> Result<Self, String> {
-        match (flags.discovery, &flags.discovery_service, &flags.peers) {
-            (Discovery::Kube, None, _) => {
-                return Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into());
-            }
-            (Discovery::Kube, _, Some(_)) => return Err("--peers is for --discovery static".into()),
-            (Discovery::Static, Some(_), _) => return Err("--discovery-service is for --discovery kube".into()),
-            _ => {}
+        let kube = KubeSource::from_flags(
+            flags.discovery,
+            flags.discovery_service,
+            flags.discovery_selector,
+            flags.discovery_namespace,
+        )?;
+        if kube.is_some() && flags.peers.is_some() {
+            return Err("--peers is for --discovery static".into());
         }
         let name = match flags.name {
             Some(name) => name,
@@ -130,7 +132,7 @@ impl Config {
             let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
             return Err(format!("--name: `{name}` is not among --peers ({})", names.join(", ")));
         }
-        let many = flags.discovery_service.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
+        let many = kube.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {
             tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
         }
@@ -142,7 +144,7 @@ impl Config {
             source,
             name,
             members: flags.peers,
-            service: flags.discovery_service,
+            kube,
             store_bytes: flags
                 .store_bytes
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),

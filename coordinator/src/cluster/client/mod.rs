@@ -20,7 +20,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use credentials::Needs;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Uri,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST},
 };
 use hyper::body::Incoming;
@@ -205,7 +205,27 @@ impl PeerClient {
         self.call(&link, self.proof(Needs::Token)?, path, &Question::new(), body, patience).await
     }
 
+    /// Asks whoever listens where a peer may be for the entries of no key. Returns the status: a coordinator has none.
+    pub(crate) async fn probe(&self, peer: &Peer, patience: Duration) -> Result<StatusCode, Failure> {
+        let (link, proof) = (Link::new(peer), self.proof(Needs::Reach)?);
+        Ok(self.answer(&link, proof, paths::PEEK, &Question::new(), Vec::new(), patience).await?.status())
+    }
+
     async fn call(
+        &self,
+        link: &Link,
+        proof: Option<HeaderValue>,
+        path: &str,
+        question: &Question,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
+        let response = self.answer(link, proof, path, question, body, patience).await?;
+        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+    }
+
+    /// The answer to a call, whatever its status.
+    async fn answer(
         &self,
         link: &Link,
         proof: Option<HeaderValue>,
@@ -228,8 +248,7 @@ impl PeerClient {
         if let Some(proof) = proof {
             request.headers_mut().insert(AUTHORIZATION, proof);
         }
-        let response = link.send(request, patience).await?;
-        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+        link.send(request, patience).await
     }
 
     fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
