@@ -393,3 +393,60 @@ async fn a_pod_that_is_told_to_end_answers_for_a_while_and_its_health_is_ok() {
     until("it has ended", async || pod.process.try_wait().unwrap().is_some()).await;
     assert!(pod.process.wait().unwrap().success(), "{}", pod.log());
 }
+
+const PAGE: &str = include_str!("../../docs/kubecache.md");
+
+#[test]
+fn the_page_shows_what_print_prints() {
+    let (command, shown) = PAGE.split_once("$ env ").unwrap().1.split_once('\n').unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let variables: Vec<(&str, &str)> = command.split(' ').filter_map(|word| word.split_once('=')).collect();
+    assert!(command.ends_with(" meshcache-coordinator kubecache --print"), "{command}");
+    let printed = program(&variables).arg("--print").output().unwrap();
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), shown, "{}", String::from_utf8_lossy(&printed.stderr));
+}
+
+#[test]
+fn the_page_names_each_variable_of_kubecache() {
+    for name in [
+        "TRACE",
+        "DEBUG_LOG",
+        "LISTEN_ADDR",
+        "BACKEND_URL",
+        "RESTRICT_ROUTE_REGEXP",
+        "RESTRICT_METHOD",
+        "BACKEND_TIMEOUT",
+        "CACHE_TTL",
+        "CACHE_ERROR_TTL",
+        "HEALTH_ADDR",
+        "HEALTH_PATH",
+        "METRICS_ADDR",
+        "METRICS_PATH",
+        "METRICS_NAMESPACE",
+        "METRICS_BUCKETS_LATENCY_HTTP",
+        "EMF_SEND_LOGS",
+        "EMF_ENABLE",
+        "PROMETHEUS_ENABLE",
+        "DOGSTATSD_ENABLE",
+        "DOGSTATSD_*",
+        "GROUPCACHE_VERSION",
+        "GROUPCACHE_PORT",
+        "GROUPCACHE_SIZE_BYTES",
+        "GROUPCACHE_DISABLE_PURGE_EXPIRED",
+        "GROUPCACHE_EXPIRED_KEYS_EVICTION_INTERVAL",
+        "KUBEGROUP_METRICS_NAMESPACE",
+        "KUBEGROUP_DEBUG",
+        "KUBEGROUP_LABEL_SELECTOR",
+        "KUBEGROUP_FORCE_NAMESPACE_DEFAULT",
+        "COMPUTE",
+        "FORCE_SINGLE_TASK",
+        "ECS_*",
+        "SECRET_ROLE_ARN",
+        "OTEL_*",
+        "OTELCONFIG_EXPORTER",
+        "AUTOMEMLIMIT*",
+    ] {
+        let is_there = PAGE.contains(&format!("`{name}`")) || PAGE.contains(&format!("`{name}="));
+        assert!(is_there, "{name}");
+    }
+}
