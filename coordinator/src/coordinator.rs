@@ -4,20 +4,20 @@ use crate::{
     cache::{handover, housekeeping, state::Cache},
     cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
-        CheckFlags, Config,
+        Config,
         groups_file::{GroupSource, LoadedGroups},
         tokens::Tokens,
     },
     feed::Feed,
     http::request_body::ControlBodies,
-    kube::{ApiError, HookError, KubeDiscovery, endpoint_slices::Fault},
+    kube::{ApiError, HookError, KubeDiscovery, view::Fault},
     purge::{PeerSync, Purger},
     reload::{self, Reload},
     server::{
-        AdminPort, DataPort, Filter, Handler, Listener, MAX_PUSHES, PeerPort, Ports, StatusPort, own_address,
-        raise_descriptor_limit,
+        AdminPort, DataPort, ExtraServers, Filter, Handler, Listener, MAX_PUSHES, PeerPort, Ports, StatusPort,
+        own_address, raise_descriptor_limit,
     },
-    settings::Settings,
+    settings::{Identity, Settings},
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
@@ -31,7 +31,7 @@ use std::{
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 /// The shortest time for which a coordinator goes on as before after it has announced that it leaves: proxies learn of
@@ -67,8 +67,10 @@ pub struct Coordinator {
     kube: Option<KubeDiscovery>,
     data: (Listener, DataPort),
     admin: (Listener, AdminPort),
-    status: (Listener, StatusPort),
+    status: (Listener, Arc<StatusPort>),
     peer: (Listener, PeerPort),
+    /// kubecache's health and metrics.
+    extra: ExtraServers,
     peer_sync: Arc<PeerSync>,
     stopping: Arc<AtomicBool>,
 }
@@ -79,21 +81,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 }
 
 /// Reads the groups as `run` would. Returns them with their warnings, or one line that says what is wrong.
-pub fn check(flags: &CheckFlags) -> Result<LoadedGroups, CoordinatorError> {
-    let (source, identity) = (GroupSource::Path(flags.config.clone()), flags.identity);
-    let loaded = source.load(&source.read(), identity).map_err(|error| CoordinatorError::Config(error.to_string()))?;
-    let settings = Settings { me: String::new(), installation: String::new(), store_bytes: 0, identity };
-    reload::apply(&Cache::new(settings, Metrics::new().map_err(system)?), &loaded).map_err(CoordinatorError::Config)?;
-    Ok(loaded)
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        me: config.name.clone(),
-        installation: config.installation.clone(),
-        store_bytes: config.store_bytes,
-        identity: config.identity,
-    }
+pub fn check(source: &GroupSource, identity: Identity) -> Result<LoadedGroups, CoordinatorError> {
+    reload::check(source, identity).map_err(CoordinatorError::Config)
 }
 
 fn system(error: impl ToString) -> CoordinatorError {
@@ -105,8 +94,9 @@ impl Coordinator {
     pub async fn start(config: Config) -> Result<Self, CoordinatorError> {
         let files = raise_descriptor_limit();
         let metrics = Metrics::new().map_err(system)?;
+        let mut extra = ExtraServers::start(&config.extra, &metrics).map_err(CoordinatorError::System)?;
         Fault::ALL.iter().for_each(|fault| metrics.set_discovery_problems(fault.word(), 0));
-        let cache = Cache::new(settings(&config), metrics.clone());
+        let cache = Cache::new(Settings::from(&config), metrics.clone());
         let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(CoordinatorError::Config)?;
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(CoordinatorError::Config)?;
         let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(CoordinatorError::Config)?;
@@ -134,8 +124,8 @@ impl Coordinator {
         let status = port("status", config.status, (files / 64).min(256))?;
         let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
 
-        let kube = match config.service.clone() {
-            Some(service) => Some(KubeDiscovery::start(service).await?),
+        let kube = match config.kube.clone() {
+            Some(source) => Some(KubeDiscovery::start(source, &own(&config.name, &data, &peer)?).await?),
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
@@ -149,14 +139,17 @@ impl Coordinator {
             store_bytes: config.store_bytes,
             bodies: bodies.clone(),
         };
-        let status_routes = StatusPort {
+        let status_routes = Arc::new(StatusPort {
             cache: cache.clone(),
             feed: feed.clone(),
             metrics: metrics.clone(),
             filter,
             kube: kube.clone(),
             stopping: stopping.clone(),
-        };
+        });
+        extra.add_metrics(&config.extra, &status_routes).map_err(CoordinatorError::System)?;
+        let requests = config.request_buckets.as_ref().map(|buckets| metrics.add_requests(buckets));
+        let requests = requests.transpose().map_err(system)?;
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
@@ -165,7 +158,10 @@ impl Coordinator {
             }
         });
         let mut coordinator = Self {
-            data: (data, DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)) }),
+            data: (
+                data,
+                DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)), requests },
+            ),
             admin: (admin, admin_routes),
             status: (status, status_routes),
             peer: (
@@ -179,6 +175,7 @@ impl Coordinator {
                     bodies,
                 },
             ),
+            extra,
             peer_sync,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
@@ -209,22 +206,20 @@ impl Coordinator {
 
     /// This coordinator as others reach it, if discovery does not know better.
     fn own(&self) -> Result<Peer, CoordinatorError> {
-        let ports = self.ports()?;
-        Ok(Peer {
-            name: self.config.name.clone(),
-            data: own_address(ports.data).to_string(),
-            peer: own_address(ports.peer).to_string(),
-        })
+        own(&self.config.name, &self.data.0, &self.peer.0)
     }
 
     /// The addresses on which it listens.
     pub fn ports(&self) -> Result<Ports, CoordinatorError> {
         let at = |port: &Listener| port.address().map_err(system);
+        let (health, metrics) = self.extra.addresses();
         Ok(Ports {
             data: at(&self.data.0)?,
             admin: at(&self.admin.0)?,
             status: at(&self.status.0)?,
             peer: at(&self.peer.0)?,
+            health,
+            metrics,
         })
     }
 
@@ -305,6 +300,7 @@ impl Coordinator {
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
         joining.abort();
+        let mut linger = config.linger;
         if cache.cluster.peers.has_token() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
             // Out of the ring before the next owners are looked up. Peers that are slow to acknowledge it are not
             // waited for.
@@ -314,15 +310,15 @@ impl Coordinator {
                 async move { announcer.leave().await }
             });
             let until = begun + config.drain_timeout.mul_f64(HAND_OVER_SHARE);
-            let (handed_over, ()) =
-                tokio::join!(timeout_at(until, handover::run(&cache)), sleep(LINGER.min(config.drain_timeout)));
-            match handed_over {
+            linger = linger.max(LINGER);
+            match timeout_at(until, handover::run(&cache)).await {
                 Ok(report) => {
                     tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over")
                 }
                 Err(_) => tracing::warn!("not everything was handed over in time"),
             }
         }
+        sleep_until(begun + linger.min(config.drain_timeout)).await;
         drain.send_replace(true);
         let drained =
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
@@ -334,6 +330,11 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+fn own(name: &str, data: &Listener, peer: &Listener) -> Result<Peer, CoordinatorError> {
+    let at = |port: &Listener| port.address().map(|at| own_address(at).to_string()).map_err(system);
+    Ok(Peer { name: name.to_owned(), data: at(data)?, peer: at(peer)? })
 }
 
 async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {

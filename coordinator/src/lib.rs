@@ -14,6 +14,7 @@ pub mod feed;
 pub mod http;
 mod jitter;
 pub mod kube;
+pub mod kubecache;
 mod origin;
 pub mod purge;
 mod reload;

@@ -2,14 +2,15 @@
 
 use clap::Parser;
 use meshcache_coordinator::{
-    config::{CheckFlags, Command, Config, Hook, Program},
+    config::{CheckFlags, Command, Config, Hook, KubecacheFlags, Program, groups_file::GroupSource},
     coordinator::{self, CoordinatorError},
     http::get,
     kube::hooks,
+    kubecache::{Kubecache, Note},
     server::Filter,
     telemetry::log,
 };
-use std::process::ExitCode;
+use std::{env, ffi::OsString, iter, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns freed memory to the system soon, also in an hour without requests.
@@ -23,19 +24,11 @@ static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:3000,muz
 
 fn main() -> ExitCode {
     let program = Program::parse();
-    log::init(program.flags.log_format, program.flags.log_level);
-    let done = match program.command {
-        Some(Command::Check(flags)) => check(&flags),
-        Some(Command::Probe { url }) => once(async {
-            get::get(&url)
-                .await
-                .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
-                .map_err(|why| CoordinatorError::System(format!("{url}: {why}")))
-        }),
-        Some(Command::Hook(hook)) => once(run_hook(hook)),
-        None => serve(program),
-    };
-    match done {
+    // kubecache's variables say what its log has.
+    if !matches!(program.command, Some(Command::Kubecache(_))) {
+        log::init(program.flags.log_format, program.flags.log_level);
+    }
+    match run(program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("{failed}");
@@ -48,8 +41,52 @@ fn main() -> ExitCode {
     }
 }
 
+fn run(program: Program) -> Result<(), CoordinatorError> {
+    match program.command {
+        Some(Command::Check(flags)) => check(&flags),
+        Some(Command::Probe { url }) => once(async {
+            get::get(&url)
+                .await
+                .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
+                .map_err(|why| CoordinatorError::System(format!("{url}: {why}")))
+        }),
+        Some(Command::Hook(hook)) => once(run_hook(hook)),
+        Some(Command::Kubecache(flags)) => kubecache(flags),
+        None => serve(Config::try_from(program.flags).map_err(CoordinatorError::Config)?),
+    }
+}
+
+/// Serves from kubecache's environment, or prints what that stands for.
+fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), CoordinatorError> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let environment = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    let read = Kubecache::read(&environment).map_err(|bad| CoordinatorError::Config(bad.to_string()))?;
+    let arguments = iter::once("meshcache-coordinator").chain(read.arguments.iter().map(String::as_str));
+    let flags = Program::try_parse_from(arguments).map_err(|bad| CoordinatorError::Config(first_line(&bad)))?.flags;
+    let (log_format, log_level) = (flags.log_format, flags.log_level);
+    let config = Config::kubecache(flags, read.groups.clone(), read.extra.clone()).map_err(CoordinatorError::Config)?;
+    coordinator::check(&config.source, config.identity)?;
+    if print {
+        print!("{read}");
+        return Ok(());
+    }
+    log::init(log_format, log_level);
+    for note in read.notes {
+        match note {
+            Note::Info(text) => tracing::info!("{text}"),
+            Note::Warning(text) => tracing::warn!("{text}"),
+        }
+    }
+    serve(config)
+}
+
+/// The line of clap's message that says what is wrong.
+fn first_line(bad: &clap::Error) -> String {
+    bad.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 fn check(flags: &CheckFlags) -> Result<(), CoordinatorError> {
-    let loaded = coordinator::check(flags)?;
+    let loaded = coordinator::check(&GroupSource::Path(flags.config.clone()), flags.identity)?;
     for warning in &loaded.warnings {
         println!("{warning} (warning)");
     }
@@ -90,8 +127,7 @@ async fn run_hook(hook: Hook) -> Result<String, CoordinatorError> {
     })
 }
 
-fn serve(program: Program) -> Result<(), CoordinatorError> {
-    let config = Config::try_from(program.flags).map_err(CoordinatorError::Config)?;
+fn serve(config: Config) -> Result<(), CoordinatorError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -9,7 +9,7 @@ use crate::{
     },
     feed::Feed,
     origin::BadCa,
-    settings::Identity,
+    settings::{Identity, PeerTrust, Settings},
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::{Hash, groups::check::Problem};
@@ -160,6 +160,15 @@ impl Reload {
             tracing::error!(error, "{kind} not reloaded: the earlier ones stay");
         }
     }
+}
+
+/// Reads groups and applies them to a cache that serves nobody.
+pub(crate) fn check(source: &GroupSource, identity: Identity) -> Result<LoadedGroups, String> {
+    let loaded = source.load(&source.read(), identity).map_err(|error| error.to_string())?;
+    let (me, installation, peer_trust) = (String::new(), String::new(), PeerTrust::Token);
+    let settings = Settings { me, installation, store_bytes: 0, identity, peer_trust };
+    apply(&Cache::new(settings, Metrics::new().map_err(|error| error.to_string())?), &loaded)?;
+    Ok(loaded)
 }
 
 /// Applies groups to a cache. The error is one line for people, with file and line.

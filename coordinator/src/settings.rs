@@ -11,6 +11,19 @@ pub struct Settings {
     pub store_bytes: u64,
     /// Where a caller's identity is read.
     pub identity: Identity,
+    /// What proves a call between coordinators.
+    pub peer_trust: PeerTrust,
+}
+
+/// What proves a call between coordinators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerTrust {
+    /// The peer token. Without one there are no calls.
+    #[default]
+    Token,
+    /// Nothing: whoever reaches the peer port may ask and peek. What changes anything for others (purges, entries,
+    /// announcements) is refused, and is not sent.
+    Open,
 }
 
 /// Where a caller's mTLS identity is read.

@@ -25,7 +25,7 @@ fn documented() -> BTreeSet<String> {
 #[tokio::test]
 async fn every_metric_is_documented_and_every_documented_one_is_there() {
     let origin = Origin::start().await;
-    let running = Running::start(&["--origin", &origin.url]).await;
+    let running = Running::start(&["--origin", &origin.url, "--request-metrics", "kubecache"]).await;
     for path in ["/a", "/a", "/private"] {
         assert_eq!(get(running.ports.data, path).await.status, 200, "{path}");
     }

@@ -88,11 +88,16 @@ app.kubernetes.io/component: coordinator
 {{ include "meshcache.fullname" . }}.{{ .Release.Namespace }}.svc.{{ .Values.istio.clusterDomain }}
 {{- end -}}
 
+{{/* The defaults are here and not in values.yaml, so that kubecache's chart may have others for what is not written. */}}
+{{- define "meshcache.autoscaling" -}}
+{{- mergeOverwrite (dict "enabled" false "minReplicas" 3 "maxReplicas" 10 "targetCPUUtilizationPercentage" 70) .Values.autoscaling | toYaml -}}
+{{- end -}}
+
 {{/* How many coordinators; with autoscaling nothing, or as many as there are: were the field that a release before has written only left out, it
   would fall back to one. What is rendered without a cluster has nothing to look up. Helm 3 must write it for good. Helm 4 (server-side apply) only
   for as long as the field is its own: once the autoscaler has changed the number, whoever writes another one, as a rollback would, is refused. */}}
 {{- define "meshcache.replicas" -}}
-{{- if not .Values.autoscaling.enabled -}}
+{{- if not (include "meshcache.autoscaling" . | fromYaml).enabled -}}
 {{- .Values.replicas -}}
 {{- else if .Release.IsUpgrade -}}
 {{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "meshcache.fullname" .) -}}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Returns the ring in which another coordinator owns the key of a request; none if the request is answered here.
 pub(crate) fn ring_of_owner(cache: &Cache, request: &CacheRequest<'_>) -> Option<Arc<Ring>> {
-    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.has_token() {
+    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.may_ask() {
         return None;
     }
     let ring = cache.cluster.ring();

@@ -13,7 +13,7 @@ use crate::{
     },
     clock,
     clock::Clock,
-    cluster::Cluster,
+    cluster::{Cluster, client::Credentials},
     consistency::Consistency,
     http::byte_budget::ByteBudget,
     origin::{BadCa, ConnectionLimit, Origins},
@@ -131,7 +131,7 @@ impl Cache {
 
     /// Sets the tokens for peers: the first is sent to them and marks purges; the marks of all tokens are accepted.
     pub fn set_peer_tokens(&self, tokens: &[String]) {
-        self.cluster.peers.set_token(tokens.first().cloned());
+        self.cluster.peers.set_credentials(Credentials::of(tokens.first(), self.settings.peer_trust));
         self.consistency.set_tokens(tokens);
     }
 
@@ -153,7 +153,13 @@ impl Cache {
     pub(crate) fn sample(me: &str, store_bytes: u64) -> Arc<Self> {
         let identity = crate::settings::Identity::None;
         Self::new(
-            Settings { me: me.to_owned(), installation: "meshcache".into(), store_bytes, identity },
+            Settings {
+                me: me.to_owned(),
+                installation: "meshcache".into(),
+                store_bytes,
+                identity,
+                peer_trust: crate::settings::PeerTrust::Token,
+            },
             Metrics::new().unwrap(),
         )
     }

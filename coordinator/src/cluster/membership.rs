@@ -14,9 +14,9 @@ use std::{sync::Arc, time::Duration};
 
 /// Makes the rings, and passes each to the cluster, the metrics, the log, and a callback.
 pub struct Membership {
-    cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) metrics: Arc<Metrics>,
-    me: String,
+    pub(crate) me: String,
     state: Mutex<State>,
     ring_changed: Box<dyn Fn() + Send + Sync>,
 }

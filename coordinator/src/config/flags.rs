@@ -2,11 +2,15 @@
 
 use crate::{
     config::{
+        kube_source::{LabelSelector, Namespace},
         peers_flag::{Member, members},
         service_ref::ServiceRef,
     },
     settings::Identity,
-    telemetry::log::{LogFormat, LogLevel},
+    telemetry::{
+        log::{LogFormat, LogLevel},
+        request_metrics::Buckets,
+    },
 };
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use meshcache_protocol::{
@@ -32,6 +36,8 @@ pub struct Program {
 pub enum Command {
     /// Check a configuration. Status 0 if it is good, else 2
     Check(CheckFlags),
+    /// Serve as kubecache, from its environment variables: docs/kubecache.md
+    Kubecache(KubecacheFlags),
     /// Get a URL. Status 0 if the response is a 2xx, else 1
     Probe {
         /// http://HOST[:PORT]/PATH
@@ -89,6 +95,14 @@ pub struct DetachFlags {
     /// A WasmPlugin that stays. May be repeated
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub keep: Vec<String>,
+}
+
+/// The flags of `kubecache`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KubecacheFlags {
+    /// Print the configuration and the flags that the environment stands for, and end
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// The flags of `check`.
@@ -161,8 +175,9 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_NAME", value_name = "NAME")]
     pub name: Option<String>,
 
-    /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service
-    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube")]
+    /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service. pods:
+    /// the ready Pods with the labels of --discovery-selector that answer as coordinators
+    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods")]
     pub discovery: Discovery,
 
     /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
@@ -175,6 +190,16 @@ pub struct Flags {
     /// `tcp-peer`. Needs the rights to list and watch EndpointSlices in its namespace
     #[arg(long, env = "MESHCACHE_DISCOVERY_SERVICE", value_name = "[NAMESPACE/]NAME")]
     pub discovery_service: Option<ServiceRef>,
+
+    /// With --discovery pods: the labels of the coordinators' Pods, as for kubectl: app=kubecache. Their names are the
+    /// Pods' names, their ports the numbers of this one's --listen and --peer-listen. Needs the rights to list and
+    /// watch Pods in their namespace
+    #[arg(long, env = "MESHCACHE_DISCOVERY_SELECTOR", value_name = "LABELS")]
+    pub discovery_selector: Option<LabelSelector>,
+
+    /// With --discovery pods: their namespace. Default: this Pod's own
+    #[arg(long, env = "MESHCACHE_DISCOVERY_NAMESPACE", value_name = "NAMESPACE")]
+    pub discovery_namespace: Option<Namespace>,
 
     /// The limit of the store, bookkeeping included. The process needs about a quarter more, and memory for its
     /// connections. Default: half of the cgroup's memory limit, 1GiB without one
@@ -211,6 +236,15 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DRAIN_TIMEOUT", default_value = "30s", value_name = "DURATION")]
     pub drain_timeout: Span,
 
+    /// kubecache: export `requests_seconds`, kubecache's histogram of plain clients' requests by method, status, path
+    /// (1,000 of them, then `other`) and outcome
+    #[arg(long, env = "MESHCACHE_REQUEST_METRICS", default_value = "none", value_name = "none|kubecache")]
+    pub request_metrics: RequestMetricsOf,
+
+    /// With --request-metrics: the upper bounds of its buckets, in seconds. Default: the 22 of kubecache
+    #[arg(long, env = "MESHCACHE_REQUEST_BUCKETS", value_name = "SECONDS,...")]
+    pub request_buckets: Option<Buckets>,
+
     /// text for people, json for programs: one line per event, on stderr
     #[arg(long, env = "MESHCACHE_LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
@@ -231,6 +265,17 @@ pub enum Discovery {
     Static,
     /// By the EndpointSlices of a Service.
     Kube,
+    /// By the labels of Pods.
+    Pods,
+}
+
+/// The histogram of requests that is exported beside the other metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RequestMetricsOf {
+    /// None.
+    None,
+    /// That of kubecache.
+    Kubecache,
 }
 
 impl ValueEnum for Identity {

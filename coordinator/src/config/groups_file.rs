@@ -24,6 +24,13 @@ use std::{
 pub enum GroupSource {
     /// A YAML file, or a directory of them.
     Path(PathBuf),
+    /// A file's text that no file has.
+    Text {
+        /// What stands for the file's name in errors.
+        name: String,
+        /// The YAML.
+        text: String,
+    },
     /// One group for everything, from this origin.
     Origin {
         /// The origin's URL.
@@ -87,6 +94,7 @@ impl GroupSource {
     fn read_by(&self, read: fn(&Path) -> io::Result<Vec<u8>>) -> GroupFiles {
         match self {
             Self::Path(path) => GroupFiles(files(path, read)),
+            Self::Text { name, text } => GroupFiles(vec![(name.clone(), Ok(text.clone().into_bytes()))]),
             Self::Origin { .. } => GroupFiles(Vec::new()),
         }
     }
@@ -94,7 +102,7 @@ impl GroupSource {
     /// Makes groups of the files.
     pub fn load(&self, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, ConfigError> {
         match self {
-            Self::Path(_) => files.load(identity),
+            Self::Path(_) | Self::Text { .. } => files.load(identity),
             Self::Origin { url, rules, timeout, pass_timeout } => default_group(url, *rules, *timeout, *pass_timeout)
                 .map_err(|what| ConfigError { file: "--origin".into(), line: 1, field: "default".into(), what }),
         }

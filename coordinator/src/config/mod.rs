@@ -1,8 +1,10 @@
 //! The configuration: flags and their environment variables, checked once into [`Config`].
 
 mod cgroup_memory;
+pub mod extra_ports;
 mod flags;
 pub mod groups_file;
+pub mod kube_source;
 pub mod peers_flag;
 pub mod regular_file;
 pub mod service_ref;
@@ -10,12 +12,17 @@ pub mod tokens;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
-pub use flags::{CheckFlags, Command, Discovery, Flags, Hook, Program};
+pub use flags::{CheckFlags, Command, Discovery, Flags, Hook, KubecacheFlags, Program};
 
-use crate::settings::Identity;
+use crate::{
+    settings::{Identity, PeerTrust, Settings},
+    telemetry::request_metrics::Buckets,
+};
+use extra_ports::ExtraPorts;
+use flags::RequestMetricsOf;
 use groups_file::GroupSource;
+use kube_source::KubeSource;
 use peers_flag::Member;
-use service_ref::ServiceRef;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -39,8 +46,8 @@ pub struct Config {
     pub name: String,
     /// The ring's members; `None`: this peer alone.
     pub members: Option<Vec<Member>>,
-    /// The Service whose endpoints are the ring instead.
-    pub service: Option<ServiceRef>,
+    /// The objects of the Kubernetes API that are the ring instead.
+    pub kube: Option<KubeSource>,
     /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
@@ -57,8 +64,18 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The file for the ports' addresses.
     pub ports_file: Option<PathBuf>,
+    /// What proves a call of a peer.
+    pub peer_trust: PeerTrust,
+    /// The buckets of `requests_seconds`; `None`: it is not exported.
+    pub request_buckets: Option<Buckets>,
+    /// kubecache's own listeners.
+    pub extra: ExtraPorts,
+    /// How long the data port goes on as before after the signal to stop, while the news spreads.
+    pub linger: Duration,
 }
 
+/// How long kubecache's mode serves on after the signal to stop: its chart has no hook that waits until Services know.
+const KUBECACHE_LINGER: Duration = Duration::from_secs(5);
 /// The limit of the store where the process has no memory limit.
 const STORE_BYTES: u64 = 1 << 30;
 
@@ -66,7 +83,7 @@ impl TryFrom<Flags> for Config {
     type Error = String;
 
     fn try_from(flags: Flags) -> Result<Self, String> {
-        let source = match (flags.config, flags.origin) {
+        let source = match (flags.config.clone(), flags.origin.clone()) {
             (Some(path), None) => GroupSource::Path(path),
             (None, Some(url)) => GroupSource::Origin {
                 url,
@@ -79,13 +96,27 @@ impl TryFrom<Flags> for Config {
             }
             (Some(_), Some(_)) => return Err("--config and --origin exclude each other".into()),
         };
-        match (flags.discovery, &flags.discovery_service, &flags.peers) {
-            (Discovery::Kube, None, _) => {
-                return Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into());
-            }
-            (Discovery::Kube, _, Some(_)) => return Err("--peers is for --discovery static".into()),
-            (Discovery::Static, Some(_), _) => return Err("--discovery-service is for --discovery kube".into()),
-            _ => {}
+        Self::of(flags, source, PeerTrust::Token, ExtraPorts::default())
+    }
+}
+
+impl Config {
+    /// The configuration of kubecache's mode. Without a token file its peer port is open.
+    pub fn kubecache(flags: Flags, groups: String, extra: ExtraPorts) -> Result<Self, String> {
+        let trust = if flags.peer_token_file.is_some() { PeerTrust::Token } else { PeerTrust::Open };
+        let config = Self::of(flags, GroupSource::Text { name: "kubecache".into(), text: groups }, trust, extra)?;
+        Ok(Self { linger: KUBECACHE_LINGER, ..config })
+    }
+
+    fn of(flags: Flags, source: GroupSource, peer_trust: PeerTrust, extra: ExtraPorts) -> Result<Self, String> {
+        let kube = KubeSource::from_flags(
+            flags.discovery,
+            flags.discovery_service,
+            flags.discovery_selector,
+            flags.discovery_namespace,
+        )?;
+        if kube.is_some() && flags.peers.is_some() {
+            return Err("--peers is for --discovery static".into());
         }
         let name = match flags.name {
             Some(name) => name,
@@ -101,8 +132,8 @@ impl TryFrom<Flags> for Config {
             let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
             return Err(format!("--name: `{name}` is not among --peers ({})", names.join(", ")));
         }
-        let many = flags.discovery_service.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
-        if many && flags.peer_token_file.is_none() {
+        let many = kube.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
+        if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {
             tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
         }
         Ok(Self {
@@ -113,7 +144,7 @@ impl TryFrom<Flags> for Config {
             source,
             name,
             members: flags.peers,
-            service: flags.discovery_service,
+            kube,
             store_bytes: flags
                 .store_bytes
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
@@ -124,6 +155,13 @@ impl TryFrom<Flags> for Config {
             installation: flags.installation,
             drain_timeout: flags.drain_timeout.duration(),
             ports_file: flags.ports_file,
+            peer_trust,
+            request_buckets: match flags.request_metrics {
+                RequestMetricsOf::None => None,
+                RequestMetricsOf::Kubecache => Some(flags.request_buckets.unwrap_or_default()),
+            },
+            extra,
+            linger: Duration::ZERO,
         })
     }
 }
@@ -132,6 +170,18 @@ impl Config {
     /// Returns the address of the admin port: without a token file, loopback.
     pub fn admin_at(&self) -> SocketAddr {
         if self.admin_token_file.is_some() { self.admin } else { on_loopback(self.admin) }
+    }
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            me: config.name.clone(),
+            installation: config.installation.clone(),
+            store_bytes: config.store_bytes,
+            identity: config.identity,
+            peer_trust: config.peer_trust,
+        }
     }
 }
 

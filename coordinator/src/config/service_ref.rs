@@ -38,7 +38,7 @@ impl fmt::Display for ServiceRef {
 
 /// Returns whether a text is a DNS label, as names of namespaces and Services are. It goes into a label selector, where
 /// a comma would add a condition.
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }

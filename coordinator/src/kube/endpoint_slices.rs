@@ -1,79 +1,27 @@
 //! Merges a Service's EndpointSlices into peers. What cannot be a peer is a named problem.
 
+use crate::kube::view::{Fault, Problem, Source, View};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use meshcache_protocol::Peer;
 use std::{
     collections::BTreeMap,
-    fmt,
     net::{IpAddr, SocketAddr},
 };
 
 /// The name of the data port in the Service.
-pub const DATA_PORT: &str = "http2";
+const DATA_PORT: &str = "http2";
 /// The name of the peer port in the Service.
-pub const PEER_PORT: &str = "tcp-peer";
+const PEER_PORT: &str = "tcp-peer";
 
-/// The content of all slices of one Service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// The ready peers, by name: the ring.
-    pub ready: Vec<Peer>,
-    /// The parts that were left out, and why.
-    pub problems: Vec<EndpointProblem>,
-}
+/// The slices of one Service.
+pub(super) struct Slices;
 
-/// Why something in a slice is no peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// The endpoint names no Pod: its keys are unknown.
-    NoTarget,
-    /// The endpoint has no address.
-    NoAddress,
-    /// The address is no IP address, but a host name or nonsense.
-    BadAddress,
-    /// The slice has no port of a name that a coordinator needs.
-    NoPort,
-}
+impl Source for Slices {
+    type Object = EndpointSlice;
+    const RESOURCE: &'static str = "endpointslices.discovery.k8s.io";
 
-impl Fault {
-    /// All faults.
-    pub const ALL: [Self; 4] = [Self::NoTarget, Self::NoAddress, Self::BadAddress, Self::NoPort];
-
-    /// The label in the log and in the metric.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::NoTarget => "no-target",
-            Self::NoAddress => "no-address",
-            Self::BadAddress => "bad-address",
-            Self::NoPort => "no-port",
-        }
-    }
-}
-
-/// One fault, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EndpointProblem {
-    /// The fault.
-    pub fault: Fault,
-    /// The slice's name.
-    pub slice: String,
-    /// The address, Pod or port that it is about.
-    pub about: String,
-}
-
-impl fmt::Display for EndpointProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fault, slice, about } = self;
-        match fault {
-            Fault::NoTarget => write!(f, "EndpointSlice {slice}: endpoint {about} names no Pod and is left out"),
-            Fault::NoAddress => {
-                write!(f, "EndpointSlice {slice}: the endpoint of Pod {about} has no address and is left out")
-            }
-            Fault::BadAddress => write!(f, "EndpointSlice {slice}: `{about}` is no IP address and is left out"),
-            Fault::NoPort => {
-                write!(f, "EndpointSlice {slice} has no TCP port named {about}: its endpoints are left out")
-            }
-        }
+    fn view<'a>(&self, slices: impl Iterator<Item = &'a EndpointSlice>) -> View {
+        view(slices)
     }
 }
 
@@ -88,13 +36,13 @@ struct PodAddress {
 }
 
 /// Merges all slices of a Service, in any order.
-pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
+fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
     let mut pods: BTreeMap<&str, PodAddress> = BTreeMap::new();
     let mut problems = Vec::new();
     for slice in slices {
         let name = slice.metadata.name.as_deref().unwrap_or_default();
         let mut problem = |fault, about: &str| {
-            problems.push(EndpointProblem { fault, slice: name.to_owned(), about: about.to_owned() })
+            problems.push(Problem { fault, place: format!("EndpointSlice {name}"), about: about.to_owned() })
         };
         let ready: Vec<&Endpoint> =
             slice.endpoints.iter().filter(|endpoint| is_ready(endpoint.conditions.as_ref())).collect();
@@ -114,7 +62,7 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
             let address = endpoint.addresses.first().map(String::as_str);
             match (pod, address, address.map(str::parse)) {
                 (None, address, _) => problem(Fault::NoTarget, address.unwrap_or("without an address")),
-                (Some(pod), None, _) => problem(Fault::NoAddress, pod),
+                (Some(pod), None, _) => problem(Fault::NoAddress, &format!("the endpoint of Pod {pod}")),
                 (Some(_), Some(text), Some(Err(_)) | None) => problem(Fault::BadAddress, text),
                 (Some(pod), Some(_), Some(Ok(address))) => {
                     let candidate = PodAddress { v4: IpAddr::is_ipv4(&address), address, data, peer };
@@ -127,7 +75,7 @@ pub fn view<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> View {
     }
     problems.sort();
     problems.dedup();
-    View { ready: pods.iter().map(|(pod, address)| address.peer(pod)).collect(), problems }
+    View { ready: pods.iter().map(|(pod, address)| address.peer(pod)).collect(), problems, ..View::default() }
 }
 
 impl PodAddress {

@@ -2,9 +2,12 @@
 
 mod client;
 mod discovery;
-pub mod endpoint_slices;
+mod endpoint_slices;
 mod hook_error;
 pub mod hooks;
+mod pods;
+mod probing;
+pub mod view;
 mod watch;
 
 pub use client::ApiError;

@@ -10,11 +10,12 @@ use crate::{
     },
     server::{Handler, TOO_MANY_FIELDS},
     settings::Port,
+    telemetry::request_metrics::RequestMetrics,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::{feed::FeedRequest, paths, wire};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// The longest feed request: a thousand groups with all their outcomes.
 const MAX_FEED_QUESTION: usize = 512 * 1024;
@@ -28,6 +29,8 @@ pub struct DataPort {
     pub feed: Arc<Feed>,
     /// Bodies of control calls, which any client may send.
     pub(crate) bodies: Arc<ControlBodies>,
+    /// Records plain clients' requests.
+    pub(crate) requests: Option<Arc<RequestMetrics>>,
 }
 
 impl Handler for DataPort {
@@ -37,7 +40,14 @@ impl Handler for DataPort {
         if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
-        lookup::answer(&self.cache, Port::Data, request).await
+        let Some(requests) = self.requests.as_ref().filter(|_| !request.headers().contains_key(wire::header::WIRE))
+        else {
+            return lookup::answer(&self.cache, Port::Data, request).await;
+        };
+        let (began, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
+        let response = lookup::answer(&self.cache, Port::Data, request).await;
+        requests.record(method.as_str(), response.status().as_u16(), uri.path(), began.elapsed());
+        response
     }
 
     fn reject(&self, request: &Request<Incoming>) -> Response<Body> {

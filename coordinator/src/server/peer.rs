@@ -1,4 +1,5 @@
-//! The peer port: calls between coordinators. Without a token there is no answer.
+//! The peer port: calls between coordinators. Without a token there is no answer, or, where peers trust all who reach
+//! them, an answer to questions and peeks alone.
 
 use crate::{
     cache::{
@@ -16,7 +17,7 @@ use crate::{
     },
     purge::{Behind, PurgeCall, Purger},
     server::{Handler, data::too_many_fields},
-    settings::Port,
+    settings::{PeerTrust, Port},
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -58,7 +59,7 @@ impl Handler for PeerPort {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        if !self.tokens.accepts_bearer(request.headers()) {
+        if !self.admits(&request) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
             return with_field(
                 text(StatusCode::UNAUTHORIZED, what.into()),
@@ -78,6 +79,13 @@ impl Handler for PeerPort {
 }
 
 impl PeerPort {
+    fn admits(&self, request: &Request<Incoming>) -> bool {
+        match self.cache.settings.peer_trust {
+            PeerTrust::Token => self.tokens.accepts_bearer(request.headers()),
+            PeerTrust::Open => is_for_all(request.uri().path()),
+        }
+    }
+
     async fn control(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
             return invalidation::answer(&self.cache, Port::Peer, request).await;
@@ -170,6 +178,12 @@ impl PeerPort {
             Err(bad) => text(StatusCode::BAD_REQUEST, bad),
         }
     }
+}
+
+/// Whether whoever reaches the port may make a call where no token is asked for: questions, peeks, and invalidations,
+/// which the data port takes from all as well, one a second for a key.
+fn is_for_all(path: &str) -> bool {
+    !path.starts_with(paths::CONTROL) || path == paths::PEEK || path.starts_with(paths::INVALIDATE)
 }
 
 fn json(report: &impl serde::Serialize) -> Response<Body> {

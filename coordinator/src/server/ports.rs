@@ -14,6 +14,12 @@ pub struct Ports {
     pub status: SocketAddr,
     /// Other coordinators.
     pub peer: SocketAddr,
+    /// kubecache's health.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<SocketAddr>,
+    /// kubecache's metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Ports {

@@ -5,7 +5,7 @@ use crate::{
     feed::Feed,
     kube::KubeDiscovery,
     server::{Handler, TOO_MANY_FIELDS},
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, namespaces::Namespaces},
 };
 use axum::{
     Router,
@@ -65,13 +65,26 @@ pub(crate) struct StatusRoutes(Router);
 
 impl StatusPort {
     /// Returns the port's routes.
-    pub(crate) fn routes(self) -> StatusRoutes {
+    pub(crate) fn routes(self: Arc<Self>) -> StatusRoutes {
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/filter/{name}", get(filter));
-        StatusRoutes(router.with_state(Arc::new(self)))
+        StatusRoutes(router.with_state(self))
+    }
+
+    /// Returns the metrics, with namespaces before kubecache's names.
+    pub(super) fn metrics(&self, names: &Namespaces) -> Response {
+        self.feed.count_proxies();
+        self.metrics.set_usage(&self.cache.usage(), self.cache.clock.now());
+        let consistency = &self.cache.consistency;
+        self.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
+        self.metrics.set_under_way(self.cache.in_flight());
+        match self.metrics.page_with(names) {
+            Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
     }
 }
 
@@ -102,15 +115,7 @@ async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
 }
 
 async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
-    status.feed.count_proxies();
-    status.metrics.set_usage(&status.cache.usage(), status.cache.clock.now());
-    let consistency = &status.cache.consistency;
-    status.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
-    status.metrics.set_under_way(status.cache.in_flight());
-    match status.metrics.page() {
-        Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    status.metrics(&Namespaces::default())
 }
 
 async fn filter(State(status): State<Arc<StatusPort>>, PathOf(name): PathOf<String>) -> Response {

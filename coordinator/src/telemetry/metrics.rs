@@ -9,7 +9,9 @@ use crate::{
     telemetry::{
         group_metrics::Families,
         limits::{LimitCounters, ProcessLimit},
+        namespaces::Namespaces,
         register::{counter, counters, gauge, gauges},
+        request_metrics::{Buckets, RequestMetrics},
     },
 };
 use meshcache_protocol::Reason;
@@ -335,10 +337,21 @@ impl Metrics {
         self.inflight_body_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// Adds `requests_seconds`, with these buckets.
+    pub(crate) fn add_requests(&self, buckets: &Buckets) -> Result<Arc<RequestMetrics>, prometheus::Error> {
+        RequestMetrics::new(&self.registry, buckets).map(Arc::new)
+    }
+
     /// Returns the page that Prometheus reads.
     pub fn page(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut page = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
+        self.page_with(&Namespaces::default())
+    }
+
+    /// Returns the page with namespaces before the names that kubecache has.
+    pub(crate) fn page_with(&self, names: &Namespaces) -> Result<Vec<u8>, prometheus::Error> {
+        let (mut page, mut families) = (Vec::with_capacity(16 * 1024), self.registry.gather());
+        names.apply(&mut families);
+        TextEncoder::new().encode(&families, &mut page)?;
         Ok(page)
     }
 }

@@ -5,7 +5,9 @@ mod labelled;
 pub(crate) mod limits;
 pub mod log;
 pub mod metrics;
+pub mod namespaces;
 mod register;
+pub mod request_metrics;
 mod slowest_peer;
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ use hyper_util::{
 };
 use meshcache_coordinator::{
     cache::{lookup, state::Cache},
-    settings::{Identity, Port, Settings},
+    settings::{Identity, PeerTrust, Port, Settings},
     telemetry::{group_metrics::GroupMetrics, metrics::Metrics},
 };
 use meshcache_protocol::{Groups, Peer, Ring, groups::Config};
@@ -230,7 +230,13 @@ impl Front {
     ) -> Self {
         let metrics = Metrics::new().unwrap();
         let cache = Cache::new(
-            Settings { me: me.into(), installation: "meshcache".into(), store_bytes, identity },
+            Settings {
+                me: me.into(),
+                installation: "meshcache".into(),
+                store_bytes,
+                identity,
+                peer_trust: PeerTrust::Token,
+            },
             metrics.clone(),
         );
         let front =

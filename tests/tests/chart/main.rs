@@ -7,6 +7,7 @@
 
 mod gateway;
 mod istio;
+mod kubecache;
 mod names;
 mod refused;
 mod scaling;

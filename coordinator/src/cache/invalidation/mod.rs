@@ -62,7 +62,7 @@ pub(crate) fn after_unsafe(cache: &Arc<Cache>, head: &RequestHead, answer: &resp
 
 /// Sends an invalidation to the key's owner and the next peer. The client's answer does not wait for it.
 fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str) {
-    if !cache.cluster.peers.has_token() {
+    if !cache.cluster.peers.may_ask() {
         return;
     }
     let (ring, me) = (cache.cluster.ring(), &cache.settings.me);

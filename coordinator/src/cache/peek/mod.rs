@@ -67,8 +67,7 @@ pub(crate) enum PeekAnswer {
 pub(crate) async fn ask(cache: &Cache, job: &LoadJob) {
     let LoadJob { served, key, .. } = job;
     let (me, now) = (&cache.settings.me, cache.clock.now());
-    if !cache.cluster.peers.has_token() || cache.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me)
-    {
+    if !cache.cluster.peers.may_ask() || cache.cluster.ring().owner(key.hash()).is_none_or(|owner| owner.name != *me) {
         return;
     }
     let newest = |(held, _): (Vec<Arc<Entry>>, _)| held.iter().map(|entry| entry.arrived).max();

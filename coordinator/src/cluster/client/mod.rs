@@ -1,9 +1,11 @@
 //! The client of the other coordinators: questions, peeks, pushes and announcements over HTTP/2 on their peer ports.
 
 mod connector;
+mod credentials;
 mod link;
 mod patience;
 
+pub(crate) use credentials::Credentials;
 pub(crate) use link::Call;
 
 use crate::{
@@ -15,9 +17,10 @@ use crate::{
     origin::Failure,
     telemetry::metrics::Metrics,
 };
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
+use credentials::Needs;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Uri,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST},
 };
 use hyper::body::Incoming;
@@ -34,12 +37,12 @@ pub(crate) struct PeerClient {
     clock: Clock,
     metrics: Arc<Metrics>,
     links: ArcSwap<HashMap<String, Arc<Link>>>,
-    token: ArcSwapOption<HeaderValue>,
+    credentials: ArcSwap<Credentials>,
 }
 
 impl PeerClient {
     pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { clock, metrics, links: ArcSwap::default(), token: ArcSwapOption::default() }
+        Self { clock, metrics, links: ArcSwap::default(), credentials: ArcSwap::default() }
     }
 
     /// Sets the peers: those of the ring, and those of the rings `before`. A peer whose address is the same keeps its
@@ -113,18 +116,23 @@ impl PeerClient {
         self.metrics.peers_failing.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
-    /// Sets the token that is sent with each call.
-    pub(crate) fn set_token(&self, token: Option<String>) {
-        let value = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok()).map(|mut value| {
-            value.set_sensitive(true);
-            Arc::new(value)
-        });
-        self.token.store(value);
+    /// Sets what is sent with each call.
+    pub(crate) fn set_credentials(&self, credentials: Credentials) {
+        self.credentials.store(Arc::new(credentials));
     }
 
-    /// Whether there is a token. Without one no peer answers.
+    /// Whether peers take announcements and entries.
     pub(crate) fn has_token(&self) -> bool {
-        self.token.load().is_some()
+        matches!(**self.credentials.load(), Credentials::Token(_))
+    }
+
+    /// Whether peers answer questions and peeks.
+    pub(crate) fn may_ask(&self) -> bool {
+        !matches!(**self.credentials.load(), Credentials::None)
+    }
+
+    fn proof(&self, needs: Needs) -> Result<Option<HeaderValue>, Failure> {
+        self.credentials.load().proof(needs)
     }
 
     /// Asks a peer, once: for all requests of a key (`is_load`), or for one request as it is. Returns its verdict and
@@ -138,8 +146,8 @@ impl PeerClient {
         is_load: bool,
     ) -> Result<(Verdict, Response<Incoming>), Failure> {
         let link = self.link(peer)?;
-        let token = self.token.load_full().ok_or(Failure::Refused)?;
-        let request = hop_request(peer, head, question, &token, is_load).ok_or(Failure::Internal)?;
+        let proof = self.proof(Needs::Reach)?;
+        let request = hop_request(peer, head, question, proof, is_load).ok_or(Failure::Internal)?;
         let verdict = |response: &Response<Incoming>| {
             response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()))
         };
@@ -165,7 +173,8 @@ impl PeerClient {
         let link = self.link(peer)?;
         let question =
             Question { patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) / 4 * 3, ..Question::new() };
-        let answer = self.call(&link, paths::PEEK, &question, key.to_vec(), patience).await;
+        let proof = self.proof(Needs::Reach)?;
+        let answer = self.call(&link, proof, paths::PEEK, &question, key.to_vec(), patience).await;
         match &answer {
             Ok(_) => self.record_answer(&link, Call::Peek),
             Err(failure) => self.record_failure(&link, Call::Peek, *failure),
@@ -181,7 +190,7 @@ impl PeerClient {
         body: Vec<u8>,
         patience: Duration,
     ) -> Result<Response<Incoming>, Failure> {
-        self.call(&*self.link(peer)?, path, &Question::new(), body, patience).await
+        self.call(&*self.link(peer)?, self.proof(Needs::Token)?, path, &Question::new(), body, patience).await
     }
 
     /// Posts a message to a peer that may be in no ring.
@@ -193,30 +202,53 @@ impl PeerClient {
         patience: Duration,
     ) -> Result<Response<Incoming>, Failure> {
         let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(Link::new(peer)));
-        self.call(&link, path, &Question::new(), body, patience).await
+        self.call(&link, self.proof(Needs::Token)?, path, &Question::new(), body, patience).await
+    }
+
+    /// Asks whoever listens where a peer may be for the entries of no key. Returns the status: a coordinator has none.
+    pub(crate) async fn probe(&self, peer: &Peer, patience: Duration) -> Result<StatusCode, Failure> {
+        let (link, proof) = (Link::new(peer), self.proof(Needs::Reach)?);
+        Ok(self.answer(&link, proof, paths::PEEK, &Question::new(), Vec::new(), patience).await?.status())
     }
 
     async fn call(
         &self,
         link: &Link,
+        proof: Option<HeaderValue>,
         path: &str,
         question: &Question,
         body: Vec<u8>,
         patience: Duration,
     ) -> Result<Response<Incoming>, Failure> {
-        let token = self.token.load_full().ok_or(Failure::Refused)?;
+        let response = self.answer(link, proof, path, question, body, patience).await?;
+        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+    }
+
+    /// The answer to a call, whatever its status.
+    async fn answer(
+        &self,
+        link: &Link,
+        proof: Option<HeaderValue>,
+        path: &str,
+        question: &Question,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
         let uri = Uri::builder()
             .scheme("http")
             .authority(link.peer.name.as_str())
             .path_and_query(path)
             .build()
             .map_err(|_| Failure::Internal)?;
-        let request = Request::post(uri)
+        let mut request = Request::post(uri)
             .version(http::Version::HTTP_2)
-            .header(AUTHORIZATION, &*token)
-            .header(header::WIRE, question.to_string());
-        let response = link.send(request.body(body.into()).map_err(|_| Failure::Internal)?, patience).await?;
-        if response.status().is_success() { Ok(response) } else { Err(Failure::BadResponse) }
+            .header(header::WIRE, question.to_string())
+            .body(body.into())
+            .map_err(|_| Failure::Internal)?;
+        if let Some(proof) = proof {
+            request.headers_mut().insert(AUTHORIZATION, proof);
+        }
+        link.send(request, patience).await
     }
 
     fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
@@ -232,9 +264,9 @@ impl PeerClient {
         patience: Duration,
     ) -> Result<(), Failure> {
         let link = self.link(peer)?;
-        let token = self.token.load_full().ok_or(Failure::Refused)?;
         let question = Question { hop: true, ..Question::new() };
-        let mut request = hop_request(peer, head, &question, &token, true).ok_or(Failure::Internal)?;
+        let proof = self.proof(Needs::Reach)?;
+        let mut request = hop_request(peer, head, &question, proof, true).ok_or(Failure::Internal)?;
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = Uri::builder()
             .scheme("http")
@@ -253,7 +285,7 @@ fn hop_request(
     peer: &str,
     head: &RequestHead,
     question: &Question,
-    token: &HeaderValue,
+    proof: Option<HeaderValue>,
     is_load: bool,
 ) -> Option<Request<Body>> {
     let uri = Uri::builder().scheme("http").authority(peer).path_and_query(head.target()).build().ok()?;
@@ -276,7 +308,9 @@ fn hop_request(
     if let Some(credentials) = head.headers().get(AUTHORIZATION) {
         headers.insert(header::AUTHORIZATION, credentials.clone());
     }
-    headers.insert(AUTHORIZATION, token.clone());
+    if let Some(proof) = proof {
+        headers.insert(AUTHORIZATION, proof);
+    }
     let content = head.content().map_or_else(Body::empty, |content| content.bytes().clone().into());
     let mut request = Request::new(content);
     *request.method_mut() = head.method().clone();

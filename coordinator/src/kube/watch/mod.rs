@@ -1,15 +1,17 @@
-//! Watches the EndpointSlices of one Service: events become views, a burst of events becomes one view, and trouble
+//! Watches the objects that show the peers: events become views, a burst of events becomes one view, and trouble
 //! leaves the last view as it is.
 #[cfg(test)]
 mod tests;
 
 use crate::kube::{
     client::chain,
-    endpoint_slices::{View, view},
+    view::{Source, View},
 };
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::watcher::{Error, Event};
+use kube::{
+    Resource,
+    runtime::watcher::{Error, Event},
+};
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -54,16 +56,16 @@ pub(super) struct WatchTrouble {
 ///
 /// Each watch begins with a list, so that one that follows trouble also confirms what has not changed: kube's watcher
 /// would resume without an event, and an old view would look like a current one.
-pub(super) async fn follow<S>(open: impl Fn() -> S, state: &watch::Sender<WatchState>)
+pub(super) async fn follow<S: Source, W>(source: &S, open: impl Fn() -> W, state: &watch::Sender<WatchState>)
 where
-    S: Stream<Item = Result<Event<EndpointSlice>, Error>>,
+    W: Stream<Item = Result<Event<S::Object>, Error>>,
 {
     let (mut failed, mut short): (u32, u32) = (0, 0);
     while !state.is_closed() {
         let mut listed = None;
-        let line = match one_watch(open(), state, &mut listed, short >= MAX_SHORT_WATCHES).await {
-            Some(error) => explain(&error),
-            None => "the watch of endpointslices.discovery.k8s.io ended".to_owned(),
+        let line = match one_watch(source, open(), state, &mut listed, short >= MAX_SHORT_WATCHES).await {
+            Some(error) => explain(&error, S::RESOURCE),
+            None => format!("the watch of {} ended", S::RESOURCE),
         };
         (failed, short) = match listed {
             Some(at) if at.elapsed() >= SHORT_WATCH => (1, 0),
@@ -80,14 +82,15 @@ where
 
 /// Follows one watch until it fails or the state has no receivers. `listed`: when its list was complete. `doubtful`:
 /// the watches before it were short, so it has to last for the trouble to be over.
-async fn one_watch(
-    events: impl Stream<Item = Result<Event<EndpointSlice>, Error>>,
+async fn one_watch<S: Source>(
+    source: &S,
+    events: impl Stream<Item = Result<Event<S::Object>, Error>>,
     state: &watch::Sender<WatchState>,
     listed: &mut Option<Instant>,
     mut doubtful: bool,
 ) -> Option<Error> {
     let mut events = pin!(events);
-    let mut slices = KnownSlices::default();
+    let mut known = Known::<S::Object>::default();
     // When the burst began, and when its last event came.
     let mut burst: Option<(Instant, Instant)> = None;
     loop {
@@ -97,30 +100,30 @@ async fn one_watch(
             biased;
             () = async { sleep_until(over.unwrap_or_else(Instant::now)).await }, if over.is_some() => {
                 (burst, doubtful) = (None, false);
-                publish(state, slices.view(), doubtful);
+                publish(state, source.view(known.current.values()), doubtful);
             }
             () = async { sleep_until(listed.unwrap_or_else(Instant::now) + SHORT_WATCH).await }, if doubtful && listed.is_some() => {
                 doubtful = false;
-                publish(state, slices.view(), doubtful);
+                publish(state, source.view(known.current.values()), doubtful);
             }
             () = state.closed() => return None,
             event = events.next() => match event? {
                 Err(error) => {
                     // The changes before the watch broke are true: the next list may be long in coming.
                     if burst.is_some() {
-                        publish(state, slices.view(), doubtful);
+                        publish(state, source.view(known.current.values()), doubtful);
                     }
                     return Some(error);
                 }
                 Ok(event) => {
                     state.send_if_modified(|state| { state.events += u64::from(!matches!(event, Event::Init | Event::InitDone)); false });
-                    match slices.apply(event) {
+                    match known.apply(event) {
                         Effect::Nothing => {}
                         // A list is complete: it replaces the view at once.
                         Effect::Replaced => {
                             *listed = Some(Instant::now());
                             burst = None;
-                            publish(state, slices.view(), doubtful);
+                            publish(state, source.view(known.current.values()), doubtful);
                         }
                         Effect::Changed => {
                             let now = Instant::now();
@@ -146,12 +149,17 @@ fn publish(state: &watch::Sender<WatchState>, view: View, doubtful: bool) {
     });
 }
 
-/// The slices that the API server has sent, by name.
-#[derive(Default)]
-struct KnownSlices {
-    current: HashMap<String, EndpointSlice>,
+/// The objects that the API server has sent, by name.
+struct Known<K> {
+    current: HashMap<String, K>,
     /// The list that is being received. It counts only when it is complete.
-    listed: HashMap<String, EndpointSlice>,
+    listed: HashMap<String, K>,
+}
+
+impl<K> Default for Known<K> {
+    fn default() -> Self {
+        Self { current: HashMap::new(), listed: HashMap::new() }
+    }
 }
 
 /// The effect of an event.
@@ -161,38 +169,34 @@ enum Effect {
     Replaced,
 }
 
-impl KnownSlices {
-    fn apply(&mut self, event: Event<EndpointSlice>) -> Effect {
-        let name = |slice: &EndpointSlice| slice.metadata.name.clone().unwrap_or_default();
+impl<K: Resource> Known<K> {
+    fn apply(&mut self, event: Event<K>) -> Effect {
+        let name = |object: &K| object.meta().name.clone().unwrap_or_default();
         match event {
             Event::Init => self.listed.clear(),
-            Event::InitApply(slice) => {
-                self.listed.insert(name(&slice), slice);
+            Event::InitApply(object) => {
+                self.listed.insert(name(&object), object);
             }
             Event::InitDone => {
                 self.current = std::mem::take(&mut self.listed);
                 return Effect::Replaced;
             }
-            Event::Apply(slice) => {
-                self.current.insert(name(&slice), slice);
+            Event::Apply(object) => {
+                self.current.insert(name(&object), object);
                 return Effect::Changed;
             }
-            Event::Delete(slice) => {
-                self.current.remove(&name(&slice));
+            Event::Delete(object) => {
+                self.current.remove(&name(&object));
                 return Effect::Changed;
             }
         }
         Effect::Nothing
     }
-
-    fn view(&self) -> View {
-        view(self.current.values())
-    }
 }
 
 /// The pause after a number of failures in a row. Short at first, so that a restart of the API server is hardly
 /// noticed; random, so that coordinators do not return all at once.
-fn pause(failed: u32, random: u64) -> Duration {
+pub(super) fn pause(failed: u32, random: u64) -> Duration {
     let limit = if failed < 20 { Duration::from_millis(1500) } else { Duration::from_secs(10) };
     let longest = Duration::from_millis(200).saturating_mul(1 << failed.clamp(1, 10) >> 1).min(limit);
     // Between half and all of it.
@@ -200,27 +204,20 @@ fn pause(failed: u32, random: u64) -> Duration {
 }
 
 /// An error in one line for people. A refusal names verb and resource: the Role lacks these.
-fn explain(error: &Error) -> String {
+fn explain(error: &Error, resource: &str) -> String {
     let (verb, cause) = match error {
         Error::InitialListFailed(cause) => ("list", cause),
         Error::WatchStartFailed(cause) | Error::WatchFailed(cause) => ("watch", cause),
-        Error::WatchError(status) => {
-            return format!("cannot watch endpointslices.discovery.k8s.io: {}", status.message);
-        }
+        Error::WatchError(status) => return format!("cannot watch {resource}: {}", status.message),
         Error::NoResourceVersion => {
-            return "cannot watch endpointslices.discovery.k8s.io: the API server sends no resourceVersion".into();
+            return format!("cannot watch {resource}: the API server sends no resourceVersion");
         }
     };
     match cause {
         kube::Error::Api(status) if status.code == 403 => {
-            format!(
-                "no right to {verb} endpointslices.discovery.k8s.io (a Role with the verbs list and watch gives it): {}",
-                status.message
-            )
+            format!("no right to {verb} {resource} (a Role with the verbs list and watch gives it): {}", status.message)
         }
-        kube::Error::Api(status) => {
-            format!("cannot {verb} endpointslices.discovery.k8s.io: {} ({})", status.message, status.code)
-        }
-        other => format!("cannot {verb} endpointslices.discovery.k8s.io: {}", chain(other)),
+        kube::Error::Api(status) => format!("cannot {verb} {resource}: {} ({})", status.message, status.code),
+        other => format!("cannot {verb} {resource}: {}", chain(other)),
     }
 }

@@ -1,7 +1,9 @@
 //! Scripted watches: what the API server sends, when, and the states that follow.
 
 use super::*;
+use crate::kube::endpoint_slices::Slices;
 use futures_util::stream;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::Status;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -38,7 +40,7 @@ fn server() -> Server {
             let _ = opened.send(sender);
             stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|sent| (sent, receiver)) })
         };
-        follow(open, &sender).await;
+        follow(&Slices, open, &sender).await;
     });
     Server { watches, state }
 }
@@ -208,7 +210,7 @@ async fn lists_without_a_watch_are_taken_ever_more_seldom_and_the_trouble_stays(
 #[test]
 fn a_refusal_names_verb_and_resource() {
     let message = r#"endpointslices.discovery.k8s.io is forbidden: User "u" cannot list resource "endpointslices""#;
-    let line = explain(&Error::InitialListFailed(refused(403, message)));
+    let line = explain(&Error::InitialListFailed(refused(403, message)), Slices::RESOURCE);
     assert_eq!(
         line,
         format!(
@@ -216,7 +218,7 @@ fn a_refusal_names_verb_and_resource() {
         )
     );
     assert!(
-        explain(&Error::WatchStartFailed(refused(403, message)))
+        explain(&Error::WatchStartFailed(refused(403, message)), Slices::RESOURCE)
             .starts_with("no right to watch endpointslices.discovery.k8s.io ")
     );
 }
@@ -247,6 +249,6 @@ async fn it_ends_without_a_receiver() {
         *opened.lock().unwrap() += 1;
         stream::pending()
     };
-    follow(open, &sender).await;
+    follow(&Slices, open, &sender).await;
     assert_eq!(*opened.lock().unwrap(), 0);
 }
