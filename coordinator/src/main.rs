@@ -62,7 +62,7 @@ fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), Coordinator
     let environment = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     let read = Kubecache::read(&environment).map_err(|bad| CoordinatorError::Config(bad.to_string()))?;
     let arguments = iter::once("meshcache-coordinator").chain(read.arguments.iter().map(String::as_str));
-    let flags = Program::try_parse_from(arguments).map_err(|bad| CoordinatorError::Config(bad.to_string()))?.flags;
+    let flags = Program::try_parse_from(arguments).map_err(|bad| CoordinatorError::Config(first_line(&bad)))?.flags;
     let (log_format, log_level) = (flags.log_format, flags.log_level);
     let config = Config::kubecache(flags, read.groups.clone(), read.extra.clone()).map_err(CoordinatorError::Config)?;
     coordinator::check(&config.source, config.identity)?;
@@ -78,6 +78,11 @@ fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), Coordinator
         }
     }
     serve(config)
+}
+
+/// The line of clap's message that says what is wrong.
+fn first_line(bad: &clap::Error) -> String {
+    bad.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn check(flags: &CheckFlags) -> Result<(), CoordinatorError> {

@@ -51,6 +51,30 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  share: {cookie: perhaps}\n", "6: groups[0].share.cookie: expected true or false"),
         ("  bypass: x\n", "6: groups[0].bypass: expected fields (name: value)"),
         ("  bypass: {headers: [\"a b\"]}\n", "6: groups[0].bypass.headers: `a b` is not the name of a header"),
+        (
+            "  methods: [GET, POST]\n",
+            "6: groups[0].methods: `POST` is not a method that a cache may answer (GET, HEAD, QUERY)",
+        ),
+        (
+            "  methods: []\n",
+            "6: groups[0].methods: `[]` is not a list of methods (GET, HEAD, QUERY); to cache nothing: `mode: off`",
+        ),
+        ("  methods: GET\n", "6: groups[0].methods: "),
+        ("  request:\n    drop: [Range]\n", "7: groups[0].request.drop: `range` is not a header that can be dropped: "),
+        (
+            "  request: {drop: [\"x-*\"]}\n",
+            "6: groups[0].request.drop: `x-*` is not the name of a header, or \"*\" for all",
+        ),
+        ("  request: {drop: \"*\"}\n", "6: groups[0].request.drop: "),
+        (
+            "  request: {acceptEncoding: [identity]}\n",
+            "6: groups[0].request.acceptEncoding[0]: `identity` is not a content coding (examples: br, gzip, zstd; ",
+        ),
+        ("  request: {dorp: []}\n", "6: groups[0].request.dorp: unknown field `dorp`, expected "),
+        (
+            "  request: {drop: [\"*\"]}\n  key: {headers: [x-a]}\n",
+            "7: groups[0].key.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
+        ),
         ("  callers: [shop]\n", "6: groups[0].callers[0]: `shop` is not a caller (examples: "),
         ("  callers: [\"spiffe://x/ns/a/sa/b\"]\n", "6: groups[0].callers: needs --identity xfcc: "),
         (
@@ -107,6 +131,18 @@ fn a_line_names_what_is_wrong_with_a_field() {
         (
             "- name: b\n  match: {hosts: [i], paths: [{prefix: /a}, {regex: \"(\"}]}\n",
             "7: groups[1].match.paths[1].regex: `(` is not a regex: ",
+        ),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{target: {regex: \"a)(b\", search: true}}]}\n",
+            "7: groups[1].match.paths[0].target: `a)(b` is not a regex: ",
+        ),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{target: /a}]}\n",
+            "7: groups[1].match.paths[0].target: expected fields (name: value)",
+        ),
+        (
+            "- name: b\n  match: {hosts: [i], paths: [{target: {search: true}}]}\n",
+            "7: groups[1].match.paths[0].target: missing field `regex`",
         ),
         (
             "- name: b\n  match: {hosts: [i], paths: [{prefix: a}]}\n  origin: {url: \"http://o\"}\n",

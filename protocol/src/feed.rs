@@ -3,7 +3,7 @@
 //! A proxy polls one coordinator. The response comes at once when there is something new, else as a heartbeat.
 
 use crate::{
-    groups::{Config, Groups, check::Problem},
+    groups::{Config, GroupConfig, Groups, check::Problem},
     mark::MarkedPosition,
     purge::{Position, Purge},
     ring::Peer,
@@ -11,9 +11,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The feed's version of this code, which also reads and answers the version before it. From version 2 on, the state
-/// has the digests of all rules; a filter of version 1 makes them itself.
-pub const VERSION: u32 = 2;
+/// The feed's version of this code, which also reads and answers the versions before it. From version 2 on, the state
+/// has the digests of all rules; a filter of version 1 makes them itself. Version 3 knows `methods`, `request` and path
+/// rules by target: a group that needs them is off for a filter of a version before.
+pub const VERSION: u32 = 3;
 
 /// How long a coordinator waits for something new before it answers with a heartbeat, milliseconds.
 pub const HEARTBEAT: u64 = 1000;
@@ -80,7 +81,7 @@ pub struct State {
 impl State {
     /// Creates the state for a proxy that speaks version `wire` of the feed.
     pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
-        let groups = config.groups.iter().map(|group| if wire < 2 { group.for_feed_1() } else { group.for_proxies() });
+        let groups = config.groups.iter().map(|group| group.for_feed(wire));
         let digests = if wire < 2 {
             BTreeMap::new()
         } else {
@@ -88,6 +89,12 @@ impl State {
         };
         let config = Config { version: config.version, debuggers: config.debuggers.clone(), groups: groups.collect() };
         Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }
+    }
+
+    /// Returns the first version of the feed whose proxies are told all groups as they are. For those before it some are
+    /// off.
+    pub fn first_whole(config: &Config) -> u32 {
+        config.groups.iter().map(GroupConfig::feed_version).max().unwrap_or_default()
     }
 
     /// Returns the groups, or the first problem of their configuration.
@@ -115,6 +122,10 @@ pub struct News {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        groups::{GroupMatch, Methods, Mode},
+        request::Request,
+    };
     use serde_json::Value;
 
     fn config(group: Value) -> Config {
@@ -126,7 +137,7 @@ mod tests {
     #[test]
     fn proxies_get_no_address_of_an_origin() {
         let config = config(serde_json::json!({"callers": ["spiffe://d/a"], "hot": {"ttl": "3s"}}));
-        for wire in [1, 2] {
+        for wire in [1, 2, 3] {
             let state = State::new(wire, "meshcache", &[], &config);
             let told = serde_json::to_string(&state).unwrap();
             assert!(!told.contains("secret") && !told.contains("client") && told.contains("http://hidden"), "{told}");
@@ -144,14 +155,66 @@ mod tests {
             let config = config(group);
             let ours = Groups::new(config.clone()).unwrap();
             let ours = ours.named("g").unwrap();
-            for wire in [1, 2] {
+            for wire in [1, 2, 3] {
                 let groups = State::new(wire, "meshcache", &[], &config).groups().unwrap();
                 let theirs = groups.named("g").unwrap().digest();
                 assert!(ours.accepts_digest(theirs), "{wire}");
-                assert_eq!(theirs == ours.digest(), wire == 2);
+                assert_eq!(theirs == ours.digest(), wire >= 2);
             }
             assert!(!ours.accepts_digest("0123456789abcdef"));
         }
+    }
+
+    /// Names of all fields and patterns in a text of JSON.
+    fn names(json: &Value, into: &mut std::collections::BTreeSet<String>) {
+        match json {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                into.insert(name.clone());
+                names(value, into);
+            }),
+            Value::Array(values) => values.iter().for_each(|value| names(value, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn a_group_with_rules_that_a_filter_does_not_know_is_off_for_it_and_told_in_words_that_it_knows() {
+        let told = |config: &Config, wire| State::new(wire, "meshcache", &[], config);
+        let mut known = std::collections::BTreeSet::new();
+        let plain = config(serde_json::json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}]}}));
+        names(&serde_json::to_value(told(&plain, 2)).unwrap(), &mut known);
+        assert_eq!(State::first_whole(&plain), 1);
+        for (group, path) in [
+            (serde_json::json!({"request": {"drop": ["cookie"]}}), "/b"),
+            (serde_json::json!({"request": {"acceptEncoding": ["br"]}}), "/b"),
+            (serde_json::json!({"methods": ["GET"]}), "/b"),
+            (
+                serde_json::json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}, {"target": {"regex": "/b"}}]}}),
+                "/b",
+            ),
+            (
+                serde_json::json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/b"}], "exclude": [{"target": {"regex": "/b"}}]}}),
+                "/b",
+            ),
+        ] {
+            let config = config(group.clone());
+            assert_eq!(State::first_whole(&config), 3, "{group}");
+            for wire in [1, 2] {
+                let state = told(&config, wire);
+                let mut said = std::collections::BTreeSet::new();
+                names(&serde_json::to_value(&state).unwrap(), &mut said);
+                assert!(said.is_subset(&known), "{group}: {:?}", said.difference(&known));
+                let groups = state.groups().unwrap();
+                let request = Request::read(b"GET", b"http", b"h", path.as_bytes(), &[]).unwrap();
+                let GroupMatch::Group(found) = groups.find(&request, None) else { panic!("{group}") };
+                assert_eq!(found.config().mode, Mode::Off, "{group}");
+            }
+            let groups = told(&config, 3).groups().unwrap();
+            assert_eq!(groups.named("g").unwrap().config().mode, Mode::On, "{group}");
+        }
+        let more = config(serde_json::json!({"methods": ["GET", "HEAD", "QUERY"]}));
+        assert_eq!(told(&more, 2).config.groups[0].methods, Methods::default(), "it serves GET and HEAD as before");
+        assert_eq!(State::first_whole(&more), 1);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Key {
             many(&mut part, b"r", b"route", route.into_iter());
         }
         if request.flags.any(Flags::REROUTING) {
-            for name in REROUTING {
+            for name in REROUTING.into_iter().filter(|name| !group.drops(name)) {
                 let values = request.fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v);
                 if values.clone().next().is_some() {
                     many(&mut part, b"x", name, values);

@@ -11,7 +11,12 @@ static MESH: Shared<Mesh> = Shared::new();
 
 async fn mesh() -> Arc<Mesh> {
     let identity = json!({"share": {"identity": ["x-user-id"]}});
-    let mesh = || Mesh::of(3, 2).envoy(|envoy| envoy.concurrency(2)).groups(|groups| groups.plus("ways", identity));
+    let anonymous = json!({"request": {"drop": ["*"], "acceptEncoding": ["gzip"]}});
+    let mesh = || {
+        Mesh::of(3, 2)
+            .envoy(|envoy| envoy.concurrency(2))
+            .groups(|groups| groups.plus("ways", identity).plus("anonymous", anonymous))
+    };
     MESH.get(async || mesh().start().await).await
 }
 
@@ -132,5 +137,31 @@ fn variants_are_kept_side_by_side() {
             mesh.origin.hits("/ways-by-encoding") == before
         };
         await_until(kept, SOON, "all three variants are in the cache").await;
+    });
+}
+
+#[test]
+fn users_with_cookies_have_one_load_where_the_group_drops_all() {
+    run(async {
+        let mesh = mesh().await;
+        mesh.origin.on("/anonymous", service);
+        let ask = |user: usize| {
+            let coding = ["gzip, br", "gzip;q=0.5"][user % 2];
+            let ask = Ask::get("anonymous.test", "/anonymous").header("cookie", format!("session={user}"));
+            ask.header("authorization", format!("Bearer {user}")).header("accept-encoding", coding)
+        };
+        let herd = herd(20, &mesh.fronts(), ask).await;
+        for (answer, _) in herd.results.iter().map(|result| result.as_ref().unwrap()) {
+            assert_eq!((answer.status, answer.text().as_str()), (200, "the page for [] as [gzip]"), "{answer:?}");
+        }
+        let seen =
+            mesh.origin.received().into_iter().filter(|seen| seen.uri.path() == "/anonymous").collect::<Vec<_>>();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        let sent = ["cookie", "authorization", "accept-encoding"].map(|name| seen[0].header(name));
+        assert_eq!(sent, ["", "", "gzip"]);
+        // What passes keeps all that it has.
+        let alone = Ask::new("POST", "anonymous.test", "/anonymous").header("cookie", "session=7");
+        let answer = alone.send(mesh.fronts()[0]).await.unwrap();
+        assert_eq!(answer.text(), "the page for [session=7] as []");
     });
 }

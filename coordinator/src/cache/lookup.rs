@@ -20,7 +20,10 @@ use crate::{
         response,
         state::Cache,
     },
-    http::{body::Body, head::RequestHead},
+    http::{
+        body::Body,
+        head::{Fields, RequestHead},
+    },
     settings::Port,
     telemetry::limits::ProcessLimit,
 };
@@ -44,7 +47,8 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
     };
     let table = cache.group_table();
     let fields = head.fields();
-    let (served, response) = match classify(port, &head, &fields, &table, &cache.settings) {
+    let mut edited = Fields::new();
+    let (served, response) = match classify(port, &head, &fields, &mut edited, &table, &cache.settings) {
         Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
             (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::PurgeLag, "bypass")).await)
         }

@@ -152,9 +152,10 @@ fn start_flight(
     let wants_all = request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
     let (leader, own) =
         if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
+    let head = request.head.edited(&request.served.group);
     let job = LoadJob {
         served: request.served.clone(),
-        head: if wants_all { request.head.clone() } else { request.head.whole() },
+        head: if wants_all { head } else { head.whole() },
         key: request.key.clone(),
         verified: request.verified(),
         fwd,

@@ -155,6 +155,8 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         _ if matches!(why.reason, AnyReason::Own(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
         // The response to another spelling of the key is not stored: it may depend on the spelling.
         _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
+        // So may the response to the fields that a load would not send.
+        _ if served.group.edits(&fields) => None,
         Some(request) => Some(request.key.clone()),
         // The response to a POST may be the one that a GET would bring.
         None if is_unsafe && why.reason == Reason::Method => {

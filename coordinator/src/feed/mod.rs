@@ -130,8 +130,10 @@ impl Feed {
         let version = format!("{:032x}", Hash::of(version.as_bytes()).0);
         let own_address = ring.peer(&self.me).and_then(|peer| HeaderValue::from_str(&peer.data).ok());
         let config = publication.config.clone();
-        let mut snapshot = Snapshot { version, ring, config, position, own_address, ..Snapshot::default() };
-        snapshot.heartbeats = [1, feed::VERSION].map(|wire| self.json(wire, &snapshot, false, None).into());
+        let first_whole = State::first_whole(&config);
+        let mut snapshot =
+            Snapshot { version, ring, config, position, own_address, first_whole, ..Snapshot::default() };
+        snapshot.heartbeats = (1..=feed::VERSION).map(|wire| self.json(wire, &snapshot, false, None).into()).collect();
         self.current.send_replace(Arc::new(snapshot));
     }
 
@@ -159,11 +161,10 @@ impl Feed {
         if consistency.record_claim(claim) == Standing::Behind {
             consistency.request_catch_up();
         }
-        let [first, second] = &snapshot.heartbeats;
-        let json = match request.wire {
-            _ if snapshot.is_news_to(request) => self.news(&snapshot, request).ok_or(Unavailable::NoMemory)?,
-            ..=1 => first.clone(),
-            _ => second.clone(),
+        let json = if snapshot.is_news_to(request) {
+            self.news(&snapshot, request).ok_or(Unavailable::NoMemory)?
+        } else {
+            snapshot.heartbeat(request.wire)
         };
         Ok(Reply { json, own_address: snapshot.own_address.clone() })
     }
@@ -176,7 +177,7 @@ impl Feed {
 
     /// The state and the purges that a proxy lacks. `None`: there is no memory for them.
     fn news(&self, snapshot: &Snapshot, request: &FeedRequest) -> Option<Bytes> {
-        let with_state = snapshot.version != request.version;
+        let with_state = snapshot.version(request.wire) != request.version;
         // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
         // that.
         let wire = request.wire.min(feed::VERSION);
@@ -214,7 +215,8 @@ impl Feed {
 
     fn json(&self, wire: u32, snapshot: &Snapshot, with_state: bool, news: Option<News>) -> Vec<u8> {
         let state = with_state.then(|| State::new(wire, &self.installation, snapshot.ring.peers(), &snapshot.config));
-        let response = FeedResponse { wire, peer: self.me.clone(), version: snapshot.version.clone(), state, news };
+        let version = snapshot.version(wire).into_owned();
+        let response = FeedResponse { wire, peer: self.me.clone(), version, state, news };
         let mut json = serde_json::to_vec(&response).unwrap_or_else(|error| {
             tracing::error!(%error, "the feed cannot be written");
             Vec::new()

@@ -1,7 +1,7 @@
 //! Answers to proxies: shared, bounded, marked, and from a coordinator that has started anew.
 
 use super::{answers::MAX_BYTES, proxies::MAX_PER_SECOND, *};
-use meshcache_protocol::{Groups, Peer, Ring, mark::MarkedPosition, purge::Scope};
+use meshcache_protocol::{Groups, Peer, Ring, groups::Mode, mark::MarkedPosition, purge::Scope};
 
 /// A coordinator that has just started, alone in its ring.
 fn started() -> (Arc<Cache>, Arc<Feed>) {
@@ -137,4 +137,27 @@ fn a_coordinator_that_starts_anew_sends_no_proxy_back_in_time() {
     after.publish();
     let news = answer(&after, &proxy).news.unwrap();
     assert_eq!((&news.since, news.purges.len()), (&proxy.position, 1));
+}
+
+#[test]
+fn a_filter_that_learns_more_gets_the_groups_that_were_off_for_it() {
+    let (_cache, feed) = started();
+    let group = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}, "request": {"drop": ["*"]}});
+    let plain = serde_json::json!({"name": "p", "match": {"hosts": ["p"]}, "origin": {"url": "http://o"}});
+    let config = |groups: &[&serde_json::Value]| {
+        serde_json::from_value::<Config>(serde_json::json!({"version": 1, "groups": groups})).unwrap()
+    };
+    let asked = |wire, version: &str| FeedRequest { wire, version: version.into(), ..FeedRequest::default() };
+    feed.set_config(config(&[&plain, &group]));
+    feed.publish_now(&mut feed.publication.lock());
+    let before = answer(&feed, &asked(2, ""));
+    let modes: Vec<_> = before.state.unwrap().config.groups.iter().map(|group| group.mode).collect();
+    assert_eq!((before.wire, modes), (2, vec![Mode::On, Mode::Off]));
+    assert_eq!(answer(&feed, &asked(2, &before.version)).state, None);
+    let after = answer(&feed, &asked(3, &before.version));
+    assert_eq!(after.state.unwrap().config.groups[1].mode, Mode::On);
+    feed.set_config(config(&[&plain]));
+    feed.publish_now(&mut feed.publication.lock());
+    let version = answer(&feed, &asked(2, "")).version;
+    assert_eq!(answer(&feed, &asked(3, &version)).state, None, "both are told the same");
 }

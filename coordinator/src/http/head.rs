@@ -13,7 +13,7 @@ use http::{
     request::Parts,
 };
 use meshcache_protocol::{
-    Field, Reason, Request,
+    Field, Group, Reason, Request,
     forwarding::strips_from_request,
     request::{FORWARDED_PROTO, RequestError, scheme},
     wire::{BadQuestion, Question, header},
@@ -138,6 +138,20 @@ impl RequestHead {
         let line = |(name, value): (&HeaderName, &HeaderValue)| FIELD_OVERHEAD + name.as_str().len() + value.len();
         let fields: usize = self.parts.headers.iter().map(line).sum();
         (target + fields) as u64
+    }
+
+    /// Returns this request as a group's loads send it: without the fields that the group drops.
+    pub(crate) fn edited(&self, group: &Group) -> Self {
+        let mut edited = self.clone();
+        if group.edits_requests() {
+            let own = self.fields();
+            let fields = group.edited(&own).filter_map(|(name, value)| {
+                Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+            });
+            let hosts = self.parts.headers.get_all(HOST).iter().map(|host| (HOST, host.clone()));
+            edited.parts.headers = hosts.chain(fields).collect();
+        }
+        edited
     }
 
     /// Returns this request for the whole response: a GET without conditions or ranges.

@@ -4,7 +4,8 @@ use super::{
     backend,
     variables::{BadVariable, Variables},
 };
-use meshcache_protocol::units::Span;
+use meshcache_protocol::{groups::PathRule, units::Span};
+use serde_json::json;
 use std::fmt::Write;
 
 /// The group's name, as on kubecache's dashboards.
@@ -33,7 +34,9 @@ pub(super) fn yaml(from: &mut Variables<'_>) -> Result<String, BadVariable> {
     let mut yaml = format!("version: 1\ngroups:\n- name: {NAME}\n{mode}  match:\n    hosts: [\"*\"]\n");
     for (n, route) in routes.iter().enumerate() {
         let head = if n == 0 { "    paths:\n" } else { "" };
-        let _ = writeln!(yaml, "{head}    - target: {{regex: {}, search: true}}", serde_json::Value::from(&**route));
+        let rule = json!({"target": {"regex": route, "search": true}});
+        serde_json::from_value::<PathRule>(rule).map_err(|error| BadVariable::new("RESTRICT_ROUTE_REGEXP", error))?;
+        let _ = writeln!(yaml, "{head}    - target: {{regex: {}, search: true}}", json!(route));
     }
     let (timeout, ttl, error_ttl) = (Span::millis(timeout), Span::millis(ttl), Span::millis(error_ttl));
     let _ = write!(

@@ -15,7 +15,7 @@ mod without_effect;
 
 pub use variables::{BadVariable, Note};
 
-use crate::config::extra_ports::ExtraPorts;
+use crate::{config::extra_ports::ExtraPorts, telemetry::request_metrics::Buckets};
 use listeners::Listeners;
 use std::collections::BTreeMap;
 use variables::Variables;
@@ -75,7 +75,9 @@ impl Kubecache {
         }
         if let Some(buckets) = &listeners.buckets {
             arguments.add("--request-metrics", "PROMETHEUS_ENABLE", "kubecache");
-            arguments.add("--request-buckets", "METRICS_BUCKETS_LATENCY_HTTP", buckets);
+            if *buckets != Buckets::default() {
+                arguments.add("--request-buckets", "METRICS_BUCKETS_LATENCY_HTTP", buckets);
+            }
         }
         let arguments = arguments.list;
         Ok(Self { arguments, groups, extra: listeners.extra, is_open, notes: from.notes })

@@ -13,8 +13,7 @@ impl fmt::Display for Kubecache {
             writeln!(f, "#   health at {health}")?;
         }
         if let Some(metrics) = &self.extra.metrics {
-            let [own, kubegroup] = [&metrics.names.own, &metrics.names.kubegroup];
-            writeln!(f, "#   metrics at {}, namespace `{own}`, `{kubegroup}` for kubegroup_*", metrics.port)?;
+            writeln!(f, "#   metrics at {}{}", metrics.port, metrics.names)?;
         }
         if self.is_open {
             writeln!(f, "#   a peer port that answers without a token, and takes no purges")?;

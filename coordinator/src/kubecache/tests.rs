@@ -36,8 +36,7 @@ fn without_any_variable_it_is_kubecache_with_its_defaults() {
             read.arguments.join(" "),
             "--listen [::]:8080 --peer-listen [::]:5000 --admin 127.0.0.1:8081 --status [::]:8082 --store-bytes 100000000 \
              --log-level debug --drain-timeout 20s --discovery pods --discovery-selector app=kubecache \
-             --request-metrics kubecache --request-buckets 0.00001,0.000025,0.00005,0.001,0.0025,0.005,0.01,0.025,0.05,\
-             0.1,0.25,0.5,1,2.5,5,10,25,50,100,250,500,1000"
+             --request-metrics kubecache"
         );
         assert_eq!(
             read.groups,
@@ -94,15 +93,10 @@ fn each_variable_that_has_a_flag_becomes_that_flag() {
         ("KUBEGROUP_LABEL_SELECTOR", "app=a,tier in (b)", "--discovery-selector", "app=a,tier in (b)"),
         ("KUBEGROUP_FORCE_NAMESPACE_DEFAULT", "true", "--discovery-namespace", "default"),
         ("METRICS_BUCKETS_LATENCY_HTTP", "0.1, 1,,10", "--request-buckets", "0.1,1,10"),
-        (
-            "METRICS_BUCKETS_LATENCY_HTTP",
-            "0.1,x",
-            "--request-buckets",
-            &crate::telemetry::request_metrics::Buckets::default().to_string(),
-        ),
     ] {
         assert_eq!(read(&[POD, (name, value)]).argument(flag), Some(becomes), "{name}={value}");
     }
+    assert_eq!(read(&[("METRICS_BUCKETS_LATENCY_HTTP", "0.1,x")]).argument("--request-buckets"), None);
     let read = read(&[POD, ("PROMETHEUS_ENABLE", "0")]);
     assert_eq!((read.argument("--request-metrics"), &read.extra.metrics), (None, &None));
 }
@@ -223,6 +217,7 @@ fn what_kubecache_ends_with_and_what_is_not_there_is_refused_in_one_line() {
         ("BACKEND_URL", "ftp://h", "`ftp://h` is not http://HOST:PORT"),
         ("RESTRICT_ROUTE_REGEXP", "^/prod", "`^/prod` is not a JSON list of texts"),
         ("RESTRICT_ROUTE_REGEXP", "[1]", "`[1]` is not a JSON list of texts"),
+        ("RESTRICT_ROUTE_REGEXP", r#"["^/a", "("]"#, "`(` is not a regex"),
         ("RESTRICT_METHOD", "GET", "`GET` is not a JSON list of texts"),
         ("LISTEN_ADDR", "8080", "`8080` is not :PORT or IP:PORT"),
         ("HEALTH_ADDR", ":http", "`:http` is not :PORT or IP:PORT, for example :8888"),
@@ -275,7 +270,7 @@ fn what_is_printed_is_a_groups_file_with_all_else_in_its_comments() {
     for part in [
         "--discovery-selector 'app in (a, b)'",
         "health at http://[::]:8888/health",
-        "metrics at http://[::]:3000/metrics, namespace `shop`",
+        "metrics at http://[::]:3000/metrics, `shop_` before requests_seconds and groupcache_*",
         "a peer port that answers without a token, and takes no purges",
         "# warning: COMPUTE: `a b` is taken as kubernetes",
     ] {

@@ -1,6 +1,7 @@
 //! Namespaces of metrics: words that stand before names, as kubecache's users have configured them.
 
 use prometheus::proto::MetricFamily;
+use std::fmt;
 
 /// The namespaces of kubecache's metrics. An empty one changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +10,18 @@ pub struct Namespaces {
     pub own: String,
     /// Stands before `kubegroup_*`.
     pub kubegroup: String,
+}
+
+impl fmt::Display for Namespaces {
+    /// What there is, to stand behind an address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, what) in [(&self.own, "requests_seconds and groupcache_*"), (&self.kubegroup, "kubegroup_*")] {
+            if !name.is_empty() {
+                write!(f, ", `{name}_` before {what}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Namespaces {

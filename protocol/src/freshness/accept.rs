@@ -3,6 +3,7 @@
 use crate::request::{
     Request,
     list::{closing, members},
+    weight::thousandths,
 };
 use std::cmp::{Ordering, Reverse};
 
@@ -146,22 +147,6 @@ fn last_parameter(member: &[u8]) -> Option<usize> {
         at = at.saturating_add(1);
     }
     last
-}
-
-/// Reads a weight of `0` to `1` with up to three digits (RFC 9110 section 12.4.2), in thousandths.
-fn thousandths(text: &[u8]) -> Option<u16> {
-    let (whole, rest) = text.split_first()?;
-    let digits = match rest {
-        [] => rest,
-        [b'.', digits @ ..] if digits.len() <= 3 => digits,
-        _ => return None,
-    };
-    let mut value = u16::from(whole.checked_sub(b'0').filter(|n| *n <= 1)?);
-    for at in 0..3 {
-        let digit = digits.get(at).map_or(Some(0), |b| b.is_ascii_digit().then(|| b.saturating_sub(b'0')))?;
-        value = value.saturating_mul(10).saturating_add(u16::from(digit));
-    }
-    (value <= 1000).then_some(value)
 }
 
 /// The parts of a media range: type, then parameters, trimmed.

@@ -111,8 +111,8 @@ fn is_for_origin(request: &Request<'_>) -> bool {
 
 /// Whether a request names its user: it has Authorization, Cookie, one of the group's identity fields, or a token that
 /// the proxy verified. What the group shares does not count, nor does Cookie where the group follows RFC 9111
-/// (`--origin`), which leaves cookies to the origin's Cache-Control and Vary (section 7.3), nor a token that is not sent
-/// to the origin since requests are anonymous.
+/// (`--origin`), which leaves cookies to the origin's Cache-Control and Vary (section 7.3), nor a token where requests
+/// are anonymous (`request.drop: ["*"]`): it is not sent.
 pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let verified = verified && !group.is_anonymous();
     let share = &group.config().share;
@@ -159,7 +159,13 @@ mod tests {
         let letter = group(r#"{"freshness": {"errors": "rfc9111"}}"#);
         assert_eq!(joins(&letter, &ask(b"GET", &[(b"cookie", b"a=b")]), false), Ok(()));
         assert_eq!(joins(&letter, &ask(b"GET", &[(b"authorization", b"x")]), false), Err(NotCollapsed::Identity));
+    }
+
+    #[test]
+    fn a_token_that_is_not_sent_names_nobody() {
         assert_eq!(joins(&group(r#"{"request": {"drop": ["*"]}}"#), &ask(b"GET", &[]), true), Ok(()));
+        let named = group(r#"{"request": {"drop": ["authorization"]}}"#);
+        assert_eq!(joins(&named, &ask(b"GET", &[]), true), Err(NotCollapsed::Identity), "it may be in another field");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Checks of a whole configuration, which no single field can make: equal names, a match without a host.
 
 use super::{
-    config::{Config, GroupConfig},
+    config::{Config, DroppedFields, GroupConfig},
     contradiction::contradiction,
     patterns::{Host, Match, PathRule, Status, is_field_name},
     units::Span,
@@ -63,6 +63,9 @@ pub fn check(config: &Config) -> Result<(), Problem> {
                 return problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
             }
         }
+        if let Some((field, what)) = dropped_too(group) {
+            return problem(field, what);
+        }
         let fresh = &group.freshness;
         if fresh.min > fresh.max {
             return problem("freshness.min", format!("{} is more than freshness.max ({})", fresh.min, fresh.max));
@@ -98,6 +101,33 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Returns a field that names what `request.drop` removes first, and would never be seen.
+fn dropped_too(group: &GroupConfig) -> Option<(&'static str, String)> {
+    let drop = &group.request.drop;
+    if matches!(drop, DroppedFields::Named(names) if names.iter().any(|name| name == "accept-encoding"))
+        && !group.request.accept_encoding.is_empty()
+    {
+        let what = "request.drop removes accept-encoding before it could be reduced: take it out there".into();
+        return Some(("request.acceptEncoding", what));
+    }
+    let is_read = |name: &str| name == "accept-encoding" && !group.request.accept_encoding.is_empty();
+    let named = |names: &[String]| {
+        let name = names.iter().find(|name| drop.contains(name.as_bytes()) && !is_read(name))?;
+        Some(format!("request.drop removes `{name}` before this could read it: leave it out here, or there"))
+    };
+    let cookies = |names: &[String]| {
+        let what = "request.drop removes `cookie` before this could read it: leave it out here, or there";
+        (!names.is_empty() && drop.contains(b"cookie")).then(|| what.to_owned())
+    };
+    let all = [
+        ("bypass.headers", named(&group.bypass.headers)),
+        ("bypass.cookies", cookies(&group.bypass.cookies)),
+        ("key.headers", named(&group.key.headers)),
+        ("key.cookies", cookies(&group.key.cookies)),
+    ];
+    all.into_iter().find_map(|(field, what)| Some((field, what?)))
 }
 
 /// Returns warnings: groups that never match because an earlier one matches all their requests, statuses that are never
@@ -189,6 +219,46 @@ mod tests {
             ),
         ] {
             assert_eq!(check(&config(&groups)).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_cannot_be_named_elsewhere() {
+        let of = |more: &str| {
+            let one =
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "origin": {{"url": "http://o"}}, {more}}}]"#);
+            check(&config(&one)).map_err(|problem| problem.to_string())
+        };
+        for (more, line) in [
+            (
+                r#""request": {"drop": ["*"]}, "bypass": {"headers": ["X-A"]}"#,
+                "groups[0].bypass.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["Cookie"]}, "bypass": {"cookies": ["a"]}"#,
+                "groups[0].bypass.cookies: request.drop removes `cookie` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["x-a"]}, "key": {"headers": ["X-A"]}"#,
+                "groups[0].key.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["*"]}, "key": {"cookies": ["a"]}"#,
+                "groups[0].key.cookies: request.drop removes `cookie` before this could read it: leave it out here, or there",
+            ),
+            (
+                r#""request": {"drop": ["accept-encoding"], "acceptEncoding": ["br"]}"#,
+                "groups[0].request.acceptEncoding: request.drop removes accept-encoding before it could be reduced: take it out there",
+            ),
+        ] {
+            assert_eq!(of(more), Err(line.to_owned()));
+        }
+        for more in [
+            r#""request": {"drop": ["x-a"]}, "key": {"headers": ["x-b"], "cookies": ["a"]}"#,
+            r#""request": {"drop": ["*"], "acceptEncoding": ["br"]}, "key": {"headers": ["accept-encoding"]}"#,
+            r#""request": {"drop": ["*"]}, "share": {"identity": ["x-user"]}"#,
+        ] {
+            assert_eq!(of(more), Ok(()), "{more}");
         }
     }
 

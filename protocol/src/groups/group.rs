@@ -1,12 +1,12 @@
 //! A group.
 
 use super::{
-    config::{GroupConfig, Ignored, KeyHost, PassThrough},
+    config::{Coding, GroupConfig, Ignored, KeyHost, PassThrough, RequestRules},
     patterns::{CallerPattern, NamePattern, Service},
 };
 use crate::{
     reason::Reason,
-    request::{Cookie, Request},
+    request::{Cookie, Field, Reduced, Request, reduce, values},
 };
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ impl NotPassed {
 impl Group {
     pub(super) fn new(mut config: GroupConfig) -> Self {
         // The digests are of the configuration as it is sent: proxies normalise its paths themselves.
-        let (digest, feed_1_digest) = (config.digest(), config.for_feed_1().digest());
+        let (digest, feed_1_digest) = (config.digest(), config.for_feed(1).digest());
         config.r#match.normalize();
         Self { config, digest, feed_1_digest }
     }
@@ -146,6 +146,45 @@ impl Group {
             kept.sort_by(|a, b| parameter(a).cmp(parameter(b)));
         }
         if kept.is_empty() { None } else { Some(Cow::Owned(kept.join("&"))) }
+    }
+
+    /// Whether the cache answers requests of a method. All others pass.
+    pub fn answers(&self, method: &[u8]) -> bool {
+        self.config.methods.contains(method)
+    }
+
+    /// Whether requests may be changed before they are looked up ([`Group::edited`]).
+    pub fn edits_requests(&self) -> bool {
+        !self.config.request.is_default()
+    }
+
+    /// Whether a field of requests is removed. `name`: in lower case.
+    pub(crate) fn drops(&self, name: &[u8]) -> bool {
+        let rules = &self.config.request;
+        rules.drop.contains(name) && (name != b"accept-encoding" || rules.accept_encoding.is_empty())
+    }
+
+    /// Returns a request's fields as the cache sees them and a load sends them: without those that the group drops, and
+    /// with Accept-Encoding reduced. The kind of a request (upgrade, body, gRPC, event stream) is told by its own.
+    pub fn edited<'a>(&'a self, fields: &'a [Field<'a>]) -> impl Iterator<Item = Field<'a>> {
+        let RequestRules { drop, accept_encoding } = &self.config.request;
+        let reduces = !accept_encoding.is_empty();
+        let mut coding = match reduce(values(fields, "accept-encoding"), accept_encoding.iter().map(Coding::as_str)) {
+            Reduced::To(coding) => Some(coding),
+            // Nothing of an anonymous request is the client's own.
+            Reduced::Refuses if !drop.is_all() => Some("identity;q=0"),
+            Reduced::Refuses | Reduced::ToNothing => None,
+        };
+        fields.iter().filter(|(name, _)| !self.drops(name)).filter_map(move |(name, value)| match *name {
+            // The first of its lines is replaced, the others are gone.
+            b"accept-encoding" if reduces => coding.take().map(|coding| (*name, coding.as_bytes())),
+            _ => Some((*name, *value)),
+        })
+    }
+
+    /// Whether [`Group::edited`] changes these fields: a response to the request as it came is for its client alone.
+    pub fn edits(&self, fields: &[Field<'_>]) -> bool {
+        self.edits_requests() && !self.edited(fields).eq(fields.iter().copied())
     }
 
     /// Returns why a request bypasses the cache: it has a header, a cookie or a parameter of the group's `bypass`.

@@ -1,12 +1,15 @@
 //! The heads of requests and responses: borrowed from the host's own, parsed once.
 
+mod accept_encoding;
 mod authority;
 mod connection;
 mod cookie;
 mod flags;
 pub(crate) mod list;
 pub mod normal_form;
+pub(crate) mod weight;
 
+pub(crate) use accept_encoding::{Reduced, reduce};
 pub(crate) use authority::split_host;
 pub use authority::{FORWARDED_PROTO, default_port, scheme, split_port};
 pub use connection::{HOP_BY_HOP, PREFIX, is_hop_by_hop};
@@ -106,8 +109,15 @@ impl<'a> Request<'a> {
         }
         let escaped = normal_form::differs(path) || query.is_some_and(normal_form::differs);
         let flags = if escaped { Flags::ESCAPED } else { Flags::default() };
-        let flags = fields.iter().fold(flags, |flags, (name, value)| flags.with(Flags::of(name, value)));
-        Ok(Self { method, scheme, authority, path, query, fields, flags })
+        Ok(Self { method, scheme, authority, path, query, fields: &[], flags }.with_fields(fields))
+    }
+
+    /// Returns the request with these fields instead of its own.
+    #[must_use]
+    pub fn with_fields(self, fields: &'a [Field<'a>]) -> Self {
+        let of_target = if self.flags.any(Flags::ESCAPED) { Flags::ESCAPED } else { Flags::default() };
+        let flags = fields.iter().fold(of_target, |flags, (name, value)| flags.with(Flags::of(name, value)));
+        Self { fields, flags, ..self }
     }
 
     /// Returns all values of a field, in order. `name`: in lower case.

@@ -2,7 +2,7 @@
 
 use crate::http::header_map::{self, HeaderMap};
 use meshcache_protocol::{
-    Field, Request,
+    Field, Group, Request,
     forwarding::strips_from_request,
     request::{FORWARDED_PROTO, RequestError, scheme, values},
     wire::{PREFIX, header},
@@ -109,6 +109,11 @@ impl<'a> RequestHead<'a> {
     /// The request for the root of its host. It finds the group of a host where the target cannot be read.
     pub fn host_only(&self) -> Result<Request<'_>, RequestError> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, b"/", &self.fields)
+    }
+
+    /// Returns the head as a group looks it up: without the fields that the group drops.
+    pub fn edited<'g>(&'g self, group: &'g Group) -> RequestHead<'g> {
+        RequestHead { fields: group.edited(&self.fields).collect(), ..*self }
     }
 
     /// Copies the head into a header map, for a request that waits. [`RequestHead::read`] reads the same request from

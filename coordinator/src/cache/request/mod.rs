@@ -6,7 +6,7 @@ pub(crate) mod tests;
 use crate::{
     cache::groups::{GroupTable, ServedGroup},
     consistency::catch_up::Claim,
-    http::head::RequestHead,
+    http::head::{Fields, RequestHead},
     settings::{Identity, Port, Settings},
 };
 use http::{Method, StatusCode};
@@ -22,8 +22,9 @@ use std::{sync::Arc, time::Duration};
 /// A request that is looked up.
 pub(crate) struct CacheRequest<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
+    /// As the client sent it: what passes.
     pub(crate) head: &'a RequestHead,
-    /// The request as the rules of HTTP caching see it.
+    /// The request as the rules of HTTP caching see it, after `request` of the group.
     pub(crate) http: Request<'a>,
     pub(crate) key: Key,
     /// The question of a proxy or a coordinator; none: a plain client's request.
@@ -83,14 +84,15 @@ impl CacheRequest<'_> {
     }
 }
 
-/// Decides what becomes of a request. `fields`: the head's own.
-pub(crate) fn classify<'a>(
+/// Decides what becomes of a request. `fields`: the head's own. `edited`: the place for what its group leaves of them.
+pub(crate) fn classify<'r, 'a: 'r>(
     port: Port,
     head: &'a RequestHead,
     fields: &'a [Field<'a>],
+    edited: &'r mut Fields<'a>,
     table: &'a GroupTable,
     settings: &Settings,
-) -> Result<CacheRequest<'a>, NotLookedUp<'a>> {
+) -> Result<CacheRequest<'r>, NotLookedUp<'r>> {
     let identity = settings.identity;
     let refused = |status, reason| NotLookedUp::Refused { status, reason };
     let question = match RequestHead::question(fields) {
@@ -186,8 +188,18 @@ pub(crate) fn classify<'a>(
     }
     let is_debugger = request.flags.any(Flags::CONTROL) && table.groups.is_debugger(caller);
     let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
-    if let Some(reason) = (request.not_for_caches())
-        .or_else(|| asks_to().then_some(Reason::Debugger))
+    // What kind of request it is, its own fields say. Then the group decides by what it leaves of them.
+    let kind = request.not_for_caches().or_else(|| (!group.answers(request.method)).then_some(Reason::Method));
+    let asks_to_pass = asks_to();
+    let is_debugged = is_debugger && request.value(header::DEBUG) == Some(b"1");
+    let request = if group.edits_requests() {
+        edited.extend(group.edited(fields));
+        request.with_fields(edited)
+    } else {
+        request
+    };
+    if let Some(reason) = kind
+        .or_else(|| asks_to_pass.then_some(Reason::Debugger))
         .or_else(|| group.bypass_reason(&request))
         .or_else(|| (group.config().mode == Mode::Off).then_some(Reason::Off))
     {
@@ -198,7 +210,6 @@ pub(crate) fn classify<'a>(
     }
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
     let key = Key::of(group, &request, route);
-    let is_debugged = is_debugger && request.value(header::DEBUG) == Some(b"1");
     Ok(CacheRequest { served, head, http: request, key, question, is_from_peer: port == Port::Peer, is_debugged })
 }
 

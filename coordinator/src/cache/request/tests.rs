@@ -27,7 +27,8 @@ pub(crate) fn classified<R>(
     let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let head = RequestHead::read(Port::Data, request.body(()).unwrap().into_parts().0).unwrap();
     let (fields, table) = (head.fields(), cache.group_table());
-    check(classify(Port::Data, &head, &fields, &table, &cache.settings))
+    let mut edited = Fields::new();
+    check(classify(Port::Data, &head, &fields, &mut edited, &table, &cache.settings))
 }
 
 /// What becomes of a request, in words.
@@ -115,4 +116,33 @@ fn the_nearest_proxys_element_names_the_caller() {
 fn rounds_through_one_installation_are_counted() {
     assert_eq!(loops(&read(&[(b"cdn-loop", b"other"), (b"cdn-loop", b"meshcache, MeshCache; v=1")]), "meshcache"), 2);
     assert_eq!(loops(&read(&[(b"cdn-loop", b"other")]), "meshcache"), 0);
+}
+
+#[test]
+fn a_request_is_looked_up_without_what_its_group_drops() {
+    let cache = cache(serde_json::json!({
+        "request": {"drop": ["*"], "acceptEncoding": ["br"]},
+        "bypass": {"query": ["live"]},
+        "methods": ["GET"],
+    }));
+    let personal = [("cookie", "a=1"), ("authorization", "x"), ("accept-encoding", "gzip, br"), ("range", "bytes=0-1")];
+    classified(&cache, "GET", "/a", &personal, |request| {
+        let Ok(request) = request else { panic!("it is not looked up") };
+        let seen: Vec<_> = request.http.fields.iter().map(|(name, value)| [*name, *value]).collect();
+        assert_eq!(seen, [[&b"accept-encoding"[..], b"br"], [b"range", b"bytes=0-1"]]);
+        assert!(request.head.headers().contains_key("cookie"), "it passes as it came");
+        let load = request.head.edited(&request.served.group);
+        assert_eq!(load.headers().len(), 3, "{:?}", load.headers());
+        assert!(!request.http.flags.any(Flags::COOKIE.with(Flags::AUTHORIZATION)) && load.authority() == b"h");
+    });
+    for (method, fields, expected) in [
+        ("GET", &[("cookie", "a=1")][..], "lookup g"),
+        ("HEAD", &[], "pass method false"),
+        ("GET", &[("upgrade", "h2c")], "pass upgrade false"),
+        ("GET", &[("content-type", "application/grpc")], "pass grpc false"),
+        ("GET", &[("accept", "text/event-stream")], "pass event-stream false"),
+        ("GET", &[("content-length", "3")], "pass body false"),
+    ] {
+        assert_eq!(outcome(&cache, method, "/a", fields), expected, "{method} {fields:?}");
+    }
 }

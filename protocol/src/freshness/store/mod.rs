@@ -141,16 +141,16 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(Vary::in_group(group, response) == Vary::Everything, NotStored::VaryEverything)?;
     no(subject.named && !control.permits, NotStored::Identity)?;
     no(sets_cookie(subject, errors), NotStored::SetCookie)?;
-    no(!errors.to_the_letter() && answers_conditions(request, response), NotStored::Status)?;
+    no(answers_conditions(request, response), NotStored::Status)?;
     no(!subject.admits_status(), NotStored::Status)?;
     no(is_larger(response, group.config().limits.object.0), NotStored::TooLarge)
 }
 
 /// Whether a response may depend on the request's conditions, range or expectation, and not on its target alone: every
-/// status except a success, which is the whole or a part that names its range.
+/// one except the whole (200) and a part that names its range (206).
 fn answers_conditions(request: &Request<'_>, response: &Response<'_>) -> bool {
     request.flags.any(Flags::CONDITIONAL.with(Flags::RANGE).with(Flags::EXPECT))
-        && !(200..300).contains(&response.status)
+        && !matches!(response.status, 200 | 206)
 }
 
 /// Whether Set-Cookie keeps a response out of the store: always, unless the group stores such responses without it, or

@@ -3,6 +3,7 @@
 //!
 //! An unknown field is an error, except in the filter (wasm), which ignores it: a later coordinator may send it.
 
+mod feed;
 mod freshness;
 mod key;
 mod limits;
@@ -113,20 +114,6 @@ pub struct GroupConfig {
 }
 
 impl GroupConfig {
-    /// Returns the configuration for proxies: without the origin's address and what it gets.
-    pub(crate) fn for_proxies(&self) -> Self {
-        Self { origin: Origin::hidden(self.origin.timeout), ..self.clone() }
-    }
-
-    /// Returns the configuration for filters of the feed's version 1, which make the digest of it themselves.
-    pub(crate) fn for_feed_1(&self) -> Self {
-        let mut config = self.for_proxies();
-        if config.freshness.errors == Errors::Safe {
-            config.freshness.errors = Errors::Rfc9111;
-        }
-        config
-    }
-
     /// Returns a digest of the group's rules.
     pub(crate) fn digest(&self) -> String {
         digest(self)

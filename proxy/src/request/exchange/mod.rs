@@ -14,6 +14,7 @@ use crate::{
     state::{
         counters::{Outcome, Reason, outcome_of_pass},
         listener_config::{ListenerConfig, Side},
+        snapshot::Snapshot,
         worker::Worker,
     },
 };
@@ -64,57 +65,92 @@ pub fn start<'w>(
         }
         _ => (false, false),
     };
-    let mut cluster = None;
-    let reason = if mode == Mode::Off {
-        Some(Reason::Off)
-    } else if bypass {
-        Some(Reason::Debugger)
+    // What kind of request it is, its own fields say. Then the group decides by what it leaves of them.
+    let kind = uncacheable(&request, arrival.has_body, &snapshot.installation)
+        .or_else(|| (!group.answers(request.method)).then_some(Reason::Method));
+    let grouped = Grouped { listener, snapshot, side, group, mode, bypass, debug, kind, facts };
+    if group.edits_requests() {
+        let edited = arrival.head.edited(group);
+        let request = request.with_fields(edited.fields());
+        grouped.decide(worker, Arrival { head: &edited, ..arrival }, &request, now)
     } else {
-        uncacheable(&request, arrival.has_body, &snapshot.installation)
-            .or_else(|| group.bypass_reason(&request))
-            .or_else(|| group.has_ambiguous_cookie(&request).then_some(Reason::AmbiguousCookie))
-            .or_else(|| (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller))
-            // Last, and not where the request passes because no peer may be asked: it costs a call.
-            .or_else(|| {
-                if mode == Mode::On && has_no_source(worker, now) {
-                    return None;
-                }
-                cluster = facts.cluster();
-                cluster.is_none().then_some(Reason::Route)
-            })
-    };
-    let route =
-        cluster.filter(|_| group.keys_route()).map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
-    match (reason, mode) {
-        // Off, or only observed: nothing changes for the client. A request of another part of this cache is judged
-        // there, by all that the service says.
-        (Some(reason), Mode::Off | Mode::Observe) | (Some(reason @ Reason::Loop), Mode::On) => {
-            worker.counters.count_request(group.name(), outcome_of_pass(reason));
-            pass_unnoticed(worker, reason)
-        }
-        (None, Mode::Off | Mode::Observe) => {
-            worker.counters.count_request(group.name(), Outcome::Observed);
-            worker.counters.count_pass(Reason::Observe);
-            let observable = Observable { listener, side, group, request: &request, route };
-            match observable.begin(worker, arrival, facts, now) {
-                Some(observed) => Step::Observe(Box::new(observed)),
-                None => Step::Pass(Pass::unnoticed(Reason::Observe)),
+        grouped.decide(worker, arrival, &request, now)
+    }
+}
+
+/// What is known of a request of a group, besides its fields.
+struct Grouped<'a> {
+    listener: &'a ListenerConfig,
+    snapshot: &'a Snapshot,
+    side: Side,
+    group: &'a Arc<Group>,
+    mode: Mode,
+    /// A debugger asks to bypass the cache.
+    bypass: bool,
+    /// A debugger asks for reasons and key.
+    debug: bool,
+    /// Why no cache answers a request of this kind.
+    kind: Option<Reason>,
+    facts: &'a dyn Facts,
+}
+
+impl Grouped<'_> {
+    /// Decides what happens to the request. `arrival` and `request`: as the group sees them.
+    fn decide<'w>(self, worker: &'w mut Worker, arrival: Arrival<'_, '_>, request: &Request<'_>, now: u64) -> Step<'w> {
+        let Self { listener, snapshot, side, group, mode, bypass, debug, kind, facts } = self;
+        let mut cluster = None;
+        let reason = if mode == Mode::Off {
+            Some(Reason::Off)
+        } else if bypass {
+            Some(Reason::Debugger)
+        } else {
+            kind.or_else(|| group.bypass_reason(request))
+                .or_else(|| group.has_ambiguous_cookie(request).then_some(Reason::AmbiguousCookie))
+                .or_else(|| {
+                    (group.is_guarded() && !group.admits(facts.caller(side).as_deref())).then_some(Reason::Caller)
+                })
+                // Last, and not where the request passes because no peer may be asked: it costs a call.
+                .or_else(|| {
+                    if mode == Mode::On && has_no_source(worker, now) {
+                        return None;
+                    }
+                    cluster = facts.cluster();
+                    cluster.is_none().then_some(Reason::Route)
+                })
+        };
+        let route = cluster
+            .filter(|_| group.keys_route())
+            .map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
+        match (reason, mode) {
+            // Off, or only observed: nothing changes for the client. A request of another part of this cache is judged
+            // there, by all that the service says.
+            (Some(reason), Mode::Off | Mode::Observe) | (Some(reason @ Reason::Loop), Mode::On) => {
+                worker.counters.count_request(group.name(), outcome_of_pass(reason));
+                pass_unnoticed(worker, reason)
             }
-        }
-        (Some(reason), Mode::On) => {
-            let key = debug.then(|| Key::of(group, &request, None));
-            Step::Pass(Pass::of_group(worker, group, &snapshot.installation, reason, key.as_ref()))
-        }
-        // The key is not needed.
-        (None, Mode::On) if has_no_source(worker, now) => {
-            let key = debug.then(|| Key::of(group, &request, None));
-            Step::Pass(Pass::of_group(worker, group, &snapshot.installation, Reason::NoPeer, key.as_ref()))
-        }
-        (None, Mode::On) => {
-            let key = Key::of(group, &request, route.as_ref().map(|route| route.as_str().as_bytes()));
-            let request = &request;
-            CachedRequest { listener, snapshot, side, group, request, key, route, facts, debug }
-                .answer(worker, arrival, now)
+            (None, Mode::Off | Mode::Observe) => {
+                worker.counters.count_request(group.name(), Outcome::Observed);
+                worker.counters.count_pass(Reason::Observe);
+                let observable = Observable { listener, side, group, request, route };
+                match observable.begin(worker, arrival, facts, now) {
+                    Some(observed) => Step::Observe(Box::new(observed)),
+                    None => Step::Pass(Pass::unnoticed(Reason::Observe)),
+                }
+            }
+            (Some(reason), Mode::On) => {
+                let key = debug.then(|| Key::of(group, request, None));
+                Step::Pass(Pass::of_group(worker, group, &snapshot.installation, reason, key.as_ref()))
+            }
+            // The key is not needed.
+            (None, Mode::On) if has_no_source(worker, now) => {
+                let key = debug.then(|| Key::of(group, request, None));
+                Step::Pass(Pass::of_group(worker, group, &snapshot.installation, Reason::NoPeer, key.as_ref()))
+            }
+            (None, Mode::On) => {
+                let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
+                CachedRequest { listener, snapshot, side, group, request, key, route, facts, debug }
+                    .answer(worker, arrival, now)
+            }
         }
     }
 }

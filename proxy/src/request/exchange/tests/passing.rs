@@ -232,3 +232,12 @@ fn a_pass_is_for_its_variant_and_drops_nothing_hot_and_ends_with_a_shared_respon
     proxy.worker.hot.clear();
     assert!(matches!(get(&mut proxy, "en"), Happened::CallOut(_)), "the pass is forgotten");
 }
+
+#[test]
+fn a_method_that_the_group_does_not_name_passes() {
+    let mut proxy = Proxy::new(r#"{"methods": ["HEAD", "QUERY"]}"#);
+    for method in ["GET", "QUERY", "POST"] {
+        assert_eq!(proxy.request(method, "/x", &[]), Happened::Pass(Reason::Method), "{method}");
+    }
+    assert!(matches!(proxy.request("HEAD", "/x", &[]), Happened::CallOut(_)));
+}

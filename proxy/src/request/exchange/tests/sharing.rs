@@ -148,3 +148,22 @@ fn the_snapshot_is_shared_not_copied() {
     proxy.get("/x");
     assert!(Rc::ptr_eq(proxy.listener.snapshot().unwrap(), proxy.worker.snapshot().unwrap()));
 }
+
+#[test]
+fn users_of_a_group_that_drops_all_share_one_lookup_that_carries_nothing_of_theirs() {
+    let mut proxy = Proxy::new(r#"{"request": {"drop": ["*"], "acceptEncoding": ["gzip"]}}"#);
+    proxy.verified = true;
+    let ann = [("cookie", "user=ann"), ("accept-encoding", "br, gzip"), ("x-forwarded-host", "evil")];
+    let Happened::CallOut(callout) = proxy.request("GET", "/x", &ann) else { panic!("no lookup") };
+    let bob = [("authorization", "Bearer b"), ("accept-encoding", "gzip;q=0.5")];
+    assert_eq!(proxy.request("GET", "/x", &bob), Happened::Wait);
+    let of = &proxy.worker.lookups.get(callout.lookup).unwrap().request;
+    let fields: Vec<_> = fields_of(&of.map).into_iter().filter(|(name, _)| !name.starts_with(':')).collect();
+    assert_eq!(fields, [("accept-encoding".to_owned(), "gzip".to_owned())]);
+    let replied = proxy.respond(callout.lookup, SHARED, &[("vary", "cookie, accept-encoding")], "body");
+    assert_eq!(replied.len(), 2);
+    assert_eq!(proxy.request("GET", "/x", &ann), hot("body"));
+    let Happened::CallOut(_) = proxy.get("/x") else { panic!("another coding is another variant") };
+    assert_eq!(proxy.request_with("GET", "/x", &ann, true), Happened::Pass(Reason::Body));
+    assert_eq!(proxy.request("GET", "/x", &[("accept", "text/event-stream")]), Happened::Pass(Reason::EventStream));
+}

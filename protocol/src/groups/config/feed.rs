@@ -1,0 +1,65 @@
+//! The configuration of a group as proxies are told it.
+
+use super::{Errors, GroupConfig, Methods, Mode, Origin, RequestRules};
+use crate::groups::patterns::{Match, PathRule};
+
+impl GroupConfig {
+    /// Returns the configuration for proxies that speak this version of the feed: without the origin's address and what
+    /// it gets. A group with rules that they do not know is off for them: they pass all that it may match.
+    pub(crate) fn for_feed(&self, version: u32) -> Self {
+        if version < self.feed_version() {
+            return self.off();
+        }
+        let mut config = Self { origin: Origin::hidden(self.origin.timeout), ..self.clone() };
+        if version < 3 {
+            // Their requests with QUERY pass.
+            config.methods = Methods::default();
+        }
+        // Version 1 makes the digest of the configuration itself.
+        if version < 2 && config.freshness.errors == Errors::Safe {
+            config.freshness.errors = Errors::Rfc9111;
+        }
+        config
+    }
+
+    /// Returns the first version of the feed whose readers serve this group rightly. Readers pass over fields that they
+    /// do not know, so each field that changes what a proxy must do stands here.
+    pub(crate) fn feed_version(&self) -> u32 {
+        let is_as_ever = self.request.is_default() && self.methods.get && self.methods.head;
+        let is_new = !is_as_ever || self.r#match.paths.iter().chain(&self.r#match.exclude).any(is_target);
+        if is_new { 3 } else { 1 }
+    }
+
+    /// Returns a group of this name that is off and matches at least what this one does, in words that every version
+    /// reads.
+    fn off(&self) -> Self {
+        let Match { service, hosts, paths, exclude } = self.r#match.clone();
+        let paths = if paths.iter().any(is_target) { Vec::new() } else { paths };
+        let exclude = exclude.into_iter().filter(|rule| !is_target(rule)).collect();
+        Self {
+            name: self.name.clone(),
+            mode: Mode::Off,
+            r#match: Match { service, hosts, paths, exclude },
+            methods: Methods::default(),
+            request: RequestRules::default(),
+            bypass: Default::default(),
+            callers: Vec::new(),
+            pass_through: Default::default(),
+            key: Default::default(),
+            origin: Origin::hidden(self.origin.timeout),
+            patience: super::patience(),
+            overload: Default::default(),
+            freshness: Default::default(),
+            hedge: Default::default(),
+            min_uses: super::min_uses(),
+            limits: Default::default(),
+            hot: Default::default(),
+            share: Default::default(),
+            tags: Default::default(),
+        }
+    }
+}
+
+fn is_target(rule: &PathRule) -> bool {
+    matches!(rule, PathRule::Target(_))
+}
