@@ -42,6 +42,8 @@ pub struct FeedRequest {
     pub announced: MarkedPosition,
     /// Whether the response is wanted at once: the proxy has lost another coordinator.
     pub at_once: bool,
+    /// Whether the proxy knows purges by `regex` and `hosts`. To others they are told as their group, or as everything.
+    pub exact: bool,
     /// Group to outcome to number of requests since the last answered poll.
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
 }

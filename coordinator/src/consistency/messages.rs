@@ -15,6 +15,9 @@ pub struct CatchUpRequest {
     /// The sender.
     #[serde(rename = "by", skip_serializing_if = "Option::is_none")]
     pub from: Option<Peer>,
+    /// Whether the sender knows purges by `regex` and `hosts`. To others they are told as their group, or as everything.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
 }
 
 /// The purges that the requester lacks.
@@ -43,8 +46,9 @@ mod tests {
     #[test]
     fn the_json_is_the_same_in_every_release() {
         let from = Peer { name: "a".into(), data: "10.0.0.1:1".into(), peer: "10.0.0.1:2".into() };
-        let request = CatchUpRequest { position: Position::parse("a.1:3").unwrap(), from: Some(from.clone()) };
-        assert_eq!(serde_json::to_value(&request).unwrap(), json!({"position": "a.1:3", "by": from}));
+        let request =
+            CatchUpRequest { position: Position::parse("a.1:3").unwrap(), from: Some(from.clone()), exact: true };
+        assert_eq!(serde_json::to_value(&request).unwrap(), json!({"position": "a.1:3", "by": from, "exact": true}));
         assert_eq!(serde_json::to_value(CatchUpRequest::default()).unwrap(), json!({"position": ""}));
         let response = CatchUpResponse {
             source: "a.1".into(),

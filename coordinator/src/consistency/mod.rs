@@ -188,7 +188,7 @@ impl Consistency {
 
     /// The request by which this coordinator catches up with a peer.
     pub(crate) fn request(&self) -> CatchUpRequest {
-        CatchUpRequest { position: (*self.log.position()).clone(), from: self.own_peer() }
+        CatchUpRequest { position: (*self.log.position()).clone(), from: self.own_peer(), exact: true }
     }
 
     /// Answers a peer that catches up, and records that it has asked.
@@ -206,7 +206,7 @@ impl Consistency {
             holds_lease,
             position,
             truncated: purges.is_err(),
-            purges: purges.unwrap_or_default(),
+            purges: purges.unwrap_or_default().into_iter().map(|purge| purge.told(request.exact)).collect(),
         }
     }
 

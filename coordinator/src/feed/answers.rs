@@ -12,8 +12,9 @@ pub(super) const MAX_BYTES: u64 = 16 << 20;
 /// The longest answer that needs no reservation, bytes.
 pub(super) const MAX_SMALL: usize = 4096;
 
-/// The version of the wire, whether the state is included, and the position of the proxy.
-type AnswerKey = (u32, bool, Position);
+/// The version of the wire, whether the state is included, whether purges are told exactly, and the position of the
+/// proxy.
+type AnswerKey = (u32, bool, bool, Position);
 
 /// The answers of one snapshot that are kept.
 pub(super) type KeptAnswers = HashMap<AnswerKey, Answer>;

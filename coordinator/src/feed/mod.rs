@@ -181,7 +181,7 @@ impl Feed {
         // A later version is answered in this one: in the middle of an upgrade, or back from it, the filter understands
         // that.
         let wire = request.wire.min(feed::VERSION);
-        let key = (wire, with_state, request.position.clone());
+        let key = (wire, with_state, request.exact, request.position.clone());
         // Locked while the answer is made: for proxies at the same position it is made once.
         let mut kept = snapshot.answers.lock();
         if let Some(answer) = kept.get(&key) {
@@ -194,7 +194,10 @@ impl Feed {
         let news = (!request.position.covers(&snapshot.position)).then(|| {
             let (position, marks) = ((*snapshot.position).clone(), marks());
             match consistency.since(&request.position, MAX_PURGES) {
-                Ok(purges) => News { since: request.position.clone(), position, marks, purges },
+                Ok(purges) => {
+                    let purges = purges.into_iter().map(|purge| purge.told(request.exact)).collect();
+                    News { since: request.position.clone(), position, marks, purges }
+                }
                 Err(Truncated) => lost(position, marks),
             }
         });

@@ -93,6 +93,18 @@ fn proxies_with_made_up_positions_take_no_more_than_the_memory_for_answers() {
 }
 
 #[test]
+fn a_proxy_that_does_not_know_regexes_is_told_the_group() {
+    let (cache, feed) = started();
+    issue(&cache, Scope { group: Some("g".into()), regex: vec!["/a".into()], ..Scope::default() });
+    feed.publish();
+    for (exact, regex) in [(false, &[][..]), (true, &["/a".to_owned()])] {
+        let news = answer(&feed, &FeedRequest { exact, ..FeedRequest::default() }).news.unwrap();
+        let told = &news.purges[0].scope;
+        assert_eq!((told.group.as_deref(), &*told.regex), (Some("g"), regex));
+    }
+}
+
+#[test]
 fn proxies_get_marks_and_peers_are_asked_for_what_a_right_one_proves() {
     let (before, feed) = started();
     before.set_peer_tokens(&["token".to_owned()]);

@@ -25,6 +25,9 @@ pub(super) enum CallError {
     /// The peer's address refuses connections: no coordinator runs there.
     #[error("connection refused")]
     Refused,
+    /// The peer does not understand the call: it is of an older version.
+    #[error("it answers 400")]
+    NotUnderstood,
     /// Anything else: the peer may be alive.
     #[error("{0}")]
     Unresponsive(String),
@@ -62,6 +65,9 @@ impl PeerConnection {
         let response = sender.send_request(request).await.map_err(unresponsive)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unresponsive)?.to_bytes();
+        if status == StatusCode::BAD_REQUEST {
+            return Err(CallError::NotUnderstood);
+        }
         if status != StatusCode::OK {
             return Err(CallError::Unresponsive(format!("it answers {status}")));
         }

@@ -13,6 +13,17 @@ pub enum PurgeCall {
     Count(Scope),
 }
 
+impl PurgeCall {
+    /// Returns the purge in the words of a peer that did not understand it; `None`: there are no others.
+    pub(super) fn widened(&self) -> Option<Self> {
+        match self {
+            Self::Purge(purge) => Some(Self::Purge(Purge { scope: purge.scope.widened()?, ..purge.clone() })),
+            // More would be counted.
+            Self::Count(_) => None,
+        }
+    }
+}
+
 /// The result of a purge, on one coordinator or on all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,6 +53,12 @@ mod tests {
         let purge = Purge { source: "a.1".into(), n: 3, ..Purge::default() };
         let json = serde_json::to_value(&purge).unwrap();
         assert_eq!(serde_json::to_value(PurgeCall::Purge(purge)).unwrap(), json!({"purge": json}));
+        let by_regex = Scope { group: Some("g".into()), regex: vec!["/a".into()], ..Scope::default() };
+        let call = PurgeCall::Purge(Purge { source: "a.1".into(), n: 3, scope: by_regex.clone(), soft: true });
+        let wider = call.widened().unwrap();
+        let json = json!({"purge": {"source": "a.1", "n": 3, "what": {"group": "g"}, "soft": true}});
+        assert_eq!(serde_json::to_value(&wider).unwrap(), json, "as an older peer reads it");
+        assert_eq!((wider.widened(), PurgeCall::Count(by_regex).widened()), (None, None));
         let report = PurgeReport { id: "a.1:3".into(), entries: 1, bytes: 2, ..PurgeReport::default() };
         let json = json!({"id": "a.1:3", "entries": 1, "bytes": 2, "unreached": []});
         assert_eq!(serde_json::to_value(&report).unwrap(), json);

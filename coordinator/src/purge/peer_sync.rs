@@ -149,7 +149,9 @@ impl PeerSync {
                 self.unresponsive.clear(&peer.name, "it refuses connections");
                 self.consistency.peer_refused(&peer.name, sent)
             }
-            Err(CallError::Unresponsive(why)) => return self.unresponsive.mark(&peer.name, &why),
+            Err(error @ (CallError::NotUnderstood | CallError::Unresponsive(_))) => {
+                return self.unresponsive.mark(&peer.name, &error.to_string());
+            }
         };
         self.local.renew(renewal).await;
     }

@@ -22,7 +22,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::{Peer, paths};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// The time that a peer has for a purge before it is named as unreached: longer than a lease, so that it has stopped
@@ -139,9 +139,16 @@ impl Purger {
 /// Sends a purge to a peer, again and again until it is acknowledged or the peer refuses.
 async fn send(tokens: &Tokens, peer: &Peer, call: &PurgeCall) -> Result<PurgeReport, CallError> {
     let token = tokens.first().ok_or_else(|| CallError::Unresponsive("no --peer-token-file".into()))?;
+    let mut call = Cow::Borrowed(call);
     loop {
-        match PeerConnection::to(peer).call(paths::PURGE, call, &token).await {
-            Err(CallError::Unresponsive(why)) => tracing::debug!(peer = peer.name, error = why, "retrying purge"),
+        match PeerConnection::to(peer).call(paths::PURGE, &*call, &token).await {
+            Err(CallError::NotUnderstood) if let Some(wider) = call.widened() => {
+                call = Cow::Owned(wider);
+                continue;
+            }
+            Err(error @ (CallError::NotUnderstood | CallError::Unresponsive(_))) => {
+                tracing::debug!(peer = peer.name, %error, "retrying purge");
+            }
             end => return end,
         }
         tokio::time::sleep(RETRY).await;

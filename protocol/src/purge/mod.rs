@@ -78,6 +78,15 @@ impl Purge {
         format!("{}:{}", self.source, self.n)
     }
 
+    /// Returns the purge as a reader is told it that knows `regex` and `hosts`, or does not.
+    #[must_use]
+    pub fn told(mut self, exact: bool) -> Self {
+        if let Some(wider) = (!exact).then(|| self.scope.widened()).flatten() {
+            self.scope = wider;
+        }
+        self
+    }
+
     /// Estimates the bytes that it takes in memory.
     fn size(&self) -> usize {
         let Scope { urls, group, hosts, paths, prefixes, regex, tags, all: _ } = &self.scope;
@@ -91,8 +100,8 @@ impl Purge {
 /// The entries that a purge removes. All variants of a matching entry go.
 ///
 /// `group` and `hosts` limit what `paths`, `prefixes`, `regex` and `tags` select. With none of these, all within the
-/// limits goes; without a limit, they select nothing. A reader that does not know one of the fields takes the purge for
-/// one of everything ([`Purge`]), so a field that is added must not be empty where it matters.
+/// limits goes; without a limit, they select nothing. Readers that do not know `regex` and `hosts` are told another scope
+/// ([`Scope::widened`]), or take it for everything ([`Purge`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scope {
@@ -120,6 +129,19 @@ pub struct Scope {
     /// Everything.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
+}
+
+impl Scope {
+    /// Returns the scope in the words of readers that do not know `regex` and `hosts`: as its group, or as everything.
+    /// `None`: they know its words.
+    pub fn widened(&self) -> Option<Self> {
+        (!self.regex.is_empty() || !self.hosts.is_empty()).then(|| Self {
+            urls: self.urls.clone(),
+            group: self.group.clone(),
+            all: self.all || self.group.is_none(),
+            ..Self::default()
+        })
+    }
 }
 
 /// Makes a source's name: the coordinator's name, shortened and escaped to fit a header, and a number that no other

@@ -34,17 +34,21 @@ struct OldScope {
 }
 
 #[test]
-fn older_readers_take_a_purge_by_regex_or_host_for_one_of_everything_and_read_all_others() {
-    for (scope, is_known) in [
-        (r#"{"group":"g","tags":["t"]}"#, true),
-        (r#"{"urls":["http://h/a"]}"#, true),
-        (r#"{"group":"g","regex":["/a"]}"#, false),
-        (r#"{"group":"g","hosts":["h"]}"#, false),
-        (r#"{"hosts":["*"],"tags":["t"]}"#, false),
+fn older_readers_are_told_a_purge_by_regex_or_host_as_its_group_or_as_everything() {
+    for (scope, told) in [
+        (r#"{"group":"g","tags":["t"]}"#, r#"{"group":"g","tags":["t"]}"#),
+        (r#"{"urls":["http://h/a"]}"#, r#"{"urls":["http://h/a"]}"#),
+        (r#"{"group":"g","regex":["/a"]}"#, r#"{"group":"g"}"#),
+        (r#"{"group":"g","hosts":["h"],"paths":["/a"]}"#, r#"{"group":"g"}"#),
+        (r#"{"hosts":["*"],"tags":["t"]}"#, r#"{"all":true}"#),
     ] {
-        let written = serde_json::to_string(&serde_json::from_str::<Scope>(scope).unwrap()).unwrap();
-        assert_eq!(written, scope, "nothing that is empty is written");
-        assert_eq!(serde_json::from_str::<OldScope>(&written).is_ok(), is_known, "{scope}");
+        let purge = Purge { scope: serde_json::from_str(scope).unwrap(), ..Purge::default() };
+        let [exact, wider] =
+            [true, false].map(|exact| serde_json::to_string(&purge.clone().told(exact).scope).unwrap());
+        assert_eq!((&*exact, &*wider), (scope, told));
+        assert!(serde_json::from_str::<OldScope>(&wider).is_ok());
+        // One that hears of it otherwise reads a purge of everything.
+        assert_eq!(serde_json::from_str::<OldScope>(&exact).is_ok(), scope == told);
     }
 }
 

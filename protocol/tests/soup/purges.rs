@@ -66,6 +66,10 @@ proptest! {
             }
             KeyMatch::No => {}
         }
+        if let Some(wider) = scope.widened() {
+            let is_kept = Matcher::new(&wider, &GROUPS).match_key(&key) == KeyMatch::No;
+            prop_assert!(matcher.match_key(&key) == KeyMatch::No || !is_kept, "older readers remove no less");
+        }
         let purge = Purge { source: "a.1".into(), n: 1, scope: scope.clone(), soft: false };
         let read: Purge = serde_json::from_slice(&serde_json::to_vec(&purge).unwrap()).unwrap();
         prop_assert_eq!(&read, &purge);

@@ -227,6 +227,7 @@ impl Feed {
             position: worker.position().clone(),
             announced: worker.purge_ack().clone(),
             at_once,
+            exact: true,
             requests: self.sent_counts.clone(),
         };
         let body = serde_json::to_vec(&question).ok()?;
