@@ -76,6 +76,10 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
     if request.is_from_peer {
         metrics.server_requests.inc();
     }
+    // A question that comes back for the flight that it waits for is no further request.
+    if group.config().min_uses > 1 && request.question.as_ref().is_none_or(|question| question.flight == 0) {
+        cache.uses.record(request.key.hash(), now);
+    }
     let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
     let stored = stored.filter(|entry| !invalidation::invalidate_if_changed(cache, request, entry, now));
     let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
@@ -147,6 +151,9 @@ fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
 async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss: StoreMiss) -> Response<Body> {
     let StoreMiss { reuse, fwd, validates } = miss;
+    if peer_load::refuses_crosstalk(cache, request) {
+        request.served.metrics.crosstalk_refusals.inc();
+    }
     if !request.head.reserve(&cache.head_budget) {
         cache.metrics.count_limit_reached(ProcessLimit::Heads);
         return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;

@@ -33,3 +33,4 @@ pub mod state;
 pub(crate) mod test_peers;
 pub(crate) mod transfer;
 pub(crate) mod transfer_report;
+pub(crate) mod uses;
