@@ -43,10 +43,19 @@ pub struct Pod {
 impl Pod {
     /// The network of a Pod that the API has; `hosts` stands for the cluster's DNS.
     pub async fn start(namespace: &str, name: &str, address: Ipv4Addr, hosts: &Path) -> Pod {
+        Pod::network(namespace, name, address, hosts, &[]).await
+    }
+
+    /// The network of a Pod without a sidecar.
+    pub async fn plain(namespace: &str, name: &str, address: Ipv4Addr, hosts: &Path) -> Pod {
+        Pod::network(namespace, name, address, hosts, &["plain"]).await
+    }
+
+    async fn network(namespace: &str, name: &str, address: Ipv4Addr, hosts: &Path, more: &[&str]) -> Pod {
         let folder = tempfile::tempdir().unwrap();
         let said = |variable: &str| std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: tests/kube/run"));
         let mut command = Command::new(artifact::file("tests/kube/pod"));
-        command.arg(format!("{address}/16")).arg(said("KUBE_ADDRESS")).arg(said("KUBE_BRIDGE")).arg(hosts);
+        command.arg(format!("{address}/16")).arg(said("KUBE_ADDRESS")).arg(said("KUBE_BRIDGE")).arg(hosts).args(more);
         let mut network = Process::start(&format!("network of {name}"), command, &folder.path().join("network.log"));
         let ready = await_some(
             || network.log().ends_with("ready\n").then_some(true).or_else(|| network.exited().map(|_| false)),

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        kube_source::{LabelSelector, Namespace},
+        discovery::{Discovery, LabelSelector, Namespace},
         peers_flag::{Member, members},
         service_ref::ServiceRef,
     },
@@ -256,17 +256,6 @@ pub struct Flags {
     /// Write the addresses of the ports to this file, as JSON: for port 0
     #[arg(long, env = "MESHCACHE_PORTS_FILE", value_name = "FILE", hide = true)]
     pub ports_file: Option<PathBuf>,
-}
-
-/// How the other coordinators are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Discovery {
-    /// By `--peers`.
-    Static,
-    /// By the EndpointSlices of a Service.
-    Kube,
-    /// By the labels of Pods.
-    Pods,
 }
 
 /// The histogram of requests that is exported beside the other metrics.

@@ -1,10 +1,10 @@
 //! The configuration: flags and their environment variables, checked once into [`Config`].
 
 mod cgroup_memory;
+pub mod discovery;
 pub mod extra_ports;
 mod flags;
 pub mod groups_file;
-pub mod kube_source;
 pub mod peers_flag;
 pub mod regular_file;
 pub mod service_ref;
@@ -12,16 +12,16 @@ pub mod tokens;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
-pub use flags::{CheckFlags, Command, Discovery, Flags, Hook, KubecacheFlags, Program};
+pub use flags::{CheckFlags, Command, Flags, Hook, KubecacheFlags, Program};
 
 use crate::{
     settings::{Identity, PeerTrust, Settings},
     telemetry::request_metrics::Buckets,
 };
+use discovery::KubeSource;
 use extra_ports::ExtraPorts;
 use flags::RequestMetricsOf;
 use groups_file::GroupSource;
-use kube_source::KubeSource;
 use peers_flag::Member;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

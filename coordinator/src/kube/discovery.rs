@@ -3,7 +3,7 @@
 
 use crate::{
     cluster::membership::Membership,
-    config::kube_source::{KubeSource, Namespace},
+    config::discovery::{KubeSource, Namespace},
     kube::{
         client::{ApiError, WATCH_TIMEOUT, client, selector},
         endpoint_slices::Slices,

@@ -1,10 +1,19 @@
-//! What the Kubernetes API is asked for: `--discovery kube` and `--discovery pods`.
+//! How the other coordinators are found, and what the Kubernetes API is asked for.
 
-use crate::config::{
-    Discovery,
-    service_ref::{ServiceRef, is_label},
-};
+use crate::config::service_ref::{ServiceRef, is_label};
+use clap::ValueEnum;
 use std::{fmt, str::FromStr};
+
+/// How the other coordinators are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Discovery {
+    /// By `--peers`.
+    Static,
+    /// By the EndpointSlices of a Service.
+    Kube,
+    /// By the labels of Pods.
+    Pods,
+}
 
 /// The objects that name the peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
