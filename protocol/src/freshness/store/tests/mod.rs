@@ -3,7 +3,7 @@
 mod statuses;
 
 use super::*;
-use crate::freshness::test_case::{LETTER, SAFE, case};
+use crate::freshness::test_case::{Case, LETTER, SAFE, case};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 const PUBLIC: (&str, &str) = ("cache-control", "public, max-age=60");
@@ -36,6 +36,9 @@ fn an_answer_to_post_is_stored_where_it_says_that_it_answers_a_get() {
     let fresh = ("cache-control", "max-age=60");
     assert_eq!(post(&[fresh, ("content-location", "/")]), Ok(60_000));
     assert_eq!(post(&[fresh, ("content-location", "http://h/")]), Ok(60_000));
+    let own = [fresh, ("content-location", "/")];
+    let anonymous = Case { method: "POST", ..case(&own).by(ANONYMOUS) };
+    assert_eq!(anonymous.why_not(), NotStored::Method, "its content is the client's own");
     for no in [
         &[fresh][..],
         &[fresh, ("content-location", "/b")],
