@@ -18,7 +18,7 @@ async fn a_response_is_for_everybody_for_cache_ttl_whatever_it_says() {
     let ask = async |fields: &[(&str, &str)]| send(pod.port("data"), "GET", "/prod/a?b=1", fields, "").await;
     let first = ask(&[("host", "a.example"), ("cookie", "u=1"), ("authorization", "Bearer 1"), ("x-u", "1")]).await;
     assert!(first.status == 200 && first.body.starts_with("GET /prod/a?b=1 ["), "{first:?}");
-    for name in ["cookie", "authorization", "x-u", "accept-encoding"] {
+    for name in ["cookie", "authorization", "x-u", "accept"] {
         assert!(!first.body.contains(name), "{name} went to the backend: {first:?}");
     }
     for fields in
@@ -122,4 +122,37 @@ async fn a_path_that_kubecache_would_redirect_goes_to_the_backend_as_it_is() {
         assert!(replies.iter().all(|reply| (reply.status, reply.body.as_str()) == (200, path)), "{replies:?}");
     }
     assert_eq!(origin.count(), 4, "and is not stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gzip_is_for_those_who_accept_it_whatever_the_backend_says_of_it() {
+    let origin = Origin::new(|seen| async move {
+        let says = if seen.target.ends_with("/vary") { "accept-encoding" } else { "accept" };
+        let accepts_gzip = seen.headers.get("accept-encoding").is_some_and(|value| value == "gzip");
+        if accepts_gzip {
+            answer(200, &[("vary", says), ("content-encoding", "gzip")], "zip")
+        } else {
+            answer(200, &[("vary", says)], "plain")
+        }
+    })
+    .await;
+    let pod = Pod::before(&origin, &[]).await;
+    let ask = async |path: &str, accepts: &str| {
+        let reply = send(pod.port("data"), "GET", path, &[("accept-encoding", accepts)], "").await;
+        assert_eq!(reply.headers.contains_key("content-encoding"), reply.body == "zip", "{reply:?}");
+        reply.body
+    };
+    for _ in 0..2 {
+        for (accepts, body) in [
+            ("gzip, deflate, br", "zip"),
+            ("br;q=1.0, gzip;q=0.5", "zip"),
+            ("identity", "plain"),
+            ("gzip;q=0", "plain"),
+        ] {
+            assert_eq!(ask("/prod/vary", accepts).await, body, "{accepts}");
+            let body = ask("/prod/silent", accepts).await;
+            assert!(body == "plain" || accepts.contains("gzip, ") || accepts.contains("q=0.5"), "{accepts}: {body}");
+        }
+    }
+    assert_eq!(origin.count(), 4, "two variants of each");
 }
