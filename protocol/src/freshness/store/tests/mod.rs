@@ -242,6 +242,23 @@ fn where_vary_is_ignored_one_response_is_for_all() {
 }
 
 #[test]
+fn where_vary_is_ignored_an_encoded_response_is_for_those_who_accept_it() {
+    let encodes = r#"{"request": {"drop": ["*"], "acceptEncoding": ["gzip"]}, "freshness": {"ignore": ["vary"]}}"#;
+    let by_encoding = Vary::By(vec!["accept-encoding".into()]);
+    for (name, value, by) in [
+        ("vary", "Accept, Accept-Encoding", by_encoding.clone()),
+        ("content-encoding", "gzip", by_encoding),
+        ("vary", "accept", Vary::Nothing),
+        ("vary", "*", Vary::Nothing),
+    ] {
+        let fields = [(name.as_bytes(), value.as_bytes())];
+        let response = Response { status: 200, fields: &fields };
+        assert_eq!(Vary::in_group(&Group::for_tests(encodes), &response), by, "{name}: {value}");
+        assert_eq!(Vary::in_group(&Group::for_tests(ANONYMOUS), &response), Vary::Nothing, "{name}: {value}");
+    }
+}
+
+#[test]
 fn where_something_is_ignored_a_cookie_is_set_for_nobody() {
     let one = r#"{"request": {"drop": ["*"]}, "freshness": {"ignore": ["private"]}}"#;
     let fields: [(&[u8], &[u8]); 2] = [(b"set-cookie", b"a=b"), (b"x-user", b"1")];
