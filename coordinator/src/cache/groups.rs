@@ -48,8 +48,11 @@ impl GroupTable {
         metrics: &Metrics,
     ) -> Result<Self, BadCa> {
         let origins = origins.of_groups(&groups, metrics)?;
-        let limits: Vec<_> =
-            groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
+        let limit = |(group, origin): (&Arc<Group>, &Origin)| match origin {
+            Origin::Http(_) => group.config().limits.bytes.of(store.limit()),
+            Origin::Getter(getter) => getter.bytes(),
+        };
+        let limits: Vec<_> = groups.iter().zip(&origins).map(|one| (one.0.name(), limit(one))).collect();
         let quotas = store.quotas(&limits);
         let served = groups.iter().zip(origins).zip(quotas).map(|((group, origin), quota)| {
             let old = before.named(group.name());

@@ -25,7 +25,6 @@ use crate::{
     telemetry::limits::ProcessLimit,
 };
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use meshcache_protocol::{
     Reason,
     freshness::{self, LoadStart, Reuse},
@@ -35,7 +34,7 @@ use meshcache_protocol::{
 use std::{sync::Arc, time::Instant};
 
 /// Answers a request. Never fails: an error is a response.
-pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> Response<Body> {
     let (began, now) = (Instant::now(), cache.clock.now());
     let (parts, body) = request.into_parts();
     let head = match RequestHead::read(port, parts) {
@@ -58,7 +57,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
 }
 
 /// Looks into the store first. A fresh response is given at once, whichever peer owns the key.
-async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, now: u64) -> Response<Body> {
+async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now: u64) -> Response<Body> {
     let ServedGroup { group, metrics, quota, .. } = &**request.served;
     metrics.gets.inc();
     if request.question.is_none() {
@@ -85,7 +84,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
     if group.config().mode == Mode::Observe && request.question.is_none() {
         metrics.count_request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
         let why = PassReason::new(Reason::Observe, "bypass");
-        return Box::pin(pass::stream(cache, PassTarget::of(request), body.into(), why)).await;
+        return Box::pin(pass::stream(cache, PassTarget::of(request), body, why)).await;
     }
     // The owner refreshes a stale response: other peers ask it.
     let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || peer_load::route(cache, request).is_none());
@@ -136,7 +135,7 @@ fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static 
 }
 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
-async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, miss: StoreMiss) -> Response<Body> {
+async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss: StoreMiss) -> Response<Body> {
     let StoreMiss { reuse, fwd, validates } = miss;
     if !request.head.reserve(&cache.head_budget) {
         cache.metrics.count_limit_reached(ProcessLimit::Heads);
@@ -173,7 +172,7 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, m
 async fn fetch_alone(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
-    body: Incoming,
+    body: Body,
     reuse: Reuse,
     why: PassReason,
 ) -> Response<Body> {

@@ -20,13 +20,13 @@ use crate::{
         head::RequestHead,
     },
     jitter::{random, spread},
-    origin::{Failure, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers},
+    origin::{Failure, Origin, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers},
     store::{Entry, Parts, PurgeGuard, with_fields},
     telemetry::limits::ProcessLimit,
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use meshcache_protocol::{
     self as protocol, Key, Reason, Request,
     freshness::{self, Selecting, Times, Vary},
@@ -62,7 +62,7 @@ pub(crate) async fn without_lookup<'a>(
     cache: &Arc<Cache>,
     request: NotLookedUp<'a>,
     head: &RequestHead,
-    body: Incoming,
+    body: Body,
 ) -> (Option<&'a Arc<ServedGroup>>, Response<Body>) {
     match request {
         NotLookedUp::Pass { served, reason, is_question } => {
@@ -72,7 +72,7 @@ pub(crate) async fn without_lookup<'a>(
             } else {
                 let fwd = if reason == Reason::Method { reason.label() } else { "bypass" };
                 let target = PassTarget { served, head, request: None };
-                Box::pin(stream(cache, target, body.into(), PassReason::new(reason, fwd))).await
+                Box::pin(stream(cache, target, body, PassReason::new(reason, fwd))).await
             };
             (Some(served), response)
         }
@@ -96,15 +96,15 @@ pub(crate) async fn without_lookup<'a>(
 pub(crate) async fn pass(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
-    body: Incoming,
+    body: Body,
     why: PassReason,
 ) -> Response<Body> {
     request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
-    let Some(question) = &request.question else { return stream(cache, target, body.into(), why).await };
+    let Some(question) = &request.question else { return stream(cache, target, body, why).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
         // The response to a HEAD may update a stored response. A proxy need not wait here for a slow origin.
-        let streamed = stream(cache, target, body.into(), why.clone());
+        let streamed = stream(cache, target, body, why.clone());
         if let Ok(response) = timeout(request.patience(question), streamed).await
             && !response.status().is_server_error()
         {
@@ -148,13 +148,16 @@ pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Fa
 /// Sends a request to the origin and streams the response back.
 pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Body, why: PassReason) -> Response<Body> {
     let PassTarget { served, head, request } = target;
+    let Origin::Http(origin) = &served.origin else {
+        return response::refused(StatusCode::METHOD_NOT_ALLOWED, Reason::Method, &cache.names);
+    };
     let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
     let fields = head.fields();
     let key = match request {
         // Where loads are limited, so are bodies on their way into the store.
         _ if matches!(why.reason, AnyReason::Own(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
         // The response to another spelling of the key is not stored: it may depend on the spelling.
-        _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
+        _ if !goes_as_keyed(origin, &served.group, head) => None,
         Some(request) => Some(request.key.clone()),
         // The response to a POST may be the one that a GET would bring.
         None if is_unsafe && why.reason == Reason::Method => {
@@ -171,7 +174,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     }
     let mut load = key.map(|key| cache.store.begin(key, cache.consistency.position()));
     let installation = &cache.settings.installation;
-    let Some(outgoing) = outgoing(&served.origin, &served.group, head, installation, Purpose::Pass(body)) else {
+    let Some(outgoing) = outgoing(origin, &served.group, head, installation, Purpose::Pass(body)) else {
         return response::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &cache.names);
     };
     // Requests that are never looked up do not count: the cache could not have saved them.
@@ -179,7 +182,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         served.metrics.service_passes.inc();
     }
     let requested = clock::wall();
-    let (mut parts, body) = match served.origin.send(outgoing, served.origin.pass_timeout()).await {
+    let (mut parts, body) = match origin.send(outgoing, origin.pass_timeout()).await {
         Ok(response) => response.into_parts(),
         Err(failure) => return response::load_failed(failure, &cache.names),
     };

@@ -120,6 +120,23 @@ impl Store {
         found
     }
 
+    /// Reads the newest fresh response to every request for a key, given as bytes, and counts this as a use of the key.
+    /// `read` runs under a lock.
+    pub(crate) fn read_fresh<T>(
+        &self,
+        quota: &Quota,
+        (hash, key): (Hash, &[u8]),
+        now: u64,
+        read: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        quota.gets.fetch_add(1, Relaxed);
+        let found = self.shard(hash).lock().read_fresh(quota.id, (hash, key), now, protected_room(quota)).map(read);
+        if found.is_some() {
+            quota.hits.fetch_add(1, Relaxed);
+        }
+        found
+    }
+
     /// Begins a load that knows these purges. Call it before the load's request is sent.
     pub(crate) fn begin(&self, key: Key, position: Arc<Position>) -> PurgeGuard {
         self.loads.begin(key, position)
