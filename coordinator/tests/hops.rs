@@ -4,8 +4,9 @@
 mod plane;
 
 use meshcache_coordinator::settings::Identity;
+use meshcache_protocol::{Key, Request};
 use plane::{Front, MIB, Origin, answer, ring, until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
@@ -233,4 +234,74 @@ async fn a_route_that_is_in_the_key_is_told_to_the_owner() {
         }
     }
     assert_eq!(origin.count(), 3, "each has one owner, whomever one asks");
+}
+
+/// Two caches, and a path that the second owns.
+async fn two(origin: &Origin, group: Value) -> ([Front; 2], String) {
+    let a = Front::with(origin, group.clone(), 64 * MIB, "a", Identity::None).await;
+    let b = Front::with(origin, group, 64 * MIB, "b", Identity::None).await;
+    ring(&[("a", &a), ("b", &b)]);
+    let (groups, owners) = (a.cache.groups(), a.cache.cluster.ring());
+    let is_theirs = |path: &String| {
+        let request = Request::read(b"GET", b"http", b"s.n", path.as_bytes(), &[]).unwrap();
+        owners.owner(Key::of(groups.named("g").unwrap(), &request, None).hash()).unwrap().name == "b"
+    };
+    let path = (0..).map(|n| format!("/{n}")).find(is_theirs).unwrap();
+    ([a, b], path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_answers_what_an_entry_answers_and_nobody_else() {
+    let origin = Origin::new(|seen| async move {
+        let lang = seen.headers.get("x-lang").map_or("-", |lang| lang.to_str().unwrap()).to_owned();
+        let fields = [("cache-control", "max-age=60"), ("etag", "\"v\""), ("vary", "x-lang"), ("surrogate-key", "tag")];
+        answer(200, &fields, format!("{lang} of {}", seen.target))
+    })
+    .await;
+    let ([a, _b], path) = two(&origin, json!({})).await;
+    let path = &*path;
+    // A key is hot from its second question on, with all its variants.
+    for (lang, answered) in [("de", ["uri-miss", "owner", "hot", "hot"]), ("fr", ["vary-miss", "hot", "hot", "hot"])] {
+        for by in answered {
+            let got = a.ask("GET", path, &[HOST, ("x-lang", lang)]).await;
+            assert_eq!(got.text(), format!("{lang} of {path}"));
+            assert!(got.header("cache-status").contains(by), "{by}: {got:?}");
+        }
+    }
+    let asked = a.group().peer_loads.get();
+    let de = ("x-lang", "de");
+    let head = a.ask("HEAD", path, &[HOST, de]).await;
+    assert_eq!(head.header("content-length"), format!("de of {path}").len().to_string());
+    assert_eq!(head.header("surrogate-key"), "");
+    let unchanged = a.ask("GET", path, &[HOST, de, ("if-none-match", "\"v\"")]).await;
+    assert_eq!((unchanged.status.as_u16(), unchanged.text()), (304, ""));
+    let part = a.ask("GET", path, &[HOST, de, ("range", "bytes=0-1")]).await;
+    assert_eq!((part.status.as_u16(), part.text()), (206, "de"));
+    assert_eq!(a.ask("GET", path, &[HOST, de, ("cache-control", "only-if-cached")]).await.status, 200);
+    assert_eq!(a.group().peer_loads.get(), asked, "no question to the owner");
+    let before = origin.count();
+    a.ask("GET", path, &[HOST, de, ("authorization", "me")]).await;
+    assert_eq!(origin.count(), before + 1, "it is not for who names its user");
+    let question = a.question(path, &[HOST, de]).await;
+    assert!(question.header("meshcache-outcome").starts_with("hit"));
+    assert_eq!(a.group().peer_loads.get(), asked + 1, "a proxy is answered by the owner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_that_may_not_be_or_has_no_room() {
+    let fresh = || Origin::new(|seen| async move { answer(200, &[("cache-control", "max-age=60")], seen.target) });
+    let cases = [
+        (fresh().await, json!({"hot": {"ttl": "0s"}})),
+        (Origin::new(|_| async { answer(200, &[("cache-control", "max-age=0")], "stale") }).await, json!({})),
+        (Origin::new(|_| async { answer(200, &[("cache-control", "private")], "private") }).await, json!({})),
+        (Origin::new(|_| async { answer(200, &[("cache-control", "max-age=60")], vec![7; 3 << 20]) }).await, json!({})),
+    ];
+    for (origin, group) in cases {
+        let ([a, _b], path) = two(&origin, group.clone()).await;
+        for _ in 0..4 {
+            let got = a.ask("GET", &path, &[HOST]).await;
+            assert!(!got.header("cache-status").contains("hot"), "{group}: {got:?}");
+        }
+        assert_eq!(a.cache.usage()[1].items, 0, "{group}");
+    }
 }

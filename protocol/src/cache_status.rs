@@ -15,7 +15,7 @@ pub fn is_forwarded(reason: &str) -> bool {
 }
 
 /// Makes the member that meshcache appends: `meshcache; hit; ttl=27; detail=proxy`,
-/// `meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed`. `detail`: the part that answered (`proxy`, `owner`);
+/// `meshcache; fwd=uri-miss; fwd-status=200; stored; collapsed`. `detail`: the part that answered (`proxy`, `owner`, `hot`);
 /// empty: the verdict's reason, if any. `key`: for debuggers only.
 ///
 /// A reason that is one of the words of `fwd` stands there.

@@ -58,6 +58,7 @@ pub mod cache_status;
 pub mod feed;
 pub mod forwarding;
 pub mod frame;
+pub mod frequency_sketch;
 pub mod freshness;
 pub mod groups;
 pub mod hash;
@@ -75,6 +76,7 @@ pub mod wire;
 
 pub use breaker::Breaker;
 pub use frame::Frame;
+pub use frequency_sketch::FrequencySketch;
 pub use groups::{Group, Groups, units};
 pub use hash::Hash;
 pub use key::Key;

@@ -3,7 +3,8 @@
 //! 1. `answer` classifies the request (`request`). Without a lookup it passes, is declined or is refused (`pass`).
 //!    While purges may be missing here (`consistency`), it passes.
 //! 2. `look_up` looks into the store. A fresh response is given at once, a stale one if the group allows that
-//!    (`response`); the owner refreshes it in the background (`miss::refresh`).
+//!    (`response`); the owner refreshes it in the background (`miss::refresh`). Of what another coordinator owns there
+//!    may be a hot copy (`hot_copies`).
 //! 3. `fetch` joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or loads from the origin
 //!    (`load`), unless the key is known to pass (`hit_for_pass`).
 //! 4. `fetch_alone` is for requests that may share no response: from the owner's store, else past the cache.
@@ -12,7 +13,9 @@ use crate::{
     cache::{
         groups::ServedGroup,
         hit_for_pass::RememberedPass,
-        invalidation, miss, pass,
+        hot_copies, invalidation, miss,
+        ownership::ring_of_owner,
+        pass,
         pass::PassTarget,
         pass_reason::PassReason,
         peer_load,
@@ -99,6 +102,13 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
             metrics.count_response(outcome.label());
             return response;
         }
+    }
+    if ring_of_owner(cache, request).is_some()
+        && let Some(response) = hot_copies::answer(cache, request, now)
+    {
+        metrics.hits.inc();
+        metrics.count_response(Outcome::Hit.label());
+        return response;
     }
     metrics.loads.inc();
     let fwd = match reuse {

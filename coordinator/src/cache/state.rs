@@ -142,7 +142,7 @@ impl Cache {
         (self.loads.waiters() + self.peer_loads.waiters(), self.body_budget.used(), self.head_budget.used())
     }
 
-    /// Returns what each group stores, for gauges.
+    /// Returns what each group stores, for gauges: of all groups what is no hot copy, then the hot copies.
     pub fn usage(&self) -> Vec<Usage> {
         self.store.usage()
     }

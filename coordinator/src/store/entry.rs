@@ -149,6 +149,21 @@ impl Entry {
         (stale.deadline() > now).then_some(stale)
     }
 
+    /// Returns a copy for a coordinator that does not own its key: of use for `ttl` milliseconds at most, and only
+    /// while it is fresh. `position`: the purges that its owner knew at least.
+    pub(crate) fn hot_copy(&self, ttl: u64, position: Arc<Position>) -> Self {
+        let stored = Stored {
+            lifetime: self.stored.lifetime.min(self.stored.initial_age.saturating_add(ttl)),
+            while_revalidate: 0,
+            if_error: 0,
+            must_revalidate: true,
+            validator: false,
+            disconnected: false,
+            ..self.stored.clone()
+        };
+        Self { stored, position, ..self.clone() }
+    }
+
     /// Returns when it becomes useless.
     pub(crate) fn deadline(&self) -> u64 {
         self.arrived.saturating_add(self.stored.retention())

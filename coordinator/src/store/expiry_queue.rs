@@ -1,5 +1,6 @@
 //! When the keys of a shard become useless: a heap with one item for each live key, and a few obsolete ones.
 
+use crate::store::{alloc_size, table::TableId};
 use meshcache_protocol::Hash;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -11,16 +12,16 @@ const TICK: u64 = 1000;
 pub(super) struct Expiry {
     /// The tick at whose end the key expires.
     pub(super) tick: u32,
-    /// The number of the group's quota.
-    pub(super) quota: u32,
+    /// The table that the key is in.
+    pub(super) table: TableId,
     // Two halves, because a u128 would align the whole to 16 bytes.
     hash: [u64; 2],
 }
 
 impl Expiry {
-    pub(super) fn new(deadline: u64, quota: u32, hash: Hash) -> Self {
+    pub(super) fn new(deadline: u64, table: TableId, hash: Hash) -> Self {
         let tick = u32::try_from(deadline.div_ceil(TICK)).unwrap_or(u32::MAX);
-        Self { tick, quota, hash: [hash.high(), hash.low()] }
+        Self { tick, table, hash: [hash.high(), hash.low()] }
     }
 
     pub(super) fn hash(&self) -> Hash {
@@ -57,6 +58,6 @@ impl ExpiryQueue {
 
     /// Returns the bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
-        crate::store::alloc_size::size_class(self.0.capacity().saturating_mul(size_of::<Expiry>()))
+        alloc_size::size_class(self.0.capacity().saturating_mul(size_of::<Expiry>()))
     }
 }

@@ -4,16 +4,20 @@
 
 mod alloc_size;
 mod entry;
+mod eviction;
 mod expiry_queue;
+mod hot;
 mod purge;
 mod purge_guard;
 mod purge_index;
 pub(crate) mod purge_matcher;
 mod purge_scope;
 mod quota;
+mod recency;
 mod shard;
 mod slot;
 mod slru;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tombstones;
@@ -24,14 +28,16 @@ pub(crate) use purge_guard::{PurgeGuard, PurgeMatch};
 pub(crate) use purge_index::IndexTerm;
 pub(crate) use purge_scope::{PurgeAction, PurgeScope};
 pub(crate) use quota::Quota;
-pub(crate) use shard::{RankedKey, Recency};
+pub(crate) use recency::{RankedKey, Recency};
+pub use table::CacheType;
 #[cfg(test)]
 pub(crate) use tests::fresh;
 
 use crate::store::usage::{Purged, Usage};
-use meshcache_protocol::{Hash, Key, purge::Position};
+use meshcache_protocol::{FrequencySketch, Hash, Key, purge::Position};
 use parking_lot::{Mutex, RwLock};
 use purge_guard::LoadsInFlight;
+use quota::Counters;
 use shard::{Shard, SlotChange};
 use slot::Slot;
 use std::sync::{
@@ -41,6 +47,7 @@ use std::sync::{
         Ordering::{AcqRel, Relaxed},
     },
 };
+use table::TableId;
 use tombstones::Tombstones;
 
 /// Locks: enough that cores seldom meet at one.
@@ -49,6 +56,11 @@ const SHARDS: usize = 16;
 const PROTECTED_PERCENT: u64 = 80;
 /// Keys that expire under one lock before others have their turn.
 const EXPIRY_BATCH: usize = 256;
+
+/// The counters in each row of the sketch of uses: 128 KiB in all.
+const SKETCH_WIDTH: usize = 32_768;
+/// The lookups after which its counters are halved: half as many as there are in a row, so that few keys share one.
+const SKETCH_WINDOW: usize = 16_384;
 
 /// The store of all groups.
 pub(crate) struct Store {
@@ -59,6 +71,8 @@ pub(crate) struct Store {
     next_shard: AtomicUsize,
     loads: Arc<LoadsInFlight>,
     tombstones: Tombstones,
+    /// How often keys of other coordinators are asked for.
+    uses: FrequencySketch,
 }
 
 impl Store {
@@ -73,6 +87,7 @@ impl Store {
             next_shard: AtomicUsize::new(0),
             loads: Arc::default(),
             tombstones: Tombstones::default(),
+            uses: FrequencySketch::new(SKETCH_WIDTH, SKETCH_WINDOW),
         }
     }
 
@@ -112,10 +127,22 @@ impl Store {
 
     /// Returns the newest useful variant of a key that fits, and counts this as a use of the key.
     pub(crate) fn get(&self, quota: &Quota, key: &Key, now: u64, fits: impl Fn(&Entry) -> bool) -> Option<Arc<Entry>> {
-        quota.gets.fetch_add(1, Relaxed);
-        let found = self.shard(key.hash()).lock().get(quota.id, key, now, protected_room(quota), fits);
+        self.get_of(CacheType::Main, quota, key, now, fits)
+    }
+
+    fn get_of(
+        &self,
+        cache_type: CacheType,
+        quota: &Quota,
+        key: &Key,
+        now: u64,
+        fits: impl Fn(&Entry) -> bool,
+    ) -> Option<Arc<Entry>> {
+        let (counters, room) = (quota.counters(cache_type), protected_room(quota, cache_type));
+        counters.gets.fetch_add(1, Relaxed);
+        let found = self.shard(key.hash()).lock().get(quota.table(cache_type), key, now, room, fits);
         if found.is_some() {
-            quota.hits.fetch_add(1, Relaxed);
+            counters.hits.fetch_add(1, Relaxed);
         }
         found
     }
@@ -147,14 +174,14 @@ impl Store {
         self.loads.mark_purged(matches);
     }
 
-    /// Returns the useful variants of a key and how it was used, without counting this as a use.
+    /// Returns the useful variants of a key and how it was used, without hot copies and without counting this as a use.
     pub(crate) fn peek(&self, quota: &Quota, key: &Key, now: u64) -> Option<(Vec<Arc<Entry>>, Recency)> {
-        self.entries_under(quota.id, key.hash(), now)
+        self.entries_under(quota.table(CacheType::Main), key.hash(), now)
             .filter(|(held, ..)| held == key)
             .map(|(_, entries, used)| (entries, used))
     }
 
-    /// Returns all keys, the most used first.
+    /// Returns all keys that are no hot copies, the most used first.
     pub(crate) fn keys_by_use(&self) -> Vec<RankedKey> {
         let mut ranked_keys: Vec<RankedKey> =
             self.shards.iter().flat_map(|shard| shard.lock().ranked_keys().collect::<Vec<_>>()).collect();
@@ -164,12 +191,12 @@ impl Store {
 
     /// Returns the entries of a key, if it is still there and useful.
     pub(crate) fn entries_of(&self, ranked: &RankedKey, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
-        self.entries_under(ranked.quota, ranked.hash, now)
+        self.entries_under(ranked.table, ranked.hash, now)
     }
 
-    fn entries_under(&self, quota: u32, hash: Hash, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
+    fn entries_under(&self, table: TableId, hash: Hash, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
         let shard = self.shard(hash).lock();
-        let (slot, warm) = shard.peek(quota, hash)?;
+        let (slot, warm) = shard.peek(table, hash)?;
         let entries: Vec<_> = slot.variants.iter().filter(|entry| entry.deadline() > now).cloned().collect();
         (!entries.is_empty()).then(|| (slot.key.clone(), entries, Recency { warm, touched: slot.touched }))
     }
@@ -197,33 +224,57 @@ impl Store {
             if bytes > quota.limit() || !self.make_room(quota, bytes, now, used) {
                 return false;
             }
-            let mut shard = self.shard(load.key().hash()).lock();
-            let changed = shard.put(quota.id, load.key(), entry, now, used.map(|used| (used, protected_room(quota))));
-            let overhead = shard.take_overhead_change();
-            drop(shard);
-            self.account(quota, &changed);
-            self.used.fetch_add(overhead, AcqRel);
+            self.insert(CacheType::Main, quota, load.key(), entry, now, used);
             true
         })
+    }
+
+    fn insert(
+        &self,
+        cache_type: CacheType,
+        quota: &Quota,
+        key: &Key,
+        entry: Arc<Entry>,
+        now: u64,
+        used: Option<Recency>,
+    ) {
+        let used = used.map(|used| (used, protected_room(quota, cache_type)));
+        let mut shard = self.shard(key.hash()).lock();
+        let changed = shard.put(quota.table(cache_type), key, entry, now, used);
+        // It is newer than a copy of another coordinator's.
+        let copy = (cache_type == CacheType::Main).then(|| shard.remove(quota.table(CacheType::Hot), key.hash()));
+        let overhead = shard.take_overhead_change();
+        drop(shard);
+        self.used.fetch_add(overhead, AcqRel);
+        self.account(quota.counters(cache_type), &changed);
+        if let Some(copy) = copy.flatten() {
+            self.record_freed(quota.counters(CacheType::Hot), &copy);
+        }
     }
 
     /// Frees one key whose responses are no longer valid, and marks its loads in progress.
     pub(crate) fn remove(&self, quota: &Quota, key: Hash, now: u64) -> Purged {
         self.add_tombstone(key, now);
         self.loads.mark_purged(|loading| if loading.hash() == key { PurgeMatch::Yes } else { PurgeMatch::No });
-        let slot = self.shard(key).lock().remove(quota.id, key);
-        slot.map_or_else(Purged::default, |slot| self.record_freed(quota, &slot))
+        let remove = |cache_type| {
+            let slot = self.shard(key).lock().remove(quota.table(cache_type), key);
+            slot.map_or_else(Purged::default, |slot| self.record_freed(quota.counters(cache_type), &slot))
+        };
+        remove(CacheType::Hot);
+        remove(CacheType::Main)
     }
 
     /// Frees the variants of a key that `is_named` selects: another response replaces them, and it is not stored.
     pub(crate) fn remove_variants(&self, quota: &Quota, key: &Key, is_named: impl Fn(&Entry) -> bool) {
-        let mut shard = self.shard(key.hash()).lock();
-        let changed = shard.remove_variants(quota.id, key, is_named);
-        let overhead = shard.take_overhead_change();
-        drop(shard);
-        self.used.fetch_add(overhead, AcqRel);
-        if let Some(changed) = changed {
-            self.account(quota, &changed);
+        for cache_type in CacheType::ALL {
+            let mut shard = self.shard(key.hash()).lock();
+            let changed = shard.remove_variants(quota.table(cache_type), key, &is_named);
+            let overhead = shard.take_overhead_change();
+            drop(shard);
+            self.used.fetch_add(overhead, AcqRel);
+            if let Some(changed) = changed {
+                self.account(quota.counters(cache_type), &changed);
+            }
         }
     }
 
@@ -247,10 +298,10 @@ impl Store {
         drop(shard);
         self.used.fetch_add(overhead, AcqRel);
         let quotas = self.quotas.read();
-        for (id, changed) in changes {
-            let Some(quota) = quotas.get(id as usize) else { continue };
-            quota.evictions.fetch_add(changed.items.unsigned_abs(), Relaxed);
-            self.account(quota, &changed);
+        for (table, changed) in changes {
+            let Some(counters) = counters(&quotas, table) else { continue };
+            counters.evictions.fetch_add(changed.items.unsigned_abs(), Relaxed);
+            self.account(counters, &changed);
         }
         seen == EXPIRY_BATCH
     }
@@ -260,18 +311,26 @@ impl Store {
         SHARDS
     }
 
-    /// Returns what each group holds.
+    /// Returns what each group holds: of all groups what is no hot copy, then the hot copies.
     pub(crate) fn usage(&self) -> Vec<Usage> {
-        let of = |quota: &Arc<Quota>| Usage {
-            group: quota.name.clone(),
-            bytes: quota.used.load(Relaxed),
-            items: quota.items.load(Relaxed),
-            gets: quota.gets.load(Relaxed),
-            hits: quota.hits.load(Relaxed),
-            evictions: quota.evictions.load(Relaxed),
-            evictions_nonexpired: quota.evictions_nonexpired.load(Relaxed),
+        let of = |quota: &Arc<Quota>, cache_type| {
+            let counters = quota.counters(cache_type);
+            Usage {
+                group: quota.name.clone(),
+                cache_type,
+                bytes: counters.used.load(Relaxed),
+                items: counters.items.load(Relaxed),
+                gets: counters.gets.load(Relaxed),
+                hits: counters.hits.load(Relaxed),
+                evictions: counters.evictions.load(Relaxed),
+                evictions_nonexpired: counters.evictions_nonexpired.load(Relaxed),
+            }
         };
-        self.quotas.read().iter().map(of).collect()
+        let quotas = self.quotas.read();
+        CacheType::ALL
+            .into_iter()
+            .flat_map(|cache_type| quotas.iter().map(move |quota| of(quota, cache_type)))
+            .collect()
     }
 
     fn shard(&self, hash: Hash) -> &Mutex<Shard> {
@@ -280,64 +339,28 @@ impl Store {
         &self.shards[at]
     }
 
-    /// Evicts until this many bytes fit: from the group itself while it is at its limit, then from all. Takes the
-    /// shards in turn, so that together they evict in the order of use.
-    fn make_room(&self, quota: &Quota, bytes: u64, now: u64, used: Option<Recency>) -> bool {
-        let mut misses = 0;
-        loop {
-            let own = quota.used.load(Relaxed) + bytes > quota.limit();
-            if !own && self.used() + bytes <= self.limit {
-                return true;
-            }
-            let at = self.next_shard.fetch_add(1, Relaxed) % SHARDS;
-            let Some((id, slot)) =
-                self.shards.get(at).and_then(|shard| shard.lock().evict(own.then_some(quota.id), used))
-            else {
-                misses += 1;
-                // Nothing is left to evict: it cannot fit.
-                if misses > 2 * SHARDS {
-                    return false;
-                }
-                continue;
-            };
-            misses = 0;
-            let of = self.quotas.read().get(id as usize).cloned();
-            if let Some(of) = of {
-                let freed = self.record_freed(&of, &slot);
-                of.evictions.fetch_add(freed.entries, Relaxed);
-                of.evictions_nonexpired
-                    .fetch_add(slot.variants.iter().filter(|entry| entry.deadline() > now).count() as u64, Relaxed);
-            }
-        }
-    }
-
-    fn remove_group(&self, id: u32, quotas: &[Arc<Quota>]) {
-        let Some(quota) = quotas.get(id as usize) else { return };
-        for shard in &self.shards {
-            loop {
-                let Some((_, slot)) = shard.lock().evict(Some(id), None) else { break };
-                self.record_freed(quota, &slot);
-            }
-        }
-    }
-
-    fn record_freed(&self, quota: &Quota, slot: &Slot) -> Purged {
+    fn record_freed(&self, counters: &Counters, slot: &Slot) -> Purged {
         let purged = Purged { entries: slot.variants.len() as u64, bytes: slot.bytes() };
-        quota.used.fetch_sub(purged.bytes, Relaxed);
-        quota.items.fetch_sub(purged.entries, Relaxed);
+        counters.used.fetch_sub(purged.bytes, Relaxed);
+        counters.items.fetch_sub(purged.entries, Relaxed);
         self.used.fetch_sub(purged.bytes as i64, AcqRel);
         purged
     }
 
-    fn account(&self, quota: &Quota, changed: &SlotChange) {
+    fn account(&self, counters: &Counters, changed: &SlotChange) {
         // Two's complement: adding a negative number as an unsigned one subtracts.
-        quota.used.fetch_add(changed.bytes as u64, Relaxed);
-        quota.items.fetch_add(changed.items as u64, Relaxed);
+        counters.used.fetch_add(changed.bytes as u64, Relaxed);
+        counters.items.fetch_add(changed.items as u64, Relaxed);
         self.used.fetch_add(changed.bytes, AcqRel);
     }
 }
 
+/// Returns the counters of a table.
+fn counters(quotas: &[Arc<Quota>], table: TableId) -> Option<&Counters> {
+    quotas.get(table.quota() as usize).map(|quota| quota.counters(table.cache_type()))
+}
+
 /// Returns the bytes of a quota that each shard protects.
-fn protected_room(quota: &Quota) -> u64 {
-    quota.limit() / 100 * PROTECTED_PERCENT / SHARDS as u64
+fn protected_room(quota: &Quota, cache_type: CacheType) -> u64 {
+    quota.limit_of(cache_type) / 100 * PROTECTED_PERCENT / SHARDS as u64
 }

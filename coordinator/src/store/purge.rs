@@ -1,9 +1,10 @@
 //! Carries out purges in the store.
 
 use crate::store::{
-    Store,
+    Store, counters,
     entry::Entry,
     purge_scope::{PurgeAction, PurgeScope},
+    table::Tables,
     usage::Purged,
 };
 use meshcache_protocol::Key;
@@ -36,16 +37,17 @@ impl Store {
             }
             for shard in &self.shards {
                 // What is stored after this is not older than the purge: its guard keeps out loads that began before.
-                let candidates = shard.lock().candidates(quota.flatten(), terms);
+                let tables = Tables { quota: quota.flatten(), cache_type: None };
+                let candidates = shard.lock().candidates(tables, terms);
                 for among in candidates.chunks(PURGE_BATCH) {
                     let mut shard = shard.lock();
                     let (one, changes) = shard.purge(among, action, &is);
                     let overhead = shard.take_overhead_change();
                     drop(shard);
                     self.used.fetch_add(overhead, AcqRel);
-                    for (id, changed) in changes {
-                        if let Some(quota) = quotas.get(id as usize) {
-                            self.account(quota, &changed);
+                    for (table, changed) in changes {
+                        if let Some(counters) = counters(&quotas, table) {
+                            self.account(counters, &changed);
                         }
                     }
                     purged = Purged { entries: purged.entries + one.entries, bytes: purged.bytes + one.bytes };

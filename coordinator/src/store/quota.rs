@@ -1,15 +1,26 @@
 //! One group's quota of the store: its limit, its bytes and its counters.
 
+use crate::store::table::{CacheType, TableId};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The part of a quota, and of the store, that hot copies may take: one of so many, as in groupcache.
+pub(super) const HOT_FRACTION: u64 = 8;
 
 /// One group's quota.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    /// Its index in every shard.
+    /// Its number: the place of its tables in every shard.
     pub(super) id: u32,
     /// The group's name.
     pub(crate) name: String,
     limit: AtomicU64,
+    main: Counters,
+    hot: Counters,
+}
+
+/// The bytes of a table in all shards, and what became of its entries.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
     pub(super) used: AtomicU64,
     pub(super) items: AtomicU64,
     pub(super) gets: AtomicU64,
@@ -20,26 +31,40 @@ pub(crate) struct Quota {
 
 impl Quota {
     pub(super) fn new(id: u32, name: &str, limit: u64) -> Self {
-        let zero = || AtomicU64::new(0);
-        Self {
-            id,
-            name: name.to_owned(),
-            limit: AtomicU64::new(limit),
-            used: zero(),
-            items: zero(),
-            gets: zero(),
-            hits: zero(),
-            evictions: zero(),
-            evictions_nonexpired: zero(),
-        }
+        let (main, hot) = Default::default();
+        Self { id, name: name.to_owned(), limit: AtomicU64::new(limit), main, hot }
     }
 
-    /// Returns the bytes that the group may take.
+    /// Returns the bytes that the group may take, hot copies included.
     pub(crate) fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
     }
 
+    /// Returns the bytes that one type of entries may take.
+    pub(super) fn limit_of(&self, cache_type: CacheType) -> u64 {
+        match cache_type {
+            CacheType::Main => self.limit(),
+            CacheType::Hot => self.limit() / HOT_FRACTION,
+        }
+    }
+
     pub(super) fn set_limit(&self, limit: u64) {
         self.limit.store(limit, Relaxed);
+    }
+
+    /// Returns the bytes that it takes, hot copies included.
+    pub(super) fn used(&self) -> u64 {
+        self.main.used.load(Relaxed) + self.hot.used.load(Relaxed)
+    }
+
+    pub(super) fn table(&self, cache_type: CacheType) -> TableId {
+        TableId::of(self.id, cache_type)
+    }
+
+    pub(super) fn counters(&self, cache_type: CacheType) -> &Counters {
+        match cache_type {
+            CacheType::Main => &self.main,
+            CacheType::Hot => &self.hot,
+        }
     }
 }

@@ -5,8 +5,10 @@ use crate::store::{
     expiry_queue::{Expiry, ExpiryQueue},
     purge_index::IndexTerm,
     purge_scope::PurgeAction,
+    recency::{RankedKey, Recency},
     slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants},
     slru::Slru,
+    table::{CacheType, TableId, Tables},
     usage::Purged,
 };
 use meshcache_protocol::{Hash, Key};
@@ -40,36 +42,17 @@ impl SlotChange {
     }
 }
 
-/// How recently and how often a key was used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recency {
-    /// Whether it was used more than once.
-    pub(crate) warm: bool,
-    /// When it was last used, by this store's clock.
-    pub(crate) touched: u64,
-}
-
-/// A key with its rank. The order is that of use, the least used first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RankedKey {
-    warm: bool,
-    touched: u64,
-    pub(super) quota: u32,
-    /// The key's hash.
-    pub(crate) hash: Hash,
-}
-
 impl Shard {
     /// Returns the newest useful variant of a key that fits, and counts this as a use of the key.
     pub(super) fn get(
         &mut self,
-        quota: u32,
+        table: TableId,
         key: &Key,
         now: u64,
         room: u64,
         fits: impl Fn(&Entry) -> bool,
     ) -> Option<Arc<Entry>> {
-        let slot = self.slrus.get_mut(quota as usize)?.get(key.hash(), room)?;
+        let slot = self.slrus.get_mut(table.index())?.get(key.hash(), room)?;
         if slot.key != *key {
             return None;
         }
@@ -89,36 +72,37 @@ impl Shard {
     }
 
     /// Returns the slot of a key and whether it was used more than once, without counting this as a use.
-    pub(super) fn peek(&self, quota: u32, hash: Hash) -> Option<(&Slot, bool)> {
-        let slrus = self.slrus.get(quota as usize)?;
+    pub(super) fn peek(&self, table: TableId, hash: Hash) -> Option<(&Slot, bool)> {
+        let slrus = self.slrus.get(table.index())?;
         slrus.peek(hash).map(|slot| (slot, slrus.is_warm(hash)))
     }
 
-    /// Returns every key, in no order.
+    /// Returns every key that is no hot copy, in no order.
     pub(super) fn ranked_keys(&self) -> impl Iterator<Item = RankedKey> {
-        let of = |(slrus, quota): (&'_ Slru, u32)| {
+        let of = |(slrus, table): (&'_ Slru, TableId)| {
             let ranked = move |(hash, slot, warm): (&Hash, &Slot, bool)| RankedKey {
                 warm,
                 touched: slot.touched,
-                quota,
+                table,
                 hash: *hash,
             };
             slrus.iter_warm().map(ranked).collect::<Vec<_>>()
         };
-        self.slrus.iter().zip(0u32..).flat_map(of)
+        let main = |(_, table): &(&Slru, TableId)| table.cache_type() == CacheType::Main;
+        self.slrus.iter().zip(TableId::all()).filter(main).flat_map(of)
     }
 
     /// Stores a variant, in place of one for the same requests. `used`: how its key was used in another store, and the
     /// bytes that may be protected.
     pub(super) fn put(
         &mut self,
-        quota: u32,
+        table: TableId,
         key: &Key,
         entry: Arc<Entry>,
         now: u64,
         used: Option<(Recency, u64)>,
     ) -> SlotChange {
-        let at = quota as usize;
+        let at = table.index();
         if self.slrus.len() <= at {
             self.slrus.resize_with(at + 1, Slru::default);
         }
@@ -153,7 +137,7 @@ impl Shard {
                 slot.variants.insert(0, entry);
                 gone.extend(slot.variants.drain(MAX_VARIANTS.min(slot.variants.len())..));
             }
-            let due = Expiry::new(slot.deadline(), quota, hash);
+            let due = Expiry::new(slot.deadline(), table, hash);
             if due.tick < slot.tick {
                 slot.tick = due.tick;
                 expiry.push(due);
@@ -167,7 +151,7 @@ impl Shard {
                 touched: used.map_or(now, |(used, _)| used.touched),
                 tick: 0,
             };
-            let due = Expiry::new(slot.deadline(), quota, hash);
+            let due = Expiry::new(slot.deadline(), table, hash);
             slot.tick = due.tick;
             expiry.push(due);
             let after = measure(&slot);
@@ -181,29 +165,30 @@ impl Shard {
         SlotChange { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone }
     }
 
-    /// Takes out the next key to evict, of one quota or of all: on probation before protected, then the least recently
-    /// used. For an entry that was `used` elsewhere, only a key that was used less.
-    pub(super) fn evict(&mut self, quota: Option<u32>, used: Option<Recency>) -> Option<(u32, Slot)> {
-        let candidates = self.slrus.iter().zip(0u32..).filter(|(_, id)| quota.is_none_or(|only| only == *id));
-        let (order, id, hash) = candidates
-            .filter_map(|(slrus, id)| slrus.first_out().map(|(hash, order)| (order, id, hash)))
-            .min_by_key(|(order, ..)| *order)?;
-        if used.is_some_and(|used| order >= (used.warm, used.touched)) {
-            return None;
-        }
-        let slot = self.slrus.get_mut(id as usize)?.remove(hash)?;
-        Some((id, slot))
+    /// Takes out the next key to evict from these tables: on probation before protected, then the least recently used.
+    /// Nothing if that one may not go.
+    pub(super) fn evict(&mut self, tables: Tables, may_go: impl FnOnce(&RankedKey) -> bool) -> Option<(TableId, Slot)> {
+        let candidates = self.slrus.iter().zip(TableId::all()).filter(|(_, table)| tables.has(*table));
+        let RankedKey { table, hash, .. } = candidates
+            .filter_map(|(slrus, table)| {
+                let (hash, (warm, touched)) = slrus.first_out()?;
+                Some(RankedKey { warm, touched, table, hash })
+            })
+            .min()
+            .filter(may_go)?;
+        let slot = self.slrus.get_mut(table.index())?.remove(hash)?;
+        Some((table, slot))
     }
 
     /// Takes out expired variants of at most `most` keys, to bound the time under the lock. Keys with other variants
     /// are queued again.
-    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(u32, SlotChange)>) {
+    pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(TableId, SlotChange)>) {
         let (mut seen, mut changes) = (0, Vec::new());
         while seen < most
             && let Some(due) = self.expiry.pop(now)
         {
             seen += 1;
-            let Some(slrus) = self.slrus.get_mut(due.quota as usize).filter(|slrus| slrus.has(&due)) else {
+            let Some(slrus) = self.slrus.get_mut(due.table.index()).filter(|slrus| slrus.has(&due)) else {
                 continue;
             };
             let hash = due.hash();
@@ -212,7 +197,7 @@ impl Shard {
                 let (gone, kept): (Variants, Variants) =
                     slot.variants.drain(..).partition(|entry| entry.deadline() <= now);
                 slot.variants = kept;
-                let again = Expiry::new(slot.deadline(), due.quota, hash);
+                let again = Expiry::new(slot.deadline(), due.table, hash);
                 slot.tick = again.tick;
                 (SlotChange::of(before, slot, gone), again)
             });
@@ -222,7 +207,7 @@ impl Shard {
             } else {
                 self.expiry.push(again);
             }
-            changes.push((due.quota, change));
+            changes.push((due.table, change));
         }
         if seen > 0 {
             self.compact();
@@ -230,13 +215,13 @@ impl Shard {
         (seen, changes)
     }
 
-    /// Returns the keys where a purge has to look: of one quota, or of all; with one of these terms, or all.
-    pub(super) fn candidates(&self, quota: Option<u32>, terms: Option<&[IndexTerm]>) -> Vec<(u32, Hash)> {
+    /// Returns the keys of these tables where a purge has to look: with one of these terms, or all.
+    pub(super) fn candidates(&self, tables: Tables, terms: Option<&[IndexTerm]>) -> Vec<(TableId, Hash)> {
         let mut found = Vec::new();
-        for (slrus, id) in self.slrus.iter().zip(0u32..).filter(|(_, id)| quota.is_none_or(|only| only == *id)) {
+        for (slrus, table) in self.slrus.iter().zip(TableId::all()).filter(|(_, table)| tables.has(*table)) {
             match terms {
-                None => found.extend(slrus.iter().map(|(hash, _)| (id, *hash))),
-                Some(terms) => found.extend(terms.iter().flat_map(|term| slrus.find(*term)).map(|hash| (id, hash))),
+                None => found.extend(slrus.iter().map(|(hash, _)| (table, *hash))),
+                Some(terms) => found.extend(terms.iter().flat_map(|term| slrus.find(*term)).map(|hash| (table, hash))),
             }
         }
         found.sort_unstable();
@@ -247,17 +232,20 @@ impl Shard {
     /// Applies `action` to those of these keys that `is` selects.
     pub(super) fn purge(
         &mut self,
-        candidates: &[(u32, Hash)],
+        candidates: &[(TableId, Hash)],
         action: PurgeAction,
         is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
-    ) -> (Purged, Vec<(u32, SlotChange)>) {
+    ) -> (Purged, Vec<(TableId, SlotChange)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
         let expiry = &mut self.expiry;
-        for (id, hash) in candidates.iter().copied() {
-            if let Some(slrus) = self.slrus.get_mut(id as usize) {
+        for (table, hash) in candidates.iter().copied() {
+            if let Some(slrus) = self.slrus.get_mut(table.index()) {
                 let meant = slrus.peek(hash).filter(|slot| is(&slot.key, &slot.variants));
                 let Some((bytes, items)) = meant.map(measure) else { continue };
-                purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
+                // Whether there is a hot copy depends on who was asked: only what it is a copy of counts.
+                if table.cache_type() == CacheType::Main {
+                    purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
+                }
                 let changed = match action {
                     PurgeAction::Count => None,
                     PurgeAction::Remove => slrus.remove(hash).map(|slot| SlotChange {
@@ -265,9 +253,9 @@ impl Shard {
                         items: -items,
                         _gone: slot.variants.into_vec(),
                     }),
-                    PurgeAction::MakeStale(now) => make_stale(slrus, expiry, id, hash, now),
+                    PurgeAction::MakeStale(now) => make_stale(slrus, expiry, table, hash, now),
                 };
-                changes.extend(changed.map(|changed| (id, changed)));
+                changes.extend(changed.map(|changed| (table, changed)));
             }
         }
         if !changes.is_empty() {
@@ -277,18 +265,18 @@ impl Shard {
     }
 
     /// Takes out one key.
-    pub(super) fn remove(&mut self, quota: u32, key: Hash) -> Option<Slot> {
-        self.slrus.get_mut(quota as usize)?.remove(key)
+    pub(super) fn remove(&mut self, table: TableId, key: Hash) -> Option<Slot> {
+        self.slrus.get_mut(table.index())?.remove(key)
     }
 
     /// Takes out the variants of a key that `is_named` selects.
     pub(super) fn remove_variants(
         &mut self,
-        quota: u32,
+        table: TableId,
         key: &Key,
         is_named: impl Fn(&Entry) -> bool,
     ) -> Option<SlotChange> {
-        let (hash, slrus) = (key.hash(), self.slrus.get_mut(quota as usize)?);
+        let (hash, slrus) = (key.hash(), self.slrus.get_mut(table.index())?);
         if slrus.peek(hash)?.key != *key {
             return None;
         }
@@ -313,25 +301,25 @@ impl Shard {
     }
 
     #[cfg(test)]
-    pub(super) fn forge(&mut self, quota: u32, key: &Key, other: Key) {
-        self.slrus[quota as usize].change(key.hash(), |slot| slot.key = other);
+    pub(super) fn forge(&mut self, table: TableId, key: &Key, other: Key) {
+        self.slrus[table.index()].change(key.hash(), |slot| slot.key = other);
     }
 
     fn compact(&mut self) {
         self.slrus.iter_mut().for_each(Slru::shrink);
         let live = self.slrus.iter().map(Slru::len).sum();
         let slrus = &self.slrus;
-        self.expiry.compact(live, |due| slrus.get(due.quota as usize).is_some_and(|of| of.has(due)));
+        self.expiry.compact(live, |due| slrus.get(due.table.index()).is_some_and(|of| of.has(due)));
     }
 }
 
 /// Makes all variants of a key stale, and removes those that are useless then.
-fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, quota: u32, hash: Hash, now: u64) -> Option<SlotChange> {
+fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, table: TableId, hash: Hash, now: u64) -> Option<SlotChange> {
     let (changed, is_empty) = slrus.change(hash, |slot| {
         let before = measure(slot);
         let gone: Variants = std::mem::take(&mut slot.variants);
         slot.variants = gone.iter().filter_map(|entry| entry.stale_from(now)).map(Arc::new).collect();
-        let due = Expiry::new(slot.deadline(), quota, hash);
+        let due = Expiry::new(slot.deadline(), table, hash);
         if !slot.variants.is_empty() && due.tick < slot.tick {
             slot.tick = due.tick;
             expiry.push(due);

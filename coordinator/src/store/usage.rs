@@ -1,5 +1,7 @@
 //! The contents of the store, and the effect of a purge.
 
+use crate::store::CacheType;
+
 /// The matches of a purge in this store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
@@ -9,11 +11,13 @@ pub struct Purged {
     pub bytes: u64,
 }
 
-/// One group's contents of the store, and its counters since the start.
+/// One group's contents of the store of one type, and their counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The group's name.
     pub group: String,
+    /// The type.
+    pub cache_type: CacheType,
     /// Bytes, bookkeeping included.
     pub bytes: u64,
     /// Entries (variants).

@@ -1,7 +1,7 @@
 //! One group's metrics, resolved once, so that counting needs no lookup by label.
 
 use crate::{
-    store::usage::Usage,
+    store::{CacheType, usage::Usage},
     telemetry::{
         labelled::LabelledCounters,
         register::{counters, gauges, histograms},
@@ -219,6 +219,7 @@ pub struct GroupMetrics {
     /// In a group that observes: responses that differ from what would have been served.
     pub observe_mismatches: IntCounter,
     main: CacheMetrics,
+    hot: CacheMetrics,
     slowest_peer: IntGauge,
     slowest_ms: AtomicU64,
     requests: LabelledCounters<2>,
@@ -239,17 +240,14 @@ struct CacheMetrics {
 impl GroupMetrics {
     pub(super) fn new(name: &str, families: &Families) -> Self {
         let counter = |family: &IntCounterVec| family.with_label_values(&[name]);
-        let cache = |kind: &str| CacheMetrics {
-            bytes: families.cache_bytes.with_label_values(&[name, kind]),
-            items: families.cache_items.with_label_values(&[name, kind]),
-            gets: families.cache_gets.with_label_values(&[name, kind]),
-            hits: families.cache_hits.with_label_values(&[name, kind]),
-            evictions: families.cache_evictions.with_label_values(&[name, kind]),
-            evictions_nonexpired: families.cache_evictions_nonexpired.with_label_values(&[name, kind]),
+        let cache = |cache_type: CacheType| CacheMetrics {
+            bytes: families.cache_bytes.with_label_values(&[name, cache_type.label()]),
+            items: families.cache_items.with_label_values(&[name, cache_type.label()]),
+            gets: families.cache_gets.with_label_values(&[name, cache_type.label()]),
+            hits: families.cache_hits.with_label_values(&[name, cache_type.label()]),
+            evictions: families.cache_evictions.with_label_values(&[name, cache_type.label()]),
+            evictions_nonexpired: families.cache_evictions_nonexpired.with_label_values(&[name, cache_type.label()]),
         };
-        // groupcache's hot cache holds keys of other peers. Here that is in the proxies: always 0, so that dashboards
-        // find their series.
-        cache("hot");
         // Created before the first failure, so that an alert sees it rise.
         for reason in [Reason::Connect, Reason::Dns, Reason::Tls, Reason::Timeout, Reason::Reset] {
             families.origin_failures.with_label_values(&[name, reason.label()]);
@@ -274,7 +272,8 @@ impl GroupMetrics {
             observe_mismatches: counter(&families.observe_mismatches),
             loading: families.loading.with_label_values(&[name]),
             waiting: families.waiting.with_label_values(&[name]),
-            main: cache("main"),
+            main: cache(CacheType::Main),
+            hot: cache(CacheType::Hot),
             slowest_peer: families.slowest_peer.with_label_values(&[name]),
             slowest_ms: AtomicU64::new(0),
             requests: LabelledCounters::new(name, &families.requests),
@@ -322,16 +321,20 @@ impl GroupMetrics {
         self.origin_failures.inc([reason.label()]);
     }
 
-    /// Sets the numbers of the store.
+    /// Sets the numbers of the store for one type of entries.
     pub(super) fn set_usage(&self, usage: &Usage) {
+        let cache = match usage.cache_type {
+            CacheType::Main => &self.main,
+            CacheType::Hot => &self.hot,
+        };
         let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
-        set(&self.main.bytes, usage.bytes);
-        set(&self.main.items, usage.items);
+        set(&cache.bytes, usage.bytes);
+        set(&cache.items, usage.items);
         let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
-        raise(&self.main.gets, usage.gets);
-        raise(&self.main.hits, usage.hits);
-        raise(&self.main.evictions, usage.evictions);
-        raise(&self.main.evictions_nonexpired, usage.evictions_nonexpired);
+        raise(&cache.gets, usage.gets);
+        raise(&cache.hits, usage.hits);
+        raise(&cache.evictions, usage.evictions);
+        raise(&cache.evictions_nonexpired, usage.evictions_nonexpired);
     }
 
     /// Records how long another coordinator took to respond.

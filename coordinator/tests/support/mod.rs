@@ -127,7 +127,7 @@ pub async fn get(to: SocketAddr, path: &str) -> Reply {
 }
 
 /// An origin that counts what it is asked. `/private` is private, `/wait` answers when `released` says so, all else may
-/// be stored.
+/// be stored, with the purge tag `tag`.
 pub struct Origin {
     pub url: String,
     pub asked: Arc<AtomicUsize>,
@@ -155,6 +155,7 @@ impl Origin {
                         Ok::<_, Infallible>(
                             http::Response::builder()
                                 .header("cache-control", control)
+                                .header("surrogate-key", "tag")
                                 .body(Full::new(Bytes::from("hello")))
                                 .unwrap(),
                         )

@@ -2,7 +2,6 @@
 
 pub mod attention;
 pub mod counters;
-pub mod frequency_sketch;
 pub mod gauges;
 pub mod hit_for_pass;
 pub mod hot_cache;

@@ -126,8 +126,7 @@ pub(crate) fn from_entry(
         verdict.shared = verdict.shared && for_others && part == Part::Whole && http.is_get() && request.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
-        let is_stored =
-            verdict.outcome == Outcome::Hit || (verdict.outcome == Outcome::Stale && verdict.reason.is_empty());
+        let is_stored = matches!(verdict.outcome, Outcome::Hit | Outcome::Stale) && verdict.reason.is_empty();
         let detail = if is_stored { "owner" } else { "" };
         let status = if request.is_debugged {
             debug_status(request, entry, &verdict, detail, names)

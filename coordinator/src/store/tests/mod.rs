@@ -1,6 +1,7 @@
 //! The store as its users see it, with `now` in the tests' hands.
 
 mod eviction;
+mod hot;
 mod purges;
 mod transfer;
 mod variants;

@@ -30,13 +30,13 @@ fn a_transferred_entry_never_evicts_one_that_is_used_more() {
     let cold = |touched| Recency { warm: false, touched };
     // Full of keys that were used at 1,000 and later.
     let mut own = 0;
-    while quota.evictions.load(Relaxed) == 0 {
+    while store.usage()[0].evictions == 0 {
         put(&store, &quota, own, entry(60_000, 3_600_000, 1000 + own as u64, None), 1000 + own as u64);
         own += 1;
     }
-    let items = quota.items.load(Relaxed);
+    let items = store.usage()[0].items;
     assert!(!transfer(&store, &quota, 1000, cold(500), 5000), "it was used less than all of them");
-    assert_eq!(quota.items.load(Relaxed), items);
+    assert_eq!(store.usage()[0].items, items);
     assert!(transfer(&store, &quota, 1001, Recency { warm: true, touched: 500 }, 5000), "it was used more than once");
     assert!(transfer(&store, &quota, 1002, cold(4000), 5000), "it was used later");
     assert!(has(&store, &quota, 1001, 5000) && has(&store, &quota, 1002, 5000));

@@ -24,10 +24,10 @@ fn an_equal_hash_under_another_key_is_a_miss() {
     let (store, quota) = store(4 * MIB);
     put(&store, &quota, 1, entry(10, 1000, 0, None), 0);
     let mut shard = store.shard(key(1).hash()).lock();
-    assert!(shard.get(quota.id, &key(1), 1, MIB, |_| true).is_some());
+    assert!(shard.get(quota.table(CacheType::Main), &key(1), 1, MIB, |_| true).is_some());
     // Two keys with one hash cannot be made: the slot's own key is changed instead.
-    shard.forge(quota.id, &key(1), key(2));
-    assert!(shard.get(quota.id, &key(1), 1, MIB, |_| true).is_none());
+    shard.forge(quota.table(CacheType::Main), &key(1), key(2));
+    assert!(shard.get(quota.table(CacheType::Main), &key(1), 1, MIB, |_| true).is_none());
 }
 
 #[test]

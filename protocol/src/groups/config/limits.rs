@@ -23,12 +23,12 @@ impl Default for Limits {
     }
 }
 
-/// The proxies' hot caches.
+/// The hot copies: in proxies, and at coordinators that do not own a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Hot {
-    /// How long a proxy answers from its hot cache without asking the owner.
+    /// How long such a copy answers without a question to the owner; 0s: there is none.
     pub ttl: Span,
 }
 

@@ -89,7 +89,7 @@ pub struct GroupConfig {
     /// The group's limits.
     #[serde(default)]
     pub limits: Limits,
-    /// The proxies' hot caches.
+    /// The hot copies of what a coordinator owns.
     #[serde(default)]
     pub hot: Hot,
     /// Responses that are shared although HTTP takes them for one user's.

@@ -4,9 +4,9 @@ mod variant;
 
 pub use variant::Variant;
 
-use crate::state::{frequency_sketch::FrequencySketch, listener_config::Side, purge::PurgeMatcher};
+use crate::state::{listener_config::Side, purge::PurgeMatcher};
 use lru::LruCache;
-use meshcache_protocol::{Key, Request};
+use meshcache_protocol::{FrequencySketch, Key, Request};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// The most variants of one key. The oldest makes room.
@@ -15,6 +15,8 @@ const MAX_VARIANTS: usize = 16;
 const ENTRY_OVERHEAD: usize = 256;
 /// One response takes at most this fraction of the whole.
 const MAX_FRACTION: usize = 4;
+/// The counters in each row of the sketch that estimates how often keys are asked for.
+const SKETCH_WIDTH: usize = 8192;
 /// The most entries that one call of [`HotCache::expire`] frees.
 const EXPIRE_BATCH: usize = 256;
 
@@ -42,7 +44,7 @@ impl HotCache {
     pub fn new(capacity: usize) -> Self {
         Self {
             entries: LruCache::unbounded_with_hasher(BuildHasherDefault::default()),
-            sketch: FrequencySketch::default(),
+            sketch: FrequencySketch::new(SKETCH_WIDTH, 10 * SKETCH_WIDTH),
             bytes: 0,
             capacity,
         }

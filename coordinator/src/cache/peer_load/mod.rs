@@ -1,10 +1,15 @@
 //! A key that another coordinator owns: its owner is asked, then the next peer, then the key is loaded here.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     cache::{
         flight::{JoinCondition, WaitOutcome},
+        hot_copies,
         load::{self, LoadJob},
         load_outcome::{Audience, LeaderReply, LoadOutcome, LoadedResponse, NotShared},
+        ownership::ring_of_owner,
         request::CacheRequest,
         response,
         response::OUTCOME,
@@ -16,7 +21,7 @@ use crate::{
         capture::{CaptureOutcome, capture},
     },
     origin::{Failure, IdleTimeoutBody, with_headers},
-    store::{Entry, Parts},
+    store::{Entry, Parts, PurgeGuard},
 };
 use http::Response;
 use hyper::body::Incoming;
@@ -53,14 +58,8 @@ pub(crate) struct PeerRoute {
 
 /// Returns the way to the key's owner; none if the request is answered here.
 pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRoute> {
-    if request.is_from_peer || request.is_forwarded() || !cache.cluster.peers.has_token() {
-        return None;
-    }
-    let ring = cache.cluster.ring();
+    let ring = ring_of_owner(cache, request)?;
     let me = &cache.settings.me;
-    if ring.owner(request.key.hash()).is_none_or(|owner| owner.name == *me) {
-        return None;
-    }
     let peers = ring
         .order(request.key.hash())
         .into_iter()
@@ -93,16 +92,19 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
 
 /// Loads from the peers for all waiters, and here if none of them responds. If the group hedges, the next peer is asked
 /// beside an owner that is silent for that long.
-pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
+pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, mut route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
     job.served.metrics.loads_deduped.inc();
-    let job = Arc::new(job);
+    let hot = hot_copies::begin(cache, &job.served, &job.key);
+    // After the begin: the peer carries out what was purged before it.
+    route.question.purge = cache.consistency.position_text().to_string();
+    let (job, hot) = (Arc::new(job), hot.as_ref());
     let shared_job = job.clone();
     let mut peers =
         route.peers.iter().filter(|peer| cache.cluster.peers.try_acquire(peer, Call::Question)).take(PEERS_ASKED);
     let Some(owner) = peers.next() else { return load_locally(cache, job, leader).await };
     let hedge = job.served.group.config().hedge.duration();
     let responded = AtomicBool::new(false);
-    let mut from_owner = pin!(ask_peer(cache, &shared_job, &route, owner, &responded));
+    let mut from_owner = pin!(ask_peer(cache, &shared_job, hot, &route, owner, &responded));
     let mut early = None;
     if !hedge.is_zero() {
         early = tokio::select! {
@@ -121,7 +123,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, lea
         cache.metrics.hedges.inc();
         let next = async {
             match peers.next() {
-                Some(next) => ask_peer(cache, &shared_job, &route, next, &AtomicBool::new(false)).await,
+                Some(next) => ask_peer(cache, &shared_job, hot, &route, next, &AtomicBool::new(false)).await,
                 None => Some(load_locally(cache, job.clone(), leader).await),
             }
         };
@@ -138,17 +140,19 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, lea
         return outcome;
     }
     if let Some(next) = peers.next()
-        && let Some(outcome) = ask_peer(cache, &shared_job, &route, next, &responded).await
+        && let Some(outcome) = ask_peer(cache, &shared_job, hot, &route, next, &responded).await
     {
         return outcome;
     }
     load_locally(cache, job, leader).await
 }
 
-/// Asks one peer until it gives an outcome. None if it does not respond. `responded`: set with its first sign of life.
+/// Asks one peer until it gives an outcome. None if it does not respond. `hot`: the begin of a hot copy. `responded`:
+/// set with its first sign of life.
 async fn ask_peer(
     cache: &Cache,
     job: &LoadJob,
+    hot: Option<&PurgeGuard>,
     route: &PeerRoute,
     peer: &str,
     responded: &AtomicBool,
@@ -188,14 +192,16 @@ async fn ask_peer(
             }
             Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason))),
             _ => {
-                let outcome = read_response(cache, job, verdict, response, asked_at).await;
-                if outcome.is_some() {
-                    served.metrics.peer_loads.inc();
-                } else {
+                let Some(loaded) = read_response(cache, job, verdict, response, asked_at).await else {
                     served.metrics.peer_errors.inc();
                     cache.cluster.peers.record_incomplete(peer);
+                    return None;
+                };
+                served.metrics.peer_loads.inc();
+                if let Some(load) = hot {
+                    hot_copies::keep(cache, served, load, &loaded.verdict, &loaded.entry);
                 }
-                return outcome;
+                return Some(LoadOutcome::Loaded(loaded));
             }
         }
     }
@@ -233,9 +239,9 @@ async fn read_response(
     verdict: Verdict,
     response: Response<Incoming>,
     asked_at: Instant,
-) -> Option<LoadOutcome> {
+) -> Option<LoadedResponse> {
     let LoadJob { served, head, .. } = job;
-    let (arrived, (parts, body)) = (Instant::now(), response.into_parts());
+    let (arrived, at, (parts, body)) = (Instant::now(), cache.clock.now(), response.into_parts());
     let config = served.group.config();
     let body = IdleTimeoutBody::new(body, config.patience.duration());
     let CaptureOutcome::Whole(body) = capture(body, config.limits.object.0, &mut cache.body_budget.reserve()).await
@@ -262,8 +268,8 @@ async fn read_response(
         body,
         selecting,
         stored: verdict.to_stored(parts.status.as_u16()),
-        arrived: cache.clock.now(),
-        // It is given to the waiters and stored nowhere.
+        arrived: at,
+        // It is given to the waiters, and at most a copy of it is stored.
         position: Arc::default(),
     });
     let is_failure = parts.status.is_client_error() || parts.status.is_server_error();
@@ -278,7 +284,7 @@ async fn read_response(
     // If the owner does not say when its load began: no sooner than it was asked.
     let began =
         verdict.load.map_or(asked_at, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked_at));
-    Some(LoadOutcome::Loaded(LoadedResponse { entry: Arc::new(entry), verdict, audience, began }))
+    Some(LoadedResponse { entry: Arc::new(entry), verdict, audience, began })
 }
 
 /// Forwards one request that may not be shared to the owner, as it is. None if the owner has nothing for it.
@@ -308,36 +314,4 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
 
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cache::request::tests::{cache, classified};
-    use meshcache_protocol::{Peer, Ring};
-
-    /// The peers on the way of a request, and the patience of the question to them, milliseconds.
-    fn way(cache: &Cache, target: &str, fields: &[(&str, &str)]) -> Option<(Vec<String>, u64)> {
-        classified(cache, "GET", target, fields, |request| {
-            let Ok(request) = request else { panic!("it is not looked up") };
-            route(cache, &request).map(|route| (route.peers, route.question.patience))
-        })
-    }
-
-    #[tokio::test]
-    async fn a_request_goes_to_its_owner_once() {
-        let cache = cache(serde_json::json!({"patience": "2s"}));
-        let peer = |name: &str| Peer { name: name.into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:2".into() };
-        cache.cluster.set_ring(Arc::new(Ring::new(vec![peer("a"), peer("b")])));
-        let targets: Vec<_> = (0..100).map(|n| format!("/{n}")).collect();
-        assert!(targets.iter().all(|target| way(&cache, target, &[]).is_none()), "no token for peers");
-        cache.set_peer_token(Some("token".into()));
-        let (ours, theirs): (Vec<_>, Vec<_>) = targets.iter().partition(|target| way(&cache, target, &[]).is_none());
-        assert!(ours.len() > 20 && theirs.len() > 20, "{} and {}", ours.len(), theirs.len());
-        let forwarded = Question { group: "g".into(), hop: true, ..Question::new() }.to_string();
-        for target in theirs {
-            assert_eq!(way(&cache, target, &[]), Some((vec!["b".to_owned()], 1500)));
-            assert_eq!(way(&cache, target, &[("meshcache-wire", &forwarded)]), None, "no second hop");
-        }
-    }
 }
