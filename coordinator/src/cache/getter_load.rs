@@ -2,7 +2,9 @@
 
 use crate::{
     cache::{
-        getter_key, insertion,
+        getter_key,
+        groups::ServedGroup,
+        insertion,
         insertion::LoadTarget,
         load_outcome::{Audience, LoadOutcome, LoadedResponse, loaded, loaded_since},
         origin_response::{failed, may_serve_on_error},
@@ -31,8 +33,8 @@ pub(crate) const NOT_FOUND: StatusCode = StatusCode::NOT_FOUND;
 /// The status of a getter's failure. Its text is the body.
 pub(crate) const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
-/// How long a value without a lifetime is fresh, milliseconds: a hundred years.
-const FOREVER: u64 = 100 * 366 * 86_400_000;
+/// How long a value without a lifetime is fresh, milliseconds: longer than any clock counts.
+const FOREVER: u64 = u64::MAX / 4;
 
 /// Calls the getter for a key. `path`: the key's.
 pub(crate) async fn load(
@@ -63,7 +65,7 @@ pub(crate) async fn load(
                 }
                 _ => {
                     let text = Value::from(error.to_string());
-                    for_waiters(cache, &served.group, FAILED, text, load.position().clone(), began)
+                    for_waiters(cache, served, FAILED, text, load.position().clone(), began)
                 }
             };
         }
@@ -75,9 +77,9 @@ pub(crate) async fn load(
             // It is older than this answer.
             cache.store.remove(&served.quota, load.key().hash(), cache.clock.now());
         }
-        return for_waiters(cache, &served.group, status, value, load.position().clone(), began);
+        return for_waiters(cache, served, status, value, load.position().clone(), began);
     }
-    let entry = Arc::new(entry(cache, &served.group, stored, value, load.position().clone()));
+    let entry = Arc::new(entry(cache, served, stored, value, load.position().clone()));
     let mut verdict = Verdict::new(Outcome::Miss);
     verdict.fwd_status = status.as_u16();
     verdict.stored = insertion::put(cache, served, load, &entry);
@@ -87,7 +89,7 @@ pub(crate) async fn load(
 /// The outcome for all who wait, whenever they came. It is stored nowhere.
 fn for_waiters(
     cache: &Cache,
-    group: &Group,
+    served: &ServedGroup,
     status: StatusCode,
     value: Value,
     position: Arc<Position>,
@@ -95,14 +97,20 @@ fn for_waiters(
 ) -> LoadOutcome {
     let mut verdict = Verdict::new(Outcome::Miss);
     (verdict.fwd_status, verdict.shared, verdict.waiters) = (status.as_u16(), true, true);
-    let entry = Arc::new(entry(cache, group, verdict.to_stored(status.as_u16()), value, position));
+    let entry = Arc::new(entry(cache, served, verdict.to_stored(status.as_u16()), value, position));
     let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
     LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience: Audience::Waiters, began })
 }
 
 /// A value as a stored response that arrives now.
-pub(crate) fn entry(cache: &Cache, group: &Group, stored: Stored, value: Value, position: Arc<Position>) -> Entry {
-    let name = group.config().tags.header.to_ascii_lowercase();
+pub(crate) fn entry(
+    cache: &Cache,
+    served: &ServedGroup,
+    stored: Stored,
+    value: Value,
+    position: Arc<Position>,
+) -> Entry {
+    let name = served.group.config().tags.header.to_ascii_lowercase();
     let fields = if value.tags.is_empty() { Vec::new() } else { vec![tag_field(&name, &value.tags)] };
     // Slices of a larger buffer would hold all of it.
     let body = Bytes::from(value.bytes.to_vec().into_boxed_slice());
@@ -116,6 +124,7 @@ pub(crate) fn entry(cache: &Cache, group: &Group, stored: Stored, value: Value, 
         arrived: cache.clock.now(),
         position,
     })
+    .share_head(&served.value_head)
 }
 
 /// The field that has a value's tags. What is no tag is left out.

@@ -13,6 +13,7 @@ use crate::{
         getter_load::{FAILED, NOT_FOUND, VALUE},
         groups::ServedGroup,
         miss::{self, FlightAnswer},
+        ownership::is_of_another,
         peer_load,
         request::CacheRequest,
         state::Cache,
@@ -21,7 +22,7 @@ use crate::{
     http::head::RequestHead,
     origin::{Error, Failure, Origin},
     settings::Port,
-    store::{Entry, Quota},
+    store::{CacheType, Entry, Quota},
     telemetry::metrics::GroupMetrics,
 };
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub(crate) struct GetterGroup {
     metrics: Arc<GroupMetrics>,
     /// The first parts of all its keys.
     prefix: Box<[u8]>,
+    /// It keeps hot copies of what other nodes own.
+    has_copies: bool,
 }
 
 impl GetterGroup {
@@ -50,13 +53,12 @@ impl GetterGroup {
     pub(crate) fn of(cache: &Cache, name: &str) -> Option<Self> {
         let table = cache.group_table();
         let served = table.named(name)?;
-        let mut prefix = Vec::new();
-        [name, "http", name].iter().for_each(|part| frame(&mut prefix, part.as_bytes()));
         Some(Self {
             name: name.to_owned(),
             quota: served.quota.clone(),
             metrics: served.metrics.clone(),
-            prefix: prefix.into_boxed_slice(),
+            has_copies: !served.group.config().hot.ttl.is_zero(),
+            prefix: getter_key::prefix(name).into_boxed_slice(),
         })
     }
 
@@ -96,22 +98,22 @@ impl GetterGroup {
         Ok(bytes)
     }
 
-    /// The fresh value of a key in this node's store.
+    /// The fresh value of a key in this node's store, or its hot copy while another node owns the key.
     pub(crate) fn hit(&self, cache: &Cache, key: &[u8]) -> Option<Answer> {
         let awake = clock::awake();
         if !cache.consistency.holds_lease_at(awake) {
             return None;
         }
-        let found = cache.store.read_fresh(&self.quota, (Hash::of(key), key), cache.clock.at(awake), answer)?;
+        let (now, hash) = (cache.clock.at(awake), Hash::of(key));
+        let read = |cache_type| cache.store.read_fresh(cache_type, &self.quota, (hash, key), now, answer);
+        let found = match read(CacheType::Main) {
+            None if self.has_copies && is_of_another(cache, hash) => read(CacheType::Hot),
+            found => found,
+        }?;
         self.metrics.gets.inc();
         self.metrics.hits.inc();
         Some(found)
     }
-}
-
-fn frame(bytes: &mut Vec<u8>, part: &[u8]) {
-    bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(part);
 }
 
 /// Gets the value of a key that is not fresh in this node's store.
@@ -258,6 +260,7 @@ mod tests {
             assert_eq!(Key::of(rules, &request, None), own, "{key}");
             assert_eq!(getter_key::read(head.target()).as_deref(), Some(key));
             assert_eq!(group.path(key).unwrap(), head.target());
+            assert_eq!(getter_key::of_path("things", head.target()), own);
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
     origin::{BadCa, Origin, OriginBackoff, Origins},
-    store::{Quota, Store},
+    store::{Quota, SharedHead, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
@@ -20,6 +20,8 @@ pub(crate) struct ServedGroup {
     /// Recent failures of its origin.
     pub(crate) backoff: Arc<OriginBackoff>,
     pub(crate) not_passed_log: NotPassedLog,
+    /// The head of its getter's values.
+    pub(crate) value_head: SharedHead,
 }
 
 impl ServedGroup {
@@ -69,8 +71,17 @@ impl GroupTable {
                 .filter(|old| old.group.config().origin.url == config.origin.url)
                 .map(|old| old.backoff.clone())
                 .unwrap_or_default();
-            let not_passed_log = NotPassedLog::default();
-            Arc::new(ServedGroup { group: group.clone(), metrics, quota, origin, load_limit, backoff, not_passed_log })
+            let (not_passed_log, value_head) = Default::default();
+            Arc::new(ServedGroup {
+                group: group.clone(),
+                metrics,
+                quota,
+                origin,
+                load_limit,
+                backoff,
+                not_passed_log,
+                value_head,
+            })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }

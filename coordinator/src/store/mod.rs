@@ -23,7 +23,7 @@ mod tests;
 mod tombstones;
 pub mod usage;
 
-pub(crate) use entry::{Entry, Parts, with_fields};
+pub(crate) use entry::{Entry, Parts, SharedHead, with_fields};
 pub(crate) use purge_guard::{PurgeGuard, PurgeMatch};
 pub(crate) use purge_index::IndexTerm;
 pub(crate) use purge_scope::{PurgeAction, PurgeScope};
@@ -151,17 +151,22 @@ impl Store {
     /// `read` runs under a lock.
     pub(crate) fn read_fresh<T>(
         &self,
+        cache_type: CacheType,
         quota: &Quota,
         (hash, key): (Hash, &[u8]),
         now: u64,
         read: impl FnOnce(&Entry) -> T,
     ) -> Option<T> {
-        quota.gets.fetch_add(1, Relaxed);
-        let found = self.shard(hash).lock().read_fresh(quota.id, (hash, key), now, protected_room(quota)).map(read);
-        if found.is_some() {
-            quota.hits.fetch_add(1, Relaxed);
+        if cache_type == CacheType::Hot {
+            self.uses.record(hash.0);
         }
-        found
+        let (counters, room) = (quota.counters(cache_type), protected_room(quota, cache_type));
+        counters.gets.fetch_add(1, Relaxed);
+        let mut shard = self.shard(hash).lock();
+        let found = shard.read_fresh(quota.table(cache_type), (hash, key), now, room).map(read)?;
+        drop(shard);
+        counters.hits.fetch_add(1, Relaxed);
+        Some(found)
     }
 
     /// Begins a load that knows these purges. Call it before the load's request is sent.

@@ -61,8 +61,14 @@ impl Shard {
     }
 
     /// Returns the newest fresh response to every request for a key, given as bytes, and counts this as a use.
-    pub(super) fn read_fresh(&mut self, quota: u32, (hash, key): (Hash, &[u8]), now: u64, room: u64) -> Option<&Entry> {
-        let slot = self.slrus.get_mut(quota as usize)?.get(hash, room)?;
+    pub(super) fn read_fresh(
+        &mut self,
+        table: TableId,
+        (hash, key): (Hash, &[u8]),
+        now: u64,
+        room: u64,
+    ) -> Option<&Entry> {
+        let slot = self.slrus.get_mut(table.index())?.get(hash, room)?;
         let entry = slot.variants.first().filter(|entry| entry.stored.is_fresh(entry.resident(now)))?;
         if slot.key.bytes() != key || !entry.selecting.is_empty() || entry.stored.always_validate {
             return None;

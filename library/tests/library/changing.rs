@@ -6,6 +6,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
+use tokio::task::JoinSet;
 
 /// What all nodes give.
 fn all(value: &str) -> Vec<Result<String, Error>> {
@@ -87,6 +88,30 @@ async fn what_is_set_at_one_node_is_what_all_get_when_that_returns() {
     assert_eq!(mesh.get("key 0").await, all("1"), "its tags were set, too");
     let large = mesh.groups[0].set("key 0", vec![0; 9 << 20]).await;
     assert!(matches!(large, Err(Error::NotStored(_))), "{large:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_is_what_all_get_while_others_ask_all_the_time() {
+    let mesh = Mesh::three(Options::new(), Counting::new(|_, _| Ok(Value::from("made"))));
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut asking = JoinSet::new();
+    for group in mesh.groups.iter().cycle().take(3).cloned() {
+        let done = done.clone();
+        asking.spawn(async move {
+            while done.load(SeqCst) == 0 {
+                group.get("key").await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for round in 0..30 {
+        mesh.groups[round % 3].set("key", round.to_string()).await.unwrap();
+        for _ in 0..5 {
+            assert_eq!(mesh.get("key").await, all(&round.to_string()));
+        }
+    }
+    done.store(1, SeqCst);
+    asking.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,9 +51,14 @@ impl Mesh {
         all
     }
 
-    /// The number of calls of `get` that wait, or have waited.
-    pub(crate) fn loads(&self) -> u64 {
-        self.groups.iter().map(|group| group.stats().loads).sum()
+    /// The number of those who wait for a load: callers, and the questions of other nodes.
+    pub(crate) fn waiters(&self) -> usize {
+        let waiters = |node: &Node| {
+            let metrics = node.metrics();
+            let line = metrics.lines().find_map(|line| line.strip_prefix("meshcache_waiters "));
+            line.unwrap().parse::<usize>().unwrap()
+        };
+        self.nodes.iter().map(waiters).sum()
     }
 }
 

@@ -85,6 +85,25 @@ async fn a_node_that_is_gone_costs_a_load_and_no_error() {
     assert!((51..=52).contains(&getter.calls()), "{}", getter.calls());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_keeps_copies_of_what_it_is_asked_for_often_unless_the_group_has_none() {
+    for (options, most, least) in
+        [(Options::new(), 16, 1), (Options::new().hot_ttl(std::time::Duration::ZERO), 208, 100)]
+    {
+        let mesh = Mesh::three(options, echo());
+        // So many keys that the node owns few of them.
+        let keys: Vec<_> = (0..8).map(|n| format!("key {n}")).collect();
+        for _ in 0..26 {
+            for key in &keys {
+                assert_eq!(text(mesh.groups[0].get(key).await).as_ref(), Ok(key));
+            }
+        }
+        let questions: u64 = mesh.groups.iter().map(|group| group.stats().server_requests).sum();
+        assert!((least..=most).contains(&questions), "{questions}");
+        assert_eq!(mesh.groups[0].stats().gets, 208);
+    }
+}
+
 /// Sends a plain client's request. Returns the status line and the body.
 async fn fetch(address: &str, path: &str, fields: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -13,6 +13,7 @@ use crate::{
     },
     consistency::catch_up::Claim,
     http::body::Body,
+    origin::Origin,
     store::{Entry, Parts, PurgeGuard, Recency},
 };
 use bytes::Bytes;
@@ -126,7 +127,7 @@ pub(crate) fn take(
         return Err(Refusal::Rules);
     }
     let fields: Vec<_> = frame.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-    let entry = Arc::new(Entry::new(Parts {
+    let entry = Entry::new(Parts {
         status: StatusCode::from_u16(frame.metadata.stored.status).map_err(|_| Refusal::Broken)?,
         fields,
         tags: &served.group.config().tags.header.to_ascii_lowercase(),
@@ -135,7 +136,9 @@ pub(crate) fn take(
         stored: frame.metadata.stored.clone(),
         arrived: now.saturating_sub(frame.metadata.resident).saturating_sub(late),
         position: position.clone(),
-    }));
+    });
+    let is_value = matches!(served.origin, Origin::Getter(_));
+    let entry = Arc::new(if is_value { entry.share_head(&served.value_head) } else { entry });
     if entry.deadline() <= now {
         return Err(Refusal::Expired);
     }
