@@ -23,7 +23,16 @@ impl Clock {
         if let Some(now) = simulated::now() {
             return now.saturating_add(BEGAN);
         }
-        awake().saturating_sub(self.0).saturating_add(BEGAN)
+        self.at(awake())
+    }
+
+    /// Returns the time of a value of [`awake`].
+    pub(crate) fn at(&self, awake: u64) -> u64 {
+        #[cfg(test)]
+        if simulated::now().is_some() {
+            return awake.saturating_add(BEGAN);
+        }
+        awake.saturating_sub(self.0).saturating_add(BEGAN)
     }
 }
 

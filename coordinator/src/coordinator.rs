@@ -1,13 +1,14 @@
 //! One coordinator, from start to end: it reads its configuration, listens, serves, and drains.
 
 use crate::{
-    cache::{handover, housekeeping, state::Cache},
+    cache::{housekeeping, state::Cache},
     cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
         tokens::Tokens,
     },
+    departure,
     feed::Feed,
     http::request_body::ControlBodies,
     kube::{ApiError, HookError, KubeDiscovery, view::Fault},
@@ -21,24 +22,15 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::{
     sync::{Semaphore, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until, timeout_at},
 };
-
-/// The shortest time for which a coordinator goes on as before after it has announced that it leaves: proxies learn of
-/// it at their workers' next tick.
-const LINGER: Duration = Duration::from_millis(500);
-/// The part of the drain timeout in which entries may be handed over.
-const HAND_OVER_SHARE: f64 = 0.8;
 
 /// Why a coordinator does not start, or ends before its shutdown. Its text is one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -300,29 +292,13 @@ impl Coordinator {
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
         joining.abort();
-        let mut linger = config.linger;
-        if cache.cluster.peers.has_token() && cache.cluster.ring().peers().iter().any(|peer| peer.name != config.name) {
-            // Out of the ring before the next owners are looked up. Peers that are slow to acknowledge it are not
-            // waited for.
-            announcer.leave_ring();
-            background.spawn({
-                let announcer = announcer.clone();
-                async move { announcer.leave().await }
-            });
-            let until = begun + config.drain_timeout.mul_f64(HAND_OVER_SHARE);
-            linger = linger.max(LINGER);
-            match timeout_at(until, handover::run(&cache)).await {
-                Ok(report) => {
-                    tracing::info!(taken = report.taken, refused = ?report.refused, took = ?begun.elapsed(), "handed over")
-                }
-                Err(_) => tracing::warn!("not everything was handed over in time"),
-            }
-        }
-        sleep_until(begun + linger.min(config.drain_timeout)).await;
+        let announcing = departure::leave(&cache, &announcer, config.drain_timeout).await;
+        sleep_until(begun + config.linger.min(config.drain_timeout)).await;
         drain.send_replace(true);
         let drained =
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
         announcer.end().await;
+        announcing.inspect(JoinHandle::abort);
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),

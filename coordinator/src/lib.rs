@@ -2,21 +2,36 @@
 //!
 //! [`cache`] is the way of a request; [`server`] has the ports, and [`coordinator`] wires all parts.
 #![forbid(unsafe_code)]
+// The library uses a part of it.
+#![cfg_attr(not(feature = "program"), allow(dead_code, unused_imports))]
 
 mod bounded_lru;
 pub mod cache;
 mod clock;
 pub mod cluster;
+#[cfg(feature = "program")]
 pub mod config;
+/// The parts of the configuration that the library needs.
+#[cfg(not(feature = "program"))]
+pub mod config {
+    pub mod peers_flag;
+    pub mod regular_file;
+    pub mod tokens;
+}
 pub mod consistency;
+#[cfg(feature = "program")]
 pub mod coordinator;
+mod departure;
+pub mod embedded;
 pub mod feed;
 pub mod http;
 mod jitter;
+#[cfg(feature = "program")]
 pub mod kube;
 pub mod kubecache;
 mod origin;
 pub mod purge;
+#[cfg(feature = "program")]
 mod reload;
 pub mod server;
 pub mod settings;

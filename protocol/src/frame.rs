@@ -48,6 +48,9 @@ pub struct Metadata {
     pub warm: bool,
     /// The digest of the group's rules under which it was stored.
     pub rules: String,
+    /// Whether it was set: it replaces what is stored under its key, and what is being loaded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub set: bool,
 }
 
 /// Why bytes are not a message of frames.
@@ -216,8 +219,15 @@ mod tests {
             disconnected: false,
             why: LifetimeRule::MaxAge,
         };
-        let metadata =
-            Metadata { stored, selecting: Selecting::default(), resident: 5, idle: 3, warm: true, rules: "r".into() };
+        let metadata = Metadata {
+            stored,
+            selecting: Selecting::default(),
+            resident: 5,
+            idle: 3,
+            warm: true,
+            rules: "r".into(),
+            set: false,
+        };
         Frame { key: b"key", metadata, fields: vec![(b"etag", b"\"a\""), (b"x", b"\xff")], body: b"body" }
     }
 

@@ -7,6 +7,9 @@ use meshcache_tests::{
 };
 use serde_json::{Value, json};
 
+/// Where the example configuration has the filter.
+const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_questions_back() {
     let origin = Origin::start().await;
@@ -77,7 +80,6 @@ async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
 /// The groups have fields that no filter of version 1 knows, and which are none of a proxy's business.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_of_the_version_before_is_answered_kept_hot_and_purged() {
-    const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
     let mesh = Mesh::of(2, 1)
         .groups(|groups| {
             groups.set("shop", "/origin/passTimeout", json!("5m")).set("shop", "/origin/idle", json!("2s"))

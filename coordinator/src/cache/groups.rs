@@ -3,7 +3,7 @@
 use crate::{
     cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
     origin::{BadCa, Origin, OriginBackoff, Origins},
-    store::{Quota, Store},
+    store::{Quota, SharedHead, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
@@ -20,6 +20,8 @@ pub(crate) struct ServedGroup {
     /// Recent failures of its origin.
     pub(crate) backoff: Arc<OriginBackoff>,
     pub(crate) not_passed_log: NotPassedLog,
+    /// The head of its getter's values.
+    pub(crate) value_head: SharedHead,
 }
 
 impl ServedGroup {
@@ -48,8 +50,11 @@ impl GroupTable {
         metrics: &Metrics,
     ) -> Result<Self, BadCa> {
         let origins = origins.of_groups(&groups, metrics)?;
-        let limits: Vec<_> =
-            groups.iter().map(|group| (group.name(), group.config().limits.bytes.of(store.limit()))).collect();
+        let limit = |(group, origin): (&Arc<Group>, &Origin)| match origin {
+            Origin::Http(_) => group.config().limits.bytes.of(store.limit()),
+            Origin::Getter(getter) => getter.bytes(),
+        };
+        let limits: Vec<_> = groups.iter().zip(&origins).map(|one| (one.0.name(), limit(one))).collect();
         let quotas = store.quotas(&limits);
         let served = groups.iter().zip(origins).zip(quotas).map(|((group, origin), quota)| {
             let old = before.named(group.name());
@@ -66,8 +71,17 @@ impl GroupTable {
                 .filter(|old| old.group.config().origin.url == config.origin.url)
                 .map(|old| old.backoff.clone())
                 .unwrap_or_default();
-            let not_passed_log = NotPassedLog::default();
-            Arc::new(ServedGroup { group: group.clone(), metrics, quota, origin, load_limit, backoff, not_passed_log })
+            let (not_passed_log, value_head) = Default::default();
+            Arc::new(ServedGroup {
+                group: group.clone(),
+                metrics,
+                quota,
+                origin,
+                load_limit,
+                backoff,
+                not_passed_log,
+                value_head,
+            })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::{
+        getter_load,
         groups::ServedGroup,
         insertion::LoadTarget,
         load_outcome::{LeaderReply, LoadOutcome, NotShared, loaded},
@@ -12,7 +13,7 @@ use crate::{
     clock,
     http::head::RequestHead,
     jitter::random,
-    origin::{Failure, FailureScope, Purpose, outgoing, strip_response_headers},
+    origin::{Failure, FailureScope, Origin, Purpose, outgoing, strip_response_headers},
     store::Entry,
 };
 use http::{StatusCode, header::RETRY_AFTER, response};
@@ -68,18 +69,21 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
     };
     served.metrics.loads_deduped.inc();
     cache.cluster.record_load(key);
+    let origin = match &served.origin {
+        Origin::Http(origin) => origin,
+        Origin::Getter(getter) => return getter_load::load(cache, &target, getter, client.target(), *is_refresh).await,
+    };
     let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
     let response = loop {
         let conditions = candidates.conditions();
         let installation = &cache.settings.installation;
-        let Some(outgoing) = outgoing(&served.origin, &served.group, client, installation, Purpose::Load(&conditions))
-        else {
+        let Some(outgoing) = outgoing(origin, &served.group, client, installation, Purpose::Load(&conditions)) else {
             return LoadOutcome::Failed(Failure::BadResponse);
         };
         let metrics = &served.metrics;
         if *is_refresh { &metrics.service_refreshes } else { &metrics.service_loads }.inc();
         let (began, requested) = (Instant::now(), clock::wall());
-        let sent = served.origin.send(outgoing, Some(served.origin.timeout())).await;
+        let sent = origin.send(outgoing, Some(origin.timeout())).await;
         served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
         let (mut head, body) = match sent {
             Ok(response) => response.into_parts(),
@@ -109,7 +113,10 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
             verdict.fwd_status = response.head.status.as_u16();
             loaded(entry, verdict, cache.clock.now())
         }
-        _ => origin_response::store_or_share(cache, &target, response, leader.map(|to| Lead { to, fwd })).await,
+        _ => {
+            let lead = leader.map(|to| Lead { to, fwd });
+            origin_response::store_or_share(cache, &target, response, origin.pass_timeout(), lead).await
+        }
     }
 }
 

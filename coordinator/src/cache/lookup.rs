@@ -31,7 +31,6 @@ use crate::{
     telemetry::limits::ProcessLimit,
 };
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use meshcache_protocol::{
     Reason,
     freshness::{self, LoadStart, Reuse},
@@ -41,7 +40,7 @@ use meshcache_protocol::{
 use std::{sync::Arc, time::Instant};
 
 /// Answers a request. Never fails: an error is a response.
-pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> Response<Body> {
     let (began, now) = (Instant::now(), cache.clock.now());
     let (parts, body) = request.into_parts();
     let head = match RequestHead::read(port, parts) {

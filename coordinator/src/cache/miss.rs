@@ -18,6 +18,7 @@ use crate::{
     http::body::Body,
     jitter::spread,
     origin::Failure,
+    store::Entry,
     telemetry::metrics::Metrics,
 };
 use http::Response;
@@ -37,7 +38,23 @@ const MOST_FLIGHTS: usize = 4;
 /// For how long a partial request for a key counts, milliseconds.
 const PARTIAL_REQUEST: u64 = 10_000;
 
-/// Waits for the key's flight, and starts it if there is none.
+/// What a request gets from its key's flights.
+pub(crate) enum FlightAnswer {
+    /// A response.
+    Loaded(Arc<Entry>, Verdict),
+    /// A response for this request alone, as it streams, and why.
+    Own(Response<Body>, AnyReason),
+    /// Nothing that it may share: it passes. At this time, where a herd does so together.
+    NotShared(PassReason, Option<Instant>),
+    /// No response.
+    Failed(Failure),
+    /// Nothing within a question's patience: it asks again, with the ticket of this flight.
+    Loading { flight: u64, leads: bool },
+    /// No further flight or waiter is admitted.
+    Full(Instant),
+}
+
+/// Answers a request from its key's flight, and starts it if there is none.
 pub(crate) async fn join(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
@@ -46,6 +63,43 @@ pub(crate) async fn join(
     fwd: &'static str,
     since: LoadStart,
 ) -> Response<Body> {
+    let metrics = &request.served.metrics;
+    let why = match wait(cache, request, route, fwd, since).await {
+        FlightAnswer::Loaded(entry, verdict) => {
+            metrics.count_response(verdict.outcome.label());
+            match response::from_entry(request, &entry, verdict, &cache.names) {
+                Some(response) => return response,
+                None => PassReason::new(Reason::Conditional, fwd),
+            }
+        }
+        FlightAnswer::Own(response, reason) => {
+            metrics.count_request(Outcome::Miss.label(), reason);
+            return response;
+        }
+        FlightAnswer::NotShared(why, at) => {
+            if let Some(at) = at {
+                spread(at).await;
+            }
+            why
+        }
+        FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
+        FlightAnswer::Loading { flight, leads } => {
+            metrics.count_response(Outcome::Loading.label());
+            return response::verdict_only(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
+        }
+        FlightAnswer::Full(until) => return pass::at_capacity(cache, request, until).await,
+    };
+    pass::pass(cache, request, body, why).await
+}
+
+/// Waits for the key's flight, and starts it if there is none.
+pub(crate) async fn wait(
+    cache: &Arc<Cache>,
+    request: &CacheRequest<'_>,
+    route: Option<PeerRoute>,
+    fwd: &'static str,
+    since: LoadStart,
+) -> FlightAnswer {
     let now = Instant::now();
     let reply_by = request.question.as_ref().map(|question| now + request.patience(question));
     let came = now.checked_sub(request.waited()).unwrap_or(now);
@@ -62,7 +116,7 @@ pub(crate) async fn join(
         let stored = || if condition.began_after.is_none() { stored_since(cache, request, &key) } else { None };
         let (waiter, guard) = match flights.join(&key, condition, stored) {
             Ok(joined) => joined,
-            Err(Full) => return pass::at_capacity(cache, request, reply_by.unwrap_or(now)).await,
+            Err(Full) => return FlightAnswer::Full(reply_by.unwrap_or(now)),
         };
         let (leads, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
@@ -87,11 +141,7 @@ pub(crate) async fn join(
                     {
                         verdict.reason = fwd.into();
                     }
-                    request.served.metrics.count_response(verdict.outcome.label());
-                    match response::from_entry(request, &entry, verdict, &cache.names) {
-                        Some(response) => return response,
-                        None => return pass::pass(cache, request, body, why(Reason::Conditional.into())).await,
-                    }
+                    return FlightAnswer::Loaded(entry, verdict);
                 }
                 match audience {
                     Audience::Leader => break,
@@ -111,30 +161,22 @@ pub(crate) async fn join(
             }
             WaitOutcome::Completed(LoadOutcome::NotShared(NotShared { reason, remember, vary })) => {
                 if let Some(response) = own.and_then(|mut own| own.try_recv().ok()) {
-                    request.served.metrics.count_request(Outcome::Miss.label(), reason);
-                    return response;
+                    return FlightAnswer::Own(response, reason);
                 }
-                if reason == Reason::Overload {
-                    spread(deadline).await;
-                }
-                return pass::pass(cache, request, body, PassReason { remember, vary, ..why(reason) }).await;
+                let at = (reason == Reason::Overload).then_some(deadline);
+                return FlightAnswer::NotShared(PassReason { remember, vary, ..why(reason) }, at);
             }
-            WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return pass::load_failed(cache, request, failure),
-            WaitOutcome::Aborted => return pass::load_failed(cache, request, Failure::Internal),
+            WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return FlightAnswer::Failed(failure),
+            WaitOutcome::Aborted => return FlightAnswer::Failed(Failure::Internal),
             WaitOutcome::TimedOut(flight) if request.question.is_some() => {
-                request.served.metrics.count_response(Outcome::Loading.label());
-                return response::verdict_only(&Verdict {
-                    flight,
-                    collapsed: !leads,
-                    ..Verdict::new(Outcome::Loading)
-                });
+                return FlightAnswer::Loading { flight, leads };
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
-            WaitOutcome::TimedOut(_) => return pass::pass(cache, request, body, why(Reason::Slow.into())).await,
+            WaitOutcome::TimedOut(_) => return FlightAnswer::NotShared(why(Reason::Slow.into()), None),
         }
     }
-    pass::pass(cache, request, body, why(Reason::NotShared.into())).await
+    FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that

@@ -3,6 +3,11 @@
 
 pub(crate) mod flight;
 pub(crate) mod flight_key;
+pub(crate) mod getter_key;
+pub(crate) mod getter_load;
+pub(crate) mod getter_lookup;
+pub(crate) mod getter_peek;
+pub(crate) mod getter_set;
 pub(crate) mod groups;
 pub(crate) mod handover;
 pub(crate) mod hit_for_pass;

@@ -26,7 +26,7 @@ use meshcache_protocol::{
     freshness::{self, NotStored, Selecting, Times, Vary},
     wire::{Outcome, Verdict},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 /// For how long a failure is remembered, milliseconds: the next load that brings it is the second one.
@@ -66,10 +66,12 @@ impl From<NotStored> for NotSharedReason {
 }
 
 /// Stores a response that may be stored. Failures are shared without being stored; anything else is the leader's alone.
+/// `pass_timeout`: the longest pause in the body of one that is the leader's.
 pub(crate) async fn store_or_share(
     cache: &Cache,
     target: &LoadTarget<'_>,
     response: OriginResponse,
+    pass_timeout: Option<Duration>,
     lead: Option<Lead>,
 ) -> LoadOutcome {
     let OriginResponse { head, body, times, at, began } = response;
@@ -77,7 +79,7 @@ pub(crate) async fn store_or_share(
     served.metrics.local_load.inc();
     let limit = served.group.config().limits.object.0.min(served.quota.limit());
     // A response that turns out to be one client's alone streams on with the timeout of a pass.
-    let as_pass = |body: IdleTimeoutBody| body.with_idle_timeout(served.origin.pass_timeout());
+    let as_pass = |body: IdleTimeoutBody| body.with_idle_timeout(pass_timeout);
     let (vary, decided) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: head.status.as_u16(), fields };
         let decided = match freshness::store(&served.group, &request, verified, &response, times, random()) {

@@ -20,7 +20,7 @@ use crate::{
         head::RequestHead,
     },
     jitter::{random, spread},
-    origin::{Failure, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers},
+    origin::{Failure, Origin, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers},
     store::{Entry, Parts, PurgeGuard, with_fields},
     telemetry::limits::ProcessLimit,
 };
@@ -148,13 +148,16 @@ pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Fa
 /// Sends a request to the origin and streams the response back.
 pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Body, why: PassReason) -> Response<Body> {
     let PassTarget { served, head, request } = target;
+    let Origin::Http(origin) = &served.origin else {
+        return response::refused(StatusCode::METHOD_NOT_ALLOWED, Reason::Method, &cache.names);
+    };
     let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
     let fields = head.fields();
     let key = match request {
         // Where loads are limited, so are bodies on their way into the store.
         _ if matches!(why.reason, AnyReason::Own(Reason::Overload | Reason::Slow | Reason::TooLarge)) => None,
         // The response to another spelling of the key is not stored: it may depend on the spelling.
-        _ if !goes_as_keyed(&served.origin, &served.group, head) => None,
+        _ if !goes_as_keyed(origin, &served.group, head) => None,
         // So may the response to the fields that a load would not send.
         _ if served.group.edits(&fields) => None,
         Some(request) => Some(request.key.clone()),
@@ -173,7 +176,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     }
     let mut load = key.map(|key| cache.store.begin(key, cache.consistency.position()));
     let installation = &cache.settings.installation;
-    let Some(outgoing) = outgoing(&served.origin, &served.group, head, installation, Purpose::Pass(body)) else {
+    let Some(outgoing) = outgoing(origin, &served.group, head, installation, Purpose::Pass(body)) else {
         return response::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &cache.names);
     };
     // Requests that are never looked up do not count: the cache could not have saved them.
@@ -181,7 +184,7 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         served.metrics.service_passes.inc();
     }
     let requested = clock::wall();
-    let (mut parts, body) = match served.origin.send(outgoing, served.origin.pass_timeout()).await {
+    let (mut parts, body) = match origin.send(outgoing, origin.pass_timeout()).await {
         Ok(response) => response.into_parts(),
         Err(failure) => return response::load_failed(failure, &cache.names),
     };

@@ -1,7 +1,8 @@
 //! Removes what a purge names from the store, and keeps it out: loads in flight are not stored, flights not joined.
 
 use crate::{
-    cache::state::Cache,
+    cache::{getter_key, state::Cache},
+    origin::Origin,
     store::{Entry, PurgeAction, purge_matcher::PurgeMatcher, usage::Purged},
 };
 use meshcache_protocol::{
@@ -15,12 +16,24 @@ pub(crate) fn remove(cache: &Cache, what: &Scope, fate: PurgeAction) -> Purged {
     let groups = cache.groups();
     let named = PurgeMatcher::new(what, &groups);
     cache.store.purge_loads(|key| named.match_key(key));
+    if fate == PurgeAction::Remove {
+        getter_keys(cache, what).iter().for_each(|key| cache.store.add_tombstone(key.hash(), cache.clock.now()));
+    }
     let purged = cache.store.purge(&named.candidates(), fate, |key, variants| named.matches(key, variants));
     cache.observed.lock().clear();
     // After the store: a flight that starts from now on has begun after the purge.
     cache.loads.detach(|key| named.match_key(key) != KeyMatch::No);
     cache.peer_loads.detach(|key| named.match_key(key) != KeyMatch::No);
     purged
+}
+
+/// The keys that a purge names in a getter's group. A value that is set follows their purge to the owner: for a moment no
+/// node keeps a copy of what the owner had until then.
+fn getter_keys(cache: &Cache, what: &Scope) -> Vec<Key> {
+    let table = cache.group_table();
+    let of_getter = |name: &&String| matches!(table.named(name).map(|served| &served.origin), Some(Origin::Getter(_)));
+    let group = what.group.iter().filter(of_getter);
+    group.flat_map(|name| what.paths.iter().map(|path| getter_key::of_path(name, path))).collect()
 }
 
 /// Counts what a purge would remove, and removes nothing.

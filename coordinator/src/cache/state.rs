@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, client::Credentials},
     consistency::Consistency,
     http::byte_budget::ByteBudget,
-    origin::{BadCa, ConnectionLimit, Origins},
+    origin::{BadCa, ConnectionLimit, DynGetter, Origins},
     settings::Settings,
     store::{Store, usage::Usage},
     telemetry::metrics::Metrics,
@@ -112,6 +112,11 @@ impl Cache {
         let table = GroupTable::new(groups, &self.groups.load(), &self.store, &self.origins, &self.metrics)?;
         self.groups.store(Arc::new(table));
         Ok(())
+    }
+
+    /// Sets the getter of a group that is added next. `bytes`: what the group may take of the store.
+    pub(crate) fn set_getter(&self, group: &str, getter: Arc<dyn DynGetter>, bytes: u64) {
+        self.origins.set_getter(group, getter, bytes);
     }
 
     /// The groups with all that serving them needs.

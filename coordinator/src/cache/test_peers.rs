@@ -183,7 +183,7 @@ pub(crate) async fn serve<F: Future<Output = Response<Body>> + Send + 'static>(
 pub(crate) async fn data_port(cache: &Arc<Cache>) -> SocketAddr {
     let cache = cache.clone();
     serve(move |request| {
-        let cache = cache.clone();
+        let (cache, request) = (cache.clone(), request.map(Body::from));
         async move {
             if request.uri().path().starts_with(paths::INVALIDATE) {
                 return invalidation::answer(&cache, Port::Data, request).await;
@@ -198,7 +198,7 @@ pub(crate) async fn data_port(cache: &Arc<Cache>) -> SocketAddr {
 pub(crate) async fn peer_port(cache: &Arc<Cache>) -> SocketAddr {
     let cache = cache.clone();
     serve(move |request| {
-        let cache = cache.clone();
+        let (cache, request) = (cache.clone(), request.map(Body::from));
         async move {
             match request.uri().path() {
                 paths::PUSH => {

@@ -48,6 +48,11 @@ impl Cluster {
         self.ring.load_full()
     }
 
+    /// Looks at the ring.
+    pub(crate) fn with_ring<T>(&self, look: impl FnOnce(&Ring) -> T) -> T {
+        look(&self.ring.load())
+    }
+
     /// Milliseconds of the cache's own clock.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()

@@ -57,6 +57,11 @@ impl Tokens {
         Ok(Arc::new(Self { file, list: ArcSwap::from_pointee(list), without: Mutex::default() }))
     }
 
+    /// These tokens, which never change. None: no call is admitted.
+    pub fn fixed(list: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { file: None, list: ArcSwap::from_pointee(list), without: Mutex::default() })
+    }
+
     /// Reads the file again. An error keeps the tokens, but a file that is missing or empty for as long as `without`
     /// revokes them.
     pub fn reload(&self, now: Instant, without: Duration) -> Result<ReloadOutcome, String> {

@@ -84,7 +84,12 @@ impl Consistency {
 
     /// Whether the store may answer.
     pub(crate) fn holds_lease(&self) -> bool {
-        self.lease.holds(clock::awake())
+        self.holds_lease_at(clock::awake())
+    }
+
+    /// Whether the store may answer at a time of [`clock::awake`].
+    pub(crate) fn holds_lease_at(&self, awake: u64) -> bool {
+        self.lease.holds(awake)
     }
 
     /// The number of purges from which peers and proxies can catch up.

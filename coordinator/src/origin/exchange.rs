@@ -5,6 +5,7 @@ use crate::{
     origin::{
         connection::{Http2Stream, MAX_FIELDS},
         failure::{Failure, OriginError},
+        getter::GetterOrigin,
         health::Health,
         idle_timeout::IdleTimeoutBody,
         pool::{Pool, RequestConnection},
@@ -17,9 +18,28 @@ use hyper::body::Incoming;
 use meshcache_protocol::groups::OriginHost;
 use std::{sync::Arc, time::Duration};
 
-/// A group's origin.
+/// Where a group's responses come from.
 #[derive(Clone)]
-pub(crate) struct Origin {
+pub(crate) enum Origin {
+    /// A service over HTTP.
+    Http(HttpOrigin),
+    /// A function of this process.
+    Getter(GetterOrigin),
+}
+
+impl Origin {
+    /// Returns how long a load may take until its response's head is there, and between two pieces of its body.
+    pub(crate) fn timeout(&self) -> Duration {
+        match self {
+            Self::Http(origin) => origin.timeout(),
+            Self::Getter(origin) => origin.timeout(),
+        }
+    }
+}
+
+/// A group's origin over HTTP.
+#[derive(Clone)]
+pub(crate) struct HttpOrigin {
     pub(super) pool: Arc<Pool>,
     pub(super) patience: Duration,
     pub(super) timeout: Duration,
@@ -31,7 +51,7 @@ pub(crate) struct Origin {
     pub(super) metrics: Arc<GroupMetrics>,
 }
 
-impl Origin {
+impl HttpOrigin {
     /// Returns how long a load may take until its response's head is there, and between two pieces of its body.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout

@@ -6,7 +6,7 @@ use crate::{
         head::{CONDITIONAL_FIELDS, RequestHead},
         interim::Interim,
     },
-    origin::exchange::Origin,
+    origin::exchange::HttpOrigin,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
@@ -34,7 +34,7 @@ pub(crate) enum Purpose<'a> {
 /// came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme of the key: its
 /// absence and `http` are one key.
 pub(crate) fn outgoing(
-    origin: &Origin,
+    origin: &HttpOrigin,
     group: &Group,
     head: &RequestHead,
     installation: &str,
@@ -148,7 +148,7 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
 
 /// Returns whether a passing request goes to the origin as the key has it. The response to another spelling is for that
 /// request alone.
-pub(crate) fn goes_as_keyed(origin: &Origin, group: &Group, head: &RequestHead) -> bool {
+pub(crate) fn goes_as_keyed(origin: &HttpOrigin, group: &Group, head: &RequestHead) -> bool {
     let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
 }

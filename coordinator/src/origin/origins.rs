@@ -4,7 +4,8 @@ use crate::{
     origin::{
         connect::{Connector, Resolver, Trust},
         connection_limit::ConnectionLimit,
-        exchange::Origin,
+        exchange::{HttpOrigin, Origin},
+        getter::{DynGetter, GetterOrigin},
         health::Health,
         pool::{Lifetimes, Pool},
     },
@@ -30,7 +31,12 @@ pub struct BadCa {
 pub(crate) struct Origins {
     current: Mutex<OriginSet>,
     limit: Arc<ConnectionLimit>,
+    /// The getters of this process, by their groups' names.
+    getters: Mutex<HashMap<String, GetterWithBytes>>,
 }
+
+/// A getter, and what its group may take of the store.
+type GetterWithBytes = (Arc<dyn DynGetter>, u64);
 
 #[derive(Clone, Default)]
 struct OriginSet {
@@ -51,15 +57,29 @@ struct PoolKey {
 impl Origins {
     /// Returns a set without origins.
     pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
-        Self { current: Mutex::default(), limit }
+        Self { current: Mutex::default(), limit, getters: Mutex::default() }
+    }
+
+    /// Sets the getter of a group that is added next. `bytes`: what the group may take of the store.
+    pub(crate) fn set_getter(&self, group: &str, getter: Arc<dyn DynGetter>, bytes: u64) {
+        self.getters.lock().insert(group.to_owned(), (getter, bytes));
     }
 
     /// Returns the origins of these groups, in their order.
     pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
         let before = self.current.lock().clone();
         let mut now = OriginSet::default();
-        let origins: Result<_, _> =
-            groups.iter().map(|group| now.origin(group, &before, metrics, &self.limit)).collect();
+        let getters = self.getters.lock().clone();
+        let origins: Result<_, _> = groups
+            .iter()
+            .map(|group| match getters.get(group.name()).cloned() {
+                Some((getter, bytes)) => {
+                    let timeout = group.config().origin.timeout.duration();
+                    Ok(Origin::Getter(GetterOrigin { getter, timeout, bytes }))
+                }
+                None => now.origin(group, &before, metrics, &self.limit).map(Origin::Http),
+            })
+            .collect();
         if origins.is_ok() {
             // Origins that no group needs any more are dropped, with their connections.
             *self.current.lock() = now;
@@ -75,7 +95,7 @@ impl OriginSet {
         before: &Self,
         metrics: &Metrics,
         limit: &Arc<ConnectionLimit>,
-    ) -> Result<Origin, BadCa> {
+    ) -> Result<HttpOrigin, BadCa> {
         let config = &group.config().origin;
         let bad = |what: String| BadCa { group: group.name().to_owned(), what };
         let trust = Trust::of(config).map_err(bad)?;
@@ -102,7 +122,7 @@ impl OriginSet {
         let name = (group.name().to_owned(), config.url.to_string());
         let health = before.health.get(&name).cloned().unwrap_or_else(|| Arc::new(Health::new(&name.0, &name.1)));
         self.health.insert(name, health.clone());
-        Ok(Origin {
+        Ok(HttpOrigin {
             pool,
             patience: group.config().patience.duration(),
             timeout: config.timeout.duration(),

@@ -37,6 +37,7 @@ impl Handler for DataPort {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let request = request.map(Body::from);
         if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
@@ -64,7 +65,7 @@ pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Res
 }
 
 impl DataPort {
-    async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn control(&self, request: Request<Body>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
             return invalidation::answer(&self.cache, Port::Data, request).await;
         }

@@ -1,6 +1,7 @@
 //! The four ports: what listens, and how connections are served, bounded and drained.
 
 mod activity;
+#[cfg(feature = "program")]
 mod admin;
 mod connection;
 mod connection_io;
@@ -9,8 +10,10 @@ mod descriptors;
 mod extra_ports;
 mod peer;
 mod ports;
+#[cfg(feature = "program")]
 mod status;
 
+#[cfg(feature = "program")]
 pub use admin::AdminPort;
 pub use data::DataPort;
 pub(crate) use descriptors::raise_descriptor_limit;
@@ -18,6 +21,7 @@ pub(crate) use extra_ports::ExtraServers;
 pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;
 pub use ports::Ports;
+#[cfg(feature = "program")]
 pub use status::{Filter, StatusPort};
 
 use crate::http::request_body::ConnectionBodies;

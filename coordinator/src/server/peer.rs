@@ -59,6 +59,17 @@ impl Handler for PeerPort {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        self.answer(request.map(Body::from)).await
+    }
+
+    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
+        too_many_fields(&self.cache, request)
+    }
+}
+
+impl PeerPort {
+    /// Answers a call of a peer. Failures are responses, too.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         if !self.admits(&request) {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { WITHOUT };
             return with_field(
@@ -73,20 +84,14 @@ impl Handler for PeerPort {
         lookup::answer(&self.cache, Port::Peer, request).await
     }
 
-    fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
-        too_many_fields(&self.cache, request)
-    }
-}
-
-impl PeerPort {
-    fn admits(&self, request: &Request<Incoming>) -> bool {
+    fn admits(&self, request: &Request<Body>) -> bool {
         match self.cache.settings.peer_trust {
             PeerTrust::Token => self.tokens.accepts_bearer(request.headers()),
             PeerTrust::Open => is_for_all(request.uri().path()),
         }
     }
 
-    async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn control(&self, request: Request<Body>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
             return invalidation::answer(&self.cache, Port::Peer, request).await;
         }
@@ -105,7 +110,7 @@ impl PeerPort {
         }
     }
 
-    async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn purge(&self, request: Request<Body>) -> Response<Body> {
         let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
             Err(error) => return error.response(),
@@ -118,7 +123,7 @@ impl PeerPort {
     }
 
     /// Returns the purges that the caller may have missed.
-    async fn purges(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn purges(&self, request: Request<Body>) -> Response<Body> {
         let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
             Err(error) => return error.response(),
@@ -128,7 +133,7 @@ impl PeerPort {
     }
 
     /// Returns the stored responses of a key.
-    async fn peek(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn peek(&self, request: Request<Body>) -> Response<Body> {
         let question = request
             .headers()
             .get(wire::header::WIRE)
@@ -146,7 +151,7 @@ impl PeerPort {
     }
 
     /// Takes the entries of a coordinator that leaves.
-    async fn push(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn push(&self, request: Request<Body>) -> Response<Body> {
         let began = self.cache.clock.now();
         let Ok(_place) = self.pushes.acquire().await else { return empty(StatusCode::SERVICE_UNAVAILABLE) };
         let Some(message) = transfer::read_message(request.into_body()).await else {
@@ -162,7 +167,7 @@ impl PeerPort {
     }
 
     /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
-    async fn announcement(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn announcement(&self, request: Request<Body>) -> Response<Body> {
         let body = match self.bodies.read(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
             Err(error) => return error.response(),

@@ -8,29 +8,59 @@ use meshcache_protocol::{
     freshness::{ContentRange, Selecting, Stored, covers},
     purge::Position,
 };
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{ops::Deref, sync::Arc};
 
-/// A stored response. Its header values are slices of one buffer: a hit clones handles, no bytes.
+/// The counters of an `Arc`.
+const ARC: usize = 2 * size_of::<usize>();
+
+/// A stored response.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// The status.
-    pub(crate) status: StatusCode,
-    /// The header fields that clients see.
-    pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
-    /// The fields with purge tags: for coordinators and purges, and for clients where the group does not strip them.
-    pub(crate) tags: Box<[(HeaderName, HeaderValue)]>,
+    head: Arc<Head>,
     /// The whole body.
     pub(crate) body: Bytes,
-    /// The requests that it answers.
-    pub(crate) selecting: Selecting,
-    /// The input of freshness.
-    pub(crate) stored: Stored,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
     /// The purges that were carried out when its load began. They do not match it; later ones may.
     pub(crate) position: Arc<Position>,
     bytes: u64,
 }
+
+impl Deref for Entry {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+#[cfg(test)]
+impl std::ops::DerefMut for Entry {
+    fn deref_mut(&mut self) -> &mut Head {
+        Arc::make_mut(&mut self.head)
+    }
+}
+
+/// The head of a stored response, and what decides about it. Its header values are slices of one buffer: a hit clones
+/// handles, no bytes. Values of a getter share one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Head {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The header fields that clients see.
+    pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
+    /// The fields with purge tags: for coordinators and purges, and for clients where the group does not strip them.
+    pub(crate) tags: Box<[(HeaderName, HeaderValue)]>,
+    /// The requests that it answers.
+    pub(crate) selecting: Selecting,
+    /// The input of freshness.
+    pub(crate) stored: Stored,
+}
+
+/// The head that the values of a getter's group share: the last one, which is mostly the next one's, too.
+#[derive(Debug, Default)]
+pub(crate) struct SharedHead(Mutex<Option<Arc<Head>>>);
 
 /// The parts of a new entry.
 #[derive(Debug)]
@@ -76,29 +106,30 @@ impl Entry {
             }
             if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
         }
-        let mut entry = Self {
-            status,
-            fields: kept.into_boxed_slice(),
-            tags: tags.into_boxed_slice(),
-            body,
-            selecting,
-            stored,
-            arrived,
-            position,
-            bytes: 0,
-        };
-        entry.bytes = names + size_class(values.len()) + SHARED + entry.own_bytes();
-        entry
+        let (fields, tags) = (kept.into_boxed_slice(), tags.into_boxed_slice());
+        let head = Head { status, fields, tags, selecting, stored };
+        let values = if values.is_empty() { 0 } else { size_class(values.len()) + SHARED };
+        let bytes = names + values + head.own_bytes() + Self::bytes_beside_head(&body);
+        Self { head: Arc::new(head), body, arrived, position, bytes }
     }
 
-    fn own_bytes(&self) -> u64 {
-        let pair = size_of::<(HeaderName, HeaderValue)>();
-        let arc = size_class(size_of::<Self>() + 2 * size_of::<usize>());
-        let body = if self.body.is_empty() { 0 } else { size_class(self.body.len()) + SHARED };
-        arc + size_class(self.fields.len() * pair)
-            + size_class(self.tags.len() * pair)
-            + body
-            + self.selecting.bytes() as u64
+    /// Shares its head with the entries before it, where it has the same.
+    pub(crate) fn share_head(mut self, shared: &SharedHead) -> Self {
+        let mut last = shared.0.lock();
+        match last.as_ref().filter(|last| ***last == *self.head) {
+            Some(last) => {
+                self.head = last.clone();
+                self.bytes = Self::bytes_beside_head(&self.body);
+            }
+            None => *last = Some(self.head.clone()),
+        }
+        drop(last);
+        self
+    }
+
+    fn bytes_beside_head(body: &Bytes) -> u64 {
+        let body = if body.is_empty() { 0 } else { size_class(body.len()) + SHARED };
+        size_class(size_of::<Self>() + ARC) + body
     }
 
     /// Returns the bytes that it takes in memory, all its allocations included.
@@ -144,8 +175,8 @@ impl Entry {
     /// Returns a copy that is stale from now on, to be served stale or revalidated. `None` where a stale copy is of no
     /// use.
     pub(crate) fn stale_from(&self, now: u64) -> Option<Self> {
-        let mut stale = self.clone();
-        stale.stored.lifetime = stale.stored.lifetime.min(stale.stored.age(self.resident(now)));
+        let lifetime = self.stored.lifetime.min(self.stored.age(self.resident(now)));
+        let stale = self.with_stored(Stored { lifetime, ..self.stored.clone() });
         (stale.deadline() > now).then_some(stale)
     }
 
@@ -161,12 +192,29 @@ impl Entry {
             disconnected: false,
             ..self.stored.clone()
         };
-        Self { stored, position, ..self.clone() }
+        Self { position, ..self.with_stored(stored) }
+    }
+
+    /// Returns a copy with another freshness, and so with a head of its own.
+    fn with_stored(&self, stored: Stored) -> Self {
+        let head = Head { stored, ..(*self.head).clone() };
+        let bytes = self.bytes.max(head.own_bytes() + Self::bytes_beside_head(&self.body));
+        Self { head: Arc::new(head), bytes, ..self.clone() }
     }
 
     /// Returns when it becomes useless.
     pub(crate) fn deadline(&self) -> u64 {
         self.arrived.saturating_add(self.stored.retention())
+    }
+}
+
+impl Head {
+    fn own_bytes(&self) -> u64 {
+        let pair = size_of::<(HeaderName, HeaderValue)>();
+        size_class(size_of::<Self>() + ARC)
+            + size_class(self.fields.len() * pair)
+            + size_class(self.tags.len() * pair)
+            + self.selecting.bytes() as u64
     }
 }
 

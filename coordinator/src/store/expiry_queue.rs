@@ -36,7 +36,10 @@ pub(super) struct ExpiryQueue(BinaryHeap<Reverse<Expiry>>);
 
 impl ExpiryQueue {
     pub(super) fn push(&mut self, due: Expiry) {
-        self.0.push(Reverse(due));
+        // What never expires is not awaited.
+        if due.tick < u32::MAX {
+            self.0.push(Reverse(due));
+        }
     }
 
     /// Takes the next deadline that is over.

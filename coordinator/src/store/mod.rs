@@ -22,7 +22,7 @@ mod tests;
 mod tombstones;
 pub mod usage;
 
-pub(crate) use entry::{Entry, Parts, with_fields};
+pub(crate) use entry::{Entry, Parts, SharedHead, with_fields};
 pub(crate) use purge::PurgeAction;
 pub(crate) use purge_guard::PurgeGuard;
 pub(crate) use purge_index::IndexTerm;
@@ -147,6 +147,28 @@ impl Store {
             counters.hits.fetch_add(1, Relaxed);
         }
         found
+    }
+
+    /// Reads the newest fresh response to every request for a key, given as bytes, and counts this as a use of the key.
+    /// `read` runs under a lock.
+    pub(crate) fn read_fresh<T>(
+        &self,
+        cache_type: CacheType,
+        quota: &Quota,
+        (hash, key): (Hash, &[u8]),
+        now: u64,
+        read: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        if cache_type == CacheType::Hot {
+            self.uses.record(hash.0);
+        }
+        let (counters, room) = (quota.counters(cache_type), protected_room(quota, cache_type));
+        counters.gets.fetch_add(1, Relaxed);
+        let mut shard = self.shard(hash).lock();
+        let found = shard.read_fresh(quota.table(cache_type), (hash, key), now, room).map(read)?;
+        drop(shard);
+        counters.hits.fetch_add(1, Relaxed);
+        Some(found)
     }
 
     /// Begins a load that knows these purges. Call it before the load's request is sent.

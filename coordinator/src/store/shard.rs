@@ -60,6 +60,23 @@ impl Shard {
         slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
     }
 
+    /// Returns the newest fresh response to every request for a key, given as bytes, and counts this as a use.
+    pub(super) fn read_fresh(
+        &mut self,
+        table: TableId,
+        (hash, key): (Hash, &[u8]),
+        now: u64,
+        room: u64,
+    ) -> Option<&Entry> {
+        let slot = self.slrus.get_mut(table.index())?.get(hash, room)?;
+        let entry = slot.variants.first().filter(|entry| entry.stored.is_fresh(entry.resident(now)))?;
+        if slot.key.bytes() != key || !entry.selecting.is_empty() || entry.stored.always_validate {
+            return None;
+        }
+        slot.touched = now;
+        Some(entry)
+    }
+
     /// Returns the slot of a key and whether it was used more than once, without counting this as a use.
     pub(super) fn peek(&self, table: TableId, hash: Hash) -> Option<(&Slot, bool)> {
         let slrus = self.slrus.get(table.index())?;

@@ -3,6 +3,7 @@
 pub mod group_metrics;
 mod labelled;
 pub(crate) mod limits;
+#[cfg(feature = "program")]
 pub mod log;
 pub mod metrics;
 pub mod namespaces;

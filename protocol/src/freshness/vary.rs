@@ -118,6 +118,11 @@ impl Selecting {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Whether every request has the same values: there are no fields.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a request has the same values. Allocates nothing.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.0.iter().all(|(name, value)| match value {

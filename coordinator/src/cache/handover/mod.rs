@@ -84,7 +84,8 @@ fn write_place(cache: &Cache, place: &RankedKey, message: &mut Vec<u8>) {
     }
 }
 
-async fn send(cache: &Cache, peer: &str, message: Vec<u8>) -> Result<TransferReport, Failure> {
+/// Sends one message to a peer. Returns what became of its entries.
+pub(crate) async fn send(cache: &Cache, peer: &str, message: Vec<u8>) -> Result<TransferReport, Failure> {
     let response = cache.cluster.peers.post(peer, paths::PUSH, message, PATIENCE).await?;
     let CaptureOutcome::Whole(report) =
         capture(IdleTimeoutBody::new(response.into_body(), PATIENCE), REPORT, &mut cache.body_budget.reserve()).await

@@ -15,7 +15,6 @@ use crate::{
     store::{Entry, IndexTerm, PurgeAction},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
-use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Hash, Key, Observer, freshness,
     groups::GroupMatch,
@@ -80,7 +79,7 @@ fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str)
 
 /// Answers `POST /.meshcache/invalidate/TARGET`, with the host and scheme of the target: its sender has seen an unsafe
 /// request for the target succeed.
-pub(crate) async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> Response<Body> {
     if request.method() != Method::POST {
         let mut refused = empty(StatusCode::METHOD_NOT_ALLOWED);
         refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));

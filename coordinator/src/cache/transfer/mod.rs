@@ -12,12 +12,13 @@ use crate::{
         transfer_report::{Refusal, TransferReport},
     },
     consistency::catch_up::Claim,
+    http::body::Body,
+    origin::Origin,
     store::{Entry, Parts, PurgeGuard, Recency},
 };
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use meshcache_protocol::{
     Frame, Key,
     frame::{self, BadFrame},
@@ -37,6 +38,8 @@ pub(crate) enum TransferKind {
     Peek,
     /// Its sender leaves: it keeps the rank that its use there gives it.
     HandOver,
+    /// It was set: it is newer than all that is stored under its key.
+    Set,
 }
 
 /// Appends a key's entries as frames. An entry that is too long for one is left out.
@@ -57,13 +60,14 @@ pub(crate) fn write(cache: &Cache, key: &Key, entries: &[Arc<Entry>], used: Rece
             idle: now.saturating_sub(used.touched),
             warm: used.warm,
             rules: rules.to_owned(),
+            set: false,
         };
         let _ = Frame { key: key.bytes(), metadata, fields, body: &entry.body }.write(out);
     }
 }
 
 /// Reads a message to its end. `None`: it is too long, was cut or took too long.
-pub(crate) async fn read_message(body: Incoming) -> Option<Vec<u8>> {
+pub(crate) async fn read_message(body: Body) -> Option<Vec<u8>> {
     let limited = http_body_util::Limited::new(body, frame::MAX_FRAME + MESSAGE);
     let collected = tokio::time::timeout(PATIENCE, limited.collect()).await.ok()?.ok()?;
     Some(collected.to_bytes().into())
@@ -84,8 +88,12 @@ pub(crate) async fn receive(cache: &Cache, message: &[u8], began: u64) -> Result
         report.count(match key.parts().map(|parts| rules.named(parts.group)) {
             Some(Some(_)) if !is_current => Err(Refusal::Purged),
             Some(Some(served)) => {
+                let kind = if frame.metadata.set { TransferKind::Set } else { TransferKind::HandOver };
+                if kind == TransferKind::Set {
+                    replace(cache, served, &key);
+                }
                 let load = cache.store.begin(key.clone(), cache.consistency.position());
-                take(cache, served, &load, frame, late, &position, TransferKind::HandOver)
+                take(cache, served, &load, frame, late, &position, kind)
             }
             Some(None) => Err(Refusal::Rules),
             None => Err(Refusal::Broken),
@@ -93,6 +101,13 @@ pub(crate) async fn receive(cache: &Cache, message: &[u8], began: u64) -> Result
     }
     cache.metrics.count_received(report.by_outcome());
     Ok(report)
+}
+
+/// Makes room for a value that was set: what is stored under its key goes, and what is being loaded is stored nowhere.
+pub(crate) fn replace(cache: &Cache, served: &ServedGroup, key: &Key) {
+    cache.store.remove(&served.quota, key.hash(), cache.clock.now());
+    cache.loads.detach(|loading| loading == key);
+    cache.peer_loads.detach(|loading| loading == key);
 }
 
 /// Takes one entry into the store. `load` began before its sender was asked or its message read. `late`: the
@@ -112,7 +127,7 @@ pub(crate) fn take(
         return Err(Refusal::Rules);
     }
     let fields: Vec<_> = frame.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-    let entry = Arc::new(Entry::new(Parts {
+    let entry = Entry::new(Parts {
         status: StatusCode::from_u16(frame.metadata.stored.status).map_err(|_| Refusal::Broken)?,
         fields,
         tags: &served.group.config().tags.header.to_ascii_lowercase(),
@@ -121,15 +136,18 @@ pub(crate) fn take(
         stored: frame.metadata.stored.clone(),
         arrived: now.saturating_sub(frame.metadata.resident).saturating_sub(late),
         position: position.clone(),
-    }));
+    });
+    let is_value = matches!(served.origin, Origin::Getter(_));
+    let entry = Arc::new(if is_value { entry.share_head(&served.value_head) } else { entry });
     if entry.deadline() <= now {
         return Err(Refusal::Expired);
     }
     let is_known = |held: &Arc<Entry>| held.replaces(&entry) && held.arrived >= entry.arrived;
-    if cache.store.peek(&served.quota, load.key(), now).is_some_and(|(held, _)| held.iter().any(is_known)) {
+    let is_set = kind == TransferKind::Set;
+    if !is_set && cache.store.peek(&served.quota, load.key(), now).is_some_and(|(held, _)| held.iter().any(is_known)) {
         return Err(Refusal::Known);
     }
-    if invalidation::was_invalidated(cache, served, load.key(), entry.arrived) {
+    if !is_set && invalidation::was_invalidated(cache, served, load.key(), entry.arrived) {
         return Err(Refusal::Invalidated);
     }
     // The load has begun: a purge that comes from here on keeps the entry out of the store.
@@ -142,7 +160,7 @@ pub(crate) fn take(
         return Err(Refusal::Purged);
     }
     let stored = match kind {
-        TransferKind::Peek => cache.store.put(&served.quota, load, entry.clone(), now),
+        TransferKind::Peek | TransferKind::Set => cache.store.put(&served.quota, load, entry.clone(), now),
         TransferKind::HandOver => {
             let used = Recency { warm: frame.metadata.warm, touched: now.saturating_sub(frame.metadata.idle) };
             cache.store.put_transferred(&served.quota, load, entry.clone(), now, used)
