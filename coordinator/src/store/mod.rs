@@ -6,6 +6,7 @@ mod alloc_size;
 mod entry;
 mod expiry_queue;
 mod purge;
+mod purge_action;
 mod purge_guard;
 mod purge_index;
 pub(crate) mod purge_matcher;
@@ -19,7 +20,7 @@ mod tombstones;
 pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
-pub(crate) use purge::PurgeAction;
+pub(crate) use purge_action::PurgeAction;
 pub(crate) use purge_guard::PurgeGuard;
 pub(crate) use purge_index::IndexTerm;
 pub(crate) use quota::Quota;

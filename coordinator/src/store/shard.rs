@@ -3,7 +3,7 @@
 use crate::store::{
     entry::Entry,
     expiry_queue::{Expiry, ExpiryQueue},
-    purge::PurgeAction,
+    purge_action::PurgeAction,
     purge_index::IndexTerm,
     slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants},
     slru::Slru,
