@@ -1,5 +1,7 @@
 //! Requests that are odd, wrong or hostile: the right error or an untouched pass, nothing cached that should not be,
 //! and nothing left behind.
+//!
+//! Long: all run on one mesh, which takes seconds to start.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -196,7 +198,7 @@ fn a_purge_that_is_not_understood_is_refused_in_one_line_that_says_what_to_write
         let json = |body: &str| Ask::new("POST", "admin", "/purge").body(body.to_owned());
         let regexes =
             |regex: &str, times: usize| json(&json!({"group": "odd", "regex": vec![regex; times]}).to_string());
-        let purge = |name: &str, value: &str| Ask::new("PURGE", "odd.test", "/a").header(name, value.to_owned());
+        let purge = |name: &str, value: &str| Ask::new("PURGE", "odd.test", "/a").header(name, value);
         for (ask, part) in [
             (json(r#"{"group": "odd", "regex": ["/a", "*"]}"#), "regex: `*` is not a regex: "),
             (regexes(".{1000}.{1000}", 1), "is not a regex: compiled regex exceeded size limit"),

@@ -225,7 +225,7 @@ fn purge_as_a_method_takes_what_has_a_tag_in_every_group() {
         for to in [mesh.coordinators.data(), mesh.fronts()].concat() {
             assert_eq!(ask_all(to).await, ["1"; 3]);
         }
-        let by = |name: &str, tags: &str| Ask::new("PURGE", "any.test", "/").header(name, tags.to_owned());
+        let by = |name: &str, tags: &str| Ask::new("PURGE", "any.test", "/").header(name, tags);
         for (nth, (order, expected)) in [
             (by("surrogate-key", "k-round k-none"), ["2", "2", "1"]),
             (by("xkey-purge", "k-blue"), ["2", "2", "2"]),

@@ -8,6 +8,7 @@ mod eviction;
 mod expiry_queue;
 mod hot;
 mod purge;
+mod purge_action;
 mod purge_guard;
 mod purge_index;
 pub(crate) mod purge_matcher;
@@ -23,7 +24,7 @@ mod tombstones;
 pub mod usage;
 
 pub(crate) use entry::{Entry, Parts, SharedHead, with_fields};
-pub(crate) use purge::PurgeAction;
+pub(crate) use purge_action::PurgeAction;
 pub(crate) use purge_guard::PurgeGuard;
 pub(crate) use purge_index::IndexTerm;
 pub(crate) use quota::Quota;

@@ -1,22 +1,13 @@
 //! Carries out purges in the store.
 
-use crate::store::{Store, counters, entry::Entry, purge_index::IndexTerm, table::Tables, usage::Purged};
+use crate::store::{
+    Store, counters, entry::Entry, purge_action::PurgeAction, purge_index::IndexTerm, table::Tables, usage::Purged,
+};
 use meshcache_protocol::{Key, purge::Candidates};
 use std::sync::{Arc, atomic::Ordering::AcqRel};
 
 /// Keys that are looked at under one lock before others have their turn: few, since a regex may take a while for each.
 const PURGE_BATCH: usize = 16;
-
-/// The action of a purge on its matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PurgeAction {
-    /// Removes it.
-    Remove,
-    /// Makes it stale from this time on, and removes what is useless then.
-    MakeStale(u64),
-    /// Only counts it.
-    Count,
-}
 
 impl Store {
     /// Applies `action` to what `is` selects among these. Returns what it matched, entries that are only made stale

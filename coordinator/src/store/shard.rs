@@ -3,7 +3,7 @@
 use crate::store::{
     entry::Entry,
     expiry_queue::{Expiry, ExpiryQueue},
-    purge::PurgeAction,
+    purge_action::PurgeAction,
     purge_index::IndexTerm,
     recency::{RankedKey, Recency},
     slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants},
