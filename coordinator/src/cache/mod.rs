@@ -22,6 +22,7 @@ pub(crate) mod pass;
 pub(crate) mod pass_reason;
 pub(crate) mod peek;
 pub(crate) mod peer_load;
+pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod removal;
 pub(crate) mod request;

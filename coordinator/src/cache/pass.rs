@@ -26,7 +26,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use meshcache_protocol::{
     self as protocol, Key, Reason, Request,
     freshness::{self, NotStored, Selecting, Times, Vary},
@@ -62,7 +62,7 @@ pub(crate) async fn without_lookup<'a>(
     cache: &Arc<Cache>,
     request: NotLookedUp<'a>,
     head: &RequestHead,
-    body: Incoming,
+    body: Body,
 ) -> (Option<&'a Arc<ServedGroup>>, Response<Body>) {
     match request {
         NotLookedUp::Pass { served, reason, is_question } => {
@@ -72,7 +72,7 @@ pub(crate) async fn without_lookup<'a>(
             } else {
                 let fwd = if reason == Reason::Method { reason.label() } else { "bypass" };
                 let target = PassTarget { served, head, request: None };
-                Box::pin(stream(cache, target, body.into(), PassReason::new(reason, fwd))).await
+                Box::pin(stream(cache, target, body, PassReason::new(reason, fwd))).await
             };
             (Some(served), response)
         }
@@ -96,15 +96,15 @@ pub(crate) async fn without_lookup<'a>(
 pub(crate) async fn pass(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
-    body: Incoming,
+    body: Body,
     why: PassReason,
 ) -> Response<Body> {
     request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
-    let Some(question) = &request.question else { return stream(cache, target, body.into(), why).await };
+    let Some(question) = &request.question else { return stream(cache, target, body, why).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
         // The response to a HEAD may update a stored response. A proxy need not wait here for a slow origin.
-        let streamed = stream(cache, target, body.into(), why.clone());
+        let streamed = stream(cache, target, body, why.clone());
         if let Ok(response) = timeout(request.patience(question), streamed).await
             && !response.status().is_server_error()
         {
