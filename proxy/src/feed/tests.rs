@@ -187,7 +187,8 @@ fn an_answer_that_cannot_be_read_is_no_contact() {
 fn all_workers_remove_the_snapshot_of_an_unknown_wire_version() {
     let mut two = Two::with_snapshot();
     two.tick(1, 1);
-    two.receive(0, Some(br#"{"wire": 4, "version": "v2", "state": {}}"#), 10);
+    let later = serde_json::json!({"wire": feed::VERSION + 1, "version": "v2", "state": {}}).to_string();
+    two.receive(0, Some(later.as_bytes()), 10);
     two.tick(1, 20);
     assert_eq!((two.workers[0].version(), two.workers[1].version()), ("", ""));
     two.tick(0, 300);
