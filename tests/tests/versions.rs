@@ -44,6 +44,9 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
     assert_eq!((answer.text().as_str(), origin.total()), ("answer", 1), "{answer:?}");
 }
 
+/// The place of the filter in Envoy's configuration.
+const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
+
 /// What a proxy asks is kept hot, and each kind of purge reaches it.
 async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
     let front = mesh.fronts()[0];
@@ -70,7 +73,6 @@ async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
 /// The groups have fields that no filter of version 1 knows, and which are none of a proxy's business.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_of_the_version_before_is_answered_kept_hot_and_purged() {
-    const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
     let mesh = Mesh::of(2, 1)
         .groups(|groups| {
             groups.set("shop", "/origin/passTimeout", json!("5m")).set("shop", "/origin/idle", json!("2s"))
