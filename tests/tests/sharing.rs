@@ -151,8 +151,9 @@ fn users_with_cookies_have_one_load_where_the_group_drops_all() {
             ask.header("authorization", format!("Bearer {user}")).header("accept-encoding", coding)
         };
         let herd = herd(20, &mesh.fronts(), ask).await;
-        for answer in herd.results.iter().map(|(result, _)| result.as_ref().unwrap()) {
-            assert_eq!((answer.status, answer.text().as_str()), (200, "the page for [] as [gzip]"), "{answer:?}");
+        herd.expect_all_ok();
+        for answer in herd.answers() {
+            assert_eq!(answer.text(), "the page for [] as [gzip]", "{answer:?}");
         }
         let seen =
             mesh.origin.received().into_iter().filter(|seen| seen.uri.path() == "/anonymous").collect::<Vec<_>>();

@@ -47,6 +47,9 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
     assert_eq!((answer.text().as_str(), origin.total()), ("answer", 1), "{answer:?}");
 }
 
+/// The place of the filter in Envoy's configuration.
+const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
+
 /// What a proxy asks is kept hot, and each kind of purge reaches it.
 async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
     let front = mesh.fronts()[0];

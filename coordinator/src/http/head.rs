@@ -3,6 +3,7 @@
 use crate::{
     http::{
         byte_budget::{ByteBudget, ByteReservation},
+        connection_fields::{join_crumbs, strip},
         content::{Content, describes},
         interim::Interim,
     },
@@ -10,12 +11,11 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
 };
 use meshcache_protocol::{
     Field, Group, Reason, Request,
-    forwarding::strips_from_request,
     request::{FORWARDED_PROTO, RequestError, scheme},
     wire::{BadQuestion, Question, header},
 };
@@ -263,32 +263,10 @@ impl RequestHead {
     }
 }
 
-/// Removes the fields of the client's connection: the key, Vary and the origin see the same fields.
-fn strip(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
-    let lines = || headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
-    let gone: Vec<HeaderName> =
-        headers.keys().filter(|name| strips_from_request(lines(), name.as_str().as_bytes())).cloned().collect();
-    for name in gone {
-        headers.remove(name);
-    }
-}
-
-/// Joins the lines into which HTTP/2 may split cookies (RFC 9113 section 8.2.3).
-fn join_crumbs(headers: &mut HeaderMap) {
-    let crumbs: SmallVec<[&[u8]; 8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    let joined = if crumbs.len() > 1 { HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok() } else { None };
-    drop(crumbs);
-    if let Some(joined) = joined {
-        headers.insert(COOKIE, joined);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::COOKIE;
 
     fn head(port: Port, uri: &str, headers: &[(&'static str, &'static str)]) -> Result<RequestHead, BadHead> {
         let mut request = http::Request::builder().uri(uri);
