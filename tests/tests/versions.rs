@@ -17,7 +17,7 @@ async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_ques
         let question = json!({"wire": wire, "proxy": "p", "version": "", "a-word-of-later": {"more": []}});
         Ask::new("POST", "meshcache", "/.meshcache/feed").body(question.to_string()).send(at).await.unwrap()
     };
-    for (speaks, is_told) in [(1, 1), (2, 2), (3, 2)] {
+    for (speaks, is_told) in [(1, 1), (2, 2), (3, 3), (4, 3)] {
         let told: Value = serde_json::from_slice(&feed(speaks).await.body).unwrap();
         assert_eq!((&told["wire"], &told["state"]["installation"]), (&json!(is_told), &json!("meshcache")));
         let group = &told["state"]["config"]["groups"][0];
@@ -77,6 +77,29 @@ async fn a_filter_of_the_version_before_is_answered_kept_hot_and_purged() {
         })
         .envoy(|envoy| envoy.replace(FILTER, artifact::version_1().to_str().unwrap()));
     is_answered_kept_hot_and_purged(mesh.start().await).await;
+}
+
+/// It would pass over `request.drop`, and give one user's page to the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_the_version_before_passes_what_it_would_serve_wrongly_and_serves_the_rest() {
+    let mesh = Mesh::of(2, 1)
+        .groups(|groups| groups.plus("anonymous", json!({"request": {"drop": ["*"]}})))
+        .envoy(|envoy| envoy.replace(FILTER, artifact::version_1().to_str().unwrap()))
+        .start()
+        .await;
+    let front = mesh.fronts()[0];
+    mesh.origin.on("/", |request| Reply::fresh(60, format!("for {}", request.header("cookie"))));
+    let hot = async || Ask::get(SHOP, "/").send(front).await.unwrap().cache_status().contains("detail=proxy");
+    await_until(hot, SOON, "the other group is served: it has the feed").await;
+    for user in ["ann", "bob", "ann"] {
+        let answer = Ask::get("anonymous.test", "/").header("cookie", user).send(front).await.unwrap();
+        assert_eq!((answer.text(), answer.cache_status()), (format!("for {user}"), String::new()));
+    }
+    // Plain clients of a coordinator have it as the group says.
+    for user in ["ann", "bob"] {
+        let ask = Ask::get("anonymous.test", "/").header("cookie", user);
+        assert_eq!(ask.send(mesh.coordinators.data()[0]).await.unwrap().text(), "for ");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

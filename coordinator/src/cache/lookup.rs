@@ -48,8 +48,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
     let table = cache.group_table();
     let (head, body) = match query::take_content(cache, &table, port, head, body.into()).await {
         Ok(read) => read,
-        // Its client has left.
-        Err(_) => return response::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &cache.names),
+        Err(unread) => return response::refused(unread.status(), Reason::BadRequest, &cache.names),
     };
     let fields = head.fields();
     let mut edited = Fields::new();
