@@ -4,7 +4,8 @@
 
 mod plane;
 
-use meshcache_coordinator::{config::groups_file::GroupSource, settings::Identity};
+use meshcache_coordinator::{config::groups_file::GroupSource, purge::execute::issue, settings::Identity};
+use meshcache_protocol::purge::Scope;
 use plane::{Front, Gate, MIB, Origin, answer, ring, until};
 use serde_json::json;
 use std::sync::Arc;
@@ -142,6 +143,9 @@ async fn hosts_that_share_answers_are_one_key_and_a_write_at_one_is_known_at_all
             assert_eq!(get(host, target).await.text(), n, "{host}{target}");
         }
     }
+    let scope = Scope { urls: vec!["http://e.h:8080/z".into(), "http://other/x".into()], ..Default::default() };
+    assert_eq!(issue(&front.cache, scope, false).1.entries, 1);
+    assert_eq!((get("a.h", "/z").await.text(), get("b.h", "/x").await.text()), ("7", "5"));
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ fn decision(of: &Value) -> Value {
             let later: Vec<_> = [0, 59_000, 61_000]
                 .map(|resident| format!("{:?}", freshness::reuse(&group, &request, false, Some(&stored), resident)))
                 .into();
-            json!({"stored": stored, "fields": kept, "keep": stored.retention(), "selecting": Selecting::of(&Vary::of(&response), &request), "after 0, 59 and 61 s": later})
+            json!({"stored": stored, "fields": kept, "keep": stored.retention(), "selecting": Selecting::of(&Vary::in_group(&group, &response), &request), "after 0, 59 and 61 s": later})
         }
         Err(not) => json!(not.reason().label()),
     }

@@ -29,14 +29,10 @@ pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry:
     } else {
         Err(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge })
     };
-    match result {
-        Ok(()) | Err(Reason::MinUses) => cache.hit_for_pass.forget(load.key().hash(), &entry.selecting),
-        Err(_) => {}
+    if matches!(result, Ok(()) | Err(Reason::MinUses)) {
+        cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
     }
-    if let Err(why) = result {
-        served.metrics.count_not_stored(why);
-    }
-    result
+    result.inspect_err(|why| served.metrics.count_not_stored(*why))
 }
 
 /// Whether too few requests for a key have come to store its first response (`minUses`).

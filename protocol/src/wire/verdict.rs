@@ -87,7 +87,8 @@ pub struct Verdict {
     /// For a response that was loaded now and may not be reused without validation: how long ago its load began,
     /// milliseconds. Requests that came later than that may not have it.
     pub load: Option<u64>,
-    /// Whether all requests that wait now may have the response although it is not stored: a failure that is shared.
+    /// Whether all requests that wait now may have the response although it is not stored: a failure that is shared,
+    /// or a response that `minUses` keeps out of the store.
     pub waiters: bool,
 }
 
