@@ -52,6 +52,7 @@ async fn a_key_is_loaded_once_whomever_one_asks() {
     let items: u64 = fronts.iter().map(|front| front.cache.usage()[0].items).sum();
     assert_eq!(items, 20, "each is stored at its owner only");
     assert!(fronts.iter().all(|front| front.group().peer_errors.get() == 0 && front.group().server_requests.get() > 0));
+    assert!(fronts.iter().all(|front| front.group().crosstalk_refusals.get() == 0), "all have the same ring");
     // From the store of another: parts, heads, and those that name their user.
     for front in &fronts {
         let unchanged = front.ask("GET", "/1", &[HOST, ("if-none-match", "\"v\"")]).await;
@@ -163,6 +164,8 @@ async fn a_call_from_a_peer_is_answered_from_here_and_its_token_goes_no_further(
         assert_eq!(plane::ask(front.peer, "GET", "/x", &[HOST], Default::default()).await.status, 400, "no call");
     }
     assert_eq!(origin.count(), 3, "hop 1 is always answered from here");
+    let refusals: u64 = fronts.iter().map(|front| front.group().crosstalk_refusals.get()).sum();
+    assert_eq!(refusals, 2, "by those that do not own the key");
     until("no flight is left", || fronts.iter().all(|front| front.metrics.flights.get() == 0)).await;
 }
 

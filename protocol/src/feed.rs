@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The feed's version of this code, which also reads and answers the versions before it. From version 2 on, the state
-/// has the digests of all rules; a filter of version 1 makes them itself. Version 3 knows `methods`, `request` and path
-/// rules by target: a group that needs them is off for a filter of a version before.
+/// has the digests of all rules; a filter of version 1 makes them itself. Version 3 knows `methods`, `request`, path
+/// rules by target, `freshness.ignore` and `status` of successes, `key.host` and `key.query.include`: a group that needs
+/// them is off for a filter of a version before.
 pub const VERSION: u32 = 3;
 
 /// How long a coordinator waits for something new before it answers with a heartbeat, milliseconds.
@@ -188,6 +189,11 @@ mod tests {
             (serde_json::json!({"request": {"drop": ["cookie"]}}), "/b"),
             (serde_json::json!({"request": {"acceptEncoding": ["br"]}}), "/b"),
             (serde_json::json!({"methods": ["GET"]}), "/b"),
+            (serde_json::json!({"request": {"drop": ["*"]}, "freshness": {"ignore": ["vary"]}}), "/b"),
+            (serde_json::json!({"freshness": {"status": {"2xx": "1s"}}}), "/b"),
+            (serde_json::json!({"freshness": {"status": {"404": "1s", "302": "1s"}}}), "/b"),
+            (serde_json::json!({"key": {"query": {"include": ["q"]}}}), "/b"),
+            (serde_json::json!({"key": {"host": "none"}, "origin": {"url": "http://secret:9"}}), "/b"),
             (
                 serde_json::json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}, {"target": {"regex": "/b"}}]}}),
                 "/b",

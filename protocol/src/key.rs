@@ -72,6 +72,16 @@ impl Key {
         Self::from_bytes(bytes)
     }
 
+    /// Returns the key of a request with content, whose answer depends on it (QUERY, RFC 10008 section 2.7). `digest`: of
+    /// the content and the fields that describe it. A hash of which nobody finds two equal: whoever did would be given
+    /// the answer to another's query, and could choose what others get.
+    #[must_use]
+    pub fn with_content(self, digest: &[u8; 32]) -> Self {
+        let mut bytes = self.bytes.into_vec();
+        many(&mut |part| frame(&mut bytes, &[part]), b"b", b"content", std::iter::once(&digest[..]));
+        Self::from_bytes(bytes)
+    }
+
     /// Makes a key of the bytes of [`Key::bytes`].
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         let hash = Hash::of(&bytes);
@@ -248,6 +258,14 @@ mod tests {
         }
         assert_ne!(key(&g, "x", "/~user/%C3%BC?q=%c3%bd", &[]), one);
         assert_eq!(one.parts().unwrap().path, "/~user/%C3%BC");
+    }
+
+    #[test]
+    fn content_is_a_part_of_a_key() {
+        let plain = || key(&group("{}"), "h", "/x?b=1", &[]);
+        let (one, other) = (plain().with_content(&[1; 32]), plain().with_content(&[2; 32]));
+        assert!(one != other && one != plain() && one == plain().with_content(&[1; 32]));
+        assert_eq!(one.parts(), plain().parts(), "a purge of the URL finds it");
     }
 
     #[test]

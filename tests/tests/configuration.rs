@@ -28,6 +28,11 @@ fn wrong() -> Vec<(&'static str, &'static str)> {
         ("  hedge: 1s", "hedge"),
         ("- {name: a, match: {hosts: [b.test]}, origin: {url: \"http://b\"}}", "name"),
         ("  freshness: {default: [1s]}", "default"),
+        ("  freshness: {status: {\"206\": 1s}}", "not 1xx, 206 and 304"),
+        ("  freshness: {ignore: [no-store]}", "request: {drop: [\"*\"]}"),
+        ("  key: {host: somewhere}", "expected one of client, none"),
+        ("  key: {query: {include: [\"a=b\"]}}", "include"),
+        ("  minUses: 0", "write 1"),
         ("  patience: 1s: 2s", ""),
     ]
 }

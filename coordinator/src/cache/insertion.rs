@@ -19,16 +19,30 @@ pub(crate) struct LoadTarget<'a> {
     pub(crate) stale: Option<&'a Arc<Entry>>,
 }
 
-/// Stores a response unless the store refuses it. Returns whether it is stored.
-pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry: &Arc<Entry>) -> bool {
-    let stored = cache.store.put(&served.quota, load, entry.clone(), cache.clock.now());
-    if stored {
+/// Stores a response, or returns why it is not stored.
+pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry: &Arc<Entry>) -> Result<(), Reason> {
+    let result = if is_used_too_little(cache, served, load.key()) {
+        Err(Reason::MinUses)
+    } else if cache.store.put(&served.quota, load, entry.clone(), cache.clock.now()) {
         tracing::debug!(group = served.group.name(), key = %load.key(), why = entry.stored.why.label(), ttl_ms = entry.stored.ttl(0), "stored");
-        cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
+        Ok(())
     } else {
-        served.metrics.count_not_stored(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge });
+        Err(if load.is_purged(entry) { Reason::Purged } else { Reason::TooLarge })
+    };
+    match result {
+        Ok(()) | Err(Reason::MinUses) => cache.hit_for_pass.forget(load.key().hash(), &entry.selecting),
+        Err(_) => {}
     }
-    stored
+    if let Err(why) = result {
+        served.metrics.count_not_stored(why);
+    }
+    result
+}
+
+/// Whether too few requests for a key have come to store its first response (`minUses`).
+pub(crate) fn is_used_too_little(cache: &Cache, served: &ServedGroup, key: &Key) -> bool {
+    let (least, now) = (served.group.config().min_uses, cache.clock.now());
+    least > 1 && cache.uses.count(key.hash(), now) < least && cache.store.peek(&served.quota, key, now).is_none()
 }
 
 /// Removes what a response that is not stored supersedes: the variant stored for such a request, or all variants if the
@@ -59,7 +73,7 @@ mod tests {
         classified(&cache, "GET", "/a", &[], |request| {
             let Ok(request) = request else { panic!("it is not looked up") };
             let load = cache.store.begin(request.key.clone(), Arc::default());
-            assert!(put(&cache, request.served, &load, &Arc::new(entry(&[], b"abc"))));
+            assert_eq!(put(&cache, request.served, &load, &Arc::new(entry(&[], b"abc"))), Ok(()));
             let head = fields.iter().fold(http::Response::builder().status(status), |head, (n, v)| head.header(*n, *v));
             let head = head.body(()).unwrap().into_parts().0;
             supersede(&cache, request.served, &request.key, &request.http, &head);

@@ -3,6 +3,7 @@
 use crate::{cache::response, http::body::Body, origin::Failure, store::Entry};
 use http::Response;
 use meshcache_protocol::{
+    Reason,
     reason::AnyReason,
     wire::{Outcome, Verdict},
 };
@@ -78,6 +79,16 @@ pub(crate) fn loaded_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, b
         audience: Audience::All,
         began,
     })
+}
+
+/// Like [`loaded_since`], for a response that is shared by those who wait and not stored yet (`minUses`).
+pub(crate) fn loaded_before_min_uses(entry: &Arc<Entry>, verdict: Verdict, now: u64, began: Instant) -> LoadOutcome {
+    let mut outcome = loaded_since(entry, verdict.because(Reason::MinUses), now, began);
+    if let LoadOutcome::Loaded(LoadedResponse { verdict, .. }) = &mut outcome {
+        // No hot cache keeps what is not stored; without a lifetime none does anyway.
+        (verdict.shared, verdict.waiters) = (verdict.ttl <= 0, verdict.ttl > 0);
+    }
+    outcome
 }
 
 /// Where a plain client that leads a flight gets a response that may not be shared.

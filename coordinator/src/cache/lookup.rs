@@ -15,7 +15,7 @@ use crate::{
         invalidation, miss, pass,
         pass::PassTarget,
         pass_reason::PassReason,
-        peer_load,
+        peer_load, query,
         request::{CacheRequest, classify},
         response,
         state::Cache,
@@ -46,6 +46,11 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
         Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &cache.names),
     };
     let table = cache.group_table();
+    let (head, body) = match query::take_content(cache, &table, port, head, body.into()).await {
+        Ok(read) => read,
+        // Its client has left.
+        Err(_) => return response::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &cache.names),
+    };
     let fields = head.fields();
     let mut edited = Fields::new();
     let (served, response) = match classify(port, &head, &fields, &mut edited, &table, &cache.settings) {
@@ -62,7 +67,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Incoming>) 
 }
 
 /// Looks into the store first. A fresh response is given at once, whichever peer owns the key.
-async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, now: u64) -> Response<Body> {
+async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now: u64) -> Response<Body> {
     let ServedGroup { group, metrics, quota, .. } = &**request.served;
     metrics.gets.inc();
     if request.question.is_none() {
@@ -70,6 +75,10 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
     }
     if request.is_from_peer {
         metrics.server_requests.inc();
+    }
+    // A question that comes back for the flight that it waits for is no further request.
+    if group.config().min_uses > 1 && request.question.as_ref().is_none_or(|question| question.flight == 0) {
+        cache.uses.record(request.key.hash(), now);
     }
     let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
     let stored = stored.filter(|entry| !invalidation::invalidate_if_changed(cache, request, entry, now));
@@ -89,7 +98,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming,
     if group.config().mode == Mode::Observe && request.question.is_none() {
         metrics.count_request(found.map_or(Outcome::Miss, |(_, outcome)| outcome).label(), Reason::Observe);
         let why = PassReason::new(Reason::Observe, "bypass");
-        return Box::pin(pass::stream(cache, PassTarget::of(request), body.into(), why)).await;
+        return Box::pin(pass::stream(cache, PassTarget::of(request), body, why)).await;
     }
     // The owner refreshes a stale response: other peers ask it.
     let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || peer_load::route(cache, request).is_none());
@@ -140,8 +149,11 @@ fn miss_reason(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> &'static 
 }
 
 /// Fetches what the store cannot answer: together with all requests for the same if it may be shared, else alone.
-async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, miss: StoreMiss) -> Response<Body> {
+async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss: StoreMiss) -> Response<Body> {
     let StoreMiss { reuse, fwd, validates } = miss;
+    if peer_load::refuses_crosstalk(cache, request) {
+        request.served.metrics.crosstalk_refusals.inc();
+    }
     if !request.head.reserve(&cache.head_budget) {
         cache.metrics.count_limit_reached(ProcessLimit::Heads);
         return pass::at_capacity(cache, request, tokio::time::Instant::now()).await;
@@ -177,7 +189,7 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Incoming, m
 async fn fetch_alone(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
-    body: Incoming,
+    body: Body,
     reuse: Reuse,
     why: PassReason,
 ) -> Response<Body> {

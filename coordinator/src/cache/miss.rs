@@ -21,7 +21,6 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use http::Response;
-use hyper::body::Incoming;
 use meshcache_protocol::{
     Key, Reason,
     freshness::{self, LoadStart, Reuse},
@@ -42,7 +41,7 @@ const PARTIAL_REQUEST: u64 = 10_000;
 pub(crate) async fn join(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
-    body: Incoming,
+    body: Body,
     route: Option<PeerRoute>,
     fwd: &'static str,
     since: LoadStart,

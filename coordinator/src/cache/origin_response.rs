@@ -4,7 +4,9 @@ use crate::{
     cache::{
         insertion,
         insertion::LoadTarget,
-        load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_since},
+        load_outcome::{
+            Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_before_min_uses, loaded_since,
+        },
         response,
         revalidation::{OriginHead, freshen},
         state::Cache,
@@ -125,8 +127,13 @@ pub(crate) async fn store_or_share(
     match decided {
         Ok(stored) => {
             let entry = Arc::new(Entry::new(parts(stored)));
-            verdict.stored = insertion::put(cache, served, load, &entry);
-            loaded_since(&entry, verdict, cache.clock.now(), began)
+            let put = insertion::put(cache, served, load, &entry);
+            verdict.stored = put.is_ok();
+            let now = cache.clock.now();
+            if put == Err(Reason::MinUses) {
+                return loaded_before_min_uses(&entry, verdict, now, began);
+            }
+            loaded_since(&entry, verdict, now, began)
         }
         Err(not) => {
             served.metrics.count_not_stored(not.reason());
@@ -157,7 +164,7 @@ pub(crate) fn revalidated(
     match freshen(&cache.names, target, old, &OriginHead { head, times: *times, at: *at }) {
         Ok(entry) => {
             let entry = Arc::new(entry);
-            verdict.stored = insertion::put(cache, served, load, &entry);
+            verdict.stored = insertion::put(cache, served, load, &entry).is_ok();
             loaded_since(&entry, verdict, cache.clock.now(), *began)
         }
         Err(not) => {

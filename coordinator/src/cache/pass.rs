@@ -26,10 +26,10 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use meshcache_protocol::{
     self as protocol, Key, Reason, Request,
-    freshness::{self, Selecting, Times, Vary},
+    freshness::{self, NotStored, Selecting, Times, Vary},
     groups::Overload,
     reason::AnyReason,
     wire::{Outcome, Verdict},
@@ -62,7 +62,7 @@ pub(crate) async fn without_lookup<'a>(
     cache: &Arc<Cache>,
     request: NotLookedUp<'a>,
     head: &RequestHead,
-    body: Incoming,
+    body: Body,
 ) -> (Option<&'a Arc<ServedGroup>>, Response<Body>) {
     match request {
         NotLookedUp::Pass { served, reason, is_question } => {
@@ -72,7 +72,7 @@ pub(crate) async fn without_lookup<'a>(
             } else {
                 let fwd = if reason == Reason::Method { reason.label() } else { "bypass" };
                 let target = PassTarget { served, head, request: None };
-                Box::pin(stream(cache, target, body.into(), PassReason::new(reason, fwd))).await
+                Box::pin(stream(cache, target, body, PassReason::new(reason, fwd))).await
             };
             (Some(served), response)
         }
@@ -96,15 +96,15 @@ pub(crate) async fn without_lookup<'a>(
 pub(crate) async fn pass(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
-    body: Incoming,
+    body: Body,
     why: PassReason,
 ) -> Response<Body> {
     request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
-    let Some(question) = &request.question else { return stream(cache, target, body.into(), why).await };
+    let Some(question) = &request.question else { return stream(cache, target, body, why).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
         // The response to a HEAD may update a stored response. A proxy need not wait here for a slow origin.
-        let streamed = stream(cache, target, body.into(), why.clone());
+        let streamed = stream(cache, target, body, why.clone());
         if let Ok(response) = timeout(request.patience(question), streamed).await
             && !response.status().is_server_error()
         {
@@ -235,7 +235,11 @@ fn store_on_completion(
     let (stored, selecting, fields) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: status.as_u16(), fields };
         let stored = freshness::store(&served.group, request, verified, &response, times, random());
-        let stored = stored.inspect_err(|not| served.metrics.count_not_stored(not.reason())).ok()?;
+        let stored = match stored {
+            Ok(_) if insertion::is_used_too_little(&cache, &served, load.key()) => Err(Reason::MinUses),
+            stored => stored.map_err(NotStored::reason),
+        };
+        let stored = stored.inspect_err(|why| served.metrics.count_not_stored(*why)).ok()?;
         let selecting = Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), request);
         let fields = freshness::storable(&served.group, &response, times.responded);
         Some((stored, selecting, cache.names.with_via(fields, head.version)))
@@ -254,7 +258,7 @@ fn store_on_completion(
         });
         // A partial response of another length than it declares is not stored.
         if entry.extent().is_none_or(|extent| extent.bytes() == entry.body.len() as u64) {
-            insertion::put(&cache, &served, &load, &Arc::new(entry));
+            let _ = insertion::put(&cache, &served, &load, &Arc::new(entry));
         }
     })
 }
@@ -277,7 +281,7 @@ fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &PurgeGuar
             let target = LoadTarget { served, request: get, verified: request.verified(), load, stale: None };
             match freshen(&cache.names, &target, &old, origin_head) {
                 Ok(entry) => {
-                    insertion::put(cache, served, load, &Arc::new(entry));
+                    let _ = insertion::put(cache, served, load, &Arc::new(entry));
                 }
                 Err(_) => cache.store.remove_variants(quota, key, |entry| entry.selecting.matches(&get)),
             }

@@ -91,6 +91,13 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
     Some(PeerRoute { peers, question })
 }
 
+/// Whether a peer's request is for a key that a third coordinator owns by this one's ring: it is answered here all the
+/// same, since no question is passed on twice.
+pub(crate) fn refuses_crosstalk(cache: &Cache, request: &CacheRequest<'_>) -> bool {
+    request.is_from_peer
+        && cache.cluster.ring().owner(request.key.hash()).is_some_and(|owner| owner.name != cache.settings.me)
+}
+
 /// Loads from the peers for all waiters, and here if none of them responds. If the group hedges, the next peer is asked
 /// beside an owner that is silent for that long.
 pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
@@ -168,7 +175,7 @@ async fn ask_peer(
         let began = Instant::now();
         question.waited = millis(asked_at.elapsed()).saturating_add(route.question.waited);
         let answered = cache.cluster.peers.ask(peer, head, &question, patience, true).await;
-        served.metrics.record_peer_latency(began.elapsed());
+        served.metrics.record_peer_latency(began.elapsed(), cache.clock.now());
         let Ok((verdict, response)) = answered else {
             served.metrics.peer_errors.inc();
             return None;

@@ -9,6 +9,7 @@ use crate::{
         invalidation_limits::InvalidationLimits,
         load_outcome::LoadOutcome,
         response::Names,
+        uses::Uses,
     },
     clock,
     clock::Clock,
@@ -55,6 +56,8 @@ pub struct Cache {
     pub(crate) failures: ExpiringLru<StatusCode>,
     /// Keys with a recent HEAD, conditional or range request from a proxy.
     pub(crate) partial_requests: ExpiringLru<()>,
+    /// Requests of keys, in groups with `minUses`.
+    pub(crate) uses: Uses,
     /// Memory for bodies on their way into the store.
     pub(crate) body_budget: Arc<ByteBudget>,
     /// Memory for the heads of requests in progress, and for passes.
@@ -86,6 +89,7 @@ impl Cache {
             hit_for_pass: HitForPassTable::default(),
             failures: ExpiringLru::new(RECENT_KEYS),
             partial_requests: ExpiringLru::new(RECENT_KEYS),
+            uses: Uses::default(),
             head_budget: ByteBudget::new(HEAD_BUDGET),
             invalidation_limits: InvalidationLimits::default(),
             observed: Mutex::new(Observer::new(OBSERVED)),

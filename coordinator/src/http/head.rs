@@ -3,13 +3,14 @@
 use crate::{
     http::{
         byte_budget::{ByteBudget, ByteReservation},
+        content::{Content, describes},
         interim::Interim,
     },
     settings::Port,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{AUTHORIZATION, CONNECTION, COOKIE, HOST},
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
     request::Parts,
 };
 use meshcache_protocol::{
@@ -28,6 +29,8 @@ pub(crate) struct RequestHead {
     authority: Authority,
     scheme: &'static str,
     interim: Option<Interim>,
+    /// Of a QUERY that the cache may answer.
+    content: Option<Content>,
     /// The reserved bytes of requests in progress. Clones share them.
     reservation: OnceLock<Arc<ByteReservation>>,
 }
@@ -109,7 +112,7 @@ impl RequestHead {
             Some(decided) => scheme([decided], own),
             None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
-        Ok(Self { parts, authority, scheme, interim: Interim::current(), reservation: OnceLock::new() })
+        Ok(Self { parts, authority, scheme, interim: Interim::current(), content: None, reservation: OnceLock::new() })
     }
 
     /// Reserves its bytes, once. Returns whether the budget has them.
@@ -140,12 +143,36 @@ impl RequestHead {
         (target + fields) as u64
     }
 
+    /// Returns this request with its whole content. The rules of caching see a GET: the answer is that of a resource
+    /// which the content names.
+    pub(crate) fn with_content(mut self, content: Content) -> Self {
+        // The length of the content is that of the body which is sent.
+        self.parts.headers.remove(CONTENT_LENGTH);
+        self.parts.headers.remove(TRANSFER_ENCODING);
+        Self { content: Some(content), ..self }
+    }
+
+    /// Returns the content of a QUERY that the cache may answer.
+    pub(crate) fn content(&self) -> Option<&Content> {
+        self.content.as_ref()
+    }
+
+    /// Returns the fields without those that the group drops. `fields`: those of [`RequestHead::fields`].
+    pub(crate) fn edited_fields<'a>(
+        &'a self,
+        group: &'a Group,
+        fields: &'a [Field<'a>],
+    ) -> impl Iterator<Item = Field<'a>> {
+        let needed = |name: &[u8]| self.content.is_some() && describes(name) && group.drops(name);
+        group.edited(fields).chain(fields.iter().filter(move |(name, _)| needed(name)).copied())
+    }
+
     /// Returns this request as a group's loads send it: without the fields that the group drops.
     pub(crate) fn edited(&self, group: &Group) -> Self {
         let mut edited = self.clone();
         if group.edits_requests() {
             let own = self.fields();
-            let fields = group.edited(&own).filter_map(|(name, value)| {
+            let fields = self.edited_fields(group, &own).filter_map(|(name, value)| {
                 Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
             });
             let hosts = self.parts.headers.get_all(HOST).iter().map(|host| (HOST, host.clone()));
@@ -154,14 +181,19 @@ impl RequestHead {
         edited
     }
 
-    /// Returns this request for the whole response: a GET without conditions or ranges.
+    /// Returns this request for the whole response: a GET, or a QUERY, without conditions or ranges.
     pub(crate) fn whole(&self) -> Self {
         let mut whole = self.clone();
-        whole.parts.method = Method::GET;
+        whole.parts.method = self.load_method();
         for name in CONDITIONAL_FIELDS {
             whole.parts.headers.remove(name);
         }
         whole
+    }
+
+    /// Returns the method of a load for this request.
+    pub(crate) fn load_method(&self) -> Method {
+        if self.content.is_some() { self.parts.method.clone() } else { Method::GET }
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -212,13 +244,8 @@ impl RequestHead {
 
     /// Returns the protocol's view of the request. `fields`: those of [`RequestHead::fields`].
     pub(crate) fn request<'a>(&'a self, fields: &'a [Field<'a>]) -> Result<Request<'a>, RequestError> {
-        Request::read(
-            self.parts.method.as_str().as_bytes(),
-            self.scheme().as_bytes(),
-            self.authority(),
-            self.target().as_bytes(),
-            fields,
-        )
+        let method = if self.content.is_some() { "GET" } else { self.parts.method.as_str() };
+        Request::read(method.as_bytes(), self.scheme().as_bytes(), self.authority(), self.target().as_bytes(), fields)
     }
 
     /// Returns the same view with `/` as its path: a request with an ambiguous path is routed by its host alone.

@@ -3,6 +3,7 @@
 pub mod body;
 pub(crate) mod byte_budget;
 pub(crate) mod capture;
+pub(crate) mod content;
 pub mod get;
 pub(crate) mod head;
 pub(crate) mod interim;

@@ -41,7 +41,7 @@ pub(super) fn yaml(from: &mut Variables<'_>) -> Result<String, BadVariable> {
     let (timeout, ttl, error_ttl) = (Span::millis(timeout), Span::millis(ttl), Span::millis(error_ttl));
     let _ = write!(
         yaml,
-        "  request: {{drop: [\"*\"]}}
+        "  request: {{drop: [\"*\"], acceptEncoding: [gzip]}}
   key: {{host: none}}
   passThrough: {{methods: [\"*\"], otherPaths: true}}
   origin: {{url: \"{origin}\", timeout: {timeout}, passTimeout: {timeout}}}

@@ -52,7 +52,7 @@ groups:
     - target: {regex: "/develop/?$", search: true}
     - target: {regex: "/homolog/?$", search: true}
     - target: {regex: "/prod/?$", search: true}
-  request: {drop: ["*"]}
+  request: {drop: ["*"], acceptEncoding: [gzip]}
   key: {host: none}
   passThrough: {methods: ["*"], otherPaths: true}
   origin: {url: "http://config-server:9000", timeout: 5m, passTimeout: 5m}

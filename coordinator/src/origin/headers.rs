@@ -26,7 +26,7 @@ use std::borrow::Cow;
 pub(crate) enum Purpose<'a> {
     /// One client's request, as it was sent.
     Pass(Body),
-    /// A shared load: a whole GET with the key's target, with these conditions.
+    /// A shared load: a whole GET, or a QUERY with its content, with the key's target and these conditions.
     Load(&'a [(&'static str, Vec<u8>)]),
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn outgoing(
         }
         headers.append(name.clone(), value.clone());
     }
-    if matches!(*head.method(), Method::GET | Method::HEAD) {
+    if matches!(*head.method(), Method::GET | Method::HEAD) || head.content().is_some() {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
     }
     headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);
@@ -81,11 +81,11 @@ pub(crate) fn outgoing(
             for (name, value) in conditions {
                 headers.insert(*name, HeaderValue::from_bytes(value).ok()?);
             }
-            Body::empty()
+            head.content().map_or_else(Body::empty, |content| content.bytes().clone().into())
         }
     };
     let mut request = Request::new(body);
-    *request.method_mut() = if is_load { Method::GET } else { head.method().clone() };
+    *request.method_mut() = if is_load { head.load_method() } else { head.method().clone() };
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     if let Some(interim) = head.interim() {

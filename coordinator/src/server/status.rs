@@ -77,7 +77,7 @@ impl StatusPort {
     /// Returns the metrics, with namespaces before kubecache's names.
     pub(super) fn metrics(&self, names: &Namespaces) -> Response {
         self.feed.count_proxies();
-        self.metrics.set_usage(&self.cache.usage());
+        self.metrics.set_usage(&self.cache.usage(), self.cache.clock.now());
         let consistency = &self.cache.consistency;
         self.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
         self.metrics.set_under_way(self.cache.in_flight());

@@ -5,14 +5,12 @@ use crate::{
     telemetry::{
         labelled::LabelledCounters,
         register::{counters, gauges, histograms},
+        slowest_peer::SlowestPeer,
     },
 };
 use meshcache_protocol::{Reason, reason::AnyReason};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// The metrics with a label `group`: a [`GroupMetrics`] is a child of each.
 pub(super) struct Families {
@@ -25,6 +23,7 @@ pub(super) struct Families {
     local_load: IntCounterVec,
     local_load_errs: IntCounterVec,
     server_requests: IntCounterVec,
+    crosstalk_refusals: IntCounterVec,
     slowest_peer: IntGaugeVec,
     loading: IntGaugeVec,
     waiting: IntGaugeVec,
@@ -86,10 +85,16 @@ impl Families {
                 "Requests from other coordinators.",
                 &["group"],
             )?,
+            crosstalk_refusals: counters(
+                to,
+                "groupcache_crosstalk_refusals_total",
+                "Questions for another's key that were not passed on to it.",
+                &["group"],
+            )?,
             slowest_peer: gauges(
                 to,
                 "groupcache_get_from_peers_latency_slowest_milliseconds",
-                "The longest response time of another coordinator.",
+                "The longest response time of another coordinator, begun anew every five minutes.",
                 &["group"],
             )?,
             loading: gauges(
@@ -197,6 +202,8 @@ pub struct GroupMetrics {
     pub local_load_errs: IntCounter,
     /// Requests that came from other coordinators.
     pub server_requests: IntCounter,
+    /// Those among them for a key that a third coordinator owns here: they were not passed on to it.
+    pub crosstalk_refusals: IntCounter,
     /// Cacheable requests of plain clients, without those of proxies and peers.
     pub from_clients: IntCounter,
     /// Requests of proxies' clients, as the proxies report them.
@@ -219,8 +226,7 @@ pub struct GroupMetrics {
     /// In a group that observes: responses that differ from what would have been served.
     pub observe_mismatches: IntCounter,
     main: CacheMetrics,
-    slowest_peer: IntGauge,
-    slowest_ms: AtomicU64,
+    slowest_peer: SlowestPeer,
     requests: LabelledCounters<2>,
     not_stored: LabelledCounters<1>,
     origin_failures: LabelledCounters<1>,
@@ -264,6 +270,7 @@ impl GroupMetrics {
             local_load: counter(&families.local_load),
             local_load_errs: counter(&families.local_load_errs),
             server_requests: counter(&families.server_requests),
+            crosstalk_refusals: counter(&families.crosstalk_refusals),
             from_clients: families.client_requests.with_label_values(&[name, "client"]),
             from_proxies: families.client_requests.with_label_values(&[name, "proxy"]),
             service_loads: families.service_requests.with_label_values(&[name, "load"]),
@@ -275,8 +282,7 @@ impl GroupMetrics {
             loading: families.loading.with_label_values(&[name]),
             waiting: families.waiting.with_label_values(&[name]),
             main: cache("main"),
-            slowest_peer: families.slowest_peer.with_label_values(&[name]),
-            slowest_ms: AtomicU64::new(0),
+            slowest_peer: SlowestPeer::new(families.slowest_peer.with_label_values(&[name])),
             requests: LabelledCounters::new(name, &families.requests),
             not_stored: LabelledCounters::new(name, &families.not_stored),
             origin_failures: LabelledCounters::new(name, &families.origin_failures),
@@ -322,8 +328,9 @@ impl GroupMetrics {
         self.origin_failures.inc([reason.label()]);
     }
 
-    /// Sets the numbers of the store.
-    pub(super) fn set_usage(&self, usage: &Usage) {
+    /// Sets the numbers of the store, and forgets slow responses of long ago.
+    pub(super) fn set_usage(&self, usage: &Usage, now: u64) {
+        self.slowest_peer.refresh(now);
         let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
         set(&self.main.bytes, usage.bytes);
         set(&self.main.items, usage.items);
@@ -334,10 +341,8 @@ impl GroupMetrics {
         raise(&self.main.evictions_nonexpired, usage.evictions_nonexpired);
     }
 
-    /// Records how long another coordinator took to respond.
-    pub fn record_peer_latency(&self, took: Duration) {
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let slowest = self.slowest_ms.fetch_max(ms, Ordering::Relaxed).max(ms);
-        self.slowest_peer.set(i64::try_from(slowest).unwrap_or(i64::MAX));
+    /// Records how long another coordinator took to respond. `now`: milliseconds.
+    pub fn record_peer_latency(&self, took: Duration, now: u64) {
+        self.slowest_peer.record(took, now);
     }
 }

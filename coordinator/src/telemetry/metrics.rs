@@ -317,10 +317,10 @@ impl Metrics {
         }
     }
 
-    /// Sets the numbers of the store, just before they are read.
-    pub fn set_usage(&self, usage: &[Usage]) {
+    /// Sets the numbers of the store, just before they are read. `now`: milliseconds.
+    pub fn set_usage(&self, usage: &[Usage], now: u64) {
         for of in usage {
-            self.group(&of.group).set_usage(of);
+            self.group(&of.group).set_usage(of, now);
         }
     }
 

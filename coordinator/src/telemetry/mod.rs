@@ -8,5 +8,6 @@ pub mod metrics;
 pub mod namespaces;
 mod register;
 pub mod request_metrics;
+mod slowest_peer;
 #[cfg(test)]
 mod tests;

@@ -182,7 +182,10 @@ mod tests {
                 seen.label("GET", status, &format!("/{n}"));
             }
         }
-        assert_eq!((seen.series.len(), seen.label("GET", 999, "/0")), (MAX_SERIES + 900 - 100, Some("other")));
+        assert_eq!(
+            (seen.series.len(), seen.label("GET", 999, "/0")),
+            (MAX_SERIES + 900 - MAX_SERIES / 100, Some("other"))
+        );
     }
 
     #[test]

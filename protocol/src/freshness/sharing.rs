@@ -114,8 +114,8 @@ fn is_for_origin(request: &Request<'_>) -> bool {
 /// (`--origin`), which leaves cookies to the origin's Cache-Control and Vary (section 7.3), nor a token where requests
 /// are anonymous (`request.drop: ["*"]`): it is not sent.
 pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
-    let verified = verified && !group.is_anonymous();
     let share = &group.config().share;
+    let verified = verified && !group.is_anonymous();
     let cookies = || !share.cookie && !group.config().freshness.errors.by_rfc();
     (!share.authorization && (verified || request.flags.any(Flags::AUTHORIZATION)))
         || (request.flags.any(Flags::COOKIE) && cookies())

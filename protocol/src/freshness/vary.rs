@@ -38,9 +38,21 @@ impl Vary {
         Self::of_lines(response.values("vary"))
     }
 
-    /// Reads all Vary fields of a response of a group, which may ignore them.
+    /// Reads all Vary fields of a response of a group, which may ignore them. Where anonymous requests have an
+    /// Accept-Encoding, an encoded response is for those that have this one, whether its origin says so or not.
     pub fn in_group(group: &Group, response: &Response<'_>) -> Self {
-        if group.ignores(Ignored::Vary) { Self::Nothing } else { Self::of(response) }
+        const ONLY: &str = "accept-encoding";
+        let vary = Self::of(response);
+        if !group.ignores(Ignored::Vary) {
+            return vary;
+        }
+        let names = matches!(&vary, Self::By(names) if names.iter().any(|name| name == ONLY));
+        let is_encoded = names || response.values("content-encoding").next().is_some();
+        if is_encoded && !group.config().request.accept_encoding.is_empty() {
+            Self::By(vec![ONLY.to_owned()])
+        } else {
+            Self::Nothing
+        }
     }
 
     /// Reads a list of names that [`Vary::names`] wrote.

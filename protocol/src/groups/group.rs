@@ -127,7 +127,8 @@ impl Group {
     /// Whether requests for one target can have different keys.
     pub fn keys_more_than_target(&self) -> bool {
         let key = &self.config.key;
-        key.route || !key.headers.is_empty() || !key.cookies.is_empty()
+        // The content of a QUERY is in its key.
+        key.route || !key.headers.is_empty() || !key.cookies.is_empty() || self.config.methods.query
     }
 
     /// Returns the part of a query that is in the key and sent to the origin. `None`: there is none.
@@ -159,7 +160,7 @@ impl Group {
     }
 
     /// Whether a field of requests is removed. `name`: in lower case.
-    pub(crate) fn drops(&self, name: &[u8]) -> bool {
+    pub fn drops(&self, name: &[u8]) -> bool {
         let rules = &self.config.request;
         rules.drop.contains(name) && (name != b"accept-encoding" || rules.accept_encoding.is_empty())
     }
@@ -223,7 +224,7 @@ impl Group {
         let PassThrough { methods, other_paths } = &self.config.pass_through;
         let method_passes = match methods {
             Some(methods) => methods.iter().any(|pattern| pattern.matches(method)),
-            None => open || matches!(method, "GET" | "HEAD"),
+            None => open || matches!(method, "GET" | "HEAD") || self.answers(method.as_bytes()),
         };
         if other_path && !other_paths.unwrap_or(open) {
             Err(NotPassed::OtherPaths)

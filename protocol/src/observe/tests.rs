@@ -99,6 +99,20 @@ fn what_would_not_be_stored_is_not_remembered() {
 }
 
 #[test]
+fn what_the_group_ignores_is_observed_as_it_would_be_answered() {
+    let ignoring = r#"{"request": {"drop": ["*"]}, "freshness": {"ignore": ["no-store", "private", "vary"], "status": {"2xx": "60s", "3xx": "5s"}}}"#;
+    let said: Fields = &[(b"cache-control", b"private, no-store"), (b"vary", b"*")];
+    let mut passes = passes(ignoring);
+    let langs: [Fields; 2] = [&[(b"x-lang", b"de")], &[(b"x-lang", b"en")]];
+    assert_eq!(langs.map(|asked| passes.pass(asked, 200, said, "1")), [Some(false); 2]);
+    assert_eq!(passes.pass(langs[0], 200, said, "2"), Some(true), "it differs from one to the next");
+    passes.now = 60_000;
+    assert_eq!([302, 302].map(|status| passes.pass(&[], status, said, "")), [Some(false); 2]);
+    passes.now = 65_000;
+    assert_eq!(passes.pass(&[], 302, &[(b"location", b"/b")], ""), Some(false), "its time was over");
+}
+
+#[test]
 fn what_came_in_place_of_what_is_remembered_counts_whatever_it_is() {
     let mut passes = passes("{}");
     passes.pass(&[], 200, FRESH, "1");

@@ -116,6 +116,8 @@ reasons! {
     TooLarge = "too-large",
     /// The response is incomplete, or of a kind that is never stored.
     Incomplete = "incomplete",
+    /// Too few requests for the key have come to store it.
+    MinUses = "min-uses",
     /// It was purged while it was loading.
     Purged = "purged",
     /// No response that others loaded answers this request.

@@ -6,7 +6,10 @@ pub(crate) mod tests;
 use crate::{
     cache::groups::{GroupTable, ServedGroup},
     consistency::catch_up::Claim,
-    http::head::{Fields, RequestHead},
+    http::{
+        content::QUERY,
+        head::{Fields, RequestHead},
+    },
     settings::{Identity, Port, Settings},
 };
 use http::{Method, StatusCode};
@@ -189,11 +192,17 @@ pub(crate) fn classify<'r, 'a: 'r>(
     let is_debugger = request.flags.any(Flags::CONTROL) && table.groups.is_debugger(caller);
     let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
     // What kind of request it is, its own fields say. Then the group decides by what it leaves of them.
-    let kind = request.not_for_caches().or_else(|| (!group.answers(request.method)).then_some(Reason::Method));
+    let method = head.method().as_str();
+    let kind = match request.not_for_caches() {
+        // Its content was too long to be read, or is not to be.
+        Some(Reason::Method) if method == QUERY && group.answers(method.as_bytes()) => Some(Reason::Body),
+        None if !group.answers(method.as_bytes()) => Some(Reason::Method),
+        kind => kind,
+    };
     let asks_to_pass = asks_to();
     let is_debugged = is_debugger && request.value(header::DEBUG) == Some(b"1");
     let request = if group.edits_requests() {
-        edited.extend(group.edited(fields));
+        edited.extend(head.edited_fields(group, fields));
         request.with_fields(edited)
     } else {
         request
@@ -210,6 +219,10 @@ pub(crate) fn classify<'r, 'a: 'r>(
     }
     let route = question.as_ref().and_then(|question| question.route.as_deref()).map(str::as_bytes);
     let key = Key::of(group, &request, route);
+    let key = match head.content() {
+        Some(content) => key.with_content(content.digest()),
+        None => key,
+    };
     Ok(CacheRequest { served, head, http: request, key, question, is_from_peer: port == Port::Peer, is_debugged })
 }
 

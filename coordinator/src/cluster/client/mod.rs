@@ -311,7 +311,8 @@ fn hop_request(
     if let Some(proof) = proof {
         headers.insert(AUTHORIZATION, proof);
     }
-    let mut request = Request::new(Body::empty());
+    let content = head.content().map_or_else(Body::empty, |content| content.bytes().clone().into());
+    let mut request = Request::new(content);
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = uri;
     *request.version_mut() = http::Version::HTTP_2;

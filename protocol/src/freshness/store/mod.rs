@@ -130,7 +130,9 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     let Subject { group, response, control, .. } = *subject;
     let errors = group.config().freshness.errors;
     let no = |is: bool, why| if is { Err(why) } else { Ok(()) };
-    let answers_get = request.is_get() || (subject.explicit().is_some() && answers_get(request, response));
+    // The content of a POST is the client's own: it is not anonymous.
+    let may_be_post = !group.is_anonymous() && subject.explicit().is_some();
+    let answers_get = request.is_get() || (may_be_post && answers_get(request, response));
     no(!answers_get, NotStored::Method)?;
     no(RequestDirectives::of(group, request).no_store, NotStored::RequestNoStore)?;
     no((response.status == 206 && !is_part(request, response)) || is_event_stream(response), NotStored::Incomplete)?;

@@ -1,6 +1,6 @@
 //! The configuration of a group as proxies are told it.
 
-use super::{Errors, GroupConfig, Methods, Mode, Origin, RequestRules};
+use super::{Errors, GroupConfig, KeyHost, Methods, Mode, Origin, RequestRules};
 use crate::groups::patterns::{Match, PathRule};
 
 impl GroupConfig {
@@ -26,7 +26,12 @@ impl GroupConfig {
     /// do not know, so each field that changes what a proxy must do stands here.
     pub(crate) fn feed_version(&self) -> u32 {
         let is_as_ever = self.request.is_default() && self.methods.get && self.methods.head;
-        let is_new = !is_as_ever || self.r#match.paths.iter().chain(&self.r#match.exclude).any(is_target);
+        // Filters before version 3 read statuses of errors alone.
+        let lists_errors_alone = self.freshness.status.keys().all(|status| status.is_error());
+        let stores_as_ever = self.freshness.ignore.is_empty() && lists_errors_alone;
+        let keys_as_ever = self.key.host == KeyHost::Client && self.key.query.include.is_empty();
+        let is_new = !(is_as_ever && stores_as_ever && keys_as_ever)
+            || self.r#match.paths.iter().chain(&self.r#match.exclude).any(is_target);
         if is_new { 3 } else { 1 }
     }
 

@@ -15,6 +15,14 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether it is of errors: 4xx or 5xx.
+    pub const fn is_error(self) -> bool {
+        match self {
+            Self::Exactly(status) => status >= 400,
+            Self::Class(class) => class >= 4,
+        }
+    }
+
     /// Whether a status matches.
     pub const fn matches(self, status: u16) -> bool {
         match self {

@@ -3,7 +3,7 @@
 mod statuses;
 
 use super::*;
-use crate::freshness::test_case::{LETTER, SAFE, case};
+use crate::freshness::test_case::{Case, LETTER, SAFE, case};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 const PUBLIC: (&str, &str) = ("cache-control", "public, max-age=60");
@@ -36,6 +36,9 @@ fn an_answer_to_post_is_stored_where_it_says_that_it_answers_a_get() {
     let fresh = ("cache-control", "max-age=60");
     assert_eq!(post(&[fresh, ("content-location", "/")]), Ok(60_000));
     assert_eq!(post(&[fresh, ("content-location", "http://h/")]), Ok(60_000));
+    let own = [fresh, ("content-location", "/")];
+    let anonymous = Case { method: "POST", ..case(&own).by(ANONYMOUS) };
+    assert_eq!(anonymous.why_not(), NotStored::Method, "its content is the client's own");
     for no in [
         &[fresh][..],
         &[fresh, ("content-location", "/b")],
@@ -235,6 +238,23 @@ fn where_vary_is_ignored_one_response_is_for_all() {
         assert_eq!(Vary::in_group(&Group::for_tests("{}"), &response), Vary::of(&response));
         let kept = crate::freshness::storable(&group, &response, 0);
         assert!(kept.iter().any(|(name, _)| name == b"vary"), "clients' caches may need it");
+    }
+}
+
+#[test]
+fn where_vary_is_ignored_an_encoded_response_is_for_those_who_accept_it() {
+    let encodes = r#"{"request": {"drop": ["*"], "acceptEncoding": ["gzip"]}, "freshness": {"ignore": ["vary"]}}"#;
+    let by_encoding = Vary::By(vec!["accept-encoding".into()]);
+    for (name, value, by) in [
+        ("vary", "Accept, Accept-Encoding", by_encoding.clone()),
+        ("content-encoding", "gzip", by_encoding),
+        ("vary", "accept", Vary::Nothing),
+        ("vary", "*", Vary::Nothing),
+    ] {
+        let fields = [(name.as_bytes(), value.as_bytes())];
+        let response = Response { status: 200, fields: &fields };
+        assert_eq!(Vary::in_group(&Group::for_tests(encodes), &response), by, "{name}: {value}");
+        assert_eq!(Vary::in_group(&Group::for_tests(ANONYMOUS), &response), Vary::Nothing, "{name}: {value}");
     }
 }
 

@@ -167,3 +167,26 @@ fn users_of_a_group_that_drops_all_share_one_lookup_that_carries_nothing_of_thei
     assert_eq!(proxy.request_with("GET", "/x", &ann, true), Happened::Pass(Reason::Body));
     assert_eq!(proxy.request("GET", "/x", &[("accept", "text/event-stream")]), Happened::Pass(Reason::EventStream));
 }
+
+#[test]
+fn what_the_owner_does_not_store_yet_is_for_all_who_wait_and_kept_by_no_proxy() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    assert_eq!(proxy.get("/x"), Happened::Wait);
+    let replied = proxy.respond(lookup, "miss; reason=min-uses; ttl=60000; age=0; waiters", &[], "body");
+    let is_said = |happened: &Happened| match happened {
+        Happened::Reply(200, body, said) => body == b"body" && said.contains("detail=min-uses"),
+        _ => false,
+    };
+    assert!(replied.len() == 2 && replied.iter().all(|(_, happened)| is_said(happened)), "{replied:?}");
+    assert!(matches!(proxy.get("/x"), Happened::CallOut(_)));
+}
+
+#[test]
+fn where_vary_is_ignored_one_hot_copy_is_for_all() {
+    let mut proxy = Proxy::new(r#"{"request": {"drop": ["*"]}, "freshness": {"ignore": ["vary"]}}"#);
+    let lookup = proxy.look_up("/x");
+    assert_eq!(proxy.request("GET", "/x", &[("accept-language", "fr")]), Happened::Wait);
+    assert_eq!(proxy.respond(lookup, SHARED, &[("vary", "*")], "body").len(), 2);
+    assert_eq!(proxy.request("GET", "/x", &[("accept-language", "de")]), hot("body"));
+}
