@@ -25,7 +25,6 @@ use tokio::{
 const AGE_INTERVAL: Duration = Duration::from_secs(1);
 /// The most new problems with a line each in the log; a thousand bad endpoints must not flood it.
 const MAX_LOGGED: usize = 10;
-
 /// The time that a Pod has to answer as a coordinator: a late answer is one, too.
 const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 

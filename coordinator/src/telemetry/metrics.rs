@@ -87,7 +87,7 @@ impl Metrics {
         let discovery_problems = gauges(
             to,
             "meshcache_discovery_problems",
-            "Endpoints and ports that discovery by the Kubernetes API leaves out, by problem.",
+            "Endpoints, ports and Pods that discovery by the Kubernetes API leaves out, by problem.",
             &["problem"],
         )?;
         let words = |counters: &IntCounterVec, words: &[&str]| {

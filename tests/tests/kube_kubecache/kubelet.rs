@@ -66,6 +66,7 @@ pub(crate) struct Kubelet {
     /// The kubeconfig of the Pods' account.
     config: PathBuf,
     hosts: PathBuf,
+    token: PathBuf,
     network: u8,
     made: u8,
     containers: BTreeMap<String, Container>,
@@ -80,12 +81,14 @@ impl Kubelet {
     pub(crate) fn new(cluster: Arc<Cluster>, network: u8) -> Kubelet {
         let hosts = cluster.folder().join("hosts");
         std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
-        let config = cluster.config_of("kubecache");
+        let (config, token) = (cluster.config_of("kubecache"), cluster.folder().join("token"));
+        std::fs::write(&token, "token-of-the-pods\n").unwrap();
         let (peers, targets) = Default::default();
         Kubelet {
             cluster,
             config,
             hosts,
+            token,
             network,
             made: 0,
             containers: BTreeMap::new(),
@@ -161,6 +164,12 @@ impl Kubelet {
             command.env("KUBECONFIG", &self.config);
             for (variable, value) in config.as_object().unwrap() {
                 command.env(variable, value.as_str().unwrap());
+            }
+            for variable in container["env"].as_array().unwrap() {
+                // No Secret is mounted: all files that are named are this one.
+                if variable["value"].is_string() {
+                    command.env(variable["name"].as_str().unwrap(), &self.token);
+                }
             }
             Some(Process::start(name, command, &pod.file("log")))
         };

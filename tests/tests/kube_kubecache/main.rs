@@ -36,14 +36,16 @@ struct Release {
 }
 
 impl Release {
-    /// `network`: the third part of the Pods' addresses; each test has its own. `program`: what runs in the Pods.
-    async fn install(network: u8, program: Program) -> Release {
+    /// `network`: the third part of the Pods' addresses; each test has its own. `program`: what runs in the Pods. `more`:
+    /// more values.
+    async fn install(network: u8, program: Program, more: &str) -> Release {
         let cluster = Arc::new(Cluster::namespace("kubecache", &[]));
         let here: std::net::IpAddr = std::env::var("KUBE_ADDRESS").unwrap().parse().unwrap();
         let origin = Origin::start_at(SocketAddr::new(here, 0)).await;
         origin.on("*", |asked| Reply::ok(format!("body of {}", asked.uri.path())));
         let values = json!({"replicaCount": 3, "autoscaling": {"enabled": false}, "configMapProperties": {"BACKEND_URL": origin.url(), "DEBUG_LOG": "true"}});
-        let mut objects = chart::release("kubecache", &cluster.namespace, &[], &values.to_string()).unwrap();
+        let mut objects =
+            chart::release("kubecache", &cluster.namespace, &["--set", more], &values.to_string()).unwrap();
         let deployment = objects.iter_mut().find(|object| object["kind"] == "Deployment").unwrap();
         let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
         let image = container["image"].as_str().unwrap().to_owned();
@@ -54,7 +56,7 @@ impl Release {
         cluster.apply(&objects.iter().collect::<Vec<_>>(), &[]).unwrap();
         let kubelet = Kubelet::new(cluster.clone(), network);
         let mut release = Release { cluster, origin, kubelet, image };
-        release.rolled(program).await;
+        release.rolled(program, 3).await;
         release
     }
 
@@ -69,16 +71,16 @@ impl Release {
         self.cluster.kubectl(&["patch", "deployment", "kubecache", "--patch", &patch.to_string()]);
     }
 
-    /// Plays the kubelet until the Deployment has rolled: three Pods, all of this program, all ready.
-    async fn rolled(&mut self, to: Program) {
+    /// Plays the kubelet until the Deployment has rolled: so many Pods, all of this program, all ready.
+    async fn rolled(&mut self, to: Program, number: usize) {
         let end = std::time::Instant::now() + LONG * 2;
         loop {
             self.kubelet.tick().await;
             let set = self.cluster.object("deployment", "kubecache").unwrap();
             let status = &set["status"];
-            let all = ["replicas", "updatedReplicas", "readyReplicas"].iter().all(|field| status[*field] == 3)
+            let all = ["replicas", "updatedReplicas", "readyReplicas"].iter().all(|field| status[*field] == number)
                 && status["observedGeneration"] == set["metadata"]["generation"];
-            if all && self.kubelet.programs() == [to; 3] {
+            if all && self.kubelet.programs() == vec![to; number] {
                 return;
             }
             assert!(std::time::Instant::now() < end, "it does not roll: {status:#}\n{}", self.kubelet.logs());
@@ -116,12 +118,12 @@ async fn three_replicas_roll_from_kubecache_to_ours_and_back_under_load_without_
     if !can_run() {
         return;
     }
-    let mut release = Release::install(70, Program::Old).await;
+    let mut release = Release::install(70, Program::Old, "").await;
     let load = Load::start(release.kubelet.targets.clone(), CACHED);
     load.goes_on().await;
 
     release.swap(Program::Ours);
-    release.rolled(Program::Ours).await;
+    release.rolled(Program::Ours, 3).await;
     assert_eq!(load.failures(), [""; 0], "{}", release.kubelet.logs());
     let (seen, peers) = (release.kubelet.seen, &release.kubelet.peers);
     assert!(
@@ -144,7 +146,7 @@ async fn three_replicas_roll_from_kubecache_to_ours_and_back_under_load_without_
     assert_eq!(load.failures(), [""; 0]);
 
     release.swap(Program::Old);
-    release.rolled(Program::Old).await;
+    release.rolled(Program::Old, 3).await;
     load.goes_on().await;
     assert_eq!(load.failures(), [""; 0], "{}", release.kubelet.logs());
 }
@@ -155,7 +157,7 @@ async fn a_pod_is_in_the_ring_while_it_is_ready_and_has_answered_since_its_last_
     if !can_run() {
         return;
     }
-    let release = Release::install(71, Program::Ours).await;
+    let release = Release::install(71, Program::Ours, "").await;
     release.agree(3.0).await;
     let named = release.kubelet.named();
     let (other, at) = named.last().unwrap();
@@ -205,4 +207,29 @@ async fn a_pod_is_in_the_ring_while_it_is_ready_and_has_answered_since_its_last_
     binding["metadata"] = json!({"name": "kubecache"});
     release.cluster.apply(&[&binding], &[]).unwrap();
     await_until(async || ready().await.text() == "ready\n", LONG, "it has its rights again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes API: make test-kube"]
+async fn with_a_token_a_pod_that_ends_hands_its_entries_over() {
+    if !can_run() {
+        return;
+    }
+    let mut release = Release::install(72, Program::Ours, "auth.existingSecret=tokens").await;
+    release.agree(3.0).await;
+    let load = Load::start(release.kubelet.targets.clone(), CACHED);
+    let ask_all = async |release: &Release| {
+        for n in 0..40 {
+            let ask = Ask::get("config.test", &format!("/kept/{n}/develop"));
+            assert_eq!(ask.send(SocketAddr::new(release.kubelet.ours()[n % 2], 8080)).await.unwrap().status, 200);
+        }
+    };
+    ask_all(&release).await;
+    release.cluster.kubectl(&["scale", "deployment", "kubecache", "--replicas=2"]);
+    release.rolled(Program::Ours, 2).await;
+    release.agree(2.0).await;
+    ask_all(&release).await;
+    let loads: Vec<usize> = (0..40).map(|n| release.origin.hits(&format!("/kept/{n}/develop"))).collect();
+    assert_eq!(loads, [1; 40], "{}", release.kubelet.logs());
+    assert_eq!(load.failures(), [""; 0]);
 }
