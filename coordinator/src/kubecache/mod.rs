@@ -54,7 +54,7 @@ impl Kubecache {
         let level = if from.bool("DEBUG_LOG", true)? { "debug" } else { "info" };
         without_effect::read(&mut from)?;
         let is_open = !from.is_set("MESHCACHE_PEER_TOKEN_FILE");
-        if is_open && discovery.is_some() {
+        if is_open {
             from.warn("no MESHCACHE_PEER_TOKEN_FILE: whoever reaches the peer port may ask it, as at kubecache, and a purge reaches this pod alone");
         }
 
