@@ -22,11 +22,11 @@
 {{- $image = $image.digest | empty | ternary (printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion)) (printf "%s@%s" $repository $image.digest) -}}
 {{- merge (dict "name" ($name | trunc 63 | trimSuffix "-") "fullname" ($full | trunc 63 | trimSuffix "-") "ours" $image) $values | toYaml -}}
 {{- else -}}
-{{- $alien := keys $common -}}
+{{- $alien := concat (keys $known) (keys $common) -}}
 {{- range $part, $fields := dict "service" (list "type" "port" "targetPort") "autoscaling" (list "apiVersion") -}}
 {{- range $field := $fields }}{{ if hasKey (get $.Values $part | default dict) $field }}{{ $alien = append $alien (printf "%s.%s" $part $field) }}{{ end }}{{ end -}}
 {{- end -}}
-{{- with $alien }}{{ fail (printf "%s is a value of kubecache's chart, and its configMapProperties are missing: set kubecache.enabled if these values are kubecache's, else use this chart's own (README.md)" (first (sortAlpha .))) }}{{ end -}}
+{{- with $alien }}{{ fail (printf "%s is a value of kubecache's chart: set kubecache.enabled if these values are kubecache's, else use this chart's own (README.md)" (first (sortAlpha .))) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
