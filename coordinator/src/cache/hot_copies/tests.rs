@@ -9,6 +9,7 @@ use crate::{
         },
     },
     clock::simulated,
+    http::body::Body,
     settings::Port,
     store::PurgeAction,
 };
@@ -47,7 +48,7 @@ impl Pair {
             let (owner, gate) = (answering.clone(), open.clone());
             asked.fetch_add(1, Ordering::SeqCst);
             async move {
-                let response = lookup::answer(&owner, Port::Peer, request).await;
+                let response = lookup::answer(&owner, Port::Peer, request.map(Body::from)).await;
                 let _open = gate.acquire().await.unwrap();
                 response
             }
