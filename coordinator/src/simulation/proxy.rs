@@ -5,6 +5,7 @@ use crate::{
     simulation::{
         check::AnswerSource,
         net::{Endpoint, Responder},
+        questions::Asked,
         world::{World, index},
     },
 };
@@ -265,7 +266,7 @@ impl World {
             to,
             patience,
             move |world, responder: Responder<QuestionResponse>| {
-                world.receive_question(to, key, Port::Data, &said, responder)
+                world.receive_question(to, key, Port::Data, &Asked::Question(said), responder)
             },
             move |world, answer| {
                 if let Some((_, version)) =

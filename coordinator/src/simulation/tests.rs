@@ -27,6 +27,7 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         requests: (proxies * 5).clamp(1000, 20_000),
         loss: 0,
         purges: 0,
+        bursts: false,
         faults: 0,
         changes: 0,
         forgeries: 0,
@@ -52,6 +53,7 @@ fn in_quiet_times_each_key_is_loaded_once_and_once_more_for_each_purge() {
     assert!(figures.keys > 0 && figures.loads <= figures.keys + figures.purges, "{figures:?}");
     // The last one may be in flight at the end.
     assert!(figures.purges <= figures.purges_everywhere + 1, "{figures:?}");
+    assert!(figures.answers["copies"] > 1000, "plain clients are answered from hot copies: {figures:?}");
     assert_eq!(figures.answers.get("passed"), None, "{figures:?}");
     assert_eq!(figures.purge_calls, figures.purges * 6, "one call to each other peer: {figures:?}");
 }
@@ -75,7 +77,10 @@ fn under_faults_no_answer_is_older_than_a_purge_and_loads_and_messages_are_few()
     );
     let peers = plan.peers as u64;
     for seed in plan.seed..plan.seed + number("MESHCACHE_SIMULATION_SEEDS", 3) {
-        let figures = run("faults", Plan { seed, loss: 5, purges: peers.max(50), faults: 2000, changes: 3000, ..plan });
+        let figures = run(
+            "faults",
+            Plan { seed, loss: 5, purges: peers.max(50), bursts: true, faults: 2000, changes: 3000, ..plan },
+        );
         let due = figures.keys + figures.purges;
         let per = |messages: u64, changes: u64| messages as f64 / (changes * peers) as f64;
         let (calls, announcements) =

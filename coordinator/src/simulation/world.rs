@@ -25,12 +25,14 @@ pub(super) struct Plan {
     pub(super) keys: usize,
     /// Milliseconds.
     pub(super) duration: u64,
-    /// Requests a second of all clients together.
+    /// Requests a second of all clients of proxies together. Plain clients make a quarter as many.
     pub(super) requests: u64,
     /// Lost messages of each thousand.
     pub(super) loss: u64,
     /// Milliseconds from one purge to the next; 0: none.
     pub(super) purges: u64,
+    /// With each purge come two for a key that many ask for, so that one meets the questions after the other.
+    pub(super) bursts: bool,
     /// Milliseconds from one fault to the next; 0: none.
     pub(super) faults: u64,
     /// Milliseconds from one join or leave to the next; 0: none.
@@ -193,6 +195,12 @@ impl World {
             let (at, key) = (self.dice.below(plan.proxies as u64) as usize, self.dice.below(among as u64) as usize);
             self.request(at, key);
         }
+        for _ in 0..many.div_ceil(4) {
+            // Plain clients ask any node, mostly for few keys.
+            let (beside, at) = (self.dice.below(plan.proxies as u64), self.dice.below(plan.peers as u64));
+            let key = self.dice.below(plan.keys as u64 / 10);
+            self.plain_request(beside as usize, at as usize, key as usize);
+        }
         self.after(10, move |world| world.clients(plan));
     }
 
@@ -201,6 +209,12 @@ impl World {
         let (at, key) =
             (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
         self.purge(at, key);
+        if plan.bursts {
+            let (again, pause) = (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(50));
+            let key = self.dice.below(plan.keys as u64 / 10) as usize;
+            self.purge(at, key);
+            self.after(pause, move |world| world.purge(again, key));
+        }
         self.after(plan.purges, move |world| world.purges(plan));
     }
 

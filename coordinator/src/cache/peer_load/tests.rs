@@ -1,8 +1,11 @@
 //! The way to a key's owner.
 
 use super::*;
-use crate::cache::request::tests::{cache, classified};
-use meshcache_protocol::{Peer, Ring};
+use crate::cache::{
+    request::tests::{cache, classified},
+    test_peers::{serve, set_ring, status},
+};
+use meshcache_protocol::{Peer, Ring, purge::Scope};
 
 /// The peers on the way of a request, and the patience of the question to them, milliseconds.
 fn way(cache: &Cache, target: &str, fields: &[(&str, &str)]) -> Option<(Vec<String>, u64)> {
@@ -27,4 +30,32 @@ async fn a_request_goes_to_its_owner_once() {
         assert_eq!(way(&cache, target, &[]), Some((vec!["b".to_owned()], 1500)));
         assert_eq!(way(&cache, target, &[("meshcache-wire", &forwarded)]), None, "no second hop");
     }
+}
+
+#[tokio::test]
+async fn the_owner_is_told_what_was_purged_until_it_is_asked() {
+    let cache = cache(serde_json::json!({}));
+    let (told, hears) = tokio::sync::mpsc::unbounded_channel();
+    let owner = serve(move |request| {
+        let said = request.headers()["meshcache-wire"].to_str().unwrap().to_owned();
+        told.send(said).unwrap();
+        async { status(500) }
+    });
+    set_ring(&[&cache], &[("a", "127.0.0.1:1".parse().unwrap()), ("b", owner.await)]);
+    cache.set_peer_token(Some("token".into()));
+    let mut asked = (0..).map(|n| {
+        classified(&cache, "GET", &format!("/{n}"), &[], |request| {
+            let Ok(request) = request else { panic!("it is not looked up") };
+            let (served, head, key) = (request.served.clone(), request.head.clone(), request.key.clone());
+            let job = LoadJob { served, head, key, verified: false, fwd: "uri-miss", is_refresh: false };
+            route(&cache, &request).map(|route| (job, route))
+        })
+    });
+    let (job, route) = asked.find_map(|asked| asked).unwrap();
+    // The flight waits for another one meanwhile.
+    let purge = cache.consistency.append_own(Scope { all: true, ..Scope::default() }, false, |_| {}).0;
+    tokio::spawn(async move { load(&cache, job, route, None).await });
+    let (mut hears, purge) = (hears, format!("{}:{}", purge.source, purge.n));
+    let said = hears.recv().await.unwrap();
+    assert!(said.contains(&purge), "{purge}: {said}");
 }
