@@ -108,7 +108,7 @@ impl Node {
     /// One line that names what is wrong.
     pub fn group(&self, name: &str, options: Options, getter: impl Getter) -> Result<Group, BuildError> {
         let (config, bytes) = options.group(name)?;
-        Ok(Group(Arc::new(self.0.add_group(config, bytes, getter)?)))
+        Ok(Group(Arc::new(embedded::Group::add(&self.0, config, bytes, getter)?)))
     }
 
     /// Its name.

@@ -7,8 +7,6 @@ use meshcache_tests::{
 };
 use serde_json::{Value, json};
 
-/// Where the example configuration has the filter.
-const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_questions_back() {

@@ -6,6 +6,7 @@ mod alloc_size;
 mod entry;
 mod eviction;
 mod expiry_queue;
+mod fresh;
 mod hot;
 mod purge;
 mod purge_action;
@@ -148,28 +149,6 @@ impl Store {
             counters.hits.fetch_add(1, Relaxed);
         }
         found
-    }
-
-    /// Reads the newest fresh response to every request for a key, given as bytes, and counts this as a use of the key.
-    /// `read` runs under a lock.
-    pub(crate) fn read_fresh<T>(
-        &self,
-        cache_type: CacheType,
-        quota: &Quota,
-        (hash, key): (Hash, &[u8]),
-        now: u64,
-        read: impl FnOnce(&Entry) -> T,
-    ) -> Option<T> {
-        if cache_type == CacheType::Hot {
-            self.uses.record(hash.0);
-        }
-        let (counters, room) = (quota.counters(cache_type), protected_room(quota, cache_type));
-        counters.gets.fetch_add(1, Relaxed);
-        let mut shard = self.shard(hash).lock();
-        let found = shard.read_fresh(quota.table(cache_type), (hash, key), now, room).map(read)?;
-        drop(shard);
-        counters.hits.fetch_add(1, Relaxed);
-        Some(found)
     }
 
     /// Begins a load that knows these purges. Call it before the load's request is sent.

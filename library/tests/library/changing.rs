@@ -95,8 +95,8 @@ async fn what_is_set_is_what_all_get_while_others_ask_all_the_time() {
     let mesh = Mesh::three(Options::new(), Counting::new(|_, _| Ok(Value::from("made"))));
     let done = Arc::new(AtomicUsize::new(0));
     let mut asking = JoinSet::new();
-    for group in mesh.groups.iter().cycle().take(3).cloned() {
-        let done = done.clone();
+    for n in 0..3 {
+        let (group, done) = (mesh.groups[n].clone(), done.clone());
         asking.spawn(async move {
             while done.load(SeqCst) == 0 {
                 group.get("key").await.unwrap();
