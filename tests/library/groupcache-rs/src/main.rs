@@ -12,7 +12,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 /// The size of a value, bytes.
 const VALUE: usize = 1024;
@@ -102,11 +102,9 @@ async fn main() {
                 cache.get(&key(i)).await.unwrap();
             }
             loads.calls.store(0, Relaxed);
-            let listener = TcpListener::bind(address()).await.unwrap();
-            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-            tokio::spawn(
-                tonic::transport::Server::builder().add_service(cache.grpc_service()).serve_with_incoming(incoming),
-            );
+            let (server, at) = (tonic::transport::Server::builder().add_service(cache.grpc_service()), address());
+            tokio::spawn(server.serve(at));
+            while TcpStream::connect(at).await.is_err() {}
             println!("ready");
             tokio::io::stdin().read_to_end(&mut Vec::new()).await.unwrap();
             println!("{}", loads.calls.load(Relaxed));
