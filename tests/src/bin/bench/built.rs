@@ -12,10 +12,7 @@ const WASM: [&str; 4] = ["--profile", "wasm", "--target", "wasm32-wasip1"];
 /// Builds filter, yardstick filter and coordinator; what a variable names already is left alone. Must run before the
 /// first thread.
 pub(crate) fn build() {
-    let target = std::env::current_exe()
-        .ok()
-        .and_then(|program| program.parent()?.parent().map(Path::to_owned))
-        .expect("the benchmark lies in TARGET/release");
+    let target = target();
     let wasm = target.join("wasm32-wasip1/wasm");
     built("MESHCACHE_BARE_WASM", "meshcache-bare", &WASM, &target, wasm.join("meshcache_bare.wasm"));
     built("MESHCACHE_FILTER_WASM", "meshcache-filter", &WASM, &target, wasm.join("meshcache_filter.wasm"));
@@ -28,10 +25,29 @@ pub(crate) fn build() {
     );
 }
 
+/// Builds the program that measures the library. `MESHCACHE_LIBRARY_BIN` names another one.
+pub(crate) fn library() -> PathBuf {
+    if let Some(program) = std::env::var_os("MESHCACHE_LIBRARY_BIN") {
+        return program.into();
+    }
+    let target = target();
+    cargo("meshcache-tests", &["--release", "--bin", "library"], &target);
+    target.join("release/library")
+}
+
 fn built(variable: &str, package: &str, how: &[&str], target: &Path, product: PathBuf) {
     if std::env::var_os(variable).is_some() {
         return;
     }
+    if !cargo(package, how, target) {
+        return;
+    }
+    // SAFETY: no other thread is there yet.
+    unsafe { std::env::set_var(variable, product) };
+}
+
+/// Builds one package. Returns whether that worked.
+fn cargo(package: &str, how: &[&str], target: &Path) -> bool {
     println!("building {package}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -41,12 +57,17 @@ fn built(variable: &str, package: &str, how: &[&str], target: &Path, product: Pa
         .args(how)
         .arg("--target-dir")
         .arg(target);
-    let status = command.status().expect("cargo starts");
+    let is_built = command.status().expect("cargo starts").success();
     // A figure that does not need it can be measured all the same; the others say what is missing.
-    if !status.success() {
+    if !is_built {
         println!("{package} could not be built");
-        return;
     }
-    // SAFETY: no other thread is there yet.
-    unsafe { std::env::set_var(variable, product) };
+    is_built
+}
+
+fn target() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|program| program.parent()?.parent().map(Path::to_owned))
+        .expect("the benchmark lies in TARGET/release")
 }

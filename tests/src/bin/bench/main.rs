@@ -20,6 +20,7 @@ mod herd;
 mod hit;
 mod hot;
 mod large;
+mod library;
 mod memory;
 mod mesh;
 mod nginx;
@@ -35,9 +36,9 @@ mod soak;
 mod store;
 mod sweep;
 
-const FIGURES: [&str; 14] = [
+const FIGURES: [&str; 15] = [
     "size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "change",
-    "feed",
+    "feed", "library",
 ];
 // Short turns: what disturbs the machine for a while then befalls all sides of a round.
 const FULL: Effort = Effort { rounds: 15, turn: Duration::from_millis(500), connections: 32 };
@@ -102,6 +103,7 @@ async fn figure(name: &str, report: &Report) {
         "purge" => purge::run(report).await,
         "change" => change::run(report).await,
         "feed" => feed::run(report).await,
+        "library" => library::run(report).await,
         _ => herd::run(report).await,
     }
 }
