@@ -7,7 +7,6 @@ use meshcache_tests::{
 };
 use serde_json::{Value, json};
 
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_of_the_next_wire_version_has_the_feed_of_this_one_and_its_questions_back() {
     let origin = Origin::start().await;

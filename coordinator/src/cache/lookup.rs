@@ -48,7 +48,7 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> R
         Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &cache.names),
     };
     let table = cache.group_table();
-    let (head, body) = match query::take_content(cache, &table, port, head, body.into()).await {
+    let (head, body) = match query::take_content(cache, &table, port, head, body).await {
         Ok(read) => read,
         Err(unread) => return response::refused(unread.status(), Reason::BadRequest, &cache.names),
     };

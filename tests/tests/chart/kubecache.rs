@@ -207,6 +207,10 @@ fn what_is_misspelt_or_has_no_effect_is_refused_with_its_place() {
             "customLabels: kubecache's values are in `kubecache`, too",
         ),
         ("configMapProperties: {A: b}\ndebuggers: [\"*\"]", "debuggers: kubecache's values name all that is cached"),
+        (
+            "configMapProperties: {A: b}\nextraArgs: [--log-level=debug]",
+            "extraArgs: kubecache's mode takes no --log-level=debug; set the MESHCACHE_ variable",
+        ),
         ("configMapProperties: {A: b}\nistio: {enabled: true}", "istio.enabled is not for kubecache's values"),
         (
             "configMapProperties: {A: b}\nmonitoring: {serviceMonitor: {enabled: true}}",

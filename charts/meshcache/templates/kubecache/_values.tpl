@@ -35,6 +35,7 @@
 {{- range list "groups" "debuggers" "existingConfigMap" "storeBytes" "identity" -}}
 {{- if get $.Values . }}{{ fail (printf "%s: kubecache's values name all that is cached; leave it out, or leave them out" .) }}{{ end -}}
 {{- end -}}
+{{- with $.Values.extraArgs }}{{ fail (printf "extraArgs: kubecache's mode takes no %s; set the MESHCACHE_ variable of that flag in extraEnv" (first .)) }}{{ end -}}
 {{- range list "istio" "envoyGateway" "networkPolicy" -}}
 {{- if (get $.Values . | default dict).enabled }}{{ fail (printf "%s.enabled is not for kubecache's values: its clients ask the Service" .) }}{{ end -}}
 {{- end -}}

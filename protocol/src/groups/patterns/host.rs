@@ -37,6 +37,18 @@ impl Host {
         service.names().iter().any(|name| any_port.matches(name, None, ""))
     }
 
+    /// Whether there is a host that both match.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let is_within = |of: &Self, narrower: &Self| {
+            of.any_label
+                && narrower.host.ends_with(&of.host)
+                && (narrower.any_label || narrower.host.len() > of.host.len())
+        };
+        let same_host = self.any_label == other.any_label && self.host == other.host;
+        (same_host || is_within(self, other) || is_within(other, self))
+            && self.port.zip(other.port).is_none_or(|(own, others)| own == others)
+    }
+
     /// Whether a host matches. `port`: the request's; `None`: the scheme's default.
     pub(super) fn matches(&self, host: &str, port: Option<u16>, scheme: &str) -> bool {
         let host_fits =

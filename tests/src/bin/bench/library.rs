@@ -21,6 +21,9 @@ const HERD: &str = "1000";
 /// The size of a value whose memory counts, bytes.
 const SMALL: &str = "100";
 
+/// The name of a row, its unit, the most that it may be of golang/groupcache's, and what measures it.
+type Row<'a> = (&'a str, Unit, Option<f64>, &'a dyn Fn(&Side) -> f64);
+
 /// One library's program.
 struct Side {
     name: &'static str,
@@ -81,7 +84,7 @@ pub(crate) async fn run(report: &Report) {
     let entries = report.scaled(1_000_000).to_string();
     let keys = report.scaled(10 * KEYS);
     let asked = keys.to_string();
-    let rows: [(&str, Unit, Option<f64>, &dyn Fn(&Side) -> f64); 5] = [
+    let rows: [Row<'_>; 5] = [
         ("local get", Unit::Nanos, Some(0.5), &|side| side.measure(&["local", &gets])),
         ("peer get, one at a time", Unit::Micros, Some(0.5), &|side| side.beside_owner(keys, "peer", &[&asked, "1"]).0),
         ("peer get, 32 at once", Unit::Micros, Some(0.5), &|side| side.beside_owner(keys, "peer", &[&asked, "32"]).0),
