@@ -308,9 +308,9 @@ async fn serve(cache: &Arc<Cache>, port: Port) -> SocketAddr {
             let (stream, _) = listener.accept().await.unwrap();
             let cache = cache.clone();
             tokio::spawn(async move {
-                let service = service_fn(|request| {
+                let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
                     let cache = cache.clone();
-                    async move { Ok::<_, Infallible>(lookup::answer(&cache, port, request).await) }
+                    async move { Ok::<_, Infallible>(lookup::answer(&cache, port, request.map(Into::into)).await) }
                 });
                 let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });
