@@ -16,7 +16,7 @@ fn key(n: usize) -> String {
     format!("key-{n:07}")
 }
 
-fn group(node: &Node) -> Result<Group, Box<dyn std::error::Error>> {
+fn group(node: &Node) -> Result<Group, Box<dyn std::error::Error + Send + Sync>> {
     let getter = |_: String| async { Ok::<_, Error>(Value::from(vec![0; VALUE])) };
     Ok(node.group("g", Options::new().hot_ttl(Duration::ZERO), getter)?)
 }
@@ -31,6 +31,14 @@ fn resident() -> usize {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // As in a server: on a thread of the runtime.
+    match tokio::spawn(async { measure().await.map_err(|error| error.to_string()) }).await? {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn measure() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let node = Node::builder("a").store_bytes(1 << 30).build()?;
     let local = group(&node)?;
     let keys: Vec<String> = (0..KEYS).map(key).collect();

@@ -1,7 +1,6 @@
 //! The keys of a getter's group as paths: each its own, and none that two readers may understand differently.
 
 use meshcache_protocol::Key;
-use smallvec::SmallVec;
 
 /// Makes the first parts of the keys of a getter's group. Its requests have its name as their host, too.
 pub(crate) fn prefix(group: &str) -> Vec<u8> {
@@ -24,9 +23,6 @@ fn frame(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
 }
 
-/// The bytes of a key, mostly without an allocation.
-pub(crate) type KeyBytes = SmallVec<[u8; 256]>;
-
 /// The longest key, bytes. As a path it is three times that at most, which every port takes.
 pub(crate) const MAX_KEY: usize = 8 * 1024;
 
@@ -46,7 +42,7 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Appends a key's path.
-pub(crate) fn write(key: &str, path: &mut KeyBytes) {
+pub(crate) fn write(key: &str, path: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let is_plain = |byte: u8| PLAIN.get(usize::from(byte)).is_some_and(|plain| *plain);
     path.push(b'/');
@@ -96,9 +92,9 @@ mod tests {
             ("ü \0\n", "/~C3~BC~20~00~0A"),
             ("a\\b;c", "/a~5Cb~3Bc"),
         ] {
-            let mut path = KeyBytes::new();
+            let mut path = Vec::new();
             write(key, &mut path);
-            let path = String::from_utf8(path.to_vec()).unwrap();
+            let path = String::from_utf8(path).unwrap();
             assert_eq!((path.as_str(), read(&path).as_deref()), (expected, Some(key)));
         }
         for bad in ["", "x", "/~", "/~2", "/~zz", "/~FF"] {

@@ -1,7 +1,7 @@
 //! The way of a call of `get` through the cache, from top to bottom. It is the way of a plain client's request
 //! ([`lookup`](crate::cache::lookup)) without HTTP: no socket, no header.
 //!
-//! 1. `hit` looks into the store. A fresh value is given at once, whichever node owns the key.
+//! 1. `try_get` looks into the store. A fresh value is given at once, whichever node owns the key.
 //! 2. `get` waits for missing purges (`consistency`). Without a lease the getter is asked, and nothing is stored.
 //! 3. A stale value is given if the group allows that, and refreshed in the background (`miss::refresh`).
 //! 4. Else the call joins the key's flight (`miss`), which asks the key's owner (`peer_load`) or the getter
@@ -9,7 +9,7 @@
 
 use crate::{
     cache::{
-        getter_key::{self, KeyBytes},
+        getter_key,
         getter_load::{FAILED, NOT_FOUND, VALUE},
         groups::ServedGroup,
         miss::{self, FlightAnswer},
@@ -32,7 +32,7 @@ use meshcache_protocol::{
     freshness::{self, LoadStart, Reuse},
     wire::Outcome,
 };
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 /// The answer that a caller gets.
 pub(crate) type Answer = Result<Bytes, Error>;
@@ -80,22 +80,38 @@ impl GetterGroup {
     }
 
     /// The bytes of a key, as [`Key::of`] makes them of its request.
-    pub(crate) fn key(&self, key: &str) -> Result<KeyBytes, Error> {
+    pub(crate) fn key(&self, key: &str) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::with_capacity(self.prefix.len().saturating_add(key.len()).saturating_add(9));
+        self.write_key(key, &mut bytes).map(|()| bytes)
+    }
+
+    fn write_key(&self, key: &str, bytes: &mut Vec<u8>) -> Result<(), Error> {
         if key.len() > getter_key::MAX_KEY {
             return Err(Error::Key(getter_key::MAX_KEY));
         }
-        let mut bytes = KeyBytes::new();
+        bytes.clear();
         bytes.extend_from_slice(&self.prefix);
         let at = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
-        getter_key::write(key, &mut bytes);
+        getter_key::write(key, bytes);
         let length = u32::try_from(bytes.len().saturating_sub(at.saturating_add(4))).unwrap_or(u32::MAX);
         if let Some(before) = bytes.get_mut(at..at.saturating_add(4)) {
             before.copy_from_slice(&length.to_le_bytes());
         }
         // No query.
         bytes.extend_from_slice(&[0; 4]);
-        Ok(bytes)
+        Ok(())
+    }
+
+    /// What a caller gets at once. The key is made in a buffer of the thread: a hit allocates nothing.
+    pub(crate) fn try_get(&self, cache: &Cache, key: &str) -> Option<Answer> {
+        thread_local! {
+            static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        KEY.with_borrow_mut(|bytes| match self.write_key(key, bytes) {
+            Ok(()) => self.hit(cache, bytes),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     /// The fresh value of a key in this node's store, or its hot copy while another node owns the key.
@@ -117,10 +133,11 @@ impl GetterGroup {
 }
 
 /// Gets the value of a key that is not fresh in this node's store.
-pub(crate) async fn get(cache: &Arc<Cache>, group: &GetterGroup, key: KeyBytes) -> Answer {
+pub(crate) async fn get(cache: &Arc<Cache>, group: &GetterGroup, key: &str) -> Answer {
+    let key = group.key(key)?;
     let table = cache.group_table();
     let served = table.named(&group.name).ok_or(Error::Internal("the group is gone"))?;
-    let key = Key::from_bytes(key.to_vec());
+    let key = Key::from_bytes(key);
     let head = head(&key)?;
     let fields = head.fields();
     let http = head.request(&fields).map_err(|_| Error::Internal("no request"))?;
@@ -253,7 +270,7 @@ mod tests {
         let table = cache.group_table();
         let rules = &table.named("things").unwrap().group;
         for key in ["", "cat.jpg", ".", "..", "a/../b", "%2f?q=1#f", "~2F", "a\\b;c", "ü \0\n", "A-z_9"] {
-            let own = Key::from_bytes(group.key(key).unwrap().to_vec());
+            let own = Key::from_bytes(group.key(key).unwrap());
             let head = head(&own).unwrap();
             let fields = head.fields();
             let request = head.request(&fields).unwrap();

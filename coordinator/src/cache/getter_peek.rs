@@ -2,7 +2,6 @@
 
 use crate::{
     cache::{
-        getter_key::KeyBytes,
         getter_load::{NOT_FOUND, VALUE},
         getter_lookup::{Answer, GetterGroup},
         state::Cache,
@@ -21,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Returns the fresh value of a key that this node's store has, or the owner's. `None`: neither has one.
-pub(crate) async fn peek(cache: &Arc<Cache>, group: &GetterGroup, key: KeyBytes) -> Option<Answer> {
+pub(crate) async fn peek(cache: &Arc<Cache>, group: &GetterGroup, key: Vec<u8>) -> Option<Answer> {
     if let Some(answer) = group.hit(cache, &key) {
         return Some(answer);
     }
@@ -43,7 +42,7 @@ pub(crate) async fn peek(cache: &Arc<Cache>, group: &GetterGroup, key: KeyBytes)
         return None;
     }
     let found =
-        frames.iter().find(|frame| frame.key == &*key && frame.metadata.stored.is_fresh(frame.metadata.resident))?;
+        frames.iter().find(|frame| frame.key == key && frame.metadata.stored.is_fresh(frame.metadata.resident))?;
     match StatusCode::from_u16(found.metadata.stored.status).ok()? {
         VALUE => Some(Ok(Bytes::copy_from_slice(found.body))),
         NOT_FOUND => Some(Err(Error::NotFound { ttl: None })),

@@ -1,10 +1,7 @@
 //! A value that a program sets: it goes to its key's owner, as entries of a hand-over do.
 
 use crate::{
-    cache::{
-        getter_key::KeyBytes, getter_load, getter_lookup::GetterGroup, groups::ServedGroup, handover, state::Cache,
-        transfer,
-    },
+    cache::{getter_load, getter_lookup::GetterGroup, groups::ServedGroup, handover, state::Cache, transfer},
     origin::{Error, Value},
     store::Entry,
 };
@@ -14,7 +11,7 @@ use tokio::task::JoinSet;
 
 /// Stores a value at its key's owner. What is being loaded gives way, on all nodes. What was stored has to be gone
 /// already.
-pub(crate) async fn set(cache: &Arc<Cache>, group: &GetterGroup, key: KeyBytes, value: Value) -> Result<(), Error> {
+pub(crate) async fn set(cache: &Arc<Cache>, group: &GetterGroup, key: Vec<u8>, value: Value) -> Result<(), Error> {
     let table = cache.group_table();
     let served = table.named(group.name()).ok_or(Error::Internal("the group is gone"))?;
     let most = served.group.config().limits.object.0.min(served.quota.limit());
@@ -24,7 +21,7 @@ pub(crate) async fn set(cache: &Arc<Cache>, group: &GetterGroup, key: KeyBytes, 
             value.bytes.len()
         )));
     }
-    let key = Key::from_bytes(key.to_vec());
+    let key = Key::from_bytes(key);
     let stored = getter_load::freshness(&served.group, &value);
     let entry = getter_load::entry(cache, served, stored, value, cache.consistency.position());
     let at = store(cache, served, &key, entry).await?;

@@ -86,10 +86,9 @@ impl Group {
     /// Gets a value: from this node's store, from its owner, or from the getter.
     #[inline]
     pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
-        let bytes = self.group.key(key)?;
-        match self.group.hit(&self.node.cache, &bytes) {
+        match self.group.try_get(&self.node.cache, key) {
             Some(answer) => answer,
-            None => Box::pin(getter_lookup::get(&self.node.cache, &self.group, bytes)).await,
+            None => Box::pin(getter_lookup::get(&self.node.cache, &self.group, key)).await,
         }
     }
 

@@ -19,11 +19,16 @@ impl Store {
             self.uses.record(hash.0);
         }
         let (counters, room) = (quota.counters(cache_type), protected_room(quota, cache_type));
-        counters.gets.fetch_add(1, Relaxed);
         let mut shard = self.shard(hash).lock();
-        let found = shard.read_fresh(quota.table(cache_type), (hash, key), now, room).map(read)?;
+        let found = shard.read_fresh(quota.table(cache_type), (hash, key), now, room).map(read);
         drop(shard);
-        counters.hits.fetch_add(1, Relaxed);
-        Some(found)
+        // Whoever finds nothing fresh of the main type looks again, by `Store::get`, and is counted there.
+        if found.is_some() || cache_type == CacheType::Hot {
+            counters.gets.fetch_add(1, Relaxed);
+        }
+        if found.is_some() {
+            counters.hits.fetch_add(1, Relaxed);
+        }
+        found
     }
 }

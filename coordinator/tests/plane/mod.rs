@@ -314,7 +314,7 @@ async fn serve(cache: &Arc<Cache>, port: Port) -> SocketAddr {
             let (stream, _) = listener.accept().await.unwrap();
             let cache = cache.clone();
             tokio::spawn(async move {
-                let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+                let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
                     let cache = cache.clone();
                     async move { Ok::<_, Infallible>(lookup::answer(&cache, port, request.map(Into::into)).await) }
                 });
