@@ -28,6 +28,7 @@ pub mod http;
 mod jitter;
 #[cfg(feature = "program")]
 pub mod kube;
+#[cfg(feature = "program")]
 pub mod kubecache;
 mod origin;
 pub mod purge;

@@ -76,9 +76,9 @@ impl Key {
     /// the content and the fields that describe it. A hash of which nobody finds two equal: whoever did would be given
     /// the answer to another's query, and could choose what others get.
     #[must_use]
-    pub fn with_content(self, digest: &[u8; 32]) -> Self {
+    pub fn with_content(self, digest: &[u8]) -> Self {
         let mut bytes = self.bytes.into_vec();
-        many(&mut |part| frame(&mut bytes, &[part]), b"b", b"content", std::iter::once(&digest[..]));
+        many(&mut |part| frame(&mut bytes, &[part]), b"b", b"content", std::iter::once(digest));
         Self::from_bytes(bytes)
     }
 

@@ -6,7 +6,7 @@ use http::{
     HeaderMap, HeaderName,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, Digest, SHA256};
 use std::sync::Arc;
 
 /// The method whose content is a part of the key. Every other method's is not.
@@ -20,32 +20,32 @@ const DESCRIBED_BY: [HeaderName; 2] = [CONTENT_TYPE, CONTENT_ENCODING];
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     bytes: Bytes,
-    digest: [u8; 32],
+    digest: Digest,
     _reservation: Arc<ByteReservation>,
 }
 
 impl Content {
     /// `headers`: those of its request. `reservation`: its memory.
     pub(crate) fn new(headers: &HeaderMap, bytes: Bytes, reservation: ByteReservation) -> Self {
-        let mut hasher = Sha256::new();
+        let mut hasher = Context::new(&SHA256);
         for name in DESCRIBED_BY {
             let lines = headers.get_all(name);
-            hasher.update((lines.iter().count() as u64).to_le_bytes());
+            hasher.update(&(lines.iter().count() as u64).to_le_bytes());
             for line in lines {
-                hasher.update((line.len() as u64).to_le_bytes());
-                hasher.update(line);
+                hasher.update(&(line.len() as u64).to_le_bytes());
+                hasher.update(line.as_bytes());
             }
         }
         hasher.update(&bytes);
-        Self { bytes, digest: hasher.finalize().into(), _reservation: Arc::new(reservation) }
+        Self { bytes, digest: hasher.finish(), _reservation: Arc::new(reservation) }
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    pub(crate) fn digest(&self) -> &[u8; 32] {
-        &self.digest
+    pub(crate) fn digest(&self) -> &[u8] {
+        self.digest.as_ref()
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
         let digest = |fields: &[(HeaderName, &'static str)], bytes: &'static str| {
             let headers =
                 fields.iter().map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value))).collect();
-            Content::new(&headers, bytes.into(), ByteBudget::new(0).reserve()).digest
+            Content::new(&headers, bytes.into(), ByteBudget::new(0).reserve()).digest().to_vec()
         };
         let all = [
             digest(&[], "a"),

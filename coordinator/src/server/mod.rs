@@ -7,6 +7,7 @@ mod connection;
 mod connection_io;
 mod data;
 mod descriptors;
+#[cfg(feature = "program")]
 mod extra_ports;
 mod peer;
 mod ports;
@@ -17,6 +18,7 @@ mod status;
 pub use admin::AdminPort;
 pub use data::DataPort;
 pub(crate) use descriptors::raise_descriptor_limit;
+#[cfg(feature = "program")]
 pub(crate) use extra_ports::ExtraServers;
 pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;

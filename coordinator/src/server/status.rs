@@ -17,7 +17,7 @@ use axum::{
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 use std::{
     path::Path,
     sync::{
@@ -54,7 +54,7 @@ impl Filter {
     /// Reads the module. The error is one line that names the file.
     pub fn read(file: &Path) -> Result<Self, String> {
         let module = std::fs::read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
-        let digest = Sha256::digest(&module).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest(&SHA256, &module).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { digest, module: module.into() })
     }
 }

@@ -1,8 +1,8 @@
 //! Makes room in the store.
 
 use crate::store::{
-    SHARDS, Store, counters,
-    quota::Quota,
+    SHARDS, Store,
+    quota::{Quota, counters},
     recency::{RankedKey, Recency},
     table::Tables,
 };

@@ -41,7 +41,7 @@ use meshcache_protocol::{
 };
 use parking_lot::{Mutex, RwLock};
 use purge_guard::LoadsInFlight;
-use quota::Counters;
+use quota::{Counters, counters};
 use shard::{Shard, SlotChange};
 use slot::Slot;
 use std::sync::{
@@ -340,11 +340,6 @@ impl Store {
         counters.items.fetch_add(changed.items as u64, Relaxed);
         self.used.fetch_add(changed.bytes, AcqRel);
     }
-}
-
-/// Returns the counters of a table.
-fn counters(quotas: &[Arc<Quota>], table: TableId) -> Option<&Counters> {
-    quotas.get(table.quota() as usize).map(|quota| quota.counters(table.cache_type()))
 }
 
 /// Returns the bytes of a quota that each shard protects.

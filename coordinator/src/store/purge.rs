@@ -1,7 +1,8 @@
 //! Carries out purges in the store.
 
 use crate::store::{
-    Store, counters, entry::Entry, purge_action::PurgeAction, purge_index::IndexTerm, table::Tables, usage::Purged,
+    Store, entry::Entry, purge_action::PurgeAction, purge_index::IndexTerm, quota::counters, table::Tables,
+    usage::Purged,
 };
 use meshcache_protocol::{Key, purge::Candidates};
 use std::sync::{Arc, atomic::Ordering::AcqRel};

@@ -1,7 +1,10 @@
 //! One group's quota of the store: its limit, its bytes and its counters.
 
 use crate::store::table::{CacheType, TableId};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// The part of a quota, and of the store, that hot copies may take: one of so many, as in groupcache.
 pub(super) const HOT_FRACTION: u64 = 8;
@@ -67,4 +70,9 @@ impl Quota {
             CacheType::Hot => &self.hot,
         }
     }
+}
+
+/// Returns the counters of a table.
+pub(super) fn counters(quotas: &[Arc<Quota>], table: TableId) -> Option<&Counters> {
+    quotas.get(table.quota() as usize).map(|quota| quota.counters(table.cache_type()))
 }

@@ -330,10 +330,7 @@ impl GroupMetrics {
     /// Sets the numbers of the store for one type of entries, and forgets slow responses of long ago.
     pub(super) fn set_usage(&self, usage: &Usage, now: u64) {
         self.slowest_peer.refresh(now);
-        let cache = match usage.cache_type {
-            CacheType::Main => &self.main,
-            CacheType::Hot => &self.hot,
-        };
+        let cache = if usage.cache_type == CacheType::Hot { &self.hot } else { &self.main };
         let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
         set(&cache.bytes, usage.bytes);
         set(&cache.items, usage.items);
