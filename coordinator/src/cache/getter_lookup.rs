@@ -126,8 +126,6 @@ impl GetterGroup {
             None if self.has_copies && is_of_another(cache, hash) => read(CacheType::Hot),
             found => found,
         }?;
-        self.metrics.gets.inc();
-        self.metrics.hits.inc();
         Some(found)
     }
 }

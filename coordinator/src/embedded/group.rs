@@ -134,8 +134,10 @@ impl Group {
 
     /// What it has counted.
     pub fn stats(&self) -> Stats {
-        let metrics = self.group.metrics();
-        let usage = self.node.cache.usage().into_iter().find(|usage| usage.group == self.name()).unwrap_or_default();
+        let (metrics, cache) = (self.group.metrics(), &self.node.cache);
+        let usage = cache.usage();
+        cache.metrics.set_usage(&usage, cache.clock.now());
+        let usage = usage.into_iter().find(|usage| usage.group == self.name()).unwrap_or_default();
         Stats {
             gets: metrics.gets.get(),
             hits: metrics.hits.get(),

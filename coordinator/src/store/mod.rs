@@ -301,14 +301,16 @@ impl Store {
     /// Returns what each group holds: of all groups what is no hot copy, then the hot copies.
     pub(crate) fn usage(&self) -> Vec<Usage> {
         let of = |quota: &Arc<Quota>, cache_type| {
-            let counters = quota.counters(cache_type);
+            let (counters, table) = (quota.counters(cache_type), quota.table(cache_type));
+            let fresh_reads = self.shards.iter().map(|shard| shard.lock().fresh_reads(table)).sum();
             Usage {
                 group: quota.name.clone(),
                 cache_type,
                 bytes: counters.used.load(Relaxed),
                 items: counters.items.load(Relaxed),
-                gets: counters.gets.load(Relaxed),
-                hits: counters.hits.load(Relaxed),
+                gets: counters.gets.load(Relaxed) + fresh_reads,
+                hits: counters.hits.load(Relaxed) + fresh_reads,
+                fresh_reads,
                 evictions: counters.evictions.load(Relaxed),
                 evictions_nonexpired: counters.evictions_nonexpired.load(Relaxed),
             }

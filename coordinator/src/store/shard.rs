@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// One shard.
 #[derive(Default)]
 pub(super) struct Shard {
-    slrus: Vec<Slru>,
+    pub(super) slrus: Vec<Slru>,
     expiry: ExpiryQueue,
     /// The bytes of tables and queue when [`Shard::overhead_change`] was last called.
     reported_overhead: u64,
@@ -52,29 +52,13 @@ impl Shard {
         room: u64,
         fits: impl Fn(&Entry) -> bool,
     ) -> Option<Arc<Entry>> {
-        let slot = self.slrus.get_mut(table.index())?.get(key.hash(), room)?;
-        if slot.key != *key {
-            return None;
-        }
-        slot.touched = now;
-        slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
-    }
-
-    /// Returns the newest fresh response to every request for a key, given as bytes, and counts this as a use.
-    pub(super) fn read_fresh(
-        &mut self,
-        table: TableId,
-        (hash, key): (Hash, &[u8]),
-        now: u64,
-        room: u64,
-    ) -> Option<&Entry> {
-        let slot = self.slrus.get_mut(table.index())?.get(hash, room)?;
-        let entry = slot.variants.first().filter(|entry| entry.stored.is_fresh(entry.resident(now)))?;
-        if slot.key.bytes() != key || !entry.selecting.is_empty() || entry.stored.always_validate {
-            return None;
-        }
-        slot.touched = now;
-        Some(entry)
+        self.slrus.get_mut(table.index())?.get(key.hash(), room, |slot| {
+            if slot.key != *key {
+                return None;
+            }
+            slot.touched = now;
+            slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
+        })
     }
 
     /// Returns the slot of a key and whether it was used more than once, without counting this as a use.

@@ -19,6 +19,9 @@ pub(super) struct Slru {
     protected: Order,
     /// The bytes in `protected`.
     pub(super) protected_bytes: u64,
+    /// Reads by [`Shard::read_fresh`](super::Store::read_fresh) that found a value: counted under the lock, they cost
+    /// nothing.
+    pub(super) fresh_reads: u64,
     peak: [usize; 2],
     index: PurgeIndex,
 }
@@ -26,7 +29,14 @@ pub(super) struct Slru {
 impl Default for Slru {
     fn default() -> Self {
         let order = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-        Self { probation: order(), protected: order(), protected_bytes: 0, peak: [0; 2], index: PurgeIndex::default() }
+        Self {
+            probation: order(),
+            protected: order(),
+            protected_bytes: 0,
+            fresh_reads: 0,
+            peak: [0; 2],
+            index: PurgeIndex::default(),
+        }
     }
 }
 
@@ -40,21 +50,23 @@ impl Slru {
         self.protected.peek(&hash).or_else(|| self.probation.peek(&hash))
     }
 
-    /// Uses a key and returns its slot. The second use protects it. While more than `room` bytes are protected, the
-    /// least recently used key goes back on probation.
-    pub(super) fn get(&mut self, hash: Hash, room: u64) -> Option<&mut Slot> {
-        if self.probation.contains(&hash) {
-            let slot = self.probation.pop(&hash)?;
-            self.protected_bytes += slot.bytes();
-            self.protected.put(hash, slot);
-            while self.protected_bytes > room && self.protected.len() > 1 {
-                let Some((hash, slot)) = self.protected.pop_lru() else { break };
-                self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
-                self.probation.put(hash, slot);
-            }
-            self.note_peaks();
+    /// Uses a key, and reads its slot. The second use protects it. While more than `room` bytes are protected, the least
+    /// recently used key goes back on probation.
+    pub(super) fn get<T>(&mut self, hash: Hash, room: u64, read: impl FnOnce(&mut Slot) -> Option<T>) -> Option<T> {
+        // Most uses are of warm keys: one look at one table.
+        if let Some(slot) = self.protected.get_mut(&hash) {
+            return read(slot);
         }
-        self.protected.get_mut(&hash)
+        let slot = self.probation.pop(&hash)?;
+        self.protected_bytes += slot.bytes();
+        self.protected.put(hash, slot);
+        while self.protected_bytes > room && self.protected.len() > 1 {
+            let Some((hash, slot)) = self.protected.pop_lru() else { break };
+            self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
+            self.probation.put(hash, slot);
+        }
+        self.note_peaks();
+        self.protected.peek_mut(&hash).and_then(read)
     }
 
     /// Changes a slot in place. Its bytes may change.

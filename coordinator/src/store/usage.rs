@@ -26,6 +26,8 @@ pub struct Usage {
     pub gets: u64,
     /// Lookups that found something.
     pub hits: u64,
+    /// Those among them that counted nowhere else: calls of a library's `get`.
+    pub fresh_reads: u64,
     /// Evicted entries.
     pub evictions: u64,
     /// Evicted entries that had not expired.

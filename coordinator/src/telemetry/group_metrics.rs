@@ -3,6 +3,7 @@
 use crate::{
     store::{CacheType, usage::Usage},
     telemetry::{
+        cache_metrics::CacheMetrics,
         labelled::LabelledCounters,
         register::{counters, gauges, histograms},
         slowest_peer::SlowestPeer,
@@ -10,7 +11,7 @@ use crate::{
 };
 use meshcache_protocol::{Reason, reason::AnyReason};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
-use std::time::Duration;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 /// The metrics with a label `group`: a [`GroupMetrics`] is a child of each.
 pub(super) struct Families {
@@ -233,20 +234,11 @@ pub struct GroupMetrics {
     origin_failures: LabelledCounters<1>,
 }
 
-/// The metrics of one group in a part of the store.
-struct CacheMetrics {
-    bytes: IntGauge,
-    items: IntGauge,
-    gets: IntCounter,
-    hits: IntCounter,
-    evictions: IntCounter,
-    evictions_nonexpired: IntCounter,
-}
-
 impl GroupMetrics {
     pub(super) fn new(name: &str, families: &Families) -> Self {
         let counter = |family: &IntCounterVec| family.with_label_values(&[name]);
         let cache = |cache_type: CacheType| CacheMetrics {
+            fresh_reads: AtomicU64::new(0),
             bytes: families.cache_bytes.with_label_values(&[name, cache_type.label()]),
             items: families.cache_items.with_label_values(&[name, cache_type.label()]),
             gets: families.cache_gets.with_label_values(&[name, cache_type.label()]),
@@ -331,14 +323,9 @@ impl GroupMetrics {
     pub(super) fn set_usage(&self, usage: &Usage, now: u64) {
         self.slowest_peer.refresh(now);
         let cache = if usage.cache_type == CacheType::Hot { &self.hot } else { &self.main };
-        let set = |gauge: &IntGauge, n: u64| gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
-        set(&cache.bytes, usage.bytes);
-        set(&cache.items, usage.items);
-        let raise = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
-        raise(&cache.gets, usage.gets);
-        raise(&cache.hits, usage.hits);
-        raise(&cache.evictions, usage.evictions);
-        raise(&cache.evictions_nonexpired, usage.evictions_nonexpired);
+        let uncounted = cache.set(usage);
+        self.gets.inc_by(uncounted);
+        self.hits.inc_by(uncounted);
     }
 
     /// Records how long another coordinator took to respond. `now`: milliseconds.

@@ -1,5 +1,6 @@
 //! Metrics and log lines.
 
+mod cache_metrics;
 pub mod group_metrics;
 mod labelled;
 pub(crate) mod limits;
