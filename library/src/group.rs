@@ -27,7 +27,7 @@ impl Group {
     }
 
     /// Gets the value of a key: from this node's store, from the key's owner, or from the getter. Whoever asks for the
-    /// same key meanwhile gets the same.
+    /// same key meanwhile gets the same. A fresh value in this node's store is given without a yield to the runtime.
     ///
     /// # Errors
     /// The getter's, or [`Error::Timeout`] and [`Error::Overload`]. The next call starts anew.
