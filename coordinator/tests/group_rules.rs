@@ -4,36 +4,15 @@
 
 mod plane;
 
-use meshcache_coordinator::{config::groups_file::GroupSource, purge::execute::issue, settings::Identity};
+use meshcache_coordinator::{
+    config::groups_file::GroupSource, kubecache::Kubecache, purge::execute::issue, settings::Identity,
+};
 use meshcache_protocol::purge::Scope;
 use plane::{Front, Gate, MIB, Origin, answer, ring, until};
 use serde_json::json;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
-
-/// What kubecache's defaults stand for.
-const KUBECACHE: &str = r##"
-version: 1
-groups:
-- name: path
-  match:
-    hosts: ["*"]
-    paths:
-    - target: {regex: "^/develop", search: true}
-    - target: {regex: "^/homolog", search: true}
-    - target: {regex: "^/prod", search: true}
-    - target: {regex: "/develop/?$", search: true}
-    - target: {regex: "/homolog/?$", search: true}
-    - target: {regex: "/prod/?$", search: true}
-  request: {drop: ["*"]}
-  key: {host: none}
-  passThrough: {methods: ["*"], otherPaths: true}
-  origin: {url: "http://config-server:9000", timeout: 300s}
-  freshness:
-    ignore: [no-store, private, vary]
-    status: {"2xx": 300s, "3xx": 60s, "4xx": 60s, "428": 60s, "429": 60s, "431": 60s, "5xx": 60s, "511": 60s}
-"##;
 
 /// The seconds that a hit is fresh for, from its Cache-Status.
 fn ttl(status: &str) -> u64 {
@@ -58,7 +37,8 @@ async fn every_answer_to_kubecaches_requests_is_stored_for_the_time_of_its_statu
     .await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("groups.yaml");
-    std::fs::write(&file, KUBECACHE.replace("http://config-server:9000", &origin.url())).unwrap();
+    let defaults = Kubecache::read(&BTreeMap::new()).unwrap();
+    std::fs::write(&file, defaults.groups.replace("http://config-server:9000", &origin.url())).unwrap();
     let (front, source) = (Front::new(&origin, json!({})).await, GroupSource::Path(file));
     let loaded = source.load(&source.read(), Identity::None).unwrap_or_else(|wrong| panic!("{wrong}"));
     front.cache.set_groups(loaded.groups).unwrap();

@@ -142,8 +142,8 @@ pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
     }
 }
 
-/// Appends one part, given in pieces.
-fn frame(bytes: &mut Vec<u8>, pieces: &[&[u8]]) {
+/// Appends one part of a key's bytes, given in pieces.
+pub fn frame(bytes: &mut Vec<u8>, pieces: &[&[u8]]) {
     // A part comes from one header block, far below 4 GiB; were it longer, the whole length still separates keys.
     let length = pieces.iter().map(|piece| piece.len()).sum::<usize>() as u32;
     bytes.extend_from_slice(&length.to_le_bytes());

@@ -225,17 +225,10 @@ impl Client {
     }
 }
 
-fn can_run() -> bool {
-    if kube::network().is_none() {
-        eprintln!("left out: the addresses of this cluster's Pods are not this machine's");
-    }
-    kube::network().is_some()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn every_ring_follows_who_is_ready_within_two_seconds_and_requests_go_on() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let mut ring = Ring::start(1, 3).await;
@@ -290,7 +283,7 @@ async fn every_ring_follows_who_is_ready_within_two_seconds_and_requests_go_on()
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn an_api_server_that_goes_away_leaves_the_ring_and_is_followed_when_it_is_back() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let ring = Ring::start(2, 3).await;
@@ -348,7 +341,7 @@ async fn an_api_server_that_goes_away_leaves_the_ring_and_is_followed_when_it_is
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn rights_that_are_missing_are_named_and_readiness_says_so() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let mut ring = Ring::start(3, 2).await;
@@ -386,7 +379,7 @@ async fn rights_that_are_missing_are_named_and_readiness_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn bad_endpoints_are_named_and_counted_a_thousand_are_taken_and_the_rest_is_the_ring() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     const PORTS: [&str; 3] = ["http2", "http-status", "tcp-peer"];
@@ -454,7 +447,7 @@ async fn bad_endpoints_are_named_and_counted_a_thousand_are_taken_and_the_rest_i
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn a_pod_may_have_two_families_and_may_come_back_at_another_address() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let mut ring = Ring::start(6, 2).await;
@@ -502,7 +495,7 @@ async fn a_pod_may_have_two_families_and_may_come_back_at_another_address() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn the_filter_is_attached_when_every_coordinator_serves_it_and_taken_off_again() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let ring = Ring::start(4, 2).await;

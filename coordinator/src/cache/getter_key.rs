@@ -1,26 +1,21 @@
 //! The keys of a getter's group as paths: each its own, and none that two readers may understand differently.
 
-use meshcache_protocol::Key;
+use meshcache_protocol::{Key, key::frame};
 
 /// Makes the first parts of the keys of a getter's group. Its requests have its name as their host, too.
 pub(crate) fn prefix(group: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    [group, "http", group].iter().for_each(|part| frame(&mut bytes, part.as_bytes()));
+    [group, "http", group].iter().for_each(|part| frame(&mut bytes, &[part.as_bytes()]));
     bytes
 }
 
 /// Makes the key of a path in a getter's group.
 pub(crate) fn of_path(group: &str, path: &str) -> Key {
     let mut bytes = prefix(group);
-    frame(&mut bytes, path.as_bytes());
+    frame(&mut bytes, &[path.as_bytes()]);
     // No query.
-    frame(&mut bytes, b"");
+    frame(&mut bytes, &[]);
     Key::from_bytes(bytes)
-}
-
-fn frame(bytes: &mut Vec<u8>, part: &[u8]) {
-    bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(part);
 }
 
 /// The longest key, bytes. As a path it is three times that at most, which every port takes.

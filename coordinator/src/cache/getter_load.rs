@@ -147,30 +147,16 @@ pub(crate) fn freshness(group: &Group, value: &Value) -> Stored {
         while_revalidate: or(value.stale_while_revalidate, rules.stale_while_revalidate.as_millis()).min(FOREVER),
         if_error: or(value.stale_if_error, rules.stale_if_error.as_millis()).min(FOREVER),
         why: if value.ttl.is_some() { LifetimeRule::MaxAge } else { LifetimeRule::Default },
-        ..fresh_for(VALUE, 0)
+        ..Stored::fresh_for(VALUE.as_u16(), 0)
     }
 }
 
 /// The freshness of the answer that a key has no value.
 fn absence(group: &Group, ttl: Option<Duration>) -> Stored {
     let listed = group.config().freshness.status.iter().next().map_or(0, |(_, ttl)| ttl.as_millis());
-    Stored { why: LifetimeRule::Status, ..fresh_for(NOT_FOUND, ttl.map_or(listed, millis).min(FOREVER)) }
-}
-
-fn fresh_for(status: StatusCode, lifetime: u64) -> Stored {
     Stored {
-        status: status.as_u16(),
-        lifetime,
-        initial_age: 0,
-        while_revalidate: 0,
-        if_error: 0,
-        always_validate: false,
-        must_revalidate: false,
-        for_everybody: true,
-        validator: false,
-        immutable: false,
-        disconnected: false,
-        why: LifetimeRule::MaxAge,
+        why: LifetimeRule::Status,
+        ..Stored::fresh_for(NOT_FOUND.as_u16(), ttl.map_or(listed, millis).min(FOREVER))
     }
 }
 

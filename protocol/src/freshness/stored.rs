@@ -35,6 +35,24 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Returns what is known of a response that is fresh for this lifetime, for everybody, and of no use after it.
+    pub const fn fresh_for(status: u16, lifetime: u64) -> Self {
+        Self {
+            status,
+            lifetime,
+            initial_age: 0,
+            while_revalidate: 0,
+            if_error: 0,
+            always_validate: false,
+            must_revalidate: false,
+            for_everybody: true,
+            validator: false,
+            immutable: false,
+            disconnected: false,
+            why: LifetimeRule::MaxAge,
+        }
+    }
+
     /// Returns its age after `resident` milliseconds in a store.
     pub fn age(&self, resident: u64) -> u64 {
         self.initial_age.saturating_add(resident)

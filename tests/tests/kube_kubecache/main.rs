@@ -105,17 +105,10 @@ impl Release {
     }
 }
 
-fn can_run() -> bool {
-    if kube::network().is_none() {
-        eprintln!("left out: the addresses of this cluster's Pods are not this machine's");
-    }
-    kube::network().is_some()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn three_replicas_roll_from_kubecache_to_ours_and_back_under_load_without_a_failed_request() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let mut release = Release::install(70, Program::Old, "").await;
@@ -154,7 +147,7 @@ async fn three_replicas_roll_from_kubecache_to_ours_and_back_under_load_without_
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn a_pod_is_in_the_ring_while_it_is_ready_and_has_answered_since_its_last_restart() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let release = Release::install(71, Program::Ours, "").await;
@@ -212,7 +205,7 @@ async fn a_pod_is_in_the_ring_while_it_is_ready_and_has_answered_since_its_last_
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes API: make test-kube"]
 async fn with_a_token_a_pod_that_ends_hands_its_entries_over() {
-    if !can_run() {
+    if !kube::can_run() {
         return;
     }
     let mut release = Release::install(72, Program::Ours, "auth.existingSecret=tokens").await;

@@ -11,26 +11,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use meshcache_protocol::{
     Request,
-    freshness::{LifetimeRule, Selecting, Stored, Vary},
+    freshness::{Selecting, Stored, Vary},
     request::Response,
 };
 
 /// Returns what freshness knows of a response with this lifetime, milliseconds, and nothing else to it.
 pub(crate) fn fresh(lifetime: u64) -> Stored {
-    Stored {
-        status: 200,
-        lifetime,
-        initial_age: 0,
-        while_revalidate: 0,
-        if_error: 0,
-        always_validate: false,
-        must_revalidate: false,
-        for_everybody: true,
-        validator: false,
-        immutable: false,
-        disconnected: false,
-        why: LifetimeRule::MaxAge,
-    }
+    Stored::fresh_for(200, lifetime)
 }
 
 const MIB: u64 = 1 << 20;
