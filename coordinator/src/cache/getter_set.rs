@@ -48,7 +48,7 @@ async fn store(cache: &Arc<Cache>, served: &ServedGroup, key: &Key, entry: Entry
     }
     transfer::replace(cache, served, key);
     let load = cache.store.begin(key.clone(), cache.consistency.position());
-    match cache.store.put(&served.quota, &load, Arc::new(entry), cache.clock.now()) {
+    match cache.store.put_set(&served.quota, &load, Arc::new(entry), cache.clock.now()) {
         true => Ok(me.clone()),
         false => Err(Error::NotStored("the store has no room, or the key was removed meanwhile".into())),
     }

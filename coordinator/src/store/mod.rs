@@ -15,6 +15,7 @@ mod purge_index;
 pub(crate) mod purge_matcher;
 mod quota;
 mod recency;
+mod set;
 mod shard;
 mod slot;
 mod slru;
@@ -206,14 +207,8 @@ impl Store {
     }
 
     fn put_entry(&self, quota: &Quota, load: &PurgeGuard, entry: Arc<Entry>, now: u64, used: Option<Recency>) -> bool {
-        self.loads.store_unless_purged(load, &entry.clone(), || {
-            let bytes = entry.bytes() + Slot::bare(load.key());
-            if bytes > quota.limit() || !self.make_room(quota, bytes, now, used) {
-                return false;
-            }
-            self.insert(CacheType::Main, quota, load.key(), entry, now, used);
-            true
-        })
+        self.loads
+            .store_unless_purged(load, &entry.clone(), || self.insert_if_it_fits(quota, load.key(), entry, now, used))
     }
 
     fn insert(

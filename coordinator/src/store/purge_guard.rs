@@ -87,6 +87,24 @@ impl LoadsInFlight {
         !load.is_purged(entry) && store()
     }
 
+    /// Stores a response, unless a purge matches it, and keeps out those of all other loads of its key. What begins after
+    /// the mark finds it in the store; nothing is stored between the two.
+    pub(super) fn store_in_place_of_others(
+        &self,
+        load: &PurgeGuard,
+        entry: &Entry,
+        store: impl FnOnce() -> bool,
+    ) -> bool {
+        let _alone = self.storing.write();
+        let is_stored = !load.is_purged(entry) && store();
+        if is_stored {
+            let loads = self.loads.lock();
+            let others = loads.iter().filter(|(id, other)| **id != load.id && other.key == *load.key());
+            others.for_each(|(_, other)| other.purged.store(true, Ordering::Release));
+        }
+        is_stored
+    }
+
     pub(super) fn mark_purged<'m>(&self, matches: impl Fn(&Key) -> KeyMatch<'m>) {
         let _alone = self.storing.write();
         for load in self.loads.lock().values() {

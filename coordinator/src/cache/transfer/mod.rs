@@ -160,7 +160,8 @@ pub(crate) fn take(
         return Err(Refusal::Purged);
     }
     let stored = match kind {
-        TransferKind::Peek | TransferKind::Set => cache.store.put(&served.quota, load, entry.clone(), now),
+        TransferKind::Peek => cache.store.put(&served.quota, load, entry.clone(), now),
+        TransferKind::Set => cache.store.put_set(&served.quota, load, entry.clone(), now),
         TransferKind::HandOver => {
             let used = Recency { warm: frame.metadata.warm, touched: now.saturating_sub(frame.metadata.idle) };
             cache.store.put_transferred(&served.quota, load, entry.clone(), now, used)
