@@ -16,7 +16,7 @@ mod unsafe_methods;
 mod validating;
 
 use meshcache_tests::{Coordinator, Mesh, Origin};
-use row::{Row, Way};
+use row::{Front, Row, Way};
 use serde_json::json;
 
 fn rows() -> Vec<Row> {
@@ -34,12 +34,12 @@ fn rows() -> Vec<Row> {
     .collect()
 }
 
-async fn all(way: Way, to: std::net::SocketAddr, origin: &Origin) {
-    origin.without_dates();
+async fn all(front: Front<'_>) {
+    front.origin.without_dates();
     let mut wrong = Vec::new();
     let rows = rows();
     for (nth, row) in rows.iter().enumerate() {
-        wrong.extend(row.run(way, to, origin, nth).await);
+        wrong.extend(row.run(&front, nth).await);
     }
     assert!(wrong.is_empty(), "{} of {} rows' expectations:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
@@ -48,12 +48,13 @@ async fn all(way: Way, to: std::net::SocketAddr, origin: &Origin) {
 async fn each_row_holds_through_a_coordinator_alone() {
     let origin = Origin::start().await;
     let cache = Coordinator::in_front_of(&origin.url(), &["--origin-rules", "rfc9111"]).await;
-    all(Way::Coordinator, cache.ports.data, &origin).await;
+    all(Front { way: Way::Coordinator, to: cache.ports.data, coordinator: &cache, origin: &origin }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_row_holds_through_envoy() {
     let letter = json!({"heuristic": true, "errors": "rfc9111", "requestDirectives": "obey", "targets": ["MeshCache-Control", "CDN-Cache-Control"]});
     let mesh = Mesh::of(1, 1).groups(|groups| groups.plus("rfc", json!({"freshness": letter}))).start().await;
-    all(Way::Envoy, mesh.fronts()[0], &mesh.origin).await;
+    let coordinator = &mesh.coordinators.all[0];
+    all(Front { way: Way::Envoy, to: mesh.fronts()[0], coordinator, origin: &mesh.origin }).await;
 }

@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use meshcache_tests::{Answer, Ask, Origin, Reply, await_until, wait::SOON};
+use meshcache_tests::{Answer, Ask, Coordinator, Origin, Reply, await_until, wait::SOON};
 
 /// The host of all rows.
 pub(crate) const HOST: &str = "rfc.test";
@@ -262,17 +262,26 @@ pub(crate) enum Way {
     Envoy,
 }
 
+/// What a row is run against.
+pub(crate) struct Front<'a> {
+    pub(crate) way: Way,
+    pub(crate) to: SocketAddr,
+    pub(crate) coordinator: &'a Coordinator,
+    pub(crate) origin: &'a Origin,
+}
+
 impl Row {
     /// What went wrong; nothing when all is well.
-    pub(crate) async fn run(&self, way: Way, to: SocketAddr, origin: &Origin, nth: usize) -> Vec<String> {
+    pub(crate) async fn run(&self, front: &Front<'_>, nth: usize) -> Vec<String> {
         let mut wrong = Vec::new();
+        let way = front.way;
         if way == Way::Envoy && self.envoy.is_some() {
             return wrong;
         }
         let path = format!("/{nth}-{way:?}");
         let mut last = String::new();
         for (number, step) in (1..).zip(&self.steps) {
-            let found = step.run(way, to, origin, &path, number, &mut last).await;
+            let found = step.run(front, &path, number, &mut last).await;
             wrong.extend(found.into_iter().map(|what| format!("{way:?}: {}: step {number}: {what}", self.name)));
         }
         wrong
@@ -280,15 +289,8 @@ impl Row {
 }
 
 impl Step {
-    async fn run(
-        &self,
-        way: Way,
-        to: SocketAddr,
-        origin: &Origin,
-        path: &str,
-        number: usize,
-        last: &mut String,
-    ) -> Vec<String> {
+    async fn run(&self, front: &Front<'_>, path: &str, number: usize, last: &mut String) -> Vec<String> {
+        let Front { way, to, coordinator, origin } = *front;
         let mut wrong = Vec::new();
         let target = format!("{path}{}", self.suffix);
         let resource = target.split('?').next().unwrap().to_owned();
@@ -306,8 +308,10 @@ impl Step {
         };
         let seen = |what: String| format!("{what}; the answer: {answer:?}");
         if self.asked == Asked::Behind {
+            // The origin has answered a moment before the answer is stored: the flight ends after that.
+            let landed = async || coordinator.metrics().await.sum("meshcache_flights", &[]) == 0.0;
             await_until(
-                async || origin.hits(&resource) > before && origin.under_way() == 0,
+                async || origin.hits(&resource) > before && landed().await,
                 SOON,
                 &format!("{target} is refreshed"),
             )
