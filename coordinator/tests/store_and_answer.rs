@@ -122,7 +122,7 @@ async fn one_load_refreshes_what_is_stale_in_the_background() {
     let front = Front::new(&origin, json!({})).await;
     front.get("/").await;
     assert_eq!(front.get("/").await.text(), "0");
-    plane::until("the refreshed answer", || front.group().local_load.get() == 2).await;
+    plane::until("the refreshed answer", || origin.count() == 2 && front.metrics.flights.get() == 0).await;
     assert_eq!(front.get("/").await.text(), "1");
     assert_eq!(origin.count(), 2);
 }

@@ -158,8 +158,8 @@ async fn without_any_coordinator_the_service_answers_and_when_they_are_back_the_
         mesh.envoys[0].stats().await.sum("envoy_cluster_upstream_rq_total", &[("envoy_cluster_name", "meshcache")])
     };
     let before = asked().await;
-    let load = load(&[front], &[Ask::get(SHOP, "/other")], 4, Until::Requests(500)).await;
-    assert_eq!((load.requests, load.errors), (500, vec![]));
+    let load = load(&[front], &[Ask::get(SHOP, "/other")], 4, Until::Requests(100)).await;
+    assert_eq!((load.requests, load.errors), (100, vec![]));
     let questions = asked().await - before;
     assert!(questions < 50.0, "{questions} questions to nobody for 500 requests");
     let back = until_back(&mut mesh).await;
@@ -305,8 +305,8 @@ async fn coordinators_that_are_replaced_one_by_one_cost_no_answer() {
     let clients = tokio::spawn(async move {
         let mut rounds = 0;
         while !*over.borrow_and_update() {
-            let load = load(&fronts, &asks, 8, Until::Requests(500)).await;
-            assert_eq!((load.requests, load.errors), (500, vec![]));
+            let load = load(&fronts, &asks, 8, Until::Requests(100)).await;
+            assert_eq!((load.requests, load.errors), (100, vec![]));
             rounds += 1;
         }
         rounds

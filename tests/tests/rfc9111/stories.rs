@@ -93,7 +93,7 @@ async fn many_reloads_are_the_load_under_way_and_one_for_all_who_came_since() {
             tokio::spawn(async move { reload.send(to).await.unwrap() })
         })
         .collect();
-    let waiting = async || cache.metrics().await.sum("groupcache_gets_total", &[]) >= 101.0;
+    let waiting = async || cache.metrics().await.sum("meshcache_waiters", &[]) == 100.0;
     await_until(waiting, SOON, "all reloads wait").await;
     assert_eq!(
         Ask::get(HOST, "/").send(to).await.unwrap().text(),
