@@ -19,28 +19,18 @@ use crate::{
         own_address, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
-    telemetry::{
-        metrics::Metrics,
-        request_end::RequestEnds,
-        traces::{self, Exporter},
-    },
+    telemetry::{metrics::Metrics, request_end::RequestEnds, traces::Exporter},
 };
 use meshcache_protocol::Peer;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
-
-/// How long the last spans may take to be sent.
-const TRACES_END: Duration = Duration::from_secs(3);
 
 /// Why a coordinator does not start, or ends before its shutdown. Its text is one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -153,8 +143,8 @@ impl Coordinator {
         extra.add_metrics(&config.extra, &status_routes).map_err(CoordinatorError::System)?;
         let requests = config.request_buckets.as_ref().map(|buckets| metrics.add_requests(buckets));
         let requests = requests.transpose().map_err(system)?;
-        let traces = config.traces.as_ref().map(|to| traces::start(to, &config.name, &metrics)).transpose();
-        let (tracer, exporter) = traces.map_err(CoordinatorError::Config)?.unzip();
+        let (tracer, exporter) =
+            config.traces.as_ref().and_then(|to| Exporter::start(to, &config.name, &metrics)).unzip();
         let ends = RequestEnds::new(Vec::new(), tracer, config.ids_in_log);
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
@@ -281,8 +271,6 @@ impl Coordinator {
             }
             (None, None) => {}
         }
-        let (end_traces, traces_end) = oneshot::channel();
-        let exporting = self.exporter.map(|exporter| tokio::spawn(exporter.run(traces_end)));
         let joining = background.spawn({
             let announcer = announcer.clone();
             async move {
@@ -323,9 +311,8 @@ impl Coordinator {
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
         announcer.end().await;
         announcing.inspect(JoinHandle::abort);
-        drop(end_traces);
-        if let Some(exporting) = exporting {
-            let _ = timeout(TRACES_END, exporting).await;
+        if let Some(exporter) = self.exporter {
+            exporter.end().await;
         }
         end.send_replace(true);
         match drained {

@@ -164,6 +164,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::trace::{Current, Trace};
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -191,6 +192,25 @@ mod tests {
             .fmt_fields(Logfmt);
         tracing::subscriber::with_default(registry().with(lines), event);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_json_line_names_the_trace_that_it_is_written_for_and_no_other_does() {
+        let kept = Buffer::default();
+        let writer = kept.clone();
+        let lines =
+            fmt::layer().with_writer(move || writer.clone()).json().flatten_event(true).map_event_format(WithIds);
+        let _default = tracing::subscriber::set_default(registry().with(lines));
+        let trace = Trace::Passed(TraceContext { trace: 10, span: 11, is_sampled: false });
+        Current { trace, request: None }.scope(async { tracing::info!(last = "}", "for a request") }).await;
+        tracing::info!("for none");
+        let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            (&lines[0]["trace_id"], &lines[0]["span_id"], &lines[0]["last"], &lines[0]["message"]),
+            (&format!("{:032x}", 10).into(), &format!("{:016x}", 11).into(), &"}".into(), &"for a request".into())
+        );
+        assert_eq!((&lines[1]["trace_id"], lines.len()), (&serde_json::Value::Null, 2));
     }
 
     #[test]

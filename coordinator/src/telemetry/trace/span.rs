@@ -4,6 +4,10 @@ use crate::telemetry::trace::TraceContext;
 use http::StatusCode;
 use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
+/// The longest text of an attribute, bytes, and the most of a list: thousands of spans may wait.
+const MAX_TEXT: usize = 1024;
+const MAX_TEXTS: usize = 8;
+
 /// A span that has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
@@ -56,10 +60,15 @@ impl OpenSpan {
         Self { span: Some(Box::new(span)), sink }
     }
 
+    /// Sets an attribute. What is too long is cut: it comes from outside.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
-        if let Some(span) = &mut self.span {
-            span.attributes.push((name, value));
-        }
+        let Some(span) = &mut self.span else { return };
+        let value = match value {
+            Value::Text(Cow::Owned(text)) => Value::Text(cut(text).into()),
+            Value::List(texts) => Value::List(texts.into_iter().take(MAX_TEXTS).map(cut).collect()),
+            short => short,
+        };
+        span.attributes.push((name, value));
     }
 
     pub(crate) fn link(&mut self, to: TraceContext) {
@@ -84,6 +93,11 @@ impl OpenSpan {
             span.error = Some(why);
         }
     }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
 }
 
 impl Drop for OpenSpan {

@@ -79,6 +79,15 @@ impl Client {
 
     /// Sends a message, and returns the message that answers it.
     pub(super) async fn send(&mut self, message: &[u8]) -> Result<Bytes, NotTaken> {
+        let was_open = self.connection.is_some();
+        match self.attempt(message).await {
+            // A connection that was kept may have been closed while it was not looked at.
+            Err(NotTaken::Later(_, None)) if was_open => self.attempt(message).await,
+            answer => answer,
+        }
+    }
+
+    async fn attempt(&mut self, message: &[u8]) -> Result<Bytes, NotTaken> {
         let answer = timeout(self.timeout, self.exchange(message)).await;
         let answer =
             answer.unwrap_or_else(|_| Err(NotTaken::Later(format!("no answer within {:?}", self.timeout), None)));
@@ -228,4 +237,36 @@ fn framed(message: &[u8]) -> Bytes {
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn what_may_be_sent_again_is_what_the_specification_says() {
+        let later = |why: &str, after| Err(NotTaken::Later(why.into(), after));
+        let http = |status, head: &[_]| of_http(StatusCode::from_u16(status).unwrap(), &fields(head), Bytes::new());
+        assert_eq!(http(202, &[]), Ok(Bytes::new()));
+        let seven = Some(Duration::from_secs(7));
+        assert_eq!(http(429, &[("retry-after", "7")]), later("429 Too Many Requests", seven));
+        assert_eq!(http(503, &[("retry-after", "soon")]), later("503 Service Unavailable", None));
+        for never in [400, 404, 500] {
+            assert!(matches!(http(never, &[]), Err(NotTaken::Never(_))), "{never}");
+        }
+        let grpc = |trailers: &[_]| of_grpc(StatusCode::OK, &HeaderMap::new(), &fields(trailers), framed(b"x"));
+        assert_eq!(grpc(&[("grpc-status", "0")]), Ok(Bytes::from_static(b"x")));
+        for code in ["8", "14"] {
+            assert!(matches!(grpc(&[("grpc-status", code)]), Err(NotTaken::Later(..))), "{code}");
+        }
+        let refused = grpc(&[("grpc-status", "16"), ("grpc-message", "who are you")]);
+        assert_eq!(refused, Err(NotTaken::Never("grpc-status 16 who are you".into())));
+        assert!(matches!(grpc(&[]), Err(NotTaken::Later(..))), "cut off");
+        let in_head = of_grpc(StatusCode::OK, &fields(&[("grpc-status", "12")]), &HeaderMap::new(), Bytes::new());
+        assert_eq!(in_head, Err(NotTaken::Never("grpc-status 12 ".into())));
+    }
 }

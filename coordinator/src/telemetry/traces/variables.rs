@@ -3,6 +3,9 @@
 use crate::telemetry::trace::{Propagator, Propagators};
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
+/// The longest time, milliseconds.
+const DAY: u64 = 86_400_000;
+
 /// The environment, and what is wrong with it.
 pub(super) struct Variables<'v> {
     all: &'v BTreeMap<String, String>,
@@ -50,13 +53,13 @@ impl<'v> Variables<'v> {
 
     /// Returns a size.
     pub(super) fn number(&mut self, name: &str, default: usize) -> usize {
-        self.parsed(name, "a number from 1 on", default, |number| *number > 0)
+        self.parsed(name, "a number from 1 to 1000000", default, |number| (1..=1_000_000).contains(number))
     }
 
     /// Returns the first of these times that is set.
     pub(super) fn millis(&mut self, names: &[&str], default: u64) -> Duration {
         let name = names.iter().find(|name| self.text(name).is_some()).unwrap_or(&"");
-        Duration::from_millis(self.parsed(name, "a number of milliseconds", default, |_| true))
+        Duration::from_millis(self.parsed(name, "a number of milliseconds", default, |millis| *millis <= DAY))
     }
 
     /// Returns `NAME=VALUE,..`, with values percent-encoded.

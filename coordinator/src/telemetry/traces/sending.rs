@@ -1,4 +1,4 @@
-//! Sends spans to a collector, message by message, and says once when that fails and once when it works again.
+//! The task that sends spans, message by message. It says once when that fails, and once when it works again.
 
 use crate::telemetry::{
     span_metrics::{SpanCounters, SpanOutcome},
@@ -22,8 +22,8 @@ use tokio::{
 /// Between two attempts of the same message: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// The task that sends spans.
-pub(crate) struct Exporter {
+/// The state of that task.
+pub(super) struct Sending {
     client: Client,
     resource: Resource,
     spans: Spans,
@@ -33,7 +33,7 @@ pub(crate) struct Exporter {
     is_failing: bool,
 }
 
-impl Exporter {
+impl Sending {
     pub(super) fn new(
         settings: &TraceSettings,
         instance: &str,
@@ -51,7 +51,7 @@ impl Exporter {
     }
 
     /// Sends spans until `stop`, and then those that wait. Whoever stops it waits for that as long as it likes.
-    pub(crate) async fn run(mut self, stop: oneshot::Receiver<()>) {
+    pub(super) async fn run(mut self, stop: oneshot::Receiver<()>) {
         let mut stop = Some(stop);
         loop {
             let stopped = async {
@@ -94,7 +94,7 @@ impl Exporter {
                 Err(NotTaken::Later(why, after)) => {
                     self.say(&why);
                     let wait = pause.max(after.unwrap_or_default());
-                    if began.elapsed() + wait > self.batch.timeout {
+                    if began.elapsed().saturating_add(wait) > self.batch.timeout {
                         break SpanOutcome::NoAnswer;
                     }
                     sleep(wait).await;
