@@ -27,6 +27,9 @@ fn tracing(mut envoy: EnvoyConfig, collector: &Collector) -> EnvoyConfig {
     cluster["name"] = "collector".into();
     cluster.as_object_mut().unwrap().remove("load_balancing_policy");
     clusters.push(cluster);
+    // By default it sends its spans every five seconds.
+    let soon = json!({"tracing.opentelemetry.flush_interval_ms": 50, "tracing.opentelemetry.min_flush_spans": 1});
+    envoy.bootstrap["layered_runtime"] = json!({"layers": [{"name": "test", "static_layer": soon}]});
     let manager =
         &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
     manager["tracing"] = tracing;
