@@ -42,11 +42,13 @@ demo: setup wasm ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all
 test: setup ## all tests, end to end ones with the real Envoy included (see scripts/tests --help)
 	@scripts/setup wasm-test chart
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
+	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
 	@scripts/tests
 
 ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `make test-kube`, with one build and side by side
 	@scripts/setup wasm-test chart
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
+	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
 	@scripts/tests --ci
 
 test-wasm: ## the protocol's tests as Wasm, under node

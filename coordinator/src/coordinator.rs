@@ -19,7 +19,7 @@ use crate::{
         own_address, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, request_end::RequestEnds, traces::Exporter},
 };
 use meshcache_protocol::Peer;
 use std::sync::{
@@ -64,6 +64,7 @@ pub struct Coordinator {
     /// kubecache's health and metrics.
     extra: ExtraServers,
     peer_sync: Arc<PeerSync>,
+    exporter: Option<Exporter>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -142,6 +143,9 @@ impl Coordinator {
         extra.add_metrics(&config.extra, &status_routes).map_err(CoordinatorError::System)?;
         let requests = config.request_buckets.as_ref().map(|buckets| metrics.add_requests(buckets));
         let requests = requests.transpose().map_err(system)?;
+        let (tracer, exporter) =
+            config.traces.as_ref().and_then(|to| Exporter::start(to, &config.name, &metrics)).unzip();
+        let ends = RequestEnds::new(Vec::new(), tracer, config.ids_in_log);
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
@@ -152,7 +156,13 @@ impl Coordinator {
         let mut coordinator = Self {
             data: (
                 data,
-                DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)), requests },
+                DataPort {
+                    cache: cache.clone(),
+                    feed,
+                    bodies: Arc::new(ControlBodies::new(metrics)),
+                    requests,
+                    ends: ends.clone(),
+                },
             ),
             admin: (admin, admin_routes),
             status: (status, status_routes),
@@ -165,10 +175,12 @@ impl Coordinator {
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
                     bodies,
+                    ends,
                 },
             ),
             extra,
             peer_sync,
+            exporter,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
             config,
@@ -299,6 +311,9 @@ impl Coordinator {
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
         announcer.end().await;
         announcing.inspect(JoinHandle::abort);
+        if let Some(exporter) = self.exporter {
+            exporter.end().await;
+        }
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),

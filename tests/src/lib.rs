@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod change;
 pub mod chart;
 pub mod client;
+pub mod collector;
 pub mod coordinator;
 pub mod envoy;
 pub mod groups;
@@ -30,6 +31,7 @@ pub mod stopwatch;
 pub mod wait;
 
 pub use client::{Answer, Ask, Connection};
+pub use collector::Collector;
 pub use coordinator::{Coordinator, Coordinators};
 pub use envoy::{Envoy, EnvoyConfig};
 pub use groups::Groups;

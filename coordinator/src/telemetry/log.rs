@@ -1,5 +1,6 @@
 //! The log: one line per event, on stderr. As text: the time, the level, the event, then fields as logfmt has them.
 
+use crate::telemetry::trace::{TraceContext, current_ids};
 use clap::ValueEnum;
 use std::{
     env,
@@ -7,17 +8,21 @@ use std::{
     fmt::{self as text, Debug},
     io::{self, IsTerminal},
 };
-use tracing::field::{Field, Visit};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
     Layer,
     field::RecordFields,
     filter::{LevelFilter, Targets},
     fmt::{
-        self,
+        self, FmtContext, FormatEvent,
         format::{FormatFields, Writer},
     },
     layer::SubscriberExt,
     registry,
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
@@ -64,10 +69,37 @@ pub fn init(format: LogFormat, level: LogLevel) {
             .with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref()))
             .fmt_fields(Logfmt)
             .boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .map_event_format(WithIds)
+            .boxed(),
     };
     // Fails only where a log has been set up before, as in tests.
     let _ = registry().with(lines.with_filter(filter)).try_init();
+}
+
+/// JSON with the ids of the trace that a line belongs to.
+struct WithIds<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for WithIds<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> text::Result {
+        let Some(TraceContext { trace, span, .. }) = current_ids() else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        let line = line.trim_end();
+        let fields = line.strip_suffix('}').unwrap_or(line);
+        writeln!(writer, "{fields},\"trace_id\":\"{trace:032x}\",\"span_id\":\"{span:016x}\"}}")
+    }
 }
 
 /// Returns whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).
@@ -132,6 +164,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::trace::{Current, Trace};
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -159,6 +192,25 @@ mod tests {
             .fmt_fields(Logfmt);
         tracing::subscriber::with_default(registry().with(lines), event);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_json_line_names_the_trace_that_it_is_written_for_and_no_other_does() {
+        let kept = Buffer::default();
+        let writer = kept.clone();
+        let lines =
+            fmt::layer().with_writer(move || writer.clone()).json().flatten_event(true).map_event_format(WithIds);
+        let _default = tracing::subscriber::set_default(registry().with(lines));
+        let trace = Trace::Passed(TraceContext { trace: 10, span: 11, is_sampled: false });
+        Current { trace, request: None }.scope(async { tracing::info!(last = "}", "for a request") }).await;
+        tracing::info!("for none");
+        let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            (&lines[0]["trace_id"], &lines[0]["span_id"], &lines[0]["last"], &lines[0]["message"]),
+            (&format!("{:032x}", 10).into(), &format!("{:016x}", 11).into(), &"}".into(), &"for a request".into())
+        );
+        assert_eq!((&lines[1]["trace_id"], lines.len()), (&serde_json::Value::Null, 2));
     }
 
     #[test]

@@ -111,10 +111,17 @@ impl Coordinator {
             command.args([flag, &addr.to_string()]);
         }
         // What a developer's own shell may say must not change what a test sees.
-        std::env::vars().filter(|(variable, _)| variable.starts_with("MESHCACHE_")).for_each(|(variable, _)| {
+        let is_ours = |variable: &str| variable.starts_with("MESHCACHE_") || variable.starts_with("OTEL_");
+        std::env::vars().filter(|(variable, _)| is_ours(variable)).for_each(|(variable, _)| {
             command.env_remove(variable);
         });
-        command.args(arguments);
+        for argument in arguments {
+            // As for `env`: `OTEL_NAME=VALUE` is a variable.
+            match argument.split_once('=').filter(|(name, _)| name.starts_with("OTEL_")) {
+                Some((variable, value)) => command.env(variable, value),
+                None => command.arg(argument),
+            };
+        }
         command
     }
 

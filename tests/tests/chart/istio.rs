@@ -294,13 +294,13 @@ fn a_connection_that_is_to_close_does_so_at_once_where_the_filter_is_and_nowhere
         of_kind(&objects, "EnvoyFilter").into_iter().map(of).collect::<BTreeMap<_, _>>()
     };
     let all = filters("");
-    let labels = [
+    let labels: [(&str, Value, &str); 3] = [
         ("c", Value::Null, "SIDECAR_OUTBOUND"),
         ("g", json!({"gateway.networking.k8s.io/gateway-name": "public"}), "GATEWAY"),
         ("p", json!({"app": "s"}), "SIDECAR_INBOUND"),
     ];
     assert_eq!(all.len(), labels.len());
-    for (namespace, labels, context) in labels {
+    for (namespace, labels, context) in labels.clone() {
         let patch = &all[namespace]["configPatches"][0];
         assert_eq!(
             (&all[namespace]["workloadSelector"]["labels"], &patch["match"]["context"]),
@@ -314,4 +314,18 @@ fn a_connection_that_is_to_close_does_so_at_once_where_the_filter_is_and_nowhere
         "0.5s"
     );
     assert!(filters("  delayedCloseTimeout: \"\"\n").is_empty());
+    let chain = filters("  delayedCloseTimeout: \"\"\n  traces: {chain: true}\n");
+    assert_eq!(chain.len(), labels.len());
+    for (namespace, _, context) in labels {
+        let [patch] = &chain[namespace]["configPatches"].as_array().unwrap()[..] else { panic!("{namespace}") };
+        assert_eq!(
+            (&patch["match"]["context"], &patch["patch"]["operation"]),
+            (&context.into(), &"INSERT_FIRST".into())
+        );
+        let page = std::fs::read_to_string(meshcache_tests::artifact::file("docs/traces.md")).unwrap();
+        let shown = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        let shown: Value = serde_saphyr::from_str(shown).unwrap();
+        assert_eq!(patch["patch"]["value"], shown, "the filter of docs/traces.md, which is tested with an Envoy");
+    }
+    assert_eq!(filters("  traces: {chain: true}\n")["p"]["configPatches"].as_array().unwrap().len(), 2);
 }
