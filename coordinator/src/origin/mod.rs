@@ -1,5 +1,6 @@
 //! Requests to origins. The HTTP client follows no redirect, decodes no body and uses no proxy.
 
+mod addresses;
 mod backoff;
 mod connect;
 mod connection;
@@ -12,9 +13,11 @@ mod health;
 mod idle_timeout;
 mod origins;
 mod pool;
+mod resolver;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upload;
 
 pub(crate) use backoff::{FailureScope, OriginBackoff};

@@ -2,12 +2,14 @@
 
 use crate::{
     origin::{
-        connect::{Connector, Resolver, Trust},
+        connect::Connector,
         connection_limit::ConnectionLimit,
         exchange::{HttpOrigin, Origin},
         getter::{DynGetter, GetterOrigin},
         health::Health,
         pool::{Lifetimes, Pool},
+        resolver::Resolver,
+        trust::Trust,
     },
     telemetry::metrics::Metrics,
 };
@@ -115,7 +117,8 @@ impl OriginSet {
         let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
-                Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, lifetimes, limit.clone())
+                let connector = Connector::new(&authority, tls, Resolver::system(), limit.clone()).map_err(bad)?;
+                Pool::new(connector, lifetimes)
             }
         };
         self.pools.insert(key, pool.clone());
