@@ -1,7 +1,7 @@
 //! The origins of all groups. A reload keeps the connections of those that stay.
 
 use crate::{
-    config::watched_file::WatchedFiles,
+    config::watched_file::{Watched, WatchedFiles},
     origin::{
         connect::Connector,
         connection_limit::ConnectionLimit,
@@ -11,12 +11,12 @@ use crate::{
         health::Health,
         pool::{Lifetimes, Pool},
         resolver::Resolver,
-        trust::Trust,
+        trust::{Tls, Trust},
     },
     telemetry::metrics::Metrics,
 };
 use http::uri::Authority;
-use meshcache_protocol::groups::{Group, Groups, OriginHeaders};
+use meshcache_protocol::groups::{self, Group, Groups, OriginHeaders};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc};
@@ -48,9 +48,9 @@ type GetterWithBytes = (Arc<dyn DynGetter>, u64);
 
 #[derive(Clone, Default)]
 struct OriginSet {
-    tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
     pools: HashMap<PoolKey, Arc<Pool>>,
-    /// They outlive a reload, and with them their last good values.
+    /// These two outlive a reload, and with them their last good values.
+    tls: HashMap<Trust, Arc<Watched<ClientConfig>>>,
     credentials: HashMap<OriginHeaders, Arc<Credentials>>,
     /// By group and URL.
     health: HashMap<(String, String), Arc<Health>>,
@@ -59,7 +59,8 @@ struct OriginSet {
 /// The key of a pool: origins with the same one share connections.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct PoolKey {
-    trust: Trust,
+    trust: Option<Trust>,
+    server_name: Option<String>,
     authority: Authority,
     lifetimes: Lifetimes,
 }
@@ -114,7 +115,6 @@ impl OriginSet {
         let config = &group.config().origin;
         let bad =
             |field: &str, what: String| BadOrigin { group: group.name().to_owned(), field: field.to_owned(), what };
-        let bad_ca = |what| bad("origin.ca", what);
         let bad_url = |what| bad("origin.url", what);
         let credentials = match self.credentials.get(&config.headers).or(before.credentials.get(&config.headers)) {
             Some(credentials) => credentials.clone(),
@@ -123,25 +123,22 @@ impl OriginSet {
                 .map_err(|(field, what)| bad(&field, what))?,
         };
         self.credentials.insert(config.headers.clone(), credentials.clone());
-        let trust = Trust::of(config).map_err(bad_ca)?;
         let host = config.url.authority();
         let authority: Authority = host.parse().map_err(|_| bad_url(format!("`{host}` is not a host")))?;
-        let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
-            Some(tls) => tls.clone(),
-            None => trust.config().map_err(bad_ca)?,
-        };
-        self.tls.insert(trust.clone(), tls.clone());
+        let trust = Trust::of(config);
+        let tls = trust.as_ref().map(|trust| self.tls(trust, config, &authority, before, origins)).transpose();
+        let tls = tls.map_err(|(field, what)| bad(field, what))?;
         let lifetimes = Lifetimes {
             idle: config.idle.duration(),
             max_age: config.max_connection_age.duration(),
             keep_alive: Lifetimes::ALIVE,
         };
-        let key = PoolKey { trust, authority: authority.clone(), lifetimes };
+        let key =
+            PoolKey { trust, server_name: config.tls.server_name.clone(), authority: authority.clone(), lifetimes };
         let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
-                let connector =
-                    Connector::new(&authority, tls, Resolver::system(), origins.limit.clone()).map_err(bad_url)?;
+                let connector = Connector::new(&authority, tls, Resolver::system(), origins.limit.clone());
                 Pool::new(connector, lifetimes)
             }
         };
@@ -161,5 +158,27 @@ impl OriginSet {
             health,
             metrics: metrics.group(group.name()),
         })
+    }
+
+    /// Returns TLS to an origin. The error is the field and what is wrong with it.
+    fn tls(
+        &mut self,
+        trust: &Trust,
+        config: &groups::Origin,
+        authority: &Authority,
+        before: &Self,
+        origins: &Origins,
+    ) -> Result<Tls, (&'static str, String)> {
+        let field = if config.ca.is_some() && trust.client.is_none() { "origin.ca" } else { "origin.tls" };
+        let name = match &config.tls.server_name {
+            Some(name) => Tls::name(name).map_err(|what| ("origin.tls.serverName", what))?,
+            None => Tls::name(authority.host()).map_err(|what| ("origin.url", what))?,
+        };
+        let files = match self.tls.get(trust).or(before.tls.get(trust)) {
+            Some(files) => files.clone(),
+            None => trust.open(&origins.files).map_err(|what| (field, what))?,
+        };
+        self.tls.insert(trust.clone(), files.clone());
+        Ok(Tls { config: files, name, may_be_http2: trust.http2 })
     }
 }
