@@ -12,7 +12,7 @@ use crate::{
         pool::{Pool, RequestConnection},
         upload::UploadEnd,
     },
-    telemetry::metrics::GroupMetrics,
+    telemetry::{metrics::GroupMetrics, trace::current_trace},
 };
 use http::{Request, Response, StatusCode, uri::Authority};
 use hyper::body::Incoming;
@@ -72,14 +72,21 @@ impl HttpOrigin {
         limit: Option<Duration>,
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
         self.credentials.add_to(&mut request);
+        let mut span = current_trace().client(&mut request);
         match self.exchange(request, limit).await {
             Ok((response, stream)) => {
                 self.health.record_response();
-                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream)))
+                if let Some(span) = &mut span {
+                    span.set_status(response.status());
+                }
+                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream).in_span(span)))
             }
             // This says nothing about the origin.
             Err(error) if error.failure == Failure::Overload => Err(error.failure),
             Err(error) => {
+                if let Some(span) = &mut span {
+                    span.fail(error.failure.label());
+                }
                 self.health.record_failure(&error);
                 self.metrics.count_origin_failure(error.failure.reason());
                 Err(error.failure)
