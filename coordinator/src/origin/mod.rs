@@ -1,9 +1,11 @@
 //! Requests to origins. The HTTP client follows no redirect, decodes no body and uses no proxy.
 
+mod addresses;
 mod backoff;
 mod connect;
 mod connection;
 mod connection_limit;
+mod credentials;
 mod exchange;
 mod failure;
 mod getter;
@@ -12,9 +14,11 @@ mod health;
 mod idle_timeout;
 mod origins;
 mod pool;
+mod resolver;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upload;
 
 pub(crate) use backoff::{FailureScope, OriginBackoff};
@@ -25,4 +29,4 @@ pub(crate) use getter::{DynGetter, GetterOrigin};
 pub use getter::{Error, Getter, Value};
 pub(crate) use headers::{Purpose, goes_as_keyed, outgoing, strip_response_headers, via, with_headers};
 pub(crate) use idle_timeout::IdleTimeoutBody;
-pub(crate) use origins::{BadCa, Origins};
+pub(crate) use origins::{BadOrigin, Origins};

@@ -1,28 +1,34 @@
 //! The origins of all groups. A reload keeps the connections of those that stay.
 
 use crate::{
+    config::watched_file::{Watched, WatchedFiles},
     origin::{
-        connect::{Connector, Resolver, Trust},
+        connect::Connector,
         connection_limit::ConnectionLimit,
+        credentials::Credentials,
         exchange::{HttpOrigin, Origin},
         getter::{DynGetter, GetterOrigin},
         health::Health,
         pool::{Lifetimes, Pool},
+        resolver::Resolver,
+        trust::{Tls, Trust},
     },
     telemetry::metrics::Metrics,
 };
 use http::uri::Authority;
-use meshcache_protocol::groups::{Group, Groups};
+use meshcache_protocol::groups::{self, Group, Groups, OriginHeaders};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc};
 
-/// An unusable `origin.ca`.
+/// A field of an origin that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("group `{group}`: origin.ca: {what}")]
-pub struct BadCa {
+#[error("group `{group}`: {field}: {what}")]
+pub struct BadOrigin {
     /// The group's name.
     pub group: String,
+    /// The field, as `origin.ca`.
+    pub field: String,
     /// The problem.
     pub what: String,
 }
@@ -31,6 +37,8 @@ pub struct BadCa {
 pub(crate) struct Origins {
     current: Mutex<OriginSet>,
     limit: Arc<ConnectionLimit>,
+    /// What is read again: secrets, certificates, keys.
+    files: WatchedFiles,
     /// The getters of this process, by their groups' names.
     getters: Mutex<HashMap<String, GetterWithBytes>>,
 }
@@ -40,8 +48,10 @@ type GetterWithBytes = (Arc<dyn DynGetter>, u64);
 
 #[derive(Clone, Default)]
 struct OriginSet {
-    tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
     pools: HashMap<PoolKey, Arc<Pool>>,
+    /// These two outlive a reload, and with them their last good values.
+    tls: HashMap<Trust, Arc<Watched<ClientConfig>>>,
+    credentials: HashMap<OriginHeaders, Arc<Credentials>>,
     /// By group and URL.
     health: HashMap<(String, String), Arc<Health>>,
 }
@@ -49,7 +59,8 @@ struct OriginSet {
 /// The key of a pool: origins with the same one share connections.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct PoolKey {
-    trust: Trust,
+    trust: Option<Trust>,
+    server_name: Option<String>,
     authority: Authority,
     lifetimes: Lifetimes,
 }
@@ -57,7 +68,12 @@ struct PoolKey {
 impl Origins {
     /// Returns a set without origins.
     pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
-        Self { current: Mutex::default(), limit, getters: Mutex::default() }
+        Self { current: Mutex::default(), limit, files: WatchedFiles::default(), getters: Mutex::default() }
+    }
+
+    /// Reads the files again that have changed. It blocks while it reads.
+    pub(crate) fn recheck_files(&self) {
+        self.files.check();
     }
 
     /// Sets the getter of a group that is added next. `bytes`: what the group may take of the store.
@@ -66,7 +82,7 @@ impl Origins {
     }
 
     /// Returns the origins of these groups, in their order.
-    pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
+    pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadOrigin> {
         let before = self.current.lock().clone();
         let mut now = OriginSet::default();
         let getters = self.getters.lock().clone();
@@ -77,7 +93,7 @@ impl Origins {
                     let timeout = group.config().origin.timeout.duration();
                     Ok(Origin::Getter(GetterOrigin { getter, timeout, bytes }))
                 }
-                None => now.origin(group, &before, metrics, &self.limit).map(Origin::Http),
+                None => now.origin(group, &before, metrics, self).map(Origin::Http),
             })
             .collect();
         if origins.is_ok() {
@@ -94,28 +110,36 @@ impl OriginSet {
         group: &Group,
         before: &Self,
         metrics: &Metrics,
-        limit: &Arc<ConnectionLimit>,
-    ) -> Result<HttpOrigin, BadCa> {
+        origins: &Origins,
+    ) -> Result<HttpOrigin, BadOrigin> {
         let config = &group.config().origin;
-        let bad = |what: String| BadCa { group: group.name().to_owned(), what };
-        let trust = Trust::of(config).map_err(bad)?;
-        let authority: Authority =
-            config.url.authority().parse().map_err(|_| bad(format!("`{}` is not a host", config.url.authority())))?;
-        let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
-            Some(tls) => tls.clone(),
-            None => trust.config().map_err(bad)?,
+        let bad =
+            |field: &str, what: String| BadOrigin { group: group.name().to_owned(), field: field.to_owned(), what };
+        let bad_url = |what| bad("origin.url", what);
+        let credentials = match self.credentials.get(&config.headers).or(before.credentials.get(&config.headers)) {
+            Some(credentials) => credentials.clone(),
+            None => Credentials::open(&config.headers, &origins.files)
+                .map(Arc::new)
+                .map_err(|(field, what)| bad(&field, what))?,
         };
-        self.tls.insert(trust.clone(), tls.clone());
+        self.credentials.insert(config.headers.clone(), credentials.clone());
+        let host = config.url.authority();
+        let authority: Authority = host.parse().map_err(|_| bad_url(format!("`{host}` is not a host")))?;
+        let trust = Trust::of(config);
+        let tls = trust.as_ref().map(|trust| self.tls(trust, config, &authority, before, origins)).transpose();
+        let tls = tls.map_err(|(field, what)| bad(field, what))?;
         let lifetimes = Lifetimes {
             idle: config.idle.duration(),
             max_age: config.max_connection_age.duration(),
             keep_alive: Lifetimes::ALIVE,
         };
-        let key = PoolKey { trust, authority: authority.clone(), lifetimes };
+        let key =
+            PoolKey { trust, server_name: config.tls.server_name.clone(), authority: authority.clone(), lifetimes };
         let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
-                Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, lifetimes, limit.clone())
+                let connector = Connector::new(&authority, tls, Resolver::system(), origins.limit.clone());
+                Pool::new(connector, lifetimes)
             }
         };
         self.pools.insert(key, pool.clone());
@@ -130,8 +154,31 @@ impl OriginSet {
             authority,
             scheme: if config.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
             host: config.host,
+            credentials,
             health,
             metrics: metrics.group(group.name()),
         })
+    }
+
+    /// Returns TLS to an origin. The error is the field and what is wrong with it.
+    fn tls(
+        &mut self,
+        trust: &Trust,
+        config: &groups::Origin,
+        authority: &Authority,
+        before: &Self,
+        origins: &Origins,
+    ) -> Result<Tls, (&'static str, String)> {
+        let field = if config.ca.is_some() && trust.client.is_none() { "origin.ca" } else { "origin.tls" };
+        let name = match &config.tls.server_name {
+            Some(name) => Tls::name(name).map_err(|what| ("origin.tls.serverName", what))?,
+            None => Tls::name(authority.host()).map_err(|what| ("origin.url", what))?,
+        };
+        let files = match self.tls.get(trust).or(before.tls.get(trust)) {
+            Some(files) => files.clone(),
+            None => trust.open(&origins.files).map_err(|what| (field, what))?,
+        };
+        self.tls.insert(trust.clone(), files.clone());
+        Ok(Tls { config: files, name, may_be_http2: trust.http2 })
     }
 }
