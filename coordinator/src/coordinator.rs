@@ -2,11 +2,13 @@
 
 use crate::{
     cache::{housekeeping, state::Cache},
+    certificates::Certificates,
     cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
     config::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
         tokens::Tokens,
+        watched_file::WatchedFiles,
     },
     departure,
     feed::Feed,
@@ -54,6 +56,7 @@ pub struct Coordinator {
     config: Config,
     cache: Arc<Cache>,
     reload: Reload,
+    certificates: Certificates,
     membership: Arc<Membership>,
     static_peers: Option<StaticPeers>,
     kube: Option<KubeDiscovery>,
@@ -93,6 +96,9 @@ impl Coordinator {
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(CoordinatorError::Config)?;
         let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(CoordinatorError::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
+        let watched = Arc::new(WatchedFiles::default());
+        let certificates =
+            Certificates::open(&config, &watched, &cache.cluster, &metrics).map_err(CoordinatorError::Config)?;
         let reload = Reload::start(
             &config,
             cache.clone(),
@@ -100,6 +106,7 @@ impl Coordinator {
             metrics.clone(),
             peer_tokens.clone(),
             admin_tokens.clone(),
+            watched,
         )
         .map_err(CoordinatorError::Config)?;
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone());
@@ -111,10 +118,10 @@ impl Coordinator {
             Listener::bind(at, metrics.connections(name), metrics.heads_refused(name), most)
                 .map_err(CoordinatorError::System)
         };
-        let data = port("data", config.listen, files / 2)?;
-        let admin = port("admin", config.admin_at(), (files / 64).min(256))?;
+        let data = port("data", config.listen, files / 2)?.with_tls(certificates.data());
+        let admin = port("admin", config.admin_at(), (files / 64).min(256))?.with_tls(certificates.admin());
         let status = port("status", config.status, (files / 64).min(256))?;
-        let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
+        let peer = port("peer", config.peer_listen, (files / 16).min(4096))?.with_tls(certificates.peer());
 
         let kube = match config.kube.clone() {
             Some(source) => Some(KubeDiscovery::start(source, &own(&config.name, &data, &peer)?).await?),
@@ -174,6 +181,7 @@ impl Coordinator {
             config,
             cache,
             reload,
+            certificates,
             membership,
             stopping,
         };
@@ -239,6 +247,7 @@ impl Coordinator {
         // Probes see until the very end that this coordinator stops.
         background.spawn(serve((self.status.0, self.status.1.routes()), ending.clone()));
         background.spawn(self.reload.run());
+        background.spawn(self.certificates.run());
         background.spawn(self.peer_sync.run());
         background.spawn(housekeeping::run(cache.clone(), {
             let mut ending = ending;

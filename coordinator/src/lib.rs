@@ -7,6 +7,8 @@
 
 mod bounded_lru;
 pub mod cache;
+#[cfg(feature = "program")]
+mod certificates;
 mod clock;
 pub mod cluster;
 #[cfg(feature = "program")]
@@ -16,7 +18,9 @@ pub mod config;
 pub mod config {
     pub mod peers_flag;
     pub mod regular_file;
+    pub mod secret;
     pub mod tokens;
+    pub mod watched_file;
 }
 pub mod consistency;
 #[cfg(feature = "program")]
@@ -40,3 +44,4 @@ pub mod settings;
 mod simulation;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

@@ -84,13 +84,18 @@ pub struct State {
 impl State {
     /// Creates the state for a proxy that speaks version `wire` of the feed.
     pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
-        let groups = config.groups.iter().map(|group| group.for_feed(wire));
+        // A group that is not for proxies is told, as off, only where its requests would be a later group's.
+        let count =
+            config.groups.iter().rposition(GroupConfig::is_for_proxies).map_or(0, |last| last.saturating_add(1));
+        let told = || config.groups.iter().take(count);
+        let groups = told().map(|group| group.for_feed(wire));
         let digests = if wire < 2 {
             BTreeMap::new()
         } else {
-            config.groups.iter().map(|group| (group.name.to_string(), group.digest())).collect()
+            told().map(|group| (group.name.to_string(), group.digest())).collect()
         };
-        let config = Config { version: config.version, debuggers: config.debuggers.clone(), groups: groups.collect() };
+        let debuggers = config.debuggers.iter().filter(|pattern| !pattern.is_dns()).cloned().collect();
+        let config = Config { version: config.version, debuggers, groups: groups.collect() };
         Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }
     }
 
@@ -135,6 +140,18 @@ mod tests {
         let mut all = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://secret:9", "host": "client", "ca": "/secret"}});
         all.as_object_mut().unwrap().extend(group.as_object().unwrap().clone());
         serde_json::from_value(serde_json::json!({"version": 1, "groups": [all]})).unwrap()
+    }
+
+    #[test]
+    fn proxies_are_told_of_no_callers_that_they_cannot_know() {
+        let told = |callers: Value| {
+            let state = State::new(3, "meshcache", &[], &config(serde_json::json!({"callers": callers})));
+            state.config.groups[0].callers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(serde_json::json!(["dns:a.test", "spiffe://d/a"])), ["spiffe://d/a"]);
+        assert_eq!(told(serde_json::json!(["dns:a.test"])), ["spiffe://!"], "nobody, and not everybody");
+        assert_eq!(told(serde_json::json!([])), [""; 0]);
+        assert_eq!(told(serde_json::json!(["*"])), ["*"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     cluster::{client::PeerClient, previous_rings::PreviousRings},
     telemetry::metrics::Metrics,
+    tls::PeerTls,
 };
 use arc_swap::ArcSwap;
 use meshcache_protocol::{Hash, Key, Peer, Ring};
@@ -86,6 +87,12 @@ impl Cluster {
         previous.push(ended, self.now());
         self.covered_owners.lock().retain(|name| ring.peer(name).is_some());
         previous
+    }
+
+    /// Sets what is shown to peers and asked of them: mutual TLS.
+    pub(crate) fn set_tls(&self, tls: Arc<PeerTls>) {
+        let _no_new_links = self.previous.lock();
+        self.peers.set_tls(tls);
     }
 
     /// Sets the links: to the peers of the ring, and to those of the rings before. The lock of these is held, so that

@@ -41,8 +41,11 @@ pub enum Command {
     Kubecache(KubecacheFlags),
     /// Get a URL. Status 0 if the response is a 2xx, else 1
     Probe {
-        /// http://HOST[:PORT]/PATH
+        /// http[s]://HOST[:PORT]/PATH
         url: String,
+        /// The authorities of an https:// URL (PEM). Default: the system's
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
     },
     /// Commands of the chart's hooks.
     #[command(flatten)]
@@ -112,8 +115,8 @@ pub struct CheckFlags {
     /// The groups to check, as for serving
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: PathBuf,
-    /// As for serving. Without xfcc, groups with `callers` are refused
-    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
+    /// As for serving. With none, groups with `callers` are refused
+    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc|tls")]
     pub identity: Identity,
 }
 
@@ -225,9 +228,36 @@ pub struct Flags {
     pub admin_token_file: Option<PathBuf>,
 
     /// Where a caller's mTLS identity is read. xfcc: the last element of x-forwarded-client-cert. Use it only behind a
-    /// proxy that sets that field: otherwise callers choose their identity themselves
-    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
+    /// proxy that sets that field: otherwise callers choose their identity themselves. tls: the client's certificate, by
+    /// an authority of --tls-client-ca: its SPIFFE id, else its DNS names (`dns:NAME` in `callers`)
+    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc|tls")]
     pub identity: Identity,
+
+    /// Speak TLS, and nothing else, on the data port and the admin port, with this certificate (PEM, with its chain).
+    /// Needs --tls-key. Like all files of certificates it is read again when it changes
+    #[arg(long, env = "MESHCACHE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert (PEM, unencrypted)
+    #[arg(long, env = "MESHCACHE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// With --identity tls: the authorities of clients' certificates (PEM). A client without one has no identity
+    #[arg(long, env = "MESHCACHE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Mutual TLS 1.3 between coordinators: this one's certificate (PEM, with its chain), for clients and servers, with
+    /// its --name as DNS name. All coordinators of a ring have it, or none. Needs --peer-key and --peer-ca
+    #[arg(long, env = "MESHCACHE_PEER_CERT", value_name = "FILE")]
+    pub peer_cert: Option<PathBuf>,
+
+    /// The key of --peer-cert (PEM, unencrypted)
+    #[arg(long, env = "MESHCACHE_PEER_KEY", value_name = "FILE")]
+    pub peer_key: Option<PathBuf>,
+
+    /// The authorities of coordinators' certificates (PEM). Use one that certifies nobody else
+    #[arg(long, env = "MESHCACHE_PEER_CA", value_name = "FILE")]
+    pub peer_ca: Option<PathBuf>,
 
     /// The filter, served as /filter/SHA256.wasm under its digest. Set in the image
     #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
@@ -276,13 +306,14 @@ pub enum RequestMetricsOf {
 
 impl ValueEnum for Identity {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::None, Self::Xfcc]
+        &[Self::None, Self::Xfcc, Self::Tls]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
             Self::None => PossibleValue::new("none").help("Nowhere"),
             Self::Xfcc => PossibleValue::new("xfcc").help("x-forwarded-client-cert"),
+            Self::Tls => PossibleValue::new("tls").help("The client's certificate"),
         })
     }
 }

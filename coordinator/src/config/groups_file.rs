@@ -134,7 +134,7 @@ impl GroupFiles {
                 && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
             {
                 let what = format!(
-                    "`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
+                    "`{}` needs --identity xfcc or tls: without it no caller has an identity, and only `*` matches",
                     String::from(never.clone())
                 );
                 return Err(ConfigError {
@@ -160,7 +160,20 @@ impl GroupFiles {
             return Err(loaded.locate(Problem {
                 group: Some(n),
                 field: "callers".into(),
-                what: "needs --identity xfcc: without it no caller has an identity".into(),
+                what: "needs --identity xfcc or tls: without it no caller has an identity".into(),
+            }));
+        }
+        if identity != Identity::Tls
+            && let Some((n, pattern)) = loaded
+                .groups
+                .iter()
+                .enumerate()
+                .find_map(|(n, group)| Some((n, group.config().callers.iter().find(|pattern| pattern.is_dns())?)))
+        {
+            return Err(loaded.locate(Problem {
+                group: Some(n),
+                field: "callers".into(),
+                what: format!("`{pattern}` needs --identity tls: DNS names are read from certificates alone"),
             }));
         }
         loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();

@@ -7,9 +7,12 @@ mod flags;
 pub mod groups_file;
 pub mod peers_flag;
 pub mod regular_file;
+pub mod secret;
 pub mod seeds;
 pub mod service_ref;
+pub mod tls_files;
 pub mod tokens;
+pub mod watched_file;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
@@ -30,6 +33,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tls_files::{PeerFiles, PortFiles};
 
 /// The flags, checked.
 #[derive(Clone, Debug)]
@@ -60,6 +64,10 @@ pub struct Config {
     pub admin_token_file: Option<PathBuf>,
     /// Where a caller's identity is read.
     pub identity: Identity,
+    /// The certificate of data and admin port; `None`: they speak plain text.
+    pub tls: Option<PortFiles>,
+    /// The certificate between coordinators; `None`: they speak plain text.
+    pub peer_tls: Option<PeerFiles>,
     /// The module that is served.
     pub filter: Option<PathBuf>,
     /// The installation's name in CDN-Loop and Cache-Status.
@@ -137,6 +145,11 @@ impl Config {
             let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
             return Err(format!("--name: `{name}` is not among --peers ({})", names.join(", ")));
         }
+        let tls = PortFiles::from_flags(flags.tls_cert, flags.tls_key, flags.tls_client_ca, flags.identity)?;
+        let peer_tls = PeerFiles::from_flags(flags.peer_cert, flags.peer_key, flags.peer_ca)?;
+        if seeds.is_some() && peer_tls.is_none() {
+            tracing::warn!("no --peer-cert: the peer token goes in clear to whoever answers at a seed's address");
+        }
         let many = kube.is_some() || seeds.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {
             tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
@@ -157,6 +170,8 @@ impl Config {
             peer_token_file: flags.peer_token_file,
             admin_token_file: flags.admin_token_file,
             identity: flags.identity,
+            tls,
+            peer_tls,
             filter: flags.filter,
             installation: flags.installation,
             drain_timeout: flags.drain_timeout.duration(),

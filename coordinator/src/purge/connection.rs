@@ -1,5 +1,6 @@
 //! A connection of its own to a peer, for purges: they are rare and must not wait behind other calls.
 
+use crate::cluster::{Cluster, client::tls_error};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -7,7 +8,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use meshcache_protocol::Peer;
 use serde::{Serialize, de::DeserializeOwned};
-use std::io;
+use std::{error::Error, io, sync::Arc};
 use tokio::net::TcpStream;
 
 /// The longest answer, bytes.
@@ -16,6 +17,7 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// A connection to a peer's port, kept while it works.
 pub(super) struct PeerConnection {
     peer: Peer,
+    cluster: Arc<Cluster>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -33,14 +35,15 @@ pub(super) enum CallError {
     Unresponsive(String),
 }
 
-fn unresponsive(error: impl ToString) -> CallError {
-    CallError::Unresponsive(error.to_string())
+fn unresponsive(error: impl Error + 'static) -> CallError {
+    let why = tls_error(&error).map_or_else(|| error.to_string(), |tls| format!("TLS: {tls}"));
+    CallError::Unresponsive(why)
 }
 
 impl PeerConnection {
     /// A connection that is opened by its first call.
-    pub(super) fn to(peer: &Peer) -> Self {
-        Self { peer: peer.clone(), sender: None }
+    pub(super) fn to(peer: &Peer, cluster: Arc<Cluster>) -> Self {
+        Self { peer: peer.clone(), cluster, sender: None }
     }
 
     /// Sends a request and reads the whole answer. Without a timeout: that is the caller's. A call that is dropped half
@@ -64,7 +67,8 @@ impl PeerConnection {
         sender.ready().await.map_err(unresponsive)?;
         let response = sender.send_request(request).await.map_err(unresponsive)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unresponsive)?.to_bytes();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| CallError::Unresponsive(error.to_string()))?.to_bytes();
         if status == StatusCode::BAD_REQUEST {
             return Err(CallError::NotUnderstood);
         }
@@ -82,6 +86,8 @@ impl PeerConnection {
         })?;
         // Calls are small, and waited for.
         let _ = stream.set_nodelay(true);
+        let security = self.cluster.peers.security(Some(&self.peer.name));
+        let stream = security.secure(stream).await.map_err(unresponsive)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unresponsive)?;
         // Ends with its sender.
         tokio::spawn(connection);

@@ -114,7 +114,7 @@ impl PeerSync {
 
     /// Asks one peer again and again. Never ends.
     async fn follow(self: Arc<Self>, peer: Peer) {
-        let mut connection = PeerConnection::to(&peer);
+        let mut connection = PeerConnection::to(&peer, self.cluster.clone());
         let mut requests = self.consistency.catch_up_requests();
         let mut pause = Some(first_interval(self.cluster.ring().peers().len(), &self.me, &peer.name));
         loop {

@@ -69,8 +69,10 @@ impl Purger {
         let mut acks = Acks::new(audience.iter().map(|peer| peer.name.clone()));
         let (call, mut calls) = (Arc::new(call), JoinSet::new());
         for peer in audience {
-            let (tokens, call) = (self.tokens.clone(), call.clone());
-            calls.spawn(async move { (tokio::time::timeout(TIMEOUT, send(&tokens, &peer, &call)).await, peer.name) });
+            let (tokens, call, cluster) = (self.tokens.clone(), call.clone(), self.cluster.clone());
+            calls.spawn(async move {
+                (tokio::time::timeout(TIMEOUT, send(&cluster, &tokens, &peer, &call)).await, peer.name)
+            });
         }
         while !acks.pending_have_no_lease(&self.unresponsive.names(), &self.listeners()) {
             let Some(ended) = calls.join_next().await else { break };
@@ -137,11 +139,16 @@ impl Purger {
 }
 
 /// Sends a purge to a peer, again and again until it is acknowledged or the peer refuses.
-async fn send(tokens: &Tokens, peer: &Peer, call: &PurgeCall) -> Result<PurgeReport, CallError> {
+async fn send(
+    cluster: &Arc<Cluster>,
+    tokens: &Tokens,
+    peer: &Peer,
+    call: &PurgeCall,
+) -> Result<PurgeReport, CallError> {
     let token = tokens.first().ok_or_else(|| CallError::Unresponsive("no --peer-token-file".into()))?;
     let mut call = Cow::Borrowed(call);
     loop {
-        match PeerConnection::to(peer).call(paths::PURGE, &*call, &token).await {
+        match PeerConnection::to(peer, cluster.clone()).call(paths::PURGE, &*call, &token).await {
             Err(CallError::NotUnderstood) if let Some(wider) = call.widened() => {
                 call = Cow::Owned(wider);
                 continue;

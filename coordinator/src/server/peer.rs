@@ -18,6 +18,7 @@ use crate::{
     purge::{Behind, PurgeCall, Purger},
     server::{Handler, data::too_many_fields},
     settings::{PeerTrust, Port},
+    tls::TlsSession,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -168,6 +169,7 @@ impl PeerPort {
 
     /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
     async fn announcement(&self, request: Request<Body>) -> Response<Body> {
+        let session = request.extensions().get::<TlsSession>().cloned();
         let body = match self.bodies.read(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
             Err(error) => return error.response(),
@@ -176,6 +178,10 @@ impl PeerPort {
             .map_err(|error| error.to_string())
             .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
         {
+            Ok(announcement) if !session.is_none_or(|session| session.proves(&announcement.peer.name)) => {
+                let why = format!("the certificate of this connection has no name `{}`\n", announcement.peer.name);
+                text(StatusCode::FORBIDDEN, why)
+            }
             Ok(announcement) => {
                 self.membership.receive(&announcement);
                 self.membership.own_departure().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))

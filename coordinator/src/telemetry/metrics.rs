@@ -12,6 +12,7 @@ use crate::{
         namespaces::Namespaces,
         register::{counter, counters, gauge, gauges},
         request_metrics::{Buckets, RequestMetrics},
+        tls_metrics::TlsMetrics,
     },
 };
 use meshcache_protocol::Reason;
@@ -61,6 +62,8 @@ pub struct Metrics {
     peeks_answered: IntCounterVec,
     pushed: IntCounterVec,
     received: IntCounterVec,
+    /// Handshakes and certificates.
+    pub(crate) tls: TlsMetrics,
     limits: LimitCounters,
     waiters: IntGauge,
     heads: IntGauge,
@@ -183,6 +186,7 @@ impl Metrics {
             peeks_answered,
             pushed,
             received,
+            tls: TlsMetrics::new(to)?,
             limits: LimitCounters::new(&counters(
                 to,
                 "meshcache_limits_met_total",

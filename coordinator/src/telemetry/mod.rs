@@ -8,8 +8,10 @@ pub(crate) mod limits;
 pub mod log;
 pub mod metrics;
 pub mod namespaces;
+pub(crate) mod rare;
 mod register;
 pub mod request_metrics;
 mod slowest_peer;
 #[cfg(test)]
 mod tests;
+mod tls_metrics;

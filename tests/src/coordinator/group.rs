@@ -24,7 +24,8 @@ pub struct Coordinators {
 }
 
 impl Coordinators {
-    /// Starts `n` with these groups (the YAML of `--config`) and these arguments, and waits until all are ready.
+    /// Starts `n` with these groups (the YAML of `--config`) and these arguments, and waits until all are ready. `{name}`
+    /// in an argument is the member's own name.
     pub async fn start(n: usize, groups: &str, arguments: &[&str]) -> Coordinators {
         let all: Vec<usize> = (0..n).collect();
         Coordinators::with_views(&vec![all; n], groups, arguments).await
@@ -58,11 +59,12 @@ impl Coordinators {
     ) -> Result<(Vec<Coordinator>, Vec<Vec<String>>), String> {
         let ports: Vec<Ports> = views.iter().map(|_| reserve()).collect();
         let peer = |i: &usize| format!("peer-{i}={}/{}", ports[*i].data, ports[*i].peer.port());
-        let told = |view: &Vec<usize>| {
+        let told = |(i, view): (usize, &Vec<usize>)| {
             let peers: Vec<String> = view.iter().map(peer).collect();
-            [arguments, &["--peers".to_owned(), peers.join(",")]].concat()
+            let own = arguments.iter().map(|argument| argument.replace("{name}", &format!("peer-{i}")));
+            own.chain(["--peers".to_owned(), peers.join(",")]).collect()
         };
-        let arguments: Vec<Vec<String>> = views.iter().map(told).collect();
+        let arguments: Vec<Vec<String>> = views.iter().enumerate().map(told).collect();
         // All are launched before the first is awaited: one may wait for the others before it says that it is ready.
         let launch = |(i, ports): (usize, &Ports)| {
             let (name, folder) = (format!("peer-{i}"), tempfile::tempdir().unwrap());

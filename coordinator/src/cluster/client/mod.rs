@@ -4,9 +4,11 @@ mod connector;
 mod credentials;
 mod link;
 mod patience;
+mod stream;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use link::Call;
+pub(crate) use stream::{PeerSecurity, tls_error};
 
 use crate::{
     clock::Clock,
@@ -16,8 +18,9 @@ use crate::{
     },
     origin::Failure,
     telemetry::metrics::Metrics,
+    tls::PeerTls,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use credentials::Needs;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
@@ -38,11 +41,27 @@ pub(crate) struct PeerClient {
     metrics: Arc<Metrics>,
     links: ArcSwap<HashMap<String, Arc<Link>>>,
     credentials: ArcSwap<Credentials>,
+    tls: ArcSwapOption<PeerTls>,
 }
 
 impl PeerClient {
     pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { clock, metrics, links: ArcSwap::default(), credentials: ArcSwap::default() }
+        let (links, credentials, tls) = (ArcSwap::default(), ArcSwap::default(), ArcSwapOption::default());
+        Self { clock, metrics, links, credentials, tls }
+    }
+
+    /// Sets what is shown to peers and asked of them. Connections are made anew.
+    pub(super) fn set_tls(&self, tls: Arc<PeerTls>) {
+        self.tls.store(Some(tls));
+        let renewed =
+            |(name, link): (&String, &Arc<Link>)| (name.clone(), Arc::new(link.renewed(self.security(Some(name)))));
+        self.links.store(Arc::new(self.links.load().iter().map(renewed).collect()));
+    }
+
+    /// Returns how a connection to a peer is secured. `name`: what it has to prove; `None`: its name is not known yet,
+    /// and the caller checks it ([`crate::tls::TlsSession`] comes with each response).
+    pub(crate) fn security(&self, name: Option<&str>) -> PeerSecurity {
+        PeerSecurity::of(self.tls.load().as_deref(), name)
     }
 
     /// Sets the peers: those of the ring, and those of the rings `before`. A peer whose address is the same keeps its
@@ -53,7 +72,7 @@ impl PeerClient {
             old.get(&peer.name)
                 .filter(|link| link.peer.peer == peer.peer)
                 .cloned()
-                .unwrap_or_else(|| Arc::new(Link::new(peer)))
+                .unwrap_or_else(|| Arc::new(self.new_link(peer)))
         };
         let gone = before.iter().filter(|peer| ring.peer(&peer.name).is_none());
         let links = gone
@@ -201,13 +220,13 @@ impl PeerClient {
         body: Vec<u8>,
         patience: Duration,
     ) -> Result<Response<Incoming>, Failure> {
-        let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(Link::new(peer)));
+        let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(self.new_link(peer)));
         self.call(&link, self.proof(Needs::Token)?, path, &Question::new(), body, patience).await
     }
 
     /// Asks whoever listens where a peer may be for the entries of no key. Returns the status: a coordinator has none.
     pub(crate) async fn probe(&self, peer: &Peer, patience: Duration) -> Result<StatusCode, Failure> {
-        let (link, proof) = (Link::new(peer), self.proof(Needs::Reach)?);
+        let (link, proof) = (self.new_link(peer), self.proof(Needs::Reach)?);
         Ok(self.answer(&link, proof, paths::PEEK, &Question::new(), Vec::new(), patience).await?.status())
     }
 
@@ -249,6 +268,10 @@ impl PeerClient {
             request.headers_mut().insert(AUTHORIZATION, proof);
         }
         link.send(request, patience).await
+    }
+
+    fn new_link(&self, peer: &Peer) -> Link {
+        Link::new(peer, self.security(Some(&peer.name)))
     }
 
     fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
