@@ -8,6 +8,7 @@ pub mod groups_file;
 pub mod peers_flag;
 pub mod regular_file;
 pub mod secret;
+pub mod seeds;
 pub mod service_ref;
 pub mod tls_files;
 pub mod tokens;
@@ -26,6 +27,7 @@ use extra_ports::ExtraPorts;
 use flags::RequestMetricsOf;
 use groups_file::GroupSource;
 use peers_flag::Member;
+use seeds::SeedConfig;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -52,6 +54,8 @@ pub struct Config {
     pub members: Option<Vec<Member>>,
     /// The objects of the Kubernetes API that are the ring instead.
     pub kube: Option<KubeSource>,
+    /// Where gossip finds its first peers; `None`: no gossip.
+    pub seeds: Option<SeedConfig>,
     /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
@@ -123,7 +127,8 @@ impl Config {
             flags.discovery_selector,
             flags.discovery_namespace,
         )?;
-        if kube.is_some() && flags.peers.is_some() {
+        let seeds = SeedConfig::from_flags(flags.discovery, flags.seeds, flags.peer_listen.port())?;
+        if (kube.is_some() || seeds.is_some()) && flags.peers.is_some() {
             return Err("--peers is for --discovery static".into());
         }
         let name = match flags.name {
@@ -142,7 +147,10 @@ impl Config {
         }
         let tls = PortFiles::from_flags(flags.tls_cert, flags.tls_key, flags.tls_client_ca, flags.identity)?;
         let peer_tls = PeerFiles::from_flags(flags.peer_cert, flags.peer_key, flags.peer_ca)?;
-        let many = kube.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
+        if seeds.is_some() && peer_tls.is_none() {
+            tracing::warn!("no --peer-cert: the tokens of peers go in clear, for whoever is on their way");
+        }
+        let many = kube.is_some() || seeds.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {
             tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
         }
@@ -155,6 +163,7 @@ impl Config {
             name,
             members: flags.peers,
             kube,
+            seeds,
             store_bytes: flags
                 .store_bytes
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
