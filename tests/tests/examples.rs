@@ -14,6 +14,8 @@ use tokio::{
     sync::Notify,
 };
 
+/// Each with a cluster of coordinators.
+const EXAMPLES: [&str; 5] = ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml", "vm.yaml"];
 /// Where envoy/kubernetes.yaml has the module.
 const MOUNTED: &str = "/filter/plugin.wasm";
 /// Where envoy/vm.yaml has the authority of the coordinators.
@@ -28,7 +30,10 @@ fn envoy_accepts_the_examples() {
     std::os::unix::fs::symlink(artifact::filter(), modules.join("meshcache_filter.wasm")).unwrap();
     let ca = root.path().join("ca.pem");
     std::fs::write(&ca, Authority::new().pem()).unwrap();
-    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "vm.yaml"] {
+    std::fs::create_dir(root.path().join("envoy")).unwrap();
+    let secret = "credentials-secret.yaml";
+    std::fs::copy(artifact::file("envoy").join(secret), root.path().join("envoy").join(secret)).unwrap();
+    for example in EXAMPLES {
         // Nothing is mounted here.
         let text = std::fs::read_to_string(artifact::file("envoy").join(example)).unwrap();
         let text = text.replace(MOUNTED, artifact::filter().to_str().unwrap());
@@ -131,11 +136,11 @@ fn every_proxy_finds_a_dead_connection_within_12_s_and_gives_a_busy_coordinator_
     );
     let rendered = chart::objects(&values).unwrap();
     let mut all = Vec::new();
-    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "vm.yaml"] {
+    for example in EXAMPLES {
         keepalives(&EnvoyConfig::example(example).bootstrap, &mut all);
     }
     rendered.iter().for_each(|object| keepalives(object, &mut all));
-    assert_eq!(all.len(), 4 + 2 + 1, "four files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
+    assert_eq!(all.len(), EXAMPLES.len() + 2 + 1, "the files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
     for keepalive in all {
         let seconds = |name: &str| {
             keepalive[name]

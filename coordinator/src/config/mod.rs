@@ -148,7 +148,7 @@ impl Config {
         let tls = PortFiles::from_flags(flags.tls_cert, flags.tls_key, flags.tls_client_ca, flags.identity)?;
         let peer_tls = PeerFiles::from_flags(flags.peer_cert, flags.peer_key, flags.peer_ca)?;
         if seeds.is_some() && peer_tls.is_none() {
-            tracing::warn!("no --peer-cert: the peer token goes in clear to whoever answers at a seed's address");
+            tracing::warn!("no --peer-cert: the tokens of peers go in clear, for whoever is on their way");
         }
         let many = kube.is_some() || seeds.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {

@@ -1,6 +1,9 @@
 //! A connection of its own to a peer, for purges: they are rare and must not wait behind other calls.
 
-use crate::cluster::{Cluster, client::tls_error};
+use crate::{
+    cluster::{Cluster, client::tls_error},
+    tls::TlsSession,
+};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,6 +22,9 @@ pub(super) struct PeerConnection {
     peer: Peer,
     cluster: Arc<Cluster>,
     sender: Option<SendRequest<Full<Bytes>>>,
+    /// Whether the peer has to prove its name; else any of its authority's will do, and who calls checks what it says.
+    is_named: bool,
+    session: Option<TlsSession>,
 }
 
 /// Why a call brought no answer.
@@ -43,7 +49,20 @@ fn unresponsive(error: impl Error + 'static) -> CallError {
 impl PeerConnection {
     /// A connection that is opened by its first call.
     pub(super) fn to(peer: &Peer, cluster: Arc<Cluster>) -> Self {
-        Self { peer: peer.clone(), cluster, sender: None }
+        Self { peer: peer.clone(), cluster, sender: None, is_named: true, session: None }
+    }
+
+    /// A connection to whoever listens at an address.
+    #[expect(dead_code, reason = "for discovery by addresses")]
+    pub(super) fn to_address(at: &str, cluster: Arc<Cluster>) -> Self {
+        let peer = Peer { name: at.to_owned(), data: at.to_owned(), peer: at.to_owned() };
+        Self { is_named: false, ..Self::to(&peer, cluster) }
+    }
+
+    /// Whether the other side of the last call has proved a name; without TLS nobody does.
+    #[expect(dead_code, reason = "for discovery by addresses")]
+    pub(super) fn may_be(&self, name: &str) -> bool {
+        self.session.as_ref().is_none_or(|session| session.proves(name))
     }
 
     /// Sends a request and reads the whole answer. Without a timeout: that is the caller's. A call that is dropped half
@@ -79,15 +98,16 @@ impl PeerConnection {
         serde_json::from_slice(&body).map_err(unresponsive)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, CallError> {
+    async fn connect(&mut self) -> Result<SendRequest<Full<Bytes>>, CallError> {
         let stream = TcpStream::connect(&self.peer.peer).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => CallError::Refused,
             _ => unresponsive(error),
         })?;
         // Calls are small, and waited for.
         let _ = stream.set_nodelay(true);
-        let security = self.cluster.peers.security(Some(&self.peer.name));
+        let security = self.cluster.peers.security(self.is_named.then_some(self.peer.name.as_str()));
         let stream = security.secure(stream).await.map_err(unresponsive)?;
+        self.session = stream.session().cloned();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unresponsive)?;
         // Ends with its sender.
         tokio::spawn(connection);

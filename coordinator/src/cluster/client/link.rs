@@ -88,6 +88,7 @@ impl Link {
             {
                 tracing::warn!(peer = self.peer.name, address = self.peer.peer, error = %tls, "no TLS with a peer");
             }
+            tracing::debug!(peer = self.peer.name, ?error, "call failed");
             failure(&error)
         })
     }

@@ -71,13 +71,20 @@ pub(crate) enum PeerStream {
     Tls(Box<TlsStream<TcpStream>>, TlsSession),
 }
 
+impl PeerStream {
+    /// Returns what the peer has proved.
+    pub(crate) fn session(&self) -> Option<&TlsSession> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(_, session) => Some(session),
+        }
+    }
+}
+
 impl Connection for PeerStream {
     fn connected(&self) -> Connected {
-        match self {
-            Self::Plain(_) => Connected::new(),
-            // It comes with each response.
-            Self::Tls(_, session) => Connected::new().extra(session.clone()),
-        }
+        // It comes with each response.
+        self.session().map_or_else(Connected::new, |session| Connected::new().extra(session.clone()))
     }
 }
 
