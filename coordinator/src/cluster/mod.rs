@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// The ring as this coordinator sees it, now and before, and the calls to its peers.
 pub struct Cluster {
-    me: String,
+    pub(crate) me: String,
     clock: Clock,
     pub(crate) peers: PeerClient,
     /// Its lock is held while the ring or the links to peers change.

@@ -6,6 +6,7 @@ use crate::{
     config::tokens::Tokens,
     consistency::{
         Consistency,
+        lease::LEASE,
         messages::{CatchUpRequest, CatchUpResponse},
         purge_log::Gap,
     },
@@ -66,7 +67,7 @@ impl Purger {
             (PurgeCall::Purge(purge), report)
         };
         let (ring, audience) = (self.cluster.ring(), self.consistency.audience());
-        let mut acks = Acks::new(audience.iter().map(|peer| peer.name.clone()));
+        let mut acks = Acks::new(&self.cluster.me, audience.iter().map(|peer| peer.name.clone()));
         let (call, mut calls) = (Arc::new(call), JoinSet::new());
         for peer in audience {
             let (tokens, call) = (self.tokens.clone(), call.clone());
@@ -94,6 +95,12 @@ impl Purger {
         }
         for peer in acks.pending() {
             self.add_unreached(&mut report, peer.clone(), "unresponsive, and no longer answering from its store");
+        }
+        let strangers = acks.strangers();
+        if !dry_run && !strangers.is_empty() {
+            // A lease of theirs that is newer than the last acknowledgement rests on an answer with the purge.
+            tracing::debug!(id = report.id, ?strangers, "purge waits until peers unknown here have heard of it");
+            tokio::time::sleep(Duration::from_millis(LEASE)).await;
         }
         report
     }
