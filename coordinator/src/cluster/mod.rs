@@ -6,6 +6,8 @@ pub(crate) mod client;
 pub mod membership;
 pub mod peer_lists;
 mod previous_rings;
+#[cfg(feature = "program")]
+pub mod seeds;
 pub mod static_peers;
 
 use crate::{

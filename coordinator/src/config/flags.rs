@@ -4,6 +4,7 @@ use crate::{
     config::{
         discovery::{Discovery, LabelSelector, Namespace},
         peers_flag::{Member, members},
+        seeds::SeedFlags,
         service_ref::ServiceRef,
     },
     settings::Identity,
@@ -176,8 +177,10 @@ pub struct Flags {
     pub name: Option<String>,
 
     /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service. pods:
-    /// the ready Pods with the labels of --discovery-selector that answer as coordinators
-    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods")]
+    /// the ready Pods with the labels of --discovery-selector that answer as coordinators. gossip, dns, gce: they tell
+    /// each other; the first ones are those of --seeds, of the name --discovery-name, or instances of Google Compute
+    /// Engine. docs/discovery.md says which one fits
+    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods|gossip|dns|gce")]
     pub discovery: Discovery,
 
     /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
@@ -200,6 +203,10 @@ pub struct Flags {
     /// With --discovery pods: their namespace. Default: this Pod's own
     #[arg(long, env = "MESHCACHE_DISCOVERY_NAMESPACE", value_name = "NAMESPACE")]
     pub discovery_namespace: Option<Namespace>,
+
+    /// Where gossip finds its first peers.
+    #[command(flatten)]
+    pub seeds: SeedFlags,
 
     /// The limit of the store, bookkeeping included. The process needs about a quarter more, and memory for its
     /// connections. Default: half of the cgroup's memory limit, 1GiB without one
