@@ -3,6 +3,7 @@
 pub mod announcements;
 pub(crate) mod announcer;
 pub(crate) mod client;
+pub mod gossip;
 pub mod membership;
 pub mod peer_lists;
 mod previous_rings;
