@@ -1,5 +1,6 @@
 //! Which peers have acknowledged a purge, and which need not be waited for.
 
+use meshcache_protocol::Peer;
 use std::collections::BTreeSet;
 
 /// The acknowledgements of one purge.
@@ -13,11 +14,16 @@ pub(super) struct Acks {
 }
 
 impl Acks {
-    /// `me`: this coordinator.
-    pub(super) fn new(me: &str, audience: impl Iterator<Item = String>) -> Self {
-        let pending: BTreeSet<String> = audience.collect();
-        let known = pending.iter().cloned().chain([me.to_owned()]).collect();
-        Self { known, pending, listeners: Vec::new() }
+    /// Nobody's. `me`: this coordinator.
+    pub(super) fn new(me: &str) -> Self {
+        Self { known: BTreeSet::from([me.to_owned()]), pending: BTreeSet::new(), listeners: Vec::new() }
+    }
+
+    /// Adds those whom it was not sent to yet. Returns them.
+    pub(super) fn add(&mut self, audience: Vec<Peer>) -> Vec<Peer> {
+        let new: Vec<Peer> = audience.into_iter().filter(|peer| self.known.insert(peer.name.clone())).collect();
+        self.pending.extend(new.iter().map(|peer| peer.name.clone()));
+        new
     }
 
     /// Records that a peer has carried out the purge, and its listeners. A peer of an older version does not name them.
@@ -31,9 +37,9 @@ impl Acks {
         self.pending.remove(peer);
     }
 
-    /// The peers without an acknowledgement or a failure.
-    pub(super) fn pending(&self) -> &BTreeSet<String> {
-        &self.pending
+    /// Takes the peers without an acknowledgement or a failure.
+    pub(super) fn take_pending(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.pending)
     }
 
     /// Whether all pending peers have stopped answering from their stores, so that waiting for the end of their leases
@@ -69,7 +75,10 @@ mod tests {
     }
 
     fn acks(audience: &[&str], acknowledged: &[(&str, Option<&[&str]>)]) -> Acks {
-        let mut acks = Acks::new("me", names(audience).into_iter());
+        let mut acks = Acks::new("me");
+        let peer = |name: &&str| Peer { name: (*name).to_owned(), data: String::new(), peer: String::new() };
+        assert_eq!(acks.add(audience.iter().map(peer).collect()).len(), audience.len());
+        assert!(acks.add(audience.iter().map(peer).collect()).is_empty(), "each once");
         for (name, listeners) in acknowledged {
             acks.acknowledge(name, listeners.map(|all| names(all).into_iter().collect()));
         }

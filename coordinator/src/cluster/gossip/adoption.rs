@@ -77,8 +77,9 @@ impl Gossip {
 
     /// Numbers this start later than the one of its name in the first list that it hears of.
     fn start_after_its_name(&mut self, list: &List) {
-        let found = list.rank(self.me.name()).and_then(|rank| list.members().get(rank));
-        if let Some(found) = found.filter(|found| found.supersedes(&self.me) || found.start == self.me.start) {
+        let found =
+            list.rank(self.me.name()).and_then(|rank| list.members().get(rank)).filter(|found| **found != self.me);
+        if let Some(found) = found.filter(|found| found.start >= self.me.start) {
             self.me.start = found.start.saturating_add(1);
         }
     }
