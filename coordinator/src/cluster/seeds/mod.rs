@@ -1,7 +1,11 @@
 //! Seeds: the addresses at which gossip finds its first peers, asked for again and again.
 
+mod dns;
+mod gce;
 mod list;
 
+pub use dns::DnsSeeds;
+pub use gce::GceSeeds;
 pub use list::SeedList;
 
 use crate::{config::seeds::SeedConfig, jitter::random};
@@ -9,37 +13,46 @@ use std::{net::SocketAddr, time::Duration};
 
 /// The pause before a source is asked again, if it has never answered.
 const FIRST: Duration = Duration::from_secs(2);
+/// The most addresses that are asked: gossip needs one that answers.
+const MAX_SEEDS: usize = 1000;
 
 /// What knows the seeds.
 #[derive(Debug)]
 pub enum SeedSource {
     /// A list.
     List(SeedList),
+    /// A name in DNS.
+    Dns(DnsSeeds),
+    /// Instances of Google Compute Engine.
+    Gce(Box<GceSeeds>),
 }
 
 impl SeedSource {
     /// The source of a configuration. `peer_port`: the port of those for whom the source knows none, which is this
     /// coordinator's own.
     pub fn new(config: SeedConfig, peer_port: u16) -> Result<Self, String> {
-        let _ = peer_port;
         match config {
             SeedConfig::List(seeds) => Ok(Self::List(SeedList::new(seeds))),
-            SeedConfig::Dns { .. } | SeedConfig::Gce { .. } => Err("not yet".into()),
+            SeedConfig::Dns { name, resolver } => Ok(Self::Dns(DnsSeeds::new(name, resolver, peer_port))),
+            SeedConfig::Gce(config) => Ok(Self::Gce(Box::new(GceSeeds::new(config, peer_port)?))),
         }
     }
 
     /// Asks for the addresses of peer ports, this coordinator's own among them or not. They are in order, each once,
     /// and at least one.
-    pub async fn addresses(&mut self) -> Result<Vec<SocketAddr>, SeedError> {
+    async fn addresses(&mut self) -> Result<Vec<SocketAddr>, SeedError> {
         match self {
             Self::List(list) => list.addresses().await,
+            Self::Dns(dns) => dns.addresses().await,
+            Self::Gce(gce) => gce.addresses().await,
         }
     }
 
     /// The pause before it is asked again.
     fn interval(&self) -> Duration {
         match self {
-            Self::List(_) => Duration::from_secs(5),
+            Self::List(_) | Self::Dns(_) => Duration::from_secs(5),
+            Self::Gce(_) => Duration::from_secs(30),
         }
     }
 }
@@ -50,6 +63,15 @@ pub enum SeedError {
     /// A host of the list, or the name in DNS.
     #[error("{0}")]
     Name(String),
+    /// The source answers, and knows none.
+    #[error("{0}")]
+    Empty(String),
+    /// The metadata server of an instance.
+    #[error("metadata server: {0}")]
+    Metadata(String),
+    /// The API that lists instances.
+    #[error("{0}")]
+    Api(String),
 }
 
 impl SeedError {
@@ -57,6 +79,9 @@ impl SeedError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Name(_) => "name",
+            Self::Empty(_) => "empty",
+            Self::Metadata(_) => "metadata",
+            Self::Api(_) => "api",
         }
     }
 }
@@ -67,18 +92,29 @@ pub struct Seeds {
     source: SeedSource,
     last: Vec<SocketAddr>,
     trouble: Option<SeedError>,
+    has_too_many: bool,
 }
 
 impl Seeds {
     /// A source that has not been asked.
     pub fn new(source: SeedSource) -> Self {
-        Self { source, last: Vec::new(), trouble: None }
+        Self { source, last: Vec::new(), trouble: None, has_too_many: false }
     }
 
-    /// Asks the source. If that fails, the last good answer stays, and one line says so, not each time.
+    /// Asks the source for addresses of peer ports, this coordinator's own among them or not. If that fails, the last
+    /// good answer stays, and one line says so, not each time.
     pub async fn refresh(&mut self) -> &[SocketAddr] {
         match self.source.addresses().await {
-            Ok(found) => {
+            Ok(mut found) => {
+                if found.len() > MAX_SEEDS && !self.has_too_many {
+                    tracing::warn!(
+                        found = found.len(),
+                        asked = MAX_SEEDS,
+                        "more seeds than are asked: the first in order"
+                    );
+                }
+                self.has_too_many = found.len() > MAX_SEEDS;
+                found.truncate(MAX_SEEDS);
                 if self.trouble.take().is_some() {
                     tracing::info!(seeds = found.len(), "seeds are found again");
                 }

@@ -4,12 +4,11 @@ mod gce;
 mod ini;
 mod names;
 
-pub use gce::{GceMatch, Pair, Zones};
+pub use gce::{GceMatch, GceName, Pair, Zones};
 pub use names::{DnsName, Seed};
 
-use crate::config::{discovery::Discovery, seeds::gce::GceName};
+use crate::config::discovery::Discovery;
 use clap::Args;
-use http::Uri;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// The flags that say where the first peers are found.
@@ -54,7 +53,11 @@ pub struct SeedFlags {
 
     /// The Compute Engine API, for tests
     #[arg(long, env = "MESHCACHE_DISCOVERY_ENDPOINT", value_name = "URL", hide = true)]
-    pub discovery_endpoint: Option<Uri>,
+    pub discovery_endpoint: Option<String>,
+
+    /// The metadata server, as Google's own clients read it
+    #[arg(long, env = "GCE_METADATA_HOST", value_name = "HOST[:PORT]", hide = true)]
+    pub discovery_metadata_host: Option<String>,
 }
 
 /// Where the first peers are found.
@@ -70,12 +73,18 @@ pub enum SeedConfig {
         resolver: Option<SocketAddr>,
     },
     /// By the instances of a project.
-    Gce {
-        /// Which of them.
-        matching: GceMatch,
-        /// The API; `None`: Google's.
-        endpoint: Option<Uri>,
-    },
+    Gce(GceConfig),
+}
+
+/// Instances of Google Compute Engine, and where they are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GceConfig {
+    /// Which instances.
+    pub matching: GceMatch,
+    /// The API's URL; `None`: Google's.
+    pub endpoint: Option<String>,
+    /// The metadata server's host; `None`: the usual one.
+    pub metadata: Option<String>,
 }
 
 /// What is said of EC2. A crate that signs its API's requests (SigV4) brings 22 others.
@@ -120,7 +129,11 @@ impl SeedConfig {
                     },
                     None => GceMatch::from_flags(&flags)?,
                 };
-                Self::Gce { matching, endpoint: flags.discovery_endpoint }
+                Self::Gce(GceConfig {
+                    matching,
+                    endpoint: flags.discovery_endpoint,
+                    metadata: flags.discovery_metadata_host,
+                })
             }
         }))
     }
