@@ -6,7 +6,7 @@ use crate::{
         Config,
         watched_file::{Watched, WatchedFiles},
     },
-    server::PortHandshakes,
+    server::{Listeners, PortHandshakes},
     telemetry::metrics::Metrics,
     tls::{File, Lifetime, PeerTls, PortTls},
 };
@@ -65,19 +65,17 @@ impl Certificates {
         Ok(certificates)
     }
 
-    /// Returns TLS of the data port.
-    pub(crate) fn data(&self) -> Option<PortHandshakes> {
-        self.ports.as_ref().map(|(_, data, _)| self.handshakes("data", data))
-    }
-
-    /// Returns TLS of the admin port.
-    pub(crate) fn admin(&self) -> Option<PortHandshakes> {
-        self.ports.as_ref().map(|(_, _, admin)| self.handshakes("admin", admin))
-    }
-
-    /// Returns TLS of the peer port.
-    pub(crate) fn peer(&self) -> Option<PortHandshakes> {
-        self.peers.as_ref().map(|(_, peer)| self.handshakes("peer", peer))
+    /// Has those ports speak TLS that have a certificate.
+    pub(crate) fn secure(&self, ports: Listeners) -> Listeners {
+        let data = self.ports.as_ref().map(|(_, data, _)| self.handshakes("data", data));
+        let admin = self.ports.as_ref().map(|(_, _, admin)| self.handshakes("admin", admin));
+        let peer = self.peers.as_ref().map(|(_, peer)| self.handshakes("peer", peer));
+        Listeners {
+            data: ports.data.with_tls(data),
+            admin: ports.admin.with_tls(admin),
+            peer: ports.peer.with_tls(peer),
+            ..ports
+        }
     }
 
     fn handshakes(&self, port: &'static str, config: &PortConfig) -> PortHandshakes {

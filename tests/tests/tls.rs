@@ -68,8 +68,7 @@ const PORT: [(&str, &str); 2] = [("--tls-cert", "{name}.pem"), ("--tls-key", "{n
 async fn start(folder: &Folder, flags: &[(&str, &str)], origin: &Origin) -> Coordinators {
     // With a small machine's time gone into clients, a second of silence says nothing about an owner.
     let groups = Groups::example().plus("g", json!({"patience": "10s", "origin": {"url": origin.url()}}));
-    let mut arguments = folder.arguments(flags);
-    arguments.extend(["--log-level".to_owned(), "debug".to_owned()]);
+    let arguments = folder.arguments(flags);
     Coordinators::start(3, &groups.yaml(), &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
@@ -198,9 +197,6 @@ async fn while_authority_and_certificates_are_replaced_no_request_fails() {
     }
     await_until(async || hearing(&coordinators).await == 3, SOON, "they hear each other").await;
     let loads = coordinators.sum("groupcache_local_load_total", &[("group", "g")]).await;
-    let all = coordinators.metrics().await;
-    let problems: Vec<_> =
-        all.iter().flat_map(|all| &all.0).filter(|(name, n)| name.contains("peer_failures") && **n > 0.0).collect();
-    let logs: Vec<_> = coordinators.all.iter().map(|member| member.process.log()).collect();
-    assert!(loads <= 510.0, "{loads} loads of 500 things; {problems:?}; {}", logs.join("\n"));
+    let failed = coordinators.sum("meshcache_peer_failures_total", &[]).await;
+    assert!(loads <= 510.0, "{loads} loads of 500 things, {failed} calls to peers that failed");
 }

@@ -18,7 +18,10 @@ use meshcache_protocol::{
     groups::{Errors, OriginUrl},
     units::{Size, Span},
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// A shared HTTP cache: alone in front of one origin, or one of several that share a mesh's keys.
 #[derive(Clone, Debug, Parser)]
@@ -207,6 +210,11 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DISCOVERY_NAMESPACE", value_name = "NAMESPACE")]
     pub discovery_namespace: Option<Namespace>,
 
+    /// With --discovery gossip, dns and gce: the address at which the others reach this coordinator, with the port
+    /// numbers of --listen and --peer-listen. Default: where it listens; of [::], the address of its way out
+    #[arg(long, env = "MESHCACHE_ADVERTISE", value_name = "IP", value_parser = advertised)]
+    pub advertise: Option<IpAddr>,
+
     /// Where gossip finds its first peers.
     #[command(flatten)]
     pub seeds: SeedFlags,
@@ -346,6 +354,15 @@ fn members_list(text: &str) -> Result<Members, String> {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "expected an IP address and a port, for example [::]:8080, 127.0.0.1:8080 or :8080".into())
+}
+
+fn advertised(text: &str) -> Result<IpAddr, String> {
+    let ip = text.parse().map_err(|_| "expected an IP address, for example 10.0.0.5 or fd00::5")?;
+    if IpAddr::is_unspecified(&ip) {
+        Err(format!("{ip} is every address: write the one that others reach"))
+    } else {
+        Ok(ip)
+    }
 }
 
 fn installation(text: &str) -> Result<String, String> {

@@ -56,6 +56,8 @@ pub struct Config {
     pub kube: Option<KubeSource>,
     /// Where gossip finds its first peers; `None`: no gossip.
     pub seeds: Option<SeedConfig>,
+    /// Where the others reach this one; `None`: where it listens.
+    pub advertise: Option<IpAddr>,
     /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
@@ -131,6 +133,12 @@ impl Config {
         if (kube.is_some() || seeds.is_some()) && flags.peers.is_some() {
             return Err("--peers is for --discovery static".into());
         }
+        if seeds.is_some() && flags.peer_token_file.is_none() {
+            return Err("--discovery gossip, dns and gce need --peer-token-file: members prove themselves by it".into());
+        }
+        if flags.advertise.is_some() && seeds.is_none() {
+            return Err("--advertise is for --discovery gossip, dns and gce".into());
+        }
         let name = match flags.name {
             Some(name) => name,
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -150,7 +158,7 @@ impl Config {
         if seeds.is_some() && peer_tls.is_none() {
             tracing::warn!("no --peer-cert: the tokens of peers go in clear, for whoever is on their way");
         }
-        let many = kube.is_some() || seeds.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
+        let many = kube.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {
             tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
         }
@@ -164,6 +172,7 @@ impl Config {
             members: flags.peers,
             kube,
             seeds,
+            advertise: flags.advertise,
             store_bytes: flags
                 .store_bytes
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),

@@ -36,6 +36,9 @@ pub(super) enum CallError {
     /// The peer does not understand the call: it is of an older version.
     #[error("it answers 400")]
     NotUnderstood,
+    /// The peer has no token in common with this one.
+    #[error("it refuses the token")]
+    TokenRefused,
     /// Anything else: the peer may be alive.
     #[error("{0}")]
     Unresponsive(String),
@@ -53,14 +56,12 @@ impl PeerConnection {
     }
 
     /// A connection to whoever listens at an address.
-    #[expect(dead_code, reason = "for discovery by addresses")]
     pub(super) fn to_address(at: &str, cluster: Arc<Cluster>) -> Self {
         let peer = Peer { name: at.to_owned(), data: at.to_owned(), peer: at.to_owned() };
         Self { is_named: false, ..Self::to(&peer, cluster) }
     }
 
     /// Whether the other side of the last call has proved a name; without TLS nobody does.
-    #[expect(dead_code, reason = "for discovery by addresses")]
     pub(super) fn may_be(&self, name: &str) -> bool {
         self.session.as_ref().is_none_or(|session| session.proves(name))
     }
@@ -90,6 +91,9 @@ impl PeerConnection {
         let body = body.map_err(|error| CallError::Unresponsive(error.to_string()))?.to_bytes();
         if status == StatusCode::BAD_REQUEST {
             return Err(CallError::NotUnderstood);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(CallError::TokenRefused);
         }
         if status != StatusCode::OK {
             return Err(CallError::Unresponsive(format!("it answers {status}")));

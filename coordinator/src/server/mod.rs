@@ -10,6 +10,8 @@ mod descriptors;
 #[cfg(feature = "program")]
 mod extra_ports;
 mod handshake;
+#[cfg(feature = "program")]
+mod listeners;
 mod peer;
 mod ports;
 #[cfg(feature = "program")]
@@ -22,6 +24,8 @@ pub(crate) use descriptors::raise_descriptor_limit;
 #[cfg(feature = "program")]
 pub(crate) use extra_ports::ExtraServers;
 pub(crate) use handshake::PortHandshakes;
+#[cfg(feature = "program")]
+pub(crate) use listeners::{Listeners, own_peer};
 pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;
 pub use ports::Ports;

@@ -75,23 +75,40 @@ impl Link {
         }
     }
 
-    /// Sends a request, and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+    /// Sends a request, and waits for the head of its answer. `request`: makes it.
+    pub(super) async fn send(
+        &self,
+        request: impl Fn() -> Option<Request<Body>>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
         timeout(patience, self.send_untimed(request)).await.map_err(|_| Failure::Timeout)?
     }
 
     /// Sends a request without a timeout: that is the caller's.
-    pub(super) async fn send_untimed(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
-        self.client.request(request).await.map_err(|error| {
+    pub(super) async fn send_untimed(
+        &self,
+        request: impl Fn() -> Option<Request<Body>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut sent = self.client.request(request().ok_or(Failure::Internal)?).await;
+        if sent.as_ref().is_err_and(|error| has_ended_well(error)) {
+            sent = self.client.request(request().ok_or(Failure::Internal)?).await;
+        }
+        sent.map_err(|error| {
             if let Some(tls) = tls_error(&error)
                 && self.log.is_due()
             {
                 tracing::warn!(peer = self.peer.name, address = self.peer.peer, error = %tls, "no TLS with a peer");
             }
-            tracing::debug!(peer = self.peer.name, ?error, "call failed");
             failure(&error)
         })
     }
+}
+
+/// Whether the peer has ended the connection to have it made anew (GOAWAY without an error). hyper gives such an error
+/// for a request that was sent just before, too.
+fn has_ended_well(error: &legacy::Error) -> bool {
+    let is_good_end = |h2: &h2::Error| h2.is_remote() && h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+    causes(error).any(|cause| cause.downcast_ref::<h2::Error>().is_some_and(is_good_end))
 }
 
 /// Classifies an error. A peer that cannot be reached is gone; whether the name, the route or the port is to blame does

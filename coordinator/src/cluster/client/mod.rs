@@ -21,6 +21,7 @@ use crate::{
     tls::PeerTls,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use credentials::Needs;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
@@ -166,7 +167,7 @@ impl PeerClient {
     ) -> Result<(Verdict, Response<Incoming>), Failure> {
         let link = self.link(peer)?;
         let proof = self.proof(Needs::Reach)?;
-        let request = hop_request(peer, head, question, proof, is_load).ok_or(Failure::Internal)?;
+        let request = || hop_request(peer, head, question, proof.clone(), is_load);
         let verdict = |response: &Response<Incoming>| {
             response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()))
         };
@@ -259,14 +260,18 @@ impl PeerClient {
             .path_and_query(path)
             .build()
             .map_err(|_| Failure::Internal)?;
-        let mut request = Request::post(uri)
-            .version(http::Version::HTTP_2)
-            .header(header::WIRE, question.to_string())
-            .body(body.into())
-            .map_err(|_| Failure::Internal)?;
-        if let Some(proof) = proof {
-            request.headers_mut().insert(AUTHORIZATION, proof);
-        }
+        let body = Bytes::from(body);
+        let request = || {
+            let mut request = Request::post(uri.clone())
+                .version(http::Version::HTTP_2)
+                .header(header::WIRE, question.to_string())
+                .body(body.clone().into())
+                .ok()?;
+            if let Some(proof) = &proof {
+                request.headers_mut().insert(AUTHORIZATION, proof.clone());
+            }
+            Some(request)
+        };
         link.send(request, patience).await
     }
 
@@ -289,14 +294,18 @@ impl PeerClient {
         let link = self.link(peer)?;
         let question = Question { hop: true, ..Question::new() };
         let proof = self.proof(Needs::Reach)?;
-        let mut request = hop_request(peer, head, &question, proof, true).ok_or(Failure::Internal)?;
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = Uri::builder()
+        let uri = Uri::builder()
             .scheme("http")
             .authority(peer)
             .path_and_query(path)
             .build()
             .map_err(|_| Failure::Internal)?;
+        let request = || {
+            let mut request = hop_request(peer, head, &question, proof.clone(), true)?;
+            *request.method_mut() = http::Method::POST;
+            *request.uri_mut() = uri.clone();
+            Some(request)
+        };
         let response = link.send(request, patience).await?;
         if response.status().is_success() { Ok(()) } else { Err(Failure::BadResponse) }
     }
