@@ -73,7 +73,7 @@ impl Gossip {
             self.start_after_its_name(&list);
         }
         if before.as_ref().is_some_and(|before| before.id().lineage != list.id().lineage) {
-            self.tell(&self.me.name().to_owned(), MemberChange::Merged);
+            self.tell_own(MemberChange::Merged);
         }
         let mut contacts = Vec::with_capacity(list.members().len());
         for member in list.members() {
@@ -95,7 +95,7 @@ impl Gossip {
             .and_then(|rank| list.members().get(rank))
             .is_some_and(|member| member.supersedes(&self.me))
         {
-            self.tell(&self.me.name().to_owned(), MemberChange::NameTaken);
+            self.tell_own(MemberChange::NameTaken);
         }
         (self.contacts, self.list, self.made_by, self.adopted) = (contacts, Some(list), made_by, now);
         (self.voter, self.campaign, self.is_behind) = (Voter::default(), None, false);

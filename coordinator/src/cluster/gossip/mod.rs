@@ -299,6 +299,11 @@ impl Gossip {
         }
     }
 
+    fn tell_own(&mut self, change: MemberChange) {
+        let name = self.me.name().to_owned();
+        self.tell(&name, change);
+    }
+
     fn rank(&self, name: &str) -> Option<usize> {
         self.list.as_ref()?.rank(name)
     }

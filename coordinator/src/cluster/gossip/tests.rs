@@ -16,8 +16,11 @@ fn identity(n: usize, start: u64) -> Identity {
     Identity { peer: Peer { name: format!("p{n:04}"), data: at.clone(), peer: at }, start }
 }
 
+/// Who goes, by places, and who comes, by numbers and starts.
+type Changes = Vec<(Vec<usize>, Vec<(usize, u64)>)>;
+
 /// A chain of lists, each made of the one before.
-fn chain(changes: &[(Vec<usize>, Vec<(usize, u64)>)]) -> Vec<List> {
+fn chain(changes: &Changes) -> Vec<List> {
     let mut lists = vec![List::founded_by(&identity(0, 1), 0)];
     for (remove, add) in changes {
         let last = lists.last().unwrap();
@@ -28,7 +31,7 @@ fn chain(changes: &[(Vec<usize>, Vec<(usize, u64)>)]) -> Vec<List> {
     lists
 }
 
-fn changes() -> impl Strategy<Value = Vec<(Vec<usize>, Vec<(usize, u64)>)>> {
+fn changes() -> impl Strategy<Value = Changes> {
     vec((vec(any::<usize>(), 0..3), vec(any::<(usize, u64)>(), 0..4)), 1..8)
 }
 

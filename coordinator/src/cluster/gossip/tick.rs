@@ -49,7 +49,7 @@ impl Gossip {
         }
         if self.list.is_none() && self.may_found(now) {
             self.adopt(List::founded_by(&self.me, now), None, now);
-            self.tell(&self.me.name().to_owned(), MemberChange::Founded);
+            self.tell_own(MemberChange::Founded);
         }
         self.note_suspicions(now);
         self.vote(now);
