@@ -42,10 +42,11 @@ demo: setup wasm ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all
 test: setup ## all tests, end to end ones with the real Envoy included (see scripts/tests --help)
 	@scripts/setup wasm-test chart
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
+	@scripts/setup vm || echo "docs/vm.md is not run: see above" >&2
 	@scripts/tests
 
 ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `make test-kube`, with one build and side by side
-	@scripts/setup wasm-test chart
+	@scripts/setup wasm-test chart vm
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/tests --ci
 

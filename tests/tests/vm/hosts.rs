@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use meshcache_tests::{Process, artifact, process::Signal, wait::SOON, wait::await_some};
+use meshcache_tests::{
+    artifact,
+    process::{Process, Signal},
+    wait::{SOON, await_some},
+};
 use tempfile::TempDir;
 
 /// The name server's address.
@@ -26,7 +30,7 @@ const STAND_INS: [(&str, &str); 3] = [
 ];
 
 /// All hosts, and the folder with what is theirs.
-pub struct Hosts {
+pub(crate) struct Hosts {
     folder: TempDir,
     switch: Process,
     hosts: BTreeMap<String, Host>,
@@ -42,7 +46,7 @@ struct Host {
 
 impl Hosts {
     /// A network with a switch, and these hosts with these addresses.
-    pub async fn start(addresses: &[(&str, &str)]) -> Hosts {
+    pub(crate) async fn start(addresses: &[(&str, &str)]) -> Hosts {
         let folder = tempfile::tempdir().unwrap();
         let setup = format!(
             "ip link set lo up && ip link add br0 type bridge && ip addr add {NAME_SERVER}/24 dev br0 && ip link set br0 up"
@@ -96,7 +100,7 @@ impl Hosts {
     }
 
     /// Answers these names.
-    pub fn serve_names(&mut self, records: &[(String, String)]) {
+    pub(crate) fn serve_names(&mut self, records: &[(String, String)]) {
         let mut dnsmasq = enter(&self.switch, &["--net"]);
         dnsmasq.args(["dnsmasq", "--keep-in-foreground", "--no-hosts", "--no-resolv", "--user=root", "--pid-file="]);
         dnsmasq.args(["--bind-interfaces", "--log-facility=-", "--local=/example.com/"]);
@@ -106,19 +110,19 @@ impl Hosts {
     }
 
     /// Writes a file on a host.
-    pub fn write(&self, host: &str, path: &str, text: &str) {
+    pub(crate) fn write(&self, host: &str, path: &str, text: &str) {
         let file = self.root(host).join(path.trim_start_matches('/'));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
 
     /// Runs a command on a host to its end; it must end well. Returns what it printed.
-    pub fn run(&self, host: &str, line: &str) -> String {
+    pub(crate) fn run(&self, host: &str, line: &str) -> String {
         good(self.command(host, line).output().unwrap())
     }
 
     /// Runs a command on a host again and again until its output fits.
-    pub async fn run_until(&self, host: &str, line: &str, fits: impl Fn(&str) -> bool) -> String {
+    pub(crate) async fn run_until(&self, host: &str, line: &str, fits: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
         let probe = || {
             let output = self.command(host, line).output().unwrap();
@@ -132,7 +136,7 @@ impl Hosts {
     }
 
     /// Starts a unit of a host.
-    pub fn start_unit(&mut self, host: &str, unit: &str) {
+    pub(crate) fn start_unit(&mut self, host: &str, unit: &str) {
         let text = fs::read_to_string(self.root(host).join(format!("etc/systemd/system/{unit}.service"))).unwrap();
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         let environment =
@@ -141,7 +145,7 @@ impl Hosts {
     }
 
     /// Starts a program of a host as a unit.
-    pub fn start_program(&mut self, host: &str, unit: &str, line: &str) {
+    pub(crate) fn start_program(&mut self, host: &str, unit: &str, line: &str) {
         let command = self.command(host, line);
         let process = Process::start(
             &format!("{unit} on {host}"),
@@ -152,7 +156,7 @@ impl Hosts {
     }
 
     /// Stops a unit of a host as systemd does.
-    pub async fn stop_unit(&mut self, host: &str, unit: &str) {
+    pub(crate) async fn stop_unit(&mut self, host: &str, unit: &str) {
         let mut process = self.hosts.get_mut(host).unwrap().units.remove(unit).unwrap();
         process.signal(Signal::TERM);
         let status = process.exit(Duration::from_secs(40)).await;
@@ -160,7 +164,7 @@ impl Hosts {
     }
 
     /// What a unit has written.
-    pub fn log(&self, host: &str, unit: &str) -> String {
+    pub(crate) fn log(&self, host: &str, unit: &str) -> String {
         self.hosts[host].units[unit].log()
     }
 
@@ -179,9 +183,9 @@ impl Hosts {
             None => Command::new("env"),
         };
         let home = if self.hosts.contains_key(host) { "home" } else { "" };
-        let path = std::env::var("PATH").unwrap();
-        command.args(["sh", "-ec", line]).current_dir(self.root(host).join(home));
-        command.env("PATH", format!("{}:{path}", self.folder.path().join("stand-ins").display()));
+        // Whoever enters namespaces is at their root.
+        command.args(["sh", "-ec"]).arg(format!("cd {}\n{line}", self.root(host).join(home).display()));
+        command.env("PATH", format!("{}:{}", self.folder.path().join("stand-ins").display(), path()));
         command.env("HOSTS", self.folder.path().join("hosts"));
         // What a developer's own shell may say must not change what a test sees.
         let own = |name: &str| name.starts_with("MESHCACHE_") || name.to_lowercase().ends_with("_proxy");
@@ -192,13 +196,25 @@ impl Hosts {
     }
 }
 
+/// Whether the programs are there of which hosts are made.
+pub(crate) fn may_be_made() -> bool {
+    let mut sh = Command::new("sh");
+    sh.env("PATH", path()).args(["-c", "command -v dnsmasq ip openssl curl"]);
+    sh.output().is_ok_and(|output| output.status.success())
+}
+
+/// Where programs are, those for administrators included.
+fn path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// Starts a process that keeps the namespaces which a command makes, once they are set up.
 async fn hold(mut command: Command, setup: &str, folder: &Path, name: &str) -> Process {
-    command.args(["sh", "-ec"]).arg(format!("{setup} && echo ready && exec sleep infinity"));
+    command.env("PATH", path()).args(["sh", "-ec"]).arg(format!("{setup} && echo ready && exec sleep infinity"));
     let mut process = Process::start(name, command, &folder.join(format!("{name}.log")));
     let is_ready = || (process.log().contains("ready") || process.exited().is_some()).then_some(());
     await_some(is_ready, SOON).await;
@@ -211,6 +227,7 @@ async fn hold(mut command: Command, setup: &str, folder: &Path, name: &str) -> P
 /// A command that runs in the namespaces of a process.
 fn enter(process: &Process, kinds: &[&str]) -> Command {
     let mut nsenter = Command::new("nsenter");
+    nsenter.env("PATH", path());
     nsenter.args(["--target", &process.pid().to_string()]).args(kinds);
     nsenter.args(if is_root() { &[][..] } else { &["--user", "--preserve-credentials"] });
     nsenter

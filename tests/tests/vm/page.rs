@@ -2,7 +2,7 @@
 
 /// One step of the page.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Records of the zone: names and addresses.
     Zone(Vec<(String, String)>),
     /// A file that is the same on these hosts.
@@ -12,7 +12,7 @@ pub enum Step {
 }
 
 /// The steps of a page, in its order.
-pub fn steps(page: &str) -> Vec<Step> {
+pub(crate) fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
@@ -53,7 +53,7 @@ fn file(block: &[&str]) -> Step {
 }
 
 /// Whether an output has all that the page shows, in this order. `...` stands for anything.
-pub fn fits(output: &str, shown: &[String]) -> bool {
+pub(crate) fn fits(output: &str, shown: &[String]) -> bool {
     let mut rest = output;
     shown.iter().flat_map(|line| line.split("...")).map(str::trim).all(|piece| match rest.split_once(piece) {
         Some((_, after)) => {
