@@ -2,7 +2,15 @@
 
 use crate::{
     cache::{housekeeping, state::Cache},
-    cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
+    certificates::Certificates,
+    cluster::{
+        announcer::Announcer,
+        gossip::{MemberChange, MemberState},
+        gossiper::Gossiper,
+        membership::Membership,
+        seeds::{SeedSource, Seeds},
+        static_peers::StaticPeers,
+    },
     config::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
@@ -16,8 +24,8 @@ use crate::{
     purge::{PeerSync, Purger},
     reload::{self, Reload},
     server::{
-        AdminPort, DataPort, ExtraServers, Filter, Handler, Listener, MAX_PUSHES, PeerPort, Ports, StatusPort,
-        own_address, raise_descriptor_limit,
+        AdminPort, DataPort, ExtraServers, Filter, Handler, Listener, Listeners, MAX_PUSHES, PeerPort, Ports,
+        StatusPort, own_peer, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
     telemetry::{metrics::Metrics, request_end::RequestEnds, traces::Exporter},
@@ -55,9 +63,11 @@ pub struct Coordinator {
     config: Config,
     cache: Arc<Cache>,
     reload: Reload,
+    certificates: Certificates,
     membership: Arc<Membership>,
     static_peers: Option<StaticPeers>,
     kube: Option<KubeDiscovery>,
+    seeds: Option<Seeds>,
     data: (Listener, DataPort),
     admin: (Listener, AdminPort),
     status: (Listener, Arc<StatusPort>),
@@ -96,6 +106,8 @@ impl Coordinator {
         let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(CoordinatorError::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
         let watched = Arc::new(WatchedFiles::default());
+        let certificates =
+            Certificates::open(&config, &watched, &cache.cluster, &metrics).map_err(CoordinatorError::Config)?;
         let reload = Reload::start(
             &config,
             cache.clone(),
@@ -109,19 +121,27 @@ impl Coordinator {
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone());
         let peer_sync = PeerSync::new(&purger, &config.name);
 
-        // Most of the descriptors are clients'; the rest are for origins, peers and files.
-        let port = |name: &str, at, most: u64| {
-            let most = usize::try_from(most.max(64)).unwrap_or(64);
-            Listener::bind(at, metrics.connections(name), metrics.heads_refused(name), most)
-                .map_err(CoordinatorError::System)
-        };
-        let data = port("data", config.listen, files / 2)?;
-        let admin = port("admin", config.admin_at(), (files / 64).min(256))?;
-        let status = port("status", config.status, (files / 64).min(256))?;
-        let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
+        let listeners = Listeners::bind(&config, &metrics, files).map_err(CoordinatorError::System)?;
+        let Listeners { data, admin, status, peer } = certificates.secure(listeners);
 
         let kube = match config.kube.clone() {
-            Some(source) => Some(KubeDiscovery::start(source, &own(&config.name, &data, &peer)?).await?),
+            Some(source) => {
+                Some(KubeDiscovery::start(source, &own_peer(&config, &data, &peer).map_err(system)?).await?)
+            }
+            None => None,
+        };
+        metrics.members.begin(
+            MemberState::ALL.into_iter().map(MemberState::label),
+            MemberChange::ALL.into_iter().map(MemberChange::label),
+        );
+        let seeds = match config.seeds.clone() {
+            Some(source) => {
+                let own = own_peer(&config, &data, &peer).map_err(system)?;
+                cache.cluster.set_gossiper(Gossiper::new(&own, metrics.clone()));
+                cache.consistency.await_peers();
+                let port = peer.address().map_err(system)?.port();
+                Some(Seeds::new(SeedSource::new(source, port).map_err(CoordinatorError::Config)?))
+            }
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
@@ -186,9 +206,11 @@ impl Coordinator {
             exporter,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
+            seeds,
             config,
             cache,
             reload,
+            certificates,
             membership,
             stopping,
         };
@@ -197,8 +219,8 @@ impl Coordinator {
     }
 
     async fn first_ring(&mut self) -> Result<(), CoordinatorError> {
-        if self.kube.is_some() {
-            // Until the API server has answered, this coordinator is alone, and not ready.
+        if self.kube.is_some() || self.seeds.is_some() {
+            // Until the API server or a member has answered, this coordinator is alone, and not ready.
             return Ok(());
         }
         let names = self.config.members.iter().flatten().map(|member| member.name.clone());
@@ -213,7 +235,7 @@ impl Coordinator {
 
     /// This coordinator as others reach it, if discovery does not know better.
     fn own(&self) -> Result<Peer, CoordinatorError> {
-        own(&self.config.name, &self.data.0, &self.peer.0)
+        own_peer(&self.config, &self.data.0, &self.peer.0).map_err(system)
     }
 
     /// The addresses on which it listens.
@@ -239,7 +261,7 @@ impl Coordinator {
             bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
             own: self.own()?,
-            is_static: self.kube.is_none(),
+            is_static: self.kube.is_none() && self.seeds.is_none(),
         });
         let kube_readiness = self.kube.clone();
         let (config, cache, membership, stopping) = (self.config, self.cache, self.membership, self.stopping);
@@ -254,6 +276,7 @@ impl Coordinator {
         // Probes see until the very end that this coordinator stops.
         background.spawn(serve((self.status.0, self.status.1.routes()), ending.clone()));
         background.spawn(self.reload.run());
+        background.spawn(self.certificates.run());
         background.spawn(self.peer_sync.run());
         background.spawn(housekeeping::run(cache.clone(), {
             let mut ending = ending;
@@ -265,14 +288,18 @@ impl Coordinator {
             let membership = membership.clone();
             async move { membership.run().await }
         });
-        match (self.static_peers, self.kube) {
-            (Some(peers), _) => {
-                background.spawn(async move { peers.run(&membership).await });
-            }
-            (None, Some(kube)) => {
-                background.spawn(async move { kube.run(&membership).await });
-            }
-            (None, None) => {}
+        if let Some(peers) = self.static_peers {
+            let membership = membership.clone();
+            background.spawn(async move { peers.run(&membership).await });
+        }
+        if let Some(kube) = self.kube {
+            let membership = membership.clone();
+            background.spawn(async move { kube.run(&membership).await });
+        }
+        if let Some((seeds, gossiper)) = self.seeds.zip(cache.cluster.gossiper().cloned()) {
+            let following = gossiper.clone();
+            background.spawn(async move { membership.follow(&following).await });
+            background.spawn(async move { gossiper.seek(seeds).await });
         }
         let joining = background.spawn({
             let announcer = announcer.clone();
@@ -324,11 +351,6 @@ impl Coordinator {
         }
         Ok(())
     }
-}
-
-fn own(name: &str, data: &Listener, peer: &Listener) -> Result<Peer, CoordinatorError> {
-    let at = |port: &Listener| port.address().map(|at| own_address(at).to_string()).map_err(system);
-    Ok(Peer { name: name.to_owned(), data: at(data)?, peer: at(peer)? })
 }
 
 async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {

@@ -7,6 +7,8 @@
 
 mod bounded_lru;
 pub mod cache;
+#[cfg(feature = "program")]
+mod certificates;
 mod clock;
 pub mod cluster;
 #[cfg(feature = "program")]
@@ -42,3 +44,4 @@ pub mod settings;
 mod simulation;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

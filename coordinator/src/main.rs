@@ -9,8 +9,9 @@ use meshcache_coordinator::{
     kubecache::{Kubecache, Note},
     server::Filter,
     telemetry::{log, traces::TraceSettings},
+    tls,
 };
-use std::{collections::BTreeMap, env, ffi::OsString, iter, process::ExitCode};
+use std::{collections::BTreeMap, env, ffi::OsString, iter, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns freed memory to the system soon, also in an hour without requests.
@@ -44,12 +45,7 @@ fn main() -> ExitCode {
 fn run(program: Program) -> Result<(), CoordinatorError> {
     match program.command {
         Some(Command::Check(flags)) => check(&flags),
-        Some(Command::Probe { url }) => once(async {
-            get::get(&url)
-                .await
-                .map(|answer| String::from_utf8_lossy(&answer).trim().to_owned())
-                .map_err(|why| CoordinatorError::System(format!("{url}: {why}")))
-        }),
+        Some(Command::Probe { url, ca }) => once(probe(url, ca)),
         Some(Command::Hook(hook)) => once(run_hook(hook)),
         Some(Command::Kubecache(flags)) => kubecache(flags),
         None => {
@@ -57,6 +53,18 @@ fn run(program: Program) -> Result<(), CoordinatorError> {
             problems.iter().for_each(|problem| tracing::warn!("{problem}"));
             serve(Config { traces, ..Config::try_from(program.flags).map_err(CoordinatorError::Config)? })
         }
+    }
+}
+
+async fn probe(url: String, ca: Option<PathBuf>) -> Result<String, CoordinatorError> {
+    let trusts = || {
+        let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("--ca: {}: {error}", path.display()));
+        let content = ca.as_ref().map(read).transpose()?;
+        tls::client(content.as_deref().map(|content| tls::File { flag: "--ca", content }))
+    };
+    match get::get_trusting(&url, trusts).await {
+        Ok(answer) => Ok(String::from_utf8_lossy(&answer).trim().to_owned()),
+        Err(why) => Err(CoordinatorError::System(format!("{url}: {why}"))),
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Identity {
     None,
     /// The URI of the last element of x-forwarded-client-cert.
     Xfcc,
+    /// The client's certificate: its SPIFFE id, else its DNS names.
+    Tls,
 }
 
 /// The port through which a request comes.

@@ -77,7 +77,11 @@ fn a_line_names_what_is_wrong_with_a_field() {
             "7: groups[0].key.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
         ),
         ("  callers: [shop]\n", "6: groups[0].callers[0]: `shop` is not a caller (examples: "),
-        ("  callers: [\"spiffe://x/ns/a/sa/b\"]\n", "6: groups[0].callers: needs --identity xfcc: "),
+        (
+            "  callers: [\"spiffe://x/ns/a/sa/b\"]\n",
+            "6: groups[0].callers: `spiffe://x/ns/a/sa/b` needs --identity xfcc or tls: ",
+        ),
+        ("  callers: [\"dns:a b\"]\n", "6: groups[0].callers[0]: `dns:a b` is not a caller (examples: "),
         (
             "  freshness: {status: {206: 1s}}\n",
             "6: groups[0].freshness.status.206: `206` is not a status to store (examples: \"2xx\", \"301\", \"404\", \"5xx\"; not 1xx, 206 and 304)",
@@ -333,11 +337,13 @@ fn debuggers_that_no_caller_can_match_are_refused() {
             "[\"spiffe://x/ns/ops/sa/*\"]",
             "none",
             Some(
-                "debuggers: `spiffe://x/ns/ops/sa/*` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
+                "debuggers: `spiffe://x/ns/ops/sa/*` needs --identity xfcc or tls: without it no caller has an identity, and only `*` matches",
             ),
         ),
-        ("[\"*\", \"spiffe://x/ns/ops/sa/*\"]", "none", Some("`spiffe://x/ns/ops/sa/*` needs --identity xfcc")),
+        ("[\"*\", \"spiffe://x/ns/ops/sa/*\"]", "none", Some("`spiffe://x/ns/ops/sa/*` needs --identity xfcc or tls")),
         ("[\"spiffe://x/ns/ops/sa/*\"]", "xfcc", None),
+        ("[\"dns:ops.test\"]", "xfcc", Some("`dns:ops.test` needs --identity tls: DNS names are read from")),
+        ("[\"dns:ops.test\"]", "tls", None),
         ("[\"*\"]", "none", None),
     ] {
         std::fs::write(

@@ -2,6 +2,9 @@
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../tests/src/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::{
@@ -27,7 +30,13 @@ fn documented() -> BTreeSet<String> {
 #[tokio::test]
 async fn every_metric_is_documented_and_every_documented_one_is_there() {
     let origin = Origin::start().await;
-    let running = Running::start(&["--origin", &origin.url, "--request-metrics", "kubecache"]).await;
+    let (folder, authority) = (tempfile::tempdir().unwrap(), certificates::Authority::new());
+    let (cert, key) = authority.issue(&["me"]).write(folder.path(), "me");
+    certificates::replace(&folder.path().join("ca.pem"), &authority.pem());
+    let [cert, key, ca] = [cert, key, folder.path().join("ca.pem")].map(|path| path.to_str().unwrap().to_owned());
+    let tls = ["--peer-cert", &cert, "--peer-key", &key, "--peer-ca", &ca];
+    let arguments = ["--origin", &origin.url, "--request-metrics", "kubecache"];
+    let running = Running::start(&[&arguments[..], &tls].concat()).await;
     for path in ["/a", "/a", "/private"] {
         assert_eq!(get(running.ports.data, path).await.status, 200, "{path}");
     }

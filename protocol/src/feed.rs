@@ -94,7 +94,8 @@ impl State {
         } else {
             told().map(|group| (group.name.to_string(), group.digest())).collect()
         };
-        let config = Config { version: config.version, debuggers: config.debuggers.clone(), groups: groups.collect() };
+        let debuggers = config.debuggers.iter().filter(|pattern| !pattern.is_dns()).cloned().collect();
+        let config = Config { version: config.version, debuggers, groups: groups.collect() };
         Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }
     }
 
@@ -139,6 +140,18 @@ mod tests {
         let mut all = serde_json::json!({"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": "http://secret:9", "host": "client", "ca": "/secret"}});
         all.as_object_mut().unwrap().extend(group.as_object().unwrap().clone());
         serde_json::from_value(serde_json::json!({"version": 1, "groups": [all]})).unwrap()
+    }
+
+    #[test]
+    fn proxies_are_told_of_no_callers_that_they_cannot_know() {
+        let told = |callers: Value| {
+            let state = State::new(3, "meshcache", &[], &config(serde_json::json!({"callers": callers})));
+            state.config.groups[0].callers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(serde_json::json!(["dns:a.test", "spiffe://d/a"])), ["spiffe://d/a"]);
+        assert_eq!(told(serde_json::json!(["dns:a.test"])), ["spiffe://!"], "nobody, and not everybody");
+        assert_eq!(told(serde_json::json!([])), [""; 0]);
+        assert_eq!(told(serde_json::json!(["*"])), ["*"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod artifact;
+pub mod certificates;
 pub mod change;
 pub mod chart;
 pub mod client;

@@ -5,7 +5,8 @@
 use std::{net::SocketAddr, process::Command, sync::Arc};
 
 use meshcache_tests::{
-    Ask, Coordinator, EnvoyConfig, Mesh, Reply, artifact, await_until, chart, groups::SHOP, wait::SOON,
+    Ask, Coordinator, EnvoyConfig, Mesh, Reply, artifact, await_until, certificates::Authority, chart, groups::SHOP,
+    wait::SOON,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -13,8 +14,12 @@ use tokio::{
     sync::Notify,
 };
 
+/// Each with a cluster of coordinators.
+const EXAMPLES: [&str; 5] = ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml", "vm.yaml"];
 /// Where envoy/kubernetes.yaml has the module.
 const MOUNTED: &str = "/filter/plugin.wasm";
+/// Where envoy/vm.yaml has the authority of the coordinators.
+const AUTHORITY: &str = "/etc/meshcache/ca.pem";
 
 #[test]
 fn envoy_accepts_the_examples() {
@@ -23,13 +28,16 @@ fn envoy_accepts_the_examples() {
     let modules = root.path().join("target/wasm32-wasip1/wasm");
     std::fs::create_dir_all(&modules).unwrap();
     std::os::unix::fs::symlink(artifact::filter(), modules.join("meshcache_filter.wasm")).unwrap();
+    let ca = root.path().join("ca.pem");
+    std::fs::write(&ca, Authority::new().pem()).unwrap();
     std::fs::create_dir(root.path().join("envoy")).unwrap();
     let secret = "credentials-secret.yaml";
     std::fs::copy(artifact::file("envoy").join(secret), root.path().join("envoy").join(secret)).unwrap();
-    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml"] {
+    for example in EXAMPLES {
         // Nothing is mounted here.
         let text = std::fs::read_to_string(artifact::file("envoy").join(example)).unwrap();
-        std::fs::write(root.path().join(example), text.replace(MOUNTED, artifact::filter().to_str().unwrap())).unwrap();
+        let text = text.replace(MOUNTED, artifact::filter().to_str().unwrap());
+        std::fs::write(root.path().join(example), text.replace(AUTHORITY, ca.to_str().unwrap())).unwrap();
         let mut envoy = Command::new(artifact::envoy());
         envoy.args(["--mode", "validate", "--log-level", "warning", "--config-path", example]);
         let output = envoy.current_dir(root.path()).output().unwrap();
@@ -70,6 +78,42 @@ async fn in_kubernetes_an_envoy_reaches_the_owners_by_the_headless_name() {
     assert!(example.contains("address: meshcache-peers.meshcache.svc.cluster.local, port_value: 8080"));
 }
 
+/// A mesh whose coordinators show certificates for this name, with an Envoy that runs envoy/vm.yaml.
+async fn on_vms(folder: &std::path::Path, name: &str) -> Mesh {
+    let authority = Authority::new();
+    let (cert, key) = authority.issue(&[name]).write(folder, "port");
+    let ca = folder.join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let [cert, key, ca] = [&cert, &key, &ca].map(|path| path.to_str().unwrap());
+    Mesh::of(3, 1)
+        .envoy(|_| EnvoyConfig::example("vm.yaml").replace(AUTHORITY, ca))
+        .arguments(&["--tls-cert", cert, "--tls-key", key])
+        .start_cold()
+        .await
+}
+
+#[tokio::test]
+async fn on_vms_an_envoy_asks_coordinators_over_tls_that_prove_their_name_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = on_vms(folder.path(), "cache.example.com").await;
+    mesh.wait_cached().await;
+    mesh.origin.on("*", |request| Reply::fresh(600, format!("answer {}", request.nth)));
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(mesh.owner(path).await, mesh.order(SHOP, path)[0], "who loads {path}");
+    }
+    // Whoever shows another name is asked nothing, and the service answers.
+    let mesh = on_vms(folder.path(), "other.example.com").await;
+    mesh.origin.on("*", |_| Reply::fresh(600, "from the service"));
+    let failed = [("port", "data"), ("reason", "refused")];
+    let refuses = async || mesh.coordinators.sum("meshcache_tls_handshakes_failed_total", &failed).await > 0.0;
+    await_until(refuses, SOON, "Envoy refuses the certificate").await;
+    for _ in 0..3 {
+        let answer = Ask::get(SHOP, "/a").send(mesh.fronts()[0]).await.unwrap();
+        assert_eq!((answer.status, answer.text()), (200, "from the service".to_owned()));
+        assert!(!answer.cache_status().contains("hit"), "{answer:?}");
+    }
+}
+
 /// How connections to the coordinators are kept alive, in the only place of a value that has a cluster for them.
 fn keepalives(value: &Value, all: &mut Vec<Value>) {
     match value {
@@ -92,11 +136,11 @@ fn every_proxy_finds_a_dead_connection_within_12_s_and_gives_a_busy_coordinator_
     );
     let rendered = chart::objects(&values).unwrap();
     let mut all = Vec::new();
-    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml"] {
+    for example in EXAMPLES {
         keepalives(&EnvoyConfig::example(example).bootstrap, &mut all);
     }
     rendered.iter().for_each(|object| keepalives(object, &mut all));
-    assert_eq!(all.len(), 4 + 2 + 1, "four files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
+    assert_eq!(all.len(), EXAMPLES.len() + 2 + 1, "the files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
     for keepalive in all {
         let seconds = |name: &str| {
             keepalive[name]

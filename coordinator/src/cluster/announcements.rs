@@ -48,15 +48,23 @@ pub enum MembershipEvent {
 impl Announcement {
     /// The label of what is wrong with it, if anything is.
     pub fn problem(&self) -> Option<&'static str> {
-        let Peer { name, data, peer } = &self.peer;
-        let is_bad = |name: &String| {
-            name.is_empty() || name.len() > MAX_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control())
-        };
-        if is_bad(name) || self.peer_list.iter().any(is_bad) {
+        if self.peer_list.iter().any(|name| is_bad(name)) {
             return Some("bad-name");
         }
-        [data, peer].into_iter().any(|at| at.parse::<SocketAddr>().is_err()).then_some("bad-address")
+        peer_problem(&self.peer)
     }
+}
+
+/// The label of what is wrong with a peer's name or addresses, if anything is.
+pub(crate) fn peer_problem(Peer { name, data, peer }: &Peer) -> Option<&'static str> {
+    if is_bad(name) {
+        return Some("bad-name");
+    }
+    [data, peer].into_iter().any(|at| at.parse::<SocketAddr>().is_err()).then_some("bad-address")
+}
+
+fn is_bad(name: &str) -> bool {
+    name.is_empty() || name.len() > MAX_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// The announcements that are valid and that discovery has not seen: of each peer the last, and until when.

@@ -4,6 +4,7 @@ use crate::{
     config::{
         discovery::{Discovery, LabelSelector, Namespace},
         peers_flag::{Member, members},
+        seeds::SeedFlags,
         service_ref::ServiceRef,
     },
     settings::Identity,
@@ -17,7 +18,10 @@ use meshcache_protocol::{
     groups::{Errors, OriginUrl},
     units::{Size, Span},
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// A shared HTTP cache: alone in front of one origin, or one of several that share a mesh's keys.
 #[derive(Clone, Debug, Parser)]
@@ -40,8 +44,11 @@ pub enum Command {
     Kubecache(KubecacheFlags),
     /// Get a URL. Status 0 if the response is a 2xx, else 1
     Probe {
-        /// http://HOST[:PORT]/PATH
+        /// http[s]://HOST[:PORT]/PATH
         url: String,
+        /// The authorities of an https:// URL (PEM). Default: the system's
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
     },
     /// Commands of the chart's hooks.
     #[command(flatten)]
@@ -111,8 +118,8 @@ pub struct CheckFlags {
     /// The groups to check, as for serving
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: PathBuf,
-    /// As for serving. Without xfcc, groups with `callers` are refused
-    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
+    /// As for serving. With none, groups with `callers` are refused
+    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc|tls")]
     pub identity: Identity,
 }
 
@@ -176,8 +183,10 @@ pub struct Flags {
     pub name: Option<String>,
 
     /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service. pods:
-    /// the ready Pods with the labels of --discovery-selector that answer as coordinators
-    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods")]
+    /// the ready Pods with the labels of --discovery-selector that answer as coordinators. gossip, dns, gce: they tell
+    /// each other; the first ones are those of --seeds, of the name --discovery-name, or instances of Google Compute
+    /// Engine. docs/discovery.md says which one fits
+    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods|gossip|dns|gce")]
     pub discovery: Discovery,
 
     /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
@@ -201,6 +210,15 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_DISCOVERY_NAMESPACE", value_name = "NAMESPACE")]
     pub discovery_namespace: Option<Namespace>,
 
+    /// With --discovery gossip, dns and gce: the address at which the others reach this coordinator, with the port
+    /// numbers of --listen and --peer-listen. Default: where it listens; of [::], the address of its way out
+    #[arg(long, env = "MESHCACHE_ADVERTISE", value_name = "IP", value_parser = advertised)]
+    pub advertise: Option<IpAddr>,
+
+    /// Where gossip finds its first peers.
+    #[command(flatten)]
+    pub seeds: SeedFlags,
+
     /// The limit of the store, bookkeeping included. The process needs about a quarter more, and memory for its
     /// connections. Default: half of the cgroup's memory limit, 1GiB without one
     #[arg(long, env = "MESHCACHE_STORE_BYTES", value_name = "SIZE")]
@@ -218,9 +236,36 @@ pub struct Flags {
     pub admin_token_file: Option<PathBuf>,
 
     /// Where a caller's mTLS identity is read. xfcc: the last element of x-forwarded-client-cert. Use it only behind a
-    /// proxy that sets that field: otherwise callers choose their identity themselves
-    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc")]
+    /// proxy that sets that field: otherwise callers choose their identity themselves. tls: the client's certificate, by
+    /// an authority of --tls-client-ca: its SPIFFE id, else its DNS names (`dns:NAME` in `callers`)
+    #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc|tls")]
     pub identity: Identity,
+
+    /// Speak TLS, and nothing else, on the data port and the admin port, with this certificate (PEM, with its chain).
+    /// Needs --tls-key. Like all files of certificates it is read again when it changes
+    #[arg(long, env = "MESHCACHE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert (PEM, unencrypted)
+    #[arg(long, env = "MESHCACHE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// With --identity tls: the authorities of clients' certificates (PEM). A client without one has no identity
+    #[arg(long, env = "MESHCACHE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Mutual TLS 1.3 between coordinators: this one's certificate (PEM, with its chain), for clients and servers, with
+    /// its --name as DNS name. All coordinators of a ring have it, or none. Needs --peer-key and --peer-ca
+    #[arg(long, env = "MESHCACHE_PEER_CERT", value_name = "FILE")]
+    pub peer_cert: Option<PathBuf>,
+
+    /// The key of --peer-cert (PEM, unencrypted)
+    #[arg(long, env = "MESHCACHE_PEER_KEY", value_name = "FILE")]
+    pub peer_key: Option<PathBuf>,
+
+    /// The authorities of coordinators' certificates (PEM). Use one that certifies nobody else
+    #[arg(long, env = "MESHCACHE_PEER_CA", value_name = "FILE")]
+    pub peer_ca: Option<PathBuf>,
 
     /// The filter, served as /filter/SHA256.wasm under its digest. Set in the image
     #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
@@ -269,13 +314,14 @@ pub enum RequestMetricsOf {
 
 impl ValueEnum for Identity {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::None, Self::Xfcc]
+        &[Self::None, Self::Xfcc, Self::Tls]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
             Self::None => PossibleValue::new("none").help("Nowhere"),
             Self::Xfcc => PossibleValue::new("xfcc").help("x-forwarded-client-cert"),
+            Self::Tls => PossibleValue::new("tls").help("The client's certificate"),
         })
     }
 }
@@ -308,6 +354,15 @@ fn members_list(text: &str) -> Result<Members, String> {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "expected an IP address and a port, for example [::]:8080, 127.0.0.1:8080 or :8080".into())
+}
+
+fn advertised(text: &str) -> Result<IpAddr, String> {
+    let ip = text.parse().map_err(|_| "expected an IP address, for example 10.0.0.5 or fd00::5")?;
+    if IpAddr::is_unspecified(&ip) {
+        Err(format!("{ip} is every address: write the one that others reach"))
+    } else {
+        Ok(ip)
+    }
 }
 
 fn installation(text: &str) -> Result<String, String> {

@@ -7,7 +7,7 @@ use crate::{
 use meshcache_protocol::{
     Groups, Hash,
     groups::{
-        Config, Errors, OriginUrl,
+        CallerPattern, Config, Errors, OriginUrl,
         check::{self, Problem},
     },
     units::Span,
@@ -130,13 +130,7 @@ impl GroupFiles {
         let (mut all, mut origins) = (Config::default(), Vec::new());
         for (file, content) in &self.0 {
             let (config, positions) = parse(file, content)?;
-            if identity == Identity::None
-                && let Some(never) = config.debuggers.iter().find(|pattern| !pattern.is_everybody())
-            {
-                let what = format!(
-                    "`{}` needs --identity xfcc: without it no caller has an identity, and only `*` matches",
-                    String::from(never.clone())
-                );
+            if let Some(what) = config.debuggers.iter().find_map(|pattern| unknowable(pattern, identity)) {
                 return Err(ConfigError {
                     file: file.clone(),
                     line: positions.line_of("debuggers"),
@@ -154,18 +148,25 @@ impl GroupFiles {
             Ok(groups) => loaded.groups = Arc::new(groups),
             Err(problem) => return Err(loaded.locate(problem)),
         }
-        if identity == Identity::None
-            && let Some(n) = loaded.groups.iter().position(|group| group.is_guarded())
-        {
-            return Err(loaded.locate(Problem {
-                group: Some(n),
-                field: "callers".into(),
-                what: "needs --identity xfcc: without it no caller has an identity".into(),
-            }));
+        for (n, group) in loaded.groups.iter().enumerate().filter(|(_, group)| group.is_guarded()) {
+            if let Some(what) = group.config().callers.iter().find_map(|pattern| unknowable(pattern, identity)) {
+                return Err(loaded.locate(Problem { group: Some(n), field: "callers".into(), what }));
+            }
         }
         loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();
         Ok(loaded)
     }
+}
+
+/// Returns why no caller can match a pattern, if so.
+fn unknowable(pattern: &CallerPattern, identity: Identity) -> Option<String> {
+    let what = match identity {
+        _ if pattern.is_everybody() => return None,
+        Identity::None => "xfcc or tls: without it no caller has an identity, and only `*` matches",
+        Identity::Xfcc if pattern.is_dns() => "tls: DNS names are read from certificates alone",
+        Identity::Xfcc | Identity::Tls => return None,
+    };
+    Some(format!("`{pattern}` needs --identity {what}"))
 }
 
 impl LoadedGroups {

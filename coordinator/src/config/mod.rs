@@ -8,7 +8,9 @@ pub mod groups_file;
 pub mod peers_flag;
 pub mod regular_file;
 pub mod secret;
+pub mod seeds;
 pub mod service_ref;
+pub mod tls_files;
 pub mod tokens;
 pub mod watched_file;
 mod yaml_positions;
@@ -25,11 +27,13 @@ use extra_ports::ExtraPorts;
 use flags::RequestMetricsOf;
 use groups_file::GroupSource;
 use peers_flag::Member;
+use seeds::SeedConfig;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
+use tls_files::{PeerFiles, PortFiles};
 
 /// The flags, checked.
 #[derive(Clone, Debug)]
@@ -50,6 +54,10 @@ pub struct Config {
     pub members: Option<Vec<Member>>,
     /// The objects of the Kubernetes API that are the ring instead.
     pub kube: Option<KubeSource>,
+    /// Where gossip finds its first peers; `None`: no gossip.
+    pub seeds: Option<SeedConfig>,
+    /// Where the others reach this one; `None`: where it listens.
+    pub advertise: Option<IpAddr>,
     /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
@@ -58,6 +66,10 @@ pub struct Config {
     pub admin_token_file: Option<PathBuf>,
     /// Where a caller's identity is read.
     pub identity: Identity,
+    /// The certificate of data and admin port; `None`: they speak plain text.
+    pub tls: Option<PortFiles>,
+    /// The certificate between coordinators; `None`: they speak plain text.
+    pub peer_tls: Option<PeerFiles>,
     /// The module that is served.
     pub filter: Option<PathBuf>,
     /// The installation's name in CDN-Loop and Cache-Status.
@@ -121,8 +133,15 @@ impl Config {
             flags.discovery_selector,
             flags.discovery_namespace,
         )?;
-        if kube.is_some() && flags.peers.is_some() {
+        let seeds = SeedConfig::from_flags(flags.discovery, flags.seeds, flags.peer_listen.port())?;
+        if (kube.is_some() || seeds.is_some()) && flags.peers.is_some() {
             return Err("--peers is for --discovery static".into());
+        }
+        if seeds.is_some() && flags.peer_token_file.is_none() {
+            return Err("--discovery gossip, dns and gce need --peer-token-file: members prove themselves by it".into());
+        }
+        if flags.advertise.is_some() && seeds.is_none() {
+            return Err("--advertise is for --discovery gossip, dns and gce".into());
         }
         let name = match flags.name {
             Some(name) => name,
@@ -138,6 +157,11 @@ impl Config {
             let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
             return Err(format!("--name: `{name}` is not among --peers ({})", names.join(", ")));
         }
+        let tls = PortFiles::from_flags(flags.tls_cert, flags.tls_key, flags.tls_client_ca, flags.identity)?;
+        let peer_tls = PeerFiles::from_flags(flags.peer_cert, flags.peer_key, flags.peer_ca)?;
+        if seeds.is_some() && peer_tls.is_none() {
+            tracing::warn!("no --peer-cert: the tokens of peers go in clear, for whoever is on their way");
+        }
         let many = kube.is_some() || flags.peers.as_ref().is_some_and(|members| members.len() > 1);
         if many && flags.peer_token_file.is_none() && peer_trust == PeerTrust::Token {
             tracing::warn!("no --peer-token-file: peers refuse each other's calls, and each loads from the origin");
@@ -151,12 +175,16 @@ impl Config {
             name,
             members: flags.peers,
             kube,
+            seeds,
+            advertise: flags.advertise,
             store_bytes: flags
                 .store_bytes
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),
             peer_token_file: flags.peer_token_file,
             admin_token_file: flags.admin_token_file,
             identity: flags.identity,
+            tls,
+            peer_tls,
             filter: flags.filter,
             installation: flags.installation,
             drain_timeout: flags.drain_timeout.duration(),

@@ -8,6 +8,7 @@ use crate::{
         interim::Interim,
     },
     settings::Port,
+    tls::{Certificate, TlsSession},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
@@ -107,7 +108,8 @@ impl RequestHead {
             .get(header::SCHEME)
             .filter(|_| parts.headers.contains_key(header::WIRE))
             .map(HeaderValue::as_bytes);
-        let own = parts.uri.scheme_str().unwrap_or("http").as_bytes();
+        let of_connection = if parts.extensions.get::<TlsSession>().is_some() { "https" } else { "http" };
+        let own = parts.uri.scheme_str().unwrap_or(of_connection).as_bytes();
         let scheme = match decided {
             Some(decided) => scheme([decided], own),
             None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
@@ -202,6 +204,11 @@ impl RequestHead {
 
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// Returns the certificate that the client has shown.
+    pub(crate) fn certificate(&self) -> Option<&Certificate> {
+        self.parts.extensions.get::<TlsSession>()?.certificate()
     }
 
     /// Returns the version of HTTP that it was sent with.
@@ -327,6 +334,9 @@ mod tests {
         );
         let spoofed = head(Port::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
         assert_eq!(spoofed.authority(), b"h");
+        let session = TlsSession::new(None);
+        let over_tls = http::Request::builder().uri("/x").header("host", "h").extension(session).body(()).unwrap();
+        assert_eq!(RequestHead::read(Port::Data, over_tls.into_parts().0).unwrap().scheme(), "https");
         for (scheme, fields) in [
             ("https", &[("x-forwarded-proto", "HTTPS")][..]),
             ("http", &[("x-forwarded-proto", "https,http")]),

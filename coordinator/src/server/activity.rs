@@ -27,6 +27,7 @@ pub(super) struct Activity {
     answered: AtomicU64,
     written: AtomicU64,
     http2: AtomicBool,
+    renewed: AtomicBool,
     has_interims: AtomicBool,
     interims: Mutex<Interims>,
     /// The connection's task, while a response is awaited.
@@ -59,6 +60,21 @@ impl Activity {
     /// proxies keep such connections open for hours.
     pub(super) fn progress(&self) -> Option<u64> {
         self.when_idle().filter(|_| !self.http2.load(Relaxed))
+    }
+
+    /// Whether requests come by HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed)
+    }
+
+    /// Notes that another connection is to take the place of this one.
+    pub(super) fn renew(&self) {
+        self.renewed.store(true, Relaxed);
+    }
+
+    /// Whether another connection is to take the place of this one.
+    pub(super) fn is_renewed(&self) -> bool {
+        self.renewed.load(Relaxed)
     }
 
     pub(super) fn count_written(&self, bytes: usize) {

@@ -22,22 +22,28 @@ type HyperConnection<'a, I, S> = hyper_util::server::conn::auto::Connection<'a, 
 pub(super) enum CloseReason {
     /// A head was too large to be read. hyper has answered it with 431.
     HeadTooLarge,
+    /// The client's first bytes were no HTTP, but TLS most likely. hyper has answered them with 400.
+    NotHttp,
     /// Any other reason.
     Else,
 }
 
 impl CloseReason {
-    fn of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let too_large = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large);
-        if too_large { Self::HeadTooLarge } else { Self::Else }
+    fn of(error: &(dyn std::error::Error + Send + Sync + 'static), is_first: bool) -> Self {
+        match error.downcast_ref::<hyper::Error>() {
+            Some(hyper) if hyper.is_parse_too_large() => Self::HeadTooLarge,
+            Some(hyper) if hyper.is_parse() && is_first => Self::NotHttp,
+            _ => Self::Else,
+        }
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end. `renewed`: it takes no requests after those that are under way.
 pub(super) async fn serve<I, S, B>(
     connection: HyperConnection<'_, I, S>,
     activity: &Activity,
     mut drain: watch::Receiver<bool>,
+    renewed: impl Future<Output = ()>,
 ) -> CloseReason
 where
     I: Read + Write + Unpin + 'static,
@@ -56,6 +62,7 @@ where
             tokio::time::sleep(LATE_CONNECTION).await;
         }
     });
+    let mut renewed = pin!(renewed);
     let (mut stopping, mut before) = (false, None);
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + CLIENT_TIMEOUT, CLIENT_TIMEOUT);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,12 +70,21 @@ where
     quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // An error is the client's doing (it left, or spoke no HTTP and was answered so): it gets no log line.
-            ended = connection.as_mut() => return ended.map_or_else(|error| CloseReason::of(&*error), |()| CloseReason::Else),
+            ended = connection.as_mut() => {
+                let is_first = activity.answered() == 0;
+                return ended.map_or_else(|error| CloseReason::of(&*error, is_first), |()| CloseReason::Else);
+            }
             () = &mut stop, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
                 quiet.reset();
+            }
+            () = &mut renewed, if !activity.is_renewed() => {
+                activity.renew();
+                // With HTTP/1.1 a request may be on its way: the next response closes the connection.
+                if activity.is_http2() {
+                    connection.as_mut().graceful_shutdown();
+                }
             }
             _ = quiet.tick(), if stopping => {
                 let now = activity.when_idle();
@@ -118,7 +134,7 @@ mod tests {
             });
             let mut builder = Builder::new(TokioExecutor::new());
             builder.http1().header_read_timeout(None);
-            serve(builder.serve_connection(io, answer), &activity, drain).await;
+            serve(builder.serve_connection(io, answer), &activity, drain, std::future::pending()).await;
         });
         (client, task, running)
     }

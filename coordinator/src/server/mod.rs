@@ -9,6 +9,9 @@ mod data;
 mod descriptors;
 #[cfg(feature = "program")]
 mod extra_ports;
+mod handshake;
+#[cfg(feature = "program")]
+mod listeners;
 mod peer;
 mod ports;
 #[cfg(feature = "program")]
@@ -21,13 +24,16 @@ pub use data::DataPort;
 pub(crate) use descriptors::raise_descriptor_limit;
 #[cfg(feature = "program")]
 pub(crate) use extra_ports::ExtraServers;
+pub(crate) use handshake::PortHandshakes;
+#[cfg(feature = "program")]
+pub(crate) use listeners::{Listeners, own_peer};
 pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;
 pub use ports::Ports;
 #[cfg(feature = "program")]
 pub use status::{Filter, StatusPort};
 
-use crate::http::request_body::ConnectionBodies;
+use crate::{http::request_body::ConnectionBodies, telemetry::rare::Rare, tls::TlsSession};
 use connection::CloseReason;
 use connection_io::ConnectionIo;
 use hyper::body::Incoming;
@@ -45,6 +51,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -92,6 +99,9 @@ pub struct Listener {
     open: IntGauge,
     refused: IntCounter,
     most: usize,
+    tls: Option<Arc<PortHandshakes>>,
+    /// Of lines about clients that speak no HTTP.
+    log: Arc<Rare>,
 }
 
 impl Listener {
@@ -108,7 +118,13 @@ impl Listener {
             }
             other => other,
         };
-        Ok(Self { listener: listener.map_err(|error| format!("cannot listen on {at}: {error}"))?, open, refused, most })
+        let listener = listener.map_err(|error| format!("cannot listen on {at}: {error}"))?;
+        Ok(Self { listener, open, refused, most, tls: None, log: Arc::default() })
+    }
+
+    /// Speaks TLS, and nothing else.
+    pub(crate) fn with_tls(self, tls: Option<PortHandshakes>) -> Self {
+        Self { tls: tls.map(Arc::new), ..self }
     }
 
     /// Returns the address that it listens on.
@@ -151,41 +167,91 @@ impl Listener {
                 accepted = accept(&self.listener, &permits) => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
-            let (service, drain, open, refused) =
-                (service.clone(), drain.clone(), CountedConnection::new(&self.open), self.refused.clone());
+            let open = CountedConnection::new(&self.open);
             let is_late = *drain.borrow();
             let (builder, to) = if is_late { (once.clone(), &mut late) } else { (builder.clone(), &mut connections) };
-            to.spawn(async move {
-                let (activity, io) = ConnectionIo::new(TokioIo::new(stream));
-                let reading = ConnectionBodies::new();
-                let answer = hyper::service::service_fn({
-                    let (activity, refused) = (activity.clone(), refused.clone());
-                    move |mut request: http::Request<Incoming>| {
-                        if request.uri().path().starts_with(paths::CONTROL) {
-                            request.extensions_mut().insert(reading.clone());
-                        }
-                        let refused = has_too_many_fields(&request).then(|| refused.inc());
-                        let (service, active) = (service.clone(), activity.begin(request.version()));
-                        async move {
-                            if refused.is_some() {
-                                return Ok(closing(service.reject(&request), request.version()));
+            let serving = Serving {
+                service: service.clone(),
+                builder,
+                drain: drain.clone(),
+                refused: self.refused.clone(),
+                log: self.log.clone(),
+            };
+            match self.tls.clone() {
+                None => to.spawn(async move {
+                    serving.serve(stream, None, std::future::pending()).await;
+                    drop((open, permit));
+                }),
+                Some(tls) => to.spawn(async move {
+                    if let Some((stream, session, mut changes)) = tls.accept(stream).await {
+                        let renewed = async {
+                            if changes.changed().await.is_err() {
+                                std::future::pending().await
                             }
-                            // Pinned and not moved: such futures are large.
-                            let answer = std::pin::pin!(service.handle(request));
-                            Ok::<_, Infallible>(active.answer(answer).await)
-                        }
+                        };
+                        serving.serve(stream, Some(session), renewed).await;
                     }
-                });
-                if connection::serve(builder.serve_connection(io, answer), &activity, drain).await
-                    == CloseReason::HeadTooLarge
-                {
-                    refused.inc();
-                }
-                drop((open, permit));
-            });
+                    drop((open, permit));
+                }),
+            };
         }
         drop(self.listener);
         while late.join_next().await.is_some() {}
+    }
+}
+
+/// What serves one connection.
+struct Serving<S> {
+    service: S,
+    builder: Arc<Builder<TokioExecutor>>,
+    drain: watch::Receiver<bool>,
+    refused: IntCounter,
+    log: Arc<Rare>,
+}
+
+impl<S: Handler> Serving<S> {
+    /// Serves requests to the connection's end. `session`: where it is TLS. `renewed`: another connection is to take its
+    /// place.
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        session: Option<TlsSession>,
+        renewed: impl Future<Output = ()>,
+    ) {
+        let Self { service, builder, drain, refused, log } = self;
+        let (activity, io) = ConnectionIo::new(TokioIo::new(stream));
+        let (reading, is_plain) = (ConnectionBodies::new(), session.is_none());
+        let answer = hyper::service::service_fn({
+            let (activity, refused) = (activity.clone(), refused.clone());
+            move |mut request: http::Request<Incoming>| {
+                if request.uri().path().starts_with(paths::CONTROL) {
+                    request.extensions_mut().insert(reading.clone());
+                }
+                if let Some(session) = &session {
+                    request.extensions_mut().insert(session.clone());
+                }
+                let refused = has_too_many_fields(&request).then(|| refused.inc());
+                let (service, active) = (service.clone(), activity.begin(request.version()));
+                let activity = activity.clone();
+                async move {
+                    let version = request.version();
+                    if refused.is_some() {
+                        return Ok(closing(service.reject(&request), version));
+                    }
+                    // Pinned and not moved: such futures are large.
+                    let answer = std::pin::pin!(service.handle(request));
+                    let response = active.answer(answer).await;
+                    Ok::<_, Infallible>(if activity.is_renewed() { closing(response, version) } else { response })
+                }
+            }
+        });
+        match connection::serve(builder.serve_connection(io, answer), &activity, drain, renewed).await {
+            CloseReason::HeadTooLarge => refused.inc(),
+            CloseReason::NotHttp if is_plain && log.is_due() => {
+                tracing::warn!("a client's first bytes are no HTTP: most likely it speaks TLS to a port that does not");
+            }
+            CloseReason::NotHttp | CloseReason::Else => {}
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     },
     cluster::{announcements, announcements::Announcement, membership::Membership},
     config::tokens::Tokens,
+    consistency::messages::CatchUpRequest,
     http::{
         body::Body,
         reply::{empty, text, with_field},
@@ -19,6 +20,7 @@ use crate::{
     server::{Handler, data::too_many_fields, watched::watched},
     settings::{PeerTrust, Port},
     telemetry::request_end::RequestEnds,
+    tls::TlsSession,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -128,12 +130,20 @@ impl PeerPort {
 
     /// Returns the purges that the caller may have missed.
     async fn purges(&self, request: Request<Body>) -> Response<Body> {
+        let session = request.extensions().get::<TlsSession>().cloned();
         let body = match self.bodies.read(request, MAX_CALL).await {
             Ok(body) => body,
             Err(error) => return error.response(),
         };
-        let Ok(question) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
-        json(&self.purger.respond(&question))
+        let Ok(question) = serde_json::from_slice::<CatchUpRequest>(&body) else {
+            return empty(StatusCode::BAD_REQUEST);
+        };
+        let names = question.from.iter().map(|peer| peer.name.as_str());
+        let mut names = names.chain(question.gossip.iter().map(|gossip| gossip.from.name()));
+        match names.find_map(|name| unproven(session.as_ref(), name)) {
+            Some(refusal) => refusal,
+            None => json(&self.purger.respond(&question)),
+        }
     }
 
     /// Returns the stored responses of a key.
@@ -172,6 +182,7 @@ impl PeerPort {
 
     /// Takes an announcement. The response says whether this peer leaves: one that joins may have missed that.
     async fn announcement(&self, request: Request<Body>) -> Response<Body> {
+        let session = request.extensions().get::<TlsSession>().cloned();
         let body = match self.bodies.read(request, announcements::MAX_BYTES).await {
             Ok(body) => body,
             Err(error) => return error.response(),
@@ -181,6 +192,9 @@ impl PeerPort {
             .and_then(|announcement| announcement.problem().map_or(Ok(announcement), |bad| Err(bad.into())))
         {
             Ok(announcement) => {
+                if let Some(refusal) = unproven(session.as_ref(), &announcement.peer.name) {
+                    return refusal;
+                }
                 self.membership.receive(&announcement);
                 self.membership.own_departure().map_or_else(|| empty(StatusCode::NO_CONTENT), |own| json(&own))
             }
@@ -193,6 +207,13 @@ impl PeerPort {
 /// which the data port takes from all as well, one a second for a key.
 fn is_for_all(path: &str) -> bool {
     !path.starts_with(paths::CONTROL) || path == paths::PEEK || path.starts_with(paths::INVALIDATE)
+}
+
+/// Refuses what a caller says under a name that is not in the certificate of its connection.
+fn unproven(session: Option<&TlsSession>, name: &str) -> Option<Response<Body>> {
+    let is_proven = session.is_none_or(|session| session.proves(name));
+    let why = || format!("the certificate of this connection has no name `{name}`\n");
+    (!is_proven).then(|| text(StatusCode::FORBIDDEN, why()))
 }
 
 fn json(report: &impl serde::Serialize) -> Response<Body> {

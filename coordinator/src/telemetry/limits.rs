@@ -1,12 +1,8 @@
 //! Limits on the memory and the descriptors of this process. Each time one is reached it is counted, and now and then
 //! logged.
 
-use crate::clock;
+use crate::telemetry::rare::Rare;
 use prometheus::{IntCounter, IntCounterVec};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// The least time between two log lines about the same limit, milliseconds.
-const MIN_BETWEEN_LINES: u64 = 10_000;
 
 /// A limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,25 +55,23 @@ impl ProcessLimit {
 }
 
 /// How often each limit was reached.
-pub(crate) struct LimitCounters(Vec<(IntCounter, AtomicU64)>);
+pub(crate) struct LimitCounters(Vec<(IntCounter, Rare)>);
 
 impl LimitCounters {
     pub(crate) fn new(counters: &IntCounterVec) -> Self {
         Self(
             ProcessLimit::ALL
                 .iter()
-                .map(|limit| (counters.with_label_values(&[limit.label()]), AtomicU64::new(0)))
+                .map(|limit| (counters.with_label_values(&[limit.label()]), Rare::default()))
                 .collect(),
         )
     }
 
     /// Counts one. The first in a while is logged.
     pub(crate) fn count(&self, limit: ProcessLimit) {
-        let Some((counter, last_line)) = self.0.get(limit as usize) else { return };
+        let Some((counter, log)) = self.0.get(limit as usize) else { return };
         counter.inc();
-        let (now, before) = (clock::awake(), last_line.load(Relaxed));
-        let is_new = before == 0 || now >= before.saturating_add(MIN_BETWEEN_LINES);
-        if is_new && last_line.compare_exchange(before, now.max(1), Relaxed, Relaxed).is_ok() {
+        if log.is_due() {
             tracing::warn!(limit = limit.label(), "process limit reached: see meshcache_limits_met_total");
         }
     }

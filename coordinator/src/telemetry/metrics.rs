@@ -9,10 +9,12 @@ use crate::{
     telemetry::{
         group_metrics::Families,
         limits::{LimitCounters, ProcessLimit},
+        member_metrics::MemberMetrics,
         namespaces::Namespaces,
         register::{counter, counters, gauge, gauges},
         request_metrics::{Buckets, RequestMetrics},
         span_metrics::SpanCounters,
+        tls_metrics::TlsMetrics,
     },
 };
 use meshcache_protocol::Reason;
@@ -63,6 +65,8 @@ pub struct Metrics {
     peeks_answered: IntCounterVec,
     pushed: IntCounterVec,
     received: IntCounterVec,
+    /// Handshakes and certificates.
+    pub(crate) tls: TlsMetrics,
     limits: LimitCounters,
     /// Recorded spans, by what became of them.
     pub(crate) spans: SpanCounters,
@@ -72,6 +76,8 @@ pub struct Metrics {
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
+    /// Members that find each other by gossip.
+    pub members: MemberMetrics,
     peer_problems: IntGaugeVec,
     connections: IntGaugeVec,
     heads_refused: IntCounterVec,
@@ -194,6 +200,7 @@ impl Metrics {
                 "Recorded spans of traces, by what became of them.",
                 &["outcome"],
             )?),
+            tls: TlsMetrics::new(to)?,
             limits: LimitCounters::new(&counters(
                 to,
                 "meshcache_limits_met_total",
@@ -210,6 +217,7 @@ impl Metrics {
             config_info: gauges(to, "meshcache_config_info", "1, with the groups' digest in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
+            members: MemberMetrics::new(to)?,
             peer_problems: gauges(
                 to,
                 "meshcache_peer_list_problems",

@@ -6,9 +6,11 @@ mod labelled;
 pub(crate) mod limits;
 #[cfg(feature = "program")]
 pub mod log;
+pub mod member_metrics;
 pub mod metrics;
 pub mod namespaces;
 mod noted;
+pub(crate) mod rare;
 mod register;
 pub(crate) mod request_end;
 pub mod request_metrics;
@@ -16,6 +18,7 @@ mod slowest_peer;
 mod span_metrics;
 #[cfg(test)]
 mod tests;
+mod tls_metrics;
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;

@@ -6,7 +6,7 @@ mod tests;
 use crate::{
     cache::{
         groups::ServedGroup,
-        request::{CacheRequest, caller},
+        request::{CacheRequest, Caller},
         state::Cache,
     },
     http::{body::Body, head::RequestHead, reply::empty},
@@ -98,7 +98,7 @@ pub(crate) async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body
         return empty(StatusCode::MISDIRECTED_REQUEST);
     };
     let Some(served) = rules.served(group) else { return empty(StatusCode::MISDIRECTED_REQUEST) };
-    if port == Port::Data && !group.admits(caller(&request, cache.settings.identity)) {
+    if port == Port::Data && !Caller::of(&head, &request, cache.settings.identity).is_admitted(group) {
         return empty(StatusCode::FORBIDDEN);
     }
     for fields in freshness::possible_key_fields(&request) {

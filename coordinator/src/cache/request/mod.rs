@@ -1,7 +1,10 @@
 //! Classifies requests: a lookup of a key in a group, a pass to the group's origin, or a refusal.
 
+mod caller;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub(crate) use caller::Caller;
 
 use crate::{
     cache::groups::{GroupTable, ServedGroup},
@@ -139,13 +142,13 @@ pub(crate) fn classify<'r, 'a: 'r>(
     let Some(served) = table.served(group) else {
         return Err(refuse(StatusCode::MISDIRECTED_REQUEST, Reason::NoGroup));
     };
-    let caller = caller(&request, identity);
+    let caller = Caller::of(head, &request, identity);
     // A path that two servers may read differently may belong to any group of its host.
     let admits = || {
         if unfit.is_some() {
-            table.groups.of_host(&request, namespace).all(|group| group.admits(caller))
+            table.groups.of_host(&request, namespace).all(|group| caller.is_admitted(group))
         } else {
-            group.admits(caller)
+            caller.is_admitted(group)
         }
     };
     // A peer has checked its caller. Passes are checked, too: at the origin they would be our own calls.
@@ -189,7 +192,7 @@ pub(crate) fn classify<'r, 'a: 'r>(
     {
         return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Upgrade));
     }
-    let is_debugger = request.flags.any(Flags::CONTROL) && table.groups.is_debugger(caller);
+    let is_debugger = request.flags.any(Flags::CONTROL) && caller.is_any(|caller| table.groups.is_debugger(caller));
     let asks_to = || is_debugger && request.value(header::BYPASS) == Some(b"1");
     // What kind of request it is, its own fields say. Then the group decides by what it leaves of them.
     let method = head.method().as_str();
@@ -224,35 +227,6 @@ pub(crate) fn classify<'r, 'a: 'r>(
         None => key,
     };
     Ok(CacheRequest { served, head, http: request, key, question, is_from_peer: port == Port::Peer, is_debugged })
-}
-
-/// Returns the caller's identity: the URI of the last element of x-forwarded-client-cert, which the nearest proxy has
-/// added.
-pub(crate) fn caller<'a>(request: &Request<'a>, identity: Identity) -> Option<&'a str> {
-    if identity == Identity::None {
-        return None;
-    }
-    let last = elements(request.values("x-forwarded-client-cert").last()?, b',').last()?;
-    let uri = elements(last, b';').find_map(|pair| {
-        let (name, value) = pair.split_at_checked(pair.iter().position(|b| *b == b'=')?)?;
-        name.eq_ignore_ascii_case(b"uri").then_some(value.get(1..)?)
-    })?;
-    let uri = uri.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(uri);
-    std::str::from_utf8(uri).ok().filter(|uri| !uri.is_empty())
-}
-
-/// Splits a list whose quoted strings may contain the separator.
-fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    list.split(move |b| {
-        let splits = *b == separator && !quoted;
-        if *b == b'"' && !escaped {
-            quoted = !quoted;
-        }
-        escaped = *b == b'\\' && !escaped;
-        splits
-    })
-    .map(|part| part.trim_ascii())
 }
 
 /// Returns how often a request has been through this installation.

@@ -100,19 +100,6 @@ fn read(fields: &'static [Field<'static>]) -> Request<'static> {
 }
 
 #[test]
-fn the_nearest_proxys_element_names_the_caller() {
-    const TWO: &[Field<'static>] = &[(
-        b"x-forwarded-client-cert",
-        b"By=spiffe://x/a;URI=spiffe://forged/me,Hash=1;Subject=\"CN=a,URI=spiffe://forged/you;\";URI=spiffe://x/ns/shop/sa/web",
-    )];
-    assert_eq!(caller(&read(TWO), Identity::Xfcc), Some("spiffe://x/ns/shop/sa/web"));
-    assert_eq!(caller(&read(TWO), Identity::None), None);
-    const NONE: &[Field<'static>] = &[(b"x-forwarded-client-cert", b"URI=spiffe://forged/me,Hash=1;URI=")];
-    assert_eq!(caller(&read(NONE), Identity::Xfcc), None);
-    assert_eq!(caller(&read(&[]), Identity::Xfcc), None);
-}
-
-#[test]
 fn rounds_through_one_installation_are_counted() {
     assert_eq!(loops(&read(&[(b"cdn-loop", b"other"), (b"cdn-loop", b"meshcache, MeshCache; v=1")]), "meshcache"), 2);
     assert_eq!(loops(&read(&[(b"cdn-loop", b"other")]), "meshcache"), 0);

@@ -1,9 +1,13 @@
 //! One peer: its connections, and the circuit breakers of the calls to it.
 
-use super::connector::AddressConnector;
+use super::{
+    connector::AddressConnector,
+    stream::{PeerSecurity, tls_error},
+};
 use crate::{
     http::body::Body,
     origin::{Failure, causes},
+    telemetry::rare::Rare,
 };
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -38,10 +42,12 @@ pub(super) struct Link {
     questions: Mutex<Breaker>,
     /// Peeks wait for less: a peer that is too slow for them may still be quick enough for questions.
     peeks: Mutex<Breaker>,
+    /// Of lines about TLS with this peer.
+    log: Rare,
 }
 
 impl Link {
-    pub(super) fn new(peer: &Peer) -> Self {
+    pub(super) fn new(peer: &Peer, security: PeerSecurity) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
@@ -50,8 +56,16 @@ impl Link {
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .http2_initial_stream_window_size(WINDOWS.0)
             .http2_initial_connection_window_size(WINDOWS.1)
-            .build(AddressConnector::new(&peer.peer));
-        Self { peer: peer.clone(), client, questions: Mutex::default(), peeks: Mutex::default() }
+            .build(AddressConnector::new(&peer.peer, security));
+        let (questions, peeks) = (Mutex::default(), Mutex::default());
+        Self { peer: peer.clone(), client, questions, peeks, log: Rare::default() }
+    }
+
+    /// Returns a link to the same peer with other connections. Calls that are under way go on.
+    pub(super) fn renewed(&self, security: PeerSecurity) -> Self {
+        let copy = |breaker: &Mutex<Breaker>| Mutex::new(*breaker.lock());
+        let (questions, peeks) = (copy(&self.questions), copy(&self.peeks));
+        Self { questions, peeks, ..Self::new(&self.peer, security) }
     }
 
     pub(super) fn breaker(&self, call: Call) -> &Mutex<Breaker> {
@@ -61,20 +75,48 @@ impl Link {
         }
     }
 
-    /// Sends a request, and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>, patience: Duration) -> Result<Response<Incoming>, Failure> {
+    /// Sends a request, and waits for the head of its answer. `request`: makes it.
+    pub(super) async fn send(
+        &self,
+        request: impl Fn() -> Option<Request<Body>>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Failure> {
         timeout(patience, self.send_untimed(request)).await.map_err(|_| Failure::Timeout)?
     }
 
     /// Sends a request without a timeout: that is the caller's.
-    pub(super) async fn send_untimed(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
-        self.client.request(request).await.map_err(|error| failure(&error))
+    pub(super) async fn send_untimed(
+        &self,
+        request: impl Fn() -> Option<Request<Body>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut sent = self.client.request(request().ok_or(Failure::Internal)?).await;
+        if sent.as_ref().is_err_and(|error| has_ended_well(error)) {
+            sent = self.client.request(request().ok_or(Failure::Internal)?).await;
+        }
+        sent.map_err(|error| {
+            if let Some(tls) = tls_error(&error)
+                && self.log.is_due()
+            {
+                tracing::warn!(peer = self.peer.name, address = self.peer.peer, error = %tls, "no TLS with a peer");
+            }
+            failure(&error)
+        })
     }
+}
+
+/// Whether the peer has ended the connection to have it made anew (GOAWAY without an error). hyper gives such an error
+/// for a request that was sent just before, too.
+fn has_ended_well(error: &legacy::Error) -> bool {
+    let is_good_end = |h2: &h2::Error| h2.is_remote() && h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+    causes(error).any(|cause| cause.downcast_ref::<h2::Error>().is_some_and(is_good_end))
 }
 
 /// Classifies an error. A peer that cannot be reached is gone; whether the name, the route or the port is to blame does
 /// not matter to its caller.
 fn failure(error: &legacy::Error) -> Failure {
+    if tls_error(error).is_some() {
+        return Failure::Tls;
+    }
     if !error.is_connect() {
         return Failure::of_error(error);
     }

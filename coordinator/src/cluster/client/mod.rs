@@ -4,9 +4,11 @@ mod connector;
 mod credentials;
 mod link;
 mod patience;
+mod stream;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use link::Call;
+pub(crate) use stream::{PeerSecurity, tls_error};
 
 use crate::{
     clock::Clock,
@@ -16,8 +18,10 @@ use crate::{
     },
     origin::Failure,
     telemetry::{metrics::Metrics, trace::current_trace},
+    tls::PeerTls,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use credentials::Needs;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
@@ -29,6 +33,7 @@ use meshcache_protocol::{
     Peer, Ring, forwarding, paths,
     wire::{Question, Verdict, header, never_to_origin},
 };
+use parking_lot::Mutex;
 use patience::with_patience;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -38,11 +43,27 @@ pub(crate) struct PeerClient {
     metrics: Arc<Metrics>,
     links: ArcSwap<HashMap<String, Arc<Link>>>,
     credentials: ArcSwap<Credentials>,
+    tls: ArcSwapOption<PeerTls>,
 }
 
 impl PeerClient {
     pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { clock, metrics, links: ArcSwap::default(), credentials: ArcSwap::default() }
+        let (links, credentials, tls) = (ArcSwap::default(), ArcSwap::default(), ArcSwapOption::default());
+        Self { clock, metrics, links, credentials, tls }
+    }
+
+    /// Sets what is shown to peers and asked of them. Connections are made anew.
+    pub(super) fn set_tls(&self, tls: Arc<PeerTls>) {
+        self.tls.store(Some(tls));
+        let renewed =
+            |(name, link): (&String, &Arc<Link>)| (name.clone(), Arc::new(link.renewed(self.security(Some(name)))));
+        self.links.store(Arc::new(self.links.load().iter().map(renewed).collect()));
+    }
+
+    /// Returns how a connection to a peer is secured. `name`: what it has to prove; `None`: its name is not known yet,
+    /// and the caller checks it ([`crate::tls::TlsSession`] comes with each response).
+    pub(crate) fn security(&self, name: Option<&str>) -> PeerSecurity {
+        PeerSecurity::of(self.tls.load().as_deref(), name)
     }
 
     /// Sets the peers: those of the ring, and those of the rings `before`. A peer whose address is the same keeps its
@@ -53,7 +74,7 @@ impl PeerClient {
             old.get(&peer.name)
                 .filter(|link| link.peer.peer == peer.peer)
                 .cloned()
-                .unwrap_or_else(|| Arc::new(Link::new(peer)))
+                .unwrap_or_else(|| Arc::new(self.new_link(peer)))
         };
         let gone = before.iter().filter(|peer| ring.peer(&peer.name).is_none());
         let links = gone
@@ -147,8 +168,13 @@ impl PeerClient {
     ) -> Result<(Verdict, Response<Incoming>), Failure> {
         let link = self.link(peer)?;
         let proof = self.proof(Needs::Reach)?;
-        let mut request = hop_request(peer, head, question, proof, is_load).ok_or(Failure::Internal)?;
-        let mut span = current_trace().client(&mut request);
+        // Each sending has a span of its own.
+        let span = Mutex::new(None);
+        let request = || {
+            let mut request = hop_request(peer, head, question, proof.clone(), is_load)?;
+            *span.lock() = current_trace().client(&mut request);
+            Some(request)
+        };
         let verdict = |response: &Response<Incoming>| {
             response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()))
         };
@@ -159,7 +185,7 @@ impl PeerClient {
             Ok(_) => self.record_answer(&link, Call::Question),
             Err(failure) => self.record_failure(&link, Call::Question, *failure),
         }
-        match (&mut span, &answer) {
+        match (&mut span.into_inner(), &answer) {
             (Some(span), Ok((verdict, response))) => {
                 span.set_status(response.status());
                 span.set("meshcache.outcome", verdict.outcome.label().into());
@@ -210,13 +236,13 @@ impl PeerClient {
         body: Vec<u8>,
         patience: Duration,
     ) -> Result<Response<Incoming>, Failure> {
-        let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(Link::new(peer)));
+        let link = self.link(&peer.name).unwrap_or_else(|_| Arc::new(self.new_link(peer)));
         self.call(&link, self.proof(Needs::Token)?, path, &Question::new(), body, patience).await
     }
 
     /// Asks whoever listens where a peer may be for the entries of no key. Returns the status: a coordinator has none.
     pub(crate) async fn probe(&self, peer: &Peer, patience: Duration) -> Result<StatusCode, Failure> {
-        let (link, proof) = (Link::new(peer), self.proof(Needs::Reach)?);
+        let (link, proof) = (self.new_link(peer), self.proof(Needs::Reach)?);
         Ok(self.answer(&link, proof, paths::PEEK, &Question::new(), Vec::new(), patience).await?.status())
     }
 
@@ -249,15 +275,23 @@ impl PeerClient {
             .path_and_query(path)
             .build()
             .map_err(|_| Failure::Internal)?;
-        let mut request = Request::post(uri)
-            .version(http::Version::HTTP_2)
-            .header(header::WIRE, question.to_string())
-            .body(body.into())
-            .map_err(|_| Failure::Internal)?;
-        if let Some(proof) = proof {
-            request.headers_mut().insert(AUTHORIZATION, proof);
-        }
+        let body = Bytes::from(body);
+        let request = || {
+            let mut request = Request::post(uri.clone())
+                .version(http::Version::HTTP_2)
+                .header(header::WIRE, question.to_string())
+                .body(body.clone().into())
+                .ok()?;
+            if let Some(proof) = &proof {
+                request.headers_mut().insert(AUTHORIZATION, proof.clone());
+            }
+            Some(request)
+        };
         link.send(request, patience).await
+    }
+
+    fn new_link(&self, peer: &Peer) -> Link {
+        Link::new(peer, self.security(Some(&peer.name)))
     }
 
     fn link(&self, peer: &str) -> Result<Arc<Link>, Failure> {
@@ -275,14 +309,18 @@ impl PeerClient {
         let link = self.link(peer)?;
         let question = Question { hop: true, ..Question::new() };
         let proof = self.proof(Needs::Reach)?;
-        let mut request = hop_request(peer, head, &question, proof, true).ok_or(Failure::Internal)?;
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = Uri::builder()
+        let uri = Uri::builder()
             .scheme("http")
             .authority(peer)
             .path_and_query(path)
             .build()
             .map_err(|_| Failure::Internal)?;
+        let request = || {
+            let mut request = hop_request(peer, head, &question, proof.clone(), true)?;
+            *request.method_mut() = http::Method::POST;
+            *request.uri_mut() = uri.clone();
+            Some(request)
+        };
         let response = link.send(request, patience).await?;
         if response.status().is_success() { Ok(()) } else { Err(Failure::BadResponse) }
     }

@@ -74,7 +74,7 @@ async fn silence_is_an_error_after_ten_seconds() {
 }
 
 #[tokio::test]
-async fn only_plain_http_urls_are_asked() {
+async fn only_urls_of_http_are_asked_and_plain_ones_alone_without_authorities() {
     for url in ["https://127.0.0.1/", "/path", "127.0.0.1:1"] {
         assert_eq!(get(url).await, Err(format!("`{url}` is not http://HOST[:PORT]/PATH")));
     }

@@ -3,7 +3,7 @@
 use super::{Errors, GroupConfig, KeyHost, Methods, Mode, Origin, OriginProxies, RequestRules};
 use crate::groups::{
     credential_rules::with_rules,
-    patterns::{Match, PathRule},
+    patterns::{CallerPattern, Match, PathRule},
 };
 
 impl GroupConfig {
@@ -16,6 +16,7 @@ impl GroupConfig {
         }
         let mut config = with_rules(self).into_owned();
         config.origin = Origin::hidden(self.origin.timeout);
+        config.callers = callers(&self.callers);
         if version < 3 {
             // Their requests with QUERY pass.
             config.methods = Methods::default();
@@ -74,6 +75,13 @@ impl GroupConfig {
             tags: Default::default(),
         }
     }
+}
+
+/// Returns the callers that a proxy can tell apart: it knows no DNS names, and its filter may not read such a pattern.
+pub(in crate::groups) fn callers(all: &[CallerPattern]) -> Vec<CallerPattern> {
+    let known: Vec<_> = all.iter().filter(|pattern| !pattern.is_dns()).cloned().collect();
+    // An empty list would be everybody.
+    if known.is_empty() && !all.is_empty() { vec![CallerPattern::nobody()] } else { known }
 }
 
 fn is_target(rule: &PathRule) -> bool {

@@ -4,7 +4,11 @@ use super::{InvalidValue, checked};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A pattern of SPIFFE ids, with `*` for any characters except `/`. `*` alone: every caller, with or without identity.
+/// What stands before a DNS name.
+const DNS: &str = "dns:";
+
+/// A pattern of SPIFFE ids, or after `dns:` of DNS names, with `*` for any characters except `/`. `*` alone: every
+/// caller, with or without identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CallerPattern(String);
@@ -13,6 +17,16 @@ impl CallerPattern {
     /// Whether it matches every caller.
     pub fn is_everybody(&self) -> bool {
         self.0 == "*"
+    }
+
+    /// Whether it is of DNS names. Only a coordinator knows these, by a caller's certificate.
+    pub fn is_dns(&self) -> bool {
+        self.0.starts_with(DNS)
+    }
+
+    /// A pattern that no caller matches: no trust domain has that character.
+    pub(in crate::groups) fn nobody() -> Self {
+        Self("spiffe://!".into())
     }
 
     /// Whether a caller matches. `None`: a caller without identity.
@@ -49,12 +63,16 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 impl std::str::FromStr for CallerPattern {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b));
         if text == "*" || (text.starts_with("spiffe://") && text.bytes().all(|b| b.is_ascii_graphic())) {
             Ok(Self(text.into()))
+        } else if text.strip_prefix(DNS).is_some_and(is_name) {
+            Ok(Self(text.to_ascii_lowercase()))
         } else {
             Err(InvalidValue::new(
                 text,
-                "a caller (examples: spiffe://cluster.local/ns/shop/sa/web, spiffe://*/ns/shop/sa/*, *)",
+                "a caller (examples: spiffe://cluster.local/ns/shop/sa/web, spiffe://*/ns/shop/sa/*, dns:web.example.com, *)",
             ))
         }
     }

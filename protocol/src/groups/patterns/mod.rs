@@ -53,7 +53,11 @@ mod tests {
         assert!(matches("spiffe://*/ns/*-a/sa/w*b", "spiffe://x/ns/shop-a-a/sa/web"));
         assert!(!matches("spiffe://*/sa/web", "spiffe://x/ns/shop/sa/web"), "a star is no slash");
         assert!(!matches("spiffe://x/ns/shop/sa/web", "spiffe://x/ns/shop/sa/web2"));
-        assert!("shop".parse::<CallerPattern>().is_err());
+        assert!(matches("dns:*.Shop.test", "dns:web.shop.test") && !matches("dns:*.shop.test", "dns:shop.test"));
+        assert!(!matches("dns:web.test", "web.test") && !matches("spiffe://*", "dns:web.test"));
+        for bad in ["shop", "dns:", "dns:a/b", "dns:a b", "spiffe:/a"] {
+            assert!(bad.parse::<CallerPattern>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,0 +1,121 @@
+//! Who asks: the identity that `callers` of a group are compared with.
+
+use crate::{http::head::RequestHead, settings::Identity};
+use meshcache_protocol::{Group, Request};
+
+/// A caller's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller<'a> {
+    /// None is known.
+    Unknown,
+    /// By x-forwarded-client-cert.
+    Xfcc(&'a str),
+    /// By its certificate, any of these.
+    Tls(&'a [String]),
+}
+
+impl<'a> Caller<'a> {
+    /// Returns the caller of a request. `request`: the head's.
+    pub(crate) fn of(head: &'a RequestHead, request: &Request<'a>, identity: Identity) -> Self {
+        match identity {
+            Identity::None => Self::Unknown,
+            Identity::Xfcc => xfcc(request).map_or(Self::Unknown, Self::Xfcc),
+            Identity::Tls => {
+                head.certificate().map_or(Self::Unknown, |certificate| Self::Tls(certificate.identities()))
+            }
+        }
+    }
+
+    /// Whether a condition holds for one of its identities, or for a caller without one.
+    pub(crate) fn is_any(self, condition: impl Fn(Option<&str>) -> bool) -> bool {
+        match self {
+            Self::Unknown | Self::Tls([]) => condition(None),
+            Self::Xfcc(caller) => condition(Some(caller)),
+            Self::Tls(callers) => callers.iter().any(|caller| condition(Some(caller))),
+        }
+    }
+
+    /// Whether it may have responses of a group.
+    pub(crate) fn is_admitted(self, group: &Group) -> bool {
+        self.is_any(|caller| group.admits(caller))
+    }
+}
+
+/// Returns the URI of the last element of x-forwarded-client-cert, which the nearest proxy has added.
+fn xfcc<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let last = elements(request.values("x-forwarded-client-cert").last()?, b',').last()?;
+    let uri = elements(last, b';').find_map(|pair| {
+        let (name, value) = pair.split_at_checked(pair.iter().position(|b| *b == b'=')?)?;
+        name.eq_ignore_ascii_case(b"uri").then_some(value.get(1..)?)
+    })?;
+    let uri = uri.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(uri);
+    std::str::from_utf8(uri).ok().filter(|uri| !uri.is_empty())
+}
+
+/// Splits a list whose quoted strings may contain the separator.
+fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.split(move |b| {
+        let splits = *b == separator && !quoted;
+        if *b == b'"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = *b == b'\\' && !escaped;
+        splits
+    })
+    .map(|part| part.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        settings::Port,
+        tls::{TlsSession, tests::Authority},
+    };
+
+    /// Calls with a request with this field, and a certificate for these names where there are any.
+    fn with_caller<T>(xfcc: &str, names: &[&str], identity: Identity, look: impl FnOnce(Caller<'_>) -> T) -> T {
+        let certificate = (!names.is_empty()).then(|| Authority::new().issue(names).der());
+        let request = http::Request::get("/a")
+            .header("host", "h")
+            .header("x-forwarded-client-cert", xfcc)
+            .extension(TlsSession::new(certificate.as_ref()));
+        let head = RequestHead::read(Port::Data, request.body(()).unwrap().into_parts().0).unwrap();
+        let fields = head.fields();
+        look(Caller::of(&head, &head.request(&fields).unwrap(), identity))
+    }
+
+    const FORGED: &str = "By=spiffe://x/a;URI=spiffe://forged/me,Hash=1;Subject=\"CN=a,URI=spiffe://forged/you;\"";
+
+    #[test]
+    fn the_nearest_proxys_element_names_the_caller() {
+        let two = format!("{FORGED};URI=spiffe://x/ns/shop/sa/web");
+        let spiffe = &["spiffe://x/other"];
+        let expected = Caller::Xfcc("spiffe://x/ns/shop/sa/web");
+        with_caller(&two, spiffe, Identity::Xfcc, |caller| assert_eq!(caller, expected));
+        with_caller(&two, spiffe, Identity::None, |caller| assert_eq!(caller, Caller::Unknown));
+        for none in ["URI=spiffe://forged/me,Hash=1;URI=", ""] {
+            with_caller(none, spiffe, Identity::Xfcc, |caller| assert_eq!(caller, Caller::Unknown));
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_the_caller_whatever_its_request_says() {
+        let guarded = Group::for_tests(r#"{"callers": ["spiffe://x/ns/shop/sa/*", "dns:web.test"]}"#);
+        let open = Group::for_tests("{}");
+        let xfcc = "URI=spiffe://x/ns/shop/sa/web";
+        for (names, admitted) in [
+            (&["spiffe://x/ns/shop/sa/web"][..], true),
+            (&["a.test", "WEB.test"], true),
+            (&["spiffe://x/ns/ops/sa/web", "web.test"], false),
+            (&["a.test"], false),
+            (&["10.0.0.1"], false),
+            (&[], false),
+        ] {
+            with_caller(xfcc, names, Identity::Tls, |caller| {
+                assert_eq!((caller.is_admitted(&guarded), caller.is_admitted(&open)), (admitted, true), "{names:?}");
+            });
+        }
+    }
+}

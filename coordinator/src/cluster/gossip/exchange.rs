@@ -1,0 +1,178 @@
+//! Questions, answers, and refused connections.
+
+use crate::cluster::gossip::{
+    Gossip, MAX_WAITING,
+    digest::Digest,
+    event::MemberChange,
+    identity::Identity,
+    list::List,
+    stranger::Stranger,
+    vote::{Proposal, Votes},
+};
+
+impl Gossip {
+    /// What a question to a peer carries. `None`: it is not known who is there.
+    pub fn question_for(&self, name: Option<&str>, now: u64) -> Digest {
+        let marks = |is_marked: &dyn Fn(&super::Contact) -> bool| {
+            self.others().filter(|(_, _, contact)| is_marked(contact)).map(|(rank, ..)| rank).collect()
+        };
+        let votes = if self.is_member() { self.voter.told_to(name.unwrap_or_default()) } else { Votes::default() };
+        Digest {
+            from: self.me.clone(),
+            leaves: self.leaves,
+            list: self.list.as_ref().map(List::id),
+            members: None,
+            counts_receiver: false,
+            gone: marks(&|contact| contact.is_gone(now)),
+            left: marks(&|contact| contact.left),
+            forgotten: marks(&|contact| contact.forgotten),
+            votes,
+            proposal: name.and_then(|name| self.proposal_for(name)),
+        }
+    }
+
+    /// Takes a question, and returns what the answer to it carries.
+    pub fn answer(&mut self, question: &Digest, now: u64) -> Digest {
+        self.wake(now);
+        self.record(question, now);
+        let counts_receiver = self.count(&question.from, now);
+        let members = self.list.as_ref().filter(|list| self.is_to_be_told(list, question)).cloned();
+        Digest { counts_receiver, members, ..self.question_for(Some(question.from.name()), now) }
+    }
+
+    /// Takes the answer to a question that was sent to an address at `sent`. Returns whether the lease may be renewed by
+    /// it: a member has answered that counts this one.
+    pub fn answered(&mut self, at: &str, answer: &Digest, sent: u64, now: u64) -> bool {
+        self.wake(now);
+        self.note_response(at);
+        self.record(answer, now);
+        let from = &answer.from;
+        if let Some(stranger) = self.strangers.get_mut(from.name()).filter(|stranger| stranger.identity == *from) {
+            stranger.answered = stranger.answered.max(Some(sent));
+        }
+        let members = self.list.as_ref().map_or(&[][..], List::members);
+        for (member, contact) in members.iter().zip(&mut self.contacts) {
+            if member == from {
+                contact.answers(sent);
+            } else if member.peer.peer == at && sent > contact.since {
+                // One port has one process.
+                contact.replaced = true;
+            }
+        }
+        let is_listed = self.list.as_ref().is_some_and(|list| list.rank_of(from).is_some());
+        answer.counts_receiver && is_listed && self.is_member()
+    }
+
+    /// Hears that an address refused a connection at `sent`.
+    pub fn refused(&mut self, at: &str, sent: u64, now: u64) {
+        self.wake(now);
+        self.note_response(at);
+        let members = self.list.as_ref().map_or(&[][..], List::members);
+        for (member, contact) in members.iter().zip(&mut self.contacts) {
+            if member.peer.peer == at {
+                contact.refuses(sent, now);
+            }
+        }
+    }
+
+    fn note_response(&mut self, at: &str) {
+        for seed in self.seeds.iter_mut().filter(|seed| seed.at == at) {
+            seed.has_responded = true;
+        }
+    }
+
+    /// Whether a member counts, and is told so: it is heard, and no vote from here removes it.
+    fn count(&mut self, identity: &Identity, now: u64) -> bool {
+        let Some(rank) = self.list.as_ref().and_then(|list| list.rank_of(identity)) else { return false };
+        let (is_member, is_removed) = (self.is_member(), self.voter.removes(rank));
+        let Some(contact) = self.contacts.get_mut(rank) else { return false };
+        let counts = is_member && !is_removed && !contact.forgotten && contact.is_heard(now);
+        if counts {
+            contact.counted = Some(now);
+        }
+        counts
+    }
+
+    fn record(&mut self, digest: &Digest, now: u64) {
+        let from = &digest.from;
+        if from.name() == self.me.name() {
+            if *from != self.me {
+                self.tell(from.name(), MemberChange::NameTaken);
+                self.learn(digest, now);
+            }
+            return;
+        }
+        self.learn(digest, now);
+        match self.list.as_ref().and_then(|list| list.rank_of(from)) {
+            Some(rank) => self.record_member(rank, digest, now),
+            None => self.record_stranger(digest, now),
+        }
+    }
+
+    fn record_member(&mut self, rank: usize, digest: &Digest, now: u64) {
+        if digest.leaves {
+            self.member_leaves(digest.from.name(), false);
+        }
+        let own = self.list.as_ref().map(List::id);
+        let Some(contact) = self.contacts.get_mut(rank) else { return };
+        contact.list = digest.list;
+        contact.defected = digest.list.map(|list| list.lineage) != own.map(|list| list.lineage);
+        if digest.list != own {
+            return;
+        }
+        contact.gone = (digest.gone.clone(), now);
+        // Messages overtake one another, votes do not go back.
+        if (&digest.votes.promised, &digest.votes.accepted) >= (&contact.votes.promised, &contact.votes.accepted) {
+            contact.votes = digest.votes.clone();
+        }
+        if let Some(proposal) = &digest.proposal {
+            self.hear_proposal(proposal, now);
+        }
+        let own = self.own_rank();
+        for rank in digest.left.iter().chain(digest.forgotten.iter()).filter(|rank| Some(*rank) != own) {
+            let Some(contact) = self.contacts.get_mut(rank) else { continue };
+            let mut change = None;
+            if digest.left.contains(rank) && !std::mem::replace(&mut contact.left, true) {
+                change = Some(MemberChange::Left);
+            }
+            let is_forgotten = digest.forgotten.contains(rank) && !contact.is_heard(now);
+            if is_forgotten && !std::mem::replace(&mut contact.forgotten, true) {
+                change = Some(MemberChange::Forgotten);
+            }
+            let name =
+                self.list.as_ref().and_then(|list| list.members().get(rank)).map(|member| member.name().to_owned());
+            if let Some((name, change)) = name.zip(change) {
+                self.tell(&name, change);
+            }
+        }
+    }
+
+    pub(super) fn hear_proposal(&mut self, proposal: &Proposal, now: u64) {
+        self.voter.hear(proposal);
+        self.vote(now);
+    }
+
+    fn record_stranger(&mut self, digest: &Digest, now: u64) {
+        let name = digest.from.name();
+        let is_full = self.strangers.len() >= MAX_WAITING;
+        match self.strangers.get_mut(name) {
+            Some(known) if known.identity == digest.from => {
+                (known.asked, known.list, known.leaves) = (now, digest.list, digest.leaves);
+            }
+            // A later start takes the place; an earlier one waits until that one asks no more.
+            Some(known) if known.identity.supersedes(&digest.from) => self.tell(name, MemberChange::NameTaken),
+            None if is_full => {}
+            _ => {
+                let stranger = Stranger {
+                    identity: digest.from.clone(),
+                    asked: now,
+                    answered: None,
+                    next: 0,
+                    list: digest.list,
+                    leaves: digest.leaves,
+                };
+                self.strangers.insert(name.to_owned(), stranger);
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! PEM files: certificates, keys, authorities.
+
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use std::fmt::Display;
+
+/// A file that was read.
+#[derive(Clone, Copy)]
+pub struct File<'a> {
+    /// The flag that names it.
+    pub flag: &'static str,
+    /// What it has.
+    pub content: &'a [u8],
+}
+
+impl File<'_> {
+    /// Returns what is wrong with it, in one line that names the flag.
+    pub(super) fn bad(&self, what: impl Display) -> String {
+        format!("{}: {what}", self.flag)
+    }
+
+    /// Returns the certificates, that of this process first.
+    pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.content).collect();
+        let chain = chain.map_err(|error| self.bad(format!("is not PEM: {error}")))?;
+        if chain.is_empty() { Err(self.bad("has no certificate (-----BEGIN CERTIFICATE-----)")) } else { Ok(chain) }
+    }
+
+    /// Returns the private key.
+    pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, String> {
+        // The error says nothing of what the file has.
+        PrivateKeyDer::from_pem_slice(self.content)
+            .map_err(|_| self.bad("has no private key in PEM, unencrypted (-----BEGIN PRIVATE KEY-----)"))
+    }
+
+    /// Returns the authorities.
+    pub(super) fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        for authority in self.chain()? {
+            roots
+                .add(authority)
+                .map_err(|error| self.bad(format!("has a certificate that is no authority: {error}")))?;
+        }
+        Ok(roots)
+    }
+}
