@@ -127,7 +127,8 @@ async fn a_file_that_changes_is_used_for_the_next_load_and_a_broken_one_is_one_l
     origin.on("*", |request| Reply::ok(request.header("x-api-key")).header("cache-control", "no-store"));
     let file = folder.path().join("api-key");
     put(&file, "one\n");
-    let coordinator = started(&groups(&origin.url(), folder.path(), json!({})), folder.path()).await;
+    let groups = groups(&origin.url(), folder.path(), json!({}));
+    let coordinator = started(&groups, folder.path()).await;
     let sent = async || ask(&coordinator, Ask::get(HOST, "/a")).await.text();
     let lines = |what: &str| coordinator.process.log().lines().filter(|line| line.contains(what)).count();
     assert_eq!(sent().await, "one");
@@ -139,6 +140,9 @@ async fn a_file_that_changes_is_used_for_the_next_load_and_a_broken_one_is_one_l
             None => std::fs::remove_file(&file).unwrap(),
         }
         await_until(async || lines("the last good value stays") == n + 1, SOON, "one line says so").await;
+        // All files are read once more before the groups are.
+        put(&folder.path().join("groups.yaml"), &groups.yaml().replace("/private", &format!("/private{n}")));
+        await_until(async || lines("groups reloaded") == n + 1, SOON, "they are looked at again").await;
         assert_eq!(sent().await, "two");
         let before = lines("api-key: read again");
         put(&file, "two\n");
