@@ -117,6 +117,13 @@ async fn plain_clients_write_nothing_and_leave_the_groups_paths_only_where_the_g
     for (method, path) in [("POST", "/a"), ("GET", "/private/x")] {
         assert_eq!(ask(&open, Ask::new(method, HOST, path)).await.status, 200, "{method} {path}");
     }
+    // A response to POST may be what GET brings, but not where the client's own Authorization has brought it.
+    origin.on("/posted", |request| {
+        let answer = Reply::fresh(600, format!("by {}", request.method)).header("cache-control", "public");
+        answer.header("content-location", "/posted")
+    });
+    ask(&open, Ask::new("POST", HOST, "/posted").header("authorization", "mine")).await;
+    assert_eq!(ask(&open, Ask::get(HOST, "/posted")).await.text(), "by GET");
     ask(&open, Ask::new("TRACE", HOST, "/t")).await;
     assert_eq!(origin.latest("/t").header("x-api-key"), "", "its response would show it");
 }
