@@ -161,9 +161,10 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         // So may the response to the fields that a load would not send.
         _ if served.group.edits(&fields) => None,
         Some(request) => Some(request.key.clone()),
-        // The response to a POST may be the one that a GET would bring.
+        // The response to a POST may be the one that a GET would bring, unless that would pass.
         None if is_unsafe && why.reason == Reason::Method => {
-            head.request(&fields).ok().map(|http| Key::of(&served.group, &http, None))
+            let http = head.request(&fields).ok().filter(|http| served.group.bypass_reason(http).is_none());
+            http.map(|http| Key::of(&served.group, &http, None))
         }
         None => None,
     };

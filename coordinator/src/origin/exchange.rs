@@ -64,8 +64,8 @@ impl HttpOrigin {
         self.pass_timeout
     }
 
-    /// Sends a request with the origin's credentials. `limit` bounds the time from its last byte to the response's head, and between two pieces of
-    /// the body.
+    /// Sends a request with the origin's credentials. `limit` bounds the time from its last byte to the response's head,
+    /// and between two pieces of the body.
     pub(crate) async fn send(
         &self,
         mut request: Request<Body>,

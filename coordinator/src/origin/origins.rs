@@ -116,7 +116,8 @@ impl OriginSet {
         let bad =
             |field: &str, what: String| BadOrigin { group: group.name().to_owned(), field: field.to_owned(), what };
         let bad_url = |what| bad("origin.url", what);
-        let credentials = match self.credentials.get(&config.headers).or(before.credentials.get(&config.headers)) {
+        let known = [&*self, before].into_iter().find_map(|set| set.credentials.get(&config.headers));
+        let credentials = match known {
             Some(credentials) => credentials.clone(),
             None => Credentials::open(&config.headers, &origins.files)
                 .map(Arc::new)

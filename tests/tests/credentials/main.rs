@@ -117,6 +117,13 @@ async fn plain_clients_write_nothing_and_leave_the_groups_paths_only_where_the_g
     for (method, path) in [("POST", "/a"), ("GET", "/private/x")] {
         assert_eq!(ask(&open, Ask::new(method, HOST, path)).await.status, 200, "{method} {path}");
     }
+    // A response to POST may be what GET brings, but not where the client's own Authorization has brought it.
+    origin.on("/posted", |request| {
+        let answer = Reply::fresh(600, format!("by {}", request.method)).header("cache-control", "public");
+        answer.header("content-location", "/posted")
+    });
+    ask(&open, Ask::new("POST", HOST, "/posted").header("authorization", "mine")).await;
+    assert_eq!(ask(&open, Ask::get(HOST, "/posted")).await.text(), "by GET");
     ask(&open, Ask::new("TRACE", HOST, "/t")).await;
     assert_eq!(origin.latest("/t").header("x-api-key"), "", "its response would show it");
 }
@@ -127,7 +134,8 @@ async fn a_file_that_changes_is_used_for_the_next_load_and_a_broken_one_is_one_l
     origin.on("*", |request| Reply::ok(request.header("x-api-key")).header("cache-control", "no-store"));
     let file = folder.path().join("api-key");
     put(&file, "one\n");
-    let coordinator = started(&groups(&origin.url(), folder.path(), json!({})), folder.path()).await;
+    let groups = groups(&origin.url(), folder.path(), json!({}));
+    let coordinator = started(&groups, folder.path()).await;
     let sent = async || ask(&coordinator, Ask::get(HOST, "/a")).await.text();
     let lines = |what: &str| coordinator.process.log().lines().filter(|line| line.contains(what)).count();
     assert_eq!(sent().await, "one");
@@ -139,6 +147,9 @@ async fn a_file_that_changes_is_used_for_the_next_load_and_a_broken_one_is_one_l
             None => std::fs::remove_file(&file).unwrap(),
         }
         await_until(async || lines("the last good value stays") == n + 1, SOON, "one line says so").await;
+        // All files are read once more before the groups are.
+        put(&folder.path().join("groups.yaml"), &groups.yaml().replace("/private", &format!("/private{n}")));
+        await_until(async || lines("groups reloaded") == n + 1, SOON, "they are looked at again").await;
         assert_eq!(sent().await, "two");
         let before = lines("api-key: read again");
         put(&file, "two\n");

@@ -64,8 +64,9 @@ async fn where_envoy_injects_proxies_serve_the_group_and_what_they_pass_has_the_
         assert_eq!((received.header("x-api-key").as_str(), received.header("cdn-loop").as_str()), (KEY, ""));
     }
     let own = send(Ask::get(HOST, "/probe").header("authorization", "Bearer mine")).await;
-    assert!(own.status == 200 && !own.cache_status().contains("hit"), "{own:?}");
-    assert_eq!(origin.latest("/probe").header("authorization"), "Bearer mine");
+    assert!(own.status == 401 && !own.cache_status().contains("hit"), "{own:?}");
+    let received = origin.latest("/probe");
+    assert_eq!((received.header("authorization").as_str(), received.header("x-api-key").as_str()), ("Bearer mine", ""));
     // Both read a file that is replaced.
     put(&file, "another");
     let passed = async || {

@@ -13,7 +13,7 @@ pub use tls::OriginTls;
 use crate::groups::{patterns::OriginUrl, units::Span};
 use serde::{Deserialize, Serialize};
 
-/// Where responses come from.
+/// Where responses come from. Proxies are told of none of it, so the filter (wasm) reads no credentials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
@@ -47,15 +47,19 @@ pub struct Origin {
     pub ca: Option<String>,
     /// What connections prove and accept, for https.
     #[serde(default, skip_serializing_if = "OriginTls::is_default")]
+    #[cfg_attr(target_family = "wasm", serde(skip))]
     pub tls: OriginTls,
     /// Headers that are sent with each request, from files.
     #[serde(default, skip_serializing_if = "OriginHeaders::is_empty")]
+    #[cfg_attr(target_family = "wasm", serde(skip))]
     pub headers: OriginHeaders,
     /// Tokens that are sent with each request.
     #[serde(default, skip_serializing_if = "OriginAuth::is_none")]
+    #[cfg_attr(target_family = "wasm", serde(skip))]
     pub auth: OriginAuth,
     /// Whether proxies serve the group although the origin gets credentials.
     #[serde(default, skip_serializing_if = "OriginProxies::is_none")]
+    #[cfg_attr(target_family = "wasm", serde(skip))]
     pub proxies: OriginProxies,
 }
 

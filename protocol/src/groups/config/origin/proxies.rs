@@ -14,7 +14,8 @@ pub enum OriginProxies {
 }
 
 impl OriginProxies {
-    pub(super) fn is_none(&self) -> bool {
+    /// Whether they do not serve it.
+    pub fn is_none(&self) -> bool {
         *self == Self::None
     }
 }
