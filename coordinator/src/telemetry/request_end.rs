@@ -7,7 +7,7 @@ use crate::{
         trace::{Current, OpenSpan, Propagators, Trace, TraceContext, Tracer, Value},
     },
 };
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -65,7 +65,7 @@ impl RequestEnds {
     pub(crate) fn begin<B>(self: &Arc<Self>, port: Port, request: &Request<B>) -> (Current, Option<UnfinishedRequest>) {
         let (trace, span) = match &self.tracer {
             Some(tracer) => tracer.begin(request),
-            None => (self.trace_of_client(request.headers()), None),
+            None => (self.propagators.extract(request.headers()).context().map_or(Trace::None, Trace::Passed), None),
         };
         if span.is_none() && self.listeners.is_empty() {
             return (Current { trace, request: None }, None);
@@ -76,13 +76,6 @@ impl RequestEnds {
         let unfinished =
             UnfinishedRequest { ends, port, began, trace, span, open, head: None, bytes: 0, is_complete: false };
         (current, Some(unfinished))
-    }
-
-    fn trace_of_client(&self, headers: &HeaderMap) -> Trace {
-        let incoming = self.propagators.extract(headers);
-        let ids =
-            incoming.ids.and_then(|(trace, span)| TraceContext::new(trace, span, incoming.is_sampled == Some(true)));
-        ids.map_or(Trace::None, Trace::Passed)
     }
 }
 

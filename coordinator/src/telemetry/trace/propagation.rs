@@ -31,6 +31,14 @@ pub(crate) struct Incoming {
     pub(crate) is_sampled: Option<bool>,
 }
 
+impl Incoming {
+    /// The sender's own span, if it names one.
+    pub(crate) fn context(self) -> Option<TraceContext> {
+        let (trace, span) = self.ids?;
+        TraceContext::new(trace, span, self.is_sampled == Some(true))
+    }
+}
+
 /// The ways that are read and written. The first that a request has is read, all are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Propagators(pub(crate) Vec<Propagator>);

@@ -4,7 +4,7 @@ use crate::{
     jitter::random,
     telemetry::trace::{
         TraceContext,
-        propagation::{Incoming, Propagators},
+        propagation::Propagators,
         sampler::Sampler,
         span::{OpenSpan, Span, SpanKind, SpanSink},
     },
@@ -36,10 +36,10 @@ pub(crate) enum Trace {
 impl Tracer {
     /// Begins the trace of a request, and its span if it is recorded.
     pub(crate) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> (Trace, Option<OpenSpan>) {
-        let Incoming { ids, is_sampled } = self.propagators.extract(request.headers());
-        let parent = ids.and_then(|(trace, span)| TraceContext::new(trace, span, is_sampled == Some(true)));
+        let incoming = self.propagators.extract(request.headers());
+        let parent = incoming.context();
         let trace = parent.map_or_else(|| u128::from(random()) << 64 | u128::from(random()), |parent| parent.trace);
-        if !self.sampler.samples(is_sampled, trace) {
+        if !self.sampler.samples(incoming.is_sampled, trace) {
             let trace = match parent {
                 Some(parent) if parent.is_sampled => {
                     Trace::Dropped(TraceContext { is_sampled: false, ..parent }, self.clone())
