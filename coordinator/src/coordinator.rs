@@ -2,7 +2,14 @@
 
 use crate::{
     cache::{housekeeping, state::Cache},
-    cluster::{announcer::Announcer, membership::Membership, static_peers::StaticPeers},
+    cluster::{
+        announcer::Announcer,
+        gossip::{MemberChange, MemberState},
+        gossiper::Gossiper,
+        membership::Membership,
+        seeds::{SeedSource, Seeds},
+        static_peers::StaticPeers,
+    },
     config::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
@@ -22,9 +29,12 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -57,6 +67,7 @@ pub struct Coordinator {
     membership: Arc<Membership>,
     static_peers: Option<StaticPeers>,
     kube: Option<KubeDiscovery>,
+    seeds: Option<Seeds>,
     data: (Listener, DataPort),
     admin: (Listener, AdminPort),
     status: (Listener, Arc<StatusPort>),
@@ -117,7 +128,21 @@ impl Coordinator {
         let peer = port("peer", config.peer_listen, (files / 16).min(4096))?;
 
         let kube = match config.kube.clone() {
-            Some(source) => Some(KubeDiscovery::start(source, &own(&config.name, &data, &peer)?).await?),
+            Some(source) => Some(KubeDiscovery::start(source, &config.own(&data, &peer)?).await?),
+            None => None,
+        };
+        metrics.members.begin(
+            MemberState::ALL.into_iter().map(MemberState::label),
+            MemberChange::ALL.into_iter().map(MemberChange::label),
+        );
+        let seeds = match config.seeds.clone() {
+            Some(source) => {
+                let own = config.own(&data, &peer)?;
+                cache.cluster.set_gossiper(Gossiper::new(&own, metrics.clone()));
+                cache.consistency.await_peers();
+                let port = peer.address().map_err(system)?.port();
+                Some(Seeds::new(SeedSource::new(source, port).map_err(CoordinatorError::Config)?))
+            }
             None => None,
         };
         let stopping = Arc::new(AtomicBool::new(false));
@@ -171,6 +196,7 @@ impl Coordinator {
             peer_sync,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
+            seeds,
             config,
             cache,
             reload,
@@ -182,8 +208,8 @@ impl Coordinator {
     }
 
     async fn first_ring(&mut self) -> Result<(), CoordinatorError> {
-        if self.kube.is_some() {
-            // Until the API server has answered, this coordinator is alone, and not ready.
+        if self.kube.is_some() || self.seeds.is_some() {
+            // Until the API server or a member has answered, this coordinator is alone, and not ready.
             return Ok(());
         }
         let names = self.config.members.iter().flatten().map(|member| member.name.clone());
@@ -198,7 +224,7 @@ impl Coordinator {
 
     /// This coordinator as others reach it, if discovery does not know better.
     fn own(&self) -> Result<Peer, CoordinatorError> {
-        own(&self.config.name, &self.data.0, &self.peer.0)
+        self.config.own(&self.data.0, &self.peer.0)
     }
 
     /// The addresses on which it listens.
@@ -224,7 +250,7 @@ impl Coordinator {
             bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
             own: self.own()?,
-            is_static: self.kube.is_none(),
+            is_static: self.kube.is_none() && self.seeds.is_none(),
         });
         let kube_readiness = self.kube.clone();
         let (config, cache, membership, stopping) = (self.config, self.cache, self.membership, self.stopping);
@@ -250,14 +276,18 @@ impl Coordinator {
             let membership = membership.clone();
             async move { membership.run().await }
         });
-        match (self.static_peers, self.kube) {
-            (Some(peers), _) => {
-                background.spawn(async move { peers.run(&membership).await });
-            }
-            (None, Some(kube)) => {
-                background.spawn(async move { kube.run(&membership).await });
-            }
-            (None, None) => {}
+        if let Some(peers) = self.static_peers {
+            let membership = membership.clone();
+            background.spawn(async move { peers.run(&membership).await });
+        }
+        if let Some(kube) = self.kube {
+            let membership = membership.clone();
+            background.spawn(async move { kube.run(&membership).await });
+        }
+        if let Some((seeds, gossiper)) = self.seeds.zip(cache.cluster.gossiper().cloned()) {
+            let following = gossiper.clone();
+            background.spawn(async move { membership.follow(&following).await });
+            background.spawn(async move { gossiper.seek(seeds).await });
         }
         let joining = background.spawn({
             let announcer = announcer.clone();
@@ -308,9 +338,16 @@ impl Coordinator {
     }
 }
 
-fn own(name: &str, data: &Listener, peer: &Listener) -> Result<Peer, CoordinatorError> {
-    let at = |port: &Listener| port.address().map(|at| own_address(at).to_string()).map_err(system);
-    Ok(Peer { name: name.to_owned(), data: at(data)?, peer: at(peer)? })
+impl Config {
+    /// This coordinator as others reach it.
+    fn own(&self, data: &Listener, peer: &Listener) -> Result<Peer, CoordinatorError> {
+        let at = |port: &Listener| {
+            let at = port.address().map_err(system)?;
+            let own = self.advertise.map_or_else(|| own_address(at), |ip| SocketAddr::new(ip, at.port()));
+            Ok::<_, CoordinatorError>(own.to_string())
+        };
+        Ok(Peer { name: self.name.clone(), data: at(data)?, peer: at(peer)? })
+    }
 }
 
 async fn serve((port, service): (Listener, impl Handler), drain: watch::Receiver<bool>) {

@@ -6,6 +6,7 @@ use meshcache_protocol::{Peer, Ring, groups::GroupMatch};
 
 use crate::{
     Ask, Coordinators, Envoy, EnvoyConfig, Groups, Metrics, Origin, Reply,
+    coordinator::Views,
     groups::SHOP,
     wait::{SOON, await_until},
 };
@@ -30,7 +31,7 @@ pub struct Mesh {
 
 /// A mesh in the making.
 pub struct MeshConfig {
-    views: Vec<Vec<usize>>,
+    views: Views,
     envoys: usize,
     groups: Groups,
     envoy: EnvoyConfig,
@@ -42,7 +43,7 @@ impl Mesh {
     pub fn of(coordinators: usize, envoys: usize) -> MeshConfig {
         let (groups, envoy) = (Groups::example(), EnvoyConfig::example("front.yaml"));
         MeshConfig {
-            views: vec![(0..coordinators).collect(); coordinators],
+            views: Views::Peers(vec![(0..coordinators).collect(); coordinators]),
             envoys,
             groups,
             envoy,
@@ -152,7 +153,12 @@ impl MeshConfig {
 
     /// Coordinators that do not know of all: member `i` knows those in `views[i]`.
     pub fn views(self, views: &[&[usize]]) -> MeshConfig {
-        MeshConfig { views: views.iter().map(|view| view.to_vec()).collect(), ..self }
+        MeshConfig { views: Views::Peers(views.iter().map(|view| view.to_vec()).collect()), ..self }
+    }
+
+    /// Coordinators that find each other by gossip: member `i` asks those in `seeds[i]` first.
+    pub fn seeds(self, seeds: &[&[usize]]) -> MeshConfig {
+        MeshConfig { views: Views::Seeds(seeds.iter().map(|seeds| seeds.to_vec()).collect()), ..self }
     }
 
     /// More arguments for each coordinator.

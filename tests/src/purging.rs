@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Ask, Connection, Coordinator, Mesh, Reply, coordinator::ADMIN_TOKEN, groups::SHOP};
+use crate::{Ask, Connection, Coordinator, Mesh, Reply, groups::SHOP};
 
 /// The number of things.
 const THINGS: usize = 20;
@@ -22,10 +22,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Orders a purge: the status and what it says.
 pub async fn order(at: &Coordinator, body: &str) -> (u16, Value) {
-    let ask = Ask::new("POST", "admin", "/purge").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-    let answer =
-        ask.header("content-type", "application/json").body(body.to_owned()).send(at.ports.admin).await.unwrap();
-    (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+    at.admin("POST", "/purge", body).await
 }
 
 /// A number of purges at an interval, while clients send one request after another with a pause in between.

@@ -4,6 +4,8 @@ use crate::{
     cluster::{
         Cluster,
         announcements::{Announcement, Announcements, INTERVAL, MembershipEvent},
+        gossip::TICK,
+        gossiper::Gossiper,
         peer_lists::{ListChange, ListProblem, PeerLists},
     },
     telemetry::metrics::Metrics,
@@ -11,6 +13,7 @@ use crate::{
 use meshcache_protocol::{Peer, Ring};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// Makes the rings, and passes each to the cluster, the metrics, the log, and a callback.
 pub struct Membership {
@@ -101,6 +104,17 @@ impl Membership {
 
     /// Records an event of a peer or of this one.
     pub(crate) fn record(&self, peer: Peer, event: MembershipEvent) {
+        if let Some(gossiper) = self.cluster.gossiper() {
+            match event {
+                MembershipEvent::Join => return,
+                _ if peer.name == self.me => gossiper.leave(),
+                MembershipEvent::Leave | MembershipEvent::End => {
+                    gossiper.member_leaves(&peer, event == MembershipEvent::End);
+                }
+            }
+            self.set_resolved(gossiper.members());
+            return;
+        }
         let mut state = self.state.lock();
         let (name, before) = (peer.name.clone(), self.cluster.ring());
         if !state.record(peer, event, self.cluster.now()) || !self.rebuild(&state) {
@@ -128,6 +142,16 @@ impl Membership {
     /// This peer, as discovery knows it.
     pub(crate) fn discovered_self(&self) -> Option<Peer> {
         self.state.lock().discovered.iter().find(|peer| peer.name == self.me).cloned()
+    }
+
+    /// Makes the ring of the members that gossip knows, whenever they change. Never ends.
+    pub(crate) async fn follow(&self, gossiper: &Gossiper) {
+        let mut lists = gossiper.lists();
+        loop {
+            self.set_resolved(gossiper.members());
+            // Some changes come with time alone.
+            let _ = timeout(Duration::from_millis(TICK), lists.changed()).await;
+        }
     }
 
     /// Removes expired announcements, and reports problems of the lists. Never ends.

@@ -4,24 +4,31 @@ pub mod announcements;
 pub(crate) mod announcer;
 pub(crate) mod client;
 pub mod gossip;
+mod gossip_log;
+pub mod gossiper;
 pub mod membership;
 pub mod peer_lists;
 mod previous_rings;
+#[cfg(feature = "program")]
+pub mod seeds;
 pub mod static_peers;
 
 use crate::{
     clock::Clock,
-    cluster::{client::PeerClient, previous_rings::PreviousRings},
+    cluster::{client::PeerClient, gossiper::Gossiper, previous_rings::PreviousRings},
     telemetry::metrics::Metrics,
 };
 use arc_swap::ArcSwap;
 use meshcache_protocol::{Hash, Key, Peer, Ring};
 use parking_lot::{Mutex, MutexGuard};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 /// The ring as this coordinator sees it, now and before, and the calls to its peers.
 pub struct Cluster {
-    me: String,
+    pub(crate) me: String,
     clock: Clock,
     pub(crate) peers: PeerClient,
     /// Its lock is held while the ring or the links to peers change.
@@ -29,6 +36,7 @@ pub struct Cluster {
     /// Owners whose keys were loaded here because they did not answer: they are to learn that they missed something.
     covered_owners: Mutex<BTreeSet<String>>,
     ring: ArcSwap<Ring>,
+    gossiper: OnceLock<Arc<Gossiper>>,
 }
 
 impl Cluster {
@@ -41,7 +49,18 @@ impl Cluster {
             previous: Mutex::default(),
             covered_owners: Mutex::default(),
             ring: ArcSwap::default(),
+            gossiper: OnceLock::new(),
         })
+    }
+
+    /// Sets that the peers find each other by gossip.
+    pub(crate) fn set_gossiper(&self, gossiper: Arc<Gossiper>) {
+        let _ = self.gossiper.set(gossiper);
+    }
+
+    /// The gossip by which peers find each other, where they do.
+    pub(crate) fn gossiper(&self) -> Option<&Arc<Gossiper>> {
+        self.gossiper.get()
     }
 
     /// The ring.

@@ -13,6 +13,15 @@ pub enum Discovery {
     Kube,
     /// By the labels of Pods.
     Pods,
+    /// By a name in DNS.
+    Dns,
+    /// By `--seeds`.
+    Gossip,
+    /// By the instances of Google Compute Engine.
+    Gce,
+    /// Refused: by the instances of EC2.
+    #[value(hide = true)]
+    Ec2,
 }
 
 /// The objects that name the peers.
@@ -38,20 +47,14 @@ impl KubeSource {
         namespace: Option<Namespace>,
     ) -> Result<Option<Self>, String> {
         match (discovery, service, labels, namespace) {
-            (Discovery::Static, None, None, None) => Ok(None),
             (Discovery::Kube, Some(service), None, None) => Ok(Some(Self::Service(service))),
             (Discovery::Pods, None, Some(labels), namespace) => Ok(Some(Self::Pods { namespace, labels })),
             (Discovery::Kube, None, ..) => Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into()),
             (Discovery::Pods, _, None, _) => Err("--discovery pods needs --discovery-selector LABEL=VALUE".into()),
-            (Discovery::Static | Discovery::Pods, Some(_), ..) => {
-                Err("--discovery-service is for --discovery kube".into())
-            }
-            (Discovery::Static | Discovery::Kube, _, Some(_), _) => {
-                Err("--discovery-selector is for --discovery pods".into())
-            }
-            (Discovery::Static | Discovery::Kube, .., Some(_)) => {
-                Err("--discovery-namespace is for --discovery pods".into())
-            }
+            (_, Some(_), ..) => Err("--discovery-service is for --discovery kube".into()),
+            (_, _, Some(_), _) => Err("--discovery-selector is for --discovery pods".into()),
+            (.., Some(_)) => Err("--discovery-namespace is for --discovery pods".into()),
+            (_, None, None, None) => Ok(None),
         }
     }
 }

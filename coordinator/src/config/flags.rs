@@ -4,6 +4,7 @@ use crate::{
     config::{
         discovery::{Discovery, LabelSelector, Namespace},
         peers_flag::{Member, members},
+        seeds::SeedFlags,
         service_ref::ServiceRef,
     },
     settings::Identity,
@@ -17,7 +18,10 @@ use meshcache_protocol::{
     groups::{Errors, OriginUrl},
     units::{Size, Span},
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// A shared HTTP cache: alone in front of one origin, or one of several that share a mesh's keys.
 #[derive(Clone, Debug, Parser)]
@@ -176,8 +180,10 @@ pub struct Flags {
     pub name: Option<String>,
 
     /// How the other coordinators are found. static: --peers. kube: the ready endpoints of --discovery-service. pods:
-    /// the ready Pods with the labels of --discovery-selector that answer as coordinators
-    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods")]
+    /// the ready Pods with the labels of --discovery-selector that answer as coordinators. gossip, dns, gce: they tell
+    /// each other; the first ones are those of --seeds, of the name --discovery-name, or instances of Google Compute
+    /// Engine. docs/discovery.md says which one fits
+    #[arg(long, env = "MESHCACHE_DISCOVERY", default_value = "static", value_name = "static|kube|pods|gossip|dns|gce")]
     pub discovery: Discovery,
 
     /// All coordinators, this one included: NAME=HOST:PORT/PEERPORT with data and peer port, comma separated. Hosts
@@ -200,6 +206,15 @@ pub struct Flags {
     /// With --discovery pods: their namespace. Default: this Pod's own
     #[arg(long, env = "MESHCACHE_DISCOVERY_NAMESPACE", value_name = "NAMESPACE")]
     pub discovery_namespace: Option<Namespace>,
+
+    /// With --discovery gossip, dns and gce: the address at which the others reach this coordinator, with the port
+    /// numbers of --listen and --peer-listen. Default: where it listens; of [::], the address of its way out
+    #[arg(long, env = "MESHCACHE_ADVERTISE", value_name = "IP", value_parser = advertised)]
+    pub advertise: Option<IpAddr>,
+
+    /// Where gossip finds its first peers.
+    #[command(flatten)]
+    pub seeds: SeedFlags,
 
     /// The limit of the store, bookkeeping included. The process needs about a quarter more, and memory for its
     /// connections. Default: half of the cgroup's memory limit, 1GiB without one
@@ -308,6 +323,15 @@ fn members_list(text: &str) -> Result<Members, String> {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "expected an IP address and a port, for example [::]:8080, 127.0.0.1:8080 or :8080".into())
+}
+
+fn advertised(text: &str) -> Result<IpAddr, String> {
+    let ip = text.parse().map_err(|_| "expected an IP address, for example 10.0.0.5 or fd00::5")?;
+    if IpAddr::is_unspecified(&ip) {
+        Err(format!("{ip} is every address: write the one that others reach"))
+    } else {
+        Ok(ip)
+    }
 }
 
 fn installation(text: &str) -> Result<String, String> {

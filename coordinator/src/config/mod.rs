@@ -7,6 +7,7 @@ mod flags;
 pub mod groups_file;
 pub mod peers_flag;
 pub mod regular_file;
+pub mod seeds;
 pub mod service_ref;
 pub mod tokens;
 mod yaml_positions;
@@ -23,6 +24,7 @@ use extra_ports::ExtraPorts;
 use flags::RequestMetricsOf;
 use groups_file::GroupSource;
 use peers_flag::Member;
+use seeds::SeedConfig;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -48,6 +50,10 @@ pub struct Config {
     pub members: Option<Vec<Member>>,
     /// The objects of the Kubernetes API that are the ring instead.
     pub kube: Option<KubeSource>,
+    /// Where gossip finds its first peers; `None`: no gossip.
+    pub seeds: Option<SeedConfig>,
+    /// Where the others reach this one; `None`: where it listens.
+    pub advertise: Option<IpAddr>,
     /// The limit of the store.
     pub store_bytes: u64,
     /// Tokens between coordinators.
@@ -115,8 +121,15 @@ impl Config {
             flags.discovery_selector,
             flags.discovery_namespace,
         )?;
-        if kube.is_some() && flags.peers.is_some() {
+        let seeds = SeedConfig::from_flags(flags.discovery, flags.seeds, flags.peer_listen.port())?;
+        if (kube.is_some() || seeds.is_some()) && flags.peers.is_some() {
             return Err("--peers is for --discovery static".into());
+        }
+        if seeds.is_some() && flags.peer_token_file.is_none() {
+            return Err("--discovery gossip, dns and gce need --peer-token-file: members prove themselves by it".into());
+        }
+        if flags.advertise.is_some() && seeds.is_none() {
+            return Err("--advertise is for --discovery gossip, dns and gce".into());
         }
         let name = match flags.name {
             Some(name) => name,
@@ -145,6 +158,8 @@ impl Config {
             name,
             members: flags.peers,
             kube,
+            seeds,
+            advertise: flags.advertise,
             store_bytes: flags
                 .store_bytes
                 .map_or_else(|| memory_limit(Path::new("/")).map_or(STORE_BYTES, |limit| limit / 2), |size| size.0),

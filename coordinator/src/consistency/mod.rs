@@ -191,20 +191,27 @@ impl Consistency {
         self.catch_up.notify();
     }
 
-    /// The request by which this coordinator catches up with a peer.
-    pub(crate) fn request(&self) -> CatchUpRequest {
-        CatchUpRequest { position: (*self.log.position()).clone(), from: self.own_peer(), exact: true }
+    /// The request by which this coordinator catches up with a peer. `None`: it is not known who that is.
+    pub(crate) fn request(&self, peer: Option<&str>) -> CatchUpRequest {
+        let gossiper = self.cluster.gossiper();
+        CatchUpRequest {
+            position: (*self.log.position()).clone(),
+            from: gossiper.map_or_else(|| self.own_peer(), |gossiper| Some(gossiper.own().clone())),
+            exact: true,
+            gossip: gossiper.map(|gossiper| gossiper.question_for(peer)),
+        }
     }
 
     /// Answers a peer that catches up, and records that it has asked.
     pub(crate) fn respond(&self, request: &CatchUpRequest) -> CatchUpResponse {
         let now = clock::awake();
-        let holds_lease = self.lease.holds(now);
+        let (holds_lease, rest) = (self.lease.holds(now), self.lease.rest(now));
         if let Some(from) = &request.from {
             self.listeners.record(from, now);
         }
         // The position is read first: a purge that comes now is not in this answer, and will be in the next.
         let (source, position) = (self.log.source(), (*self.log.position()).clone());
+        let gossip = self.cluster.gossiper().zip(request.gossip.as_ref()).and_then(|(own, theirs)| own.answer(theirs));
         let purges = self.log.since(&request.position, MAX_CAUGHT_UP);
         CatchUpResponse {
             source: source.to_string(),
@@ -212,6 +219,20 @@ impl Consistency {
             position,
             truncated: purges.is_err(),
             purges: purges.unwrap_or_default().into_iter().map(|purge| purge.told(request.exact)).collect(),
+            rest: if gossip.is_some() { rest } else { 0 },
+            gossip,
+        }
+    }
+
+    /// Ends the lease that a coordinator without peers holds.
+    pub(crate) fn await_peers(&self) {
+        self.lease.await_peers();
+    }
+
+    /// Takes over the rest of a peer's lease as of `sent`, where there was none before.
+    pub(crate) fn take_over_lease(&self, sent: u64, rest: u64) {
+        if rest > 0 {
+            self.lease.take_over(sent.saturating_add(rest));
         }
     }
 
@@ -220,12 +241,13 @@ impl Consistency {
         self.cluster.ring().peer(&self.me).cloned().or_else(|| self.cluster.previous_peer(&self.me))
     }
 
-    /// The peers that must acknowledge a purge carried out here just now: all in the ring, and the listeners that are
-    /// not in it.
+    /// The peers that must acknowledge a purge carried out here just now: all in the ring, the listeners that are not in
+    /// it, and the members that gossip knows besides. One that is named twice is where the ring has it.
     pub(crate) fn audience(&self) -> Vec<Peer> {
         let ring = self.cluster.ring();
-        let listeners = self.listeners().into_iter().filter(|peer| ring.peer(&peer.name).is_none());
-        ring.peers().iter().cloned().chain(listeners).filter(|peer| peer.name != self.me).collect()
+        let members = self.cluster.gossiper().map_or_else(Vec::new, |gossiper| gossiper.others());
+        let further = self.listeners().into_iter().chain(members).filter(|peer| ring.peer(&peer.name).is_none());
+        ring.peers().iter().cloned().chain(further).filter(|peer| peer.name != self.me).collect()
     }
 
     /// The peers whose lease may rest on an answer of this coordinator.
@@ -236,6 +258,11 @@ impl Consistency {
     /// Sets the other peers of the ring.
     pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>) -> Renewal {
         self.lease.set_peers(names, clock::awake())
+    }
+
+    /// Sets the other members that count, and how many of them make a majority with this one.
+    pub(crate) fn set_electorate(&self, names: &[String], quorum: usize) -> Renewal {
+        self.lease.set_electorate(names.iter().map(String::as_str), Some(quorum), clock::awake())
     }
 
     /// Records the answer of a peer to a request sent at `sent`. All purges in it were carried out here.

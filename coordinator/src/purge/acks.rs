@@ -1,20 +1,29 @@
 //! Which peers have acknowledged a purge, and which need not be waited for.
 
+use meshcache_protocol::Peer;
 use std::collections::BTreeSet;
 
 /// The acknowledgements of one purge.
 #[derive(Debug)]
 pub(super) struct Acks {
-    audience: usize,
+    /// Those whom it was sent to, and this coordinator.
+    known: BTreeSet<String>,
     pending: BTreeSet<String>,
     /// The listeners of each peer that has acknowledged: the peers that had asked it within a lease.
     listeners: Vec<Vec<String>>,
 }
 
 impl Acks {
-    pub(super) fn new(audience: impl Iterator<Item = String>) -> Self {
-        let pending: BTreeSet<String> = audience.collect();
-        Self { audience: pending.len(), pending, listeners: Vec::new() }
+    /// Nobody's. `me`: this coordinator.
+    pub(super) fn new(me: &str) -> Self {
+        Self { known: BTreeSet::from([me.to_owned()]), pending: BTreeSet::new(), listeners: Vec::new() }
+    }
+
+    /// Adds those whom it was not sent to yet. Returns them.
+    pub(super) fn add(&mut self, audience: Vec<Peer>) -> Vec<Peer> {
+        let new: Vec<Peer> = audience.into_iter().filter(|peer| self.known.insert(peer.name.clone())).collect();
+        self.pending.extend(new.iter().map(|peer| peer.name.clone()));
+        new
     }
 
     /// Records that a peer has carried out the purge, and its listeners. A peer of an older version does not name them.
@@ -28,21 +37,32 @@ impl Acks {
         self.pending.remove(peer);
     }
 
-    /// The peers without an acknowledgement or a failure.
-    pub(super) fn pending(&self) -> &BTreeSet<String> {
-        &self.pending
+    /// Takes the peers without an acknowledgement or a failure.
+    pub(super) fn take_pending(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.pending)
     }
 
     /// Whether all pending peers have stopped answering from their stores, so that waiting for the end of their leases
     /// is in vain: they are unresponsive, and are listeners of no peer that has the purge (`here`: of this
     /// coordinator). Too few peers without it are left to hold a lease from.
     pub(super) fn pending_have_no_lease(&self, unresponsive: &BTreeSet<String>, here: &BTreeSet<String>) -> bool {
-        let is_listener = |name: &String| here.contains(name) || self.listeners.iter().flatten().any(|by| by == name);
+        let is_listener = |name: &String| here.contains(name) || self.all_listeners().any(|by| by == name);
         // A lease rests on half of the others, rounded up. Each pending peer has as many others as this coordinator,
         // which is one of them.
-        let without_purge = self.audience.saturating_sub(1 + self.listeners.len());
-        without_purge < self.audience.div_ceil(2)
+        let audience = self.known.len().saturating_sub(1);
+        let without_purge = audience.saturating_sub(1 + self.listeners.len());
+        without_purge < audience.div_ceil(2)
             && self.pending.iter().all(|name| unresponsive.contains(name) && !is_listener(name))
+    }
+
+    /// The listeners of others that this coordinator does not know, such as one that has just joined elsewhere. Each
+    /// may answer from its store until the answers from before the purge are no longer valid.
+    pub(super) fn strangers(&self) -> BTreeSet<&str> {
+        self.all_listeners().filter(|name| !self.known.contains(*name)).map(String::as_str).collect()
+    }
+
+    fn all_listeners(&self) -> impl Iterator<Item = &String> {
+        self.listeners.iter().flatten()
     }
 }
 
@@ -55,7 +75,10 @@ mod tests {
     }
 
     fn acks(audience: &[&str], acknowledged: &[(&str, Option<&[&str]>)]) -> Acks {
-        let mut acks = Acks::new(names(audience).into_iter());
+        let mut acks = Acks::new("me");
+        let peer = |name: &&str| Peer { name: (*name).to_owned(), data: String::new(), peer: String::new() };
+        assert_eq!(acks.add(audience.iter().map(peer).collect()).len(), audience.len());
+        assert!(acks.add(audience.iter().map(peer).collect()).is_empty(), "each once");
         for (name, listeners) in acknowledged {
             acks.acknowledge(name, listeners.map(|all| names(all).into_iter().collect()));
         }
@@ -90,5 +113,12 @@ mod tests {
         assert!(some(2).pending_have_no_lease(&cut_off, &none), "two others of five are not");
         let old = acks(&["a", "b", "c", "d", "e"], &[("a", Some(&[])), ("b", None)]);
         assert!(!old.pending_have_no_lease(&cut_off, &none), "one of an older version does not name its listeners");
+    }
+
+    #[test]
+    fn a_listener_of_another_that_is_unknown_here_is_a_stranger() {
+        let one = acks(&["b", "c"], &[("b", Some(&["me", "c", "new"])), ("c", None)]);
+        assert_eq!(one.strangers(), BTreeSet::from(["new"]));
+        assert!(acks(&["b"], &[("b", Some(&["me"]))]).strangers().is_empty());
     }
 }

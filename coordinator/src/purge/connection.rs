@@ -28,6 +28,9 @@ pub(super) enum CallError {
     /// The peer does not understand the call: it is of an older version.
     #[error("it answers 400")]
     NotUnderstood,
+    /// The peer has no token in common with this one.
+    #[error("it refuses the token")]
+    TokenRefused,
     /// Anything else: the peer may be alive.
     #[error("{0}")]
     Unresponsive(String),
@@ -67,6 +70,9 @@ impl PeerConnection {
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unresponsive)?.to_bytes();
         if status == StatusCode::BAD_REQUEST {
             return Err(CallError::NotUnderstood);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(CallError::TokenRefused);
         }
         if status != StatusCode::OK {
             return Err(CallError::Unresponsive(format!("it answers {status}")));

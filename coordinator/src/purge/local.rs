@@ -77,8 +77,15 @@ impl LocalPurger {
             Renewal::Unchanged => {}
             Renewal::Regained(ms) => tracing::info!(ms, "purge lease regained: missed purges were carried out"),
             Renewal::Flush => {
-                tracing::warn!("no peer knows the purges since the lease was lost; flushing store");
-                self.blocking(|local, ()| local.report_flush(execute::start_over(&local.cache)), ()).await;
+                let start_over = |local: &Self, (): &()| {
+                    let purged = execute::start_over(&local.cache);
+                    // A coordinator that has just started has an empty store.
+                    if purged.entries > 0 {
+                        tracing::warn!("no peer knows the purges since the lease was lost; flushed store");
+                    }
+                    local.report_flush(purged);
+                };
+                self.blocking(start_over, ()).await;
             }
         }
         self.consistency.notify_caught_up();

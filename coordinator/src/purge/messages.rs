@@ -1,5 +1,6 @@
 //! The messages that carry a purge between coordinators, and its report. Their JSON names are part of the wire.
 
+use crate::cluster::gossip::list::ListId;
 use meshcache_protocol::purge::{Purge, Scope};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,9 @@ pub struct PurgeReport {
     /// Between coordinators: the peers that have asked the sender within a lease.
     #[serde(rename = "asked", skip_serializing_if = "Option::is_none")]
     pub listeners: Option<Vec<String>>,
+    /// Between coordinators: the sender's list of members, where they find each other by gossip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListId>,
 }
 
 #[cfg(test)]

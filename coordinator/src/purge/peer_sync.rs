@@ -3,7 +3,7 @@
 
 use crate::{
     clock,
-    cluster::Cluster,
+    cluster::{Cluster, gossip::Ask},
     config::tokens::Tokens,
     consistency::{
         Consistency,
@@ -18,7 +18,11 @@ use crate::{
     },
 };
 use meshcache_protocol::{Hash, Peer, paths};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -86,15 +90,29 @@ impl PeerSync {
             let ring = self.cluster.ring();
             // Without a token no peer would answer, and none can purge here.
             let has_token = self.tokens.is_configured();
-            let others = || ring.peers().iter().filter(|peer| peer.name != self.me && has_token);
-            self.unresponsive.retain(|name| has_token && ring.peer(name).is_some());
-            let renewal = self.consistency.set_peers(others().map(|peer| peer.name.as_str()));
+            let others: BTreeMap<String, Peer> = match self.cluster.gossiper() {
+                _ if !has_token => BTreeMap::new(),
+                Some(gossiper) => gossiper.others().into_iter().map(|peer| (peer.name.clone(), peer)).collect(),
+                None => {
+                    let others = ring.peers().iter().filter(|peer| peer.name != self.me);
+                    others.map(|peer| (peer.name.clone(), peer.clone())).collect()
+                }
+            };
+            let others = || others.values();
+            self.unresponsive.retain(|name| others().any(|peer| peer.name == name));
+            let renewal = match self.cluster.gossiper() {
+                None => self.consistency.set_peers(others().map(|peer| peer.name.as_str())),
+                // Who is no member gets no answers that count, so that its lease ends.
+                Some(gossiper) => gossiper
+                    .electorate()
+                    .map_or(Renewal::Unchanged, |(names, quorum)| self.consistency.set_electorate(&names, quorum)),
+            };
             if renewal != Renewal::Unchanged {
                 self.local.renew(renewal).await;
             }
             self.local.abandon(self.consistency.unresolvable()).await;
             peers.retain(|_, (peer, task)| {
-                (has_token && ring.peer(&peer.name) == Some(peer)) || {
+                others().any(|other| other == peer) || {
                     task.abort();
                     false
                 }
@@ -103,6 +121,11 @@ impl PeerSync {
                 peers
                     .entry(peer.name.clone())
                     .or_insert_with(|| (peer.clone(), tasks.spawn(self.clone().follow(peer.clone()))));
+            }
+            for Ask { at } in
+                self.cluster.gossiper().filter(|_| has_token).map_or_else(Vec::new, |gossip| gossip.tick())
+            {
+                tasks.spawn(self.clone().ask_unknown(at));
             }
             tokio::select! {
                 _ = rings.changed() => {}
@@ -128,29 +151,56 @@ impl PeerSync {
         }
     }
 
+    /// Asks whoever listens at an address, once.
+    async fn ask_unknown(self: Arc<Self>, at: String) {
+        let peer = Peer { name: at.clone(), data: at.clone(), peer: at };
+        self.ask_once(&peer, None, &mut PeerConnection::to(&peer)).await;
+    }
+
     async fn ask(&self, peer: &Peer, connection: &mut PeerConnection) {
+        self.ask_once(peer, Some(&peer.name), connection).await;
+    }
+
+    /// `name`: the peer's, if it is known who listens there.
+    async fn ask_once(&self, peer: &Peer, name: Option<&str>, connection: &mut PeerConnection) {
         let Some(token) = self.tokens.first() else { return };
-        let (sent, request) = (clock::awake(), self.consistency.request());
+        let (sent, request) = (clock::awake(), self.consistency.request(name));
         let call = connection.call::<CatchUpResponse>(paths::CATCH_UP, &request, &token);
         let answered = match timeout(Duration::from_millis(LEASE), call).await {
             Ok(answered) => answered,
             Err(_) => Err(CallError::Unresponsive("no answer in time".into())),
         };
         let renewal = match answered {
-            Ok(response) => {
-                let (source, holds_lease) = (response.source.clone(), response.holds_lease);
-                if !self.local.catch_up(&peer.name, response).await {
-                    return;
-                }
-                self.unresponsive.clear(&peer.name, "it answers");
-                self.consistency.peer_answered(&peer.name, sent, &source, holds_lease)
+            Ok(mut response) => {
+                let (source, holds_lease, rest) = (response.source.clone(), response.holds_lease, response.rest);
+                let gossip = response.gossip.take();
+                let is_current = self.local.catch_up(&peer.name, response).await;
+                let counts = match self.cluster.gossiper() {
+                    None => Some(peer.name.clone()),
+                    Some(gossiper) => gossiper.answered(&peer.peer, gossip.as_ref(), sent),
+                };
+                let Some(counts) = counts.filter(|_| is_current) else { return };
+                self.unresponsive.clear(&counts, "it answers");
+                self.consistency.take_over_lease(sent, rest);
+                self.consistency.peer_answered(&counts, sent, &source, holds_lease)
             }
             Err(CallError::Refused) => {
+                let has_ended =
+                    self.cluster.gossiper().is_none_or(|gossiper| gossiper.refused(&peer.peer, &peer.name, sent));
+                if !has_ended {
+                    return;
+                }
                 self.unresponsive.clear(&peer.name, "it refuses connections");
                 self.consistency.peer_refused(&peer.name, sent)
             }
-            Err(error @ (CallError::NotUnderstood | CallError::Unresponsive(_))) => {
-                return self.unresponsive.mark(&peer.name, &error.to_string());
+            Err(CallError::TokenRefused) if name.is_none() => {
+                return self.cluster.gossiper().into_iter().for_each(|gossiper| gossiper.token_refused(&peer.peer));
+            }
+            Err(error @ (CallError::NotUnderstood | CallError::TokenRefused | CallError::Unresponsive(_))) => {
+                if name.is_some() {
+                    self.unresponsive.mark(&peer.name, &error.to_string());
+                }
+                return;
             }
         };
         self.local.renew(renewal).await;

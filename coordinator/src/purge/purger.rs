@@ -2,10 +2,11 @@
 
 use crate::{
     cache::state::Cache,
-    cluster::Cluster,
+    cluster::{Cluster, gossip::list::ListId},
     config::tokens::Tokens,
     consistency::{
         Consistency,
+        lease::LEASE,
         messages::{CatchUpRequest, CatchUpResponse},
         purge_log::Gap,
     },
@@ -65,10 +66,35 @@ impl Purger {
             let report = PurgeReport { id: purge.id(), entries, bytes, ..PurgeReport::default() };
             (PurgeCall::Purge(purge), report)
         };
-        let (ring, audience) = (self.cluster.ring(), self.consistency.audience());
-        let mut acks = Acks::new(audience.iter().map(|peer| peer.name.clone()));
-        let (call, mut calls) = (Arc::new(call), JoinSet::new());
-        for peer in audience {
+        let (mut acks, call) = (Acks::new(&self.cluster.me), Arc::new(call));
+        let mut later = self.send_to_all(&call, &mut acks, &mut report).await;
+        while let Some((peer, list)) = later {
+            later = if self.has_caught_up_with(&list).await {
+                self.send_to_all(&call, &mut acks, &mut report).await
+            } else {
+                self.add_unreached(&mut report, peer, "it knows members that are unknown here");
+                None
+            };
+        }
+        let strangers = acks.strangers();
+        if !dry_run && !strangers.is_empty() {
+            // A lease of theirs that is newer than the last acknowledgement rests on an answer with the purge.
+            tracing::debug!(id = report.id, ?strangers, "purge waits until peers unknown here have heard of it");
+            tokio::time::sleep(Duration::from_millis(LEASE)).await;
+        }
+        report
+    }
+
+    /// Sends a purge to all who have not got it yet. Returns the peer whose list of members is later than the own one,
+    /// if there is one: those whom it has further are to be sent it, too.
+    async fn send_to_all(
+        &self,
+        call: &Arc<PurgeCall>,
+        acks: &mut Acks,
+        report: &mut PurgeReport,
+    ) -> Option<(String, ListId)> {
+        let (ring, mut calls, mut later) = (self.cluster.ring(), JoinSet::new(), None);
+        for peer in acks.add(self.consistency.audience()) {
             let (tokens, call) = (self.tokens.clone(), call.clone());
             calls.spawn(async move { (tokio::time::timeout(TIMEOUT, send(&tokens, &peer, &call)).await, peer.name) });
         }
@@ -80,6 +106,8 @@ impl Purger {
                     report.entries = report.entries.saturating_add(there.entries);
                     report.bytes = report.bytes.saturating_add(there.bytes);
                     acks.acknowledge(&peer, there.listeners);
+                    let is_later = |list: &ListId| self.cluster.gossiper().is_some_and(|own| own.is_behind(list));
+                    later = there.list.filter(is_later).map(|list| (peer, list)).or(later);
                     continue;
                 }
                 // It had left the ring, and has ended since.
@@ -89,13 +117,22 @@ impl Purger {
             };
             acks.fail(&peer);
             if let Some(why) = why {
-                self.add_unreached(&mut report, peer, &why);
+                self.add_unreached(report, peer, &why);
             }
         }
-        for peer in acks.pending() {
-            self.add_unreached(&mut report, peer.clone(), "unresponsive, and no longer answering from its store");
+        for peer in acks.take_pending() {
+            self.add_unreached(report, peer, "unresponsive, and no longer answering from its store");
         }
-        report
+        later
+    }
+
+    /// Waits until the own list of members is as late as this one. Returns whether it is.
+    async fn has_caught_up_with(&self, list: &ListId) -> bool {
+        let Some(gossiper) = self.cluster.gossiper() else { return true };
+        let mut lists = gossiper.lists();
+        self.consistency.request_catch_up();
+        let caught_up = async { while gossiper.is_behind(list) && lists.changed().await.is_ok() {} };
+        tokio::time::timeout(TIMEOUT, caught_up).await.is_ok()
     }
 
     fn add_unreached(&self, report: &mut PurgeReport, peer: String, why: &str) {
@@ -127,7 +164,8 @@ impl Purger {
             }
         };
         let listeners = Some(self.listeners().into_iter().collect());
-        Ok(PurgeReport { id, entries, bytes, listeners, ..PurgeReport::default() })
+        let list = self.cluster.gossiper().and_then(|gossiper| gossiper.list());
+        Ok(PurgeReport { id, entries, bytes, listeners, list, ..PurgeReport::default() })
     }
 
     /// Answers a peer that catches up.
@@ -146,7 +184,7 @@ async fn send(tokens: &Tokens, peer: &Peer, call: &PurgeCall) -> Result<PurgeRep
                 call = Cow::Owned(wider);
                 continue;
             }
-            Err(error @ (CallError::NotUnderstood | CallError::Unresponsive(_))) => {
+            Err(error @ (CallError::NotUnderstood | CallError::TokenRefused | CallError::Unresponsive(_))) => {
                 tracing::debug!(peer = peer.name, %error, "retrying purge");
             }
             end => return end,

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::state::Cache,
+    cluster::{gossip::MemberView, gossiper::Gossiper},
     config::tokens::Tokens,
     http::request_body::ControlBodies,
     purge::{InvalidPurge, PurgeRequest, Purger, is_purge_method},
@@ -17,12 +18,16 @@ use axum::{
 use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::request::split_port;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{net::IpAddr, sync::Arc};
 use tower_service::Service;
 
 /// The longest purge: some ten thousand URLs.
 const MAX_PURGE: usize = 1024 * 1024;
+
+/// The longest list of members that are to be forgotten.
+const MAX_FORGET: usize = 64 * 1024;
 
 /// The state behind the admin port.
 pub struct AdminPort {
@@ -55,7 +60,7 @@ impl AdminPort {
         let admin = Arc::new(self);
         let router = Router::new()
             .route("/", get(async || (PAGE_HEADERS, Html(include_str!("page.html")))))
-            .route("/peers", get(peers))
+            .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
@@ -130,7 +135,55 @@ async fn peers(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
         .iter()
         .map(|peer| json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "self": peer.name == admin.me}))
         .collect();
-    Json(json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers}))
+    let mut shown = json!({"name": admin.me, "ring": format!("{:016x}", ring.version()), "peers": peers});
+    if let Some(gossiper) = admin.cache.cluster.gossiper() {
+        shown["members"] = members(gossiper);
+        shown["missing"] = json!(gossiper.missing());
+    }
+    Json(shown)
+}
+
+fn members(gossiper: &Gossiper) -> Value {
+    let member = |member: &MemberView| {
+        let peer = &member.identity.peer;
+        json!({"name": peer.name, "data": peer.data, "peer": peer.peer, "state": member.state.label(),
+            "agreed": member.counts, "silentSeconds": member.silent / 1000})
+    };
+    gossiper.view().iter().map(member).collect()
+}
+
+/// The word of an operator that members are gone for good.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForgetRequest {
+    forget: Vec<String>,
+}
+
+async fn forget(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
+    let bad = |status: StatusCode, why: &str| (status, Json(json!({"error": why}))).into_response();
+    let body = match admin.bodies.read(request, MAX_FORGET).await {
+        Ok(body) => body,
+        Err(error) => {
+            let (status, why) = error.message();
+            return bad(status, why.trim_end());
+        }
+    };
+    let Some(gossiper) = admin.cache.cluster.gossiper() else {
+        return bad(StatusCode::BAD_REQUEST, "POST /peers is for --discovery gossip, dns and gce");
+    };
+    let names = match serde_json::from_slice(&body) {
+        Ok(ForgetRequest { forget }) if forget.is_empty() => {
+            return bad(StatusCode::BAD_REQUEST, "forget: expected at least one name");
+        }
+        Ok(ForgetRequest { forget }) => forget,
+        Err(error) => {
+            return bad(StatusCode::BAD_REQUEST, &format!("{error}; write {{\"forget\": [\"NAME\"]}}"));
+        }
+    };
+    match gossiper.forget(&names) {
+        Ok(()) => Json(json!({"forgotten": names, "missing": gossiper.missing()})).into_response(),
+        Err(why) => bad(StatusCode::BAD_REQUEST, &why),
+    }
 }
 
 async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::state::Cache,
+    cluster::gossip::MemberState,
     feed::Feed,
     kube::KubeDiscovery,
     server::{Handler, TOO_MANY_FIELDS},
@@ -81,6 +82,12 @@ impl StatusPort {
         let consistency = &self.cache.consistency;
         self.metrics.set_purge_log(consistency.holds_lease(), consistency.log_len());
         self.metrics.set_under_way(self.cache.in_flight());
+        if let Some(gossiper) = self.cache.cluster.gossiper() {
+            let view = gossiper.view();
+            for state in MemberState::ALL {
+                self.metrics.members.set(state.label(), view.iter().filter(|member| member.state == state).count());
+            }
+        }
         match self.metrics.page_with(names) {
             Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -107,7 +114,9 @@ async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
     if status.stopping.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    match status.kube.as_ref().map(KubeDiscovery::readiness) {
+    let gossiper = status.cache.cluster.gossiper();
+    let of_gossip = gossiper.map(|gossiper| gossiper.readiness(status.cache.consistency.holds_lease()));
+    match status.kube.as_ref().map(KubeDiscovery::readiness).or(of_gossip) {
         None => "ready\n".into_response(),
         Some(Ok(word)) => format!("{word}\n").into_response(),
         Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),

@@ -62,7 +62,7 @@ impl World {
 
     fn catch_up_call(&mut self, at: usize, other: usize, incarnation: u64, then: impl FnOnce(&mut World) + 'static) {
         self.figures.catch_up_calls += 1;
-        let (question, sent) = (self.nodes[at].cache.consistency.request(), self.now);
+        let (question, sent) = (self.nodes[at].cache.consistency.request(None), self.now);
         self.call(
             Endpoint::Node(at),
             other,

@@ -9,6 +9,7 @@ use crate::{
     telemetry::{
         group_metrics::Families,
         limits::{LimitCounters, ProcessLimit},
+        member_metrics::MemberMetrics,
         namespaces::Namespaces,
         register::{counter, counters, gauge, gauges},
         request_metrics::{Buckets, RequestMetrics},
@@ -68,6 +69,8 @@ pub struct Metrics {
     config_info: IntGaugeVec,
     ring_info: IntGaugeVec,
     discovery_problems: IntGaugeVec,
+    /// Members that find each other by gossip.
+    pub members: MemberMetrics,
     peer_problems: IntGaugeVec,
     connections: IntGaugeVec,
     heads_refused: IntCounterVec,
@@ -199,6 +202,7 @@ impl Metrics {
             config_info: gauges(to, "meshcache_config_info", "1, with the groups' digest in a label.", &["digest"])?,
             ring_info: gauges(to, "meshcache_ring_info", "1, with the version of the ring in a label.", &["version"])?,
             discovery_problems,
+            members: MemberMetrics::new(to)?,
             peer_problems: gauges(
                 to,
                 "meshcache_peer_list_problems",

@@ -6,6 +6,7 @@ mod labelled;
 pub(crate) mod limits;
 #[cfg(feature = "program")]
 pub mod log;
+pub mod member_metrics;
 pub mod metrics;
 pub mod namespaces;
 mod register;

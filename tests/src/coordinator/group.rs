@@ -15,6 +15,35 @@ pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// How often a group is started anew because another program took one of its ports.
 const TRIES: usize = 5;
 
+/// What each member of a group is told of the others.
+#[derive(Clone, Debug)]
+pub enum Views {
+    /// `--peers`: all that there are.
+    Peers(Vec<Vec<usize>>),
+    /// `--discovery gossip`: the first that are asked.
+    Seeds(Vec<Vec<usize>>),
+}
+
+impl Views {
+    fn all(&self) -> &[Vec<usize>] {
+        match self {
+            Views::Peers(all) | Views::Seeds(all) => all,
+        }
+    }
+
+    fn flags(&self, view: &[usize], ports: &[Ports]) -> Vec<String> {
+        let peer = |i: &usize| format!("peer-{i}={}/{}", ports[*i].data, ports[*i].peer.port());
+        let seed = |i: &usize| ports[*i].peer.to_string();
+        let list = |one: &dyn Fn(&usize) -> String| view.iter().map(one).collect::<Vec<_>>().join(",");
+        match self {
+            Views::Peers(_) => vec!["--peers".to_owned(), list(&peer)],
+            Views::Seeds(_) => {
+                ["--discovery", "gossip", "--seeds"].map(str::to_owned).into_iter().chain([list(&seed)]).collect()
+            }
+        }
+    }
+}
+
 /// A group of running coordinators, named `peer-0`, `peer-1` and so on.
 pub struct Coordinators {
     /// The members; one that was killed stays in its place.
@@ -27,11 +56,11 @@ impl Coordinators {
     /// Starts `n` with these groups (the YAML of `--config`) and these arguments, and waits until all are ready.
     pub async fn start(n: usize, groups: &str, arguments: &[&str]) -> Coordinators {
         let all: Vec<usize> = (0..n).collect();
-        Coordinators::with_views(&vec![all; n], groups, arguments).await
+        Coordinators::with_views(&Views::Peers(vec![all; n]), groups, arguments).await
     }
 
-    /// Starts a group whose members list some peers only: member `i` those in `views[i]`.
-    pub async fn with_views(views: &[Vec<usize>], groups: &str, arguments: &[&str]) -> Coordinators {
+    /// Starts a group whose members know some others only: member `i` those in `views[i]`.
+    pub async fn with_views(views: &Views, groups: &str, arguments: &[&str]) -> Coordinators {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -52,17 +81,10 @@ impl Coordinators {
         panic!("found no free ports {TRIES} times");
     }
 
-    async fn try_start(
-        views: &[Vec<usize>],
-        arguments: &[String],
-    ) -> Result<(Vec<Coordinator>, Vec<Vec<String>>), String> {
-        let ports: Vec<Ports> = views.iter().map(|_| reserve()).collect();
-        let peer = |i: &usize| format!("peer-{i}={}/{}", ports[*i].data, ports[*i].peer.port());
-        let told = |view: &Vec<usize>| {
-            let peers: Vec<String> = view.iter().map(peer).collect();
-            [arguments, &["--peers".to_owned(), peers.join(",")]].concat()
-        };
-        let arguments: Vec<Vec<String>> = views.iter().map(told).collect();
+    async fn try_start(views: &Views, arguments: &[String]) -> Result<(Vec<Coordinator>, Vec<Vec<String>>), String> {
+        let ports: Vec<Ports> = views.all().iter().map(|_| reserve()).collect();
+        let arguments: Vec<Vec<String>> =
+            views.all().iter().map(|view| [arguments, &views.flags(view, &ports)].concat()).collect();
         // All are launched before the first is awaited: one may wait for the others before it says that it is ready.
         let launch = |(i, ports): (usize, &Ports)| {
             let (name, folder) = (format!("peer-{i}"), tempfile::tempdir().unwrap());
@@ -75,6 +97,20 @@ impl Coordinators {
             all.push(Coordinator::ready(&name, process, folder).await.map_err(|(_, log)| log)?);
         }
         Ok((all, arguments))
+    }
+
+    /// Starts one more with this name and seeds, on ports of its own. It need not be one of the group's ring.
+    pub async fn start_beside(&self, name: &str, seeds: &[SocketAddr], arguments: &[&str]) -> Coordinator {
+        let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+        let mut own: Vec<String> = [("--config", "groups.yaml"), ("--admin-token-file", "admin-token")]
+            .into_iter()
+            .flat_map(|(flag, name)| [flag.to_owned(), self.file(name)])
+            .collect();
+        own.extend(["--discovery", "gossip", "--seeds", &seeds.join(",")].map(str::to_owned));
+        own.extend(arguments.iter().map(ToString::to_string));
+        let folder = tempfile::tempdir().unwrap();
+        let process = Coordinator::launch(name, Some(reserve()), &own, &folder);
+        Coordinator::listening(name, process, folder).await.unwrap_or_else(|(_, log)| panic!("{name} ended:\n{log}"))
     }
 
     /// Starts a member again, on the ports that it had.
@@ -93,6 +129,11 @@ impl Coordinators {
         let new = self.folder.path().join("groups.new");
         std::fs::write(&new, groups).unwrap();
         std::fs::rename(new, self.folder.path().join("groups.yaml")).unwrap();
+    }
+
+    /// One of the files that they are started with: `peer-token`, `admin-token`.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     /// The data ports, for Envoy's cluster.

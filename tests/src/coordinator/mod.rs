@@ -10,13 +10,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Metrics, artifact, client, port,
+    Ask, Metrics, artifact, client, port,
     process::{Process, Signal, ending},
     wait::{SOON, await_some, await_until},
 };
 
 mod group;
-pub use group::{ADMIN_TOKEN, Coordinators, PEER_TOKEN};
+pub use group::{ADMIN_TOKEN, Coordinators, PEER_TOKEN, Views};
 
 /// The addresses of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,7 +118,14 @@ impl Coordinator {
         command
     }
 
-    async fn ready(name: &str, mut process: Process, folder: TempDir) -> Result<Coordinator, (ExitStatus, String)> {
+    async fn ready(name: &str, process: Process, folder: TempDir) -> Result<Coordinator, (ExitStatus, String)> {
+        let coordinator = Coordinator::listening(name, process, folder).await?;
+        coordinator.wait_ready().await;
+        Ok(coordinator)
+    }
+
+    /// Waits until it listens. It may not be ready.
+    async fn listening(name: &str, mut process: Process, folder: TempDir) -> Result<Coordinator, (ExitStatus, String)> {
         let file = folder.path().join("ports.json");
         let known = || serde_json::from_slice::<Value>(&std::fs::read(&file).ok()?).ok();
         let probe = || known().map(Ok).or_else(|| process.exited().map(Err));
@@ -131,15 +138,26 @@ impl Coordinator {
             ports[name].as_str().and_then(|addr| addr.parse().ok()).expect("the ports file names four addresses")
         };
         let ports = Ports { data: port("data"), admin: port("admin"), status: port("status"), peer: port("peer") };
-        let coordinator = Coordinator { process, ports, name: name.to_owned(), folder };
-        coordinator.wait_ready().await;
-        Ok(coordinator)
+        Ok(Coordinator { process, ports, name: name.to_owned(), folder })
     }
 
     /// Waits until /readyz says yes.
     pub async fn wait_ready(&self) {
         let ready = async || client::get(self.ports.status, "/readyz").await.is_ok_and(|answer| answer.status == 200);
         await_until(ready, SOON, &format!("coordinator {} is ready", self.name)).await;
+    }
+
+    /// What the admin port's GET /peers says.
+    pub async fn peers(&self) -> Value {
+        self.admin("GET", "/peers", "").await.1
+    }
+
+    /// Asks the admin port: the status and what it says.
+    pub async fn admin(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let ask = Ask::new(method, "admin", path).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+        let ask = ask.header("content-type", "application/json").body(body.to_owned());
+        let answer = ask.send(self.ports.admin).await.unwrap();
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
 
     /// Its numbers now.

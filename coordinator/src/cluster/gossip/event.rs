@@ -33,6 +33,19 @@ pub enum MemberChange {
 }
 
 impl MemberChange {
+    /// All changes.
+    pub const ALL: [Self; 9] = [
+        Self::Founded,
+        Self::Joined,
+        Self::Removed,
+        Self::Left,
+        Self::Suspected,
+        Self::Answers,
+        Self::Forgotten,
+        Self::NameTaken,
+        Self::Merged,
+    ];
+
     /// The label.
     pub const fn label(self) -> &'static str {
         match self {

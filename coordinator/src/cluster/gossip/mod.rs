@@ -101,6 +101,7 @@ const MAX_WAITING: usize = 4096;
 pub struct Gossip {
     me: Identity,
     leaves: bool,
+    holds_off: bool,
     begun: u64,
     /// The time of the last call.
     last: u64,
@@ -162,6 +163,7 @@ impl Gossip {
         Self {
             me,
             leaves: false,
+            holds_off: false,
             begun: now,
             last: now,
             list: None,
@@ -226,6 +228,19 @@ impl Gossip {
         }
         let silent = self.voters(now).filter(|(_, _, contact)| !contact.is_heard(now));
         silent.map(|(_, member, _)| member.name().to_owned()).collect()
+    }
+
+    /// The members that do not count because an operator says so.
+    pub fn forgotten(&self) -> Vec<String> {
+        self.others()
+            .filter(|(_, _, contact)| contact.forgotten)
+            .map(|(_, member, _)| member.name().to_owned())
+            .collect()
+    }
+
+    /// Whether no list is to be founded yet: the seeds are not known, or one refuses this coordinator.
+    pub fn hold_off(&mut self, holds_off: bool) {
+        self.holds_off = holds_off;
     }
 
     /// All members and those who ask to be, by name.

@@ -67,7 +67,7 @@ impl Gossip {
             (true, false) => FOUND_UNHEARD,
             (false, _) => FOUND_AT_LAST,
         };
-        age >= wait && !self.leaves
+        age >= wait && !self.leaves && !self.holds_off
     }
 
     fn note_suspicions(&mut self, now: u64) {

@@ -27,6 +27,8 @@ const GRACE: u64 = 1000;
 const MANY_PEERS: usize = 64;
 /// Milliseconds.
 const INTERVAL: u64 = 100;
+/// The end of a lease that never was.
+const NEVER_HELD: u64 = 0;
 
 /// Until when this coordinator knows all purges.
 pub(crate) struct Lease {
@@ -108,11 +110,38 @@ impl Lease {
         self.unknown.abandon(purges);
     }
 
+    /// Ends the lease that a coordinator without peers holds: it is not known yet who they are.
+    pub(crate) fn await_peers(&self) {
+        self.until.store(NEVER_HELD, SeqCst);
+    }
+
+    /// Takes over the rest of a peer's lease, where there was none before: what that peer knows is known here, and what
+    /// it learns later is learnt from it before its lease ends, or purges wait for that.
+    pub(crate) fn take_over(&self, until: u64) {
+        let _ = self.until.compare_exchange(NEVER_HELD, until, SeqCst, SeqCst);
+    }
+
+    /// The rest of the lease.
+    pub(crate) fn rest(&self, now: u64) -> u64 {
+        self.until.load(SeqCst).saturating_sub(now).min(LEASE)
+    }
+
     /// Sets the other peers of the ring. A new one has to answer within a lease. If the last one goes that could have
     /// known the purges since the lease ended, the store has to be flushed.
     pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>, now: u64) -> Renewal {
+        self.set_electorate(names, None, now)
+    }
+
+    /// As [`Self::set_peers`], where the number of others is known that make a majority with this coordinator.
+    pub(crate) fn set_electorate<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        quorum: Option<usize>,
+        now: u64,
+    ) -> Renewal {
         let mut contacts = self.contacts.lock();
         contacts.set_peers(names);
+        contacts.quorum = quorum;
         let until = match (contacts.is_empty(), self.until.load(SeqCst)) {
             (true, before) if now >= before => return Renewal::Flush,
             (true, _) => u64::MAX,

@@ -1,0 +1,298 @@
+//! Gossip at work: the protocol behind a lock, with the time of this process, for all whose calls carry it.
+
+use crate::{
+    clock,
+    cluster::{
+        gossip::{Ask, Digest, Electorate, Forget, Gossip, Identity, List, MemberState, MemberView, list::ListId},
+        gossip_log::GossipLog,
+    },
+    telemetry::metrics::Metrics,
+};
+use meshcache_protocol::Peer;
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{sync::watch, time::Instant};
+
+/// The longest that a start waits for a source that does not say where the seeds are.
+const SEEDS_PATIENCE: Duration = Duration::from_secs(10);
+/// The most seeds whose trouble is remembered.
+const MAX_TROUBLES: usize = 4096;
+
+/// The members as this coordinator sees them.
+pub struct Gossiper {
+    own: Peer,
+    begun: Instant,
+    gossip: Mutex<Gossip>,
+    log: GossipLog,
+    /// Changes with the agreed list.
+    lists: watch::Sender<Option<ListId>>,
+    troubles: Mutex<BTreeMap<String, SeedTrouble>>,
+    /// Why the seeds are not known. Empty: they are.
+    seeds: Mutex<String>,
+    was_ready: AtomicBool,
+}
+
+/// Why whoever listens at an address is not asked to be a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeedTrouble {
+    /// It refuses this coordinator's token.
+    TokenRefused,
+    /// It answers without a word of members: a coordinator that has another kind of discovery, or an older version.
+    NoMember,
+}
+
+impl SeedTrouble {
+    const fn line(self) -> &'static str {
+        match self {
+            Self::TokenRefused => "refuses this coordinator's token: --peer-token-file of both need one in common",
+            Self::NoMember => "is no coordinator that gossips: it needs --discovery gossip, dns or gce as well",
+        }
+    }
+}
+
+impl Gossiper {
+    /// A coordinator that knows nobody. `own`: where the others reach it.
+    pub(crate) fn new(own: &Peer, metrics: Arc<Metrics>) -> Arc<Self> {
+        // It only has to be later than that of the start before.
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let me = Identity { peer: own.clone(), start: u64::try_from(start).unwrap_or(u64::MAX) };
+        Arc::new(Self {
+            own: own.clone(),
+            begun: Instant::now(),
+            gossip: Mutex::new(Gossip::new(me, clock::awake())),
+            log: GossipLog::new(&own.name, metrics),
+            lists: watch::Sender::default(),
+            troubles: Mutex::default(),
+            seeds: Mutex::new("not looked up yet".into()),
+            was_ready: AtomicBool::new(false),
+        })
+    }
+
+    /// This coordinator, where the others reach it.
+    pub(crate) fn own(&self) -> &Peer {
+        &self.own
+    }
+
+    /// Looks up the seeds again and again. Never ends.
+    #[cfg(feature = "program")]
+    pub(crate) async fn seek(&self, mut seeds: super::seeds::Seeds) {
+        loop {
+            let addresses: Vec<String> = seeds.refresh().await.iter().map(ToString::to_string).collect();
+            *self.seeds.lock() = seeds.trouble().map_or_else(String::new, ToString::to_string);
+            self.troubles.lock().retain(|at, _| addresses.contains(at));
+            self.gossip.lock().set_seeds(addresses);
+            tokio::time::sleep(seeds.pause()).await;
+        }
+    }
+
+    /// Does what is due. Returns whom to ask beside the members.
+    pub(crate) fn tick(&self) -> Vec<Ask> {
+        let is_refused = self.troubles.lock().values().any(|trouble| *trouble == SeedTrouble::TokenRefused);
+        let may_be_found = !self.seeds.lock().is_empty() && self.begun.elapsed() < SEEDS_PATIENCE;
+        let asks = self.with(|gossip, now| {
+            gossip.hold_off(is_refused || may_be_found);
+            gossip.tick(now)
+        });
+        let gossip = self.gossip.lock();
+        self.log.remind(&gossip, clock::awake());
+        asks
+    }
+
+    /// What a question to a peer carries. `None`: it is not known who is there.
+    pub(crate) fn question_for(&self, name: Option<&str>) -> Digest {
+        self.gossip.lock().question_for(name, clock::awake())
+    }
+
+    /// Takes a question, and returns what the answer carries. `None`: the question is no good.
+    pub(crate) fn answer(&self, question: &Digest) -> Option<Digest> {
+        if let Some(problem) = question.problem() {
+            tracing::debug!(problem, "bad digest");
+            return None;
+        }
+        Some(self.with(|gossip, now| gossip.answer(question, now)))
+    }
+
+    /// Takes the answer to a question that was sent to an address at `sent`. Returns the name of the member that has
+    /// answered, if the lease may be renewed by it.
+    pub(crate) fn answered(&self, at: &str, answer: Option<&Digest>, sent: u64) -> Option<String> {
+        let Some(answer) = answer.filter(|answer| answer.problem().is_none()) else {
+            self.note_trouble(at, Some(SeedTrouble::NoMember));
+            return None;
+        };
+        self.note_trouble(at, None);
+        let counts = self.with(|gossip, now| gossip.answered(at, answer, sent, now));
+        counts.then(|| answer.from.name().to_owned())
+    }
+
+    /// Hears that an address refused a connection at `sent`. Returns whether the member there has ended.
+    pub(crate) fn refused(&self, at: &str, name: &str, sent: u64) -> bool {
+        self.note_trouble(at, None);
+        self.with(|gossip, now| {
+            gossip.refused(at, sent, now);
+            gossip.has_ended(name, now)
+        })
+    }
+
+    /// Hears that an address refuses the token.
+    pub(crate) fn token_refused(&self, at: &str) {
+        self.note_trouble(at, Some(SeedTrouble::TokenRefused));
+    }
+
+    /// Says once what is wrong with an address, and once that it no longer is.
+    fn note_trouble(&self, at: &str, trouble: Option<SeedTrouble>) {
+        let mut troubles = self.troubles.lock();
+        match trouble {
+            None => {
+                if troubles.remove(at).is_some() {
+                    tracing::info!("{at} is a member now, or nobody listens there");
+                }
+            }
+            Some(trouble) if troubles.len() < MAX_TROUBLES || troubles.contains_key(at) => {
+                if troubles.insert(at.to_owned(), trouble) != Some(trouble) {
+                    tracing::warn!("{at} {}", trouble.line());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The peers of the ring.
+    pub(crate) fn members(&self) -> Vec<Peer> {
+        self.gossip.lock().members(clock::awake())
+    }
+
+    /// All others of the agreed list, which are asked what they purged: also one that has this one's name.
+    pub(crate) fn others(&self) -> Vec<Peer> {
+        let gossip = self.gossip.lock();
+        let members = gossip.agreed().map_or(&[][..], List::members).iter();
+        members.filter(|member| member.peer != self.own).map(|member| member.peer.clone()).collect()
+    }
+
+    /// The other members that count, and how many of them make a majority with this one. `None`: this coordinator is
+    /// no member, and has no lease whatever they answer.
+    pub(crate) fn electorate(&self) -> Option<(Vec<String>, usize)> {
+        let gossip = self.gossip.lock();
+        let Electorate { others, answers } = gossip.electorate(clock::awake())?;
+        Some((others.into_iter().map(str::to_owned).collect(), answers))
+    }
+
+    /// The agreed list.
+    pub(crate) fn list(&self) -> Option<ListId> {
+        self.gossip.lock().agreed().map(List::id)
+    }
+
+    /// Whether another coordinator has a later list.
+    pub(crate) fn is_behind(&self, theirs: &ListId) -> bool {
+        self.list().is_none_or(|own| own.gives_way_to(theirs))
+    }
+
+    /// Changes with the agreed list.
+    pub(crate) fn lists(&self) -> watch::Receiver<Option<ListId>> {
+        self.lists.subscribe()
+    }
+
+    /// Leaves the ring.
+    pub(crate) fn leave(&self) {
+        self.with(|gossip, _| gossip.leave());
+    }
+
+    /// Hears that a member leaves the ring, or has ended. An announcement of an earlier start at another address says
+    /// nothing of the one that is a member now.
+    pub(crate) fn member_leaves(&self, peer: &Peer, ended: bool) {
+        if self.others().contains(peer) {
+            self.with(|gossip, _| gossip.member_leaves(&peer.name, ended));
+        }
+    }
+
+    /// All members, and those who ask to be.
+    pub(crate) fn view(&self) -> Vec<MemberView> {
+        self.gossip.lock().view(clock::awake())
+    }
+
+    /// The members without whose answers, or an operator's word, nothing is answered from the store.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.gossip.lock().missing(clock::awake())
+    }
+
+    /// Takes the word of an operator that these members are gone for good: all of them, or none. The error is one
+    /// line.
+    pub(crate) fn forget(&self, names: &[String]) -> Result<(), String> {
+        self.with(|gossip, now| {
+            let view = gossip.view(now);
+            for name in names {
+                let known =
+                    view.iter().find(|member| member.identity.name() == name && member.state != MemberState::Joining);
+                refusal(
+                    name,
+                    if *name == self.own.name {
+                        Forget::Own
+                    } else {
+                        known.map_or(Forget::Unknown, |member| match member.state {
+                            MemberState::Alive => Forget::Answers,
+                            _ => Forget::Forgotten,
+                        })
+                    },
+                )?;
+            }
+            names.iter().try_for_each(|name| refusal(name, gossip.forget(name, now)))
+        })
+    }
+
+    /// The text of /readyz. A coordinator is ready once it is a member and holds a lease; from then on it stays so, as
+    /// it can let requests pass. The error names what is missing.
+    pub(crate) fn readiness(&self, holds_lease: bool) -> Result<String, String> {
+        let (is_member, list, missing) = {
+            let (gossip, now) = (self.gossip.lock(), clock::awake());
+            (gossip.is_member(), gossip.agreed().is_some(), gossip.missing(now))
+        };
+        let silent = || format!("most members do not answer: {}", missing.join(", "));
+        if is_member && holds_lease {
+            self.was_ready.store(true, Relaxed);
+        }
+        if self.was_ready.load(Relaxed) {
+            return Ok(if missing.is_empty() { "ready".into() } else { format!("ready, but {}", silent()) });
+        }
+        Err(match (is_member, list) {
+            (true, _) if missing.is_empty() => "waiting for the answers of most members".into(),
+            (true, _) => silent(),
+            (false, true) => "waiting until most members have listed this coordinator".into(),
+            (false, false) => self.waits_for(),
+        })
+    }
+
+    fn waits_for(&self) -> String {
+        let (troubles, seeds) = (self.troubles.lock(), self.seeds.lock());
+        match troubles.first_key_value() {
+            Some((at, trouble)) => format!("waiting for a seed: {at} {}", trouble.line()),
+            None if seeds.is_empty() => "waiting for a seed that answers".into(),
+            None => format!("waiting for seeds: {seeds}"),
+        }
+    }
+
+    /// Changes the view. What follows from that is logged, and the list told.
+    fn with<T>(&self, change: impl FnOnce(&mut Gossip, u64) -> T) -> T {
+        let (mut gossip, now) = (self.gossip.lock(), clock::awake());
+        let result = change(&mut gossip, now);
+        let (events, list) = (gossip.take_events(), gossip.agreed().map(List::id));
+        self.log.write(events, now);
+        drop(gossip);
+        self.lists.send_if_modified(|last| std::mem::replace(last, list) != list);
+        result
+    }
+}
+
+fn refusal(name: &str, outcome: Forget) -> Result<(), String> {
+    match outcome {
+        Forget::Forgotten => Ok(()),
+        Forget::Answers => Err(format!("forget: `{name}` answers: stop it first")),
+        Forget::Own => Err(format!("forget: `{name}` is this coordinator")),
+        Forget::Unknown => Err(format!("forget: `{name}` is no member")),
+    }
+}
