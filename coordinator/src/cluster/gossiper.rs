@@ -107,7 +107,7 @@ impl Gossiper {
 
     /// What a question to a peer carries. `None`: it is not known who is there.
     pub(crate) fn question_for(&self, name: Option<&str>) -> Digest {
-        self.gossip.lock().question_for(name, clock::awake())
+        self.gossip.lock().question_for(name)
     }
 
     /// Takes a question, and returns what the answer carries. `None`: the question is no good.
@@ -207,7 +207,7 @@ impl Gossiper {
     /// nothing of the one that is a member now.
     pub(crate) fn member_leaves(&self, peer: &Peer, ended: bool) {
         if self.others().contains(peer) {
-            self.with(|gossip, _| gossip.member_leaves(&peer.name, ended));
+            self.with(|gossip, now| gossip.member_leaves(&peer.name, ended, now));
         }
     }
 

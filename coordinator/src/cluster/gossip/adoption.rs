@@ -65,6 +65,7 @@ impl Gossip {
         self.abandoned = self.list.take().map(|list| (list.id(), now.saturating_add(ABANDONED)));
         (self.begun, self.contacts, self.is_behind) = (now, Vec::new(), false);
         (self.voter, self.campaign) = (Voter::default(), None);
+        self.mark(now);
     }
 
     pub(super) fn adopt(&mut self, list: List, made_by: Option<(u64, Ballot)>, now: u64) {
@@ -99,6 +100,7 @@ impl Gossip {
         }
         (self.contacts, self.list, self.made_by, self.adopted) = (contacts, Some(list), made_by, now);
         (self.voter, self.campaign, self.is_behind) = (Voter::default(), None, false);
+        self.mark(now);
     }
 
     /// Numbers this start later than the one of its name in the first list that it hears of.

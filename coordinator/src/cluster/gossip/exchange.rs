@@ -2,6 +2,7 @@
 
 use crate::cluster::gossip::{
     Gossip, MAX_WAITING,
+    contact::Contact,
     digest::Digest,
     event::MemberChange,
     identity::Identity,
@@ -12,10 +13,7 @@ use crate::cluster::gossip::{
 
 impl Gossip {
     /// What a question to a peer carries. `None`: it is not known who is there.
-    pub fn question_for(&self, name: Option<&str>, now: u64) -> Digest {
-        let marks = |is_marked: &dyn Fn(&super::Contact) -> bool| {
-            self.others().filter(|(_, _, contact)| is_marked(contact)).map(|(rank, ..)| rank).collect()
-        };
+    pub fn question_for(&self, name: Option<&str>) -> Digest {
         let votes = if self.is_member() { self.voter.told_to(name.unwrap_or_default()) } else { Votes::default() };
         Digest {
             from: self.me.clone(),
@@ -23,9 +21,9 @@ impl Gossip {
             list: self.list.as_ref().map(List::id),
             members: None,
             counts_receiver: false,
-            gone: marks(&|contact| contact.is_gone(now)),
-            left: marks(&|contact| contact.left),
-            forgotten: marks(&|contact| contact.forgotten),
+            gone: self.marks.gone.clone(),
+            left: self.marks.left.clone(),
+            forgotten: self.marks.forgotten.clone(),
             votes,
             proposal: name.and_then(|name| self.proposal_for(name)),
         }
@@ -37,7 +35,7 @@ impl Gossip {
         self.record(question, now);
         let counts_receiver = self.count(&question.from, now);
         let members = self.list.as_ref().filter(|list| self.is_to_be_told(list, question)).cloned();
-        Digest { counts_receiver, members, ..self.question_for(Some(question.from.name()), now) }
+        Digest { counts_receiver, members, ..self.question_for(Some(question.from.name())) }
     }
 
     /// Takes the answer to a question that was sent to an address at `sent`. Returns whether the lease may be renewed by
@@ -50,29 +48,28 @@ impl Gossip {
         if let Some(stranger) = self.strangers.get_mut(from.name()).filter(|stranger| stranger.identity == *from) {
             stranger.answered = stranger.answered.max(Some(sent));
         }
-        let members = self.list.as_ref().map_or(&[][..], List::members);
-        for (member, contact) in members.iter().zip(&mut self.contacts) {
-            if member == from {
-                contact.answers(sent);
-            } else if member.peer.peer == at && sent > contact.since {
-                // One port has one process.
-                contact.replaced = true;
-            }
+        let rank = self.list.as_ref().and_then(|list| list.rank_of(from));
+        if let Some(contact) = rank.and_then(|rank| self.contacts.get_mut(rank)) {
+            contact.answers(sent);
         }
-        let is_listed = self.list.as_ref().is_some_and(|list| list.rank_of(from).is_some());
-        answer.counts_receiver && is_listed && self.is_member()
+        if rank.is_none() || from.peer.peer != at {
+            // One port has one process: whoever else is listed there has ended.
+            let others = self.listed_at(at).filter(|(member, contact)| *member != from && sent > contact.since);
+            others.for_each(|(_, contact)| contact.replaced = true);
+        }
+        answer.counts_receiver && rank.is_some() && self.is_member()
     }
 
     /// Hears that an address refused a connection at `sent`.
     pub fn refused(&mut self, at: &str, sent: u64, now: u64) {
         self.wake(now);
         self.note_response(at);
-        let members = self.list.as_ref().map_or(&[][..], List::members);
-        for (member, contact) in members.iter().zip(&mut self.contacts) {
-            if member.peer.peer == at {
-                contact.refuses(sent, now);
-            }
-        }
+        self.listed_at(at).for_each(|(_, contact)| contact.refuses(sent, now));
+    }
+
+    fn listed_at(&mut self, at: &str) -> impl Iterator<Item = (&Identity, &mut Contact)> {
+        let members = self.list.iter().flat_map(List::members).zip(&mut self.contacts);
+        members.filter(move |(member, _)| member.peer.peer == at)
     }
 
     fn note_response(&mut self, at: &str) {
@@ -111,7 +108,7 @@ impl Gossip {
 
     fn record_member(&mut self, rank: usize, digest: &Digest, now: u64) {
         if digest.leaves {
-            self.member_leaves(digest.from.name(), false);
+            self.member_leaves(digest.from.name(), false, now);
         }
         let own = self.list.as_ref().map(List::id);
         let Some(contact) = self.contacts.get_mut(rank) else { return };
@@ -128,20 +125,25 @@ impl Gossip {
         if let Some(proposal) = &digest.proposal {
             self.hear_proposal(proposal, now);
         }
+        self.hear_of_others(digest, now);
+    }
+
+    /// Hears who has left, and of whom an operator says that they are gone.
+    fn hear_of_others(&mut self, digest: &Digest, now: u64) {
         let own = self.own_rank();
         for rank in digest.left.iter().chain(digest.forgotten.iter()).filter(|rank| Some(*rank) != own) {
             let Some(contact) = self.contacts.get_mut(rank) else { continue };
-            let mut change = None;
-            if digest.left.contains(rank) && !std::mem::replace(&mut contact.left, true) {
-                change = Some(MemberChange::Left);
-            }
-            let is_forgotten = digest.forgotten.contains(rank) && !contact.is_heard(now);
-            if is_forgotten && !std::mem::replace(&mut contact.forgotten, true) {
-                change = Some(MemberChange::Forgotten);
-            }
-            let name =
-                self.list.as_ref().and_then(|list| list.members().get(rank)).map(|member| member.name().to_owned());
-            if let Some((name, change)) = name.zip(change) {
+            let has_left = digest.left.contains(rank) && !contact.left;
+            let is_forgotten = digest.forgotten.contains(rank) && !contact.forgotten && !contact.is_heard(now);
+            (contact.left, contact.forgotten) = (contact.left || has_left, contact.forgotten || is_forgotten);
+            let change = match (has_left, is_forgotten) {
+                (true, _) => MemberChange::Left,
+                (_, true) => MemberChange::Forgotten,
+                _ => continue,
+            };
+            self.mark(now);
+            let member = self.list.as_ref().and_then(|list| list.members().get(rank));
+            if let Some(name) = member.map(|member| member.name().to_owned()) {
                 self.tell(&name, change);
             }
         }

@@ -79,6 +79,7 @@ pub use tick::Ask;
 
 use campaign::Campaign;
 use contact::Contact;
+use marks::Marks;
 use meshcache_protocol::Peer;
 use std::collections::BTreeMap;
 use stranger::Stranger;
@@ -114,6 +115,8 @@ pub struct Gossip {
     made_by: Option<(u64, Ballot)>,
     /// The members, in the order of the list. The own one is not used.
     contacts: Vec<Contact>,
+    /// What digests say of them.
+    marks: OwnMarks,
     voter: Voter,
     campaign: Option<Campaign>,
     /// No campaign before.
@@ -122,6 +125,14 @@ pub struct Gossip {
     strangers: BTreeMap<String, Stranger>,
     seeds: Vec<Seed>,
     events: Vec<GossipEvent>,
+}
+
+/// What this coordinator says of the members. It is computed with each tick and change, and not for each digest.
+#[derive(Debug, Default)]
+struct OwnMarks {
+    gone: Marks,
+    left: Marks,
+    forgotten: Marks,
 }
 
 /// Those by whose answers a lease holds.
@@ -161,6 +172,7 @@ impl Gossip {
             abandoned: None,
             made_by: None,
             contacts: Vec::new(),
+            marks: OwnMarks::default(),
             voter: Voter::default(),
             campaign: None,
             rest_until: 0,
@@ -261,13 +273,14 @@ impl Gossip {
     }
 
     /// Hears that a member leaves the ring; `ended`: that it has ended.
-    pub fn member_leaves(&mut self, name: &str, ended: bool) {
+    pub fn member_leaves(&mut self, name: &str, ended: bool, now: u64) {
         let Some(rank) = self.rank(name).filter(|rank| self.own_rank() != Some(*rank)) else { return };
         let Some(contact) = self.contacts.get_mut(rank) else { return };
         contact.ended |= ended;
         if !std::mem::replace(&mut contact.left, true) {
             self.tell(name, MemberChange::Left);
         }
+        self.mark(now);
     }
 
     /// Takes the word of an operator that a member is gone for good: it does not count any more.
@@ -284,6 +297,7 @@ impl Gossip {
         if !std::mem::replace(&mut contact.forgotten, true) {
             self.tell(name, MemberChange::Forgotten);
         }
+        self.mark(now);
         Forget::Forgotten
     }
 
@@ -355,6 +369,17 @@ impl Gossip {
             yes += usize::from(holds(contact));
         }
         yes >= self.answers_needed(others)
+    }
+
+    fn mark(&mut self, now: u64) {
+        let marks = |is_marked: fn(&Contact, u64) -> bool| {
+            self.others().filter(|(_, _, contact)| is_marked(contact, now)).map(|(rank, ..)| rank).collect()
+        };
+        self.marks = OwnMarks {
+            gone: marks(Contact::is_gone),
+            left: marks(|contact, _| contact.left),
+            forgotten: marks(|contact, _| contact.forgotten),
+        };
     }
 
     /// Records that time has passed. In a sleep of this coordinator nobody else was silent.

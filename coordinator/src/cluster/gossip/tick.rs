@@ -52,6 +52,7 @@ impl Gossip {
             self.tell_own(MemberChange::Founded);
         }
         self.note_suspicions(now);
+        self.mark(now);
         self.vote(now);
         self.campaign(now);
         self.asks(now)

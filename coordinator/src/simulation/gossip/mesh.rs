@@ -13,8 +13,6 @@ use std::{
 
 /// The time between two looks at whom to ask, milliseconds.
 const STEP: u64 = 20;
-/// The time between two checks of what must never be, milliseconds.
-const CHECK: u64 = 200;
 
 /// A process at an address.
 pub(super) struct Process {
@@ -65,6 +63,8 @@ pub(super) struct Mesh {
     pub(super) trouble: u64,
     /// The time between two questions to one peer.
     pub(super) interval: u64,
+    /// The time between two looks at all of them.
+    look: u64,
     pub(super) messages: u64,
     pub(super) checks: Checks,
     queue: VecDeque<Vec<Message>>,
@@ -93,7 +93,8 @@ impl Mesh {
             seeds: (0..3.min(size)).collect(),
             cut: None,
             trouble: 0,
-            interval: if size > 250 { 1000 } else { 400 },
+            interval: (size as u64 * 4).clamp(400, 1000) / STEP * STEP,
+            look: if size > 100 { 1000 } else { 100 },
             messages: 0,
             checks: Checks::default(),
             queue: VecDeque::new(),
@@ -195,7 +196,7 @@ impl Mesh {
             for message in self.queue.pop_front().unwrap_or_default() {
                 self.arrive(message);
             }
-            if self.now.is_multiple_of(CHECK) {
+            if self.now.is_multiple_of(self.look) {
                 let mut checks = std::mem::take(&mut self.checks);
                 checks.look(self);
                 self.checks = checks;
@@ -209,7 +210,7 @@ impl Mesh {
         let begun = self.now;
         while !holds(self) {
             assert!(self.now < begun + millis, "{what}: not within {millis} ms\n{}", self.describe());
-            self.pass(100);
+            self.pass(self.look);
         }
         self.now - begun
     }
@@ -239,7 +240,7 @@ impl Mesh {
         let mut questions = Vec::new();
         if (turn + at).is_multiple_of((TICK / STEP) as usize) {
             for ask in gossip.tick(now) {
-                questions.push((index(&ask.at), Rc::new(gossip.question_for(None, now))));
+                questions.push((index(&ask.at), Rc::new(gossip.question_for(None))));
             }
         }
         if let Some(list) = gossip.agreed() {
@@ -247,7 +248,7 @@ impl Mesh {
             let due =
                 list.members().iter().enumerate().filter(|(rank, _)| (turn + at * 7 + rank).is_multiple_of(turns));
             for (_, member) in due.filter(|(_, member)| *member != gossip.me()) {
-                questions.push((index(&member.peer.peer), Rc::new(gossip.question_for(Some(member.name()), now))));
+                questions.push((index(&member.peer.peer), Rc::new(gossip.question_for(Some(member.name())))));
             }
         }
         for (to, digest) in questions {

@@ -169,8 +169,7 @@ fn of_two_with_one_name_the_later_stays_and_they_never_take_turns() {
 #[test]
 fn messages_of_a_start_that_has_ended_change_nothing() {
     let mut mesh = Mesh::settled(size(), 10);
-    let now = mesh.now;
-    let late = mesh.gossip(5).question_for(None, now);
+    let late = mesh.gossip(5).question_for(None);
     mesh.kill(5);
     mesh.pass(50);
     mesh.start(5);
@@ -205,8 +204,9 @@ fn a_rolling_restart_never_takes_the_lease_of_those_that_stay() {
         let others: Vec<usize> = (0..3).filter(|other| *other != at).collect();
         mesh.gossip(at).leave();
         mesh.pass(1000);
+        let now = mesh.now;
         for other in &others {
-            mesh.gossip(*other).member_leaves(&name(at), true);
+            mesh.gossip(*other).member_leaves(&name(at), true, now);
         }
         mesh.kill(at);
         for step in 0..200 {
