@@ -235,6 +235,37 @@ fn on_loopback(at: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn what_gossip_needs_and_what_is_for_it_alone_is_said_in_one_line() {
+        let said = |flags: &str| {
+            let words = "test --origin http://127.0.0.1:9 ".to_owned() + flags;
+            match <Line as clap::Parser>::try_parse_from(words.split_whitespace()) {
+                Ok(line) => {
+                    Config::try_from(line.flags).map_or_else(|error| error, |config| format!("{:?}", config.advertise))
+                }
+                Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+            }
+        };
+        let gossip = "--discovery gossip --seeds 10.0.0.1:8083";
+        assert_eq!(said(&format!("{gossip} --peer-token-file t --advertise fd00::5")), "Some(fd00::5)");
+        for (flags, words) in [
+            (gossip, "need --peer-token-file: members prove themselves by it"),
+            ("--advertise 10.0.0.5", "--advertise is for --discovery gossip, dns and gce"),
+            ("--advertise host", "expected an IP address, for example 10.0.0.5 or fd00::5"),
+            ("--advertise 10.0.0.5:8080", "expected an IP address, for example 10.0.0.5 or fd00::5"),
+            ("--advertise ::", ":: is every address: write the one that others reach"),
+        ] {
+            let line = said(flags);
+            assert!(line.ends_with(words), "{flags}: {line}");
+        }
+    }
+
     #[test]
     fn the_loopback_address_has_the_family_of_the_flag() {
         for (asked, own) in [
