@@ -14,6 +14,7 @@ use std::{
 use meshcache_tests::{
     Ask, Connection, Coordinators, Groups, Origin, Reply, await_until,
     certificates::{Authority, replace},
+    coordinator::Views,
     herd, purging,
     wait::SOON,
 };
@@ -131,6 +132,34 @@ async fn a_coordinator_of_another_authority_is_heard_by_nobody_and_the_log_says_
     }
     let (status, report) = purging::order(&coordinators.all[0], r#"{"group": "g"}"#).await;
     assert!(status == 202 || status == 200, "{status} {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gossip_finds_those_of_its_authority_alone() {
+    let folder = Folder::new(&Authority::new());
+    let other = Authority::new();
+    folder.trust(2, &other.pem());
+    folder.certify(2, &other);
+    let origin = Origin::start().await;
+    origin.on("*", |_| Reply::fresh(600, "a").delay(Duration::from_millis(300)));
+    let groups = Groups::example().plus("g", json!({"patience": "10s", "origin": {"url": origin.url()}}));
+    let arguments = folder.arguments(&PEER);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Each asks one address, and learns the names by what the others say.
+    let seeds = Views::Seeds(vec![vec![0], vec![0], vec![0]]);
+    let coordinators = Coordinators::with_views(&seeds, &groups.yaml(), &arguments).await;
+    let ring = async |member: usize| {
+        let peers = coordinators.all[member].peers().await;
+        peers["peers"].as_array().unwrap().iter().map(|peer| peer["name"].clone()).collect::<Vec<_>>()
+    };
+    let of_two = async || ring(0).await == ["peer-0", "peer-1"] && ring(1).await == ["peer-0", "peer-1"];
+    await_until(of_two, SOON, "two find each other").await;
+    let herd = herd(100, &coordinators.data()[..2], |_| Ask::get("g.test", "/a")).await;
+    herd.expect_all_ok();
+    assert_eq!(origin.hits("/a"), 1);
+    assert!(of_two().await);
+    let log = coordinators.all[0].process.log();
+    assert!(log.contains("no TLS with a client") && !log.contains("tokens of peers go in clear"), "{log}");
 }
 
 /// A client of one data port: asks again and again on a connection that it opens anew when it has to.
