@@ -63,11 +63,13 @@ chaos: setup wasm coordinator ## minutes of chaos: coordinators come, go, die an
 		cargo test --workspace --test chaos -- --nocapture
 
 # A thousand peers are a million pairs: the allocator is asked to keep its memory, in large pages.
-simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEERS=100 PROXIES=1000 SECONDS=20)
+simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEERS=100 PROXIES=1000 SECONDS=20), and gossip (MEMBERS=1000)
 	GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=8589934592 \
 	MESHCACHE_SIMULATION_SEED=$(SEED) MESHCACHE_SIMULATION_SEEDS=$(or $(SEEDS),1) MESHCACHE_SIMULATION_PEERS=$(or $(PEERS),100) \
 	MESHCACHE_SIMULATION_PROXIES=$(or $(PROXIES),1000) MESHCACHE_SIMULATION_SECONDS=$(or $(SECONDS),20) \
 		cargo test --release -p meshcache-coordinator --lib simulation::tests::under_faults -- --nocapture
+	MESHCACHE_SIMULATION_MEMBERS=$(or $(MEMBERS),1000) MESHCACHE_SIMULATION_SEEDS=100 \
+		cargo test --release -p meshcache-coordinator --lib simulation::gossip -- --nocapture
 
 test-kube: setup wasm coordinator ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
 	@scripts/setup chart

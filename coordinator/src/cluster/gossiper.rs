@@ -3,7 +3,7 @@
 use crate::{
     clock,
     cluster::{
-        gossip::{Ask, Digest, Forget, Gossip, Identity, List, MemberState, MemberView, list::ListId},
+        gossip::{Ask, Digest, Electorate, Forget, Gossip, Identity, List, MemberState, MemberView, list::ListId},
         gossip_log::GossipLog,
     },
     telemetry::metrics::Metrics,
@@ -175,10 +175,12 @@ impl Gossiper {
         members.filter(|member| member.peer != self.own).map(|member| member.peer.clone()).collect()
     }
 
-    /// The names over which the lease is held. `None`: this coordinator is no member, and holds none.
-    pub(crate) fn electorate(&self) -> Option<Vec<String>> {
+    /// The other members that count, and how many of them make a majority with this one. `None`: this coordinator is
+    /// no member, and has no lease whatever they answer.
+    pub(crate) fn electorate(&self) -> Option<(Vec<String>, usize)> {
         let gossip = self.gossip.lock();
-        gossip.is_member().then(|| gossip.electorate(clock::awake()).map(str::to_owned).collect())
+        let Electorate { others, answers } = gossip.electorate(clock::awake())?;
+        Some((others.into_iter().map(str::to_owned).collect(), answers))
     }
 
     /// The agreed list.

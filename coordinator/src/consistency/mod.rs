@@ -260,6 +260,11 @@ impl Consistency {
         self.lease.set_peers(names, clock::awake())
     }
 
+    /// Sets the other members that count, and how many of them make a majority with this one.
+    pub(crate) fn set_electorate(&self, names: &[String], quorum: usize) -> Renewal {
+        self.lease.set_electorate(names.iter().map(String::as_str), Some(quorum), clock::awake())
+    }
+
     /// Records the answer of a peer to a request sent at `sent`. All purges in it were carried out here.
     pub(crate) fn peer_answered(&self, name: &str, sent: u64, source: &str, holds_lease: bool) -> Renewal {
         self.lease.peer_answered(name, sent, source, holds_lease, clock::awake())

@@ -105,7 +105,7 @@ impl PeerSync {
                 // Who is no member gets no answers that count, so that its lease ends.
                 Some(gossiper) => gossiper
                     .electorate()
-                    .map_or(Renewal::Unchanged, |names| self.consistency.set_peers(names.iter().map(String::as_str))),
+                    .map_or(Renewal::Unchanged, |(names, quorum)| self.consistency.set_electorate(&names, quorum)),
             };
             if renewal != Renewal::Unchanged {
                 self.local.renew(renewal).await;

@@ -11,6 +11,7 @@
 mod check;
 mod feed;
 mod flights;
+mod gossip;
 mod membership;
 mod net;
 mod node;

@@ -135,7 +135,7 @@ impl Gossip {
             marks.iter().for_each(|rank| counts.get_mut(rank).into_iter().for_each(|count| *count += 1));
         };
         tally(&own);
-        for (_, _, contact) in self.others().filter(|(_, _, contact)| contact.counts(now)) {
+        for (_, _, contact) in self.voters(now) {
             electorate += 1;
             if now < contact.gone.1.saturating_add(SAID) {
                 tally(&contact.gone.0);

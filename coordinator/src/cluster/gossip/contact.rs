@@ -1,6 +1,6 @@
 //! What this coordinator knows of one member of its list, by its own calls and by what the member says.
 
-use crate::cluster::gossip::{list::ListId, marks::Marks, vote::Votes};
+use crate::cluster::gossip::{event::MemberState, list::ListId, marks::Marks, vote::Votes};
 
 /// A member that has not answered for so long is suspected, and its lease is renewed no more, milliseconds.
 pub(super) const SUSPECT: u64 = 3000;
@@ -35,6 +35,8 @@ pub(super) struct Contact {
     pub(super) ended: bool,
     /// An operator says that it is gone for good.
     pub(super) forgotten: bool,
+    /// It has given up this list for another.
+    pub(super) defected: bool,
     /// It is suspected, and the log says so.
     pub(super) suspected: bool,
     /// Its list.
@@ -106,9 +108,14 @@ impl Contact {
         self.ended || self.replaced || (self.refuses_for(REFUSED, now) && self.refused.is_some_and(was_heard))
     }
 
-    /// Whether it counts for a majority.
-    pub(super) fn counts(&self, now: u64) -> bool {
-        !self.forgotten && !self.is_dead(now)
+    /// Its state.
+    pub(super) fn state(&self, now: u64) -> MemberState {
+        match self {
+            _ if self.is_gone(now) => MemberState::Gone,
+            _ if self.left => MemberState::Left,
+            _ if self.is_heard(now) => MemberState::Alive,
+            _ => MemberState::Suspect,
+        }
     }
 
     /// Whether it is in the ring.

@@ -116,6 +116,7 @@ impl Gossip {
         let own = self.list.as_ref().map(List::id);
         let Some(contact) = self.contacts.get_mut(rank) else { return };
         contact.list = digest.list;
+        contact.defected = digest.list.map(|list| list.lineage) != own.map(|list| list.lineage);
         if digest.list != own {
             return;
         }

@@ -82,10 +82,10 @@ impl Change {
 }
 
 impl List {
-    /// The list of a founder alone.
-    pub fn founded_by(founder: &Identity) -> Self {
+    /// The list of a founder alone. `now`: it may found another one later.
+    pub(super) fn founded_by(founder: &Identity, now: u64) -> Self {
         let Identity { peer, start } = founder;
-        let lineage = Hash::of(format!("{} {} {start}", peer.name, peer.peer).as_bytes()).low();
+        let lineage = Hash::of(format!("{} {} {start} {now}", peer.name, peer.peer).as_bytes()).low();
         Self::new(lineage, 0, vec![founder.clone()])
     }
 

@@ -25,12 +25,12 @@
 //!
 //! # Why two sides never both hold most
 //!
-//! A *majority* is more than half of the members of one list that are not known to have ended. A member is known to
-//! have ended when it has said so, when another process answers at its address, or when its port refuses and had
-//! answered within [`contact::SUSPECT`] before; a port that refuses after a longer silence proves nothing, since what it
-//! voted for meanwhile is unknown here.
+//! A *majority* is more than half of the members of one list; where more than half have ended, all that have not. A
+//! member is known to have ended when it has said so, when another process answers at its address, or when its port
+//! refuses and had answered within 3 s before; a port that refuses after a longer silence proves nothing, since what it
+//! voted for meanwhile is unknown here. While a later list may be somewhere, nobody counts as ended.
 //!
-//! 1. Two majorities of one list share a member, so only one change of it is voted for by a majority: what a proposer
+//! 1. Two majorities of one list share a member, or all of one have ended. So only one change of it is voted for by a majority: what a proposer
 //!    may propose is the last change that one of its majority has voted for, if there is one. A member never forgets its
 //!    votes: a start that has forgotten them is another identity, and no member until it is listed.
 //! 2. Be x removed by the list e+1. Each of the majority that voted for it had given x no answer that counts
@@ -43,15 +43,15 @@
 //!    2 gives no answers that count to whom that removed. Who is in both is waited for by purges of both.
 //!
 //! What is not covered: all of the majority that voted for a list with newcomers end within seconds, before one of the
-//! others hears of that list; and the newcomers and the others cannot reach each other from then on. And a side all of
-//! whose members start anew while they are cut off: they know of nobody, and found a cluster of their own.
+//! others hears of it, and the newcomers and the others cannot reach each other from then on. And a side all of whose
+//! members start anew while they are cut off: they know of nobody, and found a cluster of their own.
 //!
 //! # What the host does
 //!
 //! - [`Gossip::tick`] every [`TICK`]: it says whom to ask beside the members, which are asked by the lease's calls.
 //! - Each call to a peer carries [`Gossip::question_for`] it, each answer what [`Gossip::answer`] returns.
 //!   [`Gossip::answered`] says whether an answer may renew the lease; [`Gossip::refused`] hears of refused connections.
-//! - The lease is over [`Gossip::electorate`], and a refused connection counts for it only if
+//! - The lease holds by the answers that [`Gossip::electorate`] says. A refused connection counts for it only if
 //!   [`Gossip::has_ended`] says so: else the peer may be alive.
 //! - A purge is acknowledged when the answers to it told of no list with further members: these are to be reached too.
 
@@ -74,7 +74,7 @@ mod tick;
 pub use digest::Digest;
 pub use event::{Forget, GossipEvent, MemberChange, MemberState};
 pub use identity::Identity;
-pub use list::List;
+pub use list::{List, ListId};
 pub use tick::Ask;
 
 use campaign::Campaign;
@@ -106,6 +106,10 @@ pub struct Gossip {
     last: u64,
     list: Option<List>,
     adopted: u64,
+    /// Another member has a later list of this lineage, which has not come here yet.
+    is_behind: bool,
+    /// The last list whose members had all ended, and until when it is not taken again.
+    abandoned: Option<(ListId, u64)>,
     /// The version of the list before, and the ballot that made the present one: who has voted for it can make it, too.
     made_by: Option<(u64, Ballot)>,
     /// The members, in the order of the list. The own one is not used.
@@ -118,6 +122,15 @@ pub struct Gossip {
     strangers: BTreeMap<String, Stranger>,
     seeds: Vec<Seed>,
     events: Vec<GossipEvent>,
+}
+
+/// Those by whose answers a lease holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Electorate<'a> {
+    /// The other members that count.
+    pub others: Vec<&'a str>,
+    /// The number of them whose answers are needed.
+    pub answers: usize,
 }
 
 /// A member, as the admin port shows it.
@@ -144,6 +157,8 @@ impl Gossip {
             last: now,
             list: None,
             adopted: now,
+            is_behind: false,
+            abandoned: None,
             made_by: None,
             contacts: Vec::new(),
             voter: Voter::default(),
@@ -178,14 +193,15 @@ impl Gossip {
         members.map(|(_, member, _)| member.peer.clone()).collect()
     }
 
-    /// The other members that count for the majority.
-    pub fn electorate(&self, now: u64) -> impl Iterator<Item = &str> {
-        self.others().filter(move |(_, _, contact)| contact.counts(now)).map(|(_, member, _)| member.name())
+    /// By whose answers the lease holds. `None`: this coordinator is no member, and has no lease whatever they answer.
+    pub fn electorate(&self, now: u64) -> Option<Electorate<'_>> {
+        let others: Vec<&str> = self.voters(now).map(|(_, member, _)| member.name()).collect();
+        self.is_member().then(|| Electorate { answers: self.answers_needed(others.len()), others })
     }
 
     /// Whether a member does not count, because its process is known to have ended or an operator says so.
     pub fn has_ended(&self, name: &str, now: u64) -> bool {
-        self.rank(name).and_then(|rank| self.contacts.get(rank)).is_none_or(|contact| !contact.counts(now))
+        self.rank(name).and_then(|rank| self.contacts.get(rank)).is_none_or(|contact| !self.counts(contact, now))
     }
 
     /// Whether this side hears most of the agreed list.
@@ -198,7 +214,7 @@ impl Gossip {
         if self.list.is_none() || self.has_majority(now) {
             return Vec::new();
         }
-        let silent = self.others().filter(|(_, _, contact)| contact.counts(now) && !contact.is_heard(now));
+        let silent = self.voters(now).filter(|(_, _, contact)| !contact.is_heard(now));
         silent.map(|(_, member, _)| member.name().to_owned()).collect()
     }
 
@@ -218,8 +234,16 @@ impl Gossip {
     /// All members and those who ask to be, by name.
     pub fn view(&self, now: u64) -> Vec<MemberView> {
         let own = self.own_rank();
-        let mut all: Vec<_> =
-            self.contacts().map(|(rank, member, contact)| view(own, rank, member, contact, now)).collect();
+        let of = |(rank, member, contact): (usize, &Identity, &Contact)| {
+            let is_own = own == Some(rank);
+            MemberView {
+                identity: member.clone(),
+                state: if is_own { MemberState::Alive } else { contact.state(now) },
+                counts: is_own || self.counts(contact, now),
+                silent: if is_own { 0 } else { now.saturating_sub(contact.heard) },
+            }
+        };
+        let mut all: Vec<_> = self.contacts().map(of).collect();
         let joining = self.strangers.values().map(|stranger| MemberView {
             identity: stranger.identity.clone(),
             state: MemberState::Joining,
@@ -275,6 +299,11 @@ impl Gossip {
         }
     }
 
+    fn tell_own(&mut self, change: MemberChange) {
+        let name = self.me.name().to_owned();
+        self.tell(&name, change);
+    }
+
     fn rank(&self, name: &str) -> Option<usize> {
         self.list.as_ref()?.rank(name)
     }
@@ -293,14 +322,39 @@ impl Gossip {
         self.contacts().filter(move |(rank, ..)| Some(*rank) != own)
     }
 
-    /// Whether this member and those for whom `holds` are more than half of those that count.
+    /// The other members that count for a majority.
+    fn voters(&self, now: u64) -> impl Iterator<Item = (usize, &Identity, &Contact)> {
+        self.others().filter(move |(_, _, contact)| self.counts(contact, now))
+    }
+
+    /// Whether a member counts. Where a later list may be, the dead count, too: they may have voted for it.
+    fn counts(&self, contact: &Contact, now: u64) -> bool {
+        !contact.forgotten && (self.is_behind(now) || !contact.is_dead(now))
+    }
+
+    /// Whether there may be a later list that has not come here yet: another has it, or a proposer has ended that may have
+    /// made it.
+    fn is_behind(&self, now: u64) -> bool {
+        let proposer = self.voter.promised().and_then(|ballot| self.rank(&ballot.by));
+        let proposer = proposer.filter(|rank| self.own_rank() != Some(*rank));
+        let is_silent = |rank: usize| self.contacts.get(rank).is_some_and(|contact| !contact.is_heard(now));
+        self.is_behind || proposer.is_some_and(is_silent)
+    }
+
+    /// Of so many others that count, how many make a majority with this one: more than half of the list, or all of them
+    /// where more have ended.
+    fn answers_needed(&self, others: usize) -> usize {
+        others.min(self.contacts.len() / 2)
+    }
+
+    /// Whether this member and those for whom `holds` are a majority.
     fn is_majority(&self, now: u64, holds: impl Fn(&Contact) -> bool) -> bool {
-        let (mut all, mut yes) = (1, 1);
-        for (_, _, contact) in self.others().filter(|(_, _, contact)| contact.counts(now)) {
-            all += 1;
+        let (mut others, mut yes) = (0, 0);
+        for (_, _, contact) in self.voters(now) {
+            others += 1;
             yes += usize::from(holds(contact));
         }
-        2 * yes > all
+        yes >= self.answers_needed(others)
     }
 
     /// Records that time has passed. In a sleep of this coordinator nobody else was silent.
@@ -312,18 +366,4 @@ impl Gossip {
         }
         self.last = self.last.max(now);
     }
-}
-
-fn view(own: Option<usize>, rank: usize, member: &Identity, contact: &Contact, now: u64) -> MemberView {
-    let (identity, silent) = (member.clone(), now.saturating_sub(contact.heard));
-    if own == Some(rank) {
-        return MemberView { identity, state: MemberState::Alive, counts: true, silent: 0 };
-    }
-    let state = match contact {
-        contact if contact.is_gone(now) => MemberState::Gone,
-        contact if contact.left => MemberState::Left,
-        contact if contact.is_heard(now) => MemberState::Alive,
-        _ => MemberState::Suspect,
-    };
-    MemberView { identity, state, counts: contact.counts(now), silent }
 }

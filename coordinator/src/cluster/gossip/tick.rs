@@ -44,9 +44,12 @@ impl Gossip {
     pub fn tick(&mut self, now: u64) -> Vec<Ask> {
         self.wake(now);
         self.strangers.retain(|_, stranger| !stranger.is_expired(now));
+        if self.is_lost(now) {
+            self.abandon(now);
+        }
         if self.list.is_none() && self.may_found(now) {
-            self.adopt(List::founded_by(&self.me), None, now);
-            self.tell(&self.me.name().to_owned(), MemberChange::Founded);
+            self.adopt(List::founded_by(&self.me, now), None, now);
+            self.tell_own(MemberChange::Founded);
         }
         self.note_suspicions(now);
         self.vote(now);

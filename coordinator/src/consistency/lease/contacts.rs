@@ -13,6 +13,9 @@ pub(super) struct Contacts {
     pub(super) computed: u64,
     /// Since when the majority answers again, after the lease had ended.
     pub(super) awake: Option<u64>,
+    /// The number of other peers that make a majority with this coordinator. `None`: half of those that may be alive,
+    /// rounded up.
+    pub(super) quorum: Option<usize>,
 }
 
 /// The last words of one peer. Times are those at which requests were sent.
@@ -73,7 +76,10 @@ impl Contacts {
             self.live(now).map(|contact| if counts(contact) { contact.valid_until() } else { 0 }).collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
         // More than half, this coordinator included: half of the others, rounded up.
-        let others = ends.len().div_ceil(2);
+        let others = self.quorum.unwrap_or(ends.len().div_ceil(2));
+        if others > ends.len() {
+            return 0;
+        }
         others.checked_sub(1).and_then(|last| ends.get(last).copied()).unwrap_or(u64::MAX).min(self.refusals_until(now))
     }
 
@@ -98,7 +104,7 @@ impl Contacts {
                 && contact.source == contact.confirmed_source
                 && (contact.holds_lease || is_whole)
         };
-        live > 0 && 2 * (1 + self.all().filter(remembers).count()) > 1 + live
+        live > 0 && self.all().filter(remembers).count() >= self.quorum.unwrap_or(live.div_ceil(2))
     }
 
     fn live(&self, now: u64) -> impl Iterator<Item = &Contact> {

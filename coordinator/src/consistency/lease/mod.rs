@@ -129,8 +129,19 @@ impl Lease {
     /// Sets the other peers of the ring. A new one has to answer within a lease. If the last one goes that could have
     /// known the purges since the lease ended, the store has to be flushed.
     pub(crate) fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>, now: u64) -> Renewal {
+        self.set_electorate(names, None, now)
+    }
+
+    /// As [`Self::set_peers`], where the number of others is known that make a majority with this coordinator.
+    pub(crate) fn set_electorate<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        quorum: Option<usize>,
+        now: u64,
+    ) -> Renewal {
         let mut contacts = self.contacts.lock();
         contacts.set_peers(names);
+        contacts.quorum = quorum;
         let until = match (contacts.is_empty(), self.until.load(SeqCst)) {
             (true, before) if now >= before => return Renewal::Flush,
             (true, _) => u64::MAX,

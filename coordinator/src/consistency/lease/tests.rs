@@ -269,3 +269,33 @@ fn a_coordinator_that_is_cut_off_abandons_nothing() {
     assert!(!claims_lost(&three, "x.1", 3, 1100));
     assert_eq!((three.holds(5000), three.unresolvable(5000)), (false, vec![]));
 }
+
+#[test]
+fn a_newcomer_begins_with_the_rest_of_a_members_lease_and_never_again() {
+    let new = Lease::default();
+    new.await_peers();
+    assert!(!new.holds(0), "it does not know yet who purges");
+    new.take_over(900);
+    new.set_electorate(["b", "c", "d"].into_iter(), Some(2), 10);
+    assert!(new.holds(899) && !new.holds(900));
+    new.peer_answered("b", 100, "b.1", true, 110);
+    assert!(!new.holds(900), "one of three others is not enough");
+    new.peer_answered("c", 120, "c.1", true, 130);
+    assert!(new.holds(100 + LEASE - 1) && !new.holds(100 + LEASE));
+    new.take_over(9000);
+    assert!(!new.holds(8000), "what was purged meanwhile is unknown here");
+}
+
+#[test]
+fn the_number_of_answers_that_a_list_needs_holds_whoever_of_it_has_ended() {
+    // Two of five have ended: both others are needed. Among those that live, one would be a majority.
+    let of_five = Lease::default();
+    of_five.set_electorate(["b", "c"].into_iter(), Some(2), 0);
+    of_five.peer_answered("b", 1000, "b.1", true, 1000);
+    assert!(!of_five.holds(LEASE));
+    of_five.peer_answered("c", 1000, "c.1", true, 1000);
+    assert!(of_five.holds(1000 + LEASE - 1));
+    let lease = lease(&["b", "c"]);
+    lease.peer_answered("b", 1000, "b.1", true, 1000);
+    assert!(lease.holds(LEASE));
+}

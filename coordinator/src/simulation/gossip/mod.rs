@@ -1,0 +1,6 @@
+//! Membership by gossip in a large mesh: what becomes of the lists while coordinators start, die, freeze, are cut off, and
+//! messages come late or twice. `make simulation` runs it with a thousand members.
+
+mod checks;
+mod mesh;
+mod tests;
