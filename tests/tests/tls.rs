@@ -12,7 +12,7 @@ use std::{
 };
 
 use meshcache_tests::{
-    Ask, Connection, Coordinators, Groups, Origin, Reply, await_until,
+    Ask, Connection, Coordinator, Coordinators, Groups, Origin, Reply, await_until,
     certificates::{Authority, replace},
     coordinator::Views,
     herd, purging,
@@ -162,6 +162,30 @@ async fn gossip_finds_those_of_its_authority_alone() {
     assert!(log.contains("no TLS with a client") && !log.contains("tokens of peers go in clear"), "{log}");
 }
 
+/// A client that trusts these authorities.
+fn trusting(authorities: &[&Authority]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    TlsConnector::from(Arc::new(config.with_no_client_auth()))
+}
+
+#[tokio::test]
+async fn clients_that_speak_tls_to_a_plain_port_are_one_line_in_the_log() {
+    let coordinator = Coordinator::in_front_of("http://127.0.0.1:9", &[]).await;
+    let tls = trusting(&[&Authority::new()]);
+    for _ in 0..5 {
+        let stream = TcpStream::connect(coordinator.ports.data).await.unwrap();
+        assert!(tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.is_err());
+    }
+    let lines = || coordinator.process.log().matches("most likely it speaks TLS to a port that does not").count();
+    await_until(async || lines() > 0, SOON, "the log says so").await;
+    assert_eq!(lines(), 1);
+}
+
 /// A client of one data port: asks again and again on a connection that it opens anew when it has to.
 async fn client(to: SocketAddr, tls: TlsConnector, n: usize, ends: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
     while !ends.load(Ordering::Relaxed) {
@@ -189,13 +213,7 @@ async fn while_authority_and_certificates_are_replaced_no_request_fails() {
     let coordinators = start(&folder, &[&PEER[..], &PORT].concat(), &origin).await;
     await_until(async || hearing(&coordinators).await == 3, SOON, "they hear each other").await;
 
-    let mut roots = RootCertStore::empty();
-    for authority in [&old, &new] {
-        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-    let tls = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+    let tls = trusting(&[&old, &new]);
     let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..12)
         .map(|n| tokio::spawn(client(coordinators.data()[n % 3], tls.clone(), 40 * n, ends.clone(), answered.clone())))
