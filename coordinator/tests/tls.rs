@@ -282,9 +282,9 @@ async fn a_peer_port_answers_certificates_of_its_authority_and_believes_announce
         let stream = connect(running.ports.peer, Offer { own, version, ..offer(&files.authority) }).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
-        let body =
-            serde_json::json!({"peer": {"name": name, "data": "127.0.0.1:3", "peer": "127.0.0.1:4"}, "does": "join"});
-        let request = http::Request::post("/.meshcache/word")
+        let peer = serde_json::json!({"name": name, "data": "127.0.0.1:3", "peer": "127.0.0.1:4"});
+        let body = serde_json::json!({"peer": peer, "does": "join", "by": peer});
+        let request = http::Request::post(what)
             .header("host", "cache.test")
             .header("authorization", "Bearer peer-token")
             .body(Full::new(Bytes::from(body.to_string())))
