@@ -278,13 +278,13 @@ async fn a_peer_port_answers_certificates_of_its_authority_and_believes_announce
     let arguments = peer(&files, "cache.test", "cache.test=127.0.0.1:1/2,b=127.0.0.1:3/4", &origin);
     let running = Running::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let b = files.authority.issue(&["b"]);
-    let announce = async |own: Option<&Issued>, version: &'static SupportedProtocolVersion, name: &str| {
+    let say = async |own: Option<&Issued>, version: &'static SupportedProtocolVersion, name: &str, what: &str| {
         let stream = connect(running.ports.peer, Offer { own, version, ..offer(&files.authority) }).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
-        let body =
-            serde_json::json!({"peer": {"name": name, "data": "127.0.0.1:3", "peer": "127.0.0.1:4"}, "does": "join"});
-        let request = http::Request::post("/.meshcache/word")
+        let peer = serde_json::json!({"name": name, "data": "127.0.0.1:3", "peer": "127.0.0.1:4"});
+        let body = serde_json::json!({"peer": peer, "does": "join", "by": peer});
+        let request = http::Request::post(what)
             .header("host", "cache.test")
             .header("authorization", "Bearer peer-token")
             .body(Full::new(Bytes::from(body.to_string())))
@@ -292,15 +292,22 @@ async fn a_peer_port_answers_certificates_of_its_authority_and_believes_announce
         let answer = sender.send_request(request).await.ok()?;
         Some((answer.status().as_u16(), answer.into_body().collect().await.ok()?.to_bytes()))
     };
-    assert_eq!(announce(Some(&b), &TLS13, "b").await.unwrap().0, 204);
-    let (status, why) = announce(Some(&b), &TLS13, "c").await.unwrap();
-    assert_eq!((status, &*why), (403, &b"the certificate of this connection has no name `c`\n"[..]));
+    let (announcement, catch_up) = ("/.meshcache/word", "/.meshcache/purges");
+    for (what, status) in [(announcement, 204), (catch_up, 200)] {
+        assert_eq!(say(Some(&b), &TLS13, "b", what).await.unwrap().0, status, "{what}");
+        let (status, why) = say(Some(&b), &TLS13, "c", what).await.unwrap();
+        assert_eq!((status, &*why), (403, &b"the certificate of this connection has no name `c`\n"[..]), "{what}");
+    }
     let stranger = Authority::new().issue(&["b"]);
     let expired = files.authority.issue_expired(&["b"]);
     for own in [None, Some(&stranger), Some(&expired)] {
-        assert_eq!(announce(own, &TLS13, "b").await, None, "without a certificate that is good there is no answer");
+        assert_eq!(
+            say(own, &TLS13, "b", announcement).await,
+            None,
+            "without a certificate that is good there is no answer"
+        );
     }
-    assert_eq!(announce(Some(&b), &TLS12, "b").await, None, "peers speak TLS 1.3 alone");
+    assert_eq!(say(Some(&b), &TLS12, "b", announcement).await, None, "peers speak TLS 1.3 alone");
     let refused = "meshcache_tls_handshakes_failed_total{port=\"peer\",reason=\"client-certificate\"} 3";
     until("they are counted", async || running.metrics().await.contains(refused)).await;
     assert!(get(running.ports.peer, "/").await.body.contains("speaks TLS"));

@@ -12,8 +12,9 @@ use std::{
 };
 
 use meshcache_tests::{
-    Ask, Connection, Coordinators, Groups, Origin, Reply, await_until,
+    Ask, Connection, Coordinator, Coordinators, Groups, Origin, Reply, await_until,
     certificates::{Authority, replace},
+    coordinator::Views,
     herd, purging,
     wait::SOON,
 };
@@ -133,6 +134,58 @@ async fn a_coordinator_of_another_authority_is_heard_by_nobody_and_the_log_says_
     assert!(status == 202 || status == 200, "{status} {report}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gossip_finds_those_of_its_authority_alone() {
+    let folder = Folder::new(&Authority::new());
+    let other = Authority::new();
+    folder.trust(2, &other.pem());
+    folder.certify(2, &other);
+    let origin = Origin::start().await;
+    origin.on("*", |_| Reply::fresh(600, "a").delay(Duration::from_millis(300)));
+    let groups = Groups::example().plus("g", json!({"patience": "10s", "origin": {"url": origin.url()}}));
+    let arguments = folder.arguments(&PEER);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Each asks one address, and learns the names by what the others say.
+    let seeds = Views::Seeds(vec![vec![0], vec![0], vec![0]]);
+    let coordinators = Coordinators::with_views(&seeds, &groups.yaml(), &arguments).await;
+    let ring = async |member: usize| {
+        let peers = coordinators.all[member].peers().await;
+        peers["peers"].as_array().unwrap().iter().map(|peer| peer["name"].clone()).collect::<Vec<_>>()
+    };
+    let of_two = async || ring(0).await == ["peer-0", "peer-1"] && ring(1).await == ["peer-0", "peer-1"];
+    await_until(of_two, SOON, "two find each other").await;
+    let herd = herd(100, &coordinators.data()[..2], |_| Ask::get("g.test", "/a")).await;
+    herd.expect_all_ok();
+    assert_eq!(origin.hits("/a"), 1);
+    assert!(of_two().await);
+    let log = coordinators.all[0].process.log();
+    assert!(log.contains("no TLS with a client") && !log.contains("tokens of peers go in clear"), "{log}");
+}
+
+/// A client that trusts these authorities.
+fn trusting(authorities: &[&Authority]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    TlsConnector::from(Arc::new(config.with_no_client_auth()))
+}
+
+#[tokio::test]
+async fn clients_that_speak_tls_to_a_plain_port_are_one_line_in_the_log() {
+    let coordinator = Coordinator::in_front_of("http://127.0.0.1:9", &[]).await;
+    let tls = trusting(&[&Authority::new()]);
+    for _ in 0..5 {
+        let stream = TcpStream::connect(coordinator.ports.data).await.unwrap();
+        assert!(tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.is_err());
+    }
+    let lines = || coordinator.process.log().matches("most likely it speaks TLS to a port that does not").count();
+    await_until(async || lines() > 0, SOON, "the log says so").await;
+    assert_eq!(lines(), 1);
+}
+
 /// A client of one data port: asks again and again on a connection that it opens anew when it has to.
 async fn client(to: SocketAddr, tls: TlsConnector, n: usize, ends: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
     while !ends.load(Ordering::Relaxed) {
@@ -160,13 +213,7 @@ async fn while_authority_and_certificates_are_replaced_no_request_fails() {
     let coordinators = start(&folder, &[&PEER[..], &PORT].concat(), &origin).await;
     await_until(async || hearing(&coordinators).await == 3, SOON, "they hear each other").await;
 
-    let mut roots = RootCertStore::empty();
-    for authority in [&old, &new] {
-        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-    let tls = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+    let tls = trusting(&[&old, &new]);
     let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..12)
         .map(|n| tokio::spawn(client(coordinators.data()[n % 3], tls.clone(), 40 * n, ends.clone(), answered.clone())))

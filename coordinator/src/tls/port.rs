@@ -2,8 +2,10 @@
 
 use super::{lifetime::Lifetime, own::OwnCertificate, pem::File};
 use rustls::{
-    ServerConfig, crypto::ring::default_provider, pki_types::UnixTime, server::NoServerSessionStorage,
-    server::WebPkiClientVerifier,
+    ServerConfig,
+    crypto::ring::default_provider,
+    pki_types::UnixTime,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 use std::sync::Arc;
 

@@ -90,7 +90,7 @@ impl Link {
         request: impl Fn() -> Option<Request<Body>>,
     ) -> Result<Response<Incoming>, Failure> {
         let mut sent = self.client.request(request().ok_or(Failure::Internal)?).await;
-        if sent.as_ref().is_err_and(|error| has_ended_well(error)) {
+        if sent.as_ref().is_err_and(has_ended_well) {
             sent = self.client.request(request().ok_or(Failure::Internal)?).await;
         }
         sent.map_err(|error| {

@@ -4,11 +4,12 @@ mod connector;
 mod credentials;
 mod link;
 mod patience;
+mod security;
 mod stream;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use link::Call;
-pub(crate) use stream::{PeerSecurity, tls_error};
+pub(crate) use stream::tls_error;
 
 use crate::{
     clock::Clock,
@@ -50,20 +51,6 @@ impl PeerClient {
     pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
         let (links, credentials, tls) = (ArcSwap::default(), ArcSwap::default(), ArcSwapOption::default());
         Self { clock, metrics, links, credentials, tls }
-    }
-
-    /// Sets what is shown to peers and asked of them. Connections are made anew.
-    pub(super) fn set_tls(&self, tls: Arc<PeerTls>) {
-        self.tls.store(Some(tls));
-        let renewed =
-            |(name, link): (&String, &Arc<Link>)| (name.clone(), Arc::new(link.renewed(self.security(Some(name)))));
-        self.links.store(Arc::new(self.links.load().iter().map(renewed).collect()));
-    }
-
-    /// Returns how a connection to a peer is secured. `name`: what it has to prove; `None`: its name is not known yet,
-    /// and the caller checks it ([`crate::tls::TlsSession`] comes with each response).
-    pub(crate) fn security(&self, name: Option<&str>) -> PeerSecurity {
-        PeerSecurity::of(self.tls.load().as_deref(), name)
     }
 
     /// Sets the peers: those of the ring, and those of the rings `before`. A peer whose address is the same keeps its
