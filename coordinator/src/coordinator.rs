@@ -31,11 +31,9 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::{
     sync::{Semaphore, watch},
