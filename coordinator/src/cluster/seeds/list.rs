@@ -1,7 +1,7 @@
 //! Seeds by `--seeds`: hosts that the system resolves again each time.
 
 use crate::{
-    cluster::seeds::{SeedError, distinct},
+    cluster::seeds::{addresses::distinct, error::SeedError},
     config::seeds::Seed,
 };
 use std::{

@@ -1,20 +1,22 @@
 //! Seeds: the addresses at which gossip finds its first peers, asked for again and again.
 
+mod addresses;
 mod dns;
+mod error;
 mod gce;
 mod list;
 
 pub use dns::DnsSeeds;
+pub use error::SeedError;
 pub use gce::GceSeeds;
 pub use list::SeedList;
 
 use crate::{config::seeds::SeedConfig, jitter::random};
+use addresses::MAX_SEEDS;
 use std::{net::SocketAddr, time::Duration};
 
 /// The pause before a source is asked again, if it has never answered.
 const FIRST: Duration = Duration::from_secs(2);
-/// The most addresses that are asked: gossip needs one that answers.
-const MAX_SEEDS: usize = 1000;
 
 /// What knows the seeds.
 #[derive(Debug)]
@@ -53,35 +55,6 @@ impl SeedSource {
         match self {
             Self::List(_) | Self::Dns(_) => Duration::from_secs(5),
             Self::Gce(_) => Duration::from_secs(30),
-        }
-    }
-}
-
-/// Why there are no addresses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SeedError {
-    /// A host of the list, or the name in DNS.
-    #[error("{0}")]
-    Name(String),
-    /// The source answers, and knows none.
-    #[error("{0}")]
-    Empty(String),
-    /// The metadata server of an instance.
-    #[error("metadata server: {0}")]
-    Metadata(String),
-    /// The API that lists instances.
-    #[error("{0}")]
-    Api(String),
-}
-
-impl SeedError {
-    /// The word for it.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Name(_) => "name",
-            Self::Empty(_) => "empty",
-            Self::Metadata(_) => "metadata",
-            Self::Api(_) => "api",
         }
     }
 }
@@ -140,13 +113,6 @@ impl Seeds {
         let pause = if self.last.is_empty() { FIRST } else { self.source.interval() };
         pause.mul_f64(0.8 + 0.4 * (random() as f64 / u64::MAX as f64))
     }
-}
-
-/// Puts addresses in order, each once.
-fn distinct(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
 }
 
 #[cfg(test)]

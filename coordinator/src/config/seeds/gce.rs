@@ -1,6 +1,5 @@
 //! Which instances of Google Compute Engine are coordinators.
 
-use crate::config::seeds::SeedFlags;
 use std::{fmt, str::FromStr};
 
 /// What the instances of coordinators have. Tags and metadata are not both empty.
@@ -30,16 +29,16 @@ pub enum Zones {
 }
 
 impl GceMatch {
-    pub(super) fn from_flags(flags: &SeedFlags) -> Result<Self, String> {
-        let zones = flags.discovery_zones.clone();
-        Self {
-            project: flags.discovery_project.clone(),
-            zones: if zones.is_empty() { Zones::All } else { Zones::Named(zones) },
-            tags: flags.discovery_tags.clone(),
-            metadata: flags.discovery_metadata.clone(),
-            interface: GceName::first_interface(),
-        }
-        .checked("--discovery gce needs --discovery-tags TAG,... or --discovery-metadata KEY=VALUE,...")
+    /// `zones`: none for all.
+    pub(super) fn from_flags(
+        project: Option<GceName>,
+        zones: Vec<GceName>,
+        tags: Vec<GceName>,
+        metadata: Vec<Pair>,
+    ) -> Result<Self, String> {
+        let zones = if zones.is_empty() { Zones::All } else { Zones::Named(zones) };
+        Self { project, zones, tags, metadata, interface: GceName::first_interface() }
+            .checked("--discovery gce needs --discovery-tags TAG,... or --discovery-metadata KEY=VALUE,...")
     }
 
     /// Itself, if it tells coordinators from other instances: they are sent the peer token.

@@ -127,7 +127,12 @@ impl SeedConfig {
                         Some((flag, _)) => return Err(format!("--ini and --{flag} exclude each other")),
                         None => ini::read(file, peer_port)?,
                     },
-                    None => GceMatch::from_flags(&flags)?,
+                    None => GceMatch::from_flags(
+                        flags.discovery_project,
+                        flags.discovery_zones,
+                        flags.discovery_tags,
+                        flags.discovery_metadata,
+                    )?,
                 };
                 Self::Gce(GceConfig {
                     matching,

@@ -5,7 +5,10 @@ mod resolver;
 mod tests;
 
 use crate::{
-    cluster::seeds::{MAX_SEEDS, SeedError, distinct},
+    cluster::seeds::{
+        addresses::{MAX_SEEDS, distinct},
+        error::SeedError,
+    },
     config::seeds::DnsName,
 };
 use domain::{

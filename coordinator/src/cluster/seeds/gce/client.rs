@@ -1,6 +1,6 @@
 //! Requests to the metadata server and to the API.
 
-use crate::{cluster::seeds::SeedError, origin::causes};
+use crate::{cluster::seeds::error::SeedError, origin::causes};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};

@@ -6,7 +6,7 @@ mod instances;
 mod tests;
 
 use crate::{
-    cluster::seeds::{SeedError, distinct},
+    cluster::seeds::{addresses::distinct, error::SeedError},
     config::seeds::{GceConfig, Zones},
 };
 use client::{Client, Token};
