@@ -1,4 +1,6 @@
 //! The command line. `--help` prints these comments: they are the reference.
+//!
+//! Long: a field and its help for each flag.
 
 use crate::{
     config::{

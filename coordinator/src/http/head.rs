@@ -334,9 +334,6 @@ mod tests {
         );
         let spoofed = head(Port::Data, "/x", &[("host", "h"), ("meshcache-authority", "evil")]).unwrap();
         assert_eq!(spoofed.authority(), b"h");
-        let session = TlsSession::new(None);
-        let over_tls = http::Request::builder().uri("/x").header("host", "h").extension(session).body(()).unwrap();
-        assert_eq!(RequestHead::read(Port::Data, over_tls.into_parts().0).unwrap().scheme(), "https");
         for (scheme, fields) in [
             ("https", &[("x-forwarded-proto", "HTTPS")][..]),
             ("http", &[("x-forwarded-proto", "https,http")]),

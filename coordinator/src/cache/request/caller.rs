@@ -82,6 +82,7 @@ mod tests {
             .header("x-forwarded-client-cert", xfcc)
             .extension(TlsSession::new(certificate.as_ref()));
         let head = RequestHead::read(Port::Data, request.body(()).unwrap().into_parts().0).unwrap();
+        assert_eq!(head.scheme(), "https", "as its connection is");
         let fields = head.fields();
         look(Caller::of(&head, &head.request(&fields).unwrap(), identity))
     }
