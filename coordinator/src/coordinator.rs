@@ -21,8 +21,9 @@ use crate::{
     },
     settings::{Identity, Settings},
     telemetry::{
+        access_log::AccessLines,
         metrics::Metrics,
-        request_end::RequestEnds,
+        request_end::{RequestEnds, RequestListener},
         traces::{self, Exporter},
     },
 };
@@ -76,6 +77,7 @@ pub struct Coordinator {
     extra: ExtraServers,
     peer_sync: Arc<PeerSync>,
     exporter: Option<Exporter>,
+    access_log: Option<Arc<AccessLines>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -158,7 +160,9 @@ impl Coordinator {
         let requests = requests.transpose().map_err(system)?;
         let traces = config.traces.as_ref().map(|to| traces::start(to, &config.name, &metrics)).transpose();
         let (tracer, exporter) = traces.map_err(CoordinatorError::Config)?.unzip();
-        let ends = RequestEnds::new(Vec::new(), tracer, config.ids_in_log);
+        let access_log = AccessLines::start(config.access_log, &metrics).map_err(system)?;
+        let listeners = access_log.iter().map(|lines| lines.clone() as Arc<dyn RequestListener>).collect();
+        let ends = RequestEnds::new(listeners, tracer, config.ids_in_log);
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
@@ -194,6 +198,7 @@ impl Coordinator {
             extra,
             peer_sync,
             exporter,
+            access_log,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
             config,
@@ -329,6 +334,9 @@ impl Coordinator {
         drop(end_traces);
         if let Some(exporting) = exporting {
             let _ = timeout(TRACES_END, exporting).await;
+        }
+        if let Some(access_log) = self.access_log {
+            access_log.end().await;
         }
         end.send_replace(true);
         match drained {
