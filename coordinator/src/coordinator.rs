@@ -1,4 +1,6 @@
 //! One coordinator, from start to end: it reads its configuration, listens, serves, and drains.
+//!
+//! Long: the order in which its parts start and end is one story.
 
 use crate::{
     cache::{housekeeping, state::Cache},
