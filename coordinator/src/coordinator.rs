@@ -1,4 +1,6 @@
 //! One coordinator, from start to end: it reads its configuration, listens, serves, and drains.
+//!
+//! Long: the order in which its parts start and end is one story.
 
 use crate::{
     cache::{housekeeping, state::Cache},
@@ -28,7 +30,12 @@ use crate::{
         StatusPort, own_peer, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
-    telemetry::{metrics::Metrics, request_end::RequestEnds, traces::Exporter},
+    telemetry::{
+        access_log::AccessLines,
+        metrics::Metrics,
+        request_end::{RequestEnds, RequestListener},
+        traces::Exporter,
+    },
 };
 use meshcache_protocol::Peer;
 use std::sync::{
@@ -76,6 +83,7 @@ pub struct Coordinator {
     extra: ExtraServers,
     peer_sync: Arc<PeerSync>,
     exporter: Option<Exporter>,
+    access_log: Option<Arc<AccessLines>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -168,7 +176,9 @@ impl Coordinator {
         let requests = requests.transpose().map_err(system)?;
         let (tracer, exporter) =
             config.traces.as_ref().and_then(|to| Exporter::start(to, &config.name, &metrics)).unzip();
-        let ends = RequestEnds::new(Vec::new(), tracer, config.ids_in_log);
+        let access_log = AccessLines::start(config.access_log, &metrics).map_err(system)?;
+        let listeners = access_log.iter().map(|lines| lines.clone() as Arc<dyn RequestListener>).collect();
+        let ends = RequestEnds::new(listeners, tracer, config.ids_in_log);
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
@@ -204,6 +214,7 @@ impl Coordinator {
             extra,
             peer_sync,
             exporter,
+            access_log,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
             seeds,
@@ -343,6 +354,9 @@ impl Coordinator {
         announcing.inspect(JoinHandle::abort);
         if let Some(exporter) = self.exporter {
             exporter.end().await;
+        }
+        if let Some(access_log) = self.access_log {
+            access_log.end().await;
         }
         end.send_replace(true);
         match drained {

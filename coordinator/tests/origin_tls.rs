@@ -3,6 +3,7 @@
 
 mod support;
 
+use meshcache_coordinator::{config::groups_file::GroupSource, coordinator, settings::Identity};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -123,5 +124,37 @@ async fn an_origins_client_certificate_is_replaced_without_a_failed_request() {
     stop.store(true, Ordering::SeqCst);
     for client in clients {
         client.await.unwrap();
+    }
+}
+
+#[test]
+fn a_line_names_what_is_wrong_with_the_files_of_an_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    std::fs::write(folder.path().join("text"), "no certificate").unwrap();
+    let at = folder.path().display();
+    let missing = "cannot be read: No such file or directory (os error 2)";
+    for (origin, line) in [
+        ("ca: $/none".to_owned(), format!("6: groups[0].origin.ca: {at}/none: {missing}")),
+        ("ca: $/text".to_owned(), format!("6: groups[0].origin.ca: {at}/text: ca: contains no certificate")),
+        ("tls: {ca: $/text}".to_owned(), format!("6: groups[0].origin.tls: {at}/text: ca: contains no certificate")),
+        ("tls: {cert: $/none, key: $/none}".to_owned(), format!("6: groups[0].origin.tls: {at}/none: {missing}")),
+        (
+            "tls: {cert: $/text, key: $/text}".to_owned(),
+            format!("6: groups[0].origin.tls: {at}/text, {at}/text: cert: contains no certificate"),
+        ),
+        (
+            "tls: {serverName: a b}".to_owned(),
+            "6: groups[0].origin.tls.serverName: `a b` is not a name for a certificate (a DNS name, or an IP address)"
+                .into(),
+        ),
+    ] {
+        let origin = origin.replace('$', &at.to_string());
+        let group = format!(
+            "- name: b\n  match: {{hosts: [i]}}\n  callers: [\"*\"]\n  origin: {{url: \"https://o\", {origin}}}\n"
+        );
+        std::fs::write(&path, format!("version: 1\ngroups:\n{group}")).unwrap();
+        let said = coordinator::check(&GroupSource::Path(path.clone()), Identity::None).map(|_| ()).unwrap_err();
+        assert_eq!(said.to_string().split_once(".yaml:").map(|(_, said)| said), Some(&*line));
     }
 }

@@ -7,6 +7,7 @@
 mod certificates;
 mod support;
 
+use serde_json::json;
 use std::{
     collections::BTreeSet,
     os::unix::process::CommandExt,
@@ -289,4 +290,63 @@ async fn a_second_signal_ends_the_program_at_once() {
     program.signal(rustix::process::Signal::INT);
     assert_eq!(program.ended().await, Some(1));
     waiting.abort();
+}
+
+/// The lines of the access log, as JSON.
+fn access_lines(log: &str) -> Vec<serde_json::Value> {
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line["message"] == "access").collect()
+}
+
+#[tokio::test]
+async fn the_access_log_has_a_line_for_each_request_or_for_each_that_failed() {
+    let origin = Origin::start().await;
+    for which in ["all", "errors"] {
+        let (mut program, ports) =
+            Program::start(&["--origin", &origin.url, "--log-format", "json", "--access-log", which]).await;
+        let data = ports["data"].as_str().unwrap().parse().unwrap();
+        let trace = [("traceparent", "00-0000000000000000000000000000000a-000000000000000b-00"), ("host", "shop.test")];
+        for path in ["/a?token=secret", "/a?token=secret"] {
+            assert_eq!(send(data, "GET", path, &trace, "").await.status, 200);
+        }
+        assert_eq!(send(data, "GET", "/a", &[("cache-control", "only-if-cached")], "").await.status, 504);
+        assert_eq!(send(data, "GET", "/b", &[("meshcache-wire", "99; group=default")], "").await.status, 204);
+        program.signal(rustix::process::Signal::TERM);
+        assert_eq!(program.ended().await, Some(0), "{}", program.log());
+        let log = program.log();
+        assert!(!log.contains("secret"), "{log}");
+        let mut lines = access_lines(&log);
+        if which == "errors" {
+            assert_eq!(lines.len(), 1, "{lines:#?}");
+            lines.drain(..).for_each(|line| assert_eq!(line["reason"], "only-if-cached"));
+            continue;
+        }
+        let fields = ["method", "host", "path", "from", "group", "outcome", "reason", "status", "bytes", "trace_id"];
+        let seen: Vec<_> = lines.iter().map(|line| fields.map(|field| line[field].clone())).collect();
+        let id = "0000000000000000000000000000000a";
+        let none = serde_json::Value::Null;
+        assert_eq!(
+            seen[0],
+            [
+                &json!("GET"),
+                &json!("shop.test"),
+                &json!("/a"),
+                &json!("client"),
+                &json!("default"),
+                &json!("miss"),
+                &none,
+                &json!(200),
+                &json!(5),
+                &json!(id)
+            ]
+            .map(Clone::clone)
+        );
+        assert_eq!(seen[1][5], "hit");
+        assert_eq!((&seen[2][5], &seen[2][6], &seen[2][7]), (&json!("error"), &json!("only-if-cached"), &json!(504)));
+        assert_eq!((&seen[3][3], &seen[3][2]), (&json!("proxy"), &json!("/b")));
+        assert_eq!(lines[0]["key"].as_str().map(str::len), Some(32));
+        for line in &lines[..3] {
+            assert!(line["head_ms"].as_f64().unwrap() <= line["whole_ms"].as_f64().unwrap(), "{line}");
+        }
+    }
 }

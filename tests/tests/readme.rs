@@ -94,6 +94,7 @@ async fn every_flag_of_the_design_is_in_the_help_with_its_variable() {
         "drain-timeout",
         "log-format",
         "log-level",
+        "access-log",
     ];
     for flag in flags {
         assert!(help.contains(&format!("--{flag}")), "--help has no --{flag}");

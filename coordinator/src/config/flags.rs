@@ -11,6 +11,7 @@ use crate::{
     },
     settings::Identity,
     telemetry::{
+        access_log::AccessLog,
         log::{LogFormat, LogLevel},
         request_metrics::Buckets,
     },
@@ -299,6 +300,11 @@ pub struct Flags {
     /// The least important level that is logged
     #[arg(long, env = "MESHCACHE_LOG_LEVEL", default_value = "info", value_name = "error|warn|info|debug|trace")]
     pub log_level: LogLevel,
+
+    /// One line for each request that has ended at the data or the peer port, with its outcome, reason and durations.
+    /// errors: for those that failed, were refused or cut, or passed because something failed
+    #[arg(long, env = "MESHCACHE_ACCESS_LOG", default_value = "off", value_name = "off|errors|all")]
+    pub access_log: AccessLog,
 
     /// Write the addresses of the ports to this file, as JSON: for port 0
     #[arg(long, env = "MESHCACHE_PORTS_FILE", value_name = "FILE", hide = true)]

@@ -20,7 +20,7 @@ pub use flags::{CheckFlags, Command, Flags, Hook, KubecacheFlags, Program};
 
 use crate::{
     settings::{Identity, PeerTrust, Settings},
-    telemetry::{log::LogFormat, request_metrics::Buckets, traces::TraceSettings},
+    telemetry::{access_log::AccessLog, log::LogFormat, request_metrics::Buckets, traces::TraceSettings},
 };
 use discovery::KubeSource;
 use extra_ports::ExtraPorts;
@@ -86,6 +86,8 @@ pub struct Config {
     pub traces: Option<TraceSettings>,
     /// Whether log lines name the trace of their request.
     pub ids_in_log: bool,
+    /// The requests that have a line in the log.
+    pub access_log: AccessLog,
     /// kubecache's own listeners.
     pub extra: ExtraPorts,
     /// How long the data port goes on as before after the signal to stop, while the news spreads.
@@ -195,6 +197,7 @@ impl Config {
                 RequestMetricsOf::Kubecache => Some(flags.request_buckets.unwrap_or_default()),
             },
             traces: None,
+            access_log: flags.access_log,
             ids_in_log: flags.log_format == LogFormat::Json,
             extra,
             linger: Duration::ZERO,

@@ -14,6 +14,7 @@ mod health;
 mod idle_timeout;
 mod origins;
 mod pool;
+mod pooled;
 mod resolver;
 mod socket;
 #[cfg(test)]

@@ -5,12 +5,10 @@ use crate::{
     jitter::random,
     origin::{
         connect::Connector,
-        connection::{
-            Connection, Http1Connection, Http2Connection, Http2Stream, Processing, SendError, WeakHttp2Stream,
-        },
+        connection::{Connection, Http1Connection, Http2Stream, Processing, SendError, WeakHttp2Stream},
         connection_limit::{CloseIdle, ConnectionLimit},
         failure::{Failure, OriginError},
-        trust::Certificates,
+        pooled::{IdleConnection, PooledConnections},
     },
 };
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
@@ -59,22 +57,6 @@ pub(super) struct Pool {
     /// Held while a connection is opened that others may share. When the last one failed, and why.
     opening: tokio::sync::Mutex<Option<(Instant, OriginError)>>,
     speaks_http1: AtomicBool,
-}
-
-#[derive(Default)]
-struct PooledConnections {
-    /// In the order of use, the last one last.
-    idle: Vec<IdleConnection>,
-    shared: Vec<Http2Connection>,
-    /// Those that all of them were opened with.
-    certificates: Certificates,
-    is_swept: bool,
-}
-
-struct IdleConnection {
-    connection: Http1Connection,
-    since: Instant,
-    until: Instant,
 }
 
 /// The connection that a request is on, which may change when it is sent again.
@@ -290,37 +272,6 @@ impl CloseIdle for Pool {
             connections.idle.remove(0);
         }
         is_idle
-    }
-}
-
-impl PooledConnections {
-    /// Gives up the connections that were opened with files that have changed since. Requests on them are not
-    /// disturbed.
-    fn follow(&mut self, connector: &Connector) {
-        let current = connector.certificates();
-        if !self.may_keep(&current) {
-            (self.certificates, self.idle, self.shared) = (current, Vec::new(), Vec::new());
-        }
-    }
-
-    /// Returns whether a connection that was opened with these certificates belongs to the others.
-    fn may_keep(&self, certificates: &Certificates) -> bool {
-        self.certificates.as_ref().map(Arc::as_ptr) == certificates.as_ref().map(Arc::as_ptr)
-    }
-
-    /// Returns an HTTP/2 connection with room, opened at `since` or later.
-    fn find_shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
-        self.shared.retain(|connection| connection.is_good(now));
-        self.shared
-            .iter()
-            .find(|connection| since.is_none_or(|since| connection.opened >= since) && connection.has_room())
-            .cloned()
-    }
-}
-
-impl IdleConnection {
-    fn is_good(&self, now: Instant) -> bool {
-        now < self.until && self.connection.is_free(now)
     }
 }
 

@@ -62,6 +62,8 @@ pub fn init(format: LogFormat, level: LogLevel) {
     let filter = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("meshcache", level)
+        // Its own flag says whether there is any.
+        .with_target("access", LevelFilter::INFO)
         .with_target("kube_runtime", LevelFilter::ERROR);
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match format {

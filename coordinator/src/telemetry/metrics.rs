@@ -82,6 +82,8 @@ pub struct Metrics {
     connections: IntGaugeVec,
     heads_refused: IntCounterVec,
     address_failures: IntCounterVec,
+    /// `meshcache_access_log_dropped_total`: lines that found no place in the queue.
+    pub access_lines_dropped: IntCounter,
     proxy_requests: IntCounterVec,
     proxies: IntGaugeVec,
 }
@@ -236,6 +238,11 @@ impl Metrics {
                 "meshcache_origin_address_failures_total",
                 "Connections that failed, by address, of origins with several addresses.",
                 &["origin", "address"],
+            )?,
+            access_lines_dropped: counter(
+                to,
+                "meshcache_access_log_dropped_total",
+                "Lines of the access log that were dropped, since what reads them is too slow.",
             )?,
             proxy_requests: counters(
                 to,

@@ -1,5 +1,7 @@
 //! Metrics and log lines.
 
+#[cfg(feature = "program")]
+pub mod access_log;
 mod cache_metrics;
 pub mod group_metrics;
 mod labelled;

@@ -7,20 +7,23 @@ use crate::{
         trace::{Current, OpenSpan, Propagators, Trace, TraceContext, Tracer, Value},
     },
 };
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
+use meshcache_protocol::wire;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+/// The longest host or path in a record.
+const MAX_TEXT: usize = 1024;
+
 /// A request whose response has ended, or whose client has left.
-// The access log reads what a trace does not.
-#[allow(dead_code)]
 #[derive(Clone, Debug)]
 pub(crate) struct RequestEnd {
-    pub(crate) port: Port,
     /// What the cache did; empty where it did nothing.
     pub(crate) noted: Noted,
+    /// What was asked; `None`: no listener wants to know.
+    pub(crate) asked: Option<Arc<Asked>>,
     /// None: the client left before.
     pub(crate) status: Option<StatusCode>,
     /// The bytes of the body that were given to the connection.
@@ -33,6 +36,60 @@ pub(crate) struct RequestEnd {
     pub(crate) took: Duration,
     /// The request's own span, or its client's where it is not recorded.
     pub(crate) trace: Option<TraceContext>,
+}
+
+/// What a request asked for, without its query, which may hold what is secret.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) host: Box<str>,
+    pub(crate) path: Box<str>,
+    pub(crate) by: Asker,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A plain client.
+    Client,
+    /// A proxy with the filter.
+    Proxy,
+    /// Another coordinator.
+    Peer,
+}
+
+impl Asker {
+    /// Returns the log word.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Proxy => "proxy",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+impl Asked {
+    fn of<B>(port: Port, request: &Request<B>) -> Self {
+        let host = request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+        let host = request.uri().authority().map(|authority| authority.as_str().into()).or(host);
+        let by = match port {
+            Port::Peer => Asker::Peer,
+            Port::Data if request.headers().contains_key(wire::header::WIRE) => Asker::Proxy,
+            Port::Data => Asker::Client,
+        };
+        Self {
+            method: request.method().clone(),
+            host: shortened(&host.unwrap_or_default()),
+            path: shortened(request.uri().path()),
+            by,
+        }
+    }
+}
+
+/// Returns a text without what is beyond [`MAX_TEXT`].
+fn shortened(text: &str) -> Box<str> {
+    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text).into()
 }
 
 /// Is told of each request that has ended. Never waits.
@@ -73,8 +130,9 @@ impl RequestEnds {
         let open = Arc::<OpenRequest>::default();
         let current = Current { trace: trace.clone(), request: Some(open.clone()) };
         let (began, ends) = (Instant::now(), self.clone());
+        let asked = (!self.listeners.is_empty()).then(|| Arc::new(Asked::of(port, request)));
         let unfinished =
-            UnfinishedRequest { ends, port, began, trace, span, open, head: None, bytes: 0, is_complete: false };
+            UnfinishedRequest { ends, asked, began, trace, span, open, head: None, bytes: 0, is_complete: false };
         (current, Some(unfinished))
     }
 }
@@ -82,7 +140,7 @@ impl RequestEnds {
 /// A request's record until its response has ended. It is told when it is dropped, however that comes.
 pub(crate) struct UnfinishedRequest {
     ends: Arc<RequestEnds>,
-    port: Port,
+    asked: Option<Arc<Asked>>,
     began: Instant,
     trace: Trace,
     span: Option<OpenSpan>,
@@ -123,8 +181,8 @@ impl UnfinishedRequest {
 impl Drop for UnfinishedRequest {
     fn drop(&mut self) {
         let end = RequestEnd {
-            port: self.port,
             noted: self.open.take(),
+            asked: self.asked.take(),
             status: self.head.map(|(status, _)| status),
             bytes: self.bytes,
             is_complete: self.is_complete,
