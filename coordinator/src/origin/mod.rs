@@ -10,6 +10,9 @@ mod getter;
 mod headers;
 mod health;
 mod idle_timeout;
+// The field of groups that uses it comes next.
+#[allow(dead_code)]
+mod oauth2;
 mod origins;
 mod pool;
 mod socket;

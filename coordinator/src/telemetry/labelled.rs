@@ -16,6 +16,11 @@ impl<const N: usize> LabelledCounters<N> {
         Self { group: group.to_owned(), family: family.clone(), slots: [const { OnceLock::new() }; 48] }
     }
 
+    /// Returns the name of the group.
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
     pub(super) fn inc(&self, words: [&'static str; N]) {
         for slot in &self.slots {
             let (own, counter) = slot.get_or_init(|| (words, self.counter(words)));
