@@ -7,6 +7,7 @@ use crate::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
         tokens::Tokens,
+        watched_file::WatchedFiles,
     },
     departure,
     feed::Feed,
@@ -93,6 +94,7 @@ impl Coordinator {
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(CoordinatorError::Config)?;
         let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(CoordinatorError::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
+        let watched = Arc::new(WatchedFiles::default());
         let reload = Reload::start(
             &config,
             cache.clone(),
@@ -100,6 +102,7 @@ impl Coordinator {
             metrics.clone(),
             peer_tokens.clone(),
             admin_tokens.clone(),
+            watched,
         )
         .map_err(CoordinatorError::Config)?;
         let purger = Purger::new(cache.clone(), feed.clone(), metrics.clone(), peer_tokens.clone());

@@ -16,7 +16,9 @@ pub mod config;
 pub mod config {
     pub mod peers_flag;
     pub mod regular_file;
+    pub mod secret;
     pub mod tokens;
+    pub mod watched_file;
 }
 pub mod consistency;
 #[cfg(feature = "program")]

@@ -6,9 +6,10 @@ use crate::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
         tokens::{ReloadOutcome, Tokens},
+        watched_file::WatchedFiles,
     },
     feed::Feed,
-    origin::BadCa,
+    origin::BadOrigin,
     settings::{Identity, PeerTrust, Settings},
     telemetry::metrics::Metrics,
 };
@@ -35,7 +36,11 @@ pub(crate) struct Reload {
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
     tokens: [(&'static str, Arc<Tokens>); 2],
+    /// What the ports use: certificates and keys.
+    files: Arc<WatchedFiles>,
     seen: Hash,
+    /// The last groups could not be applied: a file that they name may come later than they do.
+    retries: bool,
     /// The last error of each kind of file: one line in the log, however often it is checked.
     errors: HashMap<&'static str, String>,
 }
@@ -49,9 +54,10 @@ impl Reload {
         metrics: Arc<Metrics>,
         peer: Arc<Tokens>,
         admin: Arc<Tokens>,
+        files: Arc<WatchedFiles>,
     ) -> Result<Self, String> {
-        let files = config.source.read();
-        let loaded = config.source.load(&files, config.identity).map_err(|error| error.to_string())?;
+        let groups = config.source.read();
+        let loaded = config.source.load(&groups, config.identity).map_err(|error| error.to_string())?;
         cache.set_peer_tokens(&peer.accepted());
         let tokens = [("peer tokens", peer), ("admin tokens", admin)];
         let reload = Self {
@@ -61,7 +67,9 @@ impl Reload {
             feed,
             metrics,
             tokens,
-            seen: files.digest(),
+            files,
+            seen: groups.digest(),
+            retries: false,
             errors: HashMap::new(),
         };
         reload.apply_groups(loaded)?;
@@ -115,10 +123,12 @@ impl Reload {
             // The feed's marks are signed by the first of them.
             self.feed.publish();
         }
+        self.files.check();
+        self.cache.recheck_files();
 
         let files = self.source.reread();
         let digest = files.digest();
-        if digest == self.seen && !forced {
+        if digest == self.seen && !forced && !self.retries {
             return;
         }
         self.seen = digest;
@@ -127,6 +137,7 @@ impl Reload {
             .load(&files, self.identity)
             .map_err(|error| error.to_string())
             .and_then(|loaded| self.apply_groups(loaded));
+        self.retries = applied.is_err();
         match applied {
             Ok(()) => {
                 tracing::info!(
@@ -173,8 +184,8 @@ pub(crate) fn check(source: &GroupSource, identity: Identity) -> Result<LoadedGr
 
 /// Applies groups to a cache. The error is one line for people, with file and line.
 pub(crate) fn apply(cache: &Cache, loaded: &LoadedGroups) -> Result<(), String> {
-    cache.set_groups(loaded.groups.clone()).map_err(|BadCa { group, what }| {
+    cache.set_groups(loaded.groups.clone()).map_err(|BadOrigin { group, field, what }| {
         let n = loaded.groups.iter().position(|other| other.name() == group);
-        loaded.locate(Problem { group: n, field: "origin.ca".into(), what }).to_string()
+        loaded.locate(Problem { group: n, field, what }).to_string()
     })
 }

@@ -84,11 +84,15 @@ pub struct State {
 impl State {
     /// Creates the state for a proxy that speaks version `wire` of the feed.
     pub fn new(wire: u32, installation: &str, peers: &[Peer], config: &Config) -> Self {
-        let groups = config.groups.iter().map(|group| group.for_feed(wire));
+        // A group that is not for proxies is told, as off, only where its requests would be a later group's.
+        let count =
+            config.groups.iter().rposition(GroupConfig::is_for_proxies).map_or(0, |last| last.saturating_add(1));
+        let told = || config.groups.iter().take(count);
+        let groups = told().map(|group| group.for_feed(wire));
         let digests = if wire < 2 {
             BTreeMap::new()
         } else {
-            config.groups.iter().map(|group| (group.name.to_string(), group.digest())).collect()
+            told().map(|group| (group.name.to_string(), group.digest())).collect()
         };
         let config = Config { version: config.version, debuggers: config.debuggers.clone(), groups: groups.collect() };
         Self { installation: installation.to_owned(), peers: peers.to_vec(), config, digests }

@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
-    origin::{BadCa, Origin, OriginBackoff, Origins},
+    origin::{BadOrigin, Origin, OriginBackoff, Origins},
     store::{Quota, SharedHead, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
@@ -48,7 +48,7 @@ impl GroupTable {
         store: &Store,
         origins: &Origins,
         metrics: &Metrics,
-    ) -> Result<Self, BadCa> {
+    ) -> Result<Self, BadOrigin> {
         let origins = origins.of_groups(&groups, metrics)?;
         let limit = |(group, origin): (&Arc<Group>, &Origin)| match origin {
             Origin::Http(_) => group.config().limits.bytes.of(store.limit()),

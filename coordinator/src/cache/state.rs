@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, client::Credentials},
     consistency::Consistency,
     http::byte_budget::ByteBudget,
-    origin::{BadCa, ConnectionLimit, DynGetter, Origins},
+    origin::{BadOrigin, ConnectionLimit, DynGetter, Origins},
     settings::Settings,
     store::{Store, usage::Usage},
     telemetry::metrics::Metrics,
@@ -106,12 +106,17 @@ impl Cache {
 }
 
 impl Cache {
-    /// Replaces the groups. Fails if an origin's `ca` cannot be read: then the old groups stay.
-    pub fn set_groups(&self, groups: Arc<Groups>) -> Result<(), BadCa> {
+    /// Replaces the groups. Fails if a file of an origin cannot be used: then the old groups stay.
+    pub fn set_groups(&self, groups: Arc<Groups>) -> Result<(), BadOrigin> {
         let _one_at_a_time = self.reload_lock.lock();
         let table = GroupTable::new(groups, &self.groups.load(), &self.store, &self.origins, &self.metrics)?;
         self.groups.store(Arc::new(table));
         Ok(())
+    }
+
+    /// Reads the files of origins again that have changed. It blocks while it reads.
+    pub(crate) fn recheck_files(&self) {
+        self.origins.recheck_files();
     }
 
     /// Sets the getter of a group that is added next. `bytes`: what the group may take of the store.

@@ -7,8 +7,10 @@ mod flags;
 pub mod groups_file;
 pub mod peers_flag;
 pub mod regular_file;
+pub mod secret;
 pub mod service_ref;
 pub mod tokens;
+pub mod watched_file;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;

@@ -55,8 +55,8 @@ impl Trust {
         if origin.url.scheme() != "https" {
             return Ok(Self::Plain);
         }
-        let read = |path: &String| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
-        let ca = origin.ca.as_ref().map(read).transpose()?;
+        let read = |path: &str| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
+        let ca = origin.ca().map(read).transpose()?;
         // HTTP/2 has one authority, that of the connection: another Host needs HTTP/1.1.
         Ok(Self::Tls { ca, http2: origin.host == OriginHost::Origin })
     }

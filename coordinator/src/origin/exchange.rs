@@ -4,6 +4,7 @@ use crate::{
     http::body::Body,
     origin::{
         connection::{Http2Stream, MAX_FIELDS},
+        credentials::Credentials,
         failure::{Failure, OriginError},
         getter::GetterOrigin,
         health::Health,
@@ -47,6 +48,7 @@ pub(crate) struct HttpOrigin {
     pub(super) authority: Authority,
     pub(super) scheme: http::uri::Scheme,
     pub(super) host: OriginHost,
+    pub(super) credentials: Arc<Credentials>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<GroupMetrics>,
 }
@@ -62,13 +64,14 @@ impl HttpOrigin {
         self.pass_timeout
     }
 
-    /// Sends a request. `limit` bounds the time from its last byte to the response's head, and between two pieces of
+    /// Sends a request with the origin's credentials. `limit` bounds the time from its last byte to the response's head, and between two pieces of
     /// the body.
     pub(crate) async fn send(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         limit: Option<Duration>,
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
+        self.credentials.add_to(&mut request);
         match self.exchange(request, limit).await {
             Ok((response, stream)) => {
                 self.health.record_response();

@@ -1,9 +1,11 @@
 //! The origins of all groups. A reload keeps the connections of those that stay.
 
 use crate::{
+    config::watched_file::WatchedFiles,
     origin::{
         connect::{Connector, Resolver, Trust},
         connection_limit::ConnectionLimit,
+        credentials::Credentials,
         exchange::{HttpOrigin, Origin},
         getter::{DynGetter, GetterOrigin},
         health::Health,
@@ -12,17 +14,19 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 use http::uri::Authority;
-use meshcache_protocol::groups::{Group, Groups};
+use meshcache_protocol::groups::{Group, Groups, OriginHeaders};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc};
 
-/// An unusable `origin.ca`.
+/// A field of an origin that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("group `{group}`: origin.ca: {what}")]
-pub struct BadCa {
+#[error("group `{group}`: {field}: {what}")]
+pub struct BadOrigin {
     /// The group's name.
     pub group: String,
+    /// The field, as `origin.ca`.
+    pub field: String,
     /// The problem.
     pub what: String,
 }
@@ -31,6 +35,8 @@ pub struct BadCa {
 pub(crate) struct Origins {
     current: Mutex<OriginSet>,
     limit: Arc<ConnectionLimit>,
+    /// What is read again: secrets, certificates, keys.
+    files: WatchedFiles,
     /// The getters of this process, by their groups' names.
     getters: Mutex<HashMap<String, GetterWithBytes>>,
 }
@@ -42,6 +48,8 @@ type GetterWithBytes = (Arc<dyn DynGetter>, u64);
 struct OriginSet {
     tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
     pools: HashMap<PoolKey, Arc<Pool>>,
+    /// They outlive a reload, and with them their last good values.
+    credentials: HashMap<OriginHeaders, Arc<Credentials>>,
     /// By group and URL.
     health: HashMap<(String, String), Arc<Health>>,
 }
@@ -57,7 +65,12 @@ struct PoolKey {
 impl Origins {
     /// Returns a set without origins.
     pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
-        Self { current: Mutex::default(), limit, getters: Mutex::default() }
+        Self { current: Mutex::default(), limit, files: WatchedFiles::default(), getters: Mutex::default() }
+    }
+
+    /// Reads the files again that have changed. It blocks while it reads.
+    pub(crate) fn recheck_files(&self) {
+        self.files.check();
     }
 
     /// Sets the getter of a group that is added next. `bytes`: what the group may take of the store.
@@ -66,7 +79,7 @@ impl Origins {
     }
 
     /// Returns the origins of these groups, in their order.
-    pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadCa> {
+    pub(crate) fn of_groups(&self, groups: &Groups, metrics: &Metrics) -> Result<Vec<Origin>, BadOrigin> {
         let before = self.current.lock().clone();
         let mut now = OriginSet::default();
         let getters = self.getters.lock().clone();
@@ -77,7 +90,7 @@ impl Origins {
                     let timeout = group.config().origin.timeout.duration();
                     Ok(Origin::Getter(GetterOrigin { getter, timeout, bytes }))
                 }
-                None => now.origin(group, &before, metrics, &self.limit).map(Origin::Http),
+                None => now.origin(group, &before, metrics, self).map(Origin::Http),
             })
             .collect();
         if origins.is_ok() {
@@ -94,16 +107,26 @@ impl OriginSet {
         group: &Group,
         before: &Self,
         metrics: &Metrics,
-        limit: &Arc<ConnectionLimit>,
-    ) -> Result<HttpOrigin, BadCa> {
+        origins: &Origins,
+    ) -> Result<HttpOrigin, BadOrigin> {
         let config = &group.config().origin;
-        let bad = |what: String| BadCa { group: group.name().to_owned(), what };
-        let trust = Trust::of(config).map_err(bad)?;
-        let authority: Authority =
-            config.url.authority().parse().map_err(|_| bad(format!("`{}` is not a host", config.url.authority())))?;
+        let bad =
+            |field: &str, what: String| BadOrigin { group: group.name().to_owned(), field: field.to_owned(), what };
+        let bad_ca = |what| bad("origin.ca", what);
+        let bad_url = |what| bad("origin.url", what);
+        let credentials = match self.credentials.get(&config.headers).or(before.credentials.get(&config.headers)) {
+            Some(credentials) => credentials.clone(),
+            None => Credentials::open(&config.headers, &origins.files)
+                .map(Arc::new)
+                .map_err(|(field, what)| bad(&field, what))?,
+        };
+        self.credentials.insert(config.headers.clone(), credentials.clone());
+        let trust = Trust::of(config).map_err(bad_ca)?;
+        let host = config.url.authority();
+        let authority: Authority = host.parse().map_err(|_| bad_url(format!("`{host}` is not a host")))?;
         let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
             Some(tls) => tls.clone(),
-            None => trust.config().map_err(bad)?,
+            None => trust.config().map_err(bad_ca)?,
         };
         self.tls.insert(trust.clone(), tls.clone());
         let lifetimes = Lifetimes {
@@ -115,7 +138,8 @@ impl OriginSet {
         let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
-                Pool::new(Connector::new(&authority, tls, Resolver::system()).map_err(bad)?, lifetimes, limit.clone())
+                let connector = Connector::new(&authority, tls, Resolver::system()).map_err(bad_url)?;
+                Pool::new(connector, lifetimes, origins.limit.clone())
             }
         };
         self.pools.insert(key, pool.clone());
@@ -130,6 +154,7 @@ impl OriginSet {
             authority,
             scheme: if config.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
             host: config.host,
+            credentials,
             health,
             metrics: metrics.group(group.name()),
         })

@@ -3,6 +3,7 @@
 use super::{
     config::{Config, DroppedFields, GroupConfig},
     contradiction::contradiction,
+    credential_rules::replaced,
     patterns::{Host, Match, PathRule, Status, is_field_name},
     units::Span,
 };
@@ -63,7 +64,10 @@ pub fn check(config: &Config) -> Result<(), Problem> {
                 return problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
             }
         }
-        if let Some((field, what)) = dropped_too(group) {
+        let mut own = DroppedFields::default();
+        own.add(replaced(&group.origin));
+        let removed = dropped_too(group, &group.request.drop, "request.drop removes");
+        if let Some((field, what)) = removed.or_else(|| dropped_too(group, &own, "origin.headers replaces")) {
             return problem(field, what);
         }
         let fresh = &group.freshness;
@@ -103,23 +107,22 @@ pub fn check(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Returns a field that names what `request.drop` removes first, and would never be seen.
-fn dropped_too(group: &GroupConfig) -> Option<(&'static str, String)> {
-    let drop = &group.request.drop;
+/// Returns a field that names what is removed first, and would never be seen. `by`: what removes it.
+fn dropped_too(group: &GroupConfig, drop: &DroppedFields, by: &str) -> Option<(&'static str, String)> {
     if matches!(drop, DroppedFields::Named(names) if names.iter().any(|name| name == "accept-encoding"))
         && !group.request.accept_encoding.is_empty()
     {
-        let what = "request.drop removes accept-encoding before it could be reduced: take it out there".into();
+        let what = format!("{by} accept-encoding before it could be reduced: take it out there");
         return Some(("request.acceptEncoding", what));
     }
     let is_read = |name: &str| name == "accept-encoding" && !group.request.accept_encoding.is_empty();
     let named = |names: &[String]| {
         let name = names.iter().find(|name| drop.contains(name.as_bytes()) && !is_read(name))?;
-        Some(format!("request.drop removes `{name}` before this could read it: leave it out here, or there"))
+        Some(format!("{by} `{name}` before this could read it: leave it out here, or there"))
     };
     let cookies = |names: &[String]| {
-        let what = "request.drop removes `cookie` before this could read it: leave it out here, or there";
-        (!names.is_empty() && drop.contains(b"cookie")).then(|| what.to_owned())
+        (!names.is_empty() && drop.contains(b"cookie"))
+            .then(|| format!("{by} `cookie` before this could read it: leave it out here, or there"))
     };
     let all = [
         ("bypass.headers", named(&group.bypass.headers)),
@@ -131,7 +134,7 @@ fn dropped_too(group: &GroupConfig) -> Option<(&'static str, String)> {
 }
 
 /// Returns warnings: groups that never match because an earlier one matches all their requests, statuses that are never
-/// stored, and paths that no group caches.
+/// stored, paths that no group caches, and credentials in clear.
 pub fn warnings(config: &Config) -> Vec<Problem> {
     let matches_all = |earlier: &Match, later: &Match| {
         let hosts = match (&earlier.service, &later.service) {
@@ -180,7 +183,12 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         let what = format!("`{path}` can never match: two servers may read it differently, so that no group caches it");
         Some(Problem { group: Some(n), field: field.into(), what })
     };
-    let all = |n, group| [shadowed(n, group), provoked(n, group), ambiguous(n, group)];
+    let in_clear = |n: usize, group: &GroupConfig| {
+        let is_read = group.origin.gets_credentials() && group.origin.url.scheme() == "http";
+        let what = "credentials go to it in clear, over `http://`: whoever is on the way can read them";
+        is_read.then(|| Problem { group: Some(n), field: "origin.url".into(), what: what.into() })
+    };
+    let all = |n, group| [shadowed(n, group), provoked(n, group), ambiguous(n, group), in_clear(n, group)];
     config.groups.iter().enumerate().flat_map(|(n, group)| all(n, group)).flatten().collect()
 }
 

@@ -1,6 +1,9 @@
 //! Fields of a group that exclude each other.
 
-use super::config::{GroupConfig, KeyHost, OriginHost};
+use super::{
+    config::{GroupConfig, KeyHost, OriginHost},
+    credential_rules,
+};
 
 /// Returns a field whose value cannot stand beside another one, and why.
 pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'static str)> {
@@ -25,6 +28,7 @@ pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'stat
     ]
     .into_iter()
     .find_map(|(is_wrong, field, what)| is_wrong.then_some((field, what)))
+    .or_else(|| credential_rules::contradiction(group))
 }
 
 #[cfg(test)]

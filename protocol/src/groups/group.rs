@@ -2,6 +2,7 @@
 
 use super::{
     config::{Coding, GroupConfig, Ignored, KeyHost, PassThrough, RequestRules},
+    credential_rules::with_rules,
     patterns::{CallerPattern, NamePattern, Service},
 };
 use crate::{
@@ -39,9 +40,10 @@ impl NotPassed {
 }
 
 impl Group {
-    pub(super) fn new(mut config: GroupConfig) -> Self {
+    pub(super) fn new(config: GroupConfig) -> Self {
         // The digests are of the configuration as it is sent: proxies normalise its paths themselves.
         let (digest, feed_1_digest) = (config.digest(), config.for_feed(1).digest());
+        let mut config = with_rules(&config).into_owned();
         config.r#match.normalize();
         Self { config, digest, feed_1_digest }
     }

@@ -3,14 +3,16 @@
 pub mod check;
 mod config;
 mod contradiction;
+mod credential_rules;
 mod digest;
 mod group;
 mod patterns;
 pub mod units;
 
 pub use config::{
-    Bypass, Coding, Config, Directives, DroppedFields, Errors, Freshness, GroupConfig, Hot, Ignored, KeyHost, KeyRules,
-    Limits, Methods, Mode, Origin, OriginHost, Overload, PassThrough, QueryRules, RequestRules, Share, Tags,
+    Bypass, Coding, Config, Directives, DroppedFields, Errors, Freshness, GroupConfig, HeaderFile, Hot, Ignored,
+    KeyHost, KeyRules, Limits, Methods, Mode, OAuth2, Origin, OriginAuth, OriginHeaders, OriginHost, OriginProxies,
+    OriginTls, Overload, PassThrough, QueryRules, RequestRules, Share, Tags,
 };
 pub use group::{Group, NotPassed};
 pub use patterns::{

@@ -1,16 +1,21 @@
 //! The configuration of a group as proxies are told it.
 
-use super::{Errors, GroupConfig, KeyHost, Methods, Mode, Origin, RequestRules};
-use crate::groups::patterns::{Match, PathRule};
+use super::{Errors, GroupConfig, KeyHost, Methods, Mode, Origin, OriginProxies, RequestRules};
+use crate::groups::{
+    credential_rules::with_rules,
+    patterns::{Match, PathRule},
+};
 
 impl GroupConfig {
     /// Returns the configuration for proxies that speak this version of the feed: without the origin's address and what
-    /// it gets. A group with rules that they do not know is off for them: they pass all that it may match.
+    /// it gets. A group with rules that they do not know, or that is not for proxies, is off for them: they pass all that
+    /// it may match.
     pub(crate) fn for_feed(&self, version: u32) -> Self {
-        if version < self.feed_version() {
+        if version < self.feed_version() || !self.is_for_proxies() {
             return self.off();
         }
-        let mut config = Self { origin: Origin::hidden(self.origin.timeout), ..self.clone() };
+        let mut config = with_rules(self).into_owned();
+        config.origin = Origin::hidden(self.origin.timeout);
         if version < 3 {
             // Their requests with QUERY pass.
             config.methods = Methods::default();
@@ -22,10 +27,16 @@ impl GroupConfig {
         config
     }
 
+    /// Whether proxies serve the group. Where they do not, what passes there would go without the origin's credentials.
+    pub fn is_for_proxies(&self) -> bool {
+        !self.origin.gets_credentials() || self.origin.proxies == OriginProxies::Inject
+    }
+
     /// Returns the first version of the feed whose readers serve this group rightly. Readers pass over fields that they
     /// do not know, so each field that changes what a proxy must do stands here.
     pub(crate) fn feed_version(&self) -> u32 {
-        let is_as_ever = self.request.is_default() && self.methods.get && self.methods.head;
+        let ruled = with_rules(self);
+        let is_as_ever = ruled.request.is_default() && self.methods.get && self.methods.head;
         // Filters before version 3 read statuses of errors alone.
         let lists_errors_alone = self.freshness.status.keys().all(|status| status.is_error());
         let stores_as_ever = self.freshness.ignore.is_empty() && lists_errors_alone;

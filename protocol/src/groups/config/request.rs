@@ -63,6 +63,13 @@ impl DroppedFields {
         }
     }
 
+    /// Adds fields, by their names in lower case.
+    pub(in crate::groups) fn add<'n>(&mut self, more: impl Iterator<Item = &'n str>) {
+        if let Self::Named(names) = self {
+            names.extend(more.map(str::to_owned));
+        }
+    }
+
     /// Whether requests are anonymous.
     pub fn is_all(&self) -> bool {
         *self == Self::All
@@ -75,7 +82,7 @@ impl DroppedFields {
 }
 
 /// Whether a field is never dropped.
-fn is_kept(name: &[u8]) -> bool {
+pub(super) fn is_kept(name: &[u8]) -> bool {
     KEPT.iter().any(|kept| kept.as_bytes() == name) || is_hop_by_hop(name) || name.starts_with(PREFIX.as_bytes())
 }
 

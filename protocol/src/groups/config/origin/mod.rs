@@ -1,5 +1,15 @@
 //! The origin of a group.
 
+mod auth;
+mod headers;
+mod proxies;
+mod tls;
+
+pub use auth::{OAuth2, OriginAuth};
+pub use headers::{HeaderFile, OriginHeaders};
+pub use proxies::OriginProxies;
+pub use tls::OriginTls;
+
 use crate::groups::{patterns::OriginUrl, units::Span};
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +42,21 @@ pub struct Origin {
     /// The most loads in flight at one coordinator.
     #[serde(default = "max_loads")]
     pub max_loads: u32,
-    /// A PEM file of certificate authorities, for https. Default: the system's.
+    /// The short form of `tls.ca`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// What connections prove and accept, for https.
+    #[serde(default, skip_serializing_if = "OriginTls::is_default")]
+    pub tls: OriginTls,
+    /// Headers that are sent with each request, from files.
+    #[serde(default, skip_serializing_if = "OriginHeaders::is_empty")]
+    pub headers: OriginHeaders,
+    /// Tokens that are sent with each request.
+    #[serde(default, skip_serializing_if = "OriginAuth::is_none")]
+    pub auth: OriginAuth,
+    /// Whether proxies serve the group although the origin gets credentials.
+    #[serde(default, skip_serializing_if = "OriginProxies::is_none")]
+    pub proxies: OriginProxies,
 }
 
 impl Origin {
@@ -48,7 +70,21 @@ impl Origin {
             max_connection_age: max_connection_age(),
             max_loads: max_loads(),
             ca: None,
+            tls: OriginTls::default(),
+            headers: OriginHeaders::default(),
+            auth: OriginAuth::default(),
+            proxies: OriginProxies::default(),
         }
+    }
+
+    /// Returns the file of certificate authorities.
+    pub fn ca(&self) -> Option<&str> {
+        self.ca.as_deref().or(self.tls.ca.as_deref())
+    }
+
+    /// Whether it gets credentials that are not its clients': what they open is shared with all whom `callers` admits.
+    pub fn gets_credentials(&self) -> bool {
+        !self.headers.is_empty() || !self.auth.is_none() || self.tls.cert.is_some()
     }
 }
 
