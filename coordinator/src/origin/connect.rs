@@ -79,7 +79,7 @@ impl Trust {
     }
 }
 
-fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
+pub(super) fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
@@ -88,7 +88,7 @@ fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("contains no certificate".into()) } else { Ok(roots) }
 }
 
-fn system_roots() -> Result<RootCertStore, String> {
+pub(super) fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -145,6 +145,14 @@ impl Connector {
         let http2 = tls.as_ref().is_some_and(|tls| !tls.alpn_protocols.is_empty());
         let tls = tls.map(|tls| Ok::<_, String>((TlsConnector::from(tls), name()?))).transpose()?;
         Ok(Self { tcp, uri, tls, http2 })
+    }
+
+    /// Sets the name in the certificate, where it is not the host.
+    pub(super) fn named(mut self, name: Option<ServerName<'static>>) -> Self {
+        if let (Some(name), Some((_, host))) = (name, &mut self.tls) {
+            *host = name;
+        }
+        self
     }
 
     /// Returns whether a connection may turn out to be HTTP/2.

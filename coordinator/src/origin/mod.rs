@@ -11,14 +11,13 @@ mod getter;
 mod headers;
 mod health;
 mod idle_timeout;
-// The field of groups that uses it comes next.
-#[allow(dead_code)]
 mod oauth2;
 mod origins;
 mod pool;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod token_exchange;
 mod upload;
 
 pub(crate) use backoff::{FailureScope, OriginBackoff};

@@ -1,6 +1,7 @@
 //! Signed proofs of a client: private_key_jwt (RFC 7523 section 2.2), signed by ring.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use meshcache_protocol::groups::SigningAlgorithm as Algorithm;
 use ring::{
     digest::{SHA256, digest},
     rand::{SecureRandom, SystemRandom},
@@ -15,33 +16,6 @@ use std::fmt;
 
 /// How long a proof is good, seconds: it is sent at once.
 const LIFE: u64 = 60;
-
-/// How a proof is signed (RFC 7518 section 3.1, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Algorithm {
-    /// RSA, PKCS #1.
-    Rs256,
-    /// RSA, PSS.
-    Ps256,
-    /// ECDSA, P-256.
-    Es256,
-    /// ECDSA, P-384.
-    Es384,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Ps256 => "PS256",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-}
 
 /// A client's private key.
 pub(super) struct Signer {
@@ -62,7 +36,7 @@ impl Signer {
     /// with the file.
     pub(super) fn new(pem: &[u8], algorithm: Option<Algorithm>) -> Result<Self, String> {
         let der = PrivateKeyDer::from_pem_slice(pem).map_err(|_| "contains no private key in PEM".to_owned())?;
-        let all = [Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+        let all = [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
         let tried = algorithm.as_ref().map_or(&all[..], std::slice::from_ref);
         let key = match &der {
             PrivateKeyDer::Sec1(_) => {
@@ -114,12 +88,12 @@ impl Key {
             EcdsaKeyPair::from_pkcs8(curve, der.secret_der(), &SystemRandom::new()).ok().map(Self::Ecdsa)
         };
         match algorithm {
-            Algorithm::Rs256 => rsa(&RSA_PKCS1_SHA256),
-            Algorithm::Ps256 => rsa(&RSA_PSS_SHA256),
-            Algorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
-            Algorithm::Es384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
+            Algorithm::RS256 => rsa(&RSA_PKCS1_SHA256),
+            Algorithm::PS256 => rsa(&RSA_PSS_SHA256),
+            Algorithm::ES256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
+            Algorithm::ES384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
             // OpenSSL writes the private half alone.
-            Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_der()).ok().map(Self::Ed25519),
+            Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_der()).ok().map(Self::Ed25519),
         }
     }
 
@@ -207,7 +181,7 @@ mod tests {
         let pem = KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem();
         assert_eq!(refused("", None), "contains no private key in PEM");
         assert_eq!(refused(&pem[..pem.len() / 2], None), "contains no private key in PEM", "half written");
-        assert_eq!(refused(&pem, Some(Algorithm::Es256)), "is no key for ES256 (RSA has at least 2048 bits)");
+        assert_eq!(refused(&pem, Some(Algorithm::ES256)), "is no key for ES256 (RSA has at least 2048 bits)");
         let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n";
         assert!(refused(sec1, None).contains("openssl pkcs8"));
         assert_eq!(format!("{:?}", Signer::new(pem.as_bytes(), None).unwrap()), "***");

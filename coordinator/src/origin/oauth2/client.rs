@@ -2,7 +2,7 @@
 
 use crate::{
     http::body::Body,
-    origin::oauth2::{assertion::Signer, form},
+    origin::oauth2::{assertion::Signer, form, token_tls::TokenTls},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{
@@ -19,6 +19,8 @@ pub(super) struct Client {
     pub(super) authentication: Authentication,
     /// `scope`, `audience`, `resource` and further fields, in this order.
     pub(super) fields: Vec<(String, String)>,
+    /// `None`: no TLS.
+    pub(super) tls: Option<TokenTls>,
     /// A token's life, where the server does not say.
     pub(super) lifetime: Duration,
     /// The longest time until a token is there.
@@ -114,6 +116,7 @@ mod tests {
             id: "me:too".into(),
             authentication,
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            tls: None,
             lifetime: Duration::ZERO,
             timeout: Duration::ZERO,
         }

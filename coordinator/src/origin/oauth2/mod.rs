@@ -3,6 +3,7 @@
 mod answer;
 mod assertion;
 mod client;
+mod client_files;
 mod failure;
 mod form;
 mod outage;
@@ -11,3 +12,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token;
+mod token_tls;
+
+pub(super) use client_files::{ClientFiles, TokenSources};
+pub(super) use source::TokenSource;
+pub(super) use token::AccessToken;

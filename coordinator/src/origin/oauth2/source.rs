@@ -22,7 +22,10 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use parking_lot::Mutex;
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{sync::watch, time::timeout};
@@ -38,35 +41,41 @@ pub(crate) struct TokenSource {
     outage: Mutex<Outage>,
     /// Changes when a fetch ends.
     ended: watch::Sender<()>,
-    users: Mutex<Users>,
+    users: Mutex<Vec<Weak<Users>>>,
+    /// When the token expires, Unix seconds; 0: there was none.
+    expiry: AtomicI64,
 }
 
-/// The groups that use a source, and when its token expires, Unix seconds.
+/// Groups with one configuration, which the metrics of a source count for.
 #[derive(Default)]
-struct Users {
-    groups: Vec<Weak<TokenUser>>,
-    expires: Option<i64>,
-}
+pub(super) struct Users(Mutex<Vec<Arc<GroupMetrics>>>);
 
-/// A group as a user of a source, while it has it as its own.
-pub(crate) struct TokenUser {
-    pub(super) metrics: Arc<GroupMetrics>,
+impl Users {
+    /// Sets the groups. `expiry`: when their token expires, Unix seconds.
+    pub(super) fn set(&self, groups: Vec<Arc<GroupMetrics>>, expiry: Option<i64>) {
+        if let Some(expiry) = expiry {
+            groups.iter().for_each(|group| group.set_token_expiry(expiry));
+        }
+        *self.0.lock() = groups;
+    }
 }
 
 impl TokenSource {
     pub(super) fn new(client: Client, pool: Arc<Pool>) -> Arc<Self> {
-        let (state, outage, users) = Default::default();
-        Arc::new(Self { client, pool, state, outage, ended: watch::Sender::new(()), users })
+        let (state, outage, users, expiry) = Default::default();
+        Arc::new(Self { client, pool, state, outage, ended: watch::Sender::new(()), users, expiry })
     }
 
-    /// Adds a group. Its metrics count what happens to the token, as those of other groups with it.
-    pub(super) fn add(&self, user: &Arc<TokenUser>) {
+    /// Adds groups that it counts for, as for those that it has.
+    pub(super) fn add(&self, groups: &Arc<Users>) {
         let mut users = self.users.lock();
-        users.groups.retain(|user| user.strong_count() > 0);
-        users.groups.push(Arc::downgrade(user));
-        if let Some(expires) = users.expires {
-            user.metrics.set_token_expiry(expires);
-        }
+        users.retain(|users| users.strong_count() > 0);
+        users.push(Arc::downgrade(groups));
+    }
+
+    /// Returns when the token expires, Unix seconds.
+    pub(super) fn expiry(&self) -> Option<i64> {
+        Some(self.expiry.load(Relaxed)).filter(|expiry| *expiry > 0)
     }
 
     /// Returns the token, after a fetch where there is none.
@@ -90,7 +99,12 @@ impl TokenSource {
         }
     }
 
-    /// Records that an origin rejected a token (401). Returns the one with which the request is repeated, if any.
+    /// Records that an origin rejected a token (401).
+    pub(crate) fn reject(&self, rejected: &Arc<AccessToken>) {
+        let _ = self.state.lock().reject(rejected, awake());
+    }
+
+    /// Records the same. Returns the token with which the request is repeated, if any.
     pub(crate) async fn after_rejection(self: &Arc<Self>, rejected: &Arc<AccessToken>) -> Option<Arc<AccessToken>> {
         let rejection = self.state.lock().reject(rejected, awake());
         if rejection == Rejection::Keep {
@@ -154,7 +168,9 @@ impl TokenSource {
             Ok(granted) => {
                 let expires = self.state.lock().grant(granted, self.client.lifetime, asked, now, random());
                 let left = expires.saturating_sub(now);
-                self.count("granted", Some(wall().saturating_add(left) / 1000));
+                let expiry = wall().saturating_add(left) / 1000;
+                self.expiry.store(i64::try_from(expiry).unwrap_or(i64::MAX), Relaxed);
+                self.count("granted");
                 let over = self.outage.lock().record_token(now);
                 if let Some((lasted, failures)) = over {
                     let lasted = Duration::from_millis(lasted);
@@ -163,7 +179,7 @@ impl TokenSource {
             }
             Err(TokenError { failure, cause }) => {
                 self.state.lock().fail(failure, now, random());
-                self.count(failure.label(), None);
+                self.count(failure.label());
                 if self.outage.lock().record_failure(failure, now) {
                     tracing::warn!(url, client, reason = failure.label(), cause, "no token for the origin");
                 }
@@ -172,14 +188,12 @@ impl TokenSource {
         self.ended.send_replace(());
     }
 
-    fn count(&self, outcome: &'static str, expires: Option<u64>) {
-        let mut users = self.users.lock();
-        let expires = expires.map(|expires| i64::try_from(expires).unwrap_or(i64::MAX));
-        users.expires = expires.or(users.expires);
-        for user in users.groups.iter().filter_map(Weak::upgrade) {
-            user.metrics.count_token(outcome);
-            if let Some(expires) = expires {
-                user.metrics.set_token_expiry(expires);
+    fn count(&self, outcome: &'static str) {
+        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
+        for group in users.iter().flat_map(|users| users.0.lock().clone()) {
+            group.count_token(outcome);
+            if let Some(expiry) = self.expiry() {
+                group.set_token_expiry(expiry);
             }
         }
     }

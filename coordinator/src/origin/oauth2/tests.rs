@@ -77,6 +77,7 @@ fn source(authority: &Authority, timeout: Duration) -> Arc<TokenSource> {
         id: "me".into(),
         authentication: Authentication::Basic(Secret("hunter2".into())),
         fields: Vec::new(),
+        tls: None,
         lifetime: Duration::from_secs(300),
         timeout,
     };
