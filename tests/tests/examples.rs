@@ -23,7 +23,10 @@ fn envoy_accepts_the_examples() {
     let modules = root.path().join("target/wasm32-wasip1/wasm");
     std::fs::create_dir_all(&modules).unwrap();
     std::os::unix::fs::symlink(artifact::filter(), modules.join("meshcache_filter.wasm")).unwrap();
-    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml"] {
+    std::fs::create_dir(root.path().join("envoy")).unwrap();
+    let secret = "credentials-secret.yaml";
+    std::fs::copy(artifact::file("envoy").join(secret), root.path().join("envoy").join(secret)).unwrap();
+    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml"] {
         // Nothing is mounted here.
         let text = std::fs::read_to_string(artifact::file("envoy").join(example)).unwrap();
         std::fs::write(root.path().join(example), text.replace(MOUNTED, artifact::filter().to_str().unwrap())).unwrap();
@@ -89,11 +92,11 @@ fn every_proxy_finds_a_dead_connection_within_12_s_and_gives_a_busy_coordinator_
     );
     let rendered = chart::objects(&values).unwrap();
     let mut all = Vec::new();
-    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml"] {
+    for example in ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml"] {
         keepalives(&EnvoyConfig::example(example).bootstrap, &mut all);
     }
     rendered.iter().for_each(|object| keepalives(object, &mut all));
-    assert_eq!(all.len(), 3 + 2 + 1, "three files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
+    assert_eq!(all.len(), 4 + 2 + 1, "four files, two contexts of the EnvoyFilter, the EnvoyPatchPolicy");
     for keepalive in all {
         let seconds = |name: &str| {
             keepalive[name]

@@ -197,7 +197,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
         let write = |file: &Path, text: &str| fs::write(file, text).unwrap();
-        (write(&a, "1"), write(&b, "1"));
+        write(&a, "1");
+        write(&b, "1");
         let same = |contents: &[Vec<u8>]| match contents {
             [a, b] if a == b => Ok(a.clone()),
             _ => Err("do not fit".to_owned()),

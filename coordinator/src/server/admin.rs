@@ -93,6 +93,9 @@ const WITH_TOKEN: &str =
     "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
 const LOCAL_ONLY: &str = "Without --admin-token-file this port answers only this machine, as localhost or by a loopback address. To open it to others, start the coordinator with --admin-token-file.\n";
 
+/// Why a group is not in the feed.
+const NOT_FOR_PROXIES: &str = "its origin gets credentials, without which a proxy's requests would pass: `origin.proxies: inject` says that Envoy adds them";
+
 /// The page loads nothing from elsewhere, and no other page may frame it.
 const PAGE_HEADERS: [(&str, &str); 2] = [
     (
@@ -138,7 +141,8 @@ async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
     let group = |group: &Arc<meshcache_protocol::Group>| {
         let used = usage.iter().find(|usage| usage.group == group.name()).cloned().unwrap_or_default();
         let (config, (requests, saved)) = (group.config(), admin.cache.metrics.group(group.name()).saved());
-        json!({"name": group.name(), "mode": config.mode, "match": config.r#match, "origin": config.origin.url, "digest": group.digest(),
+        let not_for_proxies = (!config.is_for_proxies()).then_some(NOT_FOR_PROXIES);
+        json!({"name": group.name(), "mode": config.mode, "notForProxies": not_for_proxies, "match": config.r#match, "origin": config.origin.url, "digest": group.digest(),
             "requests": requests, "saved": saved, "entries": used.items, "bytes": used.bytes, "gets": used.gets, "hits": used.hits, "evictions": used.evictions})
     };
     let groups_: Vec<Value> = groups.iter().map(group).collect();
