@@ -182,3 +182,35 @@ async fn connections_are_kept_idle_as_the_group_configures() {
     sleep(Duration::from_millis(5)).await;
     assert_eq!(front.get("/").await.text(), "5", "the one before was too old");
 }
+
+#[tokio::test]
+async fn an_origin_below_a_path_is_asked_there_and_clients_see_nothing_of_it() {
+    let origin = Origin::new(|seen| async move {
+        answer(
+            200,
+            &[("cache-control", "max-age=60"), ("location", "/new")],
+            format!("{} {}", seen.method, seen.target),
+        )
+    })
+    .await;
+    let front = Front::new(&origin, json!({"origin": {"url": format!("{}/base/v1/", origin.url())}})).await;
+    for target in ["/a?b=/../c", "/", "/%7ea"] {
+        let sent = target.replace("%7e", "~");
+        let loaded = front.get(target).await;
+        assert_eq!((loaded.text(), loaded.header("location")), (&*format!("GET /base/v1{sent}"), "/new"), "a load");
+        assert!(front.get(&sent).await.header("cache-status").contains("; hit"), "the key is the client's path");
+        assert_eq!(
+            ask(front.data, "POST", target, &[], Bytes::new()).await.text(),
+            format!("POST /base/v1{target}"),
+            "a pass"
+        );
+        assert!(!front.get(&sent).await.header("cache-status").contains("; hit"), "what a POST changed");
+    }
+    let count = origin.count();
+    for target in ["/../secret", "/a/%2e%2e/%2e%2e/secret", "/a/..;/secret", "/..%2fsecret", "//secret", "*"] {
+        let head = format!("OPTIONS {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+        let refused = plane::raw(front.data, head.as_bytes()).await;
+        assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("detail=bad-request"), "{target}: {refused}");
+    }
+    assert_eq!(origin.count(), count, "nothing outside the path is asked for");
+}

@@ -18,6 +18,8 @@ fn documented() -> BTreeSet<String> {
     page.lines()
         .filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next())
         .filter(|name| !name.starts_with("meshcache_filter_"))
+        // Its series begin with the first failure: src/origin/tests/addresses.rs sees them.
+        .filter(|name| *name != "meshcache_origin_address_failures_total")
         .map(str::to_owned)
         .collect()
 }

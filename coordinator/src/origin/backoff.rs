@@ -37,9 +37,9 @@ struct Failures {
     keys: LruCache<Hash, Backoff>,
 }
 
-/// The state of one key, or of the whole origin. At first there is no failure.
+/// The state of one key, of the whole origin, or of one of its addresses. At first there is no failure.
 #[derive(Clone, Copy, Default)]
-struct Backoff {
+pub(super) struct Backoff {
     span: u64,
     until: u64,
     /// Whether a load has tried since the last failure.
@@ -47,8 +47,13 @@ struct Backoff {
 }
 
 impl Backoff {
+    /// Returns when it ends; 0 where it has.
+    pub(super) fn rests_until(&self, now: u64) -> u64 {
+        if self.span > 0 && self.until > now { self.until } else { 0 }
+    }
+
     /// Returns whether a load may try the origin now, and takes that try.
-    fn try_load(&mut self, now: u64) -> bool {
+    pub(super) fn try_load(&mut self, now: u64) -> bool {
         if self.span == 0 {
             return true;
         }
@@ -59,7 +64,7 @@ impl Backoff {
         false
     }
 
-    fn record_failure(&mut self, retry_after: u64, now: u64, random: u64) {
+    pub(super) fn record_failure(&mut self, retry_after: u64, now: u64, random: u64) {
         // Many loads in progress fail together: that is one failure.
         if self.span == 0 || self.tried || self.until <= now {
             self.span = if self.span == 0 { FIRST_MS } else { self.span.saturating_mul(2).min(MAX_MS) };

@@ -1,106 +1,50 @@
-//! Opens connections to one origin: DNS, TCP, and TLS with the authorities that a group trusts.
+//! Opens connections to one origin: to the first of its addresses that answers, with TLS where it is used.
 
 use crate::origin::{
-    connection_limit::ConnectionPermit,
-    failure::{Failure, OriginError, causes},
+    addresses::Addresses,
+    connection_limit::{ConnectionLimit, ConnectionPermit},
+    failure::{Failure, OriginError},
+    resolver::Resolver,
     socket::Socket,
 };
-use http::{Uri, uri::Authority};
-use hyper_util::{
-    client::legacy::connect::{HttpConnector, dns::Name},
-    rt::TokioIo,
-};
-use meshcache_protocol::groups::{self, OriginHost};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use http::uri::Authority;
+use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
-    future::Future,
     io,
-    net::SocketAddr,
-    pin::Pin,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Weak},
-    task::{Context, Poll},
     time::Duration,
-    vec,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::TlsConnector;
-use tower_service::Service;
 
 /// The time limit for a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long an address may be silent before the next one is tried beside it (RFC 8305 section 5), and how long it may
+/// be in TLS after that.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+const NEXT_ADDRESS_IN_TLS: Duration = Duration::from_secs(1);
 /// TCP keepalive: the system probes a connection after this silence, then at this interval and this often. It also
 /// closes a connection whose bytes are not acknowledged for [`UNACKNOWLEDGED`]. Both take at most 12 s.
 const PROBES: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
-/// Whether connections use TLS, and what they accept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Trust {
-    /// No TLS.
-    Plain,
-    /// TLS with these authorities, PEM; `None`: the system's.
-    Tls { ca: Option<Vec<u8>>, http2: bool },
-}
-
-impl Trust {
-    pub(super) fn of(origin: &groups::Origin) -> Result<Self, String> {
-        if origin.url.scheme() != "https" {
-            return Ok(Self::Plain);
-        }
-        let read = |path: &str| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
-        let ca = origin.ca().map(read).transpose()?;
-        // HTTP/2 has one authority, that of the connection: another Host needs HTTP/1.1.
-        Ok(Self::Tls { ca, http2: origin.host == OriginHost::Origin })
-    }
-
-    /// Returns the configuration of TLS, where it is used.
-    pub(super) fn config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
-        let Self::Tls { ca, http2 } = self else { return Ok(None) };
-        let roots = match ca {
-            Some(pem) => parse_roots(pem)?,
-            None => system_roots()?,
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?;
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        if *http2 {
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        }
-        Ok(Some(Arc::new(config)))
-    }
-}
-
-pub(super) fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
-        roots.add(certificate).map_err(|e| e.to_string())?;
-    }
-    if roots.is_empty() { Err("contains no certificate".into()) } else { Ok(roots) }
-}
-
-pub(super) fn system_roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(format!("no authorities of the system found ({:?})", found.errors)) } else { Ok(roots) }
-}
-
 /// Opens connections to one authority.
 pub(super) struct Connector {
-    tcp: HttpConnector<Resolver>,
-    uri: Uri,
+    host: String,
+    port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     http2: bool,
+    resolver: Resolver,
+    addresses: Addresses,
+    limit: Arc<ConnectionLimit>,
 }
 
 /// An open connection, before HTTP.
@@ -115,36 +59,38 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
+/// How far an attempt has come.
+enum Progress {
+    /// There is a connection, and TLS is to begin.
+    Connected(Socket),
+    Open(OpenConnection),
+}
+
+/// The attempts to open one connection, each to another address.
+struct Race<'c> {
+    connector: &'c Connector,
+    running: FuturesUnordered<BoxFuture<'c, (SocketAddr, Result<Progress, OriginError>)>>,
+    /// Where attempts are running, and since when.
+    begun: Vec<(SocketAddr, Instant)>,
+}
+
 impl Connector {
     pub(super) fn new(
         authority: &Authority,
         tls: Option<Arc<ClientConfig>>,
         resolver: Resolver,
+        limit: Arc<ConnectionLimit>,
     ) -> Result<Self, String> {
-        let mut tcp = HttpConnector::new_with_resolver(resolver);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
-        let (after, between, times) = PROBES;
-        tcp.set_keepalive(Some(after));
-        tcp.set_keepalive_interval(Some(between));
-        tcp.set_keepalive_retries(Some(times));
-        #[cfg(target_os = "linux")]
-        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let uri = Uri::builder()
-            .scheme(scheme)
-            .authority(authority.clone())
-            .path_and_query("/")
-            .build()
-            .map_err(|error| error.to_string())?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = || {
-            let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-            ServerName::try_from(host).map_err(|_| format!("`{}` is not a name for a certificate", authority.host()))
+            ServerName::try_from(host.clone())
+                .map_err(|_| format!("`{}` is not a name for a certificate", authority.host()))
         };
+        let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
         let http2 = tls.as_ref().is_some_and(|tls| !tls.alpn_protocols.is_empty());
         let tls = tls.map(|tls| Ok::<_, String>((TlsConnector::from(tls), name()?))).transpose()?;
-        Ok(Self { tcp, uri, tls, http2 })
+        let addresses = Addresses::new(authority.as_str(), limit.metrics.clone());
+        Ok(Self { host, port, tls, http2, resolver, addresses, limit })
     }
 
     /// Sets the name in the certificate, where it is not the host.
@@ -160,82 +106,133 @@ impl Connector {
         self.http2
     }
 
-    pub(super) async fn open(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
-        timeout(CONNECT, self.connect(permit)).await.unwrap_or_else(|_| {
+    pub(super) fn limit(&self) -> &Arc<ConnectionLimit> {
+        &self.limit
+    }
+
+    /// Opens a connection. `patience`: how long it waits for a descriptor.
+    pub(super) async fn open(&self, patience: Duration) -> Result<OpenConnection, OriginError> {
+        let permit = self.limit.take(patience).await?;
+        timeout(CONNECT, self.connect(permit, patience)).await.unwrap_or_else(|_| {
             Err(OriginError::because(Failure::Timeout, format!("no connection within {CONNECT:?}")))
         })
     }
 
-    async fn connect(&self, permit: ConnectionPermit) -> Result<OpenConnection, OriginError> {
-        let connected = self.tcp.clone().call(self.uri.clone()).await;
-        let wire = Socket::new(
-            connected.map_err(|error| OriginError::new(connect_failure(&error), &error))?.into_inner(),
-            permit,
-        );
-        let tcp = wire.socket();
-        let Some((tls, name)) = &self.tls else {
-            return Ok(OpenConnection { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false });
-        };
-        let stream = tls.connect(name.clone(), wire).await.map_err(|error| OriginError::new(Failure::Tls, &error))?;
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(OpenConnection { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 })
-    }
-}
-
-fn connect_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
-    if causes(error).any(|cause| cause.is::<UnresolvedName>()) {
-        return Failure::Dns;
-    }
-    let timed_out = causes(error)
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::TimedOut));
-    if timed_out { Failure::Timeout } else { Failure::Connect }
-}
-
-/// A name without an address.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: {source}")]
-pub(super) struct UnresolvedName {
-    name: String,
-    source: io::Error,
-}
-
-type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-
-/// Resolves a name, anew for each connection, so that changes are followed.
-#[derive(Clone)]
-pub(super) struct Resolver(Arc<dyn Fn(String) -> Addresses + Send + Sync>);
-
-impl Resolver {
-    /// Returns the system's resolver.
-    pub(super) fn system() -> Self {
-        Self::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
-    }
-
-    pub(super) fn new(addresses: impl Fn(String) -> Addresses + Send + Sync + 'static) -> Self {
-        Self(Arc::new(addresses))
-    }
-}
-
-impl Service<Name> for Resolver {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = UnresolvedName;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, UnresolvedName>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UnresolvedName>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let name = name.as_str().to_owned();
-        let addresses = (self.0)(name.clone());
-        Box::pin(async move {
-            match addresses.await {
-                Ok(addresses) if addresses.is_empty() => {
-                    Err(UnresolvedName { name, source: io::Error::new(io::ErrorKind::NotFound, "no address") })
-                }
-                Ok(addresses) => Ok(addresses.into_iter()),
-                Err(source) => Err(UnresolvedName { name, source }),
+    /// Tries one address after the other. One that is silent is not waited for: the next is tried beside it.
+    async fn connect(&self, permit: ConnectionPermit, patience: Duration) -> Result<OpenConnection, OriginError> {
+        let mut untried = self.addresses.order(self.resolve().await?).into_iter();
+        let mut race = Race { connector: self, running: FuturesUnordered::new(), begun: Vec::new() };
+        let (mut permit, mut next, mut first_error) = (Some(permit), Instant::now(), None);
+        loop {
+            tokio::select! {
+                biased;
+                Some((address, progress)) = race.running.next() => match progress {
+                    Ok(Progress::Connected(socket)) => {
+                        race.running.push(Box::pin(async move { (address, self.handshake(socket, address).await) }));
+                        next = Instant::now() + NEXT_ADDRESS_IN_TLS;
+                    }
+                    Ok(Progress::Open(connection)) => {
+                        race.end(address);
+                        self.addresses.record_success(address);
+                        return Ok(connection);
+                    }
+                    Err(error) => {
+                        race.end(address);
+                        if error.failure != Failure::Overload {
+                            self.addresses.record_failure(address, &error);
+                        }
+                        first_error.get_or_insert(error);
+                        next = Instant::now();
+                    }
+                },
+                () = sleep_until(next), if untried.len() > 0 => if let Some(address) = untried.next() {
+                    race.begin(address, permit.take(), patience);
+                    next = Instant::now() + NEXT_ADDRESS;
+                },
+                else => break,
             }
-        })
+        }
+        Err(first_error.unwrap_or_else(|| OriginError::because(Failure::Dns, "no address")))
     }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, OriginError> {
+        match self.host.parse::<IpAddr>() {
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, self.port)]),
+            Err(_) => {
+                let resolved = self.resolver.resolve(&self.host, self.port).await;
+                resolved.map_err(|error| OriginError::new(Failure::Dns, &error))
+            }
+        }
+    }
+
+    async fn dial(&self, address: SocketAddr, permit: ConnectionPermit) -> Result<Progress, OriginError> {
+        let connected = TcpStream::connect(address).await.and_then(with_options);
+        let tcp = connected.map_err(|error| {
+            let failure = if error.kind() == io::ErrorKind::TimedOut { Failure::Timeout } else { Failure::Connect };
+            OriginError::new(failure, &error).at(address)
+        })?;
+        let wire = Socket::new(tcp, permit);
+        if self.tls.is_some() {
+            return Ok(Progress::Connected(wire));
+        }
+        let tcp = wire.socket();
+        Ok(Progress::Open(OpenConnection { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false }))
+    }
+
+    async fn handshake(&self, wire: Socket, address: SocketAddr) -> Result<Progress, OriginError> {
+        let Some((tls, name)) = &self.tls else { return Ok(Progress::Connected(wire)) };
+        let tcp = wire.socket();
+        let connected = tls.connect(name.clone(), wire).await;
+        let stream = connected.map_err(|error| OriginError::new(Failure::Tls, &error).at(address))?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Progress::Open(OpenConnection { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 }))
+    }
+}
+
+impl<'c> Race<'c> {
+    /// Begins an attempt. `permit`: its descriptor; `None`: it takes another one.
+    fn begin(&mut self, address: SocketAddr, permit: Option<ConnectionPermit>, patience: Duration) {
+        let connector = self.connector;
+        self.begun.push((address, Instant::now()));
+        self.running.push(Box::pin(async move {
+            let permit = match permit {
+                Some(permit) => Ok(permit),
+                None => connector.limit.take(patience).await,
+            };
+            match permit {
+                Ok(permit) => (address, connector.dial(address, permit).await),
+                Err(error) => (address, Err(error)),
+            }
+        }));
+    }
+
+    fn end(&mut self, address: SocketAddr) {
+        self.begun.retain(|(begun, _)| *begun != address);
+    }
+}
+
+impl Drop for Race<'_> {
+    /// An attempt that another overtook, or whose request ended before it, has failed, too.
+    fn drop(&mut self) {
+        for (address, since) in &self.begun {
+            let waited = since.elapsed();
+            if waited >= NEXT_ADDRESS {
+                let silent = OriginError::because(Failure::Timeout, format!("no connection within {waited:?}"));
+                self.connector.addresses.record_failure(*address, &silent);
+            }
+        }
+    }
+}
+
+/// Sets the options of a connection.
+fn with_options(tcp: TcpStream) -> io::Result<TcpStream> {
+    let (after, between, times) = PROBES;
+    tcp.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&tcp, true)?;
+    sockopt::set_tcp_keepidle(&tcp, after)?;
+    sockopt::set_tcp_keepintvl(&tcp, between)?;
+    sockopt::set_tcp_keepcnt(&tcp, times)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(&tcp, u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX))?;
+    Ok(tcp)
 }

@@ -36,7 +36,7 @@ pub(crate) struct ConnectionLimit {
     waiting: AtomicUsize,
     /// The pools whose idle connections may be closed for one that is needed.
     pools: Mutex<Vec<Weak<dyn CloseIdle>>>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl ConnectionLimit {

@@ -2,7 +2,7 @@
 
 use crate::{http::body::Cut, origin::backoff::FailureScope};
 use meshcache_protocol::Reason;
-use std::error::Error;
+use std::{error::Error, net::SocketAddr};
 
 /// Why there is no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,11 @@ impl OriginError {
             }
         }
         Self { failure, cause }
+    }
+
+    /// Names the address in the cause.
+    pub(super) fn at(self, address: SocketAddr) -> Self {
+        Self { cause: format!("{address}: {}", self.cause), ..self }
     }
 
     pub(super) fn because(failure: Failure, cause: impl Into<String>) -> Self {

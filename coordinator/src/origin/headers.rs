@@ -17,7 +17,10 @@ use meshcache_protocol::{
     Field, forwarding,
     groups::{Group, OriginHost},
     key,
-    request::{FORWARDED_PROTO, normal_form::normalize},
+    request::{
+        FORWARDED_PROTO,
+        normal_form::{is_unambiguous, normalize},
+    },
     wire,
 };
 use std::borrow::Cow;
@@ -33,6 +36,8 @@ pub(crate) enum Purpose<'a> {
 /// Makes the request for the origin. It adds only `Via` and `CDN-Loop`: `X-Forwarded-For` and its like stay as they
 /// came, since a shared load has no one client. `X-Forwarded-Proto` of a GET or HEAD is the scheme of the key: its
 /// absence and `http` are one key.
+///
+/// `None`: it cannot be sent as it is.
 pub(crate) fn outgoing(
     origin: &HttpOrigin,
     group: &Group,
@@ -42,7 +47,7 @@ pub(crate) fn outgoing(
 ) -> Option<Request<Body>> {
     let is_load = matches!(purpose, Purpose::Load(_));
     let target = if is_load { keyed_target(group, head) } else { target(group, head) };
-    let target = PathAndQuery::try_from(target.as_ref()).ok()?;
+    let target = PathAndQuery::try_from(below(group.config().origin.url.path(), target)?.as_ref()).ok()?;
     let uri = Uri::builder()
         .scheme(origin.scheme.clone())
         .authority(origin.authority.clone())
@@ -151,6 +156,17 @@ pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
 pub(crate) fn goes_as_keyed(origin: &HttpOrigin, group: &Group, head: &RequestHead) -> bool {
     let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
+}
+
+/// Returns a target below the path of the origin's URL. `None`: a server may read it as one outside, or it has no path
+/// (`*`).
+fn below<'t>(base: &str, target: Cow<'t, str>) -> Option<Cow<'t, str>> {
+    if base.is_empty() {
+        return Some(target);
+    }
+    let path = target.split_once('?').map_or(target.as_ref(), |(path, _)| path);
+    let stays_below = (path.is_empty() || path.starts_with('/')) && is_unambiguous(path);
+    stays_below.then(|| Cow::Owned(format!("{base}{target}")))
 }
 
 /// Returns path and query as they came, without the parameters that the group excludes.

@@ -17,7 +17,7 @@ pub(super) struct Health {
 
 /// Failures without a response between.
 #[derive(Default)]
-struct LoggedOutage {
+pub(super) struct LoggedOutage {
     since: Option<Instant>,
     failures: u64,
     is_logged: bool,
@@ -54,7 +54,7 @@ impl Health {
 
 impl LoggedOutage {
     /// Records a failure. Returns whether to log it.
-    fn record_failure(&mut self, now: Instant) -> bool {
+    pub(super) fn record_failure(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
         self.failures += 1;
         let is_news = !self.is_logged && self.last_line.is_none_or(|last_line| now >= last_line + MIN_BETWEEN_LINES);
@@ -65,7 +65,7 @@ impl LoggedOutage {
     }
 
     /// Records a response. Returns how long the outage lasted and how many requests failed, where that is to be logged.
-    fn record_response(&mut self, now: Instant) -> Option<(Duration, u64)> {
+    pub(super) fn record_response(&mut self, now: Instant) -> Option<(Duration, u64)> {
         let since = self.since.take()?;
         let failures = std::mem::take(&mut self.failures);
         if !std::mem::take(&mut self.is_logged) {

@@ -1,5 +1,6 @@
 //! Requests to origins. The HTTP client follows no redirect, decodes no body and uses no proxy.
 
+mod addresses;
 mod backoff;
 mod connect;
 mod connection;
@@ -14,10 +15,12 @@ mod idle_timeout;
 mod oauth2;
 mod origins;
 mod pool;
+mod resolver;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod token_exchange;
+mod trust;
 mod upload;
 
 pub(crate) use backoff::{FailureScope, OriginBackoff};

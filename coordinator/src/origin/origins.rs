@@ -3,7 +3,7 @@
 use crate::{
     config::watched_file::WatchedFiles,
     origin::{
-        connect::{Connector, Resolver, Trust},
+        connect::Connector,
         connection_limit::ConnectionLimit,
         credentials::Credentials,
         exchange::{HttpOrigin, Origin},
@@ -11,6 +11,8 @@ use crate::{
         health::Health,
         oauth2::{ClientFiles, TokenSources},
         pool::{Lifetimes, Pool},
+        resolver::Resolver,
+        trust::Trust,
     },
     telemetry::metrics::{GroupMetrics, Metrics},
 };
@@ -147,8 +149,9 @@ impl OriginSet {
         let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
-                let connector = Connector::new(&authority, tls, Resolver::system()).map_err(bad_url)?;
-                Pool::new(connector, lifetimes, origins.limit.clone())
+                let connector =
+                    Connector::new(&authority, tls, Resolver::system(), origins.limit.clone()).map_err(bad_url)?;
+                Pool::new(connector, lifetimes)
             }
         };
         self.pools.insert(key, pool.clone());

@@ -114,7 +114,8 @@ impl RequestConnection {
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, lifetimes: Lifetimes, limit: Arc<ConnectionLimit>) -> Arc<Self> {
+    pub(super) fn new(connector: Connector, lifetimes: Lifetimes) -> Arc<Self> {
+        let limit = connector.limit().clone();
         let (opening, speaks_http1) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
         let pool = Arc::new(Self { connector, lifetimes, limit, connections: Mutex::default(), opening, speaks_http1 });
         let weak: Weak<Self> = Arc::downgrade(&pool);
@@ -210,8 +211,7 @@ impl Pool {
     }
 
     async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
-        let permit = self.limit.take(patience).await?;
-        let opened = self.connector.open(permit).await?;
+        let opened = self.connector.open(patience).await?;
         // Jitter, among the connections of one coordinator and of many.
         let age = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
         let connection = Connection::over(opened, Instant::now() + age, self.lifetimes.keep_alive).await?;

@@ -18,6 +18,7 @@ use meshcache_protocol::Reason;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -71,6 +72,7 @@ pub struct Metrics {
     peer_problems: IntGaugeVec,
     connections: IntGaugeVec,
     heads_refused: IntCounterVec,
+    address_failures: IntCounterVec,
     proxy_requests: IntCounterVec,
     proxies: IntGaugeVec,
 }
@@ -212,6 +214,12 @@ impl Metrics {
                 "Requests whose head has too many fields or bytes (431), by port.",
                 &["port"],
             )?,
+            address_failures: counters(
+                to,
+                "meshcache_origin_address_failures_total",
+                "Connections that failed, by address, of origins with several addresses.",
+                &["origin", "address"],
+            )?,
             proxy_requests: counters(
                 to,
                 "meshcache_proxy_requests_total",
@@ -246,6 +254,16 @@ impl Metrics {
     /// Returns the heads that a port rejected: `data`, `admin`, `status` or `peer`.
     pub fn heads_refused(&self, port: &str) -> IntCounter {
         self.heads_refused.with_label_values(&[port])
+    }
+
+    /// Counts a connection to one of an origin's addresses that failed.
+    pub(crate) fn count_address_failure(&self, origin: &str, address: SocketAddr) {
+        self.address_failures.with_label_values(&[origin, &address.to_string()]).inc();
+    }
+
+    /// Drops the series of an address that is not in use any more.
+    pub(crate) fn forget_address(&self, origin: &str, address: SocketAddr) {
+        let _ = self.address_failures.remove_label_values(&[origin, &address.to_string()]);
     }
 
     /// Counts that a limit was reached, and logs it now and then.

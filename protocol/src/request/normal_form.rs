@@ -64,7 +64,7 @@ pub fn normalize(text: &str) -> Cow<'_, str> {
 
 /// Whether every server reads a path the same way. Not so with dot segments, `//`, `\`, `;` (a parameter for some), any
 /// of these encoded, an encoded `/`, `%` (decoded twice) or NUL, and a `%` without digits.
-pub(crate) fn is_unambiguous(path: &str) -> bool {
+pub fn is_unambiguous(path: &str) -> bool {
     let mut rest = path.as_bytes();
     // The number of dots of the segment, while it has nothing else.
     let mut dots = None;

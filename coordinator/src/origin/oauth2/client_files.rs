@@ -6,7 +6,7 @@ use crate::{
         watched_file::{Watched, WatchedFiles},
     },
     origin::{
-        connect::{Connector, Resolver},
+        connect::Connector,
         connection_limit::ConnectionLimit,
         oauth2::{
             assertion::Signer,
@@ -15,6 +15,7 @@ use crate::{
             token_tls::TokenTls,
         },
         pool::{Lifetimes, Pool},
+        resolver::Resolver,
     },
     telemetry::metrics::GroupMetrics,
 };
@@ -85,8 +86,8 @@ impl TokenSources {
         let name = client.tls.as_ref().and_then(|tls| tls.name.clone());
         let tls = client.tls.as_ref().map(TokenTls::config).transpose()?;
         let authority = client.url.authority().ok_or("tokenUrl has no host")?;
-        let connector = Connector::new(authority, tls, Resolver::system())?.named(name);
-        let source = TokenSource::new(client.clone(), Pool::new(connector, LIFETIMES, limit.clone()));
+        let connector = Connector::new(authority, tls, Resolver::system(), limit.clone())?.named(name);
+        let source = TokenSource::new(client.clone(), Pool::new(connector, LIFETIMES));
         sources.insert(client, Arc::downgrade(&source));
         Ok(source)
     }

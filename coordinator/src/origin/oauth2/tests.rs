@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     origin::{
-        connect::{Connector, Resolver, Trust},
+        connect::Connector,
         connection_limit::ConnectionLimit,
         pool::{Lifetimes, Pool},
+        resolver::Resolver,
     },
     telemetry::metrics::Metrics,
 };
@@ -82,8 +83,9 @@ fn source(authority: &Authority, timeout: Duration) -> Arc<TokenSource> {
         timeout,
     };
     let lifetimes = Lifetimes { idle: Duration::ZERO, max_age: LONG, keep_alive: Lifetimes::ALIVE };
-    let connector = Connector::new(authority, Trust::Plain.config().unwrap(), Resolver::system()).unwrap();
-    TokenSource::new(client, Pool::new(connector, lifetimes, ConnectionLimit::new(100, Metrics::new().unwrap())))
+    let limit = ConnectionLimit::new(100, Metrics::new().unwrap());
+    let connector = Connector::new(authority, None, Resolver::system(), limit).unwrap();
+    TokenSource::new(client, Pool::new(connector, lifetimes))
 }
 
 fn text(token: Arc<AccessToken>) -> String {

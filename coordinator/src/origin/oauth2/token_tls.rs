@@ -1,6 +1,6 @@
 //! TLS to a token server: whom it accepts, and the client's own certificate.
 
-use crate::origin::connect::{parse_roots, system_roots};
+use crate::origin::trust::{parse_roots, system_roots};
 use meshcache_protocol::groups::OAuth2;
 use rustls::{
     ClientConfig,

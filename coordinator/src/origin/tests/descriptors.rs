@@ -5,11 +5,8 @@ use super::*;
 /// Returns a pool under this limit.
 fn limited_pool(origin: SocketAddr, limit: &Arc<ConnectionLimit>) -> Arc<Pool> {
     let authority: Authority = origin.to_string().parse().unwrap();
-    Pool::new(
-        Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system()).unwrap(),
-        lifetimes(),
-        limit.clone(),
-    )
+    let connector = Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system(), limit.clone());
+    Pool::new(connector.unwrap(), lifetimes())
 }
 
 #[tokio::test]

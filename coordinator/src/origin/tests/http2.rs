@@ -5,13 +5,17 @@ use hyper::server::conn::http2;
 
 /// Returns an authority, and TLS for `localhost` signed by it.
 fn certified(protocol: &[u8]) -> (Trust, TlsAcceptor) {
+    certified_for("localhost", protocol)
+}
+
+/// Returns an authority, and TLS for this name signed by it.
+pub(super) fn certified_for(name: &str, protocol: &[u8]) -> (Trust, TlsAcceptor) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.distinguished_name.push(rcgen::DnType::CommonName, "authority of the tests");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap();

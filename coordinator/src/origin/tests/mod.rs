@@ -1,5 +1,6 @@
 //! The pool against real sockets, with short timeouts.
 
+mod addresses;
 mod descriptors;
 mod http1;
 mod http2;
@@ -8,10 +9,12 @@ mod resolving;
 use crate::{
     http::body::Body,
     origin::{
-        connect::{Connector, Resolver, Trust},
+        connect::Connector,
         connection_limit::ConnectionLimit,
         failure::{Failure, OriginError},
         pool::{Lifetimes, Pool, RequestConnection},
+        resolver::Resolver,
+        trust::Trust,
     },
     telemetry::metrics::Metrics,
 };
@@ -49,11 +52,8 @@ fn lifetimes() -> Lifetimes {
 }
 
 fn pool(origin: &Authority, trust: &Trust, lifetimes: Lifetimes, resolver: Resolver) -> Arc<Pool> {
-    Pool::new(
-        Connector::new(origin, trust.config().unwrap(), resolver).unwrap(),
-        lifetimes,
-        ConnectionLimit::new(1000, Metrics::new().unwrap()),
-    )
+    let limit = ConnectionLimit::new(1000, Metrics::new().unwrap());
+    Pool::new(Connector::new(origin, trust.config().unwrap(), resolver, limit).unwrap(), lifetimes)
 }
 
 fn plain(origin: SocketAddr, lifetimes: Lifetimes) -> Arc<Pool> {

@@ -65,7 +65,7 @@ mod tests {
             ("*example.com".parse::<Host>().err(), "host"),
             ("(".parse::<PathRegex>().err(), "regex"),
             ("ftp://h".parse::<OriginUrl>().err(), "URL"),
-            ("http://h/path".parse::<OriginUrl>().err(), "URL"),
+            ("http://h/path?query".parse::<OriginUrl>().err(), "URL"),
             ("http://user:pw@h".parse::<OriginUrl>().err(), "URL"),
             ("http://h:99999".parse::<OriginUrl>().err(), "URL"),
             ("206".parse::<Status>().err(), "not 1xx, 206 and 304"),

@@ -1,22 +1,30 @@
 //! URLs of origins.
 
 use super::{InvalidValue, checked};
-use crate::request::split_port;
+use crate::request::{
+    normal_form::{is_unambiguous, normalize},
+    split_port,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An origin: `http://host:port`, without path, query or user.
+const URL: &str = "an origin's URL (http://host:port or https://host:port/base, without user, query and fragment)";
+const PATH: &str = "an origin's URL: its path is plain segments (/base/v1), without query, fragment, `//`, `;`, `.`, `..` and any of them encoded";
+
+/// An origin: `http://host:port` or `http://host:port/base`, without query or user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OriginUrl {
     https: bool,
     authority: String,
+    /// In its normal form, without a slash at its end.
+    path: String,
 }
 
 impl OriginUrl {
     /// The placeholder for proxies, which do not need the URL.
     pub(in crate::groups) fn hidden() -> Self {
-        Self { https: false, authority: "hidden".into() }
+        Self { https: false, authority: "hidden".into(), path: String::new() }
     }
 
     /// Returns `http` or `https`.
@@ -28,19 +36,23 @@ impl OriginUrl {
     pub fn authority(&self) -> &str {
         &self.authority
     }
+
+    /// Returns the path that stands before that of each request: `/base`, or nothing.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 impl std::str::FromStr for OriginUrl {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let wrong =
-            || InvalidValue::new(text, "an origin's URL (http://host:port or https://host:port, without a path)");
+        let wrong = |expected: &'static str| InvalidValue::new(text, expected);
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
-            _ => return Err(wrong()),
+            _ => return Err(wrong(URL)),
         };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = split_port(authority);
         let fits = |b: u8| {
             b.is_ascii_alphanumeric()
@@ -48,16 +60,72 @@ impl std::str::FromStr for OriginUrl {
                 || (host.starts_with('[') && matches!(b, b'[' | b']' | b':'))
         };
         if host.is_empty() || !host.bytes().all(fits) || port == Some(0) || authority.ends_with(':') {
-            return Err(wrong());
+            return Err(wrong(URL));
         }
-        Ok(Self { https, authority: authority.into() })
+        let in_path = |b: u8| b.is_ascii_alphanumeric() || b"/%-._~!$&'()*+,=:@".contains(&b);
+        let path = if path == "/" { "" } else { path };
+        if !path.bytes().all(in_path) || !is_unambiguous(path) {
+            return Err(wrong(PATH));
+        }
+        let path = normalize(path.strip_suffix('/').unwrap_or(path)).into_owned();
+        Ok(Self { https, authority: authority.into(), path })
     }
 }
 
 impl fmt::Display for OriginUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme(), self.authority)
+        write!(f, "{}://{}{}", self.scheme(), self.authority, self.path)
     }
 }
 
 checked!(OriginUrl);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_an_origin_has_one_form() {
+        for (text, path) in [
+            ("http://h", ""),
+            ("http://h/", ""),
+            ("https://h:8443/base", "/base"),
+            ("https://[::1]:8443/base/v1/", "/base/v1"),
+            ("http://h/%7ea%c3", "/~a%C3"),
+            ("http://h/a.b:c@d", "/a.b:c@d"),
+        ] {
+            let url: OriginUrl = text.parse().unwrap();
+            assert_eq!(url.path(), path, "{text}");
+            assert_eq!(url.to_string().parse::<OriginUrl>().unwrap(), url, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_servers_may_read_differently_is_refused() {
+        for path in [
+            "//",
+            "/a//b",
+            "/a/../b",
+            "/..",
+            "/./a",
+            "/%2e%2e/a",
+            "/a;b",
+            "/a\\b",
+            "/a%2fb",
+            "/a%25b",
+            "/a%",
+            "/a%00",
+            "/a?b",
+            "/?",
+            "/a#b",
+            "/#",
+            "/a b",
+            "/\u{e9}",
+            "?a",
+            "#a",
+        ] {
+            let error = format!("http://h{path}").parse::<OriginUrl>().expect_err(path).to_string();
+            assert!(error.contains("without"), "{error}");
+        }
+    }
+}
