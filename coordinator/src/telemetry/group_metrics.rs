@@ -7,6 +7,7 @@ use crate::{
         labelled::LabelledCounters,
         register::{counters, gauges, histograms},
         slowest_peer::SlowestPeer,
+        token_metrics::{TokenFamilies, TokenMetrics},
     },
 };
 use meshcache_protocol::{Reason, reason::AnyReason};
@@ -37,8 +38,7 @@ pub(super) struct Families {
     requests: IntCounterVec,
     not_stored: IntCounterVec,
     origin_failures: IntCounterVec,
-    origin_tokens: IntCounterVec,
-    origin_token_expiry: IntGaugeVec,
+    tokens: TokenFamilies,
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
     observe_mismatches: IntCounterVec,
@@ -151,18 +151,7 @@ impl Families {
                 "Requests to the origin, loads and passes, that got no response, by reason.",
                 &["group", "reason"],
             )?,
-            origin_tokens: counters(
-                to,
-                "meshcache_origin_tokens_total",
-                "Fetches of a token for the origin, by outcome.",
-                &["group", "outcome"],
-            )?,
-            origin_token_expiry: gauges(
-                to,
-                "meshcache_origin_token_expiry_timestamp_seconds",
-                "When the token for the origin expires, Unix time.",
-                &["group"],
-            )?,
+            tokens: TokenFamilies::new(to)?,
             observe_mismatches: counters(
                 to,
                 "meshcache_observe_mismatch_total",
@@ -246,8 +235,8 @@ pub struct GroupMetrics {
     requests: LabelledCounters<2>,
     not_stored: LabelledCounters<1>,
     origin_failures: LabelledCounters<1>,
-    origin_tokens: LabelledCounters<1>,
-    origin_token_expiry: IntGaugeVec,
+    /// Tokens for the origin.
+    pub(crate) tokens: TokenMetrics,
 }
 
 impl GroupMetrics {
@@ -293,8 +282,7 @@ impl GroupMetrics {
             requests: LabelledCounters::new(name, &families.requests),
             not_stored: LabelledCounters::new(name, &families.not_stored),
             origin_failures: LabelledCounters::new(name, &families.origin_failures),
-            origin_tokens: LabelledCounters::new(name, &families.origin_tokens),
-            origin_token_expiry: families.origin_token_expiry.clone(),
+            tokens: TokenMetrics::new(name, &families.tokens),
         }
     }
 
@@ -335,16 +323,6 @@ impl GroupMetrics {
     /// Counts a failed request to the origin.
     pub fn count_origin_failure(&self, reason: Reason) {
         self.origin_failures.inc([reason.label()]);
-    }
-
-    /// Counts a fetch of a token by its outcome.
-    pub(crate) fn count_token(&self, outcome: &'static str) {
-        self.origin_tokens.inc([outcome]);
-    }
-
-    /// Sets when the token for the origin expires, Unix seconds.
-    pub(crate) fn set_token_expiry(&self, expires: i64) {
-        self.origin_token_expiry.with_label_values(&[self.origin_tokens.group()]).set(expires);
     }
 
     /// Sets the numbers of the store for one type of entries, and forgets slow responses of long ago.

@@ -16,9 +16,9 @@ impl<const N: usize> LabelledCounters<N> {
         Self { group: group.to_owned(), family: family.clone(), slots: [const { OnceLock::new() }; 48] }
     }
 
-    /// Returns the name of the group.
-    pub(super) fn group(&self) -> &str {
-        &self.group
+    /// Creates a counter before it counts.
+    pub(super) fn create(&self, words: [&'static str; N]) {
+        self.counter(words);
     }
 
     pub(super) fn inc(&self, words: [&'static str; N]) {

@@ -13,3 +13,4 @@ pub mod request_metrics;
 mod slowest_peer;
 #[cfg(test)]
 mod tests;
+mod token_metrics;

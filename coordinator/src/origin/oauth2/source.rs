@@ -53,9 +53,7 @@ pub(super) struct Users(Mutex<Vec<Arc<GroupMetrics>>>);
 impl Users {
     /// Sets the groups. `expiry`: when their token expires, Unix seconds.
     pub(super) fn set(&self, groups: Vec<Arc<GroupMetrics>>, expiry: Option<i64>) {
-        if let Some(expiry) = expiry {
-            groups.iter().for_each(|group| group.set_token_expiry(expiry));
-        }
+        groups.iter().for_each(|group| group.tokens.begin(expiry));
         *self.0.lock() = groups;
     }
 }
@@ -191,9 +189,9 @@ impl TokenSource {
     fn count(&self, outcome: &'static str) {
         let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
         for group in users.iter().flat_map(|users| users.0.lock().clone()) {
-            group.count_token(outcome);
+            group.tokens.count(outcome);
             if let Some(expiry) = self.expiry() {
-                group.set_token_expiry(expiry);
+                group.tokens.set_expiry(expiry);
             }
         }
     }
