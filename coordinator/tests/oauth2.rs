@@ -5,7 +5,7 @@ mod plane;
 
 use bytes::Bytes;
 use http::Response;
-use plane::{Front, Origin, Seen, answer, ask, until};
+use plane::{Front, Origin, Seen, answer, ask};
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -76,6 +76,12 @@ fn admit(seen: &Seen, least: usize, fields: &[(&str, &str)]) -> Response<plane::
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 const PRIVATE: &[(&str, &str)] = &[("cache-control", "private")];
 
+/// Asks again and again until the answer is as wanted.
+async fn until_answer(front: &Front, path: &str, is: impl Fn(&plane::Answer) -> bool) {
+    let asked = async { while !is(&front.get(path).await) {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.expect("it never came");
+}
+
 #[tokio::test]
 async fn loads_and_what_passes_have_the_token_and_a_clients_own_authorization_passes_as_it_is() {
     let server = TokenServer::new(json!(3600)).await;
@@ -122,7 +128,7 @@ async fn a_rejected_token_is_replaced_and_the_request_repeated_once() {
 }
 
 #[tokio::test]
-async fn without_a_token_a_load_fails_with_its_own_reason_and_what_is_stale_is_given() {
+async fn without_a_token_a_load_fails_with_its_own_reason_and_no_herd_asks_for_one() {
     let server = TokenServer::new(json!(3600)).await;
     server.is_down.store(true, SeqCst);
     let origin = guarded(&Arc::default(), FRESH).await;
@@ -143,15 +149,29 @@ async fn without_a_token_a_load_fails_with_its_own_reason_and_what_is_stale_is_g
         assert!(page.contains(line), "{line} in\n{page}");
     }
     server.is_down.store(false, SeqCst);
-    let mut served = false;
-    while !served {
-        served = front.get("/a").await.status == 200;
-    }
-    until("its expiry is told", || {
-        let page = String::from_utf8(front.metrics.page().unwrap()).unwrap();
-        page.contains("meshcache_origin_token_expiry_timestamp_seconds{group=\"g\"} ")
-    })
-    .await;
+    until_answer(&front, "/a", |answer| answer.status == 200).await;
+    let page = String::from_utf8(front.metrics.page().unwrap()).unwrap();
+    let expiry = page
+        .lines()
+        .find_map(|line| line.strip_prefix("meshcache_origin_token_expiry_timestamp_seconds{group=\"g\"} "));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!((now + 3500..now + 3700).contains(&expiry.unwrap().parse().unwrap()), "{expiry:?}, {now}");
+}
+
+#[tokio::test]
+async fn without_a_token_what_is_stale_is_given() {
+    let server = TokenServer::new(json!(1)).await;
+    // The token expires first.
+    let origin = guarded(&Arc::default(), &[("cache-control", "max-age=2, stale-if-error=600")]).await;
+    let front = Front::new(&origin, server.group()).await;
+    assert_eq!(front.get("/a").await.text(), "Bearer t0");
+    server.is_down.store(true, SeqCst);
+    let stale = |answer: &plane::Answer| {
+        assert_eq!(answer.text(), "Bearer t0", "{answer:?}");
+        answer.header("cache-status").contains("detail=token")
+    };
+    until_answer(&front, "/a", stale).await;
+    assert_eq!(origin.count(), 1);
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 //   node server.mjs FOLDER    FOLDER has ca.pem, server.pem and server.key; the keys of the client `jwt` are made there:
 //                             rsa.pem, ec.pem, ed25519.pem
 //
-// It says where it listens in one line of JSON. `POST /revoke` at the origin revokes all tokens; `POST /secret` sets the
-// body as the secret of the clients that have one.
+// It says where it listens in one line of JSON. At the origin, `POST /revoke` revokes all tokens; `POST /secret` sets the
+// body as the secret of the clients that have one; `GET /seen` tells which tokens came.
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -82,6 +82,7 @@ const introspect = (token) => new Promise((resolve, reject) => {
   asked.end(new URLSearchParams({ token }).toString());
 });
 
+const seen = new Set();
 const origin = http.createServer(async (request, response) => {
   let body = '';
   for await (const piece of request) body += piece;
@@ -93,7 +94,9 @@ const origin = http.createServer(async (request, response) => {
     for (const id of ['basic', 'post']) clients.set(id, { ...clients.get(id), client_secret: body });
     return response.end();
   }
+  if (request.url === '/seen') return response.end(JSON.stringify([...seen]));
   const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
+  if (token) seen.add(token);
   const known = token ? await introspect(token) : { active: false };
   if (!known.active) return response.writeHead(401, { 'www-authenticate': 'Bearer' }).end('no token, or not a good one');
   response.writeHead(200, { 'cache-control': 'max-age=60' });
