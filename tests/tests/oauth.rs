@@ -215,10 +215,20 @@ async fn a_changed_secret_is_used_and_revoked_tokens_cost_no_client_anything() {
     let granted = async || coordinator.metrics().await.sum("meshcache_origin_tokens_total", &[("outcome", "granted")]);
     assert_eq!(granted().await, 2.0);
 
+    let read_again = async |times: usize| {
+        let read = async || coordinator.process.log().matches("read again").count() == times;
+        await_until(read, SOON, "the file is read again").await;
+    };
+    fs::write(server.file("secret"), "misspelt\n").unwrap();
+    read_again(1).await;
+    let answer = get(&coordinator, "basic", "/wrong").await;
+    assert_eq!(answer.status, 200, "the token before is used on: {}", coordinator.process.log());
+    assert!(coordinator.process.log().contains("reason=denied"));
+
     // The server has another secret now, and all tokens end: nothing can be loaded until the file has it, too.
     server.ask_origin(Ask::new("POST", "h", "/secret").body("second")).await;
     fs::write(server.file("secret"), "second\n").unwrap();
-    await_until(async || coordinator.process.log().contains("read again"), SOON, "the file is read again").await;
+    read_again(2).await;
     server.revoke().await;
     assert_eq!(get(&coordinator, "basic", "/c").await.status, 200, "{}", coordinator.process.log());
     assert_eq!(granted().await, 3.0);

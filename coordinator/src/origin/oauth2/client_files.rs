@@ -56,9 +56,14 @@ impl ClientFiles {
         let tls = [&config.tls.ca, &config.tls.cert, &config.tls.key].into_iter().flatten();
         let paths: Vec<PathBuf> = proof.chain(tls).map(PathBuf::from).collect();
         let (config, sources, limit, shared) = (config.clone(), sources.clone(), limit.clone(), users.clone());
+        let before = Mutex::new(Weak::<TokenSource>::new());
         let source = files.open(paths, move |contents| {
             let mut contents = contents.iter().map(Vec::as_slice);
             let source = sources.source(client(&config, &mut contents)?, &limit)?;
+            let before = std::mem::replace(&mut *before.lock(), Arc::downgrade(&source)).upgrade();
+            if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, &source)) {
+                source.inherit(&before);
+            }
             source.add(&shared);
             Ok(source)
         })?;

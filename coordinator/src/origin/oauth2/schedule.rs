@@ -45,11 +45,12 @@ pub(super) struct TokenState {
     rejections: Rejections,
 }
 
+#[derive(Clone)]
 struct Held {
     token: Arc<AccessToken>,
     refresh_at: u64,
     expires_at: u64,
-    /// An origin rejected it. It is used while no other can be had.
+    /// An origin rejected it, or the client's proof has changed. It is used while no other can be had.
     is_rejected: bool,
 }
 
@@ -84,6 +85,13 @@ impl TokenState {
                 self.is_fetching = true;
                 Demand::Wait { begin: true }
             }
+        }
+    }
+
+    /// Takes over the token of the same client with its proof before: it is used where its own cannot be had.
+    pub(super) fn inherit(&mut self, before: &Self) {
+        if self.held.is_none() {
+            self.held = before.held.clone().map(|held| Held { is_rejected: true, ..held });
         }
     }
 
@@ -303,6 +311,16 @@ mod tests {
         state.grant(granted("b", 3600), Duration::ZERO, 600_000, 600_000, 0);
         let later = token(&mut state, 601_100);
         assert_eq!(state.reject(&later, 601_100), Rejection::Repeat, "that was long ago");
+    }
+
+    #[test]
+    fn where_a_changed_proof_brings_no_token_the_one_before_is_used_until_it_expires() {
+        let before = with_token("a", 3600);
+        let mut state = TokenState::default();
+        state.inherit(&before);
+        assert_eq!([seen(&mut state, 10), seen(&mut state, 11)], ["begin", "wait"], "its own comes first");
+        state.fail(TokenFailure::Denied, 20, 0);
+        assert_eq!([seen(&mut state, 30), seen(&mut state, HOUR)], ["a", "begin"]);
     }
 
     #[test]

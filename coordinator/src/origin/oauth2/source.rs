@@ -71,6 +71,12 @@ impl TokenSource {
         users.push(Arc::downgrade(groups));
     }
 
+    /// Takes over the token of the same client with its proof before.
+    pub(super) fn inherit(&self, before: &Self) {
+        let before = before.state.lock();
+        self.state.lock().inherit(&before);
+    }
+
     /// Returns when the token expires, Unix seconds.
     pub(super) fn expiry(&self) -> Option<i64> {
         Some(self.expiry.load(Relaxed)).filter(|expiry| *expiry > 0)
