@@ -20,18 +20,28 @@ use crate::{
         own_address, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        request_end::RequestEnds,
+        traces::{self, Exporter},
+    },
 };
 use meshcache_protocol::Peer;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, oneshot, watch},
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
+
+/// How long the last spans may take to be sent.
+const TRACES_END: Duration = Duration::from_secs(3);
 
 /// Why a coordinator does not start, or ends before its shutdown. Its text is one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +75,7 @@ pub struct Coordinator {
     /// kubecache's health and metrics.
     extra: ExtraServers,
     peer_sync: Arc<PeerSync>,
+    exporter: Option<Exporter>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -145,6 +156,9 @@ impl Coordinator {
         extra.add_metrics(&config.extra, &status_routes).map_err(CoordinatorError::System)?;
         let requests = config.request_buckets.as_ref().map(|buckets| metrics.add_requests(buckets));
         let requests = requests.transpose().map_err(system)?;
+        let traces = config.traces.as_ref().map(|to| traces::start(to, &config.name, &metrics)).transpose();
+        let (tracer, exporter) = traces.map_err(CoordinatorError::Config)?.unzip();
+        let ends = RequestEnds::new(Vec::new(), tracer, config.ids_in_log);
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
@@ -155,7 +169,13 @@ impl Coordinator {
         let mut coordinator = Self {
             data: (
                 data,
-                DataPort { cache: cache.clone(), feed, bodies: Arc::new(ControlBodies::new(metrics)), requests },
+                DataPort {
+                    cache: cache.clone(),
+                    feed,
+                    bodies: Arc::new(ControlBodies::new(metrics)),
+                    requests,
+                    ends: ends.clone(),
+                },
             ),
             admin: (admin, admin_routes),
             status: (status, status_routes),
@@ -168,10 +188,12 @@ impl Coordinator {
                     tokens: peer_tokens,
                     pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
                     bodies,
+                    ends,
                 },
             ),
             extra,
             peer_sync,
+            exporter,
             static_peers: config.members.clone().map(StaticPeers::new),
             kube,
             config,
@@ -262,6 +284,8 @@ impl Coordinator {
             }
             (None, None) => {}
         }
+        let (end_traces, traces_end) = oneshot::channel();
+        let exporting = self.exporter.map(|exporter| tokio::spawn(exporter.run(traces_end)));
         let joining = background.spawn({
             let announcer = announcer.clone();
             async move {
@@ -302,6 +326,10 @@ impl Coordinator {
             timeout_at(begun + config.drain_timeout, async { while serving.join_next().await.is_some() {} }).await;
         announcer.end().await;
         announcing.inspect(JoinHandle::abort);
+        drop(end_traces);
+        if let Some(exporting) = exporting {
+            let _ = timeout(TRACES_END, exporting).await;
+        }
         end.send_replace(true);
         match drained {
             Ok(()) => tracing::info!("stopped"),

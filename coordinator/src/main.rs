@@ -8,9 +8,9 @@ use meshcache_coordinator::{
     kube::hooks,
     kubecache::{Kubecache, Note},
     server::Filter,
-    telemetry::log,
+    telemetry::{log, traces::TraceSettings},
 };
-use std::{env, ffi::OsString, iter, process::ExitCode};
+use std::{collections::BTreeMap, env, ffi::OsString, iter, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns freed memory to the system soon, also in an hour without requests.
@@ -52,19 +52,22 @@ fn run(program: Program) -> Result<(), CoordinatorError> {
         }),
         Some(Command::Hook(hook)) => once(run_hook(hook)),
         Some(Command::Kubecache(flags)) => kubecache(flags),
-        None => serve(Config::try_from(program.flags).map_err(CoordinatorError::Config)?),
+        None => {
+            let (traces, problems) = TraceSettings::read(&environment());
+            problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+            serve(Config { traces, ..Config::try_from(program.flags).map_err(CoordinatorError::Config)? })
+        }
     }
 }
 
 /// Serves from kubecache's environment, or prints what that stands for.
 fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), CoordinatorError> {
-    let text = |text: OsString| text.to_string_lossy().into_owned();
-    let environment = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-    let read = Kubecache::read(&environment).map_err(|bad| CoordinatorError::Config(bad.to_string()))?;
+    let read = Kubecache::read(&environment()).map_err(|bad| CoordinatorError::Config(bad.to_string()))?;
     let arguments = iter::once("meshcache-coordinator").chain(read.arguments.iter().map(String::as_str));
     let flags = Program::try_parse_from(arguments).map_err(|bad| CoordinatorError::Config(first_line(&bad)))?.flags;
     let (log_format, log_level) = (flags.log_format, flags.log_level);
     let config = Config::kubecache(flags, read.groups.clone(), read.extra.clone()).map_err(CoordinatorError::Config)?;
+    let config = Config { traces: read.traces.clone(), ..config };
     coordinator::check(&config.source, config.identity)?;
     if print {
         print!("{read}");
@@ -78,6 +81,11 @@ fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), Coordinator
         }
     }
     serve(config)
+}
+
+fn environment() -> BTreeMap<String, String> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 /// The line of clap's message that says what is wrong.

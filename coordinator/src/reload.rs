@@ -1,4 +1,5 @@
-//! Reloads groups and tokens while the coordinator runs: their files are checked each second and on SIGHUP.
+//! Reloads groups, tokens, secrets and certificates while the coordinator runs: files are checked each second, those of
+//! groups and tokens on SIGHUP, too.
 
 use crate::{
     cache::state::Cache,

@@ -28,7 +28,7 @@ use crate::{
         head::{Fields, RequestHead},
     },
     settings::Port,
-    telemetry::limits::ProcessLimit,
+    telemetry::{limits::ProcessLimit, trace::note_key},
 };
 use http::{Request, Response, StatusCode};
 use meshcache_protocol::{
@@ -54,7 +54,11 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> R
     };
     let fields = head.fields();
     let mut edited = Fields::new();
-    let (served, response) = match classify(port, &head, &fields, &mut edited, &table, &cache.settings) {
+    let classified = classify(port, &head, &fields, &mut edited, &table, &cache.settings);
+    if let Ok(request) = &classified {
+        note_key(request.key.hash());
+    }
+    let (served, response) = match classified {
         Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
             (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::PurgeLag, "bypass")).await)
         }

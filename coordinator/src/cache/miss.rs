@@ -19,7 +19,10 @@ use crate::{
     jitter::spread,
     origin::Failure,
     store::Entry,
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        trace::{Current, SpanKind, current_trace, note_load},
+    },
 };
 use http::Response;
 use meshcache_protocol::{
@@ -121,7 +124,12 @@ pub(crate) async fn wait(
         let (leads, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
-        match waiter.wait(deadline).await {
+        let load_span = waiter.load_span();
+        let waited = waiter.wait(deadline).await;
+        if let (false, Some(load)) = (leads, load_span()) {
+            note_load(load);
+        }
+        match waited {
             WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { entry, mut verdict, audience, began })) => {
                 let fits = entry.selecting.matches(&request.http);
                 // A response that needs validation before reuse is for requests that came before its load began (RFC
@@ -204,8 +212,16 @@ fn start_flight(
     };
     let cache = cache.clone();
     let gauge = FlightGauge::new(&cache.metrics);
-    tokio::spawn(async move {
-        let _gauge = gauge;
+    let (trace, span) = current_trace().child(SpanKind::Internal, "load");
+    let span = span.map(|mut span| {
+        span.set("meshcache.group", request.served.group.name().to_owned().into());
+        span
+    });
+    if let (Some(_), Some(ids)) = (&span, trace.ids()) {
+        guard.set_span(ids);
+    }
+    tokio::spawn(Current { trace, request: None }.scope(async move {
+        let (_gauge, _span) = (gauge, span);
         let waited = guard.wait_for_previous().await;
         let outcome = match route {
             Some(mut route) => {
@@ -220,7 +236,7 @@ fn start_flight(
         };
         let bytes = outcome.bytes();
         guard.complete(outcome, bytes);
-    });
+    }));
     own
 }
 

@@ -18,7 +18,7 @@ pub use flags::{CheckFlags, Command, Flags, Hook, KubecacheFlags, Program};
 
 use crate::{
     settings::{Identity, PeerTrust, Settings},
-    telemetry::request_metrics::Buckets,
+    telemetry::{log::LogFormat, request_metrics::Buckets, traces::TraceSettings},
 };
 use discovery::KubeSource;
 use extra_ports::ExtraPorts;
@@ -70,6 +70,10 @@ pub struct Config {
     pub peer_trust: PeerTrust,
     /// The buckets of `requests_seconds`; `None`: it is not exported.
     pub request_buckets: Option<Buckets>,
+    /// How traces are exported; `None`: they are not.
+    pub traces: Option<TraceSettings>,
+    /// Whether log lines name the trace of their request.
+    pub ids_in_log: bool,
     /// kubecache's own listeners.
     pub extra: ExtraPorts,
     /// How long the data port goes on as before after the signal to stop, while the news spreads.
@@ -162,6 +166,8 @@ impl Config {
                 RequestMetricsOf::None => None,
                 RequestMetricsOf::Kubecache => Some(flags.request_buckets.unwrap_or_default()),
             },
+            traces: None,
+            ids_in_log: flags.log_format == LogFormat::Json,
             extra,
             linger: Duration::ZERO,
         })

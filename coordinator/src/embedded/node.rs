@@ -110,6 +110,7 @@ impl Node {
             tokens,
             pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
             bodies: Arc::new(ControlBodies::new(metrics.clone())),
+            ends: None,
         };
         let (drain, draining) = watch::channel(false);
         let (mut serving, mut background) = (JoinSet::new(), JoinSet::new());

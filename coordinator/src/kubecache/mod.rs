@@ -10,12 +10,16 @@ mod listeners;
 mod print;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod variables;
 mod without_effect;
 
 pub use variables::{BadVariable, Note};
 
-use crate::{config::extra_ports::ExtraPorts, telemetry::request_metrics::Buckets};
+use crate::{
+    config::extra_ports::ExtraPorts,
+    telemetry::{request_metrics::Buckets, traces::TraceSettings},
+};
 use listeners::Listeners;
 use std::collections::BTreeMap;
 use variables::Variables;
@@ -34,6 +38,8 @@ pub struct Kubecache {
     pub extra: ExtraPorts,
     /// Whether the peer port answers without a token: there is no MESHCACHE_PEER_TOKEN_FILE.
     pub is_open: bool,
+    /// How traces are exported; `None`: they are not.
+    pub traces: Option<TraceSettings>,
     /// What there is to say of the variables.
     pub notes: Vec<Note>,
 }
@@ -52,6 +58,7 @@ impl Kubecache {
         let store_bytes =
             from.value("GROUPCACHE_SIZE_BYTES", "a number of bytes", 100_000_000, |text| text.parse::<i64>().ok())?;
         let level = if from.bool("DEBUG_LOG", true)? { "debug" } else { "info" };
+        let traces = traces::read(&mut from)?;
         without_effect::read(&mut from)?;
         let is_open = !from.is_set("MESHCACHE_PEER_TOKEN_FILE");
         if is_open {
@@ -80,7 +87,7 @@ impl Kubecache {
             }
         }
         let arguments = arguments.list;
-        Ok(Self { arguments, groups, extra: listeners.extra, is_open, notes: from.notes })
+        Ok(Self { arguments, groups, extra: listeners.extra, is_open, traces, notes: from.notes })
     }
 }
 

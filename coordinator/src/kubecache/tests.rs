@@ -68,7 +68,7 @@ groups:
         );
         assert!(metrics.names == Default::default() && read.is_open);
         let notes: Vec<&str> = read.notes.iter().filter_map(|note| note_words(note).next()).collect();
-        assert_eq!(notes, ["DOGSTATSD_ENABLE", "TRACE:", "no"], "{:?}", read.notes);
+        assert_eq!(notes, ["TRACE:", "DOGSTATSD_ENABLE", "no"], "{:?}", read.notes);
     }
 }
 
@@ -195,8 +195,9 @@ fn what_differs_is_one_line_each() {
             r#"["GET","QUERY"]"#,
             "warning: RESTRICT_METHOD: only GET and HEAD are answered from the cache",
         ),
-        ("OTEL_SERVICE_NAME", "x", "TRACE, OTEL_SERVICE_NAME: accepted, and no traces are written yet"),
-        ("OTELCONFIG_EXPORTER", "jaeger", "TRACE, OTELCONFIG_EXPORTER: accepted"),
+        ("OTEL_SERVICE_NAME", "x", "TRACE: no collector is named (OTEL_EXPORTER_OTLP_ENDPOINT): no traces are sent"),
+        ("OTELCONFIG_EXPORTER", "jaeger", "warning: OTELCONFIG_EXPORTER: `jaeger` is OTLP over HTTP here: write http"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317", "TRACE: traces go to http://c:4317/"),
         ("COMPUTE", "nomad", "warning: COMPUTE: `nomad` is taken as kubernetes"),
         ("DOGSTATSD_ENABLE", "true", "warning: DOGSTATSD_ENABLE (by default true)"),
         ("HTTP_PROXY", "http://p:1", "warning: HTTP_PROXY is ignored"),

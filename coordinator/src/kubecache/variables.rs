@@ -74,6 +74,12 @@ impl<'v> Variables<'v> {
         self.all.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
     }
 
+    /// Returns the variables that have a value and whose names begin so.
+    pub(super) fn all_with(&self, prefix: &str) -> BTreeMap<String, String> {
+        let is_wanted = |(name, value): &(&String, &String)| name.starts_with(prefix) && !value.is_empty();
+        self.all.iter().filter(is_wanted).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// Returns a variable's value; `None`: it has its default.
     pub(super) fn text(&self, name: &str) -> Result<Option<&'v str>, BadVariable> {
         let Some(value) = self.all.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };

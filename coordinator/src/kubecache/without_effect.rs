@@ -37,7 +37,6 @@ pub(super) fn read(from: &mut Variables<'_>) -> Result<(), BadVariable> {
     if from.bool("DOGSTATSD_ENABLE", true)? {
         from.warn("DOGSTATSD_ENABLE (by default true): nothing is sent to DogStatsD: scrape METRICS_ADDR, and set it to false");
     }
-    traces(from)?;
     for name in ACCEPTED {
         from.text(name)?;
     }
@@ -46,17 +45,5 @@ pub(super) fn read(from: &mut Variables<'_>) -> Result<(), BadVariable> {
     if !given.is_empty() {
         from.info(format!("without effect here: {}", given.join(", ")));
     }
-    Ok(())
-}
-
-/// TRACE, OTEL_* and OTELCONFIG_EXPORTER get one line together.
-fn traces(from: &mut Variables<'_>) -> Result<(), BadVariable> {
-    let wanted = from.bool("TRACE", true)?;
-    let mut given = from.names().filter(|name| name.starts_with("OTEL_") || *name == "OTELCONFIG_EXPORTER").peekable();
-    if !wanted && given.peek().is_none() {
-        return Ok(());
-    }
-    let named = std::iter::once("TRACE").filter(|_| wanted).chain(given).collect::<Vec<_>>().join(", ");
-    from.info(format!("{named}: accepted, and no traces are written yet"));
     Ok(())
 }

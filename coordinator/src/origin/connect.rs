@@ -6,12 +6,12 @@ use crate::origin::{
     failure::{Failure, OriginError},
     resolver::Resolver,
     socket::Socket,
+    trust::{Certificates, Tls},
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::uri::Authority;
 use hyper_util::rt::TokioIo;
 use rustix::net::sockopt;
-use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -40,8 +40,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 pub(super) struct Connector {
     host: String,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
-    http2: bool,
+    tls: Option<Tls>,
     resolver: Resolver,
     addresses: Addresses,
     limit: Arc<ConnectionLimit>,
@@ -51,6 +50,7 @@ pub(super) struct Connector {
 pub(super) struct OpenConnection {
     pub(super) stream: TokioIo<Box<dyn ByteStream>>,
     pub(super) tcp: Weak<TcpStream>,
+    pub(super) certificates: Certificates,
     pub(super) is_http2: bool,
 }
 
@@ -77,33 +77,24 @@ struct Race<'c> {
 impl Connector {
     pub(super) fn new(
         authority: &Authority,
-        tls: Option<Arc<ClientConfig>>,
+        tls: Option<Tls>,
         resolver: Resolver,
         limit: Arc<ConnectionLimit>,
-    ) -> Result<Self, String> {
+    ) -> Self {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = || {
-            ServerName::try_from(host.clone())
-                .map_err(|_| format!("`{}` is not a name for a certificate", authority.host()))
-        };
         let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-        let http2 = tls.as_ref().is_some_and(|tls| !tls.alpn_protocols.is_empty());
-        let tls = tls.map(|tls| Ok::<_, String>((TlsConnector::from(tls), name()?))).transpose()?;
         let addresses = Addresses::new(authority.as_str(), limit.metrics.clone());
-        Ok(Self { host, port, tls, http2, resolver, addresses, limit })
-    }
-
-    /// Sets the name in the certificate, where it is not the host.
-    pub(super) fn named(mut self, name: Option<ServerName<'static>>) -> Self {
-        if let (Some(name), Some((_, host))) = (name, &mut self.tls) {
-            *host = name;
-        }
-        self
+        Self { host, port, tls, resolver, addresses, limit }
     }
 
     /// Returns whether a connection may turn out to be HTTP/2.
     pub(super) fn may_be_http2(&self) -> bool {
-        self.http2
+        self.tls.as_ref().is_some_and(|tls| tls.may_be_http2)
+    }
+
+    /// Returns the certificates that the next connection uses.
+    pub(super) fn certificates(&self) -> Certificates {
+        self.tls.as_ref().map(|tls| tls.config.current())
     }
 
     pub(super) fn limit(&self) -> &Arc<ConnectionLimit> {
@@ -176,16 +167,26 @@ impl Connector {
             return Ok(Progress::Connected(wire));
         }
         let tcp = wire.socket();
-        Ok(Progress::Open(OpenConnection { stream: TokioIo::new(Box::new(wire)), tcp, is_http2: false }))
+        Ok(Progress::Open(OpenConnection {
+            stream: TokioIo::new(Box::new(wire)),
+            tcp,
+            certificates: None,
+            is_http2: false,
+        }))
     }
 
     async fn handshake(&self, wire: Socket, address: SocketAddr) -> Result<Progress, OriginError> {
-        let Some((tls, name)) = &self.tls else { return Ok(Progress::Connected(wire)) };
-        let tcp = wire.socket();
-        let connected = tls.connect(name.clone(), wire).await;
+        let Some(tls) = &self.tls else { return Ok(Progress::Connected(wire)) };
+        let (tcp, config) = (wire.socket(), tls.config.current());
+        let connected = TlsConnector::from(config.clone()).connect(tls.name.clone(), wire).await;
         let stream = connected.map_err(|error| OriginError::new(Failure::Tls, &error).at(address))?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Progress::Open(OpenConnection { stream: TokioIo::new(Box::new(stream)), tcp, is_http2 }))
+        Ok(Progress::Open(OpenConnection {
+            stream: TokioIo::new(Box::new(stream)),
+            tcp,
+            certificates: Some(config),
+            is_http2,
+        }))
     }
 }
 

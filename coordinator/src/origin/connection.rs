@@ -6,6 +6,7 @@ use crate::{
         connect::OpenConnection,
         failure::{Failure, OriginError, causes},
         socket::is_quiet,
+        trust::Certificates,
     },
 };
 use futures_util::task::AtomicWaker;
@@ -48,6 +49,7 @@ pub(super) enum Connection {
 pub(super) struct Http1Connection {
     sender: http1::SendRequest<Body>,
     tcp: Weak<TcpStream>,
+    pub(super) certificates: Certificates,
     /// It takes no request after this.
     pub(super) until: Instant,
 }
@@ -128,7 +130,12 @@ impl Connection {
                 .await
                 .map_err(failed)?;
             tokio::spawn(driver);
-            return Ok(Self::Http1(Http1Connection { sender, tcp: opened.tcp, until }));
+            return Ok(Self::Http1(Http1Connection {
+                sender,
+                tcp: opened.tcp,
+                certificates: opened.certificates,
+                until,
+            }));
         }
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())

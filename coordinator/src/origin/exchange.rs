@@ -13,7 +13,7 @@ use crate::{
         pool::{Pool, RequestConnection},
         upload::UploadEnd,
     },
-    telemetry::metrics::GroupMetrics,
+    telemetry::{metrics::GroupMetrics, trace::current_trace},
 };
 use http::{Request, Response, StatusCode, uri::Authority};
 use hyper::body::Incoming;
@@ -78,6 +78,7 @@ impl HttpOrigin {
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
         let client = self.oauth2.as_ref().filter(|_| gets_credentials(&request));
         self.credentials.add_to(&mut request);
+        let mut span = current_trace().client(&mut request);
         let exchanged = match client {
             Some(client) => self.exchange_with_token(&client.source(), request, limit).await,
             None => self.exchange(request, limit).await,
@@ -85,7 +86,10 @@ impl HttpOrigin {
         match exchanged {
             Ok((response, stream)) => {
                 self.health.record_response();
-                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream)))
+                if let Some(span) = &mut span {
+                    span.set_status(response.status());
+                }
+                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream).in_span(span)))
             }
             // This says nothing about the origin.
             Err(error) if error.failure == Failure::Overload => Err(error.failure),
@@ -95,6 +99,9 @@ impl HttpOrigin {
                 Err(error.failure)
             }
             Err(error) => {
+                if let Some(span) = &mut span {
+                    span.fail(error.failure.label());
+                }
                 self.health.record_failure(&error);
                 self.metrics.count_origin_failure(error.failure.reason());
                 Err(error.failure)

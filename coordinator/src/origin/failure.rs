@@ -2,7 +2,7 @@
 
 use crate::{http::body::Cut, origin::backoff::FailureScope};
 use meshcache_protocol::Reason;
-use std::{error::Error, net::SocketAddr};
+use std::{error::Error, io, net::SocketAddr};
 
 /// Why there is no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +129,9 @@ impl Failure {
             if cause.is::<Cut>() {
                 return Self::IncompleteRequest;
             }
+            if is_tls(cause) {
+                return Self::Tls;
+            }
             if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
                 if hyper.is_parse_too_large() {
                     return Self::HeadTooLarge;
@@ -147,6 +150,13 @@ impl Failure {
         }
         Self::Reset
     }
+}
+
+/// Whether TLS has failed on an open connection. In TLS 1.3 a server refuses a client's certificate after the handshake
+/// has ended here. h2 keeps of such an error its kind and text alone; no socket has errors of this kind.
+fn is_tls(cause: &(dyn Error + 'static)) -> bool {
+    let h2 = cause.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+    cause.downcast_ref::<io::Error>().or(h2).is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// A failure with its cause for an operator.

@@ -3,6 +3,7 @@
 use crate::{
     http::body::Cut,
     origin::{connection::Http2Stream, failure::Failure},
+    telemetry::trace::OpenSpan,
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -26,16 +27,23 @@ pub(crate) struct IdleTimeoutBody {
     is_waiting: bool,
     // The HTTP/2 stream, which counts on its connection until the body ends.
     stream: Option<Http2Stream>,
+    // The span of the request, which ends with its response's body.
+    span: Option<OpenSpan>,
 }
 
 impl IdleTimeoutBody {
     pub(crate) fn new(body: Incoming, timeout: impl Into<Option<Duration>>) -> Self {
-        Self { body, timeout: timeout.into(), alarm: None, is_waiting: false, stream: None }
+        Self { body, timeout: timeout.into(), alarm: None, is_waiting: false, stream: None, span: None }
     }
 
     /// Ties the body to a stream of an HTTP/2 connection.
     pub(super) fn on(self, stream: Option<Http2Stream>) -> Self {
         Self { stream, ..self }
+    }
+
+    /// Ends a span with the body.
+    pub(super) fn in_span(self, span: Option<OpenSpan>) -> Self {
+        Self { span, ..self }
     }
 
     /// Sets another idle timeout, or none, for a body that goes on to one client.
@@ -63,9 +71,15 @@ impl Body for IdleTimeoutBody {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             this.is_waiting = false;
+            if let (Some(span), Some(Err(_))) = (&mut this.span, &frame) {
+                span.fail(Failure::IncompleteBody.label());
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(|_| Cut(Failure::IncompleteBody.label()))));
         }
         ready!(this.poll_timeout(cx));
+        if let Some(span) = &mut this.span {
+            span.fail(Failure::Timeout.label());
+        }
         if let Some(stream) = this.stream.take() {
             stream.retire();
         }

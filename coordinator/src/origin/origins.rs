@@ -1,7 +1,7 @@
 //! The origins of all groups. A reload keeps the connections of those that stay.
 
 use crate::{
-    config::watched_file::WatchedFiles,
+    config::watched_file::{Watched, WatchedFiles},
     origin::{
         connect::Connector,
         connection_limit::ConnectionLimit,
@@ -12,12 +12,12 @@ use crate::{
         oauth2::{ClientFiles, TokenSources},
         pool::{Lifetimes, Pool},
         resolver::Resolver,
-        trust::Trust,
+        trust::{Tls, Trust},
     },
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use http::uri::Authority;
-use meshcache_protocol::groups::{Group, Groups, OAuth2, OriginHeaders};
+use meshcache_protocol::groups::{self, Group, Groups, OAuth2, OriginHeaders};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc};
@@ -50,9 +50,9 @@ type GetterWithBytes = (Arc<dyn DynGetter>, u64);
 
 #[derive(Clone, Default)]
 struct OriginSet {
-    tls: HashMap<Trust, Option<Arc<ClientConfig>>>,
     pools: HashMap<PoolKey, Arc<Pool>>,
-    /// They outlive a reload, and with them their last good values.
+    /// These two outlive a reload, and with them their last good values.
+    tls: HashMap<Trust, Arc<Watched<ClientConfig>>>,
     credentials: HashMap<OriginHeaders, Arc<Credentials>>,
     /// Clients of token servers, each with its groups.
     clients: HashMap<OAuth2, (Arc<ClientFiles>, Vec<Arc<GroupMetrics>>)>,
@@ -63,7 +63,8 @@ struct OriginSet {
 /// The key of a pool: origins with the same one share connections.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct PoolKey {
-    trust: Trust,
+    trust: Option<Trust>,
+    server_name: Option<String>,
     authority: Authority,
     lifetimes: Lifetimes,
 }
@@ -120,7 +121,6 @@ impl OriginSet {
         let config = &group.config().origin;
         let bad =
             |field: &str, what: String| BadOrigin { group: group.name().to_owned(), field: field.to_owned(), what };
-        let bad_ca = |what| bad("origin.ca", what);
         let bad_url = |what| bad("origin.url", what);
         let credentials = match self.credentials.get(&config.headers).or(before.credentials.get(&config.headers)) {
             Some(credentials) => credentials.clone(),
@@ -132,25 +132,22 @@ impl OriginSet {
         let metrics = metrics.group(group.name());
         let oauth2 = config.auth.oauth2.as_ref().map(|oauth2| self.client(oauth2, before, &metrics, origins));
         let oauth2 = oauth2.transpose().map_err(|what| bad("origin.auth.oauth2", what))?;
-        let trust = Trust::of(config).map_err(bad_ca)?;
         let host = config.url.authority();
         let authority: Authority = host.parse().map_err(|_| bad_url(format!("`{host}` is not a host")))?;
-        let tls = match self.tls.get(&trust).or_else(|| before.tls.get(&trust)) {
-            Some(tls) => tls.clone(),
-            None => trust.config().map_err(bad_ca)?,
-        };
-        self.tls.insert(trust.clone(), tls.clone());
+        let trust = Trust::of(config);
+        let tls = trust.as_ref().map(|trust| self.tls(trust, config, &authority, before, origins)).transpose();
+        let tls = tls.map_err(|(field, what)| bad(field, what))?;
         let lifetimes = Lifetimes {
             idle: config.idle.duration(),
             max_age: config.max_connection_age.duration(),
             keep_alive: Lifetimes::ALIVE,
         };
-        let key = PoolKey { trust, authority: authority.clone(), lifetimes };
+        let key =
+            PoolKey { trust, server_name: config.tls.server_name.clone(), authority: authority.clone(), lifetimes };
         let pool = match self.pools.get(&key).or_else(|| before.pools.get(&key)) {
             Some(pool) => pool.clone(),
             None => {
-                let connector =
-                    Connector::new(&authority, tls, Resolver::system(), origins.limit.clone()).map_err(bad_url)?;
+                let connector = Connector::new(&authority, tls, Resolver::system(), origins.limit.clone());
                 Pool::new(connector, lifetimes)
             }
         };
@@ -187,5 +184,27 @@ impl OriginSet {
         };
         self.clients.entry(config.clone()).or_insert_with(|| (client.clone(), Vec::new())).1.push(metrics.clone());
         Ok(client)
+    }
+
+    /// Returns TLS to an origin. The error is the field and what is wrong with it.
+    fn tls(
+        &mut self,
+        trust: &Trust,
+        config: &groups::Origin,
+        authority: &Authority,
+        before: &Self,
+        origins: &Origins,
+    ) -> Result<Tls, (&'static str, String)> {
+        let field = if config.ca.is_some() && trust.client.is_none() { "origin.ca" } else { "origin.tls" };
+        let name = match &config.tls.server_name {
+            Some(name) => Tls::name(name).map_err(|what| ("origin.tls.serverName", what))?,
+            None => Tls::name(authority.host()).map_err(|what| ("origin.url", what))?,
+        };
+        let files = match self.tls.get(trust).or(before.tls.get(trust)) {
+            Some(files) => files.clone(),
+            None => trust.open(&origins.files).map_err(|what| (field, what))?,
+        };
+        self.tls.insert(trust.clone(), files.clone());
+        Ok(Tls { config: files, name, may_be_http2: trust.http2 })
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         },
         connection_limit::{CloseIdle, ConnectionLimit},
         failure::{Failure, OriginError},
+        trust::Certificates,
     },
 };
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
@@ -65,6 +66,8 @@ struct PooledConnections {
     /// In the order of use, the last one last.
     idle: Vec<IdleConnection>,
     shared: Vec<Http2Connection>,
+    /// Those that all of them were opened with.
+    certificates: Certificates,
     is_swept: bool,
 }
 
@@ -174,6 +177,7 @@ impl Pool {
     fn take_open(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
         let mut connections = self.connections.lock();
+        connections.follow(&self.connector);
         if let Some(connection) = connections.find_shared(now, None) {
             return Some(Connection::Http2(connection));
         }
@@ -212,13 +216,17 @@ impl Pool {
 
     async fn connect(self: &Arc<Self>, patience: Duration) -> Result<Connection, OriginError> {
         let opened = self.connector.open(patience).await?;
+        let certificates = opened.certificates.clone();
         // Jitter, among the connections of one coordinator and of many.
         let age = self.lifetimes.max_age.mul_f64(1.0 - 0.2 * (random() as f64 / u64::MAX as f64));
         let connection = Connection::over(opened, Instant::now() + age, self.lifetimes.keep_alive).await?;
         if let Connection::Http2(connection) = &connection {
             let mut connections = self.connections.lock();
-            connections.shared.push(connection.clone());
-            self.sweep(&mut connections);
+            connections.follow(&self.connector);
+            if connections.may_keep(&certificates) {
+                connections.shared.push(connection.clone());
+                self.sweep(&mut connections);
+            }
         }
         self.speaks_http1.store(matches!(connection, Connection::Http1(_)), Release);
         Ok(connection)
@@ -242,7 +250,9 @@ impl Pool {
     fn keep(self: &Arc<Self>, connection: Http1Connection, idle: Duration) {
         let since = Instant::now();
         let mut connections = self.connections.lock();
-        if connections.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.has_waiting() {
+        connections.follow(&self.connector);
+        let is_current = connections.may_keep(&connection.certificates);
+        if is_current && connections.idle.len() < MAX_IDLE && !idle.is_zero() && !self.limit.has_waiting() {
             connections.idle.push(IdleConnection { connection, since, until: since + idle });
             self.sweep(&mut connections);
         }
@@ -260,6 +270,7 @@ impl Pool {
                 sleep(every).await;
                 let Some(pool) = pool.upgrade() else { return };
                 let (now, mut connections) = (Instant::now(), pool.connections.lock());
+                connections.follow(&pool.connector);
                 connections.idle.retain(|idle| idle.is_good(now));
                 connections.shared.retain(|connection| connection.is_good(now));
                 connections.is_swept = !(connections.idle.is_empty() && connections.shared.is_empty());
@@ -283,6 +294,20 @@ impl CloseIdle for Pool {
 }
 
 impl PooledConnections {
+    /// Gives up the connections that were opened with files that have changed since. Requests on them are not
+    /// disturbed.
+    fn follow(&mut self, connector: &Connector) {
+        let current = connector.certificates();
+        if !self.may_keep(&current) {
+            (self.certificates, self.idle, self.shared) = (current, Vec::new(), Vec::new());
+        }
+    }
+
+    /// Returns whether a connection that was opened with these certificates belongs to the others.
+    fn may_keep(&self, certificates: &Certificates) -> bool {
+        self.certificates.as_ref().map(Arc::as_ptr) == certificates.as_ref().map(Arc::as_ptr)
+    }
+
     /// Returns an HTTP/2 connection with room, opened at `since` or later.
     fn find_shared(&mut self, now: Instant, since: Option<Instant>) -> Option<Http2Connection> {
         self.shared.retain(|connection| connection.is_good(now));

@@ -1,63 +1,123 @@
-//! What connections to an origin accept: no TLS, or the authorities that a group trusts.
+//! What connections to an https origin prove and accept. It follows its files.
 
+use crate::config::watched_file::{Watched, WatchedFiles};
 use meshcache_protocol::groups::{self, OriginHost};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-/// Whether connections use TLS, and what they accept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Trust {
-    /// No TLS.
-    Plain,
-    /// TLS with these authorities, PEM; `None`: the system's.
-    Tls { ca: Option<Vec<u8>>, http2: bool },
+/// The files of certificates and keys. Origins with the same ones share their last good content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Trust {
+    /// `None`: the system's authorities.
+    pub(super) ca: Option<PathBuf>,
+    /// A client certificate, and its key.
+    pub(super) client: Option<(PathBuf, PathBuf)>,
+    pub(super) http2: bool,
 }
 
+/// The configuration of TLS that a connection was opened with; `None`: without TLS.
+pub(super) type Certificates = Option<Arc<ClientConfig>>;
+
 impl Trust {
-    pub(super) fn of(origin: &groups::Origin) -> Result<Self, String> {
-        if origin.url.scheme() != "https" {
-            return Ok(Self::Plain);
-        }
-        let read = |path: &str| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
-        let ca = origin.ca().map(read).transpose()?;
-        // HTTP/2 has one authority, that of the connection: another Host needs HTTP/1.1.
-        Ok(Self::Tls { ca, http2: origin.host == OriginHost::Origin })
+    /// Returns that of an origin; `None`: it is not https.
+    pub(super) fn of(origin: &groups::Origin) -> Option<Self> {
+        let client = origin.tls.cert.as_ref().zip(origin.tls.key.as_ref());
+        (origin.url.scheme() == "https").then(|| Self {
+            ca: origin.ca().map(PathBuf::from),
+            client: client.map(|(cert, key)| (cert.into(), key.into())),
+            // HTTP/2 has one authority, that of the connection: another Host needs HTTP/1.1.
+            http2: origin.host == OriginHost::Origin,
+        })
     }
 
-    /// Returns the configuration of TLS, where it is used.
-    pub(super) fn config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
-        let Self::Tls { ca, http2 } = self else { return Ok(None) };
-        let roots = match ca {
-            Some(pem) => parse_roots(pem)?,
+    /// Returns that of a token server; `None`: it is not https. HTTP/1.1 will do for a request now and then.
+    pub(super) fn of_token_server(config: &groups::OAuth2) -> Option<Self> {
+        let client = config.tls.cert.as_ref().zip(config.tls.key.as_ref());
+        config.token_url.is_https().then(|| Self {
+            ca: config.tls.ca.as_ref().map(PathBuf::from),
+            client: client.map(|(cert, key)| (cert.into(), key.into())),
+            http2: false,
+        })
+    }
+
+    /// Reads the files, now and when they change.
+    pub(super) fn open(&self, files: &WatchedFiles) -> Result<Arc<Watched<ClientConfig>>, String> {
+        let this = self.clone();
+        let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
+        files.open(self.ca.iter().chain(client).cloned().collect(), move |contents| this.config(contents))
+    }
+
+    /// Makes the configuration of TLS of the files' contents.
+    fn config(&self, contents: &[Vec<u8>]) -> Result<ClientConfig, String> {
+        let mut contents = contents.iter().map(Vec::as_slice);
+        let roots = match self.ca {
+            Some(_) => parse_roots(contents.next().unwrap_or_default())?,
             None => system_roots()?,
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?;
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        if *http2 {
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots);
+        let mut config = match self.client {
+            None => builder.with_no_client_auth(),
+            Some(_) => {
+                let chain = certificates("cert", contents.next().unwrap_or_default())?;
+                let key = PrivateKeyDer::from_pem_slice(contents.next().unwrap_or_default())
+                    .map_err(|error| format!("key: no private key in PEM ({error})"))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+                    rustls::Error::InconsistentKeys(_) => "cert and key do not belong together".to_owned(),
+                    error => format!("cert and key: {error}"),
+                })?
+            }
+        };
+        if self.http2 {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        Ok(Some(Arc::new(config)))
+        Ok(config)
     }
 }
 
-pub(super) fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
+fn certificates(field: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(format!("{field}: contains no certificate")),
+        Ok(all) => Ok(all),
+        Err(error) => Err(format!("{field}: not PEM: {error}")),
+    }
+}
+
+fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
-        roots.add(certificate).map_err(|e| e.to_string())?;
+    for certificate in certificates("ca", pem)? {
+        roots.add(certificate).map_err(|error| format!("ca: {error}"))?;
     }
-    if roots.is_empty() { Err("contains no certificate".into()) } else { Ok(roots) }
+    Ok(roots)
 }
 
-pub(super) fn system_roots() -> Result<RootCertStore, String> {
+fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() { Err(format!("no authorities of the system found ({:?})", found.errors)) } else { Ok(roots) }
+}
+
+/// TLS to one origin.
+pub(super) struct Tls {
+    pub(super) config: Arc<Watched<ClientConfig>>,
+    /// The name that its certificate must have.
+    pub(super) name: ServerName<'static>,
+    pub(super) may_be_http2: bool,
+}
+
+impl Tls {
+    /// Returns a name for certificates: a DNS name, or an IP address, in brackets or not.
+    pub(super) fn name(host: &str) -> Result<ServerName<'static>, String> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        ServerName::try_from(bare)
+            .map_err(|_| format!("`{host}` is not a name for a certificate (a DNS name, or an IP address)"))
+    }
 }

@@ -8,9 +8,9 @@ use crate::{
         reply::{empty, text, with_field},
         request_body::ControlBodies,
     },
-    server::{Handler, TOO_MANY_FIELDS},
+    server::{Handler, TOO_MANY_FIELDS, watched::watched},
     settings::Port,
-    telemetry::request_metrics::RequestMetrics,
+    telemetry::{request_end::RequestEnds, request_metrics::RequestMetrics},
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -31,6 +31,8 @@ pub struct DataPort {
     pub(crate) bodies: Arc<ControlBodies>,
     /// Records plain clients' requests.
     pub(crate) requests: Option<Arc<RequestMetrics>>,
+    /// What wants to know of requests that have ended.
+    pub(crate) ends: Option<Arc<RequestEnds>>,
 }
 
 impl Handler for DataPort {
@@ -41,14 +43,7 @@ impl Handler for DataPort {
         if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
-        let Some(requests) = self.requests.as_ref().filter(|_| !request.headers().contains_key(wire::header::WIRE))
-        else {
-            return lookup::answer(&self.cache, Port::Data, request).await;
-        };
-        let (began, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
-        let response = lookup::answer(&self.cache, Port::Data, request).await;
-        requests.record(method.as_str(), response.status().as_u16(), uri.path(), began.elapsed());
-        response
+        watched(self.ends.as_ref(), Port::Data, request, |request| self.answer(request)).await
     }
 
     fn reject(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -65,6 +60,17 @@ pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Res
 }
 
 impl DataPort {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let Some(requests) = self.requests.as_ref().filter(|_| !request.headers().contains_key(wire::header::WIRE))
+        else {
+            return lookup::answer(&self.cache, Port::Data, request).await;
+        };
+        let (began, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
+        let response = lookup::answer(&self.cache, Port::Data, request).await;
+        requests.record(method.as_str(), response.status().as_u16(), uri.path(), began.elapsed());
+        response
+    }
+
     async fn control(&self, request: Request<Body>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
             return invalidation::answer(&self.cache, Port::Data, request).await;

@@ -13,6 +13,7 @@ mod peer;
 mod ports;
 #[cfg(feature = "program")]
 mod status;
+mod watched;
 
 #[cfg(feature = "program")]
 pub use admin::AdminPort;

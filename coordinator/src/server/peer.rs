@@ -16,8 +16,9 @@ use crate::{
         request_body::ControlBodies,
     },
     purge::{Behind, PurgeCall, Purger},
-    server::{Handler, data::too_many_fields},
+    server::{Handler, data::too_many_fields, watched::watched},
     settings::{PeerTrust, Port},
+    telemetry::request_end::RequestEnds,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -53,6 +54,8 @@ pub struct PeerPort {
     pub pushes: Arc<Semaphore>,
     /// Bodies of control calls with a token.
     pub(crate) bodies: Arc<ControlBodies>,
+    /// What wants to know of requests that have ended.
+    pub(crate) ends: Option<Arc<RequestEnds>>,
 }
 
 impl Handler for PeerPort {
@@ -81,7 +84,8 @@ impl PeerPort {
         if request.uri().path().starts_with(paths::CONTROL) {
             return self.control(request).await;
         }
-        lookup::answer(&self.cache, Port::Peer, request).await
+        watched(self.ends.as_ref(), Port::Peer, request, |request| lookup::answer(&self.cache, Port::Peer, request))
+            .await
     }
 
     fn admits(&self, request: &Request<Body>) -> bool {

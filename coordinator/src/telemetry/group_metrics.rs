@@ -8,11 +8,15 @@ use crate::{
         register::{counters, gauges, histograms},
         slowest_peer::SlowestPeer,
         token_metrics::{TokenFamilies, TokenMetrics},
+        trace::note_outcome,
     },
 };
 use meshcache_protocol::{Reason, reason::AnyReason};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 /// The metrics with a label `group`: a [`GroupMetrics`] is a child of each.
 pub(super) struct Families {
@@ -188,6 +192,7 @@ impl Families {
 
 /// One group's metrics. The fields are groupcache's statistics under groupcache's names.
 pub struct GroupMetrics {
+    name: Arc<str>,
     /// Requests looked up.
     pub gets: IntCounter,
     /// Requests answered from this coordinator's store.
@@ -256,6 +261,7 @@ impl GroupMetrics {
             families.origin_failures.with_label_values(&[name, reason.label()]);
         }
         Self {
+            name: name.into(),
             gets: counter(&families.gets),
             hits: counter(&families.hits),
             peer_loads: counter(&families.peer_loads),
@@ -288,12 +294,15 @@ impl GroupMetrics {
 
     /// Counts a request by its outcome and the reason for it.
     pub fn count_request(&self, outcome: &'static str, reason: impl Into<AnyReason>) {
-        self.requests.inc([outcome, reason.into().label()]);
+        let reason = reason.into();
+        self.requests.inc([outcome, reason.label()]);
+        note_outcome(&self.name, outcome, Some(reason));
     }
 
     /// Counts a request without a reason.
     pub fn count_response(&self, outcome: &'static str) {
         self.requests.inc([outcome, ""]);
+        note_outcome(&self.name, outcome, None);
     }
 
     /// Returns how many requests clients have made, and how many of them the service did not see. That may be negative:

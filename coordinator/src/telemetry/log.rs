@@ -1,5 +1,6 @@
 //! The log: one line per event, on stderr. As text: the time, the level, the event, then fields as logfmt has them.
 
+use crate::telemetry::trace::{TraceContext, current_ids};
 use clap::ValueEnum;
 use std::{
     env,
@@ -7,17 +8,21 @@ use std::{
     fmt::{self as text, Debug},
     io::{self, IsTerminal},
 };
-use tracing::field::{Field, Visit};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
     Layer,
     field::RecordFields,
     filter::{LevelFilter, Targets},
     fmt::{
-        self,
+        self, FmtContext, FormatEvent,
         format::{FormatFields, Writer},
     },
     layer::SubscriberExt,
     registry,
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
@@ -64,10 +69,37 @@ pub fn init(format: LogFormat, level: LogLevel) {
             .with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref()))
             .fmt_fields(Logfmt)
             .boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .map_event_format(WithIds)
+            .boxed(),
     };
     // Fails only where a log has been set up before, as in tests.
     let _ = registry().with(lines.with_filter(filter)).try_init();
+}
+
+/// JSON with the ids of the trace that a line belongs to.
+struct WithIds<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for WithIds<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> text::Result {
+        let Some(TraceContext { trace, span, .. }) = current_ids() else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        let line = line.trim_end();
+        let fields = line.strip_suffix('}').unwrap_or(line);
+        writeln!(writer, "{fields},\"trace_id\":\"{trace:032x}\",\"span_id\":\"{span:016x}\"}}")
+    }
 }
 
 /// Returns whether to use colours: on a terminal, unless NO_COLOR is set (no-color.org).

@@ -12,6 +12,7 @@ use crate::{
         namespaces::Namespaces,
         register::{counter, counters, gauge, gauges},
         request_metrics::{Buckets, RequestMetrics},
+        span_metrics::SpanCounters,
     },
 };
 use meshcache_protocol::Reason;
@@ -63,6 +64,8 @@ pub struct Metrics {
     pushed: IntCounterVec,
     received: IntCounterVec,
     limits: LimitCounters,
+    /// Recorded spans, by what became of them.
+    pub(crate) spans: SpanCounters,
     waiters: IntGauge,
     heads: IntGauge,
     inflight_body_bytes: IntGauge,
@@ -185,6 +188,12 @@ impl Metrics {
             peeks_answered,
             pushed,
             received,
+            spans: SpanCounters::new(&counters(
+                to,
+                "meshcache_spans_total",
+                "Recorded spans of traces, by what became of them.",
+                &["outcome"],
+            )?),
             limits: LimitCounters::new(&counters(
                 to,
                 "meshcache_limits_met_total",

@@ -8,9 +8,15 @@ pub(crate) mod limits;
 pub mod log;
 pub mod metrics;
 pub mod namespaces;
+mod noted;
 mod register;
+pub(crate) mod request_end;
 pub mod request_metrics;
 mod slowest_peer;
+mod span_metrics;
 #[cfg(test)]
 mod tests;
 mod token_metrics;
+pub(crate) mod trace;
+#[cfg(feature = "program")]
+pub mod traces;

@@ -61,7 +61,11 @@ pub struct Running {
 
 impl Running {
     pub async fn start(arguments: &[&str]) -> Self {
-        let coordinator = Coordinator::start(config(arguments)).await.unwrap();
+        Self::with(config(arguments)).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let coordinator = Coordinator::start(config).await.unwrap();
         let ports = coordinator.ports().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -132,20 +136,22 @@ pub struct Origin {
     pub url: String,
     pub asked: Arc<AtomicUsize>,
     pub released: Arc<tokio::sync::Notify>,
+    heads: Arc<std::sync::Mutex<Vec<http::HeaderMap>>>,
 }
 
 impl Origin {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let origin = Self { url, asked: Arc::default(), released: Arc::default() };
-        let (asked, released) = (origin.asked.clone(), origin.released.clone());
+        let origin = Self { url, asked: Arc::default(), released: Arc::default(), heads: Arc::default() };
+        let (asked, released, heads) = (origin.asked.clone(), origin.released.clone(), origin.heads.clone());
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (asked, released) = (asked.clone(), released.clone());
+                let (asked, released, heads) = (asked.clone(), released.clone(), heads.clone());
                 let answer = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let (asked, released) = (asked.clone(), released.clone());
+                    heads.lock().unwrap().push(request.headers().clone());
                     async move {
                         asked.fetch_add(1, Ordering::SeqCst);
                         if request.uri().path() == "/wait" {
@@ -170,6 +176,12 @@ impl Origin {
             }
         });
         origin
+    }
+
+    /// The values of a field in the requests that had it, the first request first.
+    pub fn received(&self, name: &str) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        heads.iter().filter_map(|head| Some(head.get(name)?.to_str().unwrap().to_owned())).collect()
     }
 }
 

@@ -188,6 +188,9 @@ mod tests {
         .unwrap();
         let group = groups.named("g0").unwrap();
         assert!(group.drops(b"x-key") && !group.drops(b"authorization"));
+        let anonymous = json!({"request": {"drop": ["*"]}, "origin": {"headers": {"x-key": {"file": "/key"}}}});
+        let anonymous = Groups::new(config(&[anonymous])).unwrap();
+        assert!(anonymous.named("g0").unwrap().drops(b"authorization"), "loads are not the client's");
         let own = [(&b"authorization"[..], &b"mine"[..])];
         let request = Request::read(b"GET", b"http", b"h", b"/", &own).unwrap();
         assert_eq!(group.bypass_reason(&request), Some(crate::Reason::BypassHeader));

@@ -156,6 +156,25 @@ fn a_file_of_ones_own_can_be_mounted_for_origin_ca_and_a_registry_may_end_in_a_s
 }
 
 #[test]
+fn a_secret_with_credentials_of_an_origin_is_mounted_and_named_in_a_group() {
+    let values = |header: &str| {
+        format!(
+            "extraVolumes: [{{name: prices, secret: {{secretName: prices-credentials}}}}]\n\
+             extraVolumeMounts: [{{name: prices, mountPath: /etc/meshcache/prices, readOnly: true}}]\n\
+             groups: [{{name: prices, match: {{hosts: [p.test]}}, callers: [\"*\"], \
+             origin: {{url: \"https://p.test\", headers: {{x-api-key: {{{header}}}}}}}}}]\n"
+        )
+    };
+    let rendered = serde_json::to_string(&chart::objects(&values("file: /etc/meshcache/prices/api-key")).unwrap());
+    let rendered = rendered.unwrap();
+    for part in ["\"secretName\":\"prices-credentials\"", "file: /etc/meshcache/prices/api-key"] {
+        assert!(rendered.contains(part), "{part}: {rendered}");
+    }
+    let refused = chart::objects(&values("value: the-key-itself")).unwrap_err();
+    assert!(refused.contains("x-api-key") && !refused.contains("the-key-itself"), "{refused}");
+}
+
+#[test]
 fn what_comments_refer_to_is_there() {
     for file in [
         "charts/meshcache/values.yaml",
@@ -163,6 +182,7 @@ fn what_comments_refer_to_is_there() {
         "envoy/front.yaml",
         "envoy/sidecar.yaml",
         "envoy/kubernetes.yaml",
+        "envoy/credentials.yaml",
     ] {
         let text = std::fs::read_to_string(artifact::file(file)).unwrap();
         let pages: Vec<&str> = text

@@ -1,6 +1,9 @@
 //! The task's side of a flight.
 
-use crate::cache::flight::table::{Flight, FlightResult, FlightState, SharedFlights};
+use crate::{
+    cache::flight::table::{Flight, FlightResult, FlightState, SharedFlights},
+    telemetry::trace::TraceContext,
+};
 use meshcache_protocol::{Hash, Key};
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -28,6 +31,11 @@ impl<T: Clone> FlightGuard<T> {
     /// Flags the flight as one that asks the origin only.
     pub(crate) fn mark_loading(&self) {
         self.state.loads.store(true, Relaxed);
+    }
+
+    /// Names the span of its load, for those who wait.
+    pub(crate) fn set_span(&self, span: TraceContext) {
+        let _ = self.state.span.set(span);
     }
 
     /// Waits until no other flight for the key is in progress, then takes its place in the table. Returns for how long

@@ -3,6 +3,7 @@
 use crate::{
     bounded_lru::bounded_lru,
     cache::flight::join_condition::{FlightNumbers, JoinCondition},
+    telemetry::trace::TraceContext,
 };
 use lru::LruCache;
 use meshcache_protocol::{Hash, Key};
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize},
     },
 };
@@ -63,6 +64,8 @@ pub(super) struct FlightState {
     pub(super) loads: AtomicBool,
     /// A request may come for the result after completion: it has a ticket, or it wakes later from the flight before.
     pub(super) is_awaited: AtomicBool,
+    /// The span of its load, if that is recorded.
+    pub(super) span: OnceLock<TraceContext>,
 }
 
 pub(super) struct FlightResult<T> {

@@ -1,8 +1,11 @@
 //! One request that waits for a flight.
 
-use crate::cache::flight::{
-    join_condition::Role,
-    table::{Flight, FlightState, SharedFlights},
+use crate::{
+    cache::flight::{
+        join_condition::Role,
+        table::{Flight, FlightState, SharedFlights},
+    },
+    telemetry::trace::TraceContext,
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::{
@@ -57,6 +60,14 @@ impl<T> Waiter<T> {
             state: Arc::default(),
             shared: shared.clone(),
         }
+    }
+}
+
+impl<T> Waiter<T> {
+    /// Returns what tells of the span of the flight's load.
+    pub(crate) fn load_span(&self) -> impl Fn() -> Option<TraceContext> + use<T> {
+        let state = self.state.clone();
+        move || state.span.get().copied()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         head::{CONDITIONAL_FIELDS, RequestHead},
     },
     origin::Failure,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, trace::current_trace},
 };
 use arc_swap::ArcSwap;
 use credentials::Needs;
@@ -147,7 +147,8 @@ impl PeerClient {
     ) -> Result<(Verdict, Response<Incoming>), Failure> {
         let link = self.link(peer)?;
         let proof = self.proof(Needs::Reach)?;
-        let request = hop_request(peer, head, question, proof, is_load).ok_or(Failure::Internal)?;
+        let mut request = hop_request(peer, head, question, proof, is_load).ok_or(Failure::Internal)?;
+        let mut span = current_trace().client(&mut request);
         let verdict = |response: &Response<Incoming>| {
             response.headers().get(header::OUTCOME).and_then(|outcome| Verdict::parse(outcome.as_bytes()))
         };
@@ -157,6 +158,14 @@ impl PeerClient {
         match &answer {
             Ok(_) => self.record_answer(&link, Call::Question),
             Err(failure) => self.record_failure(&link, Call::Question, *failure),
+        }
+        match (&mut span, &answer) {
+            (Some(span), Ok((verdict, response))) => {
+                span.set_status(response.status());
+                span.set("meshcache.outcome", verdict.outcome.label().into());
+            }
+            (Some(span), Err(failure)) => span.fail(failure.label()),
+            (None, _) => {}
         }
         answer
     }

@@ -2,7 +2,10 @@
 
 use crate::{
     http::body::Body,
-    origin::oauth2::{assertion::Signer, form, token_tls::TokenTls},
+    origin::{
+        oauth2::{assertion::Signer, form},
+        trust::Trust,
+    },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{
@@ -19,8 +22,10 @@ pub(super) struct Client {
     pub(super) authentication: Authentication,
     /// `scope`, `audience`, `resource` and further fields, in this order.
     pub(super) fields: Vec<(String, String)>,
-    /// `None`: no TLS.
-    pub(super) tls: Option<TokenTls>,
+    /// The files of TLS, which connections follow; `None`: no TLS.
+    pub(super) trust: Option<Trust>,
+    /// The name in the server's certificate. `None`: the URL's.
+    pub(super) server_name: Option<String>,
     /// A token's life, where the server does not say.
     pub(super) lifetime: Duration,
     /// The longest time until a token is there.
@@ -116,7 +121,8 @@ mod tests {
             id: "me:too".into(),
             authentication,
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            tls: None,
+            trust: None,
+            server_name: None,
             lifetime: Duration::ZERO,
             timeout: Duration::ZERO,
         }

@@ -12,16 +12,17 @@ use crate::{
             assertion::Signer,
             client::{Authentication, Client, Secret},
             source::{TokenSource, Users},
-            token_tls::TokenTls,
         },
         pool::{Lifetimes, Pool},
         resolver::Resolver,
+        trust::{Tls, Trust},
     },
     telemetry::metrics::GroupMetrics,
 };
 use http::Uri;
 use meshcache_protocol::groups::{ClientAuthMethod, OAuth2};
 use parking_lot::Mutex;
+use rustls::ClientConfig;
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -53,13 +54,16 @@ impl ClientFiles {
     ) -> Result<Self, String> {
         let users = Arc::<Users>::default();
         let proof = config.client_secret_file.iter().chain(&config.key_file);
-        let tls = [&config.tls.ca, &config.tls.cert, &config.tls.key].into_iter().flatten();
-        let paths: Vec<PathBuf> = proof.chain(tls).map(PathBuf::from).collect();
+        let paths: Vec<PathBuf> = proof.map(PathBuf::from).collect();
+        if let Some(name) = &config.tls.server_name {
+            Tls::name(name).map_err(|what| format!("tls.serverName: {what}"))?;
+        }
+        let certificates = Trust::of_token_server(config).map(|trust| trust.open(files)).transpose()?;
         let (config, sources, limit, shared) = (config.clone(), sources.clone(), limit.clone(), users.clone());
         let before = Mutex::new(Weak::<TokenSource>::new());
         let source = files.open(paths, move |contents| {
-            let mut contents = contents.iter().map(Vec::as_slice);
-            let source = sources.source(client(&config, &mut contents)?, &limit)?;
+            let proof = contents.first().map_or(&[][..], Vec::as_slice);
+            let source = sources.source(client(&config, proof)?, certificates.as_ref(), &limit)?;
             let before = std::mem::replace(&mut *before.lock(), Arc::downgrade(&source)).upgrade();
             if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, &source)) {
                 source.inherit(&before);
@@ -82,38 +86,41 @@ impl ClientFiles {
 }
 
 impl TokenSources {
-    fn source(&self, client: Client, limit: &Arc<ConnectionLimit>) -> Result<Arc<TokenSource>, String> {
+    fn source(
+        &self,
+        client: Client,
+        certificates: Option<&Arc<Watched<ClientConfig>>>,
+        limit: &Arc<ConnectionLimit>,
+    ) -> Result<Arc<TokenSource>, String> {
         let mut sources = self.0.lock();
         sources.retain(|_, source| source.strong_count() > 0);
         if let Some(source) = sources.get(&client).and_then(Weak::upgrade) {
             return Ok(source);
         }
-        let name = client.tls.as_ref().and_then(|tls| tls.name.clone());
-        let tls = client.tls.as_ref().map(TokenTls::config).transpose()?;
         let authority = client.url.authority().ok_or("tokenUrl has no host")?;
-        let connector = Connector::new(authority, tls, Resolver::system(), limit.clone())?.named(name);
+        let tls = certificates.map(|config| {
+            let name = Tls::name(client.server_name.as_deref().unwrap_or(authority.host()))?;
+            Ok::<_, String>(Tls { config: config.clone(), name, may_be_http2: false })
+        });
+        let connector = Connector::new(authority, tls.transpose()?, Resolver::system(), limit.clone());
         let source = TokenSource::new(client.clone(), Pool::new(connector, LIFETIMES));
         sources.insert(client, Arc::downgrade(&source));
         Ok(source)
     }
 }
 
-/// Returns the client of a configuration. The file of its proof is the first of `contents`.
-fn client<'c>(config: &OAuth2, contents: &mut impl Iterator<Item = &'c [u8]>) -> Result<Client, String> {
-    let mut secret = || {
-        let secret = without_newline(contents.next().unwrap_or_default());
-        match std::str::from_utf8(secret) {
-            Ok("") | Err(_) => Err("clientSecretFile has no text".to_owned()),
-            Ok(secret) => Ok(Secret(secret.to_owned())),
-        }
+/// Returns the client of a configuration. `proof`: the content of the file by which it proves itself.
+fn client(config: &OAuth2, proof: &[u8]) -> Result<Client, String> {
+    let secret = || match std::str::from_utf8(without_newline(proof)) {
+        Ok("") | Err(_) => Err("clientSecretFile has no text".to_owned()),
+        Ok(secret) => Ok(Secret(secret.to_owned())),
     };
     let authentication = match config.method {
         ClientAuthMethod::ClientSecretBasic => Authentication::Basic(secret()?),
         ClientAuthMethod::ClientSecretPost => Authentication::Post(secret()?),
         ClientAuthMethod::TlsClientAuth => Authentication::Tls,
         ClientAuthMethod::PrivateKeyJwt => {
-            let signer = Signer::new(contents.next().unwrap_or_default(), config.algorithm)
-                .map_err(|what| format!("keyFile {what}"))?;
+            let signer = Signer::new(proof, config.algorithm).map_err(|what| format!("keyFile {what}"))?;
             let audience = config.assertion_audience.clone().unwrap_or_else(|| config.token_url.to_string());
             Authentication::Jwt { signer: Arc::new(signer), key_id: config.key_id.clone(), audience }
         }
@@ -130,7 +137,8 @@ fn client<'c>(config: &OAuth2, contents: &mut impl Iterator<Item = &'c [u8]>) ->
         id: config.client_id.clone(),
         authentication,
         fields,
-        tls: TokenTls::new(config, contents)?,
+        trust: Trust::of_token_server(config),
+        server_name: config.tls.server_name.clone(),
         lifetime: config.lifetime.duration(),
         timeout: config.timeout.duration(),
     })

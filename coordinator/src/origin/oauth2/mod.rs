@@ -12,7 +12,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token;
-mod token_tls;
 
 pub(super) use client_files::{ClientFiles, TokenSources};
 pub(super) use source::TokenSource;

@@ -78,13 +78,14 @@ fn source(authority: &Authority, timeout: Duration) -> Arc<TokenSource> {
         id: "me".into(),
         authentication: Authentication::Basic(Secret("hunter2".into())),
         fields: Vec::new(),
-        tls: None,
+        trust: None,
+        server_name: None,
         lifetime: Duration::from_secs(300),
         timeout,
     };
     let lifetimes = Lifetimes { idle: Duration::ZERO, max_age: LONG, keep_alive: Lifetimes::ALIVE };
     let limit = ConnectionLimit::new(100, Metrics::new().unwrap());
-    let connector = Connector::new(authority, None, Resolver::system(), limit).unwrap();
+    let connector = Connector::new(authority, None, Resolver::system(), limit);
     TokenSource::new(client, Pool::new(connector, lifetimes))
 }
 

@@ -30,13 +30,13 @@ impl Host {
     }
 
     /// A pool that opens a connection for each request.
-    fn pool(&self, trust: &Trust) -> Arc<Pool> {
+    fn pool(&self, tls: Option<Tls>) -> Arc<Pool> {
         let count = self.count;
         let resolver = Resolver::new(move |_| {
             Box::pin(async move { Ok((1..=count).map(|n| SocketAddr::from(([127, 0, 0, n], 0))).collect()) })
         });
         let origin = format!("service.test:{}", self.port).parse().unwrap();
-        let connector = Connector::new(&origin, trust.config().unwrap(), resolver, self.limit.clone()).unwrap();
+        let connector = Connector::new(&origin, tls, resolver, self.limit.clone());
         Pool::new(connector, Lifetimes { idle: Duration::ZERO, ..lifetimes() })
     }
 
@@ -75,7 +75,7 @@ async fn an_address_that_refuses_costs_no_request_and_the_others_take_turns() {
     drop(first);
     host.serve(2).await;
     host.serve(3).await;
-    let pool = host.pool(&Trust::Plain);
+    let pool = host.pool(None);
     assert_eq!(answers(&pool, 20).await.concat(), "2".repeat(10) + &"3".repeat(10));
     assert!((1..=3).contains(&host.failed(1)), "it rests: {}", host.failed(1));
     assert_eq!((host.failed(2), host.failed(3)), (0, 0));
@@ -97,14 +97,14 @@ async fn an_address_that_is_silent_is_not_waited_for() {
         queued.push(stream);
     }
     host.serve(2).await;
-    let pool = host.pool(&Trust::Plain);
+    let pool = host.pool(None);
     assert_eq!(answers(&pool, 20).await.concat(), "2".repeat(20));
     assert!((1..=2).contains(&host.failed(1)), "it rests: {}", host.failed(1));
 }
 
 #[tokio::test]
 async fn an_address_whose_tls_is_wrong_or_silent_is_passed_over() {
-    let (trust, acceptor) = http2::certified_for("service.test", b"http/1.1");
+    let (tls, acceptor) = http2::certified_for("service.test", b"http/1.1");
     let (_, strangers) = http2::certified_for("service.test", b"http/1.1");
     let (host, first) = Host::new(4).await;
     // No TLS, TLS that hangs, and a certificate of another authority.
@@ -127,7 +127,7 @@ async fn an_address_whose_tls_is_wrong_or_silent_is_passed_over() {
         })
         .await;
     }
-    let pool = host.pool(&trust);
+    let pool = host.pool(Some(tls));
     assert_eq!(answers(&pool, 20).await.concat(), "4".repeat(20));
     for n in 1..=3 {
         assert!((1..=3).contains(&host.failed(n)), "{n} rests: {}", host.failed(n));
@@ -139,7 +139,7 @@ async fn an_address_whose_tls_is_wrong_or_silent_is_passed_over() {
 async fn where_no_address_answers_the_first_failure_is_told_with_its_address() {
     let (host, first) = Host::new(3).await;
     drop(first);
-    let pool = host.pool(&Trust::Plain);
+    let pool = host.pool(None);
     let error = send(&pool, "GET").await.unwrap_err();
     assert_eq!(error.failure, Failure::Connect);
     assert!(error.cause.starts_with("127.0.0.") && error.cause.contains("refused"), "{}", error.cause);

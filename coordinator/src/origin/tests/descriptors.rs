@@ -5,8 +5,8 @@ use super::*;
 /// Returns a pool under this limit.
 fn limited_pool(origin: SocketAddr, limit: &Arc<ConnectionLimit>) -> Arc<Pool> {
     let authority: Authority = origin.to_string().parse().unwrap();
-    let connector = Connector::new(&authority, Trust::Plain.config().unwrap(), Resolver::system(), limit.clone());
-    Pool::new(connector.unwrap(), lifetimes())
+    let connector = Connector::new(&authority, None, Resolver::system(), limit.clone());
+    Pool::new(connector, lifetimes())
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@ use super::*;
 use hyper::server::conn::http2;
 
 /// Returns an authority, and TLS for `localhost` signed by it.
-fn certified(protocol: &[u8]) -> (Trust, TlsAcceptor) {
+fn certified(protocol: &[u8]) -> (Tls, TlsAcceptor) {
     certified_for("localhost", protocol)
 }
 
 /// Returns an authority, and TLS for this name signed by it.
-pub(super) fn certified_for(name: &str, protocol: &[u8]) -> (Trust, TlsAcceptor) {
+pub(super) fn certified_for(name: &str, protocol: &[u8]) -> (Tls, TlsAcceptor) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.distinguished_name.push(rcgen::DnType::CommonName, "authority of the tests");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -22,7 +22,15 @@ pub(super) fn certified_for(name: &str, protocol: &[u8]) -> (Trust, TlsAcceptor)
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
     config.alpn_protocols = vec![protocol.to_vec()];
-    (Trust::Tls { ca: Some(authority.pem().into_bytes()), http2: true }, TlsAcceptor::from(Arc::new(config)))
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let trust = Trust { ca: Some(ca.path().into()), http2: true, ..Trust::default() };
+    let tls = Tls {
+        config: trust.open(&WatchedFiles::default()).unwrap(),
+        name: Tls::name(name).unwrap(),
+        may_be_http2: true,
+    };
+    (tls, TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Returns a pool for an https origin.
@@ -31,7 +39,7 @@ async fn https_pool<F: Future<Output = ()> + Send + 'static>(
     lifetimes: Lifetimes,
     on: impl Fn(usize, TlsStream<TcpStream>) -> F + Clone + Send + Sync + 'static,
 ) -> (Arc<Pool>, Arc<AtomicUsize>) {
-    let (trust, acceptor) = certified(protocol);
+    let (tls, acceptor) = certified(protocol);
     let (address, connections) = scripted(listener().await, move |n, stream| {
         let (acceptor, on) = (acceptor.clone(), on.clone());
         async move {
@@ -43,13 +51,13 @@ async fn https_pool<F: Future<Output = ()> + Send + 'static>(
     .await;
     let origin = format!("localhost:{}", address.port()).parse().unwrap();
     let resolver = Resolver::new(|_| Box::pin(async { Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]) }));
-    (pool(&origin, &trust, lifetimes, resolver), connections)
+    (pool(&origin, Some(tls), lifetimes, resolver), connections)
 }
 
-type ServiceResult = Result<Response<Full<Bytes>>, Infallible>;
+pub(super) type ServiceResult = Result<Response<Full<Bytes>>, Infallible>;
 
 /// Serves HTTP/2 with this many streams.
-async fn serve<F: Future<Output = ServiceResult> + Send + 'static>(
+pub(super) async fn serve<F: Future<Output = ServiceResult> + Send + 'static>(
     stream: TlsStream<TcpStream>,
     streams: u32,
     answer: impl Fn(Request<Incoming>) -> F,
@@ -185,7 +193,7 @@ async fn a_herd_opens_one_http2_connection_and_fails_once_where_there_is_none() 
     let (strangers, _) = certified(b"h2");
     let resolver = Resolver::new(|_| Box::pin(async { Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]) }));
     let untrusted =
-        self::pool(&format!("localhost:{}", address.port()).parse().unwrap(), &strangers, lifetimes(), resolver);
+        self::pool(&format!("localhost:{}", address.port()).parse().unwrap(), Some(strangers), lifetimes(), resolver);
     for one in herd(&untrusted) {
         assert_eq!(one.await.unwrap(), Err(Failure::Tls));
     }

@@ -5,8 +5,10 @@ mod descriptors;
 mod http1;
 mod http2;
 mod resolving;
+mod tls;
 
 use crate::{
+    config::watched_file::WatchedFiles,
     http::body::Body,
     origin::{
         connect::Connector,
@@ -14,7 +16,7 @@ use crate::{
         failure::{Failure, OriginError},
         pool::{Lifetimes, Pool, RequestConnection},
         resolver::Resolver,
-        trust::Trust,
+        trust::{Tls, Trust},
     },
     telemetry::metrics::Metrics,
 };
@@ -24,7 +26,11 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivateKeyDer};
+use rustls::{
+    ServerConfig,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use std::{
     convert::Infallible,
     future::Future,
@@ -51,13 +57,13 @@ fn lifetimes() -> Lifetimes {
     Lifetimes { idle: LONG, max_age: LONG, keep_alive: Lifetimes::ALIVE }
 }
 
-fn pool(origin: &Authority, trust: &Trust, lifetimes: Lifetimes, resolver: Resolver) -> Arc<Pool> {
+fn pool(origin: &Authority, tls: Option<Tls>, lifetimes: Lifetimes, resolver: Resolver) -> Arc<Pool> {
     let limit = ConnectionLimit::new(1000, Metrics::new().unwrap());
-    Pool::new(Connector::new(origin, trust.config().unwrap(), resolver, limit).unwrap(), lifetimes)
+    Pool::new(Connector::new(origin, tls, resolver, limit), lifetimes)
 }
 
 fn plain(origin: SocketAddr, lifetimes: Lifetimes) -> Arc<Pool> {
-    pool(&origin.to_string().parse().unwrap(), &Trust::Plain, lifetimes, Resolver::system())
+    pool(&origin.to_string().parse().unwrap(), None, lifetimes, Resolver::system())
 }
 
 async fn send(pool: &Arc<Pool>, method: &str) -> Result<String, OriginError> {

@@ -24,8 +24,8 @@ async fn a_name_that_moves_is_followed_although_its_connection_is_busy() {
         Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], 0))]) })
     });
     let origin = format!("service.test:{port}").parse().unwrap();
-    let young = pool(&origin, &Trust::Plain, Lifetimes { max_age: 500 * MS, ..lifetimes() }, resolver.clone());
-    let ageless = pool(&origin, &Trust::Plain, lifetimes(), resolver);
+    let young = pool(&origin, None, Lifetimes { max_age: 500 * MS, ..lifetimes() }, resolver.clone());
+    let ageless = pool(&origin, None, lifetimes(), resolver);
     for pool in [&young, &ageless] {
         assert_eq!(send(pool, "GET").await.unwrap(), "old");
     }
@@ -51,7 +51,7 @@ async fn a_name_without_an_address_and_a_port_without_a_listener_are_different_f
             let result = result.clone();
             Box::pin(async move { result.map_err(io::Error::from) })
         });
-        let error = send(&pool(&origin, &Trust::Plain, lifetimes(), resolver), "GET").await.unwrap_err();
+        let error = send(&pool(&origin, None, lifetimes(), resolver), "GET").await.unwrap_err();
         assert_eq!(error.failure, failure, "{}", error.cause);
         assert!(error.cause.contains(part), "{}", error.cause);
     }

@@ -54,7 +54,8 @@ impl TryFrom<BTreeMap<String, HeaderFile>> for OriginHeaders {
                 return Err(InvalidValue::new(&written, what));
             }
             if !header.prefix.bytes().all(|b| matches!(b, b' '..=b'~')) || header.prefix.starts_with(' ') {
-                return Err(InvalidValue::new(&header.prefix, "a prefix of a header's value (visible ASCII)"));
+                // It may be more than a prefix by mistake: it is not shown.
+                return Err(InvalidValue::new(&written, "a header with such a prefix: write visible ASCII"));
             }
             if lower.insert(name, header).is_some() {
                 return Err(InvalidValue::new(&written, "unique: the header stands there in two spellings"));
@@ -125,7 +126,7 @@ mod tests {
             ),
             (
                 json!({"x": {"file": "/a", "prefix": "a\n"}}),
-                "`a\n` is not a prefix of a header's value (visible ASCII)",
+                "`x` is not a header with such a prefix: write visible ASCII",
             ),
             (json!({"x": {"value": "a"}}), "unknown field `value`, expected `file` or `prefix`"),
             (json!({"x": {"prefix": "a"}}), "missing field `file`"),
