@@ -178,6 +178,80 @@ fn a_line_names_what_is_wrong_with_a_field() {
 }
 
 #[test]
+fn a_line_names_what_is_wrong_with_a_token_server() {
+    for (rest, line) in [
+        ("clientId: me, clientSecretFile: /s", "good"),
+        ("clientSecretFile: /s", "7: groups[0].origin.auth.oauth2: missing field `clientId`"),
+        (
+            "clientId: me",
+            "7: groups[0].origin.auth.oauth2.clientSecretFile: is missing: this method proves the client by its secret",
+        ),
+        (
+            "clientId: me, clientSecret: hunter2",
+            "7: groups[0].origin.auth.oauth2.clientSecret: unknown field `clientSecret`, expected one of tokenUrl, clientId, method, clientSecretFile, ",
+        ),
+        (
+            "clientId: me, clientSecretFile: /s, keyFile: /k",
+            "7: groups[0].origin.auth.oauth2.keyFile: is for `method: private_key_jwt`: leave it out, or write that",
+        ),
+        (
+            "clientId: me, method: client_secret_jwt",
+            "7: groups[0].origin.auth.oauth2.method: unknown variant `client_secret_jwt`, expected one of client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth",
+        ),
+        (
+            "clientId: me, method: tls_client_auth",
+            "7: groups[0].origin.auth.oauth2.tls.cert: is missing: `tls_client_auth` proves the client by it",
+        ),
+        (
+            "clientId: me, clientSecretFile: /s, timeout: soon",
+            "7: groups[0].origin.auth.oauth2.timeout: `soon` is not a duration (examples: 250ms, 10s, 1h30m, 7d)",
+        ),
+        (
+            "clientId: me, clientSecretFile: /s, scopes: a",
+            "7: groups[0].origin.auth.oauth2.scopes: expected a list ([..])",
+        ),
+    ] {
+        let text = format!(
+            "version: 1\ngroups:\n- name: a\n  match: {{hosts: [h]}}\n  callers: [\"*\"]\n  origin: {{url: \"https://o\", auth: {{\n    oauth2: {{tokenUrl: \"https://t/token\", {rest}}}}}}}\n"
+        );
+        let said = said(text.as_bytes());
+        assert!(said.starts_with(line), "{rest}: {said}");
+    }
+}
+
+#[test]
+fn a_line_names_what_is_wrong_with_the_files_of_an_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    std::fs::write(folder.path().join("text"), "no certificate").unwrap();
+    let at = folder.path().display();
+    let missing = "cannot be read: No such file or directory (os error 2)";
+    for (origin, line) in [
+        ("ca: $/none".to_owned(), format!("9: groups[1].origin.ca: {at}/none: {missing}")),
+        ("ca: $/text".to_owned(), format!("9: groups[1].origin.ca: {at}/text: ca: contains no certificate")),
+        ("tls: {ca: $/text}".to_owned(), format!("9: groups[1].origin.tls: {at}/text: ca: contains no certificate")),
+        ("tls: {cert: $/none, key: $/none}".to_owned(), format!("9: groups[1].origin.tls: {at}/none: {missing}")),
+        (
+            "tls: {cert: $/text, key: $/text}".to_owned(),
+            format!("9: groups[1].origin.tls: {at}/text, {at}/text: cert: contains no certificate"),
+        ),
+        (
+            "tls: {serverName: a b}".to_owned(),
+            "9: groups[1].origin.tls.serverName: `a b` is not a name for a certificate (a DNS name, or an IP address)"
+                .into(),
+        ),
+    ] {
+        let origin = origin.replace('$', &at.to_string());
+        let group = format!(
+            "- name: b\n  match: {{hosts: [i]}}\n  callers: [\"*\"]\n  origin: {{url: \"https://o\", {origin}}}\n"
+        );
+        std::fs::write(&path, format!("{HEAD}{group}")).unwrap();
+        let said = coordinator::check(&GroupSource::Path(path.clone()), Identity::None).map(|_| ()).unwrap_err();
+        assert_eq!(said.to_string().split_once(".yaml:").map(|(_, said)| said), Some(&*line));
+    }
+}
+
+#[test]
 fn a_line_names_what_is_wrong_with_a_file() {
     for (text, line) in [
         (&b""[..], "1: file: is empty"),

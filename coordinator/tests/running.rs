@@ -43,7 +43,15 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
     }
     let question = r#"{"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3}}}"#;
     send(running.ports.data, "POST", "/.meshcache/feed", &[], question).await;
-    let page = running.metrics().await;
+    // Metrics of what few groups have.
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&secret, "secret").unwrap();
+    let oauth2 =
+        serde_json::json!({"tokenUrl": "http://127.0.0.1:9", "clientId": "me", "clientSecretFile": secret.path()});
+    let group = serde_json::json!({"name": "a", "match": {"hosts": ["h"]}, "callers": ["*"], "origin": {"url": origin.url, "auth": {"oauth2": oauth2}}});
+    let (_folder, path) = file(&serde_json::json!({"version": 1, "groups": [group]}).to_string());
+    let with_tokens = Running::start(&["--config", &path]).await;
+    let page = running.metrics().await + &with_tokens.metrics().await;
     let exported: BTreeSet<String> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(str::to_owned).collect();
     let documented = documented();

@@ -51,7 +51,7 @@ pub fn envoy() -> PathBuf {
 }
 
 /// The target folder: this test's own program lies in `TARGET/PROFILE/` or `TARGET/PROFILE/deps/`.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let is_profile = |folder: &&Path| ["debug", "quick", "release"].iter().any(|profile| folder.ends_with(profile));
     let profile = program.ancestors().find(is_profile);

@@ -28,16 +28,21 @@ impl Credentials {
         Ok(Self { headers: headers.collect::<Result<_, _>>()? })
     }
 
-    /// Adds them to a request to the origin, in place of fields of these names. A request with Authorization of its own
-    /// passes as it is, and TRACE would show them to its client (RFC 9110 section 9.3.8).
+    /// Adds them to a request to the origin, in place of fields of these names.
     pub(super) fn add_to<B>(&self, request: &mut Request<B>) {
-        if request.headers().contains_key(AUTHORIZATION) || *request.method() == Method::TRACE {
+        if !gets_credentials(request) {
             return;
         }
         for (name, value) in &self.headers {
             request.headers_mut().insert(name, (*value.current()).clone());
         }
     }
+}
+
+/// Returns whether a request gets credentials. One with Authorization of its own passes as it is, and TRACE would show
+/// them to its client (RFC 9110 section 9.3.8).
+pub(super) fn gets_credentials<B>(request: &Request<B>) -> bool {
+    !request.headers().contains_key(AUTHORIZATION) && *request.method() != Method::TRACE
 }
 
 /// Returns the value of a header, which no debug output shows and no HTTP/2 connection keeps in its table.

@@ -4,11 +4,12 @@ use crate::{
     http::body::Body,
     origin::{
         connection::{Http2Stream, MAX_FIELDS},
-        credentials::Credentials,
+        credentials::{Credentials, gets_credentials},
         failure::{Failure, OriginError},
         getter::GetterOrigin,
         health::Health,
         idle_timeout::IdleTimeoutBody,
+        oauth2::ClientFiles,
         pool::{Pool, RequestConnection},
         upload::UploadEnd,
     },
@@ -38,6 +39,9 @@ impl Origin {
     }
 }
 
+/// A response, and the HTTP/2 stream on which it comes.
+pub(super) type Answered = (Response<Incoming>, Option<Http2Stream>);
+
 /// A group's origin over HTTP.
 #[derive(Clone)]
 pub(crate) struct HttpOrigin {
@@ -49,6 +53,7 @@ pub(crate) struct HttpOrigin {
     pub(super) scheme: http::uri::Scheme,
     pub(super) host: OriginHost,
     pub(super) credentials: Arc<Credentials>,
+    pub(super) oauth2: Option<Arc<ClientFiles>>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<GroupMetrics>,
 }
@@ -71,9 +76,14 @@ impl HttpOrigin {
         mut request: Request<Body>,
         limit: Option<Duration>,
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
+        let client = self.oauth2.as_ref().filter(|_| gets_credentials(&request));
         self.credentials.add_to(&mut request);
         let mut span = current_trace().client(&mut request);
-        match self.exchange(request, limit).await {
+        let exchanged = match client {
+            Some(client) => self.exchange_with_token(&client.source(), request, limit).await,
+            None => self.exchange(request, limit).await,
+        };
+        match exchanged {
             Ok((response, stream)) => {
                 self.health.record_response();
                 if let Some(span) = &mut span {
@@ -83,6 +93,11 @@ impl HttpOrigin {
             }
             // This says nothing about the origin.
             Err(error) if error.failure == Failure::Overload => Err(error.failure),
+            // The log of the token server has it.
+            Err(error) if error.failure == Failure::Token => {
+                self.metrics.count_origin_failure(error.failure.reason());
+                Err(error.failure)
+            }
             Err(error) => {
                 if let Some(span) = &mut span {
                     span.fail(error.failure.label());
@@ -94,11 +109,11 @@ impl HttpOrigin {
         }
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         request: Request<Body>,
         limit: Option<Duration>,
-    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
+    ) -> Result<Answered, OriginError> {
         let (request, sent) = UploadEnd::of(request);
         let on = RequestConnection::new(self.patience);
         let exchanged = self.pool.send(request, &on);

@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     IncompleteBody,
     /// The client stopped sending its body.
     IncompleteRequest,
+    /// The origin wants a token, and the token server gives none.
+    Token,
     /// No permit for a load or a connection in time.
     Overload,
     /// There was no response, and the stored one may not be served without validation (RFC 9111 section 5.2.2.2).
@@ -40,7 +42,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Connect,
         Self::Dns,
         Self::Tls,
@@ -53,6 +55,7 @@ impl Failure {
         Self::UnaskedUpgrade,
         Self::IncompleteBody,
         Self::IncompleteRequest,
+        Self::Token,
         Self::Overload,
         Self::Unvalidated,
         Self::Internal,
@@ -66,7 +69,7 @@ impl Failure {
     /// Returns what has failed at the origin, if anything.
     pub(crate) const fn scope(self) -> Option<FailureScope> {
         match self {
-            Self::Connect | Self::Dns | Self::Tls => Some(FailureScope::Origin),
+            Self::Connect | Self::Dns | Self::Tls | Self::Token => Some(FailureScope::Origin),
             Self::Timeout | Self::Reset | Self::IncompleteBody => Some(FailureScope::Key { retry_after: 0 }),
             Self::BadResponse | Self::TooManyHeaders | Self::HeadTooLarge | Self::UnaskedUpgrade => {
                 Some(FailureScope::Key { retry_after: 0 })
@@ -87,6 +90,7 @@ impl Failure {
                 | Self::Timeout
                 | Self::Reset
                 | Self::IncompleteBody
+                | Self::Token
                 | Self::Overload
                 | Self::Unvalidated
         )
@@ -107,6 +111,7 @@ impl Failure {
             Self::UnaskedUpgrade => Reason::UnaskedUpgrade,
             Self::IncompleteBody => Reason::IncompleteBody,
             Self::IncompleteRequest => Reason::IncompleteRequest,
+            Self::Token => Reason::Token,
             Self::Overload => Reason::Overload,
             Self::Unvalidated => Reason::MustRevalidate,
             Self::Internal => Reason::Internal,

@@ -12,6 +12,7 @@ mod getter;
 mod headers;
 mod health;
 mod idle_timeout;
+mod oauth2;
 mod origins;
 mod pool;
 mod pooled;
@@ -19,6 +20,7 @@ mod resolver;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod token_exchange;
 mod trust;
 mod upload;
 

@@ -9,14 +9,15 @@ use crate::{
         exchange::{HttpOrigin, Origin},
         getter::{DynGetter, GetterOrigin},
         health::Health,
+        oauth2::{ClientFiles, TokenSources},
         pool::{Lifetimes, Pool},
         resolver::Resolver,
         trust::{Tls, Trust},
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{GroupMetrics, Metrics},
 };
 use http::uri::Authority;
-use meshcache_protocol::groups::{self, Group, Groups, OriginHeaders};
+use meshcache_protocol::groups::{self, Group, Groups, OAuth2, OriginHeaders};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use std::{collections::HashMap, sync::Arc};
@@ -39,6 +40,7 @@ pub(crate) struct Origins {
     limit: Arc<ConnectionLimit>,
     /// What is read again: secrets, certificates, keys.
     files: WatchedFiles,
+    tokens: Arc<TokenSources>,
     /// The getters of this process, by their groups' names.
     getters: Mutex<HashMap<String, GetterWithBytes>>,
 }
@@ -52,6 +54,8 @@ struct OriginSet {
     /// These two outlive a reload, and with them their last good values.
     tls: HashMap<Trust, Arc<Watched<ClientConfig>>>,
     credentials: HashMap<OriginHeaders, Arc<Credentials>>,
+    /// Clients of token servers, each with its groups.
+    clients: HashMap<OAuth2, (Arc<ClientFiles>, Vec<Arc<GroupMetrics>>)>,
     /// By group and URL.
     health: HashMap<(String, String), Arc<Health>>,
 }
@@ -68,7 +72,8 @@ struct PoolKey {
 impl Origins {
     /// Returns a set without origins.
     pub(crate) fn new(limit: Arc<ConnectionLimit>) -> Self {
-        Self { current: Mutex::default(), limit, files: WatchedFiles::default(), getters: Mutex::default() }
+        let (current, files, tokens, getters) = Default::default();
+        Self { current, limit, files, tokens, getters }
     }
 
     /// Reads the files again that have changed. It blocks while it reads.
@@ -97,6 +102,7 @@ impl Origins {
             })
             .collect();
         if origins.is_ok() {
+            now.clients.values().for_each(|(client, groups)| client.set_groups(groups.clone()));
             // Origins that no group needs any more are dropped, with their connections.
             *self.current.lock() = now;
         }
@@ -124,6 +130,9 @@ impl OriginSet {
                 .map_err(|(field, what)| bad(&field, what))?,
         };
         self.credentials.insert(config.headers.clone(), credentials.clone());
+        let metrics = metrics.group(group.name());
+        let oauth2 = config.auth.oauth2.as_ref().map(|oauth2| self.client(oauth2, before, &metrics, origins));
+        let oauth2 = oauth2.transpose().map_err(|what| bad("origin.auth.oauth2", what))?;
         let host = config.url.authority();
         let authority: Authority = host.parse().map_err(|_| bad_url(format!("`{host}` is not a host")))?;
         let trust = Trust::of(config);
@@ -156,9 +165,26 @@ impl OriginSet {
             scheme: if config.url.scheme() == "https" { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP },
             host: config.host,
             credentials,
+            oauth2,
             health,
-            metrics: metrics.group(group.name()),
+            metrics,
         })
+    }
+
+    fn client(
+        &mut self,
+        config: &OAuth2,
+        before: &Self,
+        metrics: &Arc<GroupMetrics>,
+        origins: &Origins,
+    ) -> Result<Arc<ClientFiles>, String> {
+        let known = self.clients.get(config).or_else(|| before.clients.get(config)).map(|(client, _)| client.clone());
+        let client = match known {
+            Some(client) => client,
+            None => Arc::new(ClientFiles::open(config, &origins.files, &origins.tokens, &origins.limit)?),
+        };
+        self.clients.entry(config.clone()).or_insert_with(|| (client.clone(), Vec::new())).1.push(metrics.clone());
+        Ok(client)
     }
 
     /// Returns TLS to an origin. The error is the field and what is wrong with it.

@@ -34,6 +34,16 @@ impl Trust {
         })
     }
 
+    /// Returns that of a token server; `None`: it is not https. HTTP/1.1 will do for a request now and then.
+    pub(super) fn of_token_server(config: &groups::OAuth2) -> Option<Self> {
+        let client = config.tls.cert.as_ref().zip(config.tls.key.as_ref());
+        config.token_url.is_https().then(|| Self {
+            ca: config.tls.ca.as_ref().map(PathBuf::from),
+            client: client.map(|(cert, key)| (cert.into(), key.into())),
+            http2: false,
+        })
+    }
+
     /// Reads the files, now and when they change.
     pub(super) fn open(&self, files: &WatchedFiles) -> Result<Arc<Watched<ClientConfig>>, String> {
         let this = self.clone();

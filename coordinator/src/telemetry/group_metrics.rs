@@ -7,6 +7,7 @@ use crate::{
         labelled::LabelledCounters,
         register::{counters, gauges, histograms},
         slowest_peer::SlowestPeer,
+        token_metrics::{TokenFamilies, TokenMetrics},
         trace::note_outcome,
     },
 };
@@ -41,6 +42,7 @@ pub(super) struct Families {
     requests: IntCounterVec,
     not_stored: IntCounterVec,
     origin_failures: IntCounterVec,
+    tokens: TokenFamilies,
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
     observe_mismatches: IntCounterVec,
@@ -153,6 +155,7 @@ impl Families {
                 "Requests to the origin, loads and passes, that got no response, by reason.",
                 &["group", "reason"],
             )?,
+            tokens: TokenFamilies::new(to)?,
             observe_mismatches: counters(
                 to,
                 "meshcache_observe_mismatch_total",
@@ -237,6 +240,8 @@ pub struct GroupMetrics {
     requests: LabelledCounters<2>,
     not_stored: LabelledCounters<1>,
     origin_failures: LabelledCounters<1>,
+    /// Tokens for the origin.
+    pub(crate) tokens: TokenMetrics,
 }
 
 impl GroupMetrics {
@@ -283,6 +288,7 @@ impl GroupMetrics {
             requests: LabelledCounters::new(name, &families.requests),
             not_stored: LabelledCounters::new(name, &families.not_stored),
             origin_failures: LabelledCounters::new(name, &families.origin_failures),
+            tokens: TokenMetrics::new(name, &families.tokens),
         }
     }
 

@@ -16,6 +16,11 @@ impl<const N: usize> LabelledCounters<N> {
         Self { group: group.to_owned(), family: family.clone(), slots: [const { OnceLock::new() }; 48] }
     }
 
+    /// Creates a counter before it counts.
+    pub(super) fn create(&self, words: [&'static str; N]) {
+        self.counter(words);
+    }
+
     pub(super) fn inc(&self, words: [&'static str; N]) {
         for slot in &self.slots {
             let (own, counter) = slot.get_or_init(|| (words, self.counter(words)));

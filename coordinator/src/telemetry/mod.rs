@@ -21,6 +21,7 @@ mod span_metrics;
 #[cfg(test)]
 mod tests;
 mod tls_metrics;
+mod token_metrics;
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;

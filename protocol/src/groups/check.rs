@@ -188,7 +188,14 @@ pub fn warnings(config: &Config) -> Vec<Problem> {
         let what = "credentials go to it in clear, over `http://`: whoever is on the way can read them";
         is_read.then(|| Problem { group: Some(n), field: "origin.url".into(), what: what.into() })
     };
-    let all = |n, group| [shadowed(n, group), provoked(n, group), ambiguous(n, group), in_clear(n, group)];
+    let secret_in_clear = |n: usize, group: &GroupConfig| {
+        let is_read = group.origin.auth.oauth2.as_ref().is_some_and(|oauth2| !oauth2.token_url.is_https());
+        let what = "the client's proof and its tokens go in clear, over `http://`: whoever is on the way can read them";
+        is_read.then(|| Problem { group: Some(n), field: "origin.auth.oauth2.tokenUrl".into(), what: what.into() })
+    };
+    let all = |n, group| {
+        [shadowed(n, group), provoked(n, group), ambiguous(n, group), in_clear(n, group), secret_in_clear(n, group)]
+    };
     config.groups.iter().enumerate().flat_map(|(n, group)| all(n, group)).flatten().collect()
 }
 

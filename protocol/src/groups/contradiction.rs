@@ -29,6 +29,7 @@ pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'stat
     .into_iter()
     .find_map(|(is_wrong, field, what)| is_wrong.then_some((field, what)))
     .or_else(|| credential_rules::contradiction(group))
+    .or_else(|| group.origin.auth.oauth2.as_ref()?.contradiction())
 }
 
 #[cfg(test)]

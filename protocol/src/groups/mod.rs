@@ -10,9 +10,9 @@ mod patterns;
 pub mod units;
 
 pub use config::{
-    Bypass, Coding, Config, Directives, DroppedFields, Errors, Freshness, GroupConfig, HeaderFile, Hot, Ignored,
-    KeyHost, KeyRules, Limits, Methods, Mode, OAuth2, Origin, OriginAuth, OriginHeaders, OriginHost, OriginProxies,
-    OriginTls, Overload, PassThrough, QueryRules, RequestRules, Share, Tags,
+    Bypass, ClientAuthMethod, Coding, Config, Directives, DroppedFields, Errors, Freshness, GroupConfig, HeaderFile,
+    Hot, Ignored, KeyHost, KeyRules, Limits, Methods, Mode, OAuth2, Origin, OriginAuth, OriginHeaders, OriginHost,
+    OriginProxies, OriginTls, Overload, PassThrough, QueryRules, RequestRules, Share, SigningAlgorithm, Tags, TokenUrl,
 };
 pub use group::{Group, NotPassed};
 pub use patterns::{

@@ -146,6 +146,8 @@ reasons! {
     IncompleteBody = "incomplete-body",
     /// The client stopped sending the request's body.
     IncompleteRequest = "incomplete-request",
+    /// It wants a token, and the token server gives none.
+    Token = "token",
     /// The stored response had to be revalidated, and the origin did not answer.
     MustRevalidate = "must-revalidate",
     /// A hot response was given in place of the service's failure.

@@ -17,7 +17,10 @@ pub use freshness::{Directives, Errors, Freshness, Ignored};
 pub use key::{KeyHost, KeyRules, QueryRules};
 pub use limits::{Hot, Limits, Share, Tags};
 pub use mode::Mode;
-pub use origin::{HeaderFile, OAuth2, Origin, OriginAuth, OriginHeaders, OriginHost, OriginProxies, OriginTls};
+pub use origin::{
+    ClientAuthMethod, HeaderFile, OAuth2, Origin, OriginAuth, OriginHeaders, OriginHost, OriginProxies, OriginTls,
+    SigningAlgorithm, TokenUrl,
+};
 pub use overload::Overload;
 pub use passing::{Bypass, PassThrough};
 pub use request::{Coding, DroppedFields, Methods, RequestRules};

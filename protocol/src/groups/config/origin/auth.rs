@@ -1,5 +1,6 @@
 //! Tokens that an origin gets with each request.
 
+use super::OAuth2;
 use serde::{Deserialize, Serialize};
 
 /// How tokens are had.
@@ -17,15 +18,4 @@ impl OriginAuth {
     pub fn is_none(&self) -> bool {
         self.oauth2.is_none()
     }
-}
-
-/// A token server, and who asks it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
-pub struct OAuth2 {
-    /// The URL of the token endpoint.
-    pub token_url: String,
-    /// The client's id.
-    pub client_id: String,
 }

@@ -2,11 +2,13 @@
 
 mod auth;
 mod headers;
+mod oauth2;
 mod proxies;
 mod tls;
 
-pub use auth::{OAuth2, OriginAuth};
+pub use auth::OriginAuth;
 pub use headers::{HeaderFile, OriginHeaders};
+pub use oauth2::{ClientAuthMethod, OAuth2, SigningAlgorithm, TokenUrl};
 pub use proxies::OriginProxies;
 pub use tls::OriginTls;
 
