@@ -95,7 +95,10 @@ fn check_own(
     for (usage, word) in [(KeyUsage::server_auth(), "serverAuth"), (KeyUsage::client_auth(), "clientAuth")] {
         parsed.verify_for_usage(algorithms, &roots.roots, between, now, usage, None, None).map_err(
             |error| match error {
-                webpki::Error::UnknownIssuer => certificate.bad(format!("is of no authority in {}", ca.flag)),
+                // The second: there is one of that name, with another key.
+                webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+                    certificate.bad(format!("is of no authority in {}", ca.flag))
+                }
                 webpki::Error::RequiredEkuNotFoundContext(_) => {
                     certificate.bad(format!("lacks the extended key usage {word}: peers call and are called with it"))
                 }
