@@ -4,7 +4,6 @@ use crate::{
     cache::{housekeeping, state::Cache},
     cluster::{
         announcer::Announcer,
-        gossip::{MemberChange, MemberState},
         gossiper::Gossiper,
         membership::Membership,
         seeds::{SeedSource, Seeds},
@@ -131,10 +130,7 @@ impl Coordinator {
             Some(source) => Some(KubeDiscovery::start(source, &config.own(&data, &peer)?).await?),
             None => None,
         };
-        metrics.members.begin(
-            MemberState::ALL.into_iter().map(MemberState::label),
-            MemberChange::ALL.into_iter().map(MemberChange::label),
-        );
+        Gossiper::begin_metrics(&metrics);
         let seeds = match config.seeds.clone() {
             Some(source) => {
                 let own = config.own(&data, &peer)?;
@@ -216,15 +212,10 @@ impl Coordinator {
         self.membership.set_peer_list(names.chain([self.config.name.clone()]));
         let peers = match &mut self.static_peers {
             Some(peers) => peers.resolve().await,
-            None => vec![self.own()?],
+            None => vec![self.config.own(&self.data.0, &self.peer.0)?],
         };
         self.membership.set_resolved(peers);
         Ok(())
-    }
-
-    /// This coordinator as others reach it, if discovery does not know better.
-    fn own(&self) -> Result<Peer, CoordinatorError> {
-        self.config.own(&self.data.0, &self.peer.0)
     }
 
     /// The addresses on which it listens.
@@ -249,7 +240,7 @@ impl Coordinator {
             cluster: self.cache.cluster.clone(),
             bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
-            own: self.own()?,
+            own: self.config.own(&self.data.0, &self.peer.0)?,
             is_static: self.kube.is_none() && self.seeds.is_none(),
         });
         let kube_readiness = self.kube.clone();
@@ -339,7 +330,7 @@ impl Coordinator {
 }
 
 impl Config {
-    /// This coordinator as others reach it.
+    /// This coordinator as others reach it, if discovery does not know better.
     fn own(&self, data: &Listener, peer: &Listener) -> Result<Peer, CoordinatorError> {
         let at = |port: &Listener| {
             let at = port.address().map_err(system)?;
