@@ -1,11 +1,11 @@
 //! Taking another list.
 
 use crate::cluster::gossip::{
-    Gossip,
     contact::Contact,
     digest::Digest,
     event::MemberChange,
     list::{List, ListId},
+    state::Gossip,
     vote::{Ballot, Voter},
 };
 

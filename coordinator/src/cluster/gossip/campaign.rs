@@ -1,11 +1,11 @@
 //! Proposing the next list, and counting the votes.
 
 use crate::cluster::gossip::{
-    Gossip,
     contact::Contact,
     list::{Change, List, MAX_JOINS, MAX_MEMBERS},
     marks::Marks,
-    vote::{Ballot, Proposal},
+    state::Gossip,
+    vote::{Ballot, Campaign, Proposal},
 };
 
 /// What a member said of others is true for so long, milliseconds.
@@ -16,13 +16,6 @@ const SETTLE: u64 = 3000;
 const GIVE_UP: u64 = 5000;
 /// The pause after one that was outbid or given up, milliseconds.
 const REST: u64 = 1000;
-
-/// A proposal of this coordinator under way.
-#[derive(Debug)]
-pub(super) struct Campaign {
-    proposal: Proposal,
-    begun: u64,
-}
 
 impl Gossip {
     /// Whether this coordinator is the one that proposes: no member before it by name is heard.

@@ -1,12 +1,12 @@
 //! Questions, answers, and refused connections.
 
 use crate::cluster::gossip::{
-    Gossip, MAX_WAITING,
     contact::Contact,
     digest::Digest,
     event::MemberChange,
     identity::Identity,
     list::List,
+    state::{Gossip, MAX_WAITING},
     stranger::Stranger,
     vote::{Proposal, Votes},
 };

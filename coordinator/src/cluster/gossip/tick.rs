@@ -1,6 +1,12 @@
 //! What happens with time: seeds are asked, a list is founded, members become suspect, votes are cast and counted.
 
-use crate::cluster::gossip::{Gossip, contact::Contact, event::MemberChange, list::List};
+use crate::cluster::gossip::{
+    contact::Contact,
+    event::MemberChange,
+    list::List,
+    seed::{Ask, Seed},
+    state::{Gossip, WITHHELD},
+};
 
 /// The time between two questions to a seed for a list, and to a stranger, milliseconds.
 const ASK: u64 = 400;
@@ -12,22 +18,6 @@ const FOUND: u64 = 1000;
 const FOUND_UNHEARD: u64 = 10_000;
 /// The same where another one that has no list is before this one by name.
 const FOUND_AT_LAST: u64 = 15_000;
-
-/// A coordinator that is to be asked beside the members.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The address of its peer port.
-    pub at: String,
-}
-
-/// An address at which a coordinator may be.
-#[derive(Clone, Debug)]
-pub(super) struct Seed {
-    pub(super) at: String,
-    pub(super) next: u64,
-    /// It has answered or refused since the start.
-    pub(super) has_responded: bool,
-}
 
 impl Gossip {
     /// Sets the addresses at which other coordinators may be; its own one among them changes nothing.
@@ -88,7 +78,7 @@ impl Gossip {
     /// Casts the vote that is due, if no member that it removes can rest its lease on an answer from here.
     pub(super) fn vote(&mut self, now: u64) {
         let (own, contacts) = (self.own_rank(), &self.contacts);
-        let can_rest = |contact: &Contact| contact.counted.is_some_and(|at| now < at.saturating_add(super::WITHHELD));
+        let can_rest = |contact: &Contact| contact.counted.is_some_and(|at| now < at.saturating_add(WITHHELD));
         let may_remove = |rank| {
             own == Some(rank) || contacts.get(rank).is_none_or(|contact| contact.is_dead(now) || !can_rest(contact))
         };

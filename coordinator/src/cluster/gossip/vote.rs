@@ -45,6 +45,13 @@ impl Votes {
     }
 }
 
+/// A proposal of this coordinator under way.
+#[derive(Debug)]
+pub(super) struct Campaign {
+    pub(super) proposal: Proposal,
+    pub(super) begun: u64,
+}
+
 /// The votes of this coordinator on the successor of its list.
 #[derive(Debug, Default)]
 pub(super) struct Voter {

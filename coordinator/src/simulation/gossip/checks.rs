@@ -10,6 +10,8 @@ pub(super) struct Checks {
     versions: BTreeMap<(u64, u64), u64>,
     /// The most different rings at once among those that have a lease.
     pub(super) rings: usize,
+    /// The purges that all of a cluster have acknowledged: their numbers, and its lineage.
+    pub(super) acknowledged: BTreeSet<(u64, u64)>,
     /// An operator has said what is not true: the rest is his business.
     pub(super) is_off: bool,
 }
@@ -34,6 +36,13 @@ impl Checks {
             );
         }
         let leases: Vec<usize> = all.iter().copied().filter(|at| mesh.has_lease(*at)).collect();
+        for at in &leases {
+            let process = mesh.process(*at).unwrap();
+            let lineage = process.gossip.agreed().unwrap().id().lineage;
+            let due = self.acknowledged.iter().filter(|(n, of)| *of == lineage && process.started <= *n / 100);
+            let missed = due.map(|(n, _)| n).find(|n| !process.purges.contains(n));
+            assert_eq!(missed, None, "{at} has a lease and missed this purge, at {}\n{}", mesh.now, mesh.describe());
+        }
         // A purge waits for those in the list, and for those in the lists that answers to it tell of. So nobody has a
         // lease whom a list no longer has.
         let lists: BTreeMap<(u64, u64), usize> = all

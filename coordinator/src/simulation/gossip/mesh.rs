@@ -1,13 +1,16 @@
 //! Coordinators that know one another by gossip alone: the real [`Gossip`], and messages in place of sockets.
 
 use crate::{
-    cluster::gossip::{Gossip, Identity, TICK, digest::Digest},
+    cluster::gossip::{Gossip, Identity, List, ListId, TICK, digest::Digest},
     consistency::lease::LEASE,
-    simulation::{gossip::checks::Checks, net::Dice},
+    simulation::{
+        gossip::{checks::Checks, orders::Order},
+        net::Dice,
+    },
 };
 use meshcache_protocol::Peer;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
 };
 
@@ -18,11 +21,15 @@ const STEP: u64 = 20;
 pub(super) struct Process {
     pub(super) gossip: Gossip,
     pub(super) is_frozen: bool,
-    started: u64,
+    pub(super) started: u64,
     /// What arrived while it was frozen.
     delayed: Vec<Message>,
     /// The answers that may renew its lease: of whom, and when they were asked for.
     pub(super) counting: BTreeMap<String, u64>,
+    /// The purges that it has carried out.
+    pub(super) purges: BTreeSet<u64>,
+    /// Those who asked, and when.
+    pub(super) listeners: BTreeMap<usize, u64>,
 }
 
 /// The state of an address: a port that refuses, a process, or a host that is gone.
@@ -35,18 +42,22 @@ pub(super) enum Port {
 }
 
 #[derive(Clone)]
-struct Message {
-    from: usize,
-    to: usize,
-    sent: u64,
-    body: Body,
+pub(super) struct Message {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) sent: u64,
+    pub(super) body: Body,
 }
 
 #[derive(Clone)]
-enum Body {
+pub(super) enum Body {
     Question(Rc<Digest>),
-    Answer(Rc<Digest>),
+    /// With the purges that its sender has carried out.
+    Answer(Rc<Digest>, Rc<BTreeSet<u64>>),
     Refused,
+    Purge(u64),
+    /// A purge was carried out: with the sender's list, and those who asked it lately.
+    Done(u64, Option<ListId>, Vec<usize>),
 }
 
 /// Whether messages from one address to another are lost.
@@ -67,6 +78,7 @@ pub(super) struct Mesh {
     look: u64,
     pub(super) messages: u64,
     pub(super) checks: Checks,
+    pub(super) orders: Vec<Order>,
     queue: VecDeque<Vec<Message>>,
 }
 
@@ -74,7 +86,7 @@ pub(super) fn address(at: usize) -> String {
     format!("10.{}.{}.{}:8083", at >> 16, (at >> 8) & 255, at & 255)
 }
 
-fn index(address: &str) -> Option<usize> {
+pub(super) fn index(address: &str) -> Option<usize> {
     let parts: Vec<usize> = address.strip_suffix(":8083")?.split('.').filter_map(|part| part.parse().ok()).collect();
     Some((parts.get(1)? << 16) + (parts.get(2)? << 8) + parts.get(3)?)
 }
@@ -97,6 +109,7 @@ impl Mesh {
             look: if size > 100 { 1000 } else { 100 },
             messages: 0,
             checks: Checks::default(),
+            orders: Vec::new(),
             queue: VecDeque::new(),
         }
     }
@@ -121,7 +134,16 @@ impl Mesh {
         let mut gossip = Gossip::new(Identity { peer, start }, self.now);
         gossip.set_seeds(self.seeds.iter().map(|seed| address(*seed)));
         let (is_frozen, delayed, counting) = (false, Vec::new(), BTreeMap::new());
-        self.ports[at] = Port::Process(Box::new(Process { gossip, is_frozen, started: self.now, delayed, counting }));
+        let (purges, listeners) = (BTreeSet::new(), BTreeMap::new());
+        self.ports[at] = Port::Process(Box::new(Process {
+            gossip,
+            is_frozen,
+            started: self.now,
+            delayed,
+            counting,
+            purges,
+            listeners,
+        }));
     }
 
     pub(super) fn kill(&mut self, at: usize) {
@@ -196,6 +218,7 @@ impl Mesh {
             for message in self.queue.pop_front().unwrap_or_default() {
                 self.arrive(message);
             }
+            self.follow_orders();
             if self.now.is_multiple_of(self.look) {
                 let mut checks = std::mem::take(&mut self.checks);
                 checks.look(self);
@@ -257,7 +280,7 @@ impl Mesh {
         }
     }
 
-    fn send(&mut self, message: Message) {
+    pub(super) fn send(&mut self, message: Message) {
         self.messages += 1;
         let mut latency = 1 + self.dice.below(10);
         if self.cut.as_ref().is_some_and(|cut| cut(message.from, message.to)) {
@@ -289,7 +312,7 @@ impl Mesh {
             Port::Process(process) => process,
             Port::Gone => return,
             Port::Refuses => {
-                if matches!(message.body, Body::Question(_)) {
+                if matches!(message.body, Body::Question(_) | Body::Purge(_)) {
                     self.send(reply(Body::Refused));
                 }
                 return;
@@ -302,17 +325,28 @@ impl Mesh {
         match message.body {
             Body::Question(question) => {
                 let answer = process.gossip.answer(&question, now);
-                self.send(reply(Body::Answer(Rc::new(answer))));
+                process.listeners.insert(from, now);
+                let body = Body::Answer(Rc::new(answer), Rc::new(process.purges.clone()));
+                self.send(reply(body));
             }
             // The caller has ended.
-            _ if sent < process.started && !matches!(message.body, Body::Question(_)) => {}
-            Body::Answer(answer) => {
+            _ if sent < process.started && !matches!(message.body, Body::Question(_) | Body::Purge(_)) => {}
+            Body::Answer(answer, purges) => {
+                process.purges.extend(purges.iter());
                 if process.gossip.answered(&address(from), &answer, sent, now) {
                     let counted = process.counting.entry(answer.from.name().to_owned()).or_default();
                     *counted = (*counted).max(sent);
                 }
             }
             Body::Refused => process.gossip.refused(&address(from), sent, now),
+            Body::Purge(n) => {
+                process.purges.insert(n);
+                let listeners =
+                    process.listeners.iter().filter(|(_, at)| now < **at + LEASE).map(|(at, _)| *at).collect();
+                let done = Body::Done(n, process.gossip.agreed().map(List::id), listeners);
+                self.send(reply(done));
+            }
+            Body::Done(n, list, listeners) => self.order_done(n, from, list, &listeners),
         }
     }
 }

@@ -3,4 +3,5 @@
 
 mod checks;
 mod mesh;
+mod orders;
 mod tests;

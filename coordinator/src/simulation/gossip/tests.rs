@@ -287,6 +287,7 @@ fn who_wakes_when_all_others_have_ended_does_not_go_on_alone() {
 /// Anything happens to anybody, for a minute. The checks of each moment are in [`Mesh::pass`].
 #[test]
 fn whatever_happens_no_two_sides_go_on_and_after_it_all_agree_soon() {
+    let mut acknowledged = 0;
     for seed in 1..=number("MESHCACHE_SIMULATION_SEEDS", 12) as u64 {
         let size = [3, 5, 8, 13][seed as usize % 4];
         let mut mesh = Mesh::settled(size, seed);
@@ -314,8 +315,13 @@ fn whatever_happens_no_two_sides_go_on_and_after_it_all_agree_soon() {
                 _ if mesh.process(at).is_none() => mesh.start(at),
                 _ => {}
             }
-            let pause = 100 + mesh.dice.below(6000);
-            mesh.pass(pause);
+            for _ in 0..1 + mesh.dice.below(20) {
+                let (by, pause) = (mesh.dice.below(size as u64) as usize, 1 + mesh.dice.below(600));
+                if mesh.process(by).is_some() {
+                    mesh.purge(by);
+                }
+                mesh.pass(pause);
+            }
         }
         (mesh.cut, mesh.trouble) = (None, 0);
         for at in 0..size {
@@ -325,6 +331,9 @@ fn whatever_happens_no_two_sides_go_on_and_after_it_all_agree_soon() {
             }
         }
         let took = mesh.within(2 * SOON, &format!("seed {seed}: all agree"), |mesh| mesh.is_agreed(&range(0, size)));
-        println!("seed {seed}, {size} members: {took} ms, at most {} rings", mesh.checks.rings);
+        let (rings, purges) = (mesh.checks.rings, mesh.checks.acknowledged.len());
+        acknowledged += purges;
+        println!("seed {seed}, {size} members: {took} ms, at most {rings} rings, {purges} purges acknowledged");
     }
+    assert!(acknowledged > 100, "{acknowledged} purges were acknowledged");
 }
