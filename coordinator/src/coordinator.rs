@@ -7,7 +7,6 @@ use crate::{
     certificates::Certificates,
     cluster::{
         announcer::Announcer,
-        gossip::{MemberChange, MemberState},
         gossiper::Gossiper,
         membership::Membership,
         seeds::{SeedSource, Seeds},
@@ -138,10 +137,7 @@ impl Coordinator {
             }
             None => None,
         };
-        metrics.members.begin(
-            MemberState::ALL.into_iter().map(MemberState::label),
-            MemberChange::ALL.into_iter().map(MemberChange::label),
-        );
+        Gossiper::begin_metrics(&metrics);
         let seeds = match config.seeds.clone() {
             Some(source) => {
                 let own = own_peer(&config, &data, &peer).map_err(system)?;
@@ -238,7 +234,7 @@ impl Coordinator {
         self.membership.set_peer_list(names.chain([self.config.name.clone()]));
         let peers = match &mut self.static_peers {
             Some(peers) => peers.resolve().await,
-            None => vec![self.own()?],
+            None => vec![self.config.own(&self.data.0, &self.peer.0)?],
         };
         self.membership.set_resolved(peers);
         Ok(())
@@ -271,7 +267,7 @@ impl Coordinator {
             cluster: self.cache.cluster.clone(),
             bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
-            own: self.own()?,
+            own: self.config.own(&self.data.0, &self.peer.0)?,
             is_static: self.kube.is_none() && self.seeds.is_none(),
         });
         let kube_readiness = self.kube.clone();

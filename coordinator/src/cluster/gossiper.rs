@@ -3,7 +3,10 @@
 use crate::{
     clock,
     cluster::{
-        gossip::{Ask, Digest, Electorate, Forget, Gossip, Identity, List, MemberState, MemberView, list::ListId},
+        gossip::{
+            Ask, Digest, Electorate, Forget, Gossip, Identity, List, MemberChange, MemberState, MemberView,
+            list::ListId,
+        },
         gossip_log::GossipLog,
     },
     telemetry::metrics::Metrics,
@@ -73,6 +76,12 @@ impl Gossiper {
             seeds: Mutex::new("not looked up yet".into()),
             was_ready: AtomicBool::new(false),
         })
+    }
+
+    /// Begins its metrics at 0, whether there is gossip or not.
+    pub fn begin_metrics(metrics: &Metrics) {
+        let states = MemberState::ALL.into_iter().map(MemberState::label);
+        metrics.members.begin(states, MemberChange::ALL.into_iter().map(MemberChange::label));
     }
 
     /// This coordinator, where the others reach it.
