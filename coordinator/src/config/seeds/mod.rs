@@ -170,7 +170,9 @@ mod tests {
 
     /// What is said of these flags; `good`: nothing is wrong with them.
     fn said(flags: &str) -> String {
-        let words = ["x", "--origin", "http://o"].into_iter().chain(flags.split(' ').filter(|word| !word.is_empty()));
+        let words = ["x", "--origin", "http://o", "--peer-token-file", "t"]
+            .into_iter()
+            .chain(flags.split(' ').filter(|word| !word.is_empty()));
         match Line::try_parse_from(words) {
             Ok(line) => Config::try_from(line.flags).map_or_else(|error| error, |_| "good".into()),
             Err(error) => error.to_string().lines().next().unwrap().to_owned(),
