@@ -87,7 +87,7 @@ pub struct GceConfig {
     pub metadata: Option<String>,
 }
 
-/// What is said of EC2. A crate that signs its API's requests (SigV4) brings 22 others.
+/// What is said of EC2. The crate that signs its API's requests (SigV4) brings 21 others.
 const EC2: &str = "--discovery ec2 is not there: write --discovery dns with a name in Route 53 or Cloud Map";
 
 impl SeedConfig {
