@@ -87,7 +87,7 @@ pub struct GceConfig {
     pub metadata: Option<String>,
 }
 
-/// What is said of EC2. A crate that signs its API's requests (SigV4) brings 22 others.
+/// What is said of EC2. The crate that signs its API's requests (SigV4) brings 21 others.
 const EC2: &str = "--discovery ec2 is not there: write --discovery dns with a name in Route 53 or Cloud Map";
 
 impl SeedConfig {
@@ -170,7 +170,9 @@ mod tests {
 
     /// What is said of these flags; `good`: nothing is wrong with them.
     fn said(flags: &str) -> String {
-        let words = ["x", "--origin", "http://o"].into_iter().chain(flags.split(' ').filter(|word| !word.is_empty()));
+        let words = ["x", "--origin", "http://o", "--peer-token-file", "t"]
+            .into_iter()
+            .chain(flags.split(' ').filter(|word| !word.is_empty()));
         match Line::try_parse_from(words) {
             Ok(line) => Config::try_from(line.flags).map_or_else(|error| error, |_| "good".into()),
             Err(error) => error.to_string().lines().next().unwrap().to_owned(),
