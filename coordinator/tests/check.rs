@@ -1,4 +1,6 @@
 //! Each bad configuration gets one line that names file, line and field.
+//!
+//! Long: a table for each kind of mistake.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
