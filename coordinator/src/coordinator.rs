@@ -234,7 +234,7 @@ impl Coordinator {
         self.membership.set_peer_list(names.chain([self.config.name.clone()]));
         let peers = match &mut self.static_peers {
             Some(peers) => peers.resolve().await,
-            None => vec![self.config.own(&self.data.0, &self.peer.0)?],
+            None => vec![self.own()?],
         };
         self.membership.set_resolved(peers);
         Ok(())
@@ -267,7 +267,7 @@ impl Coordinator {
             cluster: self.cache.cluster.clone(),
             bytes: self.cache.body_budget.clone(),
             membership: self.membership.clone(),
-            own: self.config.own(&self.data.0, &self.peer.0)?,
+            own: self.own()?,
             is_static: self.kube.is_none() && self.seeds.is_none(),
         });
         let kube_readiness = self.kube.clone();
