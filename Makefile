@@ -72,7 +72,7 @@ simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEER
 	MESHCACHE_SIMULATION_PROXIES=$(or $(PROXIES),1000) MESHCACHE_SIMULATION_SECONDS=$(or $(SECONDS),20) \
 		cargo test --release -p meshcache-coordinator --lib simulation::tests::under_faults -- --nocapture
 	MESHCACHE_SIMULATION_MEMBERS=$(or $(MEMBERS),1000) MESHCACHE_SIMULATION_SEEDS=100 \
-		cargo test --release -p meshcache-coordinator --lib simulation::gossip -- --nocapture
+		cargo test --release -p meshcache-coordinator --lib -- --nocapture members_that_start a_killed_member the_side_that whatever_happens
 
 test-kube: setup wasm coordinator ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
 	@scripts/setup chart
