@@ -1,4 +1,6 @@
 //! A coordinator over time: what it exports, what it reloads, how it stops.
+//!
+//! Long: a story for each thing that a running program does.
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,6 @@
 //! Coordinators that know one another by gossip alone: the real [`Gossip`], and messages in place of sockets.
+//!
+//! Long: the mesh and what it checks at each look.
 
 use crate::{
     cluster::gossip::{Gossip, Identity, List, ListId, TICK, digest::Digest},
