@@ -246,7 +246,9 @@ fn a_line_names_what_is_wrong_with_the_files_of_an_origin() {
             "- name: b\n  match: {{hosts: [i]}}\n  callers: [\"*\"]\n  origin: {{url: \"https://o\", {origin}}}\n"
         );
         std::fs::write(&path, format!("{HEAD}{group}")).unwrap();
-        let said = meshcache_coordinator::coordinator::check(&GroupSource::Path(path.clone()), Identity::None).map(|_| ()).unwrap_err();
+        let said = meshcache_coordinator::coordinator::check(&GroupSource::Path(path.clone()), Identity::None)
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(said.to_string().split_once(".yaml:").map(|(_, said)| said), Some(&*line));
     }
 }
