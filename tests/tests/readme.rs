@@ -45,6 +45,11 @@ fn every_metric_in_what_people_read_is_in_the_list_that_is_held_against_a_coordi
         ("docs/istio.md", 3),
         ("docs/overload.md", 1),
         ("docs/purge.md", 1),
+        ("docs/discovery.md", 2),
+        ("docs/tls.md", 1),
+        ("docs/origins.md", 2),
+        ("docs/logs.md", 3),
+        ("docs/traces.md", 1),
     ] {
         let told = names(file);
         assert!(told.len() >= least, "{file}: {told:?}");
