@@ -321,6 +321,19 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
+fn where_the_system_has_no_authorities_a_line_says_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, none) = (folder.path().join("groups.yaml"), folder.path().join("none.pem"));
+    std::fs::write(&none, "").unwrap();
+    std::fs::write(&path, HEAD.replace("http:", "https:")).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+    check.args(["check", "--config"]).arg(&path).env("SSL_CERT_FILE", none).env_remove("SSL_CERT_DIR");
+    let said = String::from_utf8(check.output().unwrap().stderr).unwrap();
+    let what = "groups[0].origin.tls: tls.ca: the system has no authorities: write a file of them";
+    assert_eq!(said, format!("{}:5: {what}\n", path.display()));
+}
+
+#[test]
 fn the_program_ends_with_status_2_and_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("groups.yaml");

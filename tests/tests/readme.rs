@@ -45,6 +45,11 @@ fn every_metric_in_what_people_read_is_in_the_list_that_is_held_against_a_coordi
         ("docs/istio.md", 3),
         ("docs/overload.md", 1),
         ("docs/purge.md", 1),
+        ("docs/discovery.md", 2),
+        ("docs/tls.md", 1),
+        ("docs/origins.md", 2),
+        ("docs/logs.md", 3),
+        ("docs/traces.md", 1),
     ] {
         let told = names(file);
         assert!(told.len() >= least, "{file}: {told:?}");
@@ -71,34 +76,13 @@ async fn every_flag_in_the_readme_is_in_the_help() {
 }
 
 #[tokio::test]
-async fn every_flag_of_the_design_is_in_the_help_with_its_variable() {
+async fn every_flag_has_a_variable_of_its_name() {
     let (_, help) = Coordinator::run(&["--help"]).await;
-    let flags = [
-        "listen",
-        "admin",
-        "status",
-        "peer-listen",
-        "config",
-        "origin",
-        "origin-timeout",
-        "origin-pass-timeout",
-        "name",
-        "discovery",
-        "peers",
-        "store-bytes",
-        "peer-token-file",
-        "admin-token-file",
-        "identity",
-        "filter",
-        "installation",
-        "drain-timeout",
-        "log-format",
-        "log-level",
-        "access-log",
-    ];
-    for flag in flags {
-        assert!(help.contains(&format!("--{flag}")), "--help has no --{flag}");
-        let variable = format!("MESHCACHE_{}", flag.to_uppercase().replace('-', "_"));
-        assert!(help.contains(&variable), "--help has no {variable}");
+    let flags: Vec<&str> = help.split("\n      --").skip(1).collect();
+    assert!(flags.len() > 40, "{help}");
+    for text in flags {
+        let flag = text.split_whitespace().next().unwrap();
+        let variable = format!("[env: MESHCACHE_{}=]", flag.to_uppercase().replace('-', "_"));
+        assert!(text.contains(&variable), "--{flag} has no {variable}");
     }
 }

@@ -121,7 +121,7 @@ pub struct CheckFlags {
     /// The groups to check, as for serving
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
     pub config: PathBuf,
-    /// As for serving. With none, groups with `callers` are refused
+    /// As for serving. With none, `callers` other than `*` are refused
     #[arg(long, env = "MESHCACHE_IDENTITY", default_value = "none", value_name = "none|xfcc|tls")]
     pub identity: Identity,
 }

@@ -63,6 +63,11 @@ fn names(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// An error with the files in front that it is about, if there are some.
+fn of_files(files: &[PathBuf], error: String) -> String {
+    if files.is_empty() { error } else { format!("{}: {error}", names(files)) }
+}
+
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     let size = std::fs::metadata(file).map_err(|error| format!("cannot be read: {error}"))?.len();
     if size > LONGEST {
@@ -94,9 +99,7 @@ impl<T: Send + Sync> Check for Watched<T> {
             if digest == seen.good {
                 return Ok(None);
             }
-            (self.parse)(&contents)
-                .map(|value| Some((digest, value)))
-                .map_err(|error| format!("{}: {error}", names(&self.files)))
+            (self.parse)(&contents).map(|value| Some((digest, value))).map_err(|error| of_files(&self.files, error))
         });
         match value {
             Ok(None) if seen.error.is_none() => return,
@@ -132,7 +135,7 @@ impl WatchedFiles {
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Arc<Watched<T>>, String> {
         let contents = Watched::<T>::read(&files)?;
-        let value = parse(&contents).map_err(|error| format!("{}: {error}", names(&files)))?;
+        let value = parse(&contents).map_err(|error| of_files(&files, error))?;
         let watched = Arc::new(Watched {
             seen: Mutex::new(Seen { good: digest(&contents), error: None }),
             files,

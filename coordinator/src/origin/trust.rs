@@ -99,10 +99,12 @@ fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
 }
 
 fn system_roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
+    let found = rustls_native_certs::load_native_certs().certs;
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(format!("no authorities of the system found ({:?})", found.errors)) } else { Ok(roots) }
+    roots.add_parsable_certificates(found);
+    // An image has none.
+    let none = "tls.ca: the system has no authorities: write a file of them";
+    if roots.is_empty() { Err(none.into()) } else { Ok(roots) }
 }
 
 /// TLS to one origin.

@@ -179,6 +179,9 @@ fn tls(ca: Option<&Path>, protocol: Protocol) -> Result<TlsConnector, String> {
         }
         None => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
     }
+    if roots.is_empty() {
+        return Err("OTEL_EXPORTER_OTLP_CERTIFICATE: needed here, since the system has no authorities".into());
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -14,6 +14,13 @@ impl InvalidValue {
     pub(in crate::groups) fn new(text: &str, expected: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.to_owned(), expected: expected.into() }
     }
+
+    /// Of a URL: what stands before its last `@` may be a password, and is not shown.
+    pub(in crate::groups) fn of_url(url: &str, expected: &'static str) -> Self {
+        let Some((before, rest)) = url.rsplit_once('@') else { return Self::new(url, expected) };
+        let scheme = before.split_once("://").map_or_else(String::new, |(scheme, _)| format!("{scheme}://"));
+        Self::new(&format!("{scheme}***@{rest}"), expected)
+    }
 }
 
 impl fmt::Display for InvalidValue {

@@ -20,6 +20,7 @@ pub(in crate::groups) use invalid::checked;
 pub use method::MethodPattern;
 pub use name::{Name, Service};
 pub use origin_url::OriginUrl;
+pub(in crate::groups) use origin_url::is_authority;
 pub use parameter::NamePattern;
 pub use path::{Match, PathRegex, PathRule};
 pub use status::Status;
@@ -57,6 +58,19 @@ mod tests {
         assert!(!matches("dns:web.test", "web.test") && !matches("spiffe://*", "dns:web.test"));
         for bad in ["shop", "dns:", "dns:a/b", "dns:a b", "spiffe:/a"] {
             assert!(bad.parse::<CallerPattern>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_a_wrong_url_is_not_shown() {
+        for (url, shown) in [
+            ("https://me:secret@h/", "https://***@h/"),
+            ("https://me:sec/ret@h", "https://***@h"),
+            ("https://me:sec@ret@h", "https://***@h"),
+            ("me:secret@h", "***@h"),
+        ] {
+            let error = url.parse::<OriginUrl>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{shown}` is not an origin's URL")), "{error}");
         }
     }
 

@@ -46,20 +46,14 @@ impl OriginUrl {
 impl std::str::FromStr for OriginUrl {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let wrong = |expected: &'static str| InvalidValue::new(text, expected);
+        let wrong = |expected: &'static str| InvalidValue::of_url(text, expected);
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
             _ => return Err(wrong(URL)),
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = split_port(authority);
-        let fits = |b: u8| {
-            b.is_ascii_alphanumeric()
-                || matches!(b, b'.' | b'-' | b'_')
-                || (host.starts_with('[') && matches!(b, b'[' | b']' | b':'))
-        };
-        if host.is_empty() || !host.bytes().all(fits) || port == Some(0) || authority.ends_with(':') {
+        if !is_authority(authority) {
             return Err(wrong(URL));
         }
         let in_path = |b: u8| b.is_ascii_alphanumeric() || b"/%-._~!$&'()*+,=:@".contains(&b);
@@ -70,6 +64,17 @@ impl std::str::FromStr for OriginUrl {
         let path = normalize(path.strip_suffix('/').unwrap_or(path)).into_owned();
         Ok(Self { https, authority: authority.into(), path })
     }
+}
+
+/// Whether a text is a host, or a host and a port.
+pub(in crate::groups) fn is_authority(text: &str) -> bool {
+    let (host, port) = split_port(text);
+    let fits = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'.' | b'-' | b'_')
+            || (host.starts_with('[') && matches!(b, b'[' | b']' | b':'))
+    };
+    !host.is_empty() && host.bytes().all(fits) && port != Some(0) && !text.ends_with(':')
 }
 
 impl fmt::Display for OriginUrl {

@@ -1,7 +1,11 @@
 //! Tokens for an origin by OAuth 2.0 client credentials (RFC 6749 section 4.4).
 
 use super::OriginTls;
-use crate::groups::{InvalidValue, patterns::checked, units::Span};
+use crate::groups::{
+    InvalidValue,
+    patterns::{checked, is_authority},
+    units::Span,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -120,12 +124,15 @@ impl std::str::FromStr for TokenUrl {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let wrong = || {
-            InvalidValue::new(text, "the URL of a token endpoint (https://host:port/path, without user and fragment)")
+            InvalidValue::of_url(
+                text,
+                "the URL of a token endpoint (https://host:port/path, without user and fragment)",
+            )
         };
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
         let authority = rest.split(['/', '?']).next().unwrap_or(rest);
         let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_visible || rest.contains('#') || authority.contains('@') || authority.is_empty() {
+        if !is_visible || rest.contains('#') || !is_authority(authority) {
             return Err(wrong());
         }
         Ok(Self(text.to_owned()))
@@ -299,10 +306,12 @@ mod tests {
 
     #[test]
     fn a_mistake_names_itself() {
-        for url in ["t/token", "ftp://t", "https://", "https://me:pw@t/", "https://t/#x", "https://t/ x"] {
-            let what = "the URL of a token endpoint (https://host:port/path, without user and fragment)";
+        let what = "the URL of a token endpoint (https://host:port/path, without user and fragment)";
+        for url in ["t/token", "ftp://t", "https://", "https://t:99999/", "https://t:/", "https://t/#x", "https://t/ x"]
+        {
             assert_eq!(read(json!({"tokenUrl": url})), Err(format!("`{url}` is not {what}")));
         }
+        assert_eq!(read(json!({"tokenUrl": "https://me:pw@t/"})), Err(format!("`https://***@t/` is not {what}")));
         assert!(read(json!({"clientSecret": "x"})).unwrap_err().starts_with("unknown field `clientSecret`"));
         assert!(read(json!({"method": "none"})).unwrap_err().starts_with("unknown variant `none`, expected one of"));
         assert!(read(json!({"algorithm": "HS256"})).unwrap_err().starts_with("unknown variant `HS256`"));
