@@ -14,6 +14,15 @@ impl InvalidValue {
     pub(in crate::groups) fn new(text: &str, expected: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.to_owned(), expected: expected.into() }
     }
+
+    /// A URL that is none, without what may be a password in it.
+    pub(in crate::groups) fn url(text: &str, expected: &'static str) -> Self {
+        let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
+        match parts {
+            Some((scheme, rest)) => Self::new(&format!("{scheme}://***@{rest}"), expected),
+            None => Self::new(text, expected),
+        }
+    }
 }
 
 impl fmt::Display for InvalidValue {

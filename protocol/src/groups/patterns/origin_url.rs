@@ -46,7 +46,7 @@ impl OriginUrl {
 impl std::str::FromStr for OriginUrl {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let wrong = |expected: &'static str| InvalidValue::new(text, expected);
+        let wrong = |expected: &'static str| InvalidValue::url(text, expected);
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
@@ -98,6 +98,12 @@ mod tests {
             assert_eq!(url.path(), path, "{text}");
             assert_eq!(url.to_string().parse::<OriginUrl>().unwrap(), url, "{text}");
         }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_repeated() {
+        let error = "http://me:p@ss/w@h/".parse::<OriginUrl>().unwrap_err().to_string();
+        assert!(error.starts_with("`http://***@h/` is not an origin's URL"), "{error}");
     }
 
     #[test]

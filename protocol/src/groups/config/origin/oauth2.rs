@@ -120,7 +120,7 @@ impl std::str::FromStr for TokenUrl {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let wrong = || {
-            InvalidValue::new(text, "the URL of a token endpoint (https://host:port/path, without user and fragment)")
+            InvalidValue::url(text, "the URL of a token endpoint (https://host:port/path, without user and fragment)")
         };
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
         let authority = rest.split(['/', '?']).next().unwrap_or(rest);
@@ -299,10 +299,12 @@ mod tests {
 
     #[test]
     fn a_mistake_names_itself() {
-        for url in ["t/token", "ftp://t", "https://", "https://me:pw@t/", "https://t/#x", "https://t/ x"] {
-            let what = "the URL of a token endpoint (https://host:port/path, without user and fragment)";
+        let what = "the URL of a token endpoint (https://host:port/path, without user and fragment)";
+        for url in ["t/token", "ftp://t", "https://", "https://t/#x", "https://t/ x"] {
             assert_eq!(read(json!({"tokenUrl": url})), Err(format!("`{url}` is not {what}")));
         }
+        let password = read(json!({"tokenUrl": "https://me:pw@t/"}));
+        assert_eq!(password, Err(format!("`https://***@t/` is not {what}")));
         assert!(read(json!({"clientSecret": "x"})).unwrap_err().starts_with("unknown field `clientSecret`"));
         assert!(read(json!({"method": "none"})).unwrap_err().starts_with("unknown variant `none`, expected one of"));
         assert!(read(json!({"algorithm": "HS256"})).unwrap_err().starts_with("unknown variant `HS256`"));
