@@ -117,7 +117,11 @@ impl Connector {
     async fn connect(&self, permit: ConnectionPermit, patience: Duration) -> Result<OpenConnection, OriginError> {
         let mut untried = self.addresses.order(self.resolve().await?).into_iter();
         let mut race = Race { connector: self, running: FuturesUnordered::new(), begun: Vec::new(), waits: false };
-        let (mut permit, mut next, mut first_error) = (Some(permit), Instant::now(), None);
+        // Without a timer, which would take up to a millisecond.
+        if let Some(address) = untried.next() {
+            race.dial(address, permit);
+        }
+        let (mut next, mut first_error) = (Instant::now() + NEXT_ADDRESS, None);
         loop {
             tokio::select! {
                 biased;
@@ -149,7 +153,7 @@ impl Connector {
                     }
                 },
                 () = sleep_until(next), if untried.len() > 0 && !race.waits => if let Some(address) = untried.next() {
-                    race.begin(address, permit.take(), patience);
+                    race.begin(address, patience);
                     next = Instant::now() + NEXT_ADDRESS;
                 },
                 else => break,
@@ -203,18 +207,12 @@ impl Connector {
 }
 
 impl<'c> Race<'c> {
-    /// Begins an attempt. `permit`: its descriptor; `None`: it takes another one.
-    fn begin(&mut self, address: SocketAddr, permit: Option<ConnectionPermit>, patience: Duration) {
+    /// Begins an attempt, which takes a descriptor first.
+    fn begin(&mut self, address: SocketAddr, patience: Duration) {
         let connector = self.connector;
-        match permit {
-            Some(permit) => self.dial(address, permit),
-            None => {
-                self.waits = true;
-                self.running.push(Box::pin(async move {
-                    (address, connector.limit.take(patience).await.map(Progress::Permitted))
-                }));
-            }
-        }
+        self.waits = true;
+        self.running
+            .push(Box::pin(async move { (address, connector.limit.take(patience).await.map(Progress::Permitted)) }));
     }
 
     fn dial(&mut self, address: SocketAddr, permit: ConnectionPermit) {
