@@ -61,6 +61,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// How far an attempt has come.
 enum Progress {
+    /// There is a descriptor, and the address is to be dialled.
+    Permitted(ConnectionPermit),
     /// There is a connection, and TLS is to begin.
     Connected(Socket),
     Open(OpenConnection),
@@ -70,8 +72,10 @@ enum Progress {
 struct Race<'c> {
     connector: &'c Connector,
     running: FuturesUnordered<BoxFuture<'c, (SocketAddr, Result<Progress, OriginError>)>>,
-    /// Where attempts are running, and since when.
+    /// The addresses that are dialled, and since when.
     begun: Vec<(SocketAddr, Instant)>,
+    /// Whether an attempt waits for its descriptor.
+    waits: bool,
 }
 
 impl Connector {
@@ -112,12 +116,21 @@ impl Connector {
     /// Tries one address after the other. One that is silent is not waited for: the next is tried beside it.
     async fn connect(&self, permit: ConnectionPermit, patience: Duration) -> Result<OpenConnection, OriginError> {
         let mut untried = self.addresses.order(self.resolve().await?).into_iter();
-        let mut race = Race { connector: self, running: FuturesUnordered::new(), begun: Vec::new() };
-        let (mut permit, mut next, mut first_error) = (Some(permit), Instant::now(), None);
+        let mut race = Race { connector: self, running: FuturesUnordered::new(), begun: Vec::new(), waits: false };
+        // Without a timer, which would take up to a millisecond.
+        if let Some(address) = untried.next() {
+            race.dial(address, permit);
+        }
+        let (mut next, mut first_error) = (Instant::now() + NEXT_ADDRESS, None);
         loop {
             tokio::select! {
                 biased;
                 Some((address, progress)) = race.running.next() => match progress {
+                    Ok(Progress::Permitted(permit)) => {
+                        race.waits = false;
+                        race.dial(address, permit);
+                        next = Instant::now() + NEXT_ADDRESS;
+                    }
                     Ok(Progress::Connected(socket)) => {
                         race.running.push(Box::pin(async move { (address, self.handshake(socket, address).await) }));
                         next = Instant::now() + NEXT_ADDRESS_IN_TLS;
@@ -128,16 +141,19 @@ impl Connector {
                         return Ok(connection);
                     }
                     Err(error) => {
-                        race.end(address);
-                        if error.failure != Failure::Overload {
+                        // Without a descriptor nothing is known of the address. The first one has its own.
+                        if error.failure == Failure::Overload {
+                            race.waits = false;
+                        } else {
+                            race.end(address);
                             self.addresses.record_failure(address, &error);
+                            first_error.get_or_insert(error);
                         }
-                        first_error.get_or_insert(error);
                         next = Instant::now();
                     }
                 },
-                () = sleep_until(next), if untried.len() > 0 => if let Some(address) = untried.next() {
-                    race.begin(address, permit.take(), patience);
+                () = sleep_until(next), if untried.len() > 0 && !race.waits => if let Some(address) = untried.next() {
+                    race.begin(address, patience);
                     next = Instant::now() + NEXT_ADDRESS;
                 },
                 else => break,
@@ -191,20 +207,18 @@ impl Connector {
 }
 
 impl<'c> Race<'c> {
-    /// Begins an attempt. `permit`: its descriptor; `None`: it takes another one.
-    fn begin(&mut self, address: SocketAddr, permit: Option<ConnectionPermit>, patience: Duration) {
+    /// Begins an attempt, which takes a descriptor first.
+    fn begin(&mut self, address: SocketAddr, patience: Duration) {
+        let connector = self.connector;
+        self.waits = true;
+        self.running
+            .push(Box::pin(async move { (address, connector.limit.take(patience).await.map(Progress::Permitted)) }));
+    }
+
+    fn dial(&mut self, address: SocketAddr, permit: ConnectionPermit) {
         let connector = self.connector;
         self.begun.push((address, Instant::now()));
-        self.running.push(Box::pin(async move {
-            let permit = match permit {
-                Some(permit) => Ok(permit),
-                None => connector.limit.take(patience).await,
-            };
-            match permit {
-                Ok(permit) => (address, connector.dial(address, permit).await),
-                Err(error) => (address, Err(error)),
-            }
-        }));
+        self.running.push(Box::pin(async move { (address, connector.dial(address, permit).await) }));
     }
 
     fn end(&mut self, address: SocketAddr) {

@@ -13,7 +13,10 @@ use crate::{
         pool::{Pool, RequestConnection},
         upload::UploadEnd,
     },
-    telemetry::{metrics::GroupMetrics, trace::current_trace},
+    telemetry::{
+        metrics::GroupMetrics,
+        trace::{OpenSpan, current_trace},
+    },
 };
 use http::{Request, Response, StatusCode, uri::Authority};
 use hyper::body::Incoming;
@@ -39,8 +42,12 @@ impl Origin {
     }
 }
 
-/// A response, and the HTTP/2 stream on which it comes.
-pub(super) type Answered = (Response<Incoming>, Option<Http2Stream>);
+/// A response, the HTTP/2 stream on which it comes, and the span of its request.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    stream: Option<Http2Stream>,
+    pub(super) span: Option<OpenSpan>,
+}
 
 /// A group's origin over HTTP.
 #[derive(Clone)]
@@ -78,17 +85,13 @@ impl HttpOrigin {
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
         let client = self.oauth2.as_ref().filter(|_| gets_credentials(&request));
         self.credentials.add_to(&mut request);
-        let mut span = current_trace().client(&mut request);
         let exchanged = match client {
             Some(client) => self.exchange_with_token(&client.source(), request, limit).await,
             None => self.exchange(request, limit).await,
         };
         match exchanged {
-            Ok((response, stream)) => {
+            Ok(Answered { response, stream, span }) => {
                 self.health.record_response();
-                if let Some(span) = &mut span {
-                    span.set_status(response.status());
-                }
                 Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream).in_span(span)))
             }
             // This says nothing about the origin.
@@ -99,9 +102,6 @@ impl HttpOrigin {
                 Err(error.failure)
             }
             Err(error) => {
-                if let Some(span) = &mut span {
-                    span.fail(error.failure.label());
-                }
                 self.health.record_failure(&error);
                 self.metrics.count_origin_failure(error.failure.reason());
                 Err(error.failure)
@@ -109,11 +109,28 @@ impl HttpOrigin {
         }
     }
 
+    /// Sends a request in a span of its own, whose ids it carries.
     pub(super) async fn exchange(
+        &self,
+        mut request: Request<Body>,
+        limit: Option<Duration>,
+    ) -> Result<Answered, OriginError> {
+        let mut span = current_trace().client(&mut request);
+        let exchanged = self.exchange_once(request, limit).await;
+        if let Some(span) = &mut span {
+            match &exchanged {
+                Ok((response, _)) => span.set_status(response.status()),
+                Err(error) => span.fail(error.failure.label()),
+            }
+        }
+        exchanged.map(|(response, stream)| Answered { response, stream, span })
+    }
+
+    async fn exchange_once(
         &self,
         request: Request<Body>,
         limit: Option<Duration>,
-    ) -> Result<Answered, OriginError> {
+    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
         let (request, sent) = UploadEnd::of(request);
         let on = RequestConnection::new(self.patience);
         let exchanged = self.pool.send(request, &on);

@@ -159,6 +159,9 @@ fn is_tls(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().or(h2).is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
+/// The longest cause, bytes. That of a certificate has each of its names, that of HTTP/2 what the other side says.
+const MAX_CAUSE: usize = 1024;
+
 /// A failure with its cause for an operator.
 #[derive(Clone, Debug)]
 pub(super) struct OriginError {
@@ -175,6 +178,7 @@ impl OriginError {
                 cause = if cause.is_empty() { text } else { format!("{cause}: {text}") };
             }
         }
+        cause.truncate(cause.floor_char_boundary(MAX_CAUSE));
         Self { failure, cause }
     }
 
@@ -196,4 +200,17 @@ pub(crate) fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item
         next = this.source();
         Some(this)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_one_line_of_bounded_length() {
+        let names = io::Error::other(format!("not valid for x; only for {}", "\u{e9}.test, ".repeat(10_000)));
+        let OriginError { failure, cause } = OriginError::new(Failure::Tls, &names);
+        assert_eq!(failure, Failure::Tls);
+        assert!(cause.starts_with("not valid for x") && cause.len() <= MAX_CAUSE, "{}", cause.len());
+    }
 }

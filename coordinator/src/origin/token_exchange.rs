@@ -28,17 +28,21 @@ impl HttpOrigin {
         let token = token.map_err(|failure| no_token(failure.label()))?;
         let copy = copy(&request);
         let answered = self.exchange(with(request, &token), left()).await?;
-        if answered.0.status() != StatusCode::UNAUTHORIZED {
+        if answered.response.status() != StatusCode::UNAUTHORIZED {
             return Ok(answered);
         }
         let Some(copy) = copy else {
             source.reject(&token);
             return Ok(answered);
         };
-        match within(end, source.after_rejection(&token)).await.flatten() {
-            Some(next) => self.exchange(with(copy, &next), left()).await,
-            None => Ok(answered),
+        let Some(next) = within(end, source.after_rejection(&token)).await.flatten() else { return Ok(answered) };
+        // Its span ends here: the second request has its own.
+        drop(answered);
+        let mut repeated = self.exchange(with(copy, &next), left()).await?;
+        if let Some(span) = &mut repeated.span {
+            span.set("http.request.resend_count", 1u16.into());
         }
+        Ok(repeated)
     }
 }
 

@@ -67,7 +67,7 @@ impl Trust {
             Some(_) => {
                 let chain = certificates("cert", contents.next().unwrap_or_default())?;
                 let key = PrivateKeyDer::from_pem_slice(contents.next().unwrap_or_default())
-                    .map_err(|error| format!("key: no private key in PEM ({error})"))?;
+                    .map_err(|_| "key: no private key in PEM".to_owned())?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| match error {
                     rustls::Error::InconsistentKeys(_) => "cert and key do not belong together".to_owned(),
                     error => format!("cert and key: {error}"),
@@ -86,7 +86,8 @@ fn certificates(field: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     match all {
         Ok(all) if all.is_empty() => Err(format!("{field}: contains no certificate")),
         Ok(all) => Ok(all),
-        Err(error) => Err(format!("{field}: not PEM: {error}")),
+        // The error may quote a line of the file, and that may be a key.
+        Err(_) => Err(format!("{field}: not PEM: a line, an end or the base64 of a section is wrong")),
     }
 }
 

@@ -24,7 +24,8 @@ impl File<'_> {
     /// Returns the certificates, that of this process first.
     pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.content).collect();
-        let chain = chain.map_err(|error| self.bad(format!("is not PEM: {error}")))?;
+        // The error may quote a line of the file, and that may be a key.
+        let chain = chain.map_err(|_| self.bad("is not PEM: a line, an end or the base64 of a section is wrong"))?;
         if chain.is_empty() { Err(self.bad("has no certificate (-----BEGIN CERTIFICATE-----)")) } else { Ok(chain) }
     }
 

@@ -67,6 +67,7 @@ impl ClientFiles {
             let before = std::mem::replace(&mut *before.lock(), Arc::downgrade(&source)).upgrade();
             if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, &source)) {
                 source.inherit(&before);
+                before.remove(&shared);
             }
             source.add(&shared);
             Ok(source)
@@ -195,6 +196,21 @@ mod tests {
         fs::remove_file(&one).unwrap();
         world.files.check();
         assert!(Arc::ptr_eq(&a.source(), &b.source()), "the last good one stays");
+    }
+
+    #[tokio::test]
+    async fn a_fetch_counts_once_for_a_group_and_only_for_those_of_its_client() {
+        let world = World::new();
+        let (one, two) = (world.write("one", "hunter2"), world.write("two", "hunter2"));
+        let [a, _b] = [&one, &two].map(|file| world.open(file, serde_json::json!({})).unwrap());
+        let first = a.source();
+        assert_eq!(first.users(), 2);
+        world.write("one", "hunter2\n");
+        world.files.check();
+        assert_eq!((Arc::ptr_eq(&first, &a.source()), first.users()), (true, 2), "the same secret");
+        world.write("one", "hunter3");
+        world.files.check();
+        assert_eq!((a.source().users(), first.users()), (1, 1), "another client");
     }
 
     #[tokio::test]

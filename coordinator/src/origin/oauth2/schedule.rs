@@ -129,7 +129,9 @@ impl TokenState {
             return Rejection::Repeat;
         };
         if held.is_rejected {
-            return if self.is_fetching { Rejection::Repeat } else { Rejection::Keep };
+            // It is the answer only where the fetch that followed has failed.
+            let backs_off = self.failing.as_ref().is_some_and(|failing| now < failing.until);
+            return if backs_off && !self.is_fetching { Rejection::Keep } else { Rejection::Repeat };
         }
         let Rejections { span, until } = self.rejections;
         if now < until {
@@ -291,6 +293,15 @@ mod tests {
         assert_eq!((state.reject(&two, 201), seen(&mut state, 201).as_str()), (Rejection::Repeat, "wait"));
         state.grant(granted("b", 3600), Duration::ZERO, 200, 210, 0);
         assert_eq!((state.reject(&two, 220), seen(&mut state, 220).as_str()), (Rejection::Repeat, "b"), "it came late");
+    }
+
+    #[test]
+    fn a_rejection_that_repeats_nothing_does_not_end_the_repeats_of_others() {
+        let mut state = with_token("a", 3600);
+        let rejected = token(&mut state, 100);
+        assert_eq!(state.reject(&rejected, 200), Rejection::Repeat);
+        // The body of the first is gone, so that it asks for no token.
+        assert_eq!((state.reject(&rejected, 201), seen(&mut state, 201).as_str()), (Rejection::Repeat, "begin"));
     }
 
     #[test]

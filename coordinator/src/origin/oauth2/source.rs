@@ -66,9 +66,19 @@ impl TokenSource {
 
     /// Adds groups that it counts for, as for those that it has.
     pub(super) fn add(&self, groups: &Arc<Users>) {
-        let mut users = self.users.lock();
-        users.retain(|users| users.strong_count() > 0);
-        users.push(Arc::downgrade(groups));
+        self.remove(groups);
+        self.users.lock().push(Arc::downgrade(groups));
+    }
+
+    #[cfg(test)]
+    pub(super) fn users(&self) -> usize {
+        self.users.lock().len()
+    }
+
+    /// Removes groups, which have another client now.
+    pub(super) fn remove(&self, groups: &Arc<Users>) {
+        let gone = Arc::downgrade(groups);
+        self.users.lock().retain(|users| users.strong_count() > 0 && !users.ptr_eq(&gone));
     }
 
     /// Takes over the token of the same client with its proof before.

@@ -29,6 +29,19 @@ impl Host {
         scripted(listener, move |_, stream| answering(n, stream)).await;
     }
 
+    /// Makes an address silent: a listener with a full queue, for which the system drops what comes.
+    async fn silent(&self, n: u8) -> impl Sized {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address(n)).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = timeout(300 * MS, TcpStream::connect(self.address(n))).await {
+            queued.push(stream);
+        }
+        (listener, queued)
+    }
+
     /// A pool that opens a connection for each request.
     fn pool(&self, tls: Option<Tls>) -> Arc<Pool> {
         let count = self.count;
@@ -87,19 +100,26 @@ async fn an_address_that_refuses_costs_no_request_and_the_others_take_turns() {
 async fn an_address_that_is_silent_is_not_waited_for() {
     let (host, first) = Host::new(2).await;
     drop(first);
-    // A listener with a full queue: the system drops what comes.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(host.address(1)).unwrap();
-    let _silent = socket.listen(0).unwrap();
-    let mut queued = Vec::new();
-    while let Ok(stream) = timeout(300 * MS, TcpStream::connect(host.address(1))).await {
-        queued.push(stream);
-    }
+    let _silent = host.silent(1).await;
     host.serve(2).await;
     let pool = host.pool(None);
     assert_eq!(answers(&pool, 20).await.concat(), "2".repeat(20));
     assert!((1..=2).contains(&host.failed(1)), "it rests: {}", host.failed(1));
+}
+
+#[tokio::test]
+async fn an_address_for_which_there_was_no_descriptor_has_not_failed() {
+    let (mut host, first) = Host::new(2).await;
+    drop(first);
+    host.limit = ConnectionLimit::new(1, host.metrics.clone());
+    let _silent = host.silent(1).await;
+    host.serve(2).await;
+    let pool = host.pool(None);
+    // They take turns: one of the two begins with the address that is silent, and holds the only descriptor.
+    for _ in 0..2 {
+        let _ = timeout(800 * MS, send_on(&pool, "GET", &RequestConnection::new(LONG))).await;
+    }
+    assert_eq!((host.failed(1), host.failed(2)), (1, 0));
 }
 
 #[tokio::test]

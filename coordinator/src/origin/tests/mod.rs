@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod resolving;
 mod tls;
+mod traced;
 
 use crate::{
     config::watched_file::WatchedFiles,
