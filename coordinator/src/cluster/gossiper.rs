@@ -234,22 +234,7 @@ impl Gossiper {
     /// line.
     pub(crate) fn forget(&self, names: &[String]) -> Result<(), String> {
         self.with(|gossip, now| {
-            let view = gossip.view(now);
-            for name in names {
-                let known =
-                    view.iter().find(|member| member.identity.name() == name && member.state != MemberState::Joining);
-                refusal(
-                    name,
-                    if *name == self.own.name {
-                        Forget::Own
-                    } else {
-                        known.map_or(Forget::Unknown, |member| match member.state {
-                            MemberState::Alive => Forget::Answers,
-                            _ => Forget::Forgotten,
-                        })
-                    },
-                )?;
-            }
+            names.iter().try_for_each(|name| refusal(name, gossip.may_forget(name, now)))?;
             names.iter().try_for_each(|name| refusal(name, gossip.forget(name, now)))
         })
     }
@@ -303,5 +288,51 @@ fn refusal(name: &str, outcome: Forget) -> Result<(), String> {
         Forget::Answers => Err(format!("forget: `{name}` answers: stop it first")),
         Forget::Own => Err(format!("forget: `{name}` is this coordinator")),
         Forget::Unknown => Err(format!("forget: `{name}` is no member")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::simulated;
+    use serde_json::json;
+
+    fn peer(name: &str, port: u16) -> Peer {
+        let at = format!("127.0.0.1:{port}");
+        Peer { name: name.to_owned(), data: at.clone(), peer: at }
+    }
+
+    /// A member of a list with b and c, at 1 s, and a digest of b.
+    fn of_three() -> (Arc<Gossiper>, Digest) {
+        simulated::set(1000);
+        let gossiper = Gossiper::new(&peer("a", 1), Metrics::new().unwrap());
+        let a = gossiper.question_for(None).from;
+        let [b, c] = [peer("b", 2), peer("c", 3)].map(|peer| Identity { peer, start: 1 });
+        let members = json!({"lineage": 1, "epoch": 1, "members": [a, b, c]});
+        let list: List = serde_json::from_value(members.clone()).unwrap();
+        let said = serde_json::from_value(json!({"from": b, "list": list.id(), "members": members})).unwrap();
+        gossiper.answered("127.0.0.1:2", Some(&said), 1000);
+        assert_eq!(gossiper.list(), Some(list.id()));
+        (gossiper, said)
+    }
+
+    #[test]
+    fn of_several_members_all_are_forgotten_or_none() {
+        let (gossiper, said) = of_three();
+        for now in [2500, 4000, 5500] {
+            simulated::set(now);
+            gossiper.answered("127.0.0.1:2", Some(&said), now);
+        }
+        gossiper.member_leaves(&peer("b", 2), false);
+        let both = ["c".to_owned(), "b".to_owned()];
+        assert_eq!(
+            gossiper.forget(&both),
+            Err("forget: `b` answers: stop it first".into()),
+            "it leaves, and still answers"
+        );
+        assert_eq!(gossiper.gossip.lock().forgotten(), [""; 0]);
+        simulated::set(9000);
+        assert_eq!(gossiper.forget(&both), Ok(()));
+        assert_eq!(gossiper.gossip.lock().forgotten(), ["b", "c"]);
     }
 }
