@@ -140,12 +140,13 @@ impl Gossiper {
         counts.then(|| answer.from.name().to_owned())
     }
 
-    /// Hears that an address refused a connection at `sent`. Returns whether the member there has ended.
+    /// Hears that an address refused a connection at `sent`. Returns whether the lease may go on without the member
+    /// there: it has ended.
     pub(crate) fn refused(&self, at: &str, name: &str, sent: u64) -> bool {
         self.note_trouble(at, None);
         self.with(|gossip, now| {
             gossip.refused(at, sent, now);
-            gossip.has_ended(name, now)
+            gossip.is_member() && gossip.has_ended(name, now)
         })
     }
 

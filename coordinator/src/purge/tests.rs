@@ -152,3 +152,23 @@ async fn a_purge_reaches_the_members_of_a_later_list_of_which_an_acknowledgement
     let report = purger.purge(everything()).await;
     assert_eq!((report.unreached, b.purges.load(SeqCst), new.purges.load(SeqCst)), (vec![], 1, 1));
 }
+
+#[tokio::test]
+async fn who_is_no_member_any_more_stops_answering_from_its_store() {
+    // It was alone, and its lease would hold for ever. Another cluster took it over, and has not listed it yet.
+    let cache = Cache::sample("a", 1 << 20);
+    let metrics = cache.metrics.clone();
+    let own = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:1".into() };
+    cache.cluster.set_gossiper(Gossiper::new(&own, metrics.clone()));
+    let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
+    let purger = Purger::new(cache.clone(), feed, metrics, Tokens::fixed(vec!["t".into()]));
+    assert!(cache.consistency.holds_lease());
+    let syncing = tokio::spawn(PeerSync::new(&purger, "a").run());
+    let ended = async {
+        while cache.consistency.holds_lease() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), ended).await.expect("its lease holds for ever");
+    syncing.abort();
+}
