@@ -90,9 +90,9 @@ impl Tokens {
         Ok(ReloadOutcome::Changed)
     }
 
-    /// Returns whether a file is configured: without one no token is accepted.
+    /// Returns whether there may be tokens: without a file, and without fixed ones, none is accepted.
     pub fn is_configured(&self) -> bool {
-        self.file.is_some()
+        self.file.is_some() || !self.list.load().is_empty()
     }
 
     /// Returns the token to send.
