@@ -8,13 +8,13 @@ use crate::{
             list::ListId,
         },
         gossip_log::GossipLog,
+        seed_troubles::{SeedTrouble, SeedTroubles},
     },
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -25,8 +25,6 @@ use tokio::{sync::watch, time::Instant};
 
 /// The longest that a start waits for a source that does not say where the seeds are.
 const SEEDS_PATIENCE: Duration = Duration::from_secs(10);
-/// The most seeds whose trouble is remembered.
-const MAX_TROUBLES: usize = 4096;
 
 /// The members as this coordinator sees them.
 pub struct Gossiper {
@@ -36,28 +34,10 @@ pub struct Gossiper {
     log: GossipLog,
     /// Changes with the agreed list.
     lists: watch::Sender<Option<ListId>>,
-    troubles: Mutex<BTreeMap<String, SeedTrouble>>,
+    troubles: SeedTroubles,
     /// Why the seeds are not known. Empty: they are.
     seeds: Mutex<String>,
     was_ready: AtomicBool,
-}
-
-/// Why whoever listens at an address is not asked to be a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SeedTrouble {
-    /// It refuses this coordinator's token.
-    TokenRefused,
-    /// It answers without a word of members: a coordinator that has another kind of discovery, or an older version.
-    NoMember,
-}
-
-impl SeedTrouble {
-    const fn line(self) -> &'static str {
-        match self {
-            Self::TokenRefused => "refuses this coordinator's token: --peer-token-file of both need one in common",
-            Self::NoMember => "is no coordinator that gossips: it needs --discovery gossip, dns or gce as well",
-        }
-    }
 }
 
 impl Gossiper {
@@ -72,7 +52,7 @@ impl Gossiper {
             gossip: Mutex::new(Gossip::new(me, clock::awake())),
             log: GossipLog::new(&own.name, metrics),
             lists: watch::Sender::default(),
-            troubles: Mutex::default(),
+            troubles: SeedTroubles::default(),
             seeds: Mutex::new("not looked up yet".into()),
             was_ready: AtomicBool::new(false),
         })
@@ -95,7 +75,7 @@ impl Gossiper {
         loop {
             let addresses: Vec<String> = seeds.refresh().await.iter().map(ToString::to_string).collect();
             *self.seeds.lock() = seeds.trouble().map_or_else(String::new, ToString::to_string);
-            self.troubles.lock().retain(|at, _| addresses.contains(at));
+            self.troubles.retain(&addresses, clock::awake());
             self.gossip.lock().set_seeds(addresses);
             tokio::time::sleep(seeds.pause()).await;
         }
@@ -103,7 +83,7 @@ impl Gossiper {
 
     /// Does what is due. Returns whom to ask beside the members.
     pub(crate) fn tick(&self) -> Vec<Ask> {
-        let is_refused = self.troubles.lock().values().any(|trouble| *trouble == SeedTrouble::TokenRefused);
+        let is_refused = self.troubles.is_refused();
         let may_be_found = !self.seeds.lock().is_empty() && self.begun.elapsed() < SEEDS_PATIENCE;
         let asks = self.with(|gossip, now| {
             gossip.hold_off(is_refused || may_be_found);
@@ -155,22 +135,8 @@ impl Gossiper {
         self.note_trouble(at, Some(SeedTrouble::TokenRefused));
     }
 
-    /// Says once what is wrong with an address, and once that it no longer is.
     fn note_trouble(&self, at: &str, trouble: Option<SeedTrouble>) {
-        let mut troubles = self.troubles.lock();
-        match trouble {
-            None => {
-                if troubles.remove(at).is_some() {
-                    tracing::info!("{at} is a member now, or nobody listens there");
-                }
-            }
-            Some(trouble) if troubles.len() < MAX_TROUBLES || troubles.contains_key(at) => {
-                if troubles.insert(at.to_owned(), trouble) != Some(trouble) {
-                    tracing::warn!("{at} {}", trouble.line());
-                }
-            }
-            Some(_) => {}
-        }
+        self.troubles.note(at, trouble, clock::awake());
     }
 
     /// The peers of the ring.
@@ -263,9 +229,9 @@ impl Gossiper {
     }
 
     fn waits_for(&self) -> String {
-        let (troubles, seeds) = (self.troubles.lock(), self.seeds.lock());
-        match troubles.first_key_value() {
-            Some((at, trouble)) => format!("waiting for a seed: {at} {}", trouble.line()),
+        let seeds = self.seeds.lock();
+        match self.troubles.first() {
+            Some(first) => format!("waiting for a seed: {first}"),
             None if seeds.is_empty() => "waiting for a seed that answers".into(),
             None => format!("waiting for seeds: {seeds}"),
         }
