@@ -40,10 +40,11 @@
 //! - **One load a key.** [`Group::get`] joins the load that is under way, on whichever node. The getter runs in a task of
 //!   its own: a caller who leaves does not stop it. All who wait get its value or its error. Errors are not stored.
 //! - **Values may change.** [`Value`] has a time to live, stale windows and tags. [`Group::remove`], [`Group::remove_tags`]
-//!   and [`Group::clear`] are done on all nodes when they return. [`Group::set`] stores a value at its owner, and removes all
-//!   others.
+//!   and [`Group::clear`] are done on all nodes when they return, but for those that they name as unreached. [`Group::set`]
+//!   stores a value at its owner, and removes all others.
 //! - **Nodes come and go.** [`Node::set_peers`] at any time; a new owner asks the one before it. [`Node::shutdown`] hands
-//!   over what a node has. A node that fails costs a load, never an error.
+//!   over what a node has. A node that fails costs a load, never an error. One that does not hear most of the others for
+//!   1.5 s asks its getter, and stores nothing, until it has learnt what was removed meanwhile.
 //! - **Bounded.** The store's bytes are counted with all that they take in memory. Loads at once, values, keys and texts of
 //!   errors have limits.
 //!

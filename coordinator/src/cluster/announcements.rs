@@ -48,7 +48,7 @@ pub enum MembershipEvent {
 impl Announcement {
     /// The label of what is wrong with it, if anything is.
     pub fn problem(&self) -> Option<&'static str> {
-        if self.peer_list.iter().any(|name| is_bad(name)) {
+        if self.peer_list.iter().any(|name| is_bad_name(name)) {
             return Some("bad-name");
         }
         peer_problem(&self.peer)
@@ -57,13 +57,14 @@ impl Announcement {
 
 /// The label of what is wrong with a peer's name or addresses, if anything is.
 pub(crate) fn peer_problem(Peer { name, data, peer }: &Peer) -> Option<&'static str> {
-    if is_bad(name) {
+    if is_bad_name(name) {
         return Some("bad-name");
     }
     [data, peer].into_iter().any(|at| at.parse::<SocketAddr>().is_err()).then_some("bad-address")
 }
 
-fn is_bad(name: &str) -> bool {
+/// Whether a text cannot be a peer's name.
+pub(crate) fn is_bad_name(name: &str) -> bool {
     name.is_empty() || name.len() > MAX_NAME || name.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 

@@ -8,13 +8,13 @@ use crate::{
             list::ListId,
         },
         gossip_log::GossipLog,
+        seed_troubles::{SeedTrouble, SeedTroubles},
     },
     telemetry::metrics::Metrics,
 };
 use meshcache_protocol::Peer;
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -25,8 +25,6 @@ use tokio::{sync::watch, time::Instant};
 
 /// The longest that a start waits for a source that does not say where the seeds are.
 const SEEDS_PATIENCE: Duration = Duration::from_secs(10);
-/// The most seeds whose trouble is remembered.
-const MAX_TROUBLES: usize = 4096;
 
 /// The members as this coordinator sees them.
 pub struct Gossiper {
@@ -36,28 +34,10 @@ pub struct Gossiper {
     log: GossipLog,
     /// Changes with the agreed list.
     lists: watch::Sender<Option<ListId>>,
-    troubles: Mutex<BTreeMap<String, SeedTrouble>>,
+    troubles: SeedTroubles,
     /// Why the seeds are not known. Empty: they are.
     seeds: Mutex<String>,
     was_ready: AtomicBool,
-}
-
-/// Why whoever listens at an address is not asked to be a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SeedTrouble {
-    /// It refuses this coordinator's token.
-    TokenRefused,
-    /// It answers without a word of members: a coordinator that has another kind of discovery, or an older version.
-    NoMember,
-}
-
-impl SeedTrouble {
-    const fn line(self) -> &'static str {
-        match self {
-            Self::TokenRefused => "refuses this coordinator's token: --peer-token-file of both need one in common",
-            Self::NoMember => "is no coordinator that gossips: it needs --discovery gossip, dns or gce as well",
-        }
-    }
 }
 
 impl Gossiper {
@@ -72,7 +52,7 @@ impl Gossiper {
             gossip: Mutex::new(Gossip::new(me, clock::awake())),
             log: GossipLog::new(&own.name, metrics),
             lists: watch::Sender::default(),
-            troubles: Mutex::default(),
+            troubles: SeedTroubles::default(),
             seeds: Mutex::new("not looked up yet".into()),
             was_ready: AtomicBool::new(false),
         })
@@ -95,7 +75,7 @@ impl Gossiper {
         loop {
             let addresses: Vec<String> = seeds.refresh().await.iter().map(ToString::to_string).collect();
             *self.seeds.lock() = seeds.trouble().map_or_else(String::new, ToString::to_string);
-            self.troubles.lock().retain(|at, _| addresses.contains(at));
+            self.troubles.retain(&addresses, clock::awake());
             self.gossip.lock().set_seeds(addresses);
             tokio::time::sleep(seeds.pause()).await;
         }
@@ -103,7 +83,7 @@ impl Gossiper {
 
     /// Does what is due. Returns whom to ask beside the members.
     pub(crate) fn tick(&self) -> Vec<Ask> {
-        let is_refused = self.troubles.lock().values().any(|trouble| *trouble == SeedTrouble::TokenRefused);
+        let is_refused = self.troubles.is_refused();
         let may_be_found = !self.seeds.lock().is_empty() && self.begun.elapsed() < SEEDS_PATIENCE;
         let asks = self.with(|gossip, now| {
             gossip.hold_off(is_refused || may_be_found);
@@ -140,12 +120,13 @@ impl Gossiper {
         counts.then(|| answer.from.name().to_owned())
     }
 
-    /// Hears that an address refused a connection at `sent`. Returns whether the member there has ended.
+    /// Hears that an address refused a connection at `sent`. Returns whether the lease may go on without the member
+    /// there: it has ended.
     pub(crate) fn refused(&self, at: &str, name: &str, sent: u64) -> bool {
         self.note_trouble(at, None);
         self.with(|gossip, now| {
             gossip.refused(at, sent, now);
-            gossip.has_ended(name, now)
+            gossip.is_member() && gossip.has_ended(name, now)
         })
     }
 
@@ -154,22 +135,8 @@ impl Gossiper {
         self.note_trouble(at, Some(SeedTrouble::TokenRefused));
     }
 
-    /// Says once what is wrong with an address, and once that it no longer is.
     fn note_trouble(&self, at: &str, trouble: Option<SeedTrouble>) {
-        let mut troubles = self.troubles.lock();
-        match trouble {
-            None => {
-                if troubles.remove(at).is_some() {
-                    tracing::info!("{at} is a member now, or nobody listens there");
-                }
-            }
-            Some(trouble) if troubles.len() < MAX_TROUBLES || troubles.contains_key(at) => {
-                if troubles.insert(at.to_owned(), trouble) != Some(trouble) {
-                    tracing::warn!("{at} {}", trouble.line());
-                }
-            }
-            Some(_) => {}
-        }
+        self.troubles.note(at, trouble, clock::awake());
     }
 
     /// The peers of the ring.
@@ -234,22 +201,7 @@ impl Gossiper {
     /// line.
     pub(crate) fn forget(&self, names: &[String]) -> Result<(), String> {
         self.with(|gossip, now| {
-            let view = gossip.view(now);
-            for name in names {
-                let known =
-                    view.iter().find(|member| member.identity.name() == name && member.state != MemberState::Joining);
-                refusal(
-                    name,
-                    if *name == self.own.name {
-                        Forget::Own
-                    } else {
-                        known.map_or(Forget::Unknown, |member| match member.state {
-                            MemberState::Alive => Forget::Answers,
-                            _ => Forget::Forgotten,
-                        })
-                    },
-                )?;
-            }
+            names.iter().try_for_each(|name| refusal(name, gossip.may_forget(name, now)))?;
             names.iter().try_for_each(|name| refusal(name, gossip.forget(name, now)))
         })
     }
@@ -277,9 +229,9 @@ impl Gossiper {
     }
 
     fn waits_for(&self) -> String {
-        let (troubles, seeds) = (self.troubles.lock(), self.seeds.lock());
-        match troubles.first_key_value() {
-            Some((at, trouble)) => format!("waiting for a seed: {at} {}", trouble.line()),
+        let seeds = self.seeds.lock();
+        match self.troubles.first() {
+            Some(first) => format!("waiting for a seed: {first}"),
             None if seeds.is_empty() => "waiting for a seed that answers".into(),
             None => format!("waiting for seeds: {seeds}"),
         }
@@ -303,5 +255,51 @@ fn refusal(name: &str, outcome: Forget) -> Result<(), String> {
         Forget::Answers => Err(format!("forget: `{name}` answers: stop it first")),
         Forget::Own => Err(format!("forget: `{name}` is this coordinator")),
         Forget::Unknown => Err(format!("forget: `{name}` is no member")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::simulated;
+    use serde_json::json;
+
+    fn peer(name: &str, port: u16) -> Peer {
+        let at = format!("127.0.0.1:{port}");
+        Peer { name: name.to_owned(), data: at.clone(), peer: at }
+    }
+
+    /// A member of a list with b and c, at 1 s, and a digest of b.
+    fn of_three() -> (Arc<Gossiper>, Digest) {
+        simulated::set(1000);
+        let gossiper = Gossiper::new(&peer("a", 1), Metrics::new().unwrap());
+        let a = gossiper.question_for(None).from;
+        let [b, c] = [peer("b", 2), peer("c", 3)].map(|peer| Identity { peer, start: 1 });
+        let members = json!({"lineage": 1, "epoch": 1, "members": [a, b, c]});
+        let list: List = serde_json::from_value(members.clone()).unwrap();
+        let said = serde_json::from_value(json!({"from": b, "list": list.id(), "members": members})).unwrap();
+        gossiper.answered("127.0.0.1:2", Some(&said), 1000);
+        assert_eq!(gossiper.list(), Some(list.id()));
+        (gossiper, said)
+    }
+
+    #[test]
+    fn of_several_members_all_are_forgotten_or_none() {
+        let (gossiper, said) = of_three();
+        for now in [2500, 4000, 5500] {
+            simulated::set(now);
+            gossiper.answered("127.0.0.1:2", Some(&said), now);
+        }
+        gossiper.member_leaves(&peer("b", 2), false);
+        let both = ["c".to_owned(), "b".to_owned()];
+        assert_eq!(
+            gossiper.forget(&both),
+            Err("forget: `b` answers: stop it first".into()),
+            "it leaves, and still answers"
+        );
+        assert_eq!(gossiper.gossip.lock().forgotten(), [""; 0]);
+        simulated::set(9000);
+        assert_eq!(gossiper.forget(&both), Ok(()));
+        assert_eq!(gossiper.gossip.lock().forgotten(), ["b", "c"]);
     }
 }

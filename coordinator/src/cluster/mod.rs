@@ -9,6 +9,7 @@ pub mod gossiper;
 pub mod membership;
 pub mod peer_lists;
 mod previous_rings;
+mod seed_troubles;
 #[cfg(feature = "program")]
 pub mod seeds;
 pub mod static_peers;

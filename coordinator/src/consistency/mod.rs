@@ -265,6 +265,11 @@ impl Consistency {
         self.lease.set_electorate(names.iter().map(String::as_str), Some(quorum), clock::awake())
     }
 
+    /// Lets the lease end: this coordinator is no member, and gets no answers that count.
+    pub(crate) fn limit_lease(&self) {
+        self.lease.limit(clock::awake());
+    }
+
     /// Records the answer of a peer to a request sent at `sent`. All purges in it were carried out here.
     pub(crate) fn peer_answered(&self, name: &str, sent: u64, source: &str, holds_lease: bool) -> Renewal {
         self.lease.peer_answered(name, sent, source, holds_lease, clock::awake())

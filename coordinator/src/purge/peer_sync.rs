@@ -102,10 +102,13 @@ impl PeerSync {
             self.unresponsive.retain(|name| others().any(|peer| peer.name == name));
             let renewal = match self.cluster.gossiper() {
                 None => self.consistency.set_peers(others().map(|peer| peer.name.as_str())),
-                // Who is no member gets no answers that count, so that its lease ends.
-                Some(gossiper) => gossiper
-                    .electorate()
-                    .map_or(Renewal::Unchanged, |(names, quorum)| self.consistency.set_electorate(&names, quorum)),
+                Some(gossiper) => match gossiper.electorate() {
+                    Some((names, quorum)) => self.consistency.set_electorate(&names, quorum),
+                    None => {
+                        self.consistency.limit_lease();
+                        Renewal::Unchanged
+                    }
+                },
             };
             if renewal != Renewal::Unchanged {
                 self.local.renew(renewal).await;

@@ -64,15 +64,15 @@ async fn is_announced_without_its_client(go: std::sync::mpsc::Sender<()>) {
 struct Member {
     identity: Identity,
     others: Vec<Identity>,
+    /// Whose list it has, if not its own.
+    list_of: Option<Arc<Member>>,
     asker: Mutex<Option<Identity>>,
     purges: AtomicUsize,
 }
 
 impl Member {
-    fn new(listener: &TcpListener, name: &str, others: Vec<Identity>) -> Arc<Self> {
-        let at = listener.local_addr().unwrap().to_string();
-        let identity = Identity { peer: Peer { name: name.into(), data: at.clone(), peer: at }, start: 1 };
-        Arc::new(Self { identity, others, asker: Mutex::default(), purges: AtomicUsize::new(0) })
+    fn new(identity: Identity, others: Vec<Identity>, list_of: Option<Arc<Member>>) -> Arc<Self> {
+        Arc::new(Self { identity, others, list_of, asker: Mutex::default(), purges: AtomicUsize::new(0) })
     }
 
     async fn serve(self: Arc<Self>, listener: TcpListener) {
@@ -118,6 +118,9 @@ impl Member {
     }
 
     fn list(&self) -> List {
+        if let Some(other) = &self.list_of {
+            return other.list();
+        }
         let asker = self.asker.lock();
         let epoch = usize::from(self.purges.load(SeqCst) > 0);
         let members: Vec<_> = asker.iter().chain([&self.identity]).chain(self.others.iter().take(epoch)).collect();
@@ -129,8 +132,12 @@ impl Member {
 async fn a_purge_reaches_the_members_of_a_later_list_of_which_an_acknowledgement_tells() {
     let (at_b, at_new) =
         (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let new = Member::new(&at_new, "new", Vec::new());
-    let b = Member::new(&at_b, "b", vec![new.identity.clone()]);
+    let identity = |listener: &TcpListener, name: &str| {
+        let at = listener.local_addr().unwrap().to_string();
+        Identity { peer: Peer { name: name.into(), data: at.clone(), peer: at }, start: 1 }
+    };
+    let b = Member::new(identity(&at_b, "b"), vec![identity(&at_new, "new")], None);
+    let new = Member::new(identity(&at_new, "new"), Vec::new(), Some(b.clone()));
     let seed = b.identity.peer.peer.parse().unwrap();
     tokio::spawn(b.clone().serve(at_b));
     tokio::spawn(new.clone().serve(at_new));
@@ -151,4 +158,24 @@ async fn a_purge_reaches_the_members_of_a_later_list_of_which_an_acknowledgement
 
     let report = purger.purge(everything()).await;
     assert_eq!((report.unreached, b.purges.load(SeqCst), new.purges.load(SeqCst)), (vec![], 1, 1));
+}
+
+#[tokio::test]
+async fn who_is_no_member_any_more_stops_answering_from_its_store() {
+    // It was alone, and its lease would hold for ever. Another cluster took it over, and has not listed it yet.
+    let cache = Cache::sample("a", 1 << 20);
+    let metrics = cache.metrics.clone();
+    let own = Peer { name: "a".into(), data: "127.0.0.1:1".into(), peer: "127.0.0.1:1".into() };
+    cache.cluster.set_gossiper(Gossiper::new(&own, metrics.clone()));
+    let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
+    let purger = Purger::new(cache.clone(), feed, metrics, Tokens::fixed(vec!["t".into()]));
+    assert!(cache.consistency.holds_lease());
+    let syncing = tokio::spawn(PeerSync::new(&purger, "a").run());
+    let ended = async {
+        while cache.consistency.holds_lease() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), ended).await.expect("its lease holds for ever");
+    syncing.abort();
 }

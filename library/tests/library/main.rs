@@ -5,6 +5,7 @@
 mod building;
 mod changing;
 mod codecs;
+mod cut_off;
 mod loading;
 mod mesh;
 mod peers;

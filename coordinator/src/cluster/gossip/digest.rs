@@ -1,10 +1,13 @@
 //! What coordinators tell one another with each call. Its JSON names are part of the wire.
 
-use crate::cluster::gossip::{
-    identity::Identity,
-    list::{List, ListId, MAX_JOINS},
-    marks::Marks,
-    vote::{Proposal, Votes},
+use crate::cluster::{
+    announcements::is_bad_name,
+    gossip::{
+        identity::Identity,
+        list::{List, ListId, MAX_JOINS, MAX_MEMBERS},
+        marks::Marks,
+        vote::{Proposal, Votes},
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,13 +51,23 @@ pub struct Digest {
 impl Digest {
     /// The label of what is wrong with it, if anything is.
     pub fn problem(&self) -> Option<&'static str> {
-        let changes =
-            [self.votes.change.as_ref(), self.proposal.as_ref().and_then(|proposal| proposal.change.as_ref())];
-        let added = || changes.into_iter().flatten().map(|change| &change.add);
-        if added().any(|add| add.len() > MAX_JOINS) {
+        let (votes, proposal) = (&self.votes, self.proposal.as_ref());
+        let ballots = [votes.promised.as_ref(), votes.accepted.as_ref(), proposal.map(|proposal| &proposal.ballot)];
+        if ballots.into_iter().flatten().any(|ballot| is_bad_name(&ballot.by)) {
+            return Some("bad-name");
+        }
+        let changes = [votes.change.as_ref(), proposal.and_then(|proposal| proposal.change.as_ref())];
+        let changes = || changes.into_iter().flatten();
+        if changes().any(|change| change.add.len() > MAX_JOINS) {
             return Some("too-many-members");
         }
+        let mut marks =
+            [&self.gone, &self.left, &self.forgotten].into_iter().chain(changes().map(|change| &change.remove));
+        if marks.any(|marks| marks.is_longer_than(MAX_MEMBERS)) {
+            return Some("too-many-marks");
+        }
+        let added = changes().flat_map(|change| &change.add);
         let listed = self.members.iter().flat_map(List::members);
-        [&self.from].into_iter().chain(listed).chain(added().flatten()).find_map(Identity::problem)
+        [&self.from].into_iter().chain(listed).chain(added).find_map(Identity::problem)
     }
 }

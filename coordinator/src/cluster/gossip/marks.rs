@@ -14,6 +14,11 @@ impl Marks {
         self.0.is_empty()
     }
 
+    /// Whether it is longer than the marks of so many members.
+    pub(super) fn is_longer_than(&self, members: usize) -> bool {
+        self.0.len() > members.div_ceil(8)
+    }
+
     /// Whether a member is marked.
     pub fn contains(&self, rank: usize) -> bool {
         self.0.get(rank / 8).is_some_and(|bits| bits & (1 << (rank % 8)) != 0)

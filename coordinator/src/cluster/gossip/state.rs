@@ -210,22 +210,27 @@ impl Gossip {
         self.mark(now);
     }
 
+    /// What becomes of an operator's word that a member is gone for good.
+    pub fn may_forget(&self, name: &str, now: u64) -> Forget {
+        match self.rank(name).and_then(|rank| self.contacts.get(rank)) {
+            _ if name == self.me.name() => Forget::Own,
+            None => Forget::Unknown,
+            Some(contact) if contact.is_heard(now) => Forget::Answers,
+            Some(_) => Forget::Forgotten,
+        }
+    }
+
     /// Takes the word of an operator that a member is gone for good: it does not count any more.
     pub fn forget(&mut self, name: &str, now: u64) -> Forget {
-        if name == self.me.name() {
-            return Forget::Own;
+        let outcome = self.may_forget(name, now);
+        let contact = self.rank(name).and_then(|rank| self.contacts.get_mut(rank));
+        if let Some(contact) = contact.filter(|_| outcome == Forget::Forgotten) {
+            if !std::mem::replace(&mut contact.forgotten, true) {
+                self.tell(name, MemberChange::Forgotten);
+            }
+            self.mark(now);
         }
-        let Some(contact) = self.rank(name).and_then(|rank| self.contacts.get_mut(rank)) else {
-            return Forget::Unknown;
-        };
-        if contact.is_heard(now) {
-            return Forget::Answers;
-        }
-        if !std::mem::replace(&mut contact.forgotten, true) {
-            self.tell(name, MemberChange::Forgotten);
-        }
-        self.mark(now);
-        Forget::Forgotten
+        outcome
     }
 
     /// Takes what the log is to say.

@@ -176,6 +176,27 @@ fn a_digest_with_a_bad_name_or_address_is_refused_by_its_label() {
 }
 
 #[test]
+fn a_digest_that_would_be_kept_and_told_on_at_any_length_is_refused_by_its_label() {
+    let digest = Gossip::new(identity(1, 7), 0).question_for(None);
+    let marks = |last: usize| -> Marks { [last].into_iter().collect() };
+    let removing = |last: usize, by: String| {
+        let change = Some(Change { remove: marks(last), add: Vec::new() });
+        Digest { proposal: Some(Proposal { ballot: Ballot { round: 1, by }, change }), ..digest.clone() }
+    };
+    let last = MAX_MEMBERS - 1;
+    assert_eq!(Digest { gone: marks(last), ..removing(last, "a".into()) }.problem(), None);
+    for long in [
+        Digest { gone: marks(MAX_MEMBERS), ..digest.clone() },
+        Digest { left: marks(MAX_MEMBERS), ..digest.clone() },
+        Digest { forgotten: marks(MAX_MEMBERS), ..digest.clone() },
+        removing(MAX_MEMBERS, "a".into()),
+    ] {
+        assert_eq!(long.problem(), Some("too-many-marks"));
+    }
+    assert_eq!(removing(last, "a".repeat(1000)).problem(), Some("bad-name"));
+}
+
+#[test]
 fn a_start_that_finds_its_name_in_the_first_list_is_later_whatever_its_clock_says() {
     let (old, mut new) = (identity(1, 5000), Gossip::new(identity(1, 3), 0));
     new.learn(&telling(&List::founded_by(&old, 0)), 0);

@@ -115,6 +115,11 @@ impl Lease {
         self.until.store(NEVER_HELD, SeqCst);
     }
 
+    /// Lets a lease end that would hold forever: who is no member any more does not know who purges.
+    pub(crate) fn limit(&self, now: u64) {
+        let _ = self.until.compare_exchange(u64::MAX, now.saturating_add(LEASE), SeqCst, SeqCst);
+    }
+
     /// Takes over the rest of a peer's lease, where there was none before: what that peer knows is known here, and what
     /// it learns later is learnt from it before its lease ends, or purges wait for that.
     pub(crate) fn take_over(&self, until: u64) {

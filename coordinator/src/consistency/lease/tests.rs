@@ -299,3 +299,16 @@ fn the_number_of_answers_that_a_list_needs_holds_whoever_of_it_has_ended() {
     lease.peer_answered("b", 1000, "b.1", true, 1000);
     assert!(lease.holds(LEASE));
 }
+
+#[test]
+fn a_lease_without_others_ends_for_who_is_no_member_any_more() {
+    let alone = lease(&[]);
+    alone.limit(5000);
+    assert!(alone.holds(5000 + LEASE - 1) && !alone.holds(5000 + LEASE));
+    alone.limit(5100);
+    assert!(!alone.holds(5000 + LEASE), "it does not go on");
+    let pair = lease(&["b"]);
+    pair.peer_answered("b", 100, "b.1", true, 100);
+    pair.limit(500);
+    assert!(!pair.holds(100 + LEASE), "one that ends anyway is not made longer");
+}
