@@ -1,9 +1,7 @@
 //! What coordinators send to prove their calls.
 
-use super::PeerClient;
 use crate::{origin::Failure, settings::PeerTrust};
 use http::HeaderValue;
-use std::sync::Arc;
 
 /// What is sent with calls to peers.
 #[derive(Clone, Debug, Default)]
@@ -47,26 +45,5 @@ impl Credentials {
             (Self::Open, Needs::Reach) => Ok(None),
             (Self::Open, Needs::Token) | (Self::None, _) => Err(Failure::Refused),
         }
-    }
-}
-
-impl PeerClient {
-    /// Sets what is sent with each call.
-    pub(crate) fn set_credentials(&self, credentials: Credentials) {
-        self.credentials.store(Arc::new(credentials));
-    }
-
-    /// Whether peers take announcements and entries.
-    pub(crate) fn has_token(&self) -> bool {
-        matches!(**self.credentials.load(), Credentials::Token(_))
-    }
-
-    /// Whether peers answer questions and peeks.
-    pub(crate) fn may_ask(&self) -> bool {
-        !matches!(**self.credentials.load(), Credentials::None)
-    }
-
-    pub(super) fn proof(&self, needs: Needs) -> Result<Option<HeaderValue>, Failure> {
-        self.credentials.load().proof(needs)
     }
 }

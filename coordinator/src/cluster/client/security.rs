@@ -1,10 +1,35 @@
-//! Mutual TLS of the calls: set at the start, and again when certificates have changed.
+//! What is shown to peers: tokens and certificates, set at the start, and again when they have changed.
 
-use super::{PeerClient, link::Link, stream::PeerSecurity};
-use crate::tls::PeerTls;
+use super::{
+    PeerClient,
+    credentials::{Credentials, Needs},
+    link::Link,
+    stream::PeerSecurity,
+};
+use crate::{origin::Failure, tls::PeerTls};
+use http::HeaderValue;
 use std::sync::Arc;
 
 impl PeerClient {
+    /// Sets what is sent with each call.
+    pub(crate) fn set_credentials(&self, credentials: Credentials) {
+        self.credentials.store(Arc::new(credentials));
+    }
+
+    /// Whether peers take announcements and entries.
+    pub(crate) fn has_token(&self) -> bool {
+        matches!(**self.credentials.load(), Credentials::Token(_))
+    }
+
+    /// Whether peers answer questions and peeks.
+    pub(crate) fn may_ask(&self) -> bool {
+        !matches!(**self.credentials.load(), Credentials::None)
+    }
+
+    pub(super) fn proof(&self, needs: Needs) -> Result<Option<HeaderValue>, Failure> {
+        self.credentials.load().proof(needs)
+    }
+
     /// Sets what is shown to peers and asked of them. Connections are made anew.
     pub(in crate::cluster) fn set_tls(&self, tls: Arc<PeerTls>) {
         let _replacing = self.replacing_links.lock();
