@@ -94,6 +94,10 @@ where
                 rest = now;
             }
             _ = look.tick() => {
+                // Before its first request it was not known what the connection speaks.
+                if activity.is_renewed() && activity.is_http2() {
+                    connection.as_mut().graceful_shutdown();
+                }
                 let now = activity.progress();
                 if now.is_some() && now == before {
                     return CloseReason::Else;
@@ -107,7 +111,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::connection_io::ConnectionIo;
+    use crate::{http::body::Body, server::connection_io::ConnectionIo};
     use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
     use std::convert::Infallible;
     use tokio::{
@@ -128,7 +132,7 @@ mod tests {
                 move |request: http::Request<hyper::body::Incoming>| {
                     activity.begin(request.version()).answer(async move {
                         sleep(takes).await;
-                        Ok::<_, Infallible>(http::Response::new(crate::http::body::Body::from(vec![b'x'; 64 * 1024])))
+                        Ok::<_, Infallible>(http::Response::new(Body::from(vec![b'x'; 64 * 1024])))
                     })
                 }
             });
@@ -172,6 +176,33 @@ mod tests {
             sleep(CLIENT_TIMEOUT / 2).await;
         }
         assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_connection_that_is_renewed_before_its_first_request_ends_after_it() {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let (_running, drain) = watch::channel(false);
+        let serving = tokio::spawn(async move {
+            let (activity, io) = ConnectionIo::new(TokioIo::new(server));
+            let answer = hyper::service::service_fn({
+                let activity = activity.clone();
+                move |request: http::Request<hyper::body::Incoming>| {
+                    let answer = async { Ok::<_, Infallible>(http::Response::new(Body::empty())) };
+                    activity.begin(request.version()).answer(answer)
+                }
+            });
+            let builder = Builder::new(TokioExecutor::new());
+            serve(builder.serve_connection(io, answer), &activity, drain, std::future::ready(())).await
+        });
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await;
+        let (mut sender, connection) = handshake.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = http::Request::get("http://h/").body(Body::empty()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+        let ended = tokio::time::timeout(CLIENT_TIMEOUT * 2, connection).await;
+        ended.expect("it would go on with the session of before").unwrap().unwrap();
+        serving.await.unwrap();
+        drop(sender);
     }
 
     #[tokio::test(start_paused = true)]

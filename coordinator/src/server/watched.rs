@@ -74,7 +74,8 @@ impl Drop for WatchedBody {
 mod tests {
     use super::*;
     use crate::telemetry::request_end::{RequestEnd, RequestListener};
-    use http_body_util::BodyExt;
+    use futures_util::StreamExt;
+    use http_body_util::{BodyExt, StreamBody};
     use parking_lot::Mutex;
 
     #[derive(Default)]
@@ -115,6 +116,22 @@ mod tests {
         assert_eq!((dropped.status.unwrap().as_u16(), dropped.bytes, dropped.is_complete), (200, 0, false));
         let empty = record(async { Response::new(Body::empty()) }, async |body| drop(body)).await;
         assert!(empty.is_complete, "there is nothing to read");
+        // As hyper does with HTTP/1.1: it asks for no more than the length that it has sent.
+        for (read, is_complete) in [(2, true), (1, false)] {
+            let late = async {
+                let pieces = futures_util::stream::iter(["123", "45"]).map(|piece| Ok(Frame::data(piece.into())));
+                let mut response = Response::new(Body::stream(StreamBody::new(pieces)));
+                response.headers_mut().insert("content-length", 5.into());
+                response
+            };
+            let told = record(late, async |mut body| {
+                for _ in 0..read {
+                    body.frame().await.unwrap().unwrap();
+                }
+                assert!(!body.is_end_stream(), "it does not know yet");
+            });
+            assert_eq!(told.await.is_complete, is_complete, "{read}");
+        }
         let left = record(std::future::pending(), async |_| {}).await;
         assert_eq!((left.status, left.to_head, left.is_complete), (None, None, false));
     }

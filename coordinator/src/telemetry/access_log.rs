@@ -12,17 +12,22 @@ use std::{
     io,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::Duration,
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 /// Lines that may wait to be written. One above that is dropped and counted.
 const MAX_WAITING: usize = 8192;
 /// How long the last lines may take at the end.
 const END: Duration = Duration::from_secs(1);
+/// The pause before a place in the queue is looked for again.
+const NO_PLACE: Duration = Duration::from_millis(5);
 
 /// The requests that have a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,9 +72,15 @@ impl AccessLines {
     /// Waits until what is in the queue is written, for a moment.
     pub(crate) async fn end(&self) {
         let (written, all) = oneshot::channel();
-        if self.queue.try_send(Item::Written(written)).is_ok() {
-            let _ = timeout(END, all).await;
-        }
+        let _ = timeout(END, async {
+            let mut last = Item::Written(written);
+            while let Err(TrySendError::Full(item)) = self.queue.try_send(last) {
+                last = item;
+                sleep(NO_PLACE).await;
+            }
+            let _ = all.await;
+        })
+        .await;
     }
 }
 
@@ -176,6 +187,7 @@ mod tests {
     };
     use http::{Method, StatusCode};
     use meshcache_protocol::Hash;
+    use std::time::Instant;
 
     fn request(status: u16, outcome: Option<&'static str>, reason: Option<Reason>) -> RequestEnd {
         RequestEnd {
@@ -232,5 +244,27 @@ mod tests {
             lines.ended(&request(500, Some("miss"), None));
         }
         assert_eq!((dropped.get(), items.try_iter().count()), (3, MAX_WAITING));
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_the_lines_of_a_full_queue_and_not_for_one_that_nobody_writes() {
+        let (lines, items) = AccessLines::new(false, IntCounter::new("dropped", "dropped").unwrap());
+        (0..MAX_WAITING).for_each(|_| lines.ended(&request(200, Some("hit"), None)));
+        let begun = Instant::now();
+        lines.end().await;
+        assert!((END..2 * END).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        let writing = thread::spawn(move || {
+            let items = items.iter().map(|item| match item {
+                Item::Line(_) => None,
+                Item::Written(written) => Some(written),
+            });
+            items
+                .take(MAX_WAITING + 1)
+                .enumerate()
+                .filter_map(|(n, written)| written.map(|written| (n, written.send(()))))
+                .last()
+        });
+        lines.end().await;
+        assert_eq!(writing.join().unwrap(), Some((MAX_WAITING, Ok(()))), "behind all lines");
     }
 }

@@ -132,8 +132,7 @@ impl LineWriter<'_> {
         let written = match field.name() {
             "message" => write!(self.writer, "{space}{}", one_line(value)),
             name if is_bare(value) => write!(self.writer, "{space}{name}={value}"),
-            // JSON's quotes are those of logfmt.
-            name => write!(self.writer, "{space}{name}={}", serde_json::Value::from(value)),
+            name => write!(self.writer, "{space}{name}={}", quoted(value)),
         };
         self.done = self.done.and(written);
     }
@@ -153,6 +152,14 @@ impl Visit for LineWriter<'_> {
 fn is_bare(value: &str) -> bool {
     !value.is_empty()
         && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=' || c == '\\')
+}
+
+/// Quotes a value as JSON does, and logfmt with it. JSON leaves DEL and the controls above it, which terminals obey.
+fn quoted(value: &str) -> String {
+    let json = serde_json::Value::from(value).to_string();
+    json.chars()
+        .flat_map(|c| if c.is_control() { format!("\\u{:04x}", u32::from(c)).chars().collect() } else { vec![c] })
+        .collect()
 }
 
 /// Escapes control characters: text from others must not look like a line of ours.
@@ -224,6 +231,12 @@ mod tests {
             logged,
             " INFO not stored key=\"default http://h/a b\" n=3 url=\"http://h/?a=1\" none=\"\" path=\"C:\\\\x\\\"y\\n\" took=1.5s\n"
         );
+    }
+
+    #[test]
+    fn no_control_character_of_others_reaches_a_terminal() {
+        let logged = line(|| tracing::info!(path = "/a\u{9b}31m\u{7f}\u{1b}[0m", "access"));
+        assert_eq!(logged, " INFO access path=\"/a\\u009b31m\\u007f\\u001b[0m\"\n");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest host or path in a record.
+/// The longest method, host or path in a record: thousands may wait.
 const MAX_TEXT: usize = 1024;
 
 /// A request whose response has ended, or whose client has left.
@@ -79,12 +79,25 @@ impl Asked {
             Port::Data => Asker::Client,
         };
         Self {
-            method: request.method().clone(),
-            host: shortened(&host.unwrap_or_default()),
+            method: known_or_short(request.method()),
+            host: shortened(without_user(&host.unwrap_or_default())),
             path: shortened(request.uri().path()),
             by,
         }
     }
+}
+
+/// Returns a method without what is beyond [`MAX_TEXT`]: clients may make one up, as long as a head.
+fn known_or_short(method: &Method) -> Method {
+    match method.as_str().as_bytes().split_at_checked(MAX_TEXT) {
+        None => method.clone(),
+        Some((short, _)) => Method::from_bytes(short).unwrap_or_default(),
+    }
+}
+
+/// Returns an authority without user and password.
+fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 /// Returns a text without what is beyond [`MAX_TEXT`].
@@ -131,8 +144,18 @@ impl RequestEnds {
         let current = Current { trace: trace.clone(), request: Some(open.clone()) };
         let (began, ends) = (Instant::now(), self.clone());
         let asked = (!self.listeners.is_empty()).then(|| Arc::new(Asked::of(port, request)));
-        let unfinished =
-            UnfinishedRequest { ends, asked, began, trace, span, open, head: None, bytes: 0, is_complete: false };
+        let unfinished = UnfinishedRequest {
+            ends,
+            asked,
+            began,
+            trace,
+            span,
+            open,
+            head: None,
+            length: None,
+            bytes: 0,
+            is_complete: false,
+        };
         (current, Some(unfinished))
     }
 }
@@ -146,6 +169,8 @@ pub(crate) struct UnfinishedRequest {
     span: Option<OpenSpan>,
     open: Arc<OpenRequest>,
     head: Option<(StatusCode, Duration)>,
+    /// The bytes that the response's head promises.
+    length: Option<u64>,
     bytes: u64,
     is_complete: bool,
 }
@@ -154,6 +179,8 @@ impl UnfinishedRequest {
     /// Records the response's head.
     pub(crate) fn record_head<B>(&mut self, response: &Response<B>) {
         self.head = Some((response.status(), self.began.elapsed()));
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        self.length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let Some(span) = &mut self.span else { return };
         span.set("http.response.status_code", response.status().as_u16().into());
         let statuses = response.headers().get_all("cache-status").iter();
@@ -185,7 +212,8 @@ impl Drop for UnfinishedRequest {
             asked: self.asked.take(),
             status: self.head.map(|(status, _)| status),
             bytes: self.bytes,
-            is_complete: self.is_complete,
+            // A server asks for no more than the length that it has sent, where the body's own end comes late.
+            is_complete: self.is_complete || self.length == Some(self.bytes),
             to_head: self.head.map(|(_, after)| after),
             took: self.began.elapsed(),
             trace: self.trace.ids(),
@@ -226,6 +254,27 @@ mod tests {
 
     impl SpanSink for Nowhere {
         fn take(&self, _: Span) {}
+    }
+
+    #[test]
+    fn a_record_is_short_whatever_a_client_makes_up() {
+        let long = "A".repeat(50_000);
+        let request = Request::builder().method(&*long).uri(format!("/{long}")).header("host", &long).body(()).unwrap();
+        let Asked { method, host, path, .. } = Asked::of(Port::Data, &request);
+        assert_eq!([method.as_str().len(), host.len(), path.len()], [MAX_TEXT; 3]);
+        let of = |method: Method| Asked::of(Port::Data, &Request::builder().method(method).body(()).unwrap()).method;
+        assert_eq!((of(Method::GET), of(Method::PATCH)), (Method::GET, Method::PATCH));
+    }
+
+    #[test]
+    fn no_query_and_no_password_is_in_a_record() {
+        let of = |uri: &str, host: &str| {
+            let request = Request::builder().uri(uri).header("host", host).body(()).unwrap();
+            let Asked { host, path, .. } = Asked::of(Port::Data, &request);
+            (host.to_string(), path.to_string())
+        };
+        assert_eq!(of("/a?token=s3cret", "me:s3cret@shop.test"), ("shop.test".into(), "/a".into()));
+        assert_eq!(of("http://me:s3cret@shop.test:1/a?s3cret", "x"), ("shop.test:1".into(), "/a".into()));
     }
 
     /// This thread's, whatever else the machine does.

@@ -22,6 +22,7 @@ use crate::{
     },
     origin::{Failure, IdleTimeoutBody, with_headers},
     store::{Entry, Parts, PurgeGuard},
+    telemetry::trace::{Current, Trace, current_trace},
 };
 use http::Response;
 use hyper::body::Incoming;
@@ -221,13 +222,16 @@ async fn load_locally(cache: &Arc<Cache>, job: Arc<LoadJob>, leader: LeaderReply
         Ok((waiter, guard)) => {
             let deadline = job.served.flight_deadline(waiter.follows);
             if let Some(guard) = guard {
-                let cache = cache.clone();
-                tokio::spawn(async move {
+                let (cache, trace) = (cache.clone(), current_trace());
+                if let Trace::Recorded(span, _) = &trace {
+                    guard.set_span(*span);
+                }
+                tokio::spawn(Current { trace, request: None }.scope(async move {
                     guard.mark_loading();
                     let outcome = load::load(&cache, &job, leader).await;
                     let bytes = outcome.bytes();
                     guard.complete(outcome, bytes);
-                });
+                }));
             }
             match waiter.wait(deadline).await {
                 WaitOutcome::Completed(outcome) => outcome,

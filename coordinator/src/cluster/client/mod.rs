@@ -39,6 +39,8 @@ pub(crate) struct PeerClient {
     clock: Clock,
     metrics: Arc<Metrics>,
     links: ArcSwap<HashMap<String, Arc<Link>>>,
+    /// Held while the links are replaced: the ring and certificates change in different tasks.
+    replacing_links: Mutex<()>,
     credentials: ArcSwap<Credentials>,
     tls: ArcSwapOption<PeerTls>,
 }
@@ -46,12 +48,13 @@ pub(crate) struct PeerClient {
 impl PeerClient {
     pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
         let (links, credentials, tls) = (ArcSwap::default(), ArcSwap::default(), ArcSwapOption::default());
-        Self { clock, metrics, links, credentials, tls }
+        Self { clock, metrics, links, replacing_links: Mutex::default(), credentials, tls }
     }
 
     /// Sets the peers: those of the ring, and those of the rings `before`. A peer whose address is the same keeps its
     /// connection.
     pub(crate) fn set_peers(&self, ring: &Ring, before: Vec<Peer>, me: &str) {
+        let _replacing = self.replacing_links.lock();
         let old = self.links.load();
         let link = |peer: &Peer| {
             old.get(&peer.name)
@@ -118,25 +121,6 @@ impl PeerClient {
     fn update_failing(&self) {
         let open = self.links.load().values().filter(|link| link.breaker(Call::Question).lock().is_open()).count();
         self.metrics.peers_failing.set(i64::try_from(open).unwrap_or(i64::MAX));
-    }
-
-    /// Sets what is sent with each call.
-    pub(crate) fn set_credentials(&self, credentials: Credentials) {
-        self.credentials.store(Arc::new(credentials));
-    }
-
-    /// Whether peers take announcements and entries.
-    pub(crate) fn has_token(&self) -> bool {
-        matches!(**self.credentials.load(), Credentials::Token(_))
-    }
-
-    /// Whether peers answer questions and peeks.
-    pub(crate) fn may_ask(&self) -> bool {
-        !matches!(**self.credentials.load(), Credentials::None)
-    }
-
-    fn proof(&self, needs: Needs) -> Result<Option<HeaderValue>, Failure> {
-        self.credentials.load().proof(needs)
     }
 
     /// Asks a peer, once: for all requests of a key (`is_load`), or for one request as it is. Returns its verdict and

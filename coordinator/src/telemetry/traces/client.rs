@@ -24,7 +24,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Why a message was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
-    /// The collector may take it later; when, if it says so.
+    /// The collector may take it later; after what time. None: there was no answer.
     Later(String, Option<Duration>),
     /// It never will.
     Never(String),
@@ -200,7 +200,10 @@ fn of_http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<Bytes
     }
     let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     match status.as_u16() {
-        429 | 502 | 503 | 504 => Err(NotTaken::Later(status.to_string(), seconds.map(Duration::from_secs))),
+        // The connection is good: it is kept, and the message is not sent again at once.
+        429 | 502 | 503 | 504 => {
+            Err(NotTaken::Later(status.to_string(), Some(seconds.map_or(Duration::ZERO, Duration::from_secs))))
+        }
         _ => Err(NotTaken::Never(status.to_string())),
     }
 }
@@ -221,7 +224,6 @@ fn of_grpc(status: StatusCode, head: &HeaderMap, trailers: &HeaderMap, body: Byt
     };
     answered.map_err(|(may_retry, code)| {
         let why = format!("grpc-status {code} {message}");
-        // The connection is good: it is kept.
         if may_retry { NotTaken::Later(why, Some(Duration::ZERO)) } else { NotTaken::Never(why) }
     })
 }
@@ -257,7 +259,10 @@ mod tests {
         assert_eq!(http(202, &[]), Ok(Bytes::new()));
         let seven = Some(Duration::from_secs(7));
         assert_eq!(http(429, &[("retry-after", "7")]), later("429 Too Many Requests", seven));
-        assert_eq!(http(503, &[("retry-after", "soon")]), later("503 Service Unavailable", None));
+        // With none it would be taken for a connection that is gone, and sent again at once on another.
+        let at_leisure = Some(Duration::ZERO);
+        assert_eq!(http(503, &[("retry-after", "soon")]), later("503 Service Unavailable", at_leisure));
+        assert_eq!(http(503, &[]), later("503 Service Unavailable", at_leisure));
         for never in [400, 404, 500] {
             assert!(matches!(http(never, &[]), Err(NotTaken::Never(_))), "{never}");
         }

@@ -98,7 +98,7 @@ impl TraceSettings {
             endpoint,
             ca: ca.map(|(_, file)| PathBuf::from(file)),
             headers: headers(from),
-            timeout: from.millis(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"], 10_000),
+            timeout: from.limit(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"], 10_000),
             sampler: sampler(from),
             propagators: from.propagators(),
             resource: resource(from),
@@ -168,7 +168,8 @@ fn headers(from: &mut Variables<'_>) -> HeaderMap {
                 value.set_sensitive(true);
                 headers.insert(key, value);
             }
-            _ => from.say(format!("{name}: the header `{key}` cannot be sent: it is left out")),
+            // Nor its name: of `authorization: Basic ME==` all that is secret is before the sign.
+            _ => from.say(format!("{name}: a header cannot be sent: it is left out")),
         }
     }
     headers
@@ -216,6 +217,6 @@ fn batch(from: &mut Variables<'_>) -> Batch {
         queue,
         most: from.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512).min(queue),
         delay: from.millis(&["OTEL_BSP_SCHEDULE_DELAY"], 5000),
-        timeout: from.millis(&["OTEL_BSP_EXPORT_TIMEOUT"], 30_000),
+        timeout: from.limit(&["OTEL_BSP_EXPORT_TIMEOUT"], 30_000),
     }
 }

@@ -68,6 +68,13 @@ fn what_is_said_once_for_traces_counts_more_than_what_is_said_for_all() {
 }
 
 #[test]
+fn a_time_limit_of_0_is_none() {
+    let none = good(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"), ("OTEL_BSP_EXPORT_TIMEOUT", "0")]);
+    assert!(none.timeout > Duration::from_secs(3600) && none.batch.timeout > Duration::from_secs(3600));
+    assert_eq!(good(&[ENDPOINT, ("OTEL_BSP_SCHEDULE_DELAY", "0")]).batch.delay, Duration::ZERO);
+}
+
+#[test]
 fn a_value_that_is_not_known_is_one_line_with_the_variable_and_what_is_done() {
     for (variable, value, line) in [
         ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER: `zipkin` is not otlp or none: it sends nothing"),
@@ -124,6 +131,8 @@ fn a_value_that_is_not_known_is_one_line_with_the_variable_and_what_is_done() {
     }
     let (_, problems) = read(&[ENDPOINT, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "10%")]);
     assert_eq!(problems, ["OTEL_TRACES_SAMPLER_ARG: `10%` is not a number from 0 to 1: 1 counts"]);
-    let (_, problems) = read(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_HEADERS", "a b=s3cret")]);
-    assert_eq!(problems, ["OTEL_EXPORTER_OTLP_HEADERS: the header `a b` cannot be sent: it is left out"]);
+    for header in ["a b=s3cret", "authorization: Bearer s3cret==", "x=s3cret%0A"] {
+        let (_, problems) = read(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_HEADERS", header)]);
+        assert_eq!(problems, ["OTEL_EXPORTER_OTLP_HEADERS: a header cannot be sent: it is left out"], "{header}");
+    }
 }

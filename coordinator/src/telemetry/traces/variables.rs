@@ -62,6 +62,12 @@ impl<'v> Variables<'v> {
         Duration::from_millis(self.parsed(name, "a number of milliseconds", default, |millis| *millis <= DAY))
     }
 
+    /// Returns a time limit: 0 is none, by the specification, which is a day here.
+    pub(super) fn limit(&mut self, names: &[&str], default: u64) -> Duration {
+        let limit = self.millis(names, default);
+        if limit.is_zero() { Duration::from_millis(DAY) } else { limit }
+    }
+
     /// Returns `NAME=VALUE,..`, with values percent-encoded.
     pub(super) fn pairs(&mut self, name: &str) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
