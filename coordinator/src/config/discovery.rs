@@ -51,10 +51,12 @@ impl KubeSource {
             (Discovery::Pods, None, Some(labels), namespace) => Ok(Some(Self::Pods { namespace, labels })),
             (Discovery::Kube, None, ..) => Err("--discovery kube needs --discovery-service [NAMESPACE/]NAME".into()),
             (Discovery::Pods, _, None, _) => Err("--discovery pods needs --discovery-selector LABEL=VALUE".into()),
-            (_, Some(_), ..) => Err("--discovery-service is for --discovery kube".into()),
-            (_, _, Some(_), _) => Err("--discovery-selector is for --discovery pods".into()),
+            (kind, Some(_), ..) if kind != Discovery::Kube => Err("--discovery-service is for --discovery kube".into()),
+            (kind, _, Some(_), _) if kind != Discovery::Pods => {
+                Err("--discovery-selector is for --discovery pods".into())
+            }
             (.., Some(_)) => Err("--discovery-namespace is for --discovery pods".into()),
-            (_, None, None, None) => Ok(None),
+            _ => Ok(None),
         }
     }
 }
