@@ -68,7 +68,8 @@ pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'stat
 }
 
 // A filter reads none of these fields.
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(not(target_family = "wasm"))]
+#[cfg(test)]
 mod tests {
     use crate::{
         feed::State,

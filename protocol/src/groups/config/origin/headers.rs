@@ -72,7 +72,8 @@ impl From<OriginHeaders> for BTreeMap<String, HeaderFile> {
 }
 
 // A filter reads none of these fields.
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(not(target_family = "wasm"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;

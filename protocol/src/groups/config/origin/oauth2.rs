@@ -257,7 +257,8 @@ fn is_timeout(span: &Span) -> bool {
 }
 
 // A filter reads none of these fields.
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(not(target_family = "wasm"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
