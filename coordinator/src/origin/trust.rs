@@ -1,10 +1,12 @@
 //! What connections to an https origin prove and accept. It follows its files.
 
-use crate::config::watched_file::{Watched, WatchedFiles};
+use crate::{
+    config::watched_file::{Watched, WatchedFiles},
+    tls,
+};
 use meshcache_protocol::groups::{self, OriginHost};
 use rustls::{
     ClientConfig, RootCertStore,
-    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use std::{path::PathBuf, sync::Arc};
@@ -58,10 +60,7 @@ impl Trust {
             Some(_) => parse_roots(contents.next().unwrap_or_default())?,
             None => system_roots()?,
         };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots);
+        let builder = tls::trusting(roots)?;
         let mut config = match self.client {
             None => builder.with_no_client_auth(),
             Some(_) => {
@@ -82,12 +81,10 @@ impl Trust {
 }
 
 fn certificates(field: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match all {
+    match tls::certificates(pem) {
         Ok(all) if all.is_empty() => Err(format!("{field}: contains no certificate")),
         Ok(all) => Ok(all),
-        // The error may quote a line of the file, and that may be a key.
-        Err(_) => Err(format!("{field}: not PEM: a line, an end or the base64 of a section is wrong")),
+        Err(what) => Err(format!("{field}: not PEM: {what}")),
     }
 }
 
@@ -100,9 +97,7 @@ fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
 }
 
 fn system_roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs().certs;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found);
+    let roots = tls::system_roots();
     // An image has none.
     let none = "tls.ca: the system has no authorities: write a file of them";
     if roots.is_empty() { Err(none.into()) } else { Ok(roots) }

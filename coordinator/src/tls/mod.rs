@@ -11,8 +11,8 @@ mod port;
 pub(crate) mod tests;
 
 pub use certificate::{Certificate, TlsSession};
-pub use client::client;
+pub use client::{client, system_roots, trusting};
 pub use lifetime::Lifetime;
 pub use peer::PeerTls;
-pub use pem::File;
+pub use pem::{File, certificates};
 pub use port::PortTls;

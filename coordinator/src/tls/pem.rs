@@ -6,6 +6,13 @@ use rustls::{
 };
 use std::fmt::Display;
 
+/// Returns the certificates of a file. The error says what may be wrong, and not what the file has: the parser's own
+/// may quote a line, and that may be a key.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.map_err(|_| "a line, an end or the base64 of a section is wrong")
+}
+
 /// A file that was read.
 #[derive(Clone, Copy)]
 pub struct File<'a> {
@@ -23,9 +30,7 @@ impl File<'_> {
 
     /// Returns the certificates, that of this process first.
     pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.content).collect();
-        // The error may quote a line of the file, and that may be a key.
-        let chain = chain.map_err(|_| self.bad("is not PEM: a line, an end or the base64 of a section is wrong"))?;
+        let chain = certificates(self.content).map_err(|what| self.bad(format!("is not PEM: {what}")))?;
         if chain.is_empty() { Err(self.bad("has no certificate (-----BEGIN CERTIFICATE-----)")) } else { Ok(chain) }
     }
 

@@ -1,16 +1,16 @@
 //! One connection to a collector: OTLP over HTTP/1.1, or gRPC, which is one unary call over HTTP/2.
 
-use crate::telemetry::traces::settings::{Protocol, TraceSettings};
+use crate::{
+    telemetry::traces::settings::{Protocol, TraceSettings},
+    tls,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use std::{path::Path, sync::Arc, time::Duration};
+use rustls::{RootCertStore, pki_types::ServerName};
+use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -55,7 +55,7 @@ impl Client {
         let tls = if endpoint.scheme_str() == Some("https") {
             let name = ServerName::try_from(host(endpoint).to_owned());
             let name = name.map_err(|_| format!("`{}` is not a name for a certificate", host(endpoint)))?;
-            Some((tls(ca.as_deref(), *protocol)?, name))
+            Some((connector(ca.as_deref(), *protocol)?, name))
         } else {
             None
         };
@@ -167,26 +167,23 @@ fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-fn tls(ca: Option<&Path>, protocol: Protocol) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    match ca {
+fn connector(ca: Option<&Path>, protocol: Protocol) -> Result<TlsConnector, String> {
+    let roots = match ca {
         Some(file) => {
-            let name =
-                |error: &dyn std::fmt::Display| format!("OTEL_EXPORTER_OTLP_CERTIFICATE: {}: {error}", file.display());
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| name(&error))? {
-                roots.add(certificate.map_err(|error| name(&error))?).map_err(|error| name(&error))?;
+            let bad = |what: &dyn Display| format!("OTEL_EXPORTER_OTLP_CERTIFICATE: {}: {what}", file.display());
+            let pem = std::fs::read(file).map_err(|error| bad(&error))?;
+            let mut roots = RootCertStore::empty();
+            for certificate in tls::certificates(&pem).map_err(|what| bad(&what))? {
+                roots.add(certificate).map_err(|error| bad(&error))?;
             }
+            roots
         }
-        None => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
-    }
+        None => tls::system_roots(),
+    };
     if roots.is_empty() {
         return Err("OTEL_EXPORTER_OTLP_CERTIFICATE: needed here, since the system has no authorities".into());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let mut config = tls::trusting(roots)?.with_no_client_auth();
     if protocol == Protocol::Grpc {
         config.alpn_protocols = vec![b"h2".to_vec()];
     }
