@@ -5,7 +5,7 @@ use meshcache_protocol::{
     Field,
     wire::{HOP_BY_HOP, PREFIX, Verdict, header},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The reason why a callout brought no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct PeerResponse {
     /// The content-length, which a response to HEAD has without a body.
     pub length: Option<Vec<u8>>,
     /// The body.
-    pub body: Rc<Vec<u8>>,
+    pub body: Arc<Vec<u8>>,
 }
 
 /// The texts by which Envoy says that a stream was reset, as opposed to a connection that failed.
@@ -67,7 +67,7 @@ impl PeerResponse {
             return Err(PeerFailure::Stream);
         }
         let headers = CachedHeaders::new(fields.filter(|(name, _)| is_for_clients(name)));
-        Ok(Self { verdict, status, headers, length: length.map(<[u8]>::to_vec), body: Rc::new(body) })
+        Ok(Self { verdict, status, headers, length: length.map(<[u8]>::to_vec), body: Arc::new(body) })
     }
 
     /// Returns the header map for a client, with Age and this Cache-Status.

@@ -20,7 +20,7 @@ use meshcache_protocol::{
     freshness::{Selecting, Vary},
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The next step of a lookup.
 pub enum LookupStep {
@@ -185,7 +185,7 @@ impl Lookups<'_> {
             return;
         }
         let stored = verdict.to_stored(response.status);
-        let rules: Rc<str> = of.group.digest().into();
+        let rules: Arc<str> = of.group.digest().into();
         let (headers, body) = (response.headers.clone(), response.body.clone());
         let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);
         if self.worker.hot.insert(of.side, &of.key, variant, self.now) {
