@@ -8,7 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
 coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
-.PHONY: help setup check build wasm test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
+.PHONY: help setup check build wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ build: setup wasm ## the filter as Wasm and the coordinator
 
 wasm:
 	cargo build -p meshcache-filter $(wasm)
+
+native: ## the filter as a dynamic module of Envoy
+	cargo build -p meshcache-native --profile native
 
 # The module that traps first: the other one is left where people look for it. Their dependencies are built once.
 test-modules:
