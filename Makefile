@@ -38,12 +38,13 @@ coordinator:
 	cargo build $(coordinator)
 
 # The coordinator and the demo in one build: each dependency once.
-demo: setup wasm ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
+demo: setup $(if $(filter native,$(FILTER)),native,wasm) ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running; FILTER=native: the native filter)
 	cargo build $(coordinator) --bin demo
-	@KEEP=$(KEEP) $(target)/quick/demo
+	@KEEP=$(KEEP) MESHCACHE_FILTER=$(FILTER) $(target)/quick/demo
 
 test: setup ## all tests, end to end ones with the real Envoy included (see scripts/tests --help)
 	@scripts/setup wasm-test chart
+	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
 	@scripts/setup vm || echo "docs/vm.md is not run: see above" >&2
@@ -51,6 +52,7 @@ test: setup ## all tests, end to end ones with the real Envoy included (see scri
 
 ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `make test-kube`, with one build and side by side
 	@scripts/setup wasm-test chart vm
+	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
 	@scripts/tests --ci
