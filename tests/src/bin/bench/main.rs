@@ -23,7 +23,9 @@ mod large;
 mod library;
 mod memory;
 mod mesh;
+mod miss;
 mod nginx;
+mod pass;
 mod passing;
 mod plot;
 mod purge;
@@ -36,9 +38,9 @@ mod soak;
 mod store;
 mod sweep;
 
-const FIGURES: [&str; 15] = [
-    "size", "ring", "hot", "question", "passing", "gone", "hit", "store", "large", "soak", "herd", "purge", "change",
-    "feed", "library",
+const FIGURES: [&str; 17] = [
+    "size", "ring", "hot", "question", "passing", "gone", "hit", "miss", "pass", "store", "large", "soak", "herd",
+    "purge", "change", "feed", "library",
 ];
 // Short turns: what disturbs the machine for a while then befalls all sides of a round.
 const FULL: Effort = Effort { rounds: 15, turn: Duration::from_millis(500), connections: 32 };
@@ -97,6 +99,8 @@ async fn figure(name: &str, report: &Report) {
         "passing" => passing::run(report).await,
         "gone" => gone::run(report).await,
         "hit" => hit::run(report).await,
+        "miss" => miss::run(report).await,
+        "pass" => pass::run(report).await,
         "store" => store::run(report).await,
         "large" => large::run(report).await,
         "soak" => soak::run(report).await,
