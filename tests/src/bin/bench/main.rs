@@ -24,7 +24,9 @@ mod large;
 mod library;
 mod memory;
 mod mesh;
+mod miss;
 mod nginx;
+mod pass;
 mod passing;
 mod plot;
 mod purge;
@@ -41,9 +43,9 @@ mod stream;
 mod sweep;
 mod workers;
 
-const FIGURES: [&str; 19] = [
-    "size", "ring", "hot", "workers", "question", "passing", "rest", "gone", "hit", "store", "held", "large", "soak",
-    "herd", "purge", "change", "feed", "library", "stream",
+const FIGURES: [&str; 21] = [
+    "size", "ring", "hot", "workers", "question", "passing", "rest", "gone", "hit", "miss", "pass", "store", "held",
+    "large", "soak", "herd", "purge", "change", "feed", "library", "stream",
 ];
 /// What is not measured unless it is asked for.
 const NAMED_ONLY: &str = "stream";
@@ -108,6 +110,8 @@ async fn figure(name: &str, report: &Report) {
         "stream" => stream::run(report).await,
         "gone" => gone::run(report).await,
         "hit" => hit::run(report).await,
+        "miss" => miss::run(report).await,
+        "pass" => pass::run(report).await,
         "store" => store::run(report).await,
         "large" => large::run(report).await,
         "soak" => soak::run(report).await,

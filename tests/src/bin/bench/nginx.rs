@@ -25,7 +25,7 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING` for any number of keys; `/short/1k/ANYTHING` for 15 s;
-    /// `/200m`.
+    /// `/private/1k`, which is no cache's; `/200m`.
     pub(crate) async fn origin() -> Nginx {
         let folder = tempfile::tempdir().unwrap();
         let www = folder.path().join("www");
