@@ -60,19 +60,19 @@ impl Coordinator {
 
     /// Starts one with this number of worker threads; the default is one for each core.
     pub async fn with_threads(threads: usize, arguments: &[&str]) -> Coordinator {
-        Coordinator::started(&artifact::coordinator(), threads, arguments).await
+        Coordinator::started(&artifact::coordinator(), Some(threads), arguments).await
     }
 
-    /// Starts another program, such as an older build, with one worker thread.
+    /// Starts another program, such as an older build.
     pub async fn of_program(program: &Path, arguments: &[&str]) -> Coordinator {
-        Coordinator::started(program, 1, arguments).await
+        Coordinator::started(program, None, arguments).await
     }
 
-    async fn started(program: &Path, threads: usize, arguments: &[&str]) -> Coordinator {
+    async fn started(program: &Path, threads: Option<usize>, arguments: &[&str]) -> Coordinator {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let mut command = Coordinator::command(program, "alone", None, &arguments, &folder);
-        command.env("TOKIO_WORKER_THREADS", threads.to_string());
+        command.envs(threads.map(|threads| ("TOKIO_WORKER_THREADS", threads.to_string())));
         let process = Process::start("coordinator alone", command, &folder.path().join("log"));
         let ready = Coordinator::ready("alone", process, folder).await;
         ready.unwrap_or_else(|(_, log)| panic!("the coordinator ended at start; its log:\n{log}"))

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use meshcache_tests::{
-    Answer, Ask, Coordinators, Envoy, EnvoyConfig, Host,
+    Answer, Ask, Coordinators, Envoy, EnvoyConfig, Host, artifact,
     wait::{SOON, await_until},
 };
 
@@ -48,7 +48,7 @@ impl Mesh {
         let coordinators = Coordinators::start(shape.coordinators, &groups, &["--store-bytes", "1GiB"]).await;
         let mut envoys = Vec::new();
         for _ in 0..shape.envoys {
-            let config = EnvoyConfig::example("front.yaml").host(shape.host).concurrency(shape.concurrency);
+            let config = front().host(shape.host).concurrency(shape.concurrency);
             let config = config.cluster("service", &[origin]);
             let config = config.filter(|filter| filter["hot_bytes_per_worker"] = shape.hot_bytes.into());
             envoys.push(config.cluster("meshcache", &coordinators.data()).start().await);
@@ -69,6 +69,11 @@ impl Mesh {
     }
 }
 
+/// What `MESHCACHE_FILTER` says does not count here.
+fn front() -> EnvoyConfig {
+    EnvoyConfig::load(&artifact::file("envoy/front.yaml"))
+}
+
 /// One group, for a host and its origin.
 pub(crate) fn groups(host: &str, origin: &str) -> String {
     format!("version: 1\ngroups:\n- name: bench\n  match: {{hosts: [{host}]}}\n  origin: {{url: \"{origin}\"}}\n")
@@ -81,7 +86,7 @@ pub(crate) async fn plain(origin: SocketAddr) -> Envoy {
 
 /// The same with so many workers.
 pub(crate) async fn plain_with(origin: SocketAddr, concurrency: usize) -> Envoy {
-    let config = EnvoyConfig::example("front.yaml").without_filter().concurrency(concurrency);
+    let config = front().without_filter().concurrency(concurrency);
     config.cluster("service", &[origin]).start().await
 }
 
