@@ -94,3 +94,13 @@ pub mod http;
 pub mod request;
 pub mod state;
 pub mod stream;
+
+/// Both hosts share these: a native one calls them from all threads of its proxy.
+const _: () = {
+    const fn moves_between_threads<T: Send>() {}
+    const fn is_shared_by_threads<T: Sync>() {}
+    moves_between_threads::<driver::Driver>();
+    moves_between_threads::<stream::Stream>();
+    is_shared_by_threads::<state::listener_config::ListenerConfig>();
+    is_shared_by_threads::<state::snapshot::Snapshot>();
+};

@@ -2,7 +2,7 @@
 
 use crate::{
     feed::{Feed, FeedCallout, Moment},
-    host::{CallError, Host, Level},
+    host::{CallError, Carrier, Host, Level},
     http::peer_response::{PeerFailure, PeerResponse},
     request::{
         arrival::{Arrival, Facts},
@@ -147,14 +147,16 @@ impl Driver {
         self.fan_out(host, batch, now);
         while let Some(callout) = self.outbox.pop() {
             let lookup = self.worker.lookups.get(callout.lookup);
-            match lookup.and_then(|lookup| self.send(host, lookup, callout.timeout)) {
+            let send =
+                |lookup: &PeerLookup| self.send(host, Carrier::Stream(lookup.request.leader), lookup, callout.timeout);
+            match lookup.and_then(send) {
                 Some(token) => self.worker.lookups.record_call(token, callout.lookup),
                 None => self.fail_call(callout.lookup, now),
             }
         }
         self.send_invalidations(host, now);
         while let Some(lookup) = self.worker.samples.pop() {
-            if let Some(token) = self.send(host, &lookup, lookup.call_timeout()) {
+            if let Some(token) = self.send(host, Carrier::Worker, &lookup, lookup.call_timeout()) {
                 self.worker.samples.record_call(token, lookup);
             }
         }
@@ -193,7 +195,8 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
-            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
+            let state = host.settle(if was_refused { StreamState::refused() } else { state });
+            self.settled.extend(state.map(|state| (stream, state)));
             if reply.is_none() || was_refused {
                 host.resume();
             }
@@ -201,10 +204,10 @@ impl Driver {
     }
 
     /// Sends a lookup to its peer. Returns the token.
-    fn send(&self, host: &mut dyn Host, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
+    fn send(&self, host: &mut dyn Host, carrier: Carrier, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
         let since_change = self.worker.invalidations.since_change(lookup.request.key.hash(), lookup.sent);
         let headers = callout::compose(lookup, self.worker.snapshot()?, self.worker.purge_ack(), since_change)?;
-        host.call(&headers, None, timeout).ok()
+        host.call(carrier, &headers, None, timeout).ok()
     }
 
     /// Sends the calls that are due after unsafe requests, and exchanges changes with the other workers. The results of
@@ -217,7 +220,7 @@ impl Driver {
         invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, now);
         let Some(snapshot) = self.worker.snapshot() else { return };
         for headers in due.iter().flat_map(|target| invalidation::calls(target, snapshot)) {
-            let _ = host.call(&headers, None, CALL_TIMEOUT);
+            let _ = host.call(Carrier::Worker, &headers, None, CALL_TIMEOUT);
         }
     }
 
@@ -245,6 +248,34 @@ impl Driver {
         } else if let Some(call) = self.worker.lookups.take_call(token) {
             let to_head = self.worker.lookups.get(call.lookup).is_some_and(|lookup| lookup.request.to_head);
             self.receive(&call, read(response, to_head), at.now);
+        }
+    }
+
+    /// Takes a coordinator's response to a lookup, in a host that reads it piece by piece. A call of [`Driver::flush`] has
+    /// to follow.
+    pub fn lookup_returned(&mut self, token: u32, response: Result<PeerResponse, PeerFailure>, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token) {
+            self.receive(&call, response, now);
+        }
+    }
+
+    /// Takes a callout back that the host could not send after all. A call of [`Driver::flush`] has to follow.
+    pub fn call_refused(&mut self, host: &mut dyn Host, token: u32, error: CallError, at: Moment) {
+        if self.feed_token == Some(token) {
+            self.feed_token = None;
+            self.fail_feed(host, error, at);
+        } else if self.worker.samples.take_call(token).is_none() {
+            self.lookup_returned(token, Err(PeerFailure::Peer), at.now);
+        }
+    }
+
+    /// Takes a callout that ended with the stream that carried it. The next of the requests that wait looks up in its
+    /// place. A call of [`Driver::flush`] has to follow.
+    pub fn lose_call(&mut self, token: u32, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token)
+            && let Some(callout) = (Lookups { worker: &mut self.worker, now }).succeed(call.lookup)
+        {
+            self.outbox.push(callout);
         }
     }
 
@@ -321,11 +352,17 @@ impl Driver {
     fn send_feed(&mut self, host: &mut dyn Host, callout: Option<FeedCallout>, at: Moment) {
         let Some(callout) = callout else { return };
         self.feed_token = None;
-        let error = match host.call(&callout.headers(), Some(&callout.body), callout.timeout) {
-            Ok(token) => return self.feed_token = Some(token),
+        match host.call(Carrier::Worker, &callout.headers(), Some(&callout.body), callout.timeout) {
+            Ok(token) => self.feed_token = Some(token),
+            Err(error) => self.fail_feed(host, error, at),
+        }
+    }
+
+    fn fail_feed(&mut self, host: &mut dyn Host, error: CallError, at: Moment) {
+        let error = match error {
             // A mesh may keep a cluster from this proxy, for example by a Sidecar's egress.
-            Err(CallError::NoCluster) => format!("this proxy has no cluster `{}`", self.cluster),
-            Err(CallError::Refused) => "no coordinator answers".to_owned(),
+            CallError::NoCluster => format!("this proxy has no cluster `{}`", self.cluster),
+            CallError::Refused => "no coordinator answers".to_owned(),
         };
         if let Some(line) = self.feed.fail(&mut self.worker, at, error) {
             host.log(Level::Warning, &line);

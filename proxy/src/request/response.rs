@@ -11,7 +11,7 @@ use crate::{
         hot_cache::Variant,
         lookup::PeerLookup,
         peers::ChosenPeer,
-        pending::PendingCall,
+        pending::{Joiner, PendingCall, Waiter},
         worker::Worker,
     },
 };
@@ -20,7 +20,7 @@ use meshcache_protocol::{
     freshness::{Selecting, Vary},
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The next step of a lookup.
 pub enum LookupStep {
@@ -82,6 +82,23 @@ impl Lookups<'_> {
             }
             None => LookupStep::Nothing,
         }
+    }
+
+    /// Looks up once more, for those that still wait for a lookup whose own request is gone, and its call with it.
+    pub fn succeed(&mut self, id: u32) -> Option<Callout> {
+        let (lookup, waiting) = self.worker.lookups.close(id)?;
+        let mut waiting = waiting.into_iter();
+        let (leader, heir) = waiting.next()?;
+        let start = self.worker.lookup_start(self.now);
+        let map = heir.map.unwrap_or_else(|| lookup.request.map.clone());
+        let next = PeerLookup { is_repeat: lookup.is_repeat, ..lookup.repeat(leader, map, heir.arrived, start) };
+        let timeout = next.call_timeout();
+        let id = self.worker.lookups.open(next, heir.debug)?;
+        for (stream, Waiter { map, debug, arrived, .. }) in waiting {
+            self.worker.lookups.join(id, Joiner { stream, map: map.unwrap_or_default(), debug, arrived });
+        }
+        self.worker.counters.count_event(Event::Lookup);
+        Some(Callout { lookup: id, timeout })
     }
 
     /// Asks the key's next peer once after a failure; then all requests pass.
@@ -185,7 +202,7 @@ impl Lookups<'_> {
             return;
         }
         let stored = verdict.to_stored(response.status);
-        let rules: Rc<str> = of.group.digest().into();
+        let rules: Arc<str> = of.group.digest().into();
         let (headers, body) = (response.headers.clone(), response.body.clone());
         let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);
         if self.worker.hot.insert(of.side, &of.key, variant, self.now) {

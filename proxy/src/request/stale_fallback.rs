@@ -13,14 +13,14 @@ use meshcache_protocol::{
     request::Flags,
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A hot response that accompanies a request which passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaleFallback {
     stored: Stored,
     headers: CachedHeaders,
-    body: Rc<Vec<u8>>,
+    body: Arc<Vec<u8>>,
     arrived: u64,
     last_use: u64,
     /// The number of purges that the worker had carried out. A later one rules the response out.

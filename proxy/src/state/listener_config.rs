@@ -3,7 +3,10 @@
 use crate::state::snapshot::Snapshot;
 use meshcache_protocol::{Group, Groups, groups::Mode};
 use serde::Deserialize;
-use std::{cell::Cell, rc::Rc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// The side of a proxy. Hot entries and lookups of the two sides are separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -28,33 +31,32 @@ pub enum Routes {
     Rewriting,
 }
 
-/// The state of the check of a configured side against Envoy. Asking Envoy costs as much as the rest of a hot hit, so a
-/// configured side is used while Envoy agrees: Envoy is asked at the first request and once a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SideCheck {
-    /// No side is configured. Envoy is asked at each request.
-    Unspecified,
-    /// The configuration names this side, and Envoy was not asked yet.
-    Configured(Side),
-    /// Envoy agreed at this time.
-    Confirmed(Side, u64),
-    /// Envoy disagreed. Nothing is served.
-    Contradicted,
+/// The check of a configured side against Envoy. Asking Envoy costs as much as the rest of a hot hit, so a configured
+/// side is used while Envoy agrees: Envoy is asked at the first request and once a period.
+#[derive(Debug)]
+struct SideCheck {
+    side: Side,
+    /// Until when Envoy need not be asked again. 0: it was not asked yet.
+    next: AtomicU64,
 }
+
+/// Stands in the place of a time: Envoy disagreed, and nothing is served.
+const CONTRADICTED: u64 = u64::MAX;
 
 /// The period of the check, milliseconds.
 const SIDE_CHECK_PERIOD: u64 = 1000;
 
 /// One configuration of the filter. Envoy may run it on both sides.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ListenerConfig {
     /// The only groups that are served. `None`: all, but only on the outbound side.
     group_names: Option<Vec<String>>,
     /// The proxy's namespace.
     namespace: Option<String>,
     routes: Routes,
-    side: Cell<SideCheck>,
-    snapshot: Option<Rc<Snapshot>>,
+    /// `None`: no side is configured, and Envoy is asked at each request.
+    side: Option<SideCheck>,
+    snapshot: Option<Arc<Snapshot>>,
     /// The groups of the snapshot that are served.
     groups: Groups,
 }
@@ -62,7 +64,7 @@ pub struct ListenerConfig {
 impl ListenerConfig {
     /// A configuration that names these groups and this side, in a proxy of this namespace.
     pub fn new(group_names: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
-        let side = Cell::new(side.map_or(SideCheck::Unspecified, SideCheck::Configured));
+        let side = side.map(|side| SideCheck { side, next: AtomicU64::new(0) });
         Self { group_names, namespace, routes: Routes::Plain, side, snapshot: None, groups: Groups::default() }
     }
 
@@ -86,9 +88,9 @@ impl ListenerConfig {
     }
 
     /// Takes the worker's current snapshot.
-    pub fn update(&mut self, snapshot: Option<&Rc<Snapshot>>) {
+    pub fn update(&mut self, snapshot: Option<&Arc<Snapshot>>) {
         let is_same = match (&self.snapshot, snapshot) {
-            (Some(old), Some(new)) => Rc::ptr_eq(old, new),
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (None, None) => true,
             _ => false,
         };
@@ -103,7 +105,7 @@ impl ListenerConfig {
     }
 
     /// The snapshot, once the feed has brought one.
-    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         self.snapshot.as_ref()
     }
 
@@ -120,21 +122,21 @@ impl ListenerConfig {
     /// Returns the side of a request, after a check against Envoy where one is due. Returns `None` if the configured
     /// side is wrong.
     pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
-        match self.side.get() {
-            SideCheck::Unspecified => Some(envoy()),
-            SideCheck::Confirmed(side, at) if now < at.saturating_add(SIDE_CHECK_PERIOD) => Some(side),
-            SideCheck::Configured(side) | SideCheck::Confirmed(side, _) => {
-                let agrees = envoy() == side;
-                self.side.set(if agrees { SideCheck::Confirmed(side, now) } else { SideCheck::Contradicted });
-                agrees.then_some(side)
+        let Some(SideCheck { side, next }) = &self.side else { return Some(envoy()) };
+        match next.load(Relaxed) {
+            CONTRADICTED => None,
+            next if now < next => Some(*side),
+            _ => {
+                let agrees = envoy() == *side;
+                next.store(if agrees { now.saturating_add(SIDE_CHECK_PERIOD) } else { CONTRADICTED }, Relaxed);
+                agrees.then_some(*side)
             }
-            SideCheck::Contradicted => None,
         }
     }
 
     /// Returns whether the configured side turned out not to be the listener's.
     pub fn has_wrong_side(&self) -> bool {
-        self.side.get() == SideCheck::Contradicted
+        self.side.as_ref().is_some_and(|side| side.next.load(Relaxed) == CONTRADICTED)
     }
 
     /// Returns whether groups are served on this side at all. Inbound only by name: by Host alone, a caller that one

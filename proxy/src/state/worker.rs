@@ -13,7 +13,7 @@ use meshcache_protocol::{
     purge::{Append, Bounds, Log, Position, Purge, Scope},
 };
 use serde::Serialize;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The purges from which the proxy's other workers can catch up. A worker that missed more empties its hot cache.
 const MAX_PURGES: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
@@ -33,7 +33,7 @@ struct NewsRef<'w> {
 
 /// One worker's state. It outlives configurations: only a new module or a new proxy starts without it.
 pub struct Worker {
-    snapshot: Option<Rc<Snapshot>>,
+    snapshot: Option<Arc<Snapshot>>,
     /// When a coordinator answered the feed last.
     last_contact: Option<u64>,
     /// When the last of all peers failed. None is asked until the next contact.
@@ -52,7 +52,7 @@ pub struct Worker {
     /// The responses that passed in groups that only observe.
     pub observed: Observer,
     /// Cloned for each response that is observed at the moment.
-    pub observing: Rc<()>,
+    pub observing: Arc<()>,
     /// The sampled lookups beside them.
     pub samples: Samples,
     /// The lookups in flight.
@@ -81,7 +81,7 @@ impl Worker {
             hot: HotCache::new(hot_bytes),
             invalidations: Invalidations::default(),
             observed: Observer::new(MAX_OBSERVED),
-            observing: Rc::default(),
+            observing: Arc::default(),
             samples: Samples::default(),
             lookups: PendingLookups::default(),
             hit_for_pass: HitForPassTable::default(),
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// The snapshot, once the feed has brought one.
-    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         self.snapshot.as_ref()
     }
 
@@ -120,7 +120,7 @@ impl Worker {
     }
 
     /// Replaces the snapshot and forgets what rests on the rules of the old one.
-    pub fn install(&mut self, snapshot: impl Into<Rc<Snapshot>>) {
+    pub fn install(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
         let snapshot = snapshot.into();
         if let Some(old) = &self.snapshot {
             if old.installation != snapshot.installation {

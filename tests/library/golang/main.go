@@ -5,6 +5,7 @@
 //	peer OWNER N C      gets of N keys that OWNER stores, C at once, each key once: microseconds each
 //	herd OWNER N        N gets at once of one key that nobody stores: milliseconds until the last one has its value
 //	memory N BYTES      N stored values: the process's memory, bytes each
+//	fill LIMIT N BYTES  N values through a cache of LIMIT bytes: the values held, and the process's memory above that before, bytes
 package main
 
 import (
@@ -34,6 +35,10 @@ func main() {
 	if os.Args[1] == "memory" {
 		size = number(3)
 	}
+	limit := int64(math.MaxInt64)
+	if os.Args[1] == "fill" {
+		limit, size = int64(number(2)), number(4)
+	}
 	load := func(_ context.Context, key string, to groupcache.Sink) error {
 		calls.Add(1)
 		if strings.HasPrefix(key, "herd") {
@@ -42,7 +47,7 @@ func main() {
 		return to.SetBytes(bytes.Repeat([]byte("x"), size))
 	}
 	newGroup := func() *groupcache.Group {
-		return groupcache.NewGroup("g", math.MaxInt64, groupcache.GetterFunc(load))
+		return groupcache.NewGroup("g", limit, groupcache.GetterFunc(load))
 	}
 	switch os.Args[1] {
 	case "local":
@@ -70,6 +75,8 @@ func main() {
 		herd(newGroup(), number(3))
 	case "memory":
 		memory(newGroup(), number(2))
+	case "fill":
+		fill(newGroup(), number(3))
 	}
 }
 
@@ -118,6 +125,15 @@ func memory(group *groupcache.Group, n int) {
 	fmt.Println(float64(resident()-before) / float64(n))
 }
 
+func fill(group *groupcache.Group, n int) {
+	before := resident()
+	for i := range n {
+		get(group, key(i))
+	}
+	held := group.CacheStats(groupcache.MainCache).Items + group.CacheStats(groupcache.HotCache).Items
+	fmt.Println(held, peak()-before)
+}
+
 func get(group *groupcache.Group, key string) {
 	var view groupcache.ByteView
 	check(group.Get(context.Background(), key, groupcache.ByteViewSink(&view)))
@@ -132,6 +148,16 @@ func resident() int {
 	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
 	check(err)
 	return pages * os.Getpagesize()
+}
+
+// The most resident memory that this process ever had, bytes.
+func peak() int {
+	text, err := os.ReadFile("/proc/self/status")
+	check(err)
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	check(err)
+	return kib * 1024
 }
 
 func number(at int) int {

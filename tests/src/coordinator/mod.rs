@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -59,10 +60,19 @@ impl Coordinator {
 
     /// Starts one with this number of worker threads; the default is one for each core.
     pub async fn with_threads(threads: usize, arguments: &[&str]) -> Coordinator {
+        Coordinator::started(&artifact::coordinator(), Some(threads), arguments).await
+    }
+
+    /// Starts another program, such as an older build.
+    pub async fn of_program(program: &Path, arguments: &[&str]) -> Coordinator {
+        Coordinator::started(program, None, arguments).await
+    }
+
+    async fn started(program: &Path, threads: Option<usize>, arguments: &[&str]) -> Coordinator {
         let folder = tempfile::tempdir().unwrap();
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let mut command = Coordinator::command("alone", None, &arguments, &folder);
-        command.env("TOKIO_WORKER_THREADS", threads.to_string());
+        let mut command = Coordinator::command(program, "alone", None, &arguments, &folder);
+        command.envs(threads.map(|threads| ("TOKIO_WORKER_THREADS", threads.to_string())));
         let process = Process::start("coordinator alone", command, &folder.path().join("log"));
         let ready = Coordinator::ready("alone", process, folder).await;
         ready.unwrap_or_else(|(_, log)| panic!("the coordinator ended at start; its log:\n{log}"))
@@ -91,14 +101,14 @@ impl Coordinator {
     }
 
     fn launch(name: &str, ports: Option<Ports>, arguments: &[String], folder: &TempDir) -> Process {
-        let command = Coordinator::command(name, ports, arguments, folder);
+        let command = Coordinator::command(&artifact::coordinator(), name, ports, arguments, folder);
         Process::start(&format!("coordinator {name}"), command, &folder.path().join("log"))
     }
 
-    fn command(name: &str, ports: Option<Ports>, arguments: &[String], folder: &TempDir) -> Command {
+    fn command(program: &Path, name: &str, ports: Option<Ports>, arguments: &[String], folder: &TempDir) -> Command {
         let known = folder.path().join("ports.json");
         let _ = std::fs::remove_file(&known);
-        let mut command = Command::new(artifact::coordinator());
+        let mut command = Command::new(program);
         command.args(["--name", name]).arg("--ports-file").arg(&known);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let ports = ports.unwrap_or(Ports { data: free, admin: free, status: free, peer: free });

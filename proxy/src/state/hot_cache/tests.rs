@@ -4,7 +4,7 @@ use meshcache_protocol::{
     Field, Groups, Response,
     freshness::{LifetimeRule, Selecting, Stored, Vary},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 fn key(n: usize) -> Key {
     let mut bytes = Vec::new();
@@ -42,7 +42,7 @@ fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant 
         stored,
         selecting,
         CachedHeaders::new(vary.iter().copied()),
-        Rc::new(vec![b'x'; body]),
+        Arc::new(vec![b'x'; body]),
         0,
         until,
     )

@@ -6,7 +6,7 @@ use meshcache_protocol::{
     freshness::{Selecting, Stored},
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The bytes of a variant beside its parts.
 const OVERHEAD: usize = 384;
@@ -14,7 +14,7 @@ const OVERHEAD: usize = 384;
 /// One response of a key.
 pub struct Variant {
     /// The digest of the rules under which it was stored.
-    pub rules: Rc<str>,
+    pub rules: Arc<str>,
     /// Its metadata. It is never given past `until`.
     pub stored: Stored,
     /// The requests that it is for.
@@ -22,7 +22,7 @@ pub struct Variant {
     /// Its fields.
     pub headers: CachedHeaders,
     /// Its body.
-    pub body: Rc<Vec<u8>>,
+    pub body: Arc<Vec<u8>>,
     /// When it arrived.
     pub arrived: u64,
     /// When its time in this cache ends. After that it only replaces a service's failure, until [`Variant::last_use`].
@@ -34,11 +34,11 @@ pub struct Variant {
 impl Variant {
     /// A response that arrived now and may be given until then.
     pub fn new(
-        rules: Rc<str>,
+        rules: Arc<str>,
         stored: Stored,
         selecting: Selecting,
         headers: CachedHeaders,
-        body: Rc<Vec<u8>>,
+        body: Arc<Vec<u8>>,
         arrived: u64,
         until: u64,
     ) -> Self {

@@ -9,13 +9,15 @@ use meshcache_tests::artifact;
 
 const WASM: [&str; 4] = ["--profile", "wasm", "--target", "wasm32-wasip1"];
 
-/// Builds filter, yardstick filter and coordinator; what a variable names already is left alone. Must run before the
+/// Builds both hosts of the filter, the yardstick filter and the coordinator; what a variable names already is left alone. Must run before the
 /// first thread.
 pub(crate) fn build() {
     let target = target();
     let wasm = target.join("wasm32-wasip1/wasm");
     built("MESHCACHE_BARE_WASM", "meshcache-bare", &WASM, &target, wasm.join("meshcache_bare.wasm"));
     built("MESHCACHE_FILTER_WASM", "meshcache-filter", &WASM, &target, wasm.join("meshcache_filter.wasm"));
+    let native = target.join("native/libmeshcache_envoy.so");
+    built("MESHCACHE_NATIVE_MODULE", "meshcache-native", &["--profile", "native"], &target, native);
     built(
         "MESHCACHE_COORDINATOR_BIN",
         "meshcache-coordinator",

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 pub(crate) enum Target {
     /// No more than this; the second is what we would like, where that is less.
     AtMost(f64, Option<f64>),
+    /// No less than this; the second is what we would like, where that is more.
+    AtLeast(f64, Option<f64>),
+    /// No more than this in any of the samples.
+    Never(f64),
     /// This and nothing else.
     Exactly(f64),
     /// It only stands beside the others.
@@ -18,10 +22,14 @@ pub(crate) enum Target {
 pub(crate) enum Unit {
     /// One side's cost over another's.
     Ratio,
+    /// A part of all.
+    Share,
     /// Microseconds.
     Micros,
     /// Nanoseconds.
     Nanos,
+    /// Milliseconds, of values in seconds.
+    Millis,
     /// Seconds.
     Seconds,
     /// Bytes.
@@ -65,6 +73,8 @@ impl Figure {
     pub(crate) fn ok(&self) -> Option<bool> {
         match self.target {
             Target::AtMost(most, _) => Some(self.median() <= most),
+            Target::AtLeast(least, _) => Some(self.median() >= least),
+            Target::Never(most) => Some(self.samples.iter().all(|sample| *sample <= most)),
             Target::Exactly(value) => Some(self.samples.iter().all(|sample| *sample == value)),
             Target::Beside => None,
         }
@@ -86,6 +96,9 @@ impl Figure {
         match self.target {
             Target::AtMost(most, None) => format!("≤ {}", self.unit.text(most)),
             Target::AtMost(most, Some(aim)) => format!("≤ {}, aim {}", self.unit.text(most), self.unit.text(aim)),
+            Target::AtLeast(least, None) => format!("≥ {}", self.unit.text(least)),
+            Target::AtLeast(least, Some(aim)) => format!("≥ {}, aim {}", self.unit.text(least), self.unit.text(aim)),
+            Target::Never(most) => format!("each ≤ {}", self.unit.text(most)),
             Target::Exactly(value) => format!("= {}", self.unit.text(value)),
             Target::Beside => String::new(),
         }
@@ -113,6 +126,8 @@ impl Unit {
         let number = self.number(value);
         match self {
             Unit::Ratio => number,
+            Unit::Share => format!("{number} %"),
+            Unit::Millis => format!("{number} ms"),
             Unit::Micros => format!("{number} us"),
             Unit::Nanos => format!("{number} ns"),
             Unit::Seconds => format!("{number} s"),
@@ -124,6 +139,8 @@ impl Unit {
 
     fn number(self, value: f64) -> String {
         match self {
+            Unit::Share => format!("{:.2}", value * 100.0),
+            Unit::Millis => format!("{:.1}", value * 1000.0),
             Unit::Ratio | Unit::Seconds => format!("{value:.2}"),
             Unit::Micros | Unit::Nanos => format!("{value:.1}"),
             Unit::Bytes => format!("{:.2}", value / f64::from(1 << 20)),

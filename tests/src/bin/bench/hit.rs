@@ -3,12 +3,15 @@
 use meshcache_tests::Coordinator;
 
 use crate::{
-    figure::{Figure, Target, Unit},
+    figure::{Figure, Target, Unit, median},
     mesh::{ask, warm},
     nginx::Nginx,
     report::Report,
-    rounds::{Side, take},
+    rounds::{Effort, Side, take},
 };
+
+/// The fresh starts of a comparison.
+const STARTS: usize = 5;
 
 /// Both sizes, and what two worker threads bring.
 pub(crate) async fn run(report: &Report) {
@@ -18,7 +21,7 @@ pub(crate) async fn run(report: &Report) {
     let one = Coordinator::with_threads(1, &["--origin", &url]).await;
     let two = Coordinator::with_threads(2, &["--origin", &url]).await;
     for (size, bytes, target) in
-        [("1k", 1 << 10, Target::AtMost(1.0, Some(0.75))), ("64k", 64 << 10, Target::AtMost(1.3, None))]
+        [("1k", 1 << 10, Target::AtMost(1.0, Some(0.75))), ("64k", 64 << 10, Target::AtMost(1.1, Some(0.9)))]
     {
         let kib = format!("{} KiB", bytes >> 10);
         report.step(&format!("coordinator hit, {kib}, HTTP/1.1 keep-alive: one thread, two threads, nginx with one worker, nginx at its best"));
@@ -59,4 +62,27 @@ pub(crate) async fn run(report: &Report) {
         ));
         report.bars(&format!("hit-{size}"), &format!("CPU for a hit of {kib} over HTTP/1.1, us"), &costs);
     }
+    starts(report, &origin).await;
+}
+
+/// One start of a process was once as good as another, and the next one twice as slow: so a few are measured.
+async fn starts(report: &Report, origin: &Nginx) {
+    report.step(&format!("coordinator hit, 64 KiB: {STARTS} fresh starts of both sides"));
+    let ask = ask("/64k");
+    let asks = [ask.clone()];
+    let mut ratios = Vec::new();
+    for _ in 0..STARTS {
+        let nginx = Nginx::cache(origin).await;
+        let coordinator = Coordinator::with_threads(1, &["--origin", &origin.url()]).await;
+        warm(coordinator.ports.data, &ask, "a hit", |answer| answer.cache_status().contains("; hit")).await;
+        warm(nginx.addr, &ask, "a hit of nginx", |answer| answer.header("x-cache") == "HIT").await;
+        let sides = [
+            Side::new("coordinator, 1 thread", coordinator.ports.data, &asks, &[&coordinator.process]),
+            Side::new("nginx, 1 worker", nginx.addr, &asks, &[&nginx.process]),
+        ];
+        let [ours, theirs] = take(sides, Effort { rounds: 3, ..report.effort }).await;
+        ratios.push(median(&ours.over(&theirs)));
+    }
+    let name = format!("coordinator hit 64 KiB / nginx hit, {STARTS} fresh starts");
+    report.add(Figure::new(&name, Unit::Ratio, ratios, Target::Never(1.1)));
 }

@@ -25,7 +25,7 @@ const SMALL: &str = "100";
 type Row<'a> = (&'a str, Unit, Option<f64>, &'a dyn Fn(&Side) -> f64);
 
 /// One library's program.
-struct Side {
+pub(crate) struct Side {
     name: &'static str,
     program: PathBuf,
 }
@@ -33,9 +33,14 @@ struct Side {
 impl Side {
     /// Runs one measurement to its end.
     fn measure(&self, words: &[&str]) -> f64 {
+        self.says(words).trim().parse().unwrap()
+    }
+
+    /// Runs the program to its end. Returns what it said.
+    pub(crate) fn says(&self, words: &[&str]) -> String {
         let output = Command::new(&self.program).args(words).stderr(Stdio::inherit()).output().unwrap();
         assert!(output.status.success(), "{} {words:?}: {}", self.name, output.status);
-        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Runs one measurement beside an owner that stores all keys. Returns it with the loads that the owner made meanwhile.
@@ -77,7 +82,7 @@ pub(crate) async fn run(report: &Report) {
     report.step("the library, and those that its users know");
     let sides = [
         Side { name: "meshcache", program: built::library() },
-        Side { name: "golang/groupcache", program: go() },
+        golang(),
         Side { name: "groupcache 0.3", program: rust() },
     ];
     let gets = report.scaled(10_000_000).to_string();
@@ -111,6 +116,11 @@ pub(crate) async fn run(report: &Report) {
         report.add(Figure::new("  / the crate groupcache", Unit::Ratio, ratios(own, rust), Target::Beside));
         report.add(Figure::new("  measured", unit, own.clone(), Target::Beside));
     }
+}
+
+/// golang/groupcache.
+pub(crate) fn golang() -> Side {
+    Side { name: "golang/groupcache", program: go() }
 }
 
 fn go() -> PathBuf {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use meshcache_tests::{
-    Answer, Ask, Coordinators, Envoy, EnvoyConfig,
+    Answer, Ask, Coordinators, Envoy, EnvoyConfig, Host, artifact,
     wait::{SOON, await_until},
 };
 
@@ -24,9 +24,11 @@ pub(crate) struct Shape {
     pub(crate) coordinators: usize,
     /// The number of Envoys.
     pub(crate) envoys: usize,
+    /// Where the filter runs.
+    pub(crate) host: Host,
     /// Worker threads of each Envoy.
     pub(crate) concurrency: usize,
-    /// The filter's `hot_bytes_per_worker`.
+    /// The filter's `hot_bytes_per_worker`; four times that is the native one's `hot_bytes`.
     pub(crate) hot_bytes: &'static str,
     /// Whether the group matches what is asked.
     pub(crate) matches: bool,
@@ -34,7 +36,7 @@ pub(crate) struct Shape {
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { coordinators: 1, envoys: 1, concurrency: 1, hot_bytes: "4MiB", matches: true }
+        Shape { coordinators: 1, envoys: 1, host: Host::Wasm, concurrency: 1, hot_bytes: "4MiB", matches: true }
     }
 }
 
@@ -42,14 +44,12 @@ impl Mesh {
     /// Starts all of it in front of `origin`, and waits until the filters know the group.
     pub(crate) async fn start(origin: SocketAddr, shape: Shape) -> Mesh {
         let host = if shape.matches { HOST } else { "another.example.com" };
-        let groups = format!(
-            "version: 1\ngroups:\n- name: bench\n  match: {{hosts: [{host}]}}\n  origin: {{url: \"http://{origin}\"}}\n"
-        );
+        let groups = groups(host, &format!("http://{origin}"));
         let coordinators = Coordinators::start(shape.coordinators, &groups, &["--store-bytes", "1GiB"]).await;
         let mut envoys = Vec::new();
         for _ in 0..shape.envoys {
-            let config =
-                EnvoyConfig::example("front.yaml").concurrency(shape.concurrency).cluster("service", &[origin]);
+            let config = front().host(shape.host).concurrency(shape.concurrency);
+            let config = config.cluster("service", &[origin]);
             let config = config.filter(|filter| filter["hot_bytes_per_worker"] = shape.hot_bytes.into());
             envoys.push(config.cluster("meshcache", &coordinators.data()).start().await);
         }
@@ -69,9 +69,25 @@ impl Mesh {
     }
 }
 
+/// What `MESHCACHE_FILTER` says does not count here.
+fn front() -> EnvoyConfig {
+    EnvoyConfig::load(&artifact::file("envoy/front.yaml"))
+}
+
+/// One group, for a host and its origin.
+pub(crate) fn groups(host: &str, origin: &str) -> String {
+    format!("version: 1\ngroups:\n- name: bench\n  match: {{hosts: [{host}]}}\n  origin: {{url: \"{origin}\"}}\n")
+}
+
 /// Envoy's front without the filter, straight to the service: an ordinary proxied request.
 pub(crate) async fn plain(origin: SocketAddr) -> Envoy {
-    EnvoyConfig::example("front.yaml").without_filter().cluster("service", &[origin]).start().await
+    plain_with(origin, 1).await
+}
+
+/// The same with so many workers.
+pub(crate) async fn plain_with(origin: SocketAddr, concurrency: usize) -> Envoy {
+    let config = front().without_filter().concurrency(concurrency);
+    config.cluster("service", &[origin]).start().await
 }
 
 /// A GET as clients send it.

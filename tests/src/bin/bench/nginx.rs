@@ -25,7 +25,7 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING` for any number of keys; `/short/1k/ANYTHING` for 15 s;
-    /// `/200m`.
+    /// `/private/1k`, which is no cache's; `/200m`.
     pub(crate) async fn origin() -> Nginx {
         let folder = tempfile::tempdir().unwrap();
         let www = folder.path().join("www");
@@ -40,17 +40,22 @@ impl Nginx {
 
     /// A cache in front of `origin`, with Debian's setting.
     pub(crate) async fn cache(origin: &Nginx) -> Nginx {
+        Nginx::caching(origin.addr).await
+    }
+
+    /// The same in front of another server.
+    pub(crate) async fn caching(origin: SocketAddr) -> Nginx {
         Nginx::tuned(origin, "sendfile on;").await
     }
 
     /// An nginx cache tuned for answers of `bytes`: it opens no file twice, and copies what is small.
     pub(crate) async fn at_its_best(origin: &Nginx, bytes: usize) -> Nginx {
         let sendfile = if bytes > 16 << 10 { "on" } else { "off" };
-        Nginx::tuned(origin, &format!("sendfile {sendfile}; open_file_cache max=10000 inactive=1h;")).await
+        Nginx::tuned(origin.addr, &format!("sendfile {sendfile}; open_file_cache max=10000 inactive=1h;")).await
     }
 
-    async fn tuned(origin: &Nginx, tuning: &str) -> Nginx {
-        Nginx::start("cache", tempfile::tempdir().unwrap(), &[("ORIGIN", &origin.addr.to_string()), ("TUNING", tuning)])
+    async fn tuned(origin: SocketAddr, tuning: &str) -> Nginx {
+        Nginx::start("cache", tempfile::tempdir().unwrap(), &[("ORIGIN", &origin.to_string()), ("TUNING", tuning)])
             .await
     }
 

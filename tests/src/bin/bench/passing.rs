@@ -1,6 +1,6 @@
 //! Passing: a request about which the filter has nothing to say, since no group matches it.
 
-use meshcache_tests::{EnvoyConfig, artifact};
+use meshcache_tests::{EnvoyConfig, Host, artifact};
 
 use crate::{
     figure::{Figure, Target, Unit},
@@ -12,22 +12,29 @@ use crate::{
 
 /// Compared with an Envoy without the filter, and with an empty filter.
 pub(crate) async fn run(report: &Report) {
-    report.step("passing, 1 KiB: the filter without a group that matches, no filter, an empty Wasm filter");
+    report.step(
+        "passing, 1 KiB: the filter without a group that matches, native and Wasm, no filter, an empty Wasm filter",
+    );
     let origin = Nginx::origin().await;
     let yardsticks = EnvoyConfig::load(&artifact::file("tests/envoy/yardsticks.yaml")).listeners_only(&["empty"]);
     let yardsticks = yardsticks.cluster("service", &[origin.addr]).start().await;
     let plain = plain(origin.addr).await;
     let mesh = Mesh::start(origin.addr, Shape { matches: false, ..Shape::default() }).await;
-    let envoy = &mesh.envoys[0];
+    let native = Mesh::start(origin.addr, Shape { matches: false, host: Host::Native, ..Shape::default() }).await;
+    let (envoy, native) = (&mesh.envoys[0], &native.envoys[0]);
     let asks = [ask("/1k")];
     let sides = [
-        Side::new("meshcache, no group matches", envoy.listener("front"), &asks, &[&envoy.process]),
+        Side::new("meshcache native, no group matches", native.listener("front"), &asks, &[&native.process]),
+        Side::new("meshcache Wasm, no group matches", envoy.listener("front"), &asks, &[&envoy.process]),
         Side::new("no filter", plain.listener("front"), &asks, &[&plain.process]),
         Side::new("empty Wasm filter", yardsticks.listener("empty"), &asks, &[&yardsticks.process]),
     ];
     let costs = take(sides, report.effort).await;
-    let [passed, without, empty] = &costs;
-    report.add(Figure::new("passing 1 KiB / no filter", Unit::Ratio, passed.over(without), Target::AtMost(1.15, None)));
+    let [native, passed, without, empty] = &costs;
+    let (native_most, wasm_most) = (Target::AtMost(1.06, Some(1.03)), Target::AtMost(1.08, Some(1.05)));
+    report.add(Figure::new("native passing 1 KiB / no filter", Unit::Ratio, native.over(without), native_most));
+    report.add(Figure::new("Wasm passing 1 KiB / empty Wasm filter", Unit::Ratio, passed.over(empty), wasm_most));
+    report.add(Figure::new("  Wasm passing 1 KiB / no filter", Unit::Ratio, passed.over(without), Target::Beside));
     report.add(Figure::new("  empty Wasm filter / no filter", Unit::Ratio, empty.over(without), Target::Beside));
     report.bars("passing", "Envoy CPU for a proxied request of 1 KiB, us", &costs);
 }

@@ -1,6 +1,6 @@
 //! Question: a hit at the owner, asked for by a proxy that keeps nothing hot.
 
-use meshcache_tests::{Ask, EnvoyConfig, artifact};
+use meshcache_tests::{Ask, EnvoyConfig, Host, artifact};
 
 use crate::{
     figure::{Figure, Target, Unit},
@@ -19,33 +19,49 @@ const KEYS: usize = 1000;
 /// Beside an ordinary proxied request and nginx's hit.
 pub(crate) async fn run(report: &Report) {
     report.step(
-        "question to the owner, 1 KiB: through the filter, proxied without it, a bare Wasm callout, a hit of nginx",
+        "question to the owner, 1 KiB: through the filter, native and Wasm, proxied without it, a bare Wasm callout, a hit of nginx",
     );
     let origin = Nginx::origin().await;
     let nginx = Nginx::cache(&origin).await;
     let plain = plain(origin.addr).await;
     let mesh = Mesh::start(origin.addr, Shape { hot_bytes: "0", ..Shape::default() }).await;
+    let native = Mesh::start(origin.addr, Shape { hot_bytes: "0", host: Host::Native, ..Shape::default() }).await;
+    let fast = &native.envoys[0];
     let (envoy, owner) = (&mesh.envoys[0], &mesh.coordinators.all[0]);
     let asks: Vec<Ask> = (0..KEYS).map(|key| ask(&format!("/values/1k/{key}"))).collect();
     let callout = EnvoyConfig::load(&artifact::file("tests/envoy/yardsticks.yaml")).listeners_only(&["callout"]);
     let callout = callout.cluster("owner", &mesh.coordinators.data()).start().await;
     warm(callout.listener("callout"), &asks[0], "whole", |answer| answer.body.len() == 1024).await;
-    warm(envoy.listener("front"), &asks[0], "a hit of the owner", |answer| {
-        answer.cache_status().contains("detail=owner")
-    })
-    .await;
+    for envoy in [envoy, fast] {
+        warm(envoy.listener("front"), &asks[0], "a hit of the owner", |answer| {
+            answer.cache_status().contains("detail=owner")
+        })
+        .await;
+    }
     warm(nginx.addr, &asks[0], "a hit of nginx", |answer| answer.header("x-cache") == "HIT").await;
     let sides = [
-        Side::new("question: Envoy and coordinator", envoy.listener("front"), &asks, &[&envoy.process, &owner.process]),
+        Side::new("native question: Envoy", fast.listener("front"), &asks, &[&fast.process]),
+        Side::new(
+            "Wasm question: Envoy and coordinator",
+            envoy.listener("front"),
+            &asks,
+            &[&envoy.process, &owner.process],
+        ),
         Side::new("Envoy, proxied without filter", plain.listener("front"), &asks, &[&plain.process]),
         Side::new("Envoy, bare callout to the owner", callout.listener("callout"), &asks, &[&callout.process]),
         Side::new("nginx hit", nginx.addr, &asks, &[&nginx.process]),
     ];
     let costs = take(sides, report.effort).await;
-    let [question, proxied, bare, hit] = &costs;
+    let [native, question, proxied, bare, hit] = &costs;
     let [in_envoy, at_owner] = &question.processes[..] else { unreachable!("two processes") };
     report.add(Figure::new(
-        "question 1 KiB: Envoy / proxied request",
+        "native question 1 KiB: Envoy / proxied request",
+        Unit::Ratio,
+        native.over(proxied),
+        Target::AtMost(1.35, Some(1.15)),
+    ));
+    report.add(Figure::new(
+        "Wasm question 1 KiB: Envoy / proxied request",
         Unit::Ratio,
         ratios(in_envoy, &proxied.micros),
         Target::AtMost(1.5, None),

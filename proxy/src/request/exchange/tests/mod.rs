@@ -30,7 +30,7 @@ use meshcache_protocol::{
     purge::{Position, Purge},
     wire,
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {

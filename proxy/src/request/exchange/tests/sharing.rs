@@ -146,7 +146,7 @@ fn more_than_a_worker_holds_passes() {
 fn the_snapshot_is_shared_not_copied() {
     let mut proxy = Proxy::new("{}");
     proxy.get("/x");
-    assert!(Rc::ptr_eq(proxy.listener.snapshot().unwrap(), proxy.worker.snapshot().unwrap()));
+    assert!(Arc::ptr_eq(proxy.listener.snapshot().unwrap(), proxy.worker.snapshot().unwrap()));
 }
 
 #[test]

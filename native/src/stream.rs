@@ -1,0 +1,295 @@
+//! One request's hooks: they read its head, carry out what the driver decides, and edit its response.
+
+use crate::{
+    abi::{Body, CONTINUE, Map, STOP},
+    call::Answer,
+    clock,
+    envoy::{Fields, Filter, ListenerRef},
+    facts::{self, EnvoyFacts},
+    panics,
+    process::{self, Process},
+    reply::OwnedReply,
+    wake::{OutgoingCall, Slot, Task},
+};
+use meshcache_protocol::{
+    Field,
+    wire::{PREFIX, header},
+};
+use meshcache_proxy::{
+    http::{head::RequestHead, header_map::HeaderMap},
+    request::arrival::Arrival,
+    stream::{ResponseEdit, Stream, StreamState, Time},
+};
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+/// The number of a callout that is being sent.
+const STARTING: u64 = u64::MAX;
+
+/// One request.
+pub(crate) struct StreamContext {
+    pub(crate) filter: Filter,
+    listener: ListenerRef,
+    stream: RefCell<Stream>,
+    to_head: Cell<bool>,
+    /// Its request is stopped: it goes on by a call of Envoy, not by the result of the hook.
+    is_paused: Cell<bool>,
+    /// Where its tasks arrive. Only a request that has waited has one.
+    slot: OnceCell<Arc<Slot>>,
+    calls: RefCell<Vec<Rc<Call>>>,
+}
+
+/// A callout in flight.
+struct Call {
+    token: u32,
+    /// Envoy's number.
+    id: Cell<u64>,
+    answer: RefCell<Answer>,
+}
+
+impl StreamContext {
+    pub(crate) fn new(filter: Filter, listener: ListenerRef) -> Self {
+        Self {
+            filter,
+            listener,
+            stream: RefCell::new(Stream::new(0)),
+            to_head: Cell::new(false),
+            is_paused: Cell::new(false),
+            slot: OnceCell::new(),
+            calls: RefCell::default(),
+        }
+    }
+
+    /// Takes the head of the request. Returns the hook's result.
+    pub(crate) fn request_head(&self, is_whole: bool) -> u32 {
+        let stops = !panics::is_off() && self.decide(is_whole).is_some();
+        self.is_paused.set(stops);
+        if stops { STOP } else { CONTINUE }
+    }
+
+    /// Decides what becomes of the request. `None`: it goes on.
+    fn decide(&self, is_whole: bool) -> Option<()> {
+        let process = self.listener.process?;
+        self.listener.record_in(&self.filter);
+        let fields = self.filter.fields(Map::Request)?;
+        let head = RequestHead::of(fields.iter());
+        #[cfg(feature = "trap")]
+        crate::exports::trap(&head);
+        self.to_head.set(head.method() == b"HEAD");
+        if head.control.any && self.leads_to_a_coordinator() {
+            return None;
+        }
+        let facts = EnvoyFacts::new(&self.filter, self.listener.identity.as_deref(), self.listener.side);
+        facts.read();
+        let id = process::next_stream();
+        let mut stream = self.stream.borrow_mut();
+        stream.id = id;
+        let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
+        let (slot, mut tasks) = process.drive(Some(id), |driver, host| {
+            let mut listener = self.listener.config.lock();
+            driver.request(host, &mut stream, &mut listener, arrival, &facts, clock::now());
+            let slot = matches!(stream.state, StreamState::Waits).then(|| Arc::new(Slot::new(id)));
+            slot.inspect(|slot| Process::add_slot(host.state, slot))
+        });
+        drop(stream);
+        if head.control.any {
+            self.remove_own_fields(Map::Request);
+        }
+        if let Some(reply) = tasks.reply.take() {
+            self.give(&reply);
+        }
+        if let Some(slot) = slot {
+            slot.open(self.filter.scheduler());
+            let _ = self.slot.set(slot);
+            self.do_tasks(process);
+        }
+        matches!(self.stream.borrow().state, StreamState::Waits | StreamState::Replied(_)).then_some(())
+    }
+
+    fn leads_to_a_coordinator(&self) -> bool {
+        let snapshot = self.listener.config.lock().snapshot().cloned();
+        snapshot.is_some_and(|snapshot| facts::leads_to_a_coordinator(&self.filter, &snapshot))
+    }
+
+    fn give(&self, reply: &OwnedReply) {
+        reply.parts().send(&self.filter, self.to_head.get());
+    }
+
+    /// Does what has arrived for this stream.
+    pub(crate) fn do_tasks(&self, process: &Process) {
+        let Some(slot) = self.slot.get() else { return };
+        while let Some(task) = slot.pop() {
+            match task {
+                Task::Call(call) => self.send(process, slot, &call),
+                Task::Settle(state, reply) => {
+                    self.stream.borrow_mut().state = state;
+                    match reply {
+                        Some(reply) => self.give(&reply),
+                        None if self.is_paused.replace(false) => self.filter.resume(),
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn woken(&self) {
+        if let Some(process) = self.listener.process {
+            self.do_tasks(process);
+        }
+    }
+
+    fn send(&self, process: &Process, slot: &Slot, call: &OutgoingCall) {
+        let OutgoingCall { token, map, timeout, .. } = call;
+        let call = Rc::new(Call {
+            token: *token,
+            id: Cell::new(STARTING),
+            answer: RefCell::new(Answer::new(self.to_head.get())),
+        });
+        self.calls.borrow_mut().push(call.clone());
+        let mut fields = Fields::default();
+        fields.extend(HeaderMap::parse(map).into_iter().flatten());
+        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, *timeout)
+            && self.take_call(call.id.get()).is_some()
+        {
+            process.refuse_call(*token, error, Some(slot.stream));
+        }
+    }
+
+    fn call(&self, id: u64) -> Option<Rc<Call>> {
+        self.calls.borrow().iter().find(|call| call.id.get() == id).cloned()
+    }
+
+    fn take_call(&self, id: u64) -> Option<Rc<Call>> {
+        let mut calls = self.calls.borrow_mut();
+        let at = calls.iter().position(|call| call.id.get() == id)?;
+        Some(calls.swap_remove(at))
+    }
+
+    /// Takes the head of an answer.
+    pub(crate) fn call_head<'a>(&self, id: u64, fields: impl Iterator<Item = Field<'a>> + Clone) {
+        if let Some(call) = self.call(id) {
+            call.answer.borrow_mut().head(fields);
+        }
+    }
+
+    /// Takes a piece of an answer's body.
+    pub(crate) fn call_data(&self, id: u64, piece: &[u8]) {
+        if let Some(call) = self.call(id) {
+            call.answer.borrow_mut().piece(piece);
+        }
+    }
+
+    /// Takes the end of an answer.
+    pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
+        let Some(call) = self.take_call(id) else { return };
+        let answer = call.answer.take();
+        let response = if is_complete { answer.end() } else { Err(answer.reset()) };
+        if let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) {
+            process.drive(Some(slot.stream), |driver, _| driver.lookup_returned(call.token, response, clock::now()));
+            self.do_tasks(process);
+        }
+    }
+
+    /// Takes the head of the service's response. Returns the hook's result.
+    pub(crate) fn response_head(&self, is_whole: bool) -> u32 {
+        if self.stream.borrow().ignores_response() {
+            return CONTINUE;
+        }
+        let Some(process) = self.listener.process else { return CONTINUE };
+        let Some(map) = self.filter.fields(Map::Response) else { return CONTINUE };
+        let fields = || Some(map.iter().collect::<Vec<Field<'_>>>());
+        let time = || Time { now: clock::now(), wall: clock::wall() };
+        let (edit, mut tasks) = process.drive(Some(self.stream.borrow().id), |driver, host| {
+            let (listener, mut stream) = (self.listener.config.lock(), self.stream.borrow_mut());
+            let edit = stream.response_head(&mut driver.worker, host, &listener, &fields, &time);
+            if is_whole && stream.is_hashed() {
+                stream.response_body(&mut driver.worker, b"", true, clock::now());
+            }
+            edit
+        });
+        drop(map);
+        match edit {
+            ResponseEdit::Replaced => {
+                if let Some(reply) = tasks.reply.take() {
+                    reply.parts().replace(&self.filter);
+                }
+                return STOP;
+            }
+            ResponseEdit::Annotate(cache_status) => {
+                self.remove_own_fields(Map::Response);
+                if let Some(cache_status) = cache_status {
+                    self.filter.add_field(Map::Response, b"cache-status", cache_status.as_bytes());
+                }
+            }
+            // Our own replies do not come back here.
+            ResponseEdit::None | ResponseEdit::Restore(_) => {}
+        }
+        CONTINUE
+    }
+
+    /// Takes a piece of the service's response.
+    pub(crate) fn response_body(&self, is_last: bool) {
+        if !self.stream.borrow().is_hashed() {
+            return;
+        }
+        let mut pieces = Vec::new();
+        self.filter.each_chunk(Body::ReceivedResponse, |chunk| pieces.extend_from_slice(chunk));
+        self.observe(&pieces, is_last);
+    }
+
+    pub(crate) fn response_trailers(&self) {
+        if self.stream.borrow().is_hashed() {
+            self.observe(b"", true);
+        }
+    }
+
+    fn observe(&self, piece: &[u8], is_last: bool) {
+        if let Some(process) = self.listener.process {
+            process.drive(None, |driver, _| {
+                self.stream.borrow_mut().response_body(&mut driver.worker, piece, is_last, clock::now());
+            });
+        }
+    }
+
+    /// Removes our own fields of a map, except for the one that a service may set.
+    fn remove_own_fields(&self, map: Map) {
+        let Some(fields) = self.filter.fields(map) else { return };
+        let is_own = |name: &[u8]| {
+            name.starts_with(PREFIX.as_bytes()) && (matches!(map, Map::Request) || name != header::CONTROL.as_bytes())
+        };
+        let own: Vec<Vec<u8>> = fields.iter().filter(|(name, _)| is_own(name)).map(|(name, _)| name.to_vec()).collect();
+        drop(fields);
+        own.iter().for_each(|name| self.filter.set_field(map, name, None));
+    }
+
+    /// The stream is over.
+    pub(crate) fn end(&self) {
+        self.filter.end();
+        let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) else { return };
+        let calls: Vec<u32> = self.calls.take().iter().map(|call| call.token).collect();
+        let waits = self.stream.try_borrow().is_ok_and(|stream| matches!(stream.state, StreamState::Waits));
+        if waits || !calls.is_empty() {
+            process.leave(slot, &calls);
+        } else {
+            slot.close();
+        }
+    }
+
+    /// A hook has panicked: the request goes on without the filter.
+    pub(crate) fn give_up(&self) {
+        if let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) {
+            let calls: Vec<u32> = self.calls.take().iter().map(|call| call.token).collect();
+            process.leave(slot, &calls);
+        }
+        if let Ok(mut stream) = self.stream.try_borrow_mut() {
+            stream.state = StreamState::refused();
+        }
+        if self.is_paused.replace(false) {
+            self.filter.resume();
+        }
+    }
+}
