@@ -185,12 +185,6 @@ impl Filter {
         .unwrap_or(Err(CallError::Refused))
     }
 
-    /// Ends a callout.
-    pub(crate) fn reset_call(&self, id: u64) {
-        // SAFETY: the filter is alive.
-        self.call(|envoy, filter| unsafe { (envoy.reset_call)(filter, id) });
-    }
-
     /// Gives each chunk of the body that the running hook is about.
     pub(crate) fn each_chunk(&self, body: Body, mut take: impl FnMut(&[u8])) {
         self.call(|envoy, filter| {

@@ -168,10 +168,10 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
     id: u64,
     headers: *const Header,
     size: usize,
-    _: bool,
+    is_last: bool,
 ) {
     // SAFETY: see above; Envoy keeps the list until the hook returns.
-    unsafe { hook(stream, (), |stream| stream.call_head(id, fields(headers, size))) }
+    unsafe { hook(stream, (), |stream| stream.call_head(id, fields(headers, size), is_last)) }
 }
 
 #[unsafe(no_mangle)]

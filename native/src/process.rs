@@ -175,7 +175,7 @@ impl Process {
         let left = slot.close();
         let unsent = left.iter().filter_map(|task| match task {
             Task::Call(call) => Some(call.token),
-            Task::Settle(..) => None,
+            Task::Stream | Task::Settle(..) => None,
         });
         let tokens: Vec<u32> = calls.iter().copied().chain(unsent).collect();
         self.drive(Some(slot.stream), |driver, host| {
@@ -197,7 +197,13 @@ impl Process {
     /// Ticks. Returns the counters and gauges that changed.
     pub(crate) fn tick(&self) -> Tasks {
         self.ticker.is_pending.store(false, Relaxed);
-        self.drive(None, |driver, host| driver.tick(host, clock::moment(), clock::wall())).1
+        let tick = |driver: &mut Driver, host: &mut Recorder<'_>| {
+            let at = clock::moment();
+            let late = host.state.slots.values().filter(|slot| slot.take_late(at.now));
+            host.tasks.of_streams.extend(late.map(|slot| (slot.clone(), Task::Stream)));
+            driver.tick(host, at, clock::wall());
+        };
+        self.drive(None, tick).1
     }
 
     fn tick_forever(&self) {

@@ -89,7 +89,10 @@ impl Host for Recorder<'_> {
     fn settle(&mut self, state: StreamState) -> Option<StreamState> {
         let slot = self.selected.take()?;
         self.state.slots.remove(&slot.stream);
-        let reply = self.tasks.reply.take();
+        let mut reply = self.tasks.reply.take();
+        if let (Some(reply), StreamState::Replied(restore)) = (&mut reply, &state) {
+            reply.restore(restore);
+        }
         self.tasks.of_streams.push((slot, Task::Settle(state, reply)));
         None
     }

@@ -8,7 +8,8 @@ use crate::{
     facts::{self, EnvoyFacts},
     panics,
     process::{self, Process},
-    reply::OwnedReply,
+    recorder::Recorder,
+    reply::{self, OwnedReply},
     wake::{OutgoingCall, Slot, Task},
 };
 use meshcache_protocol::{
@@ -16,7 +17,8 @@ use meshcache_protocol::{
     wire::{PREFIX, header},
 };
 use meshcache_proxy::{
-    http::{head::RequestHead, header_map::HeaderMap},
+    driver::Driver,
+    http::{head::RequestHead, header_map::HeaderMap, peer_response::PeerHead},
     request::arrival::Arrival,
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
@@ -48,6 +50,8 @@ struct Call {
     /// Envoy's number.
     id: Cell<u64>,
     answer: RefCell<Answer>,
+    /// The client gets it as it comes.
+    streams: Cell<bool>,
 }
 
 impl StreamContext {
@@ -124,6 +128,7 @@ impl StreamContext {
         while let Some(task) = slot.pop() {
             match task {
                 Task::Call(call) => self.send(process, slot, &call),
+                Task::Stream => self.begin_late(process, slot),
                 Task::Settle(state, reply) => {
                     self.stream.borrow_mut().state = state;
                     match reply {
@@ -143,16 +148,18 @@ impl StreamContext {
     }
 
     fn send(&self, process: &Process, slot: &Slot, call: &OutgoingCall) {
-        let OutgoingCall { token, map, timeout, .. } = call;
+        let OutgoingCall { token, map, .. } = call;
         let call = Rc::new(Call {
             token: *token,
             id: Cell::new(STARTING),
             answer: RefCell::new(Answer::new(self.to_head.get())),
+            streams: Cell::new(false),
         });
         self.calls.borrow_mut().push(call.clone());
         let mut fields = Fields::default();
         fields.extend(HeaderMap::parse(map).into_iter().flatten());
-        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, *timeout)
+        // No timeout: it would end a long body, too. The driver finds out itself that a peer is silent.
+        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, 0)
             && self.take_call(call.id.get()).is_some()
         {
             process.refuse_call(*token, error, Some(slot.stream));
@@ -170,28 +177,92 @@ impl StreamContext {
     }
 
     /// Takes the head of an answer.
-    pub(crate) fn call_head<'a>(&self, id: u64, fields: impl Iterator<Item = Field<'a>> + Clone) {
-        if let Some(call) = self.call(id) {
-            call.answer.borrow_mut().head(fields);
+    pub(crate) fn call_head<'a>(&self, id: u64, fields: impl Iterator<Item = Field<'a>> + Clone, is_last: bool) {
+        let (Some(call), Some(process), Some(slot)) = (self.call(id), self.listener.process, self.slot.get()) else {
+            return;
+        };
+        call.answer.borrow_mut().head(fields);
+        if is_last {
+            return;
+        }
+        if call.answer.borrow().streams_at_once() {
+            self.begin(process, slot, &call);
+        } else {
+            slot.note_head(clock::now());
+        }
+    }
+
+    /// Begins to reply with an answer whose body is late.
+    fn begin_late(&self, process: &Process, slot: &Slot) {
+        let held = |call: &&Rc<Call>| !call.streams.get() && call.answer.borrow().peer_head().is_some();
+        let call = self.calls.borrow().iter().find(held).cloned();
+        if let Some(call) = call {
+            self.begin(process, slot, &call);
+        }
+    }
+
+    /// Begins to reply with an answer as it comes.
+    fn begin(&self, process: &Process, slot: &Slot, call: &Call) {
+        let begin = |driver: &mut Driver, _: &mut Recorder<'_>| {
+            driver.begin_stream(call.token, call.answer.borrow().peer_head()?, clock::now())
+        };
+        // It waits for it no longer, or for all of it.
+        let Some(head) = process.drive(Some(slot.stream), begin).0 else { return };
+        self.stream.borrow_mut().state = StreamState::Replied(Vec::new());
+        call.streams.set(true);
+        let (length, body) = {
+            let mut answer = call.answer.borrow_mut();
+            let (length, body) = (answer.peer_head().and_then(PeerHead::length), answer.body().to_vec());
+            answer.passes(body.len());
+            if !head.may_share {
+                answer.forget();
+            }
+            (length, body)
+        };
+        reply::send_head(&self.filter, head.status, &head.map, length);
+        if !body.is_empty() {
+            self.filter.send_data(&body, false);
         }
     }
 
     /// Takes a piece of an answer's body.
     pub(crate) fn call_data(&self, id: u64, piece: &[u8]) {
-        if let Some(call) = self.call(id) {
+        let Some(call) = self.call(id) else { return };
+        if call.streams.get() {
+            call.answer.borrow_mut().passing_piece(piece);
+            self.filter.send_data(piece, false);
+        } else {
             call.answer.borrow_mut().piece(piece);
         }
     }
 
     /// Takes the end of an answer.
     pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
-        let Some(call) = self.take_call(id) else { return };
+        let (Some(call), Some(process), Some(slot)) = (self.take_call(id), self.listener.process, self.slot.get())
+        else {
+            return;
+        };
         let answer = call.answer.take();
-        let response = if is_complete { answer.end() } else { Err(answer.reset()) };
-        if let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) {
-            process.drive(Some(slot.stream), |driver, _| driver.lookup_returned(call.token, response, clock::now()));
-            self.do_tasks(process);
+        let is_whole = is_complete && (!call.streams.get() || answer.is_whole());
+        if call.streams.get() {
+            if is_whole {
+                self.filter.send_data(b"", true);
+            } else {
+                // Half a body must not look like a whole one.
+                self.filter.reset();
+            }
         }
+        let has_copy = answer.peer_head().is_some();
+        let response = if is_complete { answer.end() } else { Err(answer.reset()) };
+        process.drive(Some(slot.stream), |driver, _| {
+            let now = clock::now();
+            if call.streams.get() && !(is_whole && has_copy) {
+                driver.end_stream(call.token, is_whole, now);
+            } else {
+                driver.lookup_returned(call.token, response, now);
+            }
+        });
+        self.do_tasks(process);
     }
 
     /// Takes the head of the service's response. Returns the hook's result.
@@ -203,7 +274,8 @@ impl StreamContext {
         let Some(map) = self.filter.fields(Map::Response) else { return CONTINUE };
         let fields = || Some(map.iter().collect::<Vec<Field<'_>>>());
         let time = || Time { now: clock::now(), wall: clock::wall() };
-        let (edit, mut tasks) = process.drive(Some(self.stream.borrow().id), |driver, host| {
+        let id = self.stream.borrow().id;
+        let (edit, mut tasks) = process.drive(Some(id), |driver, host| {
             let (listener, mut stream) = (self.listener.config.lock(), self.stream.borrow_mut());
             let edit = stream.response_head(&mut driver.worker, host, &listener, &fields, &time);
             if is_whole && stream.is_hashed() {

@@ -3,13 +3,13 @@
 use crate::{
     feed::{Feed, FeedCallout, Moment},
     host::{CallError, Carrier, Host, Level},
-    http::peer_response::{PeerFailure, PeerResponse},
+    http::peer_response::{PeerFailure, PeerHead, PeerResponse},
     request::{
         arrival::{Arrival, Facts},
         callout, exchange,
         fan_out::FanOut,
         invalidation,
-        response::{LookupStep, Lookups},
+        response::{LookupStep, Lookups, StreamedHead},
         sample,
         step::{Callout, Step},
     },
@@ -164,7 +164,7 @@ impl Driver {
             TICK_TO_FAN_OUT
         } else if self.worker.lookups.may_hedge() {
             TICK_TO_HEDGE
-        } else if self.worker.lookups.awaits_calls() {
+        } else if self.worker.lookups.awaits_calls() || self.worker.lookups.has_streaming() {
             CHECK_PERIOD
         } else {
             TICK
@@ -259,6 +259,20 @@ impl Driver {
         }
     }
 
+    /// Takes the head of a coordinator's response to a lookup, whose body is on its way. The stream that carries the
+    /// callout replies with it at once. `None`: it does not wait for this response, or it has to come whole.
+    pub fn begin_stream(&mut self, token: u32, head: &PeerHead, now: u64) -> Option<StreamedHead> {
+        Lookups { worker: &mut self.worker, now }.begin_stream(token, head)
+    }
+
+    /// Takes the end of such a response, where no copy was kept. A call of [`Driver::flush`] has to follow.
+    pub fn end_stream(&mut self, token: u32, is_whole: bool, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token) {
+            let step = Lookups { worker: &mut self.worker, now }.end_stream(&call, is_whole);
+            self.carry_out(step);
+        }
+    }
+
     /// Takes a callout back that the host could not send after all. A call of [`Driver::flush`] has to follow.
     pub fn call_refused(&mut self, host: &mut dyn Host, token: u32, error: CallError, at: Moment) {
         if self.feed_token == Some(token) {
@@ -335,6 +349,7 @@ impl Driver {
             let step = Lookups { worker: &mut self.worker, now }.give_up(&call);
             self.carry_out(step);
         }
+        self.fan_outs.extend(Lookups { worker: &mut self.worker, now }.leave_behind());
         for lookup in self.worker.lookups.to_hedge(attention) {
             let step = Lookups { worker: &mut self.worker, now }.hedge(lookup);
             self.carry_out(step);
