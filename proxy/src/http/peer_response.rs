@@ -72,9 +72,7 @@ impl PeerResponse {
 
     /// Returns the header map for a client, with Age and this Cache-Status.
     pub fn stamped(&self, cache_status: &str) -> Vec<u8> {
-        let mut headers = self.headers.clone();
-        headers.stamp(self.verdict.age / 1000, cache_status);
-        headers.into_bytes()
+        self.headers.stamped(self.verdict.age / 1000, cache_status).into_bytes()
     }
 }
 
