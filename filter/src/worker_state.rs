@@ -121,8 +121,8 @@ impl Host for EnvoyHost<'_> {
 pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> Rc<RefCell<WorkerState>> {
     WORKERS.with_borrow_mut(|workers| {
         if let Some((_, state)) = workers.iter().find(|(other, _)| other == cluster) {
-            if let Ok(mut state) = state.try_borrow_mut() {
-                state.driver.worker.hot.resize(hot_bytes);
+            if let Ok(state) = state.try_borrow() {
+                state.driver.worker.state.hot.resize(hot_bytes);
             }
             return state.clone();
         }

@@ -165,6 +165,7 @@ macro_rules! functions {
 
 functions! {
     since 1.38 {
+        concurrency = c"envoy_dynamic_module_callback_get_concurrency"() -> u32;
         log = c"envoy_dynamic_module_callback_log"(level: u32, line: Buffer);
         headers_size = c"envoy_dynamic_module_callback_http_get_headers_size"(filter: Object, map: u32) -> usize;
         headers = c"envoy_dynamic_module_callback_http_get_headers"(filter: Object, map: u32, to: *mut Header) -> bool;

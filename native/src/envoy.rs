@@ -27,6 +27,12 @@ fn functions() -> Option<&'static Functions> {
     FUNCTIONS.get()
 }
 
+/// Returns the number of worker threads. For the main thread.
+pub(crate) fn worker_threads() -> usize {
+    // SAFETY: the function takes nothing.
+    functions().map_or(1, |envoy| unsafe { (envoy.concurrency)() } as usize).max(1)
+}
+
 /// Writes a line to Envoy's log. Any thread may.
 pub(crate) fn log(level: Level, line: &str) {
     const WARN: u32 = 3;
@@ -355,21 +361,22 @@ impl Config {
         (result == OK).then_some(id)
     }
 
-    /// Adds to a counter. Returns whether this Envoy can: 1.38 can in a stream only.
-    pub(crate) fn add(&self, metric: usize, labels: &[&str], by: u64) -> bool {
-        let labels = buffers(labels);
-        let Some(add) = functions().and_then(|envoy| envoy.config_add_to_counter) else { return false };
-        // SAFETY: the configuration is alive, and the labels are valid during the call.
-        unsafe { add(self.object, metric, labels.as_ptr(), labels.len(), by) };
-        true
+    /// Returns whether metrics can be recorded here: in 1.38 they can in a stream only.
+    pub(crate) fn records(&self) -> bool {
+        functions().is_some_and(|envoy| envoy.config_add_to_counter.is_some() && envoy.config_set_gauge.is_some())
     }
 
-    /// Sets a gauge. Returns whether this Envoy can.
-    pub(crate) fn set(&self, metric: usize, value: u64) -> bool {
-        let Some(set) = functions().and_then(|envoy| envoy.config_set_gauge) else { return false };
+    pub(crate) fn add(&self, metric: usize, labels: &[&str], by: u64) {
+        let labels = buffers(labels);
+        let Some(add) = functions().and_then(|envoy| envoy.config_add_to_counter) else { return };
+        // SAFETY: the configuration is alive, and the labels are valid during the call.
+        unsafe { add(self.object, metric, labels.as_ptr(), labels.len(), by) };
+    }
+
+    pub(crate) fn set(&self, metric: usize, value: u64) {
+        let Some(set) = functions().and_then(|envoy| envoy.config_set_gauge) else { return };
         // SAFETY: as above.
         unsafe { set(self.object, metric, std::ptr::null(), 0, value) };
-        true
     }
 }
 

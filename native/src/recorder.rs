@@ -1,6 +1,7 @@
 //! The driver's host: it records what is to be done, since the driver runs under a lock.
 
 use crate::{
+    envoy::{self, Filter},
     reply::{OwnedReply, Parts},
     wake::{OutgoingCall, Slot, Task},
 };
@@ -9,7 +10,10 @@ use meshcache_proxy::{
     host::{CallError, Carrier, Host, Level},
     http::{Headers, header_map},
     request::reply::Reply,
-    state::shared_data::{InProcessData, SharedData},
+    state::{
+        counters::{self, GroupCounts},
+        shared_data::{InProcessData, SharedData},
+    },
     stream::StreamState,
 };
 use std::{collections::HashMap, sync::Arc};
@@ -23,6 +27,8 @@ pub(crate) struct Tasks {
     pub(crate) calls: Vec<OutgoingCall>,
     /// Counters, by their index among `state::counters::metric_names`, and what is added.
     pub(crate) counts: Vec<(usize, u64)>,
+    /// Requests by group and outcome.
+    pub(crate) groups: GroupCounts,
     /// Gauges, by their index among `state::counters::GAUGES`, and their values.
     pub(crate) gauges: Vec<(usize, u64)>,
     pub(crate) log: Vec<(Level, String)>,
@@ -105,12 +111,52 @@ impl Host for Recorder<'_> {
         self.tasks.counts.push((counter, n));
     }
 
+    fn add_to_groups(&mut self, counts: &GroupCounts) {
+        counters::merge(&mut self.tasks.groups, counts);
+    }
+
     fn set_gauge(&mut self, gauge: usize, value: u64) {
         self.tasks.gauges.push((gauge, value));
     }
 
     fn log(&mut self, level: Level, line: &str) {
         self.tasks.log.push((level, line.to_owned()));
+    }
+}
+
+/// The host of a request that is being decided: what is given at once is given without a lock.
+pub(crate) struct DirectHost<'a> {
+    pub(crate) filter: &'a Filter,
+    pub(crate) to_head: bool,
+    pub(crate) none: InProcessData,
+}
+
+impl Host for DirectHost<'_> {
+    fn call(&mut self, _: Carrier, _: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
+        Err(CallError::Refused)
+    }
+
+    fn select(&mut self, _: u32) -> bool {
+        false
+    }
+
+    fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        Parts::of(reply).send(self.filter, self.to_head);
+        true
+    }
+
+    fn resume(&mut self) {}
+
+    fn shared_data(&mut self) -> &mut dyn SharedData {
+        &mut self.none
+    }
+
+    fn add_to_counter(&mut self, _: usize, _: u64) {}
+
+    fn set_gauge(&mut self, _: usize, _: u64) {}
+
+    fn log(&mut self, level: Level, line: &str) {
+        envoy::log(level, line);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     facts::{self, EnvoyFacts},
     panics,
     process::{self, Process},
-    recorder::Recorder,
+    recorder::{DirectHost, Recorder, Tasks},
     reply::{self, OwnedReply},
     wake::{OutgoingCall, Slot, Task},
 };
@@ -17,9 +17,13 @@ use meshcache_protocol::{
     wire::{PREFIX, header},
 };
 use meshcache_proxy::{
-    driver::Driver,
+    driver::{self, Driver},
     http::{head::RequestHead, header_map::HeaderMap, peer_response::PeerHead},
-    request::arrival::Arrival,
+    request::{
+        arrival::{Arrival, Facts},
+        context::Context,
+    },
+    state::shared_data::InProcessData,
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
 use std::{
@@ -87,23 +91,26 @@ impl StreamContext {
             return None;
         }
         let facts = EnvoyFacts::new(&self.filter, self.listener.identity.as_deref(), self.listener.side);
-        facts.read();
         let id = process::next_stream();
+        let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
+        let context = Context { state: &process.hot, thread: process::thread(), now: clock::now() };
+        let mut host = DirectHost { filter: &self.filter, to_head: self.to_head.get(), none: InProcessData::default() };
+        let mut locked = None;
         let mut stream = self.stream.borrow_mut();
         stream.id = id;
-        let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
-        let (slot, mut tasks) = process.drive(Some(id), |driver, host| {
-            let mut listener = self.listener.config.lock();
-            driver.request(host, &mut stream, &mut listener, arrival, &facts, clock::now());
-            let slot = matches!(stream.state, StreamState::Waits).then(|| Arc::new(Slot::new(id)));
-            slot.inspect(|slot| Process::add_slot(host.state, slot))
+        driver::request(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
+            // Asked for before the lock is taken: under it Envoy is not called.
+            facts.verified();
+            &mut locked.insert(process.lock()).driver
         });
+        let slot = matches!(stream.state, StreamState::Waits).then(|| Arc::new(Slot::new(id)));
         drop(stream);
+        if let Some(mut locked) = locked {
+            locked.host.slots.extend(slot.iter().map(|slot| (id, slot.clone())));
+            process.unlock(locked, &mut Tasks::default(), Some(id));
+        }
         if head.control.any {
             self.remove_own_fields(Map::Request);
-        }
-        if let Some(reply) = tasks.reply.take() {
-            self.give(&reply);
         }
         if let Some(slot) = slot {
             slot.open(self.filter.scheduler());
@@ -114,7 +121,7 @@ impl StreamContext {
     }
 
     fn leads_to_a_coordinator(&self) -> bool {
-        let snapshot = self.listener.config.lock().snapshot().cloned();
+        let snapshot = self.listener.process.and_then(|process| process.hot.snapshot());
         snapshot.is_some_and(|snapshot| facts::leads_to_a_coordinator(&self.filter, &snapshot))
     }
 
@@ -276,8 +283,8 @@ impl StreamContext {
         let time = || Time { now: clock::now(), wall: clock::wall() };
         let id = self.stream.borrow().id;
         let (edit, mut tasks) = process.drive(Some(id), |driver, host| {
-            let (listener, mut stream) = (self.listener.config.lock(), self.stream.borrow_mut());
-            let edit = stream.response_head(&mut driver.worker, host, &listener, &fields, &time);
+            let mut stream = self.stream.borrow_mut();
+            let edit = stream.response_head(&mut driver.worker, host, &self.listener.config, &fields, &time);
             if is_whole && stream.is_hashed() {
                 stream.response_body(&mut driver.worker, b"", true, clock::now());
             }

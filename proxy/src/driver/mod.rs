@@ -6,7 +6,9 @@ use crate::{
     http::peer_response::{PeerFailure, PeerHead, PeerResponse},
     request::{
         arrival::{Arrival, Facts},
-        callout, exchange,
+        callout,
+        context::Context,
+        exchange,
         fan_out::FanOut,
         invalidation,
         response::{LookupStep, Lookups, StreamedHead},
@@ -14,14 +16,17 @@ use crate::{
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, counters::Reason, gauges, invalidations::CALL_TIMEOUT,
+        attention::CHECK_PERIOD, counters::Reason, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT,
         listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
         worker::Worker,
     },
     stream::{Stream, StreamState},
 };
 use meshcache_protocol::Field;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// The period in which a worker reads what the feed has brought to another, milliseconds.
 pub const TICK: u64 = 250;
@@ -65,8 +70,13 @@ impl Driver {
     /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the
     /// Envoy cluster of the coordinators.
     pub fn new(number: u64, proxy: &str, cluster: &str, hot_bytes: usize) -> Self {
+        Self::of(number, proxy, cluster, Arc::new(HotState::new(hot_bytes, 1)))
+    }
+
+    /// Such a worker behind a state that other threads use, too.
+    pub fn of(number: u64, proxy: &str, cluster: &str, state: Arc<HotState>) -> Self {
         Self {
-            worker: Worker::new(hot_bytes),
+            worker: Worker::of(state),
             feed: Feed::new(number, proxy, cluster),
             feed_token: None,
             cluster: cluster.to_owned(),
@@ -86,43 +96,13 @@ impl Driver {
         &mut self,
         host: &mut dyn Host,
         stream: &mut Stream,
-        listener: &mut ListenerConfig,
+        listener: &ListenerConfig,
         arrival: Arrival<'_, '_>,
         facts: &dyn Facts,
         now: u64,
     ) {
-        listener.update(self.worker.snapshot());
-        let had_wrong_side = listener.has_wrong_side();
-        let step = exchange::start(&mut self.worker, now, listener, arrival, facts);
-        if !had_wrong_side && listener.has_wrong_side() {
-            host.log(
-                Level::Critical,
-                "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
-            );
-        }
-        stream.state = match step {
-            Step::Pass(pass) => {
-                // Without a Cache-Status: a request of a group that only observes.
-                let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
-                if is_noticed && invalidation::may_invalidate(arrival.head) {
-                    stream.unsafe_request = Some(arrival.head.encode());
-                }
-                match pass.cache_status {
-                    None => StreamState::Unnoticed,
-                    cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
-                }
-            }
-            Step::Observe(observed) => StreamState::Observed(observed),
-            Step::Reply(mut reply) => {
-                let restore = std::mem::take(&mut reply.restore);
-                if host.reply(&reply) { StreamState::Replied(restore) } else { StreamState::refused() }
-            }
-            Step::CallOut(callout) => {
-                self.outbox.push(callout);
-                StreamState::Waits
-            }
-            Step::Wait => StreamState::Waits,
-        };
+        let state = self.worker.state.clone();
+        request(Context { state: &state, thread: 0, now }, host, stream, listener, arrival, facts, || self);
     }
 
     /// Returns whether lookups are to be sent.
@@ -334,7 +314,7 @@ impl Driver {
         for lookup in self.worker.lookups.take_overdue(at.now) {
             self.fail_call(lookup, at.now);
         }
-        self.worker.hot.expire(at.now);
+        self.worker.state.hot.expire(at.now);
         invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, at.now);
         self.report(host, at.now);
         let callout = self.feed.tick(&mut self.worker, host.shared_data(), at);
@@ -358,8 +338,12 @@ impl Driver {
 
     /// Hands counters and gauges to the host's metrics.
     fn report(&mut self, host: &mut dyn Host, now: u64) {
-        self.worker.counters.take_metrics(|at, n| host.add_to_counter(at, n));
-        let held = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        let counters = self.worker.all_counters();
+        counters.take_metrics(|at, n| host.add_to_counter(at, n));
+        // The feed takes these right after.
+        host.add_to_groups(&counters.groups());
+        let held =
+            [self.worker.state.hot.bytes(), self.worker.state.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
         let sums = gauges::publish(host.shared_data(), self.number, held, now);
         sums.into_iter().enumerate().for_each(|(at, sum)| host.set_gauge(at, sum));
     }
@@ -383,6 +367,54 @@ impl Driver {
             host.log(Level::Warning, &line);
         }
     }
+}
+
+/// Does what [`Driver::request`] does where threads share a driver. `driver`: takes its lock, for a request that neither
+/// passes nor gets a hot response.
+pub fn request<'d>(
+    context: Context<'_>,
+    host: &mut dyn Host,
+    stream: &mut Stream,
+    listener: &ListenerConfig,
+    arrival: Arrival<'_, '_>,
+    facts: &dyn Facts,
+    driver: impl FnOnce() -> &'d mut Driver,
+) {
+    let mut taken = None;
+    let had_wrong_side = listener.has_wrong_side();
+    let current = listener.current(context.state);
+    let step = exchange::start(context, &current, arrival, facts, || &mut taken.insert(driver()).worker);
+    if !had_wrong_side && listener.has_wrong_side() {
+        host.log(
+            Level::Critical,
+            "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
+        );
+    }
+    stream.state = match step {
+        Step::Pass(pass) => {
+            // Without a Cache-Status: a request of a group that only observes.
+            let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
+            if is_noticed && invalidation::may_invalidate(arrival.head) {
+                stream.unsafe_request = Some(arrival.head.encode());
+            }
+            match pass.cache_status {
+                None => StreamState::Unnoticed,
+                cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
+            }
+        }
+        Step::Observe(observed) => StreamState::Observed(observed),
+        Step::Reply(hot) => {
+            let was_given = host.reply(&hot.reply());
+            if was_given { StreamState::Replied(hot.into_restore()) } else { StreamState::refused() }
+        }
+        Step::CallOut(callout) => {
+            if let Some(driver) = taken {
+                driver.outbox.push(callout);
+            }
+            StreamState::Waits
+        }
+        Step::Wait => StreamState::Waits,
+    };
 }
 
 fn read(response: Option<CallResponse<'_>>, to_head: bool) -> Result<PeerResponse, PeerFailure> {

@@ -176,7 +176,7 @@ impl Run {
         self.host.select(id);
         let arrival = Arrival { stream: id, head: &head, has_body: false };
         let (driver, host) = (&mut self.driver, &mut self.host);
-        driver.request(host, &mut stream, &mut self.listener, arrival, &Outbound, self.now);
+        driver.request(host, &mut stream, &self.listener, arrival, &Outbound, self.now);
         stream
     }
 

@@ -128,9 +128,7 @@ impl PeerResponse {
 }
 
 fn stamped(headers: &CachedHeaders, verdict: &Verdict, cache_status: &str) -> Vec<u8> {
-    let mut headers = headers.clone();
-    headers.stamp(verdict.age / 1000, cache_status);
-    headers.into_bytes()
+    headers.stamped(verdict.age / 1000, cache_status).into_bytes()
 }
 
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {

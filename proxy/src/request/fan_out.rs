@@ -124,12 +124,12 @@ impl FanOut {
     }
 
     /// Takes the next request that waited. Returns its stream and step.
-    pub fn next(&mut self, worker: &mut Worker, now: u64) -> Option<(u32, Step<'_>)> {
+    pub fn next(&mut self, worker: &mut Worker, now: u64) -> Option<(u32, Step<Reply<'_>>)> {
         let (stream, waiter) = self.waiting.next()?;
         let key = waiter.debug.then(|| self.lookup.request.key.to_string());
         let shareable = match &self.result {
             LookupResult::Pass { reason, verdict } => {
-                count_pass(worker, &self.lookup.request.group, *reason);
+                count_pass(&mut worker.counters, &self.lookup.request.group, *reason);
                 let said = cache_status(&self.installation, verdict, "", key.as_deref());
                 let no_peer = *reason == Reason::PeersFailed;
                 let find = || StaleFallback::find_for_waiter(worker, &self.lookup, waiter.map.as_deref(), now);
@@ -205,7 +205,7 @@ fn look_up_together<'a>(
     last: u64,
     worker: &mut Worker,
     now: u64,
-) -> Step<'a> {
+) -> Step<Reply<'a>> {
     let of = &over.lookup.request;
     let map_len = waiter.map.as_ref().map_or(0, Vec::len);
     match worker.lookups.find_joinable(of.side, &of.key, &of.group, worker.purge_count(), map_len) {
@@ -221,13 +221,13 @@ fn look_up_together<'a>(
         }
         Joinable::Full => {
             let debug = waiter.debug.then_some(&of.key);
-            Step::Pass(Pass::of_group(worker, &of.group, &over.installation, Reason::Full, debug))
+            Step::Pass(Pass::of_group(&mut worker.counters, &of.group, &over.installation, Reason::Full, debug))
         }
     }
 }
 
 /// Looks up once more, for a request that joined and that the response was not for.
-fn look_up_alone<'a>(over: &FanOut, stream: u32, waiter: Waiter, worker: &mut Worker, now: u64) -> Step<'a> {
+fn look_up_alone<'a>(over: &FanOut, stream: u32, waiter: Waiter, worker: &mut Worker, now: u64) -> Step<Reply<'a>> {
     let debug = waiter.debug;
     let mut lookup = repeat(over, stream, waiter, worker, now);
     lookup.request.shared = false;
@@ -239,7 +239,7 @@ fn repeat(over: &FanOut, stream: u32, waiter: Waiter, worker: &Worker, now: u64)
     over.lookup.repeat(stream, waiter.map.unwrap_or_default(), waiter.arrived, start)
 }
 
-fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Worker) -> Step<'a> {
+fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Worker) -> Step<Reply<'a>> {
     let (timeout, group) = (lookup.call_timeout(), lookup.request.group.clone());
     let key = debug.then(|| lookup.request.key.clone());
     match worker.lookups.open(lookup, debug) {
@@ -247,7 +247,7 @@ fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Wo
             worker.counters.count_event(Event::Lookup);
             Step::CallOut(Callout { lookup, timeout })
         }
-        None => Step::Pass(Pass::of_group(worker, &group, installation, Reason::Full, key.as_ref())),
+        None => Step::Pass(Pass::of_group(&mut worker.counters, &group, installation, Reason::Full, key.as_ref())),
     }
 }
 

@@ -235,7 +235,7 @@ impl Lookups<'_> {
         let of = &lookup.request;
         let Some(head) = RequestHead::read(&of.map) else { return };
         let Ok(request) = head.request() else { return };
-        self.worker.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
+        self.worker.state.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
     }
 
     /// Gives a response to the leader and to the requests that joined and may have it, and stores it in the hot cache.
@@ -246,7 +246,7 @@ impl Lookups<'_> {
         let verdict = &response.verdict;
         let selecting = selecting(&lookup, &response).filter(|_| verdict.shared || verdict.waiters);
         if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
-            self.worker.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
+            self.worker.state.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
             self.store(&lookup, &response, selecting.clone());
         }
         let fan_out = FanOut::of_response(lookup, waiting, response, selecting, installation, self.now);
@@ -262,19 +262,20 @@ impl Lookups<'_> {
             .and_then(|snapshot| snapshot.groups.named(of.group.name()))
             .is_some_and(|group| group.digest() == of.group.digest());
         let is_complete = !of.to_head && !matches!(response.status, 206 | 304 | 416);
-        // A purge during the lookup rules the response out.
-        let is_unpurged = lookup.purges == self.worker.purge_count()
-            && self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
+        let is_unchanged = self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
         let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
         let until = self.now.saturating_add(ttl.min(of.group.config().hot.ttl.as_millis()));
-        if !(has_same_rules && is_complete && is_unpurged) || until <= self.now {
+        if !(has_same_rules && is_complete && is_unchanged) || until <= self.now {
             return;
         }
         let stored = verdict.to_stored(response.status);
         let rules: Arc<str> = of.group.digest().into();
         let (headers, body) = (response.headers.clone(), response.body.clone());
         let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);
-        if self.worker.hot.insert(of.side, &of.key, variant, self.now) {
+        // A purge during the lookup rules the response out.
+        let state = &self.worker.state;
+        let is_unpurged = || lookup.purges == state.purge_count();
+        if state.hot.insert(of.side, &of.key, variant, self.now, is_unpurged) {
             self.worker.counters.count_event(Event::HotStored);
         }
     }
