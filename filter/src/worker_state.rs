@@ -8,7 +8,7 @@ use meshcache_protocol::Hash;
 use meshcache_proxy::{
     driver::Driver,
     feed::Moment,
-    host::{CallError, Host, Level},
+    host::{CallError, Carrier, Host, Level},
     http::Headers,
     request::reply::Reply,
     state::{counters, shared_data::SharedData},
@@ -69,7 +69,7 @@ impl<'a> EnvoyHost<'a> {
 }
 
 impl Host for EnvoyHost<'_> {
-    fn call(&mut self, headers: &Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, CallError> {
+    fn call(&mut self, _: Carrier, headers: &Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, CallError> {
         let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         host::act_for(self.root);
         hostcalls::dispatch_http_call(self.cluster, headers, body, Vec::new(), Duration::from_millis(timeout)).map_err(

@@ -2,8 +2,8 @@
 
 use crate::{
     feed::{Feed, FeedCallout, Moment},
-    host::{CallError, Host, Level},
-    http::peer_response::{PeerFailure, PeerResponse},
+    host::{CallError, Carrier, Host, Level},
+    http::peer_response::{PeerFailure, PeerHead, PeerResponse},
     request::{
         arrival::{Arrival, Facts},
         callout,
@@ -11,19 +11,22 @@ use crate::{
         exchange,
         fan_out::FanOut,
         invalidation,
-        response::{LookupStep, Lookups},
+        response::{LookupStep, Lookups, StreamedHead},
         sample,
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, counters::Reason, gauges, invalidations::CALL_TIMEOUT,
+        attention::CHECK_PERIOD, counters::Reason, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT,
         listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
         worker::Worker,
     },
     stream::{Stream, StreamState},
 };
 use meshcache_protocol::Field;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// The period in which a worker reads what the feed has brought to another, milliseconds.
 pub const TICK: u64 = 250;
@@ -67,8 +70,13 @@ impl Driver {
     /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the
     /// Envoy cluster of the coordinators.
     pub fn new(number: u64, proxy: &str, cluster: &str, hot_bytes: usize) -> Self {
+        Self::of(number, proxy, cluster, Arc::new(HotState::new(hot_bytes, 1)))
+    }
+
+    /// Such a worker behind a state that other threads use, too.
+    pub fn of(number: u64, proxy: &str, cluster: &str, state: Arc<HotState>) -> Self {
         Self {
-            worker: Worker::new(hot_bytes),
+            worker: Worker::of(state),
             feed: Feed::new(number, proxy, cluster),
             feed_token: None,
             cluster: cluster.to_owned(),
@@ -119,14 +127,16 @@ impl Driver {
         self.fan_out(host, batch, now);
         while let Some(callout) = self.outbox.pop() {
             let lookup = self.worker.lookups.get(callout.lookup);
-            match lookup.and_then(|lookup| self.send(host, lookup, callout.timeout)) {
+            let send =
+                |lookup: &PeerLookup| self.send(host, Carrier::Stream(lookup.request.leader), lookup, callout.timeout);
+            match lookup.and_then(send) {
                 Some(token) => self.worker.lookups.record_call(token, callout.lookup),
                 None => self.fail_call(callout.lookup, now),
             }
         }
         self.send_invalidations(host, now);
         while let Some(lookup) = self.worker.samples.pop() {
-            if let Some(token) = self.send(host, &lookup, lookup.call_timeout()) {
+            if let Some(token) = self.send(host, Carrier::Worker, &lookup, lookup.call_timeout()) {
                 self.worker.samples.record_call(token, lookup);
             }
         }
@@ -134,7 +144,7 @@ impl Driver {
             TICK_TO_FAN_OUT
         } else if self.worker.lookups.may_hedge() {
             TICK_TO_HEDGE
-        } else if self.worker.lookups.awaits_calls() {
+        } else if self.worker.lookups.awaits_calls() || self.worker.lookups.has_streaming() {
             CHECK_PERIOD
         } else {
             TICK
@@ -165,7 +175,8 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
-            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
+            let state = host.settle(if was_refused { StreamState::refused() } else { state });
+            self.settled.extend(state.map(|state| (stream, state)));
             if reply.is_none() || was_refused {
                 host.resume();
             }
@@ -173,10 +184,10 @@ impl Driver {
     }
 
     /// Sends a lookup to its peer. Returns the token.
-    fn send(&self, host: &mut dyn Host, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
+    fn send(&self, host: &mut dyn Host, carrier: Carrier, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
         let since_change = self.worker.invalidations.since_change(lookup.request.key.hash(), lookup.sent);
         let headers = callout::compose(lookup, self.worker.snapshot()?, self.worker.purge_ack(), since_change)?;
-        host.call(&headers, None, timeout).ok()
+        host.call(carrier, &headers, None, timeout).ok()
     }
 
     /// Sends the calls that are due after unsafe requests, and exchanges changes with the other workers. The results of
@@ -189,7 +200,7 @@ impl Driver {
         invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, now);
         let Some(snapshot) = self.worker.snapshot() else { return };
         for headers in due.iter().flat_map(|target| invalidation::calls(target, snapshot)) {
-            let _ = host.call(&headers, None, CALL_TIMEOUT);
+            let _ = host.call(Carrier::Worker, &headers, None, CALL_TIMEOUT);
         }
     }
 
@@ -217,6 +228,48 @@ impl Driver {
         } else if let Some(call) = self.worker.lookups.take_call(token) {
             let to_head = self.worker.lookups.get(call.lookup).is_some_and(|lookup| lookup.request.to_head);
             self.receive(&call, read(response, to_head), at.now);
+        }
+    }
+
+    /// Takes a coordinator's response to a lookup, in a host that reads it piece by piece. A call of [`Driver::flush`] has
+    /// to follow.
+    pub fn lookup_returned(&mut self, token: u32, response: Result<PeerResponse, PeerFailure>, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token) {
+            self.receive(&call, response, now);
+        }
+    }
+
+    /// Takes the head of a coordinator's response to a lookup, whose body is on its way. The stream that carries the
+    /// callout replies with it at once. `None`: it does not wait for this response, or it has to come whole.
+    pub fn begin_stream(&mut self, token: u32, head: &PeerHead, now: u64) -> Option<StreamedHead> {
+        Lookups { worker: &mut self.worker, now }.begin_stream(token, head)
+    }
+
+    /// Takes the end of such a response, where no copy was kept. A call of [`Driver::flush`] has to follow.
+    pub fn end_stream(&mut self, token: u32, is_whole: bool, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token) {
+            let step = Lookups { worker: &mut self.worker, now }.end_stream(&call, is_whole);
+            self.carry_out(step);
+        }
+    }
+
+    /// Takes a callout back that the host could not send after all. A call of [`Driver::flush`] has to follow.
+    pub fn call_refused(&mut self, host: &mut dyn Host, token: u32, error: CallError, at: Moment) {
+        if self.feed_token == Some(token) {
+            self.feed_token = None;
+            self.fail_feed(host, error, at);
+        } else if self.worker.samples.take_call(token).is_none() {
+            self.lookup_returned(token, Err(PeerFailure::Peer), at.now);
+        }
+    }
+
+    /// Takes a callout that ended with the stream that carried it. The next of the requests that wait looks up in its
+    /// place. A call of [`Driver::flush`] has to follow.
+    pub fn lose_call(&mut self, token: u32, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token)
+            && let Some(callout) = (Lookups { worker: &mut self.worker, now }).succeed(call.lookup)
+        {
+            self.outbox.push(callout);
         }
     }
 
@@ -276,6 +329,7 @@ impl Driver {
             let step = Lookups { worker: &mut self.worker, now }.give_up(&call);
             self.carry_out(step);
         }
+        self.fan_outs.extend(Lookups { worker: &mut self.worker, now }.leave_behind());
         for lookup in self.worker.lookups.to_hedge(attention) {
             let step = Lookups { worker: &mut self.worker, now }.hedge(lookup);
             self.carry_out(step);
@@ -284,7 +338,10 @@ impl Driver {
 
     /// Hands counters and gauges to the host's metrics.
     fn report(&mut self, host: &mut dyn Host, now: u64) {
-        self.worker.all_counters().take_metrics(|at, n| host.add_to_counter(at, n));
+        let counters = self.worker.all_counters();
+        counters.take_metrics(|at, n| host.add_to_counter(at, n));
+        // The feed takes these right after.
+        host.add_to_groups(&counters.groups());
         let held =
             [self.worker.state.hot.bytes(), self.worker.state.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
         let sums = gauges::publish(host.shared_data(), self.number, held, now);
@@ -294,11 +351,17 @@ impl Driver {
     fn send_feed(&mut self, host: &mut dyn Host, callout: Option<FeedCallout>, at: Moment) {
         let Some(callout) = callout else { return };
         self.feed_token = None;
-        let error = match host.call(&callout.headers(), Some(&callout.body), callout.timeout) {
-            Ok(token) => return self.feed_token = Some(token),
+        match host.call(Carrier::Worker, &callout.headers(), Some(&callout.body), callout.timeout) {
+            Ok(token) => self.feed_token = Some(token),
+            Err(error) => self.fail_feed(host, error, at),
+        }
+    }
+
+    fn fail_feed(&mut self, host: &mut dyn Host, error: CallError, at: Moment) {
+        let error = match error {
             // A mesh may keep a cluster from this proxy, for example by a Sidecar's egress.
-            Err(CallError::NoCluster) => format!("this proxy has no cluster `{}`", self.cluster),
-            Err(CallError::Refused) => "no coordinator answers".to_owned(),
+            CallError::NoCluster => format!("this proxy has no cluster `{}`", self.cluster),
+            CallError::Refused => "no coordinator answers".to_owned(),
         };
         if let Some(line) = self.feed.fail(&mut self.worker, at, error) {
             host.log(Level::Warning, &line);

@@ -39,7 +39,7 @@ struct FakeHost {
 }
 
 impl Host for FakeHost {
-    fn call(&mut self, headers: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
+    fn call(&mut self, _: Carrier, headers: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
         if self.refuses {
             return Err(CallError::NoCluster);
         }

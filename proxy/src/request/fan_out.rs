@@ -34,8 +34,13 @@ pub struct FanOut {
 }
 
 enum LookupResult {
-    Pass { reason: Reason, verdict: Verdict },
+    Pass {
+        reason: Reason,
+        verdict: Verdict,
+    },
     Response(Box<Shareable>),
+    /// Each of them looks up for itself.
+    LeftBehind,
 }
 
 /// A response, and the requests that get it.
@@ -82,13 +87,7 @@ impl FanOut {
         installation: String,
         now: u64,
     ) -> Self {
-        let outcome = match response.verdict.outcome {
-            wire::Outcome::Hit => Outcome::Hit,
-            wire::Outcome::Stale => Outcome::Stale,
-            wire::Outcome::Revalidated => Outcome::Revalidated,
-            _ => Outcome::Miss,
-        };
-        let detail = if matches!(outcome, Outcome::Hit | Outcome::Stale) { "owner" } else { "" };
+        let (outcome, detail) = outcome(&response.verdict);
         let joined = Verdict { collapsed: response.verdict.collapsed || detail.is_empty(), ..response.verdict.clone() };
         let map = |verdict: &Verdict| response.stamped(&cache_status(&installation, verdict, detail, None));
         let maps = [
@@ -113,6 +112,12 @@ impl FanOut {
         Self { lookup, waiting: waiting.into_iter(), result, installation }
     }
 
+    /// The requests that wait for the rest of a long response do so no longer: each looks up for itself. The coordinator
+    /// loads once for all.
+    pub fn of_left_behind(lookup: PeerLookup, waiting: Vec<(u32, Waiter)>, installation: String) -> Self {
+        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::LeftBehind, installation }
+    }
+
     /// Returns whether no request waits any longer.
     pub fn is_over(&self) -> bool {
         self.waiting.len() == 0
@@ -131,6 +136,7 @@ impl FanOut {
                 let fallback = no_peer.then(find).flatten();
                 return Some((stream, Step::Pass(Pass { reason: *reason, cache_status: Some(said), fallback })));
             }
+            LookupResult::LeftBehind => return Some((stream, look_up_alone(self, stream, waiter, worker, now))),
             LookupResult::Response(shareable) => shareable,
         };
         let [first, later] = &shareable.maps;
@@ -152,21 +158,28 @@ impl FanOut {
         let map = match key {
             None => Cow::Borrowed(&map[..]),
             Some(key) => {
-                let who = if shareable.detail.is_empty() && !is_forwarded(&verdict.reason) {
-                    verdict.reason.as_str()
-                } else {
-                    shareable.detail
-                };
-                Cow::Owned(shareable.response.stamped(&cache_status(
-                    &self.installation,
-                    verdict,
-                    &detail(who, verdict, &[]),
-                    Some(&key),
-                )))
+                let said = debug_status(&self.installation, verdict, shareable.detail, &key);
+                Cow::Owned(shareable.response.stamped(&said))
             }
         };
         Some((stream, Step::Reply(Reply::of_peer(&shareable.response, map, self.lookup.request.to_head))))
     }
+}
+
+/// Returns the outcome to count, and the detail in Cache-Status: who had it.
+pub(super) fn outcome(verdict: &Verdict) -> (Outcome, &'static str) {
+    match verdict.outcome {
+        wire::Outcome::Hit => (Outcome::Hit, "owner"),
+        wire::Outcome::Stale => (Outcome::Stale, "owner"),
+        wire::Outcome::Revalidated => (Outcome::Revalidated, ""),
+        _ => (Outcome::Miss, ""),
+    }
+}
+
+/// Returns Cache-Status for a debugger.
+pub(super) fn debug_status(installation: &str, verdict: &Verdict, who: &'static str, key: &str) -> String {
+    let who = if who.is_empty() && !is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
+    cache_status(installation, verdict, &detail(who, verdict, &[]), Some(key))
 }
 
 /// The latest arrival of a request that may have the response. One that needs validation (RFC 9111 section 4) is for
