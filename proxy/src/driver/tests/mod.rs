@@ -1,5 +1,7 @@
 //! A worker in a host that is no proxy: it records what it is asked to do.
 
+mod streams;
+
 use super::*;
 use crate::{
     http::{
