@@ -6,10 +6,7 @@ mod filter;
 pub(crate) use config::Config;
 pub(crate) use filter::Filter;
 
-use crate::{
-    abi::{self, Buffer, Functions, Header, OK, Object},
-    listener::Listener,
-};
+use crate::abi::{self, Buffer, Functions, Header, OK, Object};
 use meshcache_protocol::Field;
 use meshcache_proxy::host::{CallError, Level};
 use smallvec::SmallVec;
@@ -109,24 +106,23 @@ impl Drop for Scheduler {
     }
 }
 
-/// A stream's configuration. Envoy keeps it for longer than the stream, so no count of its users is needed, which all
-/// workers would change.
-pub(crate) struct ListenerRef(*const Listener);
+/// What Envoy keeps for longer than a stream has it: so no count of its users is needed, which all workers would change.
+pub(crate) struct Kept<T>(*const T);
 
-impl ListenerRef {
-    /// A reference to this configuration.
+impl<T> Kept<T> {
+    /// A reference to this.
     ///
     /// # Safety
     /// It must outlive the reference.
-    pub(crate) unsafe fn new(listener: *const Listener) -> Self {
-        Self(listener)
+    pub(crate) unsafe fn new(kept: *const T) -> Self {
+        Self(kept)
     }
 }
 
-impl std::ops::Deref for ListenerRef {
-    type Target = Listener;
+impl<T> std::ops::Deref for Kept<T> {
+    type Target = T;
 
-    fn deref(&self) -> &Listener {
+    fn deref(&self) -> &T {
         // SAFETY: by the promise of `new`.
         unsafe { &*self.0 }
     }

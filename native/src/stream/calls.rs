@@ -2,7 +2,7 @@
 
 use super::StreamContext;
 use crate::{
-    call::Answer,
+    call::{Answer, Call, STARTING},
     clock,
     envoy::Fields,
     process::Process,
@@ -21,26 +21,13 @@ use std::{
     rc::Rc,
 };
 
-/// The number of a callout that is being sent.
-const STARTING: u64 = u64::MAX;
-
-/// A callout in flight.
-pub(super) struct Call {
-    pub(super) token: u32,
-    /// Envoy's number.
-    id: Cell<u64>,
-    answer: RefCell<Answer>,
-    /// The client gets it as it comes.
-    streams: Cell<bool>,
-}
-
 impl StreamContext {
     pub(super) fn send(&self, process: &Process, slot: &Slot, call: &OutgoingCall) {
         let OutgoingCall { token, map, .. } = call;
         let call = Rc::new(Call {
             token: *token,
             id: Cell::new(STARTING),
-            answer: RefCell::new(Answer::new(self.to_head.get())),
+            answer: RefCell::new(Answer::new(self.to_head.get(), process.hot.hot.largest())),
             streams: Cell::new(false),
         });
         self.calls.borrow_mut().push(call.clone());

@@ -4,9 +4,11 @@ mod calls;
 
 use crate::{
     abi::{Body, CONTINUE, Map, STOP},
+    call::Call,
     clock,
-    envoy::{Filter, ListenerRef},
+    envoy::{Filter, Kept},
     facts::{self, EnvoyFacts},
+    listener::Listener,
     panics,
     process::{self, Process},
     recorder::{DirectHost, Tasks},
@@ -36,18 +38,18 @@ use std::{
 /// One request.
 pub(crate) struct StreamContext {
     pub(crate) filter: Filter,
-    listener: ListenerRef,
+    listener: Kept<Listener>,
     stream: RefCell<Stream>,
     to_head: Cell<bool>,
     /// Its request is stopped: it goes on by a call of Envoy, not by the result of the hook.
     is_paused: Cell<bool>,
     /// Where its tasks arrive. Only a request that has waited has one.
     slot: OnceCell<Arc<Slot>>,
-    calls: RefCell<Vec<Rc<calls::Call>>>,
+    calls: RefCell<Vec<Rc<Call>>>,
 }
 
 impl StreamContext {
-    pub(crate) fn new(filter: Filter, listener: ListenerRef) -> Self {
+    pub(crate) fn new(filter: Filter, listener: Kept<Listener>) -> Self {
         Self {
             filter,
             listener,
@@ -73,7 +75,7 @@ impl StreamContext {
         let fields = self.filter.fields(Map::Request)?;
         let head = RequestHead::of(fields.iter());
         #[cfg(feature = "trap")]
-        crate::exports::trap(&head);
+        panics::trap(&head);
         self.to_head.set(head.method() == b"HEAD");
         if head.control.any && self.leads_to_a_coordinator() {
             return None;
@@ -86,7 +88,7 @@ impl StreamContext {
         let mut locked = None;
         let mut stream = self.stream.borrow_mut();
         stream.id = id;
-        driver::request(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
+        driver::decide(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
             // Asked for before the lock is taken: under it Envoy is not called.
             facts.verified();
             &mut locked.insert(process.lock()).driver

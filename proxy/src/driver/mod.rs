@@ -1,27 +1,25 @@
 //! Runs one worker in a host: carries out the steps of requests, sends lookups, and hands out their results.
 
 mod answers;
-mod request;
+mod arrivals;
 
-pub use request::request;
+pub use arrivals::decide;
 
 use crate::{
     feed::{Feed, FeedCallout, Moment},
     host::{CallError, Carrier, Host, Level},
     request::{
-        arrival::{Arrival, Facts},
         callout,
-        context::Context,
         fan_out::FanOut,
         invalidation,
         response::{LookupStep, Lookups},
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT,
-        listener_config::ListenerConfig, lookup::PeerLookup, sleep_check::SleepCheck, worker::Worker,
+        attention::CHECK_PERIOD, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT, lookup::PeerLookup,
+        sleep_check::SleepCheck, worker::Worker,
     },
-    stream::{Stream, StreamState},
+    stream::StreamState,
 };
 use meshcache_protocol::Field;
 use std::{
@@ -89,21 +87,6 @@ impl Driver {
             fan_outs: VecDeque::new(),
             settled: BTreeMap::new(),
         }
-    }
-
-    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If
-    /// lookups are to be sent, a call of [`Driver::flush`] has to follow.
-    pub fn request(
-        &mut self,
-        host: &mut dyn Host,
-        stream: &mut Stream,
-        listener: &ListenerConfig,
-        arrival: Arrival<'_, '_>,
-        facts: &dyn Facts,
-        now: u64,
-    ) {
-        let state = self.worker.state.clone();
-        request(Context { state: &state, thread: 0, now }, host, stream, listener, arrival, facts, || self);
     }
 
     /// Returns whether lookups are to be sent.
@@ -176,8 +159,7 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
-            let state = host.settle(if was_refused { StreamState::refused() } else { state });
-            self.settled.extend(state.map(|state| (stream, state)));
+            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
             if reply.is_none() || was_refused {
                 host.resume();
             }

@@ -13,9 +13,26 @@ use crate::{
     stream::{Stream, StreamState},
 };
 
+impl Driver {
+    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If
+    /// lookups are to be sent, a call of [`Driver::flush`] has to follow.
+    pub fn request(
+        &mut self,
+        host: &mut dyn Host,
+        stream: &mut Stream,
+        listener: &ListenerConfig,
+        arrival: Arrival<'_, '_>,
+        facts: &dyn Facts,
+        now: u64,
+    ) {
+        let state = self.worker.state.clone();
+        decide(Context { state: &state, thread: 0, now }, host, stream, listener, arrival, facts, || self);
+    }
+}
+
 /// Does what [`Driver::request`] does where threads share a driver. `driver`: takes its lock, for a request that neither
 /// passes nor gets a hot response.
-pub fn request<'d>(
+pub fn decide<'d>(
     context: Context<'_>,
     host: &mut dyn Host,
     stream: &mut Stream,
