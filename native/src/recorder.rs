@@ -17,7 +17,7 @@ use meshcache_proxy::{
     },
     stream::StreamState,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::Cell, collections::HashMap, sync::Arc};
 
 /// What the driver wants done.
 #[derive(Default)]
@@ -138,6 +138,8 @@ impl Host for Recorder<'_> {
 pub(crate) struct DirectHost<'a> {
     pub(crate) filter: &'a Filter,
     pub(crate) to_head: bool,
+    /// Set before the reply is sent.
+    pub(crate) replies: &'a Cell<bool>,
     pub(crate) none: InProcessData,
 }
 
@@ -151,6 +153,7 @@ impl Host for DirectHost<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        self.replies.set(true);
         Parts::of(reply).send(self.filter, self.to_head);
         true
     }

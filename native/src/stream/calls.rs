@@ -85,6 +85,7 @@ impl StreamContext {
         let Some(head) = process.drive(Some(slot.stream), begin).0 else { return };
         self.stream.borrow_mut().state = StreamState::Replied(Vec::new());
         call.streams.set(true);
+        self.replies.set(true);
         let (length, body) = {
             let mut answer = call.answer.borrow_mut();
             let (length, body) = (answer.peer_head().and_then(PeerHead::length), answer.body().to_vec());

@@ -41,6 +41,9 @@ pub(crate) struct StreamContext {
     listener: Kept<Listener>,
     stream: RefCell<Stream>,
     to_head: Cell<bool>,
+    /// It has begun to reply. In Envoy 1.38 our own replies come through the hooks of the response, from within the
+    /// functions that send them.
+    pub(super) replies: Cell<bool>,
     /// Its request is stopped: it goes on by a call of Envoy, not by the result of the hook.
     is_paused: Cell<bool>,
     /// Where its tasks arrive. Only a request that has waited has one.
@@ -55,6 +58,7 @@ impl StreamContext {
             listener,
             stream: RefCell::new(Stream::new(0)),
             to_head: Cell::new(false),
+            replies: Cell::new(false),
             is_paused: Cell::new(false),
             slot: OnceCell::new(),
             calls: RefCell::default(),
@@ -84,7 +88,12 @@ impl StreamContext {
         let id = process::next_stream();
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
         let context = Context { state: &process.hot, thread: process::thread(), now: clock::now() };
-        let mut host = DirectHost { filter: &self.filter, to_head: self.to_head.get(), none: InProcessData::default() };
+        let mut host = DirectHost {
+            filter: &self.filter,
+            to_head: self.to_head.get(),
+            replies: &self.replies,
+            none: InProcessData::default(),
+        };
         let mut locked = None;
         let mut stream = self.stream.borrow_mut();
         stream.id = id;
@@ -116,6 +125,7 @@ impl StreamContext {
     }
 
     fn give(&self, reply: &OwnedReply) {
+        self.replies.set(true);
         reply.parts().send(&self.filter, self.to_head.get());
     }
 
@@ -146,7 +156,7 @@ impl StreamContext {
 
     /// Takes the head of the service's response. Returns the hook's result.
     pub(crate) fn response_head(&self, is_whole: bool) -> u32 {
-        if self.stream.borrow().ignores_response() {
+        if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
         let Some(process) = self.listener.process else { return CONTINUE };
@@ -166,6 +176,7 @@ impl StreamContext {
         match edit {
             ResponseEdit::Replaced => {
                 if let Some(reply) = tasks.reply.take() {
+                    self.replies.set(true);
                     reply.parts().replace(&self.filter);
                 }
                 return STOP;
@@ -184,7 +195,7 @@ impl StreamContext {
 
     /// Takes a piece of the service's response.
     pub(crate) fn response_body(&self, is_last: bool) {
-        if !self.stream.borrow().is_hashed() {
+        if self.replies.get() || !self.stream.borrow().is_hashed() {
             return;
         }
         let mut pieces = Vec::new();
@@ -193,7 +204,7 @@ impl StreamContext {
     }
 
     pub(crate) fn response_trailers(&self) {
-        if self.stream.borrow().is_hashed() {
+        if !self.replies.get() && self.stream.borrow().is_hashed() {
             self.observe(b"", true);
         }
     }

@@ -73,6 +73,8 @@ pub fn compose<'q>(
         flight: lookup.flight,
         changed: since_change,
         hop: lookup.peer.hop,
+        // The Wasm host takes whole bodies alone.
+        streams: false,
         // In a header of its own.
         route: None,
     };
