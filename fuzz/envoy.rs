@@ -2,6 +2,8 @@
 //!
 //! What the module says is held against what Envoy takes: a reply has one status and no odd bytes, comes once and in
 //! order, and no stream is used after its end. Where Envoy runs hooks inside of calls, so does this one.
+//!
+//! Long: a list of functions with no decision in it is read in one place.
 
 use std::{
     ffi::{CStr, c_char, c_void},
