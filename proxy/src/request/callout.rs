@@ -73,8 +73,7 @@ pub fn compose<'q>(
         flight: lookup.flight,
         changed: since_change,
         hop: lookup.peer.hop,
-        // The Wasm host takes whole bodies alone.
-        streams: false,
+        streams: lookup.streams,
         // In a header of its own.
         route: None,
     };
