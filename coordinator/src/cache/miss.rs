@@ -281,14 +281,16 @@ pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>,
 }
 
 /// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is in progress, or the
-/// key was requested a moment ago. A single partial request is not worth the whole.
+/// key was requested a moment ago. A single partial request is not worth the whole. A plain client's waits for nothing,
+/// but has its part of a body that is growing.
 pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) -> bool {
-    if request.question.is_none()
-        || !freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified())
-    {
+    if !freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified()) {
         return false;
     }
     let key = flight_key::of(cache, request);
+    if request.question.is_none() {
+        return cache.loads.is_growing(&key) || cache.peer_loads.is_growing(&key);
+    }
     cache.loads.is_in_flight(&key)
         || cache.peer_loads.is_in_flight(&key)
         || (!request.is_from_peer

@@ -105,6 +105,13 @@ impl<T: Clone> Flights<T> {
         self.shared.table.lock().flights.get(&key.hash()).is_some_and(|flight| flight.key == *key)
     }
 
+    /// Whether a flight for the key is in progress whose result has a body that is still growing.
+    pub(crate) fn is_growing(&self, key: &Key) -> bool {
+        let table = self.shared.table.lock();
+        let flight = table.flights.get(&key.hash()).filter(|flight| flight.key == *key);
+        flight.is_some_and(|flight| flight.result.borrow().is_growing())
+    }
+
     /// Detaches the flights of these keys: later requests start anew. Its waiters get its result.
     pub(crate) fn detach(&self, is_detached: impl Fn(&Key) -> bool) {
         let mut table = self.shared.table.lock();

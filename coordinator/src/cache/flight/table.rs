@@ -72,6 +72,10 @@ impl<T: Clone> Progress<T> {
         matches!(self, Self::Loading)
     }
 
+    pub(super) fn is_growing(&self) -> bool {
+        matches!(self, Self::Growing(_))
+    }
+
     pub(super) fn is_completed(&self) -> bool {
         matches!(self, Self::Completed(_))
     }
