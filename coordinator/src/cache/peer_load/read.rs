@@ -70,7 +70,8 @@ impl PeerRead {
         match capture_within(GRACE, body, config.limits.object.0, budget.reserve()).await {
             EarlyOutcome::Ended(CaptureOutcome::Whole(body)) => Some(self.whole(head, body).into()),
             EarlyOutcome::Ended(_) => {
-                self.incomplete();
+                self.job.served.metrics.peer_errors.inc();
+                self.cache.cluster.peers.record_incomplete(&self.peer);
                 None
             }
             EarlyOutcome::Growing(filling) => {
@@ -93,10 +94,8 @@ impl PeerRead {
                 filling.body().complete(body);
                 outcome
             }
-            Filled::Cut(_) => {
-                self.incomplete();
-                LoadOutcome::Failed(Failure::IncompleteBody)
-            }
+            // Most likely its origin broke off: this says nothing about the peer.
+            Filled::Cut(_) => LoadOutcome::Failed(Failure::IncompleteBody),
             Filled::TooLarge(rest) => {
                 tokio::spawn(rest.stream(patience));
                 not_shared(Reason::TooLarge)
@@ -116,11 +115,6 @@ impl PeerRead {
             hot_copies::keep(&self.cache, &self.job.served, load, &response.verdict, &response.entry);
         }
         LoadOutcome::Loaded(response)
-    }
-
-    fn incomplete(&self) {
-        self.job.served.metrics.peer_errors.inc();
-        self.cache.cluster.peers.record_incomplete(&self.peer);
     }
 
     fn head(&self, verdict: Verdict, parts: &response::Parts, asked_at: Instant) -> Option<PeerHead> {
