@@ -13,7 +13,7 @@ use crate::state::{
     lock::{Padded, read, write},
     purge::PurgeMatcher,
 };
-use meshcache_protocol::{FrequencySketch, Key, Request};
+use meshcache_protocol::{FrequencySketch, Key, Request, key::KeyRef};
 use shard::{Evicted, Shard, SidedHash};
 use std::sync::{
     Arc, RwLock, RwLockReadGuard,
@@ -85,7 +85,14 @@ impl HotCache {
     }
 
     /// Looks for a response to this request under these rules, and records that its key was asked for.
-    pub fn look_up(&self, side: Side, key: &Key, rules: &str, request: &Request<'_>, now: u64) -> Option<Arc<Variant>> {
+    pub fn look_up(
+        &self,
+        side: Side,
+        key: KeyRef<'_>,
+        rules: &str,
+        request: &Request<'_>,
+        now: u64,
+    ) -> Option<Arc<Variant>> {
         if self.capacity.load(Relaxed) == 0 {
             return None;
         }
@@ -100,7 +107,7 @@ impl HotCache {
     pub fn find_stale(
         &self,
         side: Side,
-        key: &Key,
+        key: KeyRef<'_>,
         rules: &str,
         request: &Request<'_>,
         now: u64,
@@ -118,7 +125,7 @@ impl HotCache {
     /// current. A purge counts itself, then removes what is here: what was current under the lock is seen by it. Returns
     /// whether it was stored.
     pub fn insert(&self, side: Side, key: &Key, variant: Variant, now: u64, is_current: impl FnOnce() -> bool) -> bool {
-        let hash = SidedHash::of(side, key);
+        let hash = SidedHash::of(side, key.by_ref());
         let whole = shard::weight(key, variant.bytes());
         if whole > self.capacity.load(Relaxed) / MAX_FRACTION || variant.until <= now {
             return false;
