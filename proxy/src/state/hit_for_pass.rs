@@ -2,8 +2,8 @@
 //! response that may be shared arrives.
 
 use crate::state::{
-    listener_config::Side,
     lock::{read, write},
+    side::Side,
 };
 use lru::LruCache;
 use meshcache_protocol::{

@@ -9,9 +9,9 @@ mod variant;
 pub use variant::{StampedHead, Variant};
 
 use crate::state::{
-    listener_config::Side,
     lock::{Padded, read, write},
     purge::PurgeMatcher,
+    side::Side,
 };
 use meshcache_protocol::{FrequencySketch, Key, Request, key::KeyRef};
 use shard::{Evicted, Shard, SidedHash};

@@ -1,6 +1,6 @@
 //! A part of the hot cache, behind one lock: entries in the order in which they make room.
 
-use crate::state::{hot_cache::Variant, listener_config::Side};
+use crate::state::{hot_cache::Variant, side::Side};
 use lru::LruCache;
 use meshcache_protocol::{FrequencySketch, Key, key::KeyRef};
 use std::{
