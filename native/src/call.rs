@@ -2,19 +2,33 @@
 
 use meshcache_protocol::Field;
 use meshcache_proxy::http::peer_response::{PeerFailure, PeerHead, PeerResponse, UnmarkedHead};
+use std::cell::{Cell, RefCell};
 
 /// A body up to this length is held until it is whole, since it mostly comes with its head: then it is one reply, and
 /// another peer can be asked should it break off.
 const MOST_HELD: usize = 64 << 10;
-/// The most of a body of which a copy is kept on its way to the client, for the hot cache and for others that wait.
-const MOST_COPIED: usize = 4 << 20;
 /// The most of a body that says why there is no answer.
 const MOST_OF_FAILURE: usize = 4096;
+
+/// The number of a callout that is being sent.
+pub(crate) const STARTING: u64 = u64::MAX;
+
+/// A callout in flight.
+pub(crate) struct Call {
+    pub(crate) token: u32,
+    /// Envoy's number.
+    pub(crate) id: Cell<u64>,
+    pub(crate) answer: RefCell<Answer>,
+    /// The client gets it as it comes.
+    pub(crate) streams: Cell<bool>,
+}
 
 /// What has come of an answer.
 #[derive(Default)]
 pub struct Answer {
     to_head: bool,
+    /// The most of a body of which a copy is kept on its way to the client.
+    most_copied: usize,
     /// The bytes of the body that have gone to the client already.
     passed: usize,
     state: State,
@@ -34,9 +48,10 @@ enum State {
 }
 
 impl Answer {
-    /// An answer to a request that is a HEAD or not.
-    pub fn new(to_head: bool) -> Self {
-        Self { to_head, ..Self::default() }
+    /// An answer to a request that is a HEAD or not. `most_copied`: the most of a body of which a copy is kept on its way
+    /// to the client, for the hot cache and for others that wait.
+    pub fn new(to_head: bool, most_copied: usize) -> Self {
+        Self { to_head, most_copied, ..Self::default() }
     }
 
     /// Takes the head.
@@ -85,7 +100,7 @@ impl Answer {
 
     /// Takes a piece of the body that goes to the client at once.
     pub fn passing_piece(&mut self, piece: &[u8]) {
-        if self.body().len().saturating_add(piece.len()) > MOST_COPIED {
+        if self.body().len().saturating_add(piece.len()) > self.most_copied {
             self.forget();
         }
         self.piece(piece);
@@ -143,12 +158,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_whole_when_its_body_is() {
-        let mut answer = Answer::new(false);
+        let mut answer = Answer::new(false, 4 << 20);
         answer.head(HEAD.into_iter());
         answer.piece(b"bo");
         answer.piece(b"dy");
         assert_eq!(answer.end().map(|response| (response.status, response.body.to_vec())), Ok((200, b"body".to_vec())));
-        let mut half = Answer::new(false);
+        let mut half = Answer::new(false, 4 << 20);
         half.head(HEAD.into_iter());
         half.piece(b"bo");
         assert_eq!(half.end().err(), Some(PeerFailure::Stream));
@@ -158,7 +173,7 @@ mod tests {
     fn a_long_body_goes_to_the_client_as_it_comes_and_a_copy_is_kept_up_to_a_limit() {
         let long = 5 << 20;
         let with_length = |length: usize| {
-            let mut answer = Answer::new(false);
+            let mut answer = Answer::new(false, 4 << 20);
             let length = length.to_string();
             answer.head(HEAD.into_iter().take(2).chain([(&b"content-length"[..], length.as_bytes())]));
             answer
@@ -177,12 +192,12 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_failure_is_in_envoys_own_body() {
-        let mut answer = Answer::new(false);
+        let mut answer = Answer::new(false, 4 << 20);
         answer.head([(&b":status"[..], &b"503"[..])].into_iter());
         answer.piece(b"upstream connect error or disconnect/reset before headers. reset ");
         answer.piece(b"reason: remote reset");
         assert_eq!(answer.end().err(), Some(PeerFailure::Stream));
-        assert_eq!(Answer::new(false).end().err(), Some(PeerFailure::Peer));
-        assert_eq!(Answer::new(false).reset(), PeerFailure::Peer);
+        assert_eq!(Answer::new(false, 4 << 20).end().err(), Some(PeerFailure::Peer));
+        assert_eq!(Answer::new(false, 4 << 20).reset(), PeerFailure::Peer);
     }
 }

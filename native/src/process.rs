@@ -103,7 +103,7 @@ impl Process {
             return process;
         }
         let hot = Arc::new(HotState::new(hot_bytes, envoy::worker_threads()));
-        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone());
+        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming();
         let process: &'static Self = Box::leak(Box::new(Self {
             cluster: cluster.to_owned(),
             hot,
@@ -147,11 +147,10 @@ impl Process {
     /// looks into its mailbox itself.
     pub(crate) fn unlock(&self, mut locked: MutexGuard<'_, Locked>, tasks: &mut Tasks, current: Option<u32>) {
         let Locked { driver, host } = &mut *locked;
-        // The reply of a request that was decided is not one of those that waited.
-        let reply = tasks.reply.take();
-        let period = driver.flush(&mut Recorder::new(host, tasks), usize::MAX, clock::now());
+        let mut recorder = Recorder::new(host, tasks);
+        let period = driver.flush(&mut recorder, usize::MAX, clock::now());
+        recorder.settle(driver);
         drop(locked);
-        tasks.reply = reply;
         self.carry_out(tasks, current);
         self.ticker.set_period(period);
     }

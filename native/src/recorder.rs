@@ -7,6 +7,7 @@ use crate::{
 };
 use meshcache_protocol::Field;
 use meshcache_proxy::{
+    driver::Driver,
     host::{CallError, Carrier, Host, Level},
     http::{Headers, header_map},
     request::reply::Reply,
@@ -16,7 +17,7 @@ use meshcache_proxy::{
     },
     stream::StreamState,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::Cell, collections::HashMap, sync::Arc};
 
 /// What the driver wants done.
 #[derive(Default)]
@@ -49,11 +50,25 @@ pub(crate) struct Recorder<'a> {
     pub(crate) state: &'a mut HostState,
     pub(crate) tasks: &'a mut Tasks,
     selected: Option<Arc<Slot>>,
+    /// The streams that wait no longer, with their replies.
+    settled: Vec<(Arc<Slot>, Option<OwnedReply>)>,
 }
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(state: &'a mut HostState, tasks: &'a mut Tasks) -> Self {
-        Self { state, tasks, selected: None }
+        Self { state, tasks, selected: None, settled: Vec::new() }
+    }
+
+    /// Hands the streams that wait no longer their new states.
+    pub(crate) fn settle(self, driver: &mut Driver) {
+        for (slot, mut reply) in self.settled {
+            self.state.slots.remove(&slot.stream);
+            let state = driver.take_settled(slot.stream).unwrap_or_default();
+            if let (Some(reply), StreamState::Replied(restore)) = (&mut reply, &state) {
+                reply.restore(restore);
+            }
+            self.tasks.of_streams.push((slot, Task::Settle(state, reply)));
+        }
     }
 }
 
@@ -86,21 +101,16 @@ impl Host for Recorder<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
-        self.tasks.reply = Some(Parts::of(reply).to_owned());
+        let reply = Parts::of(reply).to_owned();
+        match self.selected.take() {
+            Some(slot) => self.settled.push((slot, Some(reply))),
+            None => self.tasks.reply = Some(reply),
+        }
         true
     }
 
-    fn resume(&mut self) {}
-
-    fn settle(&mut self, state: StreamState) -> Option<StreamState> {
-        let slot = self.selected.take()?;
-        self.state.slots.remove(&slot.stream);
-        let mut reply = self.tasks.reply.take();
-        if let (Some(reply), StreamState::Replied(restore)) = (&mut reply, &state) {
-            reply.restore(restore);
-        }
-        self.tasks.of_streams.push((slot, Task::Settle(state, reply)));
-        None
+    fn resume(&mut self) {
+        self.settled.extend(self.selected.take().map(|slot| (slot, None)));
     }
 
     fn shared_data(&mut self) -> &mut dyn SharedData {
@@ -128,6 +138,8 @@ impl Host for Recorder<'_> {
 pub(crate) struct DirectHost<'a> {
     pub(crate) filter: &'a Filter,
     pub(crate) to_head: bool,
+    /// Set before the reply is sent.
+    pub(crate) replies: &'a Cell<bool>,
     pub(crate) none: InProcessData,
 }
 
@@ -141,6 +153,7 @@ impl Host for DirectHost<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        self.replies.set(true);
         Parts::of(reply).send(self.filter, self.to_head);
         true
     }

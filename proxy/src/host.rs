@@ -4,7 +4,6 @@ use crate::{
     http::Headers,
     request::reply::Reply,
     state::{counters::GroupCounts, shared_data::SharedData},
-    stream::StreamState,
 };
 
 /// The functions of a host that the driver of a worker uses. Time comes with each call of the driver.
@@ -25,10 +24,6 @@ pub trait Host {
     fn reply(&mut self, reply: &Reply<'_>) -> bool;
     /// Lets the selected stream, which waited, go on. It takes its new state from `Driver::take_settled`.
     fn resume(&mut self);
-    /// Takes the new state of the selected stream, which waited, where the host hands it over itself. Else returns it.
-    fn settle(&mut self, state: StreamState) -> Option<StreamState> {
-        Some(state)
-    }
     /// The data that the workers of this proxy share.
     fn shared_data(&mut self) -> &mut dyn SharedData;
     /// Adds to a counter, by its index among the names in `state::counters::metric_names`.

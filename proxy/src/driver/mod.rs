@@ -1,26 +1,25 @@
 //! Runs one worker in a host: carries out the steps of requests, sends lookups, and hands out their results.
 
+mod answers;
+mod arrivals;
+
+pub use arrivals::decide;
+
 use crate::{
     feed::{Feed, FeedCallout, Moment},
     host::{CallError, Carrier, Host, Level},
-    http::peer_response::{PeerFailure, PeerHead, PeerResponse},
     request::{
-        arrival::{Arrival, Facts},
         callout,
-        context::Context,
-        exchange,
         fan_out::FanOut,
         invalidation,
-        response::{LookupStep, Lookups, StreamedHead},
-        sample,
+        response::{LookupStep, Lookups},
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, counters::Reason, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT,
-        listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
-        worker::Worker,
+        attention::CHECK_PERIOD, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT, lookup::PeerLookup,
+        sleep_check::SleepCheck, worker::Worker,
     },
-    stream::{Stream, StreamState},
+    stream::StreamState,
 };
 use meshcache_protocol::Field;
 use std::{
@@ -90,19 +89,11 @@ impl Driver {
         }
     }
 
-    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If
-    /// lookups are to be sent, a call of [`Driver::flush`] has to follow.
-    pub fn request(
-        &mut self,
-        host: &mut dyn Host,
-        stream: &mut Stream,
-        listener: &ListenerConfig,
-        arrival: Arrival<'_, '_>,
-        facts: &dyn Facts,
-        now: u64,
-    ) {
-        let state = self.worker.state.clone();
-        request(Context { state: &state, thread: 0, now }, host, stream, listener, arrival, facts, || self);
+    /// Such a worker in a host that takes responses piece by piece.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.worker.streams = true;
+        self
     }
 
     /// Returns whether lookups are to be sent.
@@ -175,8 +166,7 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
-            let state = host.settle(if was_refused { StreamState::refused() } else { state });
-            self.settled.extend(state.map(|state| (stream, state)));
+            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
             if reply.is_none() || was_refused {
                 host.resume();
             }
@@ -201,87 +191,6 @@ impl Driver {
         let Some(snapshot) = self.worker.snapshot() else { return };
         for headers in due.iter().flat_map(|target| invalidation::calls(target, snapshot)) {
             let _ = host.call(Carrier::Worker, &headers, None, CALL_TIMEOUT);
-        }
-    }
-
-    /// Takes the result of a callout. `None`: there is no response, or a larger one than the host buffers. A call of
-    /// [`Driver::flush`] has to follow. `wall`: Unix milliseconds.
-    pub fn call_returned(
-        &mut self,
-        host: &mut dyn Host,
-        token: u32,
-        response: Option<CallResponse<'_>>,
-        at: Moment,
-        wall: u64,
-    ) {
-        if self.feed_token == Some(token) {
-            self.feed_token = None;
-            let is_ok = |response: &CallResponse<'_>| response.fields.contains(&(b":status", b"200"));
-            let body = response.filter(is_ok).map(|response| response.body);
-            let (line, next) = self.feed.receive(&mut self.worker, host.shared_data(), body.as_deref(), at);
-            if let Some(line) = line {
-                host.log(Level::Warning, &line);
-            }
-            self.send_feed(host, next, at);
-        } else if let Some(lookup) = self.worker.samples.take_call(token) {
-            sample::compare(&mut self.worker, &lookup, read(response, false), at.now, wall);
-        } else if let Some(call) = self.worker.lookups.take_call(token) {
-            let to_head = self.worker.lookups.get(call.lookup).is_some_and(|lookup| lookup.request.to_head);
-            self.receive(&call, read(response, to_head), at.now);
-        }
-    }
-
-    /// Takes a coordinator's response to a lookup, in a host that reads it piece by piece. A call of [`Driver::flush`] has
-    /// to follow.
-    pub fn lookup_returned(&mut self, token: u32, response: Result<PeerResponse, PeerFailure>, now: u64) {
-        if let Some(call) = self.worker.lookups.take_call(token) {
-            self.receive(&call, response, now);
-        }
-    }
-
-    /// Takes the head of a coordinator's response to a lookup, whose body is on its way. The stream that carries the
-    /// callout replies with it at once. `None`: it does not wait for this response, or it has to come whole.
-    pub fn begin_stream(&mut self, token: u32, head: &PeerHead, now: u64) -> Option<StreamedHead> {
-        Lookups { worker: &mut self.worker, now }.begin_stream(token, head)
-    }
-
-    /// Takes the end of such a response, where no copy was kept. A call of [`Driver::flush`] has to follow.
-    pub fn end_stream(&mut self, token: u32, is_whole: bool, now: u64) {
-        if let Some(call) = self.worker.lookups.take_call(token) {
-            let step = Lookups { worker: &mut self.worker, now }.end_stream(&call, is_whole);
-            self.carry_out(step);
-        }
-    }
-
-    /// Takes a callout back that the host could not send after all. A call of [`Driver::flush`] has to follow.
-    pub fn call_refused(&mut self, host: &mut dyn Host, token: u32, error: CallError, at: Moment) {
-        if self.feed_token == Some(token) {
-            self.feed_token = None;
-            self.fail_feed(host, error, at);
-        } else if self.worker.samples.take_call(token).is_none() {
-            self.lookup_returned(token, Err(PeerFailure::Peer), at.now);
-        }
-    }
-
-    /// Takes a callout that ended with the stream that carried it. The next of the requests that wait looks up in its
-    /// place. A call of [`Driver::flush`] has to follow.
-    pub fn lose_call(&mut self, token: u32, now: u64) {
-        if let Some(call) = self.worker.lookups.take_call(token)
-            && let Some(callout) = (Lookups { worker: &mut self.worker, now }).succeed(call.lookup)
-        {
-            self.outbox.push(callout);
-        }
-    }
-
-    fn receive(&mut self, call: &PendingCall, response: Result<PeerResponse, PeerFailure>, now: u64) {
-        let step = Lookups { worker: &mut self.worker, now }.receive(call, response);
-        self.carry_out(step);
-    }
-
-    /// Fails the call of a lookup that could not be sent, or whose result never came.
-    fn fail_call(&mut self, id: u32, now: u64) {
-        if let Some(call) = self.worker.lookups.get(id).map(|lookup| PendingCall::new(id, lookup)) {
-            self.receive(&call, Err(PeerFailure::Peer), now);
         }
     }
 
@@ -366,61 +275,6 @@ impl Driver {
         if let Some(line) = self.feed.fail(&mut self.worker, at, error) {
             host.log(Level::Warning, &line);
         }
-    }
-}
-
-/// Does what [`Driver::request`] does where threads share a driver. `driver`: takes its lock, for a request that neither
-/// passes nor gets a hot response.
-pub fn request<'d>(
-    context: Context<'_>,
-    host: &mut dyn Host,
-    stream: &mut Stream,
-    listener: &ListenerConfig,
-    arrival: Arrival<'_, '_>,
-    facts: &dyn Facts,
-    driver: impl FnOnce() -> &'d mut Driver,
-) {
-    let mut taken = None;
-    let had_wrong_side = listener.has_wrong_side();
-    let current = listener.current(context.state);
-    let step = exchange::start(context, &current, arrival, facts, || &mut taken.insert(driver()).worker);
-    if !had_wrong_side && listener.has_wrong_side() {
-        host.log(
-            Level::Critical,
-            "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
-        );
-    }
-    stream.state = match step {
-        Step::Pass(pass) => {
-            // Without a Cache-Status: a request of a group that only observes.
-            let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
-            if is_noticed && invalidation::may_invalidate(arrival.head) {
-                stream.unsafe_request = Some(arrival.head.encode());
-            }
-            match pass.cache_status {
-                None => StreamState::Unnoticed,
-                cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
-            }
-        }
-        Step::Observe(observed) => StreamState::Observed(observed),
-        Step::Reply(hot) => {
-            let was_given = host.reply(&hot.reply());
-            if was_given { StreamState::Replied(hot.into_restore()) } else { StreamState::refused() }
-        }
-        Step::CallOut(callout) => {
-            if let Some(driver) = taken {
-                driver.outbox.push(callout);
-            }
-            StreamState::Waits
-        }
-        Step::Wait => StreamState::Waits,
-    };
-}
-
-fn read(response: Option<CallResponse<'_>>, to_head: bool) -> Result<PeerResponse, PeerFailure> {
-    match response {
-        Some(CallResponse { fields, body }) => PeerResponse::of(fields.into_iter(), body, to_head),
-        None => Err(PeerFailure::Stream),
     }
 }
 

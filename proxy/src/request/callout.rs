@@ -73,6 +73,7 @@ pub fn compose<'q>(
         flight: lookup.flight,
         changed: since_change,
         hop: lookup.peer.hop,
+        streams: lookup.streams,
         // In a header of its own.
         route: None,
     };

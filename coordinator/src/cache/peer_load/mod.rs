@@ -86,6 +86,7 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         flight: 0,
         changed: theirs.and_then(|question| question.changed),
         hop: true,
+        streams: false,
         route: theirs.and_then(|question| question.route.clone()),
     };
     Some(PeerRoute { peers, question })

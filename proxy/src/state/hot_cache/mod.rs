@@ -52,6 +52,11 @@ impl HotCache {
         }
     }
 
+    /// Returns the most bytes that one response may take.
+    pub fn largest(&self) -> usize {
+        self.capacity.load(Relaxed) / MAX_FRACTION
+    }
+
     /// Changes the capacity and drops what exceeds it.
     pub fn resize(&self, capacity: usize) {
         self.capacity.store(capacity, Relaxed);
@@ -127,7 +132,7 @@ impl HotCache {
     pub fn insert(&self, side: Side, key: &Key, variant: Variant, now: u64, is_current: impl FnOnce() -> bool) -> bool {
         let hash = SidedHash::of(side, key.by_ref());
         let whole = shard::weight(key, variant.bytes());
-        if whole > self.capacity.load(Relaxed) / MAX_FRACTION || variant.until <= now {
+        if whole > self.largest() || variant.until <= now {
             return false;
         }
         let Some(shard) = self.shard(hash) else { return false };

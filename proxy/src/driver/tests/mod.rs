@@ -1,5 +1,7 @@
 //! A worker in a host that is no proxy: it records what it is asked to do.
 
+mod streams;
+
 use super::*;
 use crate::{
     http::{
@@ -7,13 +9,16 @@ use crate::{
         head::RequestHead,
         header_map::{self, HeaderMap},
     },
-    request::reply::Reply,
+    request::{
+        arrival::{Arrival, Facts},
+        reply::Reply,
+    },
     state::{
         counters::{GAUGES, metric_names},
-        listener_config::Side,
+        listener_config::{ListenerConfig, Side},
         shared_data::{InProcessData, SharedData},
     },
-    stream::{ResponseEdit, Time},
+    stream::{ResponseEdit, Stream, Time},
 };
 use meshcache_protocol::{
     Peer,

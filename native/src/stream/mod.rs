@@ -1,24 +1,27 @@
 //! One request's hooks: they read its head, carry out what the driver decides, and edit its response.
 
+mod calls;
+
 use crate::{
     abi::{Body, CONTINUE, Map, STOP},
-    call::Answer,
+    call::Call,
     clock,
-    envoy::{Fields, Filter, ListenerRef},
+    envoy::{Filter, Kept},
     facts::{self, EnvoyFacts},
+    listener::Listener,
     panics,
     process::{self, Process},
-    recorder::{DirectHost, Recorder, Tasks},
-    reply::{self, OwnedReply},
-    wake::{OutgoingCall, Slot, Task},
+    recorder::{DirectHost, Tasks},
+    reply::OwnedReply,
+    wake::{Slot, Task},
 };
 use meshcache_protocol::{
     Field,
     wire::{PREFIX, header},
 };
 use meshcache_proxy::{
-    driver::{self, Driver},
-    http::{head::RequestHead, header_map::HeaderMap, peer_response::PeerHead},
+    driver,
+    http::head::RequestHead,
     request::{
         arrival::{Arrival, Facts},
         context::Context,
@@ -32,15 +35,15 @@ use std::{
     sync::Arc,
 };
 
-/// The number of a callout that is being sent.
-const STARTING: u64 = u64::MAX;
-
 /// One request.
 pub(crate) struct StreamContext {
     pub(crate) filter: Filter,
-    listener: ListenerRef,
+    listener: Kept<Listener>,
     stream: RefCell<Stream>,
     to_head: Cell<bool>,
+    /// It has begun to reply. In Envoy 1.38 our own replies come through the hooks of the response, from within the
+    /// functions that send them.
+    pub(super) replies: Cell<bool>,
     /// Its request is stopped: it goes on by a call of Envoy, not by the result of the hook.
     is_paused: Cell<bool>,
     /// Where its tasks arrive. Only a request that has waited has one.
@@ -48,23 +51,14 @@ pub(crate) struct StreamContext {
     calls: RefCell<Vec<Rc<Call>>>,
 }
 
-/// A callout in flight.
-struct Call {
-    token: u32,
-    /// Envoy's number.
-    id: Cell<u64>,
-    answer: RefCell<Answer>,
-    /// The client gets it as it comes.
-    streams: Cell<bool>,
-}
-
 impl StreamContext {
-    pub(crate) fn new(filter: Filter, listener: ListenerRef) -> Self {
+    pub(crate) fn new(filter: Filter, listener: Kept<Listener>) -> Self {
         Self {
             filter,
             listener,
             stream: RefCell::new(Stream::new(0)),
             to_head: Cell::new(false),
+            replies: Cell::new(false),
             is_paused: Cell::new(false),
             slot: OnceCell::new(),
             calls: RefCell::default(),
@@ -85,7 +79,7 @@ impl StreamContext {
         let fields = self.filter.fields(Map::Request)?;
         let head = RequestHead::of(fields.iter());
         #[cfg(feature = "trap")]
-        crate::exports::trap(&head);
+        panics::trap(&head);
         self.to_head.set(head.method() == b"HEAD");
         if head.control.any && self.leads_to_a_coordinator() {
             return None;
@@ -94,11 +88,16 @@ impl StreamContext {
         let id = process::next_stream();
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
         let context = Context { state: &process.hot, thread: process::thread(), now: clock::now() };
-        let mut host = DirectHost { filter: &self.filter, to_head: self.to_head.get(), none: InProcessData::default() };
+        let mut host = DirectHost {
+            filter: &self.filter,
+            to_head: self.to_head.get(),
+            replies: &self.replies,
+            none: InProcessData::default(),
+        };
         let mut locked = None;
         let mut stream = self.stream.borrow_mut();
         stream.id = id;
-        driver::request(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
+        driver::decide(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
             // Asked for before the lock is taken: under it Envoy is not called.
             facts.verified();
             &mut locked.insert(process.lock()).driver
@@ -126,6 +125,7 @@ impl StreamContext {
     }
 
     fn give(&self, reply: &OwnedReply) {
+        self.replies.set(true);
         reply.parts().send(&self.filter, self.to_head.get());
     }
 
@@ -154,127 +154,9 @@ impl StreamContext {
         }
     }
 
-    fn send(&self, process: &Process, slot: &Slot, call: &OutgoingCall) {
-        let OutgoingCall { token, map, .. } = call;
-        let call = Rc::new(Call {
-            token: *token,
-            id: Cell::new(STARTING),
-            answer: RefCell::new(Answer::new(self.to_head.get())),
-            streams: Cell::new(false),
-        });
-        self.calls.borrow_mut().push(call.clone());
-        let mut fields = Fields::default();
-        fields.extend(HeaderMap::parse(map).into_iter().flatten());
-        // No timeout: it would end a long body, too. The driver finds out itself that a peer is silent.
-        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, 0)
-            && self.take_call(call.id.get()).is_some()
-        {
-            process.refuse_call(*token, error, Some(slot.stream));
-        }
-    }
-
-    fn call(&self, id: u64) -> Option<Rc<Call>> {
-        self.calls.borrow().iter().find(|call| call.id.get() == id).cloned()
-    }
-
-    fn take_call(&self, id: u64) -> Option<Rc<Call>> {
-        let mut calls = self.calls.borrow_mut();
-        let at = calls.iter().position(|call| call.id.get() == id)?;
-        Some(calls.swap_remove(at))
-    }
-
-    /// Takes the head of an answer.
-    pub(crate) fn call_head<'a>(&self, id: u64, fields: impl Iterator<Item = Field<'a>> + Clone, is_last: bool) {
-        let (Some(call), Some(process), Some(slot)) = (self.call(id), self.listener.process, self.slot.get()) else {
-            return;
-        };
-        call.answer.borrow_mut().head(fields);
-        if is_last {
-            return;
-        }
-        if call.answer.borrow().streams_at_once() {
-            self.begin(process, slot, &call);
-        } else {
-            slot.note_head(clock::now());
-        }
-    }
-
-    /// Begins to reply with an answer whose body is late.
-    fn begin_late(&self, process: &Process, slot: &Slot) {
-        let held = |call: &&Rc<Call>| !call.streams.get() && call.answer.borrow().peer_head().is_some();
-        let call = self.calls.borrow().iter().find(held).cloned();
-        if let Some(call) = call {
-            self.begin(process, slot, &call);
-        }
-    }
-
-    /// Begins to reply with an answer as it comes.
-    fn begin(&self, process: &Process, slot: &Slot, call: &Call) {
-        let begin = |driver: &mut Driver, _: &mut Recorder<'_>| {
-            driver.begin_stream(call.token, call.answer.borrow().peer_head()?, clock::now())
-        };
-        // It waits for it no longer, or for all of it.
-        let Some(head) = process.drive(Some(slot.stream), begin).0 else { return };
-        self.stream.borrow_mut().state = StreamState::Replied(Vec::new());
-        call.streams.set(true);
-        let (length, body) = {
-            let mut answer = call.answer.borrow_mut();
-            let (length, body) = (answer.peer_head().and_then(PeerHead::length), answer.body().to_vec());
-            answer.passes(body.len());
-            if !head.may_share {
-                answer.forget();
-            }
-            (length, body)
-        };
-        reply::send_head(&self.filter, head.status, &head.map, length);
-        if !body.is_empty() {
-            self.filter.send_data(&body, false);
-        }
-    }
-
-    /// Takes a piece of an answer's body.
-    pub(crate) fn call_data(&self, id: u64, piece: &[u8]) {
-        let Some(call) = self.call(id) else { return };
-        if call.streams.get() {
-            call.answer.borrow_mut().passing_piece(piece);
-            self.filter.send_data(piece, false);
-        } else {
-            call.answer.borrow_mut().piece(piece);
-        }
-    }
-
-    /// Takes the end of an answer.
-    pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
-        let (Some(call), Some(process), Some(slot)) = (self.take_call(id), self.listener.process, self.slot.get())
-        else {
-            return;
-        };
-        let answer = call.answer.take();
-        let is_whole = is_complete && (!call.streams.get() || answer.is_whole());
-        if call.streams.get() {
-            if is_whole {
-                self.filter.send_data(b"", true);
-            } else {
-                // Half a body must not look like a whole one.
-                self.filter.reset();
-            }
-        }
-        let has_copy = answer.peer_head().is_some();
-        let response = if is_complete { answer.end() } else { Err(answer.reset()) };
-        process.drive(Some(slot.stream), |driver, _| {
-            let now = clock::now();
-            if call.streams.get() && !(is_whole && has_copy) {
-                driver.end_stream(call.token, is_whole, now);
-            } else {
-                driver.lookup_returned(call.token, response, now);
-            }
-        });
-        self.do_tasks(process);
-    }
-
     /// Takes the head of the service's response. Returns the hook's result.
     pub(crate) fn response_head(&self, is_whole: bool) -> u32 {
-        if self.stream.borrow().ignores_response() {
+        if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
         let Some(process) = self.listener.process else { return CONTINUE };
@@ -294,6 +176,7 @@ impl StreamContext {
         match edit {
             ResponseEdit::Replaced => {
                 if let Some(reply) = tasks.reply.take() {
+                    self.replies.set(true);
                     reply.parts().replace(&self.filter);
                 }
                 return STOP;
@@ -312,7 +195,7 @@ impl StreamContext {
 
     /// Takes a piece of the service's response.
     pub(crate) fn response_body(&self, is_last: bool) {
-        if !self.stream.borrow().is_hashed() {
+        if self.replies.get() || !self.stream.borrow().is_hashed() {
             return;
         }
         let mut pieces = Vec::new();
@@ -321,7 +204,7 @@ impl StreamContext {
     }
 
     pub(crate) fn response_trailers(&self) {
-        if self.stream.borrow().is_hashed() {
+        if !self.replies.get() && self.stream.borrow().is_hashed() {
             self.observe(b"", true);
         }
     }

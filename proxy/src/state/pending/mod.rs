@@ -1,5 +1,7 @@
 //! The lookups in flight in this worker, and the requests that wait for them. Bounded: further requests pass.
 
+mod streaming;
+
 use crate::state::{listener_config::Side, lookup::PeerLookup, peers::ChosenPeer};
 use meshcache_protocol::{Group, Key};
 use std::collections::BTreeMap;
@@ -14,8 +16,6 @@ const MAX_BYTES: usize = 8 << 20;
 const WAITER_OVERHEAD: usize = 256;
 /// How long after its timeout a callout without any answer is forgotten, should Envoy never report one.
 const GRACE: u64 = 1000;
-/// How long those that joined wait for the rest of a response whose leader has its head, milliseconds.
-const LINGER: u64 = 10;
 /// The most peers whose last answer is remembered.
 const MAX_PEERS: usize = 1024;
 
@@ -196,61 +196,7 @@ impl PendingLookups {
         self.streaming = self.streaming.saturating_sub(usize::from(lookup.lingers()));
         self.bytes = self.bytes.saturating_sub(lookup.bytes());
         self.hedging = self.hedging.saturating_sub(usize::from(lookup.hedge().is_some()));
-        let waiting = streams
-            .into_iter()
-            .filter_map(|stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter)))
-            .collect();
-        Some((lookup, waiting))
-    }
-
-    /// Takes the leader of a call's lookup out: it gets the response as it comes. Returns the lookup's number. `None`: the
-    /// leader does not wait for it any longer.
-    pub fn detach_leader(&mut self, token: u32, now: u64) -> Option<(u32, Waiter)> {
-        let call = self.calls.get_mut(&token)?;
-        let id = call.lookup;
-        let (lookup, _) = self.open.get_mut(&id).filter(|(lookup, _)| lookup.streams_since.is_none())?;
-        let leader = lookup.request.leader;
-        if self.waiters.get(&leader).is_none_or(|waiter| waiter.lookup != id || waiter.map.is_some()) {
-            return None;
-        }
-        lookup.streams_since = Some(now);
-        self.streaming = self.streaming.saturating_add(1);
-        if !std::mem::replace(&mut call.is_answering, true) && !call.is_given_up {
-            self.awaited_calls = self.awaited_calls.saturating_sub(1);
-        }
-        self.take_waiter(leader, Some(id)).map(|waiter| (id, waiter))
-    }
-
-    /// Takes those that joined lookups whose leaders have had the head for long enough. No more join.
-    pub fn take_left_behind(&mut self, now: u64) -> Vec<(u32, Vec<(u32, Waiter)>)> {
-        if self.streaming == 0 {
-            return Vec::new();
-        }
-        let is_over = |lookup: &PeerLookup| {
-            lookup.lingers() && lookup.streams_since.is_some_and(|since| since.saturating_add(LINGER) <= now)
-        };
-        let over: Vec<u32> = self.open.iter().filter(|(_, (lookup, _))| is_over(lookup)).map(|(id, _)| *id).collect();
-        over.into_iter().map(|id| (id, self.leave_behind(id))).collect()
-    }
-
-    fn leave_behind(&mut self, id: u32) -> Vec<(u32, Waiter)> {
-        let Some((lookup, streams)) = self.open.get_mut(&id) else { return Vec::new() };
-        lookup.streams_since = Some(u64::MAX);
-        self.streaming = self.streaming.saturating_sub(1);
-        let place = (lookup.request.key.hash().0, lookup.request.side);
-        if self.shared.get(&place) == Some(&id) {
-            self.shared.remove(&place);
-        }
-        let streams = std::mem::take(streams);
-        streams
-            .into_iter()
-            .filter_map(|stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter)))
-            .collect()
-    }
-
-    /// Returns whether requests may be left behind soon.
-    pub fn has_streaming(&self) -> bool {
-        self.streaming > 0
+        Some((lookup, self.take_waiters(streams, id)))
     }
 
     /// Removes a request whose client left.
@@ -356,6 +302,12 @@ impl PendingLookups {
         if self.shared.get(&place) == Some(&id) {
             self.shared.remove(&place);
         }
+    }
+
+    /// Removes those of these streams that wait for this lookup.
+    fn take_waiters(&mut self, streams: Vec<u32>, id: u32) -> Vec<(u32, Waiter)> {
+        let take = |stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter));
+        streams.into_iter().filter_map(take).collect()
     }
 
     /// Removes a waiter; only one of this lookup where it is given.
