@@ -10,8 +10,10 @@ use std::{
     ptr::{NonNull, null, null_mut},
 };
 
-/// The version of the interface that this file was written for. Envoy warns of another one and loads the module.
-pub(crate) const VERSION: &CStr = c"v0.2.0";
+/// Returns the version of the interface, as this Envoy has it: it would warn of another one.
+pub(crate) fn version() -> &'static CStr {
+    if is_since_1_40() { c"v0.2.0" } else { c"v0.1.0" }
+}
 
 /// An object of Envoy's, or one of ours in Envoy's hands.
 pub(crate) type Object = *mut c_void;

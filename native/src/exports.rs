@@ -48,7 +48,7 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
     match guard(envoy::load) {
         Some(Ok(())) => {
             panics::log_panics();
-            abi::VERSION.as_ptr()
+            abi::version().as_ptr()
         }
         Some(Err(missing)) => {
             eprintln!("meshcache: this Envoy has no {missing}; the module is for Envoy 1.38 and later");

@@ -103,7 +103,7 @@ impl Process {
             return process;
         }
         let hot = Arc::new(HotState::new(hot_bytes, envoy::worker_threads()));
-        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone());
+        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming();
         let process: &'static Self = Box::leak(Box::new(Self {
             cluster: cluster.to_owned(),
             hot,

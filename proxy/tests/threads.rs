@@ -110,7 +110,7 @@ impl Mesh {
         if !self.state.may_serve_hot(now) {
             return;
         }
-        let Some(found) = self.state.hot.look_up(Side::Outbound, &key(n), RULES, &request(), 0) else { return };
+        let Some(found) = self.state.hot.look_up(Side::Outbound, key(n).by_ref(), RULES, &request(), 0) else { return };
         let version = u64::from_le_bytes(found.body[..].try_into().unwrap());
         self.hits.fetch_add(1, SeqCst);
         if version < oldest {
@@ -222,4 +222,16 @@ fn an_idle_thread_has_the_trust_that_another_has_earned_and_nothing_from_before_
     worker.note_contact(after);
     mesh.look_up(0, after);
     assert_eq!((mesh.hits.load(SeqCst), mesh.state.hot.len()), (1, 0));
+}
+
+#[test]
+fn hits_of_one_key_on_many_threads_do_not_wait_for_each_other() {
+    let (mesh, _worker) = Mesh::new(1 << 20);
+    mesh.ask(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..2_000).for_each(|_| mesh.look_up(0, 0)));
+        }
+    });
+    assert_eq!((mesh.hits.load(SeqCst), mesh.state.hot.take_waits()), (8_000, 0));
 }

@@ -9,7 +9,11 @@ use meshcache_tests::{
     mesh::MeshConfig, wait::SOON,
 };
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 
 /// Where the example says that the module is.
 const MODULE: &str = "target/native/libmeshcache_envoy.so";
@@ -99,6 +103,80 @@ async fn when_the_client_leaves_whose_request_was_looked_up_the_others_have_thei
     gate.open();
     waiting.await.unwrap().expect_all_ok();
     assert_eq!(mesh.origin.hits("/left"), 1, "its load is the one that was there");
+}
+
+/// What an origin does that holds back the rest of a body.
+enum Then {
+    Rest,
+    Cut,
+}
+
+/// An origin that sends a head and half a body, and then what it is told. Returns its URL and the way to tell it.
+async fn holding_back() -> (String, mpsc::UnboundedSender<Then>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            let start = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\nfirst";
+            stream.write_all(start).await.unwrap();
+            if let Some(Then::Rest) = told.recv().await {
+                stream.write_all(b" half").await.unwrap();
+            }
+        }
+    });
+    (url, tell)
+}
+
+/// Asks, and reads until the first half of the body is there.
+async fn first_half(mesh: &Mesh, path: &str) -> (TcpStream, String) {
+    let mut client = TcpStream::connect(mesh.fronts()[0]).await.unwrap();
+    client.write_all(&Ask::get("held.test", path).wire()).await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"first") {
+        assert!(client.read_buf(&mut read).await.unwrap() > 0, "{}", String::from_utf8_lossy(&read));
+    }
+    (client, String::from_utf8(read).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_has_the_first_bytes_while_the_origin_holds_back_the_rest() {
+    let (url, tell) = holding_back().await;
+    let group = json!({"match": {"hosts": ["held.test"]}, "origin": {"url": url}});
+    let mesh = mesh(2).groups(|groups| groups.plus("held", group)).start().await;
+    let (mut first, head) = first_half(&mesh, "/x").await;
+    assert!(head.contains("content-length: 10") && head.contains("cache-status: meshcache; fwd=uri-miss"), "{head}");
+    let (mut second, _) = first_half(&mesh, "/x").await;
+    tell.send(Then::Rest).unwrap();
+    for client in [&mut first, &mut second] {
+        let mut rest = [0; 5];
+        client.read_exact(&mut rest).await.unwrap();
+        assert_eq!(&rest, b" half");
+    }
+    let hot = async || {
+        let answer = Ask::get("held.test", "/x").send(mesh.fronts()[0]).await.unwrap();
+        assert_eq!(answer.text(), "first half");
+        answer.cache_status().contains("hit")
+    };
+    await_until(hot, SOON, "it is stored once it is whole").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_has_half_a_body_is_cut_off_when_the_origin_is_and_nothing_is_stored() {
+    let (url, tell) = holding_back().await;
+    let group = json!({"match": {"hosts": ["held.test"]}, "origin": {"url": url}});
+    let mesh = mesh(1).groups(|groups| groups.plus("held", group)).start().await;
+    let (mut first, _) = first_half(&mesh, "/x").await;
+    tell.send(Then::Cut).unwrap();
+    let mut rest = Vec::new();
+    let _ = first.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"", "its connection ends");
+    let (mut second, _) = first_half(&mesh, "/x").await;
+    tell.send(Then::Rest).unwrap();
+    let mut rest = [0; 5];
+    second.read_exact(&mut rest).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,6 +89,13 @@ impl Driver {
         }
     }
 
+    /// Such a worker in a host that takes responses piece by piece.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.worker.streams = true;
+        self
+    }
+
     /// Returns whether lookups are to be sent.
     pub fn has_callouts(&self) -> bool {
         !self.outbox.is_empty() || !self.worker.samples.is_idle()

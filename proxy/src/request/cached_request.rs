@@ -22,8 +22,9 @@ use crate::{
     },
 };
 use meshcache_protocol::{
-    Group, Key, Request, Response, Route,
+    Group, Request, Response, Route,
     freshness::{Part, Reuse, joins, part, reuse},
+    key::RequestKey,
     reason::Word,
     request::Flags,
 };
@@ -37,7 +38,7 @@ pub(crate) struct CachedRequest<'a> {
     pub(crate) side: Side,
     pub(crate) group: &'a Arc<Group>,
     pub(crate) request: &'a Request<'a>,
-    pub(crate) key: Key,
+    pub(crate) key: RequestKey,
     pub(crate) route: Option<Route>,
     pub(crate) facts: &'a dyn Facts,
     /// It gets reasons and key in Cache-Status.
@@ -64,8 +65,8 @@ impl CachedRequest<'_> {
         match self.look_up_hot() {
             HotLookup::Hit(variant, part) => {
                 self.context.counters().count_request(self.group.name(), Outcome::Hot);
-                let debug = self.debug.then_some(&self.key);
-                HotReply::new(variant, &part, &self.snapshot.installation, debug, self.context)
+                let debug = self.debug.then(|| self.key.to_key());
+                HotReply::new(variant, &part, &self.snapshot.installation, debug.as_ref(), self.context)
                     .map_or_else(|| Step::Pass(Pass::unnoticed(Reason::Host)), Step::Reply)
             }
             HotLookup::OriginOnly => Step::Pass(self.pass(Reason::Conditional)),
@@ -78,7 +79,8 @@ impl CachedRequest<'_> {
         if !state.may_serve_hot(now) {
             return HotLookup::Miss;
         }
-        let Some(variant) = state.hot.look_up(self.side, &self.key, self.group.digest(), self.request, now) else {
+        let Some(variant) = state.hot.look_up(self.side, self.key.by_ref(), self.group.digest(), self.request, now)
+        else {
             return HotLookup::Miss;
         };
         let resident = now.saturating_sub(variant.arrived);
@@ -110,7 +112,7 @@ impl CachedRequest<'_> {
         let verified = self.facts.verified();
         let alone = joins(self.group, self.request, verified);
         let scope = PassScope::new(self.side, alone);
-        if let Some(owners) = state.hit_for_pass.get(&self.key, scope, self.request, now) {
+        if let Some(owners) = state.hit_for_pass.get(self.key.by_ref(), scope, self.request, now) {
             let detail = if owners.is_empty() { Reason::Owner.into() } else { owners };
             return Step::Pass(self.pass_with_detail(Reason::Remembered, detail));
         }
@@ -133,14 +135,14 @@ impl CachedRequest<'_> {
         scope: PassScope,
         shared: bool,
     ) -> Step<HotReply> {
-        let now = self.context.now;
+        let (now, key) = (self.context.now, self.key.to_key());
         let map_len = arrival.head.encoded_len();
         if !callout::fits(self.request, map_len, worker.purge_ack(), self.route.as_ref()) {
             return Step::Pass(self.pass(Reason::RequestHeadTooLarge));
         }
         if shared {
             let purges = worker.purge_count();
-            match worker.lookups.find_joinable(self.side, &self.key, self.group, purges, map_len) {
+            match worker.lookups.find_joinable(self.side, &key, self.group, purges, map_len) {
                 Joinable::Yes(id) => {
                     let map = arrival.head.encode();
                     let joiner = Joiner { stream: arrival.stream, map, debug: self.debug, arrived: now };
@@ -153,17 +155,17 @@ impl CachedRequest<'_> {
             }
         }
         let peer =
-            if worker.may_ask_peers() { worker.peers.choose(&self.snapshot.ring, self.key.hash(), now) } else { None };
+            if worker.may_ask_peers() { worker.peers.choose(&self.snapshot.ring, key.hash(), now) } else { None };
         worker.start_attention(now);
         let Some(peer) = peer else {
             let fallback =
-                StaleFallback::find(&worker.state, self.side, self.group, &self.key, self.request, verified, now);
+                StaleFallback::find(&worker.state, self.side, self.group, key.by_ref(), self.request, verified, now);
             return Step::Pass(Pass { fallback, ..self.pass(Reason::NoPeer) });
         };
         let of = LookupRequest {
             side: self.side,
             group: self.group.clone(),
-            key: self.key.clone(),
+            key,
             route: self.route.clone(),
             scope,
             shared,
@@ -191,6 +193,6 @@ impl CachedRequest<'_> {
     /// Passes with another detail in Cache-Status than the reason.
     fn pass_with_detail(&self, reason: Reason, detail: Word) -> Pass {
         count_pass(&mut self.context.counters(), self.group, reason);
-        Pass::with_reason(&self.snapshot.installation, reason, detail, self.debug.then_some(&self.key))
+        Pass::with_reason(&self.snapshot.installation, reason, detail, self.debug.then(|| self.key.to_key()).as_ref())
     }
 }

@@ -86,7 +86,7 @@ fn drop_target(worker: &mut Worker, target: &InvalidatedTarget) {
     worker.invalidations.share(target);
 }
 
-/// The fields of a request that may reroute, as text. Envoy's SDK takes no others, and a request with one is not looked
+/// The fields of a request that may reroute, as text. A request with another one is not looked
 /// up.
 fn rerouting_fields(request: &Request<'_>) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).ok();

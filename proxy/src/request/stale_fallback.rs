@@ -7,9 +7,10 @@ use crate::{
     state::{hot_cache::Variant, hot_state::HotState, listener_config::Side, lookup::PeerLookup, worker::Worker},
 };
 use meshcache_protocol::{
-    Group, Key, Reason, Request,
+    Group, Reason, Request,
     cache_status::cache_status,
     freshness::{Stored, reuse_on_error},
+    key::KeyRef,
     request::Flags,
     wire::{Outcome, Verdict},
 };
@@ -33,7 +34,7 @@ impl StaleFallback {
         state: &HotState,
         side: Side,
         group: &Group,
-        key: &Key,
+        key: KeyRef<'_>,
         request: &Request<'_>,
         verified: bool,
         now: u64,
@@ -58,7 +59,7 @@ impl StaleFallback {
         let of = &lookup.request;
         let head = RequestHead::read(map.unwrap_or(&of.map))?;
         let request = head.request().ok()?;
-        Self::find(&worker.state, of.side, &of.group, &of.key, &request, of.verified, now)
+        Self::find(&worker.state, of.side, &of.group, of.key.by_ref(), &request, of.verified, now)
     }
 
     fn of(variant: &Variant, purges: u64) -> Self {

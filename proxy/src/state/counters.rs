@@ -189,12 +189,14 @@ impl Counters {
 
     /// Returns the counts by group.
     pub fn groups(&self) -> GroupCounts {
-        let named = |counters: &[u64; Outcome::ALL.len()]| {
-            let some = Outcome::ALL.iter().zip(counters).filter(|(_, n)| **n > 0);
-            some.map(|(outcome, n)| (outcome.label().to_owned(), *n)).collect::<BTreeMap<_, _>>()
-        };
-        let all = self.groups.iter().map(|(group, counters)| (group.clone(), named(counters)));
-        all.filter(|(_, counters)| !counters.is_empty()).collect()
+        // Inserted one by one: to collect a map is to sort, in much code.
+        let mut all = GroupCounts::new();
+        for (group, counters) in &self.groups {
+            for (outcome, n) in Outcome::ALL.iter().zip(counters).filter(|(_, n)| **n > 0) {
+                all.entry(group.clone()).or_default().insert(outcome.label().to_owned(), *n);
+            }
+        }
+        all
     }
 
     /// Clears the counts by group, after they were handed over.

@@ -2,13 +2,14 @@
 //! response that may be shared arrives.
 
 use crate::state::{
-    listener_config::Side,
     lock::{read, write},
+    side::Side,
 };
 use lru::LruCache;
 use meshcache_protocol::{
     Hash, Key, Request,
     freshness::{HitForPass, NotCollapsed, Selecting, Vary},
+    key::KeyRef,
     reason::Word,
     wire::Verdict,
 };
@@ -98,12 +99,12 @@ impl HitForPassTable {
     }
 
     /// Returns the owner's reason if such a request passed lately.
-    pub fn get(&self, key: &Key, scope: PassScope, request: &Request<'_>, now: u64) -> Option<Word> {
+    pub fn get(&self, key: KeyRef<'_>, scope: PassScope, request: &Request<'_>, now: u64) -> Option<Word> {
         if self.is_empty() {
             return None;
         }
         let table = read(&self.table, &self.waits);
-        let passes = table.passes.peek(&(key.hash(), scope)).filter(|passes| passes.key == *key)?;
+        let passes = table.passes.peek(&(key.hash(), scope)).filter(|passes| key.is(&passes.key))?;
         passes.of_key.get(request, now).map(|(reason, _)| *reason)
     }
 
@@ -185,12 +186,15 @@ mod tests {
                 1000,
             );
             assert!(
-                passes.get(&key, plain, de, 1).is_none(),
+                passes.get(key.by_ref(), plain, de, 1).is_none(),
                 "one client with a token must not empty the cache for all"
             );
             passes.put(&key, plain, ("", Reason::Private.into()), de, 1000);
-            assert!(passes.get(&key, plain, de, 999).is_some() && passes.get(&key, inbound, de, 999).is_none());
-            assert!(passes.get(&key, plain, de, 1000).is_none());
+            assert!(
+                passes.get(key.by_ref(), plain, de, 999).is_some()
+                    && passes.get(key.by_ref(), inbound, de, 999).is_none()
+            );
+            assert!(passes.get(key.by_ref(), plain, de, 1000).is_none());
         });
     }
 
@@ -199,8 +203,8 @@ mod tests {
         let (passes, key) = (HitForPassTable::default(), Key::from_bytes(b"k".to_vec()));
         let plain = PassScope::new(Side::Outbound, Ok(()));
         in_language("de", |de| passes.put(&key, plain, ("accept-language", Reason::Private.into()), de, 1000));
-        assert!(in_language("de", |de| passes.get(&key, plain, de, 1).is_some()));
-        assert!(!in_language("en", |en| passes.get(&key, plain, en, 1).is_some()));
+        assert!(in_language("de", |de| passes.get(key.by_ref(), plain, de, 1).is_some()));
+        assert!(!in_language("en", |en| passes.get(key.by_ref(), plain, en, 1).is_some()));
     }
 
     #[test]
@@ -222,7 +226,9 @@ mod tests {
         in_language(&"x".repeat(2 * MAX_KEY_BYTES), |long| {
             large.put(&key(7), plain, ("accept-language", Reason::Private.into()), long, 1000)
         });
-        assert!(!in_language(&"x".repeat(2 * MAX_KEY_BYTES), |long| large.get(&key(7), plain, long, 1).is_some()));
+        assert!(!in_language(&"x".repeat(2 * MAX_KEY_BYTES), |long| large
+            .get(key(7).by_ref(), plain, long, 1)
+            .is_some()));
         large.clear();
         assert_eq!(large.table.read().unwrap().bytes, 0);
     }

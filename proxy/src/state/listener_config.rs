@@ -1,5 +1,7 @@
 //! One listener's configuration, with the groups of the snapshot that it serves.
 
+pub use crate::state::side::Side;
+
 use crate::state::{hot_state::HotState, snapshot::Snapshot};
 use arc_swap::{ArcSwap, Guard};
 use meshcache_protocol::{Group, Groups, groups::Mode};
@@ -8,17 +10,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
-
-/// The side of a proxy. Hot entries and lookups of the two sides are separate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Side {
-    /// Requests of others to the application beside the proxy.
-    Inbound,
-    /// Requests to other services; a gateway's too.
-    Outbound,
-}
 
 /// The kind of the routes of listeners: their effect on a request on its way to the service. The filter
 /// cannot see it: it decides before the routes apply, and coordinators load what the client asked for.

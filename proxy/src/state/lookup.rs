@@ -48,6 +48,8 @@ pub struct LookupStart {
     pub attention: u64,
     /// The number of purges that the worker has carried out.
     pub purges: u64,
+    /// Whether a response may come piece by piece.
+    pub streams: bool,
 }
 
 /// One lookup.
@@ -64,6 +66,8 @@ pub struct PeerLookup {
     pub open_calls: u8,
     /// The peer has said that it is loading, so it is not silent.
     pub is_loading: bool,
+    /// Whether the response may come piece by piece.
+    pub streams: bool,
     /// Since when its leader has been getting the response as it comes. The others wait for the whole of it.
     pub streams_since: Option<u64>,
     /// The flight that the peer named then. It gets it back when it is asked again. 0: none.
@@ -92,6 +96,7 @@ impl PeerLookup {
             peers_asked: 1,
             open_calls: 1,
             is_loading: false,
+            streams: start.streams,
             streams_since: None,
             flight: 0,
             purges: start.purges,

@@ -15,6 +15,7 @@ pub mod pending;
 pub mod purge;
 pub mod samples;
 pub mod shared_data;
+mod side;
 pub mod sleep_check;
 pub mod snapshot;
 pub mod worker;

@@ -64,6 +64,8 @@ pub struct Worker {
     pub attention: AttentionClock,
     /// The counters of what happens here.
     pub counters: Counters,
+    /// Its host takes responses piece by piece.
+    pub streams: bool,
 }
 
 impl Worker {
@@ -90,6 +92,7 @@ impl Worker {
             peers: Peers::default(),
             attention: AttentionClock::default(),
             counters: Counters::default(),
+            streams: false,
         }
     }
 
@@ -243,7 +246,7 @@ impl Worker {
 
     /// Returns the moment at which a lookup begins.
     pub fn lookup_start(&self, now: u64) -> LookupStart {
-        LookupStart { now, attention: self.attention.time(), purges: self.purge_count() }
+        LookupStart { now, attention: self.attention.time(), purges: self.purge_count(), streams: self.streams }
     }
 
     /// Records that a peer answered.

@@ -23,6 +23,7 @@ use crate::{
 use meshcache_protocol::{
     Group, Key, Request, Route,
     groups::{GroupMatch, Mode},
+    key::RequestKey,
     paths,
 };
 use std::sync::Arc;
@@ -123,13 +124,15 @@ impl Grouped<'_> {
                     if mode == Mode::On && context.state.has_no_source(context.now) {
                         return None;
                     }
-                    cluster = facts.cluster();
-                    cluster.is_none().then_some(Reason::Route)
+                    if group.keys_route() {
+                        cluster = facts.cluster();
+                        cluster.is_none().then_some(Reason::Route)
+                    } else {
+                        (!facts.is_routed()).then_some(Reason::Route)
+                    }
                 })
         };
-        let route = cluster
-            .filter(|_| group.keys_route())
-            .map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
+        let route = cluster.map(|cluster| Route::new(&cluster, &facts.route().unwrap_or_default()));
         match (reason, mode) {
             // Off, or only observed: nothing changes for the client. A request of another part of this cache is judged
             // there, by all that the service says.
@@ -163,7 +166,7 @@ impl Grouped<'_> {
                 ))
             }
             (None, Mode::On) => {
-                let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
+                let key = RequestKey::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
                 CachedRequest { context, listener, snapshot, side, group, request, key, route, facts, debug }
                     .answer(arrival, worker)
             }

@@ -9,11 +9,11 @@ mod variant;
 pub use variant::{StampedHead, Variant};
 
 use crate::state::{
-    listener_config::Side,
     lock::{Padded, read, write},
     purge::PurgeMatcher,
+    side::Side,
 };
-use meshcache_protocol::{FrequencySketch, Key, Request};
+use meshcache_protocol::{FrequencySketch, Key, Request, key::KeyRef};
 use shard::{Evicted, Shard, SidedHash};
 use std::sync::{
     Arc, RwLock, RwLockReadGuard,
@@ -90,7 +90,14 @@ impl HotCache {
     }
 
     /// Looks for a response to this request under these rules, and records that its key was asked for.
-    pub fn look_up(&self, side: Side, key: &Key, rules: &str, request: &Request<'_>, now: u64) -> Option<Arc<Variant>> {
+    pub fn look_up(
+        &self,
+        side: Side,
+        key: KeyRef<'_>,
+        rules: &str,
+        request: &Request<'_>,
+        now: u64,
+    ) -> Option<Arc<Variant>> {
         if self.capacity.load(Relaxed) == 0 {
             return None;
         }
@@ -105,7 +112,7 @@ impl HotCache {
     pub fn find_stale(
         &self,
         side: Side,
-        key: &Key,
+        key: KeyRef<'_>,
         rules: &str,
         request: &Request<'_>,
         now: u64,
@@ -123,7 +130,7 @@ impl HotCache {
     /// current. A purge counts itself, then removes what is here: what was current under the lock is seen by it. Returns
     /// whether it was stored.
     pub fn insert(&self, side: Side, key: &Key, variant: Variant, now: u64, is_current: impl FnOnce() -> bool) -> bool {
-        let hash = SidedHash::of(side, key);
+        let hash = SidedHash::of(side, key.by_ref());
         let whole = shard::weight(key, variant.bytes());
         if whole > self.largest() || variant.until <= now {
             return false;

@@ -1,8 +1,8 @@
 //! A part of the hot cache, behind one lock: entries in the order in which they make room.
 
-use crate::state::{hot_cache::Variant, listener_config::Side};
+use crate::state::{hot_cache::Variant, side::Side};
 use lru::LruCache;
-use meshcache_protocol::{FrequencySketch, Key};
+use meshcache_protocol::{FrequencySketch, Key, key::KeyRef};
 use std::{
     hash::{BuildHasherDefault, Hash, Hasher},
     sync::{
@@ -65,7 +65,7 @@ impl Shard {
         &self,
         hash: SidedHash,
         side: Side,
-        key: &Key,
+        key: KeyRef<'_>,
         fits: impl Fn(&Variant) -> bool,
     ) -> Option<Arc<Variant>> {
         let entry = self.entries.peek(&hash).filter(|entry| entry.is_of(side, key))?;
@@ -87,7 +87,7 @@ impl Shard {
         now: u64,
     ) -> Option<usize> {
         let Some(entry) = self.entries.peek_mut(&hash) else { return Some(0) };
-        if !entry.is_of(side, key) {
+        if !entry.is_of(side, key.by_ref()) {
             return None;
         }
         let before = entry.bytes;
@@ -178,8 +178,8 @@ impl Shard {
 }
 
 impl Entry {
-    fn is_of(&self, side: Side, key: &Key) -> bool {
-        self.side == side && self.key == *key
+    fn is_of(&self, side: Side, key: KeyRef<'_>) -> bool {
+        self.side == side && key.is(&self.key)
     }
 
     fn is_over(&self, now: u64) -> bool {
@@ -200,7 +200,7 @@ impl Entry {
 pub(super) struct SidedHash(pub(super) u128);
 
 impl SidedHash {
-    pub(super) fn of(side: Side, key: &Key) -> Self {
+    pub(super) fn of(side: Side, key: KeyRef<'_>) -> Self {
         Self::on(side, key.hash())
     }
 

@@ -50,7 +50,7 @@ fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant 
 
 impl HotCache {
     fn has(&self, n: usize, now: u64) -> bool {
-        self.look_up(Side::Outbound, &key(n), "rules", &request(&[]), now).is_some()
+        self.look_up(Side::Outbound, key(n).by_ref(), "rules", &request(&[]), now).is_some()
     }
 
     fn put(&self, n: usize, body: usize) -> bool {
@@ -67,8 +67,8 @@ fn what_was_stored_is_found_until_its_time_is_over() {
     let hot = HotCache::new(1 << 20, 1);
     assert!(hot.put(1, 100));
     assert!(hot.has(1, 999) && !hot.has(1, 1000) && !hot.has(2, 0));
-    assert!(hot.look_up(Side::Inbound, &key(1), "rules", &request(&[]), 0).is_none());
-    assert!(hot.look_up(Side::Outbound, &key(1), "others", &request(&[]), 0).is_none());
+    assert!(hot.look_up(Side::Inbound, key(1).by_ref(), "rules", &request(&[]), 0).is_none());
+    assert!(hot.look_up(Side::Outbound, key(1).by_ref(), "others", &request(&[]), 0).is_none());
     hot.expire(1000);
     assert_eq!((hot.len(), hot.bytes()), (0, 0));
 }
@@ -128,7 +128,8 @@ fn variants_live_side_by_side_and_at_most_sixteen() {
     let found = languages
         .iter()
         .filter(|language| {
-            hot.look_up(Side::Outbound, &key(1), "rules", &request(&[(b"accept-language", language)]), 0).is_some()
+            hot.look_up(Side::Outbound, key(1).by_ref(), "rules", &request(&[(b"accept-language", language)]), 0)
+                .is_some()
         })
         .count();
     assert_eq!((found, hot.len(), hot.bytes()), (16, 1, hot.weighed()));
@@ -168,7 +169,7 @@ fn of_variants_that_fit_the_most_recent_is_found() {
     let german = (&b"accept-language"[..], &b"de"[..]);
     for (body, language) in [(1, Some(&b"de"[..])), (2, None)] {
         assert!(hot.insert(Side::Outbound, &key(1), variant(body, language, 1000), 0, || true));
-        let found = hot.look_up(Side::Outbound, &key(1), "rules", &request(&[german]), 0).unwrap();
+        let found = hot.look_up(Side::Outbound, key(1).by_ref(), "rules", &request(&[german]), 0).unwrap();
         assert_eq!(found.body.len(), body);
     }
 }
