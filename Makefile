@@ -28,10 +28,11 @@ wasm:
 native: ## the filter as a dynamic module of Envoy
 	cargo build -p meshcache-native --profile native
 
-# The module that traps first: the other one is left where people look for it. Their dependencies are built once.
+# The modules that trap first: the other one is left where people look for it. Their dependencies are built once.
 test-modules:
 	cargo build -p meshcache-filter --features trap $(wasm)
-	@mkdir -p $(target)/trap && cp $(target)/wasm32-wasip1/wasm/meshcache_filter.wasm $(target)/trap/
+	cargo build -p meshcache-native --features trap $(quick)
+	@mkdir -p $(target)/trap && cp $(target)/wasm32-wasip1/wasm/meshcache_filter.wasm $(target)/quick/libmeshcache_envoy.so $(target)/trap/
 	@$(MAKE) --no-print-directory wasm
 
 coordinator:

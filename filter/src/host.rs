@@ -1,8 +1,12 @@
 //! Envoy's functions. Each failure is a value.
-//!
-//! The SDK's own wrappers panic where the host refuses, and take header values only as UTF-8.
 
-use meshcache_proxy::{host::Level, request::reply::Reply, state::shared_data::SharedData};
+use crate::memory::HostBytes;
+use meshcache_proxy::{
+    host::{CallError, Level},
+    http::{Headers, header_map},
+    request::reply::Reply,
+    state::shared_data::SharedData,
+};
 use std::{ptr::null_mut, time::Duration};
 
 /// A header map.
@@ -29,6 +33,14 @@ pub(crate) enum Buffer {
 pub(crate) enum Kind {
     Counter = 0,
     Gauge = 1,
+}
+
+/// What Envoy does after a callback.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Action {
+    Continue = 0,
+    Pause = 1,
 }
 
 mod raw {
@@ -79,6 +91,19 @@ mod raw {
             size: usize,
             number: u32,
         ) -> u32;
+        #[allow(clippy::too_many_arguments)]
+        pub(super) fn proxy_http_call(
+            cluster: *const u8,
+            cluster_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            body: *const u8,
+            body_size: usize,
+            trailers: *const u8,
+            trailers_size: usize,
+            timeout: u32,
+            token: *mut u32,
+        ) -> u32;
         pub(super) fn proxy_continue_stream(stream: u32) -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
         #[allow(clippy::too_many_arguments)]
@@ -104,6 +129,7 @@ mod raw {
 }
 
 const OK: u32 = 0;
+const BAD_ARGUMENT: u32 = 2;
 const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
 /// The `%RESPONSE_CODE_DETAILS%` of our replies in access logs.
@@ -144,13 +170,13 @@ pub(crate) fn set_tick_period(period: Duration) {
 }
 
 /// Returns a whole buffer. Empty if there is none.
-pub(crate) fn buffer(buffer: Buffer) -> Vec<u8> {
+pub(crate) fn buffer(buffer: Buffer) -> HostBytes {
     taken(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, usize::MAX >> 1, data, size) })
         .unwrap_or_default()
 }
 
 /// Returns a whole header map, for `HeaderMap::parse`.
-pub(crate) fn header_map(map: Map) -> Option<Vec<u8>> {
+pub(crate) fn header_map(map: Map) -> Option<HostBytes> {
     taken(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
@@ -170,18 +196,44 @@ pub(crate) fn remove_header(map: Map, name: &[u8]) {
 }
 
 /// Returns a property. `path` has a zero byte between its parts.
-pub(crate) fn property(path: &str) -> Option<Vec<u8>> {
+pub(crate) fn property(path: &str) -> Option<HostBytes> {
     taken(|data, size| unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
 /// Returns a property that is text and not empty.
 pub(crate) fn text_property(path: &str) -> Option<String> {
-    property(path).and_then(|value| String::from_utf8(value).ok()).filter(|value| !value.is_empty())
+    property(path).and_then(|value| String::from_utf8(value.into_vec()).ok()).filter(|value| !value.is_empty())
 }
 
 /// Selects the context that the next calls are about. Returns whether it exists.
 pub(crate) fn act_for(context: u32) -> bool {
     unsafe { raw::proxy_set_effective_context(context) == OK }
+}
+
+/// Sends a request to a cluster, for the selected context. Returns the token under which its result comes back.
+pub(crate) fn call(cluster: &str, headers: &Headers<'_>, body: &[u8], timeout: u64) -> Result<u32, CallError> {
+    const NO_TRAILERS: [u8; 4] = [0; 4];
+    let headers = header_map::encode(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let mut token = 0;
+    let status = unsafe {
+        raw::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            NO_TRAILERS.as_ptr(),
+            NO_TRAILERS.len(),
+            u32::try_from(timeout).unwrap_or(u32::MAX),
+            &mut token,
+        )
+    };
+    match status {
+        OK => Ok(token),
+        BAD_ARGUMENT => Err(CallError::NoCluster),
+        _ => Err(CallError::Refused),
+    }
 }
 
 /// Lets the request of the selected context go on.
@@ -252,7 +304,7 @@ impl SharedData for EnvoySharedData {
         let value = taken(|data, size| unsafe {
             raw::proxy_get_shared_data(name.as_ptr(), name.len(), data, size, &mut number)
         })?;
-        Some((value, number))
+        Some((value.into_vec(), number))
     }
 
     fn set(&mut self, name: &str, value: &[u8], number: u32) -> bool {
@@ -260,27 +312,9 @@ impl SharedData for EnvoySharedData {
     }
 }
 
-/// Takes over the memory that a call returns. The host had it from our allocator.
-fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+/// Takes over the memory that a call returns.
+fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<HostBytes> {
     let (mut data, mut size) = (null_mut(), 0);
-    if call(&mut data, &mut size) != OK {
-        return None;
-    }
-    if data.is_null() {
-        return Some(Vec::new());
-    }
-    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of exactly this size, and the host passed
-    // ownership on.
-    Some(unsafe { Vec::from_raw_parts(data, size, size) })
-}
-
-unsafe extern "C" {
-    /// The SDK's own entry. It makes this root the owner of callouts in it. Those of a stream would be lost with the
-    /// stream.
-    fn proxy_on_queue_ready(context: u32, queue: u32);
-}
-
-/// Lets the root flush. No state may be borrowed.
-pub(crate) fn flush(root: u32) {
-    unsafe { proxy_on_queue_ready(root, 0) };
+    // SAFETY: the host writes its results into memory that `lend` made for their size, and passes it on.
+    (call(&mut data, &mut size) == OK).then(|| unsafe { HostBytes::take(data, size) })
 }

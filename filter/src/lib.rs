@@ -1,8 +1,9 @@
 //! The filter: [`meshcache_proxy`] in Envoy, as a Proxy-Wasm module.
 //!
 //! Envoy runs the module in each of its worker threads. There, each configuration is a root context (`root`) and each
-//! request a stream context (`stream`). The thread's state (`worker_state`) has one driver for all listeners with the
-//! same coordinators, and is the driver's host; `host` has Envoy's functions. `trap` replies to paused requests before
+//! request a stream context (`stream`), which `exports` finds. The thread's state (`worker_state`) has one driver for all listeners with the
+//! same coordinators, and is the driver's host; `host` has Envoy's functions, `memory` what they
+//! write into. `trap` replies to paused requests before
 //! the module traps. All of it exists only in the Wasm build; natively the crate is empty.
 #![cfg_attr(
     not(test),
@@ -16,7 +17,11 @@
 )]
 
 #[cfg(target_family = "wasm")]
+mod exports;
+#[cfg(target_family = "wasm")]
 mod host;
+#[cfg(target_family = "wasm")]
+mod memory;
 #[cfg(target_family = "wasm")]
 mod root;
 #[cfg(target_family = "wasm")]

@@ -1,7 +1,9 @@
 //! One request's callbacks: they read its head, carry out what the driver decides, and edit its response.
 
 use crate::{
-    host::{self, Map},
+    host::{self, Action, Map},
+    memory::HostBytes,
+    root::{Configured, Root},
     worker_state::{EnvoyHost, WorkerState},
 };
 use meshcache_protocol::{
@@ -9,74 +11,58 @@ use meshcache_protocol::{
     wire::{PREFIX, header},
 };
 use meshcache_proxy::{
+    driver,
     http::{head::RequestHead, header_map::HeaderMap},
-    request::arrival::{Arrival, Facts},
-    state::{
-        listener_config::{ListenerConfig, Side},
-        snapshot::Snapshot,
+    request::{
+        arrival::{Arrival, Facts},
+        context::Context,
     },
+    state::{listener_config::Side, snapshot::Snapshot},
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
-use proxy_wasm::{
-    traits::{Context, HttpContext},
-    types::Action,
-};
-use std::{
-    cell::{OnceCell, RefCell},
-    rc::Rc,
-};
+use std::{cell::OnceCell, rc::Rc};
 
 /// One request.
 pub(crate) struct StreamContext {
     stream: Stream,
-    root: u32,
-    /// `None`: the configuration is wrong, and every request passes.
-    worker: Option<Rc<RefCell<WorkerState>>>,
-    listener: Rc<RefCell<ListenerConfig>>,
-    identity: Option<Rc<str>>,
+    root: Rc<Root>,
 }
 
 impl StreamContext {
-    pub(crate) fn new(
-        id: u32,
-        root: u32,
-        worker: Option<Rc<RefCell<WorkerState>>>,
-        listener: Rc<RefCell<ListenerConfig>>,
-        identity: Option<Rc<str>>,
-    ) -> Self {
-        Self { stream: Stream::new(id), root, worker, listener, identity }
+    pub(crate) fn new(id: u32, root: Rc<Root>) -> Self {
+        Self { stream: Stream::new(id), root }
     }
 
     /// Takes the head of the request. Returns `None` if it goes on.
-    fn request_head(&mut self, is_whole: bool) -> Option<Action> {
-        let worker = self.worker.clone()?;
+    pub(crate) fn request_head(&mut self, is_whole: bool) -> Option<Action> {
+        let Configured { listener, identity, state, worker, .. } = self.root.configured()?;
         let map = host::header_map(Map::Request)?;
         let head = RequestHead::read(&map)?;
         #[cfg(feature = "trap")]
         crate::trap::trap(&head);
-        let mut listener = self.listener.try_borrow_mut().ok()?;
-        let mut state = worker.try_borrow_mut().ok()?;
-        let WorkerState { driver, envoy } = &mut *state;
         if head.control.any {
-            if driver.worker.snapshot().is_some_and(|snapshot| leads_to_a_coordinator(snapshot)) {
+            if state.snapshot().is_some_and(|snapshot| leads_to_a_coordinator(&snapshot)) {
                 return None;
             }
             remove_own_headers(Map::Request, &map);
         }
-        let facts = EnvoyFacts { identity: self.identity.as_deref() };
+        let facts = EnvoyFacts { identity: identity.as_deref() };
         let id = self.stream.id;
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
-        let mut host = EnvoyHost::new(self.root, "", envoy);
-        driver.request(&mut host, &mut self.stream, &mut listener, arrival, &facts, host::now());
-        if self.waits() && !envoy.pause(id) {
+        let context = Context { state, thread: 0, now: host::now() };
+        let mut borrowed = worker.try_borrow_mut().ok()?;
+        let WorkerState { driver, envoy } = &mut *borrowed;
+        let mut host = EnvoyHost::new(self.root.id(), "", envoy);
+        driver::request(context, &mut host, &mut self.stream, listener, arrival, &facts, || &mut *driver);
+        if matches!(self.stream.state, StreamState::Waits) && !envoy.pause(id) {
             driver.leave(id);
             self.stream.state = StreamState::refused();
         }
         if driver.has_callouts() {
             envoy.current = id;
-            drop((listener, state));
+            drop(borrowed);
             // A lookup that cannot be sent at all ends in there.
-            host::flush(self.root);
+            self.root.flush();
             host::act_for(id);
             worker.try_borrow_mut().ok()?.envoy.current = 0;
             self.take_settled();
@@ -85,32 +71,20 @@ impl StreamContext {
     }
 
     /// Takes the head of the response.
-    fn response_head(&mut self, is_whole: bool) -> Option<Action> {
+    pub(crate) fn response_head(&mut self, is_whole: bool) -> Option<Action> {
         self.take_settled();
         if self.stream.ignores_response() {
             return None;
         }
-        let (worker, listener) = (self.worker.clone()?, self.listener.clone());
         let map = OnceCell::new();
         let read_map = || map.get_or_init(|| host::header_map(Map::Response)).as_deref();
-        let fields = || Some(HeaderMap::parse(read_map()?)?.collect::<Vec<Field<'_>>>());
-        let (edit, has_invalidations) = {
-            let listener = listener.try_borrow().ok()?;
-            let mut state = worker.try_borrow_mut().ok()?;
-            let WorkerState { driver, envoy } = &mut *state;
-            let (mut host, worker) = (EnvoyHost::new(self.root, "", envoy), &mut driver.worker);
-            let time = || Time { now: host::now(), wall: host::wall() };
-            let was_unsafe = self.stream.is_unsafe();
-            let edit = self.stream.response_head(worker, &mut host, &listener, &fields, &time);
-            if is_whole && self.stream.is_hashed() {
-                self.stream.response_body(worker, b"", true, host::now());
+        let edit = match self.stream.response_alone() {
+            Some(edit) => edit,
+            None => {
+                let fields = || Some(HeaderMap::parse(read_map()?)?.collect::<Vec<Field<'_>>>());
+                self.response_with_worker(is_whole, &fields)?
             }
-            (edit, was_unsafe && !worker.invalidations.is_idle())
         };
-        if has_invalidations {
-            host::flush(self.root);
-            host::act_for(self.stream.id);
-        }
         match edit {
             ResponseEdit::None => {}
             ResponseEdit::Replaced => return Some(Action::Pause),
@@ -129,64 +103,66 @@ impl StreamContext {
         None
     }
 
+    fn response_with_worker<'f>(
+        &mut self,
+        is_whole: bool,
+        fields: &dyn Fn() -> Option<Vec<Field<'f>>>,
+    ) -> Option<ResponseEdit> {
+        let Configured { listener, worker, .. } = self.root.configured()?;
+        let was_unsafe = self.stream.is_unsafe();
+        let (edit, is_idle) = {
+            let mut borrowed = worker.try_borrow_mut().ok()?;
+            let WorkerState { driver, envoy } = &mut *borrowed;
+            let (mut host, worker) = (EnvoyHost::new(self.root.id(), "", envoy), &mut driver.worker);
+            let time = || Time { now: host::now(), wall: host::wall() };
+            let edit = self.stream.response_head(worker, &mut host, listener, fields, &time);
+            if is_whole && self.stream.is_hashed() {
+                self.stream.response_body(worker, b"", true, host::now());
+            }
+            (edit, worker.invalidations.is_idle())
+        };
+        if was_unsafe && !is_idle {
+            self.root.flush();
+            host::act_for(self.stream.id);
+        }
+        Some(edit)
+    }
+
     /// Takes a piece of the response's body.
-    fn response_body(&mut self, piece: &[u8], is_last: bool) {
-        if self.stream.is_hashed()
-            && let Some(worker) = &self.worker
-            && let Ok(mut state) = worker.try_borrow_mut()
+    pub(crate) fn response_body(&mut self, piece: &[u8], is_last: bool) {
+        if self.is_hashed()
+            && let Some(Configured { worker, .. }) = self.root.configured()
+            && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            self.stream.response_body(&mut state.driver.worker, piece, is_last, host::now());
+            self.stream.response_body(&mut worker.driver.worker, piece, is_last, host::now());
         }
     }
 
-    fn waits(&self) -> bool {
-        matches!(self.stream.state, StreamState::Waits)
+    /// Returns whether the body of the response is to be read.
+    pub(crate) fn is_hashed(&self) -> bool {
+        self.stream.is_hashed()
+    }
+
+    /// Ends the request, whose client may have left while it waited.
+    pub(crate) fn leave(&mut self) {
+        if matches!(self.stream.state, StreamState::Waits)
+            && let Some(Configured { worker, .. }) = self.root.configured()
+            && let Ok(mut worker) = worker.try_borrow_mut()
+        {
+            worker.driver.leave(self.stream.id);
+            worker.envoy.unpause(self.stream.id);
+        }
     }
 
     /// Takes what has become of a stream that waited.
     fn take_settled(&mut self) {
-        if self.waits()
-            && let Some(worker) = &self.worker
-            && let Ok(mut state) = worker.try_borrow_mut()
-            && let Some(settled) = state.driver.take_settled(self.stream.id)
+        if matches!(self.stream.state, StreamState::Waits)
+            && let Some(Configured { worker, .. }) = self.root.configured()
+            && let Ok(mut worker) = worker.try_borrow_mut()
+            && let Some(settled) = worker.driver.take_settled(self.stream.id)
         {
             self.stream.state = settled;
         }
-    }
-}
-
-impl Context for StreamContext {
-    fn on_done(&mut self) -> bool {
-        if self.waits()
-            && let Some(worker) = &self.worker
-            && let Ok(mut state) = worker.try_borrow_mut()
-        {
-            state.driver.leave(self.stream.id);
-            state.envoy.unpause(self.stream.id);
-        }
-        true
-    }
-}
-
-impl HttpContext for StreamContext {
-    fn on_http_request_headers(&mut self, _: usize, is_whole: bool) -> Action {
-        self.request_head(is_whole).unwrap_or(Action::Continue)
-    }
-
-    fn on_http_response_headers(&mut self, _: usize, is_whole: bool) -> Action {
-        self.response_head(is_whole).unwrap_or(Action::Continue)
-    }
-
-    fn on_http_response_body(&mut self, _: usize, is_last: bool) -> Action {
-        if self.stream.is_hashed() {
-            self.response_body(&host::buffer(host::Buffer::ResponseBody), is_last);
-        }
-        Action::Continue
-    }
-
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.response_body(b"", true);
-        Action::Continue
     }
 }
 
@@ -205,6 +181,11 @@ fn remove_own_headers(which: Map, map: &[u8]) {
 fn leads_to_a_coordinator(snapshot: &Snapshot) -> bool {
     host::text_property("destination\0address")
         .is_some_and(|address| snapshot.ring.peers().iter().any(|peer| peer.data == address || peer.peer == address))
+}
+
+/// The cluster of the request's route. The second name is that of older Envoys.
+fn cluster() -> Option<HostBytes> {
+    host::property("xds\0cluster_name").or_else(|| host::property("cluster_name")).filter(|name| !name.is_empty())
 }
 
 /// Envoy's knowledge of the request.
@@ -234,12 +215,16 @@ impl Facts for EnvoyFacts<'_> {
         host::property("metadata\0filter_metadata\0envoy.filters.http.jwt_authn").is_some_and(|value| !value.is_empty())
     }
 
+    fn is_routed(&self) -> bool {
+        cluster().is_some()
+    }
+
     /// Envoy has chosen the route before its first filter. The second name is that of older Envoys.
     fn cluster(&self) -> Option<Vec<u8>> {
-        host::property("xds\0cluster_name").or_else(|| host::property("cluster_name")).filter(|name| !name.is_empty())
+        cluster().map(HostBytes::into_vec)
     }
 
     fn route(&self) -> Option<Vec<u8>> {
-        host::property("xds\0route_name").or_else(|| host::property("route_name"))
+        host::property("xds\0route_name").or_else(|| host::property("route_name")).map(HostBytes::into_vec)
     }
 }

@@ -52,7 +52,7 @@ fn refuse_all() {
     }
 }
 
-/// Sets the panic hook. To be called after the SDK has set its own.
+/// Sets the panic hook.
 pub(crate) fn on_panic() {
     std::panic::set_hook(Box::new(|info| {
         refuse_all();

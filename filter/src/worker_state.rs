@@ -11,10 +11,9 @@ use meshcache_proxy::{
     host::{CallError, Carrier, Host, Level},
     http::Headers,
     request::reply::Reply,
-    state::{counters, shared_data::SharedData},
+    state::{counters, hot_state::HotState, shared_data::SharedData},
 };
-use proxy_wasm::{hostcalls, types::Status};
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// One worker.
 pub(crate) struct WorkerState {
@@ -33,8 +32,11 @@ pub(crate) struct EnvoyState {
     gauges: [Option<u32>; counters::GAUGES.len()],
 }
 
+/// A cluster of coordinators, its worker, and what requests read without it.
+type Known = (String, Rc<RefCell<WorkerState>>, Arc<HotState>);
+
 thread_local! {
-    static WORKERS: RefCell<Vec<(String, Rc<RefCell<WorkerState>>)>> = const { RefCell::new(Vec::new()) };
+    static WORKERS: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
 impl EnvoyState {
@@ -70,14 +72,8 @@ impl<'a> EnvoyHost<'a> {
 
 impl Host for EnvoyHost<'_> {
     fn call(&mut self, _: Carrier, headers: &Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, CallError> {
-        let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         host::act_for(self.root);
-        hostcalls::dispatch_http_call(self.cluster, headers, body, Vec::new(), Duration::from_millis(timeout)).map_err(
-            |status| match status {
-                Status::BadArgument => CallError::NoCluster,
-                _ => CallError::Refused,
-            },
-        )
+        host::call(self.cluster, headers, body.unwrap_or_default(), timeout)
     }
 
     fn select(&mut self, stream: u32) -> bool {
@@ -117,19 +113,19 @@ impl Host for EnvoyHost<'_> {
     }
 }
 
-/// Returns this thread's state for the coordinators in this cluster.
-pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> Rc<RefCell<WorkerState>> {
+/// Returns this thread's state for the coordinators in this cluster: the worker, and what requests read without it.
+pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> (Rc<RefCell<WorkerState>>, Arc<HotState>) {
     WORKERS.with_borrow_mut(|workers| {
-        if let Some((_, state)) = workers.iter().find(|(other, _)| other == cluster) {
-            if let Ok(mut state) = state.try_borrow_mut() {
-                state.driver.worker.hot.resize(hot_bytes);
-            }
-            return state.clone();
+        if let Some((_, worker, state)) = workers.iter().find(|(other, ..)| other == cluster) {
+            state.hot.resize(hot_bytes);
+            return (worker.clone(), state.clone());
         }
         let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
         let number = host::nanoseconds() ^ (Rc::as_ptr(&Rc::new(0)) as usize as u64);
-        let state = Rc::new(RefCell::new(WorkerState {
-            driver: Driver::new(number, &proxy, cluster, hot_bytes),
+        let driver = Driver::new(number, &proxy, cluster, hot_bytes);
+        let state = driver.worker.state.clone();
+        let worker = Rc::new(RefCell::new(WorkerState {
+            driver,
             envoy: EnvoyState {
                 current: 0,
                 selected: 0,
@@ -138,8 +134,8 @@ pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> Rc<RefCell<Worker
                 gauges: counters::GAUGES.map(|name| host::metric(Kind::Gauge, name)),
             },
         }));
-        workers.push((cluster.to_owned(), state.clone()));
-        state
+        workers.push((cluster.to_owned(), worker.clone(), state.clone()));
+        (worker, state)
     })
 }
 

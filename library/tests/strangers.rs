@@ -34,6 +34,10 @@ axum = {{ version = "0.8", default-features = false, features = ["http1", "http2
 tokio = {{ version = "1", features = ["macros", "net", "rt-multi-thread", "signal"] }}
 
 [workspace]
+
+# As in the workspace: else not one dependency could be used again.
+[profile.dev]
+debug = "line-tables-only"
 "#,
         library.display()
     );

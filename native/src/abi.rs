@@ -10,8 +10,10 @@ use std::{
     ptr::{NonNull, null, null_mut},
 };
 
-/// The version of the interface that this file was written for. Envoy warns of another one and loads the module.
-pub(crate) const VERSION: &CStr = c"v0.2.0";
+/// Returns the version of the interface, as this Envoy has it: it would warn of another one.
+pub(crate) fn version() -> &'static CStr {
+    if is_since_1_40() { c"v0.2.0" } else { c"v0.1.0" }
+}
 
 /// An object of Envoy's, or one of ours in Envoy's hands.
 pub(crate) type Object = *mut c_void;
@@ -165,6 +167,7 @@ macro_rules! functions {
 
 functions! {
     since 1.38 {
+        concurrency = c"envoy_dynamic_module_callback_get_concurrency"() -> u32;
         log = c"envoy_dynamic_module_callback_log"(level: u32, line: Buffer);
         headers_size = c"envoy_dynamic_module_callback_http_get_headers_size"(filter: Object, map: u32) -> usize;
         headers = c"envoy_dynamic_module_callback_http_get_headers"(filter: Object, map: u32, to: *mut Header) -> bool;
@@ -174,7 +177,6 @@ functions! {
         send_headers = c"envoy_dynamic_module_callback_http_send_response_headers"(filter: Object, headers: *const Header, size: usize, is_last: bool);
         send_data = c"envoy_dynamic_module_callback_http_send_response_data"(filter: Object, data: Buffer, is_last: bool);
         start_call = c"envoy_dynamic_module_callback_http_filter_start_http_stream"(filter: Object, id: *mut u64, cluster: Buffer, headers: *const Header, size: usize, body: Buffer, is_last: bool, timeout: u64) -> u32;
-        reset_call = c"envoy_dynamic_module_callback_http_filter_reset_http_stream"(filter: Object, id: u64);
         reset_stream = c"envoy_dynamic_module_callback_http_filter_reset_stream"(filter: Object, reason: u32, details: Buffer);
         continue_decoding = c"envoy_dynamic_module_callback_http_filter_continue_decoding"(filter: Object);
         body_chunks_size = c"envoy_dynamic_module_callback_http_get_body_chunks_size"(filter: Object, body: u32) -> usize;

@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{self, Buffer, CONTINUE, Header, Object},
-    envoy::{self, Filter, ListenerRef},
+    envoy::{self, Filter, Kept},
     listener::Listener,
     panics::{self, guard},
     stream::StreamContext,
@@ -48,7 +48,7 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
     match guard(envoy::load) {
         Some(Ok(())) => {
             panics::log_panics();
-            abi::VERSION.as_ptr()
+            abi::version().as_ptr()
         }
         Some(Err(missing)) => {
             eprintln!("meshcache: this Envoy has no {missing}; the module is for Envoy 1.38 and later");
@@ -102,7 +102,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(listener: Own, filter: Object) -> Own {
     // SAFETY: `destroy` ends the use of the filter, and the configuration outlives its streams.
-    let stream = unsafe { StreamContext::new(Filter::new(filter), ListenerRef::new(listener.cast())) };
+    let stream = unsafe { StreamContext::new(Filter::new(filter), Kept::new(listener.cast())) };
     Rc::into_raw(Rc::new(stream)).cast()
 }
 
@@ -168,10 +168,10 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
     id: u64,
     headers: *const Header,
     size: usize,
-    _: bool,
+    is_last: bool,
 ) {
     // SAFETY: see above; Envoy keeps the list until the hook returns.
-    unsafe { hook(stream, (), |stream| stream.call_head(id, fields(headers, size))) }
+    unsafe { hook(stream, (), |stream| stream.call_head(id, fields(headers, size), is_last)) }
 }
 
 #[unsafe(no_mangle)]
@@ -225,13 +225,4 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_
     _: Object,
     _: Own,
 ) {
-}
-
-/// Panics if the request asks for it.
-#[cfg(feature = "trap")]
-#[allow(clippy::panic)]
-pub(crate) fn trap(head: &meshcache_proxy::http::head::RequestHead<'_>) {
-    if head.fields().contains(&(b"x-trap", b"panic")) {
-        panic!("a test wished so");
-    }
 }

@@ -10,57 +10,33 @@ use std::{cell::OnceCell, env};
 /// Where jwt_authn leaves its result, if it is configured to, as by Istio.
 const VERIFIED: &str = "envoy.filters.http.jwt_authn";
 
-/// The knowledge of one request. Each fact is asked for once.
+/// The knowledge of one request. What may be asked for twice is asked for once.
 pub(crate) struct EnvoyFacts<'a> {
     filter: &'a Filter,
     identity: Option<&'a str>,
     /// The side of the listener, where Envoy does not tell it.
     side: Option<Side>,
-    known_side: OnceCell<Side>,
-    peer: OnceCell<Option<String>>,
     verified: OnceCell<bool>,
-    cluster: OnceCell<Option<Vec<u8>>>,
-    route: OnceCell<Option<Vec<u8>>>,
 }
 
 impl<'a> EnvoyFacts<'a> {
     /// `side`: the configured side, where Envoy does not tell it.
     pub(crate) fn new(filter: &'a Filter, identity: Option<&'a str>, side: Option<Side>) -> Self {
-        Self {
-            filter,
-            identity,
-            side,
-            known_side: OnceCell::new(),
-            peer: OnceCell::new(),
-            verified: OnceCell::new(),
-            cluster: OnceCell::new(),
-            route: OnceCell::new(),
-        }
-    }
-
-    /// Asks for all, before a lock is taken.
-    pub(crate) fn read(&self) {
-        self.caller(self.side());
-        self.verified();
-        self.cluster();
-        self.route();
+        Self { filter, identity, side, verified: OnceCell::new() }
     }
 }
 
 impl Facts for EnvoyFacts<'_> {
     fn side(&self) -> Side {
-        *self.known_side.get_or_init(|| {
-            self.side.unwrap_or_else(|| match self.filter.number(Attribute::ListenerDirection) {
-                Some(0 | 2) => Side::Outbound,
-                _ => Side::Inbound,
-            })
+        self.side.unwrap_or_else(|| match self.filter.number(Attribute::ListenerDirection) {
+            Some(0 | 2) => Side::Outbound,
+            _ => Side::Inbound,
         })
     }
 
     fn caller(&self, side: Side) -> Option<String> {
-        let read = || self.filter.text(Attribute::UriSanPeerCertificate).and_then(|text| String::from_utf8(text).ok());
         match side {
-            Side::Inbound => self.peer.get_or_init(read).clone(),
+            Side::Inbound => String::from_utf8(self.filter.text(Attribute::UriSanPeerCertificate)?).ok(),
             Side::Outbound => self.identity.map(str::to_owned),
         }
     }
@@ -71,11 +47,11 @@ impl Facts for EnvoyFacts<'_> {
 
     /// Envoy has chosen the route before its first filter.
     fn cluster(&self) -> Option<Vec<u8>> {
-        self.cluster.get_or_init(|| self.filter.cluster()).clone()
+        self.filter.cluster()
     }
 
     fn route(&self) -> Option<Vec<u8>> {
-        self.route.get_or_init(|| self.filter.text(Attribute::RouteName)).clone()
+        self.filter.text(Attribute::RouteName)
     }
 }
 

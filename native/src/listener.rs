@@ -16,7 +16,10 @@ use meshcache_proxy::{
     driver::CallResponse,
     host::Level,
     http::header_map::HeaderMap,
-    state::listener_config::{ListenerConfig, Side},
+    state::{
+        counters,
+        listener_config::{ListenerConfig, Side},
+    },
 };
 use parking_lot::Mutex;
 use std::{
@@ -32,7 +35,7 @@ pub(crate) struct Listener {
     envoy: EnvoyConfig,
     /// `None`: the configuration is wrong, and every request passes.
     pub(crate) process: Option<&'static Process>,
-    pub(crate) config: Mutex<ListenerConfig>,
+    pub(crate) config: ListenerConfig,
     /// The proxy's own identity.
     pub(crate) identity: Option<String>,
     /// The configured side, where Envoy does not tell it.
@@ -56,7 +59,7 @@ impl Listener {
             number: NUMBERS.fetch_add(1, Relaxed),
             envoy,
             process: None,
-            config: Mutex::new(ListenerConfig::new(None, None, None)),
+            config: ListenerConfig::new(None, None, None),
             identity: facts::identity(),
             side: None,
             metrics: Metrics::default(),
@@ -80,8 +83,7 @@ impl Listener {
         if !abi::is_since_1_40() {
             self.side = config.side;
         }
-        *self.config.get_mut() =
-            ListenerConfig::new(config.groups, config.side, facts::namespace()).with_routes(config.routes);
+        self.config = ListenerConfig::new(config.groups, config.side, facts::namespace()).with_routes(config.routes);
         let process = Process::of(&config.cluster, usize::try_from(config.hot_bytes.0).unwrap_or(usize::MAX));
         if let Some(scheduler) = self.envoy.scheduler() {
             process.add_config(self.number, scheduler);
@@ -146,10 +148,11 @@ impl Listener {
 
     fn record(&self, mut tasks: Tasks) {
         self.metrics.record(&self.envoy, &mut tasks);
-        if !tasks.counts.is_empty() || !tasks.gauges.is_empty() {
+        if !tasks.counts.is_empty() || !tasks.gauges.is_empty() || !tasks.groups.is_empty() {
             let mut all = self.unrecorded.lock();
             all.counts.append(&mut tasks.counts);
             all.gauges = tasks.gauges;
+            counters::merge(&mut all.groups, &tasks.groups);
             self.has_unrecorded.store(true, Relaxed);
         }
     }

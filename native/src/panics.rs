@@ -72,6 +72,15 @@ pub(crate) fn log_panics() {
     }));
 }
 
+/// Panics if the request asks for it.
+#[cfg(feature = "trap")]
+#[allow(clippy::panic)]
+pub(crate) fn trap(head: &meshcache_proxy::http::head::RequestHead<'_>) {
+    if head.fields().contains(&(b"x-trap", b"panic")) {
+        panic!("a test wished so");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

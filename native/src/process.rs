@@ -9,12 +9,14 @@ use crate::{
 use meshcache_proxy::{
     driver::{Driver, TICK},
     host::CallError,
+    state::hot_state::HotState,
 };
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
+    cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -31,17 +33,39 @@ pub(crate) mod event {
 }
 
 static PROCESSES: Mutex<Vec<&'static Process>> = Mutex::new(Vec::new());
-/// The last number that was given to a stream.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// The numbers of streams that a thread takes at a time.
+const NUMBERS: u32 = 1024;
 static STREAMS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// The thread's number, from 0.
+    static THREAD: usize = THREADS.fetch_add(1, Relaxed);
+    /// The last number that the thread gave to a stream, and how many it may still give.
+    static STREAM: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// Returns the number of this thread, from 0.
+pub(crate) fn thread() -> usize {
+    THREAD.with(|thread| *thread)
+}
 
 /// Returns a number for a stream.
 pub(crate) fn next_stream() -> u32 {
-    STREAMS.fetch_add(1, Relaxed).wrapping_add(1)
+    let (last, left) = STREAM.get();
+    let next = match left.checked_sub(1) {
+        Some(left) => (last.wrapping_add(1), left),
+        None => (STREAMS.fetch_add(NUMBERS, Relaxed), NUMBERS.saturating_sub(1)),
+    };
+    STREAM.set(next);
+    next.0
 }
 
 /// The state for one cluster.
 pub(crate) struct Process {
     pub(crate) cluster: String,
+    /// What hot hits and passes need: no lock of ours.
+    pub(crate) hot: Arc<HotState>,
     locked: Mutex<Locked>,
     /// The schedulers of the configurations that are there, by their numbers. The first one ticks.
     configs: Mutex<Vec<(u64, Scheduler)>>,
@@ -50,9 +74,10 @@ pub(crate) struct Process {
     ticker: Ticker,
 }
 
-struct Locked {
-    driver: Driver,
-    host: HostState,
+/// The state behind the lock.
+pub(crate) struct Locked {
+    pub(crate) driver: Driver,
+    pub(crate) host: HostState,
 }
 
 /// The thread that has the main thread tick.
@@ -74,12 +99,14 @@ impl Process {
     pub(crate) fn of(cluster: &str, hot_bytes: usize) -> &'static Self {
         let mut all = PROCESSES.lock();
         if let Some(process) = all.iter().find(|process| process.cluster == cluster) {
-            process.locked.lock().driver.worker.hot.resize(hot_bytes);
+            process.hot.hot.resize(hot_bytes);
             return process;
         }
-        let driver = Driver::new(clock::random(), &crate::facts::proxy_name(), cluster, hot_bytes);
+        let hot = Arc::new(HotState::new(hot_bytes, envoy::worker_threads()));
+        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming();
         let process: &'static Self = Box::leak(Box::new(Self {
             cluster: cluster.to_owned(),
+            hot,
             locked: Mutex::new(Locked { driver, host: HostState::default() }),
             configs: Mutex::default(),
             calls: Mutex::default(),
@@ -111,26 +138,34 @@ impl Process {
         self.configs.lock().retain(|(other, _)| *other != number);
     }
 
-    /// Runs the driver, and then what it wants done. `current`: the stream whose hook runs, which looks into its mailbox
-    /// itself. Returns the counters and gauges that changed.
+    /// Takes the lock. A call of [`Process::unlock`] has to follow.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock()
+    }
+
+    /// Has what is due recorded, gives the lock back, and then hands it out. `current`: the stream whose hook runs, which
+    /// looks into its mailbox itself.
+    pub(crate) fn unlock(&self, mut locked: MutexGuard<'_, Locked>, tasks: &mut Tasks, current: Option<u32>) {
+        let Locked { driver, host } = &mut *locked;
+        let mut recorder = Recorder::new(host, tasks);
+        let period = driver.flush(&mut recorder, usize::MAX, clock::now());
+        recorder.settle(driver);
+        drop(locked);
+        self.carry_out(tasks, current);
+        self.ticker.set_period(period);
+    }
+
+    /// Runs the driver, and then what it wants done. `current`: as in [`Process::unlock`].
     pub(crate) fn drive<T>(
         &self,
         current: Option<u32>,
         act: impl FnOnce(&mut Driver, &mut Recorder<'_>) -> T,
     ) -> (T, Tasks) {
         let mut tasks = Tasks::default();
-        let (result, period) = {
-            let Locked { driver, host } = &mut *self.locked.lock();
-            let mut recorder = Recorder::new(host, &mut tasks);
-            let result = act(driver, &mut recorder);
-            // The reply of a request that was decided is not one of those that waited.
-            let reply = recorder.tasks.reply.take();
-            let period = driver.flush(&mut recorder, usize::MAX, clock::now());
-            tasks.reply = reply;
-            (result, period)
-        };
-        self.carry_out(&mut tasks, current);
-        self.ticker.set_period(period);
+        let mut locked = self.lock();
+        let Locked { driver, host } = &mut *locked;
+        let result = act(driver, &mut Recorder::new(host, &mut tasks));
+        self.unlock(locked, &mut tasks, current);
         (result, tasks)
     }
 
@@ -165,17 +200,12 @@ impl Process {
         std::mem::take(&mut *self.calls.lock())
     }
 
-    /// Notes a stream that may wait.
-    pub(crate) fn add_slot(host: &mut HostState, slot: &Arc<Slot>) {
-        host.slots.insert(slot.stream, slot.clone());
-    }
-
     /// Ends a stream that waits, or that carried these callouts.
     pub(crate) fn leave(&self, slot: &Slot, calls: &[u32]) {
         let left = slot.close();
         let unsent = left.iter().filter_map(|task| match task {
             Task::Call(call) => Some(call.token),
-            Task::Settle(..) => None,
+            Task::Stream | Task::Settle(..) => None,
         });
         let tokens: Vec<u32> = calls.iter().copied().chain(unsent).collect();
         self.drive(Some(slot.stream), |driver, host| {
@@ -197,7 +227,13 @@ impl Process {
     /// Ticks. Returns the counters and gauges that changed.
     pub(crate) fn tick(&self) -> Tasks {
         self.ticker.is_pending.store(false, Relaxed);
-        self.drive(None, |driver, host| driver.tick(host, clock::moment(), clock::wall())).1
+        let tick = |driver: &mut Driver, host: &mut Recorder<'_>| {
+            let at = clock::moment();
+            let late = host.state.slots.values().filter(|slot| slot.take_late(at.now));
+            host.tasks.of_streams.extend(late.map(|slot| (slot.clone(), Task::Stream)));
+            driver.tick(host, at, clock::wall());
+        };
+        self.drive(None, tick).1
     }
 
     fn tick_forever(&self) {

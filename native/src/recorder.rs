@@ -1,18 +1,23 @@
 //! The driver's host: it records what is to be done, since the driver runs under a lock.
 
 use crate::{
+    envoy::{self, Filter},
     reply::{OwnedReply, Parts},
     wake::{OutgoingCall, Slot, Task},
 };
 use meshcache_protocol::Field;
 use meshcache_proxy::{
+    driver::Driver,
     host::{CallError, Carrier, Host, Level},
     http::{Headers, header_map},
     request::reply::Reply,
-    state::shared_data::{InProcessData, SharedData},
+    state::{
+        counters::{self, GroupCounts},
+        shared_data::{InProcessData, SharedData},
+    },
     stream::StreamState,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::Cell, collections::HashMap, sync::Arc};
 
 /// What the driver wants done.
 #[derive(Default)]
@@ -23,6 +28,8 @@ pub(crate) struct Tasks {
     pub(crate) calls: Vec<OutgoingCall>,
     /// Counters, by their index among `state::counters::metric_names`, and what is added.
     pub(crate) counts: Vec<(usize, u64)>,
+    /// Requests by group and outcome.
+    pub(crate) groups: GroupCounts,
     /// Gauges, by their index among `state::counters::GAUGES`, and their values.
     pub(crate) gauges: Vec<(usize, u64)>,
     pub(crate) log: Vec<(Level, String)>,
@@ -43,11 +50,25 @@ pub(crate) struct Recorder<'a> {
     pub(crate) state: &'a mut HostState,
     pub(crate) tasks: &'a mut Tasks,
     selected: Option<Arc<Slot>>,
+    /// The streams that wait no longer, with their replies.
+    settled: Vec<(Arc<Slot>, Option<OwnedReply>)>,
 }
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(state: &'a mut HostState, tasks: &'a mut Tasks) -> Self {
-        Self { state, tasks, selected: None }
+        Self { state, tasks, selected: None, settled: Vec::new() }
+    }
+
+    /// Hands the streams that wait no longer their new states.
+    pub(crate) fn settle(self, driver: &mut Driver) {
+        for (slot, mut reply) in self.settled {
+            self.state.slots.remove(&slot.stream);
+            let state = driver.take_settled(slot.stream).unwrap_or_default();
+            if let (Some(reply), StreamState::Replied(restore)) = (&mut reply, &state) {
+                reply.restore(restore);
+            }
+            self.tasks.of_streams.push((slot, Task::Settle(state, reply)));
+        }
     }
 }
 
@@ -80,18 +101,16 @@ impl Host for Recorder<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
-        self.tasks.reply = Some(Parts::of(reply).to_owned());
+        let reply = Parts::of(reply).to_owned();
+        match self.selected.take() {
+            Some(slot) => self.settled.push((slot, Some(reply))),
+            None => self.tasks.reply = Some(reply),
+        }
         true
     }
 
-    fn resume(&mut self) {}
-
-    fn settle(&mut self, state: StreamState) -> Option<StreamState> {
-        let slot = self.selected.take()?;
-        self.state.slots.remove(&slot.stream);
-        let reply = self.tasks.reply.take();
-        self.tasks.of_streams.push((slot, Task::Settle(state, reply)));
-        None
+    fn resume(&mut self) {
+        self.settled.extend(self.selected.take().map(|slot| (slot, None)));
     }
 
     fn shared_data(&mut self) -> &mut dyn SharedData {
@@ -102,12 +121,55 @@ impl Host for Recorder<'_> {
         self.tasks.counts.push((counter, n));
     }
 
+    fn add_to_groups(&mut self, counts: &GroupCounts) {
+        counters::merge(&mut self.tasks.groups, counts);
+    }
+
     fn set_gauge(&mut self, gauge: usize, value: u64) {
         self.tasks.gauges.push((gauge, value));
     }
 
     fn log(&mut self, level: Level, line: &str) {
         self.tasks.log.push((level, line.to_owned()));
+    }
+}
+
+/// The host of a request that is being decided: what is given at once is given without a lock.
+pub(crate) struct DirectHost<'a> {
+    pub(crate) filter: &'a Filter,
+    pub(crate) to_head: bool,
+    /// Set before the reply is sent.
+    pub(crate) replies: &'a Cell<bool>,
+    pub(crate) none: InProcessData,
+}
+
+impl Host for DirectHost<'_> {
+    fn call(&mut self, _: Carrier, _: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
+        Err(CallError::Refused)
+    }
+
+    fn select(&mut self, _: u32) -> bool {
+        false
+    }
+
+    fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        self.replies.set(true);
+        Parts::of(reply).send(self.filter, self.to_head);
+        true
+    }
+
+    fn resume(&mut self) {}
+
+    fn shared_data(&mut self) -> &mut dyn SharedData {
+        &mut self.none
+    }
+
+    fn add_to_counter(&mut self, _: usize, _: u64) {}
+
+    fn set_gauge(&mut self, _: usize, _: u64) {}
+
+    fn log(&mut self, level: Level, line: &str) {
+        envoy::log(level, line);
     }
 }
 

@@ -23,8 +23,7 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(crate) fn of(reply: &'a Reply<'_>) -> Self {
-        let length = reply.restore.iter().find(|(name, _)| *name == "content-length").map(|(_, value)| &value[..]);
-        Self { status: reply.status, map: &reply.map, body: reply.body, length }
+        Self { status: reply.status, map: &reply.map, body: reply.body, length: None }
     }
 
     pub(crate) fn to_owned(&self) -> OwnedReply {
@@ -65,10 +64,28 @@ impl<'a> Parts<'a> {
 }
 
 impl OwnedReply {
+    /// Takes the content-length of a response to HEAD, which Envoy's own kind of reply would lose.
+    pub(crate) fn restore(&mut self, fields: &[(&'static str, Vec<u8>)]) {
+        let length = fields.iter().find(|(name, _)| *name == "content-length");
+        self.length = length.map(|(_, value)| value.clone());
+    }
+
     pub(crate) fn parts(&self) -> Parts<'_> {
         let Self { status, map, body, length } = self;
         Parts { status: *status, map, body, length: length.as_deref() }
     }
+}
+
+/// Sends the head of a reply whose body follows as it comes.
+pub(crate) fn send_head(filter: &Filter, status: u16, map: &[u8], length: Option<usize>) {
+    let (mut status_digits, mut digits) = ([0; 5], [0; 20]);
+    let mut fields = Fields::default();
+    fields.push(b":status", decimal(status.into(), &mut status_digits));
+    if let Some(length) = length {
+        fields.push(b"content-length", decimal(length as u64, &mut digits));
+    }
+    fields.extend(HeaderMap::parse(map).into_iter().flatten().filter(|(name, _)| !name.starts_with(b":")));
+    filter.send_head(&fields, false);
 }
 
 /// Writes a number's decimal digits.

@@ -3,12 +3,20 @@
 use crate::{envoy::Scheduler, reply::OwnedReply};
 use meshcache_proxy::stream::StreamState;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// How long an answer is held that is not whole, milliseconds.
+const MOST_HELD: u64 = 5;
 
 /// Something that a stream has to do, on its worker.
 pub(crate) enum Task {
     /// It sends a callout.
     Call(OutgoingCall),
+    /// It replies with the answer that is on its way, though its body is not whole.
+    Stream,
     /// It waits no longer.
     Settle(StreamState, Option<OwnedReply>),
 }
@@ -25,6 +33,8 @@ pub(crate) struct OutgoingCall {
 /// A stream that waits, or has waited.
 pub(crate) struct Slot {
     pub(crate) stream: u32,
+    /// Since when the head of an answer is held. 0: none.
+    held_since: AtomicU64,
     mailbox: Mutex<Mailbox>,
 }
 
@@ -38,11 +48,23 @@ struct Mailbox {
 
 impl Slot {
     pub(crate) fn new(stream: u32) -> Self {
-        Self { stream, mailbox: Mutex::default() }
+        Self { stream, held_since: AtomicU64::new(0), mailbox: Mutex::default() }
     }
 
     pub(crate) fn open(&self, scheduler: Option<Scheduler>) {
         self.mailbox.lock().scheduler = scheduler;
+    }
+
+    /// Notes that the head of an answer is held.
+    pub(crate) fn note_head(&self, now: u64) {
+        self.held_since.store(now, Relaxed);
+    }
+
+    /// Returns whether a head has been held for too long. Once for each.
+    pub(crate) fn take_late(&self, now: u64) -> bool {
+        let since = self.held_since.load(Relaxed);
+        let is_late = since > 0 && since.saturating_add(MOST_HELD) <= now;
+        is_late && self.held_since.swap(0, Relaxed) > 0
     }
 
     /// Hands a task over. Returns it if the stream is over. `wakes`: not in the stream's own hook.

@@ -3,33 +3,45 @@
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 const ROWS: usize = 4;
+/// The counters of one row in a block.
+const ROW: usize = 16;
 
 /// Four rows of small counters. All are halved after a number of records, so that keys that were popular once make
-/// room.
+/// room. The counters of a key are in one block, which is one line of a processor's cache.
 ///
-/// Threads may share it: a record that two of them write at once may count once.
+/// Threads may share it: a record that two of them write at once may count once. A key whose counters are full is read
+/// and not written, so that threads which ask for one key do not wait for each other's cache.
 pub struct FrequencySketch {
-    counters: Box<[AtomicU8]>,
-    width: usize,
+    blocks: Box<[Block]>,
     window: usize,
     records: AtomicUsize,
 }
 
+#[repr(align(64))]
+struct Block([[AtomicU8; ROW]; ROWS]);
+
 impl FrequencySketch {
-    /// Creates a sketch with `width` counters in each row, which are halved after `window` records.
+    /// Creates a sketch with about `width` counters in each row, which are halved after `window` records.
     pub fn new(width: usize, window: usize) -> Self {
-        let counters = (0..ROWS.saturating_mul(width)).map(|_| AtomicU8::new(0)).collect();
-        Self { counters, width, window, records: AtomicUsize::new(0) }
+        let block = |_| Block(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU8::new(0))));
+        let blocks = (0..width.div_ceil(ROW).max(1)).map(block).collect();
+        Self { blocks, window, records: AtomicUsize::new(0) }
     }
 
     /// Counts a key once more.
     pub fn record(&self, hash: u128) {
+        let mut is_full = true;
         for counter in self.counters_of(hash) {
-            counter.store(counter.load(Relaxed).saturating_add(1), Relaxed);
+            let count = counter.load(Relaxed);
+            if let Some(more) = count.checked_add(1) {
+                counter.store(more, Relaxed);
+                is_full = false;
+            }
         }
-        if self.records.fetch_add(1, Relaxed).saturating_add(1) == self.window {
+        if !is_full && self.records.fetch_add(1, Relaxed).saturating_add(1) == self.window {
             self.records.store(0, Relaxed);
-            self.counters.iter().for_each(|counter| counter.store(counter.load(Relaxed) / 2, Relaxed));
+            let all = self.blocks.iter().flat_map(|block| block.0.iter().flatten());
+            all.for_each(|counter| counter.store(counter.load(Relaxed) / 2, Relaxed));
         }
     }
 
@@ -38,12 +50,12 @@ impl FrequencySketch {
         self.counters_of(hash).map(|counter| counter.load(Relaxed)).min().unwrap_or(0)
     }
 
-    /// The key's counter in each row. Each row takes other bits of the hash.
+    /// The key's counter in each row of its block. Each row takes other bits of the hash.
     fn counters_of(&self, hash: u128) -> impl Iterator<Item = &AtomicU8> {
-        (0..ROWS).filter_map(move |row| {
-            let bits = (hash >> (row as u32).wrapping_mul(32)) as usize;
-            self.counters.get(row.saturating_mul(self.width).saturating_add(bits.checked_rem(self.width)?))
-        })
+        let at = (hash as usize).checked_rem(self.blocks.len()).unwrap_or(0);
+        let rows = self.blocks.get(at).map_or(&[][..], |block| &block.0);
+        let bits = (hash >> 64) as u64;
+        rows.iter().zip([0u32, 16, 32, 48]).filter_map(move |(row, shift)| row.get((bits >> shift) as usize % ROW))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     hash::Hash,
     request::{Cookie, Flags, REROUTING, Request},
 };
+use smallvec::SmallVec;
 use std::{borrow::Cow, fmt};
 
 /// The cache key. Requests with equal keys are for the same resource; GET and HEAD share a key.
@@ -33,43 +34,7 @@ impl Key {
     /// Makes the key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with
     /// `key.route`.
     pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
-        let (name, authority, path, query) =
-            (group.name(), authority(group, request), request.normal_path(), request.normal_query());
-        let query = group.query(query.as_deref());
-        let mark = if query.is_some() { "?" } else { "" };
-        let query = query.unwrap_or_default();
-        // The exact size of most keys: one allocation for each request.
-        let known =
-            [name, request.scheme, &authority, &path, mark, &query].iter().map(|part| part.len()).sum::<usize>();
-        let mut bytes = Vec::with_capacity(known.saturating_add(5 * 4));
-        for part in [name, request.scheme, &*authority, &*path] {
-            frame(&mut bytes, &[part.as_bytes()]);
-        }
-        frame(&mut bytes, &[mark.as_bytes(), query.as_bytes()]);
-        let mut part = |part: &[u8]| frame(&mut bytes, &[part]);
-        for name in group.key_headers() {
-            many(&mut part, b"h", name.as_bytes(), request.values(name));
-        }
-        for name in group.key_cookies() {
-            let value = match request.cookie(name) {
-                Cookie::Once(value) => Some(value),
-                // Such a request passes (`Group::has_ambiguous_cookie`).
-                Cookie::Absent | Cookie::Ambiguous => None,
-            };
-            many(&mut part, b"c", name.as_bytes(), value.into_iter());
-        }
-        if group.keys_route() {
-            many(&mut part, b"r", b"route", route.into_iter());
-        }
-        if request.flags.any(Flags::REROUTING) {
-            for name in REROUTING.into_iter().filter(|name| !group.drops(name)) {
-                let values = request.fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v);
-                if values.clone().next().is_some() {
-                    many(&mut part, b"x", name, values);
-                }
-            }
-        }
-        Self::from_bytes(bytes)
+        RequestKey::of(group, request, route).to_key()
     }
 
     /// Returns the key of a request with content, whose answer depends on it (QUERY, RFC 10008 section 2.7). `digest`: of
@@ -98,6 +63,11 @@ impl Key {
         self.hash
     }
 
+    /// The key by reference.
+    pub fn by_ref(&self) -> KeyRef<'_> {
+        KeyRef { bytes: &self.bytes, hash: self.hash }
+    }
+
     /// Returns the parts that purges match. `None`: the bytes are no key.
     pub fn parts(&self) -> Option<Parts<'_>> {
         let mut rest: &[u8] = &self.bytes;
@@ -108,6 +78,84 @@ impl Key {
             std::str::from_utf8(part).ok()
         };
         Some(Parts { group: next()?, scheme: next()?, authority: next()?, path: next()?, query: next()? })
+    }
+}
+
+/// A key by reference, as a look-up needs it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyRef<'a> {
+    bytes: &'a [u8],
+    hash: Hash,
+}
+
+impl KeyRef<'_> {
+    /// Its hash.
+    pub fn hash(self) -> Hash {
+        self.hash
+    }
+
+    /// Returns whether it is this key.
+    pub fn is(self, key: &Key) -> bool {
+        self == key.by_ref()
+    }
+}
+
+/// The key of a request, which nothing keeps yet: it allocates nothing, unless it is long.
+#[derive(Clone)]
+pub struct RequestKey {
+    bytes: SmallVec<[u8; 256]>,
+    hash: Hash,
+}
+
+impl RequestKey {
+    /// Makes the key of a request, as [`Key::of`] does.
+    pub fn of(group: &Group, request: &Request<'_>, route: Option<&[u8]>) -> Self {
+        let (name, authority, path, query) =
+            (group.name(), authority(group, request), request.normal_path(), request.normal_query());
+        let query = group.query(query.as_deref());
+        let mark = if query.is_some() { "?" } else { "" };
+        let query = query.unwrap_or_default();
+        let mut bytes = SmallVec::new();
+        let mut put = |pieces: &[&[u8]]| frame_by(pieces, |piece| bytes.extend_from_slice(piece));
+        for part in [name, request.scheme, &*authority, &*path] {
+            put(&[part.as_bytes()]);
+        }
+        put(&[mark.as_bytes(), query.as_bytes()]);
+        let mut part = |part: &[u8]| put(&[part]);
+        for name in group.key_headers() {
+            many(&mut part, b"h", name.as_bytes(), request.values(name));
+        }
+        for name in group.key_cookies() {
+            let value = match request.cookie(name) {
+                Cookie::Once(value) => Some(value),
+                // Such a request passes (`Group::has_ambiguous_cookie`).
+                Cookie::Absent | Cookie::Ambiguous => None,
+            };
+            many(&mut part, b"c", name.as_bytes(), value.into_iter());
+        }
+        if group.keys_route() {
+            many(&mut part, b"r", b"route", route.into_iter());
+        }
+        if request.flags.any(Flags::REROUTING) {
+            for name in REROUTING.into_iter().filter(|name| !group.drops(name)) {
+                let values = request.fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v);
+                if values.clone().next().is_some() {
+                    many(&mut part, b"x", name, values);
+                }
+            }
+        }
+        let hash = Hash::of(&bytes);
+        Self { bytes, hash }
+    }
+
+    /// The key by reference.
+    pub fn by_ref(&self) -> KeyRef<'_> {
+        KeyRef { bytes: &self.bytes, hash: self.hash }
+    }
+
+    /// Returns the key, to be kept.
+    pub fn to_key(&self) -> Key {
+        Key { bytes: (&*self.bytes).into(), hash: self.hash }
     }
 }
 
@@ -144,10 +192,14 @@ pub fn authority<'a>(group: &'a Group, request: &Request<'a>) -> Cow<'a, str> {
 
 /// Appends one part of a key's bytes, given in pieces.
 pub fn frame(bytes: &mut Vec<u8>, pieces: &[&[u8]]) {
+    frame_by(pieces, |piece| bytes.extend_from_slice(piece));
+}
+
+fn frame_by(pieces: &[&[u8]], mut put: impl FnMut(&[u8])) {
     // A part comes from one header block, far below 4 GiB; were it longer, the whole length still separates keys.
     let length = pieces.iter().map(|piece| piece.len()).sum::<usize>() as u32;
-    bytes.extend_from_slice(&length.to_le_bytes());
-    pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+    put(&length.to_le_bytes());
+    pieces.iter().for_each(|piece| put(piece));
 }
 
 /// Appends a named list of values: kind, name, number, each value. Absent and empty differ.

@@ -71,6 +71,7 @@ pub mod reason;
 pub mod request;
 pub mod ring;
 pub mod route;
+mod sort;
 pub mod status;
 pub mod wire;
 

@@ -1,6 +1,6 @@
 //! The ring: the peer that owns each key, by rendezvous hashing (highest random weight, Thaler and Ravishankar 1996).
 
-use crate::hash::Hash;
+use crate::{hash::Hash, sort::sort_by};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -39,7 +39,11 @@ impl From<Ring> for Vec<Peer> {
 impl Ring {
     /// Creates a ring of these peers, in any order. Of two with the same name the first stays.
     pub fn new(mut peers: Vec<Peer>) -> Self {
-        peers.sort_by(|a, b| a.name.cmp(&b.name));
+        if !peers.is_sorted_by(|a, b| a.name < b.name) {
+            let mut sorted: Vec<(usize, Peer)> = peers.into_iter().enumerate().collect();
+            sort_by(&mut sorted, |a, b| a.1.name.cmp(&b.1.name).then(a.0.cmp(&b.0)));
+            peers = sorted.into_iter().map(|(_, peer)| peer).collect();
+        }
         peers.dedup_by(|b, a| a.name == b.name);
         let seeds = peers.iter().map(|peer| xxh3_64(peer.name.as_bytes())).collect();
         let version = peers
@@ -88,7 +92,7 @@ impl Ring {
     pub fn order(&self, key: Hash) -> Vec<&Peer> {
         let mut weighed: Vec<_> =
             self.seeds.iter().zip(&self.peers).map(|(seed, peer)| (weight(*seed, key), peer)).collect();
-        weighed.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
+        sort_by(&mut weighed, |a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
         weighed.into_iter().map(|(_, peer)| peer).collect()
     }
 

@@ -1,6 +1,10 @@
 //! The seam to the host.
 
-use crate::{http::Headers, request::reply::Reply, state::shared_data::SharedData, stream::StreamState};
+use crate::{
+    http::Headers,
+    request::reply::Reply,
+    state::{counters::GroupCounts, shared_data::SharedData},
+};
 
 /// The functions of a host that the driver of a worker uses. Time comes with each call of the driver.
 pub trait Host {
@@ -20,14 +24,12 @@ pub trait Host {
     fn reply(&mut self, reply: &Reply<'_>) -> bool;
     /// Lets the selected stream, which waited, go on. It takes its new state from `Driver::take_settled`.
     fn resume(&mut self);
-    /// Takes the new state of the selected stream, which waited, where the host hands it over itself. Else returns it.
-    fn settle(&mut self, state: StreamState) -> Option<StreamState> {
-        Some(state)
-    }
     /// The data that the workers of this proxy share.
     fn shared_data(&mut self) -> &mut dyn SharedData;
     /// Adds to a counter, by its index among the names in `state::counters::metric_names`.
     fn add_to_counter(&mut self, counter: usize, n: u64);
+    /// Adds the requests of each group by outcome, where the host's metrics have labels.
+    fn add_to_groups(&mut self, _: &GroupCounts) {}
     /// Sets a gauge, by its index among `state::counters::GAUGES`.
     fn set_gauge(&mut self, gauge: usize, value: u64);
     /// Writes a line to the host's log.

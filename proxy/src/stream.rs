@@ -93,6 +93,20 @@ impl Stream {
         self.unsafe_request.is_some()
     }
 
+    /// Takes the head of the response where that needs no worker: of a request that passes, or that got a reply. Returns
+    /// `None` where [`Stream::response_head`] has to.
+    pub fn response_alone(&mut self) -> Option<ResponseEdit> {
+        let edit = match &mut self.state {
+            StreamState::Passes { cache_status, fallback: None } if self.unsafe_request.is_none() => {
+                ResponseEdit::Annotate(cache_status.take())
+            }
+            StreamState::Replied(restore) => ResponseEdit::Restore(std::mem::take(restore)),
+            _ => return None,
+        };
+        self.state = StreamState::Unnoticed;
+        Some(edit)
+    }
+
     /// Takes the head of the response. `fields` reads its header map, and `time` the clocks. Both cost a call of the
     /// host, so they are called only when they are needed.
     pub fn response_head<'f>(
@@ -173,4 +187,20 @@ impl Stream {
 fn response<'a>(fields: &'a [Field<'a>]) -> Option<Response<'a>> {
     let (_, status) = fields.iter().find(|(name, _)| *name == b":status")?;
     Some(Response { status: std::str::from_utf8(status).ok()?.parse().ok()?, fields })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_that_passes_needs_no_worker_unless_its_request_may_have_changed_something() {
+        let passes = || StreamState::Passes { cache_status: Some("m; fwd=bypass".into()), fallback: None };
+        let mut stream = Stream { state: passes(), ..Stream::new(1) };
+        assert_eq!(stream.response_alone(), Some(ResponseEdit::Annotate(Some("m; fwd=bypass".into()))));
+        assert!(stream.ignores_response(), "once");
+        let mut unsafe_one = Stream { state: passes(), unsafe_request: Some(Vec::new()), ..Stream::new(2) };
+        assert_eq!(unsafe_one.response_alone(), None);
+        assert_eq!(Stream { state: StreamState::Waits, ..Stream::new(3) }.response_alone(), None);
+    }
 }

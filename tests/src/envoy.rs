@@ -81,6 +81,7 @@ impl EnvoyConfig {
     pub fn host(mut self, host: Host) -> EnvoyConfig {
         if host == Host::Native {
             self.filters(host::make_native);
+            self.bootstrap["layered_runtime"] = host::native_runtime();
         }
         self
     }

@@ -36,6 +36,12 @@ impl Host {
     }
 }
 
+/// Makes the metrics of a module have the names that it gives them, as those of a Wasm filter have.
+pub(crate) fn native_runtime() -> Value {
+    let guard = json!({"envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix": true});
+    json!({"layers": [{"name": "static", "static_layer": guard}]})
+}
+
 /// Tells which host a filter's `typed_config` is for.
 fn host_of(typed_config: &Value) -> Host {
     if typed_config["@type"] == NATIVE { Host::Native } else { Host::Wasm }
@@ -49,7 +55,7 @@ pub(crate) fn make_native(typed_config: &mut Value) {
     let configuration = typed_config["config"]["configuration"].take();
     *typed_config = json!({
         "@type": NATIVE,
-        "dynamic_module_config": {"module": {"local": {"filename": MODULE}}, "do_not_close": true},
+        "dynamic_module_config": {"module": {"local": {"filename": MODULE}}, "do_not_close": true, "metrics_namespace": "meshcache"},
         "filter_name": "meshcache",
         "filter_config": configuration,
     });

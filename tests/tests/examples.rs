@@ -15,7 +15,8 @@ use tokio::{
 };
 
 /// Each with a cluster of coordinators.
-const EXAMPLES: [&str; 5] = ["front.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml", "vm.yaml"];
+const EXAMPLES: [&str; 6] =
+    ["front.yaml", "native.yaml", "sidecar.yaml", "kubernetes.yaml", "credentials.yaml", "vm.yaml"];
 /// Where envoy/kubernetes.yaml has the module.
 const MOUNTED: &str = "/filter/plugin.wasm";
 /// Where envoy/vm.yaml has the authority of the coordinators.
@@ -23,11 +24,16 @@ const AUTHORITY: &str = "/etc/meshcache/ca.pem";
 
 #[test]
 fn envoy_accepts_the_examples() {
-    // They name the module as seen from the root of a repository in which it was built.
+    // They name the modules as seen from the root of a repository in which they were built.
     let root = tempfile::tempdir().unwrap();
-    let modules = root.path().join("target/wasm32-wasip1/wasm");
-    std::fs::create_dir_all(&modules).unwrap();
-    std::os::unix::fs::symlink(artifact::filter(), modules.join("meshcache_filter.wasm")).unwrap();
+    for (place, module) in [
+        ("target/wasm32-wasip1/wasm/meshcache_filter.wasm", artifact::filter()),
+        ("target/native/libmeshcache_envoy.so", artifact::native()),
+    ] {
+        let place = root.path().join(place);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(module, place).unwrap();
+    }
     let ca = root.path().join("ca.pem");
     std::fs::write(&ca, Authority::new().pem()).unwrap();
     std::fs::create_dir(root.path().join("envoy")).unwrap();

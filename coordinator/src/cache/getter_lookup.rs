@@ -169,9 +169,9 @@ pub(crate) async fn get(cache: &Arc<Cache>, group: &GetterGroup, key: &str) -> A
     metrics.loads.inc();
     let fwd = if stored.is_some() { "stale" } else { "uri-miss" };
     match miss::wait(cache, &request, route, fwd, LoadStart::Any).await {
-        FlightAnswer::Loaded(entry, verdict) => {
-            metrics.count_response(verdict.outcome.label());
-            answer(&entry)
+        FlightAnswer::Loaded(loaded) => {
+            metrics.count_response(loaded.verdict.outcome.label());
+            answer(&loaded.entry)
         }
         FlightAnswer::Failed(failure) => {
             metrics.count_request(Outcome::Error.label(), failure.reason());

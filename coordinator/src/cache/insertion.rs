@@ -2,10 +2,15 @@
 
 use crate::{
     cache::{groups::ServedGroup, state::Cache},
-    store::{Entry, PurgeGuard},
+    store::{Entry, Parts, PurgeGuard},
 };
-use http::{header::VARY, response};
-use meshcache_protocol::{Key, Reason, Request, freshness};
+use bytes::Bytes;
+use http::{StatusCode, header::VARY, response};
+use meshcache_protocol::{
+    Key, Reason, Request,
+    freshness::{self, Selecting, Stored},
+    purge::Position,
+};
 use std::sync::Arc;
 
 /// The request for which a response is loaded. It decides whether and where the response may be stored.
@@ -17,6 +22,25 @@ pub(crate) struct LoadTarget<'a> {
     pub(crate) load: &'a PurgeGuard,
     /// The stored response to the request, if it is no longer fresh.
     pub(crate) stale: Option<&'a Arc<Entry>>,
+}
+
+/// What is stored of a response beside its body and its freshness.
+#[derive(Clone)]
+pub(crate) struct StoredParts {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) selecting: Selecting,
+    /// When the head arrived, by the store's clock.
+    pub(crate) arrived: u64,
+    pub(crate) position: Arc<Position>,
+}
+
+impl StoredParts {
+    pub(crate) fn entry(self, served: &ServedGroup, stored: Stored, body: Bytes) -> Entry {
+        let Self { status, fields, selecting, arrived, position } = self;
+        let tags = &served.group.config().tags.header.to_ascii_lowercase();
+        Entry::new(Parts { status, fields, tags, body, selecting, stored, arrived, position })
+    }
 }
 
 /// Stores a response, or returns why it is not stored.

@@ -4,14 +4,15 @@ use crate::{
     cache::{
         getter_load,
         groups::ServedGroup,
+        growing_load::Load,
         insertion::LoadTarget,
-        load_outcome::{LeaderReply, LoadOutcome, NotShared, loaded},
-        origin_response::{self, Lead, OriginResponse},
+        load_job::LoadJob,
+        load_outcome::{Landing, LeaderReply, LoadOutcome, NotShared, loaded},
+        origin_response::{self, Decided, Lead, OriginResponse},
         revalidation::Candidates,
         state::Cache,
     },
     clock,
-    http::head::RequestHead,
     jitter::random,
     origin::{Failure, FailureScope, Origin, Purpose, outgoing, strip_response_headers},
     store::Entry,
@@ -26,25 +27,12 @@ use meshcache_protocol::{
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The job of one flight.
-pub(crate) struct LoadJob {
-    pub(crate) served: Arc<ServedGroup>,
-    pub(crate) head: RequestHead,
-    pub(crate) key: Key,
-    /// A proxy has verified the requester's token.
-    pub(crate) verified: bool,
-    /// Why the store did not answer, as Cache-Status has it (RFC 9211 section 2.2).
-    pub(crate) fwd: &'static str,
-    /// A background load: no request waits for it.
-    pub(crate) is_refresh: bool,
-}
-
 /// Loads a job's key: from the store if another load has just filled it, else from the origin.
-pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> LoadOutcome {
-    let LoadJob { served, head: client, key, verified, fwd, is_refresh } = job;
+pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderReply) -> Landing {
+    let LoadJob { served, head: client, key, verified, fwd, is_refresh } = &**job;
     let fields = client.fields();
     let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
-        return LoadOutcome::Failed(Failure::Internal);
+        return LoadOutcome::Failed(Failure::Internal).into();
     };
     let load = cache.store.begin(key.clone(), cache.consistency.position());
     let stale = cache
@@ -55,30 +43,32 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
         && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(cache.clock.now()))
             == Reuse::Fresh
     {
-        return loaded(entry, Verdict::new(Outcome::Hit), cache.clock.now());
+        return loaded(entry, Verdict::new(Outcome::Hit), cache.clock.now()).into();
     }
     let target = LoadTarget { served, request, verified: *verified, load: &load, stale: stale.as_ref() };
     if let Some(entry) = target.stale.filter(|entry| origin_response::may_serve_on_error(cache, &target, entry))
         && !served.backoff.try_load(key.hash(), cache.clock.now())
     {
-        return loaded(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now());
+        return loaded(entry, Verdict::new(Outcome::Stale).because("origin-down"), cache.clock.now()).into();
     }
     // Held until the body is complete or the response turns out to be the leader's alone: passes are not limited.
-    let Some(_permit) = served.load_limit.acquire(served.group.config().patience.duration()).await else {
-        return overloaded(cache, served, stale.as_ref());
+    let Some(permit) = served.load_limit.acquire(served.group.config().patience.duration()).await else {
+        return overloaded(cache, served, stale.as_ref()).into();
     };
     served.metrics.loads_deduped.inc();
     cache.cluster.record_load(key);
     let origin = match &served.origin {
         Origin::Http(origin) => origin,
-        Origin::Getter(getter) => return getter_load::load(cache, &target, getter, client.target(), *is_refresh).await,
+        Origin::Getter(getter) => {
+            return getter_load::load(cache, &target, getter, client.target(), *is_refresh).await.into();
+        }
     };
     let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
     let response = loop {
         let conditions = candidates.conditions();
         let installation = &cache.settings.installation;
         let Some(outgoing) = outgoing(origin, &served.group, client, installation, Purpose::Load(&conditions)) else {
-            return LoadOutcome::Failed(Failure::BadResponse);
+            return LoadOutcome::Failed(Failure::BadResponse).into();
         };
         let metrics = &served.metrics;
         if *is_refresh { &metrics.service_refreshes } else { &metrics.service_loads }.inc();
@@ -87,7 +77,7 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
         served.metrics.origin_seconds.observe(began.elapsed().as_secs_f64());
         let (mut head, body) = match sent {
             Ok(response) => response.into_parts(),
-            Err(failure) => return origin_response::failed(cache, &target, failure),
+            Err(failure) => return origin_response::failed(cache, &target, failure).into(),
         };
         strip_response_headers(&served.group, &mut head.headers);
         note_health(cache, served, key, &head);
@@ -97,11 +87,11 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
             break response;
         }
         if let Some(entry) = candidates.confirmed(&response.head) {
-            return origin_response::revalidated(cache, &target, entry, &response);
+            return origin_response::revalidated(cache, &target, entry, &response).into();
         }
         if candidates.is_none() {
             // A 304 to a request without conditions.
-            return origin_response::failed(cache, &target, Failure::BadResponse);
+            return origin_response::failed(cache, &target, Failure::BadResponse).into();
         }
         // The 304 is about another response than ours: once more without conditions (RFC 9111 section 4.3.4).
         candidates = Candidates::None;
@@ -111,11 +101,17 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
             served.metrics.local_load_errs.inc();
             let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
             verdict.fwd_status = response.head.status.as_u16();
-            loaded(entry, verdict, cache.clock.now())
+            loaded(entry, verdict, cache.clock.now()).into()
         }
         _ => {
             let lead = leader.map(|to| Lead { to, fwd });
-            origin_response::store_or_share(cache, &target, response, origin.pass_timeout(), lead).await
+            match origin_response::store_or_share(cache, &target, response, origin.pass_timeout(), lead).await {
+                Decided::Done(outcome) => outcome.into(),
+                Decided::Growing(response) => {
+                    let load = Load { job: job.clone(), guard: load, stale, _permit: permit };
+                    load.land(cache.clone(), *response)
+                }
+            }
         }
     }
 }

@@ -3,14 +3,17 @@
 use meshcache_protocol::groups::Overload;
 use prometheus::IntGauge;
 use std::{
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{AcqRel, Relaxed},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -21,7 +24,7 @@ const LOG_PAUSE: u64 = 10_000;
 
 /// The load permits of a group.
 pub(crate) struct LoadLimit {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     longest_queue: u64,
     queue: AtomicU64,
     /// When the last log line was written; 0: never.
@@ -31,8 +34,8 @@ pub(crate) struct LoadLimit {
 }
 
 /// Permits one load until it is dropped.
-pub(crate) struct LoadPermit<'l> {
-    _permit: SemaphorePermit<'l>,
+pub(crate) struct LoadPermit {
+    _permit: OwnedSemaphorePermit,
     _loading: Gauged,
 }
 
@@ -40,7 +43,7 @@ impl LoadLimit {
     pub(crate) fn new(permits: u32, loading: IntGauge, waiting: IntGauge) -> Self {
         let longest_queue = u64::from(permits).saturating_mul(QUEUE_PER_LOAD);
         Self {
-            permits: Semaphore::new(permits as usize),
+            permits: Arc::new(Semaphore::new(permits as usize)),
             longest_queue,
             queue: AtomicU64::new(0),
             logged: AtomicU64::new(0),
@@ -50,13 +53,13 @@ impl LoadLimit {
     }
 
     /// Waits for a permit. None after this time, or if the queue is full.
-    pub(crate) async fn acquire(&self, within: Duration) -> Option<LoadPermit<'_>> {
-        let permit = match self.permits.try_acquire() {
+    pub(crate) async fn acquire(&self, within: Duration) -> Option<LoadPermit> {
+        let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
                 let _slot = QueueSlot::enter(&self.queue, self.longest_queue)?;
                 let _waiting = Gauged::new(&self.waiting);
-                timeout(within, self.permits.acquire()).await.ok()?.ok()?
+                timeout(within, self.permits.clone().acquire_owned()).await.ok()?.ok()?
             }
         };
         Some(LoadPermit { _permit: permit, _loading: Gauged::new(&self.loading) })
@@ -108,7 +111,7 @@ impl Drop for Gauged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, atomic::Ordering::Acquire};
+    use std::sync::atomic::Ordering::Acquire;
 
     fn gauge() -> IntGauge {
         IntGauge::new("g", "g").unwrap()

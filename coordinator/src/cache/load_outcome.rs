@@ -1,6 +1,12 @@
 //! The outcome of a load, and for which of its waiters it is.
 
-use crate::{cache::response, http::body::Body, origin::Failure, store::Entry};
+use crate::{
+    cache::{flight::FlightGuard, response},
+    http::{body::Body, growing::GrowingBody},
+    origin::Failure,
+    store::Entry,
+};
+use futures_util::future::BoxFuture;
 use http::Response;
 use meshcache_protocol::{
     Reason,
@@ -29,6 +35,38 @@ pub(crate) struct LoadedResponse {
     pub(crate) audience: Audience,
     /// When its load began. A response that needs validation before reuse is for requests that came before.
     pub(crate) began: Instant,
+    /// Its body, if that is still growing: the entry's own is empty.
+    pub(crate) growing: Option<Arc<GrowingBody>>,
+}
+
+/// What a load has come to.
+pub(crate) enum Landing {
+    /// All is known.
+    Done(LoadOutcome),
+    /// A response that may be shared and whose body is still growing; and what is left to do, which tells the outcome
+    /// for those who take whole bodies alone.
+    Growing(LoadedResponse, BoxFuture<'static, LoadOutcome>),
+}
+
+impl From<LoadOutcome> for Landing {
+    fn from(outcome: LoadOutcome) -> Self {
+        Self::Done(outcome)
+    }
+}
+
+impl Landing {
+    /// Gives a flight's waiters what they take, each as soon as it is there.
+    pub(crate) async fn complete(self, flight: FlightGuard<LoadOutcome>) {
+        let outcome = match self {
+            Self::Done(outcome) => outcome,
+            Self::Growing(response, rest) => {
+                flight.announce(LoadOutcome::Loaded(response));
+                rest.await
+            }
+        };
+        let bytes = outcome.bytes();
+        flight.complete(outcome, bytes);
+    }
 }
 
 /// The waiters that may get a response.
@@ -70,25 +108,30 @@ pub(crate) fn loaded(entry: &Arc<Entry>, verdict: Verdict, now: u64) -> LoadOutc
 }
 
 /// Like [`loaded`], for a load that began earlier.
-pub(crate) fn loaded_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> LoadOutcome {
-    // A response that a purge kept out of the store may be stored nowhere else.
-    verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
-    LoadOutcome::Loaded(LoadedResponse {
-        entry: entry.clone(),
-        verdict: response::with_age(verdict, entry, now),
-        audience: Audience::All,
-        began,
-    })
+pub(crate) fn loaded_since(entry: &Arc<Entry>, verdict: Verdict, now: u64, began: Instant) -> LoadOutcome {
+    LoadOutcome::Loaded(response_since(entry, verdict, now, began))
 }
 
-/// Like [`loaded_since`], for a response that is shared by those who wait and not stored yet (`minUses`).
-pub(crate) fn loaded_before_min_uses(entry: &Arc<Entry>, verdict: Verdict, now: u64, began: Instant) -> LoadOutcome {
-    let mut outcome = loaded_since(entry, verdict.because(Reason::MinUses), now, began);
-    if let LoadOutcome::Loaded(LoadedResponse { verdict, .. }) = &mut outcome {
-        // No hot cache keeps what is not stored; without a lifetime none does anyway.
-        (verdict.shared, verdict.waiters) = (verdict.ttl <= 0, verdict.ttl > 0);
-    }
-    outcome
+/// The same as a response.
+pub(crate) fn response_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64, began: Instant) -> LoadedResponse {
+    // A response that a purge kept out of the store may be stored nowhere else.
+    verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
+    let verdict = response::with_age(verdict, entry, now);
+    LoadedResponse { entry: entry.clone(), verdict, audience: Audience::All, began, growing: None }
+}
+
+/// Like [`response_since`], for a response that is shared by those who wait and not stored yet (`minUses`).
+pub(crate) fn response_before_min_uses(
+    entry: &Arc<Entry>,
+    verdict: Verdict,
+    now: u64,
+    began: Instant,
+) -> LoadedResponse {
+    let mut response = response_since(entry, verdict.because(Reason::MinUses), now, began);
+    let verdict = &mut response.verdict;
+    // No hot cache keeps what is not stored; without a lifetime none does anyway.
+    (verdict.shared, verdict.waiters) = (verdict.ttl <= 0, verdict.ttl > 0);
+    response
 }
 
 /// Where a plain client that leads a flight gets a response that may not be shared.

@@ -2,9 +2,10 @@
 
 use crate::{
     cache::{
-        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
         flight_key,
-        load::{LoadJob, load},
+        load::load,
+        load_job::LoadJob,
         load_outcome,
         load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
         pass,
@@ -18,7 +19,6 @@ use crate::{
     http::body::Body,
     jitter::spread,
     origin::Failure,
-    store::Entry,
     telemetry::{
         metrics::Metrics,
         trace::{Current, SpanKind, current_trace, note_load},
@@ -43,8 +43,8 @@ const PARTIAL_REQUEST: u64 = 10_000;
 
 /// What a request gets from its key's flights.
 pub(crate) enum FlightAnswer {
-    /// A response.
-    Loaded(Arc<Entry>, Verdict),
+    /// A response, for this request.
+    Loaded(LoadedResponse),
     /// A response for this request alone, as it streams, and why.
     Own(Response<Body>, AnyReason),
     /// Nothing that it may share: it passes. At this time, where a herd does so together.
@@ -68,9 +68,9 @@ pub(crate) async fn join(
 ) -> Response<Body> {
     let metrics = &request.served.metrics;
     let why = match wait(cache, request, route, fwd, since).await {
-        FlightAnswer::Loaded(entry, verdict) => {
+        FlightAnswer::Loaded(LoadedResponse { entry, verdict, growing, .. }) => {
             metrics.count_response(verdict.outcome.label());
-            match response::from_entry(request, &entry, verdict, &cache.names) {
+            match response::from_load(request, &entry, growing.as_ref(), verdict, &cache.names) {
                 Some(response) => return response,
                 None => PassReason::new(Reason::Conditional, fwd),
             }
@@ -125,12 +125,17 @@ pub(crate) async fn wait(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let waited = waiter.wait(deadline).await;
+        let waited = wait_for(request, waiter, deadline).await;
         if let (false, Some(load)) = (leads, load_span()) {
             note_load(load);
         }
         match waited {
-            WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { entry, mut verdict, audience, began })) => {
+            WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
+                let LoadedResponse { entry, mut verdict, audience, began, growing } = loaded;
+                if growing.is_some() {
+                    // The head may be older than this request.
+                    verdict = response::with_age(verdict, &entry, cache.clock.now());
+                }
                 let fits = entry.selecting.matches(&request.http);
                 // A response that needs validation before reuse is for requests that came before its load began (RFC
                 // 9111 section 4).
@@ -149,7 +154,7 @@ pub(crate) async fn wait(
                     {
                         verdict.reason = fwd.into();
                     }
-                    return FlightAnswer::Loaded(entry, verdict);
+                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing });
                 }
                 match audience {
                     Audience::Leader => break,
@@ -187,6 +192,24 @@ pub(crate) async fn wait(
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
 }
 
+/// Waits for a flight: for a response's head, where the request takes a body that is still growing.
+async fn wait_for(
+    request: &CacheRequest<'_>,
+    mut waiter: Waiter<LoadOutcome>,
+    deadline: Instant,
+) -> WaitOutcome<LoadOutcome> {
+    if request.takes_growing_body()
+        && let Some(outcome) = waiter.wait_for_head(deadline).await
+    {
+        match &outcome {
+            LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
+                if response::needs_whole(request, entry, growing) => {}
+            _ => return WaitOutcome::Completed(outcome),
+        }
+    }
+    waiter.wait(deadline).await
+}
+
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
 /// turns out to be its own alone.
 fn start_flight(
@@ -202,14 +225,14 @@ fn start_flight(
     let (leader, own) =
         if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
     let head = request.head.edited(&request.served.group);
-    let job = LoadJob {
+    let job = Arc::new(LoadJob {
         served: request.served.clone(),
         head: if wants_all { head } else { head.whole() },
         key: request.key.clone(),
         verified: request.verified(),
         fwd,
         is_refresh,
-    };
+    });
     let cache = cache.clone();
     let gauge = FlightGauge::new(&cache.metrics);
     let (trace, span) = current_trace().child(SpanKind::Internal, "load");
@@ -223,10 +246,10 @@ fn start_flight(
     tokio::spawn(Current { trace, request: None }.scope(async move {
         let (_gauge, _span) = (gauge, span);
         let waited = guard.wait_for_previous().await;
-        let outcome = match route {
+        let landing = match route {
             Some(mut route) => {
                 route.question.waited = waited.map_or(route.question.waited, millis);
-                peer_load::load(&cache, job, route, leader).await
+                peer_load::load(&cache, &job, route, leader).await
             }
             None => {
                 peek::ask(&cache, &job).await;
@@ -234,8 +257,7 @@ fn start_flight(
                 load(&cache, &job, leader).await
             }
         };
-        let bytes = outcome.bytes();
-        guard.complete(outcome, bytes);
+        landing.complete(guard).await;
     }));
     own
 }
@@ -259,14 +281,16 @@ pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>,
 }
 
 /// Records a proxy's partial request. Returns whether it is to wait for a load of the whole: one is in progress, or the
-/// key was requested a moment ago. A single partial request is not worth the whole.
+/// key was requested a moment ago. A single partial request is not worth the whole. A plain client's waits for nothing,
+/// but has its part of a body that is growing.
 pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) -> bool {
-    if request.question.is_none()
-        || !freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified())
-    {
+    if !freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified()) {
         return false;
     }
     let key = flight_key::of(cache, request);
+    if request.question.is_none() {
+        return cache.loads.is_growing(&key) || cache.peer_loads.is_growing(&key);
+    }
     cache.loads.is_in_flight(&key)
         || cache.peer_loads.is_in_flight(&key)
         || (!request.is_from_peer

@@ -2,28 +2,32 @@
 
 use crate::{
     cache::{
+        groups::ServedGroup,
         insertion,
-        insertion::LoadTarget,
+        insertion::{LoadTarget, StoredParts},
         load_outcome::{
-            Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_before_min_uses, loaded_since,
+            Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_since, response_before_min_uses,
+            response_since,
         },
         response,
         revalidation::{OriginHead, freshen},
         state::Cache,
     },
     http::{
-        body::Body,
-        capture::{CaptureOutcome, capture},
+        body::{Body, Cut},
+        capture::{CaptureOutcome, EarlyOutcome, capture, capture_within},
+        growing::Filling,
     },
     jitter::random,
     origin::{Failure, IdleTimeoutBody, with_headers},
-    store::{Entry, Parts},
+    store::{Entry, PurgeGuard},
 };
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{self, NotStored, Selecting, Times, Vary},
+    freshness::{self, NotStored, Selecting, Stored, Times, Vary},
     wire::{Outcome, Verdict},
 };
 use std::{sync::Arc, time::Duration};
@@ -31,6 +35,12 @@ use tokio::{sync::oneshot, time::Instant};
 
 /// For how long a failure is remembered, milliseconds: the next load that brings it is the second one.
 const FAILURE: u64 = 1000;
+
+/// How long a body may take before those who wait are given its head: most bodies are there with their heads, and
+/// whole they cost less.
+pub(crate) const GRACE: Duration = Duration::from_millis(1);
+/// The same where a stale response may stand in for a body that breaks off: once the head is out, it may not.
+const GRACE_WITH_STALE: Duration = Duration::from_millis(5);
 
 /// A response whose head is here and whose body is still to come.
 pub(crate) struct OriginResponse {
@@ -51,18 +61,37 @@ pub(crate) struct Lead {
 
 /// Why a response is for its requester alone, and for how many milliseconds the key is marked so.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct NotSharedReason {
+pub(crate) struct NotSharedReason {
     reason: Reason,
     remember: u64,
 }
 
 /// No memory was left for the body, which says nothing about the next time.
-const OVER_BUDGET: NotSharedReason = NotSharedReason { reason: Reason::Overload, remember: 0 };
+pub(crate) const OVER_BUDGET: NotSharedReason = NotSharedReason { reason: Reason::Overload, remember: 0 };
 
 impl From<NotStored> for NotSharedReason {
     fn from(not: NotStored) -> Self {
         Self { reason: not.reason(), remember: not.remember() }
     }
+}
+
+/// A response that may be stored and shared, and whose body is still growing.
+pub(crate) struct GrowingResponse {
+    pub(crate) head: http::response::Parts,
+    pub(crate) vary: Vary,
+    pub(crate) parts: StoredParts,
+    pub(crate) stored: Stored,
+    /// When its request was sent.
+    pub(crate) began: Instant,
+    pub(crate) filling: Filling<IdleTimeoutBody>,
+}
+
+/// What is left to do with a response of which the head has decided.
+pub(crate) enum Decided {
+    /// Nothing.
+    Done(LoadOutcome),
+    /// It may be stored and shared, and its body is still growing.
+    Growing(Box<GrowingResponse>),
 }
 
 /// Stores a response that may be stored. Failures are shared without being stored; anything else is the leader's alone.
@@ -73,7 +102,7 @@ pub(crate) async fn store_or_share(
     response: OriginResponse,
     pass_timeout: Option<Duration>,
     lead: Option<Lead>,
-) -> LoadOutcome {
+) -> Decided {
     let OriginResponse { head, body, times, at, began } = response;
     let LoadTarget { served, request, verified, load, .. } = *target;
     served.metrics.local_load.inc();
@@ -90,65 +119,93 @@ pub(crate) async fn store_or_share(
         };
         (Vary::in_group(&served.group, &response), decided)
     });
-    let collected = match decided {
-        Err(not) if !freshness::is_shared_failure(&served.group, head.status.as_u16(), not) => {
-            Err((NotSharedReason::from(not), Body::stream(as_pass(body))))
-        }
-        _ => match capture(body, limit, &mut cache.body_budget.reserve()).await {
-            CaptureOutcome::Whole(body) => Ok(body),
-            CaptureOutcome::OverBudget(rest) => Err((OVER_BUDGET, Body::stream(rest.map(as_pass)))),
-            CaptureOutcome::TooLarge(rest) => Err((NotStored::TooLarge.into(), Body::stream(rest.map(as_pass)))),
-            CaptureOutcome::Cut(cut) => {
-                let is_late = cut.0 == Failure::Timeout.label();
-                served.metrics.count_not_stored(Reason::Incomplete);
-                return failed(cache, target, if is_late { Failure::Timeout } else { Failure::IncompleteBody });
-            }
-        },
-    };
-    let body = match collected {
-        Ok(body) => body,
-        Err((why, rest)) => return not_shared(cache, target, vary, why, Response::from_parts(head, rest), lead),
-    };
-    let mut verdict = Verdict::new(Outcome::Miss);
-    verdict.fwd_status = head.status.as_u16();
-    let tags = served.group.config().tags.header.to_ascii_lowercase();
-    let fields = with_headers(&head.headers, |fields| {
-        let response = protocol::Response { status: head.status.as_u16(), fields };
-        freshness::storable(&served.group, &response, times.responded)
-    });
-    let parts = |stored| Parts {
+    let parts = |head: &http::response::Parts| StoredParts {
         status: head.status,
-        fields: cache.names.with_via(fields, head.version),
-        tags: &tags,
-        body,
+        fields: with_headers(&head.headers, |fields| {
+            let response = protocol::Response { status: head.status.as_u16(), fields };
+            cache.names.with_via(freshness::storable(&served.group, &response, times.responded), head.version)
+        }),
         selecting: Selecting::in_group(&served.group, &vary, &request),
-        stored,
         arrived: at,
         position: load.position().clone(),
     };
-    match decided {
-        Ok(stored) => {
-            let entry = Arc::new(Entry::new(parts(stored)));
-            let put = insertion::put(cache, served, load, &entry);
-            verdict.stored = put.is_ok();
-            let now = cache.clock.now();
-            if put == Err(Reason::MinUses) {
-                return loaded_before_min_uses(&entry, verdict, now, began);
+    let reservation = cache.body_budget.reserve();
+    let captured = match &decided {
+        Err(not) if !freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => {
+            let response = Response::from_parts(head, Body::stream(as_pass(body)));
+            return Decided::Done(not_shared(cache, target, vary, (*not).into(), response, lead));
+        }
+        Err(_) => capture(body, limit, &mut { reservation }).await,
+        Ok(stored) => match capture_within(grace(cache, target), body, limit, reservation).await {
+            EarlyOutcome::Ended(captured) => captured,
+            EarlyOutcome::Growing(filling) => {
+                let (parts, stored) = (parts(&head), stored.clone());
+                return Decided::Growing(Box::new(GrowingResponse { head, vary, parts, stored, began, filling }));
             }
-            loaded_since(&entry, verdict, now, began)
+        },
+    };
+    let (why, rest) = match captured {
+        CaptureOutcome::Whole(body) => {
+            let parts = parts(&head);
+            return Decided::Done(match decided {
+                Ok(stored) => store(cache, served, load, parts.entry(served, stored, body), began),
+                Err(not) => shared_failure(cache, target, &head, not, (parts, body), began),
+            });
         }
-        Err(not) => {
-            served.metrics.count_not_stored(not.reason());
-            insertion::supersede(cache, served, load.key(), &request, &head);
-            let entry = Arc::new(Entry::new(parts(verdict.to_stored(head.status.as_u16()))));
-            let before = cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE);
-            let is_second = before == Some(head.status);
-            (verdict.shared, verdict.waiters) = (true, is_second);
-            let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
-            let audience = if is_second { Audience::Waiters } else { Audience::First };
-            LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began })
-        }
-    }
+        CaptureOutcome::Cut(cut) => return Decided::Done(incomplete(cache, target, &cut)),
+        CaptureOutcome::OverBudget(rest) => (OVER_BUDGET, rest),
+        CaptureOutcome::TooLarge(rest) => (NotStored::TooLarge.into(), rest),
+    };
+    let response = Response::from_parts(head, Body::stream(rest.map(as_pass)));
+    Decided::Done(not_shared(cache, target, vary, why, response, lead))
+}
+
+/// The outcome of a whole response that may be stored.
+pub(crate) fn store(
+    cache: &Cache,
+    served: &ServedGroup,
+    load: &PurgeGuard,
+    entry: Entry,
+    began: Instant,
+) -> LoadOutcome {
+    let entry = Arc::new(entry);
+    let put = insertion::put(cache, served, load, &entry);
+    let (mut verdict, now) = (Verdict::new(Outcome::Miss), cache.clock.now());
+    (verdict.fwd_status, verdict.stored) = (entry.status.as_u16(), put.is_ok());
+    LoadOutcome::Loaded(match put {
+        Err(Reason::MinUses) => response_before_min_uses(&entry, verdict, now, began),
+        _ => response_since(&entry, verdict, now, began),
+    })
+}
+
+/// The outcome of a failure that is shared without being stored.
+fn shared_failure(
+    cache: &Cache,
+    target: &LoadTarget<'_>,
+    head: &http::response::Parts,
+    not: NotStored,
+    (parts, body): (StoredParts, Bytes),
+    began: Instant,
+) -> LoadOutcome {
+    let LoadTarget { served, request, load, .. } = target;
+    served.metrics.count_not_stored(not.reason());
+    insertion::supersede(cache, served, load.key(), request, head);
+    let mut verdict = Verdict::new(Outcome::Miss);
+    verdict.fwd_status = head.status.as_u16();
+    let entry = Arc::new(parts.entry(served, verdict.to_stored(head.status.as_u16()), body));
+    let before = cache.failures.replace(load.key().hash(), head.status, cache.clock.now(), FAILURE);
+    let is_second = before == Some(head.status);
+    (verdict.shared, verdict.waiters) = (true, is_second);
+    let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
+    let audience = if is_second { Audience::Waiters } else { Audience::First };
+    LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None })
+}
+
+/// The outcome of a body that broke off.
+pub(crate) fn incomplete(cache: &Cache, target: &LoadTarget<'_>, cut: &Cut) -> LoadOutcome {
+    target.served.metrics.count_not_stored(Reason::Incomplete);
+    let is_late = cut.0 == Failure::Timeout.label();
+    failed(cache, target, if is_late { Failure::Timeout } else { Failure::IncompleteBody })
 }
 
 /// The outcome of a 304: the stored response is fresh again, with the fields that the 304 brought.
@@ -178,6 +235,7 @@ pub(crate) fn revalidated(
                 verdict,
                 audience: Audience::Leader,
                 began: *began,
+                growing: None,
             })
         }
     }
@@ -193,11 +251,30 @@ fn not_shared(
     response: Response<Body>,
     lead: Option<Lead>,
 ) -> LoadOutcome {
+    let (head, body) = response.into_parts();
+    let outcome = mark_not_shared(cache, target, vary, why, &head);
+    if let Some(Lead { to, fwd }) = lead {
+        let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
+        verdict.fwd_status = head.status.as_u16();
+        // A leader that has left drops the rest of the body.
+        let _ = to.send(response::streamed(head, body, &cache.names, &verdict, why.reason.label(), None));
+    }
+    outcome
+}
+
+/// Marks the key of a response that may not be shared, or not any more. The outcome for those who wait.
+pub(crate) fn mark_not_shared(
+    cache: &Cache,
+    target: &LoadTarget<'_>,
+    vary: Vary,
+    why: NotSharedReason,
+    head: &http::response::Parts,
+) -> LoadOutcome {
     let LoadTarget { served, load, request, stale, .. } = target;
-    let (status, (head, body)) = (response.status().as_u16(), response.into_parts());
+    let status = head.status.as_u16();
     served.metrics.count_not_stored(why.reason);
     if why != OVER_BUDGET {
-        insertion::supersede(cache, served, load.key(), request, &head);
+        insertion::supersede(cache, served, load.key(), request, head);
     }
     // While there is a stored response to validate, an error marks nothing.
     let remember = if stale.is_some() && status >= 500 { 0 } else { why.remember };
@@ -205,12 +282,6 @@ fn not_shared(
     let remember =
         cache.hit_for_pass.remember(load.key().hash(), vary, request, why.reason, cache.clock.now(), remember);
     tracing::debug!(group = served.group.name(), key = %load.key(), status, reason = why.reason.label(), "not stored");
-    if let Some(Lead { to, fwd }) = lead {
-        let mut verdict = Verdict::new(Outcome::Miss).because(fwd);
-        verdict.fwd_status = status;
-        // A leader that has left drops the rest of the body.
-        let _ = to.send(response::streamed(head, body, &cache.names, &verdict, why.reason.label(), None));
-    }
     LoadOutcome::NotShared(NotShared { reason: why.reason.into(), remember, vary: names })
 }
 
@@ -232,6 +303,14 @@ pub(crate) fn failed(cache: &Cache, target: &LoadTarget<'_>, failure: Failure) -
             LoadOutcome::Failed(Failure::Unvalidated)
         }
         _ => LoadOutcome::Failed(failure),
+    }
+}
+
+/// Returns how long a response's body may take before its head is given.
+pub(crate) fn grace(cache: &Cache, target: &LoadTarget<'_>) -> Duration {
+    match target.stale {
+        Some(stale) if may_serve_on_error(cache, target, stale) => GRACE_WITH_STALE,
+        _ => GRACE,
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod capture;
 pub(crate) mod connection_fields;
 pub(crate) mod content;
 pub mod get;
+pub(crate) mod growing;
 pub(crate) mod head;
 pub(crate) mod interim;
 pub(crate) mod reply;

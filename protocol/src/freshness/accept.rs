@@ -1,11 +1,14 @@
 //! The canonical form of selecting fields, equal for values that mean the same (RFC 9111 section 4.1).
 
-use crate::request::{
-    Request,
-    list::{closing, members},
-    weight::thousandths,
+use crate::{
+    request::{
+        Request,
+        list::{closing, members},
+        weight::thousandths,
+    },
+    sort::sort_few_by,
 };
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 
 /// The most members that are sorted. More of them are compared in their own order.
 const MAX_MEMBERS: usize = 32;
@@ -65,8 +68,8 @@ fn weighed(request: &Request<'_>, field: &str, equals: Equals, say: &mut impl Fn
     }
     let all = all.get_mut(..count).unwrap_or_default();
     match equals {
-        Equals::Usual if field == "accept-language" => all.sort_by_key(|one| Reverse(one.weight)),
-        _ => all.sort_by(by_weight_and_name),
+        Equals::Usual if field == "accept-language" => sort_few_by(all, |one, other| other.weight.cmp(&one.weight)),
+        _ => sort_few_by(all, by_weight_and_name),
     }
     let mut last: Option<Weighed<'_>> = None;
     for one in all.iter() {

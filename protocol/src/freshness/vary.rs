@@ -7,6 +7,7 @@ use crate::{
         Request, Response,
         list::{is_token, members},
     },
+    sort::sort,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,7 @@ impl Vary {
                 _ => return Self::Everything,
             }
         }
-        names.sort_unstable();
+        sort(&mut names);
         names.dedup();
         match names.len() {
             0 => Self::Nothing,

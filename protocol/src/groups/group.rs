@@ -8,6 +8,7 @@ use super::{
 use crate::{
     reason::Reason,
     request::{Cookie, Field, Reduced, Request, reduce, values},
+    sort::sort_by,
 };
 use std::borrow::Cow;
 
@@ -145,8 +146,10 @@ impl Group {
             |pair: &&str| (rules.include.is_empty() || has(&rules.include, pair)) && !has(&rules.exclude, pair);
         let mut kept: Vec<&str> = query.split('&').filter(is_kept).collect();
         if rules.sort {
-            // By name only and stable: the order of a name's values matters to services.
-            kept.sort_by(|a, b| parameter(a).cmp(parameter(b)));
+            // By name only: the order of a name's values matters to services.
+            let mut sorted: Vec<(usize, &str)> = kept.iter().copied().enumerate().collect();
+            sort_by(&mut sorted, |a, b| parameter(a.1).cmp(parameter(b.1)).then(a.0.cmp(&b.0)));
+            kept = sorted.into_iter().map(|(_, pair)| pair).collect();
         }
         if kept.is_empty() { None } else { Some(Cow::Owned(kept.join("&"))) }
     }

@@ -36,8 +36,12 @@ impl Position {
                 && source.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
             fits.then_some((source.to_owned(), n.parse().ok().filter(|n| *n > 0)?))
         };
-        let all: Option<BTreeMap<_, _>> = text.split(',').filter(|one| !one.is_empty()).map(one).collect();
-        all.filter(|all| all.len() <= MAX_SOURCES).map(|all| Self(Arc::new(all)))
+        let mut all = BTreeMap::new();
+        for text in text.split(',').filter(|text| !text.is_empty()) {
+            let (source, n) = one(text)?;
+            all.insert(source, n);
+        }
+        (all.len() <= MAX_SOURCES).then(|| Self(Arc::new(all)))
     }
 
     /// Returns the number of the last purge of this source; 0: none.

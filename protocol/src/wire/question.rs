@@ -35,6 +35,9 @@ pub struct Question {
     pub changed: Option<u64>,
     /// Whether the receiver answers itself and asks no other peer.
     pub hop: bool,
+    /// Whether the sender takes a response whose body is still growing: it gets the head as soon as there is one. A
+    /// sender that takes whole bodies alone gets `loading` instead.
+    pub streams: bool,
     /// The [`crate::Route`] that the proxy chose, for groups with `key.route`. It has a field of its own
     /// ([`header::ROUTE`]), since it contains a space and perhaps a `;`.
     pub route: Option<String>,
@@ -96,6 +99,7 @@ impl Question {
                 "flight" => question.flight = number("flight", value)?,
                 "changed" => question.changed = Some(number("changed", value)?),
                 "hop" => question.hop = true,
+                "streams" => question.streams = true,
                 _ => {}
             }
         }
@@ -129,7 +133,7 @@ impl fmt::Display for Question {
         if let Some(changed) = self.changed {
             write!(f, "; changed={changed}")?;
         }
-        for (name, is) in [("verified", self.verified), ("hop", self.hop)] {
+        for (name, is) in [("verified", self.verified), ("hop", self.hop), ("streams", self.streams)] {
             if is {
                 write!(f, "; {name}")?;
             }
@@ -158,12 +162,13 @@ mod tests {
             flight: 7,
             changed: Some(0),
             hop: true,
+            streams: true,
             route: None,
         };
         let said = question.to_string();
         assert_eq!(
             said,
-            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop"
+            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams"
         );
         assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));

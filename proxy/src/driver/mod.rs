@@ -1,27 +1,31 @@
 //! Runs one worker in a host: carries out the steps of requests, sends lookups, and hands out their results.
 
+mod answers;
+mod arrivals;
+
+pub use arrivals::decide;
+
 use crate::{
     feed::{Feed, FeedCallout, Moment},
     host::{CallError, Carrier, Host, Level},
-    http::peer_response::{PeerFailure, PeerResponse},
     request::{
-        arrival::{Arrival, Facts},
-        callout, exchange,
+        callout,
         fan_out::FanOut,
         invalidation,
         response::{LookupStep, Lookups},
-        sample,
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, counters::Reason, gauges, invalidations::CALL_TIMEOUT,
-        listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
-        worker::Worker,
+        attention::CHECK_PERIOD, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT, lookup::PeerLookup,
+        sleep_check::SleepCheck, worker::Worker,
     },
-    stream::{Stream, StreamState},
+    stream::StreamState,
 };
 use meshcache_protocol::Field;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// The period in which a worker reads what the feed has brought to another, milliseconds.
 pub const TICK: u64 = 250;
@@ -65,8 +69,13 @@ impl Driver {
     /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the
     /// Envoy cluster of the coordinators.
     pub fn new(number: u64, proxy: &str, cluster: &str, hot_bytes: usize) -> Self {
+        Self::of(number, proxy, cluster, Arc::new(HotState::new(hot_bytes, 1)))
+    }
+
+    /// Such a worker behind a state that other threads use, too.
+    pub fn of(number: u64, proxy: &str, cluster: &str, state: Arc<HotState>) -> Self {
         Self {
-            worker: Worker::new(hot_bytes),
+            worker: Worker::of(state),
             feed: Feed::new(number, proxy, cluster),
             feed_token: None,
             cluster: cluster.to_owned(),
@@ -80,49 +89,11 @@ impl Driver {
         }
     }
 
-    /// Takes a request whose head has arrived, and decides what becomes of it. A hot response is given at once. If
-    /// lookups are to be sent, a call of [`Driver::flush`] has to follow.
-    pub fn request(
-        &mut self,
-        host: &mut dyn Host,
-        stream: &mut Stream,
-        listener: &mut ListenerConfig,
-        arrival: Arrival<'_, '_>,
-        facts: &dyn Facts,
-        now: u64,
-    ) {
-        listener.update(self.worker.snapshot());
-        let had_wrong_side = listener.has_wrong_side();
-        let step = exchange::start(&mut self.worker, now, listener, arrival, facts);
-        if !had_wrong_side && listener.has_wrong_side() {
-            host.log(
-                Level::Critical,
-                "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
-            );
-        }
-        stream.state = match step {
-            Step::Pass(pass) => {
-                // Without a Cache-Status: a request of a group that only observes.
-                let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
-                if is_noticed && invalidation::may_invalidate(arrival.head) {
-                    stream.unsafe_request = Some(arrival.head.encode());
-                }
-                match pass.cache_status {
-                    None => StreamState::Unnoticed,
-                    cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
-                }
-            }
-            Step::Observe(observed) => StreamState::Observed(observed),
-            Step::Reply(mut reply) => {
-                let restore = std::mem::take(&mut reply.restore);
-                if host.reply(&reply) { StreamState::Replied(restore) } else { StreamState::refused() }
-            }
-            Step::CallOut(callout) => {
-                self.outbox.push(callout);
-                StreamState::Waits
-            }
-            Step::Wait => StreamState::Waits,
-        };
+    /// Such a worker in a host that takes responses piece by piece.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.worker.streams = true;
+        self
     }
 
     /// Returns whether lookups are to be sent.
@@ -164,7 +135,7 @@ impl Driver {
             TICK_TO_FAN_OUT
         } else if self.worker.lookups.may_hedge() {
             TICK_TO_HEDGE
-        } else if self.worker.lookups.awaits_calls() {
+        } else if self.worker.lookups.awaits_calls() || self.worker.lookups.has_streaming() {
             CHECK_PERIOD
         } else {
             TICK
@@ -195,8 +166,7 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
-            let state = host.settle(if was_refused { StreamState::refused() } else { state });
-            self.settled.extend(state.map(|state| (stream, state)));
+            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
             if reply.is_none() || was_refused {
                 host.resume();
             }
@@ -221,73 +191,6 @@ impl Driver {
         let Some(snapshot) = self.worker.snapshot() else { return };
         for headers in due.iter().flat_map(|target| invalidation::calls(target, snapshot)) {
             let _ = host.call(Carrier::Worker, &headers, None, CALL_TIMEOUT);
-        }
-    }
-
-    /// Takes the result of a callout. `None`: there is no response, or a larger one than the host buffers. A call of
-    /// [`Driver::flush`] has to follow. `wall`: Unix milliseconds.
-    pub fn call_returned(
-        &mut self,
-        host: &mut dyn Host,
-        token: u32,
-        response: Option<CallResponse<'_>>,
-        at: Moment,
-        wall: u64,
-    ) {
-        if self.feed_token == Some(token) {
-            self.feed_token = None;
-            let is_ok = |response: &CallResponse<'_>| response.fields.contains(&(b":status", b"200"));
-            let body = response.filter(is_ok).map(|response| response.body);
-            let (line, next) = self.feed.receive(&mut self.worker, host.shared_data(), body.as_deref(), at);
-            if let Some(line) = line {
-                host.log(Level::Warning, &line);
-            }
-            self.send_feed(host, next, at);
-        } else if let Some(lookup) = self.worker.samples.take_call(token) {
-            sample::compare(&mut self.worker, &lookup, read(response, false), at.now, wall);
-        } else if let Some(call) = self.worker.lookups.take_call(token) {
-            let to_head = self.worker.lookups.get(call.lookup).is_some_and(|lookup| lookup.request.to_head);
-            self.receive(&call, read(response, to_head), at.now);
-        }
-    }
-
-    /// Takes a coordinator's response to a lookup, in a host that reads it piece by piece. A call of [`Driver::flush`] has
-    /// to follow.
-    pub fn lookup_returned(&mut self, token: u32, response: Result<PeerResponse, PeerFailure>, now: u64) {
-        if let Some(call) = self.worker.lookups.take_call(token) {
-            self.receive(&call, response, now);
-        }
-    }
-
-    /// Takes a callout back that the host could not send after all. A call of [`Driver::flush`] has to follow.
-    pub fn call_refused(&mut self, host: &mut dyn Host, token: u32, error: CallError, at: Moment) {
-        if self.feed_token == Some(token) {
-            self.feed_token = None;
-            self.fail_feed(host, error, at);
-        } else if self.worker.samples.take_call(token).is_none() {
-            self.lookup_returned(token, Err(PeerFailure::Peer), at.now);
-        }
-    }
-
-    /// Takes a callout that ended with the stream that carried it. The next of the requests that wait looks up in its
-    /// place. A call of [`Driver::flush`] has to follow.
-    pub fn lose_call(&mut self, token: u32, now: u64) {
-        if let Some(call) = self.worker.lookups.take_call(token)
-            && let Some(callout) = (Lookups { worker: &mut self.worker, now }).succeed(call.lookup)
-        {
-            self.outbox.push(callout);
-        }
-    }
-
-    fn receive(&mut self, call: &PendingCall, response: Result<PeerResponse, PeerFailure>, now: u64) {
-        let step = Lookups { worker: &mut self.worker, now }.receive(call, response);
-        self.carry_out(step);
-    }
-
-    /// Fails the call of a lookup that could not be sent, or whose result never came.
-    fn fail_call(&mut self, id: u32, now: u64) {
-        if let Some(call) = self.worker.lookups.get(id).map(|lookup| PendingCall::new(id, lookup)) {
-            self.receive(&call, Err(PeerFailure::Peer), now);
         }
     }
 
@@ -320,7 +223,7 @@ impl Driver {
         for lookup in self.worker.lookups.take_overdue(at.now) {
             self.fail_call(lookup, at.now);
         }
-        self.worker.hot.expire(at.now);
+        self.worker.state.hot.expire(at.now);
         invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, at.now);
         self.report(host, at.now);
         let callout = self.feed.tick(&mut self.worker, host.shared_data(), at);
@@ -335,6 +238,7 @@ impl Driver {
             let step = Lookups { worker: &mut self.worker, now }.give_up(&call);
             self.carry_out(step);
         }
+        self.fan_outs.extend(Lookups { worker: &mut self.worker, now }.leave_behind());
         for lookup in self.worker.lookups.to_hedge(attention) {
             let step = Lookups { worker: &mut self.worker, now }.hedge(lookup);
             self.carry_out(step);
@@ -343,8 +247,12 @@ impl Driver {
 
     /// Hands counters and gauges to the host's metrics.
     fn report(&mut self, host: &mut dyn Host, now: u64) {
-        self.worker.counters.take_metrics(|at, n| host.add_to_counter(at, n));
-        let held = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        let counters = self.worker.all_counters();
+        counters.take_metrics(|at, n| host.add_to_counter(at, n));
+        // The feed takes these right after.
+        host.add_to_groups(&counters.groups());
+        let held =
+            [self.worker.state.hot.bytes(), self.worker.state.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
         let sums = gauges::publish(host.shared_data(), self.number, held, now);
         sums.into_iter().enumerate().for_each(|(at, sum)| host.set_gauge(at, sum));
     }
@@ -367,13 +275,6 @@ impl Driver {
         if let Some(line) = self.feed.fail(&mut self.worker, at, error) {
             host.log(Level::Warning, &line);
         }
-    }
-}
-
-fn read(response: Option<CallResponse<'_>>, to_head: bool) -> Result<PeerResponse, PeerFailure> {
-    match response {
-        Some(CallResponse { fields, body }) => PeerResponse::of(fields.into_iter(), body, to_head),
-        None => Err(PeerFailure::Stream),
     }
 }
 

@@ -69,9 +69,14 @@ impl PeerHead {
         Ok(Self { verdict, status, headers, length: length.map(<[u8]>::to_vec) })
     }
 
-    /// The length of the body, where the coordinator said it.
+    /// The content-length, where the coordinator said it.
     pub fn length(&self) -> Option<usize> {
         self.length.as_deref().and_then(number)
+    }
+
+    /// Returns the header map for a client, with Age and this Cache-Status.
+    pub fn stamped(&self, cache_status: &str) -> Vec<u8> {
+        stamped(&self.headers, &self.verdict, cache_status)
     }
 
     /// Returns the response with its whole body, or that a part of it is missing.
@@ -118,10 +123,12 @@ impl PeerResponse {
 
     /// Returns the header map for a client, with Age and this Cache-Status.
     pub fn stamped(&self, cache_status: &str) -> Vec<u8> {
-        let mut headers = self.headers.clone();
-        headers.stamp(self.verdict.age / 1000, cache_status);
-        headers.into_bytes()
+        stamped(&self.headers, &self.verdict, cache_status)
     }
+}
+
+fn stamped(headers: &CachedHeaders, verdict: &Verdict, cache_status: &str) -> Vec<u8> {
+    headers.stamped(verdict.age / 1000, cache_status).into_bytes()
 }
 
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {

@@ -21,6 +21,10 @@ pub trait Facts {
     fn caller(&self, side: Side) -> Option<String>;
     /// Whether the proxy has verified a token of this request.
     fn verified(&self) -> bool;
+    /// Whether there is a [`Facts::cluster`].
+    fn is_routed(&self) -> bool {
+        self.cluster().is_some()
+    }
     /// The cluster of the chosen route. `None`: no route matches, or it has none, as a direct response or a redirect.
     fn cluster(&self) -> Option<Vec<u8>>;
     /// The name of that route. Most have none.

@@ -22,7 +22,7 @@ const ADDED_BYTES: usize = 2 << 10;
 /// The bytes that HTTP/2 counts for a line besides name and value, less those of a header map.
 const LINE_OVERHEAD: usize = 32 - 10;
 
-/// Returns whether a request can be sent: Envoy's SDK takes values only as UTF-8.
+/// Returns whether a request can be sent: the values of a question are text.
 pub fn is_text(request: &Request<'_>) -> bool {
     request.fields.iter().all(|(_, value)| std::str::from_utf8(value).is_ok())
 }
@@ -73,6 +73,7 @@ pub fn compose<'q>(
         flight: lookup.flight,
         changed: since_change,
         hop: lookup.peer.hop,
+        streams: lookup.streams,
         // In a header of its own.
         route: None,
     };

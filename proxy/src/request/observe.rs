@@ -8,7 +8,7 @@ use crate::{
     },
     state::{
         counters::Outcome,
-        listener_config::{ListenerConfig, Side},
+        listener_config::{Listener, Side},
         worker::Worker,
     },
 };
@@ -37,7 +37,7 @@ pub struct ObservedResponse {
 
 /// A request of a group that only observes.
 pub(crate) struct Observable<'a> {
-    pub(crate) listener: &'a ListenerConfig,
+    pub(crate) listener: &'a Listener<'a>,
     pub(crate) side: Side,
     pub(crate) group: &'a Arc<Group>,
     pub(crate) request: &'a Request<'a>,

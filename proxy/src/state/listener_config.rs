@@ -1,23 +1,15 @@
 //! One listener's configuration, with the groups of the snapshot that it serves.
 
-use crate::state::snapshot::Snapshot;
+pub use crate::state::side::Side;
+
+use crate::state::{hot_state::HotState, snapshot::Snapshot};
+use arc_swap::{ArcSwap, Guard};
 use meshcache_protocol::{Group, Groups, groups::Mode};
 use serde::Deserialize;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
-
-/// The side of a proxy. Hot entries and lookups of the two sides are separate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Side {
-    /// Requests of others to the application beside the proxy.
-    Inbound,
-    /// Requests to other services; a gateway's too.
-    Outbound,
-}
 
 /// The kind of the routes of listeners: their effect on a request on its way to the service. The filter
 /// cannot see it: it decides before the routes apply, and coordinators load what the client asked for.
@@ -46,7 +38,7 @@ const CONTRADICTED: u64 = u64::MAX;
 /// The period of the check, milliseconds.
 const SIDE_CHECK_PERIOD: u64 = 1000;
 
-/// One configuration of the filter. Envoy may run it on both sides.
+/// One configuration of the filter. Envoy may run it on both sides, and all threads share it.
 #[derive(Debug)]
 pub struct ListenerConfig {
     /// The only groups that are served. `None`: all, but only on the outbound side.
@@ -56,16 +48,30 @@ pub struct ListenerConfig {
     routes: Routes,
     /// `None`: no side is configured, and Envoy is asked at each request.
     side: Option<SideCheck>,
+    view: ArcSwap<View>,
+}
+
+/// What a listener serves of one snapshot.
+#[derive(Debug, Default)]
+struct View {
+    /// The number of the snapshot in its [`HotState`].
+    generation: u64,
     snapshot: Option<Arc<Snapshot>>,
     /// The groups of the snapshot that are served.
     groups: Groups,
+}
+
+/// A listener's configuration with the snapshot that is current at a request.
+pub struct Listener<'a> {
+    config: &'a ListenerConfig,
+    view: Guard<Arc<View>>,
 }
 
 impl ListenerConfig {
     /// A configuration that names these groups and this side, in a proxy of this namespace.
     pub fn new(group_names: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
         let side = side.map(|side| SideCheck { side, next: AtomicU64::new(0) });
-        Self { group_names, namespace, routes: Routes::Plain, side, snapshot: None, groups: Groups::default() }
+        Self { group_names, namespace, routes: Routes::Plain, side, view: ArcSwap::default() }
     }
 
     /// Replaces what the routes do.
@@ -74,49 +80,21 @@ impl ListenerConfig {
         Self { routes, ..self }
     }
 
-    /// Returns the mode of a group here.
-    pub fn mode(&self, group: &Group) -> Mode {
-        match (group.config().mode, self.routes) {
-            (Mode::On, Routes::Rewriting) => Mode::Observe,
-            (mode, _) => mode,
+    /// Returns the configuration with the current snapshot.
+    pub fn current(&self, state: &HotState) -> Listener<'_> {
+        let (view, generation) = (self.view.load(), state.generation());
+        if view.generation == generation {
+            return Listener { config: self, view };
         }
-    }
-
-    /// The namespace, for short service names.
-    pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
-    }
-
-    /// Takes the worker's current snapshot.
-    pub fn update(&mut self, snapshot: Option<&Arc<Snapshot>>) {
-        let is_same = match (&self.snapshot, snapshot) {
-            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            (None, None) => true,
-            _ => false,
+        let snapshot = state.snapshot();
+        let groups = match (&snapshot, &self.group_names) {
+            (None, _) => Groups::default(),
+            (Some(snapshot), None) => snapshot.groups.clone(),
+            (Some(snapshot), Some(names)) => snapshot.groups.only(names),
         };
-        if !is_same {
-            self.snapshot = snapshot.cloned();
-            self.groups = match (snapshot, &self.group_names) {
-                (None, _) => Groups::default(),
-                (Some(snapshot), None) => snapshot.groups.clone(),
-                (Some(snapshot), Some(names)) => snapshot.groups.only(names),
-            };
-        }
-    }
-
-    /// The snapshot, once the feed has brought one.
-    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
-        self.snapshot.as_ref()
-    }
-
-    /// The groups that are served.
-    pub fn groups(&self) -> &Groups {
-        &self.groups
-    }
-
-    /// Returns whether the configuration names the groups that are served.
-    pub fn names_groups(&self) -> bool {
-        self.group_names.is_some()
+        let view = Arc::new(View { generation, snapshot, groups });
+        self.view.store(view.clone());
+        Listener { config: self, view: Guard::from_inner(view) }
     }
 
     /// Returns the side of a request, after a check against Envoy where one is due. Returns `None` if the configured
@@ -138,10 +116,45 @@ impl ListenerConfig {
     pub fn has_wrong_side(&self) -> bool {
         self.side.as_ref().is_some_and(|side| side.next.load(Relaxed) == CONTRADICTED)
     }
+}
+
+impl Listener<'_> {
+    /// Returns the mode of a group here.
+    pub fn mode(&self, group: &Group) -> Mode {
+        match (group.config().mode, self.config.routes) {
+            (Mode::On, Routes::Rewriting) => Mode::Observe,
+            (mode, _) => mode,
+        }
+    }
+
+    /// The namespace, for short service names.
+    pub fn namespace(&self) -> Option<&str> {
+        self.config.namespace.as_deref()
+    }
+
+    /// The snapshot, once the feed has brought one.
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.view.snapshot.as_ref()
+    }
+
+    /// The groups that are served.
+    pub fn groups(&self) -> &Groups {
+        &self.view.groups
+    }
+
+    /// Returns whether the configuration names the groups that are served.
+    pub fn names_groups(&self) -> bool {
+        self.config.group_names.is_some()
+    }
+
+    /// The side of a request, as [`ListenerConfig::check_side`] finds it.
+    pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
+        self.config.check_side(now, envoy)
+    }
 
     /// Returns whether groups are served on this side at all. Inbound only by name: by Host alone, a caller that one
     /// service refuses could get its responses from the proxy of another.
     pub fn serves(&self, side: Side) -> bool {
-        self.group_names.is_some() || side == Side::Outbound
+        self.names_groups() || side == Side::Outbound
     }
 }

@@ -43,6 +43,16 @@ pub struct Coordinator {
     folder: TempDir,
 }
 
+/// A program without its variables. What a developer's own shell may say must not change what a test sees.
+fn without_variables(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    let is_ours = |variable: &str| variable.starts_with("MESHCACHE_") || variable.starts_with("OTEL_");
+    std::env::vars().filter(|(variable, _)| is_ours(variable)).for_each(|(variable, _)| {
+        command.env_remove(variable);
+    });
+    command
+}
+
 impl Coordinator {
     /// Starts one on free loopback ports and waits until it is ready; panics with its log if it ends instead.
     pub async fn start(arguments: &[&str]) -> Coordinator {
@@ -82,7 +92,7 @@ impl Coordinator {
     /// said.
     pub async fn run(arguments: &[&str]) -> (ExitStatus, String) {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(artifact::coordinator());
+        let mut command = without_variables(&artifact::coordinator());
         command.args(arguments);
         let mut process = Process::start("meshcache-coordinator", command, &folder.path().join("log"));
         let status = process.exit(SOON).await;
@@ -108,7 +118,7 @@ impl Coordinator {
     fn command(program: &Path, name: &str, ports: Option<Ports>, arguments: &[String], folder: &TempDir) -> Command {
         let known = folder.path().join("ports.json");
         let _ = std::fs::remove_file(&known);
-        let mut command = Command::new(program);
+        let mut command = without_variables(program);
         command.args(["--name", name]).arg("--ports-file").arg(&known);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let ports = ports.unwrap_or(Ports { data: free, admin: free, status: free, peer: free });
@@ -120,11 +130,6 @@ impl Coordinator {
         ] {
             command.args([flag, &addr.to_string()]);
         }
-        // What a developer's own shell may say must not change what a test sees.
-        let is_ours = |variable: &str| variable.starts_with("MESHCACHE_") || variable.starts_with("OTEL_");
-        std::env::vars().filter(|(variable, _)| is_ours(variable)).for_each(|(variable, _)| {
-            command.env_remove(variable);
-        });
         for argument in arguments {
             // As for `env`: `OTEL_NAME=VALUE` is a variable.
             match argument.split_once('=').filter(|(name, _)| name.starts_with("OTEL_")) {

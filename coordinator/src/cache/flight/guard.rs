@@ -1,7 +1,7 @@
 //! The task's side of a flight.
 
 use crate::{
-    cache::flight::table::{Flight, FlightResult, FlightState, SharedFlights},
+    cache::flight::table::{Flight, FlightResult, FlightState, Progress, SharedFlights},
     telemetry::trace::TraceContext,
 };
 use meshcache_protocol::{Hash, Key};
@@ -21,8 +21,8 @@ pub(crate) struct FlightGuard<T> {
     pub(super) at: Hash,
     pub(super) key: Key,
     /// The flight for the same key that has to complete first.
-    pub(super) previous: Option<watch::Receiver<Option<T>>>,
-    pub(super) result: watch::Sender<Option<T>>,
+    pub(super) previous: Option<watch::Receiver<Progress<T>>>,
+    pub(super) result: watch::Sender<Progress<T>>,
     pub(super) state: Arc<FlightState>,
     pub(super) shared: Arc<SharedFlights<T>>,
 }
@@ -44,7 +44,7 @@ impl<T: Clone> FlightGuard<T> {
         let mut waited = None;
         while let Some(mut previous) = self.previous.take() {
             // An error is an aborted flight: it is over, too.
-            let _ = previous.wait_for(Option::is_some).await;
+            let _ = previous.wait_for(Progress::is_completed).await;
             let mut table = self.shared.table.lock();
             match table.flights.get(&self.key.hash()) {
                 // A completed flight removes itself a moment later.
@@ -66,6 +66,11 @@ impl<T: Clone> FlightGuard<T> {
         waited
     }
 
+    /// Gives a result whose body is still growing to all who take one, and to those who join until the flight completes.
+    pub(crate) fn announce(&self, value: T) {
+        self.result.send_replace(Progress::Growing(value));
+    }
+
     /// Gives the result to all waiters, and keeps it for requests with a ticket; `bytes`: its size. What belongs into
     /// the store has to be there already: later requests look there.
     pub(crate) fn complete(self, value: T, bytes: u64) {
@@ -85,7 +90,7 @@ impl<T: Clone> FlightGuard<T> {
             };
             table.keep(self.key.hash(), result);
         }
-        self.result.send_replace(Some(value));
+        self.result.send_replace(Progress::Completed(value));
     }
 }
 

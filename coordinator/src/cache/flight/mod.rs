@@ -1,4 +1,5 @@
-//! One load for all requests for a key: the first starts it in a task of its own, and all waiters get its result.
+//! One load for all requests for a key: the first starts it in a task of its own, and all waiters get its result: at its
+//! end, or, where they take a body that is still growing, with its head.
 
 mod guard;
 mod join_condition;
@@ -19,7 +20,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
-use table::{Flight, FlightState, SharedFlights, Table};
+use table::{Flight, FlightState, Progress, SharedFlights, Table};
 use tokio::{sync::watch, time::Instant};
 
 /// The flights that are in progress.
@@ -104,6 +105,13 @@ impl<T: Clone> Flights<T> {
         self.shared.table.lock().flights.get(&key.hash()).is_some_and(|flight| flight.key == *key)
     }
 
+    /// Whether a flight for the key is in progress whose result has a body that is still growing.
+    pub(crate) fn is_growing(&self, key: &Key) -> bool {
+        let table = self.shared.table.lock();
+        let flight = table.flights.get(&key.hash()).filter(|flight| flight.key == *key);
+        flight.is_some_and(|flight| flight.result.borrow().is_growing())
+    }
+
     /// Detaches the flights of these keys: later requests start anew. Its waiters get its result.
     pub(crate) fn detach(&self, is_detached: impl Fn(&Key) -> bool) {
         let mut table = self.shared.table.lock();
@@ -138,13 +146,13 @@ fn begin<T>(
     table: &mut Table<T>,
     key: &Key,
     at: Key,
-    previous: Option<watch::Receiver<Option<T>>>,
+    previous: Option<watch::Receiver<Progress<T>>>,
     condition: JoinCondition,
 ) -> JoinResult<T> {
     if table.flights.len() >= shared.limits.flights {
         return Err(Full);
     }
-    let (sender, result) = watch::channel(None);
+    let (sender, result) = watch::channel(Progress::Loading);
     let (hash, number, now) = (at.hash(), shared.numbers.next(), Instant::now());
     let state = Arc::new(FlightState { is_awaited: condition.began_after.is_some().into(), ..FlightState::default() });
     let began = previous.is_none().then_some(now);

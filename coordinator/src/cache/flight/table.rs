@@ -49,12 +49,49 @@ pub(super) struct Table<T> {
 pub(super) struct Flight<T> {
     pub(super) number: u64,
     pub(super) key: Key,
-    pub(super) result: watch::Receiver<Option<T>>,
+    pub(super) result: watch::Receiver<Progress<T>>,
     pub(super) state: Arc<FlightState>,
     /// None: it waits for the flight before it.
     pub(super) began: Option<Instant>,
     /// When the last waiter joined.
     pub(super) joined: Instant,
+}
+
+/// How far a flight has come.
+pub(super) enum Progress<T> {
+    /// Nothing is known yet.
+    Loading,
+    /// Those who take a body that is still growing have their result.
+    Growing(T),
+    /// All have it.
+    Completed(T),
+}
+
+impl<T: Clone> Progress<T> {
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self, Self::Loading)
+    }
+
+    pub(super) fn is_growing(&self) -> bool {
+        matches!(self, Self::Growing(_))
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        matches!(self, Self::Completed(_))
+    }
+
+    /// Returns what those get who take a growing body.
+    pub(super) fn early(&self) -> Option<T> {
+        match self {
+            Self::Loading => None,
+            Self::Growing(value) | Self::Completed(value) => Some(value.clone()),
+        }
+    }
+
+    /// Returns what all get.
+    pub(super) fn completed(&self) -> Option<T> {
+        if self.is_completed() { self.early() } else { None }
+    }
 }
 
 /// One flight, as its guard, its waiters and the table see it.

@@ -250,3 +250,31 @@ async fn kept_results_are_bounded() {
     let table = flights.shared.table.lock();
     assert_eq!((table.results.len(), table.result_bytes), (3, MOST_RESULTS.1 / 3 * 3));
 }
+
+#[tokio::test]
+async fn who_takes_a_growing_body_has_the_result_before_the_flight_ends_and_all_others_at_its_end() {
+    pause();
+    let flights = flights(LIMITS);
+    let (mut early, guard) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
+    let (patient, _) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
+    let guard = guard.unwrap();
+    assert_eq!(early.wait_for_head(Instant::now()).await, None, "there is none yet");
+    guard.announce("growing");
+    assert_eq!(early.wait_for_head(soon()).await, Some("growing"));
+    drop(early);
+    let (mut late, none) = flights.join(&key(1), JoinCondition::default(), nothing).unwrap();
+    assert!(none.is_none(), "it joins in the middle");
+    assert_eq!(late.wait_for_head(soon()).await, Some("growing"));
+    let (next, second) = flights.join(&key(1), newer(Instant::now() + Duration::from_millis(1)), nothing).unwrap();
+    let mut second = second.unwrap();
+    let follows = tokio::spawn(async move {
+        second.wait_for_previous().await;
+        second.complete("new", 0);
+    });
+    tokio::task::yield_now().await;
+    assert!(!follows.is_finished(), "the next one begins when the body is whole");
+    guard.complete("whole", 0);
+    assert_eq!(late.wait_for_head(soon()).await, Some("whole"));
+    assert_eq!(patient.wait(soon()).await, WaitOutcome::Completed("whole"));
+    assert_eq!(next.wait_to_the_end().await, Some("new"));
+}

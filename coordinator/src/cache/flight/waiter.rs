@@ -3,7 +3,7 @@
 use crate::{
     cache::flight::{
         join_condition::Role,
-        table::{Flight, FlightState, SharedFlights},
+        table::{Flight, FlightState, Progress, SharedFlights},
     },
     telemetry::trace::TraceContext,
 };
@@ -20,7 +20,7 @@ pub(crate) struct Waiter<T> {
     /// The flight begins when the one before it has completed.
     pub(crate) follows: bool,
     pub(super) role: Role,
-    result: watch::Receiver<Option<T>>,
+    result: watch::Receiver<Progress<T>>,
     state: Arc<FlightState>,
     shared: Arc<SharedFlights<T>>,
 }
@@ -56,7 +56,7 @@ impl<T> Waiter<T> {
             number,
             follows: false,
             role: Role::Late,
-            result: watch::channel(Some(value)).1,
+            result: watch::channel(Progress::Completed(value)).1,
             state: Arc::default(),
             shared: shared.clone(),
         }
@@ -72,17 +72,28 @@ impl<T> Waiter<T> {
 }
 
 impl<T: Clone> Waiter<T> {
+    /// Waits for a result whose body may still be growing, at most until the deadline. None: [`Self::wait`] tells why.
+    pub(crate) async fn wait_for_head(&mut self, deadline: Instant) -> Option<T> {
+        let early = timeout_at(deadline, self.result.wait_for(|progress| !progress.is_loading())).await;
+        early.ok()?.ok()?.early()
+    }
+
+    /// Waits until the flight has completed, however long that takes. None: it was aborted.
+    pub(crate) async fn wait_to_the_end(mut self) -> Option<T> {
+        self.result.wait_for(Progress::is_completed).await.ok()?.completed()
+    }
+
     /// Waits until the flight has completed, at most until the deadline.
     pub(crate) async fn wait(mut self, deadline: Instant) -> WaitOutcome<T> {
-        match timeout_at(deadline, self.result.wait_for(Option::is_some)).await {
-            Ok(Ok(value)) => return (*value).clone().map_or(WaitOutcome::Aborted, WaitOutcome::Completed),
+        match timeout_at(deadline, self.result.wait_for(Progress::is_completed)).await {
+            Ok(Ok(value)) => return value.completed().map_or(WaitOutcome::Aborted, WaitOutcome::Completed),
             Ok(Err(_)) => return WaitOutcome::Aborted,
             Err(_) => {}
         }
         self.state.is_awaited.store(true, Relaxed);
         // A flight that completes after this look keeps its result: both hold the lock.
         let _table = self.shared.table.lock();
-        match self.result.borrow().clone() {
+        match self.result.borrow().completed() {
             Some(value) => WaitOutcome::Completed(value),
             None => WaitOutcome::TimedOut(self.number + self.role as u64),
         }

@@ -7,7 +7,7 @@ use crate::{
     cache::{
         flight::WaitOutcome,
         flight_key::variant_key,
-        load::LoadJob,
+        load_job::LoadJob,
         state::Cache,
         transfer::{self, TransferKind},
         transfer_report::Refusal,

@@ -1,14 +1,15 @@
 //! A key that another coordinator owns: its owner is asked, then the next peer, then the key is loaded here.
 
+mod read;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     cache::{
         flight::{JoinCondition, WaitOutcome},
-        hot_copies,
-        load::{self, LoadJob},
-        load_outcome::{Audience, LeaderReply, LoadOutcome, LoadedResponse, NotShared},
+        hot_copies, load,
+        load_job::LoadJob,
+        load_outcome::{Landing, LeaderReply, LoadOutcome, LoadedResponse, NotShared},
         ownership::ring_of_owner,
         request::CacheRequest,
         response,
@@ -16,22 +17,18 @@ use crate::{
         state::Cache,
     },
     cluster::client::Call,
-    http::{
-        body::Body,
-        capture::{CaptureOutcome, capture},
-    },
-    origin::{Failure, IdleTimeoutBody, with_headers},
-    store::{Entry, Parts, PurgeGuard},
+    http::body::Body,
+    origin::{Failure, IdleTimeoutBody},
+    store::PurgeGuard,
     telemetry::trace::{Current, Trace, current_trace},
 };
 use http::Response;
-use hyper::body::Incoming;
 use meshcache_protocol::{
-    self as protocol, Reason,
-    freshness::{Selecting, Vary},
+    Reason,
     reason::AnyReason,
-    wire::{self, Outcome, Question, Verdict},
+    wire::{self, Outcome, Question},
 };
+use read::PeerRead;
 use std::{
     pin::pin,
     sync::{
@@ -86,6 +83,7 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         flight: 0,
         changed: theirs.and_then(|question| question.changed),
         hop: true,
+        streams: true,
         route: theirs.and_then(|question| question.route.clone()),
     };
     Some(PeerRoute { peers, question })
@@ -100,19 +98,18 @@ pub(crate) fn refuses_crosstalk(cache: &Cache, request: &CacheRequest<'_>) -> bo
 
 /// Loads from the peers for all waiters, and here if none of them responds. If the group hedges, the next peer is asked
 /// beside an owner that is silent for that long.
-pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, mut route: PeerRoute, leader: LeaderReply) -> LoadOutcome {
+pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, mut route: PeerRoute, leader: LeaderReply) -> Landing {
     job.served.metrics.loads_deduped.inc();
-    let hot = hot_copies::begin(cache, &job.served, &job.key);
+    let hot = hot_copies::begin(cache, &job.served, &job.key).map(Arc::new);
     // After the begin: the peer carries out what was purged before it.
     route.question.purge = cache.consistency.position_text().to_string();
-    let (job, hot) = (Arc::new(job), hot.as_ref());
-    let shared_job = job.clone();
+    let hot = hot.as_ref();
     let mut peers =
         route.peers.iter().filter(|peer| cache.cluster.peers.try_acquire(peer, Call::Question)).take(PEERS_ASKED);
     let Some(owner) = peers.next() else { return load_locally(cache, job, leader).await };
     let hedge = job.served.group.config().hedge.duration();
     let responded = AtomicBool::new(false);
-    let mut from_owner = pin!(ask_peer(cache, &shared_job, hot, &route, owner, &responded));
+    let mut from_owner = pin!(ask_peer(cache, job, hot, &route, owner, &responded));
     let mut early = None;
     if !hedge.is_zero() {
         early = tokio::select! {
@@ -131,14 +128,14 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, mut route: PeerRoute,
         cache.metrics.hedges.inc();
         let next = async {
             match peers.next() {
-                Some(next) => ask_peer(cache, &shared_job, hot, &route, next, &AtomicBool::new(false)).await,
-                None => Some(load_locally(cache, job.clone(), leader).await),
+                Some(next) => ask_peer(cache, job, hot, &route, next, &AtomicBool::new(false)).await,
+                None => Some(load_locally(cache, job, leader).await),
             }
         };
         return tokio::select! {
             Some(outcome) = &mut from_owner => outcome,
             Some(outcome) = next => outcome,
-            else => load_locally(cache, job.clone(), None).await,
+            else => load_locally(cache, job, None).await,
         };
     }
     if let Some(outcome) = match early {
@@ -148,7 +145,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, mut route: PeerRoute,
         return outcome;
     }
     if let Some(next) = peers.next()
-        && let Some(outcome) = ask_peer(cache, &shared_job, hot, &route, next, &responded).await
+        && let Some(outcome) = ask_peer(cache, job, hot, &route, next, &responded).await
     {
         return outcome;
     }
@@ -158,14 +155,14 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: LoadJob, mut route: PeerRoute,
 /// Asks one peer until it gives an outcome. None if it does not respond. `hot`: the begin of a hot copy. `responded`:
 /// set with its first sign of life.
 async fn ask_peer(
-    cache: &Cache,
-    job: &LoadJob,
-    hot: Option<&PurgeGuard>,
+    cache: &Arc<Cache>,
+    job: &Arc<LoadJob>,
+    hot: Option<&Arc<PurgeGuard>>,
     route: &PeerRoute,
     peer: &str,
     responded: &AtomicBool,
-) -> Option<LoadOutcome> {
-    let LoadJob { served, head, .. } = job;
+) -> Option<Landing> {
+    let LoadJob { served, head, .. } = &**job;
     let config = served.group.config();
     let patience = config.patience.duration();
     let asked_at = Instant::now();
@@ -190,26 +187,20 @@ async fn ask_peer(
             Outcome::Loading if began < end => {
                 (question.patience, question.flight) = (route.question.patience, verdict.flight)
             }
-            Outcome::Loading => return Some(LoadOutcome::Failed(Failure::Timeout)),
+            Outcome::Loading => return Some(LoadOutcome::Failed(Failure::Timeout).into()),
             Outcome::Pass => {
-                return Some(LoadOutcome::NotShared(NotShared {
+                let not_shared = NotShared {
                     reason: AnyReason::from_peer(verdict.reason),
                     remember: verdict.remember,
                     vary: verdict.vary,
-                }));
-            }
-            Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason))),
-            _ => {
-                let Some(loaded) = read_response(cache, job, verdict, response, asked_at).await else {
-                    served.metrics.peer_errors.inc();
-                    cache.cluster.peers.record_incomplete(peer);
-                    return None;
                 };
-                served.metrics.peer_loads.inc();
-                if let Some(load) = hot {
-                    hot_copies::keep(cache, served, load, &loaded.verdict, &loaded.entry);
-                }
-                return Some(LoadOutcome::Loaded(loaded));
+                return Some(LoadOutcome::NotShared(not_shared).into());
+            }
+            Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason)).into()),
+            _ => {
+                let read =
+                    PeerRead { cache: cache.clone(), job: job.clone(), hot: hot.cloned(), peer: peer.to_owned() };
+                return read.response(verdict, response, asked_at).await;
             }
         }
     }
@@ -217,85 +208,37 @@ async fn ask_peer(
 
 /// Loads here what the peers did not give: one load, together with peers' requests for the key. It runs in a task of
 /// its own: its other waiters get it even if the owner responds after all.
-async fn load_locally(cache: &Arc<Cache>, job: Arc<LoadJob>, leader: LeaderReply) -> LoadOutcome {
-    match cache.loads.join(&job.key, JoinCondition::default(), || None) {
-        Ok((waiter, guard)) => {
-            let deadline = job.served.flight_deadline(waiter.follows);
-            if let Some(guard) = guard {
-                let (cache, trace) = (cache.clone(), current_trace());
-                if let Trace::Recorded(span, _) = &trace {
-                    guard.set_span(*span);
-                }
-                tokio::spawn(Current { trace, request: None }.scope(async move {
-                    guard.mark_loading();
-                    let outcome = load::load(&cache, &job, leader).await;
-                    let bytes = outcome.bytes();
-                    guard.complete(outcome, bytes);
-                }));
-            }
-            match waiter.wait(deadline).await {
-                WaitOutcome::Completed(outcome) => outcome,
-                WaitOutcome::TimedOut(_) => LoadOutcome::Failed(Failure::Timeout),
-                WaitOutcome::Aborted => LoadOutcome::Failed(Failure::Internal),
-            }
+async fn load_locally(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderReply) -> Landing {
+    let Ok((mut waiter, guard)) = cache.loads.join(&job.key, JoinCondition::default(), || None) else {
+        let not_shared = NotShared { reason: Reason::Full.into(), remember: 0, vary: String::new() };
+        return LoadOutcome::NotShared(not_shared).into();
+    };
+    let deadline = job.served.flight_deadline(waiter.follows);
+    if let Some(guard) = guard {
+        let (cache, job, trace) = (cache.clone(), job.clone(), current_trace());
+        if let Trace::Recorded(span, _) = &trace {
+            guard.set_span(*span);
         }
-        Err(_) => LoadOutcome::NotShared(NotShared { reason: Reason::Full.into(), remember: 0, vary: String::new() }),
+        tokio::spawn(Current { trace, request: None }.scope(async move {
+            guard.mark_loading();
+            load::load(&cache, &job, leader).await.complete(guard).await;
+        }));
     }
-}
-
-/// Reads a peer's response for all waiters. None if it breaks off.
-async fn read_response(
-    cache: &Cache,
-    job: &LoadJob,
-    verdict: Verdict,
-    response: Response<Incoming>,
-    asked_at: Instant,
-) -> Option<LoadedResponse> {
-    let LoadJob { served, head, .. } = job;
-    let (arrived, at, (parts, body)) = (Instant::now(), cache.clock.now(), response.into_parts());
-    let config = served.group.config();
-    let body = IdleTimeoutBody::new(body, config.patience.duration());
-    let CaptureOutcome::Whole(body) = capture(body, config.limits.object.0, &mut cache.body_budget.reserve()).await
-    else {
-        return None;
-    };
-    let fields = head.fields();
-    let request = head.request(&fields).ok()?;
-    let selecting = with_headers(&parts.headers, |fields| {
-        let response = protocol::Response { status: parts.status.as_u16(), fields };
-        Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), &request)
-    });
-    let is_ours = |name: &str| name == OUTCOME.as_str() || name == "age";
-    let fields = parts
-        .headers
-        .iter()
-        .filter(|(name, _)| !is_ours(name.as_str()))
-        .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .collect();
-    let entry = Entry::new(Parts {
-        status: parts.status,
-        fields,
-        tags: &config.tags.header.to_ascii_lowercase(),
-        body,
-        selecting,
-        stored: verdict.to_stored(parts.status.as_u16()),
-        arrived: at,
-        // It is given to the waiters, and at most a copy of it is stored.
-        position: Arc::default(),
-    });
-    let is_failure = parts.status.is_client_error() || parts.status.is_server_error();
-    let audience = match () {
-        () if verdict.waiters => Audience::Waiters,
-        () if !verdict.shared => Audience::Leader,
-        () if is_failure && verdict.ttl <= 0 && verdict.load.is_none() && verdict.outcome == Outcome::Miss => {
-            Audience::First
-        }
-        () => Audience::All,
-    };
-    // If the owner does not say when its load began: no sooner than it was asked.
-    let began =
-        verdict.load.map_or(asked_at, |load| arrived.checked_sub(Duration::from_millis(load)).unwrap_or(asked_at));
-    Some(LoadedResponse { entry: Arc::new(entry), verdict, audience, began })
+    if let Some(LoadOutcome::Loaded(response @ LoadedResponse { growing: Some(_), .. })) =
+        waiter.wait_for_head(deadline).await
+    {
+        let end = waiter.wait_to_the_end();
+        return Landing::Growing(
+            response,
+            Box::pin(async { end.await.unwrap_or(LoadOutcome::Failed(Failure::Internal)) }),
+        );
+    }
+    match waiter.wait(deadline).await {
+        WaitOutcome::Completed(outcome) => outcome,
+        WaitOutcome::TimedOut(_) => LoadOutcome::Failed(Failure::Timeout),
+        WaitOutcome::Aborted => LoadOutcome::Failed(Failure::Internal),
+    }
+    .into()
 }
 
 /// Forwards one request that may not be shared to the owner, as it is. None if the owner has nothing for it.
@@ -303,8 +246,8 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
     let (group, metrics) = (&request.served.group, &request.served.metrics);
     let patience = group.config().patience.duration();
     let peer = route.peers.iter().find(|peer| cache.cluster.peers.try_acquire(peer, Call::Question))?;
-    let Ok((verdict, response)) = cache.cluster.peers.ask(peer, request.head, &route.question, patience, false).await
-    else {
+    let question = Question { streams: request.takes_growing_body(), ..route.question.clone() };
+    let Ok((verdict, response)) = cache.cluster.peers.ask(peer, request.head, &question, patience, false).await else {
         metrics.peer_errors.inc();
         return None;
     };
@@ -320,7 +263,13 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
     }
     parts.extensions.clear();
     parts.version = http::Version::HTTP_11;
-    Some(Response::from_parts(parts, Body::stream(IdleTimeoutBody::new(body, patience))))
+    let pause = pause(group.config());
+    Some(Response::from_parts(parts, Body::stream(IdleTimeoutBody::new(body, pause))))
+}
+
+/// How long a peer may pause in the middle of a body: it waits for its origin.
+fn pause(group: &meshcache_protocol::groups::GroupConfig) -> Duration {
+    group.origin.timeout.duration() + group.patience.duration()
 }
 
 pub(crate) fn millis(time: Duration) -> u64 {

@@ -68,7 +68,7 @@ async fn what_is_loaded_here_because_no_peer_answers_goes_on_in_its_trace() {
     let sampler = Sampler { follows_parent: true, root: Root::On };
     let tracer = Tracer { propagators: Propagators::default(), sampler, sink: Arc::new(Nowhere) };
     let trace = Trace::Recorded(TraceContext { trace: 10, span: 11, is_sampled: true }, Arc::new(tracer));
-    Current { trace, request: None }.scope(load(&cache, job, route, None)).await;
+    Current { trace, request: None }.scope(load(&cache, &Arc::new(job), route, None)).await;
     let sent = hears.recv().await.unwrap().expect("the origin gets the trace");
     let sent = TraceContext::of_traceparent(sent.as_bytes()).unwrap();
     assert!(sent.trace == 10 && sent.span != 11 && sent.is_sampled, "{sent}");
@@ -88,7 +88,7 @@ async fn the_owner_is_told_what_was_purged_until_it_is_asked() {
     let (job, route) = theirs(&cache);
     // The flight waits for another one meanwhile.
     let purge = cache.consistency.append_own(Scope { all: true, ..Scope::default() }, false, |_| {}).0;
-    tokio::spawn(async move { load(&cache, job, route, None).await });
+    tokio::spawn(async move { load(&cache, &Arc::new(job), route, None).await });
     let (mut hears, purge) = (hears, format!("{}:{}", purge.source, purge.n));
     let said = hears.recv().await.unwrap();
     assert!(said.contains(&purge), "{purge}: {said}");

@@ -13,6 +13,7 @@ use crate::{
         content::QUERY,
         head::{Fields, RequestHead},
     },
+    origin::Origin,
     settings::{Identity, Port, Settings},
 };
 use http::{Method, StatusCode};
@@ -82,6 +83,11 @@ impl CacheRequest<'_> {
         // At most as long as two loads in a row may take: a larger number is made up.
         let most = 2 * self.served.origin.timeout() + 4 * self.served.group.config().patience.duration();
         self.question.as_ref().map_or(Duration::ZERO, |question| Duration::from_millis(question.waited).min(most))
+    }
+
+    /// Whether the requester takes a body that is still growing. A proxy says so, and a getter's value is always whole.
+    pub(crate) fn takes_growing_body(&self) -> bool {
+        matches!(self.served.origin, Origin::Http(_)) && self.question.as_ref().is_none_or(|question| question.streams)
     }
 
     /// Whether the requester has the same rules for the group.

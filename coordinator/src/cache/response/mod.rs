@@ -5,7 +5,7 @@ pub(crate) mod tests;
 
 use crate::{
     cache::{pass_reason::PassReason, range, request::CacheRequest},
-    http::body::Body,
+    http::{body::Body, growing::GrowingBody},
     origin::{Failure, via},
     store::{Entry, with_fields},
 };
@@ -14,18 +14,20 @@ use http::{
     header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VIA},
     response,
 };
+use http_body::Body as _;
 use meshcache_protocol::{
     Reason, cache_status,
     freshness::{self, Part},
     request::Flags,
     wire::{Outcome, Verdict, header},
 };
+use std::sync::Arc;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
-/// The largest body for a proxy, bytes: Envoy buffers a response to a filter's question in whole. A larger one passes
-/// there.
-const LARGEST_FOR_PROXIES: usize = 30 << 20;
+/// The largest body for a proxy that takes whole bodies alone, bytes: Envoy buffers a response to a filter's question. A
+/// larger one passes there.
+const LARGEST_FOR_PROXIES: u64 = 30 << 20;
 
 /// The largest head for a proxy, lines and bytes: Envoy's default limits. It cuts off a larger response as if there
 /// were none.
@@ -91,15 +93,40 @@ pub(crate) fn with_age(mut verdict: Verdict, entry: &Entry, now: u64) -> Verdict
 pub(crate) fn from_entry(
     request: &CacheRequest<'_>,
     entry: &Entry,
+    verdict: Verdict,
+    names: &Names,
+) -> Option<Response<Body>> {
+    from_load(request, entry, None, verdict, names)
+}
+
+/// Whether a request needs to know the whole body: a range of a length that is not known, or several.
+pub(crate) fn needs_whole(request: &CacheRequest<'_>, entry: &Entry, growing: &GrowingBody) -> bool {
+    request.http.flags.any(Flags::RANGE)
+        && growing.length().is_none_or(|length| matches!(part_of(request, entry, length), Part::Ranges(_)))
+}
+
+/// Returns the part of a response that a request gets.
+fn part_of(request: &CacheRequest<'_>, entry: &Entry, length: u64) -> Part {
+    let http = &request.http;
+    if http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
+        with_fields(entry, |stored| freshness::part(http, &stored, length))
+    } else {
+        Part::Whole
+    }
+}
+
+/// Returns a response of a load as the response to a request. `growing`: its body, if the entry does not have it yet.
+/// None if only the origin may answer it, or if its part of the body is no longer kept.
+pub(crate) fn from_load(
+    request: &CacheRequest<'_>,
+    entry: &Entry,
+    growing: Option<&Arc<GrowingBody>>,
     mut verdict: Verdict,
     names: &Names,
 ) -> Option<Response<Body>> {
     let http = &request.http;
-    let part = if http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
-        with_fields(entry, |stored| freshness::part(http, &stored, entry.body.len() as u64))
-    } else {
-        Part::Whole
-    };
+    let length = growing.map_or(Some(entry.body.len() as u64), |body| body.length());
+    let part = part_of(request, entry, length.unwrap_or(0));
     let mut headers = HeaderMap::with_capacity(entry.fields.len() + entry.tags.len() + 4);
     // Another coordinator keeps the tags with its entry.
     let strips_tags = !request.is_from_peer && request.served.group.config().tags.strip;
@@ -114,9 +141,15 @@ pub(crate) fn from_entry(
             headers.append(name.clone(), value.clone());
         }
     }
-    let (status, body) = range::extract(entry, &part, &mut headers)?;
-    if request.question.is_some() {
-        if body.len() > LARGEST_FOR_PROXIES {
+    let (status, body) = match growing {
+        None => {
+            let (status, body) = range::extract(entry, &part, &mut headers)?;
+            (status, Body::Full(body))
+        }
+        Some(body) => range::extract_growing((entry.status, body), &part, &mut headers)?,
+    };
+    if let Some(question) = &request.question {
+        if !question.streams && body.size_hint().lower() > LARGEST_FOR_PROXIES {
             return Some(too_large(Reason::TooLarge));
         }
         verdict.everybody = entry.stored.for_everybody;
@@ -144,10 +177,12 @@ pub(crate) fn from_entry(
         return Some(too_large(reason));
     }
     let body = if http.is_head() && status != StatusCode::NOT_MODIFIED {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Some(length) = body.size_hint().exact() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         Body::empty()
     } else {
-        Body::Full(body)
+        body
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

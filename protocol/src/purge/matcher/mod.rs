@@ -14,6 +14,7 @@ use crate::{
     groups::{Group, Host, KeyHost},
     key::Parts,
     request::normal_form::normalize,
+    sort::sort,
 };
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, sync::Arc};
 
@@ -69,11 +70,11 @@ impl<'a> Matcher<'a> {
             scope.paths.iter().flat_map(|path| rules.iter().map(|group| in_keys(path, *group))).collect();
         let mut prefixes: Vec<_> = scope.prefixes.iter().map(|prefix| normalize(prefix)).collect();
         let mut tags = scope.tags.clone();
-        urls.sort_unstable();
-        paths.sort_unstable();
-        prefixes.sort_unstable();
+        sort(&mut urls);
+        sort(&mut paths);
+        sort(&mut prefixes);
         prefixes.dedup_by(|longer, shorter| longer.starts_with(&**shorter));
-        tags.sort_unstable();
+        sort(&mut tags);
         let regexes = (!scope.regex.is_empty()).then(|| Regexes::new(&scope.regex));
         let is_whole = match &regexes {
             Some(regexes) => regexes.is_err(),

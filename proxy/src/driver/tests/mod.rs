@@ -1,5 +1,7 @@
 //! A worker in a host that is no proxy: it records what it is asked to do.
 
+mod streams;
+
 use super::*;
 use crate::{
     http::{
@@ -7,13 +9,16 @@ use crate::{
         head::RequestHead,
         header_map::{self, HeaderMap},
     },
-    request::reply::Reply,
+    request::{
+        arrival::{Arrival, Facts},
+        reply::Reply,
+    },
     state::{
         counters::{GAUGES, metric_names},
-        listener_config::Side,
+        listener_config::{ListenerConfig, Side},
         shared_data::{InProcessData, SharedData},
     },
-    stream::{ResponseEdit, Time},
+    stream::{ResponseEdit, Stream, Time},
 };
 use meshcache_protocol::{
     Peer,
@@ -176,7 +181,7 @@ impl Run {
         self.host.select(id);
         let arrival = Arrival { stream: id, head: &head, has_body: false };
         let (driver, host) = (&mut self.driver, &mut self.host);
-        driver.request(host, &mut stream, &mut self.listener, arrival, &Outbound, self.now);
+        driver.request(host, &mut stream, &self.listener, arrival, &Outbound, self.now);
         stream
     }
 

@@ -1,66 +1,16 @@
-//! Envoy's functions as safe ones: a thin wrapper around `abi`.
+//! A stream in Envoy.
 
-use crate::{
-    abi::{self, Attribute, Body, Buffer, Functions, Header, Map, OK, Object},
-    listener::Listener,
-};
+use super::{FIELDS, Fields, Scheduler, buffers, functions, outcome};
+use crate::abi::{self, Attribute, Body, Buffer, Functions, Header, Map, Object};
 use meshcache_protocol::Field;
-use meshcache_proxy::host::{CallError, Level};
+use meshcache_proxy::host::CallError;
 use smallvec::SmallVec;
-use std::{cell::Cell, ptr::null_mut, sync::OnceLock};
-
-/// The fields that a list has room for without an allocation.
-const FIELDS: usize = 32;
-
-static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
-
-/// Looks Envoy's functions up. The error is the name of one that it lacks.
-pub(crate) fn load() -> Result<(), &'static str> {
-    if FUNCTIONS.get().is_none() {
-        let _ = FUNCTIONS.set(Functions::find()?);
-    }
-    Ok(())
-}
-
-/// Envoy's functions, once the module is loaded. In unit tests there are none.
-fn functions() -> Option<&'static Functions> {
-    FUNCTIONS.get()
-}
-
-/// Writes a line to Envoy's log. Any thread may.
-pub(crate) fn log(level: Level, line: &str) {
-    const WARN: u32 = 3;
-    const CRITICAL: u32 = 5;
-    let level = if level == Level::Warning { WARN } else { CRITICAL };
-    if let Some(envoy) = functions() {
-        // SAFETY: the line is valid during the call.
-        unsafe { (envoy.log)(level, Buffer::new(line.as_bytes())) };
-    }
-}
-
-/// A list of fields for Envoy.
-#[derive(Default)]
-pub(crate) struct Fields<'a> {
-    list: SmallVec<[Header; FIELDS]>,
-    borrowed: std::marker::PhantomData<&'a [u8]>,
-}
-
-impl<'a> Fields<'a> {
-    pub(crate) fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
-        self.list.push(Header::new(name, value));
-    }
-}
-
-impl<'a> Extend<Field<'a>> for Fields<'a> {
-    fn extend<T: IntoIterator<Item = Field<'a>>>(&mut self, fields: T) {
-        fields.into_iter().for_each(|(name, value)| self.push(name, value));
-    }
-}
+use std::{cell::Cell, marker::PhantomData, ptr::null_mut};
 
 /// The fields of a header map of Envoy, in place.
 pub(crate) struct MapFields<'a> {
     list: SmallVec<[Header; FIELDS]>,
-    borrowed: std::marker::PhantomData<&'a Filter>,
+    borrowed: PhantomData<&'a Filter>,
 }
 
 impl MapFields<'_> {
@@ -111,7 +61,7 @@ impl Filter {
             list.resize(size, Header::NONE);
             // SAFETY: the list has room for as many fields as the map has, and nothing changes it in between.
             let is_there = unsafe { (envoy.headers)(filter, map as u32, list.as_mut_ptr()) };
-            is_there.then_some(MapFields { list, borrowed: std::marker::PhantomData })
+            is_there.then_some(MapFields { list, borrowed: PhantomData })
         })
     }
 
@@ -185,12 +135,6 @@ impl Filter {
         .unwrap_or(Err(CallError::Refused))
     }
 
-    /// Ends a callout.
-    pub(crate) fn reset_call(&self, id: u64) {
-        // SAFETY: the filter is alive.
-        self.call(|envoy, filter| unsafe { (envoy.reset_call)(filter, id) });
-    }
-
     /// Gives each chunk of the body that the running hook is about.
     pub(crate) fn each_chunk(&self, body: Body, mut take: impl FnMut(&[u8])) {
         self.call(|envoy, filter| {
@@ -258,146 +202,5 @@ impl Filter {
     pub(crate) fn set(&self, metric: usize, value: u64) {
         // SAFETY: the filter is alive.
         self.call(|envoy, filter| unsafe { (envoy.set_gauge)(filter, metric, std::ptr::null(), 0, value) });
-    }
-}
-
-fn outcome(result: u32) -> Result<(), CallError> {
-    match result {
-        OK => Ok(()),
-        abi::NO_CLUSTER => Err(CallError::NoCluster),
-        _ => Err(CallError::Refused),
-    }
-}
-
-fn buffers(texts: &[&str]) -> SmallVec<[Buffer; 4]> {
-    texts.iter().map(|text| Buffer::new(text.as_bytes())).collect()
-}
-
-/// Wakes a stream on its worker, or a configuration on the main thread. Any thread may use it.
-pub(crate) struct Scheduler {
-    object: Object,
-    of_config: bool,
-}
-
-// SAFETY: Envoy's schedulers are made to be used by any thread.
-unsafe impl Send for Scheduler {}
-
-impl Scheduler {
-    /// Has the hook called. It only adds to a queue: nothing is called before it returns.
-    pub(crate) fn commit(&self, event: u64) {
-        let Some(envoy) = functions() else { return };
-        let commit = if self.of_config { envoy.config_scheduler_commit } else { envoy.scheduler_commit };
-        // SAFETY: the scheduler is alive until it is dropped.
-        unsafe { commit(self.object, event) };
-    }
-}
-
-impl Drop for Scheduler {
-    fn drop(&mut self) {
-        let Some(envoy) = functions() else { return };
-        let delete = if self.of_config { envoy.config_scheduler_delete } else { envoy.scheduler_delete };
-        // SAFETY: it is deleted once.
-        unsafe { delete(self.object) };
-    }
-}
-
-/// A configuration in Envoy. Only the main thread uses it.
-pub(crate) struct Config {
-    object: Object,
-}
-
-// SAFETY: the object is handed to Envoy only in hooks of the main thread.
-unsafe impl Send for Config {}
-// SAFETY: as above.
-unsafe impl Sync for Config {}
-
-impl Config {
-    /// The configuration of this object.
-    ///
-    /// # Safety
-    /// It must be Envoy's configuration object, and must outlive this one.
-    pub(crate) unsafe fn new(object: Object) -> Self {
-        Self { object }
-    }
-
-    pub(crate) fn scheduler(&self) -> Option<Scheduler> {
-        // SAFETY: the configuration is alive.
-        let object = unsafe { (functions()?.config_scheduler_new)(self.object) };
-        (!object.is_null()).then_some(Scheduler { object, of_config: true })
-    }
-
-    /// Sends a callout. Its hook may run before this returns: then `id` is set already.
-    pub(crate) fn call(
-        &self,
-        id: &Cell<u64>,
-        cluster: &str,
-        fields: &Fields<'_>,
-        body: &[u8],
-        timeout: u64,
-    ) -> Result<(), CallError> {
-        let (Fields { list, .. }, cluster) = (fields, Buffer::new(cluster.as_bytes()));
-        let envoy = functions().ok_or(CallError::Refused)?;
-        // SAFETY: the configuration is alive; the number's place outlives the call.
-        outcome(unsafe {
-            let (headers, size) = (list.as_ptr(), list.len());
-            (envoy.config_call)(self.object, id.as_ptr(), cluster, headers, size, Buffer::new(body), timeout)
-        })
-    }
-
-    pub(crate) fn counter(&self, name: &str, labels: &[&str]) -> Option<usize> {
-        let (mut id, labels) = (0, buffers(labels));
-        let name = Buffer::new(name.as_bytes());
-        // SAFETY: the configuration is alive, and it is being made: then metrics may be defined.
-        let result =
-            unsafe { (functions()?.define_counter)(self.object, name, labels.as_ptr(), labels.len(), &mut id) };
-        (result == OK).then_some(id)
-    }
-
-    pub(crate) fn gauge(&self, name: &str) -> Option<usize> {
-        let mut id = 0;
-        let name = Buffer::new(name.as_bytes());
-        // SAFETY: as above.
-        let result = unsafe { (functions()?.define_gauge)(self.object, name, std::ptr::null(), 0, &mut id) };
-        (result == OK).then_some(id)
-    }
-
-    /// Adds to a counter. Returns whether this Envoy can: 1.38 can in a stream only.
-    pub(crate) fn add(&self, metric: usize, labels: &[&str], by: u64) -> bool {
-        let labels = buffers(labels);
-        let Some(add) = functions().and_then(|envoy| envoy.config_add_to_counter) else { return false };
-        // SAFETY: the configuration is alive, and the labels are valid during the call.
-        unsafe { add(self.object, metric, labels.as_ptr(), labels.len(), by) };
-        true
-    }
-
-    /// Sets a gauge. Returns whether this Envoy can.
-    pub(crate) fn set(&self, metric: usize, value: u64) -> bool {
-        let Some(set) = functions().and_then(|envoy| envoy.config_set_gauge) else { return false };
-        // SAFETY: as above.
-        unsafe { set(self.object, metric, std::ptr::null(), 0, value) };
-        true
-    }
-}
-
-/// A stream's configuration. Envoy keeps it for longer than the stream, so no count of its users is needed, which all
-/// workers would change.
-pub(crate) struct ListenerRef(*const Listener);
-
-impl ListenerRef {
-    /// A reference to this configuration.
-    ///
-    /// # Safety
-    /// It must outlive the reference.
-    pub(crate) unsafe fn new(listener: *const Listener) -> Self {
-        Self(listener)
-    }
-}
-
-impl std::ops::Deref for ListenerRef {
-    type Target = Listener;
-
-    fn deref(&self) -> &Listener {
-        // SAFETY: by the promise of `new`.
-        unsafe { &*self.0 }
     }
 }

@@ -1,23 +1,32 @@
 //! One request's hooks: they read its head, carry out what the driver decides, and edit its response.
 
+mod calls;
+
 use crate::{
     abi::{Body, CONTINUE, Map, STOP},
-    call::Answer,
+    call::Call,
     clock,
-    envoy::{Fields, Filter, ListenerRef},
+    envoy::{Filter, Kept},
     facts::{self, EnvoyFacts},
+    listener::Listener,
     panics,
     process::{self, Process},
+    recorder::{DirectHost, Tasks},
     reply::OwnedReply,
-    wake::{OutgoingCall, Slot, Task},
+    wake::{Slot, Task},
 };
 use meshcache_protocol::{
     Field,
     wire::{PREFIX, header},
 };
 use meshcache_proxy::{
-    http::{head::RequestHead, header_map::HeaderMap},
-    request::arrival::Arrival,
+    driver,
+    http::head::RequestHead,
+    request::{
+        arrival::{Arrival, Facts},
+        context::Context,
+    },
+    state::shared_data::InProcessData,
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
 use std::{
@@ -26,15 +35,15 @@ use std::{
     sync::Arc,
 };
 
-/// The number of a callout that is being sent.
-const STARTING: u64 = u64::MAX;
-
 /// One request.
 pub(crate) struct StreamContext {
     pub(crate) filter: Filter,
-    listener: ListenerRef,
+    listener: Kept<Listener>,
     stream: RefCell<Stream>,
     to_head: Cell<bool>,
+    /// It has begun to reply. In Envoy 1.38 our own replies come through the hooks of the response, from within the
+    /// functions that send them.
+    pub(super) replies: Cell<bool>,
     /// Its request is stopped: it goes on by a call of Envoy, not by the result of the hook.
     is_paused: Cell<bool>,
     /// Where its tasks arrive. Only a request that has waited has one.
@@ -42,21 +51,14 @@ pub(crate) struct StreamContext {
     calls: RefCell<Vec<Rc<Call>>>,
 }
 
-/// A callout in flight.
-struct Call {
-    token: u32,
-    /// Envoy's number.
-    id: Cell<u64>,
-    answer: RefCell<Answer>,
-}
-
 impl StreamContext {
-    pub(crate) fn new(filter: Filter, listener: ListenerRef) -> Self {
+    pub(crate) fn new(filter: Filter, listener: Kept<Listener>) -> Self {
         Self {
             filter,
             listener,
             stream: RefCell::new(Stream::new(0)),
             to_head: Cell::new(false),
+            replies: Cell::new(false),
             is_paused: Cell::new(false),
             slot: OnceCell::new(),
             calls: RefCell::default(),
@@ -77,29 +79,37 @@ impl StreamContext {
         let fields = self.filter.fields(Map::Request)?;
         let head = RequestHead::of(fields.iter());
         #[cfg(feature = "trap")]
-        crate::exports::trap(&head);
+        panics::trap(&head);
         self.to_head.set(head.method() == b"HEAD");
         if head.control.any && self.leads_to_a_coordinator() {
             return None;
         }
         let facts = EnvoyFacts::new(&self.filter, self.listener.identity.as_deref(), self.listener.side);
-        facts.read();
         let id = process::next_stream();
+        let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
+        let context = Context { state: &process.hot, thread: process::thread(), now: clock::now() };
+        let mut host = DirectHost {
+            filter: &self.filter,
+            to_head: self.to_head.get(),
+            replies: &self.replies,
+            none: InProcessData::default(),
+        };
+        let mut locked = None;
         let mut stream = self.stream.borrow_mut();
         stream.id = id;
-        let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
-        let (slot, mut tasks) = process.drive(Some(id), |driver, host| {
-            let mut listener = self.listener.config.lock();
-            driver.request(host, &mut stream, &mut listener, arrival, &facts, clock::now());
-            let slot = matches!(stream.state, StreamState::Waits).then(|| Arc::new(Slot::new(id)));
-            slot.inspect(|slot| Process::add_slot(host.state, slot))
+        driver::decide(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
+            // Asked for before the lock is taken: under it Envoy is not called.
+            facts.verified();
+            &mut locked.insert(process.lock()).driver
         });
+        let slot = matches!(stream.state, StreamState::Waits).then(|| Arc::new(Slot::new(id)));
         drop(stream);
+        if let Some(mut locked) = locked {
+            locked.host.slots.extend(slot.iter().map(|slot| (id, slot.clone())));
+            process.unlock(locked, &mut Tasks::default(), Some(id));
+        }
         if head.control.any {
             self.remove_own_fields(Map::Request);
-        }
-        if let Some(reply) = tasks.reply.take() {
-            self.give(&reply);
         }
         if let Some(slot) = slot {
             slot.open(self.filter.scheduler());
@@ -110,11 +120,12 @@ impl StreamContext {
     }
 
     fn leads_to_a_coordinator(&self) -> bool {
-        let snapshot = self.listener.config.lock().snapshot().cloned();
+        let snapshot = self.listener.process.and_then(|process| process.hot.snapshot());
         snapshot.is_some_and(|snapshot| facts::leads_to_a_coordinator(&self.filter, &snapshot))
     }
 
     fn give(&self, reply: &OwnedReply) {
+        self.replies.set(true);
         reply.parts().send(&self.filter, self.to_head.get());
     }
 
@@ -124,6 +135,7 @@ impl StreamContext {
         while let Some(task) = slot.pop() {
             match task {
                 Task::Call(call) => self.send(process, slot, &call),
+                Task::Stream => self.begin_late(process, slot),
                 Task::Settle(state, reply) => {
                     self.stream.borrow_mut().state = state;
                     match reply {
@@ -142,70 +154,19 @@ impl StreamContext {
         }
     }
 
-    fn send(&self, process: &Process, slot: &Slot, call: &OutgoingCall) {
-        let OutgoingCall { token, map, timeout, .. } = call;
-        let call = Rc::new(Call {
-            token: *token,
-            id: Cell::new(STARTING),
-            answer: RefCell::new(Answer::new(self.to_head.get())),
-        });
-        self.calls.borrow_mut().push(call.clone());
-        let mut fields = Fields::default();
-        fields.extend(HeaderMap::parse(map).into_iter().flatten());
-        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, *timeout)
-            && self.take_call(call.id.get()).is_some()
-        {
-            process.refuse_call(*token, error, Some(slot.stream));
-        }
-    }
-
-    fn call(&self, id: u64) -> Option<Rc<Call>> {
-        self.calls.borrow().iter().find(|call| call.id.get() == id).cloned()
-    }
-
-    fn take_call(&self, id: u64) -> Option<Rc<Call>> {
-        let mut calls = self.calls.borrow_mut();
-        let at = calls.iter().position(|call| call.id.get() == id)?;
-        Some(calls.swap_remove(at))
-    }
-
-    /// Takes the head of an answer.
-    pub(crate) fn call_head<'a>(&self, id: u64, fields: impl Iterator<Item = Field<'a>> + Clone) {
-        if let Some(call) = self.call(id) {
-            call.answer.borrow_mut().head(fields);
-        }
-    }
-
-    /// Takes a piece of an answer's body.
-    pub(crate) fn call_data(&self, id: u64, piece: &[u8]) {
-        if let Some(call) = self.call(id) {
-            call.answer.borrow_mut().piece(piece);
-        }
-    }
-
-    /// Takes the end of an answer.
-    pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
-        let Some(call) = self.take_call(id) else { return };
-        let answer = call.answer.take();
-        let response = if is_complete { answer.end() } else { Err(answer.reset()) };
-        if let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) {
-            process.drive(Some(slot.stream), |driver, _| driver.lookup_returned(call.token, response, clock::now()));
-            self.do_tasks(process);
-        }
-    }
-
     /// Takes the head of the service's response. Returns the hook's result.
     pub(crate) fn response_head(&self, is_whole: bool) -> u32 {
-        if self.stream.borrow().ignores_response() {
+        if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
         let Some(process) = self.listener.process else { return CONTINUE };
         let Some(map) = self.filter.fields(Map::Response) else { return CONTINUE };
         let fields = || Some(map.iter().collect::<Vec<Field<'_>>>());
         let time = || Time { now: clock::now(), wall: clock::wall() };
-        let (edit, mut tasks) = process.drive(Some(self.stream.borrow().id), |driver, host| {
-            let (listener, mut stream) = (self.listener.config.lock(), self.stream.borrow_mut());
-            let edit = stream.response_head(&mut driver.worker, host, &listener, &fields, &time);
+        let id = self.stream.borrow().id;
+        let (edit, mut tasks) = process.drive(Some(id), |driver, host| {
+            let mut stream = self.stream.borrow_mut();
+            let edit = stream.response_head(&mut driver.worker, host, &self.listener.config, &fields, &time);
             if is_whole && stream.is_hashed() {
                 stream.response_body(&mut driver.worker, b"", true, clock::now());
             }
@@ -215,6 +176,7 @@ impl StreamContext {
         match edit {
             ResponseEdit::Replaced => {
                 if let Some(reply) = tasks.reply.take() {
+                    self.replies.set(true);
                     reply.parts().replace(&self.filter);
                 }
                 return STOP;
@@ -233,7 +195,7 @@ impl StreamContext {
 
     /// Takes a piece of the service's response.
     pub(crate) fn response_body(&self, is_last: bool) {
-        if !self.stream.borrow().is_hashed() {
+        if self.replies.get() || !self.stream.borrow().is_hashed() {
             return;
         }
         let mut pieces = Vec::new();
@@ -242,7 +204,7 @@ impl StreamContext {
     }
 
     pub(crate) fn response_trailers(&self) {
-        if self.stream.borrow().is_hashed() {
+        if !self.replies.get() && self.stream.borrow().is_hashed() {
             self.observe(b"", true);
         }
     }

@@ -1,5 +1,7 @@
 //! The lookups in flight in this worker, and the requests that wait for them. Bounded: further requests pass.
 
+mod streaming;
+
 use crate::state::{listener_config::Side, lookup::PeerLookup, peers::ChosenPeer};
 use meshcache_protocol::{Group, Key};
 use std::collections::BTreeMap;
@@ -61,6 +63,8 @@ pub struct PendingCall {
     pub peer: ChosenPeer,
     /// The peer was silent for too long, and that has been counted. It may still answer.
     pub is_given_up: bool,
+    /// Its response is on its way.
+    is_answering: bool,
     /// How long the peer may be silent.
     patience: u64,
     /// When it was sent, on the attention clock.
@@ -76,10 +80,17 @@ impl PendingCall {
             lookup: id,
             peer: lookup.peer.clone(),
             is_given_up: false,
+            is_answering: false,
             patience: lookup.patience(),
             sent_attention: lookup.sent_attention,
             end: call_end(lookup),
         }
+    }
+}
+
+impl PendingCall {
+    fn is_awaited(&self) -> bool {
+        !self.is_given_up && !self.is_answering
     }
 }
 
@@ -108,6 +119,8 @@ pub struct PendingLookups {
     answered: BTreeMap<String, u64>,
     /// The number of lookups in groups that hedge.
     hedging: usize,
+    /// The number of lookups whose leaders get the response as it comes, while others may wait for the whole of it.
+    streaming: usize,
     last_id: u32,
     bytes: usize,
 }
@@ -179,17 +192,11 @@ impl PendingLookups {
     /// Ends a lookup. Returns it with the requests that still wait for it.
     pub fn close(&mut self, id: u32) -> Option<(PeerLookup, Vec<(u32, Waiter)>)> {
         let (lookup, streams) = self.open.remove(&id)?;
-        let place = (lookup.request.key.hash().0, lookup.request.side);
-        if self.shared.get(&place) == Some(&id) {
-            self.shared.remove(&place);
-        }
+        self.unshare(id, &lookup);
+        self.streaming = self.streaming.saturating_sub(usize::from(lookup.lingers()));
         self.bytes = self.bytes.saturating_sub(lookup.bytes());
         self.hedging = self.hedging.saturating_sub(usize::from(lookup.hedge().is_some()));
-        let waiting = streams
-            .into_iter()
-            .filter_map(|stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter)))
-            .collect();
-        Some((lookup, waiting))
+        Some((lookup, self.take_waiters(streams, id)))
     }
 
     /// Removes a request whose client left.
@@ -208,7 +215,7 @@ impl PendingLookups {
     /// Takes the call that came back.
     pub fn take_call(&mut self, token: u32) -> Option<PendingCall> {
         let call = self.calls.remove(&token)?;
-        self.awaited_calls = self.awaited_calls.saturating_sub(usize::from(!call.is_given_up));
+        self.awaited_calls = self.awaited_calls.saturating_sub(usize::from(call.is_awaited()));
         if self.calls.is_empty() {
             self.answered.clear();
         }
@@ -230,7 +237,7 @@ impl PendingLookups {
         let answered = &self.answered;
         let is_silent = |call: &PendingCall| {
             let is_over = |since: u64| since.saturating_add(call.patience) <= at;
-            !call.is_given_up
+            call.is_awaited()
                 && is_over(call.sent_attention)
                 && answered.get(&call.peer.address).is_none_or(|answered| is_over(*answered))
         };
@@ -272,11 +279,11 @@ impl PendingLookups {
 
     /// Removes the calls for which Envoy never reported a result. Returns their lookups.
     pub fn take_overdue(&mut self, now: u64) -> Vec<u32> {
-        let is_overdue = |lookup: &PeerLookup| call_end(lookup) < now;
+        let is_overdue = |lookup: &PeerLookup| lookup.streams_since.is_none() && call_end(lookup) < now;
         let overdue: Vec<u32> =
             self.open.iter().filter(|(_, (lookup, _))| is_overdue(lookup)).map(|(id, _)| *id).collect();
-        self.calls.retain(|_, call| call.end >= now && !overdue.contains(&call.lookup));
-        self.awaited_calls = self.calls.values().filter(|call| !call.is_given_up).count();
+        self.calls.retain(|_, call| (call.end >= now || call.is_answering) && !overdue.contains(&call.lookup));
+        self.awaited_calls = self.calls.values().filter(|call| call.is_awaited()).count();
         overdue
     }
 
@@ -288,6 +295,19 @@ impl PendingLookups {
     /// Returns whether there are no lookups.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    fn unshare(&mut self, id: u32, lookup: &PeerLookup) {
+        let place = (lookup.request.key.hash().0, lookup.request.side);
+        if self.shared.get(&place) == Some(&id) {
+            self.shared.remove(&place);
+        }
+    }
+
+    /// Removes those of these streams that wait for this lookup.
+    fn take_waiters(&mut self, streams: Vec<u32>, id: u32) -> Vec<(u32, Waiter)> {
+        let take = |stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter));
+        streams.into_iter().filter_map(take).collect()
     }
 
     /// Removes a waiter; only one of this lookup where it is given.

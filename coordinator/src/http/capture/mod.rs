@@ -1,6 +1,10 @@
-//! A body on its way into the store: captured within a limit, whatever length its head announced.
+//! A body on its way into the store: captured within a limit, whatever length its head announced. One that takes longer
+//! grows for those who read it meanwhile.
 
-use crate::http::{body::Cut, byte_budget::ByteReservation};
+#[cfg(test)]
+mod tests;
+
+use crate::http::{body::Cut, byte_budget::ByteReservation, growing::Filling};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -8,7 +12,9 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
+use tokio::time::timeout;
 
 /// The outcome of capturing a body.
 pub(crate) enum CaptureOutcome<B> {
@@ -25,33 +31,101 @@ pub(crate) enum CaptureOutcome<B> {
 /// Captures a body of at most `limit` bytes. Trailers are left out (RFC 9111 section 3.1). `reservation` grows with the
 /// memory that this takes.
 pub(crate) async fn capture<B: Body<Data = Bytes, Error = Cut> + Unpin>(
-    mut body: B,
+    body: B,
     limit: u64,
     reservation: &mut ByteReservation,
 ) -> CaptureOutcome<B> {
-    let expected = body.size_hint().exact().filter(|length| *length <= limit);
-    if !reservation.grow(expected.unwrap_or(0)) {
-        return CaptureOutcome::OverBudget(ResumedBody { received: VecDeque::new(), rest: body });
+    let (mut capture, fits) = Capture::begin(body, limit, reservation);
+    let end = if fits { capture.run(reservation).await } else { CaptureEnd::OverBudget };
+    capture.outcome(end)
+}
+
+/// The outcome of capturing a body that need not be whole.
+pub(crate) enum EarlyOutcome<B> {
+    /// All is known.
+    Ended(CaptureOutcome<B>),
+    /// More is to come.
+    Growing(Filling<B>),
+}
+
+/// Captures a body, and lets it grow for those who read it if it is not whole within this time.
+pub(crate) async fn capture_within<B: Body<Data = Bytes, Error = Cut> + Unpin>(
+    time: Duration,
+    body: B,
+    limit: u64,
+    mut reservation: ByteReservation,
+) -> EarlyOutcome<B> {
+    let length = body.size_hint().exact();
+    let (mut capture, fits) = Capture::begin(body, limit, &mut reservation);
+    if !fits {
+        return EarlyOutcome::Ended(capture.outcome(CaptureEnd::OverBudget));
     }
-    let mut pieces = match expected.map(usize::try_from) {
-        // The length is known: each piece is copied once, and its network buffer is free again.
-        Some(Ok(length)) => Pieces::Sized(BytesMut::with_capacity(length)),
-        _ => Pieces::Unsized(Blocks::default()),
-    };
-    loop {
-        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            None => return CaptureOutcome::Whole(pieces.whole()),
-            Some(Err(cut)) => return CaptureOutcome::Cut(cut),
-            Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
-                pieces.add(data);
-                if pieces.len() as u64 > limit {
-                    return CaptureOutcome::TooLarge(ResumedBody { received: pieces.into_queue(), rest: body });
-                }
-                if !reservation.grow(pieces.allocated() as u64) {
-                    return CaptureOutcome::OverBudget(ResumedBody { received: pieces.into_queue(), rest: body });
+    match timeout(time, capture.run(&mut reservation)).await {
+        Ok(end) => EarlyOutcome::Ended(capture.outcome(end)),
+        Err(_) => {
+            let Capture { body, pieces, limit } = capture;
+            EarlyOutcome::Growing(Filling::new(pieces.into_queue(), body, length, limit, reservation))
+        }
+    }
+}
+
+/// A body that is being captured.
+struct Capture<B> {
+    body: B,
+    limit: u64,
+    pieces: Pieces,
+}
+
+/// How capturing ended.
+enum CaptureEnd {
+    Whole,
+    TooLarge,
+    OverBudget,
+    Cut(Cut),
+}
+
+impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Capture<B> {
+    /// Returns whether the budget has room for the length that the body announces, too.
+    fn begin(body: B, limit: u64, reservation: &mut ByteReservation) -> (Self, bool) {
+        let expected = body.size_hint().exact().filter(|length| *length <= limit);
+        let fits = reservation.grow(expected.unwrap_or(0));
+        let pieces = match expected.map(usize::try_from) {
+            // The length is known: each piece is copied once, and its network buffer is free again.
+            Some(Ok(length)) if fits => Pieces::Sized(BytesMut::with_capacity(length)),
+            _ => Pieces::Unsized(Blocks::default()),
+        };
+        (Self { body, limit, pieces }, fits)
+    }
+
+    /// Reads to the end. It can be dropped in the middle, and nothing is lost.
+    async fn run(&mut self, reservation: &mut ByteReservation) -> CaptureEnd {
+        let Self { body, limit, pieces } = self;
+        loop {
+            match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+                None => return CaptureEnd::Whole,
+                Some(Err(cut)) => return CaptureEnd::Cut(cut),
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    pieces.add(data);
+                    if pieces.len() as u64 > *limit {
+                        return CaptureEnd::TooLarge;
+                    }
+                    if !reservation.grow(pieces.allocated() as u64) {
+                        return CaptureEnd::OverBudget;
+                    }
                 }
             }
+        }
+    }
+
+    fn outcome(self, end: CaptureEnd) -> CaptureOutcome<B> {
+        let Self { body, pieces, .. } = self;
+        let resumed = |pieces: Pieces| ResumedBody { received: pieces.into_queue(), rest: body };
+        match end {
+            CaptureEnd::Whole => CaptureOutcome::Whole(pieces.whole()),
+            CaptureEnd::TooLarge => CaptureOutcome::TooLarge(resumed(pieces)),
+            CaptureEnd::OverBudget => CaptureOutcome::OverBudget(resumed(pieces)),
+            CaptureEnd::Cut(cut) => CaptureOutcome::Cut(cut),
         }
     }
 }
@@ -93,6 +167,7 @@ impl Pieces {
 
     fn into_queue(self) -> VecDeque<Bytes> {
         match self {
+            Self::Sized(buffer) if buffer.is_empty() => VecDeque::new(),
             Self::Sized(buffer) => VecDeque::from([buffer.freeze()]),
             Self::Unsized(blocks) => blocks.into_queue(),
         }
@@ -243,73 +318,5 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin, F: FnOnce(Bytes) + Unpin> Body 
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::byte_budget::ByteBudget;
-    use std::collections::VecDeque;
-
-    /// A body in pieces of one byte, cut from one network buffer.
-    struct Crumbs(Bytes);
-
-    impl Body for Crumbs {
-        type Data = Bytes;
-        type Error = Cut;
-
-        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-            let left = !self.0.is_empty();
-            Poll::Ready(left.then(|| Ok(Frame::data(self.0.split_to(1)))))
-        }
-    }
-
-    fn numbered(len: usize) -> Bytes {
-        (0..len).map(|n| (n % 251) as u8).collect::<Vec<_>>().into()
-    }
-
-    #[tokio::test]
-    async fn a_body_in_crumbs_takes_little_more_than_its_size_and_all_of_it_is_counted() {
-        let (all, budget) = (numbered(400_000), ByteBudget::new(1 << 30));
-        let mut reservation = budget.reserve();
-        let CaptureOutcome::Whole(whole) = capture(Crumbs(all.clone()), 1 << 20, &mut reservation).await else {
-            panic!("it is whole")
-        };
-        assert!(whole == all && (400_000..600_000).contains(&budget.used()), "{}", budget.used());
-        let mut blocks = Blocks::default();
-        all.chunks(1).for_each(|crumb| blocks.add(crumb));
-        let queue = blocks.into_queue();
-        assert!(queue.len() < 20, "{} pieces are held", queue.len());
-        assert_eq!(queue.iter().fold(Vec::new(), |all, piece| [&all[..], piece].concat()), all);
-    }
-
-    #[tokio::test]
-    async fn a_body_that_streams_by_is_kept_in_as_little() {
-        let (all, budget) = (numbered(100_000), ByteBudget::new(1 << 30));
-        let (to, kept) = std::sync::mpsc::channel();
-        let mut body =
-            TeeBody::new(Crumbs(all.clone()), 1 << 20, budget.reserve(), move |whole: Bytes| to.send(whole).unwrap());
-        let mut gone: VecDeque<Bytes> = VecDeque::new();
-        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            gone.push_back(frame.into_data().unwrap());
-        }
-        assert!(kept.recv().unwrap() == all && concat(gone, 0) == all);
-        assert!((100_000..200_000).contains(&budget.used()), "{}", budget.used());
-    }
-
-    #[tokio::test]
-    async fn nothing_of_a_body_is_lost_where_the_budget_is_used_up() {
-        let (all, budget) = (numbered(50_000), ByteBudget::new(20_000));
-        let CaptureOutcome::OverBudget(mut rest) = capture(Crumbs(all.clone()), 1 << 20, &mut budget.reserve()).await
-        else {
-            panic!("there is no reservation")
-        };
-        assert!(rest.received.len() < 20, "{} pieces are held", rest.received.len());
-        let mut received = VecDeque::new();
-        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {
-            received.push_back(frame.into_data().unwrap());
-        }
-        assert_eq!(concat(received, 0), all);
     }
 }

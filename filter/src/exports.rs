@@ -1,0 +1,120 @@
+//! Envoy's callbacks, and the contexts that they are for.
+//!
+//! Only those are here that the filter needs: each callback that a module exports costs every request a call into the
+//! module. So the crate `proxy-wasm`, which exports all of them, is not used.
+
+use crate::{
+    host::{self, Action},
+    memory,
+    root::Root,
+    stream::StreamContext,
+    trap,
+};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+thread_local! {
+    static ROOTS: RefCell<BTreeMap<u32, Rc<Root>>> = const { RefCell::new(BTreeMap::new()) };
+    static STREAMS: RefCell<BTreeMap<u32, StreamContext>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fn with_root(context: u32, act: impl FnOnce(&Root)) {
+    // Not borrowed while it acts: a callback of another context may come meanwhile.
+    if let Some(root) = ROOTS.with_borrow(|roots| roots.get(&context).cloned()) {
+        act(&root);
+    }
+}
+
+/// Returns `None` in a stream's callback. Envoy calls none within another; if it did, that one would pass.
+fn with_streams<T>(act: impl FnOnce(&mut BTreeMap<u32, StreamContext>) -> T) -> Option<T> {
+    STREAMS.with(|streams| streams.try_borrow_mut().ok().map(|mut streams| act(&mut streams)))
+}
+
+fn with_stream(context: u32, act: impl FnOnce(&mut StreamContext) -> Action) -> Action {
+    with_streams(|streams| streams.get_mut(&context).map(act)).flatten().unwrap_or(Action::Continue)
+}
+
+unsafe extern "C" {
+    fn __wasm_call_ctors();
+}
+
+// SAFETY of all names below: they are those of the Proxy-Wasm interface, and nothing else in the module has them.
+
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // SAFETY: the host calls this once, before anything else.
+    unsafe { __wasm_call_ctors() };
+    trap::on_panic();
+}
+
+/// The version of the interface.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    memory::lend(size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(context: u32, root: u32) {
+    if root == 0 {
+        ROOTS.with_borrow_mut(|roots| roots.insert(context, Rc::new(Root::new(context))));
+    } else if let Some(root) = ROOTS.with_borrow(|roots| roots.get(&root).cloned()) {
+        with_streams(|streams| streams.insert(context, StreamContext::new(context, root)));
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(context: u32, _: usize) -> u32 {
+    with_root(context, Root::configure);
+    // 0 would fail the whole module, other listeners' filters too.
+    1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(context: u32) {
+    with_root(context, Root::tick);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(context: u32, token: u32, headers: usize, _: usize, _: usize) {
+    with_root(context, |root| root.call_returned(token, headers > 0));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(context: u32, _: usize, is_whole: u32) -> Action {
+    with_stream(context, |stream| stream.request_head(is_whole != 0).unwrap_or(Action::Continue))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: u32, _: usize, is_whole: u32) -> Action {
+    with_stream(context, |stream| stream.response_head(is_whole != 0).unwrap_or(Action::Continue))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_body(context: u32, _: usize, is_last: u32) -> Action {
+    with_stream(context, |stream| {
+        if stream.is_hashed() {
+            stream.response_body(&host::buffer(host::Buffer::ResponseBody), is_last != 0);
+        }
+        Action::Continue
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_trailers(context: u32, _: usize) -> Action {
+    with_stream(context, |stream| {
+        stream.response_body(b"", true);
+        Action::Continue
+    })
+}
+
+/// The end of a context. Streams have no other callback for their end: Envoy would call both, one after the other.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(context: u32) {
+    if let Some(mut stream) = with_streams(|streams| streams.remove(&context)).flatten() {
+        stream.leave();
+    } else {
+        ROOTS.with_borrow_mut(|roots| roots.remove(&context));
+    }
+}

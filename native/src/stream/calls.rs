@@ -1,0 +1,143 @@
+//! A stream's callouts, whose answers become its reply.
+
+use super::StreamContext;
+use crate::{
+    call::{Answer, Call, STARTING},
+    clock,
+    envoy::Fields,
+    process::Process,
+    recorder::Recorder,
+    reply,
+    wake::{OutgoingCall, Slot},
+};
+use meshcache_protocol::Field;
+use meshcache_proxy::{
+    driver::Driver,
+    http::{header_map::HeaderMap, peer_response::PeerHead},
+    stream::StreamState,
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+impl StreamContext {
+    pub(super) fn send(&self, process: &Process, slot: &Slot, call: &OutgoingCall) {
+        let OutgoingCall { token, map, .. } = call;
+        let call = Rc::new(Call {
+            token: *token,
+            id: Cell::new(STARTING),
+            answer: RefCell::new(Answer::new(self.to_head.get(), process.hot.hot.largest())),
+            streams: Cell::new(false),
+        });
+        self.calls.borrow_mut().push(call.clone());
+        let mut fields = Fields::default();
+        fields.extend(HeaderMap::parse(map).into_iter().flatten());
+        // No timeout: it would end a long body, too. The driver finds out itself that a peer is silent.
+        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, 0)
+            && self.take_call(call.id.get()).is_some()
+        {
+            process.refuse_call(*token, error, Some(slot.stream));
+        }
+    }
+
+    fn call(&self, id: u64) -> Option<Rc<Call>> {
+        self.calls.borrow().iter().find(|call| call.id.get() == id).cloned()
+    }
+
+    fn take_call(&self, id: u64) -> Option<Rc<Call>> {
+        let mut calls = self.calls.borrow_mut();
+        let at = calls.iter().position(|call| call.id.get() == id)?;
+        Some(calls.swap_remove(at))
+    }
+
+    /// Takes the head of an answer.
+    pub(crate) fn call_head<'a>(&self, id: u64, fields: impl Iterator<Item = Field<'a>> + Clone, is_last: bool) {
+        let (Some(call), Some(process), Some(slot)) = (self.call(id), self.listener.process, self.slot.get()) else {
+            return;
+        };
+        call.answer.borrow_mut().head(fields);
+        if is_last {
+            return;
+        }
+        if call.answer.borrow().streams_at_once() {
+            self.begin(process, slot, &call);
+        } else {
+            slot.note_head(clock::now());
+        }
+    }
+
+    /// Begins to reply with an answer whose body is late.
+    pub(super) fn begin_late(&self, process: &Process, slot: &Slot) {
+        let held = |call: &&Rc<Call>| !call.streams.get() && call.answer.borrow().peer_head().is_some();
+        let call = self.calls.borrow().iter().find(held).cloned();
+        if let Some(call) = call {
+            self.begin(process, slot, &call);
+        }
+    }
+
+    /// Begins to reply with an answer as it comes.
+    fn begin(&self, process: &Process, slot: &Slot, call: &Call) {
+        let begin = |driver: &mut Driver, _: &mut Recorder<'_>| {
+            driver.begin_stream(call.token, call.answer.borrow().peer_head()?, clock::now())
+        };
+        // It waits for it no longer, or for all of it.
+        let Some(head) = process.drive(Some(slot.stream), begin).0 else { return };
+        self.stream.borrow_mut().state = StreamState::Replied(Vec::new());
+        call.streams.set(true);
+        self.replies.set(true);
+        let (length, body) = {
+            let mut answer = call.answer.borrow_mut();
+            let (length, body) = (answer.peer_head().and_then(PeerHead::length), answer.body().to_vec());
+            answer.passes(body.len());
+            if !head.may_share {
+                answer.forget();
+            }
+            (length, body)
+        };
+        reply::send_head(&self.filter, head.status, &head.map, length);
+        if !body.is_empty() {
+            self.filter.send_data(&body, false);
+        }
+    }
+
+    /// Takes a piece of an answer's body.
+    pub(crate) fn call_data(&self, id: u64, piece: &[u8]) {
+        let Some(call) = self.call(id) else { return };
+        if call.streams.get() {
+            call.answer.borrow_mut().passing_piece(piece);
+            self.filter.send_data(piece, false);
+        } else {
+            call.answer.borrow_mut().piece(piece);
+        }
+    }
+
+    /// Takes the end of an answer.
+    pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
+        let (Some(call), Some(process), Some(slot)) = (self.take_call(id), self.listener.process, self.slot.get())
+        else {
+            return;
+        };
+        let answer = call.answer.take();
+        let is_whole = is_complete && (!call.streams.get() || answer.is_whole());
+        if call.streams.get() {
+            if is_whole {
+                self.filter.send_data(b"", true);
+            } else {
+                // Half a body must not look like a whole one.
+                self.filter.reset();
+            }
+        }
+        let has_copy = answer.peer_head().is_some();
+        let response = if is_complete { answer.end() } else { Err(answer.reset()) };
+        process.drive(Some(slot.stream), |driver, _| {
+            let now = clock::now();
+            if call.streams.get() && !(is_whole && has_copy) {
+                driver.end_stream(call.token, is_whole, now);
+            } else {
+                driver.lookup_returned(call.token, response, now);
+            }
+        });
+        self.do_tasks(process);
+    }
+}
