@@ -8,7 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
 coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
-.PHONY: help setup check build wasm test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
+.PHONY: help setup check build wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ build: setup wasm ## the filter as Wasm and the coordinator
 wasm:
 	cargo build -p meshcache-filter $(wasm)
 
+native: ## the filter as a dynamic module of Envoy
+	cargo build -p meshcache-native --profile native
+
 # The module that traps first: the other one is left where people look for it. Their dependencies are built once.
 test-modules:
 	cargo build -p meshcache-filter --features trap $(wasm)
@@ -35,12 +38,13 @@ coordinator:
 	cargo build $(coordinator)
 
 # The coordinator and the demo in one build: each dependency once.
-demo: setup wasm ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running)
+demo: setup $(if $(filter native,$(FILTER)),native,wasm) ## three coordinators, two Envoys, a herd (KEEP=1 leaves it all running; FILTER=native: the native filter)
 	cargo build $(coordinator) --bin demo
-	@KEEP=$(KEEP) $(target)/quick/demo
+	@KEEP=$(KEEP) MESHCACHE_FILTER=$(FILTER) $(target)/quick/demo
 
 test: setup ## all tests, end to end ones with the real Envoy included (see scripts/tests --help)
 	@scripts/setup wasm-test chart
+	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
 	@scripts/setup vm || echo "docs/vm.md is not run: see above" >&2
@@ -48,6 +52,7 @@ test: setup ## all tests, end to end ones with the real Envoy included (see scri
 
 ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `make test-kube`, with one build and side by side
 	@scripts/setup wasm-test chart vm
+	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
 	@scripts/tests --ci

@@ -7,7 +7,7 @@ use crate::{
     worker_state::{EnvoyHost, WorkerState, moment, worker_state},
 };
 use meshcache_proxy::{
-    config::Config,
+    config::{Config, FilterHost},
     driver::{CallResponse, Driver, TICK},
     host::Level,
     http::header_map::HeaderMap,
@@ -61,7 +61,7 @@ impl Root {
         };
         *self.listener.borrow_mut() =
             ListenerConfig::new(config.groups, config.side, namespace).with_routes(config.routes);
-        let hot_bytes = usize::try_from(config.hot_bytes_per_worker.0).unwrap_or(0);
+        let hot_bytes = usize::try_from(config.hot_bytes.0).unwrap_or(0);
         self.worker = Some(worker_state(&config.cluster, hot_bytes));
         self.cluster = config.cluster;
     }
@@ -101,7 +101,7 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
-        match Config::read(&host::buffer(host::Buffer::Configuration)) {
+        match Config::read(&host::buffer(host::Buffer::Configuration), FilterHost::Wasm) {
             Ok(config) => {
                 self.configure(config);
                 host::set_tick_period(Duration::from_millis(TICK));

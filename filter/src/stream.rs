@@ -54,7 +54,7 @@ impl StreamContext {
         let head = RequestHead::read(&map)?;
         #[cfg(feature = "trap")]
         crate::trap::trap(&head);
-        let mut listener = self.listener.try_borrow_mut().ok()?;
+        let listener = self.listener.try_borrow().ok()?;
         let mut state = worker.try_borrow_mut().ok()?;
         let WorkerState { driver, envoy } = &mut *state;
         if head.control.any {
@@ -67,7 +67,7 @@ impl StreamContext {
         let id = self.stream.id;
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
         let mut host = EnvoyHost::new(self.root, "", envoy);
-        driver.request(&mut host, &mut self.stream, &mut listener, arrival, &facts, host::now());
+        driver.request(&mut host, &mut self.stream, &listener, arrival, &facts, host::now());
         if self.waits() && !envoy.pause(id) {
             driver.leave(id);
             self.stream.state = StreamState::refused();

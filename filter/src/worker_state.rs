@@ -8,7 +8,7 @@ use meshcache_protocol::Hash;
 use meshcache_proxy::{
     driver::Driver,
     feed::Moment,
-    host::{CallError, Host, Level},
+    host::{CallError, Carrier, Host, Level},
     http::Headers,
     request::reply::Reply,
     state::{counters, shared_data::SharedData},
@@ -69,7 +69,7 @@ impl<'a> EnvoyHost<'a> {
 }
 
 impl Host for EnvoyHost<'_> {
-    fn call(&mut self, headers: &Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, CallError> {
+    fn call(&mut self, _: Carrier, headers: &Headers<'_>, body: Option<&[u8]>, timeout: u64) -> Result<u32, CallError> {
         let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         host::act_for(self.root);
         hostcalls::dispatch_http_call(self.cluster, headers, body, Vec::new(), Duration::from_millis(timeout)).map_err(
@@ -121,8 +121,8 @@ impl Host for EnvoyHost<'_> {
 pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> Rc<RefCell<WorkerState>> {
     WORKERS.with_borrow_mut(|workers| {
         if let Some((_, state)) = workers.iter().find(|(other, _)| other == cluster) {
-            if let Ok(mut state) = state.try_borrow_mut() {
-                state.driver.worker.hot.resize(hot_bytes);
+            if let Ok(state) = state.try_borrow() {
+                state.driver.worker.state.hot.resize(hot_bytes);
             }
             return state.clone();
         }

@@ -21,6 +21,7 @@
 //!     http::{head::RequestHead, peer_response::PeerResponse},
 //!     request::{
 //!         arrival::{Arrival, Facts},
+//!         context::Context,
 //!         exchange::start,
 //!         response::{LookupStep, Lookups},
 //!         step::Step,
@@ -49,16 +50,20 @@
 //!     "config": {"version": 1, "groups": [
 //!         {"name": "shop", "match": {"hosts": ["shop.test"]}, "origin": {"url": "http://shop.test"}}]}}}"#;
 //! let FeedUpdate::Snapshot { snapshot, .. } = snapshot::read(answer) else { panic!("no snapshot") };
-//! let (mut worker, mut listener) = (Worker::new(1 << 20), ListenerConfig::new(None, None, None));
+//! let (mut worker, listener) = (Worker::new(1 << 20), ListenerConfig::new(None, None, None));
 //! worker.install(snapshot);
 //! worker.note_contact(0);
-//! listener.update(worker.snapshot());
+//!
+//! // What requests read without a worker, and the listener with the snapshot.
+//! let state = worker.state.clone();
+//! let at = |now| Context { state: &state, thread: 0, now };
+//! let listener = listener.current(&state);
 //!
 //! let fields: [(&[u8], &[u8]); 4] =
 //!     [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"shop.test"), (b":path", b"/")];
 //! let head = RequestHead::of(fields.into_iter());
 //! let first = Arrival { stream: 1, head: &head, has_body: false };
-//! let Step::CallOut(callout) = start(&mut worker, 1, &listener, first, &Outbound) else { panic!("no lookup") };
+//! let Step::CallOut(callout) = start(at(1), &listener, first, &Outbound, || &mut worker) else { panic!("no lookup") };
 //!
 //! // The owner responds.
 //! let call = PendingCall::new(callout.lookup, worker.lookups.get(callout.lookup).unwrap());
@@ -71,8 +76,8 @@
 //! assert_eq!((reply.status, reply.body), (200, &b"hello"[..]));
 //!
 //! let second = Arrival { stream: 2, ..first };
-//! let Step::Reply(reply) = start(&mut worker, 10, &listener, second, &Outbound) else { panic!("not hot") };
-//! assert_eq!(reply.body, b"hello");
+//! let Step::Reply(hot) = start(at(10), &listener, second, &Outbound, || &mut worker) else { panic!("not hot") };
+//! assert_eq!(hot.reply().body, b"hello");
 //! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -94,3 +99,13 @@ pub mod http;
 pub mod request;
 pub mod state;
 pub mod stream;
+
+/// Both hosts share these: a native one calls them from all threads of its proxy.
+const _: () = {
+    const fn moves_between_threads<T: Send>() {}
+    const fn is_shared_by_threads<T: Sync>() {}
+    moves_between_threads::<driver::Driver>();
+    moves_between_threads::<stream::Stream>();
+    is_shared_by_threads::<state::listener_config::ListenerConfig>();
+    is_shared_by_threads::<state::snapshot::Snapshot>();
+};

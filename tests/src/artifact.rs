@@ -28,6 +28,11 @@ pub fn filter() -> PathBuf {
     find("MESHCACHE_FILTER_WASM", &built, "cargo build -p meshcache-filter --profile wasm --target wasm32-wasip1")
 }
 
+/// `MESHCACHE_NATIVE_MODULE`, else the native filter as `make native` leaves it.
+pub fn native() -> PathBuf {
+    find("MESHCACHE_NATIVE_MODULE", &[target().join("native/libmeshcache_envoy.so")], "make native")
+}
+
 /// `MESHCACHE_BARE_WASM`, else the yardstick filter as `make bench` builds it.
 pub fn bare() -> PathBuf {
     let built = [target().join("wasm32-wasip1/wasm/meshcache_bare.wasm")];
@@ -48,6 +53,11 @@ pub fn version_1() -> PathBuf {
 /// `ENVOY_BIN`, else the Envoy that `scripts/setup` fetched.
 pub fn envoy() -> PathBuf {
     find("ENVOY_BIN", &[file(".tools/envoy")], "scripts/setup")
+}
+
+/// An Envoy of another version, as `scripts/setup envoys` fetches them.
+pub fn envoy_of(version: &str) -> PathBuf {
+    file(".tools").join(format!("envoy-{version}"))
 }
 
 /// The target folder: this test's own program lies in `TARGET/PROFILE/` or `TARGET/PROFILE/deps/`.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Answer, Metrics, artifact, client,
+    Answer, Host, Metrics, artifact, client, host,
     process::{Process, Signal},
     wait::{SOON, await_some, await_until},
 };
@@ -26,14 +26,16 @@ pub struct EnvoyConfig {
     name: String,
     /// The whole bootstrap, for changes that have no method here.
     pub bootstrap: Value,
+    program: Option<PathBuf>,
     concurrency: usize,
     log_level: String,
 }
 
 impl EnvoyConfig {
-    /// A file of envoy/, such as `front.yaml`: all listeners and the admin page on loopback and free ports.
+    /// A file of envoy/, such as `front.yaml`: all listeners and the admin page on loopback and free ports. The filter is
+    /// that of `MESHCACHE_FILTER`.
     pub fn example(file: &str) -> EnvoyConfig {
-        EnvoyConfig::load(&artifact::file("envoy").join(file))
+        EnvoyConfig::load(&artifact::file("envoy").join(file)).host(Host::chosen())
     }
 
     /// Reads any other file in the same way.
@@ -41,7 +43,8 @@ impl EnvoyConfig {
         let yaml = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let bootstrap = serde_saphyr::from_str(&yaml).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = format!("envoy {}", path.file_name().unwrap().display());
-        let mut config = EnvoyConfig { name, bootstrap, concurrency: 1, log_level: "warning".to_owned() };
+        let mut config =
+            EnvoyConfig { name, bootstrap, program: None, concurrency: 1, log_level: "warning".to_owned() };
         let free = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
         config.bootstrap["admin"]["address"] = free.clone();
         config.listeners().for_each(|listener| listener["address"] = free.clone());
@@ -69,14 +72,22 @@ impl EnvoyConfig {
         self
     }
 
+    /// Another program than `artifact::envoy`.
+    pub fn program(self, program: PathBuf) -> EnvoyConfig {
+        EnvoyConfig { program: Some(program), ..self }
+    }
+
+    /// Runs the filter in this host. What is native already stays so.
+    pub fn host(mut self, host: Host) -> EnvoyConfig {
+        if host == Host::Native {
+            self.filters(host::make_native);
+        }
+        self
+    }
+
     /// Changes the configuration of the filter in every listener: cluster, hot_bytes_per_worker, groups.
     pub fn filter(mut self, change: impl Fn(&mut Value)) -> EnvoyConfig {
-        self.plugins(|plugin| {
-            let text = plugin["configuration"]["value"].as_str().expect("the filter's configuration is a string");
-            let mut configuration = serde_json::from_str(text).expect("the filter's configuration is JSON");
-            change(&mut configuration);
-            plugin["configuration"]["value"] = configuration.to_string().into();
-        });
+        self.filters(|typed_config| host::change(typed_config, &change));
         self
     }
 
@@ -118,7 +129,9 @@ impl EnvoyConfig {
 
     /// Starts it and waits until it takes requests.
     pub async fn start(mut self) -> Envoy {
-        for (module, artifact) in [(FILTER, artifact::filter as fn() -> PathBuf), (BARE, artifact::bare)] {
+        let modules =
+            [(FILTER, artifact::filter as fn() -> PathBuf), (BARE, artifact::bare), (host::MODULE, artifact::native)];
+        for (module, artifact) in modules {
             if mentions(&self.bootstrap, module) {
                 self = self.replace(module, artifact().to_str().unwrap());
             }
@@ -126,7 +139,7 @@ impl EnvoyConfig {
         let folder = tempfile::tempdir().unwrap();
         let at = |file: &str| folder.path().join(file);
         std::fs::write(at("envoy.json"), self.bootstrap.to_string()).unwrap();
-        let mut command = Command::new(artifact::envoy());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(artifact::envoy));
         // No hot restart: nothing in shared memory that a killed Envoy would leave behind, and any number of them on
         // one machine.
         command.arg("--disable-hot-restart").arg("--config-path").arg(at("envoy.json"));
@@ -140,12 +153,12 @@ impl EnvoyConfig {
         self.bootstrap["static_resources"]["listeners"].as_array_mut().unwrap().iter_mut()
     }
 
-    fn plugins(&mut self, change: impl Fn(&mut Value)) {
+    fn filters(&mut self, change: impl Fn(&mut Value)) {
         for listener in self.listeners() {
             let filters = http_filters(listener).as_array_mut().unwrap().iter_mut();
             filters
                 .filter(|filter| filter["name"] == "meshcache")
-                .for_each(|filter| change(&mut filter["typed_config"]["config"]));
+                .for_each(|filter| change(&mut filter["typed_config"]));
         }
     }
 }

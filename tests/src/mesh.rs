@@ -1,11 +1,11 @@
-//! A whole mesh, small: an origin, coordinators in front of it, and Envoys that run envoy/front.yaml.
+//! A whole mesh, small: an origin, coordinators in front of it, and Envoys that run envoy/front.yaml or envoy/native.yaml.
 
 use std::net::SocketAddr;
 
 use meshcache_protocol::{Peer, Ring, groups::GroupMatch};
 
 use crate::{
-    Ask, Coordinators, Envoy, EnvoyConfig, Groups, Metrics, Origin, Reply,
+    Ask, Coordinators, Envoy, EnvoyConfig, Groups, Host, Metrics, Origin, Reply,
     coordinator::Views,
     groups::SHOP,
     wait::{SOON, await_until},
@@ -41,7 +41,11 @@ pub struct MeshConfig {
 impl Mesh {
     /// A mesh of coordinators and Envoys with the examples' configuration.
     pub fn of(coordinators: usize, envoys: usize) -> MeshConfig {
-        let (groups, envoy) = (Groups::example(), EnvoyConfig::example("front.yaml"));
+        let example = match Host::chosen() {
+            Host::Wasm => "front.yaml",
+            Host::Native => "native.yaml",
+        };
+        let (groups, envoy) = (Groups::example(), EnvoyConfig::example(example));
         MeshConfig {
             views: Views::Peers(vec![(0..coordinators).collect(); coordinators]),
             envoys,

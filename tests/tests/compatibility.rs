@@ -9,7 +9,7 @@ use std::{
 };
 
 use meshcache_tests::{
-    Ask, EnvoyConfig, Mesh, Reply, artifact,
+    Ask, EnvoyConfig, Host, Mesh, Reply, artifact,
     groups::SHOP,
     run,
     wait::{SOON, await_until},
@@ -127,6 +127,9 @@ impl Plugin {
 
 #[test]
 fn the_gauges_are_right_again_after_each_replacement_of_the_filter() {
+    if Host::Native.leaves_out("there is one cache in the process, which no replacement of VMs empties") {
+        return;
+    }
     run(async {
         let mut plugin = None;
         let mesh = Mesh::of(1, 1).groups(|groups| groups.set("shop", "/hot/ttl", json!("10m"))).envoy(|envoy| {

@@ -21,7 +21,10 @@ use meshcache_proxy::{
     request::{
         arrival::{Arrival, Facts},
         callout,
+        context::Context,
         exchange::start,
+        hot_reply::HotReply,
+        reply::Reply,
         response::{LookupStep, Lookups},
         step::{Callout, Step},
     },
@@ -112,10 +115,18 @@ enum StepOutcome {
     Wait,
 }
 
-fn done(step: Step<'_>, hot: bool) -> StepOutcome {
+fn of_hot(reply: &HotReply) -> StepOutcome {
+    StepOutcome::Given(reply.reply().body.to_vec(), true)
+}
+
+fn of_peer(reply: &Reply<'_>) -> StepOutcome {
+    StepOutcome::Given(reply.body.to_vec(), false)
+}
+
+fn done<R>(step: Step<R>, given: fn(&R) -> StepOutcome) -> StepOutcome {
     match step {
         Step::Pass(_) | Step::Observe(_) => StepOutcome::Pass,
-        Step::Reply(reply) => StepOutcome::Given(reply.body.to_vec(), hot),
+        Step::Reply(reply) => given(&reply),
         Step::CallOut(ask) => StepOutcome::Ask(ask),
         Step::Wait => StepOutcome::Wait,
     }
@@ -133,7 +144,7 @@ impl World {
         let moment = self.moment();
         let Proxy { worker, feed, memory, .. } = &mut self.proxies[at];
         let ask = feed.tick(worker, memory, moment);
-        worker.hot.expire(moment.now);
+        worker.state.hot.expire(moment.now);
         if let Some(ask) = ask {
             self.ask_feed(at, ask);
         }
@@ -203,18 +214,14 @@ impl World {
         let now = self.now;
         let proxy = &mut self.proxies[at];
         let Some(head) = RequestHead::read(&map) else { return };
-        proxy.listener.update(proxy.worker.snapshot());
         proxy.streams += 1;
         let stream = proxy.streams;
         proxy.waiting.insert(stream, (key, now));
-        let step = start(
-            &mut proxy.worker,
-            now,
-            &proxy.listener,
-            Arrival { stream, head: &head, has_body: false },
-            &SimulatedFacts,
-        );
-        let done = done(step, true);
+        let state = proxy.worker.state.clone();
+        let context = Context { state: &state, thread: 0, now };
+        let listener = proxy.listener.current(&state);
+        let arrival = Arrival { stream, head: &head, has_body: false };
+        let done = done(start(context, &listener, arrival, &SimulatedFacts, || &mut proxy.worker), of_hot);
         self.proceed(at, stream, done);
     }
 
@@ -297,7 +304,7 @@ impl World {
             LookupStep::CallOut(ask) => all.push((0, StepOutcome::Ask(ask))),
             LookupStep::Finish(mut fan_out) => {
                 while let Some((stream, step)) = fan_out.next(worker, now) {
-                    all.push((stream, done(step, false)));
+                    all.push((stream, done(step, |reply| of_peer(reply))));
                 }
             }
         }

@@ -2,26 +2,31 @@
 
 use crate::{
     feed::{Feed, FeedCallout, Moment},
-    host::{CallError, Host, Level},
-    http::peer_response::{PeerFailure, PeerResponse},
+    host::{CallError, Carrier, Host, Level},
+    http::peer_response::{PeerFailure, PeerHead, PeerResponse},
     request::{
         arrival::{Arrival, Facts},
-        callout, exchange,
+        callout,
+        context::Context,
+        exchange,
         fan_out::FanOut,
         invalidation,
-        response::{LookupStep, Lookups},
+        response::{LookupStep, Lookups, StreamedHead},
         sample,
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, counters::Reason, gauges, invalidations::CALL_TIMEOUT,
+        attention::CHECK_PERIOD, counters::Reason, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT,
         listener_config::ListenerConfig, lookup::PeerLookup, pending::PendingCall, sleep_check::SleepCheck,
         worker::Worker,
     },
     stream::{Stream, StreamState},
 };
 use meshcache_protocol::Field;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// The period in which a worker reads what the feed has brought to another, milliseconds.
 pub const TICK: u64 = 250;
@@ -65,8 +70,13 @@ impl Driver {
     /// A worker of the proxy of this name. `number` differs from those of the proxy's other workers. `cluster`: the
     /// Envoy cluster of the coordinators.
     pub fn new(number: u64, proxy: &str, cluster: &str, hot_bytes: usize) -> Self {
+        Self::of(number, proxy, cluster, Arc::new(HotState::new(hot_bytes, 1)))
+    }
+
+    /// Such a worker behind a state that other threads use, too.
+    pub fn of(number: u64, proxy: &str, cluster: &str, state: Arc<HotState>) -> Self {
         Self {
-            worker: Worker::new(hot_bytes),
+            worker: Worker::of(state),
             feed: Feed::new(number, proxy, cluster),
             feed_token: None,
             cluster: cluster.to_owned(),
@@ -86,43 +96,13 @@ impl Driver {
         &mut self,
         host: &mut dyn Host,
         stream: &mut Stream,
-        listener: &mut ListenerConfig,
+        listener: &ListenerConfig,
         arrival: Arrival<'_, '_>,
         facts: &dyn Facts,
         now: u64,
     ) {
-        listener.update(self.worker.snapshot());
-        let had_wrong_side = listener.has_wrong_side();
-        let step = exchange::start(&mut self.worker, now, listener, arrival, facts);
-        if !had_wrong_side && listener.has_wrong_side() {
-            host.log(
-                Level::Critical,
-                "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
-            );
-        }
-        stream.state = match step {
-            Step::Pass(pass) => {
-                // Without a Cache-Status: a request of a group that only observes.
-                let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
-                if is_noticed && invalidation::may_invalidate(arrival.head) {
-                    stream.unsafe_request = Some(arrival.head.encode());
-                }
-                match pass.cache_status {
-                    None => StreamState::Unnoticed,
-                    cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
-                }
-            }
-            Step::Observe(observed) => StreamState::Observed(observed),
-            Step::Reply(mut reply) => {
-                let restore = std::mem::take(&mut reply.restore);
-                if host.reply(&reply) { StreamState::Replied(restore) } else { StreamState::refused() }
-            }
-            Step::CallOut(callout) => {
-                self.outbox.push(callout);
-                StreamState::Waits
-            }
-            Step::Wait => StreamState::Waits,
-        };
+        let state = self.worker.state.clone();
+        request(Context { state: &state, thread: 0, now }, host, stream, listener, arrival, facts, || self);
     }
 
     /// Returns whether lookups are to be sent.
@@ -147,14 +127,16 @@ impl Driver {
         self.fan_out(host, batch, now);
         while let Some(callout) = self.outbox.pop() {
             let lookup = self.worker.lookups.get(callout.lookup);
-            match lookup.and_then(|lookup| self.send(host, lookup, callout.timeout)) {
+            let send =
+                |lookup: &PeerLookup| self.send(host, Carrier::Stream(lookup.request.leader), lookup, callout.timeout);
+            match lookup.and_then(send) {
                 Some(token) => self.worker.lookups.record_call(token, callout.lookup),
                 None => self.fail_call(callout.lookup, now),
             }
         }
         self.send_invalidations(host, now);
         while let Some(lookup) = self.worker.samples.pop() {
-            if let Some(token) = self.send(host, &lookup, lookup.call_timeout()) {
+            if let Some(token) = self.send(host, Carrier::Worker, &lookup, lookup.call_timeout()) {
                 self.worker.samples.record_call(token, lookup);
             }
         }
@@ -162,7 +144,7 @@ impl Driver {
             TICK_TO_FAN_OUT
         } else if self.worker.lookups.may_hedge() {
             TICK_TO_HEDGE
-        } else if self.worker.lookups.awaits_calls() {
+        } else if self.worker.lookups.awaits_calls() || self.worker.lookups.has_streaming() {
             CHECK_PERIOD
         } else {
             TICK
@@ -193,7 +175,8 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
-            self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
+            let state = host.settle(if was_refused { StreamState::refused() } else { state });
+            self.settled.extend(state.map(|state| (stream, state)));
             if reply.is_none() || was_refused {
                 host.resume();
             }
@@ -201,10 +184,10 @@ impl Driver {
     }
 
     /// Sends a lookup to its peer. Returns the token.
-    fn send(&self, host: &mut dyn Host, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
+    fn send(&self, host: &mut dyn Host, carrier: Carrier, lookup: &PeerLookup, timeout: u64) -> Option<u32> {
         let since_change = self.worker.invalidations.since_change(lookup.request.key.hash(), lookup.sent);
         let headers = callout::compose(lookup, self.worker.snapshot()?, self.worker.purge_ack(), since_change)?;
-        host.call(&headers, None, timeout).ok()
+        host.call(carrier, &headers, None, timeout).ok()
     }
 
     /// Sends the calls that are due after unsafe requests, and exchanges changes with the other workers. The results of
@@ -217,7 +200,7 @@ impl Driver {
         invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, now);
         let Some(snapshot) = self.worker.snapshot() else { return };
         for headers in due.iter().flat_map(|target| invalidation::calls(target, snapshot)) {
-            let _ = host.call(&headers, None, CALL_TIMEOUT);
+            let _ = host.call(Carrier::Worker, &headers, None, CALL_TIMEOUT);
         }
     }
 
@@ -245,6 +228,48 @@ impl Driver {
         } else if let Some(call) = self.worker.lookups.take_call(token) {
             let to_head = self.worker.lookups.get(call.lookup).is_some_and(|lookup| lookup.request.to_head);
             self.receive(&call, read(response, to_head), at.now);
+        }
+    }
+
+    /// Takes a coordinator's response to a lookup, in a host that reads it piece by piece. A call of [`Driver::flush`] has
+    /// to follow.
+    pub fn lookup_returned(&mut self, token: u32, response: Result<PeerResponse, PeerFailure>, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token) {
+            self.receive(&call, response, now);
+        }
+    }
+
+    /// Takes the head of a coordinator's response to a lookup, whose body is on its way. The stream that carries the
+    /// callout replies with it at once. `None`: it does not wait for this response, or it has to come whole.
+    pub fn begin_stream(&mut self, token: u32, head: &PeerHead, now: u64) -> Option<StreamedHead> {
+        Lookups { worker: &mut self.worker, now }.begin_stream(token, head)
+    }
+
+    /// Takes the end of such a response, where no copy was kept. A call of [`Driver::flush`] has to follow.
+    pub fn end_stream(&mut self, token: u32, is_whole: bool, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token) {
+            let step = Lookups { worker: &mut self.worker, now }.end_stream(&call, is_whole);
+            self.carry_out(step);
+        }
+    }
+
+    /// Takes a callout back that the host could not send after all. A call of [`Driver::flush`] has to follow.
+    pub fn call_refused(&mut self, host: &mut dyn Host, token: u32, error: CallError, at: Moment) {
+        if self.feed_token == Some(token) {
+            self.feed_token = None;
+            self.fail_feed(host, error, at);
+        } else if self.worker.samples.take_call(token).is_none() {
+            self.lookup_returned(token, Err(PeerFailure::Peer), at.now);
+        }
+    }
+
+    /// Takes a callout that ended with the stream that carried it. The next of the requests that wait looks up in its
+    /// place. A call of [`Driver::flush`] has to follow.
+    pub fn lose_call(&mut self, token: u32, now: u64) {
+        if let Some(call) = self.worker.lookups.take_call(token)
+            && let Some(callout) = (Lookups { worker: &mut self.worker, now }).succeed(call.lookup)
+        {
+            self.outbox.push(callout);
         }
     }
 
@@ -289,7 +314,7 @@ impl Driver {
         for lookup in self.worker.lookups.take_overdue(at.now) {
             self.fail_call(lookup, at.now);
         }
-        self.worker.hot.expire(at.now);
+        self.worker.state.hot.expire(at.now);
         invalidation::exchange_with_workers(&mut self.worker, host.shared_data(), &self.invalidations_name, at.now);
         self.report(host, at.now);
         let callout = self.feed.tick(&mut self.worker, host.shared_data(), at);
@@ -304,6 +329,7 @@ impl Driver {
             let step = Lookups { worker: &mut self.worker, now }.give_up(&call);
             self.carry_out(step);
         }
+        self.fan_outs.extend(Lookups { worker: &mut self.worker, now }.leave_behind());
         for lookup in self.worker.lookups.to_hedge(attention) {
             let step = Lookups { worker: &mut self.worker, now }.hedge(lookup);
             self.carry_out(step);
@@ -312,8 +338,12 @@ impl Driver {
 
     /// Hands counters and gauges to the host's metrics.
     fn report(&mut self, host: &mut dyn Host, now: u64) {
-        self.worker.counters.take_metrics(|at, n| host.add_to_counter(at, n));
-        let held = [self.worker.hot.bytes(), self.worker.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        let counters = self.worker.all_counters();
+        counters.take_metrics(|at, n| host.add_to_counter(at, n));
+        // The feed takes these right after.
+        host.add_to_groups(&counters.groups());
+        let held =
+            [self.worker.state.hot.bytes(), self.worker.state.hot.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
         let sums = gauges::publish(host.shared_data(), self.number, held, now);
         sums.into_iter().enumerate().for_each(|(at, sum)| host.set_gauge(at, sum));
     }
@@ -321,16 +351,70 @@ impl Driver {
     fn send_feed(&mut self, host: &mut dyn Host, callout: Option<FeedCallout>, at: Moment) {
         let Some(callout) = callout else { return };
         self.feed_token = None;
-        let error = match host.call(&callout.headers(), Some(&callout.body), callout.timeout) {
-            Ok(token) => return self.feed_token = Some(token),
+        match host.call(Carrier::Worker, &callout.headers(), Some(&callout.body), callout.timeout) {
+            Ok(token) => self.feed_token = Some(token),
+            Err(error) => self.fail_feed(host, error, at),
+        }
+    }
+
+    fn fail_feed(&mut self, host: &mut dyn Host, error: CallError, at: Moment) {
+        let error = match error {
             // A mesh may keep a cluster from this proxy, for example by a Sidecar's egress.
-            Err(CallError::NoCluster) => format!("this proxy has no cluster `{}`", self.cluster),
-            Err(CallError::Refused) => "no coordinator answers".to_owned(),
+            CallError::NoCluster => format!("this proxy has no cluster `{}`", self.cluster),
+            CallError::Refused => "no coordinator answers".to_owned(),
         };
         if let Some(line) = self.feed.fail(&mut self.worker, at, error) {
             host.log(Level::Warning, &line);
         }
     }
+}
+
+/// Does what [`Driver::request`] does where threads share a driver. `driver`: takes its lock, for a request that neither
+/// passes nor gets a hot response.
+pub fn request<'d>(
+    context: Context<'_>,
+    host: &mut dyn Host,
+    stream: &mut Stream,
+    listener: &ListenerConfig,
+    arrival: Arrival<'_, '_>,
+    facts: &dyn Facts,
+    driver: impl FnOnce() -> &'d mut Driver,
+) {
+    let mut taken = None;
+    let had_wrong_side = listener.has_wrong_side();
+    let current = listener.current(context.state);
+    let step = exchange::start(context, &current, arrival, facts, || &mut taken.insert(driver()).worker);
+    if !had_wrong_side && listener.has_wrong_side() {
+        host.log(
+            Level::Critical,
+            "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
+        );
+    }
+    stream.state = match step {
+        Step::Pass(pass) => {
+            // Without a Cache-Status: a request of a group that only observes.
+            let is_noticed = pass.cache_status.is_some() || pass.reason == Reason::Method;
+            if is_noticed && invalidation::may_invalidate(arrival.head) {
+                stream.unsafe_request = Some(arrival.head.encode());
+            }
+            match pass.cache_status {
+                None => StreamState::Unnoticed,
+                cache_status => StreamState::Passes { cache_status, fallback: pass.fallback },
+            }
+        }
+        Step::Observe(observed) => StreamState::Observed(observed),
+        Step::Reply(hot) => {
+            let was_given = host.reply(&hot.reply());
+            if was_given { StreamState::Replied(hot.into_restore()) } else { StreamState::refused() }
+        }
+        Step::CallOut(callout) => {
+            if let Some(driver) = taken {
+                driver.outbox.push(callout);
+            }
+            StreamState::Waits
+        }
+        Step::Wait => StreamState::Waits,
+    };
 }
 
 fn read(response: Option<CallResponse<'_>>, to_head: bool) -> Result<PeerResponse, PeerFailure> {

@@ -39,7 +39,7 @@ struct FakeHost {
 }
 
 impl Host for FakeHost {
-    fn call(&mut self, headers: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
+    fn call(&mut self, _: Carrier, headers: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
         if self.refuses {
             return Err(CallError::NoCluster);
         }
@@ -176,7 +176,7 @@ impl Run {
         self.host.select(id);
         let arrival = Arrival { stream: id, head: &head, has_body: false };
         let (driver, host) = (&mut self.driver, &mut self.host);
-        driver.request(host, &mut stream, &mut self.listener, arrival, &Outbound, self.now);
+        driver.request(host, &mut stream, &self.listener, arrival, &Outbound, self.now);
         stream
     }
 

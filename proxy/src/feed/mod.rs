@@ -287,7 +287,7 @@ impl Feed {
 
     /// Adds this worker's counters to those of all.
     fn hand_over_counters(&self, worker: &mut Worker, shared: &mut dyn SharedData) {
-        let own = worker.counters.groups();
+        let own = worker.all_counters().groups();
         if !own.is_empty() && update_counts(shared, &self.counts, |all| counters::merge(all, &own)) {
             worker.counters.clear_groups();
         }

@@ -24,19 +24,24 @@ impl CachedHeaders {
         Self { bytes, sizes, tail }
     }
 
-    /// Replaces the two: Age in seconds, and Cache-Status.
-    pub fn stamp(&mut self, age: u64, cache_status: &str) {
-        self.bytes.truncate(self.tail);
+    /// Returns the map with these two: Age in seconds, and Cache-Status.
+    #[must_use]
+    pub fn stamped(&self, age: u64, cache_status: &str) -> Self {
         let mut digits = [0; 20];
         let age = decimal(age, &mut digits);
-        for part in [b"age", age, b"cache-status", cache_status.as_bytes()] {
-            self.bytes.extend_from_slice(part);
-            self.bytes.push(0);
+        let parts = [b"age", age, b"cache-status", cache_status.as_bytes()];
+        let tail: usize = parts.iter().map(|part| part.len().saturating_add(1)).sum();
+        let mut bytes = Vec::with_capacity(self.tail.saturating_add(tail));
+        bytes.extend_from_slice(self.bytes.get(..self.tail).unwrap_or_default());
+        for part in parts {
+            bytes.extend_from_slice(part);
+            bytes.push(0);
         }
         let second = self.sizes.saturating_add(8);
         for (at, value) in [(self.sizes, age), (second, cache_status.as_bytes())] {
-            patch(&mut self.bytes, at.saturating_add(4), value.len() as u32);
+            patch(&mut bytes, at.saturating_add(4), value.len() as u32);
         }
+        Self { bytes, ..*self }
     }
 
     /// The whole map.
@@ -85,7 +90,7 @@ mod tests {
         const FIELDS: [Field<'static>; 3] = [(b":status", b"200"), (b"x", b""), (b"y", b"\xff\x00")];
         let mut headers = CachedHeaders::new(FIELDS.into_iter());
         for (age, status) in [(0, "a"), (12345, "meshcache; hit"), (7, "")] {
-            headers.stamp(age, status);
+            headers = headers.stamped(age, status);
             let all: Vec<_> = HeaderMap::parse(headers.as_bytes()).unwrap().collect();
             assert_eq!(all.len(), 5);
             assert_eq!(all[3], (&b"age"[..], age.to_string().as_bytes()));

@@ -5,7 +5,7 @@ use meshcache_protocol::{
     Field,
     wire::{HOP_BY_HOP, PREFIX, Verdict, header},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The reason why a callout brought no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,74 @@ pub struct PeerResponse {
     /// The content-length, which a response to HEAD has without a body.
     pub length: Option<Vec<u8>>,
     /// The body.
-    pub body: Rc<Vec<u8>>,
+    pub body: Arc<Vec<u8>>,
+}
+
+/// The head of a coordinator's response, whose body is to follow.
+pub struct PeerHead {
+    /// How it came about.
+    pub verdict: Verdict,
+    /// The status code.
+    pub status: u16,
+    headers: CachedHeaders,
+    length: Option<Vec<u8>>,
+}
+
+/// The head of a response that is not a coordinator's: Envoy's own, or one of another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmarkedHead {
+    /// 0: there is none.
+    status: u16,
+}
+
+impl PeerHead {
+    /// Reads the fields of a head.
+    pub fn of<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> Result<Self, UnmarkedHead> {
+        let (mut verdict, mut status, mut length) = (None, None, None);
+        for (name, value) in fields.clone() {
+            match name {
+                b":status" => status = number(value),
+                b"content-length" => length = Some(value),
+                _ if name == header::OUTCOME.as_bytes() => {
+                    verdict = Some(Verdict::parse(value).ok_or(UnmarkedHead { status: 0 })?)
+                }
+                _ => {}
+            }
+        }
+        let (Some(verdict), Some(status)) = (verdict, status) else {
+            return Err(UnmarkedHead { status: status.unwrap_or(0) });
+        };
+        let headers = CachedHeaders::new(fields.filter(|(name, _)| is_for_clients(name)));
+        Ok(Self { verdict, status, headers, length: length.map(<[u8]>::to_vec) })
+    }
+
+    /// The content-length, where the coordinator said it.
+    pub fn length(&self) -> Option<usize> {
+        self.length.as_deref().and_then(number)
+    }
+
+    /// Returns the header map for a client, with Age and this Cache-Status.
+    pub fn stamped(&self, cache_status: &str) -> Vec<u8> {
+        stamped(&self.headers, &self.verdict, cache_status)
+    }
+
+    /// Returns the response with its whole body, or that a part of it is missing.
+    pub fn complete(self, body: Vec<u8>, to_head: bool) -> Result<PeerResponse, PeerFailure> {
+        // A 304 has the length of a body that it does not carry, like a response to HEAD.
+        let is_complete = to_head
+            || self.status == 304
+            || self.length.as_deref().is_none_or(|length| number(length) == Some(body.len()));
+        let Self { verdict, status, headers, length } = self;
+        let response = || PeerResponse { verdict, status, headers, length, body: Arc::new(body) };
+        is_complete.then(response).ok_or(PeerFailure::Stream)
+    }
+}
+
+impl UnmarkedHead {
+    /// Classifies the response, with the beginning of its body.
+    pub fn failure(self, body: &[u8]) -> PeerFailure {
+        failure(self.status, body)
+    }
 }
 
 /// The texts by which Envoy says that a stream was reset, as opposed to a connection that failed.
@@ -48,34 +115,20 @@ impl PeerResponse {
         body: Vec<u8>,
         to_head: bool,
     ) -> Result<Self, PeerFailure> {
-        let (mut verdict, mut status, mut length) = (None, None, None);
-        for (name, value) in fields.clone() {
-            match name {
-                b":status" => status = number(value),
-                b"content-length" => length = Some(value),
-                _ if name == header::OUTCOME.as_bytes() => {
-                    verdict = Some(Verdict::parse(value).ok_or(PeerFailure::Peer)?)
-                }
-                _ => {}
-            }
+        match PeerHead::of(fields) {
+            Ok(head) => head.complete(body, to_head),
+            Err(unmarked) => Err(unmarked.failure(&body)),
         }
-        let status: u16 = status.ok_or(PeerFailure::Peer)?;
-        let Some(verdict) = verdict else { return Err(failure(status, &body)) };
-        // A 304 has the length of a body that it does not carry, like a response to HEAD.
-        let is_complete = to_head || status == 304 || length.is_none_or(|length| number(length) == Some(body.len()));
-        if !is_complete {
-            return Err(PeerFailure::Stream);
-        }
-        let headers = CachedHeaders::new(fields.filter(|(name, _)| is_for_clients(name)));
-        Ok(Self { verdict, status, headers, length: length.map(<[u8]>::to_vec), body: Rc::new(body) })
     }
 
     /// Returns the header map for a client, with Age and this Cache-Status.
     pub fn stamped(&self, cache_status: &str) -> Vec<u8> {
-        let mut headers = self.headers.clone();
-        headers.stamp(self.verdict.age / 1000, cache_status);
-        headers.into_bytes()
+        stamped(&self.headers, &self.verdict, cache_status)
     }
+}
+
+fn stamped(headers: &CachedHeaders, verdict: &Verdict, cache_status: &str) -> Vec<u8> {
+    headers.stamped(verdict.age / 1000, cache_status).into_bytes()
 }
 
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {

@@ -4,16 +4,17 @@ use crate::{
     request::{
         arrival::{Arrival, Facts},
         callout,
+        context::Context,
+        hot_reply::HotReply,
         pass::{Pass, count_pass},
-        reply::Reply,
         stale_fallback::StaleFallback,
         step::{Callout, Step},
     },
     state::{
         counters::{Event, Outcome, Reason},
         hit_for_pass::PassScope,
-        hot_cache::VariantSlot,
-        listener_config::{ListenerConfig, Side},
+        hot_cache::Variant,
+        listener_config::{Listener, Side},
         lookup::{LookupRequest, PeerLookup},
         pending::{Joinable, Joiner},
         snapshot::Snapshot,
@@ -30,7 +31,8 @@ use std::sync::Arc;
 
 /// A request that the cache may answer, with its key.
 pub(crate) struct CachedRequest<'a> {
-    pub(crate) listener: &'a ListenerConfig,
+    pub(crate) context: Context<'a>,
+    pub(crate) listener: &'a Listener<'a>,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) side: Side,
     pub(crate) group: &'a Arc<Group>,
@@ -45,7 +47,7 @@ pub(crate) struct CachedRequest<'a> {
 /// The result of a lookup in the hot cache.
 enum HotLookup {
     /// This part of this response.
-    Hit(VariantSlot, Part),
+    Hit(Arc<Variant>, Part),
     /// A response with which only the origin may judge the request's conditions.
     OriginOnly,
     /// Nothing.
@@ -54,30 +56,31 @@ enum HotLookup {
 
 impl CachedRequest<'_> {
     /// Answers the request from the hot cache, else looks it up at the key's owner.
-    pub(crate) fn answer<'w>(&self, worker: &'w mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'w> {
-        match self.look_up_hot(worker, now) {
-            HotLookup::Hit(slot, part) => {
-                worker.counters.count_request(self.group.name(), Outcome::Hot);
-                let (installation, debug) = (&self.snapshot.installation, self.debug.then_some(&self.key));
-                let variant = worker.hot.get_mut(slot);
-                match variant.and_then(|variant| Reply::of_hot(variant, &part, installation, debug, now)) {
-                    Some(reply) => Step::Reply(reply),
-                    None => Step::Pass(Pass::unnoticed(Reason::Host)),
-                }
+    pub(crate) fn answer<'w>(
+        &self,
+        arrival: Arrival<'_, '_>,
+        worker: impl FnOnce() -> &'w mut Worker,
+    ) -> Step<HotReply> {
+        match self.look_up_hot() {
+            HotLookup::Hit(variant, part) => {
+                self.context.counters().count_request(self.group.name(), Outcome::Hot);
+                let debug = self.debug.then_some(&self.key);
+                HotReply::new(variant, &part, &self.snapshot.installation, debug, self.context)
+                    .map_or_else(|| Step::Pass(Pass::unnoticed(Reason::Host)), Step::Reply)
             }
-            HotLookup::OriginOnly => Step::Pass(self.pass(worker, Reason::Conditional)),
-            HotLookup::Miss => self.look_up_at_peer(worker, arrival, now),
+            HotLookup::OriginOnly => Step::Pass(self.pass(Reason::Conditional)),
+            HotLookup::Miss => self.look_up_beyond(arrival, worker),
         }
     }
 
-    fn look_up_hot(&self, worker: &mut Worker, now: u64) -> HotLookup {
-        if !worker.may_serve_hot(now) {
+    fn look_up_hot(&self) -> HotLookup {
+        let Context { state, now, .. } = self.context;
+        if !state.may_serve_hot(now) {
             return HotLookup::Miss;
         }
-        let Some(slot) = worker.hot.look_up(self.side, &self.key, self.group.digest(), self.request, now) else {
+        let Some(variant) = state.hot.look_up(self.side, &self.key, self.group.digest(), self.request, now) else {
             return HotLookup::Miss;
         };
-        let Some(variant) = worker.hot.get_mut(slot) else { return HotLookup::Miss };
         let resident = now.saturating_sub(variant.arrived);
         // A response for everybody is also for requests with a token.
         let verified = !variant.stored.for_everybody && self.facts.verified();
@@ -85,37 +88,55 @@ impl CachedRequest<'_> {
             return HotLookup::Miss;
         }
         if !self.request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
-            return HotLookup::Hit(slot, Part::Whole);
+            return HotLookup::Hit(variant, Part::Whole);
         }
-        let fields: Vec<_> = variant.headers.fields().collect();
-        let stored = Response { status: variant.stored.status, fields: &fields };
-        match part(self.request, &stored, variant.body.len() as u64) {
+        let part = {
+            let head = variant.head();
+            let fields: Vec<_> = head.headers.fields().collect();
+            let stored = Response { status: variant.stored.status, fields: &fields };
+            part(self.request, &stored, variant.body.len() as u64)
+        };
+        match part {
             // The owner assembles several ranges.
             Part::Ranges(_) => HotLookup::Miss,
             Part::Origin => HotLookup::OriginOnly,
-            part => HotLookup::Hit(slot, part),
+            part => HotLookup::Hit(variant, part),
         }
     }
 
-    /// Joins the lookup in flight for this key, or begins one.
-    fn look_up_at_peer<'w>(&self, worker: &mut Worker, arrival: Arrival<'_, '_>, now: u64) -> Step<'w> {
+    /// Passes where the owner passed lately, else looks up at a peer.
+    fn look_up_beyond<'w>(&self, arrival: Arrival<'_, '_>, worker: impl FnOnce() -> &'w mut Worker) -> Step<HotReply> {
+        let Context { state, now, .. } = self.context;
         let verified = self.facts.verified();
+        let alone = joins(self.group, self.request, verified);
+        let scope = PassScope::new(self.side, alone);
+        if let Some(owners) = state.hit_for_pass.get(&self.key, scope, self.request, now) {
+            let detail = if owners.is_empty() { Reason::Owner.into() } else { owners };
+            return Step::Pass(self.pass_with_detail(Reason::Remembered, detail));
+        }
+        if !callout::is_text(self.request) {
+            return Step::Pass(self.pass(Reason::NotText));
+        }
         // only-if-cached has a response of its own, 504, for that request alone.
         let only_if_cached = self.request.flags.any(Flags::CACHE_CONTROL)
             && reuse(self.group, self.request, verified, None, 0) == Reuse::OnlyIfCached;
-        let alone = joins(self.group, self.request, verified);
-        let scope = PassScope::new(self.side, alone);
         let shared = alone.is_ok() && !only_if_cached;
-        if let Some(owners) = worker.hit_for_pass.get(&self.key, scope, self.request, now) {
-            let detail = if owners.is_empty() { Reason::Owner.into() } else { owners };
-            return Step::Pass(self.pass_with_detail(worker, Reason::Remembered, detail));
-        }
-        if !callout::is_text(self.request) {
-            return Step::Pass(self.pass(worker, Reason::NotText));
-        }
+        self.look_up_at_peer(worker(), arrival, verified, scope, shared)
+    }
+
+    /// Joins the lookup in flight for this key, or begins one.
+    fn look_up_at_peer(
+        &self,
+        worker: &mut Worker,
+        arrival: Arrival<'_, '_>,
+        verified: bool,
+        scope: PassScope,
+        shared: bool,
+    ) -> Step<HotReply> {
+        let now = self.context.now;
         let map_len = arrival.head.encoded_len();
         if !callout::fits(self.request, map_len, worker.purge_ack(), self.route.as_ref()) {
-            return Step::Pass(self.pass(worker, Reason::RequestHeadTooLarge));
+            return Step::Pass(self.pass(Reason::RequestHeadTooLarge));
         }
         if shared {
             let purges = worker.purge_count();
@@ -127,7 +148,7 @@ impl CachedRequest<'_> {
                     worker.counters.count_event(Event::Joined);
                     return Step::Wait;
                 }
-                Joinable::Full => return Step::Pass(self.pass(worker, Reason::Full)),
+                Joinable::Full => return Step::Pass(self.pass(Reason::Full)),
                 Joinable::NotFound => {}
             }
         }
@@ -135,8 +156,9 @@ impl CachedRequest<'_> {
             if worker.may_ask_peers() { worker.peers.choose(&self.snapshot.ring, self.key.hash(), now) } else { None };
         worker.start_attention(now);
         let Some(peer) = peer else {
-            let fallback = StaleFallback::find(worker, self.side, self.group, &self.key, self.request, verified, now);
-            return Step::Pass(Pass { fallback, ..self.pass(worker, Reason::NoPeer) });
+            let fallback =
+                StaleFallback::find(&worker.state, self.side, self.group, &self.key, self.request, verified, now);
+            return Step::Pass(Pass { fallback, ..self.pass(Reason::NoPeer) });
         };
         let of = LookupRequest {
             side: self.side,
@@ -158,17 +180,17 @@ impl CachedRequest<'_> {
                 worker.counters.count_event(Event::Lookup);
                 Step::CallOut(Callout { lookup, timeout })
             }
-            None => Step::Pass(self.pass(worker, Reason::Full)),
+            None => Step::Pass(self.pass(Reason::Full)),
         }
     }
 
-    fn pass(&self, worker: &mut Worker, reason: Reason) -> Pass {
-        self.pass_with_detail(worker, reason, reason.into())
+    fn pass(&self, reason: Reason) -> Pass {
+        self.pass_with_detail(reason, reason.into())
     }
 
     /// Passes with another detail in Cache-Status than the reason.
-    fn pass_with_detail(&self, worker: &mut Worker, reason: Reason, detail: Word) -> Pass {
-        count_pass(worker, self.group, reason);
+    fn pass_with_detail(&self, reason: Reason, detail: Word) -> Pass {
+        count_pass(&mut self.context.counters(), self.group, reason);
         Pass::with_reason(&self.snapshot.installation, reason, detail, self.debug.then_some(&self.key))
     }
 }

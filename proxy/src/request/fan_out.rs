@@ -34,8 +34,13 @@ pub struct FanOut {
 }
 
 enum LookupResult {
-    Pass { reason: Reason, verdict: Verdict },
+    Pass {
+        reason: Reason,
+        verdict: Verdict,
+    },
     Response(Box<Shareable>),
+    /// Each of them looks up for itself.
+    LeftBehind,
 }
 
 /// A response, and the requests that get it.
@@ -82,13 +87,7 @@ impl FanOut {
         installation: String,
         now: u64,
     ) -> Self {
-        let outcome = match response.verdict.outcome {
-            wire::Outcome::Hit => Outcome::Hit,
-            wire::Outcome::Stale => Outcome::Stale,
-            wire::Outcome::Revalidated => Outcome::Revalidated,
-            _ => Outcome::Miss,
-        };
-        let detail = if matches!(outcome, Outcome::Hit | Outcome::Stale) { "owner" } else { "" };
+        let (outcome, detail) = outcome(&response.verdict);
         let joined = Verdict { collapsed: response.verdict.collapsed || detail.is_empty(), ..response.verdict.clone() };
         let map = |verdict: &Verdict| response.stamped(&cache_status(&installation, verdict, detail, None));
         let maps = [
@@ -113,24 +112,31 @@ impl FanOut {
         Self { lookup, waiting: waiting.into_iter(), result, installation }
     }
 
+    /// The requests that wait for the rest of a long response do so no longer: each looks up for itself. The coordinator
+    /// loads once for all.
+    pub fn of_left_behind(lookup: PeerLookup, waiting: Vec<(u32, Waiter)>, installation: String) -> Self {
+        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::LeftBehind, installation }
+    }
+
     /// Returns whether no request waits any longer.
     pub fn is_over(&self) -> bool {
         self.waiting.len() == 0
     }
 
     /// Takes the next request that waited. Returns its stream and step.
-    pub fn next(&mut self, worker: &mut Worker, now: u64) -> Option<(u32, Step<'_>)> {
+    pub fn next(&mut self, worker: &mut Worker, now: u64) -> Option<(u32, Step<Reply<'_>>)> {
         let (stream, waiter) = self.waiting.next()?;
         let key = waiter.debug.then(|| self.lookup.request.key.to_string());
         let shareable = match &self.result {
             LookupResult::Pass { reason, verdict } => {
-                count_pass(worker, &self.lookup.request.group, *reason);
+                count_pass(&mut worker.counters, &self.lookup.request.group, *reason);
                 let said = cache_status(&self.installation, verdict, "", key.as_deref());
                 let no_peer = *reason == Reason::PeersFailed;
                 let find = || StaleFallback::find_for_waiter(worker, &self.lookup, waiter.map.as_deref(), now);
                 let fallback = no_peer.then(find).flatten();
                 return Some((stream, Step::Pass(Pass { reason: *reason, cache_status: Some(said), fallback })));
             }
+            LookupResult::LeftBehind => return Some((stream, look_up_alone(self, stream, waiter, worker, now))),
             LookupResult::Response(shareable) => shareable,
         };
         let [first, later] = &shareable.maps;
@@ -152,21 +158,28 @@ impl FanOut {
         let map = match key {
             None => Cow::Borrowed(&map[..]),
             Some(key) => {
-                let who = if shareable.detail.is_empty() && !is_forwarded(&verdict.reason) {
-                    verdict.reason.as_str()
-                } else {
-                    shareable.detail
-                };
-                Cow::Owned(shareable.response.stamped(&cache_status(
-                    &self.installation,
-                    verdict,
-                    &detail(who, verdict, &[]),
-                    Some(&key),
-                )))
+                let said = debug_status(&self.installation, verdict, shareable.detail, &key);
+                Cow::Owned(shareable.response.stamped(&said))
             }
         };
         Some((stream, Step::Reply(Reply::of_peer(&shareable.response, map, self.lookup.request.to_head))))
     }
+}
+
+/// Returns the outcome to count, and the detail in Cache-Status: who had it.
+pub(super) fn outcome(verdict: &Verdict) -> (Outcome, &'static str) {
+    match verdict.outcome {
+        wire::Outcome::Hit => (Outcome::Hit, "owner"),
+        wire::Outcome::Stale => (Outcome::Stale, "owner"),
+        wire::Outcome::Revalidated => (Outcome::Revalidated, ""),
+        _ => (Outcome::Miss, ""),
+    }
+}
+
+/// Returns Cache-Status for a debugger.
+pub(super) fn debug_status(installation: &str, verdict: &Verdict, who: &'static str, key: &str) -> String {
+    let who = if who.is_empty() && !is_forwarded(&verdict.reason) { verdict.reason.as_str() } else { who };
+    cache_status(installation, verdict, &detail(who, verdict, &[]), Some(key))
 }
 
 /// The latest arrival of a request that may have the response. One that needs validation (RFC 9111 section 4) is for
@@ -192,7 +205,7 @@ fn look_up_together<'a>(
     last: u64,
     worker: &mut Worker,
     now: u64,
-) -> Step<'a> {
+) -> Step<Reply<'a>> {
     let of = &over.lookup.request;
     let map_len = waiter.map.as_ref().map_or(0, Vec::len);
     match worker.lookups.find_joinable(of.side, &of.key, &of.group, worker.purge_count(), map_len) {
@@ -208,13 +221,13 @@ fn look_up_together<'a>(
         }
         Joinable::Full => {
             let debug = waiter.debug.then_some(&of.key);
-            Step::Pass(Pass::of_group(worker, &of.group, &over.installation, Reason::Full, debug))
+            Step::Pass(Pass::of_group(&mut worker.counters, &of.group, &over.installation, Reason::Full, debug))
         }
     }
 }
 
 /// Looks up once more, for a request that joined and that the response was not for.
-fn look_up_alone<'a>(over: &FanOut, stream: u32, waiter: Waiter, worker: &mut Worker, now: u64) -> Step<'a> {
+fn look_up_alone<'a>(over: &FanOut, stream: u32, waiter: Waiter, worker: &mut Worker, now: u64) -> Step<Reply<'a>> {
     let debug = waiter.debug;
     let mut lookup = repeat(over, stream, waiter, worker, now);
     lookup.request.shared = false;
@@ -226,7 +239,7 @@ fn repeat(over: &FanOut, stream: u32, waiter: Waiter, worker: &Worker, now: u64)
     over.lookup.repeat(stream, waiter.map.unwrap_or_default(), waiter.arrived, start)
 }
 
-fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Worker) -> Step<'a> {
+fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Worker) -> Step<Reply<'a>> {
     let (timeout, group) = (lookup.call_timeout(), lookup.request.group.clone());
     let key = debug.then(|| lookup.request.key.clone());
     match worker.lookups.open(lookup, debug) {
@@ -234,7 +247,7 @@ fn open<'a>(lookup: PeerLookup, debug: bool, installation: &str, worker: &mut Wo
             worker.counters.count_event(Event::Lookup);
             Step::CallOut(Callout { lookup, timeout })
         }
-        None => Step::Pass(Pass::of_group(worker, &group, installation, Reason::Full, key.as_ref())),
+        None => Step::Pass(Pass::of_group(&mut worker.counters, &group, installation, Reason::Full, key.as_ref())),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     http::{Headers, head::RequestHead},
     state::{
         invalidations::{InvalidatedTarget, SharedChanges},
-        listener_config::ListenerConfig,
+        listener_config::{Listener, ListenerConfig},
         shared_data::SharedData,
         snapshot::Snapshot,
         worker::Worker,
@@ -37,6 +37,7 @@ pub fn examine(worker: &mut Worker, listener: &ListenerConfig, map: &[u8], respo
     if request.flags.any(Flags::GRPC) {
         return;
     }
+    let listener = &listener.current(&worker.state);
     let targets = invalidates(listener.groups(), listener.namespace(), &request, response);
     if targets.is_empty() {
         return;
@@ -50,7 +51,7 @@ pub fn examine(worker: &mut Worker, listener: &ListenerConfig, map: &[u8], respo
     }
 }
 
-fn invalidate(worker: &mut Worker, listener: &ListenerConfig, request: &Request<'_>, target: &str, now: u64) {
+fn invalidate(worker: &mut Worker, listener: &Listener<'_>, request: &Request<'_>, target: &str, now: u64) {
     let GroupMatch::Group(group) = listener.groups().find(request, listener.namespace()) else { return };
     match listener.mode(group) {
         Mode::On => {}
@@ -160,8 +161,7 @@ mod tests {
         };
         let mut worker = Worker::new(1 << 20);
         worker.install(snapshot);
-        let mut listener = ListenerConfig::new(None, None, Some("ns".into()));
-        listener.update(worker.snapshot());
+        let listener = ListenerConfig::new(None, None, Some("ns".into()));
         (worker, listener)
     }
 

@@ -3,8 +3,10 @@
 pub mod arrival;
 mod cached_request;
 pub mod callout;
+pub mod context;
 pub mod exchange;
 pub mod fan_out;
+pub mod hot_reply;
 pub mod invalidation;
 pub mod observe;
 pub mod pass;

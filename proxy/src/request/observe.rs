@@ -8,12 +8,12 @@ use crate::{
     },
     state::{
         counters::Outcome,
-        listener_config::{ListenerConfig, Side},
+        listener_config::{Listener, Side},
         worker::Worker,
     },
 };
 use meshcache_protocol::{Group, Key, PassedResponse, PassingBody, Request, Response, Route, freshness::Times};
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 /// The most responses that one worker observes at a time. Further ones are ignored.
 const MAX_OBSERVING: usize = 256;
@@ -25,19 +25,19 @@ pub struct ObservedRequest {
     verified: bool,
     map: Vec<u8>,
     began: u64,
-    seat: Rc<()>,
+    seat: Arc<()>,
 }
 
 /// A response whose body is hashed on the way to the client.
 pub struct ObservedResponse {
     group: Arc<Group>,
     passing: PassingBody,
-    _seat: Rc<()>,
+    _seat: Arc<()>,
 }
 
 /// A request of a group that only observes.
 pub(crate) struct Observable<'a> {
-    pub(crate) listener: &'a ListenerConfig,
+    pub(crate) listener: &'a Listener<'a>,
     pub(crate) side: Side,
     pub(crate) group: &'a Arc<Group>,
     pub(crate) request: &'a Request<'a>,
@@ -54,7 +54,7 @@ impl Observable<'_> {
         now: u64,
     ) -> Option<ObservedRequest> {
         let Self { listener, side, group, request, route } = self;
-        if !request.is_get() || Rc::strong_count(&worker.observing) > MAX_OBSERVING {
+        if !request.is_get() || Arc::strong_count(&worker.observing) > MAX_OBSERVING {
             return None;
         }
         let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));

@@ -2,10 +2,7 @@
 
 use crate::{
     request::stale_fallback::StaleFallback,
-    state::{
-        counters::{Reason, outcome_of_pass},
-        worker::Worker,
-    },
+    state::counters::{Counters, Reason, outcome_of_pass},
 };
 use meshcache_protocol::{
     Group, Key,
@@ -34,13 +31,13 @@ impl Pass {
 
     /// A request of a group, which is counted. `debug`: its key, for Cache-Status.
     pub(crate) fn of_group(
-        worker: &mut Worker,
+        counters: &mut Counters,
         group: &Group,
         installation: &str,
         reason: Reason,
         debug: Option<&Key>,
     ) -> Self {
-        count_pass(worker, group, reason);
+        count_pass(counters, group, reason);
         Self::with_reason(installation, reason, reason.into(), debug)
     }
 
@@ -53,7 +50,7 @@ impl Pass {
 }
 
 /// Counts a pass of a group's request.
-pub(crate) fn count_pass(worker: &mut Worker, group: &Group, reason: Reason) {
-    worker.counters.count_pass(reason);
-    worker.counters.count_request(group.name(), outcome_of_pass(reason));
+pub(crate) fn count_pass(counters: &mut Counters, group: &Group, reason: Reason) {
+    counters.count_pass(reason);
+    counters.count_request(group.name(), outcome_of_pass(reason));
 }

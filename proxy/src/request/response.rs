@@ -3,24 +3,28 @@
 use crate::{
     http::{
         head::RequestHead,
-        peer_response::{PeerFailure, PeerResponse},
+        peer_response::{PeerFailure, PeerHead, PeerResponse},
     },
-    request::{fan_out::FanOut, step::Callout},
+    request::{
+        fan_out::{self, FanOut},
+        step::Callout,
+    },
     state::{
         counters::{Event, Reason},
         hot_cache::Variant,
         lookup::PeerLookup,
         peers::ChosenPeer,
-        pending::PendingCall,
+        pending::{Joiner, PendingCall, Waiter},
         worker::Worker,
     },
 };
 use meshcache_protocol::{
     Response,
+    cache_status::cache_status,
     freshness::{Selecting, Vary},
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The next step of a lookup.
 pub enum LookupStep {
@@ -30,6 +34,17 @@ pub enum LookupStep {
     Finish(Box<FanOut>),
     /// Nothing, or there is no such lookup.
     Nothing,
+}
+
+/// The head of a reply whose body follows as it comes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StreamedHead {
+    /// The status code.
+    pub status: u16,
+    /// The header map.
+    pub map: Vec<u8>,
+    /// A copy of the whole response may be of use: for the hot cache, or for others that wait.
+    pub may_share: bool,
 }
 
 /// The progress of lookups, at one moment in one worker.
@@ -82,6 +97,77 @@ impl Lookups<'_> {
             }
             None => LookupStep::Nothing,
         }
+    }
+
+    /// Takes the head of a response whose body is on its way. The leader gets both as they come. `None`: it does not wait
+    /// for this response, or there is none for a client.
+    pub fn begin_stream(&mut self, token: u32, head: &PeerHead) -> Option<StreamedHead> {
+        if !head.verdict.outcome.has_response() {
+            return None;
+        }
+        let installation = self.installation();
+        let (id, waiter) = self.worker.lookups.detach_leader(token, self.now)?;
+        let lookup = self.worker.lookups.get(id)?;
+        let (peer, group) = (lookup.peer.address.clone(), lookup.request.group.clone());
+        let mut verdict = head.verdict.clone();
+        verdict.collapsed = lookup.collapsed.unwrap_or(verdict.collapsed);
+        let (outcome, who) = fan_out::outcome(&verdict);
+        let said = match waiter.debug.then(|| lookup.request.key.to_string()) {
+            Some(key) => fan_out::debug_status(&installation, &verdict, who, &key),
+            None => cache_status(&installation, &verdict, who, None),
+        };
+        self.worker.note_peer_answer(&peer);
+        self.worker.counters.count_request(group.name(), outcome);
+        let may_share = verdict.shared || verdict.waiters;
+        Some(StreamedHead { status: head.status, map: head.stamped(&said), may_share })
+    }
+
+    /// Takes the end of a response that its leader got as it came, and of which there is no copy. Others that wait look up
+    /// for themselves. `is_whole`: it was not cut off.
+    pub fn end_stream(&mut self, call: &PendingCall, is_whole: bool) -> LookupStep {
+        if !is_whole {
+            self.worker.counters.count_event(Event::PeerFailure);
+            self.worker.note_peer_reset(&call.peer.address, self.now);
+        }
+        let installation = self.installation();
+        match self.worker.lookups.close(call.lookup) {
+            Some((lookup, waiting)) if !waiting.is_empty() => {
+                LookupStep::Finish(Box::new(FanOut::of_left_behind(lookup, waiting, installation)))
+            }
+            _ => LookupStep::Nothing,
+        }
+    }
+
+    /// Lets those look up for themselves that have waited long enough for the rest of a response. Its leader goes on.
+    pub fn leave_behind(&mut self) -> Vec<FanOut> {
+        let installation = self.installation();
+        let start = self.worker.lookup_start(self.now);
+        let mut fan_outs = Vec::new();
+        for (id, waiting) in self.worker.lookups.take_left_behind(self.now) {
+            if let Some(lookup) = self.worker.lookups.get(id).filter(|_| !waiting.is_empty()) {
+                let of = &lookup.request;
+                let lookup = lookup.repeat(of.leader, of.map.clone(), lookup.last_arrival, start);
+                fan_outs.push(FanOut::of_left_behind(lookup, waiting, installation.clone()));
+            }
+        }
+        fan_outs
+    }
+
+    /// Looks up once more, for those that still wait for a lookup whose own request is gone, and its call with it.
+    pub fn succeed(&mut self, id: u32) -> Option<Callout> {
+        let (lookup, waiting) = self.worker.lookups.close(id)?;
+        let mut waiting = waiting.into_iter();
+        let (leader, heir) = waiting.next()?;
+        let start = self.worker.lookup_start(self.now);
+        let map = heir.map.unwrap_or_else(|| lookup.request.map.clone());
+        let next = PeerLookup { is_repeat: lookup.is_repeat, ..lookup.repeat(leader, map, heir.arrived, start) };
+        let timeout = next.call_timeout();
+        let id = self.worker.lookups.open(next, heir.debug)?;
+        for (stream, Waiter { map, debug, arrived, .. }) in waiting {
+            self.worker.lookups.join(id, Joiner { stream, map: map.unwrap_or_default(), debug, arrived });
+        }
+        self.worker.counters.count_event(Event::Lookup);
+        Some(Callout { lookup: id, timeout })
     }
 
     /// Asks the key's next peer once after a failure; then all requests pass.
@@ -149,7 +235,7 @@ impl Lookups<'_> {
         let of = &lookup.request;
         let Some(head) = RequestHead::read(&of.map) else { return };
         let Ok(request) = head.request() else { return };
-        self.worker.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
+        self.worker.state.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
     }
 
     /// Gives a response to the leader and to the requests that joined and may have it, and stores it in the hot cache.
@@ -160,7 +246,7 @@ impl Lookups<'_> {
         let verdict = &response.verdict;
         let selecting = selecting(&lookup, &response).filter(|_| verdict.shared || verdict.waiters);
         if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
-            self.worker.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
+            self.worker.state.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
             self.store(&lookup, &response, selecting.clone());
         }
         let fan_out = FanOut::of_response(lookup, waiting, response, selecting, installation, self.now);
@@ -176,19 +262,20 @@ impl Lookups<'_> {
             .and_then(|snapshot| snapshot.groups.named(of.group.name()))
             .is_some_and(|group| group.digest() == of.group.digest());
         let is_complete = !of.to_head && !matches!(response.status, 206 | 304 | 416);
-        // A purge during the lookup rules the response out.
-        let is_unpurged = lookup.purges == self.worker.purge_count()
-            && self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
+        let is_unchanged = self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
         let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
         let until = self.now.saturating_add(ttl.min(of.group.config().hot.ttl.as_millis()));
-        if !(has_same_rules && is_complete && is_unpurged) || until <= self.now {
+        if !(has_same_rules && is_complete && is_unchanged) || until <= self.now {
             return;
         }
         let stored = verdict.to_stored(response.status);
-        let rules: Rc<str> = of.group.digest().into();
+        let rules: Arc<str> = of.group.digest().into();
         let (headers, body) = (response.headers.clone(), response.body.clone());
         let variant = Variant::new(rules, stored, selecting, headers, body, self.now, until);
-        if self.worker.hot.insert(of.side, &of.key, variant, self.now) {
+        // A purge during the lookup rules the response out.
+        let state = &self.worker.state;
+        let is_unpurged = || lookup.purges == state.purge_count();
+        if state.hot.insert(of.side, &of.key, variant, self.now, is_unpurged) {
             self.worker.counters.count_event(Event::HotStored);
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     state::{
         counters::Outcome,
         hit_for_pass::PassScope,
-        listener_config::{ListenerConfig, Side},
+        listener_config::{Listener, Side},
         lookup::{LookupRequest, PeerLookup},
         worker::Worker,
     },
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// A request of a group that observes, beside which the owner may be asked.
 pub(crate) struct Sample<'a> {
-    pub(crate) listener: &'a ListenerConfig,
+    pub(crate) listener: &'a Listener<'a>,
     pub(crate) side: Side,
     pub(crate) group: &'a Arc<Group>,
     pub(crate) request: &'a Request<'a>,

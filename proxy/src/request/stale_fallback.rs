@@ -4,7 +4,7 @@
 use crate::{
     http::{cached_headers::CachedHeaders, head::RequestHead},
     request::reply::Reply,
-    state::{hot_cache::Variant, listener_config::Side, lookup::PeerLookup, worker::Worker},
+    state::{hot_cache::Variant, hot_state::HotState, listener_config::Side, lookup::PeerLookup, worker::Worker},
 };
 use meshcache_protocol::{
     Group, Key, Reason, Request,
@@ -13,14 +13,14 @@ use meshcache_protocol::{
     request::Flags,
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A hot response that accompanies a request which passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaleFallback {
     stored: Stored,
     headers: CachedHeaders,
-    body: Rc<Vec<u8>>,
+    body: Arc<Vec<u8>>,
     arrived: u64,
     last_use: u64,
     /// The number of purges that the worker had carried out. A later one rules the response out.
@@ -30,7 +30,7 @@ pub struct StaleFallback {
 impl StaleFallback {
     /// Finds a hot response that group or response allow for this request.
     pub(crate) fn find(
-        worker: &Worker,
+        state: &HotState,
         side: Side,
         group: &Group,
         key: &Key,
@@ -38,12 +38,14 @@ impl StaleFallback {
         verified: bool,
         now: u64,
     ) -> Option<Box<Self>> {
-        if !worker.may_serve_hot(now) || request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
+        // Before the response is found: a purge that comes meanwhile rules it out.
+        let purges = state.purge_count();
+        if !state.may_serve_hot(now) || request.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
             return None;
         }
-        let variant = worker.hot.find_stale(side, key, group.digest(), request, now)?;
+        let variant = state.hot.find_stale(side, key, group.digest(), request, now)?;
         let allowed = reuse_on_error(group, request, verified, &variant.stored, now.saturating_sub(variant.arrived));
-        allowed.then(|| Box::new(Self::of(variant, worker.purge_count())))
+        allowed.then(|| Box::new(Self::of(&variant, purges)))
     }
 
     /// Finds one for a request that waited for a lookup. `map`: its own header map, if it had joined.
@@ -56,14 +58,14 @@ impl StaleFallback {
         let of = &lookup.request;
         let head = RequestHead::read(map.unwrap_or(&of.map))?;
         let request = head.request().ok()?;
-        Self::find(worker, of.side, &of.group, &of.key, &request, of.verified, now)
+        Self::find(&worker.state, of.side, &of.group, &of.key, &request, of.verified, now)
     }
 
     fn of(variant: &Variant, purges: u64) -> Self {
-        let Variant { stored, headers, body, arrived, .. } = variant;
+        let Variant { stored, body, arrived, .. } = variant;
         Self {
             stored: stored.clone(),
-            headers: headers.clone(),
+            headers: variant.head().headers.clone(),
             body: body.clone(),
             arrived: *arrived,
             last_use: variant.last_use(),
@@ -82,7 +84,7 @@ impl StaleFallback {
         let resident = now.saturating_sub(self.arrived);
         let mut verdict = Verdict::new(Outcome::Stale).because(Reason::OriginError);
         (verdict.ttl, verdict.age) = (self.stored.ttl(resident), self.stored.age(resident));
-        self.headers.stamp(verdict.age / 1000, &cache_status(installation, &verdict, "", None));
+        self.headers = self.headers.stamped(verdict.age / 1000, &cache_status(installation, &verdict, "", None));
         Some(Reply::whole(self.stored.status, &self.headers, &self.body))
     }
 }

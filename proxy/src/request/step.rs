@@ -1,15 +1,15 @@
 //! The next step of a request.
 
-use crate::request::{observe::ObservedRequest, pass::Pass, reply::Reply};
+use crate::request::{observe::ObservedRequest, pass::Pass};
 
-/// The next step of a request.
-pub enum Step<'a> {
+/// The next step of a request. `R`: a hot response for one that arrives, a peer's for one that has waited.
+pub enum Step<R> {
     /// It passes to the service.
     Pass(Pass),
     /// It passes to the service, and its response is observed.
     Observe(Box<ObservedRequest>),
     /// It gets this reply.
-    Reply(Reply<'a>),
+    Reply(R),
     /// It waits for a lookup, which is sent now.
     CallOut(Callout),
     /// It waits for a lookup in flight.

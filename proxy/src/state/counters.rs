@@ -172,6 +172,21 @@ impl Counters {
         add(&mut self.events, event as usize);
     }
 
+    /// Moves the counts of others here.
+    pub fn absorb(&mut self, others: &mut Self) {
+        let Self { groups, last: _, outcomes, reasons, events } = std::mem::take(others);
+        sum(&mut self.outcomes, &outcomes);
+        sum(&mut self.reasons, &reasons);
+        sum(&mut self.events, &events);
+        for (group, counts) in groups {
+            if let Some((_, own)) = self.groups.iter_mut().find(|(own, _)| *own == group) {
+                sum(own, &counts);
+            } else if self.groups.len() < MAX_GROUPS {
+                self.groups.push((group, counts));
+            }
+        }
+    }
+
     /// Returns the counts by group.
     pub fn groups(&self) -> GroupCounts {
         let named = |counters: &[u64; Outcome::ALL.len()]| {
@@ -231,6 +246,10 @@ pub fn subtract(from: &mut GroupCounts, less: &GroupCounts) {
     }
     from.values_mut().for_each(|outcomes| outcomes.retain(|_, n| *n > 0));
     from.retain(|_, outcomes| !outcomes.is_empty());
+}
+
+fn sum(counters: &mut [u64], more: &[u64]) {
+    counters.iter_mut().zip(more).for_each(|(counter, more)| *counter = counter.saturating_add(*more));
 }
 
 fn add(counters: &mut [u64], at: usize) {

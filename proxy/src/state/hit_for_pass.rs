@@ -1,13 +1,20 @@
 //! Hit-for-pass: requests that an owner passed lately. They pass at once, until the owner's time for it is over or a
 //! response that may be shared arrives.
 
-use crate::state::listener_config::Side;
+use crate::state::{
+    listener_config::Side,
+    lock::{read, write},
+};
 use lru::LruCache;
 use meshcache_protocol::{
-    Key, Request,
+    Hash, Key, Request,
     freshness::{HitForPass, NotCollapsed, Selecting, Vary},
     reason::Word,
     wire::Verdict,
+};
+use std::sync::{
+    RwLock,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 /// The most keys in the table.
@@ -19,11 +26,28 @@ const MAX_KEY_BYTES: usize = 4096;
 /// The bytes of an entry beside its key and its fields.
 const ENTRY_OVERHEAD: usize = 128;
 
-/// The passes of one worker. The least recently used key makes room.
+/// The passes of a proxy. Threads share it.
+#[derive(Default)]
 pub struct HitForPassTable {
-    /// With the owner's reason.
-    passes: LruCache<(Vec<u8>, PassScope), HitForPass<Word>>,
+    table: RwLock<Table>,
+    /// The keys in the table. Mostly there are none, and a look-up ends here.
+    len: AtomicUsize,
+    /// The look-ups that had to wait for the lock.
+    waits: AtomicU64,
+}
+
+/// The least recently recorded key makes room.
+struct Table {
+    passes: LruCache<Place, Passes>,
     bytes: usize,
+}
+
+type Place = (Hash, PassScope);
+
+/// The passes of a key, with the owner's reasons.
+struct Passes {
+    key: Key,
+    of_key: HitForPass<Word>,
 }
 
 /// The kind of requests that a pass holds for. A pass of a request that names its user says nothing about plain ones.
@@ -42,7 +66,7 @@ impl PassScope {
     }
 }
 
-impl Default for HitForPassTable {
+impl Default for Table {
     fn default() -> Self {
         Self { passes: LruCache::unbounded(), bytes: 0 }
     }
@@ -50,73 +74,92 @@ impl Default for HitForPassTable {
 
 impl HitForPassTable {
     /// Records an owner's pass, for requests that agree with this one in the fields that the verdict names.
-    pub fn record(&mut self, key: &Key, scope: PassScope, request: &Request<'_>, verdict: &Verdict, now: u64) {
+    pub fn record(&self, key: &Key, scope: PassScope, request: &Request<'_>, verdict: &Verdict, now: u64) {
         if verdict.remember > 0 {
             let until = now.saturating_add(verdict.remember);
             self.put(key, scope, (&verdict.vary, verdict.reason), request, until);
         }
     }
 
-    fn put(&mut self, key: &Key, scope: PassScope, (vary, reason): (&str, Word), request: &Request<'_>, until: u64) {
+    fn put(&self, key: &Key, scope: PassScope, (vary, reason): (&str, Word), request: &Request<'_>, until: u64) {
         let vary = Vary::read(vary);
         if key.bytes().len() > MAX_KEY_BYTES || Selecting::of(&vary, request).bytes() > MAX_KEY_BYTES {
             return;
         }
-        let place = (key.bytes().to_vec(), scope);
-        let mut of_key = self.take(&place).unwrap_or_default();
-        of_key.remember(vary, request, reason, until);
-        self.put_back(place, of_key);
-        while self.passes.len() > MAX_KEYS || self.bytes > MAX_BYTES {
-            let Some((place, of_key)) = self.passes.pop_lru() else { return };
-            self.bytes = self.bytes.saturating_sub(weight(&place, &of_key));
-        }
+        self.change(|table| {
+            let mut of_key = table.take(key, scope).unwrap_or_default();
+            of_key.remember(vary, request, reason, until);
+            table.put_back(key, scope, of_key);
+            while table.passes.len() > MAX_KEYS || table.bytes > MAX_BYTES {
+                let Some((_, passes)) = table.passes.pop_lru() else { return };
+                table.bytes = table.bytes.saturating_sub(passes.weight());
+            }
+        });
     }
 
     /// Returns the owner's reason if such a request passed lately.
-    pub fn get(&mut self, key: &Key, scope: PassScope, request: &Request<'_>, now: u64) -> Option<Word> {
-        if self.passes.is_empty() {
+    pub fn get(&self, key: &Key, scope: PassScope, request: &Request<'_>, now: u64) -> Option<Word> {
+        if self.is_empty() {
             return None;
         }
-        let place = (key.bytes().to_vec(), scope);
-        self.passes.get(&place).and_then(|of_key| of_key.get(request, now)).map(|(reason, _)| *reason)
+        let table = read(&self.table, &self.waits);
+        let passes = table.passes.peek(&(key.hash(), scope)).filter(|passes| passes.key == *key)?;
+        passes.of_key.get(request, now).map(|(reason, _)| *reason)
     }
 
     /// Forgets the passes of requests with these selecting fields: a response that may be shared has arrived.
-    pub fn forget(&mut self, key: &Key, scope: PassScope, selecting: &Selecting) {
-        if self.passes.is_empty() {
+    pub fn forget(&self, key: &Key, scope: PassScope, selecting: &Selecting) {
+        if self.is_empty() {
             return;
         }
-        for scope in [scope, scope.plain()] {
-            let place = (key.bytes().to_vec(), scope);
-            if let Some(mut of_key) = self.take(&place) {
-                of_key.forget(selecting);
-                self.put_back(place, of_key);
+        self.change(|table| {
+            for scope in [scope, scope.plain()] {
+                if let Some(mut of_key) = table.take(key, scope) {
+                    of_key.forget(selecting);
+                    table.put_back(key, scope, of_key);
+                }
             }
-        }
+        });
     }
 
     /// Forgets all passes, since the rules of the groups have changed.
-    pub fn clear(&mut self) {
-        self.passes.clear();
-        self.bytes = 0;
+    pub fn clear(&self) {
+        self.change(|table| *table = Table::default());
     }
 
-    fn take(&mut self, place: &(Vec<u8>, PassScope)) -> Option<HitForPass<Word>> {
-        let of_key = self.passes.pop(place)?;
-        self.bytes = self.bytes.saturating_sub(weight(place, &of_key));
-        Some(of_key)
+    fn is_empty(&self) -> bool {
+        self.len.load(Relaxed) == 0
     }
 
-    fn put_back(&mut self, place: (Vec<u8>, PassScope), of_key: HitForPass<Word>) {
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        let mut table = write(&self.table);
+        change(&mut table);
+        self.len.store(table.passes.len(), Relaxed);
+    }
+}
+
+impl Table {
+    fn take(&mut self, key: &Key, scope: PassScope) -> Option<HitForPass<Word>> {
+        let place = (key.hash(), scope);
+        // Another key with an equal hash makes room.
+        let passes = self.passes.pop(&place)?;
+        self.bytes = self.bytes.saturating_sub(passes.weight());
+        (passes.key == *key).then_some(passes.of_key)
+    }
+
+    fn put_back(&mut self, key: &Key, scope: PassScope, of_key: HitForPass<Word>) {
         if !of_key.is_empty() {
-            self.bytes = self.bytes.saturating_add(weight(&place, &of_key));
-            self.passes.put(place, of_key);
+            let passes = Passes { key: key.clone(), of_key };
+            self.bytes = self.bytes.saturating_add(passes.weight());
+            self.passes.put((key.hash(), scope), passes);
         }
     }
 }
 
-fn weight(place: &(Vec<u8>, PassScope), of_key: &HitForPass<Word>) -> usize {
-    place.0.len().saturating_add(of_key.bytes()).saturating_add(ENTRY_OVERHEAD)
+impl Passes {
+    fn weight(&self) -> usize {
+        self.key.bytes().len().saturating_add(self.of_key.bytes()).saturating_add(ENTRY_OVERHEAD)
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_pass_holds_for_its_time_and_its_kind_of_request() {
-        let (mut passes, key) = (HitForPassTable::default(), Key::from_bytes(b"k".to_vec()));
+        let (passes, key) = (HitForPassTable::default(), Key::from_bytes(b"k".to_vec()));
         let (plain, inbound) = (PassScope::new(Side::Outbound, Ok(())), PassScope::new(Side::Inbound, Ok(())));
         in_language("de", |de| {
             passes.put(
@@ -153,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_pass_of_one_variant_does_not_hold_for_others() {
-        let (mut passes, key) = (HitForPassTable::default(), Key::from_bytes(b"k".to_vec()));
+        let (passes, key) = (HitForPassTable::default(), Key::from_bytes(b"k".to_vec()));
         let plain = PassScope::new(Side::Outbound, Ok(()));
         in_language("de", |de| passes.put(&key, plain, ("accept-language", Reason::Private.into()), de, 1000));
         assert!(in_language("de", |de| passes.get(&key, plain, de, 1).is_some()));
@@ -164,23 +207,23 @@ mod tests {
     fn passes_are_bounded_in_number_and_in_bytes() {
         let plain = PassScope::new(Side::Outbound, Ok(()));
         let key = |n: usize| Key::from_bytes(n.to_le_bytes().to_vec());
-        let mut many = HitForPassTable::default();
+        let many = HitForPassTable::default();
         (0..3 * MAX_KEYS)
             .for_each(|n| in_language("de", |de| many.put(&key(n), plain, ("", Reason::Private.into()), de, 1000)));
-        assert_eq!(many.passes.len(), MAX_KEYS);
-        let mut large = HitForPassTable::default();
+        assert_eq!(many.len.load(Relaxed), MAX_KEYS);
+        let large = HitForPassTable::default();
         for n in 0..1000 {
             in_language(&format!("{n:0>3900}"), |some| {
                 large.put(&key(n / 10), plain, ("accept-language", Reason::Private.into()), some, 1000)
             });
-            assert!(large.bytes <= MAX_BYTES);
+            assert!(large.table.read().unwrap().bytes <= MAX_BYTES);
         }
-        assert!(large.bytes > MAX_BYTES / 2, "{}", large.bytes);
+        assert!(large.table.read().unwrap().bytes > MAX_BYTES / 2, "{}", large.table.read().unwrap().bytes);
         in_language(&"x".repeat(2 * MAX_KEY_BYTES), |long| {
             large.put(&key(7), plain, ("accept-language", Reason::Private.into()), long, 1000)
         });
         assert!(!in_language(&"x".repeat(2 * MAX_KEY_BYTES), |long| large.get(&key(7), plain, long, 1).is_some()));
         large.clear();
-        assert_eq!(large.bytes, 0);
+        assert_eq!(large.table.read().unwrap().bytes, 0);
     }
 }

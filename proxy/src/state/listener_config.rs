@@ -1,9 +1,13 @@
 //! One listener's configuration, with the groups of the snapshot that it serves.
 
-use crate::state::snapshot::Snapshot;
+use crate::state::{hot_state::HotState, snapshot::Snapshot};
+use arc_swap::{ArcSwap, Guard};
 use meshcache_protocol::{Group, Groups, groups::Mode};
 use serde::Deserialize;
-use std::{cell::Cell, rc::Rc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// The side of a proxy. Hot entries and lookups of the two sides are separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -28,42 +32,55 @@ pub enum Routes {
     Rewriting,
 }
 
-/// The state of the check of a configured side against Envoy. Asking Envoy costs as much as the rest of a hot hit, so a
-/// configured side is used while Envoy agrees: Envoy is asked at the first request and once a period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SideCheck {
-    /// No side is configured. Envoy is asked at each request.
-    Unspecified,
-    /// The configuration names this side, and Envoy was not asked yet.
-    Configured(Side),
-    /// Envoy agreed at this time.
-    Confirmed(Side, u64),
-    /// Envoy disagreed. Nothing is served.
-    Contradicted,
+/// The check of a configured side against Envoy. Asking Envoy costs as much as the rest of a hot hit, so a configured
+/// side is used while Envoy agrees: Envoy is asked at the first request and once a period.
+#[derive(Debug)]
+struct SideCheck {
+    side: Side,
+    /// Until when Envoy need not be asked again. 0: it was not asked yet.
+    next: AtomicU64,
 }
+
+/// Stands in the place of a time: Envoy disagreed, and nothing is served.
+const CONTRADICTED: u64 = u64::MAX;
 
 /// The period of the check, milliseconds.
 const SIDE_CHECK_PERIOD: u64 = 1000;
 
-/// One configuration of the filter. Envoy may run it on both sides.
-#[derive(Clone, Debug)]
+/// One configuration of the filter. Envoy may run it on both sides, and all threads share it.
+#[derive(Debug)]
 pub struct ListenerConfig {
     /// The only groups that are served. `None`: all, but only on the outbound side.
     group_names: Option<Vec<String>>,
     /// The proxy's namespace.
     namespace: Option<String>,
     routes: Routes,
-    side: Cell<SideCheck>,
-    snapshot: Option<Rc<Snapshot>>,
+    /// `None`: no side is configured, and Envoy is asked at each request.
+    side: Option<SideCheck>,
+    view: ArcSwap<View>,
+}
+
+/// What a listener serves of one snapshot.
+#[derive(Debug, Default)]
+struct View {
+    /// The number of the snapshot in its [`HotState`].
+    generation: u64,
+    snapshot: Option<Arc<Snapshot>>,
     /// The groups of the snapshot that are served.
     groups: Groups,
+}
+
+/// A listener's configuration with the snapshot that is current at a request.
+pub struct Listener<'a> {
+    config: &'a ListenerConfig,
+    view: Guard<Arc<View>>,
 }
 
 impl ListenerConfig {
     /// A configuration that names these groups and this side, in a proxy of this namespace.
     pub fn new(group_names: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
-        let side = Cell::new(side.map_or(SideCheck::Unspecified, SideCheck::Configured));
-        Self { group_names, namespace, routes: Routes::Plain, side, snapshot: None, groups: Groups::default() }
+        let side = side.map(|side| SideCheck { side, next: AtomicU64::new(0) });
+        Self { group_names, namespace, routes: Routes::Plain, side, view: ArcSwap::default() }
     }
 
     /// Replaces what the routes do.
@@ -72,9 +89,48 @@ impl ListenerConfig {
         Self { routes, ..self }
     }
 
+    /// Returns the configuration with the current snapshot.
+    pub fn current(&self, state: &HotState) -> Listener<'_> {
+        let (view, generation) = (self.view.load(), state.generation());
+        if view.generation == generation {
+            return Listener { config: self, view };
+        }
+        let snapshot = state.snapshot();
+        let groups = match (&snapshot, &self.group_names) {
+            (None, _) => Groups::default(),
+            (Some(snapshot), None) => snapshot.groups.clone(),
+            (Some(snapshot), Some(names)) => snapshot.groups.only(names),
+        };
+        let view = Arc::new(View { generation, snapshot, groups });
+        self.view.store(view.clone());
+        Listener { config: self, view: Guard::from_inner(view) }
+    }
+
+    /// Returns the side of a request, after a check against Envoy where one is due. Returns `None` if the configured
+    /// side is wrong.
+    pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
+        let Some(SideCheck { side, next }) = &self.side else { return Some(envoy()) };
+        match next.load(Relaxed) {
+            CONTRADICTED => None,
+            next if now < next => Some(*side),
+            _ => {
+                let agrees = envoy() == *side;
+                next.store(if agrees { now.saturating_add(SIDE_CHECK_PERIOD) } else { CONTRADICTED }, Relaxed);
+                agrees.then_some(*side)
+            }
+        }
+    }
+
+    /// Returns whether the configured side turned out not to be the listener's.
+    pub fn has_wrong_side(&self) -> bool {
+        self.side.as_ref().is_some_and(|side| side.next.load(Relaxed) == CONTRADICTED)
+    }
+}
+
+impl Listener<'_> {
     /// Returns the mode of a group here.
     pub fn mode(&self, group: &Group) -> Mode {
-        match (group.config().mode, self.routes) {
+        match (group.config().mode, self.config.routes) {
             (Mode::On, Routes::Rewriting) => Mode::Observe,
             (mode, _) => mode,
         }
@@ -82,64 +138,32 @@ impl ListenerConfig {
 
     /// The namespace, for short service names.
     pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
-    }
-
-    /// Takes the worker's current snapshot.
-    pub fn update(&mut self, snapshot: Option<&Rc<Snapshot>>) {
-        let is_same = match (&self.snapshot, snapshot) {
-            (Some(old), Some(new)) => Rc::ptr_eq(old, new),
-            (None, None) => true,
-            _ => false,
-        };
-        if !is_same {
-            self.snapshot = snapshot.cloned();
-            self.groups = match (snapshot, &self.group_names) {
-                (None, _) => Groups::default(),
-                (Some(snapshot), None) => snapshot.groups.clone(),
-                (Some(snapshot), Some(names)) => snapshot.groups.only(names),
-            };
-        }
+        self.config.namespace.as_deref()
     }
 
     /// The snapshot, once the feed has brought one.
-    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
-        self.snapshot.as_ref()
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.view.snapshot.as_ref()
     }
 
     /// The groups that are served.
     pub fn groups(&self) -> &Groups {
-        &self.groups
+        &self.view.groups
     }
 
     /// Returns whether the configuration names the groups that are served.
     pub fn names_groups(&self) -> bool {
-        self.group_names.is_some()
+        self.config.group_names.is_some()
     }
 
-    /// Returns the side of a request, after a check against Envoy where one is due. Returns `None` if the configured
-    /// side is wrong.
+    /// The side of a request, as [`ListenerConfig::check_side`] finds it.
     pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
-        match self.side.get() {
-            SideCheck::Unspecified => Some(envoy()),
-            SideCheck::Confirmed(side, at) if now < at.saturating_add(SIDE_CHECK_PERIOD) => Some(side),
-            SideCheck::Configured(side) | SideCheck::Confirmed(side, _) => {
-                let agrees = envoy() == side;
-                self.side.set(if agrees { SideCheck::Confirmed(side, now) } else { SideCheck::Contradicted });
-                agrees.then_some(side)
-            }
-            SideCheck::Contradicted => None,
-        }
-    }
-
-    /// Returns whether the configured side turned out not to be the listener's.
-    pub fn has_wrong_side(&self) -> bool {
-        self.side.get() == SideCheck::Contradicted
+        self.config.check_side(now, envoy)
     }
 
     /// Returns whether groups are served on this side at all. Inbound only by name: by Host alone, a caller that one
     /// service refuses could get its responses from the proxy of another.
     pub fn serves(&self, side: Side) -> bool {
-        self.group_names.is_some() || side == Side::Outbound
+        self.names_groups() || side == Side::Outbound
     }
 }

@@ -64,6 +64,8 @@ pub struct PeerLookup {
     pub open_calls: u8,
     /// The peer has said that it is loading, so it is not silent.
     pub is_loading: bool,
+    /// Since when its leader has been getting the response as it comes. The others wait for the whole of it.
+    pub streams_since: Option<u64>,
     /// The flight that the peer named then. It gets it back when it is asked again. 0: none.
     pub flight: u64,
     /// The number of purges that the worker had carried out when the lookup began.
@@ -90,6 +92,7 @@ impl PeerLookup {
             peers_asked: 1,
             open_calls: 1,
             is_loading: false,
+            streams_since: None,
             flight: 0,
             purges: start.purges,
             collapsed: None,
@@ -152,6 +155,11 @@ impl PeerLookup {
     pub fn deadline(&self) -> u64 {
         let origin = self.request.group.config().origin.timeout.as_millis();
         self.began.saturating_add(origin.saturating_mul(2)).saturating_add(self.patience())
+    }
+
+    /// Returns whether its leader gets the response as it comes, while others may wait for the whole of it.
+    pub fn lingers(&self) -> bool {
+        self.streams_since.is_some_and(|since| since < u64::MAX)
     }
 
     /// Returns the bytes that it takes in memory.

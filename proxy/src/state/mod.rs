@@ -1,12 +1,14 @@
-//! The state that one worker thread keeps between requests.
+//! The state that a proxy keeps between requests: what all requests read, and the worker behind it.
 
 pub mod attention;
 pub mod counters;
 pub mod gauges;
 pub mod hit_for_pass;
 pub mod hot_cache;
+pub mod hot_state;
 pub mod invalidations;
 pub mod listener_config;
+mod lock;
 pub mod lookup;
 pub mod peers;
 pub mod pending;

@@ -14,6 +14,8 @@ const MAX_BYTES: usize = 8 << 20;
 const WAITER_OVERHEAD: usize = 256;
 /// How long after its timeout a callout without any answer is forgotten, should Envoy never report one.
 const GRACE: u64 = 1000;
+/// How long those that joined wait for the rest of a response whose leader has its head, milliseconds.
+const LINGER: u64 = 10;
 /// The most peers whose last answer is remembered.
 const MAX_PEERS: usize = 1024;
 
@@ -61,6 +63,8 @@ pub struct PendingCall {
     pub peer: ChosenPeer,
     /// The peer was silent for too long, and that has been counted. It may still answer.
     pub is_given_up: bool,
+    /// Its response is on its way.
+    is_answering: bool,
     /// How long the peer may be silent.
     patience: u64,
     /// When it was sent, on the attention clock.
@@ -76,10 +80,17 @@ impl PendingCall {
             lookup: id,
             peer: lookup.peer.clone(),
             is_given_up: false,
+            is_answering: false,
             patience: lookup.patience(),
             sent_attention: lookup.sent_attention,
             end: call_end(lookup),
         }
+    }
+}
+
+impl PendingCall {
+    fn is_awaited(&self) -> bool {
+        !self.is_given_up && !self.is_answering
     }
 }
 
@@ -108,6 +119,8 @@ pub struct PendingLookups {
     answered: BTreeMap<String, u64>,
     /// The number of lookups in groups that hedge.
     hedging: usize,
+    /// The number of lookups whose leaders get the response as it comes, while others may wait for the whole of it.
+    streaming: usize,
     last_id: u32,
     bytes: usize,
 }
@@ -179,10 +192,8 @@ impl PendingLookups {
     /// Ends a lookup. Returns it with the requests that still wait for it.
     pub fn close(&mut self, id: u32) -> Option<(PeerLookup, Vec<(u32, Waiter)>)> {
         let (lookup, streams) = self.open.remove(&id)?;
-        let place = (lookup.request.key.hash().0, lookup.request.side);
-        if self.shared.get(&place) == Some(&id) {
-            self.shared.remove(&place);
-        }
+        self.unshare(id, &lookup);
+        self.streaming = self.streaming.saturating_sub(usize::from(lookup.lingers()));
         self.bytes = self.bytes.saturating_sub(lookup.bytes());
         self.hedging = self.hedging.saturating_sub(usize::from(lookup.hedge().is_some()));
         let waiting = streams
@@ -190,6 +201,56 @@ impl PendingLookups {
             .filter_map(|stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter)))
             .collect();
         Some((lookup, waiting))
+    }
+
+    /// Takes the leader of a call's lookup out: it gets the response as it comes. Returns the lookup's number. `None`: the
+    /// leader does not wait for it any longer.
+    pub fn detach_leader(&mut self, token: u32, now: u64) -> Option<(u32, Waiter)> {
+        let call = self.calls.get_mut(&token)?;
+        let id = call.lookup;
+        let (lookup, _) = self.open.get_mut(&id).filter(|(lookup, _)| lookup.streams_since.is_none())?;
+        let leader = lookup.request.leader;
+        if self.waiters.get(&leader).is_none_or(|waiter| waiter.lookup != id || waiter.map.is_some()) {
+            return None;
+        }
+        lookup.streams_since = Some(now);
+        self.streaming = self.streaming.saturating_add(1);
+        if !std::mem::replace(&mut call.is_answering, true) && !call.is_given_up {
+            self.awaited_calls = self.awaited_calls.saturating_sub(1);
+        }
+        self.take_waiter(leader, Some(id)).map(|waiter| (id, waiter))
+    }
+
+    /// Takes those that joined lookups whose leaders have had the head for long enough. No more join.
+    pub fn take_left_behind(&mut self, now: u64) -> Vec<(u32, Vec<(u32, Waiter)>)> {
+        if self.streaming == 0 {
+            return Vec::new();
+        }
+        let is_over = |lookup: &PeerLookup| {
+            lookup.lingers() && lookup.streams_since.is_some_and(|since| since.saturating_add(LINGER) <= now)
+        };
+        let over: Vec<u32> = self.open.iter().filter(|(_, (lookup, _))| is_over(lookup)).map(|(id, _)| *id).collect();
+        over.into_iter().map(|id| (id, self.leave_behind(id))).collect()
+    }
+
+    fn leave_behind(&mut self, id: u32) -> Vec<(u32, Waiter)> {
+        let Some((lookup, streams)) = self.open.get_mut(&id) else { return Vec::new() };
+        lookup.streams_since = Some(u64::MAX);
+        self.streaming = self.streaming.saturating_sub(1);
+        let place = (lookup.request.key.hash().0, lookup.request.side);
+        if self.shared.get(&place) == Some(&id) {
+            self.shared.remove(&place);
+        }
+        let streams = std::mem::take(streams);
+        streams
+            .into_iter()
+            .filter_map(|stream| self.take_waiter(stream, Some(id)).map(|waiter| (stream, waiter)))
+            .collect()
+    }
+
+    /// Returns whether requests may be left behind soon.
+    pub fn has_streaming(&self) -> bool {
+        self.streaming > 0
     }
 
     /// Removes a request whose client left.
@@ -208,7 +269,7 @@ impl PendingLookups {
     /// Takes the call that came back.
     pub fn take_call(&mut self, token: u32) -> Option<PendingCall> {
         let call = self.calls.remove(&token)?;
-        self.awaited_calls = self.awaited_calls.saturating_sub(usize::from(!call.is_given_up));
+        self.awaited_calls = self.awaited_calls.saturating_sub(usize::from(call.is_awaited()));
         if self.calls.is_empty() {
             self.answered.clear();
         }
@@ -230,7 +291,7 @@ impl PendingLookups {
         let answered = &self.answered;
         let is_silent = |call: &PendingCall| {
             let is_over = |since: u64| since.saturating_add(call.patience) <= at;
-            !call.is_given_up
+            call.is_awaited()
                 && is_over(call.sent_attention)
                 && answered.get(&call.peer.address).is_none_or(|answered| is_over(*answered))
         };
@@ -272,11 +333,11 @@ impl PendingLookups {
 
     /// Removes the calls for which Envoy never reported a result. Returns their lookups.
     pub fn take_overdue(&mut self, now: u64) -> Vec<u32> {
-        let is_overdue = |lookup: &PeerLookup| call_end(lookup) < now;
+        let is_overdue = |lookup: &PeerLookup| lookup.streams_since.is_none() && call_end(lookup) < now;
         let overdue: Vec<u32> =
             self.open.iter().filter(|(_, (lookup, _))| is_overdue(lookup)).map(|(id, _)| *id).collect();
-        self.calls.retain(|_, call| call.end >= now && !overdue.contains(&call.lookup));
-        self.awaited_calls = self.calls.values().filter(|call| !call.is_given_up).count();
+        self.calls.retain(|_, call| (call.end >= now || call.is_answering) && !overdue.contains(&call.lookup));
+        self.awaited_calls = self.calls.values().filter(|call| call.is_awaited()).count();
         overdue
     }
 
@@ -288,6 +349,13 @@ impl PendingLookups {
     /// Returns whether there are no lookups.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    fn unshare(&mut self, id: u32, lookup: &PeerLookup) {
+        let place = (lookup.request.key.hash().0, lookup.request.side);
+        if self.shared.get(&place) == Some(&id) {
+            self.shared.remove(&place);
+        }
     }
 
     /// Removes a waiter; only one of this lookup where it is given.

@@ -6,7 +6,7 @@ use meshcache_protocol::{
     wire,
 };
 use serde::Deserialize;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The configuration of the mesh as a proxy uses it.
 #[derive(Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub enum FeedUpdate {
         /// The coordinator's name.
         peer: String,
         /// The snapshot.
-        snapshot: Rc<Snapshot>,
+        snapshot: Arc<Snapshot>,
         /// The recent purges.
         news: Option<News>,
     },
@@ -78,7 +78,7 @@ pub fn read(body: &[u8]) -> FeedUpdate {
         return FeedUpdate::Invalid("a state without a version or an installation's name".into());
     }
     let snapshot = Snapshot { version: answer.version, installation, groups, ring };
-    FeedUpdate::Snapshot { peer: answer.peer, snapshot: Rc::new(snapshot), news: answer.news }
+    FeedUpdate::Snapshot { peer: answer.peer, snapshot: Arc::new(snapshot), news: answer.news }
 }
 
 #[cfg(test)]

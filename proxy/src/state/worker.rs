@@ -1,9 +1,11 @@
-//! The state of one worker thread: snapshot, purges, hot cache, lookups, health of peers, counters.
+//! What is asked of coordinators and learned from them: the state behind a [`HotState`], in one place a time.
+//!
+//! In Wasm each worker thread has one, natively all threads of a proxy share one behind a lock.
 
 use crate::state::{
-    attention::AttentionClock, counters::Counters, hit_for_pass::HitForPassTable, hot_cache::HotCache,
-    invalidations::Invalidations, lookup::LookupStart, peers::Peers, pending::PendingLookups, purge::PurgeMatcher,
-    samples::Samples, snapshot::Snapshot,
+    attention::AttentionClock, counters::Counters, hot_state::HotState, invalidations::Invalidations,
+    lookup::LookupStart, peers::Peers, pending::PendingLookups, purge::PurgeMatcher, samples::Samples,
+    snapshot::Snapshot,
 };
 use meshcache_protocol::{
     Groups, Hash, Observer,
@@ -13,7 +15,7 @@ use meshcache_protocol::{
     purge::{Append, Bounds, Log, Position, Purge, Scope},
 };
 use serde::Serialize;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The purges from which the proxy's other workers can catch up. A worker that missed more empties its hot cache.
 const MAX_PURGES: Bounds = Bounds { purges: 256, bytes: 64 << 10 };
@@ -33,7 +35,9 @@ struct NewsRef<'w> {
 
 /// One worker's state. It outlives configurations: only a new module or a new proxy starts without it.
 pub struct Worker {
-    snapshot: Option<Rc<Snapshot>>,
+    /// What requests read that need no worker.
+    pub state: Arc<HotState>,
+    snapshot: Option<Arc<Snapshot>>,
     /// When a coordinator answered the feed last.
     last_contact: Option<u64>,
     /// When the last of all peers failed. None is asked until the next contact.
@@ -44,47 +48,45 @@ pub struct Worker {
     marks: Marks,
     /// Both as lookups acknowledge them.
     purge_ack: MarkedPosition,
-    purge_count: u64,
-    /// The hot cache.
-    pub hot: HotCache,
     /// The keys that unsafe requests have invalidated.
     pub invalidations: Invalidations,
     /// The responses that passed in groups that only observe.
     pub observed: Observer,
     /// Cloned for each response that is observed at the moment.
-    pub observing: Rc<()>,
+    pub observing: Arc<()>,
     /// The sampled lookups beside them.
     pub samples: Samples,
     /// The lookups in flight.
     pub lookups: PendingLookups,
-    /// The passes of owners.
-    pub hit_for_pass: HitForPassTable,
     /// The health of peers.
     pub peers: Peers,
     /// The attention clock.
     pub attention: AttentionClock,
-    /// The counters.
+    /// The counters of what happens here.
     pub counters: Counters,
 }
 
 impl Worker {
-    /// A worker without a snapshot, with this many bytes for hot responses.
+    /// A worker of one thread without a snapshot, with this many bytes for hot responses.
     pub fn new(hot_bytes: usize) -> Self {
+        Self::of(Arc::new(HotState::new(hot_bytes, 1)))
+    }
+
+    /// A worker without a snapshot, behind this state.
+    pub fn of(state: Arc<HotState>) -> Self {
         Self {
+            state,
             snapshot: None,
             last_contact: None,
             all_failed: None,
             log: Log::new(MAX_PURGES),
             marks: Marks::default(),
             purge_ack: MarkedPosition::default(),
-            purge_count: 0,
-            hot: HotCache::new(hot_bytes),
             invalidations: Invalidations::default(),
             observed: Observer::new(MAX_OBSERVED),
-            observing: Rc::default(),
+            observing: Arc::default(),
             samples: Samples::default(),
             lookups: PendingLookups::default(),
-            hit_for_pass: HitForPassTable::default(),
             peers: Peers::default(),
             attention: AttentionClock::default(),
             counters: Counters::default(),
@@ -92,7 +94,7 @@ impl Worker {
     }
 
     /// The snapshot, once the feed has brought one.
-    pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         self.snapshot.as_ref()
     }
 
@@ -107,37 +109,42 @@ impl Worker {
         if self.last_contact.is_some_and(|contact| now >= contact.saturating_add(HEARTBEAT_TIMEOUT)) {
             self.empty();
         }
+        // After all that may have been missed is gone: other threads serve from here on.
         self.last_contact = self.last_contact.max(Some(now));
+        self.state.trust(self.last_contact.unwrap_or(now));
         if self.all_failed.is_some_and(|failed| now > failed) {
             self.all_failed = None;
+            self.state.set_peers_failed(false);
             self.peers.clear();
         }
     }
 
     /// Returns whether hot responses may be given: a purge would have been announced.
     pub fn may_serve_hot(&self, now: u64) -> bool {
-        self.last_contact.is_some_and(|contact| now < contact.saturating_add(HEARTBEAT_TIMEOUT))
+        self.state.may_serve_hot(now)
     }
 
     /// Replaces the snapshot and forgets what rests on the rules of the old one.
-    pub fn install(&mut self, snapshot: impl Into<Rc<Snapshot>>) {
+    pub fn install(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
         let snapshot = snapshot.into();
         if let Some(old) = &self.snapshot {
             if old.installation != snapshot.installation {
-                self.hot.clear();
+                self.state.hot.clear();
             }
             if old.ring != snapshot.ring {
                 self.peers.change_ring(&old.ring, &snapshot.ring);
             }
             if old.groups != snapshot.groups {
-                self.hit_for_pass.clear();
+                self.state.hit_for_pass.clear();
             }
         }
+        self.state.publish(Some(snapshot.clone()));
         self.snapshot = Some(snapshot);
     }
 
     /// Removes the snapshot: the feed is of a wire version that this proxy does not understand.
     pub fn remove_snapshot(&mut self) {
+        self.state.publish(None);
         self.snapshot = None;
     }
 
@@ -165,13 +172,12 @@ impl Worker {
             match self.log.append(purge.clone()) {
                 Append::Duplicate => continue,
                 Append::Appended => {
-                    self.hot.purge(&PurgeMatcher::new(&purge.scope, groups));
+                    self.state.purge(&PurgeMatcher::new(&purge.scope, groups));
                     self.observed.clear();
                 }
                 // The purges before it were missed.
                 Append::Gap => self.empty(),
             }
-            self.purge_count = self.purge_count.wrapping_add(1);
         }
         if !self.log.position().covers(to) {
             self.empty();
@@ -202,7 +208,7 @@ impl Worker {
 
     /// The number of purges and invalidations that were carried out.
     pub fn purge_count(&self) -> u64 {
-        self.purge_count
+        self.state.purge_count()
     }
 
     fn empty(&mut self) {
@@ -212,22 +218,20 @@ impl Worker {
 
     /// Removes the keys of a hash. Responses in flight for them are not stored.
     pub fn invalidate_hash(&mut self, hash: Hash) {
-        self.hot.remove(hash);
-        self.purge_count = self.purge_count.wrapping_add(1);
+        self.state.invalidate(hash);
     }
 
     /// Removes the keys that this names. Responses in flight for them are not stored.
     pub fn invalidate_named(&mut self, what: &Scope) {
-        if let Some(snapshot) = &self.snapshot {
-            self.hot.purge(&PurgeMatcher::new(what, &snapshot.groups));
+        match &self.snapshot {
+            Some(snapshot) => self.state.purge(&PurgeMatcher::new(what, &snapshot.groups)),
+            None => self.state.empty(),
         }
-        self.purge_count = self.purge_count.wrapping_add(1);
     }
 
     /// Removes all keys. Responses in flight are not stored.
     pub fn empty_hot_cache(&mut self) {
-        self.hot.clear();
-        self.purge_count = self.purge_count.wrapping_add(1);
+        self.state.empty();
     }
 
     /// Starts to measure the silence of a peer. Time from before does not count, unless other calls are in flight.
@@ -239,7 +243,7 @@ impl Worker {
 
     /// Returns the moment at which a lookup begins.
     pub fn lookup_start(&self, now: u64) -> LookupStart {
-        LookupStart { now, attention: self.attention.time(), purges: self.purge_count }
+        LookupStart { now, attention: self.attention.time(), purges: self.purge_count() }
     }
 
     /// Records that a peer answered.
@@ -260,11 +264,18 @@ impl Worker {
         self.peers.note_failure(peer, now);
         if self.snapshot.as_ref().is_some_and(|snapshot| self.peers.have_all_failed(&snapshot.ring)) {
             self.all_failed = Some(now);
+            self.state.set_peers_failed(true);
         }
     }
 
     /// Returns whether peers may be asked.
     pub fn may_ask_peers(&self) -> bool {
-        self.all_failed.is_none()
+        self.state.may_ask_peers()
+    }
+
+    /// The counters with what threads have counted without a worker.
+    pub fn all_counters(&mut self) -> &mut Counters {
+        self.state.take_counts(&mut self.counters);
+        &mut self.counters
     }
 }

@@ -7,13 +7,15 @@ use crate::{
     request::{
         arrival::{Arrival, Facts},
         cached_request::CachedRequest,
+        context::Context,
+        hot_reply::HotReply,
         observe::Observable,
         pass::Pass,
         step::Step,
     },
     state::{
         counters::{Outcome, Reason, outcome_of_pass},
-        listener_config::{ListenerConfig, Side},
+        listener_config::{Listener, Side},
         snapshot::Snapshot,
         worker::Worker,
     },
@@ -25,37 +27,38 @@ use meshcache_protocol::{
 };
 use std::sync::Arc;
 
-/// Decides what happens to a request whose head has arrived. `now`: milliseconds of a monotonic clock.
+/// Decides what happens to a request whose head has arrived. A request that passes and one that gets a hot response
+/// need no worker. `worker` is called for the others, once at most: where threads share a worker, it takes the lock.
 pub fn start<'w>(
-    worker: &'w mut Worker,
-    now: u64,
-    listener: &ListenerConfig,
+    context: Context<'_>,
+    listener: &Listener<'_>,
     arrival: Arrival<'_, '_>,
     facts: &dyn Facts,
-) -> Step<'w> {
-    let Some(snapshot) = listener.snapshot() else { return pass_unnoticed(worker, Reason::NoFeed) };
-    let check_side = || listener.check_side(now, || facts.side());
+    worker: impl FnOnce() -> &'w mut Worker,
+) -> Step<HotReply> {
+    let Some(snapshot) = listener.snapshot() else { return pass_unnoticed(context, Reason::NoFeed) };
+    let check_side = || listener.check_side(context.now, || facts.side());
     let request = match arrival.head.request() {
         Ok(request) => request,
         Err(unfit) => {
             return match arrival.head.host_only() {
-                Ok(request) => pass_outside_groups(worker, listener, &request, unfit.reason(), check_side),
-                Err(_) => pass_unnoticed(worker, unfit.reason()),
+                Ok(request) => pass_outside_groups(context, listener, &request, unfit.reason(), check_side),
+                Err(_) => pass_unnoticed(context, unfit.reason()),
             };
         }
     };
     let group = match listener.groups().find(&request, listener.namespace()) {
         GroupMatch::Group(group) => group,
         GroupMatch::HostOnly(_) => {
-            return pass_outside_groups(worker, listener, &request, Reason::NoPath, check_side);
+            return pass_outside_groups(context, listener, &request, Reason::NoPath, check_side);
         }
         GroupMatch::Nothing if listener.names_groups() => {
-            return pass_outside_groups(worker, listener, &request, Reason::NoGroup, check_side);
+            return pass_outside_groups(context, listener, &request, Reason::NoGroup, check_side);
         }
-        GroupMatch::Nothing => return pass_unnoticed(worker, Reason::NoGroup),
+        GroupMatch::Nothing => return pass_unnoticed(context, Reason::NoGroup),
     };
     let Some(side) = check_side().filter(|side| listener.serves(*side)) else {
-        return pass_unnoticed(worker, Reason::NoGroup);
+        return pass_unnoticed(context, Reason::NoGroup);
     };
     let mode = listener.mode(group);
     let (bypass, debug) = match arrival.head.control {
@@ -68,19 +71,20 @@ pub fn start<'w>(
     // What kind of request it is, its own fields say. Then the group decides by what it leaves of them.
     let kind = uncacheable(&request, arrival.has_body, &snapshot.installation)
         .or_else(|| (!group.answers(request.method)).then_some(Reason::Method));
-    let grouped = Grouped { listener, snapshot, side, group, mode, bypass, debug, kind, facts };
+    let grouped = Grouped { context, listener, snapshot, side, group, mode, bypass, debug, kind, facts };
     if group.edits_requests() {
         let edited = arrival.head.edited(group);
         let request = request.with_fields(edited.fields());
-        grouped.decide(worker, Arrival { head: &edited, ..arrival }, &request, now)
+        grouped.decide(Arrival { head: &edited, ..arrival }, &request, worker)
     } else {
-        grouped.decide(worker, arrival, &request, now)
+        grouped.decide(arrival, &request, worker)
     }
 }
 
 /// What is known of a request of a group, besides its fields.
 struct Grouped<'a> {
-    listener: &'a ListenerConfig,
+    context: Context<'a>,
+    listener: &'a Listener<'a>,
     snapshot: &'a Snapshot,
     side: Side,
     group: &'a Arc<Group>,
@@ -96,8 +100,13 @@ struct Grouped<'a> {
 
 impl Grouped<'_> {
     /// Decides what happens to the request. `arrival` and `request`: as the group sees them.
-    fn decide<'w>(self, worker: &'w mut Worker, arrival: Arrival<'_, '_>, request: &Request<'_>, now: u64) -> Step<'w> {
-        let Self { listener, snapshot, side, group, mode, bypass, debug, kind, facts } = self;
+    fn decide<'w>(
+        self,
+        arrival: Arrival<'_, '_>,
+        request: &Request<'_>,
+        worker: impl FnOnce() -> &'w mut Worker,
+    ) -> Step<HotReply> {
+        let Self { context, listener, snapshot, side, group, mode, bypass, debug, kind, facts } = self;
         let mut cluster = None;
         let reason = if mode == Mode::Off {
             Some(Reason::Off)
@@ -111,7 +120,7 @@ impl Grouped<'_> {
                 })
                 // Last, and not where the request passes because no peer may be asked: it costs a call.
                 .or_else(|| {
-                    if mode == Mode::On && has_no_source(worker, now) {
+                    if mode == Mode::On && context.state.has_no_source(context.now) {
                         return None;
                     }
                     cluster = facts.cluster();
@@ -125,39 +134,41 @@ impl Grouped<'_> {
             // Off, or only observed: nothing changes for the client. A request of another part of this cache is judged
             // there, by all that the service says.
             (Some(reason), Mode::Off | Mode::Observe) | (Some(reason @ Reason::Loop), Mode::On) => {
-                worker.counters.count_request(group.name(), outcome_of_pass(reason));
-                pass_unnoticed(worker, reason)
+                context.counters().count_request(group.name(), outcome_of_pass(reason));
+                pass_unnoticed(context, reason)
             }
             (None, Mode::Off | Mode::Observe) => {
+                let worker = worker();
                 worker.counters.count_request(group.name(), Outcome::Observed);
                 worker.counters.count_pass(Reason::Observe);
                 let observable = Observable { listener, side, group, request, route };
-                match observable.begin(worker, arrival, facts, now) {
+                match observable.begin(worker, arrival, facts, context.now) {
                     Some(observed) => Step::Observe(Box::new(observed)),
                     None => Step::Pass(Pass::unnoticed(Reason::Observe)),
                 }
             }
             (Some(reason), Mode::On) => {
                 let key = debug.then(|| Key::of(group, request, None));
-                Step::Pass(Pass::of_group(worker, group, &snapshot.installation, reason, key.as_ref()))
+                Step::Pass(Pass::of_group(&mut context.counters(), group, &snapshot.installation, reason, key.as_ref()))
             }
             // The key is not needed.
-            (None, Mode::On) if has_no_source(worker, now) => {
+            (None, Mode::On) if context.state.has_no_source(context.now) => {
                 let key = debug.then(|| Key::of(group, request, None));
-                Step::Pass(Pass::of_group(worker, group, &snapshot.installation, Reason::NoPeer, key.as_ref()))
+                Step::Pass(Pass::of_group(
+                    &mut context.counters(),
+                    group,
+                    &snapshot.installation,
+                    Reason::NoPeer,
+                    key.as_ref(),
+                ))
             }
             (None, Mode::On) => {
                 let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
-                CachedRequest { listener, snapshot, side, group, request, key, route, facts, debug }
-                    .answer(worker, arrival, now)
+                CachedRequest { context, listener, snapshot, side, group, request, key, route, facts, debug }
+                    .answer(arrival, worker)
             }
         }
     }
-}
-
-/// Returns whether neither a hot response may be given nor a peer asked.
-fn has_no_source(worker: &Worker, now: u64) -> bool {
-    !worker.may_serve_hot(now) && !worker.may_ask_peers()
 }
 
 /// Returns the reason why a cache does not answer a request of this kind.
@@ -175,22 +186,22 @@ fn uncacheable(request: &Request<'_>, has_body: bool, installation: &str) -> Opt
 }
 
 /// Passes a request that is not one of the cache.
-fn pass_unnoticed<'w>(worker: &mut Worker, reason: Reason) -> Step<'w> {
-    worker.counters.count_pass(reason);
+fn pass_unnoticed(context: Context<'_>, reason: Reason) -> Step<HotReply> {
+    context.counters().count_pass(reason);
     Step::Pass(Pass::unnoticed(reason))
 }
 
 /// Passes a request of no group. Cache-Status gives the reason where its host is a group's, or where all that comes in
 /// is for the service whose groups this listener names, and where all these groups are on. There, the service's own
 /// meshcache-* headers are also kept from clients.
-fn pass_outside_groups<'w>(
-    worker: &mut Worker,
-    listener: &ListenerConfig,
+fn pass_outside_groups(
+    context: Context<'_>,
+    listener: &Listener<'_>,
     request: &Request<'_>,
     reason: Reason,
     side: impl FnOnce() -> Option<Side>,
-) -> Step<'w> {
-    worker.counters.count_pass(reason);
+) -> Step<HotReply> {
+    context.counters().count_pass(reason);
     let of_host: Vec<&Arc<Group>> = listener.groups().of_host(request, listener.namespace()).collect();
     let mut groups =
         if of_host.is_empty() { listener.groups().iter().collect() } else { of_host.clone() }.into_iter().peekable();

@@ -1,270 +1,212 @@
-//! The hot cache: responses in the worker's own memory, bounded in bytes, for the keys that are asked for most.
+//! The hot cache: responses in the proxy's own memory, bounded in bytes, for the keys that are asked for most.
+//!
+//! Threads share it. A look-up reads: it takes a shard's lock together with others, and returns the response by reference
+//! count, so that nothing is locked while it is given. What is stored, purged or evicted changes one shard at a time.
 
+mod shard;
 mod variant;
 
-pub use variant::Variant;
+pub use variant::{StampedHead, Variant};
 
-use crate::state::{listener_config::Side, purge::PurgeMatcher};
-use lru::LruCache;
+use crate::state::{
+    listener_config::Side,
+    lock::{Padded, read, write},
+    purge::PurgeMatcher,
+};
 use meshcache_protocol::{FrequencySketch, Key, Request};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use shard::{Evicted, Shard, SidedHash};
+use std::sync::{
+    Arc, RwLock, RwLockReadGuard,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 
-/// The most variants of one key. The oldest makes room.
-const MAX_VARIANTS: usize = 16;
-/// The bytes of an entry beside its key and variants: its place in the table and in the order, allocations.
-const ENTRY_OVERHEAD: usize = 256;
 /// One response takes at most this fraction of the whole.
 const MAX_FRACTION: usize = 4;
-/// The counters in each row of the sketch that estimates how often keys are asked for.
+/// The counters of the sketch that estimates how often keys are asked for, in each of its rows.
 const SKETCH_WIDTH: usize = 8192;
-/// The most entries that one call of [`HotCache::expire`] frees.
+/// The most entries of a shard that one call of [`HotCache::expire`] frees.
 const EXPIRE_BATCH: usize = 256;
+/// The shards, where more threads than one use them.
+const SHARDS: usize = 16;
 
-/// Responses by key. The least recently used one makes room, but only for one that is asked for more often.
+/// Responses by key. One that was not asked for lately makes room, but only for one that is asked for more often.
 pub struct HotCache {
-    entries: LruCache<SidedHash, Entry, BuildHasherDefault<PassthroughHasher>>,
+    shards: Box<[Padded<RwLock<Shard>>]>,
     sketch: FrequencySketch,
-    bytes: usize,
-    capacity: usize,
+    bytes: AtomicUsize,
+    capacity: AtomicUsize,
+    /// The look-ups that had to wait for a lock.
+    waits: AtomicU64,
 }
-
-struct Entry {
-    side: Side,
-    key: Key,
-    variants: Vec<Variant>,
-    bytes: usize,
-}
-
-/// Where a response was found. Valid until the hot cache is changed.
-#[derive(Clone, Copy, Debug)]
-pub struct VariantSlot(SidedHash, usize);
 
 impl HotCache {
-    /// An empty hot cache of this many bytes. 0: it stores nothing.
-    pub fn new(capacity: usize) -> Self {
+    /// An empty hot cache of this many bytes, for this many threads. 0 bytes: it stores nothing.
+    pub fn new(capacity: usize, threads: usize) -> Self {
+        let shards = if threads > 1 { SHARDS } else { 1 };
         Self {
-            entries: LruCache::unbounded_with_hasher(BuildHasherDefault::default()),
+            shards: (0..shards).map(|_| Padded::default()).collect(),
             sketch: FrequencySketch::new(SKETCH_WIDTH, 10 * SKETCH_WIDTH),
-            bytes: 0,
-            capacity,
+            bytes: AtomicUsize::new(0),
+            capacity: AtomicUsize::new(capacity),
+            waits: AtomicU64::new(0),
         }
     }
 
     /// Changes the capacity and drops what exceeds it.
-    pub fn resize(&mut self, capacity: usize) {
-        self.capacity = capacity;
-        while self.bytes > self.capacity && self.pop() {}
+    pub fn resize(&self, capacity: usize) {
+        self.capacity.store(capacity, Relaxed);
+        for shard in &self.shards {
+            while self.bytes() > capacity
+                && let Some(bytes) = write(&shard.0).pop()
+            {
+                self.release(bytes);
+            }
+        }
     }
 
     /// Returns the bytes in use, with bookkeeping.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.load(Relaxed)
     }
 
     /// Returns the number of keys.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.shards.iter().map(|shard| read(&shard.0, &self.waits).len()).sum()
     }
 
     /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
+    }
+
+    /// Returns how many look-ups had to wait for a lock since this was called last.
+    pub fn take_waits(&self) -> u64 {
+        self.waits.swap(0, Relaxed)
     }
 
     /// Looks for a response to this request under these rules, and records that its key was asked for.
-    pub fn look_up(
-        &mut self,
+    pub fn look_up(&self, side: Side, key: &Key, rules: &str, request: &Request<'_>, now: u64) -> Option<Arc<Variant>> {
+        if self.capacity.load(Relaxed) == 0 {
+            return None;
+        }
+        let hash = SidedHash::of(side, key);
+        self.sketch.record(hash.0);
+        self.read(hash)?.look_up(hash, side, key, |variant| {
+            variant.until > now && &*variant.rules == rules && variant.selecting.matches(request)
+        })
+    }
+
+    /// Finds a response to this request, stale or not, that may replace a service's failure.
+    pub fn find_stale(
+        &self,
         side: Side,
         key: &Key,
         rules: &str,
         request: &Request<'_>,
         now: u64,
-    ) -> Option<VariantSlot> {
-        if self.capacity == 0 {
-            return None;
-        }
+    ) -> Option<Arc<Variant>> {
         let hash = SidedHash::of(side, key);
-        self.sketch.record(hash.0);
-        let entry = self.entries.get(&hash).filter(|entry| entry.is_of(side, key))?;
-        let fits =
-            |variant: &Variant| variant.until > now && &*variant.rules == rules && variant.selecting.matches(request);
-        // The most recent of those that fit (RFC 9111 section 4.1).
-        entry.variants.iter().rposition(fits).map(|at| VariantSlot(hash, at))
-    }
-
-    /// Finds a response to this request, stale or not, that may replace a service's failure.
-    pub fn find_stale(&self, side: Side, key: &Key, rules: &str, request: &Request<'_>, now: u64) -> Option<&Variant> {
-        let entry = self.entries.peek(&SidedHash::of(side, key)).filter(|entry| entry.is_of(side, key))?;
-        let fits = |variant: &&Variant| {
+        self.read(hash)?.look_up(hash, side, key, |variant| {
             variant.stored.if_error > 0
                 && variant.last_use() > now
                 && &*variant.rules == rules
                 && variant.selecting.matches(request)
-        };
-        entry.variants.iter().find(fits)
+        })
     }
 
-    /// Returns the response that was found there.
-    pub fn get_mut(&mut self, slot: VariantSlot) -> Option<&mut Variant> {
-        self.entries.peek_mut(&slot.0)?.variants.get_mut(slot.1)
-    }
-
-    /// Stores a response if its key is asked for more often than those which have to make room. Returns whether it was
-    /// stored.
-    pub fn insert(&mut self, side: Side, key: &Key, variant: Variant, now: u64) -> bool {
+    /// Stores a response if its key is asked for more often than those which have to make room, and if it is still
+    /// current. A purge counts itself, then removes what is here: what was current under the lock is seen by it. Returns
+    /// whether it was stored.
+    pub fn insert(&self, side: Side, key: &Key, variant: Variant, now: u64, is_current: impl FnOnce() -> bool) -> bool {
         let hash = SidedHash::of(side, key);
-        let more = variant.bytes();
-        let whole = more.saturating_add(key.bytes().len()).saturating_add(ENTRY_OVERHEAD);
-        if whole > self.capacity / MAX_FRACTION || variant.until <= now {
+        let whole = shard::weight(key, variant.bytes());
+        if whole > self.capacity.load(Relaxed) / MAX_FRACTION || variant.until <= now {
             return false;
         }
+        let Some(shard) = self.shard(hash) else { return false };
         // What it replaces goes first. Another key with an equal hash stays, and this one is not stored.
-        let mut freed = 0usize;
-        if let Some(entry) = self.entries.get_mut(&hash) {
-            if !entry.is_of(side, key) {
-                return false;
+        let Some(freed) = write(shard).replace(hash, side, key, &variant, now) else { return false };
+        self.release(freed);
+        self.bytes.fetch_add(whole, Relaxed);
+        let mut added = 0;
+        if self.make_room(hash, now) {
+            let mut shard = write(shard);
+            if is_current() {
+                added = shard.insert(hash, side, key, variant);
             }
-            let before = entry.bytes;
-            entry
-                .variants
-                .retain(|old| old.last_use() > now && old.rules == variant.rules && old.selecting != variant.selecting);
-            if entry.variants.len() >= MAX_VARIANTS {
-                entry.variants.drain(..1);
-            }
-            entry.weigh();
-            freed = before.saturating_sub(entry.bytes);
         }
-        self.bytes = self.bytes.saturating_sub(freed);
-        if !self.make_room(whole, hash, now) {
-            return false;
-        }
-        let entry =
-            self.entries.get_or_insert_mut(hash, || Entry { side, key: key.clone(), variants: Vec::new(), bytes: 0 });
-        let before = entry.bytes;
-        entry.variants.push(variant);
-        entry.weigh();
-        self.bytes = self.bytes.saturating_add(entry.bytes).saturating_sub(before);
-        true
+        self.release(whole.saturating_sub(added));
+        added > 0
     }
 
     /// Removes all keys of a hash, on both sides of the proxy.
-    pub fn remove(&mut self, hash: meshcache_protocol::Hash) {
-        for side in [Side::Inbound, Side::Outbound] {
-            self.pop_hash(SidedHash::on(side, hash));
+    pub fn remove(&self, hash: meshcache_protocol::Hash) {
+        for hash in [Side::Inbound, Side::Outbound].map(|side| SidedHash::on(side, hash)) {
+            if let Some(shard) = self.shard(hash) {
+                self.release(write(shard).remove(hash));
+            }
         }
     }
 
     /// Removes the keys that a purge names.
-    pub fn purge(&mut self, purge: &PurgeMatcher<'_>) {
-        let matching: Vec<SidedHash> =
-            self.entries.iter().filter(|(_, entry)| purge.matches(&entry.key)).map(|(hash, _)| *hash).collect();
-        matching.into_iter().for_each(|hash| self.pop_hash(hash));
+    pub fn purge(&self, purge: &PurgeMatcher<'_>) {
+        for Padded(shard) in &self.shards {
+            // Look-ups go on while all keys are compared.
+            let matching = read(shard, &self.waits).matching(|key| purge.matches(key));
+            matching.into_iter().for_each(|hash| self.release(write(shard).remove(hash)));
+        }
     }
 
     /// Removes everything.
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
-    }
-
-    /// Frees expired entries among the least recently used, a few at a time.
-    pub fn expire(&mut self, now: u64) {
-        for _ in 0..EXPIRE_BATCH {
-            if !self.entries.peek_lru().is_some_and(|(_, entry)| entry.is_useless(now)) {
-                return;
-            }
-            self.pop();
+    pub fn clear(&self) {
+        for Padded(shard) in &self.shards {
+            self.release(write(shard).clear());
         }
     }
 
-    /// Makes room for this many bytes by dropping what is stale or asked for less often. Returns whether there is room.
-    fn make_room(&mut self, bytes: usize, candidate: SidedHash, now: u64) -> bool {
-        let frequency = self.sketch.estimate(candidate.0);
-        while self.bytes.saturating_add(bytes) > self.capacity {
-            let goes = match self.entries.peek_lru() {
-                Some((hash, _)) if *hash == candidate => false,
-                Some((hash, entry)) => entry.is_over(now) || self.sketch.estimate(hash.0) < frequency,
-                None => false,
-            };
-            if !goes || !self.pop() {
-                return false;
+    /// Frees expired entries among those that were not asked for lately, a few at a time.
+    pub fn expire(&self, now: u64) {
+        for Padded(shard) in &self.shards {
+            for _ in 0..EXPIRE_BATCH {
+                if !read(shard, &self.waits).has_expired(now) {
+                    break;
+                }
+                self.release(write(shard).expire(now));
             }
         }
-        true
     }
 
-    fn pop(&mut self) -> bool {
-        match self.entries.pop_lru() {
-            Some((_, entry)) => {
-                self.bytes = self.bytes.saturating_sub(entry.bytes);
-                true
+    /// Makes room until the bytes are within the capacity, by dropping what is stale or asked for less often: in the
+    /// candidate's own shard, or in the next that has something. Returns whether there is room.
+    fn make_room(&self, candidate: SidedHash, now: u64) -> bool {
+        let own = self.place(candidate);
+        let shards = self.shards.iter().skip(own).chain(self.shards.iter().take(own));
+        for Padded(shard) in shards {
+            while self.bytes() > self.capacity.load(Relaxed) {
+                match write(shard).evict(candidate, &self.sketch, now) {
+                    Evicted::Bytes(bytes) => self.release(bytes),
+                    Evicted::Refused => return false,
+                    Evicted::Empty => break,
+                }
             }
-            None => false,
         }
+        self.bytes() <= self.capacity.load(Relaxed)
     }
 
-    fn pop_hash(&mut self, hash: SidedHash) {
-        if let Some(entry) = self.entries.pop(&hash) {
-            self.bytes = self.bytes.saturating_sub(entry.bytes);
-        }
-    }
-}
-
-impl Entry {
-    fn is_of(&self, side: Side, key: &Key) -> bool {
-        self.side == side && self.key == *key
+    fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Relaxed);
     }
 
-    fn is_over(&self, now: u64) -> bool {
-        self.variants.iter().all(|variant| variant.until <= now)
+    fn place(&self, hash: SidedHash) -> usize {
+        (hash.0 as usize).checked_rem(self.shards.len()).unwrap_or(0)
     }
 
-    fn is_useless(&self, now: u64) -> bool {
-        self.variants.iter().all(|variant| variant.last_use() <= now)
+    fn shard(&self, hash: SidedHash) -> Option<&RwLock<Shard>> {
+        self.shards.get(self.place(hash)).map(|shard| &shard.0)
     }
 
-    fn weigh(&mut self) {
-        let variants: usize = self.variants.iter().map(Variant::bytes).sum();
-        self.bytes = variants.saturating_add(self.key.bytes().len()).saturating_add(ENTRY_OVERHEAD);
-    }
-}
-
-/// A key's hash, different on each side of the proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SidedHash(u128);
-
-impl SidedHash {
-    fn of(side: Side, key: &Key) -> Self {
-        Self::on(side, key.hash())
-    }
-
-    fn on(side: Side, hash: meshcache_protocol::Hash) -> Self {
-        let other = if side == Side::Inbound { u128::MAX / 3 } else { 0 };
-        Self(hash.0 ^ other)
-    }
-}
-
-impl Hash for SidedHash {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64((self.0 >> 64) as u64);
-    }
-}
-
-/// Passes half of a [`SidedHash`] through, since it is a hash already.
-#[derive(Default)]
-struct PassthroughHasher(u64);
-
-impl Hasher for PassthroughHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+    fn read(&self, hash: SidedHash) -> Option<RwLockReadGuard<'_, Shard>> {
+        self.shard(hash).map(|shard| read(shard, &self.waits))
     }
 }
 

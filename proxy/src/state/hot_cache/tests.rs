@@ -4,7 +4,7 @@ use meshcache_protocol::{
     Field, Groups, Response,
     freshness::{LifetimeRule, Selecting, Stored, Vary},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 fn key(n: usize) -> Key {
     let mut bytes = Vec::new();
@@ -42,34 +42,29 @@ fn variant(body: usize, language: Option<&'static [u8]>, until: u64) -> Variant 
         stored,
         selecting,
         CachedHeaders::new(vary.iter().copied()),
-        Rc::new(vec![b'x'; body]),
+        Arc::new(vec![b'x'; body]),
         0,
         until,
     )
 }
 
 impl HotCache {
-    fn has(&mut self, n: usize, now: u64) -> bool {
+    fn has(&self, n: usize, now: u64) -> bool {
         self.look_up(Side::Outbound, &key(n), "rules", &request(&[]), now).is_some()
     }
 
-    fn put(&mut self, n: usize, body: usize) -> bool {
-        self.insert(Side::Outbound, &key(n), variant(body, None, 1000), 0)
+    fn put(&self, n: usize, body: usize) -> bool {
+        self.insert(Side::Outbound, &key(n), variant(body, None, 1000), 0, || true)
     }
 
     fn weighed(&self) -> usize {
-        self.entries
-            .iter()
-            .map(|(_, entry)| {
-                entry.variants.iter().map(Variant::bytes).sum::<usize>() + entry.key.bytes().len() + ENTRY_OVERHEAD
-            })
-            .sum()
+        self.shards.iter().map(|shard| shard.0.read().unwrap().weighed()).sum()
     }
 }
 
 #[test]
 fn what_was_stored_is_found_until_its_time_is_over() {
-    let mut hot = HotCache::new(1 << 20);
+    let hot = HotCache::new(1 << 20, 1);
     assert!(hot.put(1, 100));
     assert!(hot.has(1, 999) && !hot.has(1, 1000) && !hot.has(2, 0));
     assert!(hot.look_up(Side::Inbound, &key(1), "rules", &request(&[]), 0).is_none());
@@ -80,7 +75,7 @@ fn what_was_stored_is_found_until_its_time_is_over() {
 
 #[test]
 fn bytes_stay_within_the_bound_and_are_counted_in_full() {
-    let mut hot = HotCache::new(100_000);
+    let hot = HotCache::new(100_000, 1);
     for n in 0..10_000 {
         hot.has(n % 300, 0);
         hot.put(n % 300, n * 37 % 5_000);
@@ -96,7 +91,7 @@ fn bytes_stay_within_the_bound_and_are_counted_in_full() {
 
 #[test]
 fn a_scan_does_not_flush_what_is_asked_for_all_the_time() {
-    let mut hot = HotCache::new(100_000);
+    let hot = HotCache::new(100_000, 1);
     for round in 0..100 {
         for n in 0..50 {
             if !hot.has(n, 0) && round < 3 {
@@ -115,7 +110,7 @@ fn a_scan_does_not_flush_what_is_asked_for_all_the_time() {
 
 #[test]
 fn a_response_larger_than_its_share_is_not_stored_and_evicts_nothing() {
-    let mut hot = HotCache::new(100_000);
+    let hot = HotCache::new(100_000, 1);
     assert!(hot.put(1, 100));
     assert!(!hot.put(2, 30_000));
     assert!(hot.has(1, 0));
@@ -123,12 +118,12 @@ fn a_response_larger_than_its_share_is_not_stored_and_evicts_nothing() {
 
 #[test]
 fn variants_live_side_by_side_and_at_most_sixteen() {
-    let mut hot = HotCache::new(1 << 20);
+    let hot = HotCache::new(1 << 20, 1);
     let languages: Vec<Vec<u8>> = (0..20).map(|n| format!("l{n}").into_bytes()).collect();
     for language in &languages {
         let language: &'static [u8] = language.clone().leak();
-        assert!(hot.insert(Side::Outbound, &key(1), variant(10, Some(language), 1000), 0));
-        assert!(hot.insert(Side::Outbound, &key(1), variant(20, Some(language), 1000), 0), "in its place");
+        assert!(hot.insert(Side::Outbound, &key(1), variant(10, Some(language), 1000), 0, || true));
+        assert!(hot.insert(Side::Outbound, &key(1), variant(20, Some(language), 1000), 0, || true), "in its place");
     }
     let found = languages
         .iter()
@@ -142,7 +137,7 @@ fn variants_live_side_by_side_and_at_most_sixteen() {
 
 #[test]
 fn what_a_purge_names_is_removed() {
-    let mut hot = HotCache::new(1 << 20);
+    let hot = HotCache::new(1 << 20, 1);
     (0..10).for_each(|n| assert!(hot.put(n, 100)));
     let what = serde_json::from_str(r#"{"group": "g", "paths": ["/3", "/4"]}"#).unwrap();
     hot.purge(&PurgeMatcher::new(&what, &Groups::default()));
@@ -152,9 +147,9 @@ fn what_a_purge_names_is_removed() {
 
 #[test]
 fn age_and_freshness_are_stamped_by_the_second() {
-    let mut variant = variant(1, None, 60_000);
-    let mut stamped = |now| {
-        let map = variant.stamp("m", now).as_bytes().to_vec();
+    let variant = variant(1, None, 60_000);
+    let stamped = |now| {
+        let map = variant.stamped("m", now).headers.as_bytes().to_vec();
         let all: Vec<_> = crate::http::header_map::HeaderMap::parse(&map)
             .unwrap()
             .map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
@@ -169,11 +164,11 @@ fn age_and_freshness_are_stamped_by_the_second() {
 
 #[test]
 fn of_variants_that_fit_the_most_recent_is_found() {
-    let mut hot = HotCache::new(1 << 20);
+    let hot = HotCache::new(1 << 20, 1);
     let german = (&b"accept-language"[..], &b"de"[..]);
     for (body, language) in [(1, Some(&b"de"[..])), (2, None)] {
-        assert!(hot.insert(Side::Outbound, &key(1), variant(body, language, 1000), 0));
-        let slot = hot.look_up(Side::Outbound, &key(1), "rules", &request(&[german]), 0).unwrap();
-        assert_eq!(hot.get_mut(slot).unwrap().body.len(), body);
+        assert!(hot.insert(Side::Outbound, &key(1), variant(body, language, 1000), 0, || true));
+        let found = hot.look_up(Side::Outbound, &key(1), "rules", &request(&[german]), 0).unwrap();
+        assert_eq!(found.body.len(), body);
     }
 }

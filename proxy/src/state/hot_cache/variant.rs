@@ -1,48 +1,56 @@
 //! One response in the hot cache.
 
 use crate::http::cached_headers::CachedHeaders;
+use arc_swap::{ArcSwap, Guard};
 use meshcache_protocol::{
     cache_status::cache_status,
     freshness::{Selecting, Stored},
     wire::{Outcome, Verdict},
 };
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The bytes of a variant beside its parts.
-const OVERHEAD: usize = 384;
+const OVERHEAD: usize = 448;
 
 /// One response of a key.
 pub struct Variant {
     /// The digest of the rules under which it was stored.
-    pub rules: Rc<str>,
+    pub rules: Arc<str>,
     /// Its metadata. It is never given past `until`.
     pub stored: Stored,
     /// The requests that it is for.
     pub selecting: Selecting,
-    /// Its fields.
-    pub headers: CachedHeaders,
+    /// Its fields, with Age and Cache-Status of the second in which it was given last.
+    head: ArcSwap<StampedHead>,
     /// Its body.
-    pub body: Rc<Vec<u8>>,
+    pub body: Arc<Vec<u8>>,
     /// When it arrived.
     pub arrived: u64,
     /// When its time in this cache ends. After that it only replaces a service's failure, until [`Variant::last_use`].
     pub until: u64,
-    /// The seconds of age and of freshness in its headers.
-    stamped: Option<(u64, i64)>,
+}
+
+/// The fields of a response at one moment.
+pub struct StampedHead {
+    /// The seconds of age and of freshness in them. `None`: none yet.
+    seconds: Option<(u64, i64)>,
+    /// The fields.
+    pub headers: CachedHeaders,
 }
 
 impl Variant {
     /// A response that arrived now and may be given until then.
     pub fn new(
-        rules: Rc<str>,
+        rules: Arc<str>,
         stored: Stored,
         selecting: Selecting,
         headers: CachedHeaders,
-        body: Rc<Vec<u8>>,
+        body: Arc<Vec<u8>>,
         arrived: u64,
         until: u64,
     ) -> Self {
-        Self { rules, stored, selecting, headers, body, arrived, until, stamped: None }
+        let head = ArcSwap::from_pointee(StampedHead { seconds: None, headers });
+        Self { rules, stored, selecting, head, body, arrived, until }
     }
 
     /// When it may no longer replace a service's failure either.
@@ -52,16 +60,24 @@ impl Variant {
         self.until.max(self.arrived.saturating_add(window))
     }
 
-    /// Writes Age and Cache-Status of now into its headers. They hold for a whole second, so this is rarely necessary.
-    pub fn stamp(&mut self, installation: &str, now: u64) -> &CachedHeaders {
+    /// Returns its fields, whatever Age and Cache-Status they have.
+    pub fn head(&self) -> Guard<Arc<StampedHead>> {
+        self.head.load()
+    }
+
+    /// Returns its fields with Age and Cache-Status of now. They hold for a whole second, so they are rarely written.
+    pub fn stamped(&self, installation: &str, now: u64) -> Guard<Arc<StampedHead>> {
         let resident = now.saturating_sub(self.arrived);
         let (age, ttl) = (self.stored.age(resident) / 1000, self.stored.ttl(resident));
-        let second = ttl.div_euclid(1000);
-        if self.stamped != Some((age, second)) {
-            self.headers.stamp(age, &cache_status(installation, &self.verdict(now), "proxy", None));
-            self.stamped = Some((age, second));
+        let seconds = Some((age, ttl.div_euclid(1000)));
+        let head = self.head.load();
+        if head.seconds == seconds {
+            return head;
         }
-        &self.headers
+        let headers = head.headers.stamped(age, &cache_status(installation, &self.verdict(now), "proxy", None));
+        let stamped = Arc::new(StampedHead { seconds, headers });
+        self.head.store(stamped.clone());
+        Guard::from_inner(stamped)
     }
 
     /// Returns the verdict of giving it now.
@@ -75,7 +91,7 @@ impl Variant {
 
     /// Returns the bytes that it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        let parts = [self.headers.size(), self.body.capacity(), self.selecting.bytes()];
+        let parts = [self.head.load().headers.size(), self.body.capacity(), self.selecting.bytes()];
         parts.iter().fold(OVERHEAD, |sum, part| sum.saturating_add(*part))
     }
 }

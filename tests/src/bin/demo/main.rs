@@ -10,7 +10,7 @@ use std::{
 };
 
 use meshcache_tests::{
-    Ask, EnvoyConfig, Mesh, Origin, Reply, artifact,
+    Ask, EnvoyConfig, Host, Mesh, Origin, Reply, artifact,
     envoy::Envoy,
     groups::SHOP,
     herd::Gathered,
@@ -45,7 +45,11 @@ async fn main() -> ExitCode {
 
 async fn story() -> bool {
     let mut tell = Telling::new();
-    tell.chapter("A shop behind two Envoys, with one cache of three coordinators");
+    let filter = match Host::chosen() {
+        Host::Wasm => "Wasm filter",
+        Host::Native => "native filter",
+    };
+    tell.chapter(&format!("A shop behind two Envoys with the {filter}, and one cache of three coordinators"));
     let mut mesh = Mesh::of(3, 2).start().await;
     script(&mesh.origin);
     tell.step(&format!(
@@ -57,13 +61,13 @@ async fn story() -> bool {
         tell.step(&format!("coordinator {} listens on {}", coordinator.name, coordinator.ports.data));
     }
     for front in mesh.fronts() {
-        tell.step(&format!("an Envoy with the filter listens on {front}"));
+        tell.step(&format!("an Envoy with the {filter} listens on {front}"));
     }
     the_herd(&mut tell, &mesh).await;
     the_hot_answer(&mut tell, &mesh).await;
     the_death_of_an_owner(&mut tell, &mut mesh).await;
     the_end_of_a_ttl(&mut tell, &mesh).await;
-    let kept = tell.table();
+    let kept = tell.table(filter);
     if !kept {
         logs(&tell, &mesh);
     }
@@ -231,6 +235,6 @@ async fn keep(tell: &Telling, mesh: &Mesh) {
         mesh.coordinators.data()[0]
     );
     println!("curl -s http://{}/metrics | grep groupcache", mesh.coordinators.all[0].ports.status);
-    println!("curl -s http://{}/stats/prometheus | grep meshcache_filter", mesh.envoys[0].admin);
+    println!("curl -s http://{}/stats/prometheus | grep meshcache", mesh.envoys[0].admin);
     std::future::pending().await
 }

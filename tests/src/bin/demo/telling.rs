@@ -42,11 +42,11 @@ impl Telling {
         self.promises.push(Promise { what, seen, kept });
     }
 
-    /// The table of all promises; whether every one was kept.
-    pub(crate) fn table(&self) -> bool {
+    /// The table of all promises, with the filter that was to keep them; whether every one was kept.
+    pub(crate) fn table(&self, filter: &str) -> bool {
         let rows = || self.promises.iter().map(|promise| (promise.what, promise.seen.as_str()));
         let (what, seen) = (width(rows().map(|row| row.0)), width(rows().map(|row| row.1)));
-        self.chapter(&format!("{:what$}  {:seen$}  ok", "promise", "seen"));
+        self.chapter(&format!("{:what$}  {:seen$}  ok", format!("promise ({filter})"), "seen"));
         for promise in &self.promises {
             let ok = if promise.kept { self.paint("32", "yes") } else { self.paint("31", "NO") };
             println!("{:what$}  {:seen$}  {ok}", promise.what, promise.seen);

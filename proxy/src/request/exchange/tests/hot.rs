@@ -96,7 +96,7 @@ fn a_response_under_other_rules_is_not_given() {
     assert!(matches!(proxy.get("/x"), Happened::CallOut(_)));
     assert!(matches!(proxy.get("/y"), Happened::CallOut(_)), "it does not join a lookup under other rules");
     proxy.respond(lookup, SHARED, &[], "body");
-    assert_eq!(proxy.worker.hot.len(), 1);
+    assert_eq!(proxy.worker.state.hot.len(), 1);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_part_is_never_stored() {
     proxy.respond(callout.lookup, SHARED, &[("content-range", "bytes 0-1/10")], "01");
     let Happened::CallOut(callout) = proxy.request("HEAD", "/x", &[]) else { panic!() };
     proxy.respond(callout.lookup, SHARED, &[], "");
-    assert_eq!(proxy.worker.hot.len(), 0);
+    assert_eq!(proxy.worker.state.hot.len(), 0);
 }
 
 #[test]

@@ -11,7 +11,10 @@ fn a_group_that_is_off_or_only_observes_changes_nothing() {
     let mut proxy = Proxy::new(r#"{"mode": "observe"}"#);
     proxy.get("/x");
     proxy.request("POST", "/x", &[]);
-    assert_eq!(serde_json::to_string(&proxy.worker.counters.groups()).unwrap(), r#"{"g":{"observed":1,"uncached":1}}"#);
+    assert_eq!(
+        serde_json::to_string(&proxy.worker.all_counters().groups()).unwrap(),
+        r#"{"g":{"observed":1,"uncached":1}}"#
+    );
 }
 
 #[test]
@@ -134,7 +137,10 @@ fn the_owners_response_to_a_sample_is_compared_with_what_passes() {
         );
         sample::compare(&mut proxy.worker, &lookup, response, 0, 0);
         let mut counted = 0;
-        proxy.worker.counters.take_metrics(|at, n| counted += if at == Outcome::Mismatch as usize { n } else { 0 });
+        proxy
+            .worker
+            .all_counters()
+            .take_metrics(|at, n| counted += if at == Outcome::Mismatch as usize { n } else { 0 });
         counted
     };
     assert_eq!(mismatches("miss; ttl=60000; shared; stored", "as it is", false), 0);

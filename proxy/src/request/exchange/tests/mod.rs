@@ -17,11 +17,15 @@ use crate::{
     },
     request::{
         callout,
+        reply::Reply,
         response::{LookupStep, Lookups},
         sample,
         step::Callout,
     },
-    state::{attention::CHECK_PERIOD, peers::ChosenPeer, pending::PendingCall, snapshot::Snapshot},
+    state::{
+        attention::CHECK_PERIOD, listener_config::ListenerConfig, peers::ChosenPeer, pending::PendingCall,
+        snapshot::Snapshot,
+    },
 };
 use meshcache_protocol::{
     Field, Groups, Peer, Ring,
@@ -30,7 +34,6 @@ use meshcache_protocol::{
     purge::{Position, Purge},
     wire,
 };
-use std::rc::Rc;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {
@@ -87,7 +90,7 @@ fn fields_of(map: &[u8]) -> Vec<(String, String)> {
     header_map::HeaderMap::parse(map).unwrap().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-fn happened(step: Step<'_>) -> Happened {
+fn happened(step: Step<Reply<'_>>) -> Happened {
     match step {
         Step::Pass(pass) => Happened::Pass(pass.reason),
         Step::Observe(_) => Happened::Pass(Reason::Observe),
@@ -150,24 +153,37 @@ impl Proxy {
     }
 
     fn request_with(&mut self, method: &str, target: &str, fields: &[(&str, &str)], has_body: bool) -> Happened {
-        happened(self.step_with(method, target, fields, has_body))
+        self.of_fields(&Self::fields(method, target, fields), has_body)
     }
 
-    fn step(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Step<'_> {
-        self.step_with(method, target, fields, false)
+    fn of_fields(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
+        match self.start(fields, has_body) {
+            Step::Reply(hot) => happened(Step::Reply(hot.reply())),
+            Step::Pass(pass) => Happened::Pass(pass.reason),
+            Step::Observe(_) => Happened::Pass(Reason::Observe),
+            Step::CallOut(callout) => Happened::CallOut(callout),
+            Step::Wait => Happened::Wait,
+        }
     }
 
-    fn step_with(&mut self, method: &str, target: &str, fields: &[(&str, &str)], has_body: bool) -> Step<'_> {
+    fn step(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Step<HotReply> {
+        self.start(&Self::fields(method, target, fields), false)
+    }
+
+    fn fields<'f>(method: &'f str, target: &'f str, fields: &[(&'f str, &'f str)]) -> Vec<Field<'f>> {
         let pseudo = [(":method", method), (":scheme", "http"), (":authority", "h"), (":path", target)];
-        let all: Vec<Field<'_>> =
-            pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let map = header_map::encode(all.iter().copied());
+        pseudo.iter().chain(fields).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
+    }
+
+    fn start(&mut self, fields: &[Field<'_>], has_body: bool) -> Step<HotReply> {
+        let map = header_map::encode(fields.iter().copied());
         let head = RequestHead::read(&map).unwrap();
-        self.listener.update(self.worker.snapshot());
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, head: &head, has_body };
         let facts = TestFacts { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster };
-        start(&mut self.worker, self.now, &self.listener, arrival, &facts)
+        let state = self.worker.state.clone();
+        let context = Context { state: &state, thread: 0, now: self.now };
+        start(context, &self.listener.current(&state), arrival, &facts, || &mut self.worker)
     }
 
     fn get(&mut self, target: &str) -> Happened {

@@ -111,13 +111,7 @@ fn a_request_with_a_value_that_is_no_text_passes() {
     let mut proxy = Proxy::new("{}");
     let fields: [Field<'_>; 5] =
         [(b":method", b"GET"), (b":authority", b"h"), (b":path", b"/x"), (b":scheme", b"http"), (b"x", b"\xff")];
-    let map = header_map::encode(fields.into_iter());
-    let head = RequestHead::read(&map).unwrap();
-    proxy.listener.update(proxy.worker.snapshot());
-    let arrival = Arrival { stream: 1, head: &head, has_body: false };
-    let facts = TestFacts { side: Side::Outbound, caller: None, verified: false, cluster: Some("service") };
-    let step = start(&mut proxy.worker, 0, &proxy.listener, arrival, &facts);
-    assert_eq!(happened(step), Happened::Pass(Reason::NotText));
+    assert_eq!(proxy.of_fields(&fields, false), Happened::Pass(Reason::NotText));
 }
 
 #[test]
@@ -229,7 +223,7 @@ fn a_pass_is_for_its_variant_and_drops_nothing_hot_and_ends_with_a_shared_respon
     };
     proxy.respond(of_user.lookup, "hit; ttl=60000; age=0; shared; everybody", &vary, "hello");
     assert_eq!(get(&mut proxy, "en"), hot("hello"));
-    proxy.worker.hot.clear();
+    proxy.worker.state.hot.clear();
     assert!(matches!(get(&mut proxy, "en"), Happened::CallOut(_)), "the pass is forgotten");
 }
 

@@ -84,7 +84,7 @@ fn a_response_with_vary_star_is_not_shared() {
     proxy.get("/x");
     let replied = proxy.respond(lookup, SHARED, &[("vary", "*")], "body");
     assert!(matches!(&replied[..], [(1, Happened::Reply(..)), (2, Happened::CallOut(_))]));
-    assert_eq!(proxy.worker.hot.len(), 0);
+    assert_eq!(proxy.worker.state.hot.len(), 0);
 }
 
 #[test]
@@ -146,7 +146,8 @@ fn more_than_a_worker_holds_passes() {
 fn the_snapshot_is_shared_not_copied() {
     let mut proxy = Proxy::new("{}");
     proxy.get("/x");
-    assert!(Rc::ptr_eq(proxy.listener.snapshot().unwrap(), proxy.worker.snapshot().unwrap()));
+    let listener = proxy.listener.current(&proxy.worker.state);
+    assert!(Arc::ptr_eq(listener.snapshot().unwrap(), proxy.worker.snapshot().unwrap()));
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! The driver's host: it records what is to be done, since the driver runs under a lock.
+
+use crate::{
+    envoy::{self, Filter},
+    reply::{OwnedReply, Parts},
+    wake::{OutgoingCall, Slot, Task},
+};
+use meshcache_protocol::Field;
+use meshcache_proxy::{
+    host::{CallError, Carrier, Host, Level},
+    http::{Headers, header_map},
+    request::reply::Reply,
+    state::{
+        counters::{self, GroupCounts},
+        shared_data::{InProcessData, SharedData},
+    },
+    stream::StreamState,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// What the driver wants done.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    /// By streams that wait.
+    pub(crate) of_streams: Vec<(Arc<Slot>, Task)>,
+    /// By the main thread: callouts that belong to no stream.
+    pub(crate) calls: Vec<OutgoingCall>,
+    /// Counters, by their index among `state::counters::metric_names`, and what is added.
+    pub(crate) counts: Vec<(usize, u64)>,
+    /// Requests by group and outcome.
+    pub(crate) groups: GroupCounts,
+    /// Gauges, by their index among `state::counters::GAUGES`, and their values.
+    pub(crate) gauges: Vec<(usize, u64)>,
+    pub(crate) log: Vec<(Level, String)>,
+    /// The reply to the stream whose request is being decided.
+    pub(crate) reply: Option<OwnedReply>,
+}
+
+/// The streams that wait, and the data that a worker would share with others.
+#[derive(Default)]
+pub(crate) struct HostState {
+    pub(crate) slots: HashMap<u32, Arc<Slot>>,
+    shared: InProcessData,
+    token: u32,
+}
+
+/// The host in one call of the driver.
+pub(crate) struct Recorder<'a> {
+    pub(crate) state: &'a mut HostState,
+    pub(crate) tasks: &'a mut Tasks,
+    selected: Option<Arc<Slot>>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(state: &'a mut HostState, tasks: &'a mut Tasks) -> Self {
+        Self { state, tasks, selected: None }
+    }
+}
+
+impl Host for Recorder<'_> {
+    fn call(
+        &mut self,
+        carrier: Carrier,
+        headers: &Headers<'_>,
+        body: Option<&[u8]>,
+        timeout: u64,
+    ) -> Result<u32, CallError> {
+        let slot = match carrier {
+            Carrier::Worker => None,
+            Carrier::Stream(stream) => Some(self.state.slots.get(&stream).cloned().ok_or(CallError::Refused)?),
+        };
+        self.state.token = self.state.token.wrapping_add(1);
+        let token = self.state.token;
+        let map = header_map::encode(headers.iter().map(|(name, value)| field(name, value)));
+        let call = OutgoingCall { token, map, body: body.unwrap_or_default().to_vec(), timeout };
+        match slot {
+            Some(slot) => self.tasks.of_streams.push((slot, Task::Call(call))),
+            None => self.tasks.calls.push(call),
+        }
+        Ok(token)
+    }
+
+    fn select(&mut self, stream: u32) -> bool {
+        self.selected = self.state.slots.get(&stream).cloned();
+        self.selected.is_some()
+    }
+
+    fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        self.tasks.reply = Some(Parts::of(reply).to_owned());
+        true
+    }
+
+    fn resume(&mut self) {}
+
+    fn settle(&mut self, state: StreamState) -> Option<StreamState> {
+        let slot = self.selected.take()?;
+        self.state.slots.remove(&slot.stream);
+        let mut reply = self.tasks.reply.take();
+        if let (Some(reply), StreamState::Replied(restore)) = (&mut reply, &state) {
+            reply.restore(restore);
+        }
+        self.tasks.of_streams.push((slot, Task::Settle(state, reply)));
+        None
+    }
+
+    fn shared_data(&mut self) -> &mut dyn SharedData {
+        &mut self.state.shared
+    }
+
+    fn add_to_counter(&mut self, counter: usize, n: u64) {
+        self.tasks.counts.push((counter, n));
+    }
+
+    fn add_to_groups(&mut self, counts: &GroupCounts) {
+        counters::merge(&mut self.tasks.groups, counts);
+    }
+
+    fn set_gauge(&mut self, gauge: usize, value: u64) {
+        self.tasks.gauges.push((gauge, value));
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        self.tasks.log.push((level, line.to_owned()));
+    }
+}
+
+/// The host of a request that is being decided: what is given at once is given without a lock.
+pub(crate) struct DirectHost<'a> {
+    pub(crate) filter: &'a Filter,
+    pub(crate) to_head: bool,
+    pub(crate) none: InProcessData,
+}
+
+impl Host for DirectHost<'_> {
+    fn call(&mut self, _: Carrier, _: &Headers<'_>, _: Option<&[u8]>, _: u64) -> Result<u32, CallError> {
+        Err(CallError::Refused)
+    }
+
+    fn select(&mut self, _: u32) -> bool {
+        false
+    }
+
+    fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        Parts::of(reply).send(self.filter, self.to_head);
+        true
+    }
+
+    fn resume(&mut self) {}
+
+    fn shared_data(&mut self) -> &mut dyn SharedData {
+        &mut self.none
+    }
+
+    fn add_to_counter(&mut self, _: usize, _: u64) {}
+
+    fn set_gauge(&mut self, _: usize, _: u64) {}
+
+    fn log(&mut self, level: Level, line: &str) {
+        envoy::log(level, line);
+    }
+}
+
+/// A field of a callout. Envoy wants the authority under the name of HTTP/1.
+fn field<'a>(name: &'a str, value: &'a str) -> Field<'a> {
+    (if name == ":authority" { b"host" } else { name.as_bytes() }, value.as_bytes())
+}

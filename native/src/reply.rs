@@ -1,0 +1,115 @@
+//! Replies: their way from the driver to a stream, and into Envoy's functions.
+
+use crate::envoy::{Fields, Filter};
+use meshcache_proxy::{http::header_map::HeaderMap, request::reply::Reply};
+
+/// A reply that a stream gives on its own worker.
+pub(crate) struct OwnedReply {
+    status: u16,
+    map: Vec<u8>,
+    body: Vec<u8>,
+    length: Option<Vec<u8>>,
+}
+
+/// The head of a reply, and its body.
+pub(crate) struct Parts<'a> {
+    pub(crate) status: u16,
+    /// The header map.
+    pub(crate) map: &'a [u8],
+    pub(crate) body: &'a [u8],
+    /// The content-length of a response to HEAD that has come without a body.
+    pub(crate) length: Option<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of(reply: &'a Reply<'_>) -> Self {
+        Self { status: reply.status, map: &reply.map, body: reply.body, length: None }
+    }
+
+    pub(crate) fn to_owned(&self) -> OwnedReply {
+        let Self { status, map, body, length } = self;
+        OwnedReply { status: *status, map: map.to_vec(), body: body.to_vec(), length: length.map(<[u8]>::to_vec) }
+    }
+
+    /// Replies to a request. Envoy takes what it is given as it is: the content-length is ours to set. The stream may be
+    /// over when this returns.
+    pub(crate) fn send(&self, filter: &Filter, to_head: bool) {
+        let (mut status, mut digits) = ([0; 5], [0; 20]);
+        let mut fields = Fields::default();
+        fields.push(b":status", decimal(self.status.into(), &mut status));
+        let has_no_length = matches!(self.status, 204 | 304);
+        let length = match self.length {
+            Some(length) if to_head => Some(length),
+            // A response to HEAD that has no body, as it came, has no length either.
+            _ if has_no_length || (to_head && self.body.is_empty()) => None,
+            _ => Some(decimal(self.body.len() as u64, &mut digits)),
+        };
+        if let Some(length) = length {
+            fields.push(b"content-length", length);
+        }
+        fields.extend(HeaderMap::parse(self.map).into_iter().flatten().filter(|(name, _)| !name.starts_with(b":")));
+        let is_whole = to_head || has_no_length || self.body.is_empty();
+        filter.send_head(&fields, is_whole);
+        if !is_whole {
+            filter.send_data(self.body, true);
+        }
+    }
+
+    /// Replies in place of the service's response.
+    pub(crate) fn replace(&self, filter: &Filter) {
+        let mut fields = Fields::default();
+        fields.extend(HeaderMap::parse(self.map).into_iter().flatten());
+        filter.replace_response(self.status, &fields, self.body);
+    }
+}
+
+impl OwnedReply {
+    /// Takes the content-length of a response to HEAD, which Envoy's own kind of reply would lose.
+    pub(crate) fn restore(&mut self, fields: &[(&'static str, Vec<u8>)]) {
+        let length = fields.iter().find(|(name, _)| *name == "content-length");
+        self.length = length.map(|(_, value)| value.clone());
+    }
+
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        let Self { status, map, body, length } = self;
+        Parts { status: *status, map, body, length: length.as_deref() }
+    }
+}
+
+/// Sends the head of a reply whose body follows as it comes.
+pub(crate) fn send_head(filter: &Filter, status: u16, map: &[u8], length: Option<usize>) {
+    let (mut status_digits, mut digits) = ([0; 5], [0; 20]);
+    let mut fields = Fields::default();
+    fields.push(b":status", decimal(status.into(), &mut status_digits));
+    if let Some(length) = length {
+        fields.push(b"content-length", decimal(length as u64, &mut digits));
+    }
+    fields.extend(HeaderMap::parse(map).into_iter().flatten().filter(|(name, _)| !name.starts_with(b":")));
+    filter.send_head(&fields, false);
+}
+
+/// Writes a number's decimal digits.
+pub(crate) fn decimal<const N: usize>(mut n: u64, digits: &mut [u8; N]) -> &[u8] {
+    let mut at = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0'.saturating_add((n % 10) as u8);
+        n /= 10;
+        at = at.saturating_sub(1);
+        if n == 0 {
+            break;
+        }
+    }
+    digits.get(at..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_digits() {
+        assert_eq!(decimal(0, &mut [0; 20]), b"0");
+        assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
+        assert_eq!(decimal(404, &mut [0; 5]), b"404");
+    }
+}
