@@ -175,8 +175,8 @@ fn proxies_that_are_missing_are_an_alert_as_soon_as_the_filter_is_attached() {
     let least = |values: &str| {
         let objects = chart::objects(&format!("{values}monitoring: {{prometheusRule: {{enabled: true}}}}\n")).unwrap();
         let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").unwrap();
-        let rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap().iter();
-        let missing = rules.filter(|rule| rule["alert"] == "MeshcacheProxiesMissing").last()?;
+        let mut rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap().iter();
+        let missing = rules.find(|rule| rule["alert"] == "MeshcacheProxiesMissing")?;
         missing["expr"].as_str().unwrap().rsplit_once("< ").map(|(_, least)| least.to_owned())
     };
     let attached = "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, callers: [\"*\"]}]\n\
