@@ -62,7 +62,7 @@ test-wasm: ## the protocol's tests as Wasm, under node
 	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/wasi/run.mjs" cargo test -p meshcache-protocol --target wasm32-wasip1
 
 # The other architecture's program is built with all its dependencies, which takes minutes: so `make test` leaves it out.
-test-image: setup ## builds both images with buildah and looks into them (ARCH=amd64,arm64: for both, with a cross compiler that is fetched)
+test-image: setup ## builds the images with buildah and looks into them (ARCH=amd64,arm64: for both, with a cross compiler that is fetched)
 	@scripts/setup image $(if $(ARCH),cross)
 	scripts/image --profile quick --oci $(target)/images $(if $(ARCH),--arch $(ARCH))
 	MESHCACHE_IMAGES=$(target)/images cargo test --workspace --test images
@@ -80,7 +80,7 @@ simulation: ## a whole mesh in one thread, without sockets: (SEED=1 SEEDS=1 PEER
 	MESHCACHE_SIMULATION_MEMBERS=$(or $(MEMBERS),1000) MESHCACHE_SIMULATION_SEEDS=100 \
 		cargo test --release -p meshcache-coordinator --lib -- --nocapture members_that_start a_killed_member the_side_that whatever_happens
 
-test-kube: setup wasm coordinator ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
+test-kube: setup wasm native coordinator ## the tests with a real Kubernetes API: that of KUBECONFIG, else one that is built (with istiod, once, 20 minutes) and started
 	@scripts/setup chart
 	MESHCACHE_COORDINATOR_BIN=$(target)/quick/meshcache-coordinator tests/kube/run
 

@@ -25,7 +25,7 @@ use crate::{
     purge::{PeerSync, Purger},
     reload::{self, Reload},
     server::{
-        AdminPort, DataPort, ExtraServers, Filter, Handler, Listener, Listeners, MAX_PUSHES, PeerPort, Ports,
+        AdminPort, DataPort, ExtraServers, Handler, Listener, Listeners, MAX_PUSHES, Modules, PeerPort, Ports,
         StatusPort, own_peer, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
@@ -110,7 +110,8 @@ impl Coordinator {
         let cache = Cache::new(Settings::from(&config), metrics.clone());
         let peer_tokens = Tokens::open(config.peer_token_file.clone()).map_err(CoordinatorError::Config)?;
         let admin_tokens = Tokens::open(config.admin_token_file.clone()).map_err(CoordinatorError::Config)?;
-        let filter = config.filter.as_deref().map(Filter::read).transpose().map_err(CoordinatorError::Config)?;
+        let modules =
+            Modules::read(config.filter.as_deref(), &config.native_filters).map_err(CoordinatorError::Config)?;
         let feed = Feed::new(cache.clone(), metrics.clone(), &config.installation, &config.name);
         let watched = Arc::new(WatchedFiles::default());
         let certificates =
@@ -163,7 +164,7 @@ impl Coordinator {
             cache: cache.clone(),
             feed: feed.clone(),
             metrics: metrics.clone(),
-            filter,
+            modules,
             kube: kube.clone(),
             stopping: stopping.clone(),
         });

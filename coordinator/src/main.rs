@@ -7,7 +7,7 @@ use meshcache_coordinator::{
     http::get,
     kube::hooks,
     kubecache::{Kubecache, Note},
-    server::Filter,
+    server::Module,
     telemetry::{log, traces::TraceSettings},
     tls,
 };
@@ -136,7 +136,7 @@ async fn run_hook(hook: Hook) -> Result<String, CoordinatorError> {
             if hooks::delete_tokens(&flags.secret).await? { "removed" } else { "not there" }
         ),
         Hook::Attach(flags) => {
-            let digest = Filter::read(&flags.filter).map_err(CoordinatorError::System)?.digest;
+            let digest = Module::wasm(&flags.filter).map_err(CoordinatorError::System)?.digest;
             list("attached", hooks::attach(&flags.file, &flags.service, &digest, flags.timeout.duration()).await?)
         }
         Hook::Detach(flags) => list("detached", hooks::detach(&flags.file, &flags.keep).await?),

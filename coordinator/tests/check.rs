@@ -339,6 +339,11 @@ fn flags_that_cannot_work_are_refused_by_name() {
         (&["--origin", "http://o", "--name", "c", "--peers", "a=h:1/2,b=i:1/2"], "`c` is not among --peers (a, b)"),
         (&["--origin", "http://o", "--peer-token-file", "/no/such"], "/no/such: cannot be read"),
         (&["--origin", "http://o", "--filter", "/no/such.wasm"], "/no/such.wasm: cannot be read"),
+        (&["--origin", "http://o", "--native-filter", "/no/such.so"], "/no/such.so: cannot be read"),
+        (
+            &["--origin", "http://o", "--native-filter", "/etc/passwd"],
+            "/etc/passwd: is no shared library for amd64 or arm64",
+        ),
         (&["--origin", "http://o", "--drain-timeout", "soon"], "soon"),
         (&["--origin", "http://o", "--installation", "two words"], "two words"),
     ] {

@@ -3,6 +3,7 @@
 use crate::{
     clock,
     envoy::{self, Scheduler},
+    panics,
     recorder::{HostState, Recorder, Tasks},
     wake::{OutgoingCall, Slot, Task},
 };
@@ -231,6 +232,7 @@ impl Process {
             let at = clock::moment();
             let late = host.state.slots.values().filter(|slot| slot.take_late(at.now));
             host.tasks.of_streams.extend(late.map(|slot| (slot.clone(), Task::Stream)));
+            driver.note_panics(panics::count());
             driver.tick(host, at, clock::wall());
         };
         self.drive(None, tick).1

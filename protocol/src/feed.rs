@@ -46,6 +46,14 @@ pub struct FeedRequest {
     pub exact: bool,
     /// Group to outcome to number of requests since the last answered poll.
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The panics of the filter since the last answered poll. A dynamic module survives them; their requests passed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub panics: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over like that")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The response: at once with what the proxy lacks, else after [`HEARTBEAT`] without anything.

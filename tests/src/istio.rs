@@ -219,6 +219,7 @@ impl Mesh {
         command.env("KUBECONFIG", self.cache.config_in_pod(spec["serviceAccountName"].as_str().unwrap()));
         // What the image and the memory limit of the Pod say.
         command.env("MESHCACHE_FILTER", artifact::filter()).env("MESHCACHE_STORE_BYTES", "64MiB");
+        command.env("MESHCACHE_NATIVE_FILTER", artifact::native());
         let process = Process::start(&name, command, &pod.file("log"));
         let member = Member { pod, process };
         let ready = async || client::get(member.status(), "/readyz").await.is_ok_and(|answer| answer.status == 200);

@@ -1,4 +1,4 @@
-//! The images as `scripts/image --oci` leaves them: what a kubelet, Istio's agent and Envoy Gateway find inside.
+//! The images as `scripts/image --oci` leaves them: what a kubelet, Istio's agent, Envoy Gateway and an image volume find inside.
 //! `make test` builds them and says where (MESHCACHE_IMAGES); where they cannot be built it says so, and there is
 //! nothing to look into.
 
@@ -59,6 +59,10 @@ impl Image {
         Image { config: json(blob(layout, &manifest["config"])), root }
     }
 
+    fn architecture(&self) -> &str {
+        self.config["architecture"].as_str().unwrap()
+    }
+
     fn files(&self) -> BTreeSet<String> {
         let entries = std::fs::read_dir(self.root.path()).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -102,6 +106,11 @@ fn runner(architecture: &str) -> Option<Command> {
     if own { Some(Command::new("env")) } else { emulator.map(Command::new) }
 }
 
+/// How ELF calls an architecture.
+fn machine(architecture: &str) -> u8 {
+    if architecture == "arm64" { 183 } else { 62 }
+}
+
 /// The segments of a program (ELF, 64 bits): their types.
 fn segments(program: &[u8]) -> Vec<u32> {
     assert_eq!(program[..6], *b"\x7fELF\x02\x01", "an ELF program of 64 bits");
@@ -112,8 +121,15 @@ fn segments(program: &[u8]) -> Vec<u32> {
     (0..count).map(|i| number(table + i * size, 4) as u32).collect()
 }
 
+/// The versions of glibc's symbols that a library asks for: the minor numbers of 2.x.
+fn glibc(library: &[u8]) -> BTreeSet<u32> {
+    let text = String::from_utf8_lossy(library);
+    let after = text.split("GLIBC_2.").skip(1);
+    after.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()).collect()
+}
+
 #[test]
-fn the_coordinators_image_is_one_static_program_with_the_filter_inside() {
+fn the_coordinators_image_is_one_static_program_with_the_filters_inside() {
     images("coordinator").iter().for_each(looks_right);
 }
 
@@ -124,7 +140,20 @@ fn looks_right(image: &Image) {
     let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();
     assert_eq!(ports, ["8080/tcp", "8081/tcp", "8082/tcp", "8083/tcp"]);
     assert!(config["Env"].as_array().unwrap().contains(&json!("MESHCACHE_FILTER=/filter.wasm")), "{config}");
-    assert_eq!(image.files(), ["filter.wasm", "meshcache-coordinator"].map(str::to_owned).into());
+    let native: Vec<String> =
+        images("native").iter().map(|image| format!("filter-{}.so", image.architecture())).collect();
+    let named: Vec<String> = native.iter().map(|file| format!("/{file}")).collect();
+    assert!(
+        config["Env"].as_array().unwrap().contains(&json!(format!("MESHCACHE_NATIVE_FILTER={}", named.join(",")))),
+        "{config}"
+    );
+    let own = ["filter.wasm", "meshcache-coordinator"].map(str::to_owned).into_iter();
+    assert_eq!(image.files(), own.chain(native).collect());
+    for native in images("native") {
+        // Those of all architectures: its proxies may be on others.
+        let file = format!("filter-{}.so", native.architecture());
+        assert!(image.bytes(&file) == native.bytes("libmeshcache_envoy.so"), "{file}");
+    }
     assert!(image.bytes("filter.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
 
     let program = image.bytes("meshcache-coordinator");
@@ -135,8 +164,8 @@ fn looks_right(image: &Image) {
             && segments(&std::fs::read("/bin/sh").unwrap()).contains(&interpreter),
         "segments are read"
     );
-    let architecture = image.config["architecture"].as_str().unwrap();
-    assert_eq!(program[18], if architecture == "arm64" { 183 } else { 62 }, "{architecture}");
+    let architecture = image.architecture();
+    assert_eq!(program[18], machine(architecture), "{architecture}");
     let Some(mut run) = runner(architecture) else {
         eprintln!("the program for {architecture} was not run: no emulator");
         return;
@@ -158,4 +187,27 @@ fn the_filters_image_is_the_module_and_nothing_else() {
             "the module that the tests run"
         );
     }
+}
+
+#[test]
+fn the_native_filters_image_is_a_library_that_needs_no_glibc_later_than_the_docs_say() {
+    for image in images("native") {
+        assert_eq!(image.files(), ["libmeshcache_envoy.so"].map(str::to_owned).into());
+        let (library, architecture) = (image.bytes("libmeshcache_envoy.so"), image.architecture());
+        let shared = 3;
+        assert_eq!((library[16], library[18]), (shared, machine(architecture)), "{architecture}");
+        for hook in ["envoy_dynamic_module_on_program_init", "envoy_dynamic_module_on_http_filter_new"] {
+            assert!(library.windows(hook.len()).any(|bytes| bytes == hook.as_bytes()), "{hook}");
+        }
+        let asked = glibc(&library);
+        assert!(asked.contains(&17) || asked.contains(&2), "symbols are read: {asked:?}");
+        let name = if architecture == "arm64" { "aarch64" } else { "x86_64" };
+        if !artifact::file(&format!(".tools/bin/{name}-linux-gnu-cc")).exists() {
+            eprintln!("built for the glibc of this machine: run `scripts/setup cross` before the images are built");
+            continue;
+        }
+        assert!(asked.iter().all(|minor| *minor <= 31), "{architecture} needs glibc 2.{}", asked.last().unwrap());
+    }
+    let page = std::fs::read_to_string(artifact::file("docs/native.md")).unwrap();
+    assert!(page.contains("| glibc | 2.31 |"));
 }

@@ -487,6 +487,87 @@ async fn a_sidecar_that_limits_egress_names_the_coordinators_else_all_passes_and
     assert_eq!(istio::istiod().await.sum("pilot_total_xds_rejects", &[]), 0.0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes API: make test-kube"]
+async fn under_load_a_workload_goes_over_to_the_native_filter_and_back_from_a_file_and_from_the_coordinators() {
+    if !istio::can_run() {
+        return;
+    }
+    let shop = Shop::start(10).await;
+    let group = shop.group(&["*".into()]);
+    let entry = |filter: &str, name: &str| json!({"name": name, "filter": filter, "namespace": shop.mesh.apps.namespace, "selector": {"app": "client"}, "mode": "CLIENT", "groups": ["shop"]});
+    let release = async |attach: Value, native: Value| {
+        shop.mesh.release(&values(std::slice::from_ref(&group), attach, json!({"native": native}))).await
+    };
+    let file = json!({"path": artifact::native()});
+    let fetched = json!({"sha256": {std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64"): sha256(&artifact::native())}});
+    release(json!([]), json!({})).await;
+    let one = shop.mesh.app("client", "client-0").await;
+    let _members = shop.mesh.members(2).await;
+    let client = Client::start(&one, shop.get("/under-load"), shop.at).await;
+    release(json!([entry("wasm", "shop")]), json!({})).await;
+    is_hot(&one, &shop.get("/warm"), shop.at).await;
+
+    /// The filters of the module and of Wasm that Envoy has in its listeners.
+    async fn filters(pod: &Pod) -> (usize, usize) {
+        let listeners = pod.admin("/config_dump?resource=dynamic_listeners").await;
+        let count = |kind: &str| listeners.matches(&format!("envoy.extensions.filters.http.{kind}.v3")).count();
+        (count("dynamic_modules"), count("wasm"))
+    }
+    let has = async |native: bool, wasm: bool| {
+        let there = async || {
+            let (natives, wasms) = filters(&one).await;
+            ((natives > 0), (wasms > 0)) == (native, wasm)
+        };
+        await_until(there, LONG, &format!("the native filter is there: {native}, Wasm: {wasm}")).await;
+        is_hot(&one, &shop.get("/warm"), shop.at).await;
+        client.goes_on(50).await;
+    };
+    // Beside the Wasm filter, then alone.
+    release(json!([entry("wasm", "shop"), entry("native", "shop-native")]), file.clone()).await;
+    has(true, true).await;
+    release(json!([entry("native", "shop-native")]), file).await;
+    has(true, false).await;
+    // Where a WasmPlugin would stand: behind the rules of who may ask, in front of what counts.
+    let listeners = one.admin("/config_dump?resource=dynamic_listeners").await;
+    let mut all = Vec::new();
+    http_filters(&serde_json::from_str(&listeners).unwrap(), &mut all);
+    let ours: Vec<&Vec<String>> = all.iter().filter(|names| names.iter().any(|name| name == "meshcache")).collect();
+    assert!(!ours.is_empty() && ours.len() < all.len(), "in callers' listeners alone: {all:#?}");
+    for names in ours {
+        let at = |of: &str| names.iter().position(|name| name == of);
+        assert!(at("meshcache") < at("envoy.filters.http.grpc_stats"), "{names:?}");
+        assert!(at("envoy.filters.http.rbac") < at("meshcache"), "{names:?}");
+    }
+    // Out of a file, or as the coordinators serve it.
+    release(json!([entry("native", "shop-native")]), fetched.clone()).await;
+    let url = format!("/filter/{}.so", sha256(&artifact::native()));
+    let fetches = async || one.admin("/config_dump?resource=dynamic_listeners").await.contains(&url);
+    await_until(fetches, LONG, "the module is fetched").await;
+    has(true, false).await;
+    // And back.
+    release(json!([entry("native", "shop-native"), entry("wasm", "shop")]), fetched.clone()).await;
+    has(true, true).await;
+    release(json!([entry("wasm", "shop")]), json!({})).await;
+    has(false, true).await;
+    client.end();
+    assert_eq!(istio::istiod().await.sum("pilot_total_xds_rejects", &[]), 0.0);
+}
+
+/// The names of the filters of each connection manager in Envoy's configuration.
+fn http_filters(value: &Value, all: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| match field.as_array() {
+            Some(filters) if name == "http_filters" => {
+                all.push(filters.iter().map(|filter| filter["name"].as_str().unwrap().to_owned()).collect());
+            }
+            _ => http_filters(field, all),
+        }),
+        Value::Array(items) => items.iter().for_each(|item| http_filters(item, all)),
+        _ => {}
+    }
+}
+
 /// As the hook would read it from the image.
 fn sha256(file: &Path) -> String {
     let output = Command::new("sha256sum").arg(file).output().unwrap();

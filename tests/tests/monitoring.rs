@@ -169,3 +169,17 @@ fn every_part_of_an_expression_is_looked_at() {
     assert_eq!((asked.series[0].1[0].name.as_str(), asked.series[0].1[0].value.as_str()), ("reason", "b|c"));
     assert_eq!(asked.labels, ["group", "le", "pod"]);
 }
+
+#[test]
+fn proxies_that_are_missing_are_an_alert_as_soon_as_the_filter_is_attached() {
+    let least = |values: &str| {
+        let objects = chart::objects(&format!("{values}monitoring: {{prometheusRule: {{enabled: true}}}}\n")).unwrap();
+        let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").unwrap();
+        let mut rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap().iter();
+        let missing = rules.find(|rule| rule["alert"] == "MeshcacheProxiesMissing")?;
+        missing["expr"].as_str().unwrap().rsplit_once("< ").map(|(_, least)| least.to_owned())
+    };
+    let attached = "groups: [{name: g, match: {service: s.n}, origin: {url: \"http://o\"}, callers: [\"*\"]}]\n\
+        istio: {enabled: true, filter: native, attach: [{name: a, namespace: p, selector: {app: a}, groups: [g]}]}\n";
+    assert_eq!((least(""), least(attached)), (None, Some("1".to_owned())));
+}

@@ -139,8 +139,8 @@ pub struct Flags {
     #[arg(long, env = "MESHCACHE_ADMIN", default_value = "[::]:8081", value_name = "IP:PORT", value_parser = address)]
     pub admin: SocketAddr,
 
-    /// Status port: /healthz, /readyz, /metrics and /filter/SHA256.wasm. Plain, read-only, no token: for the kubelet,
-    /// Prometheus and proxies that fetch the filter
+    /// Status port: /healthz, /readyz, /metrics, /filter/SHA256.wasm, /filter/SHA256.so, and their list /filter. Plain,
+    /// read-only, no token: for the kubelet, Prometheus and proxies that fetch the filter
     #[arg(long, env = "MESHCACHE_STATUS", default_value = "[::]:8082", value_name = "IP:PORT", value_parser = address)]
     pub status: SocketAddr,
 
@@ -273,6 +273,11 @@ pub struct Flags {
     /// The filter, served as /filter/SHA256.wasm under its digest. Set in the image
     #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
     pub filter: Option<PathBuf>,
+
+    /// The native filter, served as /filter/SHA256.so under its digest: one for each architecture, repeated or with
+    /// commas between them. Set in the image
+    #[arg(long, env = "MESHCACHE_NATIVE_FILTER", value_name = "FILE", value_delimiter = ',')]
+    pub native_filter: Vec<PathBuf>,
 
     /// The name of this installation in CDN-Loop and Cache-Status. Two installations on the way of one request need
     /// different names

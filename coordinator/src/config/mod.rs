@@ -70,8 +70,10 @@ pub struct Config {
     pub tls: Option<PortFiles>,
     /// The certificate between coordinators; `None`: they speak plain text.
     pub peer_tls: Option<PeerFiles>,
-    /// The module that is served.
+    /// The Wasm module that is served.
     pub filter: Option<PathBuf>,
+    /// The native modules that are served.
+    pub native_filters: Vec<PathBuf>,
     /// The installation's name in CDN-Loop and Cache-Status.
     pub installation: String,
     /// How long requests in progress may take after the signal to stop.
@@ -188,6 +190,7 @@ impl Config {
             tls,
             peer_tls,
             filter: flags.filter,
+            native_filters: flags.native_filter,
             installation: flags.installation,
             drain_timeout: flags.drain_timeout.duration(),
             ports_file: flags.ports_file,

@@ -62,6 +62,7 @@ impl Proxies {
             proxy.allowance -= count;
             count
         };
+        self.metrics.proxy_panics.inc_by(allowed(request.panics));
         for (group, outcomes) in request.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
             if let Some(count) = outcomes.get(MISMATCH) {
                 self.metrics.group(group).observe_mismatches.inc_by(allowed(*count));

@@ -12,6 +12,8 @@ mod extra_ports;
 mod handshake;
 #[cfg(feature = "program")]
 mod listeners;
+#[cfg(feature = "program")]
+mod modules;
 mod peer;
 mod ports;
 #[cfg(feature = "program")]
@@ -27,11 +29,13 @@ pub(crate) use extra_ports::ExtraServers;
 pub(crate) use handshake::PortHandshakes;
 #[cfg(feature = "program")]
 pub(crate) use listeners::{Listeners, own_peer};
+#[cfg(feature = "program")]
+pub use modules::{Module, Modules};
 pub(crate) use peer::MAX_PUSHES;
 pub use peer::PeerPort;
 pub use ports::Ports;
 #[cfg(feature = "program")]
-pub use status::{Filter, StatusPort};
+pub use status::StatusPort;
 
 use crate::{http::request_body::ConnectionBodies, telemetry::rare::Rare, tls::TlsSession};
 use connection::CloseReason;

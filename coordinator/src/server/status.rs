@@ -1,11 +1,11 @@
-//! The status port: health, metrics and the filter. Plain and read-only: nothing here is secret.
+//! The status port: health, metrics and the filter's modules. Plain and read-only: nothing here is secret.
 
 use crate::{
     cache::state::Cache,
     cluster::gossip::MemberState,
     feed::Feed,
     kube::KubeDiscovery,
-    server::{Handler, TOO_MANY_FIELDS},
+    server::{Handler, Modules, TOO_MANY_FIELDS},
     telemetry::{metrics::Metrics, namespaces::Namespaces},
 };
 use axum::{
@@ -15,16 +15,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
-use ring::digest::{SHA256, digest};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tower_service::Service;
 
@@ -36,28 +31,12 @@ pub struct StatusPort {
     pub feed: Arc<Feed>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The module that proxies fetch.
-    pub filter: Option<Filter>,
+    /// The modules that proxies fetch.
+    pub modules: Modules,
     /// Discovery by the Kubernetes API, where it is in use.
     pub kube: Option<KubeDiscovery>,
     /// Whether the process is about to stop.
     pub stopping: Arc<AtomicBool>,
-}
-
-/// A module, served under its own digest: a proxy that has the digest can check what it gets.
-pub struct Filter {
-    /// SHA-256, lower case hexadecimal.
-    pub digest: String,
-    module: Bytes,
-}
-
-impl Filter {
-    /// Reads the module. The error is one line that names the file.
-    pub fn read(file: &Path) -> Result<Self, String> {
-        let module = std::fs::read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
-        let digest = digest(&SHA256, &module).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { digest, module: module.into() })
-    }
 }
 
 /// The port's routes.
@@ -71,7 +50,8 @@ impl StatusPort {
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
-            .route("/filter/{name}", get(filter));
+            .route("/filter", get(modules))
+            .route("/filter/{name}", get(module));
         StatusRoutes(router.with_state(self))
     }
 
@@ -127,15 +107,13 @@ async fn metrics(State(status): State<Arc<StatusPort>>) -> Response {
     status.metrics(&Namespaces::default())
 }
 
-async fn filter(State(status): State<Arc<StatusPort>>, PathOf(name): PathOf<String>) -> Response {
-    match &status.filter {
-        Some(filter) if name.strip_suffix(".wasm") == Some(&filter.digest) => {
-            let headers = [
-                (header::CONTENT_TYPE, "application/wasm"),
-                (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-            ];
-            (headers, filter.module.clone()).into_response()
-        }
-        _ => StatusCode::NOT_FOUND.into_response(),
-    }
+async fn modules(State(status): State<Arc<StatusPort>>) -> Response {
+    ([(header::CACHE_CONTROL, "no-cache")], status.modules.list()).into_response()
+}
+
+async fn module(State(status): State<Arc<StatusPort>>, PathOf(name): PathOf<String>) -> Response {
+    let Some(module) = status.modules.named(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    let headers =
+        [(header::CONTENT_TYPE, module.content_type()), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    (headers, module.bytes()).into_response()
 }

@@ -85,6 +85,8 @@ pub struct Metrics {
     /// `meshcache_access_log_dropped_total`: lines that found no place in the queue.
     pub access_lines_dropped: IntCounter,
     proxy_requests: IntCounterVec,
+    /// Panics that native filters survived.
+    pub proxy_panics: IntCounter,
     proxies: IntGaugeVec,
 }
 
@@ -243,6 +245,11 @@ impl Metrics {
                 to,
                 "meshcache_access_log_dropped_total",
                 "Lines of the access log that were dropped, since what reads them is too slow.",
+            )?,
+            proxy_panics: counter(
+                to,
+                "meshcache_proxy_panics_total",
+                "Panics of native filters in proxies that report to this coordinator.",
             )?,
             proxy_requests: counters(
                 to,

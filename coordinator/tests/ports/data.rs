@@ -51,7 +51,7 @@ async fn the_feed_answers_news_at_once_and_otherwise_after_a_second() {
 #[tokio::test]
 async fn requests_counted_by_proxies_are_exported_with_known_labels() {
     let running = Running::start(&["--origin", "http://127.0.0.1:9"]).await;
-    let question = json!({"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3, "mismatch": 1, "not a word": 1}, "no-such-group": {"hot": 1}}});
+    let question = json!({"wire": 1, "proxy": "p", "filter_version": "0.1.0", "panics": 2, "requests": {"default": {"hot": 3, "mismatch": 1, "not a word": 1}, "no-such-group": {"hot": 1}}});
     for _ in 0..2 {
         send(running.ports.data, "POST", "/.meshcache/feed", &[], &question.to_string()).await;
     }
@@ -61,6 +61,7 @@ async fn requests_counted_by_proxies_are_exported_with_known_labels() {
         lines,
         [
             r#"meshcache_proxies{filter_version="0.1.0"} 1"#,
+            "meshcache_proxy_panics_total 4",
             r#"meshcache_proxy_requests_total{group="default",outcome="hot"} 6"#
         ]
     );

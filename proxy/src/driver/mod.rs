@@ -202,6 +202,11 @@ impl Driver {
         }
     }
 
+    /// Notes the number of panics that the host has survived, for coordinators to know of.
+    pub fn note_panics(&mut self, so_far: u64) {
+        self.feed.panics.note(so_far);
+    }
+
     /// Checks the peers that are waited for and, once in [`TICK`], the feed, the hot cache and the metrics. A call of
     /// [`Driver::flush`] has to follow. `wall`: Unix milliseconds.
     pub fn tick(&mut self, host: &mut dyn Host, at: Moment, wall: u64) {

@@ -1,5 +1,8 @@
 //! The feed: one worker of a proxy asks a coordinator, and the others read its answers from the proxy's shared data.
 
+mod panics;
+
+use self::panics::Panics;
 use crate::{
     http::Headers,
     state::{
@@ -88,6 +91,8 @@ pub struct Feed {
     rest: u64,
     /// The counters in the request in flight.
     sent_counts: GroupCounts,
+    /// The panics that the host survived.
+    pub(crate) panics: Panics,
     /// The last failure, which is logged once.
     complaint: String,
 }
@@ -110,6 +115,7 @@ impl Feed {
             sent_at: None,
             rest: 0,
             sent_counts: GroupCounts::new(),
+            panics: Panics::default(),
             complaint: String::new(),
         }
     }
@@ -158,14 +164,8 @@ impl Feed {
                 shared.set(&self.state, body, 0);
                 // A contact without a version: the other workers read the state and remove their snapshots, too.
                 shared.set(&self.life, &at.now.to_le_bytes(), 0);
-                return (
-                    self.fail(
-                        worker,
-                        at,
-                        format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, feed::VERSION),
-                    ),
-                    None,
-                );
+                let why = format!("wire version {version} is not one of mine ({} to {})", wire::OLDEST, feed::VERSION);
+                return (self.fail(worker, at, why), None);
             }
             FeedUpdate::Snapshot { peer, snapshot, news } => {
                 worker.install(snapshot);
@@ -190,6 +190,7 @@ impl Feed {
         let mut life = at.now.to_le_bytes().to_vec();
         life.extend_from_slice(worker.version().as_bytes());
         shared.set(&self.life, &life, 0);
+        self.panics.confirm();
         let sent = std::mem::take(&mut self.sent_counts);
         update_counts(shared, &self.counts, |all| counters::subtract(all, &sent));
         let recovered = std::mem::take(&mut self.complaint);
@@ -229,6 +230,7 @@ impl Feed {
             at_once,
             exact: true,
             requests: self.sent_counts.clone(),
+            panics: self.panics.send(),
         };
         let body = serde_json::to_vec(&question).ok()?;
         self.sent_at = Some(now);

@@ -9,6 +9,7 @@ mod gateway;
 mod istio;
 mod kubecache;
 mod names;
+mod native;
 mod refused;
 mod scaling;
 mod values;
@@ -63,6 +64,8 @@ fn matrix() -> Vec<String> {
     }
     all.push(format!("{GROUP}istio: {{enabled: true, revision: canary, authorizationPolicy: {{admins: [cluster.local/ns/ops/sa/ci]}}}}\n"));
     all.push(gateway::values("patchPolicy: true, gateway: eg"));
+    all.push(gateway::values("patchPolicy: true, gateway: eg, filter: native"));
+    all.push(native::values("", native::ENTRIES));
     all.push("existingConfigMap: mine\ncallersAreWritten: true\nistio: {enabled: true}\n".to_owned());
     all
 }

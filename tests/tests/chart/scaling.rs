@@ -23,16 +23,19 @@ fn the_autoscaler_looks_at_the_coordinator_and_not_at_its_sidecar() {
     );
 }
 
-/// An API server in which this is the StatefulSet.
-async fn api(set: Value) -> Origin {
+/// An object as an API server answers.
+pub(crate) fn answer(object: &Value) -> Reply {
+    Reply::ok(object.to_string()).header("content-type", "application/json")
+}
+
+/// An API server that has every kind that the chart renders with these values, and these kinds (version, kind).
+pub(crate) async fn api(values: &str, more: &[(&str, &str)]) -> Origin {
     let api = Origin::start().await;
-    let json = |body: Value| Reply::ok(body.to_string()).header("content-type", "application/json");
-    // It has every kind that the chart renders.
-    let objects = chart::objects(AUTOSCALING).unwrap();
-    let kinds: BTreeSet<(&str, &str)> = objects
-        .iter()
-        .map(|object| (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap()))
-        .collect();
+    let json = |body: Value| answer(&body);
+    let objects = chart::objects(values).unwrap();
+    let rendered =
+        objects.iter().map(|object| (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap()));
+    let kinds: BTreeSet<(&str, &str)> = rendered.chain(more.iter().copied()).collect();
     let versions: BTreeSet<&str> = kinds.iter().map(|(version, _)| *version).collect();
     let mut groups = Vec::new();
     for version in versions {
@@ -49,7 +52,6 @@ async fn api(set: Value) -> Origin {
     api.always("/version", json(json!({"major": "1", "minor": "36", "gitVersion": "v1.36.0"})));
     api.always("/api", json(json!({"kind": "APIVersions", "versions": ["v1"]})));
     api.always("/apis", json(json!({"kind": "APIGroupList", "groups": groups})));
-    api.always("/apis/apps/v1/namespaces/mesh/statefulsets/cache-meshcache", json(set));
     api
 }
 
@@ -76,7 +78,8 @@ async fn as_many_stay_as_there_are_when_the_autoscaler_takes_over_and_from_then_
         (json!([owner("Update", false), scaler, status]), json!(7)),
     ] {
         let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "cache-meshcache", "managedFields": fields}, "spec": {"replicas": 7}});
-        let api = api(set).await;
+        let api = api(AUTOSCALING, &[]).await;
+        api.always("/apis/apps/v1/namespaces/mesh/statefulsets/cache-meshcache", answer(&set));
         assert_eq!(replicas(&chart::upgraded(&api.url(), AUTOSCALING).unwrap()), expected, "{fields}");
         assert_eq!(replicas(&chart::upgraded(&api.url(), "").unwrap()), 3);
     }
