@@ -93,10 +93,10 @@ impl Drop for QueueSlot<'_> {
 }
 
 /// Counts one in a gauge until it is dropped.
-struct Gauged(IntGauge);
+pub(crate) struct Gauged(IntGauge);
 
 impl Gauged {
-    fn new(gauge: &IntGauge) -> Self {
+    pub(crate) fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }

@@ -6,6 +6,7 @@ use crate::{
         flight_key,
         load::load,
         load_job::LoadJob,
+        load_limit::Gauged,
         load_outcome,
         load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
         pass,
@@ -19,10 +20,7 @@ use crate::{
     http::body::Body,
     jitter::spread,
     origin::Failure,
-    telemetry::{
-        metrics::Metrics,
-        trace::{Current, SpanKind, current_trace, note_load},
-    },
+    telemetry::trace::{Current, SpanKind, current_trace, note_load},
 };
 use http::Response;
 use meshcache_protocol::{
@@ -234,7 +232,7 @@ fn start_flight(
         is_refresh,
     });
     let cache = cache.clone();
-    let gauge = FlightGauge::new(&cache.metrics);
+    let gauge = Gauged::new(&cache.metrics.flights);
     let (trace, span) = current_trace().child(SpanKind::Internal, "load");
     let span = span.map(|mut span| {
         span.set("meshcache.group", request.served.group.name().to_owned().into());
@@ -317,22 +315,6 @@ fn stored_since(cache: &Cache, request: &CacheRequest<'_>, key: &Key) -> Option<
     }?;
     let verdict = response::with_age(Verdict::new(Outcome::Hit), entry, now);
     (verdict.ttl > 0).then(|| load_outcome::loaded(entry, verdict, now))
-}
-
-/// Counts a flight until it is dropped.
-struct FlightGauge(Arc<Metrics>);
-
-impl FlightGauge {
-    fn new(metrics: &Arc<Metrics>) -> Self {
-        metrics.flights.inc();
-        Self(metrics.clone())
-    }
-}
-
-impl Drop for FlightGauge {
-    fn drop(&mut self) {
-        self.0.flights.dec();
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use meshcache_protocol::{
     reason::AnyReason,
     wire::{self, Outcome, Question},
 };
-use read::PeerRead;
+use read::{PeerRead, pause};
 use std::{
     pin::pin,
     sync::{
@@ -265,11 +265,6 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
     parts.version = http::Version::HTTP_11;
     let pause = pause(group.config());
     Some(Response::from_parts(parts, Body::stream(IdleTimeoutBody::new(body, pause))))
-}
-
-/// How long a peer may pause in the middle of a body: it waits for its origin.
-fn pause(group: &meshcache_protocol::groups::GroupConfig) -> Duration {
-    group.origin.timeout.duration() + group.patience.duration()
 }
 
 pub(crate) fn millis(time: Duration) -> u64 {

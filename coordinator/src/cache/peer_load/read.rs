@@ -7,7 +7,6 @@ use crate::{
         load_job::LoadJob,
         load_outcome::{Audience, Landing, LoadOutcome, LoadedResponse, NotShared},
         origin_response::GRACE,
-        peer_load::pause,
         response::OUTCOME,
         state::Cache,
     },
@@ -24,6 +23,7 @@ use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
     freshness::{Selecting, Vary},
+    groups::GroupConfig,
     wire::{Outcome, Verdict},
 };
 use std::{sync::Arc, time::Duration};
@@ -150,4 +150,9 @@ impl PeerRead {
         let parts = StoredParts { status: parts.status, fields, selecting, arrived: at, position };
         Some(PeerHead { parts, verdict, audience, began })
     }
+}
+
+/// How long a peer may pause in the middle of a body: it waits for its origin.
+pub(super) fn pause(group: &GroupConfig) -> Duration {
+    group.origin.timeout.duration() + group.patience.duration()
 }

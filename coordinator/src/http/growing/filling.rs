@@ -3,7 +3,7 @@
 use crate::http::{
     body::Cut,
     byte_budget::ByteReservation,
-    growing::{End, GrowingBody, wake},
+    growing::growing_body::{End, GrowingBody, wake},
 };
 use bytes::Bytes;
 use http_body::Body;
@@ -26,7 +26,7 @@ pub(crate) enum Filled<B> {
     Cut(Cut),
     /// It is larger than the limit.
     TooLarge(Overflow<B>),
-    /// The budget has no bytes left.
+    /// The budget has no bytes left, and no more than it has is kept.
     OverBudget(Overflow<B>),
 }
 
@@ -70,6 +70,7 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Filling<B> {
                     if self.body.length == Some(len) {
                         last = data;
                     } else if !self.body.push(&data) {
+                        self.limit = self.body.state.lock().len;
                         return Filled::OverBudget(Overflow { filling: self, next: [last, data] });
                     }
                 }

@@ -2,7 +2,7 @@
 
 use crate::http::{
     body::Cut,
-    growing::{End, GrowingBody},
+    growing::growing_body::{End, GrowingBody, Seat},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -24,11 +24,22 @@ pub(crate) struct Reader {
     to: Option<u64>,
 }
 
-impl Reader {
-    pub(super) fn new(body: Arc<GrowingBody>, seat: u64, at: u64, to: Option<u64>) -> Self {
-        Self { body, seat, at, to }
+impl GrowingBody {
+    /// Reads from an offset on: to the end, or up to another offset. `None`: the beginning is no longer kept.
+    pub(crate) fn read(self: &Arc<Self>, from: u64, to: Option<u64>) -> Option<Reader> {
+        let mut state = self.state.lock();
+        let first = state.pieces.front().map_or(state.len, |(first, _)| *first);
+        if from < first && !matches!(state.end, End::Whole(_)) {
+            return None;
+        }
+        let seat = state.next_seat;
+        state.next_seat = seat.saturating_add(1);
+        state.seats.insert(seat, Seat { at: from, ..Seat::default() });
+        Some(Reader { body: self.clone(), seat, at: from, to: to.or(self.length) })
     }
+}
 
+impl Reader {
     fn left(&self) -> Option<u64> {
         self.to.or_else(|| self.body.length()).map(|to| to.saturating_sub(self.at))
     }

@@ -1,9 +1,12 @@
-use super::*;
-use crate::http::byte_budget::ByteBudget;
+use super::{reader::Reader, *};
+use crate::http::{body::Cut, byte_budget::ByteBudget};
+use bytes::Bytes;
 use http_body::{Body, Frame};
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
