@@ -53,7 +53,7 @@ impl StreamContext {
         let mut borrowed = worker.try_borrow_mut().ok()?;
         let WorkerState { driver, envoy } = &mut *borrowed;
         let mut host = EnvoyHost::new(self.root.id(), "", envoy);
-        driver::request(context, &mut host, &mut self.stream, listener, arrival, &facts, || &mut *driver);
+        driver::decide(context, &mut host, &mut self.stream, listener, arrival, &facts, || &mut *driver);
         if matches!(self.stream.state, StreamState::Waits) && !envoy.pause(id) {
             driver.leave(id);
             self.stream.state = StreamState::refused();
