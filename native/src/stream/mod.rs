@@ -241,7 +241,7 @@ impl StreamContext {
         }
     }
 
-    /// A hook has panicked: the request goes on without the filter.
+    /// A hook has panicked: the request goes on without the filter, unless its reply has begun.
     pub(crate) fn give_up(&self) {
         if let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) {
             let calls: Vec<u32> = self.calls.take().iter().map(|call| call.token).collect();
@@ -251,7 +251,12 @@ impl StreamContext {
             stream.state = StreamState::refused();
         }
         if self.is_paused.replace(false) {
-            self.filter.resume();
+            if self.replies.get() {
+                // Half a reply must not look like a whole one.
+                self.filter.reset();
+            } else {
+                self.filter.resume();
+            }
         }
     }
 }
