@@ -76,8 +76,8 @@ pub(crate) async fn load(cache: &Cache, job: &LoadJob, leader: LeaderReply) -> L
     let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
     let response = loop {
         let conditions = candidates.conditions();
-        let installation = &cache.settings.installation;
-        let Some(outgoing) = outgoing(origin, &served.group, client, installation, Purpose::Load(&conditions)) else {
+        let forwarder = &cache.names.forwarder;
+        let Some(outgoing) = outgoing(origin, &served.group, client, forwarder, Purpose::Load(&conditions)) else {
             return LoadOutcome::Failed(Failure::BadResponse);
         };
         let metrics = &served.metrics;
