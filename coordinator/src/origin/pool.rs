@@ -10,7 +10,7 @@ use crate::{
         failure::{Failure, OriginError},
         http1::Http1Connection,
         pooled::{IdleConnection, PooledConnections},
-        response_body::ResponseBody,
+        response_body::{Reclaim, ResponseBody},
     },
 };
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
@@ -166,7 +166,7 @@ impl Pool {
         let (response, connection) = connection.send(request).await?;
         let idle = self.lifetimes.idle;
         let idle = server_idle_timeout(response.headers()).map_or(idle, |theirs| theirs.min(idle));
-        Ok(response.map(|incoming| ResponseBody::new(incoming, connection, self, idle)))
+        Ok(response.map(|incoming| ResponseBody::new(incoming, connection, self.clone(), idle)))
     }
 
     /// Takes an open connection.
@@ -230,22 +230,6 @@ impl Pool {
         Ok(connection)
     }
 
-    /// Keeps an HTTP/1.1 connection when its response has ended.
-    pub(super) fn reclaim(self: Arc<Self>, mut connection: Http1Connection, idle: Duration) {
-        if connection.is_ready() {
-            self.keep(connection, idle);
-        } else if !connection.is_closed()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            connection.detach();
-            runtime.spawn(async move {
-                if connection.ready().await {
-                    self.keep(connection, idle);
-                }
-            });
-        }
-    }
-
     fn keep(self: &Arc<Self>, connection: Http1Connection, idle: Duration) {
         let since = Instant::now();
         let mut connections = self.connections.lock();
@@ -278,6 +262,23 @@ impl Pool {
                 }
             }
         });
+    }
+}
+
+impl Reclaim for Pool {
+    fn reclaim(self: Arc<Self>, mut connection: Http1Connection, idle: Duration) {
+        if connection.is_ready() {
+            self.keep(connection, idle);
+        } else if !connection.is_closed()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            connection.detach();
+            runtime.spawn(async move {
+                if connection.ready().await {
+                    self.keep(connection, idle);
+                }
+            });
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::origin::{
     connection::{Connection, Http2Stream},
     http1::Http1Connection,
-    pool::Pool,
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -14,6 +13,12 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+
+/// Where an HTTP/1.1 connection goes when its response has ended.
+pub(super) trait Reclaim: Send + Sync {
+    /// Takes a connection back, which may be idle for this long.
+    fn reclaim(self: Arc<Self>, connection: Http1Connection, idle: Duration);
+}
 
 /// The body of a response, as it comes.
 pub(crate) struct ResponseBody {
@@ -35,15 +40,15 @@ enum ResponseConnection {
 /// An HTTP/1.1 connection of a pool.
 struct Lease {
     connection: Http1Connection,
-    pool: Arc<Pool>,
+    pool: Arc<dyn Reclaim>,
     /// How long it may be idle there.
     idle: Duration,
 }
 
 impl ResponseBody {
-    pub(super) fn new(incoming: Incoming, connection: Connection, pool: &Arc<Pool>, idle: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, connection: Connection, pool: Arc<dyn Reclaim>, idle: Duration) -> Self {
         let on = match connection {
-            Connection::Http1(connection) => ResponseConnection::Http1(Lease { connection, pool: pool.clone(), idle }),
+            Connection::Http1(connection) => ResponseConnection::Http1(Lease { connection, pool, idle }),
             Connection::Http2(connection) => ResponseConnection::Http2(connection.stream),
         };
         let mut body = Self { incoming: Some(incoming), on };
