@@ -66,8 +66,8 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
     let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
     let response = loop {
         let conditions = candidates.conditions();
-        let installation = &cache.settings.installation;
-        let Some(outgoing) = outgoing(origin, &served.group, client, installation, Purpose::Load(&conditions)) else {
+        let forwarder = &cache.names.forwarder;
+        let Some(outgoing) = outgoing(origin, &served.group, client, forwarder, Purpose::Load(&conditions)) else {
             return LoadOutcome::Failed(Failure::BadResponse).into();
         };
         let metrics = &served.metrics;

@@ -25,6 +25,7 @@ use crate::{
     },
     http::{
         body::Body,
+        content::QUERY,
         head::{Fields, RequestHead},
     },
     settings::Port,
@@ -48,9 +49,14 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> R
         Err(bad) => return response::refused(StatusCode::BAD_REQUEST, bad.reason(), &cache.names),
     };
     let table = cache.group_table();
-    let (head, body) = match query::take_content(cache, &table, port, head, body).await {
-        Ok(read) => read,
-        Err(unread) => return response::refused(unread.status(), Reason::BadRequest, &cache.names),
+    let (head, body) = if head.method().as_str() == QUERY {
+        // Boxed, as what else is rare: it must not make the futures of all requests large.
+        match Box::pin(query::take_content(cache, &table, port, head, body)).await {
+            Ok(read) => read,
+            Err(unread) => return response::refused(unread.status(), Reason::BadRequest, &cache.names),
+        }
+    } else {
+        (head, body)
     };
     let fields = head.fields();
     let mut edited = Fields::new();
@@ -60,7 +66,8 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> R
     }
     let (served, response) = match classified {
         Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
-            (Some(request.served), pass::pass(cache, &request, body, PassReason::new(Reason::PurgeLag, "bypass")).await)
+            let why = PassReason::new(Reason::PurgeLag, "bypass");
+            (Some(request.served), Box::pin(pass::pass(cache, &request, body, why)).await)
         }
         Ok(request) => (Some(request.served), look_up(cache, &request, body, now).await),
         Err(not_looked_up) => pass::without_lookup(cache, not_looked_up, &head, body).await,

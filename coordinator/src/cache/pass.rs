@@ -104,7 +104,7 @@ pub(crate) async fn pass(
     let Some(question) = &request.question else { return stream(cache, target, body, why).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
         // The response to a HEAD may update a stored response. A proxy need not wait here for a slow origin.
-        let streamed = stream(cache, target, body, why.clone());
+        let streamed = Box::pin(stream(cache, target, body, why.clone()));
         if let Ok(response) = timeout(request.patience(question), streamed).await
             && !response.status().is_server_error()
         {
@@ -176,8 +176,8 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names);
     }
     let mut load = key.map(|key| cache.store.begin(key, cache.consistency.position()));
-    let installation = &cache.settings.installation;
-    let Some(outgoing) = outgoing(origin, &served.group, head, installation, Purpose::Pass(body)) else {
+    let forwarder = &cache.names.forwarder;
+    let Some(outgoing) = outgoing(origin, &served.group, head, forwarder, Purpose::Pass(body)) else {
         return response::refused(StatusCode::BAD_REQUEST, Reason::BadRequest, &cache.names);
     };
     // Requests that are never looked up do not count: the cache could not have saved them.
@@ -210,16 +210,17 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
     let http = request.map_or_else(|| head.request(&fields).ok(), |request| Some(request.http));
     let on_completion =
         load.zip(http).and_then(|(load, http)| store_on_completion(cache, served, &http, verified, load, &origin_head));
+    let guard = (reserved, head.reservation());
     let body = match on_completion {
         Some(store) => {
             let limit = served.group.config().limits.object.0;
             // A body of unknown length may turn out too large to be stored.
             verdict.stored = body.size_hint().exact().is_some_and(|length| length <= limit);
-            Body::stream(TeeBody::new(body, limit, cache.body_budget.reserve(), store))
+            let body = TeeBody::new(body, limit, cache.body_budget.reserve(), store);
+            Body::stream(GuardedBody { body, _guard: guard })
         }
-        None => Body::stream(body),
+        None => Body::stream(GuardedBody { body, _guard: guard }),
     };
-    let body = Body::stream(GuardedBody { body, _guard: (reserved, head.reservation()) });
     let body = watching.into_iter().fold(body, |body, watching| Body::stream(ObservedBody::new(body, watching)));
     let key = request.filter(|request| request.is_debugged).map(|request| request.key.to_string());
     response::streamed(parts, body, &cache.names, &verdict, why.reason.as_str(), key.as_deref())

@@ -87,12 +87,12 @@ impl fmt::Debug for Body {
 }
 
 /// A body that holds a guard, such as a permit, until it is dropped.
-pub(crate) struct GuardedBody<T> {
-    pub(crate) body: Body,
+pub(crate) struct GuardedBody<B, T> {
+    pub(crate) body: B,
     pub(crate) _guard: T,
 }
 
-impl<T: Unpin> http_body::Body for GuardedBody<T> {
+impl<B: http_body::Body<Data = Bytes, Error = Cut> + Unpin, T: Unpin> http_body::Body for GuardedBody<B, T> {
     type Data = Bytes;
     type Error = Cut;
 

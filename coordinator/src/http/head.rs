@@ -14,6 +14,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
+    uri::PathAndQuery,
 };
 use meshcache_protocol::{
     Field, Group, Reason, Request,
@@ -236,6 +237,11 @@ impl RequestHead {
     /// Returns path and query as sent.
     pub(crate) fn target(&self) -> &str {
         self.parts.uri.path_and_query().map_or("", |target| target.as_str())
+    }
+
+    /// Returns the same, read once.
+    pub(crate) fn path_and_query(&self) -> Option<PathAndQuery> {
+        self.parts.uri.path_and_query().cloned()
     }
 
     /// Returns all fields but Host.

@@ -5,7 +5,7 @@ use crate::origin::{
     connection_limit::{ConnectionLimit, ConnectionPermit},
     failure::{Failure, OriginError},
     resolver::Resolver,
-    socket::Socket,
+    socket::{Socket, WatchedSocket},
     trust::{Certificates, Tls},
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -15,7 +15,7 @@ use rustix::net::sockopt;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -49,7 +49,7 @@ pub(super) struct Connector {
 /// An open connection, before HTTP.
 pub(super) struct OpenConnection {
     pub(super) stream: TokioIo<Box<dyn ByteStream>>,
-    pub(super) tcp: Weak<TcpStream>,
+    pub(super) tcp: WatchedSocket,
     pub(super) certificates: Certificates,
     pub(super) is_http2: bool,
 }
@@ -182,7 +182,7 @@ impl Connector {
         if self.tls.is_some() {
             return Ok(Progress::Connected(wire));
         }
-        let tcp = wire.socket();
+        let tcp = wire.watched();
         Ok(Progress::Open(OpenConnection {
             stream: TokioIo::new(Box::new(wire)),
             tcp,
@@ -193,7 +193,7 @@ impl Connector {
 
     async fn handshake(&self, wire: Socket, address: SocketAddr) -> Result<Progress, OriginError> {
         let Some(tls) = &self.tls else { return Ok(Progress::Connected(wire)) };
-        let (tcp, config) = (wire.socket(), tls.config.current());
+        let (tcp, config) = (wire.watched(), tls.config.current());
         let connected = TlsConnector::from(config.clone()).connect(tls.name.clone(), wire).await;
         let stream = connected.map_err(|error| OriginError::new(Failure::Tls, &error).at(address))?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -5,12 +5,11 @@ use crate::{
     origin::{
         connect::OpenConnection,
         failure::{Failure, OriginError, causes},
-        socket::is_quiet,
-        trust::Certificates,
+        http1::Http1Connection,
     },
 };
 use futures_util::task::AtomicWaker;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
@@ -28,7 +27,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 /// The largest head of a response: Envoy refuses above 60 KiB.
 const MAX_HEAD: usize = 64 * 1024;
@@ -45,22 +44,13 @@ pub(super) enum Connection {
     Http2(Http2Connection),
 }
 
-/// An HTTP/1.1 connection.
-pub(super) struct Http1Connection {
-    sender: http1::SendRequest<Body>,
-    tcp: Weak<TcpStream>,
-    pub(super) certificates: Certificates,
-    /// It takes no request after this.
-    pub(super) until: Instant,
-}
-
 /// An HTTP/2 connection. Clones share it.
 #[derive(Clone)]
 pub(super) struct Http2Connection {
     sender: http2::SendRequest<Body>,
     pub(super) opened: Instant,
     pub(super) until: Instant,
-    stream: Http2Stream,
+    pub(super) stream: Http2Stream,
 }
 
 /// A request on an HTTP/2 connection. It counts there until it is dropped.
@@ -129,13 +119,7 @@ impl Connection {
                 .handshake(opened.stream)
                 .await
                 .map_err(failed)?;
-            tokio::spawn(driver);
-            return Ok(Self::Http1(Http1Connection {
-                sender,
-                tcp: opened.tcp,
-                certificates: opened.certificates,
-                until,
-            }));
+            return Ok(Self::Http1(Http1Connection::new(sender, driver, opened.tcp, opened.certificates, until)));
         }
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
@@ -165,31 +149,21 @@ impl Connection {
         Ok(Self::Http2(Http2Connection { sender, opened: Instant::now(), until, stream: Http2Stream(state) }))
     }
 
-    /// Sends a request. `back` takes an HTTP/1.1 connection back with the response's head. The response of an HTTP/2
-    /// connection comes with its stream.
-    pub(super) async fn send(
-        self,
-        request: Request<Body>,
-        back: impl FnOnce(Http1Connection, &HeaderMap),
-    ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
-        match self {
-            Self::Http1(mut connection) => {
-                let uri = request.uri().clone();
-                let sent = connection.sender.try_send_request(origin_form(request)).await;
-                let response = sent.map_err(|error| SendError::of(error, &uri))?;
-                back(connection, response.headers());
-                Ok((response, None))
-            }
-            Self::Http2(mut connection) => {
-                let uri = request.uri().clone();
+    /// Sends a request. The response's body needs the connection until its end.
+    pub(super) async fn send(mut self, request: Request<Body>) -> Result<(Response<Incoming>, Self), SendError> {
+        let uri = request.uri().clone();
+        let sent = match &mut self {
+            Self::Http1(connection) => connection.send(origin_form(request)).await,
+            Self::Http2(connection) => {
                 let mut request = request;
                 *request.version_mut() = Version::HTTP_2;
                 let sent = connection.sender.try_send_request(request).await;
                 // The origin's settings came before its first response.
                 connection.stream.0.driver.wake();
-                Ok((sent.map_err(|error| SendError::of(error, &uri))?, Some(connection.stream)))
+                sent
             }
-        }
+        };
+        Ok((sent.map_err(|error| SendError::of(error, &uri))?, self))
     }
 
     /// Returns a reference to an HTTP/2 connection.
@@ -198,22 +172,6 @@ impl Connection {
             Self::Http1(_) => None,
             Self::Http2(connection) => Some(connection.stream.downgrade()),
         }
-    }
-}
-
-impl Http1Connection {
-    /// Returns whether it may take another request.
-    pub(super) fn is_free(&self, now: Instant) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed() && now < self.until && is_quiet(&self.tcp)
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
-    }
-
-    /// Waits for the end of the response's body. Returns whether the connection is still open.
-    pub(super) async fn ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     http::body::Body,
     origin::{
-        connection::{Http2Stream, MAX_FIELDS},
+        connection::MAX_FIELDS,
         credentials::{Credentials, gets_credentials},
         failure::{Failure, OriginError},
         getter::GetterOrigin,
@@ -11,6 +11,7 @@ use crate::{
         idle_timeout::IdleTimeoutBody,
         oauth2::ClientFiles,
         pool::{Pool, RequestConnection},
+        response_body::ResponseBody,
         upload::UploadEnd,
     },
     telemetry::{
@@ -19,7 +20,6 @@ use crate::{
     },
 };
 use http::{Request, Response, StatusCode, uri::Authority};
-use hyper::body::Incoming;
 use meshcache_protocol::groups::OriginHost;
 use std::{sync::Arc, time::Duration};
 
@@ -42,10 +42,9 @@ impl Origin {
     }
 }
 
-/// A response, the HTTP/2 stream on which it comes, and the span of its request.
+/// A response, and the span of its request.
 pub(super) struct Answered {
-    pub(super) response: Response<Incoming>,
-    stream: Option<Http2Stream>,
+    pub(super) response: Response<ResponseBody>,
     pub(super) span: Option<OpenSpan>,
 }
 
@@ -86,13 +85,14 @@ impl HttpOrigin {
         let client = self.oauth2.as_ref().filter(|_| gets_credentials(&request));
         self.credentials.add_to(&mut request);
         let exchanged = match client {
-            Some(client) => self.exchange_with_token(&client.source(), request, limit).await,
+            // Boxed: what is rare must not make the futures of all requests large.
+            Some(client) => Box::pin(self.exchange_with_token(&client.source(), request, limit)).await,
             None => self.exchange(request, limit).await,
         };
         match exchanged {
-            Ok(Answered { response, stream, span }) => {
+            Ok(Answered { response, span }) => {
                 self.health.record_response();
-                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).on(stream).in_span(span)))
+                Ok(response.map(|body| IdleTimeoutBody::new(body, limit).in_span(span)))
             }
             // This says nothing about the origin.
             Err(error) if error.failure == Failure::Overload => Err(error.failure),
@@ -119,22 +119,22 @@ impl HttpOrigin {
         let exchanged = self.exchange_once(request, limit).await;
         if let Some(span) = &mut span {
             match &exchanged {
-                Ok((response, _)) => span.set_status(response.status()),
+                Ok(response) => span.set_status(response.status()),
                 Err(error) => span.fail(error.failure.label()),
             }
         }
-        exchanged.map(|(response, stream)| Answered { response, stream, span })
+        exchanged.map(|response| Answered { response, span })
     }
 
     async fn exchange_once(
         &self,
         request: Request<Body>,
         limit: Option<Duration>,
-    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
+    ) -> Result<Response<ResponseBody>, OriginError> {
         let (request, sent) = UploadEnd::of(request);
         let on = RequestConnection::new(self.patience);
         let exchanged = self.pool.send(request, &on);
-        let (response, stream) = match limit {
+        let response = match limit {
             None => exchanged.await,
             Some(limit) => tokio::select! {
                 biased;
@@ -155,6 +155,6 @@ impl HttpOrigin {
                 format!("{fields} header fields, more than {MAX_FIELDS}"),
             ));
         }
-        Ok((response, stream))
+        Ok(response)
     }
 }

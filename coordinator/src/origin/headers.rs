@@ -23,7 +23,31 @@ use meshcache_protocol::{
     },
     wire,
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
+
+/// This installation as messages name it that it forwards, in values that are made once.
+pub(crate) struct Forwarder {
+    cdn_loop: HeaderValue,
+    via: [HeaderValue; 3],
+}
+
+impl Forwarder {
+    pub(crate) fn new(installation: &str) -> Self {
+        let value = |text: &str, or| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(or));
+        let via = ["1.0", "1.1", "2"].map(|version| value(&format!("{version} {installation}"), "1.1 meshcache"));
+        Self { cdn_loop: value(installation, "meshcache"), via }
+    }
+
+    /// Returns our member of Via for a message of this version of HTTP (RFC 9110 section 7.6.3).
+    pub(crate) fn via(&self, version: Version) -> &HeaderValue {
+        let [old, one, two] = &self.via;
+        match version {
+            Version::HTTP_10 => old,
+            Version::HTTP_2 => two,
+            _ => one,
+        }
+    }
+}
 
 /// The purpose of a request to an origin.
 pub(crate) enum Purpose<'a> {
@@ -42,12 +66,15 @@ pub(crate) fn outgoing(
     origin: &HttpOrigin,
     group: &Group,
     head: &RequestHead,
-    installation: &str,
+    forwarder: &Arc<Forwarder>,
     purpose: Purpose<'_>,
 ) -> Option<Request<Body>> {
     let is_load = matches!(purpose, Purpose::Load(_));
     let target = if is_load { keyed_target(group, head) } else { target(group, head) };
-    let target = PathAndQuery::try_from(below(group.config().origin.url.path(), target)?.as_ref()).ok()?;
+    let target = below(group.config().origin.url.path(), target)?;
+    // As it came, it has been read already.
+    let sent = head.path_and_query().filter(|sent| matches!(target, Cow::Borrowed(target) if target == sent.as_str()));
+    let target = sent.or_else(|| PathAndQuery::try_from(target.as_ref()).ok())?;
     let uri = Uri::builder()
         .scheme(origin.scheme.clone())
         .authority(origin.authority.clone())
@@ -70,8 +97,8 @@ pub(crate) fn outgoing(
     if matches!(*head.method(), Method::GET | Method::HEAD) || head.content().is_some() {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
     }
-    headers.append("cdn-loop", HeaderValue::from_str(installation).ok()?);
-    headers.append(VIA, via(head.version(), installation)?);
+    headers.append(HeaderName::from_static("cdn-loop"), forwarder.cdn_loop.clone());
+    headers.append(VIA, forwarder.via(head.version()).clone());
     if origin.host == OriginHost::Client {
         let host = if is_load {
             HeaderValue::try_from(keyed_authority(group, head)?)
@@ -94,14 +121,14 @@ pub(crate) fn outgoing(
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     if let Some(interim) = head.interim() {
-        pass_on_interims(&mut request, interim.clone(), installation.to_owned());
+        pass_on_interims(&mut request, interim.clone(), forwarder.clone());
     }
     Some(request)
 }
 
 /// Forwards interim responses to the client (RFC 9110 section 15.2). Not 100, since no request with Expect is sent, and
 /// not 101, which is not forwarded.
-fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation: String) {
+fn pass_on_interims(request: &mut Request<Body>, interim: Interim, forwarder: Arc<Forwarder>) {
     hyper::ext::on_informational(request, move |response| {
         if matches!(response.status(), StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
@@ -117,9 +144,7 @@ fn pass_on_interims(request: &mut Request<Body>, interim: Interim, installation:
             .filter(|(name, _)| is_passed_on(name))
             .map(|(n, v)| (n.clone(), v.clone()))
             .collect();
-        if let Some(via) = via(response.version(), &installation) {
-            headers.append(VIA, via);
-        }
+        headers.append(VIA, forwarder.via(response.version()).clone());
         interim.send(response.status(), &headers);
     });
 }
@@ -139,16 +164,6 @@ pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
     for name in gone {
         headers.remove(name);
     }
-}
-
-/// Returns the value of Via for a message of this version of HTTP (RFC 9110 section 7.6.3).
-pub(crate) fn via(version: Version, installation: &str) -> Option<HeaderValue> {
-    let version = match version {
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
-    };
-    HeaderValue::from_str(&format!("{version} {installation}")).ok()
 }
 
 /// Returns whether a passing request goes to the origin as the key has it. The response to another spelling is for that

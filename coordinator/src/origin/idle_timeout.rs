@@ -2,12 +2,11 @@
 
 use crate::{
     http::body::Cut,
-    origin::{connection::Http2Stream, failure::Failure},
+    origin::{failure::Failure, response_body::ResponseBody},
     telemetry::trace::OpenSpan,
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
     future::Future,
     pin::Pin,
@@ -18,27 +17,20 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A body that ends with an error where it breaks off, or pauses for longer than its idle timeout.
 pub(crate) struct IdleTimeoutBody {
-    body: Incoming,
+    body: ResponseBody,
     timeout: Option<Duration>,
     // Made at the first wait: most bodies are there with their heads.
     alarm: Option<Pin<Box<Sleep>>>,
     // Whether the body is being waited for. A reader that is slow to poll makes a pause of its own, which does not
     // count.
     is_waiting: bool,
-    // The HTTP/2 stream, which counts on its connection until the body ends.
-    stream: Option<Http2Stream>,
     // The span of the request, which ends with its response's body.
     span: Option<OpenSpan>,
 }
 
 impl IdleTimeoutBody {
-    pub(crate) fn new(body: Incoming, timeout: impl Into<Option<Duration>>) -> Self {
-        Self { body, timeout: timeout.into(), alarm: None, is_waiting: false, stream: None, span: None }
-    }
-
-    /// Ties the body to a stream of an HTTP/2 connection.
-    pub(super) fn on(self, stream: Option<Http2Stream>) -> Self {
-        Self { stream, ..self }
+    pub(crate) fn new(body: impl Into<ResponseBody>, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { body: body.into(), timeout: timeout.into(), alarm: None, is_waiting: false, span: None }
     }
 
     /// Ends a span with the body.
@@ -80,9 +72,7 @@ impl Body for IdleTimeoutBody {
         if let Some(span) = &mut this.span {
             span.fail(Failure::Timeout.label());
         }
-        if let Some(stream) = this.stream.take() {
-            stream.retire();
-        }
+        this.body.retire();
         Poll::Ready(Some(Err(Cut(Failure::Timeout.label()))))
     }
 

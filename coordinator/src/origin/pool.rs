@@ -5,14 +5,15 @@ use crate::{
     jitter::random,
     origin::{
         connect::Connector,
-        connection::{Connection, Http1Connection, Http2Stream, Processing, SendError, WeakHttp2Stream},
+        connection::{Connection, Processing, SendError, WeakHttp2Stream},
         connection_limit::{CloseIdle, ConnectionLimit},
         failure::{Failure, OriginError},
+        http1::Http1Connection,
         pooled::{IdleConnection, PooledConnections},
+        response_body::{Reclaim, ResponseBody},
     },
 };
 use http::{HeaderMap, Method, Request, Response, header::HeaderName};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -24,12 +25,18 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep},
+};
 
 /// The most idle connections.
 const MAX_IDLE: usize = 64;
 /// The longest idle time of a connection for a request that may not be sent twice.
 const MAX_IDLE_UNSAFE: Duration = Duration::from_millis(500);
+
+/// For how long a connection counts as used just now.
+const JUST_USED: Duration = Duration::from_millis(10);
 
 /// How long connections are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,14 +121,15 @@ impl Pool {
         self: &Arc<Self>,
         request: Request<Body>,
         on: &RequestConnection,
-    ) -> Result<(Response<Incoming>, Option<Http2Stream>), OriginError> {
+    ) -> Result<Response<ResponseBody>, OriginError> {
         let is_safe = is_safe(request.method());
         let copy = repeatable(&request);
         let open = self.take_open(is_safe);
         let is_reused = open.is_some();
         let connection = match open {
             Some(connection) => connection,
-            None => self.open(on.patience).await?,
+            // Boxed, as what follows: what is rare must not make the futures of all requests large.
+            None => Box::pin(self.open(on.patience)).await?,
         };
         let SendError { error, processing } = match self.send_on(connection, is_reused, request, on).await {
             Ok(answered) => return Ok(answered),
@@ -134,7 +142,10 @@ impl Pool {
         };
         match copy {
             Some(copy) => {
-                self.send_on(self.open(on.patience).await?, false, copy, on).await.map_err(|failed| failed.error)
+                let again = async {
+                    self.send_on(self.open(on.patience).await?, false, copy, on).await.map_err(|failed| failed.error)
+                };
+                Box::pin(again).await
             }
             None => Err(error),
         }
@@ -146,13 +157,16 @@ impl Pool {
         is_reused: bool,
         request: Request<Body>,
         on: &RequestConnection,
-    ) -> Result<(Response<Incoming>, Option<Http2Stream>), SendError> {
+    ) -> Result<Response<ResponseBody>, SendError> {
         *on.current.lock() = match connection.downgrade() {
             Some(stream) => Current::Shared(stream),
             None if is_reused => Current::Reused(Arc::downgrade(self)),
             None => Current::New,
         };
-        connection.send(request, |connection, headers| self.reclaim(connection, headers)).await
+        let (response, connection) = connection.send(request).await?;
+        let idle = self.lifetimes.idle;
+        let idle = server_idle_timeout(response.headers()).map_or(idle, |theirs| theirs.min(idle));
+        Ok(response.map(|incoming| ResponseBody::new(incoming, connection, self.clone(), idle)))
     }
 
     /// Takes an open connection.
@@ -169,7 +183,9 @@ impl Pool {
                 connections.idle.push(idle);
                 return None;
             }
-            if idle.is_good(now) {
+            // One that was used just now is not looked at: a safe request can be sent again.
+            let is_trusted = is_safe && now < idle.since + JUST_USED;
+            if idle.is_good(now) && (is_trusted || idle.connection.is_quiet()) {
                 return Some(Connection::Http1(idle.connection));
             }
         }
@@ -214,21 +230,6 @@ impl Pool {
         Ok(connection)
     }
 
-    /// Keeps an HTTP/1.1 connection when its response has ended.
-    fn reclaim(self: &Arc<Self>, mut connection: Http1Connection, headers: &HeaderMap) {
-        let idle = server_idle_timeout(headers).map_or(self.lifetimes.idle, |theirs| theirs.min(self.lifetimes.idle));
-        if connection.is_ready() {
-            self.keep(connection, idle);
-            return;
-        }
-        let pool = self.clone();
-        tokio::spawn(async move {
-            if connection.ready().await {
-                pool.keep(connection, idle);
-            }
-        });
-    }
-
     fn keep(self: &Arc<Self>, connection: Http1Connection, idle: Duration) {
         let since = Instant::now();
         let mut connections = self.connections.lock();
@@ -253,7 +254,7 @@ impl Pool {
                 let Some(pool) = pool.upgrade() else { return };
                 let (now, mut connections) = (Instant::now(), pool.connections.lock());
                 connections.follow(&pool.connector);
-                connections.idle.retain(|idle| idle.is_good(now));
+                connections.idle.retain(|idle| idle.is_good(now) && idle.connection.is_quiet());
                 connections.shared.retain(|connection| connection.is_good(now));
                 connections.is_swept = !(connections.idle.is_empty() && connections.shared.is_empty());
                 if !connections.is_swept {
@@ -261,6 +262,23 @@ impl Pool {
                 }
             }
         });
+    }
+}
+
+impl Reclaim for Pool {
+    fn reclaim(self: Arc<Self>, mut connection: Http1Connection, idle: Duration) {
+        if connection.is_ready() {
+            self.keep(connection, idle);
+        } else if !connection.is_closed()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            connection.detach();
+            runtime.spawn(async move {
+                if connection.ready().await {
+                    self.keep(connection, idle);
+                }
+            });
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 //! The open connections to one origin that take another request.
 
-use crate::origin::{
-    connect::Connector,
-    connection::{Http1Connection, Http2Connection},
-    trust::Certificates,
-};
+use crate::origin::{connect::Connector, connection::Http2Connection, http1::Http1Connection, trust::Certificates};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -52,6 +48,7 @@ impl PooledConnections {
 }
 
 impl IdleConnection {
+    /// Returns whether it may take another request, if it has not been closed.
     pub(super) fn is_good(&self, now: Instant) -> bool {
         now < self.until && self.connection.is_free(now)
     }

@@ -13,23 +13,37 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
 };
 
 /// The end that reads and writes. It holds the connection's descriptor.
-pub(super) struct Socket(
-    Arc<TcpStream>,
-    #[expect(dead_code, reason = "it is given back with the socket")] ConnectionPermit,
-);
+pub(super) struct Socket {
+    // Where less is read than fits, the socket is empty: this end knows, and does not ask the system once more.
+    read: OwnedReadHalf,
+    write: Arc<OwnedWriteHalf>,
+    #[expect(dead_code, reason = "it is given back with the socket")]
+    permit: ConnectionPermit,
+}
+
+/// A socket that another end reads and writes. It is closed with that end.
+pub(super) type WatchedSocket = Weak<OwnedWriteHalf>;
 
 impl Socket {
     pub(super) fn new(tcp: TcpStream, permit: ConnectionPermit) -> Self {
-        Self(Arc::new(tcp), permit)
+        let (read, write) = tcp.into_split();
+        Self { read, write: Arc::new(write), permit }
     }
 
-    /// Returns the socket to look at. It is closed with this end.
-    pub(super) fn socket(&self) -> Weak<TcpStream> {
-        Arc::downgrade(&self.0)
+    /// Returns the socket to look at.
+    pub(super) fn watched(&self) -> WatchedSocket {
+        Arc::downgrade(&self.write)
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        self.read.as_ref()
     }
 
     fn write(
@@ -38,8 +52,8 @@ impl Socket {
         mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match write(&self.0) {
+            ready!(self.tcp().poll_write_ready(cx))?;
+            match write(self.tcp()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -48,22 +62,17 @@ impl Socket {
 }
 
 /// Returns whether an idle connection is open with nothing to read: neither an end nor an unrequested response.
-pub(super) fn is_quiet(socket: &Weak<TcpStream>) -> bool {
-    let look = |tcp: Arc<TcpStream>| {
-        recv(&*tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_err_and(|error| error == Errno::WOULDBLOCK)
+pub(super) fn is_quiet(socket: &WatchedSocket) -> bool {
+    let look = |tcp: Arc<OwnedWriteHalf>| {
+        recv((*tcp).as_ref(), &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT)
+            .is_err_and(|error| error == Errno::WOULDBLOCK)
     };
     socket.upgrade().is_some_and(look)
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(|_| ())),
-            }
-        }
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.read).poll_read(cx, buf)
     }
 }
 
@@ -89,6 +98,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(shutdown(&*self.0, Shutdown::Write).map_err(io::Error::from))
+        Poll::Ready(shutdown(self.tcp(), Shutdown::Write).map_err(io::Error::from))
     }
 }

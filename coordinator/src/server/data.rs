@@ -41,7 +41,8 @@ impl Handler for DataPort {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let request = request.map(Body::from);
         if request.uri().path().starts_with(paths::CONTROL) {
-            return self.control(request).await;
+            // Boxed: what is rare must not make the futures of all requests large.
+            return Box::pin(self.control(request)).await;
         }
         watched(self.ends.as_ref(), Port::Data, request, |request| self.answer(request)).await
     }

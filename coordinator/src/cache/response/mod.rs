@@ -6,7 +6,7 @@ pub(crate) mod tests;
 use crate::{
     cache::{pass_reason::PassReason, range, request::CacheRequest},
     http::{body::Body, growing::GrowingBody},
-    origin::{Failure, via},
+    origin::{Failure, Forwarder},
     store::{Entry, with_fields},
 };
 use http::{
@@ -37,25 +37,18 @@ const ADDED_LINES: [(&str, usize); 3] = [(":status", 3), ("date", 29), ("content
 
 /// This installation's name in header fields.
 pub(crate) struct Names {
-    pub(crate) installation: String,
-    via: [HeaderValue; 3],
+    installation: String,
+    pub(crate) forwarder: Arc<Forwarder>,
 }
 
 impl Names {
     pub(crate) fn new(installation: &str) -> Self {
-        let via = [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2]
-            .map(|version| via(version, installation).unwrap_or_else(|| HeaderValue::from_static("1.1 meshcache")));
-        Self { installation: installation.to_owned(), via }
+        Self { installation: installation.to_owned(), forwarder: Arc::new(Forwarder::new(installation)) }
     }
 
     /// Returns our member of Via for a message of this HTTP version.
     pub(crate) fn via(&self, version: Version) -> &HeaderValue {
-        let [old, one, two] = &self.via;
-        match version {
-            Version::HTTP_10 => old,
-            Version::HTTP_2 => two,
-            _ => one,
-        }
+        self.forwarder.via(version)
     }
 
     /// Appends our member of Via to the fields of a response that is stored.

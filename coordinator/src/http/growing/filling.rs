@@ -122,7 +122,7 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Overflow<B> {
 
 impl<B> Filling<B> {
     /// False: nobody reads it any more.
-    async fn pass_on(&self, data: &Bytes, patience: Duration) -> bool {
+    async fn pass_on(&mut self, data: &Bytes, patience: Duration) -> bool {
         let window = self.limit.saturating_sub(data.len() as u64);
         loop {
             match timeout(patience, poll_fn(|cx| self.body.poll_room(window, cx))).await {

@@ -160,7 +160,7 @@ impl TokenSource {
         request: Request<Body>,
         on: &RequestConnection,
     ) -> Result<(StatusCode, bytes::Bytes), TokenError> {
-        let (response, _stream) = self.pool.send(request, on).await.map_err(no_response)?;
+        let response = self.pool.send(request, on).await.map_err(no_response)?;
         let status = response.status();
         match Limited::new(response.into_body(), MAX_BODY).collect().await {
             Ok(body) => Ok((status, body.to_bytes())),

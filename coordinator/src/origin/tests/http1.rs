@@ -163,3 +163,27 @@ async fn silent_connections_cost_one_timeout_and_not_one_each() {
         assert_eq!(send_within(&pool, LONG).await.unwrap(), "ok");
     }
 }
+
+#[tokio::test]
+async fn a_body_goes_out_while_the_response_waits_to_be_read() {
+    const UPLOAD: usize = 16 << 20;
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let counted = arrived.clone();
+    let (address, _) = scripted(listener().await, move |_, mut stream| {
+        let arrived = counted.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+            let mut buffer = vec![0; 1 << 16];
+            while arrived.load(SeqCst) < UPLOAD {
+                arrived.fetch_add(stream.read(&mut buffer).await.unwrap(), SeqCst);
+            }
+            stream.write_all(b"ok").await.unwrap();
+        }
+    })
+    .await;
+    let upload = Request::builder().method("POST").uri("https://localhost/").body(vec![b'x'; UPLOAD].into()).unwrap();
+    let response = plain(address, lifetimes()).send(upload, &RequestConnection::default()).await.unwrap();
+    until("all of it", || arrived.load(SeqCst) == UPLOAD).await;
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
+}

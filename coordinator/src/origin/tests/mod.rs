@@ -73,9 +73,8 @@ async fn send(pool: &Arc<Pool>, method: &str) -> Result<String, OriginError> {
 
 async fn send_on(pool: &Arc<Pool>, method: &str, on: &RequestConnection) -> Result<String, OriginError> {
     let request = Request::builder().method(method).uri("https://localhost/").body(Body::empty()).unwrap();
-    let (response, stream) = pool.send(request, on).await?;
+    let response = pool.send(request, on).await?;
     let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    drop(stream);
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
