@@ -1,6 +1,10 @@
 //! One group's quota of the store: its limit, its bytes and its counters.
 
-use crate::store::table::{CacheType, TableId};
+use crate::store::{
+    heads::Heads,
+    table::{CacheType, TableId},
+};
+use parking_lot::Mutex;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,6 +23,8 @@ pub(crate) struct Quota {
     limit: AtomicU64,
     main: Counters,
     hot: Counters,
+    /// What the heads of its entries have in common.
+    pub(super) heads: Mutex<Heads>,
 }
 
 /// The bytes of a table in all shards, and what became of its entries.
@@ -34,8 +40,8 @@ pub(super) struct Counters {
 
 impl Quota {
     pub(super) fn new(id: u32, name: &str, limit: u64) -> Self {
-        let (main, hot) = Default::default();
-        Self { id, name: name.to_owned(), limit: AtomicU64::new(limit), main, hot }
+        let (main, hot, heads) = Default::default();
+        Self { id, name: name.to_owned(), limit: AtomicU64::new(limit), main, hot, heads }
     }
 
     /// Returns the bytes that the group may take, hot copies included.
