@@ -47,7 +47,7 @@ use meshcache_protocol::{
 };
 use parking_lot::{Mutex, RwLock};
 use purge_guard::LoadsInFlight;
-use quota::{Counters, counters};
+use quota::{Counters, counters, protected_room};
 use shard::{Shard, SlotChange};
 use slot::Slot;
 use std::sync::{
@@ -62,8 +62,6 @@ use tombstones::Tombstones;
 
 /// Locks: enough that cores seldom meet at one.
 const SHARDS: usize = 16;
-/// The part of a quota, percent, for keys that were used twice. A scan does not evict them.
-const PROTECTED_PERCENT: u64 = 80;
 /// Keys that expire under one lock before others have their turn.
 const EXPIRY_BATCH: usize = 256;
 
@@ -216,11 +214,6 @@ impl Store {
             .store_unless_purged(load, &entry.clone(), || self.insert_if_it_fits(quota, load.key(), entry, now, used))
     }
 
-    /// Packs an entry as it is stored.
-    fn pack(&self, quota: &Quota, entry: &Entry, key: &Key) -> Arc<Entry> {
-        Arc::new(quota.heads.lock().pack(entry, key, &self.used))
-    }
-
     fn insert(
         &self,
         cache_type: CacheType,
@@ -348,9 +341,4 @@ impl Store {
         counters.items.fetch_add(changed.items as u64, Relaxed);
         self.used.fetch_add(changed.bytes, AcqRel);
     }
-}
-
-/// Returns the bytes of a quota that each shard protects.
-fn protected_room(quota: &Quota, cache_type: CacheType) -> u64 {
-    quota.limit_of(cache_type) / 100 * PROTECTED_PERCENT / SHARDS as u64
 }

@@ -1,6 +1,7 @@
 //! One group's quota of the store: its limit, its bytes and its counters.
 
 use crate::store::{
+    SHARDS,
     heads::Heads,
     table::{CacheType, TableId},
 };
@@ -12,6 +13,9 @@ use std::sync::{
 
 /// The part of a quota, and of the store, that hot copies may take: one of so many, as in groupcache.
 pub(super) const HOT_FRACTION: u64 = 8;
+
+/// The part of a quota, percent, for keys that were used twice. A scan does not evict them.
+const PROTECTED_PERCENT: u64 = 80;
 
 /// One group's quota.
 #[derive(Debug)]
@@ -81,4 +85,9 @@ impl Quota {
 /// Returns the counters of a table.
 pub(super) fn counters(quotas: &[Arc<Quota>], table: TableId) -> Option<&Counters> {
     quotas.get(table.quota() as usize).map(|quota| quota.counters(table.cache_type()))
+}
+
+/// Returns the bytes of a quota that each shard protects.
+pub(super) fn protected_room(quota: &Quota, cache_type: CacheType) -> u64 {
+    quota.limit_of(cache_type) / 100 * PROTECTED_PERCENT / SHARDS as u64
 }

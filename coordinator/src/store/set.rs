@@ -29,4 +29,9 @@ impl Store {
         self.insert(CacheType::Main, quota, key, entry, now, used);
         true
     }
+
+    /// Packs an entry as it is stored.
+    pub(super) fn pack(&self, quota: &Quota, entry: &Entry, key: &Key) -> Arc<Entry> {
+        Arc::new(quota.heads.lock().pack(entry, key, &self.used))
+    }
 }
