@@ -124,7 +124,6 @@ pub(crate) fn entry(
         arrived: cache.clock.now(),
         position,
     })
-    .share_head(&served.value_head)
 }
 
 /// The field that has a value's tags. What is no tag is left out.

@@ -229,9 +229,9 @@ async fn alone(served: &Arc<ServedGroup>, path: &str) -> Answer {
 /// What a stored response says to a caller.
 pub(crate) fn answer(entry: &Entry) -> Answer {
     match entry.status {
-        VALUE => Ok(entry.body.clone()),
+        VALUE => Ok(entry.body()),
         NOT_FOUND => Err(Error::NotFound { ttl: None }),
-        FAILED => Err(Error::Getter(String::from_utf8_lossy(&entry.body).into_owned())),
+        FAILED => Err(Error::Getter(String::from_utf8_lossy(entry.body_bytes()).into_owned())),
         StatusCode::GATEWAY_TIMEOUT => Err(Error::Timeout),
         StatusCode::SERVICE_UNAVAILABLE => Err(Error::Overload),
         _ => Err(Error::Internal("a status of another kind")),

@@ -84,9 +84,9 @@ async fn replace_elsewhere(cache: &Arc<Cache>, served: &ServedGroup, key: &Key, 
 
 fn message(cache: &Cache, key: &Key, entry: &Entry, rules: &str) -> Vec<u8> {
     let mut message = frame::new_message(&cache.consistency.position());
-    let fields = entry.tags.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    let fields = entry.all_lines().map(|(name, value)| (name.as_str().as_bytes(), value)).collect();
     let metadata = frame::Metadata {
-        stored: entry.stored.clone(),
+        stored: entry.stored_on_arrival(),
         selecting: entry.selecting.clone(),
         resident: 0,
         idle: 0,
@@ -95,6 +95,6 @@ fn message(cache: &Cache, key: &Key, entry: &Entry, rules: &str) -> Vec<u8> {
         set: true,
     };
     // The group's limit of a value is below that of a frame.
-    let _ = Frame { key: key.bytes(), metadata, fields, body: &entry.body }.write(&mut message);
+    let _ = Frame { key: key.bytes(), metadata, fields, body: entry.body_bytes() }.write(&mut message);
     message
 }

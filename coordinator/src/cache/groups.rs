@@ -3,7 +3,7 @@
 use crate::{
     cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
     origin::{BadOrigin, Origin, OriginBackoff, Origins},
-    store::{Quota, SharedHead, Store},
+    store::{Quota, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
@@ -20,8 +20,6 @@ pub(crate) struct ServedGroup {
     /// Recent failures of its origin.
     pub(crate) backoff: Arc<OriginBackoff>,
     pub(crate) not_passed_log: NotPassedLog,
-    /// The head of its getter's values.
-    pub(crate) value_head: SharedHead,
 }
 
 impl ServedGroup {
@@ -71,7 +69,6 @@ impl GroupTable {
                 .filter(|old| old.group.config().origin.url == config.origin.url)
                 .map(|old| old.backoff.clone())
                 .unwrap_or_default();
-            let (not_passed_log, value_head) = Default::default();
             Arc::new(ServedGroup {
                 group: group.clone(),
                 metrics,
@@ -79,8 +76,7 @@ impl GroupTable {
                 origin,
                 load_limit,
                 backoff,
-                not_passed_log,
-                value_head,
+                not_passed_log: NotPassedLog::default(),
             })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })

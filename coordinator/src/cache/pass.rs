@@ -262,7 +262,7 @@ fn store_on_completion(
             position: load.position().clone(),
         });
         // A partial response of another length than it declares is not stored.
-        if entry.extent().is_none_or(|extent| extent.bytes() == entry.body.len() as u64) {
+        if entry.extent().is_none_or(|extent| extent.bytes() == entry.body_bytes().len() as u64) {
             let _ = insertion::put(&cache, &served, &load, &Arc::new(entry));
         }
     })
@@ -278,7 +278,7 @@ fn freshen_from_head(cache: &Cache, request: &CacheRequest<'_>, load: &PurgeGuar
     let same = || {
         with_headers(&origin_head.head.headers, |new| {
             let new = protocol::Response { status: origin_head.head.status.as_u16(), fields: new };
-            with_fields(&old, |stored| freshness::same_representation(&stored, old.body.len() as u64, &new))
+            with_fields(&old, |stored| freshness::same_representation(&stored, old.body_bytes().len() as u64, &new))
         })
     };
     match origin_head.head.status {

@@ -25,13 +25,14 @@ impl Boundary {
 /// Returns the status and the body of a part, and adapts the header fields. None if only the origin may answer.
 pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
     // The ranges of a stored part count from the beginning of the whole.
-    let (skipped, length) = entry.extent().map_or((0, entry.body.len() as u64), |extent| (extent.first, extent.length));
+    let (skipped, length) =
+        entry.extent().map_or((0, entry.body_bytes().len() as u64), |extent| (extent.first, extent.length));
     let content_range = |range: &str| HeaderValue::from_str(&format!("bytes {range}/{length}")).ok();
     match part {
-        Part::Whole => Some((entry.status, entry.body.clone())),
+        Part::Whole => Some((entry.status, entry.body())),
         Part::NotModified => Some((StatusCode::NOT_MODIFIED, Bytes::new())),
         Part::Range(first, last) => {
-            let bytes = slice(&entry.body, first.checked_sub(skipped)?, last.checked_sub(skipped)?)?;
+            let bytes = slice(&entry.body(), first.checked_sub(skipped)?, last.checked_sub(skipped)?)?;
             headers.insert(CONTENT_RANGE, content_range(&format!("{first}-{last}"))?);
             Some((StatusCode::PARTIAL_CONTENT, bytes))
         }
@@ -41,7 +42,7 @@ pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Op
                 CONTENT_TYPE,
                 HeaderValue::from_str(&format!("multipart/byteranges; boundary={}", boundary.0)).ok()?,
             );
-            Some((StatusCode::PARTIAL_CONTENT, multipart(&entry.body, ranges, kind.as_ref(), &boundary)?))
+            Some((StatusCode::PARTIAL_CONTENT, multipart(&entry.body(), ranges, kind.as_ref(), &boundary)?))
         }
         Part::Unsatisfiable => {
             headers.insert(CONTENT_RANGE, content_range("*")?);

@@ -108,7 +108,7 @@ pub(crate) fn freshen(
         status: old.status,
         fields,
         tags: &tags,
-        body: old.body.clone(),
+        body: old.body(),
         selecting,
         stored,
         arrived: at,

@@ -120,7 +120,7 @@ pub(crate) fn store(cache: &Cache, target: &str, body: impl Into<Bytes>, ago: u6
 /// The body that is stored under a target.
 pub(crate) fn stored(cache: &Cache, target: &str) -> Option<Bytes> {
     let (entries, _) = cache.store.peek(&group(cache).quota, &key(cache, target), cache.clock.now())?;
-    Some(entries[0].body.clone())
+    Some(entries[0].body())
 }
 
 /// A message with one entry of a target, as its owner would send it.

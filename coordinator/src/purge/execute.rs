@@ -24,22 +24,27 @@ pub fn issue(cache: &Cache, scope: Scope, soft: bool) -> (Purge, Purged) {
     cache.consistency.append_own(scope, soft, |purge| carry_out(cache, purge))
 }
 
-/// Carries out a purge of a peer. `None`: it was carried out before.
-pub(crate) fn apply(cache: &Cache, purge: &Purge) -> Result<Option<Purged>, Gap> {
-    cache.consistency.append(purge, |purge| carry_out(cache, purge))
+/// Carries out a purge of a peer. `None`: it was carried out before. `note` is called before anybody is told so.
+pub(crate) fn apply(cache: &Cache, purge: &Purge, note: impl FnOnce(&Purge, Purged)) -> Result<Option<Purged>, Gap> {
+    cache.consistency.append(purge, |purge| {
+        let purged = carry_out(cache, purge);
+        note(purge, purged);
+        purged
+    })
 }
 
-/// Carries out the purges of a peer's answer. `carried_out` is called for each that was unknown here.
+/// Carries out the purges of a peer's answer. `note` and then `carried_out` are called for each that was unknown here.
 pub(crate) fn catch_up(
     cache: &Cache,
     response: &CatchUpResponse,
+    note: impl Fn(&Purge, Purged),
     mut carried_out: impl FnMut(&Purge, Purged),
 ) -> CaughtUp {
     if response.truncated {
         return CaughtUp::Flushed(cache.consistency.skip_to(&response.position, || flush(cache)));
     }
     for purge in &response.purges {
-        match apply(cache, purge) {
+        match apply(cache, purge, &note) {
             Ok(Some(purged)) => carried_out(purge, purged),
             Ok(None) => {}
             Err(Gap) => return CaughtUp::Behind,

@@ -4,7 +4,10 @@ use crate::{
     cache::{removal, state::Cache},
     consistency::{Consistency, lease::Renewal, messages::CatchUpResponse, purge_log::Gap},
     feed::Feed,
-    purge::execute::{self, CaughtUp},
+    purge::{
+        execute::{self, CaughtUp},
+        results::Results,
+    },
     store::usage::Purged,
     telemetry::metrics::Metrics,
 };
@@ -20,11 +23,12 @@ pub(super) struct LocalPurger {
     consistency: Arc<Consistency>,
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
+    results: Results,
 }
 
 impl LocalPurger {
     pub(super) fn new(cache: Arc<Cache>, feed: Arc<Feed>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { consistency: cache.consistency.clone(), cache, feed, metrics })
+        Arc::new(Self { consistency: cache.consistency.clone(), cache, feed, metrics, results: Results::default() })
     }
 
     /// Counts what a purge would remove.
@@ -42,11 +46,13 @@ impl LocalPurger {
         self.blocking(issue, (scope, soft)).await
     }
 
-    /// Carries out a purge of a peer, unless it was carried out before.
+    /// Carries out a purge of a peer, unless it was carried out before: by an earlier call whose answer was lost, or
+    /// because this coordinator has asked that peer meanwhile. What it removed then is what it has removed.
     pub(super) async fn apply(self: &Arc<Self>, purge: Purge) -> Result<Purged, Gap> {
         let apply = |local: &Self, purge: &Purge| {
-            let purged = execute::apply(&local.cache, purge)?;
-            Ok(purged.inspect(|purged| local.report(purge, *purged)).unwrap_or_default())
+            let purged = execute::apply(&local.cache, purge, |purge, purged| local.results.record(purge, purged))?;
+            let purged = purged.inspect(|purged| local.report(purge, *purged));
+            Ok(purged.or_else(|| local.results.of(purge)).unwrap_or_default())
         };
         self.blocking(apply, purge).await
     }
@@ -55,10 +61,15 @@ impl LocalPurger {
     pub(super) async fn catch_up(self: &Arc<Self>, peer: &str, response: CatchUpResponse) -> bool {
         // Nothing to do, as nearly always: not worth another thread.
         if response.purges.is_empty() && !response.truncated {
-            return execute::catch_up(&self.cache, &response, |_, _| {}) == CaughtUp::Current;
+            return execute::catch_up(&self.cache, &response, |_, _| {}, |_, _| {}) == CaughtUp::Current;
         }
         let take = |local: &Self, (peer, response): &(String, CatchUpResponse)| {
-            let caught_up = execute::catch_up(&local.cache, response, |purge, purged| local.report(purge, purged));
+            let caught_up = execute::catch_up(
+                &local.cache,
+                response,
+                |purge, purged| local.results.record(purge, purged),
+                |purge, purged| local.report(purge, purged),
+            );
             if let CaughtUp::Flushed(purged) = caught_up {
                 // A coordinator that has just started has an empty store.
                 if purged.entries > 0 {

@@ -9,6 +9,7 @@ mod method;
 mod peer_sync;
 mod purger;
 mod request;
+mod results;
 #[cfg(test)]
 mod tests;
 mod unresponsive;

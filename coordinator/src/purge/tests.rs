@@ -1,7 +1,7 @@
 //! A purge whose client hangs up, and one that meets members that are unknown here.
 
 use crate::{
-    cache::state::Cache,
+    cache::{response::tests::entry, state::Cache},
     cluster::{
         gossip::{Digest, Identity, List},
         gossiper::Gossiper,
@@ -10,14 +10,17 @@ use crate::{
     config::{seeds::SeedConfig, tokens::Tokens},
     consistency::messages::{CatchUpRequest, CatchUpResponse},
     feed::Feed,
-    purge::{PeerSync, PurgeReport, PurgeRequest, Purger},
+    purge::{PeerSync, PurgeCall, PurgeReport, PurgeRequest, Purger},
 };
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use meshcache_protocol::{Peer, paths, purge::Scope};
+use meshcache_protocol::{
+    Key, Peer, paths,
+    purge::{Purge, Scope},
+};
 use parking_lot::Mutex;
 use serde_json::json;
 use std::{
@@ -57,6 +60,25 @@ async fn is_announced_without_its_client(go: std::sync::mpsc::Sender<()>) {
     while metrics.purges.get() == 0 {
         assert!(tokio::time::Instant::now() < end, "it was carried out and not announced");
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_purge_that_was_heard_of_before_its_call_came_is_reported_with_what_it_removed() {
+    let cache = crate::cache::request::tests::cache(json!({}));
+    let metrics = cache.metrics.clone();
+    let feed = Feed::new(cache.clone(), metrics.clone(), "meshcache", "a");
+    let purger = Purger::new(cache.clone(), feed, metrics, Tokens::open(None).unwrap());
+    let load = cache.store.begin(Key::from_bytes(vec![1]), Arc::default());
+    let served = cache.group_table().named("g").unwrap().clone();
+    assert!(cache.store.put(&served.quota, &load, Arc::new(entry(&[], b"abc")), cache.clock.now()));
+    let purge = Purge { source: "b.1".into(), n: 1, scope: everything().scope, soft: false };
+    let position = serde_json::from_value(json!("b.1:1")).unwrap();
+    let answer = CatchUpResponse { position, purges: vec![purge.clone()], ..CatchUpResponse::default() };
+    assert!(purger.local.catch_up("b", answer).await);
+    for call in ["the first", "one whose answer before was lost"] {
+        let report = purger.receive(PurgeCall::Purge(purge.clone())).await.unwrap();
+        assert!(report.entries == 1 && report.bytes > 3, "{call}: {report:?}");
     }
 }
 

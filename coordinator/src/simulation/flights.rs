@@ -32,7 +32,7 @@ impl World {
         let now = cache.clock.now();
         let entry = cache.store.get(&rules.named("g")?.quota, &self.keys[key], now, |_| true)?;
         Some((
-            std::str::from_utf8(&entry.body).ok()?.split_once(' ')?.1.parse().ok()?,
+            std::str::from_utf8(entry.body_bytes()).ok()?.split_once(' ')?.1.parse().ok()?,
             entry.stored.age(entry.resident(now)),
         ))
     }

@@ -88,7 +88,7 @@ impl World {
                 let caught = if self.ignores_purges {
                     CaughtUp::Current
                 } else {
-                    execute::catch_up(&cache, &answer, |purge, _| carried.push(purge.scope.clone()))
+                    execute::catch_up(&cache, &answer, |_, _| {}, |purge, _| carried.push(purge.scope.clone()))
                 };
                 carried.iter().for_each(|scope| self.publish_purge(at, scope));
                 if caught == CaughtUp::Behind {
@@ -185,7 +185,7 @@ impl World {
             other,
             300,
             move |world, responder: Responder<bool>| {
-                let done = match execute::apply(&world.nodes[other].cache, &heard) {
+                let done = match execute::apply(&world.nodes[other].cache, &heard, |_, _| {}) {
                     Ok(Some(_)) => {
                         world.publish_purge(other, &heard.scope);
                         true

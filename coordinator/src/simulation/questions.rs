@@ -185,7 +185,7 @@ impl World {
         let cache = &self.nodes[at].cache;
         let rules = cache.group_table();
         let copy = cache.store.get_hot(&rules.named("g")?.quota, &self.keys[key], cache.clock.now(), |_| true)?;
-        Some(copy.body.to_vec())
+        Some(copy.body_bytes().to_vec())
     }
 
     /// Keeps another node's response as a hot copy.

@@ -18,14 +18,11 @@ pub(crate) const fn size_class(bytes: usize) -> u64 {
 /// The bytes that `Bytes` allocates beside its buffer once it is shared.
 pub(crate) const SHARED: u64 = 32;
 
-/// Returns the bytes of a hash table (hashbrown) that has held this many slots: a power of two of buckets, at most
-/// seven eighths full.
-pub(crate) const fn table_size(held: usize, slot: usize) -> u64 {
-    if held == 0 {
-        return 0;
-    }
-    let buckets = if held < 4 { 4 } else { (held * 8).div_ceil(7).next_power_of_two() };
-    size_class(buckets * (slot + 1) + 16)
+/// Returns by how many items a full vector grows: an eighth, where it would double by itself, and what its allocation has
+/// room for besides.
+pub(crate) const fn room_for_more(len: usize, each: usize) -> usize {
+    let least = len.saturating_add(len / 8).saturating_add(8).saturating_mul(each);
+    (size_class(least) as usize / each).saturating_sub(len)
 }
 
 #[cfg(test)]
@@ -54,9 +51,11 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_never_more_than_seven_eighths_full() {
-        for held in [1, 3, 4, 7, 8, 14, 15, 28, 29, 100_000] {
-            assert!(table_size(held, 16) >= held as u64 * 8 / 7 * 17, "{held}");
+    fn a_vector_grows_by_an_eighth_at_least_and_fills_its_allocation() {
+        for (len, each) in [(0, 40), (8, 8), (1000, 40), (100_000, 8)] {
+            let grown = len + room_for_more(len, each);
+            assert!(grown >= len + len / 8 + 8 && grown <= len * 3 / 2 + 16, "{len}: {grown}");
+            assert!(size_class((grown + 1) * each) > size_class(grown * each), "{len}: {grown}");
         }
     }
 }

@@ -1,30 +1,32 @@
 //! One stored response: its head and body as they are served, and what decides about them.
 
-use crate::store::alloc_size::{SHARED, size_class};
+use crate::store::{
+    alloc_size::size_class,
+    block::{self, BlockHead},
+    exact_bytes::{exact_size, size_of_vec},
+    head::{ARC, Head, Lines},
+};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use meshcache_protocol::{
-    Field, Request, Response,
+    Field, Key, Request, Response,
     freshness::{ContentRange, Selecting, Stored, covers},
     purge::Position,
 };
-use parking_lot::Mutex;
 use std::{ops::Deref, sync::Arc};
-
-/// The counters of an `Arc`.
-const ARC: usize = 2 * size_of::<usize>();
 
 /// A stored response.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     head: Arc<Head>,
-    /// The whole body.
-    pub(crate) body: Bytes,
+    /// What it does not share with others. Empty: it is not packed for the store, and has a head of its own.
+    block: Bytes,
+    /// The body, where it does not stand in the block.
+    apart: Option<Box<Bytes>>,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
     /// The purges that were carried out when its load began. They do not match it; later ones may.
     pub(crate) position: Arc<Position>,
-    bytes: u64,
 }
 
 impl Deref for Entry {
@@ -41,26 +43,6 @@ impl std::ops::DerefMut for Entry {
         Arc::make_mut(&mut self.head)
     }
 }
-
-/// The head of a stored response, and what decides about it. Its header values are slices of one buffer: a hit clones
-/// handles, no bytes. Values of a getter share one.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Head {
-    /// The status.
-    pub(crate) status: StatusCode,
-    /// The header fields that clients see.
-    pub(crate) fields: Box<[(HeaderName, HeaderValue)]>,
-    /// The fields with purge tags: for coordinators and purges, and for clients where the group does not strip them.
-    pub(crate) tags: Box<[(HeaderName, HeaderValue)]>,
-    /// The requests that it answers.
-    pub(crate) selecting: Selecting,
-    /// The input of freshness.
-    pub(crate) stored: Stored,
-}
-
-/// The head that the values of a getter's group share: the last one, which is mostly the next one's, too.
-#[derive(Debug, Default)]
-pub(crate) struct SharedHead(Mutex<Option<Arc<Head>>>);
 
 /// The parts of a new entry.
 #[derive(Debug)]
@@ -87,54 +69,121 @@ impl Entry {
     /// Prepares an entry, so that a hit has nothing left to compute.
     pub(crate) fn new(parts: Parts<'_>) -> Self {
         let Parts { status, fields, tags: tag_name, body, selecting, stored, arrived, position } = parts;
-        let values = Bytes::from(fields.iter().flat_map(|(_, value)| value).copied().collect::<Box<[u8]>>());
-        let (mut kept, mut tags, mut names, mut at) = (Vec::with_capacity(fields.len()), Vec::new(), 0, 0);
+        let (mut kept, mut tags) = (Vec::with_capacity(fields.len()), Vec::new());
         for (name, value) in &fields {
-            let range = at..at + value.len();
-            at = range.end;
             // hyper writes the body's length. Fields came out of a parsed head, so both conversions succeed.
-            if name == b"content-length" {
+            if name == b"content-length" || HeaderValue::from_bytes(value).is_err() {
                 continue;
             }
-            let (Ok(header), Ok(text)) =
-                (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(values.slice(range)))
-            else {
-                continue;
-            };
-            if !is_standard(&header) {
-                names += size_class(name.len()) + SHARED;
-            }
-            if name == tag_name.as_bytes() { tags.push((header, text)) } else { kept.push((header, text)) }
+            let Ok(header) = HeaderName::from_bytes(name) else { continue };
+            if name == tag_name.as_bytes() { &mut tags } else { &mut kept }.push((header, value.as_slice()));
         }
-        let (fields, tags) = (kept.into_boxed_slice(), tags.into_boxed_slice());
-        let head = Head { status, fields, tags, selecting, stored };
-        let values = if values.is_empty() { 0 } else { size_class(values.len()) + SHARED };
-        let bytes = names + values + head.own_bytes() + Self::bytes_beside_head(&body);
-        Self { head: Arc::new(head), body, arrived, position, bytes }
+        let count = kept.len();
+        kept.append(&mut tags);
+        let lines = Arc::new(Lines::new(kept, count));
+        let head = Head { status, lines, selecting, stored, key: Arc::default(), charge: None };
+        Self { head: Arc::new(head), block: Bytes::new(), apart: Some(Box::new(body)), arrived, position }
     }
 
-    /// Shares its head with the entries before it, where it has the same.
-    pub(crate) fn share_head(mut self, shared: &SharedHead) -> Self {
-        let mut last = shared.0.lock();
-        match last.as_ref().filter(|last| ***last == *self.head) {
-            Some(last) => {
-                self.head = last.clone();
-                self.bytes = Self::bytes_beside_head(&self.body);
-            }
-            None => *last = Some(self.head.clone()),
-        }
-        drop(last);
-        self
+    pub(super) fn packed(
+        head: Arc<Head>,
+        block: Bytes,
+        apart: Option<Box<Bytes>>,
+        arrived: u64,
+        position: Arc<Position>,
+    ) -> Self {
+        Self { head, block, apart, arrived, position }
     }
 
-    fn bytes_beside_head(body: &Bytes) -> u64 {
-        let body = if body.is_empty() { 0 } else { size_class(body.len()) + SHARED };
-        size_class(size_of::<Self>() + ARC) + body
-    }
-
-    /// Returns the bytes that it takes in memory, all its allocations included.
+    /// Returns the bytes that it takes in memory, all its allocations included, but for what it shares.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        let own = if self.block.is_empty() { self.lines.bytes() + self.head.own_bytes() } else { 0 };
+        let apart = self.apart.as_ref().map_or(0, |body| size_of_vec(body.len()) + size_of::<Bytes>() as u64);
+        size_class(size_of::<Self>() + ARC) + exact_size(self.block.len()) + apart + own
+    }
+
+    /// Returns a handle to the whole body.
+    pub(crate) fn body(&self) -> Bytes {
+        match &self.apart {
+            Some(body) => (**body).clone(),
+            None => self.block.slice_ref(self.body_bytes()),
+        }
+    }
+
+    /// Returns the whole body.
+    pub(crate) fn body_bytes(&self) -> &[u8] {
+        match &self.apart {
+            Some(body) => body,
+            None => BlockHead::body(&self.block).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the header fields that clients see.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+        self.handles(0..self.lines.fields)
+    }
+
+    /// Returns the fields with purge tags: for coordinators and purges, and for clients where the group does not strip
+    /// them.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+        self.handles(self.lines.fields..self.lines.all.len())
+    }
+
+    /// Returns how many fields and tags it has.
+    pub(crate) fn line_count(&self) -> usize {
+        self.lines.all.len()
+    }
+
+    fn handles(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+        self.own_lines().take(range.end).skip(range.start).map(|(name, shared, own)| {
+            let own = own.and_then(|own| HeaderValue::from_maybe_shared(self.block.slice_ref(own)).ok());
+            (name, own.unwrap_or_else(|| shared.clone()))
+        })
+    }
+
+    /// Returns its fields, and then its tags.
+    pub(crate) fn all_lines(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+        self.own_lines().map(|(name, shared, own)| (name, own.unwrap_or(shared.as_bytes())))
+    }
+
+    /// Returns each line: its name, the shared value, and the own one in its place.
+    fn own_lines(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue, Option<&[u8]>)> {
+        let BlockHead { mask, mut values, .. } = self.block_head();
+        self.lines.all.iter().enumerate().map(move |(at, (name, shared))| {
+            let is_own = mask.get(at / 8).is_some_and(|bits| bits & 1 << (at % 8) != 0);
+            let own = is_own.then(|| block::value(values)).flatten().map(|(value, rest)| {
+                values = rest;
+                value
+            });
+            (name, shared, own)
+        })
+    }
+
+    fn block_head(&self) -> BlockHead<'_> {
+        BlockHead::read(&self.block, self.lines.all.len()).map(|(head, _)| head).unwrap_or_default()
+    }
+
+    /// Returns whether it is stored under a key, given as bytes.
+    pub(super) fn has_key(&self, key: &[u8]) -> bool {
+        key.strip_prefix(&*self.head.key).is_some_and(|rest| self.block_head().tail.is(rest))
+    }
+
+    /// Returns the key that it is stored under.
+    pub(super) fn key(&self) -> Key {
+        let mut key = self.head.key.to_vec();
+        self.block_head().tail.write(&mut key);
+        Key::from_bytes(key)
+    }
+
+    /// Returns the input of freshness as it was on arrival.
+    pub(crate) fn stored_on_arrival(&self) -> Stored {
+        let initial_age = self.stored.initial_age.saturating_add(self.age_beside());
+        Stored { initial_age, ..self.stored.clone() }
+    }
+
+    /// Returns by how much it was older on arrival than its head says.
+    pub(super) fn age_beside(&self) -> u64 {
+        BlockHead::age(&self.block).unwrap_or(0)
     }
 
     /// Returns the range of bytes that it has, where it is a part.
@@ -159,16 +208,21 @@ impl Entry {
         self.selecting == other.selecting && (!self.is_part() || has_all())
     }
 
-    /// Returns how long it has been in the store.
+    /// Returns the time that counts for its freshness beside the age in [`Head::stored`]: in the store, and before.
     pub(crate) fn resident(&self, now: u64) -> u64 {
+        self.in_store(now).saturating_add(self.age_beside())
+    }
+
+    /// Returns how long it has been in the store.
+    pub(crate) fn in_store(&self, now: u64) -> u64 {
         now.saturating_sub(self.arrived)
     }
 
     /// Returns its purge tags.
     pub(crate) fn tag_words(&self) -> impl Iterator<Item = &[u8]> {
-        self.tags
-            .iter()
-            .flat_map(|(_, value)| value.as_bytes().split(|b| matches!(b, b' ' | b',' | b'\t')))
+        self.all_lines()
+            .skip(self.lines.fields)
+            .flat_map(|(_, value)| value.split(|b| matches!(b, b' ' | b',' | b'\t')))
             .filter(|word| !word.is_empty())
     }
 
@@ -183,8 +237,9 @@ impl Entry {
     /// Returns a copy for a coordinator that does not own its key: of use for `ttl` milliseconds at most, and only
     /// while it is fresh. `position`: the purges that its owner knew at least.
     pub(crate) fn hot_copy(&self, ttl: u64, position: Arc<Position>) -> Self {
+        let age = self.stored.initial_age.saturating_add(self.age_beside());
         let stored = Stored {
-            lifetime: self.stored.lifetime.min(self.stored.initial_age.saturating_add(ttl)),
+            lifetime: self.stored.lifetime.min(age.saturating_add(ttl)),
             while_revalidate: 0,
             if_error: 0,
             must_revalidate: true,
@@ -197,59 +252,18 @@ impl Entry {
 
     /// Returns a copy with another freshness, and so with a head of its own.
     fn with_stored(&self, stored: Stored) -> Self {
-        let head = Head { stored, ..(*self.head).clone() };
-        let bytes = self.bytes.max(head.own_bytes() + Self::bytes_beside_head(&self.body));
-        Self { head: Arc::new(head), bytes, ..self.clone() }
+        Self { head: Arc::new(Head { stored, ..(*self.head).clone() }), ..self.clone() }
     }
 
     /// Returns when it becomes useless.
     pub(crate) fn deadline(&self) -> u64 {
-        self.arrived.saturating_add(self.stored.retention())
-    }
-}
-
-impl Head {
-    fn own_bytes(&self) -> u64 {
-        let pair = size_of::<(HeaderName, HeaderValue)>();
-        size_class(size_of::<Self>() + ARC)
-            + size_class(self.fields.len() * pair)
-            + size_class(self.tags.len() * pair)
-            + self.selecting.bytes() as u64
+        let before = self.age_beside().min(self.stored.lifetime.saturating_sub(self.stored.initial_age));
+        self.arrived.saturating_add(self.stored.retention().saturating_sub(before))
     }
 }
 
 /// Calls `see` with the protocol's view of a stored response.
 pub(crate) fn with_fields<T>(entry: &Entry, see: impl FnOnce(Response<'_>) -> T) -> T {
-    let fields: Vec<Field<'_>> = entry
-        .fields
-        .iter()
-        .chain(&entry.tags)
-        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-        .collect();
+    let fields: Vec<Field<'_>> = entry.all_lines().map(|(name, value)| (name.as_str().as_bytes(), value)).collect();
     see(Response { status: entry.stored.status, fields: &fields })
-}
-
-/// Returns whether the `http` crate knows a name, so that it takes no memory of its own. A known name that is missing
-/// here only counts as too much.
-fn is_standard(name: &HeaderName) -> bool {
-    use http::header::*;
-    const KNOWN: [HeaderName; 16] = [
-        ACCEPT_RANGES,
-        AGE,
-        CACHE_CONTROL,
-        CONTENT_ENCODING,
-        CONTENT_LANGUAGE,
-        CONTENT_TYPE,
-        DATE,
-        ETAG,
-        EXPIRES,
-        LAST_MODIFIED,
-        LINK,
-        LOCATION,
-        SERVER,
-        STRICT_TRANSPORT_SECURITY,
-        VARY,
-        VIA,
-    ];
-    KNOWN.contains(name)
 }

@@ -3,7 +3,7 @@
 use crate::store::{
     SHARDS, Store,
     quota::{Quota, counters},
-    recency::{RankedKey, Recency},
+    recency::{Rank, Recency},
     table::Tables,
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -25,7 +25,7 @@ impl Store {
         &self,
         lacking: impl Fn() -> Option<Tables>,
         now: u64,
-        may_go: impl Fn(&RankedKey) -> bool,
+        may_go: impl Fn(&Rank) -> bool,
     ) -> bool {
         let mut misses = 0;
         while let Some(tables) = lacking() {

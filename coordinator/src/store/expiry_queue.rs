@@ -1,36 +1,26 @@
-//! When the keys of a shard become useless: a heap with one item for each live key, and a few obsolete ones.
+//! When the keys of a table become useless: a heap with one item for each live key, and a few obsolete ones.
 
-use crate::store::{alloc_size, table::TableId};
-use meshcache_protocol::Hash;
+use crate::store::alloc_size;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Milliseconds in one tick. Deadlines need not be finer, and a tick fits into 4 bytes for 136 years.
 const TICK: u64 = 1000;
 
-/// A key's deadline. 24 bytes.
+/// A key's deadline. 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Expiry {
     /// The tick at whose end the key expires.
     pub(super) tick: u32,
-    /// The table that the key is in.
-    pub(super) table: TableId,
-    // Two halves, because a u128 would align the whole to 16 bytes.
-    hash: [u64; 2],
+    /// The place of the key.
+    pub(super) at: u32,
 }
 
-impl Expiry {
-    pub(super) fn new(deadline: u64, table: TableId, hash: Hash) -> Self {
-        let tick = u32::try_from(deadline.div_ceil(TICK)).unwrap_or(u32::MAX);
-        Self { tick, table, hash: [hash.high(), hash.low()] }
-    }
-
-    pub(super) fn hash(&self) -> Hash {
-        let [high, low] = self.hash;
-        Hash((u128::from(high) << 64) | u128::from(low))
-    }
+/// Returns the tick of a deadline.
+pub(super) fn tick(deadline: u64) -> u32 {
+    u32::try_from(deadline.div_ceil(TICK)).unwrap_or(u32::MAX)
 }
 
-/// The deadlines of one shard.
+/// The deadlines of one table.
 #[derive(Debug, Default)]
 pub(super) struct ExpiryQueue(BinaryHeap<Reverse<Expiry>>);
 
@@ -38,6 +28,9 @@ impl ExpiryQueue {
     pub(super) fn push(&mut self, due: Expiry) {
         // What never expires is not awaited.
         if due.tick < u32::MAX {
+            if self.0.len() == self.0.capacity() {
+                self.0.reserve_exact(alloc_size::room_for_more(self.0.len(), size_of::<Expiry>()));
+            }
             self.0.push(Reverse(due));
         }
     }
@@ -51,11 +44,11 @@ impl ExpiryQueue {
         self.0.pop().map(|Reverse(due)| due)
     }
 
-    /// Drops obsolete items once they are more than the live ones, so that the queue never outgrows its keys.
+    /// Drops obsolete items once they are half as many as the live ones, so that the queue never outgrows its keys.
     pub(super) fn compact(&mut self, live: usize, is_live: impl Fn(&Expiry) -> bool) {
-        if self.0.len() > live.saturating_mul(2).saturating_add(64) {
+        if self.0.len() > live.saturating_add(live / 2).saturating_add(64) {
             self.0.retain(|Reverse(due)| is_live(due));
-            self.0.shrink_to(live.saturating_mul(2));
+            self.0.shrink_to(live.saturating_add(live / 2));
         }
     }
 

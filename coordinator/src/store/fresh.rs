@@ -3,6 +3,7 @@
 use crate::store::{
     Store,
     entry::Entry,
+    hot::sketched,
     protected_room,
     quota::Quota,
     shard::Shard,
@@ -23,7 +24,7 @@ impl Store {
         read: impl FnOnce(&Entry) -> T,
     ) -> Option<T> {
         if cache_type == CacheType::Hot {
-            self.uses.record(hash.0);
+            self.uses.record(sketched(hash.high()));
         }
         let room = protected_room(quota, cache_type);
         let found = self.shard(hash).lock().read_fresh(quota.table(cache_type), (hash, key), now, room, read);
@@ -46,12 +47,11 @@ impl Shard {
         read: impl FnOnce(&Entry) -> T,
     ) -> Option<T> {
         let slrus = self.slrus.get_mut(table.index())?;
-        let found = slrus.get(hash, room, |slot| {
-            let entry = slot.variants.first().filter(|entry| entry.stored.is_fresh(entry.resident(now)))?;
-            if slot.key.bytes() != key || !entry.selecting.is_empty() || entry.stored.always_validate {
+        let found = slrus.get(hash.high(), now, room, |variants| {
+            let entry = variants.first().filter(|entry| entry.stored.is_fresh(entry.resident(now)))?;
+            if !entry.has_key(key) || !entry.selecting.is_empty() || entry.stored.always_validate {
                 return None;
             }
-            slot.touched = now;
             Some(read(entry))
         })?;
         slrus.fresh_reads += 1;

@@ -5,7 +5,6 @@ use crate::store::{
     entry::Entry,
     purge_guard::PurgeGuard,
     quota::{HOT_FRACTION, Quota},
-    slot::Slot,
     table::{CacheType, Tables},
 };
 use meshcache_protocol::Key;
@@ -25,22 +24,23 @@ impl Store {
         now: u64,
         fits: impl Fn(&Entry) -> bool,
     ) -> Option<Arc<Entry>> {
-        self.uses.record(key.hash().0);
+        self.uses.record(sketched(key.hash().high()));
         self.get_of(CacheType::Hot, quota, key, now, fits)
     }
 
     /// Returns whether a key is asked for so often that a copy of its response is worth its place.
     pub(crate) fn is_hot(&self, key: &Key) -> bool {
-        self.uses.estimate(key.hash().0) >= OFTEN
+        self.uses.estimate(sketched(key.hash().high())) >= OFTEN
     }
 
     /// Stores a hot copy, unless a purge since the begin of its load matches it, or it would take the place of a copy
     /// that is asked for as often.
     pub(crate) fn put_hot(&self, quota: &Quota, load: &PurgeGuard, entry: Arc<Entry>, now: u64) -> bool {
-        let frequency = self.uses.estimate(load.key().hash().0);
+        let frequency = self.uses.estimate(sketched(load.key().hash().high()));
         let limit = self.limit / HOT_FRACTION;
         let own_limit = quota.limit_of(CacheType::Hot).min(limit);
-        let bytes = entry.bytes() + Slot::bare(load.key());
+        let entry = self.pack(quota, &entry, load.key());
+        let bytes = entry.bytes();
         if bytes > own_limit / LARGEST_FRACTION {
             return false;
         }
@@ -50,7 +50,7 @@ impl Store {
             (own || any).then_some(Tables { quota: own.then_some(quota.id), cache_type: Some(CacheType::Hot) })
         };
         self.loads.store_unless_purged(load, &entry.clone(), || {
-            let fits = self.evict_while(lacking, now, |key| self.uses.estimate(key.hash.0) < frequency)
+            let fits = self.evict_while(lacking, now, |key| self.uses.estimate(sketched(key.place)) < frequency)
                 && self.make_room(quota, bytes, now, None);
             if fits {
                 self.insert(CacheType::Hot, quota, load.key(), entry, now, None);
@@ -63,4 +63,10 @@ impl Store {
     fn hot_used(&self) -> u64 {
         self.quotas.read().iter().map(|quota| quota.counters(CacheType::Hot).used.load(Relaxed)).sum()
     }
+}
+
+/// Spreads the half of a hash by which a key is placed over all bits that the sketch of uses takes.
+pub(super) const fn sketched(place: u64) -> u128 {
+    let mixed = (place ^ (place >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (place as u128) << 64 | (mixed ^ (mixed >> 32)) as u128
 }

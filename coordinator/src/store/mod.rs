@@ -3,10 +3,15 @@
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
 mod alloc_size;
+mod arena;
+mod block;
 mod entry;
 mod eviction;
+mod exact_bytes;
 mod expiry_queue;
 mod fresh;
+mod head;
+mod heads;
 mod hot;
 mod purge;
 mod purge_action;
@@ -25,7 +30,7 @@ mod tests;
 mod tombstones;
 pub mod usage;
 
-pub(crate) use entry::{Entry, Parts, SharedHead, with_fields};
+pub(crate) use entry::{Entry, Parts, with_fields};
 pub(crate) use purge_action::PurgeAction;
 pub(crate) use purge_guard::PurgeGuard;
 pub(crate) use purge_index::IndexTerm;
@@ -42,7 +47,7 @@ use meshcache_protocol::{
 };
 use parking_lot::{Mutex, RwLock};
 use purge_guard::LoadsInFlight;
-use quota::{Counters, counters};
+use quota::{Counters, counters, protected_room};
 use shard::{Shard, SlotChange};
 use slot::Slot;
 use std::sync::{
@@ -57,8 +62,6 @@ use tombstones::Tombstones;
 
 /// Locks: enough that cores seldom meet at one.
 const SHARDS: usize = 16;
-/// The part of a quota, percent, for keys that were used twice. A scan does not evict them.
-const PROTECTED_PERCENT: u64 = 80;
 /// Keys that expire under one lock before others have their turn.
 const EXPIRY_BATCH: usize = 256;
 
@@ -71,7 +74,7 @@ const SKETCH_WINDOW: usize = 16_384;
 pub(crate) struct Store {
     shards: Box<[Mutex<Shard>]>,
     limit: u64,
-    used: AtomicI64,
+    used: Arc<AtomicI64>,
     quotas: RwLock<Vec<Arc<Quota>>>,
     next_shard: AtomicUsize,
     loads: Arc<LoadsInFlight>,
@@ -87,7 +90,7 @@ impl Store {
         Self {
             shards,
             limit,
-            used: AtomicI64::new(0),
+            used: Arc::default(),
             quotas: RwLock::default(),
             next_shard: AtomicUsize::new(0),
             loads: Arc::default(),
@@ -179,14 +182,14 @@ impl Store {
 
     /// Returns the entries of a key, if it is still there and useful.
     pub(crate) fn entries_of(&self, ranked: &RankedKey, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
-        self.entries_under(ranked.table, ranked.hash, now)
+        self.entries_under(ranked.rank.table, ranked.hash, now)
     }
 
     fn entries_under(&self, table: TableId, hash: Hash, now: u64) -> Option<(Key, Vec<Arc<Entry>>, Recency)> {
         let shard = self.shard(hash).lock();
-        let (slot, warm) = shard.peek(table, hash)?;
-        let entries: Vec<_> = slot.variants.iter().filter(|entry| entry.deadline() > now).cloned().collect();
-        (!entries.is_empty()).then(|| (slot.key.clone(), entries, Recency { warm, touched: slot.touched }))
+        let (variants, used) = shard.peek(table, hash.high())?;
+        let entries: Vec<_> = variants.iter().filter(|entry| entry.deadline() > now).cloned().collect();
+        Some((entries.first()?.key(), entries, used))
     }
 
     /// Stores the response of a load, unless a purge since its begin matches it, or it does not fit.
@@ -224,7 +227,8 @@ impl Store {
         let mut shard = self.shard(key.hash()).lock();
         let changed = shard.put(quota.table(cache_type), key, entry, now, used);
         // It is newer than a copy of another coordinator's.
-        let copy = (cache_type == CacheType::Main).then(|| shard.remove(quota.table(CacheType::Hot), key.hash()));
+        let copy =
+            (cache_type == CacheType::Main).then(|| shard.remove(quota.table(CacheType::Hot), key.hash().high()));
         let overhead = shard.take_overhead_change();
         drop(shard);
         self.used.fetch_add(overhead, AcqRel);
@@ -239,7 +243,7 @@ impl Store {
         self.add_tombstone(key, now);
         self.loads.mark_purged(|loading| if loading.hash() == key { KeyMatch::Yes } else { KeyMatch::No });
         let remove = |cache_type| {
-            let slot = self.shard(key).lock().remove(quota.table(cache_type), key);
+            let slot = self.shard(key).lock().remove(quota.table(cache_type), key.high());
             slot.map_or_else(Purged::default, |slot| self.record_freed(quota.counters(cache_type), &slot))
         };
         remove(CacheType::Hot);
@@ -337,9 +341,4 @@ impl Store {
         counters.items.fetch_add(changed.items as u64, Relaxed);
         self.used.fetch_add(changed.bytes, AcqRel);
     }
-}
-
-/// Returns the bytes of a quota that each shard protects.
-fn protected_room(quota: &Quota, cache_type: CacheType) -> u64 {
-    quota.limit_of(cache_type) / 100 * PROTECTED_PERCENT / SHARDS as u64
 }

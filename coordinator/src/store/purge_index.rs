@@ -1,24 +1,24 @@
-//! An index for purges, which find keys by path and by tag without a look at all of them.
+//! An index for purges, which find keys by path and by tag without a look at all of them. The first such purge makes it.
 
-use crate::store::slot::Slot;
+use crate::store::entry::Entry;
 use meshcache_protocol::{Hash, Key};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A hashed tag or path. Two may have the same hash, so a key that is found still has to be matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct IndexTerm(u64);
+pub(crate) struct IndexTerm(u32);
 
 impl IndexTerm {
     /// Returns the term of a tag.
     pub(crate) fn tag(word: &[u8]) -> Self {
-        Self(Hash::of(word).low())
+        Self(Hash::of(word).low() as u32)
     }
 
     /// Returns the term of a path.
     pub(crate) fn path(path: &str) -> Self {
         // The other half of the hash: a path is no tag.
-        Self(Hash::of(path.as_bytes()).high())
+        Self(Hash::of(path.as_bytes()).high() as u32)
     }
 
     fn of_path(key: &Key) -> Option<Self> {
@@ -26,47 +26,40 @@ impl IndexTerm {
     }
 }
 
-/// The bytes of each pair: a node of the tree has 11 of 24 bytes and a head and is two thirds full on average, plus the
+/// The bytes of each pair: a node of the tree has 11 of 8 bytes and a head and is two thirds full on average, plus the
 /// nodes above.
-const BYTES_EACH: u64 = 50;
+const BYTES_EACH: u64 = 18;
 
-/// The keys of each term, of one group in one shard. One tree, since most paths have one key and many tags have few.
+/// The places of each term's keys, of one group in one shard. One tree, since most paths have one key and many tags have
+/// few.
 #[derive(Default)]
-pub(super) struct PurgeIndex(BTreeSet<(IndexTerm, u64, u64)>);
+pub(super) struct PurgeIndex(BTreeSet<(IndexTerm, u32)>);
 
-/// The terms of a slot's tags: mostly none.
+/// The terms of a key's path and of its variants' tags: mostly one.
 pub(super) type Terms = SmallVec<[IndexTerm; 8]>;
 
 impl PurgeIndex {
-    /// Adds a slot.
-    pub(super) fn add(&mut self, hash: Hash, slot: &Slot) {
-        for term in IndexTerm::of_path(&slot.key).into_iter().chain(tag_terms(slot)) {
-            self.0.insert(pair(term, hash));
-        }
+    /// Makes an index of these keys.
+    pub(super) fn of<'v>(keys: impl Iterator<Item = (u32, &'v [Arc<Entry>])>) -> Self {
+        // A tree of all at once is quick to make, and its nodes are full.
+        let pairs: Vec<_> =
+            keys.flat_map(|(at, variants)| terms(variants).into_iter().map(move |term| (term, at))).collect();
+        Self(pairs.into_iter().collect())
     }
 
-    /// Removes a slot.
-    pub(super) fn remove(&mut self, hash: Hash, slot: &Slot) {
-        for term in IndexTerm::of_path(&slot.key).into_iter().chain(tag_terms(slot)) {
-            self.0.remove(&pair(term, hash));
-        }
-    }
-
-    /// Replaces the tags of a slot.
-    pub(super) fn change(&mut self, hash: Hash, before: &Terms, after: &Terms) {
+    /// Replaces the terms of a key.
+    pub(super) fn change(&mut self, at: u32, before: &Terms, after: &Terms) {
         before.iter().filter(|term| !after.contains(term)).for_each(|term| {
-            self.0.remove(&pair(*term, hash));
+            self.0.remove(&(*term, at));
         });
         after.iter().filter(|term| !before.contains(term)).for_each(|term| {
-            self.0.insert(pair(*term, hash));
+            self.0.insert((*term, at));
         });
     }
 
-    /// Returns the keys of a term.
-    pub(super) fn find(&self, term: IndexTerm) -> impl Iterator<Item = Hash> {
-        self.0
-            .range((term, 0, 0)..=(term, u64::MAX, u64::MAX))
-            .map(|(_, high, low)| Hash((u128::from(*high) << 64) | u128::from(*low)))
+    /// Returns the places of a term's keys.
+    pub(super) fn find(&self, term: IndexTerm) -> impl Iterator<Item = u32> {
+        self.0.range((term, 0)..=(term, u32::MAX)).map(|(_, at)| *at)
     }
 
     /// Returns the bytes that it takes.
@@ -75,16 +68,14 @@ impl PurgeIndex {
     }
 }
 
-fn pair(term: IndexTerm, hash: Hash) -> (IndexTerm, u64, u64) {
-    (term, hash.high(), hash.low())
-}
-
-/// Returns the terms of the tags of all variants.
-pub(super) fn tag_terms(slot: &Slot) -> Terms {
-    let mut tags: Terms = slot.variants.iter().flat_map(|entry| entry.tag_words()).map(IndexTerm::tag).collect();
-    if tags.len() > 1 {
-        tags.sort_unstable();
-        tags.dedup();
+/// Returns the terms of a key with these variants.
+pub(super) fn terms(variants: &[Arc<Entry>]) -> Terms {
+    let path = variants.first().and_then(|entry| IndexTerm::of_path(&entry.key()));
+    let tags = variants.iter().flat_map(|entry| entry.tag_words()).map(IndexTerm::tag);
+    let mut terms: Terms = path.into_iter().chain(tags).collect();
+    if terms.len() > 1 {
+        terms.sort_unstable();
+        terms.dedup();
     }
-    tags
+    terms
 }

@@ -1,6 +1,11 @@
 //! One group's quota of the store: its limit, its bytes and its counters.
 
-use crate::store::table::{CacheType, TableId};
+use crate::store::{
+    SHARDS,
+    heads::Heads,
+    table::{CacheType, TableId},
+};
+use parking_lot::Mutex;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -8,6 +13,9 @@ use std::sync::{
 
 /// The part of a quota, and of the store, that hot copies may take: one of so many, as in groupcache.
 pub(super) const HOT_FRACTION: u64 = 8;
+
+/// The part of a quota, percent, for keys that were used twice. A scan does not evict them.
+const PROTECTED_PERCENT: u64 = 80;
 
 /// One group's quota.
 #[derive(Debug)]
@@ -19,6 +27,8 @@ pub(crate) struct Quota {
     limit: AtomicU64,
     main: Counters,
     hot: Counters,
+    /// What the heads of its entries have in common.
+    pub(super) heads: Mutex<Heads>,
 }
 
 /// The bytes of a table in all shards, and what became of its entries.
@@ -34,8 +44,8 @@ pub(super) struct Counters {
 
 impl Quota {
     pub(super) fn new(id: u32, name: &str, limit: u64) -> Self {
-        let (main, hot) = Default::default();
-        Self { id, name: name.to_owned(), limit: AtomicU64::new(limit), main, hot }
+        let (main, hot, heads) = Default::default();
+        Self { id, name: name.to_owned(), limit: AtomicU64::new(limit), main, hot, heads }
     }
 
     /// Returns the bytes that the group may take, hot copies included.
@@ -75,4 +85,9 @@ impl Quota {
 /// Returns the counters of a table.
 pub(super) fn counters(quotas: &[Arc<Quota>], table: TableId) -> Option<&Counters> {
     quotas.get(table.quota() as usize).map(|quota| quota.counters(table.cache_type()))
+}
+
+/// Returns the bytes of a quota that each shard protects.
+pub(super) fn protected_room(quota: &Quota, cache_type: CacheType) -> u64 {
+    quota.limit_of(cache_type) / 100 * PROTECTED_PERCENT / SHARDS as u64
 }

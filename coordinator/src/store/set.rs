@@ -1,6 +1,6 @@
 //! Values that a program sets: they take the place of what is being loaded.
 
-use crate::store::{Entry, PurgeGuard, Quota, Recency, Store, slot::Slot, table::CacheType};
+use crate::store::{Entry, PurgeGuard, Quota, Recency, Store, table::CacheType};
 use meshcache_protocol::Key;
 use std::sync::Arc;
 
@@ -21,11 +21,17 @@ impl Store {
         now: u64,
         used: Option<Recency>,
     ) -> bool {
-        let bytes = entry.bytes() + Slot::bare(key);
+        let entry = self.pack(quota, &entry, key);
+        let bytes = entry.bytes();
         if bytes > quota.limit() || !self.make_room(quota, bytes, now, used) {
             return false;
         }
         self.insert(CacheType::Main, quota, key, entry, now, used);
         true
+    }
+
+    /// Packs an entry as it is stored.
+    pub(super) fn pack(&self, quota: &Quota, entry: &Entry, key: &Key) -> Arc<Entry> {
+        Arc::new(quota.heads.lock().pack(entry, key, &self.used))
     }
 }

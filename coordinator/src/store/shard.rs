@@ -1,17 +1,17 @@
 //! A part of the store under one lock: the keys of every group, and when they expire.
 
 use crate::store::{
+    arena::Node,
     entry::Entry,
-    expiry_queue::{Expiry, ExpiryQueue},
     purge_action::PurgeAction,
     purge_index::IndexTerm,
-    recency::{RankedKey, Recency},
-    slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants},
+    recency::{Rank, RankedKey, Recency},
+    slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants, bytes_of},
     slru::Slru,
     table::{CacheType, TableId, Tables},
     usage::Purged,
 };
-use meshcache_protocol::{Hash, Key};
+use meshcache_protocol::Key;
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -19,8 +19,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Shard {
     pub(super) slrus: Vec<Slru>,
-    expiry: ExpiryQueue,
-    /// The bytes of tables and queue when [`Shard::overhead_change`] was last called.
+    /// The bytes of tables when [`Shard::overhead_change`] was last called.
     reported_overhead: u64,
 }
 
@@ -35,9 +34,9 @@ pub(super) struct SlotChange {
 }
 
 impl SlotChange {
-    /// Compares a slot with its measure before. A slot without variants is about to be removed.
-    fn of(before: (i64, i64), slot: &Slot, gone: Variants) -> Self {
-        let after = if slot.variants.is_empty() { (0, 0) } else { measure(slot) };
+    /// Compares variants with their measure before.
+    fn of(before: (i64, i64), after: &[Arc<Entry>], gone: Variants) -> Self {
+        let after = measure(after);
         Self { bytes: after.0 - before.0, items: after.1 - before.1, _gone: gone.into_vec() }
     }
 }
@@ -52,31 +51,28 @@ impl Shard {
         room: u64,
         fits: impl Fn(&Entry) -> bool,
     ) -> Option<Arc<Entry>> {
-        self.slrus.get_mut(table.index())?.get(key.hash(), room, |slot| {
-            if slot.key != *key {
-                return None;
-            }
-            slot.touched = now;
-            slot.variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned()
-        })
+        let find = |variants: &[Arc<Entry>]| {
+            has_key(variants, key.bytes())
+                .then(|| variants.iter().find(|entry| entry.deadline() > now && fits(entry)).cloned())
+        };
+        self.slrus.get_mut(table.index())?.get(key.hash().high(), now, room, find).flatten()
     }
 
-    /// Returns the slot of a key and whether it was used more than once, without counting this as a use.
-    pub(super) fn peek(&self, table: TableId, hash: Hash) -> Option<(&Slot, bool)> {
+    /// Returns the variants of a key and how it was used, without counting this as a use.
+    pub(super) fn peek(&self, table: TableId, hash: u64) -> Option<(&[Arc<Entry>], Recency)> {
         let slrus = self.slrus.get(table.index())?;
-        slrus.peek(hash).map(|slot| (slot, slrus.is_warm(hash)))
+        let recency = |node: &Node| Recency { warm: slrus.is_warm(hash), touched: node.touched };
+        slrus.peek(hash).map(|(node, variants)| (variants, recency(node)))
     }
 
     /// Returns every key that is no hot copy, in no order.
     pub(super) fn ranked_keys(&self) -> impl Iterator<Item = RankedKey> {
         let of = |(slrus, table): (&'_ Slru, TableId)| {
-            let ranked = move |(hash, slot, warm): (&Hash, &Slot, bool)| RankedKey {
-                warm,
-                touched: slot.touched,
-                table,
-                hash: *hash,
+            let ranked = move |(node, variants, warm): (&Node, &[Arc<Entry>], bool)| {
+                let rank = Rank { warm, touched: node.touched, table, place: node.hash };
+                Some(RankedKey { rank, hash: variants.first()?.key().hash() })
             };
-            slrus.iter_warm().map(ranked).collect::<Vec<_>>()
+            slrus.iter().filter_map(ranked).collect::<Vec<_>>()
         };
         let main = |(_, table): &(&Slru, TableId)| table.cache_type() == CacheType::Main;
         self.slrus.iter().zip(TableId::all()).filter(main).flat_map(of)
@@ -96,21 +92,20 @@ impl Shard {
         if self.slrus.len() <= at {
             self.slrus.resize_with(at + 1, Slru::default);
         }
-        let hash = key.hash();
+        let hash = key.hash().high();
         let mut gone = Vec::new();
         let Some(slrus) = self.slrus.get_mut(at) else { return SlotChange::default() };
         let mut before = (0, 0);
         // Another key with the same hash: the newer one replaces it.
-        if slrus.peek(hash).is_some_and(|slot| slot.key != *key)
+        if slrus.peek(hash).is_some_and(|(_, variants)| !has_key(variants, key.bytes()))
             && let Some(slot) = slrus.remove(hash)
         {
-            before = measure(&slot);
+            before = measure(&slot.variants);
             gone.extend(slot.variants);
         }
-        let expiry = &mut self.expiry;
         let mut entry = Some(entry);
         let after = slrus.change(hash, |slot| {
-            before = measure(slot);
+            before = measure(&slot.variants);
             slot.touched = used.map_or(now, |(used, _)| used.touched.max(slot.touched));
             if let Some(entry) = entry.take() {
                 let mut parts = 0;
@@ -127,24 +122,12 @@ impl Shard {
                 slot.variants.insert(0, entry);
                 gone.extend(slot.variants.drain(MAX_VARIANTS.min(slot.variants.len())..));
             }
-            let due = Expiry::new(slot.deadline(), table, hash);
-            if due.tick < slot.tick {
-                slot.tick = due.tick;
-                expiry.push(due);
-            }
-            measure(slot)
+            measure(&slot.variants)
         });
         let after = after.unwrap_or_else(|| {
-            let mut slot = Slot {
-                key: key.clone(),
-                variants: entry.take().map_or_else(Default::default, |entry| smallvec![entry]),
-                touched: used.map_or(now, |(used, _)| used.touched),
-                tick: 0,
-            };
-            let due = Expiry::new(slot.deadline(), table, hash);
-            slot.tick = due.tick;
-            expiry.push(due);
-            let after = measure(&slot);
+            let variants: Variants = entry.take().map_or_else(Default::default, |entry| smallvec![entry]);
+            let after = measure(&variants);
+            let slot = Slot { variants, touched: used.map_or(now, |(used, _)| used.touched) };
             match used {
                 Some((used, room)) => slrus.insert_used(hash, slot, used.warm, room),
                 None => slrus.insert(hash, slot),
@@ -157,16 +140,16 @@ impl Shard {
 
     /// Takes out the next key to evict from these tables: on probation before protected, then the least recently used.
     /// Nothing if that one may not go.
-    pub(super) fn evict(&mut self, tables: Tables, may_go: impl FnOnce(&RankedKey) -> bool) -> Option<(TableId, Slot)> {
+    pub(super) fn evict(&mut self, tables: Tables, may_go: impl FnOnce(&Rank) -> bool) -> Option<(TableId, Slot)> {
         let candidates = self.slrus.iter().zip(TableId::all()).filter(|(_, table)| tables.has(*table));
-        let RankedKey { table, hash, .. } = candidates
+        let Rank { table, place, .. } = candidates
             .filter_map(|(slrus, table)| {
-                let (hash, (warm, touched)) = slrus.first_out()?;
-                Some(RankedKey { warm, touched, table, hash })
+                let (place, (warm, touched)) = slrus.first_out()?;
+                Some(Rank { warm, touched, table, place })
             })
             .min()
             .filter(may_go)?;
-        let slot = self.slrus.get_mut(table.index())?.remove(hash)?;
+        let slot = self.slrus.get_mut(table.index())?.remove(place)?;
         Some((table, slot))
     }
 
@@ -174,30 +157,22 @@ impl Shard {
     /// are queued again.
     pub(super) fn expire(&mut self, now: u64, most: usize) -> (usize, Vec<(TableId, SlotChange)>) {
         let (mut seen, mut changes) = (0, Vec::new());
-        while seen < most
-            && let Some(due) = self.expiry.pop(now)
-        {
-            seen += 1;
-            let Some(slrus) = self.slrus.get_mut(due.table.index()).filter(|slrus| slrus.has(&due)) else {
-                continue;
-            };
-            let hash = due.hash();
-            let change = slrus.change(hash, |slot| {
-                let before = measure(slot);
-                let (gone, kept): (Variants, Variants) =
-                    slot.variants.drain(..).partition(|entry| entry.deadline() <= now);
-                slot.variants = kept;
-                let again = Expiry::new(slot.deadline(), due.table, hash);
-                slot.tick = again.tick;
-                (SlotChange::of(before, slot, gone), again)
-            });
-            let Some((change, again)) = change else { continue };
-            if again.tick == 0 {
-                slrus.remove(hash);
-            } else {
-                self.expiry.push(again);
+        for (slrus, table) in self.slrus.iter_mut().zip(TableId::all()) {
+            while seen < most
+                && let Some(due) = slrus.pop_due(now)
+            {
+                seen += 1;
+                let change = due.and_then(|hash| {
+                    slrus.change(hash, |slot| {
+                        let before = measure(&slot.variants);
+                        let (gone, kept): (Variants, Variants) =
+                            slot.variants.drain(..).partition(|entry| entry.deadline() <= now);
+                        slot.variants = kept;
+                        SlotChange::of(before, &slot.variants, gone)
+                    })
+                });
+                changes.extend(change.map(|change| (table, change)));
             }
-            changes.push((due.table, change));
         }
         if seen > 0 {
             self.compact();
@@ -206,12 +181,12 @@ impl Shard {
     }
 
     /// Returns the keys of these tables where a purge has to look: with one of these terms, or all.
-    pub(super) fn candidates(&self, tables: Tables, terms: Option<&[IndexTerm]>) -> Vec<(TableId, Hash)> {
+    pub(super) fn candidates(&mut self, tables: Tables, terms: Option<&[IndexTerm]>) -> Vec<(TableId, u64)> {
         let mut found = Vec::new();
-        for (slrus, table) in self.slrus.iter().zip(TableId::all()).filter(|(_, table)| tables.has(*table)) {
+        for (slrus, table) in self.slrus.iter_mut().zip(TableId::all()).filter(|(_, table)| tables.has(*table)) {
             match terms {
-                None => found.extend(slrus.iter().map(|(hash, _)| (table, *hash))),
-                Some(terms) => found.extend(terms.iter().flat_map(|term| slrus.find(*term)).map(|hash| (table, hash))),
+                None => found.extend(slrus.iter().map(|(node, ..)| (table, node.hash))),
+                Some(terms) => terms.iter().for_each(|term| found.extend(slrus.find_by(*term).map(|at| (table, at)))),
             }
         }
         found.sort_unstable();
@@ -222,31 +197,30 @@ impl Shard {
     /// Applies `action` to those of these keys that `is` selects.
     pub(super) fn purge(
         &mut self,
-        candidates: &[(TableId, Hash)],
+        candidates: &[(TableId, u64)],
         action: PurgeAction,
         is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
     ) -> (Purged, Vec<(TableId, SlotChange)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
-        let expiry = &mut self.expiry;
-        for (table, hash) in candidates.iter().copied() {
-            if let Some(slrus) = self.slrus.get_mut(table.index()) {
-                let meant = slrus.peek(hash).filter(|slot| is(&slot.key, &slot.variants));
-                let Some((bytes, items)) = meant.map(measure) else { continue };
-                // Whether there is a hot copy depends on who was asked: only what it is a copy of counts.
-                if table.cache_type() == CacheType::Main {
-                    purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
-                }
-                let changed = match action {
-                    PurgeAction::Count => None,
-                    PurgeAction::Remove => slrus.remove(hash).map(|slot| SlotChange {
-                        bytes: -bytes,
-                        items: -items,
-                        _gone: slot.variants.into_vec(),
-                    }),
-                    PurgeAction::MakeStale(now) => make_stale(slrus, expiry, table, hash, now),
-                };
-                changes.extend(changed.map(|changed| (table, changed)));
+        for (table, place) in candidates.iter().copied() {
+            let Some(slrus) = self.slrus.get_mut(table.index()) else { continue };
+            let is = |variants: &[Arc<Entry>]| variants.first().is_some_and(|entry| is(&entry.key(), variants));
+            let Some((_, variants)) = slrus.peek(place).filter(|(_, variants)| is(variants)) else { continue };
+            let (bytes, items) = measure(variants);
+            // Whether there is a hot copy depends on who was asked: only what it is a copy of counts.
+            if table.cache_type() == CacheType::Main {
+                purged = Purged { entries: purged.entries + items as u64, bytes: purged.bytes + bytes as u64 };
             }
+            let changed = match action {
+                PurgeAction::Count => None,
+                PurgeAction::Remove => slrus.remove(place).map(|slot| SlotChange {
+                    bytes: -bytes,
+                    items: -items,
+                    _gone: slot.variants.into_vec(),
+                }),
+                PurgeAction::MakeStale(now) => make_stale(slrus, place, now),
+            };
+            changes.extend(changed.map(|changed| (table, changed)));
         }
         if !changes.is_empty() {
             self.compact();
@@ -255,8 +229,8 @@ impl Shard {
     }
 
     /// Takes out one key.
-    pub(super) fn remove(&mut self, table: TableId, key: Hash) -> Option<Slot> {
-        self.slrus.get_mut(table.index())?.remove(key)
+    pub(super) fn remove(&mut self, table: TableId, place: u64) -> Option<Slot> {
+        self.slrus.get_mut(table.index())?.remove(place)
     }
 
     /// Takes out the variants of a key that `is_named` selects.
@@ -266,62 +240,50 @@ impl Shard {
         key: &Key,
         is_named: impl Fn(&Entry) -> bool,
     ) -> Option<SlotChange> {
-        let (hash, slrus) = (key.hash(), self.slrus.get_mut(table.index())?);
-        if slrus.peek(hash)?.key != *key {
-            return None;
-        }
-        let (changed, is_empty) = slrus.change(hash, |slot| {
-            let before = measure(slot);
+        let (place, slrus) = (key.hash().high(), self.slrus.get_mut(table.index())?);
+        slrus.peek(place).filter(|(_, variants)| has_key(variants, key.bytes()))?;
+        slrus.change(place, |slot| {
+            let before = measure(&slot.variants);
             let (gone, kept): (Variants, Variants) = slot.variants.drain(..).partition(|entry| is_named(entry));
             slot.variants = kept;
-            (SlotChange::of(before, slot, gone), slot.variants.is_empty())
-        })?;
-        if is_empty {
-            slrus.remove(hash);
-        }
-        Some(changed)
+            SlotChange::of(before, &slot.variants, gone)
+        })
     }
 
-    /// Returns by how many bytes tables and queue have changed since the last call.
+    /// Returns by how many bytes tables have changed since the last call.
     pub(super) fn take_overhead_change(&mut self) -> i64 {
-        let now = self.expiry.bytes() + self.slrus.iter().map(Slru::overhead).sum::<u64>();
+        let now = self.slrus.iter().map(Slru::overhead).sum::<u64>();
         let change = now as i64 - self.reported_overhead as i64;
         self.reported_overhead = now;
         change
     }
 
+    /// Puts another key's entry in the place of a key, as if both had one hash.
     #[cfg(test)]
-    pub(super) fn forge(&mut self, table: TableId, key: &Key, other: Key) {
-        self.slrus[table.index()].change(key.hash(), |slot| slot.key = other);
+    pub(super) fn forge(&mut self, table: TableId, key: &Key, other: Arc<Entry>) {
+        self.slrus[table.index()].change(key.hash().high(), |slot| slot.variants = smallvec![other]);
     }
 
     fn compact(&mut self) {
-        self.slrus.iter_mut().for_each(Slru::shrink);
-        let live = self.slrus.iter().map(Slru::len).sum();
-        let slrus = &self.slrus;
-        self.expiry.compact(live, |due| slrus.get(due.table.index()).is_some_and(|of| of.has(due)));
+        self.slrus.iter_mut().for_each(Slru::compact);
     }
 }
 
 /// Makes all variants of a key stale, and removes those that are useless then.
-fn make_stale(slrus: &mut Slru, expiry: &mut ExpiryQueue, table: TableId, hash: Hash, now: u64) -> Option<SlotChange> {
-    let (changed, is_empty) = slrus.change(hash, |slot| {
-        let before = measure(slot);
+fn make_stale(slrus: &mut Slru, place: u64, now: u64) -> Option<SlotChange> {
+    slrus.change(place, |slot| {
+        let before = measure(&slot.variants);
         let gone: Variants = std::mem::take(&mut slot.variants);
         slot.variants = gone.iter().filter_map(|entry| entry.stale_from(now)).map(Arc::new).collect();
-        let due = Expiry::new(slot.deadline(), table, hash);
-        if !slot.variants.is_empty() && due.tick < slot.tick {
-            slot.tick = due.tick;
-            expiry.push(due);
-        }
-        (SlotChange::of(before, slot, gone), slot.variants.is_empty())
-    })?;
-    if is_empty {
-        slrus.remove(hash);
-    }
-    Some(changed)
+        SlotChange::of(before, &slot.variants, gone)
+    })
 }
 
-fn measure(slot: &Slot) -> (i64, i64) {
-    (slot.bytes() as i64, slot.variants.len() as i64)
+/// Returns whether the variants of a slot are those of a key.
+pub(super) fn has_key(variants: &[Arc<Entry>], key: &[u8]) -> bool {
+    variants.first().is_some_and(|entry| entry.has_key(key))
+}
+
+fn measure(variants: &[Arc<Entry>]) -> (i64, i64) {
+    (bytes_of(variants) as i64, variants.len() as i64)
 }

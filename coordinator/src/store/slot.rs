@@ -1,7 +1,6 @@
 //! The entries of one key, and their size.
 
-use crate::store::{alloc_size, entry::Entry};
-use meshcache_protocol::{Hash, Key};
+use crate::store::{alloc_size::size_class, entry::Entry};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -9,40 +8,34 @@ use std::sync::Arc;
 pub(super) const MAX_VARIANTS: usize = 16;
 /// The most parts (206) among them, so that a client that asks for many ranges does not crowd out whole responses.
 pub(super) const MAX_PARTS: usize = 4;
+/// The place of a list of variants in its table.
+const MANY: u64 = 64;
 
 /// The responses of one key: mostly one.
 pub(super) type Variants = SmallVec<[Arc<Entry>; 1]>;
 
-/// The entries of one key.
+/// The entries of one key, taken out of their table.
 pub(super) struct Slot {
-    pub(super) key: Key,
-    /// The newest first.
+    /// The newest first. All have the slot's key.
     pub(super) variants: Variants,
     /// When the key was last used, by the store's clock.
     pub(super) touched: u64,
-    /// The tick under which it is in the shard's expiry queue.
-    pub(super) tick: u32,
 }
 
 impl Slot {
-    /// Returns the bytes that a slot takes without its variants.
-    pub(super) fn bare(key: &Key) -> u64 {
-        alloc_size::size_class(size_of::<(Hash, Self)>() + 2 * size_of::<usize>())
-            + alloc_size::size_class(key.bytes().len())
-    }
-
-    /// Returns the bytes that it takes, its variants included.
+    /// Returns the bytes that its variants take.
     pub(super) fn bytes(&self) -> u64 {
-        let spilled = if self.variants.spilled() {
-            alloc_size::size_class(self.variants.capacity() * size_of::<usize>())
-        } else {
-            0
-        };
-        Self::bare(&self.key) + spilled + self.variants.iter().map(|entry| entry.bytes()).sum::<u64>()
+        bytes_of(&self.variants)
     }
+}
 
-    /// Returns when the last of its variants becomes useless.
-    pub(super) fn deadline(&self) -> u64 {
-        self.variants.iter().map(|entry| entry.deadline()).max().unwrap_or_default()
-    }
+/// Returns the bytes that the variants of a key take.
+pub(super) fn bytes_of(variants: &[Arc<Entry>]) -> u64 {
+    let list = if variants.len() > 1 { size_class(size_of_val(variants)) + MANY } else { 0 };
+    list + variants.iter().map(|entry| entry.bytes()).sum::<u64>()
+}
+
+/// Returns when the last of them becomes useless.
+pub(super) fn deadline_of(variants: &[Arc<Entry>]) -> u64 {
+    variants.iter().map(|entry| entry.deadline()).max().unwrap_or_default()
 }

@@ -3,201 +3,261 @@
 
 use crate::store::{
     alloc_size,
-    expiry_queue::Expiry,
-    purge_index::{IndexTerm, PurgeIndex, tag_terms},
-    slot::Slot,
+    arena::{
+        Arena, Node,
+        Segment::{self, Probation, Protected},
+    },
+    entry::Entry,
+    expiry_queue::{Expiry, ExpiryQueue, tick},
+    purge_index::{IndexTerm, PurgeIndex, Terms, terms},
+    slot::{Slot, Variants, bytes_of, deadline_of},
 };
-use lru::LruCache;
-use meshcache_protocol::Hash;
-use std::hash::{BuildHasherDefault, Hasher};
-
-type Order = LruCache<Hash, Slot, BuildHasherDefault<High>>;
+use hashbrown::HashTable;
+use std::{collections::HashMap, sync::Arc};
 
 /// One group's part of one shard.
+#[derive(Default)]
 pub(super) struct Slru {
-    probation: Order,
-    protected: Order,
-    /// The bytes in `protected`.
+    arena: Arena,
+    /// The place of each key in the arena.
+    places: HashTable<u32>,
+    /// The variants of keys that have several.
+    many: HashMap<u32, Vec<Arc<Entry>>>,
+    expiry: ExpiryQueue,
+    /// The bytes in the protected segment.
     pub(super) protected_bytes: u64,
     /// Reads by [`Shard::read_fresh`](super::Store::read_fresh) that found a value: counted under the lock, they cost
     /// nothing.
     pub(super) fresh_reads: u64,
-    peak: [usize; 2],
-    index: PurgeIndex,
-}
-
-impl Default for Slru {
-    fn default() -> Self {
-        let order = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-        Self {
-            probation: order(),
-            protected: order(),
-            protected_bytes: 0,
-            fresh_reads: 0,
-            peak: [0; 2],
-            index: PurgeIndex::default(),
-        }
-    }
+    /// `None`: no purge has asked for it.
+    index: Option<PurgeIndex>,
 }
 
 impl Slru {
-    pub(super) fn len(&self) -> usize {
-        self.probation.len() + self.protected.len()
+    /// Returns the variants of a key, without counting this as a use.
+    pub(super) fn peek(&self, hash: u64) -> Option<(&Node, &[Arc<Entry>])> {
+        let at = self.find(hash)?;
+        Some((self.arena.node(at)?, self.variants(at)))
     }
 
-    /// Returns the slot of a key, without counting this as a use.
-    pub(super) fn peek(&self, hash: Hash) -> Option<&Slot> {
-        self.protected.peek(&hash).or_else(|| self.probation.peek(&hash))
-    }
-
-    /// Uses a key, and reads its slot. The second use protects it. While more than `room` bytes are protected, the least
-    /// recently used key goes back on probation.
-    pub(super) fn get<T>(&mut self, hash: Hash, room: u64, read: impl FnOnce(&mut Slot) -> Option<T>) -> Option<T> {
-        // Most uses are of warm keys: one look at one table.
-        if let Some(slot) = self.protected.get_mut(&hash) {
-            return read(slot);
+    /// Uses a key, and reads its variants. The second use protects it. While more than `room` bytes are protected, the
+    /// least recently used key goes back on probation.
+    pub(super) fn get<T>(
+        &mut self,
+        hash: u64,
+        now: u64,
+        room: u64,
+        read: impl FnOnce(&[Arc<Entry>]) -> Option<T>,
+    ) -> Option<T> {
+        let at = self.find(hash)?;
+        let was = self.arena.segment(at)?;
+        self.arena.make_first(at, Protected);
+        if was == Probation {
+            self.protected_bytes += bytes_of(self.variants(at));
+            while self.protected_bytes > room && self.arena.len_of(Protected) > 1 {
+                let Some(last) = self.arena.last(Protected) else { break };
+                self.protected_bytes = self.protected_bytes.saturating_sub(bytes_of(self.variants(last)));
+                self.arena.make_first(last, Probation);
+            }
         }
-        let slot = self.probation.pop(&hash)?;
-        self.protected_bytes += slot.bytes();
-        self.protected.put(hash, slot);
-        while self.protected_bytes > room && self.protected.len() > 1 {
-            let Some((hash, slot)) = self.protected.pop_lru() else { break };
-            self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
-            self.probation.put(hash, slot);
+        let found = read(self.variants(at))?;
+        if let Some(node) = self.arena.node_mut(at) {
+            node.touched = now;
         }
-        self.note_peaks();
-        self.protected.peek_mut(&hash).and_then(read)
+        Some(found)
     }
 
-    /// Changes a slot in place. Its bytes may change.
-    pub(super) fn change<T>(&mut self, hash: Hash, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        let index = &mut self.index;
-        let changed = |slot: &mut Slot| {
-            let before = tag_terms(slot);
-            let result = change(slot);
-            let after = tag_terms(slot);
-            index.change(hash, &before, &after);
-            result
-        };
-        if let Some(slot) = self.protected.peek_mut(&hash) {
-            let before = slot.bytes();
-            let result = changed(slot);
-            self.protected_bytes = self.protected_bytes.saturating_sub(before) + slot.bytes();
-            return Some(result);
+    /// Changes a slot in place. Its bytes may change. One without variants afterwards is taken out.
+    pub(super) fn change<T>(&mut self, hash: u64, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let at = self.find(hash)?;
+        let before = self.terms(at);
+        let mut slot = self.lift(at)?;
+        let (bytes, result) = (slot.bytes(), change(&mut slot));
+        if self.arena.segment(at) == Some(Protected) {
+            self.protected_bytes = self.protected_bytes.saturating_sub(bytes) + slot.bytes();
         }
-        self.probation.peek_mut(&hash).map(changed)
-    }
-
-    /// Returns the keys of a term.
-    pub(super) fn find(&self, term: IndexTerm) -> impl Iterator<Item = Hash> {
-        self.index.find(term)
+        if slot.variants.is_empty() {
+            self.note_terms(at, &before, &Terms::new());
+            self.free(at, hash);
+        } else {
+            self.lay(at, slot);
+            let after = self.terms(at);
+            self.note_terms(at, &before, &after);
+        }
+        Some(result)
     }
 
     /// Inserts a slot, on probation.
-    pub(super) fn insert(&mut self, hash: Hash, slot: Slot) {
-        self.index.add(hash, &slot);
-        self.probation.put(hash, slot);
-        self.note_peaks();
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
+        self.insert_into(Probation, hash, slot);
     }
 
     /// Inserts a slot from another store. A `warm` one is protected, if there is room. It is evicted before all that
     /// were used later.
-    pub(super) fn insert_used(&mut self, hash: Hash, slot: Slot, warm: bool, room: u64) {
-        self.index.add(hash, &slot);
-        let protected = warm && self.protected_bytes + slot.bytes() <= room;
-        let order = if protected {
-            self.protected_bytes += slot.bytes();
-            &mut self.protected
-        } else {
-            &mut self.probation
-        };
-        let goes_first = order.peek_lru().is_some_and(|(_, oldest)| slot.touched < oldest.touched);
-        order.put(hash, slot);
-        if goes_first {
-            order.demote(&hash);
+    pub(super) fn insert_used(&mut self, hash: u64, slot: Slot, warm: bool, room: u64) {
+        let bytes = slot.bytes();
+        let segment = if warm && self.protected_bytes + bytes <= room { Protected } else { Probation };
+        if segment == Protected {
+            self.protected_bytes += bytes;
         }
-        self.note_peaks();
+        let oldest = self.arena.last(segment).and_then(|last| self.arena.node(last));
+        let goes_first = oldest.is_some_and(|oldest| slot.touched < oldest.touched);
+        let at = self.insert_into(segment, hash, slot);
+        if let Some(at) = at.filter(|_| goes_first) {
+            self.arena.make_last(at);
+        }
     }
 
-    /// Returns whether a key was used more than once.
-    pub(super) fn is_warm(&self, hash: Hash) -> bool {
-        self.protected.contains(&hash)
+    fn insert_into(&mut self, segment: Segment, hash: u64, slot: Slot) -> Option<u32> {
+        let at = self.arena.add(Node::new(hash, slot.touched), segment)?;
+        let arena = &self.arena;
+        self.places.insert_unique(hash, at, |at| arena.node(*at).map_or(0, |node| node.hash));
+        self.lay(at, slot);
+        let after = self.terms(at);
+        self.note_terms(at, &Terms::new(), &after);
+        Some(at)
     }
 
     /// Takes a slot out.
-    pub(super) fn remove(&mut self, hash: Hash) -> Option<Slot> {
-        let slot = match self.probation.pop(&hash) {
-            Some(slot) => slot,
-            None => {
-                let slot = self.protected.pop(&hash)?;
-                self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
-                slot
-            }
-        };
-        self.index.remove(hash, &slot);
+    pub(super) fn remove(&mut self, hash: u64) -> Option<Slot> {
+        let at = self.find(hash)?;
+        let before = self.terms(at);
+        let slot = self.lift(at)?;
+        if self.arena.segment(at) == Some(Protected) {
+            self.protected_bytes = self.protected_bytes.saturating_sub(slot.bytes());
+        }
+        self.note_terms(at, &before, &Terms::new());
+        self.free(at, hash);
         Some(slot)
     }
 
     /// Returns the next key to evict, with its rank: on probation before protected, then by its last use.
-    pub(super) fn first_out(&self) -> Option<(Hash, (bool, u64))> {
-        let first = |order: &Order, protected| order.peek_lru().map(|(hash, slot)| (*hash, (protected, slot.touched)));
-        first(&self.probation, false).or_else(|| first(&self.protected, true))
+    pub(super) fn first_out(&self) -> Option<(u64, (bool, u64))> {
+        let first = |segment| self.arena.last(segment).and_then(|at| self.arena.node(at));
+        let rank = |node: &Node, warm| (node.hash, (warm, node.touched));
+        first(Probation).map(|node| rank(node, false)).or_else(|| first(Protected).map(|node| rank(node, true)))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Hash, &Slot)> {
-        self.probation.iter().chain(self.protected.iter())
+    /// Returns all keys with their variants, and whether each was used more than once.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Node, &[Arc<Entry>], bool)> {
+        [Probation, Protected].into_iter().flat_map(move |segment| {
+            self.arena.iter(segment).map(move |(at, node)| (node, self.variants(at), segment == Protected))
+        })
     }
 
-    /// Returns all slots, and whether each was used more than once.
-    pub(super) fn iter_warm(&self) -> impl Iterator<Item = (&Hash, &Slot, bool)> {
-        let with = |warm| move |(hash, slot)| (hash, slot, warm);
-        self.probation.iter().map(with(false)).chain(self.protected.iter().map(with(true)))
+    /// Returns whether a key was used more than once.
+    pub(super) fn is_warm(&self, hash: u64) -> bool {
+        self.find(hash).and_then(|at| self.arena.segment(at)) == Some(Protected)
     }
 
-    /// Returns whether a deadline in the shard's queue is the current one of its key.
-    pub(super) fn has(&self, due: &Expiry) -> bool {
-        self.peek(due.hash()).is_some_and(|slot| slot.tick == due.tick)
+    /// Returns the keys of a term.
+    pub(super) fn find_by(&mut self, term: IndexTerm) -> impl Iterator<Item = u64> {
+        if self.index.is_none() {
+            let all = [Probation, Protected].into_iter().flat_map(|segment| self.arena.iter(segment));
+            self.index = Some(PurgeIndex::of(all.map(|(at, _)| (at, self.variants(at)))));
+        }
+        let found = self.index.iter().flat_map(move |index| index.find(term));
+        found.filter_map(|at| self.arena.node(at)).map(|node| node.hash)
     }
 
-    /// Returns the bytes of its two tables and its index.
+    /// Returns the hash of the next key whose deadline is over. It is queued again when it is changed.
+    pub(super) fn pop_due(&mut self, now: u64) -> Option<Option<u64>> {
+        let due = self.expiry.pop(now)?;
+        let node = self.arena.node_mut(due.at).filter(|node| node.tick == due.tick);
+        Some(node.map(|node| {
+            node.tick = u32::MAX;
+            node.hash
+        }))
+    }
+
+    /// Returns the bytes of its tables and its index.
     pub(super) fn overhead(&self) -> u64 {
-        let slot = 2 * size_of::<usize>();
-        self.peak.iter().map(|held| alloc_size::table_size(*held, slot)).sum::<u64>() + self.index.bytes()
+        alloc_size::size_class(self.places.allocation_size())
+            + self.arena.bytes()
+            + self.expiry.bytes()
+            + self.index.as_ref().map_or(0, PurgeIndex::bytes)
     }
 
-    /// Shrinks tables that have become far too large: they never shrink by themselves.
-    pub(super) fn shrink(&mut self) {
-        for (order, peak) in [&mut self.probation, &mut self.protected].into_iter().zip(&mut self.peak) {
-            if *peak > 1024 && order.len() < *peak / 8 {
-                let mut small = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-                while let Some((hash, slot)) = order.pop_lru() {
-                    small.put(hash, slot);
-                }
-                *peak = small.len();
-                *order = small;
+    /// Drops obsolete deadlines, and shrinks tables that have become far too large: they never shrink by themselves.
+    pub(super) fn compact(&mut self) {
+        if self.arena.capacity() > 1024 && self.arena.len() < self.arena.capacity() / 8 {
+            self.shrink();
+        }
+        let arena = &self.arena;
+        self.expiry.compact(arena.len(), |due| arena.node(due.at).is_some_and(|node| node.tick == due.tick));
+    }
+
+    fn shrink(&mut self) {
+        let mut old = std::mem::take(self);
+        let had_index = old.index.is_some();
+        for segment in [Probation, Protected] {
+            while let Some((at, hash)) = old.arena.last(segment).and_then(|at| Some((at, old.arena.node(at)?.hash))) {
+                let Some(slot) = old.lift(at) else { break };
+                old.arena.take(at);
+                self.insert_into(segment, hash, slot);
             }
+        }
+        (self.protected_bytes, self.fresh_reads) = (old.protected_bytes, old.fresh_reads);
+        if had_index {
+            let _ = self.find_by(IndexTerm::tag(b""));
         }
     }
 
-    fn note_peaks(&mut self) {
-        self.peak = [self.peak[0].max(self.probation.len()), self.peak[1].max(self.protected.len())];
-    }
-}
-
-/// A hasher that takes the high half of a key's hash as it is.
-#[derive(Default)]
-struct High(u64);
-
-impl Hasher for High {
-    fn finish(&self) -> u64 {
-        self.0
+    fn find(&self, hash: u64) -> Option<u32> {
+        self.places.find(hash, |at| self.arena.node(*at).is_some_and(|node| node.hash == hash)).copied()
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
+    fn variants(&self, at: u32) -> &[Arc<Entry>] {
+        match self.arena.node(at) {
+            Some(Node { one: Some(entry), .. }) => std::slice::from_ref(entry),
+            Some(_) => self.many.get(&at).map_or(&[], Vec::as_slice),
+            None => &[],
+        }
     }
 
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = (hash >> 64) as u64;
+    /// Takes the variants of a key out of its node.
+    fn lift(&mut self, at: u32) -> Option<Slot> {
+        let node = self.arena.node_mut(at)?;
+        let variants = match node.one.take() {
+            Some(one) => Variants::from_buf([one]),
+            None => Variants::from_vec(self.many.remove(&at).unwrap_or_default()),
+        };
+        Some(Slot { variants, touched: node.touched })
+    }
+
+    /// Puts the variants of a key into its node, and awaits their end.
+    fn lay(&mut self, at: u32, mut slot: Slot) {
+        let due = tick(deadline_of(&slot.variants));
+        let Some(node) = self.arena.node_mut(at) else { return };
+        node.touched = slot.touched;
+        if due < node.tick {
+            node.tick = due;
+            self.expiry.push(Expiry { tick: due, at });
+        }
+        if slot.variants.len() == 1 {
+            node.one = slot.variants.pop();
+        } else {
+            let mut many = slot.variants.into_vec();
+            many.shrink_to_fit();
+            self.many.insert(at, many);
+        }
+    }
+
+    fn free(&mut self, at: u32, hash: u64) {
+        if let Ok(place) = self.places.find_entry(hash, |of| *of == at) {
+            place.remove();
+        }
+        self.arena.take(at);
+    }
+
+    /// Returns the terms of a key, where there is an index.
+    fn terms(&self, at: u32) -> Terms {
+        if self.index.is_some() { terms(self.variants(at)) } else { Terms::new() }
+    }
+
+    fn note_terms(&mut self, at: u32, before: &Terms, after: &Terms) {
+        if let Some(index) = &mut self.index {
+            index.change(at, before, after);
+        }
     }
 }

@@ -118,20 +118,20 @@ pub(crate) fn from_load(
     names: &Names,
 ) -> Option<Response<Body>> {
     let http = &request.http;
-    let length = growing.map_or(Some(entry.body.len() as u64), |body| body.length());
+    let length = growing.map_or(Some(entry.body_bytes().len() as u64), |body| body.length());
     let part = part_of(request, entry, length.unwrap_or(0));
-    let mut headers = HeaderMap::with_capacity(entry.fields.len() + entry.tags.len() + 4);
+    let mut headers = HeaderMap::with_capacity(entry.line_count() + 4);
     // Another coordinator keeps the tags with its entry.
     let strips_tags = !request.is_from_peer && request.served.group.config().tags.strip;
-    let tags: &[_] = if strips_tags { &[] } else { &entry.tags };
-    for (name, value) in entry.fields.iter().chain(tags) {
+    let tags = (!strips_tags).then(|| entry.tags());
+    for (name, value) in entry.fields().chain(tags.into_iter().flatten()) {
         let belongs = match part {
             Part::Whole | Part::Origin => true,
             Part::NotModified => freshness::not_modified(name.as_str().as_bytes()),
             Part::Range(..) | Part::Ranges(_) | Part::Unsatisfiable => freshness::partial(name.as_str().as_bytes()),
         };
         if belongs {
-            headers.append(name.clone(), value.clone());
+            headers.append(name.clone(), value);
         }
     }
     let (status, body) = match growing {
@@ -211,12 +211,7 @@ fn debug_status(
     } else {
         detail
     };
-    let tags: Vec<&[u8]> = entry
-        .tags
-        .iter()
-        .flat_map(|(_, value)| value.as_bytes().split(|b| *b == b' '))
-        .filter(|tag| !tag.is_empty())
-        .collect();
+    let tags: Vec<&[u8]> = entry.tag_words().collect();
     names.status(verdict, &cache_status::detail(detail, verdict, &tags), Some(&request.key.to_string()))
 }
 

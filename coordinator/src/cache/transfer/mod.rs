@@ -13,7 +13,6 @@ use crate::{
     },
     consistency::catch_up::Claim,
     http::body::Body,
-    origin::Origin,
     store::{Entry, Parts, PurgeGuard, Recency},
 };
 use bytes::Bytes;
@@ -47,22 +46,17 @@ pub(crate) fn write(cache: &Cache, key: &Key, entries: &[Arc<Entry>], used: Rece
     let now = cache.clock.now();
     // A part is not worth it, and a receiver that does not know parts would take it for the whole.
     for entry in entries.iter().filter(|entry| !entry.is_part()) {
-        let fields = entry
-            .fields
-            .iter()
-            .chain(&entry.tags)
-            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-            .collect();
+        let fields = entry.all_lines().map(|(name, value)| (name.as_str().as_bytes(), value)).collect();
         let metadata = frame::Metadata {
-            stored: entry.stored.clone(),
+            stored: entry.stored_on_arrival(),
             selecting: entry.selecting.clone(),
-            resident: entry.resident(now),
+            resident: entry.in_store(now),
             idle: now.saturating_sub(used.touched),
             warm: used.warm,
             rules: rules.to_owned(),
             set: false,
         };
-        let _ = Frame { key: key.bytes(), metadata, fields, body: &entry.body }.write(out);
+        let _ = Frame { key: key.bytes(), metadata, fields, body: entry.body_bytes() }.write(out);
     }
 }
 
@@ -137,8 +131,7 @@ pub(crate) fn take(
         arrived: now.saturating_sub(frame.metadata.resident).saturating_sub(late),
         position: position.clone(),
     });
-    let is_value = matches!(served.origin, Origin::Getter(_));
-    let entry = Arc::new(if is_value { entry.share_head(&served.value_head) } else { entry });
+    let entry = Arc::new(entry);
     if entry.deadline() <= now {
         return Err(Refusal::Expired);
     }

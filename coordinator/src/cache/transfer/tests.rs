@@ -31,7 +31,7 @@ async fn an_entry_is_as_old_as_it_was_there_and_as_its_message_was_late() {
     assert_eq!(receive(&cache, &message, began).await.unwrap().taken, 1);
     let (entries, used) = cache.store.peek(&group(&cache).quota, &key(&cache, "/a"), cache.clock.now()).unwrap();
     assert_eq!(entries[0].resident(cache.clock.now()), 5700);
-    assert_eq!((used.warm, entries[0].fields[0].1.as_bytes()), (false, &b"1"[..]));
+    assert_eq!((used.warm, entries[0].fields().next().unwrap().1.as_bytes()), (false, &b"1"[..]));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod eviction;
 mod hot;
+mod memory;
 mod purges;
 mod transfer;
 mod variants;

@@ -13,7 +13,7 @@ fn a_key_has_its_variants_and_not_too_many() {
     let find = |name: &str| {
         let fields = [(&b"x-v"[..], name.as_bytes())];
         let request = Request::read(b"GET", b"http", b"h", b"/", &fields).unwrap();
-        store.get(&quota, &key(1), 1, |entry| entry.selecting.matches(&request)).map(|entry| entry.body.len())
+        store.get(&quota, &key(1), 1, |entry| entry.selecting.matches(&request)).map(|entry| entry.body_bytes().len())
     };
     assert_eq!(store.usage()[0].items, 16);
     assert_eq!((find("19"), find("4"), find("3")), (Some(19), Some(4), None), "the oldest go");
@@ -23,10 +23,12 @@ fn a_key_has_its_variants_and_not_too_many() {
 fn an_equal_hash_under_another_key_is_a_miss() {
     let (store, quota) = store(4 * MIB);
     put(&store, &quota, 1, entry(10, 1000, 0, None), 0);
+    put(&store, &quota, 2, entry(10, 1000, 0, None), 0);
+    let other = store.get(&quota, &key(2), 1, |_| true).unwrap();
     let mut shard = store.shard(key(1).hash()).lock();
     assert!(shard.get(quota.table(CacheType::Main), &key(1), 1, MIB, |_| true).is_some());
-    // Two keys with one hash cannot be made: the slot's own key is changed instead.
-    shard.forge(quota.table(CacheType::Main), &key(1), key(2));
+    // Two keys with one hash cannot be made: the entry is changed instead.
+    shard.forge(quota.table(CacheType::Main), &key(1), other);
     assert!(shard.get(quota.table(CacheType::Main), &key(1), 1, MIB, |_| true).is_none());
 }
 
