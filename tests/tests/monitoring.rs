@@ -35,17 +35,20 @@ fn documented() -> BTreeMap<String, Row> {
     rows.collect()
 }
 
+fn objects() -> Vec<Value> {
+    chart::objects("monitoring: {prometheusRule: {enabled: true, expectedProxies: 4}, dashboard: {enabled: true}}\n")
+        .unwrap()
+}
+
+fn alerts(objects: &[Value]) -> Vec<&Value> {
+    let rules = objects.iter().filter(|object| object["kind"] == "PrometheusRule");
+    rules.flat_map(|rule| rule["spec"]["groups"][0]["rules"].as_array().unwrap()).collect()
+}
+
 /// All expressions: of the alerts, of the panels, of the dashboard's variables.
 fn expressions() -> Vec<String> {
-    let objects = chart::objects(
-        "monitoring: {prometheusRule: {enabled: true, expectedProxies: 4}, dashboard: {enabled: true}}\n",
-    )
-    .unwrap();
-    let rules = objects
-        .iter()
-        .filter(|object| object["kind"] == "PrometheusRule")
-        .flat_map(|rule| rule["spec"]["groups"][0]["rules"].as_array().unwrap());
-    let mut all: Vec<String> = rules.map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect();
+    let objects = objects();
+    let mut all: Vec<String> = alerts(&objects).iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect();
     assert!(all.len() >= 9, "{all:?}");
     let dashboard = objects.iter().find_map(|object| object["data"]["meshcache.json"].as_str()).unwrap();
     fn collect(value: &Value, all: &mut Vec<String>) {
@@ -102,6 +105,25 @@ impl Asked {
 
     fn add(&mut self, series: &VectorSelector) {
         self.series.push((series.name.clone().unwrap(), series.matchers.matchers.clone()));
+    }
+}
+
+#[test]
+fn each_alert_leads_to_its_section_of_the_runbooks() {
+    let page = std::fs::read_to_string(artifact::file("docs/runbooks.md")).unwrap();
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    let objects = objects();
+    let alerts: BTreeSet<&str> = alerts(&objects).iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
+    assert_eq!(sections.iter().map(|section| section.lines().next().unwrap()).collect::<BTreeSet<_>>(), alerts);
+    for section in sections {
+        let name = section.lines().next().unwrap();
+        let steps = ["\n**Means:** ", "\n**Look:** ", "\n**Do:** "];
+        assert!(steps.iter().all(|step| section.contains(step)), "{name} lacks a step");
+    }
+    for alert in self::alerts(&objects) {
+        let url = alert["annotations"]["runbook_url"].as_str().unwrap();
+        let anchor = alert["alert"].as_str().unwrap().to_lowercase();
+        assert!(url.ends_with(&format!("/docs/runbooks.md#{anchor}")), "{url}");
     }
 }
 
