@@ -304,24 +304,11 @@ mod tests {
 
     #[test]
     fn a_call_from_a_peer_carries_the_clients_authority_and_scheme() {
-        let call = head(
-            Port::Peer,
-            "http://peer-1/x",
-            &[("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")],
-        )
-        .unwrap();
+        let fields = [("meshcache-wire", "1"), ("meshcache-authority", "h"), ("meshcache-scheme", "https")];
+        let call = head(Port::Peer, "http://peer-1/x", &fields).unwrap();
         assert_eq!((call.authority(), call.scheme()), (&b"h"[..], "https"));
-        let authorized = head(
-            Port::Peer,
-            "http://peer-1/x",
-            &[
-                ("meshcache-wire", "1"),
-                ("meshcache-authority", "h"),
-                ("authorization", "Bearer token"),
-                ("meshcache-authorization", "Basic me"),
-            ],
-        )
-        .unwrap();
+        let own = [("authorization", "Bearer token"), ("meshcache-authorization", "Basic me")];
+        let authorized = head(Port::Peer, "http://peer-1/x", &[&fields[..], &own].concat()).unwrap();
         assert_eq!(authorized.headers().get(AUTHORIZATION).unwrap(), "Basic me");
         assert_eq!(head(Port::Peer, "http://peer-1/x", &[("meshcache-wire", "1")]).unwrap_err(), BadHead::Call);
         let crumbs = |version| {
