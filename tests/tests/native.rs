@@ -245,3 +245,28 @@ async fn the_field_of_the_wasm_module_is_refused_by_name_and_all_passes() {
     let log = mesh.envoys[0].process.log();
     assert!(log.contains("`hot_bytes_per_worker` is the Wasm module's"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_log_has_no_details_of_our_own_replies() {
+    let logged = |mut envoy: EnvoyConfig| {
+        envoy = native(envoy);
+        let typed = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
+        let format = "details=%RESPONSE_CODE_DETAILS% of %PATH(NQ)%\n";
+        let log = json!({"name": "stderr", "typed_config": {"@type": typed, "log_format": {"text_format_source": {"inline_string": format}}}});
+        let manager = &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+        manager["typed_config"]["access_log"] = json!([log]);
+        envoy
+    };
+    let mesh = Mesh::of(1, 1).envoy(logged).start().await;
+    mesh.origin
+        .always("/x", Reply::fresh(60, "x"))
+        .always("/private", Reply::ok("x").header("cache-control", "private"));
+    for path in ["/x", "/x", "/private"] {
+        assert_eq!(get(&mesh, path).await.status, 200);
+    }
+    let log = async || {
+        let log = mesh.envoys[0].process.log();
+        log.matches("details= of /x\n").count() == 2 && log.contains("details=via_upstream of /private")
+    };
+    await_until(log, SOON, "docs/native.md says so").await;
+}
