@@ -83,6 +83,8 @@ async fn a_hot_copy_is_of_all_workers_and_outlives_a_time_without_requests() {
     assert!(herd.answers().all(|answer| answer.cache_status().contains("detail=proxy")), "{:?}", herd.statuses());
     assert_eq!(mesh.origin.hits("/hot"), 1);
     await_until(async || counted().await == before + 20.0, SOON, "they are counted by group").await;
+    let waits = mesh.envoys[0].stats().await;
+    assert!(waits.0.keys().any(|series| series.contains("lock_waits")), "a counter says how many waited for others");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
