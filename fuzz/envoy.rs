@@ -1,9 +1,9 @@
 //! An Envoy for the native module: the functions that the module looks up, and the hooks that it has.
 //!
+//! Long: a list of functions with no decision in it is read in one place.
+//!
 //! What the module says is held against what Envoy takes: a reply has one status and no odd bytes, comes once and in
 //! order, and no stream is used after its end. Where Envoy runs hooks inside of calls, so does this one.
-//!
-//! Long: a list of functions with no decision in it is read in one place.
 
 use std::{
     ffi::{CStr, c_char, c_void},

@@ -100,9 +100,6 @@ impl Answer {
 
     /// Takes a piece of the body that goes to the client at once.
     pub fn passing_piece(&mut self, piece: &[u8]) {
-        if self.body().len().saturating_add(piece.len()) > self.most_copied {
-            self.forget();
-        }
         self.piece(piece);
         self.passes(piece.len());
     }
@@ -117,8 +114,16 @@ impl Answer {
         length.is_none_or(|length| length == self.passed)
     }
 
-    /// Takes a piece of the body.
+    /// Returns whether a coordinator's body has come, or comes, of which no copy is kept.
+    pub fn is_forgotten(&self) -> bool {
+        matches!(self.state, State::Passed(_))
+    }
+
+    /// Takes a piece of the body. A long one that nobody gets, since another coordinator was faster, is not kept either.
     pub fn piece(&mut self, piece: &[u8]) {
+        if self.body().len().saturating_add(piece.len()) > self.most_copied.max(MOST_HELD) {
+            self.forget();
+        }
         match &mut self.state {
             State::Empty | State::Passed(_) => {}
             State::Marked(_, body) => body.extend_from_slice(piece),
@@ -188,6 +193,20 @@ mod tests {
         let mut answer = with_length(3 << 20);
         answer.passing_piece(&vec![b'x'; 3 << 20]);
         assert!(answer.is_whole() && answer.end().is_ok_and(|response| response.body.len() == 3 << 20));
+    }
+
+    #[test]
+    fn a_body_that_nobody_waits_for_is_kept_up_to_a_limit() {
+        let mut answer = Answer::new(false, 1 << 20);
+        answer.head(HEAD.into_iter().take(2));
+        answer.piece(&vec![b'x'; 1 << 20]);
+        assert!(!answer.is_forgotten() && answer.body().len() == 1 << 20);
+        answer.piece(b"x");
+        assert!(answer.is_forgotten() && answer.body().is_empty());
+        let mut without_hot_cache = Answer::new(false, 0);
+        without_hot_cache.head(HEAD.into_iter());
+        without_hot_cache.piece(b"body");
+        assert!(without_hot_cache.end().is_ok());
     }
 
     #[test]

@@ -16,10 +16,7 @@ use meshcache_proxy::{
     driver::CallResponse,
     host::Level,
     http::header_map::HeaderMap,
-    state::{
-        counters,
-        listener_config::{ListenerConfig, Side},
-    },
+    state::listener_config::{ListenerConfig, Side},
 };
 use parking_lot::Mutex;
 use std::{
@@ -149,10 +146,7 @@ impl Listener {
     fn record(&self, mut tasks: Tasks) {
         self.metrics.record(&self.envoy, &mut tasks);
         if !tasks.counts.is_empty() || !tasks.gauges.is_empty() || !tasks.groups.is_empty() {
-            let mut all = self.unrecorded.lock();
-            all.counts.append(&mut tasks.counts);
-            all.gauges = tasks.gauges;
-            counters::merge(&mut all.groups, &tasks.groups);
+            self.unrecorded.lock().take_metrics(&mut tasks);
             self.has_unrecorded.store(true, Relaxed);
         }
     }

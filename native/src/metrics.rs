@@ -57,10 +57,10 @@ impl Metrics {
 
     fn each(&self, tasks: &mut Tasks, add: impl Fn(usize, &[&str], u64), set: impl Fn(usize, u64)) {
         let find = |all: &[Option<usize>], at: usize| all.get(at).copied().flatten();
-        for (at, n) in tasks.counts.drain(..) {
+        for (at, n) in std::mem::take(&mut tasks.counts) {
             find(&self.counters, at).into_iter().for_each(|metric| add(metric, &[], n));
         }
-        for (at, value) in tasks.gauges.drain(..) {
+        for (at, value) in std::mem::take(&mut tasks.gauges) {
             find(&self.gauges, at).into_iter().for_each(|metric| set(metric, value));
         }
         for (group, outcomes) in std::mem::take(&mut tasks.groups) {
@@ -69,7 +69,7 @@ impl Metrics {
             }
         }
         let panics = panics::count();
-        let more = panics.saturating_sub(RECORDED_PANICS.swap(panics, Relaxed));
+        let more = panics.saturating_sub(RECORDED_PANICS.fetch_max(panics, Relaxed));
         if more > 0 {
             self.panics.into_iter().for_each(|metric| add(metric, &[], more));
         }

@@ -11,13 +11,17 @@ use meshcache_proxy::{
     driver::{Driver, TICK},
     host::CallError,
     state::hot_state::HotState,
+    stream::StreamState,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -79,6 +83,8 @@ pub(crate) struct Process {
 pub(crate) struct Locked {
     pub(crate) driver: Driver,
     pub(crate) host: HostState,
+    /// Somebody has the lock; or had it, and panicked.
+    is_taken: bool,
 }
 
 /// The thread that has the main thread tick.
@@ -108,7 +114,7 @@ impl Process {
         let process: &'static Self = Box::leak(Box::new(Self {
             cluster: cluster.to_owned(),
             hot,
-            locked: Mutex::new(Locked { driver, host: HostState::default() }),
+            locked: Mutex::new(Locked { driver, host: HostState::default(), is_taken: false }),
             configs: Mutex::default(),
             calls: Mutex::default(),
             ticker: Ticker {
@@ -137,20 +143,27 @@ impl Process {
 
     pub(crate) fn remove_config(&self, number: u64) {
         self.configs.lock().retain(|(other, _)| *other != number);
+        // A tick that was scheduled in it never comes. Another configuration ticks from now on.
+        self.ticker.is_pending.store(false, Relaxed);
     }
 
     /// Takes the lock. A call of [`Process::unlock`] has to follow.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
-        self.locked.lock()
+        let mut locked = self.locked.lock();
+        if std::mem::replace(&mut locked.is_taken, true) {
+            locked.recover();
+        }
+        locked
     }
 
     /// Has what is due recorded, gives the lock back, and then hands it out. `current`: the stream whose hook runs, which
     /// looks into its mailbox itself.
     pub(crate) fn unlock(&self, mut locked: MutexGuard<'_, Locked>, tasks: &mut Tasks, current: Option<u32>) {
-        let Locked { driver, host } = &mut *locked;
+        let Locked { driver, host, is_taken } = &mut *locked;
         let mut recorder = Recorder::new(host, tasks);
         let period = driver.flush(&mut recorder, usize::MAX, clock::now());
         recorder.settle(driver);
+        *is_taken = false;
         drop(locked);
         self.carry_out(tasks, current);
         self.ticker.set_period(period);
@@ -164,7 +177,7 @@ impl Process {
     ) -> (T, Tasks) {
         let mut tasks = Tasks::default();
         let mut locked = self.lock();
-        let Locked { driver, host } = &mut *locked;
+        let Locked { driver, host, .. } = &mut *locked;
         let result = act(driver, &mut Recorder::new(host, &mut tasks));
         self.unlock(locked, &mut tasks, current);
         (result, tasks)
@@ -248,6 +261,18 @@ impl Process {
     }
 }
 
+impl Locked {
+    /// Begins anew after a panic under the lock. It may have lost what requests that wait were to be told, so all of
+    /// them pass.
+    fn recover(&mut self) {
+        self.driver.recover();
+        for (_, slot) in self.host.slots.drain() {
+            // Those that are over are gone, too.
+            let _ = slot.push(Task::Settle(StreamState::refused(), None), true);
+        }
+    }
+}
+
 impl Ticker {
     /// Sets the period that the driver wants.
     fn set_period(&self, period: u64) {
@@ -255,8 +280,8 @@ impl Ticker {
             return;
         }
         self.period.store(period, Relaxed);
-        self.frequent_until.store(clock::now().saturating_add(STAYS_FREQUENT), Relaxed);
-        if self.is_slow.swap(false, Relaxed) {
+        self.frequent_until.store(clock::now().saturating_add(STAYS_FREQUENT), SeqCst);
+        if self.is_slow.swap(false, SeqCst) {
             let _sleeps = self.sleeps.lock();
             self.wakes.notify_one();
         }
@@ -264,9 +289,44 @@ impl Ticker {
 
     fn sleep(&self) {
         let mut sleeps = self.sleeps.lock();
-        let is_frequent = clock::now() < self.frequent_until.load(Relaxed);
+        // First this, then the look: who changes the period meanwhile is seen here, or sees this and wakes us.
+        self.is_slow.store(true, SeqCst);
+        let is_frequent = clock::now() < self.frequent_until.load(SeqCst);
         let period = if is_frequent { self.period.load(Relaxed).max(1) } else { TICK };
-        self.is_slow.store(!is_frequent, Relaxed);
+        if is_frequent {
+            self.is_slow.store(false, Relaxed);
+        }
         self.wakes.wait_for(&mut sleeps, Duration::from_millis(period));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(cluster: &str) -> &'static Process {
+        Process::of(cluster, 0)
+    }
+
+    #[test]
+    fn after_a_panic_under_the_lock_all_that_wait_go_on() {
+        let process = process("panics");
+        let slot = Arc::new(Slot::new(7));
+        process.drive(None, |_, host| host.state.slots.insert(7, slot.clone()));
+        assert!(slot.pop().is_none(), "it waits");
+        let panicked = panics::guard(|| process.drive(None, |_, _| panic!("in the middle")));
+        assert!(panicked.is_none());
+        process.tick();
+        assert!(matches!(slot.pop(), Some(Task::Settle(StreamState::Passes { .. }, None))), "it passes");
+        process.tick();
+        assert!(slot.pop().is_none(), "once");
+    }
+
+    #[test]
+    fn a_tick_that_went_with_its_configuration_is_not_waited_for() {
+        let process = process("replaced");
+        process.ticker.is_pending.store(true, Relaxed);
+        process.remove_config(1);
+        assert!(!process.ticker.is_pending.load(Relaxed));
     }
 }

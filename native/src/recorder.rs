@@ -17,7 +17,11 @@ use meshcache_proxy::{
     },
     stream::StreamState,
 };
-use std::{cell::Cell, collections::HashMap, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// What the driver wants done.
 #[derive(Default)]
@@ -27,14 +31,23 @@ pub(crate) struct Tasks {
     /// By the main thread: callouts that belong to no stream.
     pub(crate) calls: Vec<OutgoingCall>,
     /// Counters, by their index among `state::counters::metric_names`, and what is added.
-    pub(crate) counts: Vec<(usize, u64)>,
+    pub(crate) counts: BTreeMap<usize, u64>,
     /// Requests by group and outcome.
     pub(crate) groups: GroupCounts,
     /// Gauges, by their index among `state::counters::GAUGES`, and their values.
-    pub(crate) gauges: Vec<(usize, u64)>,
+    pub(crate) gauges: BTreeMap<usize, u64>,
     pub(crate) log: Vec<(Level, String)>,
     /// The reply to the stream whose request is being decided.
     pub(crate) reply: Option<OwnedReply>,
+}
+
+impl Tasks {
+    /// Takes counters and gauges over from others, which came later.
+    pub(crate) fn take_metrics(&mut self, later: &mut Self) {
+        std::mem::take(&mut later.counts).into_iter().for_each(|(at, n)| add(&mut self.counts, at, n));
+        self.gauges.append(&mut later.gauges);
+        counters::merge(&mut self.groups, &std::mem::take(&mut later.groups));
+    }
 }
 
 /// The streams that wait, and the data that a worker would share with others.
@@ -101,7 +114,7 @@ impl Host for Recorder<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
-        let reply = Parts::of(reply).to_owned();
+        let reply = OwnedReply::of(reply);
         match self.selected.take() {
             Some(slot) => self.settled.push((slot, Some(reply))),
             None => self.tasks.reply = Some(reply),
@@ -118,7 +131,7 @@ impl Host for Recorder<'_> {
     }
 
     fn add_to_counter(&mut self, counter: usize, n: u64) {
-        self.tasks.counts.push((counter, n));
+        add(&mut self.tasks.counts, counter, n);
     }
 
     fn add_to_groups(&mut self, counts: &GroupCounts) {
@@ -126,7 +139,7 @@ impl Host for Recorder<'_> {
     }
 
     fn set_gauge(&mut self, gauge: usize, value: u64) {
-        self.tasks.gauges.push((gauge, value));
+        self.tasks.gauges.insert(gauge, value);
     }
 
     fn log(&mut self, level: Level, line: &str) {
@@ -171,6 +184,11 @@ impl Host for DirectHost<'_> {
     fn log(&mut self, level: Level, line: &str) {
         envoy::log(level, line);
     }
+}
+
+fn add(counts: &mut BTreeMap<usize, u64>, counter: usize, n: u64) {
+    let count = counts.entry(counter).or_default();
+    *count = count.saturating_add(n);
 }
 
 /// A field of a callout. Envoy wants the authority under the name of HTTP/1.

@@ -2,12 +2,14 @@
 
 use crate::envoy::{Fields, Filter};
 use meshcache_proxy::{http::header_map::HeaderMap, request::reply::Reply};
+use std::sync::Arc;
 
 /// A reply that a stream gives on its own worker.
 pub(crate) struct OwnedReply {
     status: u16,
     map: Vec<u8>,
-    body: Vec<u8>,
+    /// Shared with all that wait for the same response.
+    body: Arc<Vec<u8>>,
     length: Option<Vec<u8>>,
 }
 
@@ -24,11 +26,6 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(crate) fn of(reply: &'a Reply<'_>) -> Self {
         Self { status: reply.status, map: &reply.map, body: reply.body, length: None }
-    }
-
-    pub(crate) fn to_owned(&self) -> OwnedReply {
-        let Self { status, map, body, length } = self;
-        OwnedReply { status: *status, map: map.to_vec(), body: body.to_vec(), length: length.map(<[u8]>::to_vec) }
     }
 
     /// Replies to a request. Envoy takes what it is given as it is: the content-length is ours to set. The stream may be
@@ -64,6 +61,11 @@ impl<'a> Parts<'a> {
 }
 
 impl OwnedReply {
+    pub(crate) fn of(reply: &Reply<'_>) -> Self {
+        let body = reply.shared_body.cloned().unwrap_or_else(|| Arc::new(reply.body.to_vec()));
+        Self { status: reply.status, map: reply.map.to_vec(), body, length: None }
+    }
+
     /// Takes the content-length of a response to HEAD, which Envoy's own kind of reply would lose.
     pub(crate) fn restore(&mut self, fields: &[(&'static str, Vec<u8>)]) {
         let length = fields.iter().find(|(name, _)| *name == "content-length");

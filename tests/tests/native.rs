@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use meshcache_tests::{
     Answer, Ask, Envoy, EnvoyConfig, Gate, Host, Mesh, Reply, artifact, await_until, groups::SHOP, herd::Gathered,
@@ -83,6 +83,8 @@ async fn a_hot_copy_is_of_all_workers_and_outlives_a_time_without_requests() {
     assert!(herd.answers().all(|answer| answer.cache_status().contains("detail=proxy")), "{:?}", herd.statuses());
     assert_eq!(mesh.origin.hits("/hot"), 1);
     await_until(async || counted().await == before + 20.0, SOON, "they are counted by group").await;
+    let waits = mesh.envoys[0].stats().await;
+    assert!(waits.0.keys().any(|series| series.contains("lock_waits")), "a counter says how many waited for others");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,4 +246,69 @@ async fn the_field_of_the_wasm_module_is_refused_by_name_and_all_passes() {
     }
     let log = mesh.envoys[0].process.log();
     assert!(log.contains("`hot_bytes_per_worker` is the Wasm module's"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_log_has_no_details_of_our_own_replies() {
+    let logged = |mut envoy: EnvoyConfig| {
+        envoy = native(envoy);
+        let typed = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
+        let format = "details=%RESPONSE_CODE_DETAILS% of %PATH(NQ)%\n";
+        let log = json!({"name": "stderr", "typed_config": {"@type": typed, "log_format": {"text_format_source": {"inline_string": format}}}});
+        let manager = &mut envoy.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+        manager["typed_config"]["access_log"] = json!([log]);
+        envoy
+    };
+    let mesh = Mesh::of(1, 1).envoy(logged).start().await;
+    mesh.origin
+        .always("/x", Reply::fresh(60, "x"))
+        .always("/private", Reply::ok("x").header("cache-control", "private"));
+    for path in ["/x", "/x", "/private"] {
+        assert_eq!(get(&mesh, path).await.status, 200);
+    }
+    let log = async || {
+        let log = mesh.envoys[0].process.log();
+        log.matches("details= of /x\n").count() == 2 && log.contains("details=via_upstream of /private")
+    };
+    await_until(log, SOON, "docs/native.md says so").await;
+}
+
+/// The front listener comes from a file, which can be replaced.
+fn from_file(mut envoy: EnvoyConfig, file: &Path) -> EnvoyConfig {
+    envoy = native(envoy).replace(MODULE, artifact::native().to_str().unwrap());
+    let mut listener = envoy.bootstrap["static_resources"]["listeners"].as_array_mut().unwrap().remove(0);
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    std::fs::write(file, json!({"resources": [listener]}).to_string()).unwrap();
+    envoy.bootstrap["node"] = json!({"id": "native", "cluster": "tests"});
+    envoy.bootstrap["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": file}}});
+    envoy
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_is_replaced_leaves_those_that_wait_and_shares_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listeners.json");
+    let mesh = Mesh::of(1, 1).envoy(|envoy| from_file(envoy, &file)).start().await;
+    let gate = Gate::shut();
+    mesh.origin.always("/held", Reply::fresh(60, "held").behind(&gate));
+    let ask = async || tokio::spawn(Gathered::gather(5, &mesh.fronts(), |_| Ask::get(SHOP, "/held")).await.go());
+    let joined = async || stat(&mesh.envoys[0], "meshcache_filter_joined").await;
+    let old = ask().await;
+    await_until(async || joined().await == 4.0, SOON, "five wait").await;
+    let next = folder.path().join("next");
+    std::fs::write(
+        &next,
+        std::fs::read_to_string(&file).unwrap().replace("stat_prefix\":\"front", "stat_prefix\":\"new"),
+    )
+    .unwrap();
+    std::fs::rename(&next, &file).unwrap();
+    let replaced = async || stat(&mesh.envoys[0], "envoy_listener_manager_listener_in_place_updated").await == 1.0;
+    await_until(replaced, SOON, "it is replaced").await;
+    let new = ask().await;
+    await_until(async || joined().await == 9.0, SOON, "five more wait for the same").await;
+    gate.open();
+    for asked in [old, new] {
+        asked.await.unwrap().expect_all_ok();
+    }
+    assert_eq!(mesh.origin.hits("/held"), 1);
 }

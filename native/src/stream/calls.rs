@@ -78,8 +78,11 @@ impl StreamContext {
 
     /// Begins to reply with an answer as it comes.
     fn begin(&self, process: &Process, slot: &Slot, call: &Call) {
-        let begin = |driver: &mut Driver, _: &mut Recorder<'_>| {
-            driver.begin_stream(call.token, call.answer.borrow().peer_head()?, clock::now())
+        let begin = |driver: &mut Driver, host: &mut Recorder<'_>| {
+            let head = driver.begin_stream(call.token, call.answer.borrow().peer_head()?, clock::now())?;
+            // It waits no longer.
+            host.state.slots.remove(&slot.stream);
+            Some(head)
         };
         // It waits for it no longer, or for all of it.
         let Some(head) = process.drive(Some(slot.stream), begin).0 else { return };
@@ -129,10 +132,11 @@ impl StreamContext {
             }
         }
         let has_copy = answer.peer_head().is_some();
+        let is_forgotten = answer.is_forgotten();
         let response = if is_complete { answer.end() } else { Err(answer.reset()) };
         process.drive(Some(slot.stream), |driver, _| {
             let now = clock::now();
-            if call.streams.get() && !(is_whole && has_copy) {
+            if is_forgotten || (call.streams.get() && !(is_whole && has_copy)) {
                 driver.end_stream(call.token, is_whole, now);
             } else {
                 driver.lookup_returned(call.token, response, now);

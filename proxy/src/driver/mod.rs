@@ -16,8 +16,8 @@ use crate::{
         step::{Callout, Step},
     },
     state::{
-        attention::CHECK_PERIOD, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT, lookup::PeerLookup,
-        sleep_check::SleepCheck, worker::Worker,
+        attention::CHECK_PERIOD, counters::Event, gauges, hot_state::HotState, invalidations::CALL_TIMEOUT,
+        lookup::PeerLookup, pending::PendingLookups, sleep_check::SleepCheck, worker::Worker,
     },
     stream::StreamState,
 };
@@ -202,6 +202,16 @@ impl Driver {
         }
     }
 
+    /// Begins anew after a panic in the middle of a call, and so of any change: no request waits any longer. A purge may
+    /// have been noted and not carried out, so the hot cache is emptied.
+    pub fn recover(&mut self) {
+        self.worker.lookups = PendingLookups::default();
+        self.outbox.clear();
+        self.fan_outs.clear();
+        self.settled.clear();
+        self.worker.empty_hot_cache();
+    }
+
     /// Notes the number of panics that the host has survived, for coordinators to know of.
     pub fn note_panics(&mut self, so_far: u64) {
         self.feed.panics.note(so_far);
@@ -252,7 +262,9 @@ impl Driver {
 
     /// Hands counters and gauges to the host's metrics.
     fn report(&mut self, host: &mut dyn Host, now: u64) {
+        let waits = self.worker.state.hot.take_waits();
         let counters = self.worker.all_counters();
+        counters.count_events(Event::LockWait, waits);
         counters.take_metrics(|at, n| host.add_to_counter(at, n));
         // The feed takes these right after.
         host.add_to_groups(&counters.groups());

@@ -87,6 +87,7 @@ impl HotReply {
             status: self.status,
             map: Cow::Borrowed(map),
             body: self.variant.body.get(self.body.clone()).unwrap_or_default(),
+            shared_body: None,
             restore: Vec::new(),
         }
     }

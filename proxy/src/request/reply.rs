@@ -2,7 +2,7 @@
 
 use crate::http::{cached_headers::CachedHeaders, peer_response::PeerResponse};
 use meshcache_protocol::{Field, Response};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// A reply to a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Reply<'a> {
     pub map: Cow<'a, [u8]>,
     /// The body. Also for HEAD: Envoy drops it and keeps its length.
     pub body: &'a [u8],
+    /// The same, where several requests get it: a host that replies later has no need of a copy.
+    pub shared_body: Option<&'a Arc<Vec<u8>>>,
     /// Fields that Envoy removes from a reply without a body. The host puts them back.
     pub restore: Vec<(&'static str, Vec<u8>)>,
 }
@@ -21,7 +23,7 @@ impl<'a> Reply<'a> {
     /// A reply with a whole response whose headers are stamped.
     pub fn whole(status: u16, headers: &'a CachedHeaders, body: &'a [u8]) -> Self {
         let restore = fields_to_restore(headers, body, status);
-        Self { status, map: Cow::Borrowed(headers.as_bytes()), restore, body }
+        Self { status, map: Cow::Borrowed(headers.as_bytes()), restore, body, shared_body: None }
     }
 
     /// A reply with a peer's response. `to_head`: the response has a length and no body.
@@ -30,7 +32,7 @@ impl<'a> Reply<'a> {
         if to_head {
             restore.extend(response.length.clone().map(|length| ("content-length", length)));
         }
-        Self { status: response.status, map, body: &response.body, restore }
+        Self { status: response.status, map, body: &response.body, shared_body: Some(&response.body), restore }
     }
 }
 

@@ -119,6 +119,8 @@ words! {
         Feed = "feed_answers",
         /// Feed requests without an answer that can be read.
         FeedFailure = "feed_failures",
+        /// Looks into the hot cache that had to wait for another thread. There is none in Wasm.
+        LockWait = "lock_waits",
     }
 }
 
@@ -145,7 +147,7 @@ const MAX_GROUPS: usize = 4096;
 impl Counters {
     /// Counters a request of a group.
     pub fn count_request(&mut self, group: &str, outcome: Outcome) {
-        add(&mut self.outcomes, outcome as usize);
+        add(&mut self.outcomes, outcome as usize, 1);
         // Requests come in runs of one group.
         let is = |entry: &(String, _)| entry.0 == group;
         if !self.groups.get(self.last).is_some_and(is) {
@@ -155,7 +157,7 @@ impl Counters {
             }
         }
         if let Some((_, counters)) = self.groups.get_mut(self.last) {
-            add(counters, outcome as usize);
+            add(counters, outcome as usize, 1);
         }
     }
 
@@ -163,13 +165,18 @@ impl Counters {
     pub fn count_pass(&mut self, reason: Reason) {
         // A test shows that every reason of this crate is among them.
         if let Some(at) = PASS_REASONS.iter().position(|one| *one == reason) {
-            add(&mut self.reasons, at);
+            add(&mut self.reasons, at, 1);
         }
     }
 
     /// Counters an event.
     pub fn count_event(&mut self, event: Event) {
-        add(&mut self.events, event as usize);
+        self.count_events(event, 1);
+    }
+
+    /// Counts so many events.
+    pub fn count_events(&mut self, event: Event, n: u64) {
+        add(&mut self.events, event as usize, n);
     }
 
     /// Moves the counts of others here.
@@ -254,9 +261,9 @@ fn sum(counters: &mut [u64], more: &[u64]) {
     counters.iter_mut().zip(more).for_each(|(counter, more)| *counter = counter.saturating_add(*more));
 }
 
-fn add(counters: &mut [u64], at: usize) {
+fn add(counters: &mut [u64], at: usize, n: u64) {
     if let Some(counter) = counters.get_mut(at) {
-        *counter = counter.saturating_add(1);
+        *counter = counter.saturating_add(n);
     }
 }
 

@@ -125,3 +125,25 @@ fn a_callout_that_the_host_refuses_late_is_a_failure_of_the_peer() {
     run.flush();
     assert_eq!(run.host.resumed, [1], "and then it passes");
 }
+
+#[test]
+fn after_a_panic_it_begins_anew_and_nothing_is_hot() {
+    let mut run = Run::with_snapshot();
+    let token = asked(&mut run, &[1, 2]);
+    run.driver.lookup_returned(token, Ok(whole(MISS)), run.now);
+    run.flush();
+    assert!(matches!(run.request(3, "GET", "/x").state, StreamState::Replied(_)), "it is hot");
+    run.request(4, "GET", "/y");
+    run.flush();
+    let lost = run.host.calls.len() as u32;
+    run.driver.recover();
+    run.driver.lookup_returned(lost, Ok(whole(MISS)), run.now);
+    run.flush();
+    assert!(run.host.replies.iter().all(|(stream, ..)| *stream != 4), "nobody waits for what was under way");
+    let before = lookups(&run);
+    let token = asked(&mut run, &[5, 6]);
+    assert_eq!(lookups(&run), before + 1, "it is looked up again, once for both");
+    run.driver.lookup_returned(token, Ok(whole(MISS)), run.now);
+    run.flush();
+    assert!([5, 6].iter().all(|id| run.host.replies.iter().any(|(stream, ..)| stream == id)));
+}

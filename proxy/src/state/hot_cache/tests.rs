@@ -173,3 +173,17 @@ fn of_variants_that_fit_the_most_recent_is_found() {
         assert_eq!(found.body.len(), body);
     }
 }
+
+#[test]
+fn a_look_that_waits_for_a_lock_is_counted_once() {
+    let cache = HotCache::new(1 << 20, 1);
+    std::thread::scope(|threads| {
+        let held = write(&cache.shards[0].0);
+        threads.spawn(|| cache.len());
+        while cache.waits.load(Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        drop(held);
+    });
+    assert_eq!((cache.take_waits(), cache.take_waits()), (1, 0));
+}
