@@ -31,6 +31,23 @@ fn a_hot_response_is_for_requests_that_name_their_user_only_if_it_is_for_everybo
 }
 
 #[test]
+fn the_host_is_asked_for_a_token_only_where_one_would_name_the_user() {
+    for (group, everybody, asks) in [
+        ("{}", "", 1),
+        ("{}", "; everybody", 0),
+        (r#"{"share": {"authorization": true}}"#, "", 0),
+        (r#"{"request": {"drop": ["*"]}}"#, "", 0),
+    ] {
+        let mut proxy = Proxy::new(group);
+        let lookup = proxy.look_up("/x");
+        proxy.respond(lookup, &format!("{SHARED}{everybody}"), &[], "body");
+        proxy.asked_for_token.set(0);
+        assert_eq!(proxy.get("/x"), hot("body"));
+        assert_eq!(proxy.asked_for_token.get(), asks, "{group}{everybody}");
+    }
+}
+
+#[test]
 fn hot_responses_are_given_only_while_a_coordinator_answers_the_feed() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/x", &[], "body");
