@@ -114,6 +114,22 @@ fn a_response_under_other_rules_is_not_given() {
     assert!(matches!(proxy.get("/y"), Happened::CallOut(_)), "it does not join a lookup under other rules");
     proxy.respond(lookup, SHARED, &[], "body");
     assert_eq!(proxy.worker.state.hot.len(), 1);
+    let lookup = proxy.look_up("/z");
+    proxy.worker.install(snapshot("{}"));
+    proxy.respond(lookup, "pass; reason=private; for=10000", &[], "");
+    assert!(matches!(proxy.get("/z"), Happened::CallOut(_)), "a pass under other rules is not remembered");
+}
+
+#[test]
+fn a_response_of_another_installation_is_not_given() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    let lookup = proxy.look_up("/y");
+    proxy.worker.install(Snapshot { installation: "another".into(), ..snapshot("{}") });
+    proxy.respond(lookup, SHARED, &[], "body");
+    for target in ["/x", "/y"] {
+        assert!(matches!(proxy.get(target), Happened::CallOut(_)), "{target}");
+    }
 }
 
 #[test]
