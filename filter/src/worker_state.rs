@@ -121,8 +121,9 @@ pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> (Rc<RefCell<Worke
             return (worker.clone(), state.clone());
         }
         let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
-        let number = host::nanoseconds() ^ (Rc::as_ptr(&Rc::new(0)) as usize as u64);
-        let driver = Driver::new(number, &proxy, cluster, hot_bytes);
+        // No root has those any longer, and nothing would tick them.
+        workers.retain(|(_, worker, _)| Rc::strong_count(worker) > 1);
+        let driver = Driver::new(host::nanoseconds(), &proxy, cluster, hot_bytes);
         let state = driver.worker.state.clone();
         let worker = Rc::new(RefCell::new(WorkerState {
             driver,

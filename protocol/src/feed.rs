@@ -115,7 +115,7 @@ impl State {
 
     /// Returns the groups, or the first problem of their configuration.
     pub fn groups(self) -> Result<Groups, Problem> {
-        Ok(Groups::new(self.config)?.with_digests(&self.digests))
+        Groups::told(self.config, &self.digests)
     }
 }
 

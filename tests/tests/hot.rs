@@ -8,7 +8,7 @@ use std::{
 };
 
 use meshcache_tests::{
-    Answer, Ask, Connection, Mesh, Reply, Shared, Stopwatch, await_until,
+    Answer, Ask, Connection, Mesh, Reply, Shared, Stopwatch, artifact, await_until,
     load::{Until, load},
     run,
     wait::SOON,
@@ -318,4 +318,11 @@ fn without_room_there_is_no_hot_cache() {
         }
         assert_eq!(mesh.origin.hits("/cold"), 1);
     });
+}
+
+/// Each proxy fetches and compiles it.
+#[test]
+fn the_wasm_filter_is_at_most_a_mebibyte() {
+    let size = std::fs::metadata(artifact::filter()).unwrap().len();
+    assert!(size <= 1 << 20, "{size} bytes");
 }

@@ -68,10 +68,6 @@ async fn is_answered_kept_hot_and_purged(mesh: Mesh) {
         assert_eq!(status, 200, "{report}");
         let newer = async || Ask::get(SHOP, "/x").send(front).await.unwrap().text() == (nth + 2).to_string();
         await_until(newer, SOON, "it hears of purges").await;
-        eprintln!("DBG {nth} {purge} {report}");
-        for _ in 0..3 {
-            eprintln!("{:?}", Ask::get(SHOP, "/x").send(front).await.unwrap());
-        }
         await_until(hot, SOON, "and goes on").await;
     }
     assert_eq!(mesh.origin.hits("/x"), 6);

@@ -115,11 +115,17 @@ fn is_for_origin(request: &Request<'_>) -> bool {
 /// are anonymous (`request.drop: ["*"]`): it is not sent.
 pub fn names_user(group: &Group, request: &Request<'_>, verified: bool) -> bool {
     let share = &group.config().share;
-    let verified = verified && !group.is_anonymous();
     let cookies = || !share.cookie && !group.config().freshness.errors.by_rfc();
-    (!share.authorization && (verified || request.flags.any(Flags::AUTHORIZATION)))
+    (verified && token_names_user(group))
+        || (!share.authorization && request.flags.any(Flags::AUTHORIZATION))
         || (request.flags.any(Flags::COOKIE) && cookies())
         || share.identity.iter().any(|name| request.value(name).is_some())
+}
+
+/// Whether a token that the proxy verified names the user of a group's request. Where it does not, nobody need look for
+/// one.
+pub fn token_names_user(group: &Group) -> bool {
+    !group.is_anonymous() && !group.config().share.authorization
 }
 
 #[cfg(test)]

@@ -12,11 +12,19 @@ pub(super) fn with_rules(config: &GroupConfig) -> Cow<'_, GroupConfig> {
         return Cow::Borrowed(config);
     }
     let mut config = config.clone();
+    add_rules(&mut config);
+    Cow::Owned(config)
+}
+
+/// Does what [`with_rules`] does, without a copy.
+pub(super) fn add_rules(config: &mut GroupConfig) {
+    if !config.origin.gets_credentials() {
+        return;
+    }
     if !config.bypass.headers.iter().any(|name| name == AUTHORIZATION) {
         config.bypass.headers.push(AUTHORIZATION.to_owned());
     }
     config.request.drop.add(replaced(&config.origin));
-    Cow::Owned(config)
 }
 
 /// Returns the fields that credentials replace in requests, in lower case.

@@ -2,7 +2,7 @@
 
 use super::{
     config::{Coding, GroupConfig, Ignored, KeyHost, PassThrough, RequestRules},
-    credential_rules::with_rules,
+    credential_rules::add_rules,
     patterns::{CallerPattern, NamePattern, Service},
 };
 use crate::{
@@ -17,8 +17,8 @@ use std::borrow::Cow;
 pub struct Group {
     config: GroupConfig,
     digest: String,
-    /// The digest that proxies of the feed's version 1 make.
-    feed_1_digest: String,
+    /// The digest that proxies of the feed's version 1 make. `None`: in a proxy, which compares with none.
+    feed_1_digest: Option<String>,
 }
 
 /// Why a coordinator does not forward a plain client's request: the field that would let it through.
@@ -44,7 +44,17 @@ impl Group {
     pub(super) fn new(config: GroupConfig) -> Self {
         // The digests are of the configuration as it is sent: proxies normalise its paths themselves.
         let (digest, feed_1_digest) = (config.digest(), config.for_feed(1).digest());
-        let mut config = with_rules(&config).into_owned();
+        Self::of(config, digest, Some(feed_1_digest))
+    }
+
+    /// A group as a proxy is told it, with the coordinators' digest. Those of the feed's version 1 tell none.
+    pub(super) fn told(config: GroupConfig, digest: Option<&String>) -> Self {
+        let digest = digest.cloned().unwrap_or_else(|| config.digest());
+        Self::of(config, digest, None)
+    }
+
+    fn of(mut config: GroupConfig, digest: String, feed_1_digest: Option<String>) -> Self {
+        add_rules(&mut config);
         config.r#match.normalize();
         Self { config, digest, feed_1_digest }
     }
@@ -77,14 +87,9 @@ impl Group {
         &self.digest
     }
 
-    /// Replaces the digest by that of the coordinators.
-    pub(super) fn set_digest(&mut self, digest: &str) {
-        digest.clone_into(&mut self.digest);
-    }
-
     /// Whether a digest is that of these rules, made by a coordinator or by a proxy of an older version of the feed.
     pub fn accepts_digest(&self, digest: &str) -> bool {
-        digest == self.digest || digest == self.feed_1_digest
+        digest == self.digest || self.feed_1_digest.as_deref() == Some(digest)
     }
 
     /// Returns the service's name, in a group by `service`.

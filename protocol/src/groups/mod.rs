@@ -49,9 +49,21 @@ impl Groups {
     /// # Errors
     /// The findings of [`check::check`].
     pub fn new(config: Config) -> Result<Self, check::Problem> {
+        Self::of(config, Group::new)
+    }
+
+    /// Creates the groups as a proxy is told them, with the digests of the coordinators, by name.
+    pub(crate) fn told(config: Config, digests: &BTreeMap<String, String>) -> Result<Self, check::Problem> {
+        Self::of(config, |group| {
+            let digest = digests.get(group.name.as_str());
+            Group::told(group, digest)
+        })
+    }
+
+    fn of(config: Config, group: impl Fn(GroupConfig) -> Group) -> Result<Self, check::Problem> {
         check::check(&config)?;
         let digest = digest(&config);
-        let groups = config.groups.into_iter().map(|group| Arc::new(Group::new(group))).collect();
+        let groups = config.groups.into_iter().map(|config| Arc::new(group(config))).collect();
         Ok(Self { groups, debuggers: config.debuggers, digest })
     }
 
@@ -98,17 +110,6 @@ impl Groups {
     /// Whether this caller's meshcache-bypass and meshcache-debug are honoured. `None`: a caller without identity.
     pub fn is_debugger(&self, caller: Option<&str>) -> bool {
         self.debuggers.iter().any(|pattern| pattern.matches(caller))
-    }
-
-    /// Replaces the digests of the groups of these names.
-    #[must_use]
-    pub fn with_digests(mut self, digests: &BTreeMap<String, String>) -> Self {
-        for group in self.groups.iter_mut().filter_map(Arc::get_mut) {
-            if let Some(digest) = digests.get(group.name()) {
-                group.set_digest(digest);
-            }
-        }
-        self
     }
 
     /// Returns a digest of the whole configuration.

@@ -68,9 +68,10 @@ impl Log {
     /// The part of the position that fits a header: the given number of sources, those that purged last. The receivers
     /// know the rest already.
     pub fn newest(&self, sources: usize) -> Position {
-        Position(Arc::new(
-            self.order.iter().rev().take(sources).map(|source| (source.clone(), self.position.of(source))).collect(),
-        ))
+        let mut newest = BTreeMap::new();
+        // Inserted one by one: to collect a map is to sort, in much code.
+        newest.extend(self.order.iter().rev().take(sources).map(|source| (source.clone(), self.position.of(source))));
+        Position(Arc::new(newest))
     }
 
     /// Appends a purge, and drops the oldest where the log exceeds its bounds.
@@ -98,12 +99,9 @@ impl Log {
         if self.position.sources().any(|(source, _)| there.of(source) < self.floor.of(source)) {
             return Err(Truncated);
         }
-        let missing: BTreeMap<&str, (u64, u64)> = self
-            .position
-            .sources()
-            .map(|(source, n)| (source.as_str(), (there.of(source), *n)))
-            .filter(|(_, (there, n))| there < n)
-            .collect();
+        let mut missing: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let all = self.position.sources().map(|(source, n)| (source.as_str(), (there.of(source), *n)));
+        missing.extend(all.filter(|(_, (there, n))| there < n));
         // The log is long and this is called often; what is missing is nearly always at its end.
         let mut left = missing.values().fold(0u64, |sum, (there, n)| sum.saturating_add(n.saturating_sub(*there)));
         let is_missing =

@@ -23,7 +23,7 @@ use crate::{
 };
 use meshcache_protocol::{
     Group, Request, Response, Route,
-    freshness::{Part, Reuse, joins, part, reuse},
+    freshness::{Part, Reuse, joins, part, reuse, token_names_user},
     key::RequestKey,
     reason::Word,
     request::Flags,
@@ -85,7 +85,7 @@ impl CachedRequest<'_> {
         };
         let resident = now.saturating_sub(variant.arrived);
         // A response for everybody is also for requests with a token.
-        let verified = !variant.stored.for_everybody && self.facts.verified();
+        let verified = !variant.stored.for_everybody && token_names_user(self.group) && self.facts.verified();
         if reuse(self.group, self.request, verified, Some(&variant.stored), resident) != Reuse::Fresh {
             return HotLookup::Miss;
         }

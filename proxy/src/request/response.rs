@@ -12,7 +12,7 @@ use crate::{
     state::{
         counters::{Event, Reason},
         hot_cache::Variant,
-        lookup::PeerLookup,
+        lookup::{LookupRequest, PeerLookup},
         peers::ChosenPeer,
         pending::{Joiner, PendingCall, Waiter},
         worker::Worker,
@@ -233,6 +233,9 @@ impl Lookups<'_> {
     fn record_pass(&mut self, id: u32, verdict: &Verdict) {
         let Some(lookup) = self.worker.lookups.get(id) else { return };
         let of = &lookup.request;
+        if !self.has_same_rules(of) {
+            return;
+        }
         let Some(head) = RequestHead::read(&of.map) else { return };
         let Ok(request) = head.request() else { return };
         self.worker.state.hit_for_pass.record(&of.key, of.scope, &request, verdict, self.now);
@@ -256,16 +259,11 @@ impl Lookups<'_> {
     /// Stores a response in the hot cache, never for longer than it is fresh.
     fn store(&mut self, lookup: &PeerLookup, response: &PeerResponse, selecting: Selecting) {
         let (of, verdict) = (&lookup.request, &response.verdict);
-        let has_same_rules = self
-            .worker
-            .snapshot()
-            .and_then(|snapshot| snapshot.groups.named(of.group.name()))
-            .is_some_and(|group| group.digest() == of.group.digest());
         let is_complete = !of.to_head && !matches!(response.status, 206 | 304 | 416);
         let is_unchanged = self.worker.invalidations.since_change(of.key.hash(), self.now).is_none();
         let Ok(ttl) = u64::try_from(verdict.ttl) else { return };
         let until = self.now.saturating_add(ttl.min(of.group.config().hot.ttl.as_millis()));
-        if !(has_same_rules && is_complete && is_unchanged) || until <= self.now {
+        if !(self.has_same_rules(of) && is_complete && is_unchanged) || until <= self.now {
             return;
         }
         let stored = verdict.to_stored(response.status);
@@ -278,6 +276,12 @@ impl Lookups<'_> {
         if state.hot.insert(of.side, &of.key, variant, self.now, is_unpurged) {
             self.worker.counters.count_event(Event::HotStored);
         }
+    }
+
+    /// Returns whether the rules are those under which a request was looked up.
+    fn has_same_rules(&self, of: &LookupRequest) -> bool {
+        let now = self.worker.snapshot().and_then(|snapshot| snapshot.groups.named(of.group.name()));
+        now.is_some_and(|group| group.digest() == of.group.digest())
     }
 
     fn installation(&self) -> String {

@@ -132,7 +132,7 @@ impl Worker {
         let snapshot = snapshot.into();
         if let Some(old) = &self.snapshot {
             if old.installation != snapshot.installation {
-                self.state.hot.clear();
+                self.state.empty();
             }
             if old.ring != snapshot.ring {
                 self.peers.change_ring(&old.ring, &snapshot.ring);

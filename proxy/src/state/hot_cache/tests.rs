@@ -90,6 +90,23 @@ fn bytes_stay_within_the_bound_and_are_counted_in_full() {
 }
 
 #[test]
+fn bytes_are_counted_in_full_when_variants_were_given_between_insertions() {
+    let hot = HotCache::new(1 << 20, 1);
+    let languages: [&'static [u8]; 6] = [b"de", b"en", b"fr", b"it", b"nl", b"pl"];
+    for (n, language) in languages.into_iter().chain(languages).enumerate() {
+        let variant = variant(100, Some(language), 1_000_000);
+        assert!(hot.insert(Side::Outbound, &key(1), variant, 0, || true), "{n}");
+        for asked in languages {
+            let fields = [(&b"accept-language"[..], asked)];
+            let found = hot.look_up(Side::Outbound, key(1).by_ref(), "rules", &request(&fields), 0);
+            found.inspect(|variant| drop(variant.stamped("an installation with a long name", 1000 * n as u64)));
+        }
+    }
+    hot.clear();
+    assert_eq!(hot.bytes(), 0);
+}
+
+#[test]
 fn a_scan_does_not_flush_what_is_asked_for_all_the_time() {
     let hot = HotCache::new(100_000, 1);
     for round in 0..100 {

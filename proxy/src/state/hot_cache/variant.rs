@@ -28,6 +28,8 @@ pub struct Variant {
     pub arrived: u64,
     /// When its time in this cache ends. After that it only replaces a service's failure, until [`Variant::last_use`].
     pub until: u64,
+    /// The bytes that it is taken for, always the same: stamps, which threads write at any time, do not change a sum.
+    bytes: usize,
 }
 
 /// The fields of a response at one moment.
@@ -49,8 +51,10 @@ impl Variant {
         arrived: u64,
         until: u64,
     ) -> Self {
+        let parts = [headers.size(), body.capacity(), selecting.bytes()];
+        let bytes = parts.iter().fold(OVERHEAD, |sum, part| sum.saturating_add(*part));
         let head = ArcSwap::from_pointee(StampedHead { seconds: None, headers });
-        Self { rules, stored, selecting, head, body, arrived, until }
+        Self { rules, stored, selecting, head, body, arrived, until, bytes }
     }
 
     /// When it may no longer replace a service's failure either.
@@ -91,7 +95,6 @@ impl Variant {
 
     /// Returns the bytes that it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        let parts = [self.head.load().headers.size(), self.body.capacity(), self.selecting.bytes()];
-        parts.iter().fold(OVERHEAD, |sum, part| sum.saturating_add(*part))
+        self.bytes
     }
 }

@@ -31,6 +31,23 @@ fn a_hot_response_is_for_requests_that_name_their_user_only_if_it_is_for_everybo
 }
 
 #[test]
+fn the_host_is_asked_for_a_token_only_where_one_would_name_the_user() {
+    for (group, everybody, asks) in [
+        ("{}", "", 1),
+        ("{}", "; everybody", 0),
+        (r#"{"share": {"authorization": true}}"#, "", 0),
+        (r#"{"request": {"drop": ["*"]}}"#, "", 0),
+    ] {
+        let mut proxy = Proxy::new(group);
+        let lookup = proxy.look_up("/x");
+        proxy.respond(lookup, &format!("{SHARED}{everybody}"), &[], "body");
+        proxy.asked_for_token.set(0);
+        assert_eq!(proxy.get("/x"), hot("body"));
+        assert_eq!(proxy.asked_for_token.get(), asks, "{group}{everybody}");
+    }
+}
+
+#[test]
 fn hot_responses_are_given_only_while_a_coordinator_answers_the_feed() {
     let mut proxy = Proxy::new("{}");
     proxy.heat("/x", &[], "body");
@@ -97,6 +114,22 @@ fn a_response_under_other_rules_is_not_given() {
     assert!(matches!(proxy.get("/y"), Happened::CallOut(_)), "it does not join a lookup under other rules");
     proxy.respond(lookup, SHARED, &[], "body");
     assert_eq!(proxy.worker.state.hot.len(), 1);
+    let lookup = proxy.look_up("/z");
+    proxy.worker.install(snapshot("{}"));
+    proxy.respond(lookup, "pass; reason=private; for=10000", &[], "");
+    assert!(matches!(proxy.get("/z"), Happened::CallOut(_)), "a pass under other rules is not remembered");
+}
+
+#[test]
+fn a_response_of_another_installation_is_not_given() {
+    let mut proxy = Proxy::new("{}");
+    proxy.heat("/x", &[], "body");
+    let lookup = proxy.look_up("/y");
+    proxy.worker.install(Snapshot { installation: "another".into(), ..snapshot("{}") });
+    proxy.respond(lookup, SHARED, &[], "body");
+    for target in ["/x", "/y"] {
+        assert!(matches!(proxy.get(target), Happened::CallOut(_)), "{target}");
+    }
 }
 
 #[test]

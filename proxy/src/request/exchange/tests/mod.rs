@@ -34,6 +34,7 @@ use meshcache_protocol::{
     purge::{Position, Purge},
     wire,
 };
+use std::cell::Cell;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {
@@ -42,6 +43,8 @@ struct Proxy {
     side: Side,
     caller: Option<&'static str>,
     verified: bool,
+    /// How often the host was asked for that.
+    asked_for_token: Cell<u32>,
     cluster: Option<&'static str>,
     now: u64,
     streams: u32,
@@ -60,14 +63,15 @@ enum Happened {
 }
 
 /// The facts of a request.
-struct TestFacts {
+struct TestFacts<'a> {
     side: Side,
     caller: Option<&'static str>,
     verified: bool,
+    asked_for_token: &'a Cell<u32>,
     cluster: Option<&'static str>,
 }
 
-impl Facts for TestFacts {
+impl Facts for TestFacts<'_> {
     fn side(&self) -> Side {
         self.side
     }
@@ -75,6 +79,7 @@ impl Facts for TestFacts {
         self.caller.map(str::to_owned)
     }
     fn verified(&self) -> bool {
+        self.asked_for_token.update(|n| n + 1);
         self.verified
     }
     fn cluster(&self) -> Option<Vec<u8>> {
@@ -140,6 +145,7 @@ impl Proxy {
             side: Side::Outbound,
             caller: None,
             verified: false,
+            asked_for_token: Cell::default(),
             cluster: Some("service"),
             now: 0,
             streams: 0,
@@ -180,7 +186,13 @@ impl Proxy {
         let head = RequestHead::read(&map).unwrap();
         self.streams += 1;
         let arrival = Arrival { stream: self.streams, head: &head, has_body };
-        let facts = TestFacts { side: self.side, caller: self.caller, verified: self.verified, cluster: self.cluster };
+        let facts = TestFacts {
+            side: self.side,
+            caller: self.caller,
+            verified: self.verified,
+            asked_for_token: &self.asked_for_token,
+            cluster: self.cluster,
+        };
         let state = self.worker.state.clone();
         let context = Context { state: &state, thread: 0, now: self.now };
         start(context, &self.listener.current(&state), arrival, &facts, || &mut self.worker)
