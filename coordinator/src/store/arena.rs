@@ -71,6 +71,11 @@ impl Arena {
         self.list(segment).len
     }
 
+    /// Returns how many places there are, those that are free included.
+    pub(super) fn places(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
     /// Returns for how many keys there is room.
     pub(super) fn capacity(&self) -> usize {
         self.nodes.capacity()

@@ -122,6 +122,7 @@ pub(super) fn write_value(values: &mut Buffer, value: &[u8]) {
 }
 
 /// Reads the next value.
+#[inline]
 pub(super) fn value(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = number(bytes)?;
     rest.split_at_checked(usize::try_from(length).ok()?)
@@ -135,7 +136,16 @@ fn write_number(to: &mut Buffer, mut number: u64) {
     to.push(number as u8);
 }
 
+/// Reads a number: mostly one byte.
+#[inline]
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes {
+        [byte @ ..0x80, rest @ ..] => Some((u64::from(*byte), rest)),
+        _ => long_number(bytes),
+    }
+}
+
+fn long_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut all, mut shift, mut rest) = (0, 0, bytes);
     loop {
         let (byte, after) = rest.split_first()?;

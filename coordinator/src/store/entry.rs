@@ -5,6 +5,7 @@ use crate::store::{
     block::{self, BlockHead},
     exact_bytes::{exact_size, size_of_vec},
     head::{ARC, Head, Lines},
+    stale_heads::StaleHeads,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -43,6 +44,9 @@ impl std::ops::DerefMut for Entry {
         Arc::make_mut(&mut self.head)
     }
 }
+
+/// A line of the head: its name, the shared value, and the own one in its place.
+type Line<'e> = (&'e HeaderName, &'e HeaderValue, Option<&'e [u8]>);
 
 /// The parts of a new entry.
 #[derive(Debug)]
@@ -120,13 +124,13 @@ impl Entry {
 
     /// Returns the header fields that clients see.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
-        self.handles(0..self.lines.fields)
+        self.own_lines().take(self.lines.fields).map(|line| self.handle(line))
     }
 
     /// Returns the fields with purge tags: for coordinators and purges, and for clients where the group does not strip
     /// them.
     pub(crate) fn tags(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
-        self.handles(self.lines.fields..self.lines.all.len())
+        self.own_lines().skip(self.lines.fields).map(|line| self.handle(line))
     }
 
     /// Returns how many fields and tags it has.
@@ -134,11 +138,10 @@ impl Entry {
         self.lines.all.len()
     }
 
-    fn handles(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
-        self.own_lines().take(range.end).skip(range.start).map(|(name, shared, own)| {
-            let own = own.and_then(|own| HeaderValue::from_maybe_shared(self.block.slice_ref(own)).ok());
-            (name, own.unwrap_or_else(|| shared.clone()))
-        })
+    #[inline]
+    fn handle<'e>(&self, (name, shared, own): Line<'e>) -> (&'e HeaderName, HeaderValue) {
+        let own = own.and_then(|own| HeaderValue::from_maybe_shared(self.block.slice_ref(own)).ok());
+        (name, own.unwrap_or_else(|| shared.clone()))
     }
 
     /// Returns its fields, and then its tags.
@@ -146,8 +149,7 @@ impl Entry {
         self.own_lines().map(|(name, shared, own)| (name, own.unwrap_or(shared.as_bytes())))
     }
 
-    /// Returns each line: its name, the shared value, and the own one in its place.
-    fn own_lines(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue, Option<&[u8]>)> {
+    fn own_lines(&self) -> impl Iterator<Item = Line<'_>> {
         let BlockHead { mask, mut values, .. } = self.block_head();
         self.lines.all.iter().enumerate().map(move |(at, (name, shared))| {
             let is_own = mask.get(at / 8).is_some_and(|bits| bits & 1 << (at % 8) != 0);
@@ -227,10 +229,11 @@ impl Entry {
     }
 
     /// Returns a copy that is stale from now on, to be served stale or revalidated. `None` where a stale copy is of no
-    /// use.
-    pub(crate) fn stale_from(&self, now: u64) -> Option<Self> {
-        let lifetime = self.stored.lifetime.min(self.stored.age(self.resident(now)));
-        let stale = self.with_stored(Stored { lifetime, ..self.stored.clone() });
+    /// use. Its lifetime is in whole seconds, so that many share a head.
+    pub(super) fn stale_from(&self, now: u64, heads: &mut StaleHeads) -> Option<Self> {
+        let age = self.stored.age(self.resident(now));
+        let head = heads.with_lifetime(&self.head, self.stored.lifetime.min(age / 1000 * 1000));
+        let stale = Self { head, ..self.clone() };
         (stale.deadline() > now).then_some(stale)
     }
 

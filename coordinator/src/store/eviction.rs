@@ -2,6 +2,7 @@
 
 use crate::store::{
     SHARDS, Store,
+    heads::Heads,
     quota::{Quota, counters},
     recency::{Rank, Recency},
     table::Tables,
@@ -52,6 +53,7 @@ impl Store {
 
     pub(super) fn remove_group(&self, id: u32, quotas: &[Arc<Quota>]) {
         let Some(quota) = quotas.get(id as usize) else { return };
+        *quota.heads.lock() = Heads::default();
         for shard in &self.shards {
             loop {
                 let tables = Tables { quota: Some(id), cache_type: None };

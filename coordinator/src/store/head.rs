@@ -53,6 +53,11 @@ impl Charge {
         used.fetch_add(bytes as i64, AcqRel);
         Self { used: used.clone(), bytes }
     }
+
+    /// Returns how many.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Clone for Charge {

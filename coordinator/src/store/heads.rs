@@ -9,11 +9,14 @@ use crate::store::{
 };
 use bytes::Bytes;
 use meshcache_protocol::{Key, freshness::Stored};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::{Arc, atomic::AtomicI64};
 
 /// The heads, and the lists of names, that a group's next entries are compared with.
 const MAX_HELD: usize = 48;
+/// The bytes of these lists: they are in no entry that could be evicted.
+const MAX_HELD_BYTES: u64 = 65_536;
 /// The entries after which values that have changed since are shared anew: so many carry what is kept once.
 const ENOUGH: u32 = 64;
 /// The first entries, which show what values are seldom the same.
@@ -36,22 +39,27 @@ struct HeldLines {
     unsteady: u64,
 }
 
+/// Returns an entry in as little memory as it can be, for a store that counts `used` bytes.
+pub(super) fn pack(heads: &Mutex<Heads>, entry: &Entry, key: &Key, used: &Arc<AtomicI64>) -> Entry {
+    let (first, tail) = KeyTail::split(key.bytes());
+    let (head, mask, values) = heads.lock().share(entry, first, used);
+    let age = entry.stored.initial_age.saturating_add(entry.age_beside());
+    let mut block = BlockHead { age, tail, mask: &mask, values: &values }.write();
+    let body = entry.body_bytes();
+    let apart = exact_size(block.len()) + size_of_vec(body.len()) + size_of::<Bytes>() as u64;
+    let is_joined = body.len() <= MAX_JOINED && exact_size(block.len().saturating_add(body.len())) <= apart;
+    if is_joined {
+        block.extend_from_slice(body);
+    }
+    let apart = (!is_joined).then(|| Box::new(entry.body()));
+    Entry::packed(head, exact(&block), apart, entry.arrived, entry.position.clone())
+}
+
 impl Heads {
-    /// Returns an entry in as little memory as it can be, for a store that counts `used` bytes.
-    pub(super) fn pack(&mut self, entry: &Entry, key: &Key, used: &Arc<AtomicI64>) -> Entry {
-        let (first, tail) = KeyTail::split(key.bytes());
+    /// Returns the head that an entry shares, which of its lines have other values, and these.
+    fn share(&mut self, entry: &Entry, key: &[u8], used: &Arc<AtomicI64>) -> (Arc<Head>, SmallVec<[u8; 8]>, Buffer) {
         let (lines, mask, values) = self.lines(entry, used);
-        let head = self.head(entry, lines, first, used);
-        let age = entry.stored.initial_age.saturating_add(entry.age_beside());
-        let mut block = BlockHead { age, tail, mask: &mask, values: &values }.write();
-        let body = entry.body_bytes();
-        let apart = exact_size(block.len()) + size_of_vec(body.len()) + size_of::<Bytes>() as u64;
-        let is_joined = body.len() <= MAX_JOINED && exact_size(block.len().saturating_add(body.len())) <= apart;
-        if is_joined {
-            block.extend_from_slice(body);
-        }
-        let apart = (!is_joined).then(|| Box::new(entry.body()));
-        Entry::packed(head, exact(&block), apart, entry.arrived, entry.position.clone())
+        (self.head(entry, lines, key, used), mask, values)
     }
 
     /// Returns the lines that an entry shares, and what values it has for itself.
@@ -83,6 +91,13 @@ impl Heads {
         let lines = Arc::new(lines);
         self.lines.retain(|held| !held.lines.has_names_of(own));
         hold(&mut self.lines, HeldLines { lines: lines.clone(), uses: 0, unsteady: 0 });
+        let mut bytes = 0;
+        self.lines.retain(|held| {
+            bytes += held.lines.charge.as_ref().map_or(0, Charge::bytes);
+            bytes <= MAX_HELD_BYTES
+        });
+        // No entry will be like a head whose lines are gone.
+        self.heads.retain(|head| self.lines.iter().any(|held| Arc::ptr_eq(&held.lines, &head.lines)));
         let mask = SmallVec::from_elem(0, own.all.len().div_ceil(8));
         (lines, mask, Buffer::new())
     }
@@ -99,7 +114,9 @@ impl Heads {
         let mut head = Head { status: entry.status, lines, selecting, stored, key, charge: None };
         head.charge = Some(Charge::new(used, head.own_bytes() + own_key));
         let head = Arc::new(head);
-        hold(&mut self.heads, head.clone());
+        if self.lines.first().is_some_and(|held| Arc::ptr_eq(&held.lines, &head.lines)) {
+            hold(&mut self.heads, head.clone());
+        }
         head
     }
 }

@@ -24,6 +24,7 @@ mod set;
 mod shard;
 mod slot;
 mod slru;
+mod stale_heads;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -174,8 +175,9 @@ impl Store {
 
     /// Returns all keys that are no hot copies, the most used first.
     pub(crate) fn keys_by_use(&self) -> Vec<RankedKey> {
-        let mut ranked_keys: Vec<RankedKey> =
-            self.shards.iter().flat_map(|shard| shard.lock().ranked_keys().collect::<Vec<_>>()).collect();
+        let ranked = |shard: &Mutex<Shard>| shard.lock().ranked().collect::<Vec<_>>();
+        let hashed = |(rank, entry): (_, Arc<Entry>)| RankedKey { rank, hash: entry.key().hash() };
+        let mut ranked_keys: Vec<_> = self.shards.iter().flat_map(ranked).map(hashed).collect();
         ranked_keys.sort_unstable_by(|a, b| b.cmp(a));
         ranked_keys
     }
@@ -189,6 +191,7 @@ impl Store {
         let shard = self.shard(hash).lock();
         let (variants, used) = shard.peek(table, hash.high())?;
         let entries: Vec<_> = variants.iter().filter(|entry| entry.deadline() > now).cloned().collect();
+        drop(shard);
         Some((entries.first()?.key(), entries, used))
     }
 

@@ -1,10 +1,18 @@
 //! Carries out purges in the store.
 
 use crate::store::{
-    Store, entry::Entry, purge_action::PurgeAction, purge_index::IndexTerm, quota::counters, table::Tables,
+    Store,
+    entry::Entry,
+    purge_action::PurgeAction,
+    purge_index::IndexTerm,
+    quota::counters,
+    shard::Shard,
+    stale_heads::StaleHeads,
+    table::{TableId, Tables},
     usage::Purged,
 };
 use meshcache_protocol::{Key, purge::Candidates};
+use parking_lot::Mutex;
 use std::sync::{Arc, atomic::Ordering::AcqRel};
 
 /// Keys that are looked at under one lock before others have their turn: few, since a regex may take a while for each.
@@ -21,7 +29,7 @@ impl Store {
     ) -> Purged {
         let quotas = self.quotas.read().clone();
         let named = |name: &str| quotas.iter().find(|quota| quota.name == name).map(|quota| quota.id);
-        let mut purged = Purged::default();
+        let (mut purged, mut heads) = (Purged::default(), StaleHeads::default());
         for Candidates { group, terms } in among {
             let quota = group.map(named);
             // An unknown group has no entries.
@@ -31,10 +39,10 @@ impl Store {
             for shard in &self.shards {
                 // What is stored after this is not older than the purge: its guard keeps out loads that began before.
                 let tables = Tables { quota: quota.flatten(), cache_type: None };
-                let candidates = shard.lock().candidates(tables, terms.as_deref());
+                let candidates = self.candidates(shard, tables, terms.as_deref());
                 for among in candidates.chunks(PURGE_BATCH) {
                     let mut shard = shard.lock();
-                    let (one, changes) = shard.purge(among, action, &is);
+                    let (one, changes) = shard.purge(among, action, &mut heads, &is);
                     let overhead = shard.take_overhead_change();
                     drop(shard);
                     self.used.fetch_add(overhead, AcqRel);
@@ -48,5 +56,19 @@ impl Store {
             }
         }
         purged
+    }
+
+    fn candidates(&self, shard: &Mutex<Shard>, tables: Tables, terms: Option<&[IndexTerm]>) -> Vec<(TableId, u64)> {
+        loop {
+            let mut shard = shard.lock();
+            let (found, overhead) = (shard.candidates(tables, terms), shard.take_overhead_change());
+            drop(shard);
+            self.used.fetch_add(overhead, AcqRel);
+            if let Some(mut found) = found {
+                found.sort_unstable();
+                found.dedup();
+                return found;
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! An index for purges, which find keys by path and by tag without a look at all of them. The first such purge makes it.
+//! An index for purges, which find keys by path and by tag without a look at all of them. The first such purge makes it,
+//! in steps: what changes meanwhile is noted where it was taken in already.
 
 use crate::store::entry::Entry;
 use meshcache_protocol::{Hash, Key};
@@ -30,41 +31,54 @@ impl IndexTerm {
 /// nodes above.
 const BYTES_EACH: u64 = 18;
 
+/// Keys that are taken in under one lock before others have their turn.
+const STEP: u32 = 256;
+
 /// The places of each term's keys, of one group in one shard. One tree, since most paths have one key and many tags have
 /// few.
 #[derive(Default)]
-pub(super) struct PurgeIndex(BTreeSet<(IndexTerm, u32)>);
+pub(super) struct PurgeIndex {
+    pairs: BTreeSet<(IndexTerm, u32)>,
+    /// The keys in places below this one are in it.
+    next: u32,
+}
 
 /// The terms of a key's path and of its variants' tags: mostly one.
 pub(super) type Terms = SmallVec<[IndexTerm; 8]>;
 
 impl PurgeIndex {
-    /// Makes an index of these keys.
-    pub(super) fn of<'v>(keys: impl Iterator<Item = (u32, &'v [Arc<Entry>])>) -> Self {
-        // A tree of all at once is quick to make, and its nodes are full.
-        let pairs: Vec<_> =
-            keys.flat_map(|(at, variants)| terms(variants).into_iter().map(move |term| (term, at))).collect();
-        Self(pairs.into_iter().collect())
+    /// Takes in the next keys, at most [`STEP`], of `places`. Returns whether it has all: then it stays so.
+    pub(super) fn step<'v>(&mut self, places: u32, variants: impl Fn(u32) -> &'v [Arc<Entry>]) -> bool {
+        let end = self.next.saturating_add(STEP).min(places);
+        let pairs = (self.next..end).flat_map(|at| terms(variants(at)).into_iter().map(move |term| (term, at)));
+        self.pairs.extend(pairs);
+        self.next = if end == places { u32::MAX } else { end };
+        end == places
+    }
+
+    /// Returns whether it takes note of the key in a place.
+    pub(super) fn has(&self, at: u32) -> bool {
+        at < self.next
     }
 
     /// Replaces the terms of a key.
     pub(super) fn change(&mut self, at: u32, before: &Terms, after: &Terms) {
         before.iter().filter(|term| !after.contains(term)).for_each(|term| {
-            self.0.remove(&(*term, at));
+            self.pairs.remove(&(*term, at));
         });
         after.iter().filter(|term| !before.contains(term)).for_each(|term| {
-            self.0.insert((*term, at));
+            self.pairs.insert((*term, at));
         });
     }
 
     /// Returns the places of a term's keys.
     pub(super) fn find(&self, term: IndexTerm) -> impl Iterator<Item = u32> {
-        self.0.range((term, 0)..=(term, u32::MAX)).map(|(_, at)| *at)
+        self.pairs.range((term, 0)..=(term, u32::MAX)).map(|(_, at)| *at)
     }
 
     /// Returns the bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.len() as u64 * BYTES_EACH
+        self.pairs.len() as u64 * BYTES_EACH
     }
 }
 

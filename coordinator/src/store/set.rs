@@ -1,6 +1,6 @@
 //! Values that a program sets: they take the place of what is being loaded.
 
-use crate::store::{Entry, PurgeGuard, Quota, Recency, Store, table::CacheType};
+use crate::store::{Entry, PurgeGuard, Quota, Recency, Store, heads, table::CacheType};
 use meshcache_protocol::Key;
 use std::sync::Arc;
 
@@ -32,6 +32,6 @@ impl Store {
 
     /// Packs an entry as it is stored.
     pub(super) fn pack(&self, quota: &Quota, entry: &Entry, key: &Key) -> Arc<Entry> {
-        Arc::new(quota.heads.lock().pack(entry, key, &self.used))
+        Arc::new(heads::pack(&quota.heads, entry, key, &self.used))
     }
 }

@@ -5,9 +5,10 @@ use crate::store::{
     entry::Entry,
     purge_action::PurgeAction,
     purge_index::IndexTerm,
-    recency::{Rank, RankedKey, Recency},
+    recency::{Rank, Recency},
     slot::{MAX_PARTS, MAX_VARIANTS, Slot, Variants, bytes_of},
     slru::Slru,
+    stale_heads::StaleHeads,
     table::{CacheType, TableId, Tables},
     usage::Purged,
 };
@@ -65,17 +66,14 @@ impl Shard {
         slrus.peek(hash).map(|(node, variants)| (variants, recency(node)))
     }
 
-    /// Returns every key that is no hot copy, in no order.
-    pub(super) fn ranked_keys(&self) -> impl Iterator<Item = RankedKey> {
-        let of = |(slrus, table): (&'_ Slru, TableId)| {
-            let ranked = move |(node, variants, warm): (&Node, &[Arc<Entry>], bool)| {
-                let rank = Rank { warm, touched: node.touched, table, place: node.hash };
-                Some(RankedKey { rank, hash: variants.first()?.key().hash() })
-            };
-            slrus.iter().filter_map(ranked).collect::<Vec<_>>()
-        };
+    /// Returns the rank and an entry of every key that is no hot copy, in no order.
+    pub(super) fn ranked(&self) -> impl Iterator<Item = (Rank, Arc<Entry>)> {
         let main = |(_, table): &(&Slru, TableId)| table.cache_type() == CacheType::Main;
-        self.slrus.iter().zip(TableId::all()).filter(main).flat_map(of)
+        self.slrus.iter().zip(TableId::all()).filter(main).flat_map(|(slru, table)| {
+            slru.iter().filter_map(move |(node, variants, warm)| {
+                Some((Rank { warm, touched: node.touched, table, place: node.hash }, variants.first()?.clone()))
+            })
+        })
     }
 
     /// Stores a variant, in place of one for the same requests. `used`: how its key was used in another store, and the
@@ -180,18 +178,18 @@ impl Shard {
         (seen, changes)
     }
 
-    /// Returns the keys of these tables where a purge has to look: with one of these terms, or all.
-    pub(super) fn candidates(&mut self, tables: Tables, terms: Option<&[IndexTerm]>) -> Vec<(TableId, u64)> {
+    /// Returns the keys of these tables where a purge has to look: with one of these terms, or all. `None`: a part of the
+    /// index was made, and is not the last.
+    pub(super) fn candidates(&mut self, tables: Tables, terms: Option<&[IndexTerm]>) -> Option<Vec<(TableId, u64)>> {
         let mut found = Vec::new();
         for (slrus, table) in self.slrus.iter_mut().zip(TableId::all()).filter(|(_, table)| tables.has(*table)) {
             match terms {
-                None => found.extend(slrus.iter().map(|(node, ..)| (table, node.hash))),
+                None => found.extend(slrus.hashes().map(|at| (table, at))),
+                Some(_) if !slrus.make_index() => return None,
                 Some(terms) => terms.iter().for_each(|term| found.extend(slrus.find_by(*term).map(|at| (table, at)))),
             }
         }
-        found.sort_unstable();
-        found.dedup();
-        found
+        Some(found)
     }
 
     /// Applies `action` to those of these keys that `is` selects.
@@ -199,6 +197,7 @@ impl Shard {
         &mut self,
         candidates: &[(TableId, u64)],
         action: PurgeAction,
+        heads: &mut StaleHeads,
         is: impl Fn(&Key, &[Arc<Entry>]) -> bool,
     ) -> (Purged, Vec<(TableId, SlotChange)>) {
         let (mut purged, mut changes) = (Purged::default(), Vec::new());
@@ -218,7 +217,7 @@ impl Shard {
                     items: -items,
                     _gone: slot.variants.into_vec(),
                 }),
-                PurgeAction::MakeStale(now) => make_stale(slrus, place, now),
+                PurgeAction::MakeStale(now) => make_stale(slrus, place, now, heads),
             };
             changes.extend(changed.map(|changed| (table, changed)));
         }
@@ -270,11 +269,11 @@ impl Shard {
 }
 
 /// Makes all variants of a key stale, and removes those that are useless then.
-fn make_stale(slrus: &mut Slru, place: u64, now: u64) -> Option<SlotChange> {
+fn make_stale(slrus: &mut Slru, place: u64, now: u64, heads: &mut StaleHeads) -> Option<SlotChange> {
     slrus.change(place, |slot| {
         let before = measure(&slot.variants);
         let gone: Variants = std::mem::take(&mut slot.variants);
-        slot.variants = gone.iter().filter_map(|entry| entry.stale_from(now)).map(Arc::new).collect();
+        slot.variants = gone.iter().filter_map(|entry| entry.stale_from(now, heads)).map(Arc::new).collect();
         SlotChange::of(before, &slot.variants, gone)
     })
 }

@@ -150,12 +150,21 @@ impl Slru {
         self.find(hash).and_then(|at| self.arena.segment(at)) == Some(Protected)
     }
 
-    /// Returns the keys of a term.
-    pub(super) fn find_by(&mut self, term: IndexTerm) -> impl Iterator<Item = u64> {
-        if self.index.is_none() {
-            let all = [Probation, Protected].into_iter().flat_map(|segment| self.arena.iter(segment));
-            self.index = Some(PurgeIndex::of(all.map(|(at, _)| (at, self.variants(at)))));
-        }
+    /// Returns the hashes of all keys.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = u64> {
+        (0..self.arena.places()).filter_map(|at| self.arena.node(at)).map(|node| node.hash)
+    }
+
+    /// Makes the next part of the index. Returns whether it is whole.
+    pub(super) fn make_index(&mut self) -> bool {
+        let mut index = self.index.take().unwrap_or_default();
+        let is_whole = index.step(self.arena.places(), |at| self.variants(at));
+        self.index = Some(index);
+        is_whole
+    }
+
+    /// Returns the keys of a term that are in the index.
+    pub(super) fn find_by(&self, term: IndexTerm) -> impl Iterator<Item = u64> {
         let found = self.index.iter().flat_map(move |index| index.find(term));
         found.filter_map(|at| self.arena.node(at)).map(|node| node.hash)
     }
@@ -188,8 +197,8 @@ impl Slru {
     }
 
     fn shrink(&mut self) {
+        // The index goes as well: the next purge makes it again.
         let mut old = std::mem::take(self);
-        let had_index = old.index.is_some();
         for segment in [Probation, Protected] {
             while let Some((at, hash)) = old.arena.last(segment).and_then(|at| Some((at, old.arena.node(at)?.hash))) {
                 let Some(slot) = old.lift(at) else { break };
@@ -198,9 +207,6 @@ impl Slru {
             }
         }
         (self.protected_bytes, self.fresh_reads) = (old.protected_bytes, old.fresh_reads);
-        if had_index {
-            let _ = self.find_by(IndexTerm::tag(b""));
-        }
     }
 
     fn find(&self, hash: u64) -> Option<u32> {
@@ -250,9 +256,10 @@ impl Slru {
         self.arena.take(at);
     }
 
-    /// Returns the terms of a key, where there is an index.
+    /// Returns the terms of a key that is in the index.
     fn terms(&self, at: u32) -> Terms {
-        if self.index.is_some() { terms(self.variants(at)) } else { Terms::new() }
+        let is_noted = self.index.as_ref().is_some_and(|index| index.has(at));
+        if is_noted { terms(self.variants(at)) } else { Terms::new() }
     }
 
     fn note_terms(&mut self, at: u32, before: &Terms, after: &Terms) {

@@ -1,6 +1,7 @@
 //! What entries take beside their bodies.
 
 use super::*;
+use crate::store::head::Lines;
 
 /// Returns a request's key with a path of 24 bytes.
 fn real_key(n: u64) -> Key {
@@ -64,4 +65,19 @@ fn an_entry_comes_out_as_it_was_put_in() {
         assert_eq!(got.stored.ttl(got.resident(5)), put.stored.ttl(put.resident(5)));
         assert_eq!(store.entries_of(&store.keys_by_use()[0], 0).map(|(key, ..)| key.parts().is_some()), Some(true));
     }
+}
+
+#[test]
+fn heads_that_are_compared_with_the_next_ones_take_little() {
+    let (store, quota) = store(MIB);
+    for n in 0..100_usize {
+        let mut parts = (*entry(10, 1000, 0, None)).clone();
+        parts.lines = Arc::new(Lines::new(vec![(format!("x-{n}").parse().unwrap(), &[b'v'; 20_000])], 1));
+        assert!(put(&store, &quota, n, Arc::new(parts), 0));
+    }
+    expire(&store, 10_000);
+    assert_eq!(store.usage()[0].items, 0);
+    assert!(store.used() < 128 * 1024, "{}", store.used());
+    store.quotas(&[]);
+    assert!(store.used() < 64 * 1024, "a group that is gone keeps nothing: {}", store.used());
 }
