@@ -1,11 +1,11 @@
 //! Makes room in the store.
 
 use crate::store::{
-    SHARDS, Store,
+    Store,
     heads::Heads,
     quota::{Quota, counters},
     recency::{Rank, Recency},
-    table::Tables,
+    table::{SHARDS, Tables},
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 

@@ -58,11 +58,9 @@ use std::sync::{
         Ordering::{AcqRel, Relaxed},
     },
 };
-use table::TableId;
+use table::{SHARDS, TableId};
 use tombstones::Tombstones;
 
-/// Locks: enough that cores seldom meet at one.
-const SHARDS: usize = 16;
 /// Keys that expire under one lock before others have their turn.
 const EXPIRY_BATCH: usize = 256;
 

@@ -1,9 +1,8 @@
 //! One group's quota of the store: its limit, its bytes and its counters.
 
 use crate::store::{
-    SHARDS,
     heads::Heads,
-    table::{CacheType, TableId},
+    table::{CacheType, SHARDS, TableId},
 };
 use parking_lot::Mutex;
 use std::sync::{

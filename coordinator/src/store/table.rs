@@ -1,5 +1,8 @@
 //! The tables of a shard: each group has one for each type of entry.
 
+/// Locks, each with all tables: enough that cores seldom meet at one.
+pub(super) const SHARDS: usize = 16;
+
 /// The types of entries, groupcache's two caches. Their labels are metric labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheType {
