@@ -420,18 +420,20 @@ async fn a_body_that_never_ends_ends_with_its_readers_and_one_that_is_short_goes
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_stalls_ends_for_all_after_the_origins_timeout_of_silence_and_no_sooner() {
     let held = Held::new().await;
-    let front = Front::new(&held.origin, json!({"origin": {"timeout": "300ms"}})).await;
-    held.say_head(Some(20), FRESH);
+    let front = Front::new(&held.origin, json!({"origin": {"timeout": "1s"}})).await;
+    held.say_head(Some(200), FRESH);
     let (mut one, mut two) = (get(&front, "/").await, get(&front, "/").await);
-    // Longer than the timeout in all, and never for so long without a byte.
-    for n in 1..=10 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    // Longer than the timeout in all, and never for nearly so long without a byte.
+    let (began, mut said) = (std::time::Instant::now(), 0);
+    while began.elapsed() < std::time::Duration::from_millis(1200) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         held.say("x");
-        one.read(n).await;
-        two.read(n).await;
+        said += 1;
+        one.read(said).await;
+        two.read(said).await;
     }
     for client in [one, two] {
-        assert_eq!(client.end().await, (b"xxxxxxxxxx".to_vec(), false));
+        assert_eq!(client.end().await, (vec![b'x'; said], false));
     }
     nothing_is_left(&front).await;
     assert_eq!((stored(&front), held.origin.count()), (0, 1));

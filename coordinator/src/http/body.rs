@@ -37,8 +37,42 @@ impl Body {
     }
 
     /// Returns a body that streams.
-    pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Cut> + Send + 'static) -> Self {
-        Self::Stream(Box::pin(body))
+    pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Cut> + Send + Unpin + 'static) -> Self {
+        Self::Stream(Box::pin(Flushed { body, cut: None }))
+    }
+}
+
+/// A body that breaks off one poll later: a server drops what it has not sent by then, and the head may be among that.
+struct Flushed<B> {
+    body: B,
+    cut: Option<Cut>,
+}
+
+impl<B: http_body::Body<Data = Bytes, Error = Cut> + Unpin> http_body::Body for Flushed<B> {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        if let Some(cut) = this.cut.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Err(cut))) => {
+                this.cut = Some(cut);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.cut.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -42,7 +42,8 @@ impl OwnSignal {
         state.task.register(cx.waker());
         for _ in 0..MOST_ROUNDS {
             state.is_polled.store(true, SeqCst);
-            state.has_come.store(false, SeqCst);
+            // A swap: what came with a signal that is taken back here is seen by the poll.
+            state.has_come.swap(false, SeqCst);
             let polled = poll(&mut Context::from_waker(waker));
             state.is_polled.store(false, SeqCst);
             if polled.is_ready() {

@@ -124,7 +124,7 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, OriginError> {
         let is_safe = is_safe(request.method());
         let copy = repeatable(&request);
-        let open = self.take_open(is_safe);
+        let open = self.take_open(is_safe, copy.is_some());
         let is_reused = open.is_some();
         let connection = match open {
             Some(connection) => connection,
@@ -137,8 +137,11 @@ impl Pool {
         };
         let copy = match processing {
             Processing::NotBegun(request) => request.map(|request| *request).or(copy),
-            // A server may close an idle connection just when it is reused: that says nothing about the request.
-            Processing::Unknown => copy.filter(|_| is_reused && is_safe && error.failure == Failure::Reset),
+            // A server may close an idle connection just when it is reused, and what is no response may be the rest of
+            // the one before: that says nothing about the request.
+            Processing::Unknown => {
+                copy.filter(|_| is_reused && is_safe && matches!(error.failure, Failure::Reset | Failure::BadResponse))
+            }
         };
         match copy {
             Some(copy) => {
@@ -169,8 +172,8 @@ impl Pool {
         Ok(response.map(|incoming| ResponseBody::new(incoming, connection, self.clone(), idle)))
     }
 
-    /// Takes an open connection.
-    fn take_open(&self, is_safe: bool) -> Option<Connection> {
+    /// Takes an open connection. `has_copy`: the request can be sent again.
+    fn take_open(&self, is_safe: bool, has_copy: bool) -> Option<Connection> {
         let now = Instant::now();
         let mut connections = self.connections.lock();
         connections.follow(&self.connector);
@@ -183,8 +186,8 @@ impl Pool {
                 connections.idle.push(idle);
                 return None;
             }
-            // One that was used just now is not looked at: a safe request can be sent again.
-            let is_trusted = is_safe && now < idle.since + JUST_USED;
+            // One that was used just now is not looked at, where the request can be sent again.
+            let is_trusted = is_safe && has_copy && now < idle.since + JUST_USED;
             if idle.is_good(now) && (is_trusted || idle.connection.is_quiet()) {
                 return Some(Connection::Http1(idle.connection));
             }

@@ -105,7 +105,7 @@ async fn a_body_that_is_cut_counts_for_nothing() {
                 Ok(Frame::data(Bytes::from(" whole")))
             });
             let first = stream::iter([Ok(Frame::data(Bytes::from("half")))]);
-            fresh(Body::stream(StreamBody::new(first.chain(rest))))
+            fresh(Body::stream(Box::pin(StreamBody::new(first.chain(rest)))))
         }
     })
     .await;

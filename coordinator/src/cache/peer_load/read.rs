@@ -69,7 +69,8 @@ impl PeerRead {
         let (body, budget) = (IdleTimeoutBody::new(body, pause(config)), &self.cache.body_budget);
         match capture_within(GRACE, body, config.limits.object.0, budget.reserve()).await {
             EarlyOutcome::Ended(CaptureOutcome::Whole(body)) => Some(self.whole(head, body).into()),
-            EarlyOutcome::Ended(_) => {
+            EarlyOutcome::Ended(CaptureOutcome::OverBudget(_)) => Some(not_shared(Reason::Overload).into()),
+            EarlyOutcome::Ended(CaptureOutcome::TooLarge(_) | CaptureOutcome::Cut(_)) => {
                 self.job.served.metrics.peer_errors.inc();
                 self.cache.cluster.peers.record_incomplete(&self.peer);
                 None
@@ -84,9 +85,6 @@ impl PeerRead {
     }
 
     async fn finish(self, head: PeerHead, filling: Filling<IdleTimeoutBody>) -> LoadOutcome {
-        let not_shared = |reason: Reason| {
-            LoadOutcome::NotShared(NotShared { reason: reason.into(), remember: 0, vary: String::new() })
-        };
         let patience = self.job.served.origin.timeout();
         match filling.fill().await {
             Filled::Whole(filling, body) => {
@@ -150,6 +148,10 @@ impl PeerRead {
         let parts = StoredParts { status: parts.status, fields, selecting, arrived: at, position };
         Some(PeerHead { parts, verdict, audience, began })
     }
+}
+
+fn not_shared(reason: Reason) -> LoadOutcome {
+    LoadOutcome::NotShared(NotShared { reason: reason.into(), remember: 0, vary: String::new() })
 }
 
 /// How long a peer may pause in the middle of a body: it waits for its origin.

@@ -92,10 +92,12 @@ pub(crate) fn from_entry(
     from_load(request, entry, None, verdict, names)
 }
 
-/// Whether a request needs to know the whole body: a range of a length that is not known, or several.
+/// Whether a request waits for the whole body: a range of a length that is not known, or several; or if a new reader
+/// can no longer have all of it.
 pub(crate) fn needs_whole(request: &CacheRequest<'_>, entry: &Entry, growing: &GrowingBody) -> bool {
-    request.http.flags.any(Flags::RANGE)
-        && growing.length().is_none_or(|length| matches!(part_of(request, entry, length), Part::Ranges(_)))
+    !growing.is_readable()
+        || request.http.flags.any(Flags::RANGE)
+            && growing.length().is_none_or(|length| matches!(part_of(request, entry, length), Part::Ranges(_)))
 }
 
 /// Returns the part of a response that a request gets.

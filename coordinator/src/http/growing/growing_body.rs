@@ -82,6 +82,16 @@ impl GrowingBody {
         }
     }
 
+    /// Whether a new reader may have all of it: it has not broken off, and its beginning is still kept.
+    pub(crate) fn is_readable(&self) -> bool {
+        let state = self.state.lock();
+        match state.end {
+            End::Whole(_) => true,
+            End::Cut(_) => false,
+            End::Open | End::Complete => state.first() == 0,
+        }
+    }
+
     /// Gives readers what is left of it from one piece. Its memory is no longer this body's.
     pub(crate) fn complete(&self, whole: Bytes) {
         self.end(End::Whole(whole));
@@ -89,7 +99,9 @@ impl GrowingBody {
 
     pub(super) fn end(&self, end: End) {
         let mut state = self.state.lock();
-        if matches!(end, End::Whole(_)) {
+        if let End::Whole(whole) = &end {
+            // The last piece was held back.
+            state.len = whole.len() as u64;
             state.pieces.clear();
             state.reservation = None;
         }
@@ -169,6 +181,11 @@ impl State {
         let (from, piece) = self.pieces.get(index)?;
         let skipped = usize::try_from(at.checked_sub(*from)?).ok()?;
         (skipped < piece.len()).then(|| piece.slice(skipped..))
+    }
+
+    /// Returns the offset from which on it is kept.
+    pub(super) fn first(&self) -> u64 {
+        self.pieces.front().map_or(self.len, |(first, _)| *first)
     }
 
     /// Returns where the slowest reader is that was not let go.

@@ -28,8 +28,7 @@ impl GrowingBody {
     /// Reads from an offset on: to the end, or up to another offset. `None`: the beginning is no longer kept.
     pub(crate) fn read(self: &Arc<Self>, from: u64, to: Option<u64>) -> Option<Reader> {
         let mut state = self.state.lock();
-        let first = state.pieces.front().map_or(state.len, |(first, _)| *first);
-        if from < first && !matches!(state.end, End::Whole(_)) {
+        if from < state.first() && !matches!(state.end, End::Whole(_)) {
             return None;
         }
         let seat = state.next_seat;

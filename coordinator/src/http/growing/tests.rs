@@ -179,3 +179,40 @@ async fn a_reader_that_takes_nothing_is_let_go_and_without_readers_it_ends() {
     origin.send(Ok("more".into())).unwrap();
     tokio::time::timeout(PATIENCE, &mut streamed).await.expect("nobody reads it any more").unwrap();
 }
+
+#[tokio::test]
+async fn a_body_that_is_whole_at_once_is_not_at_its_end_before_it_is_read() {
+    let budget = ByteBudget::new(LIMIT);
+    let (origin, filling) = filling(Some(10), LIMIT, &budget);
+    let growing = filling.body().clone();
+    let before = growing.read(0, None).unwrap();
+    origin.send(Ok("0123456789".into())).unwrap();
+    drop(origin);
+    let Filled::Whole(filling, whole) = filling.fill().await else { panic!("it is whole") };
+    filling.body().complete(whole);
+    for reader in [before, growing.read(0, None).unwrap(), growing.read(9, None).unwrap()] {
+        assert!(!reader.is_end_stream(), "a server would answer without a body");
+        assert!(b"0123456789".ends_with(&all(reader).await.unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_too_late_for_its_beginning_knows_before_its_head_is_out() {
+    let budget = ByteBudget::new(LIMIT);
+    for (limit, ends) in [(LIMIT, true), (4, false), (0, false)] {
+        let (origin, filling) = filling(None, limit, &budget);
+        let growing = filling.body().clone();
+        assert!(growing.is_readable(), "nothing of it has come");
+        origin.send(Ok("12345".into())).unwrap();
+        if ends {
+            origin.send(Err(Cut("reset"))).unwrap();
+        }
+        match filling.fill().await {
+            // Nobody has read it by now.
+            Filled::TooLarge(rest) => rest.stream(PATIENCE).await,
+            Filled::Cut(_) => {}
+            _ => panic!("it is not whole"),
+        }
+        assert!(!growing.is_readable(), "{limit}");
+    }
+}

@@ -76,6 +76,22 @@ async fn a_request_that_breaks_twice_or_may_not_be_repeated_is_not_sent_again() 
 }
 
 #[tokio::test]
+async fn what_comes_late_beyond_a_response_is_not_taken_for_the_next_one() {
+    let (address, connections) = scripted(listener().await, |n, mut stream| async move {
+        read_head(&mut stream).await;
+        respond(&mut stream, &n.to_string()).await;
+        if n == 0 && read_head(&mut stream).await {
+            stream.write_all(b"and more\r\n\r\n").await.unwrap();
+        }
+        std::future::pending().await
+    })
+    .await;
+    let pool = plain(address, lifetimes());
+    assert_eq!((send(&pool, "GET").await.unwrap(), send(&pool, "GET").await.unwrap()), ("0".into(), "1".into()));
+    assert_eq!(connections.load(SeqCst), 2);
+}
+
+#[tokio::test]
 async fn an_unsafe_request_takes_only_a_connection_that_was_used_just_now() {
     let (address, _) = numbering().await;
     let pool = plain(address, lifetimes());
