@@ -35,9 +35,6 @@ const MAX_IDLE: usize = 64;
 /// The longest idle time of a connection for a request that may not be sent twice.
 const MAX_IDLE_UNSAFE: Duration = Duration::from_millis(500);
 
-/// For how long a connection counts as used just now.
-const JUST_USED: Duration = Duration::from_millis(10);
-
 /// How long connections are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Lifetimes {
@@ -124,7 +121,7 @@ impl Pool {
     ) -> Result<Response<ResponseBody>, OriginError> {
         let is_safe = is_safe(request.method());
         let copy = repeatable(&request);
-        let open = self.take_open(is_safe, copy.is_some());
+        let open = self.take_open(is_safe);
         let is_reused = open.is_some();
         let connection = match open {
             Some(connection) => connection,
@@ -172,8 +169,9 @@ impl Pool {
         Ok(response.map(|incoming| ResponseBody::new(incoming, connection, self.clone(), idle)))
     }
 
-    /// Takes an open connection. `has_copy`: the request can be sent again.
-    fn take_open(&self, is_safe: bool, has_copy: bool) -> Option<Connection> {
+    /// Takes an open connection. Each is looked at: what an origin sent beyond its last response, if that looks like a
+    /// response, would be taken for that of the next request.
+    fn take_open(&self, is_safe: bool) -> Option<Connection> {
         let now = Instant::now();
         let mut connections = self.connections.lock();
         connections.follow(&self.connector);
@@ -186,9 +184,7 @@ impl Pool {
                 connections.idle.push(idle);
                 return None;
             }
-            // One that was used just now is not looked at, where the request can be sent again.
-            let is_trusted = is_safe && has_copy && now < idle.since + JUST_USED;
-            if idle.is_good(now) && (is_trusted || idle.connection.is_quiet()) {
+            if idle.is_good(now) && idle.connection.is_quiet() {
                 return Some(Connection::Http1(idle.connection));
             }
         }
