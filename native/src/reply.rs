@@ -1,7 +1,10 @@
 //! Replies: their way from the driver to a stream, and into Envoy's functions.
 
 use crate::envoy::{Fields, Filter};
-use meshcache_proxy::{http::header_map::HeaderMap, request::reply::Reply};
+use meshcache_proxy::{
+    http::{decimal::decimal, header_map::HeaderMap},
+    request::reply::Reply,
+};
 use std::sync::Arc;
 
 /// A reply that a stream gives on its own worker.
@@ -31,9 +34,7 @@ impl<'a> Parts<'a> {
     /// Replies to a request. Envoy takes what it is given as it is: the content-length is ours to set. The stream may be
     /// over when this returns.
     pub(crate) fn send(&self, filter: &Filter, to_head: bool) {
-        let (mut status, mut digits) = ([0; 5], [0; 20]);
-        let mut fields = Fields::default();
-        fields.push(b":status", decimal(self.status.into(), &mut status));
+        let mut digits = [0; 20];
         let has_no_length = matches!(self.status, 204 | 304);
         let length = match self.length {
             Some(length) if to_head => Some(length),
@@ -41,12 +42,8 @@ impl<'a> Parts<'a> {
             _ if has_no_length || (to_head && self.body.is_empty()) => None,
             _ => Some(decimal(self.body.len() as u64, &mut digits)),
         };
-        if let Some(length) = length {
-            fields.push(b"content-length", length);
-        }
-        fields.extend(HeaderMap::parse(self.map).into_iter().flatten().filter(|(name, _)| !name.starts_with(b":")));
         let is_whole = to_head || has_no_length || self.body.is_empty();
-        filter.send_head(&fields, is_whole);
+        send_fields(filter, self.status, self.map, length, is_whole);
         if !is_whole {
             filter.send_data(self.body, true);
         }
@@ -80,38 +77,17 @@ impl OwnedReply {
 
 /// Sends the head of a reply whose body follows as it comes.
 pub(crate) fn send_head(filter: &Filter, status: u16, map: &[u8], length: Option<usize>) {
-    let (mut status_digits, mut digits) = ([0; 5], [0; 20]);
+    let mut digits = [0; 20];
+    send_fields(filter, status, map, length.map(|length| decimal(length as u64, &mut digits)), false);
+}
+
+fn send_fields(filter: &Filter, status: u16, map: &[u8], length: Option<&[u8]>, is_whole: bool) {
+    let mut digits = [0; 5];
     let mut fields = Fields::default();
-    fields.push(b":status", decimal(status.into(), &mut status_digits));
+    fields.push(b":status", decimal(status.into(), &mut digits));
     if let Some(length) = length {
-        fields.push(b"content-length", decimal(length as u64, &mut digits));
+        fields.push(b"content-length", length);
     }
     fields.extend(HeaderMap::parse(map).into_iter().flatten().filter(|(name, _)| !name.starts_with(b":")));
-    filter.send_head(&fields, false);
-}
-
-/// Writes a number's decimal digits.
-pub(crate) fn decimal<const N: usize>(mut n: u64, digits: &mut [u8; N]) -> &[u8] {
-    let mut at = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0'.saturating_add((n % 10) as u8);
-        n /= 10;
-        at = at.saturating_sub(1);
-        if n == 0 {
-            break;
-        }
-    }
-    digits.get(at..).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_digits() {
-        assert_eq!(decimal(0, &mut [0; 20]), b"0");
-        assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
-        assert_eq!(decimal(404, &mut [0; 5]), b"404");
-    }
+    filter.send_head(&fields, is_whole);
 }

@@ -1,6 +1,9 @@
 //! A response's header map that is written once and given many times.
 
-use crate::http::header_map::{HeaderMap, encode, patch};
+use crate::http::{
+    decimal::decimal,
+    header_map::{HeaderMap, encode, patch},
+};
 use meshcache_protocol::Field;
 
 /// A header map whose last two fields, Age and Cache-Status, are replaced as time passes.
@@ -65,20 +68,6 @@ impl CachedHeaders {
     pub fn size(&self) -> usize {
         self.bytes.capacity()
     }
-}
-
-/// Writes a number's decimal digits.
-fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0'.saturating_add((n % 10) as u8);
-        n /= 10;
-        at = at.saturating_sub(1);
-        if n == 0 {
-            break;
-        }
-    }
-    digits.get(at..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 pub type Headers<'q> = Vec<(&'q str, Cow<'q, str>)>;
 
 pub mod cached_headers;
+pub mod decimal;
 pub mod head;
 pub mod header_map;
 pub mod peer_response;
