@@ -159,23 +159,17 @@ impl StreamContext {
         if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
-        let Some(process) = self.listener.process else { return CONTINUE };
-        let Some(map) = self.filter.fields(Map::Response) else { return CONTINUE };
-        let fields = || Some(map.iter().collect::<Vec<Field<'_>>>());
-        let time = || Time { now: clock::now(), wall: clock::wall() };
-        let id = self.stream.borrow().id;
-        let (edit, mut tasks) = process.drive(Some(id), |driver, host| {
-            let mut stream = self.stream.borrow_mut();
-            let edit = stream.response_head(&mut driver.worker, host, &self.listener.config, &fields, &time);
-            if is_whole && stream.is_hashed() {
-                stream.response_body(&mut driver.worker, b"", true, clock::now());
-            }
-            edit
-        });
-        drop(map);
+        let alone = self.stream.borrow_mut().response_alone();
+        let (edit, reply) = match alone {
+            Some(edit) => (edit, None),
+            None => match self.response_with_driver(is_whole) {
+                Some(edited) => edited,
+                None => return CONTINUE,
+            },
+        };
         match edit {
             ResponseEdit::Replaced => {
-                if let Some(reply) = tasks.reply.take() {
+                if let Some(reply) = reply {
                     self.replies.set(true);
                     reply.parts().replace(&self.filter);
                 }
@@ -191,6 +185,24 @@ impl StreamContext {
             ResponseEdit::None | ResponseEdit::Restore(_) => {}
         }
         CONTINUE
+    }
+
+    /// Takes the head of the service's response, where that needs the driver.
+    fn response_with_driver(&self, is_whole: bool) -> Option<(ResponseEdit, Option<OwnedReply>)> {
+        let process = self.listener.process?;
+        let map = self.filter.fields(Map::Response)?;
+        let fields = || Some(map.iter().collect::<Vec<Field<'_>>>());
+        let time = || Time { now: clock::now(), wall: clock::wall() };
+        let id = self.stream.borrow().id;
+        let (edit, tasks) = process.drive(Some(id), |driver, host| {
+            let mut stream = self.stream.borrow_mut();
+            let edit = stream.response_head(&mut driver.worker, host, &self.listener.config, &fields, &time);
+            if is_whole && stream.is_hashed() {
+                stream.response_body(&mut driver.worker, b"", true, clock::now());
+            }
+            edit
+        });
+        Some((edit, tasks.reply))
     }
 
     /// Takes a piece of the service's response.
