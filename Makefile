@@ -8,7 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
 coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
-.PHONY: help setup check build wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
+.PHONY: help setup check build wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny workflows lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -103,6 +103,10 @@ fuzz: ## each fuzz target for SECONDS=30 (needs a nightly toolchain; TARGETS="da
 deny: ## licences, sources and twofold versions of what is linked in, by deny.toml
 	@scripts/setup deny
 	.tools/bin/cargo-deny --all-features check bans licenses sources
+
+workflows: ## .github/workflows, read by actionlint
+	@scripts/setup workflows
+	.tools/bin/actionlint
 
 lint: setup lint-native lint-wasm ## formatting and clippy, warnings are errors
 
