@@ -48,6 +48,7 @@ test: setup ## all tests, end to end ones with the real Envoy included (see scri
 	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
+	@scripts/setup prometheus || echo "alerts and dashboard are not tried in a Prometheus: see above" >&2
 	@scripts/setup vm || echo "docs/vm.md is not run: see above" >&2
 	@scripts/tests
 
@@ -56,6 +57,7 @@ ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `ma
 	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
+	@scripts/setup prometheus || echo "alerts and dashboard are not tried in a Prometheus: see above" >&2
 	@scripts/tests --ci
 
 test-wasm: ## the protocol's tests as Wasm, under node

@@ -297,7 +297,7 @@ async fn the_program_knows_every_argument_that_the_chart_gives_it() {
 fn what_helm_says_afterwards_can_be_said_for_all_values_and_names_the_next_step() {
     for values in matrix() {
         let notes = chart::notes(&values).unwrap_or_else(|error| panic!("{error}\nvalues:\n{values}"));
-        assert!(notes.contains("rollout status statefulset/") && notes.contains("Secret "), "{notes}");
+        assert!(notes.contains("rollout status statefulset/") && notes.contains("get secret "), "{notes}");
     }
     let first = chart::notes("").unwrap();
     assert!(first.contains("Nothing is cached yet"));
@@ -345,7 +345,8 @@ fn probes_ask_the_status_port_and_only_readiness_asks_more_than_whether_the_proc
 
 #[test]
 fn memory_is_one_value_and_the_grace_follows_the_drain() {
-    let objects = chart::objects("memory: 2Gi\ndrainSeconds: 60\nistio: {enabled: true}\n").unwrap();
+    let objects =
+        chart::objects("resources: {limits: {memory: 2Gi}}\ndrainSeconds: 60\nistio: {enabled: true}\n").unwrap();
     let template = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"];
     let container = &template["spec"]["containers"][0];
     assert_eq!(

@@ -175,6 +175,6 @@ fn what_coordinators_would_refuse_at_their_start_is_refused_before() {
             "minReplicas 4 is more than maxReplicas 3",
         ),
     ]);
-    chart::objects(&format!("{callers}identity: xfcc\nresources: {limits: {memory: 1.5Gi}}\nstoreBytes: 1GiB\n"))
+    chart::objects(&format!("{callers}identity: xfcc\nresources: {{limits: {{memory: 1.5Gi}}}}\nstoreBytes: 1GiB\n"))
         .unwrap();
 }
