@@ -8,12 +8,17 @@ use serde::{Deserialize, Serialize};
 
 /// The limits of one group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Limits {
     /// The largest body that is stored.
+    ///
+    /// Example: `64MiB`. Change it when larger responses are worth their memory.
     pub object: Size,
     /// The group's share of the store.
+    ///
+    /// Example: `50%`. Change it when one group must not push out all others.
     pub bytes: Percent,
 }
 
@@ -25,10 +30,13 @@ impl Default for Limits {
 
 /// The hot copies: in proxies, and at coordinators that do not own a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Hot {
     /// How long such a copy answers without a question to the owner; 0s: there is none.
+    ///
+    /// Example: `1s`. Change it when a change must show everywhere sooner; `0s`: every request asks the owner.
     pub ttl: Span,
 }
 
@@ -40,28 +48,43 @@ impl Default for Hot {
 
 /// Responses that are shared although HTTP takes them for one user's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Share {
     /// Responses to requests with Authorization.
+    ///
+    /// Example: `true`. Change it when the token says who may ask, and the response is the same for all; name
+    /// `callers`.
     pub authorization: bool,
     /// Responses to requests with Cookie.
+    ///
+    /// Example: `true`. Change it when cookies come with everything and change nothing.
     pub cookie: bool,
     /// Responses with Set-Cookie, stored without it.
+    ///
+    /// Example: `true`. Change it when the service sets a cookie on what is the same for all.
     pub set_cookie: bool,
     /// Header fields that name a user. A request with one is treated as one with Authorization.
+    ///
+    /// Example: `[x-user-id]`. Change it when a proxy before writes users into a header of its own.
     #[serde(deserialize_with = "lower_names")]
     pub identity: Vec<String>,
 }
 
 /// Purge tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Tags {
     /// The response field whose words are tags.
+    ///
+    /// Example: `Cache-Tag`. Change it when the service writes its tags elsewhere.
     pub header: String,
     /// Whether it is removed from responses to clients.
+    ///
+    /// Example: `false`. Change it when another cache behind this one needs them.
     pub strip: bool,
 }
 
