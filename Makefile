@@ -8,7 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
 coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
-.PHONY: help setup check build wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny workflows lint lint-native lint-wasm clean
+.PHONY: help setup check build install wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny workflows lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ check: ## what one runs while working, in less than a minute: formatting, clippy
 
 build: setup wasm ## the filter as Wasm and the coordinator
 	cargo build -p meshcache-coordinator --release
+
+install: ## the coordinator into ~/.cargo/bin
+	cargo install --path coordinator --locked
 
 wasm:
 	cargo build -p meshcache-filter $(wasm)
