@@ -10,6 +10,7 @@
 
 mod accept;
 mod age;
+mod continuation;
 mod control;
 mod date;
 mod directive;
@@ -33,6 +34,7 @@ mod vary;
 
 pub use crate::status::is_provoked;
 pub use age::Times;
+pub use continuation::{Continuation, NotContinued, accepts_ranges};
 pub use failure::{is_shared_failure, retry_after};
 pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable, strong_tag};
 pub use hit_for_pass::HitForPass;
