@@ -3,7 +3,10 @@
 use crate::http::{
     body::Cut,
     byte_budget::ByteReservation,
-    growing::growing_body::{End, GrowingBody, wake},
+    growing::{
+        growing_body::{End, GrowingBody, wake},
+        memory::Memory,
+    },
 };
 use bytes::Bytes;
 use http_body::Body;
@@ -39,7 +42,8 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Filling<B> {
         limit: u64,
         reservation: ByteReservation,
     ) -> Self {
-        Self { rest, limit, body: GrowingBody::new(received, length, reservation) }
+        let kept = length.filter(|length| *length <= limit).and_then(|length| usize::try_from(length).ok());
+        Self { rest, limit, body: GrowingBody::new(received, length, kept.map(Memory::new), reservation) }
     }
 
     /// Returns the body that it fills.

@@ -1,6 +1,6 @@
 //! The body of one load, shared by all who read it.
 
-use crate::http::{body::Cut, byte_budget::ByteReservation};
+use crate::http::{body::Cut, byte_budget::ByteReservation, growing::memory::Memory};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -22,6 +22,8 @@ pub(crate) struct GrowingBody {
 pub(super) struct State {
     /// What is there, in order; each with the offset of its first byte.
     pub(super) pieces: VecDeque<(u64, Bytes)>,
+    /// Where it grows in one piece, if its length is known.
+    memory: Option<Memory>,
     /// The bytes that have come, those that are no longer kept included.
     pub(super) len: u64,
     pub(super) end: End,
@@ -59,10 +61,12 @@ impl GrowingBody {
     pub(super) fn new(
         pieces: impl IntoIterator<Item = Bytes>,
         length: Option<u64>,
+        memory: Option<Memory>,
         reservation: ByteReservation,
     ) -> Arc<Self> {
         let mut state = State {
             pieces: VecDeque::new(),
+            memory,
             len: 0,
             end: End::Open,
             seats: HashMap::new(),
@@ -103,6 +107,7 @@ impl GrowingBody {
             // The last piece was held back.
             state.len = whole.len() as u64;
             state.pieces.clear();
+            state.memory = None;
             state.reservation = None;
         }
         state.end = end;
@@ -123,7 +128,14 @@ impl GrowingBody {
 
     /// All that has come, and this, in one piece.
     pub(super) fn concat(&self, last: &[u8]) -> Bytes {
-        let pieces = self.state.lock().pieces.clone();
+        let mut state = self.state.lock();
+        if let Some(memory) = &mut state.memory
+            && memory.append(last)
+        {
+            return memory.bytes();
+        }
+        let pieces = state.pieces.clone();
+        drop(state);
         let pieces: Vec<&[u8]> = pieces.iter().map(|(_, piece)| &**piece).chain([last]).collect();
         // Without spare capacity: the bytes that are counted are those that are allocated.
         pieces.concat().into_boxed_slice().into()
@@ -163,6 +175,12 @@ impl State {
         }
         let from = self.len;
         self.len = from.saturating_add(data.len() as u64);
+        if let Some(memory) = &mut self.memory
+            && memory.append(data)
+        {
+            self.pieces = VecDeque::from([(0, memory.bytes())]);
+            return;
+        }
         match self.pieces.back_mut() {
             Some((_, last)) if last.len() + data.len() <= CRUMB => {
                 *last = [last, data].concat().into_boxed_slice().into();

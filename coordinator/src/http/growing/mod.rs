@@ -2,6 +2,7 @@
 
 mod filling;
 mod growing_body;
+mod memory;
 mod reader;
 #[cfg(test)]
 mod tests;
