@@ -3,8 +3,11 @@
 mod filling;
 mod growing_body;
 mod reader;
+mod room;
+mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use filling::{Filled, Filling, Overflow};
-pub(crate) use growing_body::GrowingBody;
+pub(crate) use filling::{Filled, Filling, Overflow, UNREAD};
+pub(crate) use growing_body::{GrowingBody, Resume};
+pub(crate) use room::Patience;
