@@ -44,6 +44,6 @@ pub use precondition::{covers, part};
 pub use range::{ContentRange, Part};
 pub use reuse::{Reuse, reuse, reuse_on_error};
 pub use sharing::{LoadStart, NotCollapsed, is_answered_by_whole, joins, names_user, shares, token_names_user};
-pub use store::{NotStored, store};
+pub use store::{NotStored, share, store};
 pub use stored::Stored;
 pub use vary::{Selecting, Vary};

@@ -13,13 +13,18 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// The largest body that is stored.
     pub object: Size,
+    /// How much of a larger body is kept at once for all who read it. Whoever comes before its beginning has left the
+    /// window shares the load. Choose it for the time in which a herd comes, times the origin's speed. Not sent to
+    /// proxies, which read what they are given.
+    #[serde(skip_serializing)]
+    pub window: Size,
     /// The group's share of the store.
     pub bytes: Percent,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { object: Size(8 << 20), bytes: Percent(100) }
+        Self { object: Size(8 << 20), window: Size(4 << 20), bytes: Percent(100) }
     }
 }
 
