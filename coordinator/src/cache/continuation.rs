@@ -79,14 +79,21 @@ pub(crate) async fn rest(
         continuation.judge(first, last, &protocol::Response { status: head.status.as_u16(), fields })
     });
     let left = range.map_err(NoRest::Answer)?.bytes();
-    Ok(Body::stream(Exactly { body, left, _reserved: reserved }))
+    Ok(Body::stream(Exactly::new(body, left, reserved)))
 }
 
 /// A body of exactly so many bytes. What is longer or shorter is not what its head said, and is cut.
-struct Exactly<B, T> {
+pub(crate) struct Exactly<B, T> {
     body: B,
     left: u64,
     _reserved: T,
+}
+
+impl<B, T> Exactly<B, T> {
+    /// `reserved`: what is held until its end.
+    pub(crate) fn new(body: B, left: u64, reserved: T) -> Self {
+        Self { body, left, _reserved: reserved }
+    }
 }
 
 impl<B: http_body::Body<Data = Bytes, Error = Cut> + Unpin, T: Unpin> http_body::Body for Exactly<B, T> {
@@ -128,7 +135,7 @@ mod tests {
     async fn exactly(left: u64, pieces: &[&'static str]) -> Option<Vec<u8>> {
         let frames = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
         let body = StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<Result<_, Cut>>>()));
-        Some(Exactly { body, left, _reserved: () }.collect().await.ok()?.to_bytes().to_vec())
+        Some(Exactly::new(body, left, ()).collect().await.ok()?.to_bytes().to_vec())
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use crate::{
         load_job::LoadJob,
         load_outcome::{Audience, Landing, LoadOutcome, LoadedResponse, NotShared},
         origin_response::GRACE,
+        peer_load::going_on::{PeerBody, Way},
         response::OUTCOME,
         state::Cache,
     },
@@ -20,16 +21,16 @@ use crate::{
     store::PurgeGuard,
 };
 use bytes::Bytes;
-use http::{Response, response};
+use http::{Method, Response, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
     freshness::{Continuation, Selecting, Vary},
     groups::GroupConfig,
-    wire::{Outcome, Verdict},
+    wire::{Outcome, Question, Verdict},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// One peer's response, and what it is read for.
@@ -39,6 +40,9 @@ pub(super) struct PeerRead {
     /// The begin of a hot copy.
     pub(super) hot: Option<Arc<PurgeGuard>>,
     pub(super) peer: String,
+    /// The question to it, and the peers after it.
+    pub(super) question: Question,
+    pub(super) peers: VecDeque<String>,
 }
 
 /// What is known of a response with its head.
@@ -72,8 +76,9 @@ impl PeerRead {
         let (parts, body) = response.into_parts();
         let head = self.head(verdict, &parts, body.size_hint().exact(), asked_at)?;
         let config = self.job.served.group.config();
-        let (body, budget) = (IdleTimeoutBody::new(body, pause(config)), self.cache.body_budget.clone());
+        let budget = self.cache.body_budget.clone();
         let (length, limit) = (body.size_hint().exact(), config.limits.object.0);
+        let body = PeerBody::new(IdleTimeoutBody::new(body, pause(config)), length, self.way(&parts, length));
         let mut reservation = budget.reserve();
         if let Some(length) = length.filter(|length| *length > limit && head.continuation.is_some()) {
             if !reservation.grow(large::window(&self.job).min(length)) {
@@ -98,7 +103,22 @@ impl PeerRead {
         }
     }
 
-    fn growing(self, head: PeerHead, filling: Filling<IdleTimeoutBody>, is_large: bool) -> Landing {
+    /// Where the rest may come from. None: no other response can be known to be of the same version.
+    fn way(&self, parts: &response::Parts, length: Option<u64>) -> Option<Way> {
+        let continuation = with_headers(&parts.headers, |fields| {
+            Continuation::of(&protocol::Response { status: parts.status.as_u16(), fields }, length)
+        });
+        Some(Way {
+            cache: self.cache.clone(),
+            job: self.job.clone(),
+            continuation: continuation.filter(|_| self.job.head.load_method() == Method::GET)?,
+            question: self.question.clone(),
+            peer: self.peer.clone(),
+            peers: self.peers.clone(),
+        })
+    }
+
+    fn growing(self, head: PeerHead, filling: Filling<PeerBody>, is_large: bool) -> Landing {
         let mut early = head.clone().response(&self.job, Bytes::new());
         early.growing = Some(filling.body().clone());
         let is_large = is_large && self.begin_large(&head, filling.body());
@@ -115,7 +135,7 @@ impl PeerRead {
     async fn finish(
         self,
         head: PeerHead,
-        filling: Filling<IdleTimeoutBody>,
+        filling: Filling<PeerBody>,
         is_large: bool,
         early: LoadedResponse,
     ) -> LoadOutcome {
@@ -134,7 +154,7 @@ impl PeerRead {
                 filling.body().complete(body);
                 outcome
             }
-            // Most likely its origin broke off: this says nothing about the peer.
+            // Its origin broke off, or nobody has the rest.
             Filled::Cut(_) => LoadOutcome::Failed(Failure::IncompleteBody),
             Filled::TooLarge(rest) if self.begin_large(&head, rest.body()) => {
                 let body = rest.body().clone();
