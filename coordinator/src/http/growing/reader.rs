@@ -75,12 +75,10 @@ impl Reader {
             End::Whole(_) | End::Complete => return Some(Poll::Ready(None)),
             End::Cut(cut) => return Some(Poll::Ready(Some(Err(cut.clone())))),
         }
-        if let Some(seat) = state.seats.get_mut(&self.seat)
-            && !seat.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            seat.waker = Some(cx.waker().clone());
+        let waited = state.seats.get_mut(&self.seat).and_then(|seat| seat.waker.replace(cx.waker().clone()));
+        if waited.is_none() {
+            state.note_starving();
         }
-        state.note_starving();
         Some(Poll::Pending)
     }
 

@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a large body is kept without a reader.
 const READERLESS: Duration = Duration::from_secs(1);
+/// After what time without a move of any reader the rest wait for those who hold them up.
+const QUIET: Duration = Duration::from_millis(100);
 /// How long its beginning is kept for those who are on their way.
 const ON_THEIR_WAY: Duration = Duration::from_millis(100);
 
@@ -32,16 +34,45 @@ pub(super) struct Wait {
     until: u64,
     /// How many do.
     behind: usize,
-    /// Since when others have all that came, and wait for them.
-    starving_since: Option<Instant>,
-    /// The filler looks again when somebody begins to wait.
-    counts_starving: bool,
+    /// How many readers there are, and how many of them have all that came.
+    readers: usize,
+    starving: usize,
+    counts: Counts,
     began: Instant,
+    /// A reader has moved since then.
+    is_lively: bool,
     is_over: bool,
     waker: Option<Waker>,
 }
 
+/// Whether the time of a wait counts against those who hold the others up. Where all are about as slow as each other, or
+/// as this process, nobody does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Counts {
+    /// Nobody waits for more.
+    No,
+    /// Some wait: while no reader at all moves.
+    WhenQuiet,
+    /// At least half of them wait.
+    Always,
+}
+
+impl Counts {
+    fn of(starving: usize, readers: usize) -> Self {
+        match starving {
+            0 => Self::No,
+            _ if starving * 2 < readers => Self::WhenQuiet,
+            _ => Self::Always,
+        }
+    }
+}
+
 impl Wait {
+    fn new(until: u64, behind: usize, (starving, readers): (usize, usize), began: Instant) -> Self {
+        let counts = Counts::of(starving, readers);
+        Self { until, behind, readers, starving, counts, began, is_lively: false, is_over: false, waker: None }
+    }
+
     fn finish(&mut self) {
         self.is_over = true;
         self.waker.take().into_iter().for_each(Waker::wake);
@@ -49,6 +80,7 @@ impl Wait {
 
     /// A reader has come.
     pub(super) fn note_seat(&mut self, at: u64) {
+        self.readers = self.readers.saturating_add(1);
         if at < self.until {
             self.behind = self.behind.saturating_add(1);
         }
@@ -56,14 +88,26 @@ impl Wait {
 
     /// A reader has moved. Returns for how long the others have waited for it.
     pub(super) fn note_move(&mut self, from: u64, to: u64) -> Duration {
-        if from >= self.until || to < self.until {
-            return Duration::ZERO;
+        let waited = if from < self.until { self.waited(Instant::now()) } else { Duration::ZERO };
+        self.is_lively = true;
+        if from < self.until && to >= self.until {
+            self.behind = self.behind.saturating_sub(1);
+            if self.behind == 0 {
+                self.finish();
+            }
+            return waited;
         }
-        self.behind = self.behind.saturating_sub(1);
-        if self.behind == 0 {
-            self.finish();
-        }
-        self.starving_since.map_or(Duration::ZERO, |since| since.elapsed())
+        Duration::ZERO
+    }
+
+    /// Returns for how long the others have waited.
+    fn waited(&self, now: Instant) -> Duration {
+        let counts = match self.counts {
+            Counts::No => false,
+            Counts::WhenQuiet => !self.is_lively && now - self.began >= QUIET,
+            Counts::Always => true,
+        };
+        if counts { now - self.began } else { Duration::ZERO }
     }
 }
 
@@ -75,18 +119,20 @@ impl State {
         }
     }
 
-    /// A reader has all that came, and waits.
+    /// A reader has all that came, and waits: the filler looks again, where that makes a difference.
     pub(super) fn note_starving(&mut self) {
-        if let Some(wait) = self.wait.as_mut().filter(|wait| wait.counts_starving && wait.starving_since.is_none()) {
-            wait.starving_since = Some(Instant::now());
-            wait.finish();
+        if let Some(wait) = &mut self.wait {
+            wait.starving = wait.starving.saturating_add(1);
+            if Counts::of(wait.starving, wait.readers) > wait.counts {
+                wait.finish();
+            }
         }
     }
 
-    /// Ends the wait, and charges those who have held up the others. Lets go of whom the patience is at its end with.
+    /// Ends the wait, and lets go of those with whom the patience is at its end.
     fn settle(&mut self, patience: Patience) {
         let (Some(wait), now) = (self.wait.take(), Instant::now()) else { return };
-        let waited = wait.starving_since.map_or(Duration::ZERO, |since| now - since);
+        let waited = wait.waited(now);
         for seat in self.seats.values_mut().filter(|seat| !seat.is_let_go && seat.at < wait.until) {
             seat.held_up = seat.held_up.saturating_add(waited);
             seat.is_let_go = match patience {
@@ -104,7 +150,7 @@ impl State {
         let now = Instant::now();
         let reading = || self.seats.values().filter(|seat| !seat.is_let_go);
         let Some(slowest) = reading().map(|seat| seat.at).min() else {
-            self.wait = Some(Wait::new(0, 0, None, now));
+            self.wait = Some(Wait::new(0, 0, (0, 0), now));
             return Room::Unread(now + READERLESS);
         };
         let slowest = if self.awaited > 0 { 0 } else { slowest };
@@ -120,27 +166,21 @@ impl State {
         let enough = self.first() + excess;
         let until = self.pieces.iter().map(|(from, piece)| from + piece.len() as u64).find(|end| *end >= enough);
         let until = until.unwrap_or(self.len);
-        let behind = || self.seats.values().filter(|seat| !seat.is_let_go && seat.at < until);
-        let is_starving =
-            self.seats.values().any(|seat| !seat.is_let_go && seat.waker.is_some() && seat.at >= self.len);
-        let deadline = match patience {
-            Patience::Idle(limit) => Some(now + limit),
-            Patience::InAll(limit) => {
-                let worst = behind().map(|seat| seat.held_up).max().unwrap_or_default();
-                is_starving.then(|| now + limit.saturating_sub(worst))
+        let reading = || self.seats.values().filter(|seat| !seat.is_let_go);
+        let behind = || reading().filter(|seat| seat.at < until);
+        let starving = reading().filter(|seat| seat.waker.is_some() && seat.at >= self.len).count();
+        let wait = Wait::new(until, behind().count() + self.awaited, (starving, reading().count()), now);
+        let deadline = match (patience, wait.counts) {
+            (Patience::Idle(limit), _) => Some(now + limit),
+            (_, Counts::No) => None,
+            (_, Counts::WhenQuiet) => Some(now + QUIET),
+            (Patience::InAll(limit), Counts::Always) => {
+                Some(now + limit.saturating_sub(behind().map(|seat| seat.held_up).max().unwrap_or_default()))
             }
         };
         let on_their_way = (self.awaited > 0).then(|| now + ON_THEIR_WAY);
-        let mut wait = Wait::new(until, behind().count() + self.awaited, is_starving.then_some(now), now);
-        wait.counts_starving = matches!(patience, Patience::InAll(_));
         self.wait = Some(wait);
         Room::Wait(deadline.into_iter().chain(on_their_way).min())
-    }
-}
-
-impl Wait {
-    fn new(until: u64, behind: usize, starving_since: Option<Instant>, began: Instant) -> Self {
-        Self { until, behind, starving_since, counts_starving: false, began, is_over: false, waker: None }
     }
 }
 
