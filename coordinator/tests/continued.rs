@@ -231,3 +231,99 @@ async fn the_next_peer_is_asked_for_the_rest_before_the_origin() {
     let asked = half.asked.lock().len();
     assert!(asked <= 3, "the first load, the rest, and what the new owner stores: {asked}");
 }
+
+/// A number from 0 to below this, by a seed (SplitMix64).
+fn roll(seed: &mut u64, below: usize) -> usize {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((x ^ (x >> 31)) % below as u64) as usize
+}
+
+/// A body of a version: no two have a byte in common at any place.
+fn body_of(version: u8) -> Vec<u8> {
+    body().into_iter().map(|byte| byte.wrapping_add(version * 7)).collect()
+}
+
+/// Coordinators are killed one after another in the middle of bodies that come in parts, from an origin whose version
+/// changes and whose connections break.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_and_whatever_changes_nobody_gets_two_versions_or_a_part_as_the_whole() {
+    let mut whole = 0;
+    for seed in 1..=12u64 {
+        let dice = Arc::new(Mutex::new(seed));
+        let (rolls, loads) = (dice.clone(), Arc::new(Mutex::new((0usize, 0u8))));
+        let counted = loads.clone();
+        let origin = Origin::scripted(move |_, mut stream| {
+            let (rolls, counted) = (rolls.clone(), counted.clone());
+            async move {
+                let head = plane::read_head(&mut stream).await.to_ascii_lowercase();
+                let (breaks, pieces, version) = {
+                    let (mut seed, mut counted) = (rolls.lock(), counted.lock());
+                    counted.0 += 1;
+                    counted.1 += u8::from(roll(&mut seed, 6) == 0);
+                    (roll(&mut seed, 8) == 0, 5 + roll(&mut seed, 20), counted.1)
+                };
+                let (tag, body) = (format!("\"{version}\""), body_of(version));
+                let range =
+                    head.split_once("range: bytes=").and_then(|(_, range)| range.split('-').next()?.parse().ok());
+                let from = range.filter(|_| head.contains(&format!("if-range: {tag}\r\n"))).unwrap_or(0);
+                let status = match from {
+                    0 => "200 OK".to_owned(),
+                    _ => format!("206 Partial Content\r\ncontent-range: bytes {from}-{}/{BODY}", BODY - 1),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncache-control: max-age=60\r\netag: {tag}\r\ncontent-length: {}\r\n\r\n",
+                    BODY - from
+                );
+                let rest = &body[from..];
+                let rest = if breaks { &rest[..rest.len() / 2] } else { rest };
+                let _ = stream.write_all(head.as_bytes()).await;
+                for piece in rest.chunks(BODY / pieces) {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    if stream.write_all(piece).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let mesh = Mesh::new(&origin.await, &["one", "two", "three", "four"]).await;
+        let readers: Vec<_> = mesh
+            .fronts
+            .iter()
+            .map(|(front, _)| {
+                let data = front.data;
+                tokio::spawn(async move {
+                    let mut stream = TcpStream::connect(data).await.unwrap();
+                    stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+                    let head = plane::read_head(&mut stream).await;
+                    let mut got = Vec::new();
+                    let _ = stream.read_to_end(&mut got).await;
+                    (head, got)
+                })
+            })
+            .collect();
+        // Two of four are lost, one after the other, while bodies are on their way.
+        for _ in 0..2 {
+            let (pause, at) = (roll(&mut dice.lock(), 60) as u64, roll(&mut dice.lock(), 4));
+            tokio::time::sleep(std::time::Duration::from_millis(20 + pause)).await;
+            mesh.fronts[at].1.cut.send_replace(true);
+        }
+        for reader in readers {
+            let (head, got) = reader.await.unwrap();
+            if !head.starts_with("HTTP/1.1 200") {
+                continue;
+            }
+            assert!(
+                (0..=30).any(|version| body_of(version).starts_with(&got)),
+                "seed {seed}: {} bytes of no one version",
+                got.len()
+            );
+            whole += usize::from(got.len() == BODY);
+            assert!(got.len() == BODY || head.contains(&format!("content-length: {BODY}")), "seed {seed}: {head}");
+        }
+        let loads = loads.lock().0;
+        assert!(loads <= 12, "seed {seed}: at most three for each coordinator, not {loads}");
+    }
+    assert!(whole > 24, "most have the whole: {whole} of 48");
+}
