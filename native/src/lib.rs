@@ -28,5 +28,6 @@ mod panics;
 mod process;
 mod recorder;
 mod reply;
+pub mod rest;
 mod stream;
 mod wake;

@@ -99,7 +99,7 @@ impl Host for Recorder<'_> {
         };
         self.state.token = self.state.token.wrapping_add(1);
         let token = self.state.token;
-        let map = header_map::encode(headers.iter().map(|(name, value)| field(name, value)));
+        let map = encode(headers);
         let call = OutgoingCall { token, map, body: body.unwrap_or_default().to_vec(), timeout };
         match slot {
             Some(slot) => self.tasks.of_streams.push((slot, Task::Call(call))),
@@ -189,6 +189,11 @@ impl Host for DirectHost<'_> {
 fn add(counts: &mut BTreeMap<usize, u64>, counter: usize, n: u64) {
     let count = counts.entry(counter).or_default();
     *count = count.saturating_add(n);
+}
+
+/// The header map of a callout.
+pub(crate) fn encode(headers: &Headers<'_>) -> Vec<u8> {
+    header_map::encode(headers.iter().map(|(name, value)| field(name, value)))
 }
 
 /// A field of a callout. Envoy wants the authority under the name of HTTP/1.

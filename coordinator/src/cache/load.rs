@@ -105,7 +105,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
         }
         _ => {
             let lead = leader.map(|to| Lead { to, fwd });
-            match origin_response::store_or_share(cache, &target, response, origin.pass_timeout(), lead).await {
+            match origin_response::store_or_share(cache, &target, job, response, origin.pass_timeout(), lead).await {
                 Decided::Done(outcome) => outcome.into(),
                 Decided::Growing(response) => {
                     let load = Load { job: job.clone(), guard: load, stale, _permit: permit };

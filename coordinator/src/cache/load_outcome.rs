@@ -60,6 +60,9 @@ impl Landing {
         let outcome = match self {
             Self::Done(outcome) => outcome,
             Self::Growing(response, rest) => {
+                if let Some(body) = &response.growing {
+                    body.expect(flight.waiting());
+                }
                 flight.announce(LoadOutcome::Loaded(response));
                 rest.await
             }
@@ -120,14 +123,16 @@ pub(crate) fn response_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64,
     LoadedResponse { entry: entry.clone(), verdict, audience: Audience::All, began, growing: None }
 }
 
-/// Like [`response_since`], for a response that is shared by those who wait and not stored yet (`minUses`).
-pub(crate) fn response_before_min_uses(
+/// Like [`response_since`], for a response that is shared by those who wait and not stored: not yet (`minUses`), or
+/// because it is too large.
+pub(crate) fn response_for_waiters(
     entry: &Arc<Entry>,
     verdict: Verdict,
+    why: Reason,
     now: u64,
     began: Instant,
 ) -> LoadedResponse {
-    let mut response = response_since(entry, verdict.because(Reason::MinUses), now, began);
+    let mut response = response_since(entry, verdict.because(why), now, began);
     let verdict = &mut response.verdict;
     // No hot cache keeps what is not stored; without a lifetime none does anyway.
     (verdict.shared, verdict.waiters) = (verdict.ttl <= 0, verdict.ttl > 0);

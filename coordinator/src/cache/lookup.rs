@@ -193,9 +193,13 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss:
     let route = peer_load::route(cache, request);
     // A plain client's own response is stored as it passes, if it may be. A proxy's pass does not come through here.
     let may_probe = request.question.is_some() && route.is_none();
-    if let Some(RememberedPass { reason, remember, vary, probes }) =
-        cache.hit_for_pass.take_pass(request.key.hash(), &request.http, may_probe, cache.clock.now())
-    {
+    if let Some(RememberedPass { reason, remember, vary, probes }) = cache.hit_for_pass.take_pass(
+        request.key.hash(),
+        &request.http,
+        request.longest_stream(),
+        may_probe,
+        cache.clock.now(),
+    ) {
         if probes {
             miss::load_in_background(cache, request, fwd);
         }

@@ -3,7 +3,7 @@
 use crate::{
     cache::{
         flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
-        flight_key,
+        flight_key, large,
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
@@ -128,6 +128,17 @@ pub(crate) async fn wait(
             note_load(load);
         }
         match waited {
+            WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { growing: Some(body), .. }))
+                if body.is_large() && !large::streams_to(request, &body) =>
+            {
+                return FlightAnswer::NotShared(large::pass_reason(cache, request, fwd), None);
+            }
+            // Its beginning has left its window: the next flight is for all who come from now on.
+            WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { growing: Some(body), .. }))
+                if body.is_large() && !body.is_readable() && wants_all(request) =>
+            {
+                condition.ticket = 0;
+            }
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
                 let LoadedResponse { entry, mut verdict, audience, began, growing } = loaded;
                 if growing.is_some() {
@@ -196,16 +207,25 @@ async fn wait_for(
     mut waiter: Waiter<LoadOutcome>,
     deadline: Instant,
 ) -> WaitOutcome<LoadOutcome> {
-    if request.takes_growing_body()
-        && let Some(outcome) = waiter.wait_for_head(deadline).await
-    {
+    if let Some(outcome) = waiter.wait_for_head(deadline).await {
         match &outcome {
+            LoadOutcome::Loaded(LoadedResponse { growing: Some(growing), .. })
+                if growing.is_large() && !large::streams_to(request, growing) => {}
             LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
-                if response::needs_whole(request, entry, growing) => {}
-            _ => return WaitOutcome::Completed(outcome),
+                if !request.takes_growing_body() || response::needs_whole(request, entry, growing) =>
+            {
+                return waiter.wait(deadline).await;
+            }
+            _ => {}
         }
+        return WaitOutcome::Completed(outcome);
     }
     waiter.wait(deadline).await
+}
+
+/// Whether the response to a load of the whole is the response to a request.
+fn wants_all(request: &CacheRequest<'_>) -> bool {
+    request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL))
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
@@ -218,8 +238,7 @@ fn start_flight(
     fwd: &'static str,
     is_refresh: bool,
 ) -> Option<oneshot::Receiver<Response<Body>>> {
-    // The response to a whole load is no response to a partial or conditional request.
-    let wants_all = request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
+    let wants_all = wants_all(request);
     let (leader, own) =
         if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
     let head = request.head.edited(&request.served.group);
@@ -263,7 +282,7 @@ fn start_flight(
 /// Refreshes a stale response in the background: one load, however many requests were given it.
 pub(crate) fn refresh(cache: &Arc<Cache>, request: &CacheRequest<'_>) {
     if freshness::joins(&request.served.group, &request.http, request.verified()).is_ok()
-        && cache.hit_for_pass.take_pass(request.key.hash(), &request.http, false, cache.clock.now()).is_none()
+        && cache.hit_for_pass.take_pass(request.key.hash(), &request.http, 0, false, cache.clock.now()).is_none()
     {
         load_in_background(cache, request, "stale");
     }

@@ -1,6 +1,7 @@
 //! The cache of one coordinator. [`lookup`] shows the way of a request: the store, else a flight, which asks a peer or
 //! the origin. Imports go that way and never back; [`state`] is what all stages share.
 
+pub(crate) mod continuation;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
 pub(crate) mod getter_key;
@@ -17,6 +18,7 @@ pub(crate) mod housekeeping;
 pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod invalidation_limits;
+pub(crate) mod large;
 pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;

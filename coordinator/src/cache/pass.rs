@@ -38,7 +38,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 /// Memory of a pass beside its head: its task and its connection to the origin.
-const PASS_BYTES: u64 = 28 * 1024;
+pub(crate) const PASS_BYTES: u64 = 28 * 1024;
 /// Copies of a head in memory: the one that is sent to the origin, and the one in the connection's buffer.
 const HEAD_COPIES: u64 = 2;
 

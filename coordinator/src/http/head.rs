@@ -194,6 +194,15 @@ impl RequestHead {
         whole
     }
 
+    /// Returns this request with these fields. None: they are no fields.
+    pub(crate) fn with(&self, fields: &[(&'static str, Vec<u8>)]) -> Option<Self> {
+        let mut with = self.clone();
+        for (name, value) in fields {
+            with.parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?);
+        }
+        Some(with)
+    }
+
     /// Returns the method of a load for this request.
     pub(crate) fn load_method(&self) -> Method {
         if self.content.is_some() { self.parts.method.clone() } else { Method::GET }

@@ -122,6 +122,17 @@ impl Lookups<'_> {
         Some(StreamedHead { status: head.status, map: head.stamped(&said), may_share })
     }
 
+    /// Turns a lookup to the key's next peer, whose first one was lost in the middle of a response. Returns its number.
+    pub fn go_on(&mut self, token: u32) -> Option<u32> {
+        let (id, peer) = self.worker.lookups.call(token).map(|call| (call.lookup, call.peer.clone()))?;
+        let snapshot = self.worker.snapshot()?.clone();
+        let lookup = self.worker.lookups.get_mut(id)?;
+        let next = self.worker.peers.choose_after(&snapshot.ring, lookup.request.key.hash(), &peer, self.now)?;
+        (lookup.peer, lookup.sent, lookup.flight) = (next, self.now, 0);
+        self.worker.counters.count_event(Event::Lookup);
+        Some(id)
+    }
+
     /// Takes the end of a response that its leader got as it came, and of which there is no copy. Others that wait look up
     /// for themselves. `is_whole`: it was not cut off.
     pub fn end_stream(&mut self, call: &PendingCall, is_whole: bool) -> LookupStep {

@@ -21,6 +21,7 @@ pub struct Reply {
     gate: Option<Gate>,
     chunk: Bytes,
     chunks: usize,
+    pause: Duration,
     announced: bool,
     cut: bool,
     gone: bool,
@@ -48,6 +49,7 @@ impl Reply {
             gate: None,
             chunk: Bytes::new(),
             chunks: 0,
+            pause: Duration::ZERO,
             announced: true,
             cut: false,
             gone: false,
@@ -79,6 +81,11 @@ impl Reply {
     /// Sends the body `times` over: large answers that cost no memory here.
     pub fn repeated(self, times: usize) -> Reply {
         Reply { chunks: times, ..self }
+    }
+
+    /// Waits before each time.
+    pub fn slowly(self, pause: Duration) -> Reply {
+        Reply { pause, ..self }
     }
 
     /// Does not announce its length.
@@ -121,6 +128,8 @@ impl Reply {
         let body = Body {
             chunk: self.chunk,
             left: self.chunks,
+            pause: self.pause,
+            sleep: None,
             length,
             cut: self.cut,
             flushed: false,
@@ -157,6 +166,8 @@ pub(super) struct Body {
     left: usize,
     length: Option<u64>,
     cut: bool,
+    pause: Duration,
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     flushed: bool,
     trailers: Option<HeaderMap>,
     _guard: Box<dyn std::any::Any + Send>,
@@ -168,6 +179,12 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if !this.pause.is_zero() && this.left > 0 {
+            let pause = this.pause;
+            let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+            std::task::ready!(sleep.as_mut().poll(context));
+            this.sleep = None;
+        }
         if this.left == 0 && this.cut && !this.flushed {
             // hyper forgets what it has not sent yet when a body fails: a turn without news lets it send that first.
             this.flushed = true;

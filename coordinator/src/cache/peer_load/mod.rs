@@ -1,5 +1,6 @@
 //! A key that another coordinator owns: its owner is asked, then the next peer, then the key is loaded here.
 
+mod going_on;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -198,8 +199,10 @@ async fn ask_peer(
             }
             Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason)).into()),
             _ => {
-                let read =
-                    PeerRead { cache: cache.clone(), job: job.clone(), hot: hot.cloned(), peer: peer.to_owned() };
+                let (cache, job, hot, question) = (cache.clone(), job.clone(), hot.cloned(), route.question.clone());
+                let after = route.peers.iter().skip_while(|other| *other != peer).skip(1);
+                let peers = after.take(PEERS_ASKED.saturating_sub(1)).cloned().collect();
+                let read = PeerRead { cache, job, hot, peer: peer.to_owned(), question, peers };
                 return read.response(verdict, response, asked_at).await;
             }
         }

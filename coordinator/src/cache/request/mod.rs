@@ -26,6 +26,9 @@ use meshcache_protocol::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// The largest body for a proxy, bytes: Envoy buffers a response to a filter's question. A larger one passes there.
+pub(crate) const LARGEST_FOR_PROXIES: u64 = 30 << 20;
+
 /// A request that is looked up.
 pub(crate) struct CacheRequest<'a> {
     pub(crate) served: &'a Arc<ServedGroup>,
@@ -88,6 +91,15 @@ impl CacheRequest<'_> {
     /// Whether the requester takes a body that is still growing. A proxy says so, and a getter's value is always whole.
     pub(crate) fn takes_growing_body(&self) -> bool {
         matches!(self.served.origin, Origin::Http(_)) && self.question.as_ref().is_none_or(|question| question.streams)
+    }
+
+    /// Returns the longest body that the requester takes as it streams. A proxy holds what its client does not take.
+    pub(crate) fn longest_stream(&self) -> u64 {
+        match &self.question {
+            _ if !self.takes_growing_body() => 0,
+            Some(_) if !self.is_from_peer => LARGEST_FOR_PROXIES,
+            _ => u64::MAX,
+        }
     }
 
     /// Whether the requester has the same rules for the group.

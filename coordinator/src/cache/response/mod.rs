@@ -4,7 +4,11 @@
 pub(crate) mod tests;
 
 use crate::{
-    cache::{pass_reason::PassReason, range, request::CacheRequest},
+    cache::{
+        pass_reason::PassReason,
+        range,
+        request::{CacheRequest, LARGEST_FOR_PROXIES},
+    },
     http::{body::Body, growing::GrowingBody},
     origin::{Failure, Forwarder},
     store::{Entry, with_fields},
@@ -25,10 +29,6 @@ use std::sync::Arc;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
-/// The largest body for a proxy that takes whole bodies alone, bytes: Envoy buffers a response to a filter's question. A
-/// larger one passes there.
-const LARGEST_FOR_PROXIES: u64 = 30 << 20;
-
 /// The largest head for a proxy, lines and bytes: Envoy's default limits. It cuts off a larger response as if there
 /// were none.
 const LARGEST_HEAD_FOR_PROXIES: (usize, usize) = (100, 60 << 10);

@@ -86,6 +86,19 @@ pub fn store(
     times: Times,
     random: u64,
 ) -> Result<Stored, NotStored> {
+    let stored = share(group, request, verified, response, times, random)?;
+    if is_larger(response, group.config().limits.object.0) { Err(NotStored::TooLarge) } else { Ok(stored) }
+}
+
+/// Decides whether it may be shared: stored, if only it is not too large.
+pub fn share(
+    group: &Group,
+    request: &Request<'_>,
+    verified: bool,
+    response: &Response<'_>,
+    times: Times,
+    random: u64,
+) -> Result<Stored, NotStored> {
     let (control, targeted) = targeted::control(group, response);
     let named = sharing::names_user(group, request, verified);
     let age = age::initial(response, times);
@@ -144,8 +157,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(subject.named && !control.permits, NotStored::Identity)?;
     no(sets_cookie(subject, errors), NotStored::SetCookie)?;
     no(answers_conditions(request, response), NotStored::Status)?;
-    no(!subject.admits_status(), NotStored::Status)?;
-    no(is_larger(response, group.config().limits.object.0), NotStored::TooLarge)
+    no(!subject.admits_status(), NotStored::Status)
 }
 
 /// Whether a response may depend on the request's conditions, range or expectation, and not on its target alone: every

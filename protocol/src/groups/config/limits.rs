@@ -16,6 +16,11 @@ pub struct Limits {
     ///
     /// Example: `64MiB`. Change it when larger responses are worth their memory.
     pub object: Size,
+    /// How much of a larger body is kept at once for all who read it. Whoever comes before its beginning has left the
+    /// window shares the load. Choose it for the time in which a herd comes, times the origin's speed. Not sent to
+    /// proxies, which read what they are given.
+    #[serde(skip_serializing)]
+    pub window: Size,
     /// The group's share of the store.
     ///
     /// Example: `50%`. Change it when one group must not push out all others.
@@ -24,7 +29,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { object: Size(8 << 20), bytes: Percent(100) }
+        Self { object: Size(8 << 20), window: Size(4 << 20), bytes: Percent(100) }
     }
 }
 

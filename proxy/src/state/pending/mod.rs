@@ -212,6 +212,11 @@ impl PendingLookups {
         }
     }
 
+    /// Returns the call of this token.
+    pub fn call(&self, token: u32) -> Option<&PendingCall> {
+        self.calls.get(&token)
+    }
+
     /// Takes the call that came back.
     pub fn take_call(&mut self, token: u32) -> Option<PendingCall> {
         let call = self.calls.remove(&token)?;
