@@ -2,8 +2,9 @@
 
 use crate::{
     cache::{
-        flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
         flight_key,
+        flight_wait::wait_for,
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
@@ -50,7 +51,8 @@ pub(crate) enum FlightAnswer {
     /// No response.
     Failed(Failure),
     /// Nothing within a question's patience: it asks again, with the ticket of this flight.
-    Loading { flight: u64, leads: bool },
+    /// `leave`: one of the requests behind it passes meanwhile.
+    Loading { flight: u64, leads: bool, leave: bool },
     /// No further flight or waiter is admitted.
     Full(Instant),
 }
@@ -84,9 +86,13 @@ pub(crate) async fn join(
             why
         }
         FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
-        FlightAnswer::Loading { flight, leads } => {
-            metrics.count_response(Outcome::Loading.label());
-            return response::verdict_only(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
+        FlightAnswer::Loading { flight, leads, leave } => {
+            match leave {
+                true => metrics.count_request(Outcome::Loading.label(), Reason::Leave),
+                false => metrics.count_response(Outcome::Loading.label()),
+            }
+            let verdict = Verdict { flight, leave, collapsed: !leads, ..Verdict::new(Outcome::Loading) };
+            return response::verdict_only(&verdict);
         }
         FlightAnswer::Full(until) => return pass::at_capacity(cache, request, until).await,
     };
@@ -123,13 +129,16 @@ pub(crate) async fn wait(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let waited = wait_for(request, waiter, deadline).await;
+        let (waited, leave) = wait_for(request, waiter, deadline).await;
         if let (false, Some(load)) = (leads, load_span()) {
             note_load(load);
         }
         match waited {
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
-                let LoadedResponse { entry, mut verdict, audience, began, growing } = loaded;
+                let LoadedResponse { entry, mut verdict, audience, began, growing, leave } = loaded;
+                // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
+                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave)
+                    && leave.as_ref().is_some_and(|leave| leave.take());
                 if growing.is_some() {
                     // The head may be older than this request.
                     verdict = response::with_age(verdict, &entry, cache.clock.now());
@@ -152,7 +161,7 @@ pub(crate) async fn wait(
                     {
                         verdict.reason = fwd.into();
                     }
-                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing });
+                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing, leave });
                 }
                 match audience {
                     Audience::Leader => break,
@@ -180,7 +189,7 @@ pub(crate) async fn wait(
             WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return FlightAnswer::Failed(failure),
             WaitOutcome::Aborted => return FlightAnswer::Failed(Failure::Internal),
             WaitOutcome::TimedOut(flight) if request.question.is_some() => {
-                return FlightAnswer::Loading { flight, leads };
+                return FlightAnswer::Loading { flight, leads, leave };
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
@@ -188,24 +197,6 @@ pub(crate) async fn wait(
         }
     }
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
-}
-
-/// Waits for a flight: for a response's head, where the request takes a body that is still growing.
-async fn wait_for(
-    request: &CacheRequest<'_>,
-    mut waiter: Waiter<LoadOutcome>,
-    deadline: Instant,
-) -> WaitOutcome<LoadOutcome> {
-    if request.takes_growing_body()
-        && let Some(outcome) = waiter.wait_for_head(deadline).await
-    {
-        match &outcome {
-            LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
-                if response::needs_whole(request, entry, growing) => {}
-            _ => return WaitOutcome::Completed(outcome),
-        }
-    }
-    waiter.wait(deadline).await
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
