@@ -21,6 +21,7 @@ pub struct Reply {
     gate: Option<Gate>,
     chunk: Bytes,
     chunks: usize,
+    rest: Option<Gate>,
     announced: bool,
     cut: bool,
     gone: bool,
@@ -48,6 +49,7 @@ impl Reply {
             gate: None,
             chunk: Bytes::new(),
             chunks: 0,
+            rest: None,
             announced: true,
             cut: false,
             gone: false,
@@ -79,6 +81,11 @@ impl Reply {
     /// Sends the body `times` over: large answers that cost no memory here.
     pub fn repeated(self, times: usize) -> Reply {
         Reply { chunks: times, ..self }
+    }
+
+    /// Sends its head and the first of its chunks at once, and the rest when the gate is open.
+    pub fn rest_behind(self, gate: &Gate) -> Reply {
+        Reply { rest: Some(gate.clone()), ..self }
     }
 
     /// Does not announce its length.
@@ -121,6 +128,7 @@ impl Reply {
         let body = Body {
             chunk: self.chunk,
             left: self.chunks,
+            rest: self.rest.map(|gate| (self.chunks, Box::pin(async move { gate.passed().await }) as _)),
             length,
             cut: self.cut,
             flushed: false,
@@ -155,6 +163,8 @@ impl Gate {
 pub(super) struct Body {
     chunk: Bytes,
     left: usize,
+    /// What the chunks after the first one wait for, and how many chunks there are.
+    rest: Option<(usize, Pin<Box<dyn Future<Output = ()> + Send>>)>,
     length: Option<u64>,
     cut: bool,
     flushed: bool,
@@ -168,6 +178,10 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if let Some((_, passed)) = this.rest.as_mut().filter(|(all, _)| this.left < *all) {
+            std::task::ready!(passed.as_mut().poll(context));
+            this.rest = None;
+        }
         if this.left == 0 && this.cut && !this.flushed {
             // hyper forgets what it has not sent yet when a body fails: a turn without news lets it send that first.
             this.flushed = true;
