@@ -137,7 +137,7 @@ pub(crate) async fn wait(
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
                 let LoadedResponse { entry, mut verdict, audience, began, growing, leave } = loaded;
                 // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
-                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave)
+                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave && question.streams)
                     && leave.as_ref().is_some_and(|leave| leave.take());
                 if growing.is_some() {
                     // The head may be older than this request.
