@@ -5,6 +5,7 @@ use crate::{
         insertion,
         insertion::LoadTarget,
         large,
+        leave::Leave,
         load_job::LoadJob,
         load_limit::LoadPermit,
         load_outcome::{Landing, LoadOutcome, LoadedResponse, response_for_waiters, response_since},
@@ -25,7 +26,7 @@ use meshcache_protocol::{
     freshness::{NotStored, Vary},
     wire::{Outcome, Verdict},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A load that goes on, with all that it holds until its end.
 pub(crate) struct Load {
@@ -54,6 +55,10 @@ impl Load {
             response_since(&entry, verdict, now, *began)
         };
         loaded.growing = Some(filling.body().clone());
+        if !*is_large {
+            let head = Duration::from_millis(now.saturating_sub(parts.arrived));
+            loaded.leave = Leave::new(head, served.group.config().stream_after.duration());
+        }
         Landing::Growing(loaded.clone(), Box::pin(self.finish(cache, response, loaded)))
     }
 

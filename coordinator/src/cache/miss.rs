@@ -2,8 +2,10 @@
 
 use crate::{
     cache::{
-        flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
-        flight_key, large,
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
+        flight_key,
+        flight_wait::wait_for,
+        large,
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
@@ -50,7 +52,8 @@ pub(crate) enum FlightAnswer {
     /// No response.
     Failed(Failure),
     /// Nothing within a question's patience: it asks again, with the ticket of this flight.
-    Loading { flight: u64, leads: bool },
+    /// `leave`: one of the requests behind it passes meanwhile.
+    Loading { flight: u64, leads: bool, leave: bool },
     /// No further flight or waiter is admitted.
     Full(Instant),
 }
@@ -84,9 +87,13 @@ pub(crate) async fn join(
             why
         }
         FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
-        FlightAnswer::Loading { flight, leads } => {
-            metrics.count_response(Outcome::Loading.label());
-            return response::verdict_only(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
+        FlightAnswer::Loading { flight, leads, leave } => {
+            match leave {
+                true => metrics.count_request(Outcome::Loading.label(), Reason::Leave),
+                false => metrics.count_response(Outcome::Loading.label()),
+            }
+            let verdict = Verdict { flight, leave, collapsed: !leads, ..Verdict::new(Outcome::Loading) };
+            return response::verdict_only(&verdict);
         }
         FlightAnswer::Full(until) => return pass::at_capacity(cache, request, until).await,
     };
@@ -123,7 +130,7 @@ pub(crate) async fn wait(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let waited = wait_for(request, waiter, deadline).await;
+        let (waited, leave) = wait_for(request, waiter, deadline).await;
         if let (false, Some(load)) = (leads, load_span()) {
             note_load(load);
         }
@@ -140,7 +147,10 @@ pub(crate) async fn wait(
                 condition.ticket = 0;
             }
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
-                let LoadedResponse { entry, mut verdict, audience, began, growing } = loaded;
+                let LoadedResponse { entry, mut verdict, audience, began, growing, leave } = loaded;
+                // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
+                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave && question.streams)
+                    && leave.as_ref().is_some_and(|leave| leave.take());
                 if growing.is_some() {
                     // The head may be older than this request.
                     verdict = response::with_age(verdict, &entry, cache.clock.now());
@@ -163,7 +173,7 @@ pub(crate) async fn wait(
                     {
                         verdict.reason = fwd.into();
                     }
-                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing });
+                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing, leave });
                 }
                 match audience {
                     Audience::Leader => break,
@@ -191,7 +201,7 @@ pub(crate) async fn wait(
             WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return FlightAnswer::Failed(failure),
             WaitOutcome::Aborted => return FlightAnswer::Failed(Failure::Internal),
             WaitOutcome::TimedOut(flight) if request.question.is_some() => {
-                return FlightAnswer::Loading { flight, leads };
+                return FlightAnswer::Loading { flight, leads, leave };
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
@@ -199,28 +209,6 @@ pub(crate) async fn wait(
         }
     }
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
-}
-
-/// Waits for a flight: for a response's head, where the request takes a body that is still growing.
-async fn wait_for(
-    request: &CacheRequest<'_>,
-    mut waiter: Waiter<LoadOutcome>,
-    deadline: Instant,
-) -> WaitOutcome<LoadOutcome> {
-    if let Some(outcome) = waiter.wait_for_head(deadline).await {
-        match &outcome {
-            LoadOutcome::Loaded(LoadedResponse { growing: Some(growing), .. })
-                if growing.is_large() && !large::streams_to(request, growing) => {}
-            LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
-                if !request.takes_growing_body() || response::needs_whole(request, entry, growing) =>
-            {
-                return waiter.wait(deadline).await;
-            }
-            _ => {}
-        }
-        return WaitOutcome::Completed(outcome);
-    }
-    waiter.wait(deadline).await
 }
 
 /// Whether the response to a load of the whole is the response to a request.

@@ -4,6 +4,7 @@
 pub(crate) mod continuation;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
+pub(crate) mod flight_wait;
 pub(crate) mod getter_key;
 pub(crate) mod getter_load;
 pub(crate) mod getter_lookup;
@@ -19,6 +20,7 @@ pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod invalidation_limits;
 pub(crate) mod large;
+pub(crate) mod leave;
 pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;

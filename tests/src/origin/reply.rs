@@ -22,6 +22,7 @@ pub struct Reply {
     chunk: Bytes,
     chunks: usize,
     pause: Duration,
+    rest: Option<Gate>,
     announced: bool,
     cut: bool,
     gone: bool,
@@ -50,6 +51,7 @@ impl Reply {
             chunk: Bytes::new(),
             chunks: 0,
             pause: Duration::ZERO,
+            rest: None,
             announced: true,
             cut: false,
             gone: false,
@@ -86,6 +88,11 @@ impl Reply {
     /// Waits before each time.
     pub fn slowly(self, pause: Duration) -> Reply {
         Reply { pause, ..self }
+    }
+
+    /// Sends its head and the first of its chunks at once, and the rest when the gate is open.
+    pub fn rest_behind(self, gate: &Gate) -> Reply {
+        Reply { rest: Some(gate.clone()), ..self }
     }
 
     /// Does not announce its length.
@@ -130,6 +137,7 @@ impl Reply {
             left: self.chunks,
             pause: self.pause,
             sleep: None,
+            rest: self.rest.map(|gate| (self.chunks, Box::pin(async move { gate.passed().await }) as _)),
             length,
             cut: self.cut,
             flushed: false,
@@ -164,6 +172,8 @@ impl Gate {
 pub(super) struct Body {
     chunk: Bytes,
     left: usize,
+    /// What the chunks after the first one wait for, and how many chunks there are.
+    rest: Option<(usize, Pin<Box<dyn Future<Output = ()> + Send>>)>,
     length: Option<u64>,
     cut: bool,
     pause: Duration,
@@ -184,6 +194,10 @@ impl hyper::body::Body for Body {
             let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
             std::task::ready!(sleep.as_mut().poll(context));
             this.sleep = None;
+        }
+        if let Some((_, passed)) = this.rest.as_mut().filter(|(all, _)| this.left < *all) {
+            std::task::ready!(passed.as_mut().poll(context));
+            this.rest = None;
         }
         if this.left == 0 && this.cut && !this.flushed {
             // hyper forgets what it has not sent yet when a body fails: a turn without news lets it send that first.

@@ -5,6 +5,7 @@ use crate::{
         hot_copies,
         insertion::StoredParts,
         large,
+        leave::Leave,
         load_job::LoadJob,
         load_outcome::{Audience, Landing, LoadOutcome, LoadedResponse, NotShared},
         origin_response::GRACE,
@@ -61,7 +62,7 @@ impl PeerHead {
         let Self { parts, verdict, audience, began, .. } = self;
         let stored = verdict.to_stored(parts.status.as_u16());
         let entry = Arc::new(parts.entry(&job.served, stored, body));
-        LoadedResponse { entry, verdict, audience, began, growing: None }
+        LoadedResponse { entry, verdict, audience, began, growing: None, leave: None }
     }
 }
 
@@ -121,6 +122,9 @@ impl PeerRead {
     fn growing(self, head: PeerHead, filling: Filling<PeerBody>, is_large: bool) -> Landing {
         let mut early = head.clone().response(&self.job, Bytes::new());
         early.growing = Some(filling.body().clone());
+        if early.verdict.leave {
+            early.leave = Leave::new(Duration::ZERO, self.job.served.group.config().stream_after.duration());
+        }
         let is_large = is_large && self.begin_large(&head, filling.body());
         Landing::Growing(early.clone(), Box::pin(self.finish(head, filling, is_large, early)))
     }
