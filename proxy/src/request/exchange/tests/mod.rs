@@ -18,7 +18,6 @@ use crate::{
     },
     request::{
         callout,
-        repeats::Repeats,
         reply::Reply,
         response::{LookupStep, Lookups},
         sample,
@@ -37,6 +36,8 @@ use meshcache_protocol::{
     wire,
 };
 use std::cell::Cell;
+
+use crate::request::repeats::Repeats;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {
