@@ -285,7 +285,7 @@ impl Lookups<'_> {
         let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
         response.verdict.collapsed = lookup.collapsed.unwrap_or(response.verdict.collapsed);
         let verdict = &response.verdict;
-        let selecting = selecting(&lookup, &response).filter(|_| verdict.shared || verdict.waiters);
+        let selecting = if verdict.shared || verdict.waiters { selecting(&lookup, &response) } else { None };
         if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
             self.worker.state.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
             self.store(&lookup, &response, selecting.clone());
@@ -331,6 +331,9 @@ impl Lookups<'_> {
 fn selecting(lookup: &PeerLookup, response: &PeerResponse) -> Option<Selecting> {
     let fields: Vec<_> = response.headers.fields().collect();
     let vary = Vary::in_group(&lookup.request.group, &Response { status: response.status, fields: &fields });
+    if vary == Vary::Nothing {
+        return Some(Selecting::default());
+    }
     let head = RequestHead::read(&lookup.request.map)?;
     let request = head.request().ok()?;
     (vary != Vary::Everything).then(|| Selecting::in_group(&lookup.request.group, &vary, &request))
