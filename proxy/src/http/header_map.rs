@@ -55,7 +55,8 @@ impl<'a> Iterator for HeaderMap<'a> {
 /// Writes a header map.
 pub fn encode<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> Vec<u8> {
     let mut count = 0u32;
-    let mut bytes = vec![0; 4];
+    let mut bytes = Vec::with_capacity(encoded_len(fields.clone()));
+    bytes.extend_from_slice(&[0; 4]);
     for (name, value) in fields.clone() {
         count = count.saturating_add(1);
         bytes.extend_from_slice(&size(name));
