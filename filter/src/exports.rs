@@ -10,16 +10,27 @@ use crate::{
     stream::StreamContext,
     trap,
 };
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
 
 thread_local! {
     static ROOTS: RefCell<BTreeMap<u32, Rc<Root>>> = const { RefCell::new(BTreeMap::new()) };
+    /// The stream that was created last, and its root. Envoy creates a stream right before it hands over its head.
+    static CREATED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    /// The streams that have something to do after the heads of their requests. Most have not, and leave nothing here.
     static STREAMS: RefCell<BTreeMap<u32, StreamContext>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-fn with_root(context: u32, act: impl FnOnce(&Root)) {
+fn root(context: u32) -> Option<Rc<Root>> {
     // Not borrowed while it acts: a callback of another context may come meanwhile.
-    if let Some(root) = ROOTS.with_borrow(|roots| roots.get(&context).cloned()) {
+    ROOTS.with_borrow(|roots| roots.get(&context).cloned())
+}
+
+fn with_root(context: u32, act: impl FnOnce(&Root)) {
+    if let Some(root) = root(context) {
         act(&root);
     }
 }
@@ -30,7 +41,15 @@ fn with_streams<T>(act: impl FnOnce(&mut BTreeMap<u32, StreamContext>) -> T) -> 
 }
 
 fn with_stream(context: u32, act: impl FnOnce(&mut StreamContext) -> Action) -> Action {
-    with_streams(|streams| streams.get_mut(&context).map(act)).flatten().unwrap_or(Action::Continue)
+    let act = |streams: &mut BTreeMap<u32, StreamContext>| {
+        let stream = streams.get_mut(&context)?;
+        let action = act(stream);
+        if stream.is_done() {
+            streams.remove(&context);
+        }
+        Some(action)
+    };
+    with_streams(act).flatten().unwrap_or(Action::Continue)
 }
 
 unsafe extern "C" {
@@ -59,8 +78,8 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 extern "C" fn proxy_on_context_create(context: u32, root: u32) {
     if root == 0 {
         ROOTS.with_borrow_mut(|roots| roots.insert(context, Rc::new(Root::new(context))));
-    } else if let Some(root) = ROOTS.with_borrow(|roots| roots.get(&root).cloned()) {
-        with_streams(|streams| streams.insert(context, StreamContext::new(context, root)));
+    } else {
+        CREATED.set((context, root));
     }
 }
 
@@ -83,7 +102,23 @@ extern "C" fn proxy_on_http_call_response(context: u32, token: u32, headers: usi
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _: usize, is_whole: u32) -> Action {
-    with_stream(context, |stream| stream.request_head(is_whole != 0).unwrap_or(Action::Continue))
+    let (stream, of) = CREATED.get();
+    let (Some(root), true) = (root(of), stream == context) else { return Action::Continue };
+    let Some(map) = host::header_map(host::Map::Request) else { return Action::Continue };
+    if root.passes_by_host(&map) {
+        return Action::Continue;
+    }
+    if is_whole != 0
+        && let Some(action) = root.repeats(&map)
+    {
+        return action;
+    }
+    let mut stream = StreamContext::new(context, root);
+    let action = stream.request_head(&map, is_whole != 0).unwrap_or(Action::Continue);
+    if !stream.is_done() {
+        with_streams(|streams| streams.insert(context, stream));
+    }
+    action
 }
 
 #[unsafe(no_mangle)]

@@ -19,6 +19,8 @@
 #[cfg(target_family = "wasm")]
 mod exports;
 #[cfg(target_family = "wasm")]
+mod facts;
+#[cfg(target_family = "wasm")]
 mod host;
 #[cfg(target_family = "wasm")]
 mod memory;

@@ -1,7 +1,8 @@
 //! One listener's filter in one worker thread: its configuration, ticks, and the results of callouts.
 
 use crate::{
-    host::{self, Map},
+    facts::EnvoyFacts,
+    host::{self, Action, Map},
     worker_state::{EnvoyHost, WorkerState, moment, worker_state},
 };
 use meshcache_proxy::{
@@ -9,7 +10,8 @@ use meshcache_proxy::{
     driver::{CallResponse, Driver, TICK},
     host::Level,
     http::header_map::HeaderMap,
-    state::{hot_state::HotState, listener_config::ListenerConfig},
+    request::{context::Context, repeats::Repeats},
+    state::{hot_state::HotState, listener_config::ListenerConfig, other_hosts::OtherHosts},
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -40,6 +42,8 @@ pub(crate) struct Configured {
     /// What a request reads that needs no worker.
     pub(crate) state: Arc<HotState>,
     pub(crate) worker: Rc<RefCell<WorkerState>>,
+    pub(crate) other_hosts: RefCell<OtherHosts>,
+    pub(crate) repeats: RefCell<Repeats>,
 }
 
 impl Configured {
@@ -61,6 +65,8 @@ impl Configured {
             identity,
             state,
             worker,
+            other_hosts: RefCell::default(),
+            repeats: RefCell::default(),
         }
     }
 }
@@ -72,6 +78,20 @@ impl Root {
 
     pub(crate) fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Returns whether a request with this header map passes by its host alone.
+    pub(crate) fn passes_by_host(&self, map: &[u8]) -> bool {
+        self.configured().is_some_and(|configured| configured.other_hosts.borrow().pass(&configured.state, map))
+    }
+
+    /// Replies to a request without a body that comes again as it was, if it may. Returns what it waits for.
+    pub(crate) fn repeats(&self, map: &[u8]) -> Option<Action> {
+        let Configured { state, identity, repeats, .. } = self.configured()?;
+        let context = Context { state, thread: 0, now: host::now() };
+        let facts = EnvoyFacts { identity: identity.as_deref() };
+        let answer = repeats.borrow().answer(context, map, &facts)?;
+        host::reply(&answer.reply()).then_some(Action::Pause)
     }
 
     pub(crate) fn configured(&self) -> Option<&Configured> {

@@ -1,8 +1,8 @@
 //! One request's callbacks: they read its head, carry out what the driver decides, and edit its response.
 
 use crate::{
+    facts::EnvoyFacts,
     host::{self, Action, Map},
-    memory::HostBytes,
     root::{Configured, Root},
     worker_state::{EnvoyHost, WorkerState},
 };
@@ -13,11 +13,8 @@ use meshcache_protocol::{
 use meshcache_proxy::{
     driver,
     http::{head::RequestHead, header_map::HeaderMap},
-    request::{
-        arrival::{Arrival, Facts},
-        context::Context,
-    },
-    state::{listener_config::Side, snapshot::Snapshot},
+    request::{arrival::Arrival, context::Context},
+    state::snapshot::Snapshot,
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
 use std::{cell::OnceCell, rc::Rc};
@@ -34,17 +31,16 @@ impl StreamContext {
     }
 
     /// Takes the head of the request. Returns `None` if it goes on.
-    pub(crate) fn request_head(&mut self, is_whole: bool) -> Option<Action> {
-        let Configured { listener, identity, state, worker, .. } = self.root.configured()?;
-        let map = host::header_map(Map::Request)?;
-        let head = RequestHead::read(&map)?;
+    pub(crate) fn request_head(&mut self, map: &[u8], is_whole: bool) -> Option<Action> {
+        let Configured { listener, identity, state, worker, other_hosts, repeats, .. } = self.root.configured()?;
+        let head = RequestHead::read(map)?;
         #[cfg(feature = "trap")]
         crate::trap::trap(&head);
         if head.control.any {
             if state.snapshot().is_some_and(|snapshot| leads_to_a_coordinator(&snapshot)) {
                 return None;
             }
-            remove_own_headers(Map::Request, &map);
+            remove_own_headers(Map::Request, map);
         }
         let facts = EnvoyFacts { identity: identity.as_deref() };
         let id = self.stream.id;
@@ -53,7 +49,13 @@ impl StreamContext {
         let mut borrowed = worker.try_borrow_mut().ok()?;
         let WorkerState { driver, envoy } = &mut *borrowed;
         let mut host = EnvoyHost::new(self.root.id(), "", envoy);
-        driver::decide(context, &mut host, &mut self.stream, listener, arrival, &facts, || &mut *driver);
+        let decided = driver::decide(context, &mut host, &mut self.stream, listener, arrival, &facts, || &mut *driver);
+        if let Some(hit) = decided.filter(|_| is_whole) {
+            repeats.borrow_mut().note(map, hit);
+        }
+        if self.is_done() && matches!(self.stream.state, StreamState::Unnoticed) {
+            other_hosts.borrow_mut().note(listener, state, &head);
+        }
         if matches!(self.stream.state, StreamState::Waits) && !envoy.pause(id) {
             driver.leave(id);
             self.stream.state = StreamState::refused();
@@ -68,6 +70,11 @@ impl StreamContext {
             self.take_settled();
         }
         matches!(self.stream.state, StreamState::Waits | StreamState::Replied(_)).then_some(Action::Pause)
+    }
+
+    /// Returns whether there is nothing left to do.
+    pub(crate) fn is_done(&self) -> bool {
+        self.stream.ignores_response()
     }
 
     /// Takes the head of the response.
@@ -181,50 +188,4 @@ fn remove_own_headers(which: Map, map: &[u8]) {
 fn leads_to_a_coordinator(snapshot: &Snapshot) -> bool {
     host::text_property("destination\0address")
         .is_some_and(|address| snapshot.ring.peers().iter().any(|peer| peer.data == address || peer.peer == address))
-}
-
-/// The cluster of the request's route. The second name is that of older Envoys.
-fn cluster() -> Option<HostBytes> {
-    host::property("xds\0cluster_name").or_else(|| host::property("cluster_name")).filter(|name| !name.is_empty())
-}
-
-/// Envoy's knowledge of the request.
-struct EnvoyFacts<'a> {
-    identity: Option<&'a str>,
-}
-
-impl Facts for EnvoyFacts<'_> {
-    /// One root may serve listeners of both sides: only the request shows which. The second name is that of older
-    /// Envoys.
-    fn side(&self) -> Side {
-        match host::property("xds\0listener_direction").or_else(|| host::property("listener_direction")).as_deref() {
-            Some([0 | 2, ..]) => Side::Outbound,
-            _ => Side::Inbound,
-        }
-    }
-
-    fn caller(&self, side: Side) -> Option<String> {
-        match side {
-            Side::Inbound => host::text_property("connection\0uri_san_peer_certificate"),
-            Side::Outbound => self.identity.map(str::to_owned),
-        }
-    }
-
-    /// jwt_authn leaves its result here where it is configured to, as by Istio.
-    fn verified(&self) -> bool {
-        host::property("metadata\0filter_metadata\0envoy.filters.http.jwt_authn").is_some_and(|value| !value.is_empty())
-    }
-
-    fn is_routed(&self) -> bool {
-        cluster().is_some()
-    }
-
-    /// Envoy has chosen the route before its first filter. The second name is that of older Envoys.
-    fn cluster(&self) -> Option<Vec<u8>> {
-        cluster().map(HostBytes::into_vec)
-    }
-
-    fn route(&self) -> Option<Vec<u8>> {
-        host::property("xds\0route_name").or_else(|| host::property("route_name")).map(HostBytes::into_vec)
-    }
 }

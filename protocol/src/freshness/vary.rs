@@ -119,6 +119,11 @@ impl Selecting {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Whether a field is among them. `name`: in lower case.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
+    }
+
     /// Whether every request has the same values: there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,6 +7,7 @@ use crate::{
         arrival::{Arrival, Facts},
         context::Context,
         exchange, invalidation,
+        repeats::Repeatable,
         step::Step,
     },
     state::{counters::Reason, listener_config::ListenerConfig},
@@ -31,7 +32,8 @@ impl Driver {
 }
 
 /// Does what [`Driver::request`] does where threads share a driver. `driver`: takes its lock, for a request that neither
-/// passes nor gets a hot response.
+/// passes nor gets a hot response. Returns a hot hit that holds for the same request for a while, if it has no `meshcache-*`
+/// header.
 pub fn decide<'d>(
     context: Context<'_>,
     host: &mut dyn Host,
@@ -40,7 +42,7 @@ pub fn decide<'d>(
     arrival: Arrival<'_, '_>,
     facts: &dyn Facts,
     driver: impl FnOnce() -> &'d mut Driver,
-) {
+) -> Option<Repeatable> {
     let mut taken = None;
     let had_wrong_side = listener.has_wrong_side();
     let current = listener.current(context.state);
@@ -51,6 +53,7 @@ pub fn decide<'d>(
             "the filter's configuration names a `side` that is not this listener's traffic_direction: every request passes",
         );
     }
+    let mut repeatable = None;
     stream.state = match step {
         Step::Pass(pass) => {
             // Without a Cache-Status: a request of a group that only observes.
@@ -64,8 +67,9 @@ pub fn decide<'d>(
             }
         }
         Step::Observe(observed) => StreamState::Observed(observed),
-        Step::Reply(hot) => {
+        Step::Reply(mut hot) => {
             let was_given = host.reply(&hot.reply());
+            repeatable = hot.repeatable.take().filter(|_| was_given && !arrival.head.control.any);
             if was_given { StreamState::Replied(hot.into_restore()) } else { StreamState::refused() }
         }
         Step::CallOut(callout) => {
@@ -76,4 +80,5 @@ pub fn decide<'d>(
         }
         Step::Wait => StreamState::Waits,
     };
+    repeatable
 }

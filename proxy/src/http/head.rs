@@ -81,6 +81,11 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
+    /// Host and port, as sent.
+    pub fn authority(&self) -> &'a [u8] {
+        self.authority
+    }
+
     /// All fields except Host and our own.
     pub fn fields(&self) -> &[Field<'a>] {
         &self.fields
@@ -109,6 +114,11 @@ impl<'a> RequestHead<'a> {
     /// The request for the root of its host. It finds the group of a host where the target cannot be read.
     pub fn host_only(&self) -> Result<Request<'_>, RequestError> {
         Request::read(self.method, self.scheme().as_bytes(), self.authority, b"/", &self.fields)
+    }
+
+    /// The same under another scheme.
+    pub fn host_only_as<'s>(&'s self, scheme: &'s str) -> Result<Request<'s>, RequestError> {
+        Request::read(self.method, scheme.as_bytes(), self.authority, b"/", &self.fields)
     }
 
     /// Returns the head as a group looks it up: without the fields that the group drops.

@@ -7,13 +7,14 @@ use crate::{
         context::Context,
         hot_reply::HotReply,
         pass::{Pass, count_pass},
+        repeats::NAMES_OF_REQUESTS,
         stale_fallback::StaleFallback,
         step::{Callout, Step},
     },
     state::{
         counters::{Event, Outcome, Reason},
         hit_for_pass::PassScope,
-        hot_cache::Variant,
+        hot_cache::{HotCache, Variant},
         listener_config::{Listener, Side},
         lookup::{LookupRequest, PeerLookup},
         pending::{Joinable, Joiner},
@@ -66,12 +67,43 @@ impl CachedRequest<'_> {
             HotLookup::Hit(variant, part) => {
                 self.context.counters().count_request(self.group.name(), Outcome::Hot);
                 let debug = self.debug.then(|| self.key.to_key());
-                HotReply::new(variant, &part, &self.snapshot.installation, debug.as_ref(), self.context)
-                    .map_or_else(|| Step::Pass(Pass::unnoticed(Reason::Host)), Step::Reply)
+                let repeats_until = self.repeats_until(&variant);
+                let not_if_verified = !variant.stored.for_everybody && token_names_user(self.group);
+                match HotReply::new(variant, &part, &self.snapshot.installation, debug.as_ref(), self.context) {
+                    Some(mut reply) => {
+                        reply.repeatable = repeats_until.and_then(|until| {
+                            let place = HotCache::place_of(self.side, self.key.by_ref());
+                            let generation = self.listener.generation();
+                            reply.repeatable(self.group, place, generation, until, not_if_verified)
+                        });
+                        Step::Reply(reply)
+                    }
+                    None => Step::Pass(Pass::unnoticed(Reason::Host)),
+                }
             }
             HotLookup::OriginOnly => Step::Pass(self.pass(Reason::Conditional)),
             HotLookup::Miss => self.look_up_beyond(arrival, worker),
         }
+    }
+
+    /// Returns until when the same request gets this response whole, if nothing but time, snapshot, hot cache, route and
+    /// a verified token can change that.
+    fn repeats_until(&self, variant: &Variant) -> Option<u64> {
+        let asks_for = |name: &str| {
+            let bypass = &self.group.config().bypass.headers;
+            self.group.key_headers().any(|header| header == name)
+                || bypass.iter().any(|header| header == name)
+                || variant.selecting.has(name)
+        };
+        let is_plain = self.request.flags == Flags::default()
+            && !self.debug
+            && !self.group.is_guarded()
+            && !self.group.keys_route()
+            && !NAMES_OF_REQUESTS.into_iter().any(asks_for);
+        is_plain
+            .then(|| self.listener.side_holds_until())
+            .flatten()
+            .map(|side| side.min(variant.stamp_ends(self.context.now)))
     }
 
     fn look_up_hot(&self) -> HotLookup {

@@ -4,13 +4,14 @@ use crate::{
     http::header_map,
     request::{
         context::Context,
+        repeats::Repeatable,
         reply::{Reply, fields_to_restore},
     },
-    state::hot_cache::{StampedHead, Variant},
+    state::hot_cache::{Place, StampedHead, Variant},
 };
 use arc_swap::Guard;
 use meshcache_protocol::{
-    Field, Key,
+    Field, Group, Key,
     cache_status::{cache_status, detail},
     freshness::{Part, not_modified, partial},
 };
@@ -24,6 +25,8 @@ pub struct HotReply {
     /// The part of the variant's body that is given.
     body: Range<usize>,
     restore: Vec<(&'static str, Vec<u8>)>,
+    /// The hit, where it holds for the same request for a while.
+    pub(crate) repeatable: Option<Repeatable>,
 }
 
 /// The reply's header map.
@@ -47,7 +50,14 @@ impl HotReply {
         if *part == Part::Whole && debug.is_none() {
             let head = variant.stamped(installation, now);
             let restore = fields_to_restore(&head.headers, &variant.body, status);
-            return Some(Self { status, head: Head::Stamped(head), variant, body: 0..length, restore });
+            return Some(Self {
+                status,
+                head: Head::Stamped(head),
+                variant,
+                body: 0..length,
+                restore,
+                repeatable: None,
+            });
         }
         let verdict = variant.verdict(now);
         let said = match debug {
@@ -74,7 +84,29 @@ impl HotReply {
         };
         let is_whole = *part == Part::Whole;
         let restore = if is_whole { fields_to_restore(&stored.headers, &variant.body, status) } else { Vec::new() };
-        Some(Self { status, head, variant, body, restore })
+        Some(Self { status, head, variant, body, restore, repeatable: None })
+    }
+
+    /// Returns it as it can be repeated: `until`, in this snapshot. `None`: there is more to do than to reply.
+    pub(crate) fn repeatable(
+        &self,
+        group: &Arc<Group>,
+        place: Place,
+        generation: u64,
+        until: u64,
+        not_if_verified: bool,
+    ) -> Option<Repeatable> {
+        let Head::Stamped(head) = &self.head else { return None };
+        let (group, variant, head) = (group.clone(), self.variant.clone(), Arc::clone(head));
+        self.restore.is_empty().then_some(Repeatable {
+            group,
+            place,
+            variant,
+            head,
+            generation,
+            until,
+            not_if_verified,
+        })
     }
 
     /// The reply, for the host.

@@ -10,6 +10,7 @@ pub mod hot_reply;
 pub mod invalidation;
 pub mod observe;
 pub mod pass;
+pub mod repeats;
 pub mod reply;
 pub mod response;
 pub mod sample;

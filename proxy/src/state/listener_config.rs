@@ -112,6 +112,11 @@ impl ListenerConfig {
         }
     }
 
+    /// Returns until when [`ListenerConfig::check_side`] need not ask Envoy. `None`: it asks at each request.
+    pub fn side_holds_until(&self) -> Option<u64> {
+        self.side.as_ref().map(|side| side.next.load(Relaxed))
+    }
+
     /// Returns whether the configured side turned out not to be the listener's.
     pub fn has_wrong_side(&self) -> bool {
         self.side.as_ref().is_some_and(|side| side.next.load(Relaxed) == CONTRADICTED)
@@ -132,6 +137,11 @@ impl Listener<'_> {
         self.config.namespace.as_deref()
     }
 
+    /// The number of the snapshot in its [`HotState`].
+    pub fn generation(&self) -> u64 {
+        self.view.generation
+    }
+
     /// The snapshot, once the feed has brought one.
     pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         self.view.snapshot.as_ref()
@@ -150,6 +160,11 @@ impl Listener<'_> {
     /// The side of a request, as [`ListenerConfig::check_side`] finds it.
     pub fn check_side(&self, now: u64, envoy: impl FnOnce() -> Side) -> Option<Side> {
         self.config.check_side(now, envoy)
+    }
+
+    /// Until when the side of requests is known, as [`ListenerConfig::side_holds_until`] has it.
+    pub fn side_holds_until(&self) -> Option<u64> {
+        self.config.side_holds_until()
     }
 
     /// Returns whether groups are served on this side at all. Inbound only by name: by Host alone, a caller that one

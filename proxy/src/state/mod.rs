@@ -10,6 +10,7 @@ pub mod invalidations;
 pub mod listener_config;
 mod lock;
 pub mod lookup;
+pub mod other_hosts;
 pub mod peers;
 pub mod pending;
 pub mod purge;

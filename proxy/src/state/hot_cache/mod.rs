@@ -6,6 +6,7 @@
 mod shard;
 mod variant;
 
+pub use shard::SidedHash as Place;
 pub use variant::{StampedHead, Variant};
 
 use crate::state::{
@@ -106,6 +107,17 @@ impl HotCache {
         self.read(hash)?.look_up(hash, side, key, |variant| {
             variant.until > now && &*variant.rules == rules && variant.selecting.matches(request)
         })
+    }
+
+    /// Returns the place of a key.
+    pub fn place_of(side: Side, key: KeyRef<'_>) -> Place {
+        SidedHash::of(side, key)
+    }
+
+    /// Records that a response was asked for that is here, as [`HotCache::look_up`] does.
+    pub fn note_use(&self, place: Place, variant: &Variant) {
+        self.sketch.record(place.0);
+        variant.note_use();
     }
 
     /// Finds a response to this request, stale or not, that may replace a service's failure.

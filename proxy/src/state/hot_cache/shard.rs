@@ -5,10 +5,7 @@ use lru::LruCache;
 use meshcache_protocol::{FrequencySketch, Key, key::KeyRef};
 use std::{
     hash::{BuildHasherDefault, Hash, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 /// The most variants of one key. The oldest makes room.
@@ -30,8 +27,6 @@ struct Entry {
     key: Key,
     variants: Vec<Arc<Variant>>,
     bytes: usize,
-    /// It was asked for since it was stored or passed over.
-    is_asked_for: AtomicBool,
 }
 
 /// What became of the entry that is the first to make room.
@@ -70,9 +65,7 @@ impl Shard {
     ) -> Option<Arc<Variant>> {
         let entry = self.entries.peek(&hash).filter(|entry| entry.is_of(side, key))?;
         let found = entry.variants.iter().rfind(|variant| fits(variant))?;
-        if !entry.is_asked_for.load(Relaxed) {
-            entry.is_asked_for.store(true, Relaxed);
-        }
+        found.note_use();
         Some(found.clone())
     }
 
@@ -103,10 +96,10 @@ impl Shard {
 
     /// Stores a variant. Returns the bytes that this adds.
     pub(super) fn insert(&mut self, hash: SidedHash, side: Side, key: &Key, variant: Variant) -> usize {
-        let new =
-            || Entry { side, key: key.clone(), variants: Vec::new(), bytes: 0, is_asked_for: AtomicBool::new(false) };
+        let new = || Entry { side, key: key.clone(), variants: Vec::new(), bytes: 0 };
         let entry = self.entries.get_or_insert_mut(hash, new);
         let before = entry.bytes;
+        entry.variants.iter().for_each(|earlier| earlier.note_later());
         entry.variants.push(Arc::new(variant));
         entry.weigh();
         entry.bytes.saturating_sub(before)
@@ -117,11 +110,9 @@ impl Shard {
     pub(super) fn evict(&mut self, candidate: SidedHash, sketch: &FrequencySketch, now: u64) -> Evicted {
         for _ in 0..MAX_PASSED_OVER {
             match self.entries.peek_lru() {
-                Some((hash, entry))
-                    if *hash != candidate && !entry.is_over(now) && entry.is_asked_for.load(Relaxed) =>
-                {
+                Some((hash, entry)) if *hash != candidate && !entry.is_over(now) && entry.is_asked_for() => {
                     let hash = *hash;
-                    entry.is_asked_for.store(false, Relaxed);
+                    entry.variants.iter().for_each(|variant| variant.forget_use());
                     self.entries.promote(&hash);
                 }
                 _ => break,
@@ -182,6 +173,10 @@ impl Entry {
         self.side == side && key.is(&self.key)
     }
 
+    fn is_asked_for(&self) -> bool {
+        self.variants.iter().any(|variant| variant.is_asked_for())
+    }
+
     fn is_over(&self, now: u64) -> bool {
         self.variants.iter().all(|variant| variant.until <= now)
     }
@@ -197,7 +192,7 @@ impl Entry {
 
 /// A key's hash, different on each side of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SidedHash(pub(super) u128);
+pub struct SidedHash(pub(super) u128);
 
 impl SidedHash {
     pub(super) fn of(side: Side, key: KeyRef<'_>) -> Self {

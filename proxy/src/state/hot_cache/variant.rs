@@ -7,7 +7,10 @@ use meshcache_protocol::{
     freshness::{Selecting, Stored},
     wire::{Outcome, Verdict},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 /// The bytes of a variant beside its parts.
 const OVERHEAD: usize = 448;
@@ -28,6 +31,10 @@ pub struct Variant {
     pub arrived: u64,
     /// When its time in this cache ends. After that it only replaces a service's failure, until [`Variant::last_use`].
     pub until: u64,
+    /// It was asked for since it was stored, or since its key was passed over.
+    is_asked_for: AtomicBool,
+    /// A later response has been stored under its key.
+    has_later: AtomicBool,
     /// The bytes that it is taken for, always the same: stamps, which threads write at any time, do not change a sum.
     bytes: usize,
 }
@@ -54,7 +61,8 @@ impl Variant {
         let parts = [headers.size(), body.capacity(), selecting.bytes()];
         let bytes = parts.iter().fold(OVERHEAD, |sum, part| sum.saturating_add(*part));
         let head = ArcSwap::from_pointee(StampedHead { seconds: None, headers });
-        Self { rules, stored, selecting, head, body, arrived, until, bytes }
+        let (is_asked_for, has_later) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { rules, stored, selecting, head, body, arrived, until, is_asked_for, has_later, bytes }
     }
 
     /// When it may no longer replace a service's failure either.
@@ -82,6 +90,38 @@ impl Variant {
         let stamped = Arc::new(StampedHead { seconds, headers });
         self.head.store(stamped.clone());
         Guard::from_inner(stamped)
+    }
+
+    /// Returns until when Age and Cache-Status of now hold, at most as long as it may be given.
+    pub fn stamp_ends(&self, now: u64) -> u64 {
+        let resident = now.saturating_sub(self.arrived);
+        let age = self.stored.age(resident) % 1000;
+        let ttl = u64::try_from(self.stored.ttl(resident).rem_euclid(1000)).unwrap_or(0);
+        now.saturating_add(1000_u64.saturating_sub(age).min(ttl.saturating_add(1))).min(self.until)
+    }
+
+    /// Returns whether it is the response that was stored last under its key.
+    pub fn is_latest(&self) -> bool {
+        !self.has_later.load(Relaxed)
+    }
+
+    pub(super) fn note_later(&self) {
+        self.has_later.store(true, Relaxed);
+    }
+
+    /// Records that it was asked for. Mostly that is known, and nothing is written that other threads read.
+    pub(super) fn note_use(&self) {
+        if !self.is_asked_for.load(Relaxed) {
+            self.is_asked_for.store(true, Relaxed);
+        }
+    }
+
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.is_asked_for.load(Relaxed)
+    }
+
+    pub(super) fn forget_use(&self) {
+        self.is_asked_for.store(false, Relaxed);
     }
 
     /// Returns the verdict of giving it now.

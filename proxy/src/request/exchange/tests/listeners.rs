@@ -20,6 +20,7 @@ fn a_group_that_is_off_or_only_observes_changes_nothing() {
 #[test]
 fn inbound_only_named_groups_are_served_and_nothing_hot_comes_from_the_other_side() {
     let mut proxy = Proxy::new("{}");
+    proxy.listener = ListenerConfig::new(None, None, None);
     proxy.heat("/x", &[], "body");
     proxy.side = Side::Inbound;
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::NoGroup));

@@ -5,6 +5,7 @@ mod hot;
 mod listeners;
 mod passing;
 mod peers;
+mod repeats;
 mod sharing;
 mod validation;
 
@@ -17,6 +18,7 @@ use crate::{
     },
     request::{
         callout,
+        repeats::Repeats,
         reply::Reply,
         response::{LookupStep, Lookups},
         sample,
@@ -51,6 +53,7 @@ struct Proxy {
     /// The calls that were sent.
     tokens: u32,
     last: Option<PendingCall>,
+    repeats: Repeats,
 }
 
 /// A step that borrows nothing.
@@ -138,7 +141,7 @@ impl Proxy {
         worker.install(snapshot(group));
         worker.apply_news(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.note_contact(0);
-        let listener = ListenerConfig::new(None, None, Some("ns".into()));
+        let listener = ListenerConfig::new(None, Some(Side::Outbound), Some("ns".into()));
         Self {
             worker,
             listener,
@@ -151,6 +154,7 @@ impl Proxy {
             streams: 0,
             tokens: 0,
             last: None,
+            repeats: Repeats::default(),
         }
     }
 
@@ -163,8 +167,33 @@ impl Proxy {
     }
 
     fn of_fields(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
+        // A reply without reading the request is the one that reading it brings, whatever the test is about.
+        let asked = self.asked_for_token.get();
+        let repeated = if has_body { None } else { self.repeat(fields) };
+        self.asked_for_token.set(asked);
+        let happened = self.read(fields, has_body);
+        if let Some(repeated) = repeated {
+            assert_eq!(repeated, happened);
+        }
+        happened
+    }
+
+    /// Takes a request unread, if it comes again as it was.
+    fn repeat(&self, fields: &[Field<'_>]) -> Option<Happened> {
+        let context = Context { state: &self.worker.state, thread: 0, now: self.now };
+        let answer = self.repeats.answer(context, &header_map::encode(fields.iter().copied()), &self.facts())?;
+        Some(happened(Step::Reply(answer.reply())))
+    }
+
+    fn read(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
         match self.start(fields, has_body) {
-            Step::Reply(hot) => happened(Step::Reply(hot.reply())),
+            Step::Reply(mut hot) => {
+                let is_plain = !fields.iter().any(|(name, _)| name.starts_with(b"meshcache-"));
+                if let Some(hit) = hot.repeatable.take().filter(|_| is_plain) {
+                    self.repeats.note(&header_map::encode(fields.iter().copied()), hit);
+                }
+                happened(Step::Reply(hot.reply()))
+            }
             Step::Pass(pass) => Happened::Pass(pass.reason),
             Step::Observe(_) => Happened::Pass(Reason::Observe),
             Step::CallOut(callout) => Happened::CallOut(callout),
@@ -196,6 +225,16 @@ impl Proxy {
         let state = self.worker.state.clone();
         let context = Context { state: &state, thread: 0, now: self.now };
         start(context, &self.listener.current(&state), arrival, &facts, || &mut self.worker)
+    }
+
+    fn facts(&self) -> TestFacts<'_> {
+        TestFacts {
+            side: self.side,
+            caller: self.caller,
+            verified: self.verified,
+            asked_for_token: &self.asked_for_token,
+            cluster: self.cluster,
+        }
     }
 
     fn get(&mut self, target: &str) -> Happened {

@@ -1,0 +1,177 @@
+//! Requests that come again as they were, for which there is a hot response. They are answered without reading them: no
+//! head is parsed, no group is sought, no key is made.
+//!
+//! What was decided for a request holds for the same bytes, except for what time, snapshot, hot cache and host say. All
+//! these are asked anew, or limit how long it holds.
+
+use crate::{
+    http::header_map::HeaderMap,
+    request::{arrival::Facts, context::Context, reply::Reply},
+    state::{
+        counters::Outcome,
+        hot_cache::{Place, StampedHead, Variant},
+    },
+};
+use meshcache_protocol::Group;
+use smallvec::SmallVec;
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{Arc, Weak},
+};
+
+/// How many requests are kept.
+const SLOTS: usize = 256;
+/// The largest header map that is kept.
+const MAX_MAP: usize = 4 << 10;
+/// The fields that differ in each request. They only name it, unless its group or its response asks for them.
+pub(super) const NAMES_OF_REQUESTS: [&str; 5] =
+    ["x-request-id", "traceparent", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid"];
+
+/// A hot hit that holds for the same request for a while.
+pub struct Repeatable {
+    pub(super) group: Arc<Group>,
+    pub(super) place: Place,
+    pub(super) variant: Arc<Variant>,
+    pub(super) head: Arc<StampedHead>,
+    /// The number of the snapshot.
+    pub(super) generation: u64,
+    /// Until when it holds.
+    pub(super) until: u64,
+    /// It is not for a request whose token the proxy verified. Such a token may be gone from the head.
+    pub(super) not_if_verified: bool,
+}
+
+/// Hot hits by the header maps of their requests, in one thread.
+pub struct Repeats {
+    slots: Box<[Option<Box<Slot>>]>,
+}
+
+struct Slot {
+    /// The header map of the request.
+    map: Box<[u8]>,
+    /// Where it has values of [`NAMES_OF_REQUESTS`].
+    names: SmallVec<[Range<usize>; 2]>,
+    /// Gone with the hot cache's own.
+    variant: Weak<Variant>,
+    head: Arc<StampedHead>,
+    group: Arc<Group>,
+    place: Place,
+    generation: u64,
+    until: u64,
+    not_if_verified: bool,
+}
+
+/// The reply to a request that came again.
+pub struct RepeatedReply {
+    head: Arc<StampedHead>,
+    variant: Arc<Variant>,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { slots: (0..SLOTS).map(|_| None).collect() }
+    }
+}
+
+impl Repeats {
+    /// Returns the reply to a request without a body that has this header map, and counts it. `None` decides nothing: the
+    /// head has to be read.
+    pub fn answer(&self, context: Context<'_>, map: &[u8], facts: &dyn Facts) -> Option<RepeatedReply> {
+        let Context { state, now, .. } = context;
+        let slot = self.slots.get(place(map)?)?.as_ref()?;
+        let holds = now < slot.until && slot.generation == state.generation() && state.may_serve_hot(now);
+        if !holds || !slot.is_for(map) {
+            return None;
+        }
+        let variant = slot.variant.upgrade().filter(|variant| variant.is_latest())?;
+        if !facts.is_routed() || (slot.not_if_verified && facts.verified()) {
+            return None;
+        }
+        state.hot.note_use(slot.place, &variant);
+        context.counters().count_request(slot.group.name(), Outcome::Hot);
+        Some(RepeatedReply { head: slot.head.clone(), variant })
+    }
+
+    /// Keeps a hot hit for when the request with this header map comes again.
+    pub fn note(&mut self, map: &[u8], hit: Repeatable) {
+        let Some(slot) = place(map).and_then(|at| self.slots.get_mut(at)) else { return };
+        let Repeatable { group, place, variant, head, generation, until, not_if_verified } = hit;
+        let variant = Arc::downgrade(&variant);
+        match slot {
+            // Only what time has changed.
+            Some(slot) if slot.is_for(map) => {
+                **slot = Slot {
+                    map: std::mem::take(&mut slot.map),
+                    names: std::mem::take(&mut slot.names),
+                    variant,
+                    head,
+                    group,
+                    place,
+                    generation,
+                    until,
+                    not_if_verified,
+                };
+            }
+            _ if map.len() <= MAX_MAP => {
+                let (map, names) = (map.into(), names(map));
+                *slot = Some(Box::new(Slot {
+                    map,
+                    names,
+                    variant,
+                    head,
+                    group,
+                    place,
+                    generation,
+                    until,
+                    not_if_verified,
+                }));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Slot {
+    /// Returns whether a map is that of the same request, whatever its name.
+    fn is_for(&self, map: &[u8]) -> bool {
+        let mut from = 0;
+        let end = std::iter::once(self.map.len()..self.map.len());
+        map.len() == self.map.len()
+            && self.names.iter().cloned().chain(end).all(|name| {
+                let range = std::mem::replace(&mut from, name.end)..name.start;
+                map.get(range.clone()) == self.map.get(range)
+            })
+    }
+}
+
+impl RepeatedReply {
+    /// The reply, for the host.
+    pub fn reply(&self) -> Reply<'_> {
+        Reply {
+            status: self.variant.stored.status,
+            map: Cow::Borrowed(self.head.headers.as_bytes()),
+            body: &self.variant.body,
+            shared_body: None,
+            restore: Vec::new(),
+        }
+    }
+}
+
+/// Returns the place of a map: its target decides.
+fn place(map: &[u8]) -> Option<usize> {
+    let (_, target) = HeaderMap::parse(map)?.find(|(name, _)| *name == b":path")?;
+    let hash = target.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    (hash as usize).checked_rem(SLOTS)
+}
+
+/// Returns where a map has values that only name the request.
+fn names(map: &[u8]) -> SmallVec<[Range<usize>; 2]> {
+    let range = |value: &[u8]| {
+        let start = (value.as_ptr() as usize).checked_sub(map.as_ptr() as usize)?;
+        Some(start..start.checked_add(value.len())?)
+    };
+    let is_name = |name: &[u8]| NAMES_OF_REQUESTS.iter().any(|known| known.as_bytes() == name);
+    let fields = HeaderMap::parse(map).into_iter().flatten();
+    fields.filter(|(name, _)| is_name(name)).filter_map(|(_, value)| range(value)).collect()
+}
