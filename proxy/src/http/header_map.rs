@@ -54,29 +54,33 @@ impl<'a> Iterator for HeaderMap<'a> {
 
 /// Writes a header map.
 pub fn encode<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> Vec<u8> {
-    let mut count = 0u32;
-    let mut bytes = Vec::with_capacity(encoded_len(fields.clone()));
-    bytes.extend_from_slice(&[0; 4]);
+    let (mut count, mut length) = (0_usize, 4_usize);
     for (name, value) in fields.clone() {
         count = count.saturating_add(1);
-        bytes.extend_from_slice(&size(name));
-        bytes.extend_from_slice(&size(value));
+        length = length.saturating_add(encoded_field_len(name, value));
     }
-    for part in fields.flat_map(|(name, value)| [name, value]) {
-        bytes.extend_from_slice(part);
-        bytes.push(0);
+    // One allocation of the exact size.
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend_from_slice(&(count as u32).to_le_bytes());
+    bytes.resize(count.saturating_mul(8).saturating_add(4), 0);
+    for (at, (name, value)) in (4_usize..).step_by(8).zip(fields) {
+        for (at, part) in [(at, name), (at.saturating_add(4), value)] {
+            patch(&mut bytes, at, part.len() as u32);
+            bytes.extend_from_slice(part);
+            bytes.push(0);
+        }
     }
-    patch(&mut bytes, 0, count);
     bytes
 }
 
 /// Returns the length of the map that [`encode`] writes.
 pub fn encoded_len<'a>(fields: impl Iterator<Item = Field<'a>>) -> usize {
-    fields.fold(4, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()).saturating_add(10))
+    fields.fold(4, |sum, (name, value)| sum.saturating_add(encoded_field_len(name, value)))
 }
 
-fn size(part: &[u8]) -> [u8; 4] {
-    (part.len() as u32).to_le_bytes()
+/// The bytes of a field: two lengths, and a zero byte after name and value.
+fn encoded_field_len(name: &[u8], value: &[u8]) -> usize {
+    name.len().saturating_add(value.len()).saturating_add(10)
 }
 
 /// Overwrites the number at this offset.

@@ -299,6 +299,9 @@ impl Lookups<'_> {
 fn selecting(lookup: &PeerLookup, response: &PeerResponse) -> Option<Selecting> {
     let fields: Vec<_> = response.headers.fields().collect();
     let vary = Vary::in_group(&lookup.request.group, &Response { status: response.status, fields: &fields });
+    if vary == Vary::Nothing {
+        return Some(Selecting::default());
+    }
     let head = RequestHead::read(&lookup.request.map)?;
     let request = head.request().ok()?;
     (vary != Vary::Everything).then(|| Selecting::in_group(&lookup.request.group, &vary, &request))
