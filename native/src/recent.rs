@@ -2,7 +2,6 @@
 
 use crate::{envoy::MapFields, facts::EnvoyFacts, process};
 use meshcache_proxy::{
-    http::header_map,
     request::{
         context::Context,
         repeats::{Repeatable, RepeatedReply, Repeats},
@@ -57,9 +56,4 @@ impl Recent {
     pub(crate) fn note(&mut self, map: &[u8], hit: Repeatable) {
         self.repeats.note(map, hit);
     }
-}
-
-/// The header map of these fields.
-pub(crate) fn map_of(fields: &MapFields<'_>) -> Vec<u8> {
-    header_map::encode(fields.iter())
 }

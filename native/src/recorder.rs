@@ -2,7 +2,6 @@
 
 use crate::{
     envoy::{self, Filter, MapFields},
-    recent,
     reply::{OwnedReply, Parts},
     wake::{OutgoingCall, Slot, Task},
 };
@@ -171,7 +170,7 @@ impl Host for DirectHost<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
-        self.map = self.may_repeat.map(recent::map_of);
+        self.map = self.may_repeat.map(|fields| header_map::encode(fields.iter()));
         self.replies.set(true);
         Parts::of(reply).send(self.filter, self.to_head);
         true
