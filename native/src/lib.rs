@@ -26,6 +26,7 @@ mod listener;
 mod metrics;
 mod panics;
 mod process;
+mod recent;
 mod recorder;
 mod reply;
 pub mod rest;

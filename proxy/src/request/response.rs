@@ -285,7 +285,13 @@ impl Lookups<'_> {
         let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
         response.verdict.collapsed = lookup.collapsed.unwrap_or(response.verdict.collapsed);
         let verdict = &response.verdict;
-        let selecting = if verdict.shared || verdict.waiters { selecting(&lookup, &response) } else { None };
+        let state = &self.worker.state;
+        // Else no request has joined, there is no hot cache, and no pass to forget.
+        let may_matter = state.hot.largest() > 0
+            || !state.hit_for_pass.is_empty()
+            || waiting.iter().any(|(_, waiter)| waiter.map.is_some());
+        let is_for_others = may_matter && (verdict.shared || verdict.waiters);
+        let selecting = is_for_others.then(|| selecting(&lookup, &response)).flatten();
         if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
             self.worker.state.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
             self.store(&lookup, &response, selecting.clone());

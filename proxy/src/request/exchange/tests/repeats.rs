@@ -22,7 +22,7 @@ fn a_request_that_comes_again_is_answered_unread_whatever_its_name() {
     let proxy = asked("{}", &[]);
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), Some(hot("body")));
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED_ANEW), Some(hot("body")));
-    assert_eq!(proxy.worker.state.counters(0).groups()["g"]["hot"], 3, "each is counted");
+    assert_eq!(proxy.worker.state.counters(0).groups()["g"]["hot"], 5, "each is counted, in both hosts");
 }
 
 #[test]
