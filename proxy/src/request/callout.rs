@@ -76,6 +76,7 @@ pub fn compose<'q>(
         streams: lookup.streams,
         // In a header of its own.
         route: None,
+        slice: None,
     };
     headers.extend(request.route.as_ref().map(|route| (header::ROUTE, Cow::Borrowed(route.as_str()))));
     headers.push((header::WIRE, Cow::Owned(question.to_string())));
