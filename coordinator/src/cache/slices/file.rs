@@ -133,10 +133,15 @@ impl File {
         if let Some(fetched) = self.stored(&request, route.is_none()) {
             return Ok(fetched);
         }
+        // Its owner may have other slices, or be of a version without any; and what broke off may not do so again.
         let is_anothers = route.is_some();
+        let is_worth_another = |failure| match failure {
+            Failure::NewVersion => false,
+            Failure::IncompleteBody | Failure::Reset => true,
+            _ => is_anothers,
+        };
         match self.load(&mut request, route).await {
-            // Its owner may have other slices, or be of a version without any.
-            Err(failure) if is_anothers && failure != Failure::NewVersion => self.load(&mut request, None).await,
+            Err(failure) if is_worth_another(failure) => self.load(&mut request, None).await,
             loaded => loaded,
         }
     }
@@ -156,18 +161,17 @@ impl File {
 
     /// Loads a slice together with all who need it.
     async fn load(&self, request: &mut CacheRequest<'_>, route: Option<PeerRoute>) -> Result<Fetched, Failure> {
-        let end = self.served.flight_deadline(true);
+        let (end, mut ticket) = (self.served.flight_deadline(true), 0);
         loop {
+            if let Some(question) = &mut request.question {
+                question.flight = ticket;
+            }
             match miss::wait(&self.cache, request, route.clone(), "uri-miss", LoadStart::Any).await {
                 FlightAnswer::Loaded(LoadedResponse { entry, growing, .. }) => {
                     let fetched = Fetched::of(entry, growing).ok_or(Failure::BadResponse)?;
                     return self.check(request, fetched);
                 }
-                FlightAnswer::Loading { flight, .. } if Instant::now() < end => {
-                    if let Some(question) = &mut request.question {
-                        question.flight = flight;
-                    }
-                }
+                FlightAnswer::Loading { flight, .. } if Instant::now() < end => ticket = flight,
                 FlightAnswer::Loading { .. } => return Err(Failure::Timeout),
                 FlightAnswer::Failed(failure) => return Err(failure),
                 FlightAnswer::NotShared(why, _) if why.reason == Reason::Overload => return Err(Failure::Overload),
