@@ -67,8 +67,26 @@ pub(crate) async fn join(
     fwd: &'static str,
     since: LoadStart,
 ) -> Response<Body> {
+    let answer = wait(cache, request, route, fwd, since).await;
+    respond(cache, request, body, answer, fwd).await
+}
+
+/// Answers a request with what its flight has brought.
+pub(crate) async fn respond(
+    cache: &Arc<Cache>,
+    request: &CacheRequest<'_>,
+    body: Body,
+    answer: FlightAnswer,
+    fwd: &'static str,
+) -> Response<Body> {
     let metrics = &request.served.metrics;
-    let why = match wait(cache, request, route, fwd, since).await {
+    let why = match answer {
+        // Its flight began when its group had slices, or others.
+        FlightAnswer::Loaded(LoadedResponse { entry, .. })
+            if !request.takes_slice() && entry.slice_extent().is_some() =>
+        {
+            PassReason::new(Reason::NotShared, fwd)
+        }
         FlightAnswer::Loaded(LoadedResponse { entry, verdict, growing, .. }) => {
             metrics.count_response(verdict.outcome.label());
             match response::from_load(request, &entry, growing.as_ref(), verdict, &cache.names) {
@@ -237,6 +255,7 @@ fn start_flight(
         verified: request.verified(),
         fwd,
         is_refresh,
+        slice: request.slice.clone(),
     });
     let cache = cache.clone();
     let gauge = Gauged::new(&cache.metrics.flights);

@@ -41,6 +41,7 @@ pub(crate) mod removal;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revalidation;
+pub(crate) mod slices;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod test_peers;

@@ -4,7 +4,7 @@ use crate::{
     cache::{
         groups::ServedGroup,
         insertion,
-        insertion::{LoadTarget, StoredParts},
+        insertion::{LoadTarget, StoredParts, with_extent},
         large,
         load_job::LoadJob,
         load_outcome::{
@@ -29,7 +29,7 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{self, Continuation, NotStored, Selecting, Stored, Times, Vary},
+    freshness::{self, ContentRange, Continuation, NotStored, Selecting, Stored, Times, Vary},
     wire::{Outcome, Verdict},
 };
 use std::{sync::Arc, time::Duration};
@@ -53,6 +53,8 @@ pub(crate) struct OriginResponse {
     pub(crate) at: u64,
     /// When the request was sent.
     pub(crate) began: Instant,
+    /// Where it is a slice: its bytes of the file.
+    pub(crate) extent: Option<ContentRange>,
 }
 
 /// A plain client that leads a flight, and why the store did not answer it, as Cache-Status has it.
@@ -119,7 +121,7 @@ pub(crate) async fn store_or_share(
     pass_timeout: Option<Duration>,
     lead: Option<Lead>,
 ) -> Decided {
-    let OriginResponse { head, body, times, at, began } = response;
+    let OriginResponse { head, body, times, at, began, extent } = response;
     let LoadTarget { served, request, verified, load, .. } = *target;
     served.metrics.local_load.inc();
     let limit = served.group.config().limits.object.0.min(served.quota.limit());
@@ -142,7 +144,8 @@ pub(crate) async fn store_or_share(
         status: head.status,
         fields: with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
-            cache.names.with_via(freshness::storable(&served.group, &response, times.responded), head.version)
+            let fields = freshness::storable(&served.group, &response, times.responded);
+            with_extent(cache.names.with_via(fields, head.version), extent)
         }),
         selecting: Selecting::in_group(&served.group, &vary, &request),
         arrived: at,

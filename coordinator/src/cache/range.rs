@@ -1,17 +1,12 @@
 //! The part of a stored response that a request gets: 304, 206 with one range or several, 416.
 
-use crate::{
-    http::{body::Body, growing::GrowingBody},
-    jitter::random,
-    store::Entry,
-};
+use crate::{http::body::Body, jitter::random, store::Entry};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_RANGE, CONTENT_TYPE},
 };
 use meshcache_protocol::freshness::Part;
-use std::sync::Arc;
 
 /// The boundary between the ranges of a multipart response. It is random, so that no body can contain it on purpose.
 struct Boundary(String);
@@ -53,26 +48,27 @@ pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Op
     }
 }
 
-/// Returns the status and the body of a part of a body that is still growing, as soon as its first byte is there. None if
-/// only the origin may answer, or if the body has to be whole.
-pub(crate) fn extract_growing(
-    (status, body): (StatusCode, &Arc<GrowingBody>),
+/// Returns the status and the body of a part of a body that is read bit by bit: from an offset on to the end, or up to
+/// another one. None if only the origin may answer, or if the body has to be whole.
+pub(crate) fn extract_streaming(
+    status: StatusCode,
+    length: Option<u64>,
     part: &Part,
     headers: &mut HeaderMap,
+    read: impl FnOnce(u64, Option<u64>) -> Option<Body>,
 ) -> Option<(StatusCode, Body)> {
-    let read = |from, to| body.read(from, to).map(Body::stream);
     match part {
         Part::Whole => Some((status, read(0, None)?)),
         Part::NotModified => Some((StatusCode::NOT_MODIFIED, Body::empty())),
         // Of a large body the origin gives what is not there.
         Part::Range(first, _) if !body.has(*first) => None,
         Part::Range(first, last) => {
-            let range = format!("bytes {first}-{last}/{}", body.length()?);
+            let range = format!("bytes {first}-{last}/{}", length?);
             headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).ok()?);
             Some((StatusCode::PARTIAL_CONTENT, read(*first, last.checked_add(1))?))
         }
         Part::Unsatisfiable => {
-            headers.insert(CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{}", body.length()?)).ok()?);
+            headers.insert(CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{}", length?)).ok()?);
             headers.remove(CONTENT_TYPE);
             Some((StatusCode::RANGE_NOT_SATISFIABLE, Body::empty()))
         }

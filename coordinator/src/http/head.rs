@@ -12,7 +12,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, HOST, PRAGMA, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -201,6 +201,16 @@ impl RequestHead {
             with.parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?);
         }
         Some(with)
+    }
+
+    /// Returns this request as one for a slice: whole, and without what its client asks of freshness. Which version of a
+    /// file it gets has been decided.
+    pub(crate) fn for_slices(&self) -> Self {
+        let mut head = self.whole();
+        for name in [CACHE_CONTROL, PRAGMA] {
+            head.parts.headers.remove(name);
+        }
+        head
     }
 
     /// Returns the method of a load for this request.

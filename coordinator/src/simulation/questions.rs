@@ -29,6 +29,7 @@ const CLIENT: u64 = 5000;
 
 /// What is asked of a node.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "few are alive at once")]
 pub(super) enum Asked {
     /// A plain client's request.
     Plain,

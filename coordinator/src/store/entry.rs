@@ -13,6 +13,7 @@ use meshcache_protocol::{
     Field, Key, Request, Response,
     freshness::{ContentRange, Selecting, Stored, covers},
     purge::Position,
+    wire::header::SLICE,
 };
 use std::{ops::Deref, sync::Arc};
 
@@ -191,6 +192,13 @@ impl Entry {
     /// Returns the range of bytes that it has, where it is a part.
     pub(crate) fn extent(&self) -> Option<ContentRange> {
         if self.is_part() { with_fields(self, |stored| ContentRange::of(&stored)) } else { None }
+    }
+
+    /// Returns the bytes of its file that it has, where it is a slice. It is stored as a response of its own, under the
+    /// key of its slice; no origin can send this field.
+    pub(crate) fn slice_extent(&self) -> Option<ContentRange> {
+        let (_, value) = self.all_lines().find(|(name, _)| *name == SLICE)?;
+        ContentRange::read(value)
     }
 
     /// Returns whether it is a 206: one part of a body.

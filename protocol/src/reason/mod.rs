@@ -152,6 +152,8 @@ reasons! {
     MustRevalidate = "must-revalidate",
     /// A hot response was given in place of the service's failure.
     OriginError = "origin-error",
+    /// A file changed while its slices were being read.
+    NewVersion = "new-version",
 
     // Load.
     /// `maxLoads` were in progress for too long.

@@ -1,7 +1,10 @@
 //! The question: what a proxy or coordinator sends to a coordinator beside the client's own request.
 
 use super::{OLDEST, VERSION, header};
-use crate::request::{Field, values};
+use crate::{
+    request::{Field, values},
+    slice::Slice,
+};
 use std::fmt;
 
 /// The part of a question beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop;
@@ -43,6 +46,9 @@ pub struct Question {
     /// The [`crate::Route`] that the proxy chose, for groups with `key.route`. It has a field of its own
     /// ([`header::ROUTE`]), since it contains a space and perhaps a `;`.
     pub route: Option<String>,
+    /// The slice of a file that it is for, from a coordinator that puts the file together. It has a field of its own
+    /// ([`header::SLICE`]).
+    pub slice: Option<Slice>,
 }
 
 /// Why a request is no question.
@@ -70,6 +76,8 @@ impl Question {
         };
         let mut question = Self::parse(get(header::WIRE)?.ok_or(BadQuestion::NotOne)?)?;
         question.route = get(header::ROUTE)?.map(str::to_owned);
+        let slice = |text| Slice::parse(text).ok_or(BadQuestion::Unreadable(header::SLICE));
+        question.slice = get(header::SLICE)?.map(slice).transpose()?;
         Ok(question)
     }
 
@@ -169,6 +177,7 @@ mod tests {
             streams: true,
             leave: true,
             route: None,
+            slice: None,
         };
         let said = question.to_string();
         assert_eq!(
@@ -189,6 +198,9 @@ mod tests {
         ] {
             assert_eq!(read(value), Err(BadQuestion::Unreadable(unreadable)));
         }
+        let of_slice = |slice: &'static [u8]| Question::read(&[(b"meshcache-wire", b"1"), (b"meshcache-slice", slice)]);
+        assert_eq!(of_slice(b"0/65536").unwrap().slice, Slice::parse("0/65536"));
+        assert_eq!(of_slice(b"1/65536"), Err(BadQuestion::Unreadable("meshcache-slice")));
         assert_eq!(read(b"1; new-word=1;; hop"), Ok(Question { hop: true, ..Question::new() }));
     }
 }

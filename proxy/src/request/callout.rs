@@ -79,6 +79,7 @@ pub fn compose<'q>(
         leave: lookup.leave,
         // In a header of its own.
         route: None,
+        slice: None,
     };
     headers.extend(request.route.as_ref().map(|route| (header::ROUTE, Cow::Borrowed(route.as_str()))));
     let mut said = String::with_capacity(QUESTION);

@@ -87,6 +87,7 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         streams: true,
         leave: theirs.is_some_and(|question| question.leave),
         route: theirs.and_then(|question| question.route.clone()),
+        slice: request.slice.clone(),
     };
     Some(PeerRoute { peers, question })
 }
@@ -250,7 +251,8 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
     let (group, metrics) = (&request.served.group, &request.served.metrics);
     let patience = group.config().patience.duration();
     let peer = route.peers.iter().find(|peer| cache.cluster.peers.try_acquire(peer, Call::Question))?;
-    let question = Question { streams: request.takes_growing_body(), ..route.question.clone() };
+    // The owner puts a file together for it.
+    let question = Question { streams: request.takes_growing_body(), slice: None, ..route.question.clone() };
     let Ok((verdict, response)) = cache.cluster.peers.ask(peer, request.head, &question, patience, false).await else {
         metrics.peer_errors.inc();
         return None;

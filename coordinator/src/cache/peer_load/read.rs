@@ -180,7 +180,7 @@ impl PeerRead {
     fn whole(&self, head: PeerHead, body: Bytes) -> LoadOutcome {
         let response = head.response(&self.job, body);
         self.job.served.metrics.peer_loads.inc();
-        if let Some(load) = &self.hot {
+        if let Some(load) = self.hot.as_ref().filter(|_| response.entry.slice_extent().is_none()) {
             hot_copies::keep(&self.cache, &self.job.served, load, &response.verdict, &response.entry);
         }
         LoadOutcome::Loaded(response)

@@ -101,7 +101,7 @@ pub(crate) fn needs_whole(request: &CacheRequest<'_>, entry: &Entry, growing: &G
 }
 
 /// Returns the part of a response that a request gets.
-fn part_of(request: &CacheRequest<'_>, entry: &Entry, length: u64) -> Part {
+pub(crate) fn part_of(request: &CacheRequest<'_>, entry: &Entry, length: u64) -> Part {
     let http = &request.http;
     if http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
         with_fields(entry, |stored| freshness::part(http, &stored, length))
@@ -116,12 +116,36 @@ pub(crate) fn from_load(
     request: &CacheRequest<'_>,
     entry: &Entry,
     growing: Option<&Arc<GrowingBody>>,
+    verdict: Verdict,
+    names: &Names,
+) -> Option<Response<Body>> {
+    let length = growing.map_or(Some(entry.body_bytes().len() as u64), |body| body.length());
+    let part = part_of(request, entry, length.unwrap_or(0));
+    let content = growing.map_or(Content::Stored, Content::Growing);
+    from_content(request, (entry, content), &part, verdict, names)
+}
+
+/// Where the body of a response is.
+pub(crate) enum Content<'a> {
+    /// In the entry.
+    Stored,
+    /// Here, and still growing.
+    Growing(&'a Arc<GrowingBody>),
+    /// In the slices of a file of this length, of which the entry is one: here is what the request gets.
+    Sliced(Body, u64),
+}
+
+/// Returns a part of a response as the response to a request. None if only the origin may answer it, or if the part is
+/// no longer kept.
+pub(crate) fn from_content(
+    request: &CacheRequest<'_>,
+    (entry, content): (&Entry, Content<'_>),
+    part: &Part,
     mut verdict: Verdict,
     names: &Names,
 ) -> Option<Response<Body>> {
     let http = &request.http;
-    let length = growing.map_or(Some(entry.body_bytes().len() as u64), |body| body.length());
-    let part = part_of(request, entry, length.unwrap_or(0));
+    let is_sliced = matches!(content, Content::Sliced(..));
     let mut headers = HeaderMap::with_capacity(entry.line_count() + 4);
     // Another coordinator keeps the tags with its entry.
     let strips_tags = !request.is_from_peer && request.served.group.config().tags.strip;
@@ -132,16 +156,23 @@ pub(crate) fn from_load(
             Part::NotModified => freshness::not_modified(name.as_str().as_bytes()),
             Part::Range(..) | Part::Ranges(_) | Part::Unsatisfiable => freshness::partial(name.as_str().as_bytes()),
         };
-        if belongs {
+        if belongs && !(is_sliced && *name == header::SLICE) {
             headers.append(name.clone(), value);
         }
     }
-    let (status, body) = match growing {
-        None => {
-            let (status, body) = range::extract(entry, &part, &mut headers)?;
+    let (status, body) = match content {
+        Content::Stored => {
+            let (status, body) = range::extract(entry, part, &mut headers)?;
             (status, Body::Full(body))
         }
-        Some(body) => range::extract_growing((entry.status, body), &part, &mut headers)?,
+        Content::Growing(body) => {
+            range::extract_streaming(entry.status, body.length(), part, &mut headers, |from, to| {
+                body.read(from, to).map(Body::stream)
+            })?
+        }
+        Content::Sliced(body, length) => {
+            range::extract_streaming(entry.status, Some(length), part, &mut headers, |_, _| Some(body))?
+        }
     };
     if let Some(question) = &request.question {
         if !question.streams && body.size_hint().lower() > LARGEST_FOR_PROXIES {
@@ -151,7 +182,7 @@ pub(crate) fn from_load(
         let for_others = entry.stored.for_everybody
             || freshness::shares(&request.served.group, http, request.verified(), false).is_ok();
         // A response that always needs validation has a ttl of 0: it is for those that wait now.
-        verdict.shared = verdict.shared && for_others && part == Part::Whole && http.is_get() && request.rules_agree();
+        verdict.shared = verdict.shared && for_others && *part == Part::Whole && http.is_get() && request.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
         let is_stored = matches!(verdict.outcome, Outcome::Hit | Outcome::Stale) && verdict.reason.is_empty();

@@ -25,11 +25,20 @@ pub struct Limits {
     ///
     /// Example: `50%`. Change it when one group must not push out all others.
     pub bytes: Percent,
+    /// The size of the slices in which large files are loaded and stored; none: whole. Not sent to proxies, which get
+    /// whole responses all the same. Choose it so that a slice takes the origin some tens of milliseconds.
+    #[serde(skip_serializing)]
+    pub slices: Option<Size>,
+}
+
+impl Limits {
+    /// The smallest slice: below it, requests cost more than bytes.
+    pub(in crate::groups) const LEAST_SLICE: Size = Size(64 << 10);
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { object: Size(8 << 20), window: Size(4 << 20), bytes: Percent(100) }
+        Self { object: Size(8 << 20), window: Size(4 << 20), bytes: Percent(100), slices: None }
     }
 }
 
