@@ -7,6 +7,7 @@ use crate::cache::{
     request::CacheRequest,
     response,
 };
+use meshcache_protocol::request::Flags;
 use tokio::time::Instant;
 
 /// Waits for a flight: for a response's head, where the request takes a body that is still growing. Returns whether it has
@@ -41,4 +42,9 @@ async fn gets_leave(request: &CacheRequest<'_>, waiter: &mut Waiter<LoadOutcome>
         }
         _ => false,
     }
+}
+
+/// Whether the response to a load of the whole is the response to a request.
+pub(crate) fn wants_all(request: &CacheRequest<'_>) -> bool {
+    request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL))
 }

@@ -4,7 +4,7 @@ use crate::{
     cache::{
         flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
         flight_key,
-        flight_wait::wait_for,
+        flight_wait::{wait_for, wants_all},
         large,
         load::load,
         load_job::LoadJob,
@@ -29,7 +29,6 @@ use meshcache_protocol::{
     Key, Reason,
     freshness::{self, LoadStart, Reuse},
     reason::AnyReason,
-    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -227,11 +226,6 @@ pub(crate) async fn wait(
         }
     }
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
-}
-
-/// Whether the response to a load of the whole is the response to a request.
-fn wants_all(request: &CacheRequest<'_>) -> bool {
-    request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL))
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that

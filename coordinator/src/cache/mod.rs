@@ -28,6 +28,7 @@ pub(crate) mod load_outcome;
 pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
+pub(crate) mod not_shared;
 pub(crate) mod observe;
 pub(crate) mod origin_response;
 pub(crate) mod ownership;
