@@ -7,8 +7,9 @@ use crate::{
         pass,
         pass_reason::PassReason,
         peer_load::PeerRoute,
+        range::Content,
         request::CacheRequest,
-        response::{self, Content, LARGEST_FOR_PROXIES},
+        response::{self, LARGEST_FOR_PROXIES},
         slices::{
             file::{Fetched, File},
             stream::SliceStream,
