@@ -8,7 +8,7 @@ mod plane;
 use bytes::Bytes;
 use http::Response;
 use meshcache_coordinator::settings::Identity;
-use meshcache_protocol::purge::Scope;
+use meshcache_protocol::{Peer, Ring, purge::Scope};
 use parking_lot::Mutex;
 use plane::{Answer, Body, Front, Gate, MIB, Origin, Seen, answer, until};
 use serde_json::{Value, json};
@@ -549,4 +549,36 @@ async fn a_file_that_a_proxy_cannot_take_whole_passes_there() {
     assert_eq!(origin.count(), 1, "no more than the first slice was loaded for it");
     let streams = front.question_with("patience=500; streams", "/film", &[HOST]).await;
     assert!(streams.body == shelf.lock().body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_is_gone_costs_no_byte() {
+    let shelf = shelf(20 * SLICE, Ranges::Right);
+    let origin = origin(&shelf).await;
+    let front = one(&origin).await;
+    let refused = plane::port::Refused::new();
+    let peer = |name: &str, data: String, peer: String| Peer { name: name.into(), data, peer };
+    let gone = peer("gone", refused.addr.to_string(), refused.addr.to_string());
+    let me = peer("me", front.data.to_string(), front.peer.to_string());
+    front.cache.cluster.set_ring(Arc::new(Ring::new(vec![me, gone])));
+    front.cache.set_peer_token(Some("token".into()));
+    let got = get(&front, &[]).await;
+    assert!(got.body == shelf.lock().body && !got.is_cut, "{} bytes", got.body.len());
+    assert_eq!((origin.count(), stored(&front)), (20, 20));
+    nothing_is_left(&front).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_of_what_is_asked_for_once_take_no_memory() {
+    let shelf = shelf(5 * SLICE, Ranges::Right);
+    let origin = origin(&shelf).await;
+    let front = one(&origin).await;
+    let mut group = sliced();
+    group["minUses"] = 2.into();
+    front.reload(&origin, group);
+    let file = shelf.lock().body.clone();
+    for (stored_then, loads) in [(0, 5), (5, 10), (5, 10)] {
+        assert!(get(&front, &[]).await.body == file);
+        assert_eq!((stored(&front), origin.count()), (stored_then, loads));
+    }
 }

@@ -4,7 +4,6 @@ use crate::{
     groups::Group,
     hash::Hash,
     request::{Cookie, Flags, REROUTING, Request},
-    slice::Slice,
 };
 use smallvec::SmallVec;
 use std::{borrow::Cow, fmt};
@@ -45,21 +44,6 @@ impl Key {
     pub fn with_content(self, digest: &[u8]) -> Self {
         let mut bytes = self.bytes.into_vec();
         many(&mut |part| frame(&mut bytes, &[part]), b"b", b"content", std::iter::once(digest));
-        Self::from_bytes(bytes)
-    }
-
-    /// Returns the key of a slice of this key's file. Each version of a file has slices of its own, so none is ever put
-    /// beside those of another; the first slice tells which version there is.
-    #[must_use]
-    pub fn with_slice(&self, slice: &Slice) -> Self {
-        let mut bytes = self.bytes.to_vec();
-        let (number, version) = match &slice.later {
-            Some(later) => (later.number.get(), &*later.version),
-            None => (0, ""),
-        };
-        let (number, size) = (number.to_le_bytes(), slice.size.to_le_bytes());
-        let values = [&number[..], &size, version.as_bytes()];
-        many(&mut |part| frame(&mut bytes, &[part]), b"s", b"slice", values.into_iter());
         Self::from_bytes(bytes)
     }
 
@@ -219,7 +203,12 @@ fn frame_by(pieces: &[&[u8]], mut put: impl FnMut(&[u8])) {
 }
 
 /// Appends a named list of values: kind, name, number, each value. Absent and empty differ.
-fn many<'a>(part: &mut impl FnMut(&[u8]), kind: &[u8], name: &[u8], values: impl Iterator<Item = &'a [u8]> + Clone) {
+pub(crate) fn many<'a>(
+    part: &mut impl FnMut(&[u8]),
+    kind: &[u8],
+    name: &[u8],
+    values: impl Iterator<Item = &'a [u8]> + Clone,
+) {
     part(kind);
     part(name);
     part(&(values.clone().count() as u32).to_le_bytes());
@@ -334,26 +323,6 @@ mod tests {
         let (one, other) = (plain().with_content(&[1; 32]), plain().with_content(&[2; 32]));
         assert!(one != other && one != plain() && one == plain().with_content(&[1; 32]));
         assert_eq!(one.parts(), plain().parts(), "a purge of the URL finds it");
-    }
-
-    #[test]
-    fn each_slice_of_each_version_has_a_key_of_its_own_that_purges_of_the_url_find() {
-        let plain = key(&group("{}"), "h", "/x?b=1", &[]);
-        let of = |text: &str| plain.with_slice(&Slice::parse(text).unwrap());
-        let all = [
-            of("0/65536"),
-            of("0/65537"),
-            of("1/65536 \"a\""),
-            of("2/65536 \"a\""),
-            of("1/65536 \"b\""),
-            of("1/65537 \"a\""),
-            plain.clone().with_content(&[1; 32]),
-            plain.clone(),
-        ];
-        for (i, a) in all.iter().enumerate() {
-            assert_eq!(a.parts(), plain.parts());
-            assert_eq!(all.iter().filter(|b| *b == a).count(), 1, "{i}");
-        }
     }
 
     #[test]

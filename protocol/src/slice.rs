@@ -3,6 +3,7 @@
 
 use crate::{
     freshness::{ContentRange, strong_tag},
+    key::{Key, frame, many},
     request::Response,
 };
 use std::{fmt, num::NonZeroU64};
@@ -72,6 +73,20 @@ impl Slice {
             }
             _ => None,
         }
+    }
+
+    /// The key of this slice of a file. Each version has slices of its own, so none is ever put beside those of another.
+    #[must_use]
+    pub fn key(&self, file: &Key) -> Key {
+        let mut bytes = file.bytes().to_vec();
+        let (number, version) = match &self.later {
+            Some(later) => (later.number.get(), &*later.version),
+            None => (0, ""),
+        };
+        let (number, size) = (number.to_le_bytes(), self.size.to_le_bytes());
+        let values = [&number[..], &size, version.as_bytes()];
+        many(&mut |part| frame(&mut bytes, &[part]), b"s", b"slice", values.into_iter());
+        Key::from_bytes(bytes)
     }
 
     /// The offset of its first byte.
@@ -166,6 +181,28 @@ mod tests {
             assert_eq!(Slice::parse(bad), None, "{bad}");
         }
         assert_eq!(Slice::parse(&format!("1/9 \"{}\"", "x".repeat(127))), None);
+    }
+
+    #[test]
+    fn each_slice_of_each_version_has_a_key_of_its_own_that_purges_of_the_url_find() {
+        let mut file = Vec::new();
+        ["g", "http", "h", "/x", "?b=1"].iter().for_each(|part| frame(&mut file, &[part.as_bytes()]));
+        let file = Key::from_bytes(file);
+        let of = |text: &str| Slice::parse(text).unwrap().key(&file);
+        let mut all = vec![
+            of("0/65536"),
+            of("0/65537"),
+            of("1/65536 \"a\""),
+            of("2/65536 \"a\""),
+            of("1/65536 \"b\""),
+            of("1/65537 \"a\""),
+            file.clone().with_content(&[1; 32]),
+        ];
+        all.push(file.clone());
+        for (i, a) in all.iter().enumerate() {
+            assert_eq!(a.parts(), file.parts());
+            assert_eq!(all.iter().filter(|b| *b == a).count(), 1, "{i}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
     };
     let load = cache.store.begin(key.clone(), cache.consistency.position());
     // The first slice stands for its file, and is stored beside it.
-    let first = slice.as_ref().filter(|slice| slice.later.is_none()).map(|slice| key.with_slice(slice));
+    let first = slice.as_ref().filter(|slice| slice.later.is_none()).map(|slice| slice.key(key));
     let first = first.map(|key| cache.store.begin(key, cache.consistency.position()));
     let stored = |key| {
         cache

@@ -92,7 +92,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
     if group.config().min_uses > 1 && request.question.as_ref().is_none_or(|question| question.flight == 0) {
         cache.uses.record(request.key.hash(), now);
         if let Some(first) = request.first_slice() {
-            cache.uses.record(request.key.with_slice(first).hash(), now);
+            cache.uses.record(first.key(&request.key).hash(), now);
         }
     }
     let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
@@ -226,7 +226,8 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss:
     if request.is_for_file() {
         return slices::join(cache, request, body, route, fwd, since).await;
     }
-    miss::join(cache, request, body, route, fwd, since).await
+    let answer = miss::wait(cache, request, route, fwd, since).await;
+    miss::respond(cache, request, body, answer, fwd).await
 }
 
 /// Fetches what may be shared with no other request: from the owner's store, else past the cache.

@@ -57,19 +57,6 @@ pub(crate) enum FlightAnswer {
     Full(Instant),
 }
 
-/// Answers a request from its key's flight, and starts it if there is none.
-pub(crate) async fn join(
-    cache: &Arc<Cache>,
-    request: &CacheRequest<'_>,
-    body: Body,
-    route: Option<PeerRoute>,
-    fwd: &'static str,
-    since: LoadStart,
-) -> Response<Body> {
-    let answer = wait(cache, request, route, fwd, since).await;
-    respond(cache, request, body, answer, fwd).await
-}
-
 /// Answers a request with what its flight has brought.
 pub(crate) async fn respond(
     cache: &Arc<Cache>,

@@ -1,12 +1,17 @@
 //! The part of a stored response that a request gets: 304, 206 with one range or several, 416.
 
-use crate::{http::body::Body, jitter::random, store::Entry};
+use crate::{
+    http::{body::Body, growing::GrowingBody},
+    jitter::random,
+    store::Entry,
+};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_RANGE, CONTENT_TYPE},
 };
 use meshcache_protocol::freshness::Part;
+use std::sync::Arc;
 
 /// The boundary between the ranges of a multipart response. It is random, so that no body can contain it on purpose.
 struct Boundary(String);
@@ -17,8 +22,37 @@ impl Boundary {
     }
 }
 
-/// Returns the status and the body of a part, and adapts the header fields. None if only the origin may answer.
-pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
+/// Where the body of a response is.
+pub(crate) enum Content<'a> {
+    /// In the entry.
+    Stored,
+    /// Here, and still growing.
+    Growing(&'a Arc<GrowingBody>),
+    /// In the slices of a file of this length, of which the entry is one: here is what the request gets.
+    Sliced(Body, u64),
+}
+
+/// Returns the status and the body of a part, and adapts the header fields. None if only the origin may answer, or if
+/// the body has to be whole.
+pub(crate) fn extract(
+    entry: &Entry,
+    content: Content<'_>,
+    part: &Part,
+    headers: &mut HeaderMap,
+) -> Option<(StatusCode, Body)> {
+    let status = entry.status;
+    match content {
+        Content::Stored => extract_stored(entry, part, headers).map(|(status, body)| (status, Body::Full(body))),
+        Content::Growing(body) => extract_streaming(status, body.length(), part, headers, |from, to| {
+            // Of a large body the origin gives what is not there.
+            let is_there = to.is_none() || body.has(from);
+            if is_there { body.read(from, to).map(Body::stream) } else { None }
+        }),
+        Content::Sliced(body, length) => extract_streaming(status, Some(length), part, headers, |_, _| Some(body)),
+    }
+}
+
+fn extract_stored(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
     // The ranges of a stored part count from the beginning of the whole.
     let (skipped, length) =
         entry.extent().map_or((0, entry.body_bytes().len() as u64), |extent| (extent.first, extent.length));
@@ -49,8 +83,8 @@ pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Op
 }
 
 /// Returns the status and the body of a part of a body that is read bit by bit: from an offset on to the end, or up to
-/// another one. None if only the origin may answer, or if the body has to be whole.
-pub(crate) fn extract_streaming(
+/// another one.
+fn extract_streaming(
     status: StatusCode,
     length: Option<u64>,
     part: &Part,
@@ -60,8 +94,6 @@ pub(crate) fn extract_streaming(
     match part {
         Part::Whole => Some((status, read(0, None)?)),
         Part::NotModified => Some((StatusCode::NOT_MODIFIED, Body::empty())),
-        // Of a large body the origin gives what is not there.
-        Part::Range(first, _) if !body.has(*first) => None,
         Part::Range(first, last) => {
             let range = format!("bytes {first}-{last}/{}", length?);
             headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).ok()?);

@@ -203,13 +203,11 @@ impl RequestHead {
         Some(with)
     }
 
-    /// Returns this request as one for a slice: whole, and without what its client asks of freshness. Which version of a
-    /// file it gets has been decided.
+    /// Returns this request as one for a slice: whole, and without what its client asks of freshness.
     pub(crate) fn for_slices(&self) -> Self {
         let mut head = self.whole();
-        for name in [CACHE_CONTROL, PRAGMA] {
-            head.parts.headers.remove(name);
-        }
+        head.parts.headers.remove(CACHE_CONTROL);
+        head.parts.headers.remove(PRAGMA);
         head
     }
 

@@ -201,7 +201,7 @@ impl Invalidation {
             key: key.hash(),
             length: key.bytes().len(),
             observed: Observer::slot(&served.group, key),
-            first_slice: served.group.config().limits.slices.map(|size| key.with_slice(&Slice::first(size.0)).hash()),
+            first_slice: served.group.config().limits.slices.map(|size| Slice::first(size.0).key(key).hash()),
             target: path.zip(target_hash(served, key)),
         }
     }

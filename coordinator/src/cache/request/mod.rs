@@ -265,7 +265,7 @@ pub(crate) fn classify<'r, 'a: 'r>(
     };
     let (slice, key) = match (slice_size(served, head), asked) {
         (size, None | Some(Slice { later: None, .. })) => (size.map(Slice::first), key),
-        (Some(size), Some(asked)) if asked.size == size => (Some(asked.clone()), key.with_slice(asked)),
+        (Some(size), Some(asked)) if asked.size == size => (Some(asked.clone()), asked.key(&key)),
         // Its sender has other slices, or has them still.
         _ => return Err(pass(Reason::Group)),
     };

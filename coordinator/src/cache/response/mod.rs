@@ -6,7 +6,7 @@ pub(crate) mod tests;
 use crate::{
     cache::{
         pass_reason::PassReason,
-        range,
+        range::{self, Content},
         request::{CacheRequest, LARGEST_FOR_PROXIES},
     },
     http::{body::Body, growing::GrowingBody},
@@ -125,16 +125,6 @@ pub(crate) fn from_load(
     from_content(request, (entry, content), &part, verdict, names)
 }
 
-/// Where the body of a response is.
-pub(crate) enum Content<'a> {
-    /// In the entry.
-    Stored,
-    /// Here, and still growing.
-    Growing(&'a Arc<GrowingBody>),
-    /// In the slices of a file of this length, of which the entry is one: here is what the request gets.
-    Sliced(Body, u64),
-}
-
 /// Returns a part of a response as the response to a request. None if only the origin may answer it, or if the part is
 /// no longer kept.
 pub(crate) fn from_content(
@@ -160,20 +150,7 @@ pub(crate) fn from_content(
             headers.append(name.clone(), value);
         }
     }
-    let (status, body) = match content {
-        Content::Stored => {
-            let (status, body) = range::extract(entry, part, &mut headers)?;
-            (status, Body::Full(body))
-        }
-        Content::Growing(body) => {
-            range::extract_streaming(entry.status, body.length(), part, &mut headers, |from, to| {
-                body.read(from, to).map(Body::stream)
-            })?
-        }
-        Content::Sliced(body, length) => {
-            range::extract_streaming(entry.status, Some(length), part, &mut headers, |_, _| Some(body))?
-        }
-    };
+    let (status, body) = range::extract(entry, content, part, &mut headers)?;
     if let Some(question) = &request.question {
         if !question.streams && body.size_hint().lower() > LARGEST_FOR_PROXIES {
             return Some(too_large(Reason::TooLarge));

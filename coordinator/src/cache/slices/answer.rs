@@ -7,8 +7,9 @@ use crate::{
         pass,
         pass_reason::PassReason,
         peer_load::PeerRoute,
+        range::Content,
         request::{CacheRequest, LARGEST_FOR_PROXIES},
-        response::{self, Content},
+        response,
         slices::{
             file::{Fetched, File},
             stream::SliceStream,

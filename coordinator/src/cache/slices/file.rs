@@ -115,7 +115,7 @@ impl File {
         let fields = self.head.fields();
         let Ok(http) = self.head.request(&fields) else { return Err(Failure::Internal) };
         // The first one is found by its file's key, and may have another version by now.
-        let key = if slice.later.is_some() { self.key.with_slice(&slice) } else { self.key.clone() };
+        let key = if slice.later.is_some() { slice.key(&self.key) } else { self.key.clone() };
         let mut request = CacheRequest {
             served: &self.served,
             head: &self.head,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Returns the first slice of the file that a request is for, if it is stored.
 pub(crate) fn first(cache: &Cache, request: &CacheRequest<'_>, now: u64) -> Option<Arc<Entry>> {
-    let key = request.key.with_slice(request.first_slice()?);
+    let key = request.first_slice()?.key(&request.key);
     cache.store.get(&request.served.quota, &key, now, |entry| entry.answers(&request.http))
 }
 
