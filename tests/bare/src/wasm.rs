@@ -1,11 +1,5 @@
-//! The least that a Wasm filter can do: floors under the cost of the real one.
-//!
-//! Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the cluster `owner` and
+//! The Wasm filter. Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the cluster `owner` and
 //! hands on the body that comes. Any other configuration is the body of its answer to all requests.
-
-#![cfg(target_family = "wasm")]
-// The crate is a module and nothing else: the macro's exports are its interface.
-#![allow(missing_docs)]
 
 use std::{rc::Rc, time::Duration};
 
@@ -14,7 +8,7 @@ use proxy_wasm::{
     types::{Action, ContextType},
 };
 
-mod lookup;
+use crate::lookup;
 
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Bare { role: Role::Pass }));

@@ -118,3 +118,14 @@ fn a_new_snapshot_has_every_request_read() {
     proxy.worker.install(Snapshot { version: "w".into(), ..snapshot("{}") });
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None);
 }
+
+#[test]
+fn what_another_thread_still_gives_is_not_given_again_after_its_purge() {
+    let proxy = asked("{}", &[]);
+    let context = Context { state: &proxy.worker.state, thread: 0, now: proxy.now };
+    let fields = Proxy::fields("GET", "/x", &NAMED);
+    let given = proxy.repeats.answer_fields(context, fields.iter().copied(), &proxy.facts());
+    proxy.worker.state.hot.clear();
+    assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None);
+    assert!(given.is_some_and(|given| given.reply().body == b"body"), "it is whole to its end");
+}
