@@ -137,7 +137,7 @@ impl Reply {
             left: self.chunks,
             pause: self.pause,
             sleep: None,
-            rest: self.rest.map(|gate| (self.chunks, Box::pin(async move { gate.passed().await }) as _)),
+            rest: self.rest.map(|gate| (self.chunks, Box::pin(async move { gate.passed().await }) as Passed)),
             length,
             cut: self.cut,
             flushed: false,
@@ -168,12 +168,14 @@ impl Gate {
     }
 }
 
+type Passed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body of equal chunks.
 pub(super) struct Body {
     chunk: Bytes,
     left: usize,
     /// What the chunks after the first one wait for, and how many chunks there are.
-    rest: Option<(usize, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    rest: Option<(usize, Passed)>,
     length: Option<u64>,
     cut: bool,
     pause: Duration,
