@@ -5,6 +5,47 @@ use super::*;
 const NAMED: [(&str, &str); 2] = [("accept", "*/*"), ("x-request-id", "11111111-1111")];
 const NAMED_ANEW: [(&str, &str); 2] = [("accept", "*/*"), ("x-request-id", "22222222-2222")];
 
+impl Proxy {
+    /// Takes a request unread, if it comes again as it was: once as the Wasm host has it, and once as the native one.
+    pub(super) fn repeat(&self, fields: &[Field<'_>]) -> Option<Happened> {
+        let context = || Context { state: &self.worker.state, thread: 0, now: self.now };
+        let map = header_map::encode(fields.iter().copied());
+        let [in_wasm, native] = [
+            self.repeats.answer(context(), &map, &self.facts()),
+            self.repeats.answer_fields(context(), fields.iter().copied(), &self.facts()),
+        ]
+        .map(|answer| answer.map(|answer| happened(Step::Reply(answer.reply()))));
+        assert_eq!(in_wasm, native, "both hosts do the same");
+        native
+    }
+
+    pub(super) fn read(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
+        match self.start(fields, has_body) {
+            Step::Reply(mut hot) => {
+                let is_plain = !fields.iter().any(|(name, _)| name.starts_with(b"meshcache-"));
+                if let Some(hit) = hot.repeatable.take().filter(|_| is_plain) {
+                    self.repeats.note(&header_map::encode(fields.iter().copied()), hit);
+                }
+                happened(Step::Reply(hot.reply()))
+            }
+            Step::Pass(pass) => Happened::Pass(pass.reason),
+            Step::Observe(_) => Happened::Pass(Reason::Observe),
+            Step::CallOut(callout) => Happened::CallOut(callout),
+            Step::Wait => Happened::Wait,
+        }
+    }
+
+    fn facts(&self) -> TestFacts<'_> {
+        TestFacts {
+            side: self.side,
+            caller: self.caller,
+            verified: self.verified,
+            asked_for_token: &self.asked_for_token,
+            cluster: self.cluster,
+        }
+    }
+}
+
 /// A proxy with a hot response for `/x` that was asked for once.
 fn asked(group: &str, fields: &[(&str, &str)]) -> Proxy {
     let mut proxy = Proxy::new(group);
