@@ -1,6 +1,7 @@
 //! Answers that are too large for the store: how many loads a crowd is, what each client gets, and what is held of them.
 //!
-//! The origin sends as much as the test has allowed, so "while" is causality and no clock.
+//! Long: an origin, crowds, and a test for each way in which readers part. The origin sends as much as the test has
+//! allowed, so "while" is causality and no clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod plane;
@@ -210,7 +211,7 @@ async fn all_who_come_in_the_window_are_one_load_and_who_comes_later_shares_the_
         large.allow(early);
         let first = crowd(&front, 40, early).await;
         assert!(first[0].header("cache-status").starts_with("meshcache; fwd=uri-miss"), "{:?}", first[0].headers);
-        let first = [first, crowd(&front, 20, early).await].concat_streams();
+        let first = joined(first, crowd(&front, 20, early).await);
         assert_eq!(large.counts(), (1, 0), "all in the window");
         assert!(front.cache.in_flight().1 <= MIB, "{:?}", front.cache.in_flight());
         large.allow_each(2 << 20, 1000);
@@ -237,14 +238,9 @@ async fn all_who_come_in_the_window_are_one_load_and_who_comes_later_shares_the_
     }
 }
 
-trait ConcatStreams {
-    fn concat_streams(self) -> Vec<Streaming>;
-}
-
-impl ConcatStreams for [Vec<Streaming>; 2] {
-    fn concat_streams(self) -> Vec<Streaming> {
-        self.into_iter().flatten().collect()
-    }
+/// Both crowds as one.
+fn joined(one: Vec<Streaming>, other: Vec<Streaming>) -> Vec<Streaming> {
+    one.into_iter().chain(other).collect()
 }
 
 /// A client that reads the head and nothing more, until it is told.
@@ -322,7 +318,7 @@ async fn what_may_not_be_given_again_is_shared_by_those_who_wait_for_its_head() 
     let second = crowd(&front, 1, 1000).await;
     assert_eq!(large.counts(), (2, 0), "who comes later has a newer one, and does not wait for the end of the first");
     large.allow(large.body.len());
-    all_have([first, second].concat_streams(), &large.body).await;
+    all_have(joined(first, second), &large.body).await;
     nothing_is_left(&front).await;
 }
 
@@ -335,7 +331,7 @@ async fn a_crowd_at_a_coordinator_that_is_not_the_owner_is_one_load_and_no_peer_
     );
     plane::ring(&[("one", &one), ("two", &two)]);
     large.allow(200 * KIB);
-    let clients = [crowd(&one, 20, 200 * KIB).await, crowd(&two, 20, 200 * KIB).await].concat_streams();
+    let clients = joined(crowd(&one, 20, 200 * KIB).await, crowd(&two, 20, 200 * KIB).await);
     assert_eq!(large.counts(), (1, 0));
     large.allow(large.body.len());
     all_have(clients, &large.body).await;
@@ -351,7 +347,7 @@ async fn a_crowd_at_a_coordinator_that_is_not_the_owner_is_one_load_and_no_peer_
     }
     large.allow(1000);
     let stuck = [stuck(&one).await, stuck(&two).await];
-    let others = [crowd(&one, 3, 1000).await, crowd(&two, 3, 1000).await].concat_streams();
+    let others = joined(crowd(&one, 3, 1000).await, crowd(&two, 3, 1000).await);
     large.allow(large.body.len());
     all_have(others, &large.body).await;
     for stuck in stuck {
@@ -385,7 +381,7 @@ async fn a_proxy_that_takes_streams_shares_the_load_and_any_other_passes_and_sen
     assert!(again.header("meshcache-outcome").starts_with("pass; reason=too-large"), "{:?}", again.headers);
     assert_eq!(large.counts(), (2, 0), "one for each that could not know, and no more");
     large.allow(large.body.len());
-    all_have([plain, vec![streams]].concat_streams(), &large.body).await;
+    all_have(joined(plain, vec![streams]), &large.body).await;
     nothing_is_left(&front).await;
     // What Envoy would have to hold for a slow client passes there.
     let large = Large::new(31 << 20, STRONG, Kind::Announced).await;

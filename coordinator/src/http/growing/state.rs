@@ -3,7 +3,7 @@
 use crate::http::{
     body::Cut,
     byte_budget::ByteReservation,
-    growing::{memory::Memory, room::Wait},
+    growing::{memory::Memory, wait::Wait},
 };
 use bytes::Bytes;
 use std::{
