@@ -1,6 +1,9 @@
 //! What a load is for.
 
-use crate::{cache::groups::ServedGroup, http::head::RequestHead};
+use crate::{
+    cache::{fill::OpenOffer, groups::ServedGroup},
+    http::head::RequestHead,
+};
 use meshcache_protocol::Key;
 use std::sync::Arc;
 
@@ -15,4 +18,6 @@ pub(crate) struct LoadJob {
     pub(crate) fwd: &'static str,
     /// A background load: no request waits for it.
     pub(crate) is_refresh: bool,
+    /// The load as it is offered to proxies, where these fill.
+    pub(crate) offer: Option<OpenOffer>,
 }

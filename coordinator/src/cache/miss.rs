@@ -2,6 +2,7 @@
 
 use crate::{
     cache::{
+        fill::{self, OpenOffer},
         flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
         flight_key,
         load::load,
@@ -28,7 +29,7 @@ use meshcache_protocol::{
     freshness::{self, LoadStart, Reuse},
     reason::AnyReason,
     request::Flags,
-    wire::{Outcome, Verdict},
+    wire::{GrantId, Outcome, Verdict},
 };
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::Instant};
@@ -50,7 +51,7 @@ pub(crate) enum FlightAnswer {
     /// No response.
     Failed(Failure),
     /// Nothing within a question's patience: it asks again, with the ticket of this flight.
-    Loading { flight: u64, leads: bool },
+    Loading { flight: u64, leads: bool, fill: Option<GrantId> },
     /// No further flight or waiter is admitted.
     Full(Instant),
 }
@@ -84,9 +85,14 @@ pub(crate) async fn join(
             why
         }
         FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
-        FlightAnswer::Loading { flight, leads } => {
+        FlightAnswer::Loading { flight, leads, fill } => {
             metrics.count_response(Outcome::Loading.label());
-            return response::verdict_only(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
+            return response::verdict_only(&Verdict {
+                flight,
+                fill,
+                collapsed: !leads,
+                ..Verdict::new(Outcome::Loading)
+            });
         }
         FlightAnswer::Full(until) => return pass::at_capacity(cache, request, until).await,
     };
@@ -113,17 +119,32 @@ pub(crate) async fn wait(
     let mut key =
         if flights.has_result(&request.key, condition) { request.key.clone() } else { flight_key::of(cache, request) };
     let (why, mut is_variant) = (|reason: AnyReason| PassReason::new(reason, fwd), false);
+    let filler = fill::filler(cache, request, route.as_ref());
     for _ in 0..MOST_FLIGHTS {
+        if route.is_none() && filler.is_none() && !fill::may_join(cache, request, &key, condition) {
+            return FlightAnswer::NotShared(why(Reason::NoFiller.into()), None);
+        }
         let stored = || if condition.began_after.is_none() { stored_since(cache, request, &key) } else { None };
         let (waiter, guard) = match flights.join(&key, condition, stored) {
             Ok(joined) => joined,
             Err(Full) => return FlightAnswer::Full(reply_by.unwrap_or(now)),
         };
-        let (leads, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
+        let (is_first, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
+        // Where proxies fill, the response is to the request of one that waits no longer.
+        let leads = is_first && !fill::is_by_proxies(request.served);
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let waited = wait_for(request, waiter, deadline).await;
+        let ticket = waiter.ticket();
+        let waiting = wait_for(request, waiter, deadline);
+        let waited = match &filler {
+            None => waiting.await,
+            // Boxed, as what else is rare: it must not make the futures of all misses large.
+            Some(identity) => match Box::pin(fill::wait_or_take(waiting, cache, request, number, identity)).await {
+                Ok(waited) => waited,
+                Err(grant) => return FlightAnswer::Loading { flight: ticket(), leads: is_first, fill: Some(grant) },
+            },
+        };
         if let (false, Some(load)) = (leads, load_span()) {
             note_load(load);
         }
@@ -180,7 +201,7 @@ pub(crate) async fn wait(
             WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return FlightAnswer::Failed(failure),
             WaitOutcome::Aborted => return FlightAnswer::Failed(Failure::Internal),
             WaitOutcome::TimedOut(flight) if request.question.is_some() => {
-                return FlightAnswer::Loading { flight, leads };
+                return FlightAnswer::Loading { flight, leads, fill: None };
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
@@ -230,6 +251,8 @@ fn start_flight(
         verified: request.verified(),
         fwd,
         is_refresh,
+        offer: (route.is_none() && fill::is_by_proxies(request.served))
+            .then(|| OpenOffer::of(&cache.fills, guard.number())),
     });
     let cache = cache.clone();
     let gauge = Gauged::new(&cache.metrics.flights);
@@ -271,6 +294,9 @@ pub(crate) fn refresh(cache: &Arc<Cache>, request: &CacheRequest<'_>) {
 
 /// Loads in the background, for requests that come meanwhile.
 pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>, fwd: &'static str) {
+    if fill::is_by_proxies(request.served) {
+        return;
+    }
     let key = flight_key::of(cache, request);
     let stored = || stored_since(cache, request, &key);
     if let Ok((_, Some(guard))) = cache.loads.join(&key, JoinCondition::default(), stored) {

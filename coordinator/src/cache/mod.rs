@@ -1,6 +1,7 @@
 //! The cache of one coordinator. [`lookup`] shows the way of a request: the store, else a flight, which asks a peer or
 //! the origin. Imports go that way and never back; [`state`] is what all stages share.
 
+pub(crate) mod fill;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
 pub(crate) mod getter_key;
@@ -21,6 +22,7 @@ pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;
+pub(crate) mod load_response;
 pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;

@@ -42,6 +42,7 @@ pub(super) struct Families {
     requests: IntCounterVec,
     not_stored: IntCounterVec,
     origin_failures: IntCounterVec,
+    fills: IntCounterVec,
     tokens: TokenFamilies,
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
@@ -155,6 +156,12 @@ impl Families {
                 "Requests to the origin, loads and passes, that got no response, by reason.",
                 &["group", "reason"],
             )?,
+            fills: counters(
+                to,
+                "meshcache_fills_total",
+                "Loads that were granted to proxies, by what came of it.",
+                &["group", "outcome"],
+            )?,
             tokens: TokenFamilies::new(to)?,
             observe_mismatches: counters(
                 to,
@@ -240,6 +247,7 @@ pub struct GroupMetrics {
     requests: LabelledCounters<2>,
     not_stored: LabelledCounters<1>,
     origin_failures: LabelledCounters<1>,
+    fills: LabelledCounters<1>,
     /// Tokens for the origin.
     pub(crate) tokens: TokenMetrics,
 }
@@ -288,6 +296,7 @@ impl GroupMetrics {
             requests: LabelledCounters::new(name, &families.requests),
             not_stored: LabelledCounters::new(name, &families.not_stored),
             origin_failures: LabelledCounters::new(name, &families.origin_failures),
+            fills: LabelledCounters::new(name, &families.fills),
             tokens: TokenMetrics::new(name, &families.tokens),
         }
     }
@@ -322,6 +331,11 @@ impl GroupMetrics {
         if matches!(outcome, "pass" | "failed") {
             self.service_passes.inc_by(count);
         }
+    }
+
+    /// Counts a load that was granted to a proxy, by what came of it.
+    pub(crate) fn count_fill(&self, outcome: &'static str) {
+        self.fills.inc([outcome]);
     }
 
     /// Counts a response that is not stored.

@@ -123,6 +123,9 @@ reasons! {
     /// No response that others loaded answers this request.
     NotShared = "not-shared",
 
+    /// Proxies fill the group, and none that may has asked for this.
+    NoFiller = "no-filler",
+
     // The origin.
     /// It accepts no connection.
     Connect = "connect",

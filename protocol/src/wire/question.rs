@@ -38,6 +38,8 @@ pub struct Question {
     /// Whether the sender takes a response whose body is still growing: it gets the head as soon as there is one. A
     /// sender that takes whole bodies alone gets `loading` instead.
     pub streams: bool,
+    /// Whether the sender can fill: it sends a copy of the service's response where it is granted the load.
+    pub fills: bool,
     /// The [`crate::Route`] that the proxy chose, for groups with `key.route`. It has a field of its own
     /// ([`header::ROUTE`]), since it contains a space and perhaps a `;`.
     pub route: Option<String>,
@@ -100,6 +102,7 @@ impl Question {
                 "changed" => question.changed = Some(number("changed", value)?),
                 "hop" => question.hop = true,
                 "streams" => question.streams = true,
+                "fills" => question.fills = true,
                 _ => {}
             }
         }
@@ -133,7 +136,9 @@ impl fmt::Display for Question {
         if let Some(changed) = self.changed {
             write!(f, "; changed={changed}")?;
         }
-        for (name, is) in [("verified", self.verified), ("hop", self.hop), ("streams", self.streams)] {
+        for (name, is) in
+            [("verified", self.verified), ("hop", self.hop), ("streams", self.streams), ("fills", self.fills)]
+        {
             if is {
                 write!(f, "; {name}")?;
             }
@@ -163,12 +168,13 @@ mod tests {
             changed: Some(0),
             hop: true,
             streams: true,
+            fills: true,
             route: None,
         };
         let said = question.to_string();
         assert_eq!(
             said,
-            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams"
+            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams; fills"
         );
         assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));

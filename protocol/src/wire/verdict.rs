@@ -3,6 +3,7 @@
 use crate::{
     freshness::{LifetimeRule, Stored},
     reason::Word,
+    wire::fill::GrantId,
 };
 use std::fmt;
 
@@ -90,6 +91,8 @@ pub struct Verdict {
     /// Whether all requests that wait now may have the response although it is not stored: a failure that is shared,
     /// or a response that `minUses` keeps out of the store.
     pub waiters: bool,
+    /// For `loading`: the request is to fill. It goes to the service, and a copy of the response to the owner.
+    pub fill: Option<GrantId>,
 }
 
 impl Verdict {
@@ -112,6 +115,7 @@ impl Verdict {
             flight: 0,
             load: None,
             waiters: false,
+            fill: None,
         }
     }
 
@@ -160,6 +164,7 @@ impl Verdict {
                 "vary" => verdict.vary = value.to_owned(),
                 "flight" => verdict.flight = value.parse().ok()?,
                 "load" => verdict.load = Some(value.parse().ok()?),
+                "fill" => verdict.fill = GrantId::read(value),
                 "waiters" => verdict.waiters = true,
                 "shared" => verdict.shared = true,
                 "everybody" => verdict.everybody = true,
@@ -200,6 +205,9 @@ impl fmt::Display for Verdict {
         if let Some(load) = self.load {
             write!(f, "; load={load}")?;
         }
+        if let Some(fill) = self.fill {
+            write!(f, "; fill={fill}")?;
+        }
         for (name, is) in [
             ("shared", self.shared),
             ("everybody", self.everybody),
@@ -238,7 +246,10 @@ mod tests {
         assert_eq!(Verdict::parse(pass.to_string().as_bytes()), Some(pass));
         let loading = Verdict { flight: 7, ..Verdict::new(Outcome::Loading) };
         assert_eq!(loading.to_string(), "loading; flight=7");
-        assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading));
+        assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading.clone()));
+        let granted = Verdict { fill: Some(GrantId::new(0xab)), ..loading };
+        assert_eq!(granted.to_string(), "loading; flight=7; fill=000000000000000000000000000000ab");
+        assert_eq!(Verdict::parse(granted.to_string().as_bytes()), Some(granted));
         for bad in [&b""[..], b"hop", b"hit; ttl=x", b"\xff"] {
             assert_eq!(Verdict::parse(bad), None);
         }

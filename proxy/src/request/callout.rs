@@ -74,6 +74,7 @@ pub fn compose<'q>(
         changed: since_change,
         hop: lookup.peer.hop,
         streams: lookup.streams,
+        fills: false,
         // In a header of its own.
         route: None,
     };

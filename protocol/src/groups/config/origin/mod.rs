@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Origin {
     /// `http://host:port` or `https://host:port`.
+    #[serde(default = "OriginUrl::unset", skip_serializing_if = "OriginUrl::is_unset")]
     pub url: OriginUrl,
     /// The Host that the origin gets.
     #[serde(default)]
@@ -67,8 +68,17 @@ pub struct Origin {
 
 impl Origin {
     pub(super) fn hidden(timeout: Span) -> Self {
+        Self::with_url(OriginUrl::hidden(), timeout)
+    }
+
+    /// An origin of which nothing is written.
+    pub(super) fn unset() -> Self {
+        Self::with_url(OriginUrl::unset(), origin_timeout())
+    }
+
+    fn with_url(url: OriginUrl, timeout: Span) -> Self {
         Self {
-            url: OriginUrl::hidden(),
+            url,
             host: OriginHost::default(),
             timeout,
             pass_timeout: Span::default(),
