@@ -85,7 +85,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  fill: me\n", "6: groups[0].fill: unknown variant `me`, expected one of origin, proxy"),
         (
             "  fill: proxy\n",
-            "6: groups[0].fillers: must be written with `fill: proxy`: the proxies whose responses are given to all, as spiffe://cluster.local/ns/shop/sa/web",
+            "3: groups[0].fillers: must be written with `fill: proxy`: the proxies whose responses are given to all, as spiffe://cluster.local/ns/shop/sa/web",
         ),
         (
             "  fill: proxy\n  fillers: [\"spiffe://x/ns/a/sa/b\"]\n",

@@ -13,13 +13,13 @@ use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use meshcache_protocol::{
     Groups,
-    wire::{FilledHead, Outcome, Verdict},
+    wire::{FilledHead, Outcome, Verdict, piece_head},
 };
 use serde_json::{Value, json};
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 use support::{Reply, Running, file, send, until};
 use tokio::{
@@ -94,7 +94,7 @@ impl Owner {
     async fn fills(&self, grant: &str, fields: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut filler = self.fill(WEB, grant);
         filler.head(200, fields);
-        filler.say(body);
+        filler.piece(body);
         filler.end().await
     }
 
@@ -193,12 +193,23 @@ impl Filler {
         let _ = self.say.as_ref().unwrap().send(Bytes::copy_from_slice(bytes));
     }
 
+    fn piece(&mut self, bytes: &[u8]) {
+        self.say(&[&piece_head(bytes.len())[..], bytes].concat());
+    }
+
     fn head(&mut self, status: u16, fields: &[(&str, &str)]) {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         self.say(&FilledHead { status, fields }.write().unwrap());
     }
 
+    /// Says that it is whole, and hangs up.
     async fn end(mut self) -> Reply {
+        self.piece(b"");
+        self.answer().await
+    }
+
+    /// Hangs up.
+    async fn answer(mut self) -> Reply {
         self.say = None;
         self.reply.await.unwrap().unwrap()
     }
@@ -217,12 +228,12 @@ async fn one_proxy_fills_and_all_who_wait_read_it_as_it_comes() {
     let grant = owner.is_granted("/a").await;
     let mut filler = owner.fill(WEB, &grant);
     filler.head(200, &[FRESH, ("content-length", "10"), ("x-a", "b")]);
-    filler.say(b"01234");
+    filler.piece(b"01234");
     let (mut asked, mut client) = tokio::join!(owner.asks_to_fill("/a"), owner.client("/a"));
     assert_eq!((asked.read(5).await, client.read(5).await), (b"01234".to_vec(), b"01234".to_vec()), "before the end");
     assert_eq!((asked.header("x-a"), asked.verdict().outcome), ("b", Outcome::Miss));
     let other = owner.asks(OTHER, "/a", "fills", &[]).await;
-    filler.say(b"56789");
+    filler.piece(b"56789");
     assert_eq!(filler.end().await.status, 204);
     assert_eq!(asked.rest().await.unwrap() + &client.rest().await.unwrap(), "5678956789");
     assert_eq!(other.rest().await.unwrap(), "0123456789", "from its beginning");
@@ -282,7 +293,7 @@ async fn a_proxy_that_dies_cuts_those_who_have_its_head_and_the_next_one_is_gran
     let owner = Owner::new(json!({})).await;
     let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
     filler.head(200, &[FRESH]);
-    filler.say(b"half");
+    filler.piece(b"half");
     let mut client = owner.client("/a").await;
     assert_eq!(client.read(4).await, b"half");
     let whole = tokio::spawn({
@@ -336,6 +347,16 @@ async fn a_body_that_is_not_as_long_as_its_head_says_is_cut_and_kept_nowhere() {
 }
 
 #[tokio::test]
+async fn a_body_whose_end_is_not_said_is_no_whole_one() {
+    let owner = Owner::new(json!({})).await;
+    let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
+    filler.head(200, &[FRESH]);
+    filler.piece(b"half");
+    assert_eq!(filler.answer().await.status, 409);
+    assert!(owner.asks_to_fill("/a").await.verdict().fill.is_some(), "nothing is stored");
+}
+
+#[tokio::test]
 async fn what_is_no_head_is_refused_and_the_grant_is_over() {
     let owner = Owner::new(json!({})).await;
     for (sent, status) in
@@ -344,7 +365,7 @@ async fn what_is_no_head_is_refused_and_the_grant_is_over() {
         let grant = owner.is_granted("/a").await;
         let mut filler = owner.fill(WEB, &grant);
         filler.say(sent);
-        let reply = filler.end().await;
+        let reply = filler.answer().await;
         assert_eq!((reply.status, reply.body.lines().count()), (status, 1), "{sent:?}: {}", reply.body);
     }
 }
@@ -365,10 +386,10 @@ async fn a_body_above_the_limit_streams_to_those_who_read_it_and_is_stored_nowhe
     let owner = Owner::new(json!({"limits": {"object": "1KiB"}})).await;
     let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
     filler.head(200, &[FRESH]);
-    filler.say(&[b'x'; 1000]);
+    filler.piece(&[b'x'; 1000]);
     let mut client = owner.client("/a").await;
     client.read(1000).await;
-    filler.say(&[b'y'; 1000]);
+    filler.piece(&[b'y'; 1000]);
     let (rest, _) = tokio::join!(client.rest(), filler.end());
     assert_eq!(rest.unwrap(), "y".repeat(1000));
     assert_eq!(owner.client("/a").await.status, 503, "nothing is stored");
@@ -379,12 +400,12 @@ async fn what_is_purged_meanwhile_is_given_to_those_who_wait_and_stored_nowhere(
     let owner = Owner::new(json!({})).await;
     let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
     filler.head(200, &[FRESH]);
-    filler.say(b"old ");
+    filler.piece(b"old ");
     let mut client = owner.client("/a").await;
     assert_eq!(client.read(4).await, b"old ");
     let purged = send(owner.running.ports.admin, "POST", "/purge", &[], r#"{"all": true}"#).await;
     assert_eq!(purged.status, 200);
-    filler.say(b"body");
+    filler.piece(b"body");
     filler.end().await;
     assert_eq!(client.rest().await.unwrap(), "body");
     let next = owner.is_granted("/a").await;

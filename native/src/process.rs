@@ -110,7 +110,8 @@ impl Process {
             return process;
         }
         let hot = Arc::new(HotState::new(hot_bytes, envoy::worker_threads()));
-        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming();
+        let driver =
+            Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming().filling();
         let process: &'static Self = Box::leak(Box::new(Self {
             cluster: cluster.to_owned(),
             hot,

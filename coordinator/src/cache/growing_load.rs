@@ -4,6 +4,7 @@ use crate::{
     cache::{
         insertion,
         insertion::LoadTarget,
+        leave::Leave,
         load_job::LoadJob,
         load_limit::LoadPermit,
         load_outcome::{Landing, LoadOutcome, response_before_min_uses, response_since},
@@ -20,7 +21,7 @@ use meshcache_protocol::{
     freshness::{NotStored, Vary},
     wire::{Outcome, Verdict},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A load that goes on, with all that it holds until its end.
 pub(crate) struct Load {
@@ -45,6 +46,8 @@ impl Load {
             response_since(&entry, verdict, now, *began)
         };
         loaded.growing = Some(filling.body().clone());
+        let head = Duration::from_millis(now.saturating_sub(parts.arrived));
+        loaded.leave = Leave::new(head, served.group.config().stream_after.duration());
         Landing::Growing(loaded, Box::pin(self.finish(cache, response)))
     }
 

@@ -3,12 +3,12 @@
 use crate::{
     cache::{
         fill::{self, OpenOffer},
-        flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
         flight_key,
+        flight_wait::wait_for,
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
-        load_outcome,
         load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
         pass,
         pass_reason::PassReason,
@@ -17,6 +17,7 @@ use crate::{
         request::CacheRequest,
         response,
         state::Cache,
+        stored_since::stored_since,
     },
     http::body::Body,
     jitter::spread,
@@ -25,8 +26,8 @@ use crate::{
 };
 use http::Response;
 use meshcache_protocol::{
-    Key, Reason,
-    freshness::{self, LoadStart, Reuse},
+    Reason,
+    freshness::{self, LoadStart},
     reason::AnyReason,
     request::Flags,
     wire::{GrantId, Outcome, Verdict},
@@ -51,7 +52,10 @@ pub(crate) enum FlightAnswer {
     /// No response.
     Failed(Failure),
     /// Nothing within a question's patience: it asks again, with the ticket of this flight.
-    Loading { flight: u64, leads: bool, fill: Option<GrantId> },
+    /// `leave`: one of the requests behind it passes meanwhile.
+    Loading { flight: u64, leads: bool, leave: bool },
+    /// The request's proxy is to fill. The ticket is for those beside it.
+    Fill { flight: u64, grant: GrantId },
     /// No further flight or waiter is admitted.
     Full(Instant),
 }
@@ -85,14 +89,18 @@ pub(crate) async fn join(
             why
         }
         FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
-        FlightAnswer::Loading { flight, leads, fill } => {
-            metrics.count_response(Outcome::Loading.label());
-            return response::verdict_only(&Verdict {
-                flight,
-                fill,
-                collapsed: !leads,
-                ..Verdict::new(Outcome::Loading)
-            });
+        FlightAnswer::Fill { flight, grant } => {
+            metrics.count_request(Outcome::Loading.label(), Reason::Fill);
+            let verdict = Verdict { flight, fill: Some(grant), ..Verdict::new(Outcome::Loading) };
+            return response::verdict_only(&verdict);
+        }
+        FlightAnswer::Loading { flight, leads, leave } => {
+            match leave {
+                true => metrics.count_request(Outcome::Loading.label(), Reason::Leave),
+                false => metrics.count_response(Outcome::Loading.label()),
+            }
+            let verdict = Verdict { flight, leave, collapsed: !leads, ..Verdict::new(Outcome::Loading) };
+            return response::verdict_only(&verdict);
         }
         FlightAnswer::Full(until) => return pass::at_capacity(cache, request, until).await,
     };
@@ -137,12 +145,12 @@ pub(crate) async fn wait(
         let load_span = waiter.load_span();
         let ticket = waiter.ticket();
         let waiting = wait_for(request, waiter, deadline);
-        let waited = match &filler {
+        let (waited, leave) = match &filler {
             None => waiting.await,
             // Boxed, as what else is rare: it must not make the futures of all misses large.
             Some(identity) => match Box::pin(fill::wait_or_take(waiting, cache, request, number, identity)).await {
                 Ok(waited) => waited,
-                Err(grant) => return FlightAnswer::Loading { flight: ticket(), leads: is_first, fill: Some(grant) },
+                Err(grant) => return FlightAnswer::Fill { flight: ticket(), grant },
             },
         };
         if let (false, Some(load)) = (leads, load_span()) {
@@ -150,7 +158,10 @@ pub(crate) async fn wait(
         }
         match waited {
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
-                let LoadedResponse { entry, mut verdict, audience, began, growing } = loaded;
+                let LoadedResponse { entry, mut verdict, audience, began, growing, leave } = loaded;
+                // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
+                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave)
+                    && leave.as_ref().is_some_and(|leave| leave.take());
                 if growing.is_some() {
                     // The head may be older than this request.
                     verdict = response::with_age(verdict, &entry, cache.clock.now());
@@ -173,7 +184,7 @@ pub(crate) async fn wait(
                     {
                         verdict.reason = fwd.into();
                     }
-                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing });
+                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing, leave });
                 }
                 match audience {
                     Audience::Leader => break,
@@ -201,7 +212,7 @@ pub(crate) async fn wait(
             WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return FlightAnswer::Failed(failure),
             WaitOutcome::Aborted => return FlightAnswer::Failed(Failure::Internal),
             WaitOutcome::TimedOut(flight) if request.question.is_some() => {
-                return FlightAnswer::Loading { flight, leads, fill: None };
+                return FlightAnswer::Loading { flight, leads, leave };
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
@@ -209,24 +220,6 @@ pub(crate) async fn wait(
         }
     }
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
-}
-
-/// Waits for a flight: for a response's head, where the request takes a body that is still growing.
-async fn wait_for(
-    request: &CacheRequest<'_>,
-    mut waiter: Waiter<LoadOutcome>,
-    deadline: Instant,
-) -> WaitOutcome<LoadOutcome> {
-    if request.takes_growing_body()
-        && let Some(outcome) = waiter.wait_for_head(deadline).await
-    {
-        match &outcome {
-            LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
-                if response::needs_whole(request, entry, growing) => {}
-            _ => return WaitOutcome::Completed(outcome),
-        }
-    }
-    waiter.wait(deadline).await
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
@@ -319,28 +312,6 @@ pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) ->
         || cache.peer_loads.is_in_flight(&key)
         || (!request.is_from_peer
             && cache.partial_requests.replace(request.key.hash(), (), cache.clock.now(), PARTIAL_REQUEST).is_some())
-}
-
-/// Returns what a flight has stored since this request's lookup, which would be loaded twice: a fresh response to the
-/// request, or the first sign that the key varies.
-fn stored_since(cache: &Cache, request: &CacheRequest<'_>, key: &Key) -> Option<LoadOutcome> {
-    if request.question.as_ref().is_some_and(|question| question.changed.is_some()) {
-        return None;
-    }
-    let (group, now) = (&request.served.group, cache.clock.now());
-    let (entries, _) = cache.store.peek(&request.served.quota, &request.key, now)?;
-    let entry = match entries.iter().find(|entry| entry.answers(&request.http)) {
-        Some(entry) => {
-            let resident = entry.resident(now);
-            (freshness::reuse(group, &request.http, request.verified(), Some(&entry.stored), resident) == Reuse::Fresh)
-                .then_some(entry)
-        }
-        None => entries
-            .first()
-            .filter(|newest| flight_key::variant_key(&request.key, &flight_key::selecting(request, newest)) != *key),
-    }?;
-    let verdict = response::with_age(Verdict::new(Outcome::Hit), entry, now);
-    (verdict.ttl > 0).then(|| load_outcome::loaded(entry, verdict, now))
 }
 
 #[cfg(test)]

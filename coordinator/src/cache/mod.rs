@@ -4,6 +4,7 @@
 pub(crate) mod fill;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
+pub(crate) mod flight_wait;
 pub(crate) mod getter_key;
 pub(crate) mod getter_load;
 pub(crate) mod getter_lookup;
@@ -18,6 +19,7 @@ pub(crate) mod housekeeping;
 pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod invalidation_limits;
+pub(crate) mod leave;
 pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;
@@ -40,6 +42,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revalidation;
 pub mod state;
+pub(crate) mod stored_since;
 #[cfg(test)]
 pub(crate) mod test_peers;
 pub(crate) mod transfer;

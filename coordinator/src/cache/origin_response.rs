@@ -198,7 +198,7 @@ fn shared_failure(
     (verdict.shared, verdict.waiters) = (true, is_second);
     let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
     let audience = if is_second { Audience::Waiters } else { Audience::First };
-    LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None })
+    LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None, leave: None })
 }
 
 /// The outcome of a body that broke off.
@@ -236,6 +236,7 @@ pub(crate) fn revalidated(
                 audience: Audience::Leader,
                 began: *began,
                 growing: None,
+                leave: None,
             })
         }
     }

@@ -302,6 +302,12 @@ impl World {
         match (Lookups { worker, now }).receive(call, answer) {
             LookupStep::Nothing => {}
             LookupStep::CallOut(ask) => all.push((0, StepOutcome::Ask(ask))),
+            LookupStep::Leave(mut fan_out, again) => {
+                while let Some((stream, step)) = fan_out.next(worker, now) {
+                    all.push((stream, done(step, |reply| of_peer(reply))));
+                }
+                all.extend(again.map(|ask| (0, StepOutcome::Ask(ask))));
+            }
             LookupStep::Finish(mut fan_out) => {
                 while let Some((stream, step)) = fan_out.next(worker, now) {
                     all.push((stream, done(step, |reply| of_peer(reply))));

@@ -1,4 +1,6 @@
 //! One group's metrics, resolved once, so that counting needs no lookup by label.
+//!
+//! Long: each metric has its name, its help and its place here, and nowhere else.
 
 use crate::{
     store::{CacheType, usage::Usage},

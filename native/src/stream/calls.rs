@@ -33,8 +33,8 @@ impl StreamContext {
         self.calls.borrow_mut().push(call.clone());
         let mut fields = Fields::default();
         fields.extend(HeaderMap::parse(map).into_iter().flatten());
-        // No timeout: it would end a long body, too. The driver finds out itself that a peer is silent.
-        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, 0)
+        // The driver finds out itself that a peer is silent.
+        if let Err(error) = self.filter.start_call(&call.id, &process.cluster, &fields, false)
             && self.take_call(call.id.get()).is_some()
         {
             process.refuse_call(*token, error, Some(slot.stream));
@@ -117,6 +117,9 @@ impl StreamContext {
 
     /// Takes the end of an answer.
     pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
+        if self.fill_is_over(id) {
+            return;
+        }
         let (Some(call), Some(process), Some(slot)) = (self.take_call(id), self.listener.process, self.slot.get())
         else {
             return;

@@ -1,6 +1,7 @@
 //! One request's hooks: they read its head, carry out what the driver decides, and edit its response.
 
 mod calls;
+mod filling;
 
 use crate::{
     abi::{Body, CONTINUE, Map, STOP},
@@ -49,6 +50,8 @@ pub(crate) struct StreamContext {
     /// Where its tasks arrive. Only a request that has waited has one.
     slot: OnceCell<Arc<Slot>>,
     calls: RefCell<Vec<Rc<Call>>>,
+    /// The number of the call that takes the owner a copy of the response.
+    filling: RefCell<Option<Rc<Cell<u64>>>>,
 }
 
 impl StreamContext {
@@ -62,6 +65,7 @@ impl StreamContext {
             is_paused: Cell::new(false),
             slot: OnceCell::new(),
             calls: RefCell::default(),
+            filling: RefCell::default(),
         }
     }
 
@@ -136,6 +140,13 @@ impl StreamContext {
             match task {
                 Task::Call(call) => self.send(process, slot, &call),
                 Task::Stream => self.begin_late(process, slot),
+                Task::Settle(StreamState::Fills { cache_status, call }, _) => {
+                    self.stream.borrow_mut().state = StreamState::Passes { cache_status, fallback: None };
+                    self.begin_fill(process, &call);
+                    if self.is_paused.replace(false) {
+                        self.filter.resume();
+                    }
+                }
                 Task::Settle(state, reply) => {
                     self.stream.borrow_mut().state = state;
                     match reply {
@@ -159,6 +170,7 @@ impl StreamContext {
         if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
+        self.fill_head(is_whole);
         let alone = self.stream.borrow_mut().response_alone();
         let (edit, reply) = match alone {
             Some(edit) => (edit, None),
@@ -207,7 +219,11 @@ impl StreamContext {
 
     /// Takes a piece of the service's response.
     pub(crate) fn response_body(&self, is_last: bool) {
-        if self.replies.get() || !self.stream.borrow().is_hashed() {
+        if self.replies.get() {
+            return;
+        }
+        self.fill_body(is_last);
+        if !self.stream.borrow().is_hashed() {
             return;
         }
         let mut pieces = Vec::new();
@@ -216,6 +232,7 @@ impl StreamContext {
     }
 
     pub(crate) fn response_trailers(&self) {
+        self.fill_end();
         if !self.replies.get() && self.stream.borrow().is_hashed() {
             self.observe(b"", true);
         }
@@ -262,6 +279,8 @@ impl StreamContext {
         if let Ok(mut stream) = self.stream.try_borrow_mut() {
             stream.state = StreamState::refused();
         }
+        // Without its end, what was sent of a copy is no whole one.
+        self.filling.take();
         if self.is_paused.replace(false) {
             if self.replies.get() {
                 // Half a reply must not look like a whole one.

@@ -11,7 +11,10 @@ pub(super) fn contradiction(_: &GroupConfig) -> Option<(&'static str, &'static s
 /// Returns a field that cannot stand beside the others, and why.
 #[cfg(not(target_family = "wasm"))]
 pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'static str)> {
-    use super::{config::Fill, patterns::CallerPattern};
+    use super::{
+        config::{Fill, KeyHost},
+        patterns::CallerPattern,
+    };
     let by_proxy = group.fill == Fill::Proxy;
     [
         (
@@ -30,6 +33,11 @@ pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'stat
             "`*` would let everybody fill, also without an identity: write identities, as spiffe://cluster.local/ns/shop/sa/*",
         ),
         (!by_proxy && !group.fillers.is_empty(), "fillers", "is for `fill: proxy`: write that, or leave this out"),
+        (
+            by_proxy && group.key.host == KeyHost::None,
+            "key.host",
+            "`none` excludes `fill: proxy`: the service gets the client's Host, which has to be in the key",
+        ),
         (
             by_proxy && group.origin.gets_credentials(),
             "fill",
@@ -66,6 +74,10 @@ mod tests {
             (json!({"fill": "proxy"}), "groups[0].fillers: must be written with `fill: proxy`: "),
             (json!({"fill": "proxy", "fillers": [web, "*"]}), "groups[0].fillers: `*` would let everybody fill"),
             (json!({"fillers": [web], "origin": {"url": "http://o"}}), "groups[0].fillers: is for `fill: proxy`"),
+            (
+                json!({"fill": "proxy", "fillers": [web], "key": {"host": "none"}}),
+                "groups[0].key.host: `none` excludes `fill: proxy`",
+            ),
             (
                 json!({"callers": ["*"], "fill": "proxy", "fillers": [web], "origin": {"headers": {"x-key": {"file": "/key"}}}}),
                 "groups[0].fill: `proxy` excludes credentials",

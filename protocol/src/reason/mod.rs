@@ -163,6 +163,10 @@ reasons! {
     Full = "full",
     /// The load takes longer than a client waits for a shared one.
     Slow = "slow",
+    /// The load takes its time, and its owner let this one request pass: its client has the first byte early.
+    Leave = "leave",
+    /// The owner granted this one request the load: its proxy fills.
+    Fill = "fill",
     /// The owner was still loading after the time of two loads.
     TooSlow = "too-slow",
 

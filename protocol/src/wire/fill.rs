@@ -6,7 +6,7 @@ use std::fmt;
 /// The largest head of a response that is filled, bytes.
 pub const LARGEST_FILLED_HEAD: usize = 64 << 10;
 /// The bytes of the length before a head.
-const LENGTH: usize = 4;
+pub const LENGTH: usize = 4;
 
 /// A load that a proxy was granted. Nobody can guess it: it is the right to fill, together with the proxy's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +31,14 @@ impl fmt::Display for GrantId {
     }
 }
 
+/// Returns what stands before a piece of a body of this length. A piece without bytes is the end of a body that is whole:
+/// what comes after that, such as a reset of the stream, does not matter.
+pub fn piece_head(length: usize) -> [u8; LENGTH] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
+}
+
 /// The head of a response, as it stands before its body: its length in four bytes, the status, and the fields, a line
-/// each.
+/// each. The pieces of the body follow, each behind its [`piece_head`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilledHead<'a> {
     /// The status code.

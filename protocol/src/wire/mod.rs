@@ -5,7 +5,7 @@ mod question;
 mod verdict;
 
 pub use crate::forwarding::{HOP_BY_HOP, PREFIX, never_to_origin};
-pub use fill::{FilledHead, GrantId, LARGEST_FILLED_HEAD};
+pub use fill::{FilledHead, GrantId, LARGEST_FILLED_HEAD, LENGTH as PIECE_HEAD, piece_head};
 pub use question::{BadQuestion, Question};
 pub use verdict::{Outcome, Verdict};
 

@@ -91,6 +91,10 @@ pub struct Verdict {
     /// Whether all requests that wait now may have the response although it is not stored: a failure that is shared,
     /// or a response that `minUses` keeps out of the store.
     pub waiters: bool,
+    /// For `loading`: one of the requests behind the question passes to the service, so that its client has the first
+    /// byte while the owner's load goes on for all others. Given once a load, to a question with
+    /// [`Question::leave`](super::Question::leave).
+    pub leave: bool,
     /// For `loading`: the request is to fill. It goes to the service, and a copy of the response to the owner.
     pub fill: Option<GrantId>,
 }
@@ -115,6 +119,7 @@ impl Verdict {
             flight: 0,
             load: None,
             waiters: false,
+            leave: false,
             fill: None,
         }
     }
@@ -166,6 +171,7 @@ impl Verdict {
                 "load" => verdict.load = Some(value.parse().ok()?),
                 "fill" => verdict.fill = GrantId::read(value),
                 "waiters" => verdict.waiters = true,
+                "leave" => verdict.leave = true,
                 "shared" => verdict.shared = true,
                 "everybody" => verdict.everybody = true,
                 "collapsed" => verdict.collapsed = true,
@@ -214,6 +220,7 @@ impl fmt::Display for Verdict {
             ("collapsed", self.collapsed),
             ("stored", self.stored),
             ("waiters", self.waiters),
+            ("leave", self.leave),
         ] {
             if is {
                 write!(f, "; {name}")?;
@@ -247,6 +254,9 @@ mod tests {
         let loading = Verdict { flight: 7, ..Verdict::new(Outcome::Loading) };
         assert_eq!(loading.to_string(), "loading; flight=7");
         assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading.clone()));
+        let leave = Verdict { leave: true, ..loading.clone() };
+        assert_eq!(leave.to_string(), "loading; flight=7; leave");
+        assert_eq!(Verdict::parse(b"loading; flight=7; leave"), Some(leave));
         let granted = Verdict { fill: Some(GrantId::new(0xab)), ..loading };
         assert_eq!(granted.to_string(), "loading; flight=7; fill=000000000000000000000000000000ab");
         assert_eq!(Verdict::parse(granted.to_string().as_bytes()), Some(granted));

@@ -74,7 +74,8 @@ pub fn compose<'q>(
         changed: since_change,
         hop: lookup.peer.hop,
         streams: lookup.streams,
-        fills: false,
+        leave: lookup.leave,
+        fills: lookup.fills,
         // In a header of its own.
         route: None,
     };

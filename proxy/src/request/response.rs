@@ -7,6 +7,7 @@ use crate::{
     },
     request::{
         fan_out::{self, FanOut},
+        fill::FillCall,
         step::Callout,
     },
     state::{
@@ -22,7 +23,7 @@ use meshcache_protocol::{
     Response,
     cache_status::cache_status,
     freshness::{Selecting, Vary},
-    wire::{Outcome, Verdict},
+    wire::{GrantId, Outcome, Verdict},
 };
 use std::sync::Arc;
 
@@ -30,10 +31,19 @@ use std::sync::Arc;
 pub enum LookupStep {
     /// It is sent again.
     CallOut(Callout),
+    /// One of the requests that waited passes by the owner's leave. The lookup is sent again for the others, if there are
+    /// any.
+    Leave(Box<FanOut>, Option<Callout>),
     /// It is over, for all requests that waited.
     Finish(Box<FanOut>),
     /// Nothing, or there is no such lookup.
     Nothing,
+}
+
+impl From<Option<Callout>> for LookupStep {
+    fn from(callout: Option<Callout>) -> Self {
+        callout.map_or(Self::Nothing, Self::CallOut)
+    }
 }
 
 /// The head of a reply whose body follows as it comes.
@@ -93,7 +103,7 @@ impl Lookups<'_> {
         match self.take_next_peer(id) {
             Some(next) => {
                 self.worker.counters.count_event(Event::Hedge);
-                self.send(id, next, None)
+                self.send(id, next, None).into()
             }
             None => LookupStep::Nothing,
         }
@@ -184,7 +194,7 @@ impl Lookups<'_> {
             return LookupStep::Nothing;
         }
         match self.take_next_peer(id) {
-            Some(next) => self.send(id, next, None),
+            Some(next) => self.send(id, next, None).into(),
             None => self.pass(id, Reason::PeersFailed, None),
         }
     }
@@ -198,28 +208,63 @@ impl Lookups<'_> {
         self.worker.peers.choose_after(&snapshot.ring, key, &peer, self.now)
     }
 
-    /// Asks the peer again while it is loading, as long as the origin may take and a request waits.
+    /// Asks the peer again while it is loading, as long as the origin may take and a request waits. One of these passes
+    /// first, where the peer gives leave to that.
     fn wait_for_load(&mut self, id: u32, peer: &ChosenPeer, verdict: &Verdict) -> LookupStep {
         let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
         lookup.collapsed.get_or_insert(verdict.collapsed);
         let is_in_time = self.now < lookup.deadline();
-        if is_in_time && self.worker.lookups.is_awaited(id) {
+        if !(is_in_time && self.worker.lookups.is_awaited(id)) {
+            return self.pass(id, Reason::TooSlow, None);
+        }
+        let passing = match verdict.fill {
+            Some(grant) => self.pass_to_fill(id, grant),
+            None if verdict.leave => self.pass_by_leave(id),
+            None => None,
+        };
+        let again = if self.worker.lookups.is_awaited(id) {
             self.send(id, peer.clone(), Some(verdict.flight))
         } else {
-            self.pass(id, Reason::TooSlow, None)
+            self.worker.lookups.close(id);
+            None
+        };
+        match (passing, again) {
+            (Some(passing), again) => LookupStep::Leave(Box::new(passing), again),
+            (None, again) => again.into(),
         }
     }
 
+    /// Lets the first of the requests that wait pass.
+    fn pass_by_leave(&mut self, id: u32) -> Option<FanOut> {
+        let first = self.worker.lookups.take_first(id)?;
+        let lookup = self.worker.lookups.get(id)?;
+        let of_it = lookup.repeat(first.0, Vec::new(), first.1.arrived, self.worker.lookup_start(self.now));
+        Some(FanOut::of_pass(of_it, vec![first], Reason::Leave, None, self.installation()))
+    }
+
+    /// Lets the lookup's own request pass and fill, if it still waits. Asked again for the others, the lookup is no longer
+    /// one that can fill: it is not their request.
+    fn pass_to_fill(&mut self, id: u32, grant: GrantId) -> Option<FanOut> {
+        let installation = self.installation();
+        let lookup = self.worker.lookups.get_mut(id).filter(|lookup| lookup.fills)?;
+        lookup.fills = false;
+        let call = FillCall::of(lookup, grant, installation.clone())?;
+        let first = self.worker.lookups.take_own(id)?;
+        let lookup = self.worker.lookups.get(id)?;
+        let of_it = lookup.repeat(first.0, Vec::new(), first.1.arrived, self.worker.lookup_start(self.now));
+        Some(FanOut::of_fill(of_it, first, call, installation))
+    }
+
     /// Sends the lookup to a peer. `flight`: the one that this peer is loading in.
-    fn send(&mut self, id: u32, peer: ChosenPeer, flight: Option<u64>) -> LookupStep {
+    fn send(&mut self, id: u32, peer: ChosenPeer, flight: Option<u64>) -> Option<Callout> {
         let attention = self.worker.attention.time();
-        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        let lookup = self.worker.lookups.get_mut(id)?;
         (lookup.sent, lookup.sent_attention, lookup.peer) = (self.now, attention, peer);
         (lookup.is_loading, lookup.flight) = (flight.is_some(), flight.unwrap_or(0));
         lookup.open_calls = lookup.open_calls.saturating_add(1);
         let timeout = lookup.call_timeout();
         self.worker.counters.count_event(Event::Lookup);
-        LookupStep::CallOut(Callout { lookup: id, timeout })
+        Some(Callout { lookup: id, timeout })
     }
 
     /// Lets all requests that wait pass.

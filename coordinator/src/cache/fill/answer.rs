@@ -89,7 +89,7 @@ async fn take(
     let (head, left) = response_head(served, &head)
         .ok_or_else(|| text(StatusCode::BAD_REQUEST, "the body does not begin with a response's head\n".into()))?;
     let (end, ended) = oneshot::channel();
-    let body = Body::stream(FilledBody { first, rest: body, left, end: Some(end) });
+    let body = Body::stream(FilledBody::new(first, body, left, end));
     fill.send(Filled { head, body }).map_err(|_| text(StatusCode::GONE, "the grant is over\n".into()))?;
     Ok(if ended.await.is_ok() { FillOutcome::Filled } else { FillOutcome::NotKept })
 }

@@ -84,6 +84,7 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         changed: theirs.and_then(|question| question.changed),
         hop: true,
         streams: true,
+        leave: theirs.is_some_and(|question| question.leave),
         fills: false,
         route: theirs.and_then(|question| question.route.clone()),
     };

@@ -4,6 +4,7 @@ use crate::{
     cache::{
         hot_copies,
         insertion::StoredParts,
+        leave::Leave,
         load_job::LoadJob,
         load_outcome::{Audience, Landing, LoadOutcome, LoadedResponse, NotShared},
         origin_response::GRACE,
@@ -51,7 +52,7 @@ impl PeerHead {
         let Self { parts, verdict, audience, began } = self;
         let stored = verdict.to_stored(parts.status.as_u16());
         let entry = Arc::new(parts.entry(&job.served, stored, body));
-        LoadedResponse { entry, verdict, audience, began, growing: None }
+        LoadedResponse { entry, verdict, audience, began, growing: None, leave: None }
     }
 }
 
@@ -79,6 +80,9 @@ impl PeerRead {
                 let early = PeerHead { parts: head.parts.clone(), verdict: head.verdict.clone(), ..head };
                 let mut early = early.response(&self.job, Bytes::new());
                 early.growing = Some(filling.body().clone());
+                if early.verdict.leave {
+                    early.leave = Leave::new(Duration::ZERO, config.stream_after.duration());
+                }
                 Some(Landing::Growing(early, Box::pin(self.finish(head, filling))))
             }
         }

@@ -107,6 +107,10 @@ pub struct GroupConfig {
     /// How long a proxy waits for the owner before it asks the next peer, too; 0s: forever.
     #[serde(default)]
     pub hedge: Span,
+    /// How long after its head a body may take until one request of a proxy that takes whole bodies alone passes to the
+    /// service. Not sent to proxies, whose owners keep the time.
+    #[serde(default = "stream_after", skip_serializing)]
+    pub stream_after: Span,
     /// The request for a key, counted while the key is remembered, at which its response is stored. Not sent to
     /// proxies, which ask the owner all the same.
     #[serde(default = "min_uses", skip_serializing)]
@@ -130,6 +134,10 @@ impl GroupConfig {
     pub(crate) fn digest(&self) -> String {
         digest(self)
     }
+}
+
+fn stream_after() -> Span {
+    Span::millis(100)
 }
 
 fn min_uses() -> u32 {

@@ -199,6 +199,26 @@ impl PendingLookups {
         Some((lookup, self.take_waiters(streams, id)))
     }
 
+    /// Removes the first of the requests that wait for a lookup. Its call goes on for the others, and its next one is
+    /// theirs.
+    pub fn take_first(&mut self, id: u32) -> Option<(u32, Waiter)> {
+        let (_, streams) = self.open.get(&id)?;
+        let waits = |stream: &&u32| self.waiters.get(stream).is_some_and(|waiter| waiter.lookup == id);
+        let mut waiting = streams.iter().filter(waits).copied();
+        let (first, next) = (waiting.next()?, waiting.next());
+        if let (Some((lookup, _)), Some(next)) = (self.open.get_mut(&id), next) {
+            lookup.request.leader = next;
+        }
+        self.take_waiter(first, Some(id)).map(|waiter| (first, waiter))
+    }
+
+    /// Does the same with the lookup's own request alone, if that still waits.
+    pub fn take_own(&mut self, id: u32) -> Option<(u32, Waiter)> {
+        let leader = self.open.get(&id)?.0.request.leader;
+        self.waiters.get(&leader).filter(|waiter| waiter.lookup == id && waiter.map.is_none())?;
+        self.take_first(id)
+    }
+
     /// Removes a request whose client left.
     pub fn leave(&mut self, stream: u32) {
         self.take_waiter(stream, None);
