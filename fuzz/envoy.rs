@@ -378,6 +378,7 @@ functions! {
     envoy_dynamic_module_callback_http_filter_reset_stream(object: Object, _reason: u32, _details: Buffer) {
         filter(object).is_reset = true;
     }
+    envoy_dynamic_module_callback_http_filter_continue_encoding(_object: Object) {}
     envoy_dynamic_module_callback_http_filter_continue_decoding(object: Object) {
         let filter = filter(object);
         assert!(filter.is_paused && filter.reply == Reply::None, "it goes on twice, or after {:?}", filter.reply);

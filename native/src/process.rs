@@ -157,6 +157,20 @@ impl Process {
         locked
     }
 
+    /// Has ticks look after a stream that waits no longer for a lookup.
+    pub(crate) fn look_after(&self, slot: &Arc<Slot>) {
+        let mut locked = self.lock();
+        locked.host.slots.insert(slot.stream, slot.clone());
+        locked.is_taken = false;
+    }
+
+    /// Ends that.
+    pub(crate) fn look_away(&self, slot: &Slot) {
+        let mut locked = self.lock();
+        locked.host.slots.remove(&slot.stream);
+        locked.is_taken = false;
+    }
+
     /// Has what is due recorded, gives the lock back, and then hands it out. `current`: the stream whose hook runs, which
     /// looks into its mailbox itself.
     pub(crate) fn unlock(&self, mut locked: MutexGuard<'_, Locked>, tasks: &mut Tasks, current: Option<u32>) {

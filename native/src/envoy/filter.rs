@@ -108,6 +108,12 @@ impl Filter {
         self.call(|envoy, filter| unsafe { (envoy.continue_decoding)(filter) });
     }
 
+    /// Lets the rest of the response go on.
+    pub(crate) fn resume_response(&self) {
+        // SAFETY: the filter is alive.
+        self.call(|envoy, filter| unsafe { (envoy.continue_encoding)(filter) });
+    }
+
     /// Cuts the client off.
     pub(crate) fn reset(&self) {
         // SAFETY: as above.

@@ -52,6 +52,8 @@ pub(crate) struct StreamContext {
     calls: RefCell<Vec<Rc<Call>>>,
     /// The number of the call that takes the owner a copy of the response.
     filling: RefCell<Option<Rc<Cell<u64>>>>,
+    /// The end of its response waits for the end of that call.
+    holds_end: Cell<bool>,
 }
 
 impl StreamContext {
@@ -66,6 +68,7 @@ impl StreamContext {
             slot: OnceCell::new(),
             calls: RefCell::default(),
             filling: RefCell::default(),
+            holds_end: Cell::new(false),
         }
     }
 
@@ -139,7 +142,10 @@ impl StreamContext {
         while let Some(task) = slot.pop() {
             match task {
                 Task::Call(call) => self.send(process, slot, &call),
-                Task::Stream => self.begin_late(process, slot),
+                Task::Stream => {
+                    self.release_end();
+                    self.begin_late(process, slot);
+                }
                 Task::Settle(StreamState::Fills { cache_status, call }, _) => {
                     self.stream.borrow_mut().state = StreamState::Passes { cache_status, fallback: None };
                     self.begin_fill(process, &call);
@@ -170,7 +176,7 @@ impl StreamContext {
         if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
-        self.fill_head(is_whole);
+        let ends = self.fill_head(is_whole);
         let alone = self.stream.borrow_mut().response_alone();
         let (edit, reply) = match alone {
             Some(edit) => (edit, None),
@@ -196,7 +202,7 @@ impl StreamContext {
             // Our own replies do not come back here.
             ResponseEdit::None | ResponseEdit::Restore(_) => {}
         }
-        CONTINUE
+        if ends { STOP } else { CONTINUE }
     }
 
     /// Takes the head of the service's response, where that needs the driver.
@@ -217,25 +223,32 @@ impl StreamContext {
         Some((edit, tasks.reply))
     }
 
-    /// Takes a piece of the service's response.
-    pub(crate) fn response_body(&self, is_last: bool) {
+    /// Takes a piece of the service's response. Returns the hook's result.
+    pub(crate) fn response_body(&self, is_last: bool) -> u32 {
         if self.replies.get() {
-            return;
+            return CONTINUE;
         }
-        self.fill_body(is_last);
+        if self.fill_body(is_last) {
+            return STOP;
+        }
         if !self.stream.borrow().is_hashed() {
-            return;
+            return CONTINUE;
         }
         let mut pieces = Vec::new();
         self.filter.each_chunk(Body::ReceivedResponse, |chunk| pieces.extend_from_slice(chunk));
         self.observe(&pieces, is_last);
+        CONTINUE
     }
 
-    pub(crate) fn response_trailers(&self) {
-        self.fill_end();
+    /// Takes its trailers. Returns the hook's result.
+    pub(crate) fn response_trailers(&self) -> u32 {
+        if self.fill_end() {
+            return STOP;
+        }
         if !self.replies.get() && self.stream.borrow().is_hashed() {
             self.observe(b"", true);
         }
+        CONTINUE
     }
 
     fn observe(&self, piece: &[u8], is_last: bool) {
@@ -263,7 +276,7 @@ impl StreamContext {
         let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) else { return };
         let calls: Vec<u32> = self.calls.take().iter().map(|call| call.token).collect();
         let waits = self.stream.try_borrow().is_ok_and(|stream| matches!(stream.state, StreamState::Waits));
-        if waits || !calls.is_empty() {
+        if waits || !calls.is_empty() || self.holds_end.get() {
             process.leave(slot, &calls);
         } else {
             slot.close();
@@ -281,6 +294,7 @@ impl StreamContext {
         }
         // Without its end, what was sent of a copy is no whole one.
         self.filling.take();
+        self.release_end();
         if self.is_paused.replace(false) {
             if self.replies.get() {
                 // Half a reply must not look like a whole one.
