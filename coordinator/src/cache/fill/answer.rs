@@ -37,7 +37,7 @@ pub(crate) async fn answer(cache: &Arc<Cache>, request: Request<Body>) -> Respon
     let (parts, body) = request.into_parts();
     let (served, fill) = match redeem(cache, parts) {
         Ok(redeemed) => redeemed,
-        Err(refused) => return refused,
+        Err(refused) => return refused.response(),
     };
     match take(&served, fill, body).await {
         Ok(outcome) => {
@@ -47,18 +47,30 @@ pub(crate) async fn answer(cache: &Arc<Cache>, request: Request<Body>) -> Respon
                 _ => text(StatusCode::CONFLICT, "the response is not kept\n".into()),
             }
         }
-        Err(refused) => refused,
+        Err(refused) => refused.response(),
+    }
+}
+
+/// Why a call is refused: one line for people.
+struct Refused {
+    status: StatusCode,
+    what: String,
+}
+
+impl Refused {
+    fn because(status: StatusCode, what: impl Into<String>) -> Self {
+        Self { status, what: what.into() }
+    }
+
+    fn response(self) -> Response<Body> {
+        text(self.status, format!("{}\n", self.what))
     }
 }
 
 /// Takes what the caller was granted.
-fn redeem(
-    cache: &Cache,
-    parts: http::request::Parts,
-) -> Result<(Arc<ServedGroup>, oneshot::Sender<Filled>), Response<Body>> {
-    let bad = |what: &str| text(StatusCode::BAD_REQUEST, format!("{what}\n"));
-    let head = RequestHead::read(Port::Data, parts)
-        .map_err(|bad| text(StatusCode::BAD_REQUEST, format!("{}\n", bad.reason().label())))?;
+fn redeem(cache: &Cache, parts: http::request::Parts) -> Result<(Arc<ServedGroup>, oneshot::Sender<Filled>), Refused> {
+    let bad = |what: &str| Refused::because(StatusCode::BAD_REQUEST, what);
+    let head = RequestHead::read(Port::Data, parts).map_err(|error| bad(error.reason().label()))?;
     let fields = head.fields();
     let request = head.host_only(&fields).map_err(|error| bad(error.reason().label()))?;
     let question =
@@ -67,35 +79,31 @@ fn redeem(
     let id = id.ok_or_else(|| bad("a fill needs meshcache-fill: the 32 digits of its grant"))?;
     let caller = Caller::of(&head, &request, cache.settings.identity);
     cache.fills.redeem(id, &question.group, &question.rules, caller).map_err(|why| match why {
-        Unusable::Over => text(StatusCode::GONE, "the grant is over\n".into()),
+        Unusable::Over => Refused::because(StatusCode::GONE, "the grant is over"),
         Unusable::NotYours => {
-            text(StatusCode::FORBIDDEN, "the grant is another proxy's, or for other rules of its group\n".into())
+            Refused::because(StatusCode::FORBIDDEN, "the grant is another proxy's, or for other rules of its group")
         }
     })
 }
 
 /// Reads the head, hands it to the flight with the body behind it, and waits for their end.
-async fn take(
-    served: &ServedGroup,
-    mut fill: oneshot::Sender<Filled>,
-    mut body: Body,
-) -> Result<FillOutcome, Response<Body>> {
+async fn take(served: &ServedGroup, mut fill: oneshot::Sender<Filled>, mut body: Body) -> Result<FillOutcome, Refused> {
     let read = tokio::select! {
         biased;
-        () = fill.closed() => return Err(text(StatusCode::GONE, "the grant is over\n".into())),
+        () = fill.closed() => return Err(Refused::because(StatusCode::GONE, "the grant is over")),
         read = read_head(&mut body) => read,
     };
     let (head, first) = read?;
     let (head, left) = response_head(served, &head)
-        .ok_or_else(|| text(StatusCode::BAD_REQUEST, "the body does not begin with a response's head\n".into()))?;
+        .ok_or_else(|| Refused::because(StatusCode::BAD_REQUEST, "the body does not begin with a response's head"))?;
     let (end, ended) = oneshot::channel();
     let body = Body::stream(FilledBody::new(first, body, left, end));
-    fill.send(Filled { head, body }).map_err(|_| text(StatusCode::GONE, "the grant is over\n".into()))?;
+    fill.send(Filled { head, body }).map_err(|_| Refused::because(StatusCode::GONE, "the grant is over"))?;
     Ok(if ended.await.is_ok() { FillOutcome::Filled } else { FillOutcome::NotKept })
 }
 
 /// Reads up to the end of the head. Returns what came with it, too.
-async fn read_head(body: &mut Body) -> Result<(Bytes, Bytes), Response<Body>> {
+async fn read_head(body: &mut Body) -> Result<(Bytes, Bytes), Refused> {
     let mut received = BytesMut::new();
     loop {
         match FilledHead::end(&received) {
@@ -106,15 +114,15 @@ async fn read_head(body: &mut Body) -> Result<(Bytes, Bytes), Response<Body>> {
             Ok(_) => {}
             Err(_) => {
                 let most = LARGEST_FILLED_HEAD / 1024;
-                return Err(text(
+                return Err(Refused::because(
                     StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("the response's head is larger than {most} KiB\n"),
+                    format!("the response's head is larger than {most} KiB"),
                 ));
             }
         }
         match body.frame().await {
             Some(Ok(frame)) => received.extend_from_slice(&frame.into_data().unwrap_or_default()),
-            Some(Err(_)) | None => return Err(text(StatusCode::BAD_REQUEST, "the head broke off\n".into())),
+            Some(Err(_)) | None => return Err(Refused::because(StatusCode::BAD_REQUEST, "the head broke off")),
         }
     }
 }
