@@ -83,6 +83,16 @@ fn a_line_names_what_is_wrong_with_a_field() {
             "  callers: [\"spiffe://x/ns/a/sa/b\"]\n",
             "6: groups[0].callers: `spiffe://x/ns/a/sa/b` needs --identity xfcc or tls: ",
         ),
+        ("  fill: me\n", "6: groups[0].fill: unknown variant `me`, expected one of origin, proxy"),
+        (
+            "  fill: proxy\n",
+            "3: groups[0].fillers: must be written with `fill: proxy`: the proxies whose responses are given to all, as spiffe://cluster.local/ns/shop/sa/web",
+        ),
+        (
+            "  fill: proxy\n  fillers: [\"spiffe://x/ns/a/sa/b\"]\n",
+            "7: groups[0].fillers: `spiffe://x/ns/a/sa/b` needs --identity xfcc or tls: ",
+        ),
+        ("  fill: proxy\n  fillers: [\"*\"]\n", "7: groups[0].fillers: `*` would let everybody fill, "),
         ("  callers: [\"dns:a b\"]\n", "6: groups[0].callers[0]: `dns:a b` is not a caller (examples: "),
         (
             "  freshness: {status: {206: 1s}}\n",
@@ -131,7 +141,10 @@ fn a_line_names_what_is_wrong_with_a_field() {
             "- name: a\n  match: {hosts: [i]}\n  origin: {url: \"http://o\"}\n",
             "6: groups[1].name: two groups have the name `a`",
         ),
-        ("- name: b\n  match: {hosts: [i]}\n", "6: groups[1]: missing field `origin`"),
+        (
+            "- name: b\n  match: {hosts: [i]}\n",
+            "6: groups[1].origin.url: is missing: the service's URL, as http://shop.default:8080 (only `fill: proxy` needs none)",
+        ),
         ("- name: b\n  match: {}\n  origin: {url: \"http://o\"}\n", "7: groups[1].match: needs `service` or `hosts`"),
         ("- name: b\n  match: {hosts: [\"a b\"]}\n", "7: groups[1].match.hosts[0]: `a b` is not a host (examples: "),
         ("- name: b\n  match: {service: b}\n", "7: groups[1].match.service: `b` is not a service (name.namespace, "),
@@ -159,7 +172,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
             "- name: b\n  match: {hosts: [i]}\n  origin:\n    url: ftp://o\n",
             "9: groups[1].origin.url: `ftp://o` is not an origin's URL ",
         ),
-        ("- name: b\n  match: {hosts: [i]}\n  origin:\n    timeout: 1s\n", "8: groups[1].origin: missing field `url`"),
+        ("- name: b\n  match: {hosts: [i]}\n  origin:\n    timeout: 1s\n", "8: groups[1].origin.url: is missing: "),
         (
             "- name: b\n  match: {hosts: [i]}\n  origin: {url: \"http://o\", maxLoads: many}\n",
             "8: groups[1].origin.maxLoads: expected a whole number, 0 or more",

@@ -177,7 +177,9 @@ functions! {
         send_headers = c"envoy_dynamic_module_callback_http_send_response_headers"(filter: Object, headers: *const Header, size: usize, is_last: bool);
         send_data = c"envoy_dynamic_module_callback_http_send_response_data"(filter: Object, data: Buffer, is_last: bool);
         start_call = c"envoy_dynamic_module_callback_http_filter_start_http_stream"(filter: Object, id: *mut u64, cluster: Buffer, headers: *const Header, size: usize, body: Buffer, is_last: bool, timeout: u64) -> u32;
+        send_call_data = c"envoy_dynamic_module_callback_http_stream_send_data"(filter: Object, id: u64, data: Buffer, is_last: bool) -> bool;
         reset_stream = c"envoy_dynamic_module_callback_http_filter_reset_stream"(filter: Object, reason: u32, details: Buffer);
+        continue_encoding = c"envoy_dynamic_module_callback_http_filter_continue_encoding"(filter: Object);
         continue_decoding = c"envoy_dynamic_module_callback_http_filter_continue_decoding"(filter: Object);
         body_chunks_size = c"envoy_dynamic_module_callback_http_get_body_chunks_size"(filter: Object, body: u32) -> usize;
         body_chunks = c"envoy_dynamic_module_callback_http_get_body_chunks"(filter: Object, body: u32, to: *mut Buffer) -> bool;

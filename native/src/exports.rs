@@ -138,15 +138,13 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(_: Obj
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(_: Object, stream: Own, last: bool) -> u32 {
     // SAFETY: see above.
-    unsafe { hook(stream, (), |stream| stream.response_body(last)) };
-    CONTINUE
+    unsafe { hook(stream, CONTINUE, |stream| stream.response_body(last)) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_: Object, stream: Own) -> u32 {
     // SAFETY: see above.
-    unsafe { hook(stream, (), |stream| stream.response_trailers()) };
-    CONTINUE
+    unsafe { hook(stream, CONTINUE, |stream| stream.response_trailers()) }
 }
 
 #[unsafe(no_mangle)]

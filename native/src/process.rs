@@ -110,7 +110,8 @@ impl Process {
             return process;
         }
         let hot = Arc::new(HotState::new(hot_bytes, envoy::worker_threads()));
-        let driver = Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming();
+        let driver =
+            Driver::of(clock::random(), &crate::facts::proxy_name(), cluster, hot.clone()).streaming().filling();
         let process: &'static Self = Box::leak(Box::new(Self {
             cluster: cluster.to_owned(),
             hot,
@@ -154,6 +155,20 @@ impl Process {
             locked.recover();
         }
         locked
+    }
+
+    /// Has ticks look after a stream that waits no longer for a lookup.
+    pub(crate) fn look_after(&self, slot: &Arc<Slot>) {
+        let mut locked = self.lock();
+        locked.host.slots.insert(slot.stream, slot.clone());
+        locked.is_taken = false;
+    }
+
+    /// Ends that.
+    pub(crate) fn look_away(&self, slot: &Slot) {
+        let mut locked = self.lock();
+        locked.host.slots.remove(&slot.stream);
+        locked.is_taken = false;
     }
 
     /// Has what is due recorded, gives the lock back, and then hands it out. `current`: the stream whose hook runs, which

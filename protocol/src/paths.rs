@@ -12,6 +12,9 @@ pub const FEED: &str = "/.meshcache/feed";
 /// (RFC 9111 section 4.4).
 pub const INVALIDATE: &str = "/.meshcache/invalidate";
 
+/// `PUT`, data port. A proxy that was granted a load sends a copy of the service's response ([`crate::wire::FilledHead`]).
+pub const FILL: &str = "/.meshcache/fill";
+
 /// `POST`, peer port. A coordinator sends one purge, which the receiver carries out.
 pub const PURGE: &str = "/.meshcache/purge";
 
@@ -34,10 +37,10 @@ mod tests {
 
     #[test]
     fn paths_are_what_filters_and_coordinators_of_other_versions_call() {
-        let all = [FEED, INVALIDATE, PURGE, CATCH_UP, PEEK, PUSH, ANNOUNCE];
+        let all = [FEED, INVALIDATE, FILL, PURGE, CATCH_UP, PEEK, PUSH, ANNOUNCE];
         assert_eq!(
             all.map(|path| path.strip_prefix(CONTROL)),
-            ["feed", "invalidate", "purge", "purges", "peek", "push", "word"].map(Some)
+            ["feed", "invalidate", "fill", "purge", "purges", "peek", "push", "word"].map(Some)
         );
     }
 }

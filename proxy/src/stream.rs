@@ -3,6 +3,7 @@
 use crate::{
     host::Host,
     request::{
+        fill::FillCall,
         invalidation,
         observe::{ObservedRequest, ObservedResponse},
         stale_fallback::StaleFallback,
@@ -23,6 +24,13 @@ pub enum StreamState {
         cache_status: Option<String>,
         /// The response that replaces a failure of the service.
         fallback: Option<Box<StaleFallback>>,
+    },
+    /// It passes to the service, and the host sends the owner a copy of its response. It goes on as one that passes.
+    Fills {
+        /// Its Cache-Status.
+        cache_status: Option<String>,
+        /// The call with the copy.
+        call: Box<FillCall>,
     },
     /// It passes to the service, and its response is to be observed.
     Observed(Box<ObservedRequest>),
@@ -132,6 +140,7 @@ impl Stream {
                 ResponseEdit::None
             }
             StreamState::Replied(restore) => ResponseEdit::Restore(restore),
+            StreamState::Fills { cache_status, .. } => ResponseEdit::Annotate(cache_status),
             StreamState::Passes { cache_status, fallback } => {
                 if let Some(mut fallback) = fallback {
                     let fields = fields().unwrap_or_default();

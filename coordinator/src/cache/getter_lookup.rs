@@ -206,7 +206,7 @@ pub(crate) async fn get(cache: &Arc<Cache>, group: &GetterGroup, key: &str) -> A
             metrics.count_request(Outcome::Error.label(), reason);
             Err(Error::Internal("a response of another kind"))
         }
-        FlightAnswer::Loading { .. } => Err(Error::Internal("a response of another kind")),
+        FlightAnswer::Loading { .. } | FlightAnswer::Fill { .. } => Err(Error::Internal("a response of another kind")),
     }
 }
 

@@ -49,7 +49,7 @@ impl GroupTable {
     ) -> Result<Self, BadOrigin> {
         let origins = origins.of_groups(&groups, metrics)?;
         let limit = |(group, origin): (&Arc<Group>, &Origin)| match origin {
-            Origin::Http(_) => group.config().limits.bytes.of(store.limit()),
+            Origin::Http(_) | Origin::Proxies { .. } => group.config().limits.bytes.of(store.limit()),
             Origin::Getter(getter) => getter.bytes(),
         };
         let limits: Vec<_> = groups.iter().zip(&origins).map(|one| (one.0.name(), limit(one))).collect();

@@ -2,24 +2,22 @@
 
 use crate::{
     cache::{
-        getter_load,
+        fill, getter_load,
         groups::ServedGroup,
-        growing_load::Load,
-        insertion,
         insertion::LoadTarget,
         load_job::LoadJob,
         load_outcome::{Landing, LeaderReply, LoadOutcome, NotShared, loaded},
-        origin_response::{self, Decided, Lead, OriginResponse},
+        load_response::{self, BegunLoad, note_health},
+        origin_response::{self, OriginResponse},
         revalidation::Candidates,
         slices::{self, Taken},
         state::Cache,
     },
     clock,
-    jitter::random,
-    origin::{Failure, FailureScope, Origin, Purpose, outgoing, strip_response_headers},
+    origin::{Failure, Origin, Purpose, outgoing, strip_response_headers},
     store::Entry,
 };
-use http::{StatusCode, header::RETRY_AFTER, response};
+use http::StatusCode;
 use meshcache_protocol::{
     Key, Reason,
     freshness::{self, Reuse, Times},
@@ -31,7 +29,7 @@ use tokio::time::Instant;
 
 /// Loads a job's key: from the store if another load has just filled it, else from the origin.
 pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderReply) -> Landing {
-    let LoadJob { served, head: client, key, verified, fwd, is_refresh, slice } = &**job;
+    let LoadJob { served, head: client, key, verified, is_refresh, slice, .. } = &**job;
     let fields = client.fields();
     let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
         return LoadOutcome::Failed(Failure::Internal).into();
@@ -67,6 +65,7 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
     cache.cluster.record_load(key);
     let origin = match &served.origin {
         Origin::Http(origin) => origin,
+        Origin::Proxies { .. } => return Box::pin(fill::load(cache, job, permit)).await,
         Origin::Getter(getter) => {
             return getter_load::load(cache, &target, getter, client.target(), *is_refresh).await.into();
         }
@@ -119,39 +118,8 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
         // The 304 is about another response than ours: once more without conditions (RFC 9111 section 4.3.4).
         candidates = Candidates::None;
     };
-    match target.stale {
-        Some(entry) if is_error(response.head.status) && origin_response::may_serve_on_error(cache, &target, entry) => {
-            served.metrics.local_load_errs.inc();
-            let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
-            verdict.fwd_status = response.head.status.as_u16();
-            loaded(entry, verdict, cache.clock.now()).into()
-        }
-        _ => {
-            let is_slice = response.extent.is_some();
-            // Of a file there is its first slice or the whole: the newer one counts.
-            let load = match first {
-                Some(first) if is_slice => {
-                    cache.store.remove_variants(&served.quota, key, |entry| entry.selecting.matches(&request));
-                    first
-                }
-                Some(first) => {
-                    insertion::supersede(cache, served, first.key(), &request, &response.head);
-                    load
-                }
-                None => load,
-            };
-            // No client is given a slice for the whole.
-            let lead = leader.filter(|_| !is_slice).map(|to| Lead { to, fwd });
-            let target = LoadTarget { load: &load, stale: stale.as_ref(), served, request, verified: *verified };
-            match origin_response::store_or_share(cache, &target, job, response, origin.pass_timeout(), lead).await {
-                Decided::Done(outcome) => outcome.into(),
-                Decided::Growing(response) => {
-                    let load = Load { job: job.clone(), guard: load, stale, _permit: permit };
-                    load.land(cache.clone(), *response)
-                }
-            }
-        }
-    }
+    let begun = BegunLoad { guard: load, first, stale, permit };
+    load_response::land(cache, job, begun, response, leader).await
 }
 
 /// The key's stored responses to requests with other selecting fields, for groups that follow the RFC to the letter.
@@ -160,17 +128,6 @@ fn other_variants(cache: &Cache, served: &ServedGroup, key: &Key) -> Vec<Arc<Ent
     let letter = served.group.config().freshness.errors.by_rfc();
     let stored = letter.then(|| cache.store.peek(&served.quota, key, cache.clock.now())).flatten();
     stored.map_or_else(Vec::new, |(entries, _)| entries)
-}
-
-/// Records whether the origin responds as it should.
-fn note_health(cache: &Cache, served: &ServedGroup, key: &Key, head: &response::Parts) {
-    if is_error(head.status) {
-        let retry_after =
-            head.headers.get(RETRY_AFTER).map_or(0, |value| freshness::retry_after(value.as_bytes(), clock::wall()));
-        served.backoff.record_failure(key.hash(), FailureScope::Key { retry_after }, cache.clock.now(), random());
-    } else {
-        served.backoff.record_success(key.hash());
-    }
 }
 
 /// The outcome of a load that got no permit in time, as the group's `overload` has it: the stale response if it allows
@@ -187,8 +144,4 @@ fn overloaded(cache: &Cache, served: &ServedGroup, stale: Option<&Arc<Entry>>) -
         Some(entry) => loaded(entry, Verdict::new(Outcome::Stale).because("overload"), cache.clock.now()),
         None => LoadOutcome::NotShared(NotShared { reason: Reason::Overload.into(), remember: 0, vary: String::new() }),
     }
-}
-
-fn is_error(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }

@@ -1,6 +1,9 @@
 //! What a load is for.
 
-use crate::{cache::groups::ServedGroup, http::head::RequestHead};
+use crate::{
+    cache::{fill::OpenOffer, groups::ServedGroup},
+    http::head::RequestHead,
+};
 use meshcache_protocol::{Key, Slice};
 use std::sync::Arc;
 
@@ -17,4 +20,6 @@ pub(crate) struct LoadJob {
     pub(crate) is_refresh: bool,
     /// In a group with slices: the one to load. The first one stands for its file, and its key is the file's.
     pub(crate) slice: Option<Slice>,
+    /// The load as it is offered to proxies, where these fill.
+    pub(crate) offer: Option<OpenOffer>,
 }

@@ -11,6 +11,7 @@
 
 use crate::{
     cache::{
+        fill,
         groups::ServedGroup,
         hit_for_pass::RememberedPass,
         hot_copies, invalidation, miss,
@@ -118,7 +119,10 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
         return Box::pin(pass::stream(cache, PassTarget::of(request), body, why)).await;
     }
     // The owner refreshes a stale response: other peers ask it.
-    let found = found.filter(|(_, outcome)| *outcome == Outcome::Hit || peer_load::route(cache, request).is_none());
+    // Where proxies fill, the first that may does so instead.
+    let found = found.filter(|(_, outcome)| {
+        *outcome == Outcome::Hit || (peer_load::route(cache, request).is_none() && !fill::refreshes(cache, request))
+    });
     if let Some((entry, outcome)) = found {
         if outcome == Outcome::Stale {
             miss::refresh(cache, request);

@@ -2,6 +2,7 @@
 
 use crate::{
     cache::{
+        fill::{self, OpenOffer},
         flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
         flight_key,
         flight_wait::{wait_for, wants_all},
@@ -9,7 +10,6 @@ use crate::{
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
-        load_outcome,
         load_outcome::{Audience, LoadOutcome, LoadedResponse, NotShared},
         pass,
         pass_reason::PassReason,
@@ -18,6 +18,7 @@ use crate::{
         request::CacheRequest,
         response,
         state::Cache,
+        stored_since::stored_since,
     },
     http::body::Body,
     jitter::spread,
@@ -26,10 +27,10 @@ use crate::{
 };
 use http::Response;
 use meshcache_protocol::{
-    Key, Reason,
-    freshness::{self, LoadStart, Reuse},
+    Reason,
+    freshness::{self, LoadStart},
     reason::AnyReason,
-    wire::{Outcome, Verdict},
+    wire::{GrantId, Outcome, Verdict},
 };
 use std::sync::Arc;
 use tokio::{sync::oneshot, time::Instant};
@@ -53,6 +54,8 @@ pub(crate) enum FlightAnswer {
     /// Nothing within a question's patience: it asks again, with the ticket of this flight.
     /// `leave`: one of the requests behind it passes meanwhile.
     Loading { flight: u64, leads: bool, leave: bool },
+    /// The request's proxy is to fill. The ticket is for those beside it.
+    Fill { flight: u64, grant: GrantId },
     /// No further flight or waiter is admitted.
     Full(Instant),
 }
@@ -91,6 +94,11 @@ pub(crate) async fn respond(
             why
         }
         FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
+        FlightAnswer::Fill { flight, grant } => {
+            metrics.count_request(Outcome::Loading.label(), Reason::Fill);
+            let verdict = Verdict { flight, fill: Some(grant), ..Verdict::new(Outcome::Loading) };
+            return response::verdict_only(&verdict);
+        }
         FlightAnswer::Loading { flight, leads, leave } => {
             match leave {
                 true => metrics.count_request(Outcome::Loading.label(), Reason::Leave),
@@ -124,17 +132,32 @@ pub(crate) async fn wait(
     let mut key =
         if flights.has_result(&request.key, condition) { request.key.clone() } else { flight_key::of(cache, request) };
     let (why, mut is_variant) = (|reason: AnyReason| PassReason::new(reason, fwd), false);
+    let filler = fill::filler(cache, request, route.as_ref());
     for _ in 0..MOST_FLIGHTS {
+        if route.is_none() && filler.is_none() && !fill::may_join(cache, request, &key, condition) {
+            return FlightAnswer::NotShared(why(Reason::NoFiller.into()), None);
+        }
         let stored = || if condition.began_after.is_none() { stored_since(cache, request, &key) } else { None };
         let (waiter, guard) = match flights.join(&key, condition, stored) {
             Ok(joined) => joined,
             Err(Full) => return FlightAnswer::Full(reply_by.unwrap_or(now)),
         };
-        let (leads, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
+        let (is_first, number) = (guard.is_some() || condition.leads(waiter.number), waiter.number);
+        // Where proxies fill, the response is to the request of one that waits no longer.
+        let leads = is_first && !fill::is_by_proxies(request.served);
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let (waited, leave) = wait_for(request, waiter, deadline).await;
+        let ticket = waiter.ticket();
+        let waiting = wait_for(request, waiter, deadline);
+        let (waited, leave) = match &filler {
+            None => waiting.await,
+            // Boxed, as what else is rare: it must not make the futures of all misses large.
+            Some(identity) => match Box::pin(fill::wait_or_take(waiting, cache, request, number, identity)).await {
+                Ok(waited) => waited,
+                Err(grant) => return FlightAnswer::Fill { flight: ticket(), grant },
+            },
+        };
         if let (false, Some(load)) = (leads, load_span()) {
             note_load(load);
         }
@@ -237,6 +260,8 @@ fn start_flight(
         fwd,
         is_refresh,
         slice: request.slice.clone(),
+        offer: (route.is_none() && request.slice.is_none() && fill::is_by_proxies(request.served))
+            .then(|| OpenOffer::of(&cache.fills, guard.number())),
     });
     let cache = cache.clone();
     let gauge = Gauged::new(&cache.metrics.flights);
@@ -278,6 +303,9 @@ pub(crate) fn refresh(cache: &Arc<Cache>, request: &CacheRequest<'_>) {
 
 /// Loads in the background, for requests that come meanwhile.
 pub(crate) fn load_in_background(cache: &Arc<Cache>, request: &CacheRequest<'_>, fwd: &'static str) {
+    if fill::is_by_proxies(request.served) {
+        return;
+    }
     let key = flight_key::of(cache, request);
     let stored = || stored_since(cache, request, &key);
     if let Ok((_, Some(guard))) = cache.loads.join(&key, JoinCondition::default(), stored) {
@@ -300,28 +328,6 @@ pub(crate) fn note_partial_request(cache: &Cache, request: &CacheRequest<'_>) ->
         || cache.peer_loads.is_in_flight(&key)
         || (!request.is_from_peer
             && cache.partial_requests.replace(request.key.hash(), (), cache.clock.now(), PARTIAL_REQUEST).is_some())
-}
-
-/// Returns what a flight has stored since this request's lookup, which would be loaded twice: a fresh response to the
-/// request, or the first sign that the key varies.
-fn stored_since(cache: &Cache, request: &CacheRequest<'_>, key: &Key) -> Option<LoadOutcome> {
-    if request.question.as_ref().is_some_and(|question| question.changed.is_some()) {
-        return None;
-    }
-    let (group, now) = (&request.served.group, cache.clock.now());
-    let (entries, _) = cache.store.peek(&request.served.quota, &request.key, now)?;
-    let entry = match entries.iter().find(|entry| entry.answers(&request.http)) {
-        Some(entry) => {
-            let resident = entry.resident(now);
-            (freshness::reuse(group, &request.http, request.verified(), Some(&entry.stored), resident) == Reuse::Fresh)
-                .then_some(entry)
-        }
-        None => entries
-            .first()
-            .filter(|newest| flight_key::variant_key(&request.key, &flight_key::selecting(request, newest)) != *key),
-    }?;
-    let verdict = response::with_age(Verdict::new(Outcome::Hit), entry, now);
-    (verdict.ttl > 0).then(|| load_outcome::loaded(entry, verdict, now))
 }
 
 #[cfg(test)]

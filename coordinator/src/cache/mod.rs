@@ -2,6 +2,7 @@
 //! the origin. Imports go that way and never back; [`state`] is what all stages share.
 
 pub(crate) mod continuation;
+pub(crate) mod fill;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
 pub(crate) mod flight_wait;
@@ -25,6 +26,7 @@ pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;
 pub(crate) mod load_outcome;
+pub(crate) mod load_response;
 pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
@@ -44,6 +46,7 @@ pub(crate) mod response;
 pub(crate) mod revalidation;
 pub(crate) mod slices;
 pub mod state;
+pub(crate) mod stored_since;
 #[cfg(test)]
 pub(crate) mod test_peers;
 pub(crate) mod transfer;

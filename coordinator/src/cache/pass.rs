@@ -148,8 +148,13 @@ pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Fa
 /// Sends a request to the origin and streams the response back.
 pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Body, why: PassReason) -> Response<Body> {
     let PassTarget { served, head, request } = target;
-    let Origin::Http(origin) = &served.origin else {
-        return response::refused(StatusCode::METHOD_NOT_ALLOWED, Reason::Method, &cache.names);
+    let origin = match &served.origin {
+        Origin::Http(origin) => origin,
+        Origin::Getter(_) => return response::refused(StatusCode::METHOD_NOT_ALLOWED, Reason::Method, &cache.names),
+        // Only proxies reach the service.
+        Origin::Proxies { .. } => {
+            return response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::NoFiller, &cache.names);
+        }
     };
     let is_unsafe = freshness::is_unsafe(head.method().as_str().as_bytes());
     let fields = head.fields();

@@ -3,6 +3,7 @@
 use crate::{
     bounded_lru::ExpiringLru,
     cache::{
+        fill::Fills,
         flight::{FlightLimits, FlightNumbers, Flights},
         groups::GroupTable,
         hit_for_pass::HitForPassTable,
@@ -51,6 +52,8 @@ pub struct Cache {
     /// Flights that ask other coordinators. They are kept apart from loads, so that a peer's question never waits for
     /// our question to that peer.
     pub(crate) peer_loads: Flights<LoadOutcome>,
+    /// The loads that proxies fill.
+    pub(crate) fills: Arc<Fills>,
     pub(crate) hit_for_pass: HitForPassTable,
     /// The statuses of recent failures.
     pub(crate) failures: ExpiringLru<StatusCode>,
@@ -86,6 +89,7 @@ impl Cache {
             store: Store::new(settings.store_bytes),
             loads: Flights::new(FLIGHTS, numbers.clone()),
             peer_loads: Flights::new(FLIGHTS, numbers),
+            fills: Arc::default(),
             hit_for_pass: HitForPassTable::default(),
             failures: ExpiringLru::new(RECENT_KEYS),
             partial_requests: ExpiringLru::new(RECENT_KEYS),

@@ -153,6 +153,11 @@ impl GroupFiles {
                 return Err(loaded.locate(Problem { group: Some(n), field: "callers".into(), what }));
             }
         }
+        for (n, group) in loaded.groups.iter().enumerate() {
+            if let Some(what) = group.config().fillers.iter().find_map(|pattern| unknowable(pattern, identity)) {
+                return Err(loaded.locate(Problem { group: Some(n), field: "fillers".into(), what }));
+            }
+        }
         loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();
         Ok(loaded)
     }

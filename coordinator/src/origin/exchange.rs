@@ -30,6 +30,11 @@ pub(crate) enum Origin {
     Http(HttpOrigin),
     /// A function of this process.
     Getter(GetterOrigin),
+    /// The service as proxies reach it: one that asks is granted the load.
+    Proxies {
+        /// How long it may take until the head of its response is here, and between two pieces of the body.
+        timeout: Duration,
+    },
 }
 
 impl Origin {
@@ -38,6 +43,7 @@ impl Origin {
         match self {
             Self::Http(origin) => origin.timeout(),
             Self::Getter(origin) => origin.timeout(),
+            Self::Proxies { timeout } => *timeout,
         }
     }
 }

@@ -176,6 +176,12 @@ pub(crate) fn goes_as_keyed(origin: &HttpOrigin, group: &Group, head: &RequestHe
     target(group, head) == keyed_target(group, head) && (origin.host != OriginHost::Client || is_same_host())
 }
 
+/// Returns whether a request that a proxy passes goes to the service as the key has it. All names of a service are one.
+pub(crate) fn passes_as_keyed(group: &Group, head: &RequestHead) -> bool {
+    let is_same_host = || keyed_authority(group, head).is_some_and(|keyed| keyed.as_bytes() == head.authority());
+    head.target() == keyed_target(group, head) && (group.service().is_some() || is_same_host())
+}
+
 /// Returns a target below the path of the origin's URL. `None`: a server may read it as one outside, or it has no path
 /// (`*`).
 fn below<'t>(base: &str, target: Cow<'t, str>) -> Option<Cow<'t, str>> {

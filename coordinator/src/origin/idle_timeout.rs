@@ -1,7 +1,7 @@
 //! A response's body with an idle timeout.
 
 use crate::{
-    http::body::Cut,
+    http::body::{self, Cut},
     origin::{
         failure::{Failure, causes},
         response_body::ResponseBody,
@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A body that ends with an error where it breaks off, or pauses for longer than its idle timeout.
 pub(crate) struct IdleTimeoutBody {
-    body: ResponseBody,
+    body: Source,
     timeout: Option<Duration>,
     // Made at the first wait: most bodies are there with their heads.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -33,9 +33,36 @@ pub(crate) struct IdleTimeoutBody {
     span: Option<OpenSpan>,
 }
 
+/// Where a body comes from.
+enum Source {
+    /// An origin or a peer.
+    Response(ResponseBody),
+    /// A proxy that fills.
+    Filler(body::Body),
+}
+
+impl Source {
+    /// An error tells whether the connection was lost.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, bool>>> {
+        match self {
+            Self::Response(body) => Pin::new(body).poll_frame(cx).map_err(|error| !causes(&error).any(is_reset)),
+            Self::Filler(body) => Pin::new(body).poll_frame(cx).map_err(|_| false),
+        }
+    }
+}
+
 impl IdleTimeoutBody {
     pub(crate) fn new(body: impl Into<ResponseBody>, timeout: impl Into<Option<Duration>>) -> Self {
-        Self { body: body.into(), timeout: timeout.into(), alarm: None, is_waiting: false, is_lost: false, span: None }
+        Self::of(Source::Response(body.into()), timeout.into())
+    }
+
+    /// The body of a response that a proxy copies.
+    pub(crate) fn of_filler(body: body::Body, timeout: Duration) -> Self {
+        Self::of(Source::Filler(body), Some(timeout))
+    }
+
+    fn of(body: Source, timeout: Option<Duration>) -> Self {
+        Self { body, timeout, alarm: None, is_waiting: false, is_lost: false, span: None }
     }
 
     /// Ends a span with the body.
@@ -76,10 +103,10 @@ impl Body for IdleTimeoutBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
             this.is_waiting = false;
-            if let Some(Err(error)) = &frame {
-                this.is_lost = !causes(error).any(is_reset);
+            if let Some(Err(is_lost)) = &frame {
+                this.is_lost = *is_lost;
             }
             if let (Some(span), Some(Err(_))) = (&mut this.span, &frame) {
                 span.fail(Failure::IncompleteBody.label());
@@ -91,15 +118,23 @@ impl Body for IdleTimeoutBody {
         if let Some(span) = &mut this.span {
             span.fail(Failure::Timeout.label());
         }
-        this.body.retire();
+        if let Source::Response(body) = &mut this.body {
+            body.retire();
+        }
         Poll::Ready(Some(Err(Cut(Failure::Timeout.label()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Source::Response(body) => body.is_end_stream(),
+            Source::Filler(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Source::Response(body) => body.size_hint(),
+            Source::Filler(body) => body.size_hint(),
+        }
     }
 }

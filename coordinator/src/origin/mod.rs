@@ -33,6 +33,8 @@ pub(crate) use exchange::Origin;
 pub(crate) use failure::{Failure, causes};
 pub(crate) use getter::{DynGetter, GetterOrigin};
 pub use getter::{Error, Getter, Value};
-pub(crate) use headers::{Forwarder, Purpose, goes_as_keyed, outgoing, strip_response_headers, with_headers};
+pub(crate) use headers::{
+    Forwarder, Purpose, goes_as_keyed, outgoing, passes_as_keyed, strip_response_headers, with_headers,
+};
 pub(crate) use idle_timeout::IdleTimeoutBody;
 pub(crate) use origins::{BadOrigin, Origins};

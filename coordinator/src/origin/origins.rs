@@ -98,6 +98,9 @@ impl Origins {
                     let timeout = group.config().origin.timeout.duration();
                     Ok(Origin::Getter(GetterOrigin { getter, timeout, bytes }))
                 }
+                None if group.is_filled_by_proxies() => {
+                    Ok(Origin::Proxies { timeout: group.config().origin.timeout.duration() })
+                }
                 None => now.origin(group, &before, metrics, self).map(Origin::Http),
             })
             .collect();

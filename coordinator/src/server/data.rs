@@ -1,7 +1,7 @@
 //! The data port: requests of proxies, plain clients, and the feed.
 
 use crate::{
-    cache::{invalidation, lookup, pass_reason::PassReason, response, state::Cache},
+    cache::{fill, invalidation, lookup, pass_reason::PassReason, response, state::Cache},
     feed::{Feed, Unavailable},
     http::{
         body::Body,
@@ -75,6 +75,9 @@ impl DataPort {
     async fn control(&self, request: Request<Body>) -> Response<Body> {
         if request.uri().path().starts_with(paths::INVALIDATE) {
             return invalidation::answer(&self.cache, Port::Data, request).await;
+        }
+        if request.uri().path() == paths::FILL {
+            return fill::answer(&self.cache, request).await;
         }
         if request.uri().path() != paths::FEED {
             return empty(StatusCode::NOT_FOUND);

@@ -1,6 +1,9 @@
 //! One group's metrics, resolved once, so that counting needs no lookup by label.
 //!
 //! Long: each metric is named where it is registered, where it is a field, and where it is made.
+    }
+
+//! Long: each metric has its name, its help and its place here, and nowhere else.
 
 use crate::{
     store::{CacheType, usage::Usage},
@@ -45,6 +48,7 @@ pub(super) struct Families {
     not_stored: IntCounterVec,
     continued: IntCounterVec,
     origin_failures: IntCounterVec,
+    fills: IntCounterVec,
     tokens: TokenFamilies,
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
@@ -159,6 +163,12 @@ impl Families {
                 "Requests to the origin, loads and passes, that got no response, by reason.",
                 &["group", "reason"],
             )?,
+            fills: counters(
+                to,
+                "meshcache_fills_total",
+                "Loads that were granted to proxies, by what came of it.",
+                &["group", "outcome"],
+            )?,
             tokens: TokenFamilies::new(to)?,
             observe_mismatches: counters(
                 to,
@@ -247,6 +257,7 @@ pub struct GroupMetrics {
     not_stored: LabelledCounters<1>,
     continued: LabelledCounters<1>,
     origin_failures: LabelledCounters<1>,
+    fills: LabelledCounters<1>,
     /// Tokens for the origin.
     pub(crate) tokens: TokenMetrics,
 }
@@ -297,6 +308,7 @@ impl GroupMetrics {
             not_stored: LabelledCounters::new(name, &families.not_stored),
             continued: LabelledCounters::new(name, &families.continued),
             origin_failures: LabelledCounters::new(name, &families.origin_failures),
+            fills: LabelledCounters::new(name, &families.fills),
             tokens: TokenMetrics::new(name, &families.tokens),
         }
     }
@@ -336,6 +348,11 @@ impl GroupMetrics {
     /// Counts a request for the rest of a body: `continued`, or why there is none.
     pub(crate) fn count_continued(&self, outcome: &'static str) {
         self.continued.inc([outcome]);
+    }
+
+    /// Counts a load that was granted to a proxy, by what came of it.
+    pub(crate) fn count_fill(&self, outcome: &'static str) {
+        self.fills.inc([outcome]);
     }
 
     /// Counts a response that is not stored.

@@ -108,31 +108,45 @@ impl Filter {
         self.call(|envoy, filter| unsafe { (envoy.continue_decoding)(filter) });
     }
 
+    /// Lets the rest of the response go on.
+    pub(crate) fn resume_response(&self) {
+        // SAFETY: the filter is alive.
+        self.call(|envoy, filter| unsafe { (envoy.continue_encoding)(filter) });
+    }
+
     /// Cuts the client off.
     pub(crate) fn reset(&self) {
         // SAFETY: as above.
         self.call(|envoy, filter| unsafe { (envoy.reset_stream)(filter, abi::LOCAL_RESET, Buffer::new(b"meshcache")) });
     }
 
-    /// Starts a callout without a body. Its hooks may run before this returns: then `id` is set already.
+    /// Starts a callout. Its hooks may run before this returns: then `id` is set already. `has_body`: it follows with
+    /// [`Filter::send_call_data`].
     pub(crate) fn start_call(
         &self,
         id: &Cell<u64>,
         cluster: &str,
         fields: &Fields<'_>,
-        timeout: u64,
+        has_body: bool,
     ) -> Result<(), CallError> {
         let Fields { list, .. } = fields;
         let cluster = Buffer::new(cluster.as_bytes());
         self.call(|envoy, filter| {
+            // No timeout: it would end a long body, too.
             // SAFETY: the filter is alive; the number's place outlives the call, and is a cell, so that hooks may read
             // it meanwhile.
             let result = unsafe {
-                (envoy.start_call)(filter, id.as_ptr(), cluster, list.as_ptr(), list.len(), Buffer::NONE, true, timeout)
+                (envoy.start_call)(filter, id.as_ptr(), cluster, list.as_ptr(), list.len(), Buffer::NONE, !has_body, 0)
             };
             Some(outcome(result))
         })
         .unwrap_or(Err(CallError::Refused))
+    }
+
+    /// Sends a piece of a callout's body. False: the callout is over.
+    pub(crate) fn send_call_data(&self, id: u64, data: &[u8], is_last: bool) -> bool {
+        // SAFETY: the filter is alive, and the bytes are valid during the call.
+        self.call(|envoy, filter| unsafe { (envoy.send_call_data)(filter, id, Buffer::new(data), is_last) })
     }
 
     /// Gives each chunk of the body that the running hook is about.

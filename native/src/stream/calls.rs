@@ -35,8 +35,8 @@ impl StreamContext {
         self.calls.borrow_mut().push(call.clone());
         let mut fields = Fields::default();
         fields.extend(HeaderMap::parse(map).into_iter().flatten());
-        // No timeout: it would end a long body, too. The driver finds out itself that a peer is silent.
-        match self.filter.start_call(&call.id, &process.cluster, &fields, 0) {
+        // The driver finds out itself that a peer is silent.
+        match self.filter.start_call(&call.id, &process.cluster, &fields, false) {
             Err(error) if self.take_call(call.id.get()).is_some() => Err(error),
             _ => Ok(()),
         }
@@ -128,6 +128,9 @@ impl StreamContext {
 
     /// Takes the end of an answer.
     pub(crate) fn call_over(&self, id: u64, is_complete: bool) {
+        if self.fill_is_over(id) {
+            return;
+        }
         let (Some(call), Some(process), Some(slot)) = (self.take_call(id), self.listener.process, self.slot.get())
         else {
             return;

@@ -1,6 +1,7 @@
 //! One request's hooks: they read its head, carry out what the driver decides, and edit its response.
 
 mod calls;
+mod filling;
 
 use crate::{
     abi::{Body, CONTINUE, Map, STOP},
@@ -50,6 +51,10 @@ pub(crate) struct StreamContext {
     /// Where its tasks arrive. Only a request that has waited has one.
     slot: OnceCell<Arc<Slot>>,
     calls: RefCell<Vec<Rc<Call>>>,
+    /// The number of the call that takes the owner a copy of the response.
+    filling: RefCell<Option<Rc<Cell<u64>>>>,
+    /// The end of its response waits for the end of that call.
+    holds_end: Cell<bool>,
 }
 
 impl StreamContext {
@@ -63,6 +68,8 @@ impl StreamContext {
             is_paused: Cell::new(false),
             slot: OnceCell::new(),
             calls: RefCell::default(),
+            filling: RefCell::default(),
+            holds_end: Cell::new(false),
         }
     }
 
@@ -172,7 +179,17 @@ impl StreamContext {
         while let Some(task) = slot.pop() {
             match task {
                 Task::Call(call) => self.send(process, slot, &call),
-                Task::Stream => self.begin_late(process, slot),
+                Task::Stream => {
+                    self.release_end();
+                    self.begin_late(process, slot);
+                }
+                Task::Settle(StreamState::Fills { cache_status, call }, _) => {
+                    self.stream.borrow_mut().state = StreamState::Passes { cache_status, fallback: None };
+                    self.begin_fill(process, &call);
+                    if self.is_paused.replace(false) {
+                        self.filter.resume();
+                    }
+                }
                 Task::Settle(state, reply) => {
                     self.stream.borrow_mut().state = state;
                     match reply {
@@ -196,6 +213,7 @@ impl StreamContext {
         if self.replies.get() || self.stream.borrow().ignores_response() {
             return CONTINUE;
         }
+        let ends = self.fill_head(is_whole);
         let alone = self.stream.borrow_mut().response_alone();
         let (edit, reply) = match alone {
             Some(edit) => (edit, None),
@@ -221,7 +239,7 @@ impl StreamContext {
             // Our own replies do not come back here.
             ResponseEdit::None | ResponseEdit::Restore(_) => {}
         }
-        CONTINUE
+        if ends { STOP } else { CONTINUE }
     }
 
     /// Takes the head of the service's response, where that needs the driver.
@@ -242,20 +260,32 @@ impl StreamContext {
         Some((edit, tasks.reply))
     }
 
-    /// Takes a piece of the service's response.
-    pub(crate) fn response_body(&self, is_last: bool) {
-        if self.replies.get() || !self.stream.borrow().is_hashed() {
-            return;
+    /// Takes a piece of the service's response. Returns the hook's result.
+    pub(crate) fn response_body(&self, is_last: bool) -> u32 {
+        if self.replies.get() {
+            return CONTINUE;
+        }
+        if self.fill_body(is_last) {
+            return STOP;
+        }
+        if !self.stream.borrow().is_hashed() {
+            return CONTINUE;
         }
         let mut pieces = Vec::new();
         self.filter.each_chunk(Body::ReceivedResponse, |chunk| pieces.extend_from_slice(chunk));
         self.observe(&pieces, is_last);
+        CONTINUE
     }
 
-    pub(crate) fn response_trailers(&self) {
+    /// Takes its trailers. Returns the hook's result.
+    pub(crate) fn response_trailers(&self) -> u32 {
+        if self.fill_end() {
+            return STOP;
+        }
         if !self.replies.get() && self.stream.borrow().is_hashed() {
             self.observe(b"", true);
         }
+        CONTINUE
     }
 
     fn observe(&self, piece: &[u8], is_last: bool) {
@@ -283,7 +313,7 @@ impl StreamContext {
         let (Some(process), Some(slot)) = (self.listener.process, self.slot.get()) else { return };
         let calls: Vec<u32> = self.calls.take().iter().map(|call| call.token).collect();
         let waits = self.stream.try_borrow().is_ok_and(|stream| matches!(stream.state, StreamState::Waits));
-        if waits || !calls.is_empty() {
+        if waits || !calls.is_empty() || self.holds_end.get() {
             process.leave(slot, &calls);
         } else {
             slot.close();
@@ -299,6 +329,9 @@ impl StreamContext {
         if let Ok(mut stream) = self.stream.try_borrow_mut() {
             stream.state = StreamState::refused();
         }
+        // Without its end, what was sent of a copy is no whole one.
+        self.filling.take();
+        self.release_end();
         if self.is_paused.replace(false) {
             if self.replies.get() {
                 // Half a reply must not look like a whole one.

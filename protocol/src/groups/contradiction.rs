@@ -2,7 +2,7 @@
 
 use super::{
     config::{GroupConfig, KeyHost, OriginHost},
-    credential_rules,
+    credential_rules, fill_rules,
 };
 
 /// Returns a field whose value cannot stand beside another one, and why.
@@ -28,6 +28,7 @@ pub(super) fn contradiction(group: &GroupConfig) -> Option<(&'static str, &'stat
     ]
     .into_iter()
     .find_map(|(is_wrong, field, what)| is_wrong.then_some((field, what)))
+    .or_else(|| fill_rules::contradiction(group))
     .or_else(|| credential_rules::contradiction(group))
     .or_else(|| group.origin.auth.oauth2.as_ref()?.contradiction())
 }

@@ -1,7 +1,7 @@
 //! A group.
 
 use super::{
-    config::{Coding, GroupConfig, Ignored, KeyHost, PassThrough, RequestRules},
+    config::{Coding, Fill, GroupConfig, Ignored, KeyHost, PassThrough, RequestRules},
     credential_rules::add_rules,
     patterns::{CallerPattern, NamePattern, Service},
 };
@@ -243,6 +243,16 @@ impl Group {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether proxies load what is not stored.
+    pub fn is_filled_by_proxies(&self) -> bool {
+        self.config.fill == Fill::Proxy
+    }
+
+    /// Whether a proxy with this identity may fill.
+    pub fn admits_filler(&self, identity: &str) -> bool {
+        self.is_filled_by_proxies() && self.config.fillers.iter().any(|pattern| pattern.matches(Some(identity)))
     }
 
     /// Whether it matches every path of its hosts.

@@ -5,6 +5,7 @@ mod config;
 mod contradiction;
 mod credential_rules;
 mod digest;
+mod fill_rules;
 mod group;
 mod patterns;
 #[cfg(feature = "schema")]
@@ -12,9 +13,10 @@ mod schema;
 pub mod units;
 
 pub use config::{
-    Bypass, ClientAuthMethod, Coding, Config, Directives, DroppedFields, Errors, Freshness, GroupConfig, HeaderFile,
-    Hot, Ignored, KeyHost, KeyRules, Limits, Methods, Mode, OAuth2, Origin, OriginAuth, OriginHeaders, OriginHost,
-    OriginProxies, OriginTls, Overload, PassThrough, QueryRules, RequestRules, Share, SigningAlgorithm, Tags, TokenUrl,
+    Bypass, ClientAuthMethod, Coding, Config, Directives, DroppedFields, Errors, Fill, Freshness, GroupConfig,
+    HeaderFile, Hot, Ignored, KeyHost, KeyRules, Limits, Methods, Mode, OAuth2, Origin, OriginAuth, OriginHeaders,
+    OriginHost, OriginProxies, OriginTls, Overload, PassThrough, QueryRules, RequestRules, Share, SigningAlgorithm,
+    Tags, TokenUrl,
 };
 pub use group::{Group, NotPassed};
 pub use patterns::{

@@ -123,6 +123,9 @@ reasons! {
     /// No response that others loaded answers this request.
     NotShared = "not-shared",
 
+    /// Proxies fill the group, and none that may has asked for this.
+    NoFiller = "no-filler",
+
     // The origin.
     /// It accepts no connection.
     Connect = "connect",
@@ -164,6 +167,8 @@ reasons! {
     Slow = "slow",
     /// The load takes its time, and its owner let this one request pass: its client has the first byte early.
     Leave = "leave",
+    /// The owner granted this one request the load: its proxy fills.
+    Fill = "fill",
     /// The owner was still loading after the time of two loads.
     TooSlow = "too-slow",
 

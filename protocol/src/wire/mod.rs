@@ -1,9 +1,11 @@
 //! The wire between proxies and coordinators: header names, a question's header and a response's verdict.
 
+mod fill;
 mod question;
 mod verdict;
 
 pub use crate::forwarding::{HOP_BY_HOP, PREFIX, never_to_origin};
+pub use fill::{FilledHead, GrantId, LARGEST_FILLED_HEAD, LENGTH as PIECE_HEAD, piece_head};
 pub use question::{BadQuestion, Question};
 pub use verdict::{Outcome, Verdict};
 
@@ -36,6 +38,8 @@ pub mod header {
     pub const SELF: &str = "meshcache-self";
     /// The value of [`super::Verdict`], on every response to a question.
     pub const OUTCOME: &str = "meshcache-outcome";
+    /// The [`super::GrantId`] under which a proxy fills.
+    pub const FILL: &str = "meshcache-fill";
     /// A client asks to bypass the cache. Honoured for `debuggers`.
     pub const BYPASS: &str = "meshcache-bypass";
     /// A client asks for reasons and key in Cache-Status. Honoured for `debuggers`.

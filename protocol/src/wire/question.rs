@@ -43,6 +43,8 @@ pub struct Question {
     pub streams: bool,
     /// Whether one of the requests behind this question can pass by leave: [`Verdict::leave`](super::Verdict::leave).
     pub leave: bool,
+    /// Whether the sender can fill: it sends a copy of the service's response where it is granted the load.
+    pub fills: bool,
     /// The [`crate::Route`] that the proxy chose, for groups with `key.route`. It has a field of its own
     /// ([`header::ROUTE`]), since it contains a space and perhaps a `;`.
     pub route: Option<String>,
@@ -111,6 +113,7 @@ impl Question {
                 "hop" => question.hop = true,
                 "streams" => question.streams = true,
                 "leave" => question.leave = true,
+                "fills" => question.fills = true,
                 _ => {}
             }
         }
@@ -144,7 +147,13 @@ impl fmt::Display for Question {
         if let Some(changed) = self.changed {
             write!(f, "; changed={changed}")?;
         }
-        let words = [("verified", self.verified), ("hop", self.hop), ("streams", self.streams), ("leave", self.leave)];
+        let words = [
+            ("verified", self.verified),
+            ("hop", self.hop),
+            ("streams", self.streams),
+            ("leave", self.leave),
+            ("fills", self.fills),
+        ];
         for (name, is) in words {
             if is {
                 write!(f, "; {name}")?;
@@ -176,13 +185,14 @@ mod tests {
             hop: true,
             streams: true,
             leave: true,
+            fills: true,
             route: None,
             slice: None,
         };
         let said = question.to_string();
         assert_eq!(
             said,
-            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams; leave"
+            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams; leave; fills"
         );
         assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));

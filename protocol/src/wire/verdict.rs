@@ -3,6 +3,7 @@
 use crate::{
     freshness::{LifetimeRule, Stored},
     reason::Word,
+    wire::fill::GrantId,
 };
 use std::fmt;
 
@@ -94,6 +95,8 @@ pub struct Verdict {
     /// byte while the owner's load goes on for all others. Given once a load, to a question with
     /// [`Question::leave`](super::Question::leave).
     pub leave: bool,
+    /// For `loading`: the request is to fill. It goes to the service, and a copy of the response to the owner.
+    pub fill: Option<GrantId>,
 }
 
 impl Verdict {
@@ -117,6 +120,7 @@ impl Verdict {
             load: None,
             waiters: false,
             leave: false,
+            fill: None,
         }
     }
 
@@ -165,6 +169,7 @@ impl Verdict {
                 "vary" => verdict.vary = value.to_owned(),
                 "flight" => verdict.flight = value.parse().ok()?,
                 "load" => verdict.load = Some(value.parse().ok()?),
+                "fill" => verdict.fill = GrantId::read(value),
                 "waiters" => verdict.waiters = true,
                 "leave" => verdict.leave = true,
                 "shared" => verdict.shared = true,
@@ -206,6 +211,9 @@ impl fmt::Display for Verdict {
         if let Some(load) = self.load {
             write!(f, "; load={load}")?;
         }
+        if let Some(fill) = self.fill {
+            write!(f, "; fill={fill}")?;
+        }
         for (name, is) in [
             ("shared", self.shared),
             ("everybody", self.everybody),
@@ -246,9 +254,12 @@ mod tests {
         let loading = Verdict { flight: 7, ..Verdict::new(Outcome::Loading) };
         assert_eq!(loading.to_string(), "loading; flight=7");
         assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading.clone()));
-        let leave = Verdict { leave: true, ..loading };
+        let leave = Verdict { leave: true, ..loading.clone() };
         assert_eq!(leave.to_string(), "loading; flight=7; leave");
         assert_eq!(Verdict::parse(b"loading; flight=7; leave"), Some(leave));
+        let granted = Verdict { fill: Some(GrantId::new(0xab)), ..loading };
+        assert_eq!(granted.to_string(), "loading; flight=7; fill=000000000000000000000000000000ab");
+        assert_eq!(Verdict::parse(granted.to_string().as_bytes()), Some(granted));
         for bad in [&b""[..], b"hop", b"hit; ttl=x", b"\xff"] {
             assert_eq!(Verdict::parse(bad), None);
         }

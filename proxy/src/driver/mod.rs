@@ -12,6 +12,7 @@ use crate::{
         callout,
         fan_out::FanOut,
         invalidation,
+        pass::Pass,
         response::{LookupStep, Lookups},
         step::{Callout, Step},
     },
@@ -96,6 +97,13 @@ impl Driver {
         self
     }
 
+    /// Such a worker in a host that can send a coordinator a copy of a response as it passes.
+    #[must_use]
+    pub fn filling(mut self) -> Self {
+        self.worker.fills = true;
+        self
+    }
+
     /// Returns whether lookups are to be sent.
     pub fn has_callouts(&self) -> bool {
         !self.outbox.is_empty() || !self.worker.samples.is_idle()
@@ -156,6 +164,9 @@ impl Driver {
                     continue;
                 }
                 Step::Wait => continue,
+                Step::Pass(Pass { fill: Some(call), cache_status, .. }) => {
+                    (StreamState::Fills { cache_status, call }, None)
+                }
                 Step::Pass(pass) => {
                     (StreamState::Passes { cache_status: pass.cache_status, fallback: pass.fallback }, None)
                 }

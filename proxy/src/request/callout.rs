@@ -77,6 +77,7 @@ pub fn compose<'q>(
         hop: lookup.peer.hop,
         streams: lookup.streams,
         leave: lookup.leave,
+        fills: lookup.fills,
         // In a header of its own.
         route: None,
         slice: None,

@@ -6,6 +6,7 @@
 use crate::{
     http::{head::RequestHead, peer_response::PeerResponse},
     request::{
+        fill::FillCall,
         pass::{Pass, count_pass},
         reply::Reply,
         stale_fallback::StaleFallback,
@@ -30,6 +31,8 @@ pub struct FanOut {
     lookup: PeerLookup,
     waiting: std::vec::IntoIter<(u32, Waiter)>,
     result: LookupResult,
+    /// For the one that fills.
+    fill: Option<Box<FillCall>>,
     installation: String,
 }
 
@@ -75,7 +78,15 @@ impl FanOut {
         let verdict = verdict
             .filter(|verdict| !verdict.reason.is_empty())
             .unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason));
-        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::Pass { reason, verdict }, installation }
+        let result = LookupResult::Pass { reason, verdict };
+        Self { lookup, waiting: waiting.into_iter(), result, fill: None, installation }
+    }
+
+    /// One request passes and fills.
+    pub fn of_fill(lookup: PeerLookup, one: (u32, Waiter), call: FillCall, installation: String) -> Self {
+        let verdict = Verdict::new(wire::Outcome::Pass).because(Reason::Fill);
+        let result = LookupResult::Pass { reason: Reason::Fill, verdict };
+        Self { lookup, waiting: vec![one].into_iter(), result, fill: Some(Box::new(call)), installation }
     }
 
     /// The leader gets a response, and so do the requests that joined and are selected.
@@ -109,13 +120,13 @@ impl FanOut {
             joined,
             maps,
         }));
-        Self { lookup, waiting: waiting.into_iter(), result, installation }
+        Self { lookup, waiting: waiting.into_iter(), result, fill: None, installation }
     }
 
     /// The requests that wait for the rest of a long response do so no longer: each looks up for itself. The coordinator
     /// loads once for all.
     pub fn of_left_behind(lookup: PeerLookup, waiting: Vec<(u32, Waiter)>, installation: String) -> Self {
-        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::LeftBehind, installation }
+        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::LeftBehind, fill: None, installation }
     }
 
     /// Returns whether no request waits any longer.
@@ -134,7 +145,10 @@ impl FanOut {
                 let no_peer = *reason == Reason::PeersFailed;
                 let find = || StaleFallback::find_for_waiter(worker, &self.lookup, waiter.map.as_deref(), now);
                 let fallback = no_peer.then(find).flatten();
-                return Some((stream, Step::Pass(Pass { reason: *reason, cache_status: Some(said), fallback })));
+                return Some((
+                    stream,
+                    Step::Pass(Pass { reason: *reason, cache_status: Some(said), fallback, fill: self.fill.take() }),
+                ));
             }
             LookupResult::LeftBehind => return Some((stream, look_up_alone(self, stream, waiter, worker, now))),
             LookupResult::Response(shareable) => shareable,

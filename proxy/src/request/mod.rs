@@ -6,6 +6,7 @@ pub mod callout;
 pub mod context;
 pub mod exchange;
 pub mod fan_out;
+pub mod fill;
 pub mod hot_reply;
 pub mod invalidation;
 pub mod observe;

@@ -1,7 +1,7 @@
 //! A request that passes to the service, and what Cache-Status says of it.
 
 use crate::{
-    request::stale_fallback::StaleFallback,
+    request::{fill::FillCall, stale_fallback::StaleFallback},
     state::counters::{Counters, Reason, outcome_of_pass},
 };
 use meshcache_protocol::{
@@ -21,12 +21,14 @@ pub struct Pass {
     /// The response that replaces a failure of the service. Only while no coordinator answers: else it is their
     /// decision.
     pub fallback: Option<Box<StaleFallback>>,
+    /// The call that takes the owner a copy of the response, where this request fills.
+    pub fill: Option<Box<FillCall>>,
 }
 
 impl Pass {
     /// A request that is not one of the cache.
     pub(crate) fn unnoticed(reason: Reason) -> Self {
-        Self { reason, cache_status: None, fallback: None }
+        Self { reason, cache_status: None, fallback: None, fill: None }
     }
 
     /// A request of a group, which is counted. `debug`: its key, for Cache-Status.
@@ -45,7 +47,7 @@ impl Pass {
     pub(crate) fn with_reason(installation: &str, reason: Reason, detail: Word, debug: Option<&Key>) -> Self {
         let verdict = Verdict::new(Outcome::Pass).because(detail);
         let said = cache_status(installation, &verdict, "", debug.map(Key::to_string).as_deref());
-        Self { reason, cache_status: Some(said), fallback: None }
+        Self { reason, cache_status: Some(said), fallback: None, fill: None }
     }
 }
 

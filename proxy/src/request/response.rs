@@ -7,6 +7,7 @@ use crate::{
     },
     request::{
         fan_out::{self, FanOut},
+        fill::FillCall,
         step::Callout,
     },
     state::{
@@ -22,7 +23,7 @@ use meshcache_protocol::{
     Response,
     cache_status::cache_status,
     freshness::{Selecting, Vary},
-    wire::{Outcome, Verdict},
+    wire::{GrantId, Outcome, Verdict},
 };
 use std::sync::Arc;
 
@@ -227,7 +228,11 @@ impl Lookups<'_> {
         if !(is_in_time && self.worker.lookups.is_awaited(id)) {
             return self.pass(id, Reason::TooSlow, None);
         }
-        let passing = if verdict.leave { self.pass_by_leave(id) } else { None };
+        let passing = match verdict.fill {
+            Some(grant) => self.pass_to_fill(id, grant),
+            None if verdict.leave => self.pass_by_leave(id),
+            None => None,
+        };
         let again = if self.worker.lookups.is_awaited(id) {
             self.send(id, peer.clone(), Some(verdict.flight))
         } else {
@@ -246,6 +251,19 @@ impl Lookups<'_> {
         let lookup = self.worker.lookups.get(id)?;
         let of_it = lookup.repeat(first.0, Vec::new(), first.1.arrived, self.worker.lookup_start(self.now));
         Some(FanOut::of_pass(of_it, vec![first], Reason::Leave, None, self.installation()))
+    }
+
+    /// Lets the lookup's own request pass and fill, if it still waits. Asked again for the others, the lookup is no longer
+    /// one that can fill: it is not their request.
+    fn pass_to_fill(&mut self, id: u32, grant: GrantId) -> Option<FanOut> {
+        let installation = self.installation();
+        let lookup = self.worker.lookups.get_mut(id).filter(|lookup| lookup.fills)?;
+        lookup.fills = false;
+        let call = FillCall::of(lookup, grant, installation.clone())?;
+        let first = self.worker.lookups.take_own(id)?;
+        let lookup = self.worker.lookups.get(id)?;
+        let of_it = lookup.repeat(first.0, Vec::new(), first.1.arrived, self.worker.lookup_start(self.now));
+        Some(FanOut::of_fill(of_it, first, call, installation))
     }
 
     /// Sends the lookup to a peer. `flight`: the one that this peer is loading in.

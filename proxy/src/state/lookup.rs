@@ -50,6 +50,8 @@ pub struct LookupStart {
     pub purges: u64,
     /// Whether a response may come piece by piece.
     pub streams: bool,
+    /// Whether the host can send a copy of a response that passes.
+    pub fills: bool,
 }
 
 /// One lookup.
@@ -70,6 +72,8 @@ pub struct PeerLookup {
     pub streams: bool,
     /// Whether one of the requests that wait can pass by the peer's leave.
     pub leave: bool,
+    /// Whether its own request can fill.
+    pub fills: bool,
     /// Since when its leader has been getting the response as it comes. The others wait for the whole of it.
     pub streams_since: Option<u64>,
     /// The flight that the peer named then. It gets it back when it is asked again. 0: none.
@@ -94,6 +98,7 @@ impl PeerLookup {
         Self {
             // Whoever takes a response piece by piece has the first byte anyway, and a HEAD has no other.
             leave: !start.streams && !request.to_head,
+            fills: start.fills && !request.to_head,
             request,
             peer,
             is_repeat: false,

@@ -66,6 +66,8 @@ pub struct Worker {
     pub counters: Counters,
     /// Its host takes responses piece by piece.
     pub streams: bool,
+    /// The host can send a coordinator a copy of a response as it passes.
+    pub fills: bool,
 }
 
 impl Worker {
@@ -93,6 +95,7 @@ impl Worker {
             attention: AttentionClock::default(),
             counters: Counters::default(),
             streams: false,
+            fills: false,
         }
     }
 
@@ -246,7 +249,13 @@ impl Worker {
 
     /// Returns the moment at which a lookup begins.
     pub fn lookup_start(&self, now: u64) -> LookupStart {
-        LookupStart { now, attention: self.attention.time(), purges: self.purge_count(), streams: self.streams }
+        LookupStart {
+            now,
+            attention: self.attention.time(),
+            purges: self.purge_count(),
+            streams: self.streams,
+            fills: self.fills,
+        }
     }
 
     /// Records that a peer answered.

@@ -28,6 +28,11 @@ pub(crate) struct FlightGuard<T> {
 }
 
 impl<T: Clone> FlightGuard<T> {
+    /// Returns the flight's number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Flags the flight as one that asks the origin only.
     pub(crate) fn mark_loading(&self) {
         self.state.loads.store(true, Relaxed);

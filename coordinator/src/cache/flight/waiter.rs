@@ -71,6 +71,17 @@ impl<T> Waiter<T> {
     }
 }
 
+impl<T> Waiter<T> {
+    /// Returns what makes a ticket with which others come back for the flight's result.
+    pub(crate) fn ticket(&self) -> impl Fn() -> u64 + use<T> {
+        let (state, ticket) = (self.state.clone(), self.number + self.role as u64);
+        move || {
+            state.is_awaited.store(true, Relaxed);
+            ticket
+        }
+    }
+}
+
 impl<T: Clone> Waiter<T> {
     /// Waits for a result whose body may still be growing, at most until the deadline. None: [`Self::wait`] tells why.
     pub(crate) async fn wait_for_head(&mut self, deadline: Instant) -> Option<T> {

@@ -86,6 +86,7 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         hop: true,
         streams: true,
         leave: theirs.is_some_and(|question| question.leave),
+        fills: false,
         route: theirs.and_then(|question| question.route.clone()),
         slice: request.slice.clone(),
     };

@@ -35,6 +35,15 @@ impl<'a> Caller<'a> {
         }
     }
 
+    /// Returns the identity by which it may fill a group.
+    pub(crate) fn filler(self, group: &Group) -> Option<&'a str> {
+        match self {
+            Self::Unknown => None,
+            Self::Xfcc(caller) => Some(caller).filter(|caller| group.admits_filler(caller)),
+            Self::Tls(callers) => callers.iter().map(String::as_str).find(|caller| group.admits_filler(caller)),
+        }
+    }
+
     /// Whether it may have responses of a group.
     pub(crate) fn is_admitted(self, group: &Group) -> bool {
         self.is_any(|caller| group.admits(caller))

@@ -92,7 +92,8 @@ impl CacheRequest<'_> {
 
     /// Whether the requester takes a body that is still growing. A proxy says so, and a getter's value is always whole.
     pub(crate) fn takes_growing_body(&self) -> bool {
-        matches!(self.served.origin, Origin::Http(_)) && self.question.as_ref().is_none_or(|question| question.streams)
+        !matches!(self.served.origin, Origin::Getter(_))
+            && self.question.as_ref().is_none_or(|question| question.streams)
     }
 
     /// Returns the longest body that the requester takes as it streams. A proxy holds what its client does not take.

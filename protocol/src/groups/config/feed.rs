@@ -64,6 +64,8 @@ impl GroupConfig {
             pass_through: Default::default(),
             key: Default::default(),
             origin: Origin::hidden(self.origin.timeout),
+            fill: Default::default(),
+            fillers: Vec::new(),
             patience: super::patience(),
             overload: Default::default(),
             freshness: Default::default(),

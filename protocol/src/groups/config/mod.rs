@@ -4,6 +4,7 @@
 //! An unknown field is an error, except in the filter (wasm), which ignores it: a later coordinator may send it.
 
 mod feed;
+mod fill;
 mod freshness;
 mod key;
 mod limits;
@@ -13,6 +14,7 @@ mod overload;
 mod passing;
 mod request;
 
+pub use fill::Fill;
 pub use freshness::{Directives, Errors, Freshness, Ignored};
 pub use key::{KeyHost, KeyRules, QueryRules};
 pub use limits::{Hot, Limits, Share, Tags};
@@ -101,8 +103,15 @@ pub struct GroupConfig {
     /// The parts of the key besides group, scheme, authority, path and query.
     #[serde(default)]
     pub key: KeyRules,
-    /// Where responses come from.
+    /// Where responses come from. With `fill: proxy` it needs no URL.
+    #[serde(default = "Origin::unset")]
     pub origin: Origin,
+    /// Who loads what is not stored. Not sent to proxies: one that is to fill is told so by the owner.
+    #[serde(default, skip_serializing)]
+    pub fill: Fill,
+    /// SPIFFE patterns of the proxies that may fill. What one of them says is a response of the service is given to all.
+    #[serde(default, skip_serializing)]
+    pub fillers: Vec<CallerPattern>,
     /// How long an owner takes to answer at most. Choose it well above a network round trip and below what users
     /// notice.
     ///

@@ -27,6 +27,16 @@ impl OriginUrl {
         Self { https: false, authority: "hidden".into(), path: String::new() }
     }
 
+    /// The URL of an origin that has none.
+    pub(in crate::groups) fn unset() -> Self {
+        Self { https: false, authority: String::new(), path: String::new() }
+    }
+
+    /// Whether there is none.
+    pub fn is_unset(&self) -> bool {
+        self.authority.is_empty()
+    }
+
     /// Returns `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.https { "https" } else { "http" }

@@ -212,6 +212,13 @@ impl PendingLookups {
         self.take_waiter(first, Some(id)).map(|waiter| (first, waiter))
     }
 
+    /// Does the same with the lookup's own request alone, if that still waits.
+    pub fn take_own(&mut self, id: u32) -> Option<(u32, Waiter)> {
+        let leader = self.open.get(&id)?.0.request.leader;
+        self.waiters.get(&leader).filter(|waiter| waiter.lookup == id && waiter.map.is_none())?;
+        self.take_first(id)
+    }
+
     /// Removes a request whose client left.
     pub fn leave(&mut self, stream: u32) {
         self.take_waiter(stream, None);

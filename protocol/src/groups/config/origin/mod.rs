@@ -25,6 +25,7 @@ pub struct Origin {
     ///
     /// Example: `http://config-server.platform.svc.cluster.local:9000`. Change it when the service moves. It is the
     /// service itself, not a proxy with the filter.
+    #[serde(default = "OriginUrl::unset", skip_serializing_if = "OriginUrl::is_unset")]
     pub url: OriginUrl,
     /// The Host that the origin gets.
     ///
@@ -93,8 +94,17 @@ pub struct Origin {
 
 impl Origin {
     pub(super) fn hidden(timeout: Span) -> Self {
+        Self::with_url(OriginUrl::hidden(), timeout)
+    }
+
+    /// An origin of which nothing is written.
+    pub(super) fn unset() -> Self {
+        Self::with_url(OriginUrl::unset(), origin_timeout())
+    }
+
+    fn with_url(url: OriginUrl, timeout: Span) -> Self {
         Self {
-            url: OriginUrl::hidden(),
+            url,
             host: OriginHost::default(),
             timeout,
             pass_timeout: Span::default(),

@@ -1,6 +1,7 @@
 //! Requests through one proxy's worker, step by step.
 
 mod callouts;
+mod fill;
 mod hot;
 mod leave;
 mod listeners;

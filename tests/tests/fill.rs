@@ -1,0 +1,153 @@
+//! Loads that proxies fill, through real Envoys with mTLS: the coordinator is behind a sidecar that says who asks, and
+//! reaches no service itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use meshcache_tests::{
+    Ask, Authority, Coordinators, Envoy, EnvoyConfig, Gate, Groups, Host, Identity, Origin, Reply, await_until,
+    wait::SOON,
+};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+const HOST: &str = "filled.test";
+
+fn cluster<'c>(config: &'c mut EnvoyConfig, name: &str) -> &'c mut Value {
+    let clusters = config.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+    clusters.iter_mut().find(|cluster| cluster["name"] == name).unwrap()
+}
+
+/// The coordinator's sidecar: what a caller says of itself is replaced by what it has proved.
+async fn sidecar(me: &Identity, coordinator: SocketAddr) -> Envoy {
+    let config = EnvoyConfig::example("sidecar.yaml").listeners_only(&["inbound"]).without_filter();
+    let mut config = config.cluster("application", &[coordinator]).cluster("meshcache", &[coordinator]);
+    let chain = &mut config.bootstrap["static_resources"]["listeners"][0]["filter_chains"][0];
+    chain["transport_socket"] = me.downstream();
+    let manager = &mut chain["filters"][0]["typed_config"];
+    manager["forward_client_cert_details"] = json!("SANITIZE_SET");
+    manager["set_current_client_cert_details"] = json!({"uri": true});
+    config.start().await
+}
+
+/// A coordinator whose group only `web` may fill, and proxies of workloads.
+struct Mesh {
+    origin: Origin,
+    coordinators: Coordinators,
+    cached: Envoy,
+    web: Identity,
+    other: Identity,
+}
+
+impl Mesh {
+    async fn start() -> Self {
+        let authority = Authority::default();
+        let (web, other, cache) =
+            (authority.of("shop", "web"), authority.of("shop", "other"), authority.of("x", "cache"));
+        let origin = Origin::start().await;
+        // Where nobody listens: the coordinator asks no service.
+        let filled = json!({"fill": "proxy", "fillers": [web.name], "origin": {"url": "http://127.0.0.1:1"}});
+        let groups = Groups::example().plus("filled", filled);
+        let coordinators = Coordinators::start(1, &groups.yaml(), &["--identity", "xfcc"]).await;
+        let cached = sidecar(&cache, coordinators.data()[0]).await;
+        Self { origin, coordinators, cached, web, other }
+    }
+
+    /// A proxy that knows the groups.
+    async fn proxy(&self, of: &Identity) -> Envoy {
+        let mut config = EnvoyConfig::example("front.yaml")
+            .cluster("service", &[self.origin.addr])
+            .cluster("meshcache", &[self.cached.listener("inbound")]);
+        cluster(&mut config, "meshcache")["transport_socket"] = of.upstream("h2");
+        let envoy = config.start().await;
+        self.origin.always("/private", Reply::ok("mine").header("cache-control", "private"));
+        let ask = Ask::get(HOST, "/private");
+        let knows = async || !ask.send(envoy.listener("front")).await.unwrap().cache_status().is_empty();
+        await_until(knows, SOON, "it knows the groups").await;
+        envoy
+    }
+
+    fn is_left_out() -> bool {
+        Host::Wasm.leaves_out("it does not fill")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_proxy_fills_all_others_have() {
+    if Mesh::is_left_out() {
+        return;
+    }
+    let mesh = Mesh::start().await;
+    let (web, other) = (mesh.proxy(&mesh.web).await, mesh.proxy(&mesh.other).await);
+    let (web, other) = (web.listener("front"), other.listener("front"));
+    mesh.origin.always("/a", Reply::fresh(60, "filled"));
+    let ask = Ask::get(HOST, "/a");
+
+    let passed = ask.send(other).await.unwrap();
+    assert!(passed.cache_status().contains("detail=no-filler"), "it may not fill: {passed:?}");
+    let filled = ask.send(web).await.unwrap();
+    assert_eq!((filled.status, filled.text()), (200, "filled".to_owned()));
+    assert!(filled.cache_status().contains("detail=fill"), "{filled:?}");
+    assert_eq!(mesh.origin.latest("/a").header("cdn-loop"), "meshcache", "as a load says it");
+    let hits = mesh.origin.hits("/a");
+    let is_hit = async |to| ask.send(to).await.unwrap().cache_status().contains("hit");
+    await_until(async || is_hit(other).await && is_hit(web).await, SOON, "both have it from the cache").await;
+    let plain = ask.send(mesh.coordinators.data()[0]).await.unwrap();
+    assert_eq!((plain.status, plain.text()), (200, "filled".to_owned()));
+    assert!(mesh.origin.hits("/a") <= hits + 1, "the end of a copy may come a moment later");
+
+    let alone = Ask::get(HOST, "/private").send(web).await.unwrap();
+    assert_eq!((alone.text(), alone.has("age")), ("mine".to_owned(), false), "what is private stays so");
+    let nowhere = Ask::get(HOST, "/b").send(mesh.coordinators.data()[0]).await.unwrap();
+    assert_eq!(nowhere.status, 503, "a coordinator asks no service");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_herd_waits_for_the_one_that_fills_and_has_all_of_it() {
+    if Mesh::is_left_out() {
+        return;
+    }
+    let mesh = Mesh::start().await;
+    let (web, other) = (mesh.proxy(&mesh.web).await, mesh.proxy(&mesh.other).await);
+    let gate = Gate::shut();
+    let body = "0123456789abcdef".repeat(64 << 10);
+    mesh.origin.always("/a", Reply::fresh(60, body.clone()).behind(&gate));
+    let ask = |to: SocketAddr| tokio::spawn(async move { Ask::get(HOST, "/a").send(to).await.unwrap() });
+    let mut all = vec![ask(web.listener("front"))];
+    await_until(async || mesh.origin.hits("/a") == 1, SOON, "the first one has passed").await;
+    for _ in 0..10 {
+        all.extend([ask(web.listener("front")), ask(other.listener("front"))]);
+    }
+    gate.open();
+    for answer in all {
+        let answer = answer.await.unwrap();
+        assert!(answer.status == 200 && answer.text() == body, "{:?}", answer.status);
+    }
+    assert_eq!(mesh.origin.hits("/a"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_dies_leaves_the_load_to_the_next_at_once() {
+    if Mesh::is_left_out() {
+        return;
+    }
+    let mesh = Mesh::start().await;
+    let (first, next) = (mesh.proxy(&mesh.web).await, mesh.proxy(&mesh.web).await);
+    let gate = Gate::shut();
+    mesh.origin.always("/a", Reply::fresh(60, "filled").behind(&gate));
+    let to = first.listener("front");
+    let dies = tokio::spawn(async move { Ask::get(HOST, "/a").send(to).await });
+    await_until(async || mesh.origin.hits("/a") == 1, SOON, "the first one has passed").await;
+    drop(first);
+    assert!(dies.await.unwrap().is_err());
+    let to = next.listener("front");
+    let waits = tokio::spawn(async move { Ask::get(HOST, "/a").send(to).await.unwrap() });
+    await_until(async || mesh.origin.hits("/a") == 2, SOON, "the next one has passed").await;
+    gate.open();
+    let answer = waits.await.unwrap();
+    assert!(answer.text() == "filled" && answer.cache_status().contains("detail=fill"), "{answer:?}");
+    let metrics = async || {
+        let page = mesh.coordinators.metrics().await.remove(0);
+        page.sum("meshcache_fills_total", &[("group", "filled"), ("outcome", "lost")]) >= 1.0
+    };
+    await_until(metrics, SOON, "the grant that was lost is counted").await;
+}
